@@ -1,0 +1,48 @@
+# The two front doors are `make demo` and `make test`; both need only Python 3.11+, make and git.
+
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+CORE_PORT ?= 50051
+GATEWAY_PORT ?= 8080
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check fmt generate lock clean
+
+help: ## list what can be made
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+$(VENV)/installed: requirements/dev.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "protoway needs Python 3.11 or newer; set PYTHON=/path/to/python3" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@
+
+demo: $(VENV)/installed ## run core and edge; CORE_PORT and GATEWAY_PORT move them
+	@exec $(BIN)/python scripts/demo.py --core-port $(CORE_PORT) --gateway-port $(GATEWAY_PORT)
+
+test: check ## run every check and every test
+	$(BIN)/python -m pytest
+
+check: $(VENV)/installed ## format, lint, types, import contracts, freshness of what is generated
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python scripts/generate.py --check
+
+fmt: $(VENV)/installed ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+generate: $(VENV)/installed ## make stubs and descriptor set from protos/
+	$(BIN)/python scripts/generate.py
+
+lock: ## choose the newest versions anew (needs uv)
+	uv pip compile --quiet --universal --no-annotate --no-header --no-emit-index-url \
+		--upgrade --group dev pyproject.toml -o requirements/dev.txt
+
+clean: ## remove the environment and the caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

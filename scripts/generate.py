@@ -1,0 +1,92 @@
+"""Makes everything that is generated from `protos/`, or checks that what is committed is fresh.
+
+    python scripts/generate.py            write
+    python scripts/generate.py --check    write nothing; exit 1 and name each file that is stale
+
+Rule: no generated file is edited by hand, and none is committed that this script does not make.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tempfile
+from importlib.resources import files
+from pathlib import Path
+
+import google.api
+from grpc_tools import protoc
+
+ROOT = Path(__file__).resolve().parent.parent
+PROTOS = ROOT / "protos"
+STUBS = Path("grpc_core/_generated")
+DESCRIPTOR_SET = Path("protos/descriptor_set.binpb")
+INCLUDES = [
+    PROTOS,
+    Path(next(iter(google.api.__path__))).parent.parent,
+    Path(str(files("grpc_tools") / "_proto")),
+]
+SIBLING_IMPORT = re.compile(r"^import (\w+_pb2) as", re.MULTILINE)
+
+
+def generate(out: Path) -> list[Path]:
+    """Writes all generated files below `out` and returns their paths relative to it."""
+    stubs = out / STUBS
+    stubs.mkdir(parents=True, exist_ok=True)
+    (out / DESCRIPTOR_SET).parent.mkdir(parents=True, exist_ok=True)
+    sources = sorted(str(path.relative_to(PROTOS)) for path in PROTOS.rglob("*.proto"))
+    includes = [f"-I{path}" for path in INCLUDES]
+    _protoc(
+        *includes,
+        f"--python_out={stubs}",
+        f"--pyi_out={stubs}",
+        f"--grpc_python_out={stubs}",
+        *sources,
+    )
+    _protoc(
+        *includes,
+        f"--descriptor_set_out={out / DESCRIPTOR_SET}",
+        "--include_imports",
+        "--include_source_info",
+        *sources,
+    )
+    for path in stubs.glob("*.py"):
+        # protoc writes absolute imports, which do not find a sibling inside a package
+        path.write_text(SIBLING_IMPORT.sub(r"from . import \1 as", path.read_text()))
+    (stubs / "__init__.py").write_text(
+        '"""Made from protos/ by `make generate`; not to be edited."""\n'
+    )
+    return sorted(path.relative_to(out) for path in [*stubs.rglob("*.py*"), out / DESCRIPTOR_SET])
+
+
+def _protoc(*arguments: str) -> None:
+    if protoc.main(["protoc", *arguments]) != 0:
+        sys.exit("generate: protoc failed")
+
+
+def stale() -> list[Path]:
+    """Returns the committed files that differ from what would be generated now."""
+    with tempfile.TemporaryDirectory() as scratch:
+        fresh = Path(scratch)
+        made = generate(fresh)
+        committed = {path.relative_to(ROOT) for path in (ROOT / STUBS).glob("*.py*")}
+        different = [
+            path
+            for path in made
+            if not (ROOT / path).exists()
+            or (ROOT / path).read_bytes() != (fresh / path).read_bytes()
+        ]
+        return sorted({*different, *(committed - set(made))})
+
+
+def main() -> None:
+    """Writes, or with `--check` only compares."""
+    if "--check" not in sys.argv[1:]:
+        generate(ROOT)
+        return
+    if files_to_make := stale():
+        sys.exit("stale, run `make generate`: " + ", ".join(map(str, files_to_make)))
+
+
+if __name__ == "__main__":
+    main()
