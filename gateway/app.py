@@ -1,0 +1,103 @@
+"""Composition: a contract, a way upstream and settings become a FastAPI application."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway import __version__
+from gateway.contract.descriptors import Contract, load
+from gateway.edge.answer import send_error
+from gateway.edge.exchange import Edge, Limits
+from gateway.edge.route import TranscodedRoute
+from gateway.edge.types import Receive, Scope, Send
+from gateway.edge.websocket import refuse
+from gateway.render.openapi import render_openapi
+from gateway.settings import Settings
+from gateway.transcoding.codec import JsonOptions
+from gateway.transcoding.metadata import MetadataFilter
+from gateway.transcoding.status import NOT_FOUND, StatusError
+from gateway.transcoding.transcoder import Transcoder
+from gateway.upstream.grpc_aio import GrpcUpstream
+from gateway.upstream.port import Upstream
+
+
+def create_app(settings: Settings, upstream: Upstream | None = None) -> FastAPI:
+    """Makes the application that serves a contract.
+
+    Args:
+        settings: what to serve, and how.
+        upstream: who carries the calls; by default a channel of `grpc.aio` to `settings.upstream`.
+
+    Raises:
+        ContractError: the contract cannot be served.
+        OSError: the descriptor set cannot be read.
+    """
+    contract = load(settings.descriptor_set.read_bytes(), settings.services)
+    edge = Edge(
+        transcoder=Transcoder(
+            contract, _json_options(settings), ignore_unknown=settings.ignore_unknown
+        ),
+        upstream=upstream
+        or GrpcUpstream(
+            settings.upstream, contract.methods, max_message=settings.max_message_bytes
+        ),
+        metadata=MetadataFilter(settings.request_headers, settings.response_headers),
+        limits=Limits(
+            max_message=settings.max_message_bytes,
+            timeout=settings.timeout_seconds,
+            heartbeat=settings.heartbeat_seconds,
+            origins=frozenset(settings.origins),
+        ),
+    )
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        async with edge.upstream:
+            yield
+
+    app = FastAPI(
+        title=_title(contract), version=__version__, lifespan=lifespan, redirect_slashes=False
+    )
+    app.state.edge = edge
+    app.router.routes.insert(0, TranscodedRoute(edge))
+    app.router.default = _not_found(edge.transcoder)
+    app.add_route("/healthz", _healthz, methods=["GET"], include_in_schema=False)
+    document = render_openapi(contract, edge.transcoder.bindings, title=app.title)
+    app.openapi = lambda: document  # type: ignore[method-assign]
+    return app
+
+
+def _json_options(settings: Settings) -> JsonOptions:
+    return JsonOptions(
+        defaults=settings.print_defaults,
+        proto_names=settings.print_proto_names,
+        enum_numbers=settings.print_enum_numbers,
+        int64_numbers=settings.print_int64_numbers,
+    )
+
+
+def _title(contract: Contract) -> str:
+    return ", ".join(dict.fromkeys(m.service_name for m in contract.methods if m.rule is not None))
+
+
+async def _healthz(_request: Request) -> Response:
+    return Response(b'{"status":"SERVING"}', media_type="application/json")
+
+
+def _not_found(transcoder: Transcoder) -> Any:
+    error = StatusError.of(NOT_FOUND, "no method of the contract is bound to this path")
+
+    async def not_found(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await receive()
+            await refuse(send, scope, transcoder, error)
+        else:
+            await send_error(send, transcoder, error, head=scope["method"] == "HEAD")
+
+    return not_found

@@ -1,0 +1,107 @@
+"""The command `protoway`.
+
+Rule: what a person got wrong is one line on stderr, and never a traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
+
+from gateway import __version__
+from gateway.app import create_app
+from gateway.contract.errors import ContractError
+from gateway.server import Server
+from gateway.settings import Settings
+
+_BACKLOG = 2048
+
+
+class CommandError(Exception):
+    """Why a command cannot go on; `status` is the exit status."""
+
+    def __init__(self, problem: str, status: int = 1) -> None:
+        self.status = status
+        super().__init__(problem)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit status: 0, 1 for a failure, 2 for wrong usage."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(_settings(options))
+    except CommandError as error:
+        print(f"protoway: {error}", file=sys.stderr)
+        return error.status
+    except ContractError as error:
+        print(f"protoway: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="protoway", description="One .proto, every way in.")
+    parser.add_argument("--version", action="version", version=f"protoway {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    serve = commands.add_parser(
+        "serve",
+        help="serve a contract over HTTP",
+        description="Serve a contract over HTTP. Each option can also be set by the environment"
+        " variable of its name, with PROTOWAY_ before it.",
+    )
+    _add_settings(serve)
+    serve.set_defaults(run=_serve)
+    return parser
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    """Adds an option for each setting, with its description and its default."""
+    for name, field in Settings.model_fields.items():
+        default = "required" if field.is_required() else f"default: {field.default}"
+        extra: dict[str, Any] = {"metavar": name.upper()}
+        if field.annotation is bool:
+            extra = {"action": argparse.BooleanOptionalAction}
+        elif field.annotation == tuple[str, ...]:
+            extra["nargs"] = "+"
+        parser.add_argument(
+            "--" + name.replace("_", "-"),
+            help=f"{field.description} ({default})".replace("%", "%%"),
+            **extra,
+        )
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    given = {name: getattr(options, name) for name in Settings.model_fields}
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        problems = (
+            f"--{'.'.join(map(str, item['loc'])).replace('_', '-')}: {item['msg']}"
+            for item in error.errors()
+        )
+        raise CommandError("; ".join(problems), status=2) from error
+    except SettingsError as error:
+        raise CommandError(str(error), status=2) from error
+
+
+def _serve(settings: Settings) -> None:
+    try:
+        app = create_app(settings)
+    except OSError as error:
+        raise CommandError(f"cannot read the descriptor set: {error}") from error
+    with _listen(settings.host, settings.port) as listening:
+        Server(app, settings).serve_on(listening)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise CommandError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error

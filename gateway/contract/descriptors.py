@@ -1,0 +1,209 @@
+"""From the bytes of a `google.protobuf.FileDescriptorSet` to a `Contract`.
+
+The set is loaded into a pool of its own, so that two contracts in one process never meet. Google's own
+files (well-known types, error details) are taken from the installed packages where the set leaves them
+out; any other missing import is an error that names it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+# These four register themselves in the default pool, from which `_STANDARD_FILES` are taken.
+from google.api import annotations_pb2, field_behavior_pb2, httpbody_pb2
+from google.protobuf import (
+    any_pb2,
+    descriptor_pb2,
+    descriptor_pool,
+    duration_pb2,
+    empty_pb2,
+    field_mask_pb2,
+    struct_pb2,
+    timestamp_pb2,
+    wrappers_pb2,
+)
+from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2, status_pb2
+
+from gateway.contract.errors import ContractError, Location
+from gateway.contract.method import Method, StreamType
+
+_SERVICE, _METHOD, _MESSAGE, _ENUM = 6, 2, 4, 5  # field numbers in FileDescriptorProto and below
+_NESTED_MESSAGE, _NESTED_ENUM, _FIELD, _ENUM_VALUE = 3, 4, 2, 2
+
+_STANDARD_FILES: Mapping[str, bytes] = MappingProxyType(
+    {
+        module.DESCRIPTOR.name: module.DESCRIPTOR.serialized_pb
+        for module in (
+            any_pb2,
+            annotations_pb2,
+            annotations_pb2.google_dot_api_dot_http__pb2,
+            descriptor_pb2,
+            duration_pb2,
+            empty_pb2,
+            error_details_pb2,
+            field_behavior_pb2,
+            field_mask_pb2,
+            httpbody_pb2,
+            status_pb2,
+            struct_pb2,
+            timestamp_pb2,
+            wrappers_pb2,
+        )
+    }
+)
+_ALWAYS_PRESENT = (error_details_pb2.DESCRIPTOR.name, status_pb2.DESCRIPTOR.name)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contract:
+    """All that a descriptor set says: its types, its methods, and its comments."""
+
+    pool: descriptor_pool.DescriptorPool
+    methods: tuple[Method, ...]
+    comments: Mapping[str, str]
+    """Full name of a service, method, message, field, enum or enum value -> its leading comment."""
+
+
+def load(descriptor_set: bytes, services: Iterable[str] = ()) -> Contract:
+    """Loads a serialized `FileDescriptorSet`.
+
+    Args:
+        descriptor_set: what `protoc --include_imports --include_source_info -o` writes.
+        services: full names of the services to serve; none means all in the set.
+
+    Raises:
+        ContractError: the bytes are no descriptor set, an import is missing, a file does not fit the
+            others, or a service is not there.
+    """
+    try:
+        files = descriptor_pb2.FileDescriptorSet.FromString(descriptor_set).file
+    except DecodeError as error:
+        raise ContractError("these bytes are not a FileDescriptorSet") from error
+    by_name = {file.name: file for file in files}
+    if not by_name:
+        raise ContractError("the descriptor set holds no file")
+    pool = _pool(by_name)
+    methods = tuple(method for file in files for method in _methods(file, pool))
+    comments = {name: text for file in files for name, text in _comments(file)}
+    return Contract(pool, _chosen(methods, frozenset(services)), MappingProxyType(comments))
+
+
+def _pool(
+    by_name: Mapping[str, descriptor_pb2.FileDescriptorProto],
+) -> descriptor_pool.DescriptorPool:
+    pool = descriptor_pool.DescriptorPool()
+    added: set[str] = set()
+
+    def add(name: str, importer: str) -> None:
+        if name in added:
+            return
+        added.add(name)
+        file = by_name.get(name) or _standard_file(name, importer)
+        for dependency in file.dependency:
+            add(dependency, name)
+        try:
+            pool.Add(file)
+        except TypeError as error:
+            raise ContractError(" ".join(str(error).split()), location=Location(name)) from error
+
+    for name in (*by_name, *_ALWAYS_PRESENT):
+        add(name, "")
+    return pool
+
+
+def _standard_file(name: str, importer: str) -> descriptor_pb2.FileDescriptorProto:
+    if name not in _STANDARD_FILES:
+        raise ContractError(
+            f"imports {name!r}, which the descriptor set does not hold; "
+            "make the set with protoc's --include_imports",
+            location=Location(importer),
+        )
+    return descriptor_pb2.FileDescriptorProto.FromString(_STANDARD_FILES[name])
+
+
+def _chosen(methods: tuple[Method, ...], services: frozenset[str]) -> tuple[Method, ...]:
+    known = {method.service_name for method in methods}
+    if missing := sorted(services - known):
+        raise ContractError(
+            f"no service {missing[0]!r}; the descriptor set has {', '.join(sorted(known)) or 'none'}"
+        )
+    return tuple(m for m in methods if not services or m.service_name in services)
+
+
+def _methods(
+    file: descriptor_pb2.FileDescriptorProto, pool: descriptor_pool.DescriptorPool
+) -> Iterator[Method]:
+    places = {tuple(place.path): place for place in file.source_code_info.location}
+    rule_field = annotations_pb2.http.number
+    for s, service in enumerate(file.service):
+        full_name = f"{file.package}.{service.name}" if file.package else service.name
+        descriptor = pool.FindServiceByName(full_name)
+        for m, method in enumerate(service.method):
+            path = (_SERVICE, s, _METHOD, m)
+            place = places.get((*path, 4, rule_field)) or places.get(path)
+            has_rule = method.options.HasExtension(annotations_pb2.http)
+            yield Method(
+                descriptor=descriptor.methods_by_name[method.name],
+                stream_type=StreamType(method.client_streaming + 2 * method.server_streaming),
+                rule=method.options.Extensions[annotations_pb2.http] if has_rule else None,
+                location=_location(file.name, place),
+                comment=_comment(places.get(path)),
+                deprecated=method.options.deprecated,
+            )
+
+
+def _location(file: str, place: descriptor_pb2.SourceCodeInfo.Location | None) -> Location:
+    return Location(file, place.span[0] + 1, place.span[1] + 1) if place else Location(file)
+
+
+def _comment(place: descriptor_pb2.SourceCodeInfo.Location | None) -> str:
+    if place is None:
+        return ""
+    text = place.leading_comments or place.trailing_comments
+    return "\n".join(line.removeprefix(" ").rstrip() for line in text.splitlines()).strip()
+
+
+def _comments(file: descriptor_pb2.FileDescriptorProto) -> Iterator[tuple[str, str]]:
+    texts = {tuple(place.path): _comment(place) for place in file.source_code_info.location}
+    prefix = f"{file.package}." if file.package else ""
+    for path, name in _named_elements(file, prefix):
+        if text := texts.get(path):
+            yield name, text
+
+
+def _named_elements(
+    file: descriptor_pb2.FileDescriptorProto, prefix: str
+) -> Iterator[tuple[tuple[int, ...], str]]:
+    for s, service in enumerate(file.service):
+        yield (_SERVICE, s), prefix + service.name
+        for m, method in enumerate(service.method):
+            yield (_SERVICE, s, _METHOD, m), f"{prefix}{service.name}.{method.name}"
+    for i, message in enumerate(file.message_type):
+        yield from _message_elements(message, (_MESSAGE, i), prefix)
+    for i, enum in enumerate(file.enum_type):
+        yield from _enum_elements(enum, (_ENUM, i), prefix)
+
+
+def _message_elements(
+    message: descriptor_pb2.DescriptorProto, path: tuple[int, ...], prefix: str
+) -> Iterator[tuple[tuple[int, ...], str]]:
+    name = prefix + message.name
+    yield path, name
+    for i, field in enumerate(message.field):
+        yield (*path, _FIELD, i), f"{name}.{field.name}"
+    for i, nested in enumerate(message.nested_type):
+        yield from _message_elements(nested, (*path, _NESTED_MESSAGE, i), f"{name}.")
+    for i, enum in enumerate(message.enum_type):
+        yield from _enum_elements(enum, (*path, _NESTED_ENUM, i), f"{name}.")
+
+
+def _enum_elements(
+    enum: descriptor_pb2.EnumDescriptorProto, path: tuple[int, ...], prefix: str
+) -> Iterator[tuple[tuple[int, ...], str]]:
+    name = prefix + enum.name
+    yield path, name
+    for i, value in enumerate(enum.value):
+        yield (*path, _ENUM_VALUE, i), f"{name}.{value.name}"

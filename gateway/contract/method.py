@@ -1,0 +1,69 @@
+"""One RPC of the contract, as the rest of the house sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Flag
+
+from google.api.http_pb2 import HttpRule
+from google.protobuf.descriptor import Descriptor, MethodDescriptor
+
+from gateway.contract.errors import Location
+
+
+class StreamType(Flag):
+    """Which sides of a call stream; `CLIENT | SERVER == BIDI`."""
+
+    UNARY = 0
+    CLIENT = 1
+    SERVER = 2
+    BIDI = 3
+
+    @property
+    def client(self) -> bool:
+        """Whether the client sends a stream of messages."""
+        return bool(self & StreamType.CLIENT)
+
+    @property
+    def server(self) -> bool:
+        """Whether the server answers with a stream of messages."""
+        return bool(self & StreamType.SERVER)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Method:
+    """A method of a service, with what the contract says of it beside its types."""
+
+    descriptor: MethodDescriptor
+    stream_type: StreamType
+    rule: HttpRule | None
+    """The `google.api.http` annotation; None where the method has none."""
+    location: Location
+    comment: str = field(repr=False)
+    """The leading comment in the .proto, without comment marks."""
+    deprecated: bool = False
+
+    @property
+    def full_name(self) -> str:
+        """`package.Service.Method`."""
+        return self.descriptor.full_name
+
+    @property
+    def service_name(self) -> str:
+        """`package.Service`."""
+        return self.descriptor.containing_service.full_name
+
+    @property
+    def path(self) -> str:
+        """The `:path` of a gRPC request: `/package.Service/Method`."""
+        return f"/{self.service_name}/{self.descriptor.name}"
+
+    @property
+    def input(self) -> Descriptor:
+        """The type of the messages that the client sends."""
+        return self.descriptor.input_type
+
+    @property
+    def output(self) -> Descriptor:
+        """The type of the messages that the server answers with."""
+        return self.descriptor.output_type

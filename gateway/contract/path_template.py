@@ -1,0 +1,194 @@
+r"""The path templates of `google.api.http`, parsed by the productions of their grammar.
+
+    Template = "/" Segments [ Verb ] ;
+    Segments = Segment { "/" Segment } ;
+    Segment  = "*" | "**" | LITERAL | Variable ;
+    Variable = "{" FieldPath [ "=" Segments ] "}" ;
+    FieldPath = IDENT { "." IDENT } ;
+    Verb     = ":" LITERAL ;
+
+Source: google/api/http.proto, "Path template syntax". What its prose adds is held here too: `{var}` is
+`{var=*}`, variables do not nest, and `**` is the last segment but for the verb. One thing is wider than
+the grammar: the bare template `/`, which Google's own parsers take as the root.
+
+Rule: every error is a `TemplateError` that carries the column at which the text went wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+WILDCARD: Final = "*"
+DEEP_WILDCARD: Final = "**"
+WILDCARDS: Final = (WILDCARD, DEEP_WILDCARD)
+
+_IDENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# RFC 3986 pchar, without those that mean something to a template: `*`, `=` and `:`
+_LITERAL = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()+,;@]|%[0-9A-Fa-f]{2})+")
+
+
+class TemplateError(ValueError):
+    """A path template that does not follow the grammar; `column` counts from 1."""
+
+    def __init__(self, problem: str, template: str, column: int) -> None:
+        self.problem = problem
+        self.template = template
+        self.column = column
+        super().__init__(f"path template {template!r}, column {column}: {problem}")
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A field that captures the segments `start` to `end` (exclusive) of a path."""
+
+    field_path: str
+    start: int
+    end: int
+    multi_segment: bool
+    """Whether it may capture a `/`: then `%2F` stays as it was written when the value is decoded."""
+
+
+@dataclass(frozen=True, slots=True)
+class PathTemplate:
+    """A parsed template: flat segments, the variables over them, and the verb (`""` for none)."""
+
+    segments: tuple[str, ...]
+    variables: tuple[Variable, ...] = ()
+    verb: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> PathTemplate:
+        """Parses `text`.
+
+        Raises:
+            TemplateError: the text does not follow the grammar, or what http.proto says beside it.
+        """
+        return _Parser(text).template()
+
+    @property
+    def has_deep_wildcard(self) -> bool:
+        """Whether the last segment is `**`, which matches any number of segments, and none."""
+        return bool(self.segments) and self.segments[-1] == DEEP_WILDCARD
+
+    def __str__(self) -> str:
+        starts = {variable.start: variable for variable in self.variables}
+        shown: list[str] = []
+        index = 0
+        while index < len(self.segments):
+            if variable := starts.get(index):
+                pattern = "/".join(self.segments[variable.start : variable.end])
+                equals = "" if pattern == WILDCARD else f"={pattern}"
+                shown.append(f"{{{variable.field_path}{equals}}}")
+                index = variable.end
+            else:
+                shown.append(self.segments[index])
+                index += 1
+        return "/" + "/".join(shown) + (f":{self.verb}" if self.verb else "")
+
+
+class _Parser:
+    """One method a production; `_at` is the offset of the next character."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._at = 0
+        self._segments: list[str] = []
+        self._variables: list[Variable] = []
+
+    def template(self) -> PathTemplate:
+        self._expect("/")
+        if self._at < len(self._text):
+            self._segments_(in_variable=False)
+        verb = self._verb()
+        if self._at < len(self._text):
+            raise self._error(f"unexpected {self._peek()!r}")
+        self._check_deep_wildcard()
+        return PathTemplate(tuple(self._segments), tuple(self._variables), verb)
+
+    def _segments_(self, *, in_variable: bool) -> None:
+        self._segment(in_variable=in_variable)
+        while self._peek() == "/":
+            self._at += 1
+            self._segment(in_variable=in_variable)
+
+    def _segment(self, *, in_variable: bool) -> None:
+        if self._peek() == "{":
+            if in_variable:
+                raise self._error("a variable inside a variable")
+            self._variable()
+        elif self._text.startswith(DEEP_WILDCARD, self._at):
+            self._wildcard(DEEP_WILDCARD)
+        elif self._peek() == WILDCARD:
+            self._wildcard(WILDCARD)
+        else:
+            self._segments.append(self._literal("a segment"))
+
+    def _wildcard(self, text: str) -> None:
+        self._at += len(text)
+        self._segments.append(text)
+        if self._peek() not in ("", "/", ":", "}"):
+            raise self._error(f"{text!r} is a whole segment, or none of one")
+
+    def _variable(self) -> None:
+        opened = self._at
+        self._expect("{")
+        field_path = self._field_path()
+        if any(variable.field_path == field_path for variable in self._variables):
+            raise self._error(f"the field {field_path!r} is captured twice", at=opened + 1)
+        start = len(self._segments)
+        if self._peek() == "=":
+            self._at += 1
+            self._segments_(in_variable=True)
+        else:
+            self._segments.append(WILDCARD)
+        self._expect("}", f"the {{ at column {opened + 1} is not closed")
+        captured = self._segments[start:]
+        multi_segment = len(captured) > 1 or captured == [DEEP_WILDCARD]
+        self._variables.append(Variable(field_path, start, len(self._segments), multi_segment))
+        if self._peek() not in ("", "/", ":"):
+            raise self._error("a variable is a whole segment, or none of one")
+
+    def _field_path(self) -> str:
+        names = [self._ident()]
+        while self._peek() == ".":
+            self._at += 1
+            names.append(self._ident())
+        return ".".join(names)
+
+    def _ident(self) -> str:
+        return self._token(_IDENT, "a field name")
+
+    def _verb(self) -> str:
+        if self._peek() != ":":
+            return ""
+        self._at += 1
+        return self._literal("a verb")
+
+    def _literal(self, what: str) -> str:
+        return self._token(_LITERAL, what)
+
+    def _token(self, pattern: re.Pattern[str], what: str) -> str:
+        match = pattern.match(self._text, self._at)
+        if match is None:
+            raise self._error(f"expected {what}, found {self._peek() or 'the end'!r}")
+        self._at = match.end()
+        return match.group()
+
+    def _check_deep_wildcard(self) -> None:
+        if DEEP_WILDCARD in self._segments[:-1]:
+            column = self._text.index(DEEP_WILDCARD) + 1
+            raise TemplateError("'**' must be the last segment", self._text, column)
+
+    def _peek(self) -> str:
+        return self._text[self._at : self._at + 1]
+
+    def _expect(self, character: str, problem: str = "") -> None:
+        if self._peek() != character:
+            found = repr(self._peek()) if self._peek() else "the end"
+            raise self._error(problem or f"expected {character!r}, found {found}")
+        self._at += 1
+
+    def _error(self, problem: str, *, at: int | None = None) -> TemplateError:
+        return TemplateError(problem, self._text, (self._at if at is None else at) + 1)

@@ -1,0 +1,136 @@
+"""The client's side of one exchange: what it sends, and that it leaves.
+
+ASGI says both through the one `receive`, which only one may await at a time. So whoever reads the body
+reads it to its end first; from then on `attended` listens for the client to leave.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from enum import Enum
+from types import TracebackType
+from typing import Self
+
+from gateway.edge.types import Receive
+from gateway.transcoding.status import RESOURCE_EXHAUSTED, UNAVAILABLE, StatusError
+
+
+class ClientGone(Exception):
+    """The client has left; there is nobody to answer."""
+
+
+class HttpClient:
+    """The body of one HTTP request."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._read_all = asyncio.Event()
+
+    async def body(self, limit: int) -> bytes:
+        """Reads the whole body.
+
+        Raises:
+            StatusError: 413, it is longer than `limit` bytes.
+            ClientGone: the client left before its end.
+        """
+        parts: list[bytes] = []
+        size = 0
+        async for part in self.chunks():
+            size += len(part)
+            if size > limit:
+                raise body_too_large(limit)
+            parts.append(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yields the body as it arrives; raises ClientGone where the client leaves before its end."""
+        more = True
+        while more:
+            event = await self._receive()
+            if event["type"] == "http.disconnect":
+                raise ClientGone
+            more = event.get("more_body", False)
+            if not more:
+                self._read_all.set()
+            if part := event.get("body", b""):
+                yield part
+
+    async def gone(self) -> None:
+        """Returns when the client has left; waits for somebody to read the body first."""
+        await self._read_all.wait()
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+
+def body_too_large(limit: int) -> StatusError:
+    """Makes the error for a body that is longer than one message may be."""
+    return StatusError.of(
+        RESOURCE_EXHAUSTED, f"the body is larger than {limit} bytes", http_status=413
+    )
+
+
+class Interruption(Enum):
+    """Why a block ended that would have gone on."""
+
+    CLIENT_GONE = "the client has left"
+    SHUTDOWN = "the server is shutting down"
+
+
+class Attendance:
+    """A block that ends at once when the client leaves, or when the edge shuts down.
+
+    It is to its task what `asyncio.timeout` is: the task is cancelled, and what comes out of the block is
+    ClientGone, or a StatusError with UNAVAILABLE. Source of the pattern: `asyncio.timeouts`.
+    """
+
+    def __init__(
+        self,
+        gone: Callable[[], Awaitable[None]],
+        attendances: set[Attendance] | None = None,
+    ) -> None:
+        """Makes the block.
+
+        Args:
+            gone: returns when the client has left.
+            attendances: where whoever shuts the edge down finds this block, to interrupt it; None for a
+                block that will end soon by itself, and is let finish.
+        """
+        self._gone = gone
+        self._attendances = attendances if attendances is not None else set()
+        self.interruption: Interruption | None = None
+
+    async def __aenter__(self) -> Self:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a client is attended by a task")
+        self.task = task
+        self._cancelling = task.cancelling()
+        self._watch = asyncio.ensure_future(self._watching())
+        self._attendances.add(self)
+        return self
+
+    async def _watching(self) -> None:
+        await self._gone()
+        self.interrupt(Interruption.CLIENT_GONE)
+
+    def interrupt(self, interruption: Interruption) -> None:
+        """Ends the block; the first reason counts."""
+        if self.interruption is None:
+            self.interruption = interruption
+            self.task.cancel()
+
+    async def __aexit__(
+        self,
+        error_type: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self._attendances.discard(self)
+        self._watch.cancel()
+        if self.interruption is None or self.task.uncancel() > self._cancelling:
+            return
+        if error_type is None or issubclass(error_type, asyncio.CancelledError):
+            if self.interruption is Interruption.CLIENT_GONE:
+                raise ClientGone
+            raise StatusError.of(UNAVAILABLE, self.interruption.value)

@@ -1,0 +1,73 @@
+"""What the transports share: one request, matched and with its head read, and the edge's limits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.edge.client import Attendance, Interruption
+from gateway.edge.types import Receive, Send
+from gateway.transcoding.deadline import Deadline
+from gateway.transcoding.endpoint import Endpoint
+from gateway.transcoding.metadata import MetadataFilter
+from gateway.transcoding.request_head import RequestHead
+from gateway.transcoding.transcoder import Transcoder
+from gateway.upstream.port import Call, Upstream
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the edge lets a caller do, and for how long; sizes in bytes, times in seconds."""
+
+    max_message: int
+    """One message, in JSON or in protobuf; so the whole body of a unary request too."""
+    timeout: float | None
+    """The longest that a unary call may take, whatever its caller allows; None: no end."""
+    heartbeat: float
+    """After so long without a message a stream shows that it lives."""
+    origins: frozenset[str]
+    """The origins from which a browser may open a WebSocket beside its own; `*` is any."""
+
+
+@dataclass(slots=True, eq=False)
+class Edge:
+    """What one process serves: the translation, the way upstream, and the limits."""
+
+    transcoder: Transcoder
+    upstream: Upstream
+    metadata: MetadataFilter
+    limits: Limits
+    attendances: set[Attendance] = field(default_factory=set)
+
+    def interrupt_streams(self) -> set[asyncio.Task[Any]]:
+        """Ends all streams, as the edge shuts down; returns the tasks that are saying so."""
+        for attendance in tuple(self.attendances):
+            attendance.interrupt(Interruption.SHUTDOWN)
+        return {attendance.task for attendance in self.attendances}
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request that has found its endpoint."""
+
+    edge: Edge
+    endpoint: Endpoint
+    captures: tuple[str, ...]
+    query: bytes
+    head: RequestHead
+    receive: Receive
+    send: Send
+
+    deadline: Deadline
+
+    def open(self, requests: bytes | AsyncIterator[bytes]) -> AbstractAsyncContextManager[Call]:
+        """Opens the call upstream, with the metadata and the time left of this exchange."""
+        return self.edge.upstream.open(
+            self.endpoint.method,
+            requests,
+            metadata=tuple(self.head.metadata),
+            timeout=self.deadline.remaining(asyncio.get_running_loop().time()),
+        )

@@ -1,0 +1,58 @@
+"""What an operator can set: each by an option of `protoway serve`, or by an environment variable.
+
+Rule: this is the only reader of the environment. Each limit has a name, a default and a unit.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from gateway.transcoding.metadata import DEFAULT_REQUEST_HEADERS, DEFAULT_RESPONSE_HEADERS
+
+
+class Settings(BaseSettings):
+    """The settings of one edge; `PROTOWAY_` stands before each name in the environment."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PROTOWAY_", frozen=True, extra="forbid", use_attribute_docstrings=True
+    )
+
+    descriptor_set: Path
+    """File with the contract: what `protoc --include_imports --include_source_info -o FILE` writes."""
+    upstream: str = "127.0.0.1:50051"
+    """Address of the gRPC server: HOST:PORT, or any name that gRPC resolves."""
+    host: str = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 is every IPv4 address of the machine."""
+    port: int = Field(default=8080, ge=0, le=65535)
+    """Port to listen on; 0 chooses a free one."""
+    services: tuple[str, ...] = ()
+    """Full names of the services to serve; none means all in the contract that have HTTP rules."""
+    max_message_bytes: int = Field(default=4 * 1024 * 1024, gt=0)
+    """Bytes of the largest message, so of the largest unary body too."""
+    timeout_seconds: float | None = Field(default=60.0, gt=0)
+    """The longest that a unary call may take. A caller may ask for less, with `grpc-timeout`."""
+    heartbeat_seconds: float = Field(default=15.0, gt=0)
+    """After so long without a message a stream shows that it lives."""
+    drain_seconds: float = Field(default=5.0, ge=0)
+    """How long a shutdown waits for answers that are under way."""
+    origins: tuple[str, ...] = ()
+    """Origins whose pages may open a WebSocket beside the edge's own; `*` lets every page in."""
+    request_headers: tuple[str, ...] = DEFAULT_REQUEST_HEADERS
+    """Request headers that become metadata. `Grpc-Metadata-NAME` always does, as NAME."""
+    response_headers: tuple[str, ...] = DEFAULT_RESPONSE_HEADERS
+    """Initial metadata that becomes response headers."""
+    ignore_unknown: bool = False
+    """Let unknown fields in JSON pass, instead of answering 400."""
+    print_defaults: bool = False
+    """Print fields without presence though they have their default value."""
+    print_proto_names: bool = False
+    """Name fields in JSON as the .proto does."""
+    print_enum_numbers: bool = False
+    """Print enums as numbers."""
+    print_int64_numbers: bool = False
+    """Print 64-bit integers as numbers."""
+    log_level: str = Field(default="info", pattern="^(critical|error|warning|info|debug)$")
+    """Least severe level that is logged: critical, error, warning, info or debug."""

@@ -1,0 +1,54 @@
+"""How long a caller is willing to wait.
+
+Sources: gRPC over HTTP/2, "Timeout" (`grpc-timeout: 1H`); Envoy and vanguard's `X-Server-Timeout` (seconds).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+_GRPC_TIMEOUT: Final = re.compile(r"([0-9]{1,8})([HMSmun])")
+_SECONDS: Final = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
+_SERVER_TIMEOUT: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """A fixed point on the caller's clock; None means never."""
+
+    at: float | None
+
+    @classmethod
+    def after(cls, now: float, *timeouts: float | None) -> Deadline:
+        """Makes the deadline from the shortest of some timeouts in seconds; None is no timeout."""
+        known = [timeout for timeout in timeouts if timeout is not None]
+        return cls(now + min(known) if known else None)
+
+    def remaining(self, now: float) -> float | None:
+        """Returns the seconds left, not below 0; None where there is no deadline."""
+        return None if self.at is None else max(0.0, self.at - now)
+
+
+def read_grpc_timeout(text: str) -> float:
+    """Returns the seconds that a `grpc-timeout` says.
+
+    Raises:
+        ValueError: it is not one to eight digits and a unit.
+    """
+    match = _GRPC_TIMEOUT.fullmatch(text)
+    if match is None:
+        raise ValueError(f"expected digits and one of H M S m u n, got {text!r}")
+    return int(match[1]) * _SECONDS[match[2]]
+
+
+def read_server_timeout(text: str) -> float:
+    """Returns the seconds that an `x-server-timeout` says.
+
+    Raises:
+        ValueError: it is not a decimal number.
+    """
+    if not _SERVER_TIMEOUT.fullmatch(text):
+        raise ValueError(f"expected seconds, got {text!r}")
+    return float(text)

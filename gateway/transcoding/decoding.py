@@ -1,0 +1,365 @@
+"""JSON values -> messages, by functions that are made once for each message type.
+
+A reader fills a message from a JSON value. It is a table from JSON key to a `store`, which sets one field;
+what a request costs is a look-up and a call for each key that it has. Faults are gathered along the way
+with the path to each, so that a caller learns of all of them at once.
+
+Source: "ProtoJSON Format" in protobuf's language guide; where its prose is silent, the protobuf project's
+conformance tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+from gateway.contract.fields import is_message, map_entry, message_type, rivals
+from gateway.contract.json_types import ANY, NULLABLE, WRAPPERS
+from gateway.transcoding import scalars
+from gateway.transcoding.violations import Violations, below, nearest
+from gateway.transcoding.well_known import (
+    MAX_DEPTH,
+    TOO_DEEP,
+    Read,
+    check_depth,
+    well_known,
+    wrapper_reader,
+)
+
+Store = Callable[[Any, Any, int], None]
+"""(message, JSON value of one of its fields, depth) -> None."""
+
+_MAP_KEY_BOOLS = {"true": True, "false": False}
+
+
+class JsonDecoder:
+    """Makes and keeps the readers for the types of one contract."""
+
+    def __init__(self, pool: DescriptorPool, *, ignore_unknown: bool = False) -> None:
+        self._pool = pool
+        self._ignore_unknown = ignore_unknown
+        self._readers: dict[str, Read] = {ANY: self._read_any}
+
+    def reader(self, descriptor: Descriptor) -> Read:
+        """Returns what fills a message of this type from a JSON value; it raises ValueError."""
+        reader = self._readers.get(descriptor.full_name)
+        if reader is None:
+            if special := well_known(descriptor):
+                reader = special.read
+            elif descriptor.full_name in WRAPPERS:
+                reader = wrapper_reader(descriptor)
+            else:
+                return self._message_reader(descriptor)
+            self._readers[descriptor.full_name] = reader
+        return reader
+
+    def store(self, field: FieldDescriptor) -> Store:
+        """Returns what sets one field of a message from its JSON value; it raises ValueError."""
+        if entry := map_entry(field):
+            return self._map_store(field, *entry)
+        if field.is_repeated:
+            return self._list_store(field)
+        if is_message(field):
+            return self._message_store(field)
+        return _scalar_store(field, self._element(field))
+
+    def _message_reader(self, descriptor: Descriptor) -> Read:
+        stores = _Stores(self._ignore_unknown)
+
+        def read(message: Any, value: Any, depth: int) -> None:
+            if type(value) is not dict:
+                raise ValueError(f"expected an object, got {scalars.shown(value)}")
+            if depth > MAX_DEPTH:
+                raise ValueError(TOO_DEEP)
+            found = None
+            for key, item in value.items():
+                try:
+                    store = stores.get(key) or stores.unusual(key, value)
+                    store(message, item, depth)
+                except ValueError as error:
+                    found = [*(found or ()), *below(key, error)]
+            if found:
+                raise Violations(*found)
+
+        self._readers[descriptor.full_name] = read  # first, for a type may hold itself
+        for field in self._fields(descriptor):
+            name = f"[{field.full_name}]" if field.is_extension else field.json_name
+            stores[name] = self.store(field)
+            if not field.is_extension and field.name != name:
+                stores.aliases[field.name] = name
+        return read
+
+    def _fields(self, descriptor: Descriptor) -> Iterator[FieldDescriptor]:
+        yield from descriptor.fields
+        if descriptor.is_extendable:
+            yield from self._pool.FindAllExtensions(descriptor)
+
+    def _element(self, field: FieldDescriptor) -> scalars.FromJson:
+        convert = scalars.from_json(field)
+        if field.enum_type is not None and field.enum_type.full_name in NULLABLE:
+            return lambda value: 0 if value is None else convert(value)
+        return convert
+
+    def _message_store(self, field: FieldDescriptor) -> Store:
+        get = _getter(field)
+        read = self.reader(message_type(field))
+        takes_null = message_type(field).full_name in NULLABLE
+        oneof = rivals(field)
+
+        def store(message: Any, value: Any, depth: int) -> None:
+            if value is None and not takes_null:
+                return
+            if oneof:
+                _check_oneof(message, oneof)
+            child = get(message)
+            child.SetInParent()
+            read(child, value, depth + 1)
+
+        return store
+
+    def _list_store(self, field: FieldDescriptor) -> Store:
+        if is_message(field):
+            return self._message_list_store(field)
+        get = _getter(field)
+        convert = self._element(field)
+        drop_unknown = self._ignore_unknown and field.enum_type is not None
+
+        def store(message: Any, value: Any, _depth: int) -> None:
+            if value is None:
+                return
+            try:
+                get(message).extend([convert(item) for item in _array(value)])
+            except ValueError:
+                get(message).extend(_each(convert, _array(value), drop_unknown=drop_unknown))
+
+        return store
+
+    def _message_list_store(self, field: FieldDescriptor) -> Store:
+        get = _getter(field)
+        read = self.reader(message_type(field))
+
+        def store(message: Any, value: Any, depth: int) -> None:
+            if value is None:
+                return
+            found: list[tuple[str, str]] = []
+            add = get(message).add
+            for index, item in enumerate(_array(value)):
+                try:
+                    read(add(), item, depth + 1)
+                except ValueError as error:
+                    found += below(f"[{index}]", error)
+            if found:
+                raise Violations(*found)
+
+        return store
+
+    def _map_store(
+        self, field: FieldDescriptor, key: FieldDescriptor, item: FieldDescriptor
+    ) -> Store:
+        get = _getter(field)
+        key_from_text = _map_key(key)
+        set_item = self._map_item(item)
+
+        def store(message: Any, value: Any, depth: int) -> None:
+            if value is None:
+                return
+            if type(value) is not dict:
+                raise ValueError(f"expected an object, got {scalars.shown(value)}")
+            found: list[tuple[str, str]] = []
+            container = get(message)
+            for text, item in value.items():
+                try:
+                    set_item(container, key_from_text(text), item, depth + 1)
+                except ValueError as error:
+                    found += below(f"[{text}]", error)
+            if found:
+                raise Violations(*found)
+
+        return store
+
+    def _map_item(self, field: FieldDescriptor) -> Callable[[Any, Any, Any, int], None]:
+        if is_message(field):
+            read = self.reader(message_type(field))
+
+            def set_message(container: Any, key: Any, item: Any, depth: int) -> None:
+                read(container[key], item, depth)
+
+            return set_message
+        convert = self._element(field)
+        drop_unknown = self._ignore_unknown and field.enum_type is not None
+
+        def set_scalar(container: Any, key: Any, item: Any, _depth: int) -> None:
+            try:
+                container[key] = convert(item)
+            except scalars.UnknownEnumValue:
+                if not drop_unknown:
+                    raise
+
+        return set_scalar
+
+    def _read_any(self, message: Any, value: Any, depth: int) -> None:
+        """Takes `{"@type": URL, …fields}`, or `{"@type": URL, "value": …}` for a special type."""
+        check_depth(depth)
+        if type(value) is not dict:
+            raise ValueError(f"expected an object, got {scalars.shown(value)}")
+        if not value:
+            return
+        url = value.get("@type")
+        if type(url) is not str:
+            raise Violations(("@type", "expected the type's URL"))
+        descriptor = self._type_of(url)
+        inner = GetMessageClass(descriptor)()
+        fields: Any = {key: item for key, item in value.items() if key != "@type"}
+        if is_special(descriptor):
+            if fields.keys() != {"value"}:
+                raise Violations(("value", f"{descriptor.full_name} is given as this field alone"))
+            fields = fields["value"]
+        self.reader(descriptor)(inner, fields, depth + 1)
+        message.type_url = url
+        message.value = serialize(inner)
+
+    def _type_of(self, url: str) -> Descriptor:
+        prefix, slash, name = url.rpartition("/")
+        try:
+            if not prefix or not slash:
+                raise KeyError(url)
+            descriptor: Descriptor = self._pool.FindMessageTypeByName(name)
+        except KeyError:
+            raise Violations(("@type", f"no type {url!r} in the contract")) from None
+        return descriptor
+
+
+class _Stores(dict[str, Store]):
+    """JSON name -> store, and what is done with a key that is none."""
+
+    def __init__(self, ignore_unknown: bool) -> None:  # noqa: FBT001 -- private, and its one parameter
+        super().__init__()
+        self._ignore_unknown = ignore_unknown
+        self.aliases: dict[str, str] = {}
+        """Proto name -> JSON name, where they differ."""
+
+    def unusual(self, key: str, value: dict[str, Any]) -> Store:
+        """Returns the store for a key of `value` that is not a JSON name."""
+        name = self.aliases.get(key)
+        if name is None:
+            if self._ignore_unknown:
+                return _ignore
+            raise ValueError(f"unknown field{nearest(key, self)}")
+        if name in value:
+            raise ValueError(f"given twice, as {name!r} too")
+        return self[name]
+
+
+def is_special(descriptor: Descriptor) -> bool:
+    """Whether an `Any` holds the JSON of this type in a key `value`."""
+    name = descriptor.full_name
+    return name == ANY or name in WRAPPERS or well_known(descriptor) is not None
+
+
+def serialize(message: Message) -> bytes:
+    """Returns the message's bytes; a required field that is not there is a fault of the caller's."""
+    if not message.IsInitialized():
+        missing = message.FindInitializationErrors()  # type: ignore[attr-defined] # the stubs lack it
+        raise Violations(*((path, "required, but not given") for path in missing))
+    return message.SerializeToString()
+
+
+def _scalar_store(field: FieldDescriptor, convert: scalars.FromJson) -> Store:
+    if field.is_extension or rivals(field) or field.enum_type is not None:
+        return _careful_store(field, convert)
+    name = field.name
+    plain = _PLAIN_TYPES.get(field.type)
+
+    def store(message: Any, value: Any, _depth: int) -> None:
+        if type(value) is plain:
+            setattr(message, name, value)
+        elif value is not None:
+            setattr(message, name, convert(value))
+
+    return store
+
+
+_PLAIN_TYPES: dict[int, type] = {
+    FieldDescriptor.TYPE_STRING: str,
+    FieldDescriptor.TYPE_BOOL: bool,
+    FieldDescriptor.TYPE_DOUBLE: float,
+}
+"""Field types for which a parsed JSON value of this Python type needs no look: the parser gives no other."""
+
+
+def _careful_store(field: FieldDescriptor, convert: scalars.FromJson) -> Store:
+    takes_null = field.enum_type is not None and field.enum_type.full_name in NULLABLE
+    oneof = rivals(field)
+    assign = _setter(field)
+
+    def store(message: Any, value: Any, _depth: int) -> None:
+        if value is None and not takes_null:
+            return
+        if oneof:
+            _check_oneof(message, oneof)
+        assign(message, convert(value))
+
+    return store
+
+
+def _ignore(_message: Any, _value: Any, _depth: int) -> None:
+    """Stores nothing: what an unknown field does where they are let pass."""
+
+
+def _getter(field: FieldDescriptor) -> Callable[[Any], Any]:
+    if field.is_extension:
+        return lambda message: message.Extensions[field]
+    name = field.name
+    return lambda message: getattr(message, name)
+
+
+def _setter(field: FieldDescriptor) -> Callable[[Any, Any], None]:
+    if field.is_extension:
+        return lambda message, value: message.Extensions.__setitem__(field, value)
+    name = field.name
+    return lambda message, value: setattr(message, name, value)
+
+
+def _check_oneof(message: Any, oneof: str) -> None:
+    if other := message.WhichOneof(oneof):
+        raise ValueError(
+            f"only one of the fields of {oneof!r} can be given; {other!r} is there already"
+        )
+
+
+def _map_key(field: FieldDescriptor) -> Callable[[str], Any]:
+    if field.type != FieldDescriptor.TYPE_BOOL:
+        return scalars.from_json(field)
+
+    def bool_key(text: str) -> bool:
+        if text not in _MAP_KEY_BOOLS:
+            raise ValueError("expected the key true or false")
+        return _MAP_KEY_BOOLS[text]
+
+    return bool_key
+
+
+def _array(value: Any) -> list[Any]:
+    if type(value) is not list:
+        raise ValueError(f"expected an array, got {scalars.shown(value)}")
+    return value
+
+
+def _each(convert: scalars.FromJson, items: list[Any], *, drop_unknown: bool) -> list[Any]:
+    """Converts one by one, to say which are wrong."""
+    found: list[tuple[str, str]] = []
+    values: list[Any] = []
+    for index, item in enumerate(items):
+        try:
+            values.append(convert(item))
+        except ValueError as error:
+            if not (drop_unknown and isinstance(error, scalars.UnknownEnumValue)):
+                found += below(f"[{index}]", error)
+    if found:
+        raise Violations(*found)
+    return values

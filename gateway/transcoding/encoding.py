@@ -1,0 +1,228 @@
+"""Messages -> JSON values, by Python functions that are written and compiled once for each type.
+
+The source of such a function is straight-line: one or two lines for each field, no loop over descriptors,
+no look-up of what is known already. For `message Rate { string currency = 1; double rate = 2; }`:
+
+    def write(m):
+        out = {}
+        v = m.currency
+        if v: out["currency"] = v
+        v = m.rate
+        if v or is_negative_zero(v): out["rate"] = double_to_json(v)
+        return out
+
+Source: "ProtoJSON Format" in protobuf's language guide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from keyword import iskeyword
+from math import copysign
+from typing import Any
+
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message import DecodeError
+from google.protobuf.message_factory import GetMessageClass
+
+from gateway.contract.fields import is_message, map_entry, message_type
+from gateway.contract.json_types import ANY, NULLABLE, WRAPPERS
+from gateway.transcoding import scalars
+from gateway.transcoding.decoding import is_special
+from gateway.transcoding.well_known import Write, well_known
+
+_INT64_TYPES = {
+    FieldDescriptor.TYPE_INT64,
+    FieldDescriptor.TYPE_UINT64,
+    FieldDescriptor.TYPE_FIXED64,
+    FieldDescriptor.TYPE_SFIXED64,
+    FieldDescriptor.TYPE_SINT64,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class JsonOptions:
+    """How messages are printed, where the specification leaves a choice; its defaults are the defaults."""
+
+    defaults: bool = False
+    """Print fields without presence though they have their default value."""
+    proto_names: bool = False
+    """Name fields as the .proto does, not in lowerCamelCase."""
+    enum_numbers: bool = False
+    """Print enums as numbers, not by name."""
+    int64_numbers: bool = False
+    """Print 64-bit integers as numbers; beyond 2**53 many readers lose digits."""
+
+
+class JsonEncoder:
+    """Makes and keeps the writers for the types of one contract."""
+
+    def __init__(self, pool: DescriptorPool, options: JsonOptions) -> None:
+        self._pool = pool
+        self._options = options
+        self._writers: dict[str, Write] = {ANY: self._write_any}
+
+    def writer(self, descriptor: Descriptor) -> Write:
+        """Returns what makes the JSON value of a message; it raises ValueError where there is none."""
+        writer = self._writers.get(descriptor.full_name)
+        if writer is None:
+            if special := well_known(descriptor):
+                writer = special.write
+            elif descriptor.full_name in WRAPPERS:
+                writer = self._wrapper_writer(descriptor)
+            else:
+                return self._message_writer(descriptor)
+            self._writers[descriptor.full_name] = writer
+        return writer
+
+    def field_writer(self, field: FieldDescriptor) -> Write:
+        """Returns what makes the JSON value of one field of a message, set or not."""
+        source = _Source(self)
+        access = source.access(field)
+        return source.compile(f"return {source.field_value(field, access)}")
+
+    def _message_writer(self, descriptor: Descriptor) -> Write:
+        source = _Source(self)
+
+        def not_yet(message: Any) -> Any:
+            return self._writers[descriptor.full_name](message)
+
+        self._writers[descriptor.full_name] = not_yet  # first, for a type may hold itself
+        lines = [
+            line for field in self._fields(descriptor) for line in self._field_lines(source, field)
+        ]
+        writer = source.compile("out = {}", *lines, "return out")
+        self._writers[descriptor.full_name] = writer
+        return writer
+
+    def _fields(self, descriptor: Descriptor) -> Iterator[FieldDescriptor]:
+        yield from descriptor.fields
+        if descriptor.is_extendable:
+            yield from self._pool.FindAllExtensions(descriptor)
+
+    def _field_lines(self, source: _Source, field: FieldDescriptor) -> Iterator[str]:
+        target = f"out[{self._key(field)!r}]"
+        access = source.access(field)
+        if field.has_presence:
+            has = (
+                f"HasExtension({source.name(field)})"
+                if field.is_extension
+                else f"HasField({field.name!r})"
+            )
+            yield f"if m.{has}: {target} = {source.field_value(field, access)}"
+        elif self._options.defaults:
+            yield f"{target} = {source.field_value(field, access)}"
+        else:
+            yield f"v = {access}"
+            signed_zero = field.cpp_type in (
+                FieldDescriptor.CPPTYPE_DOUBLE,
+                FieldDescriptor.CPPTYPE_FLOAT,
+            )
+            test = "v or is_negative_zero(v)" if signed_zero and not field.is_repeated else "v"
+            yield f"if {test}: {target} = {source.field_value(field, 'v')}"
+
+    def _key(self, field: FieldDescriptor) -> str:
+        if field.is_extension:
+            return f"[{field.full_name}]"
+        return field.name if self._options.proto_names else field.json_name
+
+    def _wrapper_writer(self, descriptor: Descriptor) -> Write:
+        return self.field_writer(descriptor.fields_by_name["value"])
+
+    def scalar(self, source: _Source, field: FieldDescriptor, value: str) -> str:
+        """Returns the expression that makes JSON of a scalar or enum."""
+        if field.enum_type is not None:
+            return self._enum(source, field.enum_type, value)
+        if field.type in _INT64_TYPES:
+            return value if self._options.int64_numbers else f"str({value})"
+        if field.type == FieldDescriptor.TYPE_BYTES:
+            return f"bytes_to_json({value})"
+        if field.type == FieldDescriptor.TYPE_DOUBLE:
+            return f"({value} if {value} - {value} == 0 else double_to_json({value}))"
+        if field.type == FieldDescriptor.TYPE_FLOAT:
+            return f"float_to_json({value})"
+        return value
+
+    def _enum(self, source: _Source, enum: EnumDescriptor, value: str) -> str:
+        if enum.full_name in NULLABLE:
+            return "None"
+        if self._options.enum_numbers:
+            return value
+        names = {number: item.name for number, item in enum.values_by_number.items()}
+        return f"{source.name(names)}.get({value}, {value})"
+
+    def _write_any(self, message: Any) -> dict[str, Any]:
+        """Writes the fields of what is held; a type that the contract has not stays as its bytes."""
+        if not message.type_url:
+            return {}
+        try:
+            name = message.type_url.rpartition("/")[2]
+            descriptor = self._pool.FindMessageTypeByName(name)
+            value = self.writer(descriptor)(GetMessageClass(descriptor).FromString(message.value))
+        except (KeyError, DecodeError):
+            return {"@type": message.type_url, "value": scalars.bytes_to_json(message.value)}
+        if is_special(descriptor):
+            return {"@type": message.type_url, "value": value}
+        return {"@type": message.type_url, **value}
+
+
+class _Source:
+    """The body of one function that is being written, and the objects that it names."""
+
+    def __init__(self, encoder: JsonEncoder) -> None:
+        self._encoder = encoder
+        self._names: dict[str, Any] = {
+            "bytes_to_json": scalars.bytes_to_json,
+            "double_to_json": scalars.double_to_json,
+            "float_to_json": scalars.float_to_json,
+            "is_negative_zero": _is_negative_zero,
+            "key_to_json": _key_to_json,
+        }
+
+    def name(self, value: object) -> str:
+        """Gives an object a name that the function can use."""
+        name = f"x{len(self._names)}"
+        self._names[name] = value
+        return name
+
+    def access(self, field: FieldDescriptor) -> str:
+        """Returns the expression for a field of the message `m`."""
+        if field.is_extension:
+            return f"m.Extensions[{self.name(field)}]"
+        if iskeyword(field.name):
+            return f"getattr(m, {field.name!r})"
+        return f"m.{field.name}"
+
+    def field_value(self, field: FieldDescriptor, value: str) -> str:
+        """Returns the expression that makes JSON of a field's value, single, list or map."""
+        if entry := map_entry(field):
+            item = self._single(entry[1], "i")
+            return f"{{key_to_json(k): {item} for k, i in {value}.items()}}"
+        if field.is_repeated:
+            item = self._single(field, "i")
+            return f"list({value})" if item == "i" else f"[{item} for i in {value}]"
+        return self._single(field, value)
+
+    def _single(self, field: FieldDescriptor, value: str) -> str:
+        if is_message(field):
+            return f"{self.name(self._encoder.writer(message_type(field)))}({value})"
+        return self._encoder.scalar(self, field, value)
+
+    def compile(self, *lines: str) -> Callable[[Any], Any]:
+        """Makes the function of one parameter, `m`."""
+        text = "def write(m):\n" + "".join(f"    {line}\n" for line in lines)
+        exec(text, self._names)  # noqa: S102 -- written above, from a checked descriptor alone
+        function: Callable[[Any], Any] = self._names["write"]
+        return function
+
+
+def _is_negative_zero(value: float) -> bool:
+    return value == 0 and copysign(1, value) < 0
+
+
+def _key_to_json(key: str | int) -> str:
+    if isinstance(key, bool):
+        return "true" if key else "false"
+    return str(key)

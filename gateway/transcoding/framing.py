@@ -1,0 +1,313 @@
+"""Message boundaries on the wires that carry many messages: NDJSON, JSON array, SSE.
+
+A decoder is fed bytes as they come and gives back the frames that are complete; it never waits, and its
+work is linear in what it is fed, however that is cut. An encoder turns the JSON of messages into bytes.
+
+Every framing has three ends that cannot be taken for one another. Clean: the HTTP message ends, with the
+array closed, or an SSE `event: end`. Error: a last frame with the `google.rpc.Status`; in SSE an `event:
+error`, elsewhere the Status as `google.protobuf.Any`, whose `@type` no other message has. Cut: the HTTP
+message does not end.
+
+Sources: ndjson-spec 1.0; RFC 8259; HTML Living Standard, "Server-sent events".
+"""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar, Final, Protocol
+
+import orjson
+
+_SPACE: Final = b" \t\r\n"
+
+
+class FrameError(ValueError):
+    """Bytes that are no sequence of frames; `number` counts frames from 0."""
+
+    def __init__(self, problem: str, number: int) -> None:
+        self.number = number
+        super().__init__(problem)
+
+
+class FrameTooLarge(FrameError):
+    """A frame longer than the limit for one message."""
+
+
+class FrameDecoder(Protocol):
+    """What finds the frames in the bytes of one body."""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Takes the next bytes; returns the frames that they complete."""
+        ...
+
+    def close(self) -> list[bytes]:
+        """Says that the body has ended; returns a last frame that needed no terminator."""
+        ...
+
+
+class NdjsonDecoder:
+    """One JSON text a line; empty lines are skipped, and the last line needs no end."""
+
+    def __init__(self, max_frame: int) -> None:
+        self._max_frame = max_frame
+        self._rest: list[bytes] = []
+        self._rest_size = 0
+        self._count = 0
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Takes the next bytes; returns the lines that they complete."""
+        *lines, rest = data.split(b"\n")
+        if lines:
+            lines[0] = b"".join((*self._rest, lines[0]))
+            self._rest, self._rest_size = [], 0
+        self._rest.append(rest)
+        self._rest_size += len(rest)
+        frames = self._frames(lines)
+        if self._rest_size > self._max_frame:
+            raise self._too_large()
+        return frames
+
+    def close(self) -> list[bytes]:
+        """Returns the last line, if it had no end."""
+        return self._frames([b"".join(self._rest)])
+
+    def _frames(self, lines: list[bytes]) -> list[bytes]:
+        frames = [line for line in lines if line and not line.isspace()]
+        for frame in frames:
+            if len(frame) > self._max_frame:
+                raise self._too_large()
+            self._count += 1
+        return frames
+
+    def _too_large(self) -> FrameTooLarge:
+        return FrameTooLarge(f"longer than {self._max_frame} bytes", self._count)
+
+
+class JsonArrayDecoder:
+    """The elements of one JSON array. Finds where each ends; whether it is JSON is the parser's to say."""
+
+    _IN_STRING: ClassVar = re.compile(rb'["\\]')
+    _OUTSIDE: ClassVar = re.compile(rb'["\[\]{},]')
+
+    def __init__(self, max_frame: int) -> None:
+        self._max_frame = max_frame
+        self._buffer = bytearray()
+        self._at = 0
+        self._depth = 0
+        self._in_string = False
+        self._ended = False
+        self._count = 0
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Takes the next bytes; returns the elements that they complete."""
+        self._buffer += data
+        frames: list[bytes] = []
+        if self._depth == 0 and not self._ended:
+            self._open()
+        while self._depth:
+            frame = self._next()
+            if frame is None:
+                break
+            if frame:
+                frames.append(frame)
+        if self._ended and self._buffer.strip(_SPACE):
+            raise FrameError("there is more after the array", self._count)
+        if len(self._buffer) > self._max_frame:
+            raise FrameTooLarge(f"longer than {self._max_frame} bytes", self._count)
+        return frames
+
+    def close(self) -> list[bytes]:
+        """Checks that the array was closed."""
+        if not self._ended:
+            raise FrameError("the body ends before the array does", self._count)
+        return []
+
+    def _open(self) -> None:
+        del self._buffer[: len(self._buffer) - len(self._buffer.lstrip(_SPACE))]
+        if self._buffer:
+            if self._buffer[0] != ord("["):
+                raise FrameError("expected a JSON array", 0)
+            del self._buffer[0]
+            self._depth = 1
+
+    def _next(self) -> bytes | None:
+        """Goes on to the end of an element; None means that more bytes are needed."""
+        while True:
+            pattern = self._IN_STRING if self._in_string else self._OUTSIDE
+            found = pattern.search(self._buffer, self._at)
+            if found is None:
+                self._at = max(self._at, len(self._buffer))
+                return None
+            self._at = found.end()
+            mark = found.group()
+            if mark == b"\\":
+                self._at += 1
+            elif mark == b'"':
+                self._in_string = not self._in_string
+            elif mark in b"[{":
+                self._depth += 1
+            elif mark in b"]}":
+                self._depth -= 1
+                if self._depth == 0:
+                    return self._last(mark)
+            elif self._depth == 1:
+                return self._element()
+
+    def _element(self) -> bytes:
+        element = bytes(self._buffer[: self._at - 1]).strip(_SPACE)
+        del self._buffer[: self._at]
+        self._at = 0
+        if not element:
+            raise FrameError("an element is missing before the comma", self._count)
+        if len(element) > self._max_frame:
+            raise FrameTooLarge(f"longer than {self._max_frame} bytes", self._count)
+        self._count += 1
+        return element
+
+    def _last(self, mark: bytes) -> bytes:
+        if mark != b"]":
+            raise FrameError("'}' closes what is no object", self._count)
+        self._ended = True
+        if self._count == 0 and not self._buffer[: self._at - 1].strip(_SPACE):
+            del self._buffer[: self._at]
+            return b""
+        return self._element()
+
+
+class SniffingDecoder:
+    """For a body whose media type says nothing: an array where it starts with `[`, else lines.
+
+    `curl -d` calls everything a form, and a stream of lines is the commonest thing that is none.
+    """
+
+    def __init__(self, max_frame: int) -> None:
+        self._max_frame = max_frame
+        self._decoder: FrameDecoder | None = None
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Takes the next bytes; returns the frames that they complete."""
+        if self._decoder is None:
+            data = data.lstrip(_SPACE)
+            if not data:
+                return []
+            array = data.startswith(b"[")
+            self._decoder = (JsonArrayDecoder if array else NdjsonDecoder)(self._max_frame)
+        return self._decoder.feed(data)
+
+    def close(self) -> list[bytes]:
+        """Says that the body has ended; an empty one has no frames."""
+        return self._decoder.close() if self._decoder else []
+
+
+class FrameEncoder(Protocol):
+    """What writes the messages of one answer."""
+
+    media_type: ClassVar[str]
+
+    def start(self) -> bytes:
+        """Returns what goes out with the headers, before any message; may be nothing."""
+        ...
+
+    def message(self, json: bytes) -> bytes:
+        """Returns one message."""
+        ...
+
+    def idle(self) -> bytes:
+        """Returns what shows that a silent stream lives; nothing where the framing has no such thing."""
+        ...
+
+    def end(self) -> bytes:
+        """Returns the clean end."""
+        ...
+
+    def error(self, status: bytes) -> bytes:
+        """Returns the end with an error; `status` is the JSON of a `google.rpc.Status`."""
+        ...
+
+
+class NdjsonEncoder:
+    """One JSON text a line."""
+
+    media_type: ClassVar = "application/x-ndjson"
+
+    def start(self) -> bytes:
+        """Returns nothing."""
+        return b""
+
+    def message(self, json: bytes) -> bytes:
+        """Returns a line."""
+        return json + b"\n"
+
+    def idle(self) -> bytes:
+        """Returns a space, which may stand before the next line's JSON."""
+        return b" "
+
+    def end(self) -> bytes:
+        """Returns nothing: the end of the HTTP message is the clean end."""
+        return b""
+
+    def error(self, status: bytes) -> bytes:
+        """Returns the Status as an `Any`, on the last line."""
+        return status_as_any(status) + b"\n"
+
+
+class JsonArrayEncoder:
+    """One JSON array for the whole stream."""
+
+    media_type: ClassVar = "application/json"
+
+    def __init__(self) -> None:
+        self._separator = b"["
+
+    def start(self) -> bytes:
+        """Returns nothing: the bracket goes with the first element."""
+        return b""
+
+    def message(self, json: bytes) -> bytes:
+        """Returns an element, with the separator before it."""
+        separator, self._separator = self._separator, b","
+        return separator + json
+
+    def idle(self) -> bytes:
+        """Returns a space, which may stand between elements."""
+        return b" "
+
+    def end(self) -> bytes:
+        """Returns the closing bracket."""
+        return b"]" if self._separator == b"," else b"[]"
+
+    def error(self, status: bytes) -> bytes:
+        """Returns the Status as an `Any`, as the last element."""
+        return self.message(status_as_any(status)) + b"]"
+
+
+class SseEncoder:
+    """Server-Sent Events: each message an event of no name, the ends events named `end` and `error`."""
+
+    media_type: ClassVar = "text/event-stream"
+
+    def start(self) -> bytes:
+        """Returns nothing."""
+        return b""
+
+    def message(self, json: bytes) -> bytes:
+        """Returns an event; JSON on one line needs no splitting."""
+        return b"data: " + json + b"\n\n"
+
+    def idle(self) -> bytes:
+        """Returns a comment."""
+        return b":\n\n"
+
+    def end(self) -> bytes:
+        """Returns the event by which a browser knows that it should not come back."""
+        return b"event: end\ndata: {}\n\n"
+
+    def error(self, status: bytes) -> bytes:
+        """Returns the event that carries the Status."""
+        return b"event: error\ndata: " + status + b"\n\n"
+
+
+def status_as_any(status: bytes) -> bytes:
+    """Returns the JSON of a Status as that of a `google.protobuf.Any` which holds it."""
+    url = {"@type": "type.googleapis.com/google.rpc.Status"}
+    return orjson.dumps(url | orjson.loads(status))

@@ -1,0 +1,90 @@
+"""HTTP headers <-> gRPC metadata, by an allow-list each way.
+
+Source: gRPC over HTTP/2, "Custom-Metadata": keys of lower-case letters, digits, `_`, `-` and `.`; a key that
+ends in `-bin` has bytes for its value, which HTTP carries in base64; `grpc-` is gRPC's own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final, TypeAlias
+
+from gateway.transcoding import scalars
+from gateway.transcoding.status import Headers
+
+Metadata: TypeAlias = tuple[tuple[str, str | bytes], ...]
+
+PREFIX: Final = b"grpc-metadata-"
+"""A header of this name passes whatever the allow-list says, under the name that follows."""
+
+DEFAULT_REQUEST_HEADERS: Final = (
+    "accept-language",
+    "authorization",
+    "baggage",
+    "traceparent",
+    "tracestate",
+    "x-request-id",
+)
+DEFAULT_RESPONSE_HEADERS: Final = (
+    "cache-control",
+    "etag",
+    "location",
+    "retry-after",
+    "x-request-id",
+)
+
+_KEY: Final = re.compile(r"[0-9a-z_.-]+")
+_TEXT: Final = re.compile(r"[\x20-\x7e]*")
+_RESERVED: Final = ("grpc-",)
+
+
+class MetadataFilter:
+    """Which headers become metadata, and which metadata becomes headers."""
+
+    def __init__(self, request_headers: Iterable[str], response_headers: Iterable[str]) -> None:
+        self._request = {name.lower().encode("ascii"): name.lower() for name in request_headers}
+        self._response = frozenset(name.lower() for name in response_headers)
+
+    def metadata_key(self, header: bytes) -> str | None:
+        """Returns the metadata key for a request header (in lower case), or None if it does not pass.
+
+        Raises:
+            ValueError: the header asks to pass under a name that metadata cannot have.
+        """
+        key = self._request.get(header)
+        if key is None and header.startswith(PREFIX):
+            key = header[len(PREFIX) :].decode("latin-1")
+            if not _KEY.fullmatch(key) or key.startswith(_RESERVED):
+                raise ValueError(f"{key!r} cannot be a metadata key")
+        return key
+
+    def headers(self, metadata: Metadata, prefix: str = "") -> Headers:
+        """Returns the response headers for metadata, their names behind `prefix`.
+
+        Without a prefix only the allow-list passes, for a name of HTTP's own would speak for the edge.
+        """
+        return tuple(
+            ((prefix + key).encode(), _header_value(value))
+            for key, value in metadata
+            if (prefix or key in self._response) and not key.startswith(_RESERVED)
+        )
+
+
+def metadata_value(key: str, value: bytes) -> str | bytes:
+    """Returns the metadata value for a header's value.
+
+    Raises:
+        ValueError: it is not printable ASCII, or not base64 where the key ends in `-bin`.
+    """
+    text = value.decode("latin-1")
+    if key.endswith("-bin"):
+        return scalars.bytes_from_json(text)
+    if not _TEXT.fullmatch(text):
+        raise ValueError("expected printable ASCII")
+    return text
+
+
+def _header_value(value: str | bytes) -> bytes:
+    text = scalars.bytes_to_json(value) if isinstance(value, bytes) else value
+    return text.encode("latin-1", errors="replace").replace(b"\r", b" ").replace(b"\n", b" ")

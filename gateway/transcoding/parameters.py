@@ -1,0 +1,221 @@
+"""Texts of a path or a query -> fields of a message.
+
+Source: google/api/http.proto. A name is a dotted path of proto or JSON names; a repeated field takes each
+value that is given; a message that JSON writes as one scalar takes that scalar; `Value`, `Struct` and
+`ListValue` take JSON; a map takes `name[key]=value`.
+
+Rule: a name is resolved with each request, for a recursive type has no end of names; what is done with the
+field that it leads to is decided once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+
+from gateway.contract.fields import FieldPath, is_message, map_entry, message_type
+from gateway.contract.json_types import TEXTUAL, WRAPPERS
+from gateway.transcoding import scalars
+from gateway.transcoding.codec import parse_json
+from gateway.transcoding.decoding import JsonDecoder
+from gateway.transcoding.violations import nearest
+from gateway.transcoding.well_known import read_field_mask_text
+
+SetText = Callable[[Any, str], None]
+"""(message that holds the field, text) -> None."""
+
+_JSON_VALUES: Final = frozenset(
+    f"google.protobuf.{kind}" for kind in ("Value", "Struct", "ListValue")
+)
+_STEP: Final = re.compile(r"([^.\[\]]+)(?:\[([^\]]*)\])?(?:\.|$)")
+_MAX_PARAMETERS: Final = 1000
+
+
+def parse_query(query: bytes) -> list[tuple[str, str]]:
+    """Splits a query into decoded names and values; `+` is a space.
+
+    Source: the URL Standard, `application/x-www-form-urlencoded`.
+
+    Raises:
+        ValueError: it is not UTF-8, or has more than 1,000 parameters.
+    """
+    if not query:
+        return []
+    try:
+        return parse_qsl(
+            query.decode(), keep_blank_values=True, errors="strict", max_num_fields=_MAX_PARAMETERS
+        )
+    except UnicodeDecodeError:
+        raise ValueError("the query is not UTF-8") from None
+    except ValueError:
+        raise ValueError(f"the query has more than {_MAX_PARAMETERS} parameters") from None
+
+
+class Parameters:
+    """Sets fields of the contract's messages from texts."""
+
+    def __init__(self, decoder: JsonDecoder) -> None:
+        self._decoder = decoder
+        self._setters: dict[FieldDescriptor, SetText] = {}
+        self._names: dict[str, dict[str, FieldDescriptor]] = {}
+
+    def set_variable(self, message: Any, path: FieldPath, text: str) -> None:
+        """Sets the field that a path variable names.
+
+        Raises:
+            ValueError: the text does not fit the field, or the body has said something else.
+        """
+        parent = _descend(message, path)
+        field = path[-1]
+        before = getattr(parent, field.name) if _is_set(parent, field) else None
+        self._setter(field)(parent, text)
+        if before is not None and before != getattr(parent, field.name):
+            raise ValueError(f"the path says {scalars.shown(text)}, and the body something else")
+
+    def set_query(
+        self, message: Any, name: str, texts: list[str], bound: Iterable[FieldPath]
+    ) -> None:
+        """Sets the field that a query parameter names.
+
+        Args:
+            message: the request.
+            name: the name of the parameter.
+            texts: all values that it was given, in their order.
+            bound: the paths of fields that path or body provide, so that the query must not.
+
+        Raises:
+            ValueError: there is no such field, it is not the query's to set, or a text does not fit it.
+        """
+        path, key = self._resolve(message.DESCRIPTOR, name)
+        for taken in bound:
+            if path[: len(taken)] == taken:
+                raise ValueError("is not a query parameter here: path or body provide this field")
+        field = path[-1]
+        parent = _descend(message, path)
+        if key is not None:
+            self._set_entry(parent, field, key, _single(texts))
+        elif field.is_repeated:
+            for text in texts:
+                self._setter(field)(parent, text)
+        else:
+            _check_oneof(parent, field)
+            self._setter(field)(parent, _single(texts))
+
+    def _resolve(self, descriptor: Descriptor | None, name: str) -> tuple[FieldPath, str | None]:
+        """Returns the path that a name stands for, and the key where it ends in `[key]`."""
+        fields: list[FieldDescriptor] = []
+        key: str | None = None
+        at = 0
+        while at < len(name):
+            step = _STEP.match(name, at)
+            if step is None or key is not None or descriptor is None:
+                raise ValueError("unknown query parameter")
+            names = self._names_of(descriptor)
+            if step[1] not in names:
+                raise ValueError(f"unknown query parameter{nearest(step[1], names)}")
+            field = names[step[1]]
+            fields.append(field)
+            key = step[2]
+            at = step.end()
+            descriptor = None if field.is_repeated else field.message_type
+        if not fields or name.endswith("."):
+            raise ValueError("unknown query parameter")
+        return tuple(fields), key
+
+    def _names_of(self, descriptor: Descriptor) -> dict[str, FieldDescriptor]:
+        names = self._names.get(descriptor.full_name)
+        if names is None:
+            names = {field.json_name: field for field in descriptor.fields}
+            names |= {field.name: field for field in descriptor.fields}
+            self._names[descriptor.full_name] = names
+        return names
+
+    def _setter(self, field: FieldDescriptor) -> SetText:
+        setter = self._setters.get(field)
+        if setter is None:
+            setter = self._setters[field] = self._make_setter(field)
+        return setter
+
+    def _make_setter(self, field: FieldDescriptor) -> SetText:
+        name = field.name
+        if not is_message(field):
+            convert = scalars.from_text(field)
+            if field.is_repeated:
+                return lambda message, text: getattr(message, name).append(convert(text))
+            return lambda message, text: setattr(message, name, convert(text))
+        fill = self._make_fill(field)
+        if field.is_repeated:
+            return lambda message, text: fill(getattr(message, name).add(), text)
+
+        def set_message(message: Any, text: str) -> None:
+            child = getattr(message, name)
+            child.SetInParent()
+            fill(child, text)
+
+        return set_message
+
+    def _make_fill(self, field: FieldDescriptor) -> SetText:
+        """Returns what fills a message of the field's type from one text."""
+        descriptor = message_type(field)
+        name = descriptor.full_name
+        if name == "google.protobuf.FieldMask":
+            return lambda message, text: read_field_mask_text(message, text, 0)
+        if name in WRAPPERS:
+            convert = scalars.from_text(descriptor.fields_by_name["value"])
+            return lambda message, text: setattr(message, "value", convert(text))
+        read = self._decoder.reader(descriptor)
+        if name in TEXTUAL:
+            return lambda message, text: read(message, text, 0)
+        if name in _JSON_VALUES:
+            return lambda message, text: read(message, parse_json(text.encode()), 0)
+        raise ValueError(f"is {_what_to_name(field)}")
+
+    def _set_entry(self, message: Any, field: FieldDescriptor, key: str, text: str) -> None:
+        entry = map_entry(field)
+        if entry is None:
+            raise ValueError("is not a map")
+        key_field, value_field = entry
+        key_value = scalars.from_text(key_field)(key)
+        container = getattr(message, field.name)
+        if is_message(value_field):
+            self._make_fill(value_field)(container[key_value], text)
+        else:
+            container[key_value] = scalars.from_text(value_field)(text)
+
+
+def _what_to_name(field: FieldDescriptor) -> str:
+    if map_entry(field):
+        return f"a map; name an entry of it, as {field.json_name}[key]"
+    if field.is_repeated:
+        return "a list of messages, which a query cannot give"
+    return "a message; name one of its fields"
+
+
+def _descend(message: Any, path: FieldPath) -> Any:
+    for field in path[:-1]:
+        _check_oneof(message, field)
+        message = getattr(message, field.name)
+    return message
+
+
+def _check_oneof(message: Any, field: FieldDescriptor) -> None:
+    oneof = rivals(field)
+    other = message.WhichOneof(oneof) if oneof else None
+    if other not in (None, field.name):
+        raise ValueError(f"only one field of {oneof!r} can be given; {other!r} is there already")
+
+
+def _is_set(message: Any, field: FieldDescriptor) -> bool:
+    if field.has_presence:
+        return bool(message.HasField(field.name))
+    return bool(getattr(message, field.name))
+
+
+def _single(texts: list[str]) -> str:
+    if len(texts) > 1:
+        raise ValueError(f"is given {len(texts)} times, and takes one value")
+    return texts[0]

@@ -1,0 +1,247 @@
+"""Scalars between JSON and protobuf: what each field type takes, and how it is written.
+
+Source: the JSON mapping in protobuf's language guide, "ProtoJSON Format". A `from_json` function takes
+what a JSON parser gives (str, int, float, bool, None, list, dict) and a `from_text` function the text of a
+path segment or a query value; each returns what protobuf's Python API takes, or raises ValueError with a
+text that stands after the field's name.
+"""
+
+from __future__ import annotations
+
+import binascii
+import math
+import re
+import struct
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Any, Final
+
+from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
+
+from gateway.transcoding.violations import nearest
+
+FromJson = Callable[[Any], Any]
+
+_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,4})?")
+_SHOWN: Final = 60
+_FLOAT_MAX: Final = struct.unpack("<f", b"\xff\xff\x7f\x7f")[0]
+# Half a step above FLT_MAX still rounds down to it, so that FLT_MAX as printed parses back.
+_FLOAT_LIMIT: Final = _FLOAT_MAX * (1 + 2**-25)
+_NON_FINITE: Final[Mapping[str, float]] = MappingProxyType(
+    {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+)
+
+
+def shown(value: object) -> str:
+    """Writes a caller's value into a message, cut where it is long."""
+    names = {True: "true", False: "false", None: "null"}
+    if value is None or isinstance(value, bool):
+        return names[value]
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return "an array"
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def _expected(what: str, value: object) -> ValueError:
+    return ValueError(f"expected {what}, got {shown(value)}")
+
+
+def _integer(name: str, low: int, high: int) -> FromJson:
+    def from_json(value: Any) -> int:
+        if type(value) is int:
+            number = value
+        elif type(value) is str:
+            number = _integer_text(value, name)
+        elif type(value) is float and value.is_integer():
+            number = int(value)
+        else:
+            raise _expected(f"an integer ({name})", value)
+        if low <= number <= high:
+            return number
+        raise ValueError(f"{shown(value)} is out of range for {name}")
+
+    return from_json
+
+
+def _integer_text(text: str, name: str) -> int:
+    if text.isascii() and text.isdigit() and (text[0] != "0" or text == "0") and len(text) <= 20:
+        return int(text)
+    if _NUMBER.fullmatch(text):
+        number = Decimal(text)
+        if number == 0:
+            return 0
+        if number.adjusted() <= 20 and number == number.to_integral_value():
+            return int(number)
+        if number.adjusted() > 20:
+            raise ValueError(f"{shown(text)} is out of range for {name}")
+    raise _expected(f"an integer ({name})", text)
+
+
+def double_from_json(value: Any) -> float:
+    """Takes a number, or its text, or `NaN`, `Infinity`, `-Infinity`; a double has to hold it."""
+    if type(value) is float or type(value) is int:
+        number = float(value) if abs(value) <= 2**1023 * 2 - 1 else math.inf
+    elif type(value) is str:
+        if value in _NON_FINITE:
+            return _NON_FINITE[value]
+        if not _NUMBER.fullmatch(value):
+            raise _expected("a number", value)
+        number = float(value)
+    else:
+        raise _expected("a number", value)
+    if math.isinf(number):
+        raise ValueError(f"{shown(value)} is out of range for double")
+    return number
+
+
+def float_from_json(value: Any) -> float:
+    """Takes what a double takes, within the range of a 32-bit float."""
+    number = double_from_json(value)
+    if abs(number) > _FLOAT_MAX and math.isfinite(number):
+        if abs(number) > _FLOAT_LIMIT:
+            raise ValueError(f"{shown(value)} is out of range for float")
+        return math.copysign(_FLOAT_MAX, number)
+    return number
+
+
+def bool_from_json(value: Any) -> bool:
+    """Takes true or false."""
+    if value is True or value is False:
+        return value
+    raise _expected("true or false", value)
+
+
+def bool_from_text(text: str) -> bool:
+    """Takes `true` and `false` in any case, and `1` and `0`, which many HTTP clients write."""
+    value = {"true": True, "1": True, "false": False, "0": False}.get(text.lower())
+    if value is None:
+        raise _expected("true or false", text)
+    return value
+
+
+def string_from_json(value: Any) -> str:
+    """Takes a string of Unicode scalar values (a lone surrogate is none)."""
+    if type(value) is not str:
+        raise _expected("a string", value)
+    return value
+
+
+def string_from_text(text: str) -> str:
+    """Takes any text."""
+    return text
+
+
+def bytes_from_json(value: Any) -> bytes:
+    """Takes base64 in the standard or the URL-safe alphabet, with padding or without."""
+    if type(value) is not str:
+        raise _expected("base64 text", value)
+    text = value.translate(_TO_STANDARD_BASE64) if "-" in value or "_" in value else value
+    text = text.rstrip("=") if text.endswith("=") else text
+    try:
+        return binascii.a2b_base64(text + "=" * (-len(text) % 4), strict_mode=True)
+    except ValueError:
+        raise _expected("base64 text", value) from None
+
+
+_TO_STANDARD_BASE64: Final = str.maketrans("-_", "+/")
+
+
+def bytes_to_json(value: bytes) -> str:
+    """Writes standard base64 with padding."""
+    return binascii.b2a_base64(value, newline=False).decode()
+
+
+def double_to_json(value: float) -> float | str:
+    """Writes a number, or the text of one that JSON has no number for."""
+    if value - value == 0:
+        return value
+    if value != value:
+        return "NaN"
+    return "Infinity" if value > 0 else "-Infinity"
+
+
+def float_to_json(value: float) -> float | str:
+    """Writes the shortest number that reads back as the same 32-bit float."""
+    if value - value != 0:
+        return double_to_json(value)
+    for digits in (6, 7, 8):
+        short = float(f"{value:.{digits}g}")
+        if abs(short) <= _FLOAT_MAX and _as_float(short) == value:
+            return short
+    return float(f"{value:.9g}")
+
+
+def _as_float(value: float) -> float:
+    number: float = struct.unpack("<f", struct.pack("<f", value))[0]
+    return number
+
+
+def enum_from_json(enum: EnumDescriptor) -> FromJson:
+    """Makes the function that takes a value's name or number; an open enum takes any int32."""
+    numbers = {name: value.number for name, value in enum.values_by_name.items()}
+    known = frozenset(enum.values_by_number)
+
+    def from_json(value: Any) -> int:
+        number = numbers.get(value) if type(value) is str else None
+        if number is not None:
+            return number
+        if type(value) is str and not _NUMBER.fullmatch(value):
+            raise UnknownEnumValue(
+                f"{enum.full_name} has no value {shown(value)}{nearest(value, numbers)}"
+            )
+        number = _INT32(value)
+        if enum.is_closed and number not in known:
+            raise UnknownEnumValue(f"{enum.full_name} has no value {number}")
+        return int(number)
+
+    return from_json
+
+
+class UnknownEnumValue(ValueError):
+    """A name that an enum does not have; dropped where unknown fields are."""
+
+
+_INT32: Final = _integer("int32", -(2**31), 2**31 - 1)
+_UINT32: Final = _integer("uint32", 0, 2**32 - 1)
+_INT64: Final = _integer("int64", -(2**63), 2**63 - 1)
+_UINT64: Final = _integer("uint64", 0, 2**64 - 1)
+
+_FROM_JSON: Final[Mapping[int, FromJson]] = MappingProxyType(
+    {
+        FieldDescriptor.TYPE_DOUBLE: double_from_json,
+        FieldDescriptor.TYPE_FLOAT: float_from_json,
+        FieldDescriptor.TYPE_INT64: _INT64,
+        FieldDescriptor.TYPE_UINT64: _UINT64,
+        FieldDescriptor.TYPE_INT32: _INT32,
+        FieldDescriptor.TYPE_FIXED64: _UINT64,
+        FieldDescriptor.TYPE_FIXED32: _UINT32,
+        FieldDescriptor.TYPE_BOOL: bool_from_json,
+        FieldDescriptor.TYPE_STRING: string_from_json,
+        FieldDescriptor.TYPE_BYTES: bytes_from_json,
+        FieldDescriptor.TYPE_UINT32: _UINT32,
+        FieldDescriptor.TYPE_SFIXED32: _INT32,
+        FieldDescriptor.TYPE_SFIXED64: _INT64,
+        FieldDescriptor.TYPE_SINT32: _INT32,
+        FieldDescriptor.TYPE_SINT64: _INT64,
+    }
+)
+
+
+def from_json(field: FieldDescriptor) -> FromJson:
+    """Returns what takes one JSON value for a scalar or enum field."""
+    if field.enum_type is not None:
+        return enum_from_json(field.enum_type)
+    return _FROM_JSON[field.type]
+
+
+def from_text(field: FieldDescriptor) -> Callable[[str], Any]:
+    """Returns what takes the text of a path segment, a query value or a map key for such a field."""
+    if field.type == FieldDescriptor.TYPE_BOOL:
+        return bool_from_text
+    if field.type == FieldDescriptor.TYPE_STRING:
+        return string_from_text
+    return from_json(field)

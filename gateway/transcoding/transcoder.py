@@ -1,0 +1,103 @@
+"""The facade of the translation: a contract, made ready to be looked up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from google.rpc.status_pb2 import Status
+
+from gateway.contract.descriptors import Contract
+from gateway.contract.errors import ContractError
+from gateway.contract.http_rule import Binding, bindings
+from gateway.contract.route_table import NoRoute, RouteConflict, RouteMatch, RouteTable
+from gateway.transcoding.codec import JsonCodec, JsonOptions, print_json
+from gateway.transcoding.endpoint import Endpoint
+from gateway.transcoding.parameters import Parameters
+from gateway.transcoding.status import INVALID_ARGUMENT, NOT_FOUND, UNIMPLEMENTED, StatusError
+
+WEBSOCKET = "WEBSOCKET"
+"""The HTTP method under which the table keeps what a WebSocket handshake on a path reaches."""
+
+
+class Transcoder:
+    """Routes requests to endpoints, and writes statuses."""
+
+    def __init__(
+        self, contract: Contract, options: JsonOptions, *, ignore_unknown: bool = False
+    ) -> None:
+        """Compiles every binding of the contract.
+
+        Raises:
+            ContractError: a rule is wrong, two bindings are the same, or there is none at all.
+        """
+        codec = JsonCodec(contract.pool, options, ignore_unknown=ignore_unknown)
+        parameters = Parameters(codec.decoder)
+        self.bindings: tuple[Binding, ...] = tuple(
+            binding for method in contract.methods for binding in bindings(method)
+        )
+        if not self.bindings:
+            raise ContractError("no method of the served services has a google.api.http rule")
+        self._routes: RouteTable[Endpoint] = RouteTable()
+        endpoints = [Endpoint(binding, codec, parameters) for binding in self.bindings]
+        self._add_routes(endpoints)
+        self._add_websockets(endpoints)
+        self._write_status = codec.encoder().writer(
+            contract.pool.FindMessageTypeByName(Status.DESCRIPTOR.full_name)
+        )
+
+    def match(self, http_method: str, raw_path: str) -> RouteMatch[Endpoint] | NoRoute:
+        """Finds the endpoint of a request.
+
+        Raises:
+            StatusError: INVALID_ARGUMENT, for a captured text is not UTF-8.
+        """
+        try:
+            return self._routes.match(http_method, raw_path)
+        except UnicodeDecodeError:
+            raise StatusError.of(INVALID_ARGUMENT, "the path is not UTF-8") from None
+
+    def encode_status(self, status: Status) -> bytes:
+        """Makes the JSON of a status, its details decoded as far as the contract knows their types."""
+        return print_json(self._write_status(status))
+
+    def _add_routes(self, endpoints: Iterable[Endpoint]) -> None:
+        for endpoint in endpoints:
+            binding = endpoint.binding
+            try:
+                self._routes.add(binding.http_method, binding.template, endpoint)
+            except RouteConflict as conflict:
+                raise ContractError(
+                    f"{binding} is bound already, to {_name(conflict.other)}",
+                    location=binding.method.location,
+                    subject=binding.method.full_name,
+                ) from None
+
+    def _add_websockets(self, endpoints: Iterable[Endpoint]) -> None:
+        """Adds what a handshake reaches; of two methods on one path, the one whose client streams."""
+        streaming = [endpoint for endpoint in endpoints if endpoint.method.stream_type.value]
+        for endpoint in sorted(streaming, key=lambda e: not e.method.stream_type.client):
+            try:
+                self._routes.add(WEBSOCKET, endpoint.binding.template, endpoint)
+            except RouteConflict:
+                continue
+
+
+def _name(endpoint: object) -> str:
+    return endpoint.method.full_name if isinstance(endpoint, Endpoint) else str(endpoint)
+
+
+def no_route(miss: NoRoute) -> StatusError:
+    """Makes the error for a request that no binding takes: 405 where other methods would, else 404."""
+    allowed = sorted(miss.allowed - {WEBSOCKET})
+    if allowed:
+        return StatusError.of(
+            UNIMPLEMENTED,
+            f"this path takes {', '.join(allowed)}",
+            http_status=405,
+            headers=((b"allow", ", ".join(allowed).encode()),),
+        )
+    if miss.allowed:
+        return StatusError.of(
+            UNIMPLEMENTED, "this path takes a WebSocket handshake", http_status=426
+        )
+    return StatusError.of(NOT_FOUND, "no method of the contract is bound to this path")

@@ -1,0 +1,239 @@
+"""The well-known types whose JSON is not an object of their fields.
+
+Source: "ProtoJSON Format" in protobuf's language guide, and the comments in google/protobuf/*.proto. Each
+`read_…` fills a message from a JSON value and raises ValueError; each `write_…` returns the
+JSON value of a message and raises ValueError where the specification gives it none. `Any` is not here: it
+needs the codecs of the types that it holds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
+
+from google.protobuf.descriptor import Descriptor
+from google.protobuf.message import Message
+
+from gateway.transcoding import scalars
+from gateway.transcoding.violations import Violations, below
+
+MAX_DEPTH: Final = 100
+"""How deep messages, lists and objects nest: protobuf's own limit."""
+TOO_DEEP: Final = f"nests deeper than {MAX_DEPTH} levels"
+
+Read = Callable[[Any, Any, int], None]
+"""(message to fill, JSON value, depth) -> None."""
+Write = Callable[[Any], Any]
+
+_TIMESTAMP: Final = re.compile(
+    r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII
+)
+_DURATION: Final = re.compile(r"(-?)(\d{1,12})(?:\.(\d{1,9}))?s", re.ASCII)
+_EPOCH: Final = datetime(1970, 1, 1)
+_TIMESTAMP_SECONDS: Final = range(-62_135_596_800, 253_402_300_800)
+_DURATION_SECONDS: Final = range(-315_576_000_000, 315_576_000_001)
+_NANOS_PER_SECOND: Final = 1_000_000_000
+_MAX_OFFSET_HOURS: Final = 23
+_MAX_OFFSET_MINUTES: Final = 59
+
+
+def check_depth(depth: int) -> None:
+    """Refuses a value that nests deeper than protobuf lets messages nest."""
+    if depth > MAX_DEPTH:
+        raise ValueError(TOO_DEEP)
+
+
+def read_timestamp(message: Any, value: Any, _depth: int) -> None:
+    """Takes RFC 3339 with `Z` or an offset, from year 1 to 9999, with up to nine decimals."""
+    match = _TIMESTAMP.fullmatch(value) if type(value) is str else None
+    if match is None:
+        raise ValueError(f"expected an RFC 3339 timestamp, got {scalars.shown(value)}")
+    civil, fraction, sign, hours, minutes = match.groups()
+    try:
+        instant = datetime.fromisoformat(civil)
+    except ValueError:
+        raise ValueError(f"{scalars.shown(value)} is not a date and time") from None
+    seconds = (instant - _EPOCH) // timedelta(seconds=1)
+    if sign:
+        if int(hours) > _MAX_OFFSET_HOURS or int(minutes) > _MAX_OFFSET_MINUTES:
+            raise ValueError(f"{scalars.shown(value)} has no such offset from UTC")
+        seconds -= int(sign + "1") * (int(hours) * 3600 + int(minutes) * 60)
+    if seconds not in _TIMESTAMP_SECONDS:
+        raise ValueError(f"{scalars.shown(value)} is out of range for a timestamp")
+    message.seconds = seconds
+    message.nanos = int((fraction or "").ljust(9, "0"))
+
+
+def write_timestamp(message: Any) -> str:
+    """Writes RFC 3339 in UTC with 0, 3, 6 or 9 decimals."""
+    if message.seconds not in _TIMESTAMP_SECONDS or not 0 <= message.nanos < _NANOS_PER_SECOND:
+        raise ValueError("a timestamp out of range")
+    instant = _EPOCH + timedelta(seconds=message.seconds)
+    return f"{instant.isoformat()}{_fraction(message.nanos)}Z"
+
+
+def read_duration(message: Any, value: Any, _depth: int) -> None:
+    """Takes seconds with up to nine decimals and an `s` behind them."""
+    match = _DURATION.fullmatch(value) if type(value) is str else None
+    if match is None:
+        raise ValueError(f"expected a duration such as '1.5s', got {scalars.shown(value)}")
+    sign, whole, fraction = match.groups()
+    factor = -1 if sign else 1
+    seconds = factor * int(whole)
+    nanos = factor * int((fraction or "").ljust(9, "0"))
+    if seconds not in _DURATION_SECONDS or (abs(seconds) == _DURATION_SECONDS[-1] and nanos):
+        raise ValueError(f"{scalars.shown(value)} is out of range for a duration")
+    message.seconds = seconds
+    message.nanos = nanos
+
+
+def write_duration(message: Any) -> str:
+    """Writes seconds with 0, 3, 6 or 9 decimals and an `s`."""
+    seconds, nanos = message.seconds, message.nanos
+    if seconds not in _DURATION_SECONDS or abs(nanos) >= _NANOS_PER_SECOND or seconds * nanos < 0:
+        raise ValueError("a duration out of range")
+    sign = "-" if seconds < 0 or nanos < 0 else ""
+    return f"{sign}{abs(seconds)}{_fraction(abs(nanos))}s"
+
+
+def _fraction(nanos: int) -> str:
+    if nanos == 0:
+        return ""
+    digits = f"{nanos:09d}"
+    return "." + (digits[:3] if digits.endswith("000000") else digits.removesuffix("000"))
+
+
+def read_field_mask(message: Any, value: Any, _depth: int) -> None:
+    """Takes lowerCamelCase paths with commas between them."""
+    if type(value) is not str or "_" in value:
+        raise ValueError(f"expected lowerCamelCase field paths, got {scalars.shown(value)}")
+    message.paths[:] = [_snake_case(path) for path in value.split(",")] if value else []
+
+
+def read_field_mask_text(message: Any, value: Any, _depth: int) -> None:
+    """Takes paths in lowerCamelCase or as the .proto has them, as callers write both in a query."""
+    message.paths[:] = [_snake_case(path) for path in value.split(",")] if value else []
+
+
+def _snake_case(path: str) -> str:
+    return re.sub("[A-Z]", lambda match: "_" + match.group().lower(), path)
+
+
+def write_field_mask(message: Any) -> str:
+    """Writes lowerCamelCase paths; a path that would not read back as itself has no JSON."""
+    return ",".join(_camel_case(path) for path in message.paths)
+
+
+def _camel_case(path: str) -> str:
+    camel = re.sub("_([a-z])", lambda match: match.group(1).upper(), path)
+    if "_" in camel or _snake_case(camel) != path:
+        raise ValueError(f"the field mask path {path!r} has no lowerCamelCase form")
+    return camel
+
+
+def read_struct(message: Any, value: Any, depth: int) -> None:
+    """Takes any object."""
+    check_depth(depth)
+    if type(value) is not dict:
+        raise ValueError(f"expected an object, got {scalars.shown(value)}")
+    message.Clear()
+    for key, item in value.items():
+        _below(key, message.fields[key], item, depth + 1)
+
+
+def read_list_value(message: Any, value: Any, depth: int) -> None:
+    """Takes any array."""
+    check_depth(depth)
+    if type(value) is not list:
+        raise ValueError(f"expected an array, got {scalars.shown(value)}")
+    message.Clear()
+    for index, item in enumerate(value):
+        _below(f"[{index}]", message.values.add(), item, depth + 1)
+
+
+def _below(step: str, message: Any, value: Any, depth: int) -> None:
+    try:
+        read_value(message, value, depth)
+    except ValueError as error:
+        raise Violations(*below(step, error)) from None
+
+
+def read_value(message: Any, value: Any, depth: int) -> None:
+    """Takes any JSON value, null too."""
+    kind = type(value)
+    if kind is str:
+        message.string_value = value
+    elif kind is bool:
+        message.bool_value = value
+    elif value is None:
+        message.null_value = 0
+    elif kind is dict:
+        message.struct_value.SetInParent()
+        read_struct(message.struct_value, value, depth)
+    elif kind is list:
+        message.list_value.SetInParent()
+        read_list_value(message.list_value, value, depth)
+    else:
+        message.number_value = scalars.double_from_json(value)
+
+
+def write_struct(message: Any) -> dict[str, Any]:
+    """Writes the object itself."""
+    return {key: write_value(item) for key, item in message.fields.items()}
+
+
+def write_list_value(message: Any) -> list[Any]:
+    """Writes the array itself."""
+    return [write_value(item) for item in message.values]
+
+
+def write_value(message: Any) -> Any:
+    """Writes the value itself; a number that JSON has no number for has no JSON."""
+    kind = message.WhichOneof("kind")
+    if kind == "struct_value":
+        return write_struct(message.struct_value)
+    if kind == "list_value":
+        return write_list_value(message.list_value)
+    if kind is None or kind == "null_value":
+        return None
+    value = getattr(message, kind)
+    if kind == "number_value" and value - value != 0:
+        raise ValueError(f"google.protobuf.Value has no JSON for the number {value}")
+    return value
+
+
+class WellKnown(NamedTuple):
+    """The two directions of one type."""
+
+    read: Read
+    write: Write
+
+
+_SPECIAL: Final[Mapping[str, WellKnown]] = MappingProxyType(
+    {
+        "google.protobuf.Timestamp": WellKnown(read_timestamp, write_timestamp),
+        "google.protobuf.Duration": WellKnown(read_duration, write_duration),
+        "google.protobuf.FieldMask": WellKnown(read_field_mask, write_field_mask),
+        "google.protobuf.Struct": WellKnown(read_struct, write_struct),
+        "google.protobuf.ListValue": WellKnown(read_list_value, write_list_value),
+        "google.protobuf.Value": WellKnown(read_value, write_value),
+    }
+)
+
+
+def well_known(descriptor: Descriptor) -> WellKnown | None:
+    """Returns the two directions of a type whose JSON is special and not a scalar of its own."""
+    return _SPECIAL.get(descriptor.full_name)
+
+
+def wrapper_reader(descriptor: Descriptor) -> Read:
+    """Returns what fills a wrapper (`google.protobuf.Int64Value`, …) from the value it wraps."""
+    convert = scalars.from_json(descriptor.fields_by_name["value"])
+
+    def read(message: Message, value: Any, _depth: int) -> None:
+        message.value = convert(value)  # type: ignore[attr-defined]
+
+    return read

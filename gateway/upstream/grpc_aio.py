@@ -1,0 +1,192 @@
+"""`grpc.aio` as the upstream of the edge.
+
+The four kinds of call become one shape: requests in, an iterator of responses out. What is known of
+`grpc.aio`'s faults is kept here, and nowhere else:
+
+* An exception inside a request iterator becomes a cancellation that has lost its reason; so the iterator
+  is wrapped, and the reason raised where the responses are read.
+* A cancelled call raises `CancelledError`, just as a cancelled task does; which it is, only the task knows.
+* A server that aborts while the client still writes may lose its status (grpc/grpc#36066). The iterator
+  style on four separate multicallables suffers least.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Any, Final, Self
+
+import grpc
+from google.protobuf.message import DecodeError
+from google.rpc.status_pb2 import Status
+from grpc import aio
+
+from gateway.contract.method import Method, StreamType
+from gateway.transcoding.metadata import Metadata
+from gateway.transcoding.status import CANCELLED, StatusError
+from gateway.upstream.port import Call, Requests
+
+_STATUS_DETAILS: Final = "grpc-status-details-bin"
+_ADDRESS: Final = re.compile(r"\b(ipv4|ipv6|unix|dns):")
+_MULTICALLABLE: Final[Mapping[StreamType, str]] = {
+    StreamType.UNARY: "unary_unary",
+    StreamType.CLIENT: "stream_unary",
+    StreamType.SERVER: "unary_stream",
+    StreamType.BIDI: "stream_stream",
+}
+
+
+class GrpcUpstream:
+    """One channel to one server, open as long as the block."""
+
+    def __init__(self, target: str, methods: Iterable[Method], *, max_message: int) -> None:
+        """Takes the address of a server.
+
+        Args:
+            target: `host:port`, or any name that gRPC resolves.
+            methods: all methods that will be called.
+            max_message: bytes of the largest message either way.
+        """
+        self._target = target
+        self._methods = tuple(methods)
+        self._options = (
+            ("grpc.max_send_message_length", max_message),
+            ("grpc.max_receive_message_length", max_message),
+            ("grpc.initial_reconnect_backoff_ms", 100),
+            ("grpc.min_reconnect_backoff_ms", 100),
+            ("grpc.max_reconnect_backoff_ms", 2_000),
+            ("grpc.keepalive_time_ms", 30_000),
+            ("grpc.keepalive_timeout_ms", 10_000),
+        )
+        self._multicallables: dict[Method, Any] = {}
+
+    async def __aenter__(self) -> Self:
+        """Opens the channel; it connects with the first call."""
+        self._channel = aio.insecure_channel(self._target, options=self._options)
+        self._multicallables = {
+            method: getattr(self._channel, _MULTICALLABLE[method.stream_type])(method.path)
+            for method in self._methods
+        }
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Cancels the calls that are left, and closes the channel."""
+        await self._channel.close()
+
+    def open(
+        self,
+        method: Method,
+        requests: Requests,
+        *,
+        metadata: Metadata = (),
+        timeout: float | None = None,
+    ) -> AbstractAsyncContextManager[Call]:
+        """Opens a call; see `gateway.upstream.port.Upstream`."""
+        return _GrpcCall(
+            self._multicallables[method], method.stream_type, requests, metadata, timeout
+        )
+
+
+class _GrpcCall:
+    """One call of `grpc.aio`, made when its block is entered."""
+
+    def __init__(
+        self,
+        multicallable: Any,
+        stream_type: StreamType,
+        requests: Requests,
+        metadata: Metadata,
+        timeout: float | None,
+    ) -> None:
+        self._multicallable = multicallable
+        self._stream_type = stream_type
+        self._requests = requests
+        self._metadata = metadata
+        self._timeout = timeout
+        self._failure: Exception | None = None
+
+    async def __aenter__(self) -> Self:
+        requests = self._requests
+        self._call = self._multicallable(
+            requests if isinstance(requests, bytes) else self._guarded(requests),
+            metadata=self._metadata or None,
+            timeout=self._timeout,
+        )
+        self._responses = self._call.__aiter__() if self._stream_type.server else _one(self._call)
+        return self
+
+    async def __aexit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self._call.cancel()
+        if not isinstance(self._requests, bytes):
+            await _close(self._requests)
+
+    def __aiter__(self) -> _GrpcCall:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            message: bytes = await anext(self._responses)
+        except aio.AioRpcError as error:
+            raise self._failure or status_error(error) from error
+        except asyncio.CancelledError:
+            raise self._reason() from None
+        return message
+
+    async def initial_metadata(self) -> Metadata:
+        return tuple(await self._call.initial_metadata() or ())
+
+    async def trailing_metadata(self) -> Metadata:
+        return tuple(await self._call.trailing_metadata() or ())
+
+    async def _guarded(self, requests: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        try:
+            async for request in requests:
+                yield request
+        except Exception as error:
+            self._failure = error
+            self._call.cancel()
+
+    def _reason(self) -> BaseException:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            return asyncio.CancelledError()
+        return self._failure or StatusError.of(CANCELLED, "the call was cancelled")
+
+
+async def _one(call: Any) -> AsyncIterator[bytes]:
+    yield await call
+
+
+async def _close(requests: AsyncIterator[bytes]) -> None:
+    """Closes a generator that nobody reads any more, unless its reader is just being stopped."""
+    close = getattr(requests, "aclose", None)
+    try:
+        if close is not None:
+            await close()
+    except RuntimeError:
+        return
+
+
+def status_error(error: aio.AioRpcError) -> StatusError:
+    """Makes the edge's error from gRPC's, with the details that the server gave."""
+    code = error.code().value[0]
+    for key, value in error.trailing_metadata() or ():
+        if key == _STATUS_DETAILS and isinstance(value, bytes):
+            try:
+                status = Status.FromString(value)
+            except DecodeError:
+                break
+            if status.code == code:
+                return StatusError(status)
+    message = error.details() or ""
+    if error.code() is grpc.StatusCode.UNAVAILABLE and _ADDRESS.search(message):
+        message = "upstream cannot be reached"  # grpc's own text names addresses
+    return StatusError.of(code, message)
