@@ -47,15 +47,18 @@ def parse_json(text: bytes) -> Any:
     """Parses a JSON text (RFC 8259).
 
     Raises:
-        JsonSyntaxError: it is none, or an object in it has a key twice.
+        JsonSyntaxError: it is none, it nests deeper than any message does, or an object in it has a
+            key twice.
     """
     try:
         value = orjson.loads(text)
+        printed = orjson.dumps(value)
     except orjson.JSONDecodeError as error:
         raise JsonSyntaxError(
             f"malformed JSON at line {error.lineno} column {error.colno}: {error.msg}"
         ) from None
-    printed = orjson.dumps(value)
+    except orjson.JSONEncodeError:  # of what was parsed, only its depth cannot be printed
+        raise JsonSyntaxError("malformed JSON: it nests too deep") from None
     if printed != text and _may_repeat_a_key(text, printed):
         json.loads(text, object_pairs_hook=_unique)
     return value

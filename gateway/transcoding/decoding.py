@@ -1,8 +1,9 @@
 """JSON values -> messages, by functions that are made once for each message type.
 
-A reader fills a message from a JSON value. It is a table from JSON key to a `store`, which sets one field;
-what a request costs is a look-up and a call for each key that it has. Faults are gathered along the way
-with the path to each, so that a caller learns of all of them at once.
+A reader fills a message from a JSON value. It is a table from JSON key to what is done with the value under
+it: one of the field's plain type is set as it is, any other by a `store`. What a request costs is a look-up
+for each key that it has, and a call for each value that is not plain. Faults are gathered along the way with
+the path to each, so that a caller learns of all of them at once.
 
 Source: "ProtoJSON Format" in protobuf's language guide; where its prose is silent, the protobuf project's
 conformance tests.
@@ -11,7 +12,7 @@ conformance tests.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.descriptor_pool import DescriptorPool
@@ -34,7 +35,22 @@ from gateway.transcoding.well_known import (
 Store = Callable[[Any, Any, int], None]
 """(message, JSON value of one of its fields, depth) -> None."""
 
-_MAP_KEY_BOOLS = {"true": True, "false": False}
+_MAP_KEY_BOOLS: Final = {"true": True, "false": False}
+_PLAIN_TYPES: Final[dict[int, type]] = {
+    FieldDescriptor.TYPE_STRING: str,
+    FieldDescriptor.TYPE_BOOL: bool,
+    FieldDescriptor.TYPE_DOUBLE: float,
+}
+"""Field types for which a parsed JSON value of this Python type needs no look: the parser gives no other."""
+
+
+class _Field(NamedTuple):
+    """What is done with the value under one JSON key."""
+
+    plain: type | None
+    """A value of this Python type is set as it is; None stands for no such type."""
+    name: str
+    store: Store
 
 
 class JsonDecoder:
@@ -42,7 +58,7 @@ class JsonDecoder:
 
     def __init__(self, pool: DescriptorPool, *, ignore_unknown: bool = False) -> None:
         self._pool = pool
-        self._ignore_unknown = ignore_unknown
+        self.ignore_unknown = ignore_unknown
         self._readers: dict[str, Read] = {ANY: self._read_any}
 
     def reader(self, descriptor: Descriptor) -> Read:
@@ -66,10 +82,10 @@ class JsonDecoder:
             return self._list_store(field)
         if is_message(field):
             return self._message_store(field)
-        return _scalar_store(field, self._element(field))
+        return self._scalar_store(field)
 
     def _message_reader(self, descriptor: Descriptor) -> Read:
-        stores = _Stores(self._ignore_unknown)
+        fields = _Fields(self.ignore_unknown)
 
         def read(message: Any, value: Any, depth: int) -> None:
             if type(value) is not dict:
@@ -79,8 +95,11 @@ class JsonDecoder:
             found = None
             for key, item in value.items():
                 try:
-                    store = stores.get(key) or stores.unusual(key, value)
-                    store(message, item, depth)
+                    plain, name, store = fields.get(key) or fields.unusual(key, value)
+                    if type(item) is plain:
+                        setattr(message, name, item)
+                    else:
+                        store(message, item, depth)
                 except ValueError as error:
                     found = [*(found or ()), *below(key, error)]
             if found:
@@ -89,9 +108,9 @@ class JsonDecoder:
         self._readers[descriptor.full_name] = read  # first, for a type may hold itself
         for field in self._fields(descriptor):
             name = f"[{field.full_name}]" if field.is_extension else field.json_name
-            stores[name] = self.store(field)
+            fields[name] = _Field(_plain_type(field), field.name, self.store(field))
             if not field.is_extension and field.name != name:
-                stores.aliases[field.name] = name
+                fields.aliases[field.name] = name
         return read
 
     def _fields(self, descriptor: Descriptor) -> Iterator[FieldDescriptor]:
@@ -122,12 +141,34 @@ class JsonDecoder:
 
         return store
 
+    def _scalar_store(self, field: FieldDescriptor) -> Store:
+        convert = self._element(field)
+        takes_null = field.enum_type is not None and field.enum_type.full_name in NULLABLE
+        drop_unknown = self.ignore_unknown
+        oneof = rivals(field)
+        assign = _setter(field)
+
+        def store(message: Any, value: Any, _depth: int) -> None:
+            if value is None and not takes_null:
+                return
+            try:
+                converted = convert(value)
+            except scalars.UnknownEnumValue:
+                if drop_unknown:
+                    return
+                raise
+            if oneof:
+                _check_oneof(message, oneof)
+            assign(message, converted)
+
+        return store
+
     def _list_store(self, field: FieldDescriptor) -> Store:
         if is_message(field):
             return self._message_list_store(field)
         get = _getter(field)
         convert = self._element(field)
-        drop_unknown = self._ignore_unknown and field.enum_type is not None
+        drop_unknown = self.ignore_unknown
 
         def store(message: Any, value: Any, _depth: int) -> None:
             if value is None:
@@ -159,11 +200,11 @@ class JsonDecoder:
         return store
 
     def _map_store(
-        self, field: FieldDescriptor, key: FieldDescriptor, item: FieldDescriptor
+        self, field: FieldDescriptor, key_field: FieldDescriptor, value_field: FieldDescriptor
     ) -> Store:
         get = _getter(field)
-        key_from_text = _map_key(key)
-        set_item = self._map_item(item)
+        key_from_text = _map_key(key_field)
+        set_item = self._map_item(value_field)
 
         def store(message: Any, value: Any, depth: int) -> None:
             if value is None:
@@ -174,7 +215,10 @@ class JsonDecoder:
             container = get(message)
             for text, item in value.items():
                 try:
-                    set_item(container, key_from_text(text), item, depth + 1)
+                    key = key_from_text(text)
+                    if key in container:
+                        raise ValueError("given twice, in two ways to write this key")
+                    set_item(container, key, item, depth + 2)
                 except ValueError as error:
                     found += below(f"[{text}]", error)
             if found:
@@ -191,7 +235,7 @@ class JsonDecoder:
 
             return set_message
         convert = self._element(field)
-        drop_unknown = self._ignore_unknown and field.enum_type is not None
+        drop_unknown = self.ignore_unknown
 
         def set_scalar(container: Any, key: Any, item: Any, _depth: int) -> None:
             try:
@@ -234,8 +278,8 @@ class JsonDecoder:
         return descriptor
 
 
-class _Stores(dict[str, Store]):
-    """JSON name -> store, and what is done with a key that is none."""
+class _Fields(dict[str, _Field]):
+    """JSON name -> field, and what is done with a key that is none."""
 
     def __init__(self, ignore_unknown: bool) -> None:  # noqa: FBT001 -- private, and its one parameter
         super().__init__()
@@ -243,12 +287,12 @@ class _Stores(dict[str, Store]):
         self.aliases: dict[str, str] = {}
         """Proto name -> JSON name, where they differ."""
 
-    def unusual(self, key: str, value: dict[str, Any]) -> Store:
-        """Returns the store for a key of `value` that is not a JSON name."""
+    def unusual(self, key: str, value: dict[str, Any]) -> _Field:
+        """Returns the field for a key of `value` that is not a JSON name."""
         name = self.aliases.get(key)
         if name is None:
             if self._ignore_unknown:
-                return _ignore
+                return _IGNORED
             raise ValueError(f"unknown field{nearest(key, self)}")
         if name in value:
             raise ValueError(f"given twice, as {name!r} too")
@@ -269,46 +313,17 @@ def serialize(message: Message) -> bytes:
     return message.SerializeToString()
 
 
-def _scalar_store(field: FieldDescriptor, convert: scalars.FromJson) -> Store:
-    if field.is_extension or rivals(field) or field.enum_type is not None:
-        return _careful_store(field, convert)
-    name = field.name
-    plain = _PLAIN_TYPES.get(field.type)
-
-    def store(message: Any, value: Any, _depth: int) -> None:
-        if type(value) is plain:
-            setattr(message, name, value)
-        elif value is not None:
-            setattr(message, name, convert(value))
-
-    return store
-
-
-_PLAIN_TYPES: dict[int, type] = {
-    FieldDescriptor.TYPE_STRING: str,
-    FieldDescriptor.TYPE_BOOL: bool,
-    FieldDescriptor.TYPE_DOUBLE: float,
-}
-"""Field types for which a parsed JSON value of this Python type needs no look: the parser gives no other."""
-
-
-def _careful_store(field: FieldDescriptor, convert: scalars.FromJson) -> Store:
-    takes_null = field.enum_type is not None and field.enum_type.full_name in NULLABLE
-    oneof = rivals(field)
-    assign = _setter(field)
-
-    def store(message: Any, value: Any, _depth: int) -> None:
-        if value is None and not takes_null:
-            return
-        if oneof:
-            _check_oneof(message, oneof)
-        assign(message, convert(value))
-
-    return store
+def _plain_type(field: FieldDescriptor) -> type | None:
+    if field.is_repeated or field.is_extension or rivals(field):
+        return None
+    return _PLAIN_TYPES.get(field.type)
 
 
 def _ignore(_message: Any, _value: Any, _depth: int) -> None:
     """Stores nothing: what an unknown field does where they are let pass."""
+
+
+_IGNORED: Final = _Field(None, "", _ignore)
 
 
 def _getter(field: FieldDescriptor) -> Callable[[Any], Any]:

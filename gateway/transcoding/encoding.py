@@ -1,14 +1,14 @@
 """Messages -> JSON values, by Python functions that are written and compiled once for each type.
 
 The source of such a function is straight-line: one or two lines for each field, no loop over descriptors,
-no look-up of what is known already. For `message Rate { string currency = 1; double rate = 2; }`:
+no look-up of what is known already. For `message Point { string name = 1; double weight = 2; }`:
 
     def write(m):
         out = {}
-        v = m.currency
-        if v: out["currency"] = v
-        v = m.rate
-        if v or is_negative_zero(v): out["rate"] = double_to_json(v)
+        v = m.name
+        if v: out["name"] = v
+        v = m.weight
+        if v or is_negative_zero(v): out["weight"] = double_to_json(v)
         return out
 
 Source: "ProtoJSON Format" in protobuf's language guide.

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from gateway.contract.fields import FieldPath, is_message, map_entry, message_type
+from gateway.contract.fields import FieldPath, is_message, map_entry, message_type, rivals
 from gateway.contract.json_types import TEXTUAL, WRAPPERS
 from gateway.transcoding import scalars
 from gateway.transcoding.codec import parse_json

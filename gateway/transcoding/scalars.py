@@ -25,6 +25,7 @@ FromJson = Callable[[Any], Any]
 
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,4})?")
 _SHOWN: Final = 60
+_INT64_MIN: Final = -(2**63)
 _FLOAT_MAX: Final = struct.unpack("<f", b"\xff\xff\x7f\x7f")[0]
 # Half a step above FLT_MAX still rounds down to it, so that FLT_MAX as printed parses back.
 _FLOAT_LIMIT: Final = _FLOAT_MAX * (1 + 2**-25)
@@ -57,7 +58,7 @@ def _integer(name: str, low: int, high: int) -> FromJson:
         elif type(value) is str:
             number = _integer_text(value, name)
         elif type(value) is float and value.is_integer():
-            number = int(value)
+            number = _integer_float(value)
         else:
             raise _expected(f"an integer ({name})", value)
         if low <= number <= high:
@@ -65,6 +66,11 @@ def _integer(name: str, low: int, high: int) -> FromJson:
         raise ValueError(f"{shown(value)} is out of range for {name}")
 
     return from_json
+
+
+def _integer_float(value: float) -> int:
+    """Returns the integer; a parser rounds those below -2**63 to floats, and some of them to -2**63."""
+    return int(value) if value > _INT64_MIN else _INT64_MIN - 1
 
 
 def _integer_text(text: str, name: str) -> int:
@@ -140,9 +146,10 @@ def bytes_from_json(value: Any) -> bytes:
     if type(value) is not str:
         raise _expected("base64 text", value)
     text = value.translate(_TO_STANDARD_BASE64) if "-" in value or "_" in value else value
-    text = text.rstrip("=") if text.endswith("=") else text
+    if not text.endswith("="):
+        text += "=" * (-len(text) % 4)
     try:
-        return binascii.a2b_base64(text + "=" * (-len(text) % 4), strict_mode=True)
+        return binascii.a2b_base64(text, strict_mode=True)
     except ValueError:
         raise _expected("base64 text", value) from None
 
@@ -207,7 +214,7 @@ class UnknownEnumValue(ValueError):
 
 _INT32: Final = _integer("int32", -(2**31), 2**31 - 1)
 _UINT32: Final = _integer("uint32", 0, 2**32 - 1)
-_INT64: Final = _integer("int64", -(2**63), 2**63 - 1)
+_INT64: Final = _integer("int64", _INT64_MIN, 2**63 - 1)
 _UINT64: Final = _integer("uint64", 0, 2**64 - 1)
 
 _FROM_JSON: Final[Mapping[int, FromJson]] = MappingProxyType(

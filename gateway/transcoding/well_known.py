@@ -21,8 +21,11 @@ from gateway.transcoding import scalars
 from gateway.transcoding.violations import Violations, below
 
 MAX_DEPTH: Final = 100
-"""How deep messages, lists and objects nest: protobuf's own limit."""
-TOO_DEEP: Final = f"nests deeper than {MAX_DEPTH} levels"
+"""How deep messages nest: protobuf's own limit, beyond which no parser takes their bytes.
+
+The entry of a map is a message of its own, and so is each `Value`.
+"""
+TOO_DEEP: Final = f"nests deeper than {MAX_DEPTH} messages"
 
 Read = Callable[[Any, Any, int], None]
 """(message to fill, JSON value, depth) -> None."""
@@ -110,12 +113,17 @@ def read_field_mask(message: Any, value: Any, _depth: int) -> None:
     """Takes lowerCamelCase paths with commas between them."""
     if type(value) is not str or "_" in value:
         raise ValueError(f"expected lowerCamelCase field paths, got {scalars.shown(value)}")
-    message.paths[:] = [_snake_case(path) for path in value.split(",")] if value else []
+    read_field_mask_text(message, value, _depth)
 
 
 def read_field_mask_text(message: Any, value: Any, _depth: int) -> None:
     """Takes paths in lowerCamelCase or as the .proto has them, as callers write both in a query."""
-    message.paths[:] = [_snake_case(path) for path in value.split(",")] if value else []
+    paths = value.split(",") if value else []
+    if "" in paths:
+        raise ValueError(
+            f"expected field paths with commas between them, got {scalars.shown(value)}"
+        )
+    message.paths[:] = [_snake_case(path) for path in paths]
 
 
 def _snake_case(path: str) -> str:
@@ -129,7 +137,7 @@ def write_field_mask(message: Any) -> str:
 
 def _camel_case(path: str) -> str:
     camel = re.sub("_([a-z])", lambda match: match.group(1).upper(), path)
-    if "_" in camel or _snake_case(camel) != path:
+    if not path or "_" in camel or "," in camel or _snake_case(camel) != path:
         raise ValueError(f"the field mask path {path!r} has no lowerCamelCase form")
     return camel
 
@@ -141,7 +149,7 @@ def read_struct(message: Any, value: Any, depth: int) -> None:
         raise ValueError(f"expected an object, got {scalars.shown(value)}")
     message.Clear()
     for key, item in value.items():
-        _below(key, message.fields[key], item, depth + 1)
+        _below(key, message.fields[key], item, depth + 2)
 
 
 def read_list_value(message: Any, value: Any, depth: int) -> None:
@@ -163,6 +171,7 @@ def _below(step: str, message: Any, value: Any, depth: int) -> None:
 
 def read_value(message: Any, value: Any, depth: int) -> None:
     """Takes any JSON value, null too."""
+    check_depth(depth)
     kind = type(value)
     if kind is str:
         message.string_value = value
@@ -172,10 +181,10 @@ def read_value(message: Any, value: Any, depth: int) -> None:
         message.null_value = 0
     elif kind is dict:
         message.struct_value.SetInParent()
-        read_struct(message.struct_value, value, depth)
+        read_struct(message.struct_value, value, depth + 1)
     elif kind is list:
         message.list_value.SetInParent()
-        read_list_value(message.list_value, value, depth)
+        read_list_value(message.list_value, value, depth + 1)
     else:
         message.number_value = scalars.double_from_json(value)
 

@@ -1,0 +1,131 @@
+"""Runs the core and the edge side by side until Ctrl-C or SIGTERM: what `make demo` starts.
+
+If one of the two dies, the other is stopped, and the exit status is 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import signal
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+_READY = b"serving"
+_START_SECONDS = 60
+_STOP_SECONDS = 15
+
+BANNER = """
+  gRPC       {core}       finance.CurrencyConverter, hello.Greeter, health, reflection
+  HTTP       http://{edge}       REST/JSON, SSE, NDJSON, WebSocket
+  OpenAPI    http://{edge}/openapi.json       and http://{edge}/docs to read it
+
+  Try, in another terminal:
+
+    curl -d '{{"fromCurrency":"USD","toCurrency":"EUR","amount":100}}' {edge}/convert
+    curl '{edge}/convert?from_currency=USD&to_currency=JPY&amount=5'
+    curl -N -H 'Accept: text/event-stream' '{edge}/rates/USD?target_currencies=EUR&target_currencies=GBP'
+    printf '%s\\n' '{{"fromCurrency":"USD","toCurrency":"EUR","amount":1}}' \\
+                  '{{"fromCurrency":"GBP","toCurrency":"EUR","amount":2}}' \\
+      | curl --data-binary @- {edge}/convert:batch
+    .venv/bin/websockets ws://{edge}/convert:live       and type a request; an empty line ends it
+    curl {edge}/hello/World
+
+  Ctrl-C ends both.
+"""
+
+
+class Part:
+    """One of the two processes; what it writes is passed on."""
+
+    def __init__(self, name: str, process: asyncio.subprocess.Process) -> None:
+        self.name = name
+        self._process = process
+        self._ready = asyncio.Event()
+        self.ended = asyncio.create_task(self._pass_on())
+
+    @classmethod
+    async def start(cls, name: str, *arguments: str) -> Part:
+        """Starts `python -m` with some arguments."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", *arguments),
+            cwd=ROOT,
+            stdout=asyncio.subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C reaches this script alone, which stops both in order
+        )
+        return cls(name, process)
+
+    async def _pass_on(self) -> None:
+        assert self._process.stdout is not None
+        async for line in self._process.stdout:
+            print(line.decode(), end="", flush=True)
+            if _READY in line:
+                self._ready.set()
+        await self._process.wait()
+
+    async def serving(self, told: asyncio.Event) -> bool:
+        """Waits until it serves; False if it ended before that, or we were told to stop."""
+        waits = {asyncio.create_task(self._ready.wait()), asyncio.create_task(told.wait())}
+        await asyncio.wait(
+            {*waits, self.ended}, timeout=_START_SECONDS, return_when=asyncio.FIRST_COMPLETED
+        )
+        return self._ready.is_set() and not told.is_set()
+
+    async def stop(self) -> None:
+        """Asks the process to end, and ends it if it does not."""
+        if self._process.returncode is None:
+            self._process.terminate()
+        try:
+            await asyncio.wait_for(self.ended, _STOP_SECONDS)
+        except TimeoutError:
+            self._process.kill()
+
+
+async def demo(core_port: int, gateway_port: int) -> int:
+    """Runs both until a signal comes (0), or one of them ends (1)."""
+    told = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    core_address, edge_address = f"127.0.0.1:{core_port}", f"localhost:{gateway_port}"
+    commands = {
+        "core": ("grpc_core", "--port", str(core_port)),
+        "edge": (
+            *("gateway", "serve", "--descriptor-set", str(ROOT / "protos/descriptor_set.binpb")),
+            *("--upstream", core_address, "--port", str(gateway_port), "--log-level", "warning"),
+        ),
+    }
+    parts: list[Part] = []
+    async with contextlib.AsyncExitStack() as stack:
+        for name, command in commands.items():
+            parts.append(await Part.start(name, *command))
+            stack.push_async_callback(parts[-1].stop)
+            if not await parts[-1].serving(told):
+                return _verdict(told, parts)
+        print(BANNER.format(core=core_address, edge=edge_address), flush=True)
+        waits = {asyncio.create_task(told.wait()), *(part.ended for part in parts)}
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        return _verdict(told, parts)
+
+
+def _verdict(told: asyncio.Event, parts: list[Part]) -> int:
+    if told.is_set():
+        return 0
+    for part in parts:
+        if part.ended.done():
+            print(f"demo: the {part.name} has ended, so all is stopped", file=sys.stderr)
+    return 1
+
+
+def main() -> None:
+    """Reads the two ports, and runs."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--core-port", type=int, default=50051)
+    parser.add_argument("--gateway-port", type=int, default=8080)
+    options = parser.parse_args()
+    sys.exit(asyncio.run(demo(options.core_port, options.gateway_port)))
+
+
+if __name__ == "__main__":
+    main()

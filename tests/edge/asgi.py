@@ -1,0 +1,137 @@
+"""An ASGI server's side, played by the test: it sees every event, and decides when each one comes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+from fastapi import FastAPI
+
+Json = Any
+
+
+class Request:
+    """One HTTP request or one WebSocket to an application, under way as a task."""
+
+    def __init__(self, app: FastAPI, scope: dict[str, Any]) -> None:
+        self._events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._changed = asyncio.Event()
+        self.sent: list[dict[str, Any]] = []
+        self.task = asyncio.create_task(self._run(app, scope))
+
+    async def _run(self, app: FastAPI, scope: dict[str, Any]) -> None:
+        try:
+            await app(scope, self._events.get, self._send)
+        finally:
+            self._changed.set()
+
+    async def _send(self, event: Any) -> None:
+        self.sent.append(event)
+        self._changed.set()
+
+    def arrives(self, event_type: str, **event: Any) -> None:
+        """Lets an event come in."""
+        self._events.put_nowait({"type": event_type, **event})
+
+    async def until_sent(self, count: int) -> None:
+        """Waits until the application has sent so many events."""
+        while len(self.sent) < count and not self.task.done():
+            self._changed.clear()
+            await self._changed.wait()
+        assert len(self.sent) >= count, f"it ended after {self.sent}"
+
+    async def ended(self) -> Request:
+        """Waits until the application has returned."""
+        await self.task
+        return self
+
+    @property
+    def status(self) -> int:
+        """The HTTP status of the answer."""
+        return int(self.sent[0]["status"])
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of the answer."""
+        return {name.decode(): value.decode() for name, value in self.sent[0]["headers"]}
+
+    @property
+    def body(self) -> bytes:
+        """All of the body that was sent."""
+        return b"".join(event.get("body", b"") for event in self.sent)
+
+    @property
+    def json(self) -> Json:
+        """The body, parsed."""
+        return orjson.loads(self.body)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the body has come to its end, as HTTP tells it from a cut."""
+        return self.sent[-1]["type"] == "http.response.body" and not self.sent[-1].get("more_body")
+
+
+def start(
+    app: FastAPI,
+    http_method: str,
+    target: str,
+    body: bytes | None = b"",
+    headers: dict[str, str] | None = None,
+) -> Request:
+    """Begins a request; a body of None is one that has not come yet."""
+    request = Request(app, _scope("http", target, headers) | {"method": http_method})
+    if body is not None:
+        request.arrives("http.request", body=body, more_body=False)
+    return request
+
+
+async def ask(
+    app: FastAPI,
+    http_method: str,
+    target: str,
+    body: bytes = b"",
+    headers: dict[str, str] | None = None,
+) -> Request:
+    """Makes a whole request, and waits for the whole answer."""
+    return await start(app, http_method, target, body, headers).ended()
+
+
+def connect(
+    app: FastAPI,
+    target: str,
+    headers: dict[str, str] | None = None,
+    subprotocols: tuple[str, ...] = (),
+) -> Request:
+    """Begins a WebSocket handshake."""
+    scope = _scope("websocket", target, headers)
+    scope |= {
+        "subprotocols": list(subprotocols),
+        "extensions": {"websocket.http.response": {}},
+    }
+    request = Request(app, scope)
+    request.arrives("websocket.connect")
+    return request
+
+
+def _scope(scope_type: str, target: str, headers: dict[str, str] | None) -> dict[str, Any]:
+    path, _, query = target.partition("?")
+    return {
+        "type": scope_type,
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "path": path,
+        "raw_path": path.encode(),
+        "root_path": "",
+        "query_string": query.encode(),
+        "headers": [(k.lower().encode(), v.encode()) for k, v in (headers or {}).items()],
+        "state": {},
+    }
+
+
+@asynccontextmanager
+async def running(app: FastAPI) -> AsyncIterator[FastAPI]:
+    """Runs the lifespan of an application around the block."""
+    async with app.router.lifespan_context(app):
+        yield app

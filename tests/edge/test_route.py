@@ -1,0 +1,79 @@
+"""What happens to requests before they have an endpoint, or when they have none."""
+
+from __future__ import annotations
+
+import pytest
+from fastapi import FastAPI
+
+from tests.edge.asgi import ask, connect
+
+
+async def test_an_unknown_path_is_404_in_json(app: FastAPI) -> None:
+    """A path that nothing is bound to has the body that every error has."""
+    answer = await ask(app, "GET", "/nowhere")
+
+    assert (answer.status, answer.json["code"]) == (404, 5)
+
+
+async def test_a_wrong_method_is_405_with_allow(app: FastAPI) -> None:
+    """A path that other methods reach says which they are (RFC 9110, 15.5.6)."""
+    answer = await ask(app, "PUT", "/v1/echo")
+
+    assert (answer.status, answer.json["code"]) == (405, 12)
+    assert answer.headers["allow"] == "GET, POST"
+
+
+@pytest.mark.parametrize("target", ["/nowhere", "/v1/echo"])
+async def test_an_answer_to_head_has_no_body(app: FastAPI, target: str) -> None:
+    """A body on the answer to HEAD would be read as the next answer on the connection."""
+    answer = await ask(app, "HEAD", target)
+
+    assert answer.status in (404, 405)
+    assert answer.body == b""
+    assert "content-length" not in answer.headers
+
+
+async def test_a_path_that_is_not_utf8_is_400(app: FastAPI) -> None:
+    """A captured text that no string can hold is the caller's fault."""
+    answer = await ask(app, "GET", "/v1/echo/%FF")
+
+    assert answer.status == 400
+
+
+async def test_only_the_raw_path_counts(app: FastAPI) -> None:
+    """An encoded slash is part of a segment, whatever the decoded path looks like."""
+    answer = await ask(app, "GET", "/v1/names/a%2Fb")
+
+    assert answer.json == "a/b"
+
+
+async def test_a_custom_method_is_routed(app: FastAPI) -> None:
+    """A custom pattern's kind is an HTTP method like any other."""
+    answer = await ask(app, "REPORT", "/v1/reports")
+
+    assert answer.status == 200
+
+
+async def test_the_frameworks_own_routes_are_there(app: FastAPI) -> None:
+    """Liveness, the document and its page answer beside the contract."""
+    health, document, page = [
+        await ask(app, "GET", target) for target in ("/healthz", "/openapi.json", "/docs")
+    ]
+
+    assert health.json == {"status": "SERVING"}
+    assert "/v1/echo/{string_field}" in document.json["paths"]
+    assert page.status == 200
+
+
+async def test_an_unknown_websocket_path_is_404(app: FastAPI) -> None:
+    """A handshake on a path without a stream is refused with a Status."""
+    answer = await connect(app, "/nowhere").ended()
+
+    assert (answer.status, answer.json["code"]) == (404, 5)
+
+
+async def test_a_websocket_on_a_unary_path_is_refused(app: FastAPI) -> None:
+    """A unary method has no WebSocket."""
+    answer = await connect(app, "/v1/scalar").ended()
+
+    assert answer.status == 405

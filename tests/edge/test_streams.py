@@ -1,0 +1,254 @@
+"""Streams over HTTP, over the scripted upstream: exact bytes, and every kind of end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from fastapi import FastAPI
+
+from gateway.edge.exchange import Edge
+from gateway.testing import ScriptedCall, ScriptedUpstream
+from tests.edge.asgi import ask, running, start
+from tests.edge.conftest import Everything, MakeApp
+
+NDJSON, SSE, ARRAY = "application/x-ndjson", "text/event-stream", "application/json"
+STATUS = b'{"code":9,"message":"no"}'
+AS_ANY = b'{"@type":"type.googleapis.com/google.rpc.Status","code":9,"message":"no"}'
+
+ENDS = {
+    (NDJSON, 0, 0): b"",
+    (NDJSON, 2, 0): b'{"int32Field":1}\n{"int32Field":2}\n',
+    (NDJSON, 2, 9): b'{"int32Field":1}\n{"int32Field":2}\n' + AS_ANY + b"\n",
+    (SSE, 0, 0): b"event: end\ndata: {}\n\n",
+    (SSE, 2, 0): b'data: {"int32Field":1}\n\ndata: {"int32Field":2}\n\nevent: end\ndata: {}\n\n',
+    (SSE, 1, 9): b'data: {"int32Field":1}\n\nevent: error\ndata: ' + STATUS + b"\n\n",
+    (ARRAY, 0, 0): b"[]",
+    (ARRAY, 2, 0): b'[{"int32Field":1},{"int32Field":2}]',
+    (ARRAY, 1, 9): b'[{"int32Field":1},' + AS_ANY + b"]",
+}
+
+
+@pytest.mark.parametrize(("media_type", "after", "code"), ENDS)
+async def test_ends_are_unmistakable(app: FastAPI, media_type: str, after: int, code: int) -> None:
+    """Each framing has its own clean end and its own end with an error."""
+    target = f"/v1/fail-stream/{code}?after={after}&message=no"
+    answer = await ask(app, "GET", target, headers={"accept": media_type})
+
+    assert (answer.status, answer.complete) == (200, True)
+    assert answer.headers["content-type"] == media_type
+    assert answer.body == ENDS[media_type, after, code]
+
+
+@pytest.mark.parametrize("media_type", [NDJSON, SSE, ARRAY])
+async def test_a_call_that_fails_at_once_keeps_its_http_status(
+    app: FastAPI, media_type: str
+) -> None:
+    """Nothing is promised with 200 before the call has shown that it works."""
+    headers = {"accept": media_type}
+    answer = await ask(app, "GET", "/v1/fail-stream/7?message=no", headers=headers)
+
+    assert (answer.status, answer.json) == (403, {"code": 7, "message": "no"})
+
+
+@pytest.mark.parametrize(
+    ("accept", "chosen"),
+    [
+        ("", NDJSON),
+        ("*/*", NDJSON),
+        ("text/event-stream", SSE),
+        ("application/json", ARRAY),
+        ("application/json;q=0.5, text/event-stream;q=0.9", SSE),
+        ("text/html, */*;q=0.1", NDJSON),
+    ],
+)
+async def test_accept_chooses_the_framing(app: FastAPI, accept: str, chosen: str) -> None:
+    """The caller's quality values decide; without a preference it is NDJSON."""
+    headers = {"accept": accept} if accept else {}
+    answer = await ask(app, "GET", "/v1/fail-stream/0?after=1", headers=headers)
+
+    assert answer.headers["content-type"] == chosen
+
+
+async def test_no_framing_that_is_taken_is_406(app: FastAPI, upstream: ScriptedUpstream) -> None:
+    """A caller that takes none of the framings is told which there are, before any call."""
+    answer = await ask(app, "GET", "/v1/fail-stream/0", headers={"accept": "image/png"})
+
+    assert answer.status == 406
+    assert upstream.calls == []
+
+
+async def test_proxies_are_asked_not_to_hold_a_stream_back(app: FastAPI) -> None:
+    """An answer that trickles must not be cached, nor buffered."""
+    answer = await ask(app, "GET", "/v1/fail-stream/0?after=1")
+
+    assert answer.headers["cache-control"] == "no-cache"
+    assert answer.headers["x-accel-buffering"] == "no"
+
+
+async def test_each_message_leaves_at_once(app: FastAPI) -> None:
+    """A message is sent when it comes, not when the next one does."""
+    request = start(app, "GET", "/v1/hang-stream")
+    await request.until_sent(3)
+
+    assert request.body == b'{"stringField":"first"}\n'
+    request.arrives("http.disconnect")
+    await request.ended()
+
+
+async def test_silence_shows_that_it_lives(make_app: MakeApp) -> None:
+    """A stream without messages writes its framing's sign of life."""
+    async with running(make_app(heartbeat_seconds=0.01)) as app:
+        request = start(app, "GET", "/v1/hang-stream", headers={"accept": SSE})
+        await request.until_sent(5)
+        request.arrives("http.disconnect")
+        await request.ended()
+
+    assert request.body.startswith(b'data: {"stringField":"first"}\n\n:\n\n')
+
+
+async def test_a_client_that_leaves_ends_the_call(app: FastAPI, upstream: ScriptedUpstream) -> None:
+    """Leaving a stream cancels it upstream."""
+    request = start(app, "GET", "/v1/hang-stream")
+    await request.until_sent(3)
+    request.arrives("http.disconnect")
+    await request.ended()
+
+    assert upstream.calls[0].ended.is_set()
+    assert not upstream.calls[0].finished
+
+
+@pytest.mark.parametrize(
+    ("media_type", "last"),
+    [
+        (SSE, b'event: error\ndata: {"code":14,"message":"the server is shutting down"}\n\n'),
+        (
+            NDJSON,
+            b'{"@type":"type.googleapis.com/google.rpc.Status","code":14,'  # noqa: ISC004
+            b'"message":"the server is shutting down"}\n',
+        ),
+    ],
+)
+async def test_a_shutdown_ends_streams_with_a_status(
+    app: FastAPI, upstream: ScriptedUpstream, media_type: str, last: bytes
+) -> None:
+    """Streams are told to go, in their own words, and their calls are cancelled."""
+    request = start(app, "GET", "/v1/hang-stream", headers={"accept": media_type})
+    await request.until_sent(3)
+    edge: Edge = app.state.edge
+    assert edge.interrupt_streams() == {request.task}
+    await request.ended()
+
+    assert request.body.endswith(last)
+    assert request.complete
+    assert upstream.calls[0].ended.is_set()
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        (NDJSON, b'{"stringField":"a"}\n{"stringField":"b"}\n'),
+        (NDJSON, b'\n{"stringField":"a"}\r\n\n{"stringField":"b"}'),
+        (ARRAY, b' [ {"stringField":"a"} , {"stringField":"b"} ] '),
+        ("application/x-www-form-urlencoded", b'{"stringField":"a"}\n{"stringField":"b"}'),
+        ("application/x-www-form-urlencoded", b'[{"stringField":"a"},{"stringField":"b"}]'),
+    ],
+)
+async def test_an_upload_is_lines_or_an_array(app: FastAPI, content_type: str, body: bytes) -> None:
+    """Both framings of an upload mean the same; what `curl -d` sends is looked at."""
+    answer = await ask(app, "POST", "/v1/upload", body, {"content-type": content_type})
+
+    assert answer.json == {"count": 2, "strings": ["a", "b"]}
+
+
+@pytest.mark.parametrize("content_type", [NDJSON, "", ARRAY])
+async def test_an_empty_upload_has_no_messages(app: FastAPI, content_type: str) -> None:
+    """No frame is no message; of an array there must at least be the brackets."""
+    body = b"[]" if content_type == ARRAY else b""
+    answer = await ask(app, "POST", "/v1/upload", body, {"content-type": content_type})
+
+    assert answer.json == {}
+
+
+async def test_path_and_query_speak_in_the_first_message(app: FastAPI) -> None:
+    """Path variables and query parameters are part of the first message alone."""
+    body = b'{"name":"n"}\n{"name":"m"}'
+    answer = await ask(app, "POST", "/v1/upload/path", body, {"content-type": NDJSON})
+
+    assert answer.json == {"count": 2, "strings": ["path", ""]}
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "field"),
+    [
+        (NDJSON, b'{}\n{}\n{"int32Field":"x"}\n', "[2].int32Field"),
+        (NDJSON, b"{}\n{]\n", "[1]"),
+        (ARRAY, b'[{},{"nested":{"number":{}}}]', "[1].nested.number"),
+        (ARRAY, b"[{},,{}]", "[1]"),
+        (ARRAY, b"[{}", "[0]"),
+        (ARRAY, b"{}", "[0]"),
+    ],
+)
+async def test_a_bad_frame_is_400_with_its_number(
+    app: FastAPI, content_type: str, body: bytes, field: str
+) -> None:
+    """The violation's path begins with the number of the frame, from 0."""
+    answer = await ask(app, "POST", "/v1/upload", body, {"content-type": content_type})
+
+    assert answer.status == 400
+    assert [v["field"] for v in answer.json["details"][0]["fieldViolations"]] == [field]
+
+
+async def test_a_frame_over_the_limit_is_413(make_app: MakeApp) -> None:
+    """No frame may be longer than a message; the upload as a whole may."""
+    async with running(make_app(max_message_bytes=20)) as app:
+        long = await ask(app, "POST", "/v1/upload", b'{"stringField":"abcdefghi"}')
+        many = await ask(app, "POST", "/v1/upload", b'{"int32Field":1}\n' * 10)
+
+    assert long.status == 413
+    assert many.json == {"count": 10, "strings": [""] * 10}
+
+
+async def test_an_upload_arrives_as_it_is_sent(app: FastAPI, upstream: ScriptedUpstream) -> None:
+    """A bidi call over HTTP answers each line before the next one is there."""
+    request = start(app, "POST", "/v1/bidi", None, {"content-type": NDJSON})
+    request.arrives("http.request", body=b'{"stringField":"a"}\n{"stri', more_body=True)
+    await request.until_sent(3)
+    first = request.body
+    request.arrives("http.request", body=b'ngField":"b"}', more_body=False)
+    await request.ended()
+
+    assert first == b'{"stringField":"a"}\n'
+    assert request.body == first + b'{"stringField":"b"}\n'
+
+
+async def test_an_early_answer_ends_the_upload(
+    make_app: MakeApp, upstream: ScriptedUpstream
+) -> None:
+    """What the server answers before the upload's end is the answer; the rest is not read."""
+
+    async def first_only(call: ScriptedCall) -> AsyncIterator[bytes]:
+        yield Everything.FromString(await anext(call.requests)).SerializeToString()
+
+    upstream.scripts["/echo.v1.Echo/ClientStream"] = first_only
+    async with running(make_app()) as app:
+        request = start(app, "POST", "/v1/upload", None, {"content-type": NDJSON})
+        request.arrives("http.request", body=b'{"int32Field":3}\n', more_body=True)
+        await request.ended()
+
+    assert request.status == 200
+
+
+async def test_a_client_that_leaves_an_upload_ends_the_call(
+    app: FastAPI, upstream: ScriptedUpstream
+) -> None:
+    """An upload that is cut is cancelled upstream, not taken for a short one."""
+    request = start(app, "POST", "/v1/upload", None, {"content-type": NDJSON})
+    request.arrives("http.request", body=b"{}\n", more_body=True)
+    request.arrives("http.disconnect")
+    await asyncio.wait_for(request.ended(), 5)
+
+    assert upstream.calls[0].ended.is_set()
+    assert not upstream.calls[0].finished
+    assert request.sent == []

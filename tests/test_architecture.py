@@ -1,0 +1,32 @@
+"""Rules of the house that no other tool checks."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCES = [
+    path
+    for package in ("gateway", "grpc_core")
+    for path in sorted((ROOT / package).rglob("*.py"))
+    if "_generated" not in path.parts
+]
+MAX_LINES = 400
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_file_begins_with_its_law_and_ends_in_time(path: Path) -> None:
+    """Every module says what it is for, and has one subject."""
+    text = path.read_text()
+
+    assert text.startswith(('"""', 'r"""'))
+    assert text.count("\n") <= MAX_LINES
+
+
+def test_the_gateway_knows_nothing_of_finance() -> None:
+    """The word does not occur in the gateway."""
+    for path in (ROOT / "gateway").rglob("*.py"):
+        assert not re.search(r"finance|currency", path.read_text(), re.IGNORECASE), path

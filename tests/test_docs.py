@@ -1,0 +1,57 @@
+"""The documents say what the code does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from gateway import __version__
+from gateway.settings import Settings as EdgeSettings
+from gateway.transcoding.status import HTTP_STATUS, code_name
+from grpc_core.settings import Settings as CoreSettings
+
+ROOT = Path(__file__).parents[1]
+SETTINGS = (ROOT / "docs" / "settings.md").read_text()
+WIRES = (ROOT / "docs" / "wires.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("settings", "heading"), [(EdgeSettings, "## The edge"), (CoreSettings, "## The core")]
+)
+def test_every_setting_is_documented(
+    settings: type[EdgeSettings | CoreSettings], heading: str
+) -> None:
+    """Each setting has a row, and no row is of a setting that there is not."""
+    section = SETTINGS.split(heading)[1].split("\n## ")[0]
+
+    assert re.findall(r"^\| `(\w+)`", section, re.MULTILINE) == list(settings.model_fields)
+
+
+@pytest.mark.parametrize("code", HTTP_STATUS)
+def test_every_code_is_documented(code: int) -> None:
+    """The table of statuses in the page is the table in the code."""
+    assert f"{code_name(code)} {code} | {HTTP_STATUS[code]}" in WIRES
+
+
+def test_links_lead_somewhere() -> None:
+    """Every relative link in the pages is to a file that is there."""
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md")]
+    for page in pages:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page}: {target}"
+
+
+def test_the_changelog_knows_the_version() -> None:
+    """A version is released with its section, or is still to be."""
+    text = (ROOT / "CHANGELOG.md").read_text()
+
+    assert f"## {__version__}" in text or "## Unreleased" in text
+
+
+def test_decisions_are_numbered_without_a_gap() -> None:
+    """The records count up from 1."""
+    names = sorted(path.name for path in (ROOT / "docs" / "decisions").glob("*.md"))
+
+    assert [int(name[:4]) for name in names] == list(range(1, len(names) + 1))

@@ -1,0 +1,179 @@
+"""The upstream port over a real `grpc.aio` server on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+import pytest
+from google.rpc import code_pb2
+
+from gateway.contract.method import Method
+from gateway.transcoding.status import StatusError
+from gateway.upstream.grpc_aio import GrpcUpstream
+from gateway.upstream.port import Upstream
+from tests.contracts import echo_contract
+from tests.echo_server import ALL_CODES, EchoServer, Everything, FailRequest, Summary, echo_server
+
+METHODS = {method.descriptor.name: method for method in echo_contract().methods}
+MESSAGE: bytes = Everything(string_field="a", int32_field=3).SerializeToString()
+
+
+@pytest.fixture
+async def echo() -> AsyncIterator[EchoServer]:
+    """A server of the tests' own contract."""
+    async with echo_server() as running:
+        yield running
+
+
+@pytest.fixture
+async def upstream(echo: EchoServer) -> AsyncIterator[Upstream]:
+    """A channel to it."""
+    async with open_upstream(echo.address) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def open_upstream(address: str) -> AsyncIterator[Upstream]:
+    """Opens a channel to an address."""
+    async with GrpcUpstream(address, METHODS.values(), max_message=1 << 20) as opened:
+        yield opened
+
+
+async def each(messages: Iterable[bytes]) -> AsyncIterator[bytes]:
+    """Yields messages as a client streams them."""
+    for message in messages:
+        yield message
+
+
+def failing(code: int, **fields: object) -> bytes:
+    """Returns the request for a call that fails."""
+    return bytes(FailRequest(code=code, message="sorry", **fields).SerializeToString())
+
+
+@pytest.mark.parametrize(
+    ("name", "sent", "answers"),
+    [
+        ("Unary", [MESSAGE], [MESSAGE]),
+        ("ServerStream", [MESSAGE], [MESSAGE] * 3),
+        (
+            "ClientStream",
+            [MESSAGE] * 4,
+            [Summary(count=4, strings=["a"] * 4).SerializeToString()],
+        ),
+        ("Bidi", [MESSAGE, b"", MESSAGE], [MESSAGE, b"", MESSAGE]),
+        ("Bidi", [], []),
+    ],
+)
+async def test_the_four_kinds_are_one_shape(
+    upstream: Upstream, name: str, sent: list[bytes], answers: list[bytes]
+) -> None:
+    """Whatever the kind: requests go in, and an iterator of responses comes out, as bytes."""
+    method = METHODS[name]
+    requests = each(sent) if method.stream_type.client else sent[0]
+    async with upstream.open(method, requests) as call:
+        received = [message async for message in call]
+
+    assert received == answers
+
+
+@pytest.mark.parametrize("code", ALL_CODES)
+@pytest.mark.parametrize("name", ["Fail", "FailStream"])
+async def test_every_code_comes_through(upstream: Upstream, name: str, code: int) -> None:
+    """The server's code and message are the error's."""
+    with pytest.raises(StatusError) as caught:
+        async with upstream.open(METHODS[name], failing(code)) as call:
+            await anext(call)
+
+    assert (caught.value.code, caught.value.status.message) == (code, "sorry")
+
+
+async def test_details_come_through(upstream: Upstream) -> None:
+    """`grpc-status-details-bin` is the error's Status, whole."""
+    with pytest.raises(StatusError) as caught:
+        async with upstream.open(METHODS["Fail"], failing(9, details=True)) as call:
+            await anext(call)
+
+    assert caught.value.status.details[0].type_url.endswith("google.rpc.ErrorInfo")
+
+
+async def test_messages_before_an_error_are_delivered(upstream: Upstream) -> None:
+    """A stream that fails late has given what it gave."""
+    received = []
+    with pytest.raises(StatusError):
+        async with upstream.open(METHODS["FailStream"], failing(9, after=2)) as call:
+            while True:
+                received.append(await anext(call))
+
+    assert len(received) == 2
+
+
+async def test_metadata_goes_both_ways(upstream: Upstream) -> None:
+    """What the caller says arrives, and initial and trailing metadata come back."""
+    metadata = (("tenant", "t"), ("blob-bin", b"\x00"))
+    async with upstream.open(METHODS["Unary"], MESSAGE, metadata=metadata) as call:
+        await anext(call)
+        initial = dict(await call.initial_metadata())
+        trailing = dict(await call.trailing_metadata())
+
+    assert (initial["tenant"], initial["blob-bin"]) == ("t", b"\x00")
+    assert trailing == {"cost": "3"}
+
+
+async def test_a_deadline_ends_the_call(upstream: Upstream, echo: EchoServer) -> None:
+    """A call that takes too long ends with DEADLINE_EXCEEDED, here and there."""
+    with pytest.raises(StatusError) as caught:
+        async with upstream.open(METHODS["Hang"], b"", timeout=0.05) as call:
+            await anext(call)
+
+    assert caught.value.code == code_pb2.DEADLINE_EXCEEDED
+    await asyncio.wait_for(echo.cancelled.wait(), 5)
+
+
+@pytest.mark.parametrize("name", ["Hang", "HangStream"])
+async def test_leaving_the_block_cancels_the_call(
+    upstream: Upstream, echo: EchoServer, name: str
+) -> None:
+    """What is left of a call when its block is left ends on the server too."""
+
+    async def read_all(method: Method) -> None:
+        async with upstream.open(method, b"") as call:
+            async for _ in call:
+                pass
+
+    reading = asyncio.create_task(read_all(METHODS[name]))
+    await asyncio.wait_for(echo.started.wait(), 5)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+
+    await asyncio.wait_for(echo.cancelled.wait(), 5)
+
+
+@pytest.mark.parametrize("name", ["ClientStream", "Bidi"])
+async def test_what_the_requests_raise_is_raised(upstream: Upstream, name: str) -> None:
+    """The reason why a client's stream broke off is not lost to a cancellation."""
+
+    async def broken() -> AsyncIterator[bytes]:
+        yield MESSAGE
+        raise StatusError.of(code_pb2.INVALID_ARGUMENT, "the second is bad")
+
+    with pytest.raises(StatusError, match="the second is bad"):
+        async with upstream.open(METHODS[name], broken()) as call:
+            async for _ in call:
+                pass
+
+
+async def test_an_unreachable_server_is_unavailable_without_its_address() -> None:
+    """Nobody at the address: UNAVAILABLE at once, and callers do not learn where we looked."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        async with open_upstream(f"127.0.0.1:{taken.getsockname()[1]}") as upstream:
+            with pytest.raises(StatusError) as caught:
+                async with upstream.open(METHODS["Unary"], MESSAGE) as call:
+                    await anext(call)
+
+    assert caught.value.code == code_pb2.UNAVAILABLE
+    assert "127.0.0.1" not in caught.value.status.message

@@ -1,0 +1,86 @@
+"""The whole: core and edge as two processes, started as a person starts them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+_LAST_LINE = "Ctrl-C ends both."
+
+
+@dataclass(frozen=True)
+class Demo:
+    """The running demo, and where it serves."""
+
+    process: subprocess.Popen[str]
+    core_port: int
+    gateway_port: int
+
+    @property
+    def http(self) -> str:
+        """The base URL of the edge."""
+        return f"http://127.0.0.1:{self.gateway_port}"
+
+    @property
+    def websocket(self) -> str:
+        """The base URL of the edge, for WebSockets."""
+        return f"ws://127.0.0.1:{self.gateway_port}"
+
+    @property
+    def core(self) -> str:
+        """The address of the core."""
+        return f"127.0.0.1:{self.core_port}"
+
+
+def free_ports(count: int) -> list[int]:
+    """Returns ports that nobody uses."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [taken.getsockname()[1] for taken in sockets]
+    for taken in sockets:
+        taken.close()
+    return ports
+
+
+def start_demo(core_port: int, gateway_port: int, **environment: str) -> Demo:
+    """Starts the demo, and waits until it has said all that it says at the start."""
+    command = [sys.executable, "scripts/demo.py"]
+    process = subprocess.Popen(
+        [*command, "--core-port", str(core_port), "--gateway-port", str(gateway_port)],
+        cwd=ROOT,
+        env=os.environ | environment,
+        text=True,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if _LAST_LINE in line:
+            break
+    return Demo(process, core_port, gateway_port)
+
+
+def stop_demo(demo: Demo, number: int = signal.SIGTERM) -> int:
+    """Stops the demo; returns its exit status."""
+    assert demo.process.stdout is not None
+    demo.process.send_signal(number)
+    try:
+        return demo.process.wait(30)
+    finally:
+        demo.process.kill()
+        demo.process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def demo() -> Iterator[Demo]:
+    """One demo for all tests that do not end it."""
+    running = start_demo(*free_ports(2))
+    yield running
+    assert stop_demo(running) == 0
