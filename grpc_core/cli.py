@@ -1,0 +1,66 @@
+"""The command line: `python -m grpc_core [--host HOST] [--port PORT]`.
+
+Rule: what an operator did wrong is one line on standard error, never a traceback. Exit status 2
+means a wrong setting, 1 that the server could not start, 0 that it was stopped.
+"""
+
+import argparse
+import asyncio
+import logging
+import sys
+from collections.abc import Collection, Sequence
+
+from pydantic import ValidationError
+
+from grpc_core import server
+from grpc_core.address import ListenError
+from grpc_core.settings import Settings
+
+try:
+    from uvloop import new_event_loop
+except ImportError:
+    from asyncio import new_event_loop  # type: ignore[assignment]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the core until it is told to stop, and returns the exit status."""
+    flags = {k: v for k, v in vars(_parser().parse_args(arguments)).items() if v is not None}
+    try:
+        settings = Settings(**flags)
+    except ValidationError as error:
+        return _fail(2, _explain(error, flags))
+    logging.basicConfig(
+        level=settings.log_level.upper(), format="core: %(levelname)s %(name)s: %(message)s"
+    )
+    try:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            runner.run(server.run(settings))
+    except ListenError as error:
+        return _fail(1, str(error))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m grpc_core",
+        description="The currency service, over gRPC.",
+        epilog="Flags override the environment, where every setting has the prefix CORE_.",
+    )
+    parser.add_argument("--host", help="where to listen (CORE_HOST)")
+    parser.add_argument("--port", help="TCP port, 0 picks a free one (CORE_PORT)")
+    return parser
+
+
+def _fail(status: int, reason: str) -> int:
+    print(f"core: {reason}", file=sys.stderr)
+    return status
+
+
+def _explain(error: ValidationError, flags: Collection[str]) -> str:
+    """Names each setting that is wrong as it was given: as a flag or as a variable."""
+    problems = []
+    for problem in error.errors():
+        name = str(problem["loc"][0])
+        source = f"--{name}" if name in flags else f"CORE_{name.upper()}"
+        problems.append(f"{source}: {problem['msg']}, got {problem['input']!r}")
+    return "; ".join(problems)

@@ -1,0 +1,177 @@
+"""How the failure of a servicer becomes the status of its call.
+
+Rule: this is the only place that knows which error is which status. A failure that is not in the
+table is a bug: it is logged once, and the caller learns that there was one, but nothing about it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from inspect import isasyncgenfunction
+from typing import Any, NoReturn, TypeAlias
+
+import grpc
+import grpc.aio
+from google.protobuf.message import DecodeError, Message
+from google.rpc.error_details_pb2 import BadRequest
+from google.rpc.status_pb2 import Status
+from grpc_status import rpc_status
+
+from grpc_core.finance.errors import FinanceError, InvalidArgumentError, OutOfRangeError
+from grpc_core.rate_feed import FeedClosedError
+
+MAX_VIOLATIONS = 16
+"""How many violations an error lists. Clients refuse trailers that are longer than 8 KiB."""
+
+Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
+RpcMethod: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+Parse: TypeAlias = Callable[[Any], Any]
+
+_log = logging.getLogger(__name__)
+
+
+def status_of(error: Exception) -> Status | None:
+    """Returns the status that an error stands for; None if it stands for a bug."""
+    match error:
+        case InvalidArgumentError():
+            return _bad_request(grpc.StatusCode.INVALID_ARGUMENT, error)
+        case OutOfRangeError():
+            return _bad_request(grpc.StatusCode.OUT_OF_RANGE, error)
+        case FeedClosedError():
+            return _status(grpc.StatusCode.UNAVAILABLE, "server is shutting down")
+        case DecodeError():
+            return _status(grpc.StatusCode.INTERNAL, "request message cannot be parsed")
+    return None
+
+
+class StatusInterceptor(grpc.aio.ServerInterceptor):
+    """Answers every error with its status, in methods of all four types.
+
+    A method is wrapped when it is first called and looked up from then on, so it must be the last
+    interceptor of its server: those behind it would see only the first call of each method.
+    """
+
+    def __init__(self) -> None:
+        self._guarded: dict[str, RpcMethod] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[RpcMethod | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> RpcMethod | None:
+        """Returns the method that is called, guarded; None if there is no such method."""
+        name = handler_call_details.method
+        if name in self._guarded:
+            return self._guarded[name]
+        method = await continuation(handler_call_details)
+        if method is None:
+            return None
+        return self._guarded.setdefault(name, guard(method, name))
+
+
+def guard(method: RpcMethod, name: str) -> RpcMethod:
+    """Wraps a method so that whatever it raises is answered with a status.
+
+    Requests are parsed and unary responses serialized inside, for grpc answers a failure of either
+    with the exception's text.
+
+    Args:
+        method: An asynchronous method of any of the four types.
+        name: What the log calls it.
+    """
+    parse = _parse_each(method) if method.request_streaming else method.request_deserializer
+    if method.response_streaming:
+        return _streaming(method, parse or _as_is, name)
+    return _unary(method, parse or _as_is, name)
+
+
+def _unary(method: RpcMethod, parse: Parse, name: str) -> RpcMethod:
+    behaviour: Any = method.stream_unary if method.request_streaming else method.unary_unary
+    serialize = method.response_serializer or _as_is
+
+    async def guarded(request: Any, context: Context) -> Any:
+        try:
+            return serialize(await behaviour(parse(request), context))
+        except Exception as error:
+            await _answer(error, context, name)
+
+    if method.request_streaming:
+        return grpc.stream_unary_rpc_method_handler(guarded)
+    return grpc.unary_unary_rpc_method_handler(guarded)
+
+
+def _streaming(method: RpcMethod, parse: Parse, name: str) -> RpcMethod:
+    behaviour: Any = method.stream_stream if method.request_streaming else method.unary_stream
+    respond = _writing_all(behaviour) if isasyncgenfunction(behaviour) else behaviour
+
+    async def guarded(request: Any, context: Context) -> None:
+        try:
+            await respond(parse(request), context)
+        except Exception as error:
+            await _answer(error, context, name)
+
+    if method.request_streaming:
+        return grpc.stream_stream_rpc_method_handler(guarded, None, method.response_serializer)
+    return grpc.unary_stream_rpc_method_handler(guarded, None, method.response_serializer)
+
+
+def _writing_all(generate: Any) -> Callable[[Any, Context], Awaitable[None]]:
+    """Turns a generator of responses into a coroutine that writes them.
+
+    A call that is cancelled then closes its generator at once, not when it is collected.
+    """
+
+    async def respond(request: Any, context: Context) -> None:
+        async with aclosing(generate(request, context)) as responses:
+            async for response in responses:
+                await context.write(response)
+
+    return respond
+
+
+def _parse_each(method: RpcMethod) -> Parse:
+    parse = method.request_deserializer or _as_is
+
+    async def parsed(requests: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+        async for request in requests:
+            yield parse(request)
+
+    return parsed
+
+
+def _as_is(message: Any) -> Any:
+    return message
+
+
+async def _answer(error: Exception, context: Context, name: str) -> NoReturn:
+    """Ends the call with the status of `error`. What grpc itself raised goes on to grpc."""
+    if isinstance(error, grpc.aio.AbortError | grpc.aio.InternalError):
+        raise error
+    status = status_of(error)
+    if status is None:
+        _log.error("%s failed", name, exc_info=error)
+        status = _status(grpc.StatusCode.INTERNAL, "internal error")
+    await context.abort_with_status(rpc_status.to_status(status))
+
+
+def _bad_request(code: grpc.StatusCode, error: FinanceError) -> Status:
+    listed = error.violations[:MAX_VIOLATIONS]
+    message = "; ".join(violation.description for violation in listed)
+    if unlisted := len(error.violations) - len(listed):
+        message += f"; and {unlisted} more"
+    details = BadRequest(
+        field_violations=[
+            BadRequest.FieldViolation(field=violation.field, description=violation.description)
+            for violation in listed
+        ]
+    )
+    return _status(code, message, details)
+
+
+def _status(code: grpc.StatusCode, message: str, *details: Message) -> Status:
+    status = Status(code=code.value[0], message=message)
+    for detail in details:
+        status.details.add().Pack(detail)
+    return status

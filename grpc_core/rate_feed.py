@@ -1,0 +1,96 @@
+"""The rates as they are now, and everyone who waits for newer ones.
+
+Rule: one ticker however many watchers, and no queue: a watcher that was busy reads what is newest.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from decimal import Decimal
+
+from grpc_core.finance.rates import Snapshot
+from grpc_core.finance.ticker import RandomWalk
+from grpc_core.finance.watchlist import Watchlist
+
+
+class FeedClosedError(Exception):
+    """The feed was closed, so that nobody will ever see a newer rate."""
+
+
+class RateFeed:
+    """Holds the current rates and wakes the watchers when they are replaced.
+
+    Attributes:
+        current: The newest rates.
+        watchers: How many watch at the moment.
+    """
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.current = snapshot
+        self.watchers = 0
+        self._closed = False
+        self._replaced = asyncio.Event()
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """Makes `snapshot` the current rates and wakes every watcher."""
+        self.current = snapshot
+        self._wake()
+
+    def close(self) -> None:
+        """Ends every watch, now and later, with a `FeedClosedError`."""
+        self._closed = True
+        self._wake()
+
+    async def watch(self, watchlist: Watchlist) -> AsyncGenerator[tuple[str, Decimal]]:
+        """Yields a currency and its rate: each of the list at once, then each that has changed.
+
+        A rate is looked up when it is asked for, so that a slow reader misses rates but is never
+        given an old one. The generator has no end of its own; close it to stop watching.
+
+        Raises:
+            FeedClosedError: The feed was closed.
+        """
+        self.watchers += 1
+        try:
+            sent: dict[str, Decimal] = {}
+            while True:
+                seen = self.current
+                for target in watchlist.targets:
+                    rate = self.current.rate(watchlist.base, target)
+                    if sent.get(target) != rate:
+                        sent[target] = rate
+                        yield target, rate
+                await self._newer_than(seen)
+        finally:
+            self.watchers -= 1
+
+    async def _newer_than(self, seen: Snapshot) -> None:
+        while self.current is seen and not self._closed:
+            await self._replaced.wait()
+        if self._closed:
+            raise FeedClosedError
+
+    def _wake(self) -> None:
+        replaced, self._replaced = self._replaced, asyncio.Event()
+        replaced.set()
+
+
+@asynccontextmanager
+async def ticking(
+    feed: RateFeed, walk: RandomWalk, *, period: float, now: Callable[[], datetime]
+) -> AsyncIterator[None]:
+    """Publishes a step of the walk at once and every `period` seconds until the block is left."""
+    feed.publish(walk.step(now()))
+    async with asyncio.TaskGroup() as tasks:
+        ticker = tasks.create_task(_tick(feed, walk, period, now), name="ticker")
+        yield
+        ticker.cancel()
+
+
+async def _tick(
+    feed: RateFeed, walk: RandomWalk, period: float, now: Callable[[], datetime]
+) -> None:
+    while True:
+        await asyncio.sleep(period)
+        feed.publish(walk.step(now()))

@@ -1,0 +1,107 @@
+"""The services of the contract, one method per RPC.
+
+Rule: a method translates between messages and the domain, and nothing else. What the domain
+refuses is raised, and becomes a status in `interceptors`.
+"""
+# ruff: noqa: ARG002, N802 - the contract names the methods, grpc their parameters
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+import grpc.aio
+
+from grpc_core._generated import finance_pb2_grpc, hello_pb2_grpc
+from grpc_core._generated.finance_pb2 import (
+    BatchReply,
+    ConvertReply,
+    ConvertRequest,
+    RateUpdate,
+    WatchRequest,
+)
+from grpc_core._generated.hello_pb2 import HelloReply, HelloRequest
+from grpc_core.finance.conversion import Batch, Conversion, convert
+from grpc_core.finance.errors import InvalidArgumentError, Violation, numbered
+from grpc_core.finance.watchlist import Watchlist
+from grpc_core.rate_feed import RateFeed
+
+Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
+
+
+class CurrencyConverter(finance_pb2_grpc.CurrencyConverterServicer):
+    """`finance.CurrencyConverter`, at the current rates of a feed."""
+
+    def __init__(self, feed: RateFeed) -> None:
+        self._feed = feed
+
+    async def Convert(self, request: ConvertRequest, context: Context) -> ConvertReply:
+        """Converts one amount."""
+        return _reply(self._convert(request))
+
+    async def WatchRates(
+        self, request: WatchRequest, context: Context
+    ) -> AsyncIterator[RateUpdate]:
+        """Sends the current rates, then each one again whenever it changes, without end."""
+        targets = request.target_currencies
+        watchlist = Watchlist.of(self._feed.current, request.base_currency, targets)
+        async with aclosing(self._feed.watch(watchlist)) as updates:
+            async for currency, rate in updates:
+                yield RateUpdate(currency=currency, rate=float(rate))
+
+    async def BatchConvert(
+        self, request_iterator: AsyncIterator[ConvertRequest], context: Context
+    ) -> BatchReply:
+        """Converts every amount that is sent, and answers with their sum and number."""
+        batch = Batch()
+        async for request in request_iterator:
+            with numbered(batch.count):
+                batch = batch.plus(self._convert(request))
+        return BatchReply(total_converted=float(batch.total), count=batch.count)
+
+    async def LiveConvert(
+        self, request_iterator: AsyncIterator[ConvertRequest], context: Context
+    ) -> AsyncIterator[ConvertReply]:
+        """Answers each amount as it comes."""
+        position = 0
+        async for request in request_iterator:
+            with numbered(position):
+                conversion = self._convert(request)
+            yield _reply(conversion)
+            position += 1
+
+    def _convert(self, request: ConvertRequest) -> Conversion:
+        return convert(
+            self._feed.current,
+            from_currency=request.from_currency,
+            to_currency=request.to_currency,
+            amount=request.amount,
+        )
+
+
+class Greeter(hello_pb2_grpc.GreeterServicer):
+    """`hello.Greeter`."""
+
+    async def SayHello(self, request: HelloRequest, context: Context) -> HelloReply:
+        """Greets by name.
+
+        Raises:
+            InvalidArgumentError: The name is empty.
+        """
+        if not request.name:
+            raise InvalidArgumentError([Violation("name", "name must not be empty")])
+        return HelloReply(message=f"Hello, {request.name}!")
+
+
+def _reply(conversion: Conversion) -> ConvertReply:
+    return ConvertReply(
+        converted_amount=float(conversion.amount),
+        rate=float(conversion.rate),
+        timestamp=_timestamp(conversion.instant),
+    )
+
+
+@lru_cache(maxsize=8)
+def _timestamp(instant: datetime) -> str:
+    return instant.isoformat().replace("+00:00", "Z")

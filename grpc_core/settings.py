@@ -1,0 +1,40 @@
+"""What an operator may choose, from the environment.
+
+Rule: every setting has a default that serves a developer on one machine, and a wrong one is named.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Settings(BaseSettings):
+    """The settings of the core. `CORE_PORT` sets `port`, and so on; an empty variable is unset.
+
+    Attributes:
+        host: Where to listen. The default is reached only from this machine, since the core asks
+            nobody who they are; in a container it is `0.0.0.0` or `::`.
+        port: The TCP port; 0 picks a free one.
+        ticker: Whether rates move (`on` or `off`). Moving rates are simulated around the reference
+            rates; without, they are the reference rates themselves.
+        tick_period: Seconds between two moves.
+        seed: What the simulated moves are drawn from; the same seed gives the same moves.
+        shutdown_grace: Seconds that running calls have to finish after SIGTERM or SIGINT.
+        max_message_bytes: The largest request message that is accepted.
+        log_level: The least severity that is logged.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="CORE_", env_ignore_empty=True, frozen=True)
+
+    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    port: Port = 50051
+    ticker: Literal["on", "off"] = "on"
+    tick_period: Seconds = 1.0
+    seed: int = 0
+    shutdown_grace: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5.0
+    max_message_bytes: Annotated[int, Field(ge=1, le=2**31 - 1)] = 4 * 1024 * 1024
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
