@@ -1,0 +1,104 @@
+"""HTTP rules from a `google.api.Service` in YAML, beside those in the .proto.
+
+Source: google/api/service.proto and google/api/http.proto ("gRPC API Configuration YAML example"). A rule
+names its method by `selector`; it takes the place of the annotation, and the last rule for a method wins.
+Of the file only `http` is read; the rest is for others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import yaml
+from google.api.http_pb2 import Http, HttpRule
+from google.protobuf.json_format import ParseDict, ParseError
+
+from gateway.contract.errors import ContractError, Location
+from gateway.contract.method import Method
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceConfig:
+    """The HTTP part of a service configuration."""
+
+    rules: tuple[tuple[HttpRule, Location], ...]
+    fully_decode_reserved_expansion: bool
+    """Whether a variable of several segments is decoded fully, `%2F` too."""
+
+
+def read_service_config(text: str, file: str) -> ServiceConfig:
+    """Reads a service configuration.
+
+    Args:
+        text: the YAML.
+        file: its name, for what is said of errors.
+
+    Raises:
+        ContractError: it is not YAML, or its `http` is not a `google.api.Http`.
+    """
+    try:
+        document = yaml.safe_load(text)
+        lines = list(_rule_lines(yaml.compose(text, yaml.SafeLoader)))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = Location(file, mark.line + 1, mark.column + 1) if mark else Location(file)
+        raise ContractError(f"not YAML: {error.problem}", location=place) from error
+    section = document.get("http") if isinstance(document, dict) else None
+    if not isinstance(section, dict):
+        raise ContractError("no `http` section with rules", location=Location(file))
+    try:
+        http = ParseDict(section, Http())
+    except ParseError as error:
+        raise ContractError(str(error), location=Location(file)) from error
+    return ServiceConfig(
+        rules=tuple(
+            (rule, Location(file, *place)) for rule, place in zip(http.rules, lines, strict=True)
+        ),
+        fully_decode_reserved_expansion=http.fully_decode_reserved_expansion,
+    )
+
+
+def _rule_lines(root: yaml.Node | None) -> Iterator[tuple[int, int]]:
+    """Yields line and column of each item of `http.rules`, from 1."""
+    rules = _child(_child(root, "http"), "rules")
+    if isinstance(rules, yaml.SequenceNode):
+        for item in rules.value:
+            yield item.start_mark.line + 1, item.start_mark.column + 1
+
+
+def _child(node: yaml.Node | None, name: str) -> yaml.Node | None:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if key.value == name:
+                return value  # type: ignore[no-any-return]
+    return None
+
+
+def apply_rules(methods: Iterable[Method], config: ServiceConfig) -> tuple[Method, ...]:
+    """Returns the methods with the rules of a configuration in the place of their annotations.
+
+    Raises:
+        ContractError: a selector names no method.
+    """
+    by_name = {method.full_name: method for method in methods}
+    for rule, location in config.rules:
+        if rule.selector not in by_name:
+            raise ContractError(
+                f"the selector {rule.selector!r} names no method that is served", location=location
+            )
+        by_name[rule.selector] = replace(by_name[rule.selector], rule=rule, location=location)
+    return tuple(by_name.values())
+
+
+def auto_mapped(methods: Iterable[Method]) -> tuple[Method, ...]:
+    """Returns the methods with a rule for those that have none: `POST /package.Service/Method`.
+
+    Source: Envoy's `auto_mapping`.
+    """
+    return tuple(
+        method
+        if method.rule is not None
+        else replace(method, rule=HttpRule(post=method.path, body="*"))
+        for method in methods
+    )
