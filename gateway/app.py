@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from gateway import __version__
 from gateway.contract.descriptors import Contract, load
+from gateway.contract.service_config import apply_rules, auto_mapped, read_service_config
 from gateway.edge.answer import send_error
 from gateway.edge.exchange import Edge, Limits
 from gateway.edge.route import TranscodedRoute
@@ -27,6 +28,20 @@ from gateway.upstream.grpc_aio import GrpcUpstream
 from gateway.upstream.port import Upstream
 
 
+def read_contract(settings: Settings) -> Contract:
+    """Reads what is to be served: the descriptor set, and the rules beside it.
+
+    Raises:
+        ContractError: a file is not what it should be, or the two do not fit.
+        OSError: a file cannot be read.
+    """
+    contract = load(settings.descriptor_set.read_bytes(), settings.services)
+    if settings.http_rules is not None:
+        text = settings.http_rules.read_text(encoding="utf-8")
+        contract = apply_rules(contract, read_service_config(text, str(settings.http_rules)))
+    return auto_mapped(contract) if settings.auto_mapping else contract
+
+
 def create_app(settings: Settings, upstream: Upstream | None = None) -> FastAPI:
     """Makes the application that serves a contract.
 
@@ -36,9 +51,9 @@ def create_app(settings: Settings, upstream: Upstream | None = None) -> FastAPI:
 
     Raises:
         ContractError: the contract cannot be served.
-        OSError: the descriptor set cannot be read.
+        OSError: a file cannot be read.
     """
-    contract = load(settings.descriptor_set.read_bytes(), settings.services)
+    contract = read_contract(settings)
     edge = Edge(
         transcoder=Transcoder(
             contract, _json_options(settings), ignore_unknown=settings.ignore_unknown

@@ -9,18 +9,22 @@ import argparse
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from gateway import __version__
-from gateway.app import create_app
+from gateway.app import create_app, read_contract
+from gateway.contract.bindings import bind
 from gateway.contract.errors import ContractError
+from gateway.render.routes import render_routes
 from gateway.server import Server
 from gateway.settings import Settings
 
+CONTRACT = ("descriptor_set", "http_rules", "auto_mapping", "services")
+"""The settings that say what the contract is."""
 _BACKLOG = 2048
 
 
@@ -36,34 +40,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status: 0, 1 for a failure, 2 for wrong usage."""
     options = _parser().parse_args(arguments)
     try:
-        options.run(_settings(options))
+        return int(options.run(_settings(options)))
     except CommandError as error:
         print(f"protoway: {error}", file=sys.stderr)
         return error.status
     except ContractError as error:
         print(f"protoway: {error}", file=sys.stderr)
         return 1
-    return 0
+    except OSError as error:
+        print(f"protoway: cannot read {error.filename}: {error.strerror}", file=sys.stderr)
+        return 1
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="protoway", description="One .proto, every way in.")
     parser.add_argument("--version", action="version", version=f"protoway {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    serve = commands.add_parser(
-        "serve",
-        help="serve a contract over HTTP",
-        description="Serve a contract over HTTP. Each option can also be set by the environment"
-        " variable of its name, with PROTOWAY_ before it.",
-    )
-    _add_settings(serve)
-    serve.set_defaults(run=_serve)
+    for name, run, settings, purpose in (
+        ("serve", _serve, Settings.model_fields, "serve a contract over HTTP"),
+        ("routes", _routes, CONTRACT, "print the table of routes"),
+        ("check", _check, CONTRACT, "report every problem of a contract"),
+    ):
+        command = commands.add_parser(
+            name,
+            help=purpose,
+            description=f"{purpose[0].upper()}{purpose[1:]}. Each option can also be set by the"
+            " environment variable of its name, with PROTOWAY_ before it.",
+        )
+        _add_settings(command, settings)
+        command.set_defaults(run=run)
     return parser
 
 
-def _add_settings(parser: argparse.ArgumentParser) -> None:
+def _add_settings(parser: argparse.ArgumentParser, names: Iterable[str]) -> None:
     """Adds an option for each setting, with its description and its default."""
-    for name, field in Settings.model_fields.items():
+    for name in names:
+        field = Settings.model_fields[name]
         default = "required" if field.is_required() else f"default: {field.default}"
         extra: dict[str, Any] = {"metavar": name.upper()}
         if field.annotation is bool:
@@ -78,7 +90,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
 
 
 def _settings(options: argparse.Namespace) -> Settings:
-    given = {name: getattr(options, name) for name in Settings.model_fields}
+    given = {name: getattr(options, name, None) for name in Settings.model_fields}
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
@@ -91,13 +103,31 @@ def _settings(options: argparse.Namespace) -> Settings:
         raise CommandError(str(error), status=2) from error
 
 
-def _serve(settings: Settings) -> None:
-    try:
-        app = create_app(settings)
-    except OSError as error:
-        raise CommandError(f"cannot read the descriptor set: {error}") from error
+def _serve(settings: Settings) -> int:
+    app = create_app(settings)
     with _listen(settings.host, settings.port) as listening:
         Server(app, settings).serve_on(listening)
+    return 0
+
+
+def _routes(settings: Settings) -> int:
+    bindings, problems = bind(read_contract(settings).methods)
+    print(render_routes(bindings))
+    return _report(problems)
+
+
+def _check(settings: Settings) -> int:
+    bindings, problems = bind(read_contract(settings).methods)
+    if not problems:
+        methods = {binding.method for binding in bindings}
+        print(f"{len(bindings)} bindings of {len(methods)} methods, no problems")
+    return _report(problems)
+
+
+def _report(problems: list[ContractError]) -> int:
+    for problem in problems:
+        print(f"protoway: {problem}", file=sys.stderr)
+    return 1 if problems else 0
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -28,6 +28,10 @@ class Settings(BaseSettings):
     """Address to listen on; 0.0.0.0 is every IPv4 address of the machine."""
     port: int = Field(default=8080, ge=0, le=65535)
     """Port to listen on; 0 chooses a free one."""
+    http_rules: Path | None = None
+    """File with more HTTP rules: a `google.api.Service` in YAML. They win over the contract's own."""
+    auto_mapping: bool = False
+    """Serve methods without a rule too, at `POST /package.Service/Method`."""
     services: tuple[str, ...] = ()
     """Full names of the services to serve; none means all in the contract that have HTTP rules."""
     max_message_bytes: int = Field(default=4 * 1024 * 1024, gt=0)

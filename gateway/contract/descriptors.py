@@ -65,6 +65,8 @@ class Contract:
     methods: tuple[Method, ...]
     comments: Mapping[str, str]
     """Full name of a service, method, message, field, enum or enum value -> its leading comment."""
+    fully_decode: bool = False
+    """Whether a variable of several segments is decoded fully (`fully_decode_reserved_expansion`)."""
 
 
 def load(descriptor_set: bytes, services: Iterable[str] = ()) -> Contract:
@@ -85,6 +87,10 @@ def load(descriptor_set: bytes, services: Iterable[str] = ()) -> Contract:
     by_name = {file.name: file for file in files}
     if not by_name:
         raise ContractError("the descriptor set holds no file")
+    if len(by_name) < len(files):
+        names = [file.name for file in files]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ContractError("the descriptor set holds this file twice", location=Location(twice))
     pool = _pool(by_name)
     methods = tuple(method for file in files for method in _methods(file, pool))
     comments = {name: text for file in files for name, text in _comments(file)}

@@ -76,7 +76,7 @@ def _binding(method: Method, rule: HttpRule) -> Binding:
     http_method, path = _pattern(rule)
     template = PathTemplate.parse(path)
     variables = tuple(
-        (variable, _variable_field(method, template, variable)) for variable in template.variables
+        (variable, _variable_field(method, path, variable)) for variable in template.variables
     )
     return Binding(
         method=method,
@@ -101,20 +101,20 @@ def _pattern(rule: HttpRule) -> tuple[str, str]:
     return rule.custom.kind, rule.custom.path
 
 
-def _variable_field(method: Method, template: PathTemplate, variable: Variable) -> FieldPath:
+def _variable_field(method: Method, template: str, variable: Variable) -> FieldPath:
     try:
         path = resolve(method.input, variable.field_path)
+        _check_captured(path[-1])
     except ValueError as error:
-        text = str(template)
-        raise TemplateError(str(error), text, text.index("{" + variable.field_path) + 2) from error
-    leaf = path[-1]
-    if leaf.is_repeated:
-        raise ValueError(
-            f"path variable {variable.field_path!r}: a repeated field cannot be captured"
-        )
-    if leaf.message_type is not None and leaf.message_type.full_name not in TEXTUAL:
-        raise ValueError(f"path variable {variable.field_path!r}: a message cannot be captured")
+        raise TemplateError(str(error), template, variable.column) from error
     return path
+
+
+def _check_captured(leaf: FieldDescriptor) -> None:
+    if leaf.is_repeated:
+        raise ValueError(f"{leaf.full_name} is a repeated field, which a path cannot capture")
+    if leaf.message_type is not None and leaf.message_type.full_name not in TEXTUAL:
+        raise ValueError(f"{leaf.full_name} is a message, which a path cannot capture")
 
 
 def _body(method: Method, name: str) -> Body | None:

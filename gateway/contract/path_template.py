@@ -17,7 +17,7 @@ Rule: every error is a `TemplateError` that carries the column at which the text
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 WILDCARD: Final = "*"
@@ -48,6 +48,8 @@ class Variable:
     end: int
     multi_segment: bool
     """Whether it may capture a `/`: then `%2F` stays as it was written when the value is decoded."""
+    column: int = field(default=0, compare=False, repr=False)
+    """Where its name stands in the text that was parsed, from 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +148,9 @@ class _Parser:
         self._expect("}", f"the {{ at column {opened + 1} is not closed")
         captured = self._segments[start:]
         multi_segment = len(captured) > 1 or captured == [DEEP_WILDCARD]
-        self._variables.append(Variable(field_path, start, len(self._segments), multi_segment))
+        self._variables.append(
+            Variable(field_path, start, len(self._segments), multi_segment, opened + 2)
+        )
         if self._peek() not in ("", "/", ":"):
             raise self._error("a variable is a whole segment, or none of one")
 
@@ -172,7 +176,7 @@ class _Parser:
     def _token(self, pattern: re.Pattern[str], what: str) -> str:
         match = pattern.match(self._text, self._at)
         if match is None:
-            raise self._error(f"expected {what}, found {self._peek() or 'the end'!r}")
+            raise self._error(f"expected {what}, found {self._found()}")
         self._at = match.end()
         return match.group()
 
@@ -184,10 +188,12 @@ class _Parser:
     def _peek(self) -> str:
         return self._text[self._at : self._at + 1]
 
+    def _found(self) -> str:
+        return repr(self._peek()) if self._peek() else "the end"
+
     def _expect(self, character: str, problem: str = "") -> None:
         if self._peek() != character:
-            found = repr(self._peek()) if self._peek() else "the end"
-            raise self._error(problem or f"expected {character!r}, found {found}")
+            raise self._error(problem or f"expected {character!r}, found {self._found()}")
         self._at += 1
 
     def _error(self, problem: str, *, at: int | None = None) -> TemplateError:

@@ -6,7 +6,8 @@ of the path, not with the number of routes.
 
 Rule: matches on the raw path (percent-encoded, as it came), and decodes what it captured afterwards: a
 single segment fully, a capture of several segments all but `%2F`, which stays as it was written
-(google/api/http.proto, "Path template syntax").
+(google/api/http.proto, "Path template syntax"). Nothing is normalized: an empty segment, as `//` and a `/`
+at the end make, is a segment that `**` takes and nothing else does.
 """
 
 from __future__ import annotations
@@ -67,7 +68,14 @@ class _Node(Generic[T]):
 class RouteTable(Generic[T]):
     """Finds the target of an HTTP method and a raw path; filled at start-up by `add`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, fully_decode: bool = False) -> None:
+        """Makes an empty table.
+
+        Args:
+            fully_decode: whether a capture of several segments is decoded fully, `%2F` too
+                (`google.api.Http.fully_decode_reserved_expansion`).
+        """
+        self._keep_slashes = not fully_decode
         self._root: _Node[T] = _Node()
         self._verbs: set[str] = set()
 
@@ -82,12 +90,13 @@ class RouteTable(Generic[T]):
         for segment in segments:
             node = self._child(node, segment)
         leaves = node.deep if template.has_deep_wildcard else node.leaves
-        key = (http_method, template.verb)
+        verb = unquote(template.verb)
+        key = (http_method, verb)
         if key in leaves:
             raise RouteConflict(leaves[key].target)
         leaves[key] = _Leaf(template, target)
-        if template.verb:
-            self._verbs.add(template.verb)
+        if verb:
+            self._verbs.add(verb)
 
     @staticmethod
     def _child(node: _Node[T], segment: str) -> _Node[T]:
@@ -104,7 +113,7 @@ class RouteTable(Generic[T]):
             for leaves in _candidates(self._root, segments, 0):
                 leaf = leaves.get((http_method, verb)) or leaves.get((ANY_METHOD, verb))
                 if leaf is not None:
-                    return RouteMatch(leaf.target, _captures(leaf.template, segments))
+                    return RouteMatch(leaf.target, self._captures(leaf.template, segments))
                 allowed.update(method for method, own_verb in leaves if own_verb == verb)
         return NoRoute(frozenset(allowed))
 
@@ -114,10 +123,20 @@ class RouteTable(Generic[T]):
             return
         segments = raw_path[1:].split("/") if raw_path != "/" else []
         if segments and ":" in segments[-1]:
-            rest, _, verb = segments[-1].rpartition(":")
+            rest, _, written = segments[-1].rpartition(":")
+            verb = unquote(written)
             if verb in self._verbs:
                 yield [*segments[:-1], rest], verb
         yield segments, ""
+
+    def _captures(self, template: PathTemplate, segments: list[str]) -> tuple[str, ...]:
+        captures: list[str] = []
+        for variable in template.variables:
+            deep = template.segments[variable.end - 1] == DEEP_WILDCARD
+            text = "/".join(segments[variable.start : len(segments) if deep else variable.end])
+            keep_slashes = variable.multi_segment and self._keep_slashes
+            captures.append(_decode(text, keep_slashes=keep_slashes) if "%" in text else text)
+        return tuple(captures)
 
 
 def _candidates(
@@ -137,21 +156,8 @@ def _candidates(
         yield node.deep
 
 
-def _captures(template: PathTemplate, segments: list[str]) -> tuple[str, ...]:
-    captures: list[str] = []
-    for variable in template.variables:
-        end = (
-            len(segments) if template.segments[variable.end - 1] == DEEP_WILDCARD else variable.end
-        )
-        text = "/".join(segments[variable.start : end])
-        captures.append(
-            _decode(text, multi_segment=variable.multi_segment) if "%" in text else text
-        )
-    return tuple(captures)
-
-
-def _decode(text: str, *, multi_segment: bool) -> str:
-    if not multi_segment:
+def _decode(text: str, *, keep_slashes: bool) -> str:
+    if not keep_slashes:
         return unquote(text, errors="strict")
     return "".join(
         part if index % 2 else unquote(part, errors="strict")

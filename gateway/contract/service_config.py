@@ -7,15 +7,15 @@ Of the file only `http` is read; the rest is for others.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import yaml
 from google.api.http_pb2 import Http, HttpRule
 from google.protobuf.json_format import ParseDict, ParseError
 
+from gateway.contract.descriptors import Contract
 from gateway.contract.errors import ContractError, Location
-from gateway.contract.method import Method
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,30 +75,33 @@ def _child(node: yaml.Node | None, name: str) -> yaml.Node | None:
     return None
 
 
-def apply_rules(methods: Iterable[Method], config: ServiceConfig) -> tuple[Method, ...]:
-    """Returns the methods with the rules of a configuration in the place of their annotations.
+def apply_rules(contract: Contract, config: ServiceConfig) -> Contract:
+    """Returns the contract with the rules of a configuration in the place of its annotations.
 
     Raises:
         ContractError: a selector names no method.
     """
-    by_name = {method.full_name: method for method in methods}
+    by_name = {method.full_name: method for method in contract.methods}
     for rule, location in config.rules:
         if rule.selector not in by_name:
             raise ContractError(
                 f"the selector {rule.selector!r} names no method that is served", location=location
             )
         by_name[rule.selector] = replace(by_name[rule.selector], rule=rule, location=location)
-    return tuple(by_name.values())
+    return replace(
+        contract,
+        methods=tuple(by_name.values()),
+        fully_decode=config.fully_decode_reserved_expansion,
+    )
 
 
-def auto_mapped(methods: Iterable[Method]) -> tuple[Method, ...]:
-    """Returns the methods with a rule for those that have none: `POST /package.Service/Method`.
+def auto_mapped(contract: Contract) -> Contract:
+    """Returns the contract with a rule for each method that has none: `POST /package.Service/Method`.
 
     Source: Envoy's `auto_mapping`.
     """
-    return tuple(
-        method
-        if method.rule is not None
-        else replace(method, rule=HttpRule(post=method.path, body="*"))
-        for method in methods
+    methods = (
+        method if method.rule else replace(method, rule=HttpRule(post=method.path, body="*"))
+        for method in contract.methods
     )
+    return replace(contract, methods=tuple(methods))

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from google.rpc.status_pb2 import Status
 
+from gateway.contract.bindings import bind
 from gateway.contract.descriptors import Contract
-from gateway.contract.errors import ContractError
-from gateway.contract.http_rule import Binding, bindings
 from gateway.contract.route_table import NoRoute, RouteConflict, RouteMatch, RouteTable
 from gateway.transcoding.codec import JsonCodec, JsonOptions, print_json
 from gateway.transcoding.endpoint import Endpoint
 from gateway.transcoding.parameters import Parameters
 from gateway.transcoding.status import INVALID_ARGUMENT, NOT_FOUND, UNIMPLEMENTED, StatusError
 
-WEBSOCKET = "WEBSOCKET"
-"""The HTTP method under which the table keeps what a WebSocket handshake on a path reaches."""
+WEBSOCKET: Final = "WebSocket handshake"
+"""The HTTP method, which no request can have, under which the table keeps what a handshake reaches."""
 
 
 class Transcoder:
@@ -32,14 +32,13 @@ class Transcoder:
         """
         codec = JsonCodec(contract.pool, options, ignore_unknown=ignore_unknown)
         parameters = Parameters(codec.decoder)
-        self.bindings: tuple[Binding, ...] = tuple(
-            binding for method in contract.methods for binding in bindings(method)
-        )
-        if not self.bindings:
-            raise ContractError("no method of the served services has a google.api.http rule")
-        self._routes: RouteTable[Endpoint] = RouteTable()
+        self.bindings, problems = bind(contract.methods)
+        if problems:
+            raise problems[0]
+        self._routes: RouteTable[Endpoint] = RouteTable(fully_decode=contract.fully_decode)
         endpoints = [Endpoint(binding, codec, parameters) for binding in self.bindings]
-        self._add_routes(endpoints)
+        for endpoint in endpoints:
+            self._routes.add(endpoint.binding.http_method, endpoint.binding.template, endpoint)
         self._add_websockets(endpoints)
         self._write_status = codec.encoder().writer(
             contract.pool.FindMessageTypeByName(Status.DESCRIPTOR.full_name)
@@ -60,18 +59,6 @@ class Transcoder:
         """Makes the JSON of a status, its details decoded as far as the contract knows their types."""
         return print_json(self._write_status(status))
 
-    def _add_routes(self, endpoints: Iterable[Endpoint]) -> None:
-        for endpoint in endpoints:
-            binding = endpoint.binding
-            try:
-                self._routes.add(binding.http_method, binding.template, endpoint)
-            except RouteConflict as conflict:
-                raise ContractError(
-                    f"{binding} is bound already, to {_name(conflict.other)}",
-                    location=binding.method.location,
-                    subject=binding.method.full_name,
-                ) from None
-
     def _add_websockets(self, endpoints: Iterable[Endpoint]) -> None:
         """Adds what a handshake reaches; of two methods on one path, the one whose client streams."""
         streaming = [endpoint for endpoint in endpoints if endpoint.method.stream_type.value]
@@ -80,10 +67,6 @@ class Transcoder:
                 self._routes.add(WEBSOCKET, endpoint.binding.template, endpoint)
             except RouteConflict:
                 continue
-
-
-def _name(endpoint: object) -> str:
-    return endpoint.method.full_name if isinstance(endpoint, Endpoint) else str(endpoint)
 
 
 def no_route(miss: NoRoute) -> StatusError:

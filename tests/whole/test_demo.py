@@ -92,7 +92,11 @@ def protoway(*arguments: str, **environment: str) -> subprocess.CompletedProcess
     ("arguments", "status", "says"),
     [
         (("serve",), 2, "protoway: --descriptor-set: Field required"),
-        (("serve", "--descriptor-set", "/nowhere"), 1, "cannot read the descriptor set"),
+        (
+            ("serve", "--descriptor-set", "/nowhere"),
+            1,
+            "protoway: cannot read /nowhere: No such file or directory",
+        ),
         (("serve", "--descriptor-set", "README.md"), 1, "not a FileDescriptorSet"),
         (
             ("serve", "--descriptor-set", "protos/descriptor_set.binpb", "--port", "99999"),
