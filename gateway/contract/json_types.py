@@ -22,4 +22,12 @@ NULLABLE: Final = frozenset({"google.protobuf.Value", "google.protobuf.NullValue
 """Types for which null is a value, and not the word for "absent"."""
 
 ANY: Final = "google.protobuf.Any"
+FIELD_MASK: Final = "google.protobuf.FieldMask"
 HTTP_BODY: Final = "google.api.HttpBody"
+
+SPECIAL: Final = (
+    TEXTUAL
+    | {ANY, HTTP_BODY}
+    | {f"google.protobuf.{kind}" for kind in ("Struct", "Value", "ListValue")}
+)
+"""Messages whose fields are no part of the JSON that a caller writes."""

@@ -17,6 +17,7 @@ from gateway.transcoding.encoding import JsonEncoder, JsonOptions
 
 __all__ = ["JsonCodec", "JsonOptions", "JsonSyntaxError", "parse_json", "print_json"]
 
+_BACKSLASH: Final = ord("\\")
 _ESCAPED_COLON: Final = rb"\u003"
 
 
@@ -60,13 +61,15 @@ def parse_json(text: bytes) -> Any:
     except orjson.JSONEncodeError:  # of what was parsed, only its depth cannot be printed
         raise JsonSyntaxError("malformed JSON: it nests too deep") from None
     if printed != text and _may_repeat_a_key(text, printed):
-        json.loads(text, object_pairs_hook=_unique)
+        json.loads(text, object_pairs_hook=_unique, parse_int=str, parse_float=str)
     return value
 
 
 def _may_repeat_a_key(text: bytes, printed: bytes) -> bool:
     """Whether a text, parsed and printed again, may have lost a key: each is followed by a colon."""
-    return text.count(b":") != printed.count(b":") or _ESCAPED_COLON in text
+    return text.count(b":") != printed.count(b":") or (
+        _BACKSLASH in text and _ESCAPED_COLON in text
+    )
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

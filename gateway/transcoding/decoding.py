@@ -1,9 +1,22 @@
-"""JSON values -> messages, by functions that are made once for each message type.
+"""JSON values -> messages, by Python functions that are written and compiled once for each type.
 
-A reader fills a message from a JSON value. It is a table from JSON key to what is done with the value under
-it: one of the field's plain type is set as it is, any other by a `store`. What a request costs is a look-up
-for each key that it has, and a call for each value that is not plain. Faults are gathered along the way with
-the path to each, so that a caller learns of all of them at once.
+A reader fills a message from a JSON value. A value of a field's plain form is set on the spot; any other goes
+to the field's `store`, which converts it or says what is wrong. Faults are gathered along the way with the
+path to each, so that a caller learns of all of them at once. For `message Book { string title = 1; }`:
+
+    def read(m, value, depth):
+        if type(value) is not dict or depth > MAX_DEPTH: refuse(value)
+        found = []
+        known = 0
+        if "title" in value:
+            known += 1
+            v = value["title"]
+            if type(v) is str: m.title = v
+            else:
+                try: x1(m, v, depth)
+                except ValueError as error: gather(found, "title", error)
+        if known != len(value): read_others(m, value, depth, found)
+        if found: raise Violations(*found)
 
 Source: "ProtoJSON Format" in protobuf's language guide; where its prose is silent, the protobuf project's
 conformance tests.
@@ -11,8 +24,8 @@ conformance tests.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.descriptor_pool import DescriptorPool
@@ -22,7 +35,9 @@ from google.protobuf.message_factory import GetMessageClass
 from gateway.contract.fields import is_message, map_entry, message_type, rivals
 from gateway.contract.json_types import ANY, NULLABLE, WRAPPERS
 from gateway.transcoding import scalars
-from gateway.transcoding.violations import Violations, below, nearest
+from gateway.transcoding.plain import PLAIN_TYPES, plain_form
+from gateway.transcoding.source import Source
+from gateway.transcoding.violations import Violations, gather, nearest
 from gateway.transcoding.well_known import (
     MAX_DEPTH,
     TOO_DEEP,
@@ -36,21 +51,6 @@ Store = Callable[[Any, Any, int], None]
 """(message, JSON value of one of its fields, depth) -> None."""
 
 _MAP_KEY_BOOLS: Final = {"true": True, "false": False}
-_PLAIN_TYPES: Final[dict[int, type]] = {
-    FieldDescriptor.TYPE_STRING: str,
-    FieldDescriptor.TYPE_BOOL: bool,
-    FieldDescriptor.TYPE_DOUBLE: float,
-}
-"""Field types for which a parsed JSON value of this Python type needs no look: the parser gives no other."""
-
-
-class _Field(NamedTuple):
-    """What is done with the value under one JSON key."""
-
-    plain: type | None
-    """A value of this Python type is set as it is; None stands for no such type."""
-    name: str
-    store: Store
 
 
 class JsonDecoder:
@@ -85,33 +85,57 @@ class JsonDecoder:
         return self._scalar_store(field)
 
     def _message_reader(self, descriptor: Descriptor) -> Read:
-        fields = _Fields(self.ignore_unknown)
+        def not_yet(message: Any, value: Any, depth: int) -> None:
+            self._readers[descriptor.full_name](message, value, depth)
 
-        def read(message: Any, value: Any, depth: int) -> None:
-            if type(value) is not dict:
-                raise ValueError(f"expected an object, got {scalars.shown(value)}")
-            if depth > MAX_DEPTH:
-                raise ValueError(TOO_DEEP)
-            found = None
-            for key, item in value.items():
-                try:
-                    plain, name, store = fields.get(key) or fields.unusual(key, value)
-                    if type(item) is plain:
-                        setattr(message, name, item)
-                    else:
-                        store(message, item, depth)
-                except ValueError as error:
-                    found = [*(found or ()), *below(key, error)]
-            if found:
-                raise Violations(*found)
+        self._readers[descriptor.full_name] = not_yet  # first, for a type may hold itself
+        stores = {_key(field): self.store(field) for field in self._fields(descriptor)}
+        source = Source(
+            MAX_DEPTH=MAX_DEPTH,
+            Violations=Violations,
+            gather=gather,
+            read_others=self._others_reader(descriptor, stores),
+            refuse=_refuse,
+        )
+        lines = [
+            line
+            for field in self._fields(descriptor)
+            for line in _field_lines(source, field, stores[_key(field)])
+        ]
+        reader = self._readers[descriptor.full_name] = source.compile(
+            "read(m, value, depth)",
+            "if type(value) is not dict or depth > MAX_DEPTH: refuse(value)",
+            "found = []",
+            "known = 0",
+            *lines,
+            "if known != len(value): read_others(m, value, depth, found)",
+            "if found: raise Violations(*found)",
+        )
+        return reader
 
-        self._readers[descriptor.full_name] = read  # first, for a type may hold itself
-        for field in self._fields(descriptor):
-            name = f"[{field.full_name}]" if field.is_extension else field.json_name
-            fields[name] = _Field(_plain_type(field), field.name, self.store(field))
-            if not field.is_extension and field.name != name:
-                fields.aliases[field.name] = name
-        return read
+    def _others_reader(
+        self, descriptor: Descriptor, stores: Mapping[str, Store]
+    ) -> Callable[[Any, Any, int, list[tuple[str, str]]], None]:
+        """Returns what reads the keys that are not JSON names; a field's proto name is right too."""
+        aliases = {field.name: field.json_name for field in descriptor.fields}
+
+        def read_others(
+            message: Any, value: dict[str, Any], depth: int, found: list[tuple[str, str]]
+        ) -> None:
+            for key in [key for key in value if key not in stores]:
+                name = aliases.get(key)
+                if name is None:
+                    if not self.ignore_unknown:
+                        gather(found, key, ValueError(f"unknown field{nearest(key, stores)}"))
+                elif name in value:
+                    gather(found, key, ValueError(f"given twice, as {name!r} too"))
+                else:
+                    try:
+                        stores[name](message, value[key], depth)
+                    except ValueError as error:
+                        gather(found, key, error)
+
+        return read_others
 
     def _fields(self, descriptor: Descriptor) -> Iterator[FieldDescriptor]:
         yield from descriptor.fields
@@ -168,10 +192,14 @@ class JsonDecoder:
             return self._message_list_store(field)
         get = _getter(field)
         convert = self._element(field)
+        plain = {PLAIN_TYPES.get(field.type)}
         drop_unknown = self.ignore_unknown
 
         def store(message: Any, value: Any, _depth: int) -> None:
             if value is None:
+                return
+            if type(value) is list and set(map(type, value)) == plain:
+                get(message).extend(value)
                 return
             try:
                 get(message).extend([convert(item) for item in _array(value)])
@@ -193,7 +221,7 @@ class JsonDecoder:
                 try:
                     read(add(), item, depth + 1)
                 except ValueError as error:
-                    found += below(f"[{index}]", error)
+                    gather(found, f"[{index}]", error)
             if found:
                 raise Violations(*found)
 
@@ -220,7 +248,7 @@ class JsonDecoder:
                         raise ValueError("given twice, in two ways to write this key")
                     set_item(container, key, item, depth + 2)
                 except ValueError as error:
-                    found += below(f"[{text}]", error)
+                    gather(found, f"[{text}]", error)
             if found:
                 raise Violations(*found)
 
@@ -268,35 +296,14 @@ class JsonDecoder:
         message.value = serialize(inner)
 
     def _type_of(self, url: str) -> Descriptor:
-        prefix, slash, name = url.rpartition("/")
+        prefix, _, name = url.rpartition("/")
         try:
-            if not prefix or not slash:
+            if not prefix:
                 raise KeyError(url)
             descriptor: Descriptor = self._pool.FindMessageTypeByName(name)
         except KeyError:
             raise Violations(("@type", f"no type {url!r} in the contract")) from None
         return descriptor
-
-
-class _Fields(dict[str, _Field]):
-    """JSON name -> field, and what is done with a key that is none."""
-
-    def __init__(self, ignore_unknown: bool) -> None:  # noqa: FBT001 -- private, and its one parameter
-        super().__init__()
-        self._ignore_unknown = ignore_unknown
-        self.aliases: dict[str, str] = {}
-        """Proto name -> JSON name, where they differ."""
-
-    def unusual(self, key: str, value: dict[str, Any]) -> _Field:
-        """Returns the field for a key of `value` that is not a JSON name."""
-        name = self.aliases.get(key)
-        if name is None:
-            if self._ignore_unknown:
-                return _IGNORED
-            raise ValueError(f"unknown field{nearest(key, self)}")
-        if name in value:
-            raise ValueError(f"given twice, as {name!r} too")
-        return self[name]
 
 
 def is_special(descriptor: Descriptor) -> bool:
@@ -313,17 +320,30 @@ def serialize(message: Message) -> bytes:
     return message.SerializeToString()
 
 
-def _plain_type(field: FieldDescriptor) -> type | None:
-    if field.is_repeated or field.is_extension or rivals(field):
-        return None
-    return _PLAIN_TYPES.get(field.type)
+def _key(field: FieldDescriptor) -> str:
+    return f"[{field.full_name}]" if field.is_extension else field.json_name
 
 
-def _ignore(_message: Any, _value: Any, _depth: int) -> None:
-    """Stores nothing: what an unknown field does where they are let pass."""
+def _refuse(value: Any) -> None:
+    if type(value) is not dict:
+        raise ValueError(f"expected an object, got {scalars.shown(value)}")
+    raise ValueError(TOO_DEEP)
 
 
-_IGNORED: Final = _Field(None, "", _ignore)
+def _field_lines(source: Source, field: FieldDescriptor, store: Store) -> Iterator[str]:
+    """Yields the lines that read one field."""
+    key = repr(_key(field))
+    yield f"if {key} in value:"
+    yield "    known += 1"
+    yield f"    v = value[{key}]"
+    indent = "    "
+    if plain := plain_form(source, field):
+        condition, expression = plain
+        yield f"    if {condition}: {source.assignment(field, expression)}"
+        yield "    else:"
+        indent = "        "
+    yield f"{indent}try: {source.name(store)}(m, v, depth)"
+    yield f"{indent}except ValueError as error: gather(found, {key}, error)"
 
 
 def _getter(field: FieldDescriptor) -> Callable[[Any], Any]:
@@ -374,7 +394,7 @@ def _each(convert: scalars.FromJson, items: list[Any], *, drop_unknown: bool) ->
             values.append(convert(item))
         except ValueError as error:
             if not (drop_unknown and isinstance(error, scalars.UnknownEnumValue)):
-                found += below(f"[{index}]", error)
+                gather(found, f"[{index}]", error)
     if found:
         raise Violations(*found)
     return values

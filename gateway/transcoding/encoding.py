@@ -16,9 +16,8 @@ Source: "ProtoJSON Format" in protobuf's language guide.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from keyword import iskeyword
 from math import copysign
 from typing import Any
 
@@ -31,7 +30,8 @@ from gateway.contract.fields import is_message, map_entry, message_type
 from gateway.contract.json_types import ANY, NULLABLE, WRAPPERS
 from gateway.transcoding import scalars
 from gateway.transcoding.decoding import is_special
-from gateway.transcoding.well_known import Write, well_known
+from gateway.transcoding.source import Source
+from gateway.transcoding.well_known import TOO_DEEP, Write, well_known
 
 _INT64_TYPES = {
     FieldDescriptor.TYPE_INT64,
@@ -81,7 +81,7 @@ class JsonEncoder:
         """Returns what makes the JSON value of one field of a message, set or not."""
         source = _Source(self)
         access = source.access(field)
-        return source.compile(f"return {source.field_value(field, access)}")
+        return source.compile("write(m)", f"return {source.field_value(field, access)}")
 
     def _message_writer(self, descriptor: Descriptor) -> Write:
         source = _Source(self)
@@ -93,7 +93,7 @@ class JsonEncoder:
         lines = [
             line for field in self._fields(descriptor) for line in self._field_lines(source, field)
         ]
-        writer = source.compile("out = {}", *lines, "return out")
+        writer = source.compile("write(m)", "out = {}", *lines, "return out")
         self._writers[descriptor.full_name] = writer
         return writer
 
@@ -112,7 +112,7 @@ class JsonEncoder:
                 else f"HasField({field.name!r})"
             )
             yield f"if m.{has}: {target} = {source.field_value(field, access)}"
-        elif self._options.defaults:
+        elif self._options.defaults and not field.is_extension:
             yield f"{target} = {source.field_value(field, access)}"
         else:
             yield f"v = {access}"
@@ -150,7 +150,8 @@ class JsonEncoder:
             return "None"
         if self._options.enum_numbers:
             return value
-        names = {number: item.name for number, item in enum.values_by_number.items()}
+        # of aliases the one that is declared first is written, so the first is set last
+        names = {item.number: item.name for item in reversed(enum.values)}
         return f"{source.name(names)}.get({value}, {value})"
 
     def _write_any(self, message: Any) -> dict[str, Any]:
@@ -163,37 +164,25 @@ class JsonEncoder:
             value = self.writer(descriptor)(GetMessageClass(descriptor).FromString(message.value))
         except (KeyError, DecodeError):
             return {"@type": message.type_url, "value": scalars.bytes_to_json(message.value)}
+        except RecursionError:  # each `Any` is parsed anew, so no parser limits how deep they nest
+            raise ValueError(TOO_DEEP) from None
         if is_special(descriptor):
             return {"@type": message.type_url, "value": value}
         return {"@type": message.type_url, **value}
 
 
-class _Source:
-    """The body of one function that is being written, and the objects that it names."""
+class _Source(Source):
+    """The body of one writer."""
 
     def __init__(self, encoder: JsonEncoder) -> None:
+        super().__init__(
+            bytes_to_json=scalars.bytes_to_json,
+            double_to_json=scalars.double_to_json,
+            float_to_json=scalars.float_to_json,
+            is_negative_zero=_is_negative_zero,
+            key_to_json=_key_to_json,
+        )
         self._encoder = encoder
-        self._names: dict[str, Any] = {
-            "bytes_to_json": scalars.bytes_to_json,
-            "double_to_json": scalars.double_to_json,
-            "float_to_json": scalars.float_to_json,
-            "is_negative_zero": _is_negative_zero,
-            "key_to_json": _key_to_json,
-        }
-
-    def name(self, value: object) -> str:
-        """Gives an object a name that the function can use."""
-        name = f"x{len(self._names)}"
-        self._names[name] = value
-        return name
-
-    def access(self, field: FieldDescriptor) -> str:
-        """Returns the expression for a field of the message `m`."""
-        if field.is_extension:
-            return f"m.Extensions[{self.name(field)}]"
-        if iskeyword(field.name):
-            return f"getattr(m, {field.name!r})"
-        return f"m.{field.name}"
 
     def field_value(self, field: FieldDescriptor, value: str) -> str:
         """Returns the expression that makes JSON of a field's value, single, list or map."""
@@ -209,13 +198,6 @@ class _Source:
         if is_message(field):
             return f"{self.name(self._encoder.writer(message_type(field)))}({value})"
         return self._encoder.scalar(self, field, value)
-
-    def compile(self, *lines: str) -> Callable[[Any], Any]:
-        """Makes the function of one parameter, `m`."""
-        text = "def write(m):\n" + "".join(f"    {line}\n" for line in lines)
-        exec(text, self._names)  # noqa: S102 -- written above, from a checked descriptor alone
-        function: Callable[[Any], Any] = self._names["write"]
-        return function
 
 
 def _is_negative_zero(value: float) -> bool:

@@ -7,21 +7,35 @@ what two of them say differently is an error and not a choice. All that is wrong
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final, NamedTuple, TypeAlias
 
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
-from gateway.contract.fields import FieldPath
+from gateway.contract.fields import FieldPath, message_type
 from gateway.contract.http_rule import Binding
+from gateway.contract.json_types import HTTP_BODY
 from gateway.contract.method import Method
-from gateway.transcoding.codec import JsonCodec, parse_json, print_json
+from gateway.transcoding.codec import JsonCodec, JsonOptions, parse_json, print_json
 from gateway.transcoding.decoding import serialize
 from gateway.transcoding.parameters import Parameters, parse_query
 from gateway.transcoding.status import INTERNAL, StatusError, bad_request
+from gateway.transcoding.update_mask import inferred_mask, mask_paths
 from gateway.transcoding.violations import Violations, below, faults, join
 
-_NO_PATH: FieldPath = ()
+ReadBody: TypeAlias = Callable[[Message, bytes, str], Any]
+"""(message to fill, body, its Content-Type) -> the JSON value that was read, or None."""
+
+_NO_PATH: Final[FieldPath] = ()
+_OCTETS: Final = "application/octet-stream"
+
+
+class EncodedBody(NamedTuple):
+    """A body and its type, ready to be sent."""
+
+    content_type: str
+    data: bytes
 
 
 class Endpoint:
@@ -30,34 +44,48 @@ class Endpoint:
     def __init__(self, binding: Binding, codec: JsonCodec, parameters: Parameters) -> None:
         self.binding = binding
         self.method: Method = binding.method
+        self.takes_raw = _is_http_body(_body_type(binding))
+        """Whether the body of a request is not JSON, but the data of an HttpBody."""
+        self.gives_raw = _is_http_body(_answer_type(binding))
+        """Whether the body of an answer is not JSON, but the data of an HttpBody."""
+        self._codec = codec
         self._parameters = parameters
         self._variables = binding.variables
         self._new_request = GetMessageClass(binding.method.input)
         self._new_response = GetMessageClass(binding.method.output)
-        self._read_body = self._body_reader(codec)
-        self._write = self._answer_writer(codec)
+        self._read_body = self._raw_reader() if self.takes_raw else self._json_reader()
+        self._write = self._answer_writer(codec.options)
         self._bound = self._bound_paths()
+        self._mask = inferred_mask(binding)
 
     def decode_request(
-        self, captures: tuple[str, ...], query: bytes, body: bytes, *, step: str = ""
+        self,
+        captures: tuple[str, ...],
+        query: bytes,
+        body: bytes,
+        *,
+        content_type: str = "",
+        step: str = "",
     ) -> bytes:
         """Makes the message of a request, from all its parts.
 
         Args:
             captures: the texts of the path variables, decoded.
             query: the raw query.
-            body: the JSON text; nothing stands for no body.
+            body: the JSON text, or the data of an HttpBody; nothing stands for no body.
+            content_type: what the body is said to be; only an HttpBody keeps it.
             step: where the message stands in a stream, as the path of its violations: `[0]`.
 
         Raises:
             StatusError: INVALID_ARGUMENT with every violation.
         """
         message = self._new_request()
-        violations = [
-            *self._apply_body(message, body),
-            *self._apply_path(message, captures),
-            *self._apply_query(message, query),
-        ]
+        violations: list[tuple[str, str]] = []
+        value = self._apply_body(message, body, content_type, violations)
+        violations += self._apply_path(message, captures)
+        violations += self._apply_query(message, query)
+        if self._mask is not None and not violations:
+            self._infer_mask(message, self._mask, value)
         return _serialized(message, violations, step)
 
     def decode_frame(self, frame: bytes, *, step: str) -> bytes:
@@ -67,45 +95,83 @@ class Endpoint:
             StatusError: INVALID_ARGUMENT with every violation.
         """
         message = self._new_request()
-        return _serialized(message, self._apply_body(message, frame), step)
+        violations: list[tuple[str, str]] = []
+        self._apply_body(message, frame, "", violations)
+        return _serialized(message, violations, step)
 
-    def encode_response(self, data: bytes) -> bytes:
-        """Makes the JSON of an answer.
+    def encode_response(self, data: bytes, options: JsonOptions | None = None) -> bytes:
+        """Makes the JSON of an answer, printed as `options` say; None is as the process prints.
+
+        Raises:
+            StatusError: INTERNAL, for what upstream sent is not what the contract says.
+        """
+        write = self._write
+        if options is not None and options != self._codec.options:
+            write = self._answer_writer(options)
+        try:
+            return print_json(write(self._new_response.FromString(data)))
+        except (DecodeError, ValueError) as error:
+            raise self._bad_answer(error) from error
+
+    def raw_response(self, data: bytes) -> EncodedBody:
+        """Takes the body out of an answer that is an HttpBody, or has one for its `response_body`.
 
         Raises:
             StatusError: INTERNAL, for what upstream sent is not what the contract says.
         """
         try:
-            return print_json(self._write(self._new_response.FromString(data)))
-        except (DecodeError, ValueError) as error:
-            raise StatusError.of(
-                INTERNAL,
-                f"the answer of {self.method.full_name} cannot be written as JSON: {error}",
-            ) from error
+            answer: Any = self._new_response.FromString(data)
+        except DecodeError as error:
+            raise self._bad_answer(error) from error
+        if self.binding.response_body is not None:
+            answer = getattr(answer, self.binding.response_body.name)
+        return EncodedBody(answer.content_type or _OCTETS, answer.data)
 
-    def _body_reader(self, codec: JsonCodec) -> Callable[[Message, Any], None] | None:
+    def _bad_answer(self, error: Exception) -> StatusError:
+        name = self.method.full_name
+        return StatusError.of(INTERNAL, f"the answer of {name} cannot be written as JSON: {error}")
+
+    def _json_reader(self) -> ReadBody | None:
         body = self.binding.body
         if body is None and not self.method.stream_type.client:
             return None
         if body is None or body.field is None:
-            read = codec.decoder.reader(self.method.input)
-            return lambda message, value: read(message, value, 0)
-        store = codec.decoder.store(body.field)
+            read = self._codec.decoder.reader(self.method.input)
+
+            def read_message(message: Message, text: bytes, _content_type: str) -> Any:
+                value = parse_json(text)
+                read(message, value, 0)
+                return value
+
+            return read_message
+        store = self._codec.decoder.store(body.field)
         name = body.field.json_name
 
-        def read_field(message: Message, value: Any) -> None:
+        def read_field(message: Message, text: bytes, _content_type: str) -> Any:
+            value = parse_json(text)
             try:
                 store(message, value, 0)
             except ValueError as error:
                 raise Violations(*below(name, error)) from error
+            return value
 
         return read_field
 
-    def _answer_writer(self, codec: JsonCodec) -> Callable[[Any], Any]:
-        field = self.binding.response_body
-        if field is None:
-            return codec.encoder().writer(self.method.output)
-        return codec.encoder().field_writer(field)
+    def _raw_reader(self) -> ReadBody:
+        field = self.binding.body.field if self.binding.body else None
+
+        def read_raw(message: Any, data: bytes, content_type: str) -> None:
+            target = message if field is None else getattr(message, field.name)
+            target.data = data
+            target.content_type = content_type
+
+        return read_raw
+
+    def _answer_writer(self, options: JsonOptions) -> Callable[[Any], Any]:
+        encoder = self._codec.encoder(options)
+        if self.binding.response_body is not None:
+            return encoder.field_writer(self.binding.response_body)
+        return encoder.writer(self.method.output)
 
     def _bound_paths(self) -> tuple[FieldPath, ...]:
         paths = [path for _, path in self._variables]
@@ -114,16 +180,31 @@ class Endpoint:
             paths.append((field,) if field is not None else _NO_PATH)
         return tuple(paths)
 
-    def _apply_body(self, message: Message, body: bytes) -> list[tuple[str, str]]:
-        if self._read_body is None:
-            return [("", "this method takes no body")] if body else []
+    def _apply_body(
+        self, message: Message, body: bytes, content_type: str, violations: list[tuple[str, str]]
+    ) -> Any:
+        """Sets what the body says, and returns its JSON value."""
         if not body:
-            return []
+            return None
+        if self._read_body is None:
+            violations.append(("", "this method takes no body"))
+            return None
         try:
-            self._read_body(message, parse_json(body))
+            return self._read_body(message, body, content_type)
         except ValueError as error:
-            return list(faults(error))
-        return []
+            violations += faults(error)
+            return None
+
+    def _infer_mask(self, message: Any, mask: FieldDescriptor, value: Any) -> None:
+        body = self.binding.body
+        if (
+            value
+            and body is not None
+            and body.field is not None
+            and not message.HasField(mask.name)
+        ):
+            paths = mask_paths(message_type(body.field), value)
+            getattr(message, mask.name).paths.extend(paths)
 
     def _apply_path(self, message: Message, captures: tuple[str, ...]) -> list[tuple[str, str]]:
         violations: list[tuple[str, str]] = []
@@ -137,20 +218,31 @@ class Endpoint:
     def _apply_query(self, message: Message, query: bytes) -> list[tuple[str, str]]:
         if not query:
             return []
-        violations: list[tuple[str, str]] = []
         try:
-            pairs = parse_query(query)
+            self._parameters.set_query(message, parse_query(query), self._bound)
         except ValueError as error:
-            return [("", str(error))]
-        given: dict[str, list[str]] = {}
-        for name, text in pairs:
-            given.setdefault(name, []).append(text)
-        for name, texts in given.items():
-            try:
-                self._parameters.set_query(message, name, texts, self._bound)
-            except ValueError as error:
-                violations += below(name, error)
-        return violations
+            return list(faults(error))
+        return []
+
+
+def _body_type(binding: Binding) -> Descriptor | None:
+    if binding.body is None:
+        return None
+    field = binding.body.field
+    return binding.method.input if field is None else _single_type(field)
+
+
+def _answer_type(binding: Binding) -> Descriptor | None:
+    field = binding.response_body
+    return binding.method.output if field is None else _single_type(field)
+
+
+def _single_type(field: FieldDescriptor) -> Descriptor | None:
+    return None if field.is_repeated else field.message_type
+
+
+def _is_http_body(descriptor: Descriptor | None) -> bool:
+    return descriptor is not None and descriptor.full_name == HTTP_BODY
 
 
 def _serialized(message: Message, violations: list[tuple[str, str]], step: str) -> bytes:

@@ -1,7 +1,8 @@
 """Message boundaries on the wires that carry many messages: NDJSON, JSON array, SSE.
 
-A decoder is fed bytes as they come and gives back the frames that are complete; it never waits, and its
-work is linear in what it is fed, however that is cut. An encoder turns the JSON of messages into bytes.
+A decoder is fed bytes as they come and gives back the frames that are complete; it never waits, its work is
+linear in what it is fed, and however that is cut, the same frames come before the same fault. An encoder
+turns the JSON of messages into bytes.
 
 Every framing has three ends that cannot be taken for one another. Clean: the HTTP message ends, with the
 array closed, or an SSE `event: end`. Error: a last frame with the `google.rpc.Status`; in SSE an `event:
@@ -14,6 +15,7 @@ Sources: ndjson-spec 1.0; RFC 8259; HTML Living Standard, "Server-sent events".
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import ClassVar, Final, Protocol
 
 import orjson
@@ -36,8 +38,8 @@ class FrameTooLarge(FrameError):
 class FrameDecoder(Protocol):
     """What finds the frames in the bytes of one body."""
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """Takes the next bytes; returns the frames that they complete."""
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Takes the next bytes; yields the frames that they complete, and has to be read to its end."""
         ...
 
     def close(self) -> list[bytes]:
@@ -54,30 +56,30 @@ class NdjsonDecoder:
         self._rest_size = 0
         self._count = 0
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """Takes the next bytes; returns the lines that they complete."""
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Takes the next bytes; yields the lines that they complete."""
         *lines, rest = data.split(b"\n")
         if lines:
             lines[0] = b"".join((*self._rest, lines[0]))
             self._rest, self._rest_size = [], 0
         self._rest.append(rest)
         self._rest_size += len(rest)
-        frames = self._frames(lines)
+        for line in lines:
+            yield from self._frame(line)
         if self._rest_size > self._max_frame:
             raise self._too_large()
-        return frames
 
     def close(self) -> list[bytes]:
         """Returns the last line, if it had no end."""
-        return self._frames([b"".join(self._rest)])
+        return list(self._frame(b"".join(self._rest)))
 
-    def _frames(self, lines: list[bytes]) -> list[bytes]:
-        frames = [line for line in lines if line and not line.isspace()]
-        for frame in frames:
-            if len(frame) > self._max_frame:
-                raise self._too_large()
-            self._count += 1
-        return frames
+    def _frame(self, line: bytes) -> Iterator[bytes]:
+        if not line.strip(_SPACE):
+            return
+        if len(line) > self._max_frame:
+            raise self._too_large()
+        self._count += 1
+        yield line
 
     def _too_large(self) -> FrameTooLarge:
         return FrameTooLarge(f"longer than {self._max_frame} bytes", self._count)
@@ -98,10 +100,9 @@ class JsonArrayDecoder:
         self._ended = False
         self._count = 0
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """Takes the next bytes; returns the elements that they complete."""
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Takes the next bytes; yields the elements that they complete."""
         self._buffer += data
-        frames: list[bytes] = []
         if self._depth == 0 and not self._ended:
             self._open()
         while self._depth:
@@ -109,12 +110,13 @@ class JsonArrayDecoder:
             if frame is None:
                 break
             if frame:
-                frames.append(frame)
-        if self._ended and self._buffer.strip(_SPACE):
+                yield frame
+        if self._depth == 0:
+            self._skip_space()
+        if self._ended and self._buffer:
             raise FrameError("there is more after the array", self._count)
         if len(self._buffer) > self._max_frame:
-            raise FrameTooLarge(f"longer than {self._max_frame} bytes", self._count)
-        return frames
+            raise self._too_large()
 
     def close(self) -> list[bytes]:
         """Checks that the array was closed."""
@@ -123,12 +125,15 @@ class JsonArrayDecoder:
         return []
 
     def _open(self) -> None:
-        del self._buffer[: len(self._buffer) - len(self._buffer.lstrip(_SPACE))]
+        self._skip_space()
         if self._buffer:
             if self._buffer[0] != ord("["):
                 raise FrameError("expected a JSON array", 0)
             del self._buffer[0]
             self._depth = 1
+
+    def _skip_space(self) -> None:
+        del self._buffer[: len(self._buffer) - len(self._buffer.lstrip(_SPACE))]
 
     def _next(self) -> bytes | None:
         """Goes on to the end of an element; None means that more bytes are needed."""
@@ -151,16 +156,16 @@ class JsonArrayDecoder:
                 if self._depth == 0:
                     return self._last(mark)
             elif self._depth == 1:
-                return self._element()
+                return self._element("before the comma")
 
-    def _element(self) -> bytes:
+    def _element(self, where: str) -> bytes:
         element = bytes(self._buffer[: self._at - 1]).strip(_SPACE)
         del self._buffer[: self._at]
         self._at = 0
         if not element:
-            raise FrameError("an element is missing before the comma", self._count)
+            raise FrameError(f"an element is missing {where}", self._count)
         if len(element) > self._max_frame:
-            raise FrameTooLarge(f"longer than {self._max_frame} bytes", self._count)
+            raise self._too_large()
         self._count += 1
         return element
 
@@ -171,7 +176,10 @@ class JsonArrayDecoder:
         if self._count == 0 and not self._buffer[: self._at - 1].strip(_SPACE):
             del self._buffer[: self._at]
             return b""
-        return self._element()
+        return self._element("before the bracket")
+
+    def _too_large(self) -> FrameTooLarge:
+        return FrameTooLarge(f"longer than {self._max_frame} bytes", self._count)
 
 
 class SniffingDecoder:
@@ -184,12 +192,12 @@ class SniffingDecoder:
         self._max_frame = max_frame
         self._decoder: FrameDecoder | None = None
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """Takes the next bytes; returns the frames that they complete."""
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Takes the next bytes; yields the frames that they complete."""
         if self._decoder is None:
             data = data.lstrip(_SPACE)
             if not data:
-                return []
+                return iter(())
             array = data.startswith(b"[")
             self._decoder = (JsonArrayDecoder if array else NdjsonDecoder)(self._max_frame)
         return self._decoder.feed(data)
@@ -199,10 +207,29 @@ class SniffingDecoder:
         return self._decoder.close() if self._decoder else []
 
 
+class RawDecoder:
+    """For a body that is data, not JSON: whatever arrives at a time is a frame, cut at the limit."""
+
+    def __init__(self, max_frame: int) -> None:
+        self._max_frame = max_frame
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yields the bytes as they are."""
+        for at in range(0, len(data), self._max_frame):
+            yield data[at : at + self._max_frame]
+
+    def close(self) -> list[bytes]:
+        """Returns nothing: a body may end anywhere."""
+        return []
+
+
 class FrameEncoder(Protocol):
     """What writes the messages of one answer."""
 
-    media_type: ClassVar[str]
+    @property
+    def media_type(self) -> str:
+        """The `Content-Type` of the answer."""
+        ...
 
     def start(self) -> bytes:
         """Returns what goes out with the headers, before any message; may be nothing."""
@@ -220,8 +247,11 @@ class FrameEncoder(Protocol):
         """Returns the clean end."""
         ...
 
-    def error(self, status: bytes) -> bytes:
-        """Returns the end with an error; `status` is the JSON of a `google.rpc.Status`."""
+    def error(self, status: bytes) -> bytes | None:
+        """Returns the end with an error; `status` is the JSON of a `google.rpc.Status`.
+
+        None means that the framing has no such end, and the answer has to be cut.
+        """
         ...
 
 
@@ -305,6 +335,36 @@ class SseEncoder:
     def error(self, status: bytes) -> bytes:
         """Returns the event that carries the Status."""
         return b"event: error\ndata: " + status + b"\n\n"
+
+
+class RawEncoder:
+    """The data of HttpBody messages, one after the other."""
+
+    def __init__(self) -> None:
+        self.media_type = ""
+
+    def begin(self, media_type: str) -> None:
+        """Says what the data is; the first message's word counts (google/api/httpbody.proto)."""
+        self.media_type = self.media_type or media_type
+
+    def start(self) -> bytes:
+        """Returns nothing."""
+        return b""
+
+    def message(self, json: bytes) -> bytes:
+        """Returns the data as it is."""
+        return json
+
+    def idle(self) -> bytes:
+        """Returns nothing: any byte would be data."""
+        return b""
+
+    def end(self) -> bytes:
+        """Returns nothing: the end of the HTTP message is the clean end."""
+        return b""
+
+    def error(self, status: bytes) -> None:
+        """Returns None: among data there is no room for a status."""
 
 
 def status_as_any(status: bytes) -> bytes:

@@ -31,11 +31,11 @@ DEFAULT_RESPONSE_HEADERS: Final = (
     "etag",
     "location",
     "retry-after",
-    "x-request-id",
 )
 
 _KEY: Final = re.compile(r"[0-9a-z_.-]+")
 _TEXT: Final = re.compile(r"[\x20-\x7e]*")
+_CONTROLS: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _RESERVED: Final = ("grpc-",)
 
 
@@ -65,7 +65,7 @@ class MetadataFilter:
         Without a prefix only the allow-list passes, for a name of HTTP's own would speak for the edge.
         """
         return tuple(
-            ((prefix + key).encode(), _header_value(value))
+            ((prefix + key).encode(), header_value(value))
             for key, value in metadata
             if (prefix or key in self._response) and not key.startswith(_RESERVED)
         )
@@ -85,6 +85,7 @@ def metadata_value(key: str, value: bytes) -> str | bytes:
     return text
 
 
-def _header_value(value: str | bytes) -> bytes:
+def header_value(value: str | bytes) -> bytes:
+    """Returns what upstream says as a header can hold it (RFC 9110, 5.5); bytes are in base64."""
     text = scalars.bytes_to_json(value) if isinstance(value, bytes) else value
-    return text.encode("latin-1", errors="replace").replace(b"\r", b" ").replace(b"\n", b" ")
+    return _CONTROLS.sub(b" ", text.encode("latin-1", errors="replace"))

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from copy import deepcopy
+from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qsl
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -22,11 +23,14 @@ from gateway.contract.json_types import TEXTUAL, WRAPPERS
 from gateway.transcoding import scalars
 from gateway.transcoding.codec import parse_json
 from gateway.transcoding.decoding import JsonDecoder
-from gateway.transcoding.violations import nearest
+from gateway.transcoding.violations import Violations, gather, nearest
 from gateway.transcoding.well_known import read_field_mask_text
 
 SetText = Callable[[Any, str], None]
 """(message that holds the field, text) -> None."""
+
+Target: TypeAlias = tuple[FieldPath, str | None]
+"""What a parameter names: a field, or the entry of a map that has this key."""
 
 _JSON_VALUES: Final = frozenset(
     f"google.protobuf.{kind}" for kind in ("Value", "Struct", "ListValue")
@@ -55,6 +59,10 @@ def parse_query(query: bytes) -> list[tuple[str, str]]:
         raise ValueError(f"the query has more than {_MAX_PARAMETERS} parameters") from None
 
 
+class UnknownParameter(ValueError):
+    """A name that no field has; let pass where unknown fields are."""
+
+
 class Parameters:
     """Sets fields of the contract's messages from texts."""
 
@@ -71,26 +79,50 @@ class Parameters:
         """
         parent = _descend(message, path)
         field = path[-1]
-        before = getattr(parent, field.name) if _is_set(parent, field) else None
+        _check_oneof(parent, field)
+        before = deepcopy(getattr(parent, field.name)) if _is_set(parent, field) else None
         self._setter(field)(parent, text)
         if before is not None and before != getattr(parent, field.name):
             raise ValueError(f"the path says {scalars.shown(text)}, and the body something else")
 
     def set_query(
-        self, message: Any, name: str, texts: list[str], bound: Iterable[FieldPath]
+        self, message: Any, pairs: Iterable[tuple[str, str]], bound: Iterable[FieldPath]
     ) -> None:
-        """Sets the field that a query parameter names.
+        """Sets the fields that the parameters of a query name.
 
         Args:
             message: the request.
-            name: the name of the parameter.
-            texts: all values that it was given, in their order.
+            pairs: names and values, in their order; a name that comes again adds a value.
             bound: the paths of fields that path or body provide, so that the query must not.
 
         Raises:
-            ValueError: there is no such field, it is not the query's to set, or a text does not fit it.
+            Violations: for each parameter that names no field, or one that is not the query's to set, or
+                that has a value which does not fit it.
         """
-        path, key = self._resolve(message.DESCRIPTOR, name)
+        given: dict[str, list[str]] = {}
+        for name, text in pairs:
+            given.setdefault(name, []).append(text)
+        names: dict[Target, str] = {}
+        found: list[tuple[str, str]] = []
+        for name, texts in given.items():
+            try:
+                target = self._resolve(message.DESCRIPTOR, name)
+                first = names.setdefault(target, name)
+                if first != name and not _takes_many(target):
+                    raise ValueError(f"given twice, as {first!r} too")
+                self._set_parameter(message, target, texts, bound)
+            except UnknownParameter as error:
+                if not self._decoder.ignore_unknown:
+                    gather(found, name, error)
+            except ValueError as error:
+                gather(found, name, error)
+        if found:
+            raise Violations(*found)
+
+    def _set_parameter(
+        self, message: Any, target: Target, texts: list[str], bound: Iterable[FieldPath]
+    ) -> None:
+        path, key = target
         for taken in bound:
             if path[: len(taken)] == taken:
                 raise ValueError("is not a query parameter here: path or body provide this field")
@@ -98,14 +130,14 @@ class Parameters:
         parent = _descend(message, path)
         if key is not None:
             self._set_entry(parent, field, key, _single(texts))
-        elif field.is_repeated:
+        elif _takes_many(target):
             for text in texts:
                 self._setter(field)(parent, text)
         else:
             _check_oneof(parent, field)
             self._setter(field)(parent, _single(texts))
 
-    def _resolve(self, descriptor: Descriptor | None, name: str) -> tuple[FieldPath, str | None]:
+    def _resolve(self, descriptor: Descriptor | None, name: str) -> Target:
         """Returns the path that a name stands for, and the key where it ends in `[key]`."""
         fields: list[FieldDescriptor] = []
         key: str | None = None
@@ -113,17 +145,17 @@ class Parameters:
         while at < len(name):
             step = _STEP.match(name, at)
             if step is None or key is not None or descriptor is None:
-                raise ValueError("unknown query parameter")
+                raise UnknownParameter("unknown query parameter")
             names = self._names_of(descriptor)
             if step[1] not in names:
-                raise ValueError(f"unknown query parameter{nearest(step[1], names)}")
+                raise UnknownParameter(f"unknown query parameter{nearest(step[1], names)}")
             field = names[step[1]]
             fields.append(field)
             key = step[2]
             at = step.end()
             descriptor = None if field.is_repeated else field.message_type
         if not fields or name.endswith("."):
-            raise ValueError("unknown query parameter")
+            raise UnknownParameter("unknown query parameter")
         return tuple(fields), key
 
     def _names_of(self, descriptor: Descriptor) -> dict[str, FieldDescriptor]:
@@ -181,13 +213,23 @@ class Parameters:
         key_field, value_field = entry
         key_value = scalars.from_text(key_field)(key)
         container = getattr(message, field.name)
+        if key_value in container:
+            raise ValueError("is given twice, in two ways to write its key")
         if is_message(value_field):
             self._make_fill(value_field)(container[key_value], text)
         else:
             container[key_value] = scalars.from_text(value_field)(text)
 
 
+def _takes_many(target: Target) -> bool:
+    path, key = target
+    return path[-1].is_repeated and key is None
+
+
 def _what_to_name(field: FieldDescriptor) -> str:
+    holder = field.containing_type
+    if holder is not None and holder.GetOptions().map_entry:
+        return "is a message in a map, which a query cannot give"
     if map_entry(field):
         return f"a map; name an entry of it, as {field.json_name}[key]"
     if field.is_repeated:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
 from gateway.transcoding import deadline
 from gateway.transcoding.metadata import MetadataFilter, metadata_value
 from gateway.transcoding.status import bad_request
+
+REQUEST_ID: Final = "x-request-id"
+_REQUEST_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 
 
 @dataclass(slots=True)
@@ -16,12 +21,21 @@ class RequestHead:
 
     accept: str = ""
     content_type: str = ""
+    """The media type with its parameters, as it came."""
+    content_encoding: str = ""
     content_length: int | None = None
     timeout: float | None = None
-    """Seconds, from `grpc-timeout` or `x-server-timeout`."""
+    """Seconds, from `grpc-timeout` or `x-server-timeout`; of both, the shorter."""
     origin: str = ""
     host: str = ""
+    request_id: str = ""
     metadata: list[tuple[str, str | bytes]] = field(default_factory=list)
+
+    def name(self, request_id: str, allowed: MetadataFilter) -> None:
+        """Gives a request that came without one an id, for upstream too if that may know it."""
+        self.request_id = request_id
+        if allowed.metadata_key(REQUEST_ID.encode()):
+            self.metadata.append((REQUEST_ID, request_id))
 
 
 def read_head(headers: Iterable[tuple[bytes, bytes]], allowed: MetadataFilter) -> RequestHead:
@@ -52,7 +66,17 @@ def _read_accept(head: RequestHead, value: str) -> None:
 
 
 def _read_content_type(head: RequestHead, value: str) -> None:
-    head.content_type = value.partition(";")[0].strip().lower()
+    head.content_type = value
+
+
+def _read_content_encoding(head: RequestHead, value: str) -> None:
+    head.content_encoding = value.strip().lower()
+
+
+def _read_request_id(head: RequestHead, value: str) -> None:
+    if not _REQUEST_ID.fullmatch(value):
+        raise ValueError("expected 1 to 128 printable characters of ASCII, without spaces")
+    head.request_id = value
 
 
 def _read_content_length(head: RequestHead, value: str) -> None:
@@ -62,11 +86,15 @@ def _read_content_length(head: RequestHead, value: str) -> None:
 
 
 def _read_grpc_timeout(head: RequestHead, value: str) -> None:
-    head.timeout = deadline.read_grpc_timeout(value)
+    _shorten(head, deadline.read_grpc_timeout(value))
 
 
 def _read_server_timeout(head: RequestHead, value: str) -> None:
-    head.timeout = deadline.read_server_timeout(value)
+    _shorten(head, deadline.read_server_timeout(value))
+
+
+def _shorten(head: RequestHead, timeout: float) -> None:
+    head.timeout = timeout if head.timeout is None else min(head.timeout, timeout)
 
 
 def _read_origin(head: RequestHead, value: str) -> None:
@@ -80,6 +108,8 @@ def _read_host(head: RequestHead, value: str) -> None:
 _READERS = {
     b"accept": _read_accept,
     b"content-type": _read_content_type,
+    b"content-encoding": _read_content_encoding,
+    b"x-request-id": _read_request_id,
     b"content-length": _read_content_length,
     b"grpc-timeout": _read_grpc_timeout,
     b"x-server-timeout": _read_server_timeout,

@@ -51,7 +51,7 @@ def _expected(what: str, value: object) -> ValueError:
     return ValueError(f"expected {what}, got {shown(value)}")
 
 
-def _integer(name: str, low: int, high: int) -> FromJson:
+def _integer(name: str, integers: range) -> FromJson:
     def from_json(value: Any) -> int:
         if type(value) is int:
             number = value
@@ -61,7 +61,7 @@ def _integer(name: str, low: int, high: int) -> FromJson:
             number = _integer_float(value)
         else:
             raise _expected(f"an integer ({name})", value)
-        if low <= number <= high:
+        if number in integers:
             return number
         raise ValueError(f"{shown(value)} is out of range for {name}")
 
@@ -175,11 +175,13 @@ def float_to_json(value: float) -> float | str:
     """Writes the shortest number that reads back as the same 32-bit float."""
     if value - value != 0:
         return double_to_json(value)
-    for digits in (6, 7, 8):
+    for digits in (6, 7, 8, 9):
         short = float(f"{value:.{digits}g}")
         if abs(short) <= _FLOAT_MAX and _as_float(short) == value:
             return short
-    return float(f"{value:.9g}")
+    return (
+        value  # the largest: in nine digits it would lie above itself, and some parsers refuse that
+    )
 
 
 def _as_float(value: float) -> float:
@@ -200,7 +202,7 @@ def enum_from_json(enum: EnumDescriptor) -> FromJson:
             raise UnknownEnumValue(
                 f"{enum.full_name} has no value {shown(value)}{nearest(value, numbers)}"
             )
-        number = _INT32(value)
+        number = _FROM_JSON[FieldDescriptor.TYPE_INT32](value)
         if enum.is_closed and number not in known:
             raise UnknownEnumValue(f"{enum.full_name} has no value {number}")
         return int(number)
@@ -212,28 +214,51 @@ class UnknownEnumValue(ValueError):
     """A name that an enum does not have; dropped where unknown fields are."""
 
 
-_INT32: Final = _integer("int32", -(2**31), 2**31 - 1)
-_UINT32: Final = _integer("uint32", 0, 2**32 - 1)
-_INT64: Final = _integer("int64", _INT64_MIN, 2**63 - 1)
-_UINT64: Final = _integer("uint64", 0, 2**64 - 1)
+_INTEGER_TYPES: Final[Mapping[str, tuple[range, tuple[int, ...]]]] = MappingProxyType(
+    {
+        "int32": (
+            range(-(2**31), 2**31),
+            (
+                FieldDescriptor.TYPE_INT32,
+                FieldDescriptor.TYPE_SINT32,
+                FieldDescriptor.TYPE_SFIXED32,
+            ),
+        ),
+        "uint32": (
+            range(2**32),
+            (FieldDescriptor.TYPE_UINT32, FieldDescriptor.TYPE_FIXED32),
+        ),
+        "int64": (
+            range(_INT64_MIN, 2**63),
+            (
+                FieldDescriptor.TYPE_INT64,
+                FieldDescriptor.TYPE_SINT64,
+                FieldDescriptor.TYPE_SFIXED64,
+            ),
+        ),
+        "uint64": (
+            range(2**64),
+            (FieldDescriptor.TYPE_UINT64, FieldDescriptor.TYPE_FIXED64),
+        ),
+    }
+)
+INTEGERS: Final[Mapping[int, range]] = MappingProxyType(
+    {kind: integers for integers, kinds in _INTEGER_TYPES.values() for kind in kinds}
+)
+"""Field types that hold integers, and which."""
 
 _FROM_JSON: Final[Mapping[int, FromJson]] = MappingProxyType(
     {
+        kind: _integer(name, integers)
+        for name, (integers, kinds) in _INTEGER_TYPES.items()
+        for kind in kinds
+    }
+    | {
         FieldDescriptor.TYPE_DOUBLE: double_from_json,
         FieldDescriptor.TYPE_FLOAT: float_from_json,
-        FieldDescriptor.TYPE_INT64: _INT64,
-        FieldDescriptor.TYPE_UINT64: _UINT64,
-        FieldDescriptor.TYPE_INT32: _INT32,
-        FieldDescriptor.TYPE_FIXED64: _UINT64,
-        FieldDescriptor.TYPE_FIXED32: _UINT32,
         FieldDescriptor.TYPE_BOOL: bool_from_json,
         FieldDescriptor.TYPE_STRING: string_from_json,
         FieldDescriptor.TYPE_BYTES: bytes_from_json,
-        FieldDescriptor.TYPE_UINT32: _UINT32,
-        FieldDescriptor.TYPE_SFIXED32: _INT32,
-        FieldDescriptor.TYPE_SFIXED64: _INT64,
-        FieldDescriptor.TYPE_SINT32: _INT32,
-        FieldDescriptor.TYPE_SINT64: _INT64,
     }
 )
 

@@ -10,8 +10,9 @@ from google.rpc.status_pb2 import Status
 from gateway.contract.bindings import bind
 from gateway.contract.descriptors import Contract
 from gateway.contract.route_table import NoRoute, RouteConflict, RouteMatch, RouteTable
-from gateway.transcoding.codec import JsonCodec, JsonOptions, print_json
+from gateway.transcoding.codec import JsonCodec, JsonOptions
 from gateway.transcoding.endpoint import Endpoint
+from gateway.transcoding.error_body import ErrorBodies
 from gateway.transcoding.parameters import Parameters
 from gateway.transcoding.status import INVALID_ARGUMENT, NOT_FOUND, UNIMPLEMENTED, StatusError
 
@@ -23,7 +24,12 @@ class Transcoder:
     """Routes requests to endpoints, and writes statuses."""
 
     def __init__(
-        self, contract: Contract, options: JsonOptions, *, ignore_unknown: bool = False
+        self,
+        contract: Contract,
+        options: JsonOptions,
+        *,
+        ignore_unknown: bool = False,
+        show_debug_info: bool = False,
     ) -> None:
         """Compiles every binding of the contract.
 
@@ -40,9 +46,8 @@ class Transcoder:
         for endpoint in endpoints:
             self._routes.add(endpoint.binding.http_method, endpoint.binding.template, endpoint)
         self._add_websockets(endpoints)
-        self._write_status = codec.encoder().writer(
-            contract.pool.FindMessageTypeByName(Status.DESCRIPTOR.full_name)
-        )
+        status_type = contract.pool.FindMessageTypeByName(Status.DESCRIPTOR.full_name)
+        self.errors = ErrorBodies(codec.encoder().writer(status_type), debug=show_debug_info)
 
     def match(self, http_method: str, raw_path: str) -> RouteMatch[Endpoint] | NoRoute:
         """Finds the endpoint of a request.
@@ -55,13 +60,14 @@ class Transcoder:
         except UnicodeDecodeError:
             raise StatusError.of(INVALID_ARGUMENT, "the path is not UTF-8") from None
 
-    def encode_status(self, status: Status) -> bytes:
-        """Makes the JSON of a status, its details decoded as far as the contract knows their types."""
-        return print_json(self._write_status(status))
-
     def _add_websockets(self, endpoints: Iterable[Endpoint]) -> None:
         """Adds what a handshake reaches; of two methods on one path, the one whose client streams."""
-        streaming = [endpoint for endpoint in endpoints if endpoint.method.stream_type.value]
+        streaming = [
+            endpoint
+            for endpoint in endpoints
+            if endpoint.method.stream_type.value
+            and not (endpoint.takes_raw or endpoint.gives_raw)  # frames are messages in JSON
+        ]
         for endpoint in sorted(streaming, key=lambda e: not e.method.stream_type.client):
             try:
                 self._routes.add(WEBSOCKET, endpoint.binding.template, endpoint)
@@ -69,15 +75,27 @@ class Transcoder:
                 continue
 
 
+def allowed_methods(miss: NoRoute) -> list[str]:
+    """Returns the methods that a path takes, with those that the edge itself answers for it."""
+    own = miss.allowed - {WEBSOCKET}
+    if own:
+        own |= {"OPTIONS"} | ({"HEAD"} if "GET" in own else set())
+    return sorted(own)
+
+
+def allow_header(methods: list[str]) -> tuple[bytes, bytes]:
+    """Returns the header `Allow` (RFC 9110, 10.2.1)."""
+    return b"allow", ", ".join(methods).encode()
+
+
 def no_route(miss: NoRoute) -> StatusError:
     """Makes the error for a request that no binding takes: 405 where other methods would, else 404."""
-    allowed = sorted(miss.allowed - {WEBSOCKET})
-    if allowed:
+    if methods := allowed_methods(miss):
         return StatusError.of(
             UNIMPLEMENTED,
-            f"this path takes {', '.join(allowed)}",
+            f"this path takes {', '.join(methods)}",
             http_status=405,
-            headers=((b"allow", ", ".join(allowed).encode()),),
+            headers=(allow_header(methods),),
         )
     if miss.allowed:
         return StatusError.of(

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Final
+
+MAX_FAULTS: Final = 100
+"""With so many faults a list, a map or an object is read no further: nobody mends more at once, and a caller
+could make us look for the nearest name all day."""
 
 
 class Violations(ValueError):
@@ -22,6 +27,17 @@ def faults(error: ValueError) -> tuple[tuple[str, str], ...]:
 def below(step: str, error: ValueError) -> list[tuple[str, str]]:
     """Returns the faults as seen from one step up; a step is `name` or `[index]`."""
     return [(join(step, path), text) for path, text in faults(error)]
+
+
+def gather(found: list[tuple[str, str]], step: str, error: ValueError) -> None:
+    """Adds faults to those that were found before.
+
+    Raises:
+        Violations: these are as many as one value is told.
+    """
+    found += below(step, error)
+    if len(found) >= MAX_FAULTS:
+        raise Violations(*found) from None
 
 
 def join(step: str, path: str) -> str:

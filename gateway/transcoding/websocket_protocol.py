@@ -13,7 +13,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final
 
-from gateway.transcoding.status import INVALID_ARGUMENT, OK, StatusError
+from gateway.transcoding.status import HTTP_STATUS, INVALID_ARGUMENT, OK, UNKNOWN, StatusError
 
 SUBPROTOCOL: Final = "grpc-json.v1"
 CLOSE_OK: Final = 1000
@@ -44,8 +44,10 @@ def read_frame(text: str | None, data: bytes | None) -> bytes | HalfClose:
 
 
 def close_code(code: int) -> int:
-    """Returns the close code for a status code."""
-    return CLOSE_OK if code == OK else _CLOSE_STATUS + code
+    """Returns the close code for a status code; one that gRPC does not know is UNKNOWN."""
+    if code == OK:
+        return CLOSE_OK
+    return _CLOSE_STATUS + (code if code in HTTP_STATUS else UNKNOWN)
 
 
 def close_reason(message: str) -> str:

@@ -87,7 +87,7 @@ def read_duration(message: Any, value: Any, _depth: int) -> None:
     factor = -1 if sign else 1
     seconds = factor * int(whole)
     nanos = factor * int((fraction or "").ljust(9, "0"))
-    if seconds not in _DURATION_SECONDS or (abs(seconds) == _DURATION_SECONDS[-1] and nanos):
+    if seconds not in _DURATION_SECONDS:
         raise ValueError(f"{scalars.shown(value)} is out of range for a duration")
     message.seconds = seconds
     message.nanos = nanos

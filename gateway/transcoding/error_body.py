@@ -1,0 +1,86 @@
+"""What an error says over HTTP: `google.rpc.Status` as JSON, or RFC 9457's problem details.
+
+Sources: google/rpc/status.proto and google/rpc/error_details.proto; RFC 9457; RFC 9110, 10.2.3
+(`Retry-After`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from math import ceil
+from typing import Any, Final
+
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.rpc.error_details_pb2 import DebugInfo, RetryInfo
+from google.rpc.status_pb2 import Status
+
+from gateway.transcoding.codec import print_json
+from gateway.transcoding.status import Headers, StatusError
+
+STATUS_JSON: Final = "application/json"
+PROBLEM_JSON: Final = "application/problem+json"
+_OUR_PHRASES: Final[Mapping[int, str]] = {499: "Client Closed Request"}
+
+
+class ErrorBodies:
+    """Writes errors; what only insiders should see is left out unless the operator lets it pass."""
+
+    def __init__(self, write_status: Callable[[Any], Any], *, debug: bool) -> None:
+        """Takes the writer of Status messages, and whether `DebugInfo` is shown to callers."""
+        self._write = write_status
+        self._debug = debug
+
+    def status(self, status: Status) -> bytes:
+        """Returns the JSON of a status, with its details decoded as far as their types are known."""
+        return print_json(self._written(status))
+
+    def problem(self, error: StatusError) -> bytes:
+        """Returns an error as problem details; `code` and `details` are extension members."""
+        written = self._written(error.status)
+        problem = {
+            "title": _phrase(error.http_status),
+            "status": error.http_status,
+            "detail": error.status.message,
+            "code": error.code,
+        }
+        return print_json(problem | {key: written[key] for key in ("details",) if key in written})
+
+    def _written(self, status: Status) -> Any:
+        """Returns the JSON value of a status; a detail that has none does not keep the rest back."""
+        shown = self._shown(status)
+        try:
+            return self._write(shown)
+        except ValueError:
+            details = [detail for detail in shown.details if self._has_json(detail)]
+            return self._write(Status(code=shown.code, message=shown.message, details=details))
+
+    def _has_json(self, detail: AnyMessage) -> bool:
+        try:
+            self._write(Status(details=[detail]))
+        except ValueError:
+            return False
+        return True
+
+    def _shown(self, status: Status) -> Status:
+        if self._debug or not any(detail.Is(DebugInfo.DESCRIPTOR) for detail in status.details):
+            return status
+        details = [detail for detail in status.details if not detail.Is(DebugInfo.DESCRIPTOR)]
+        return Status(code=status.code, message=status.message, details=details)
+
+
+def error_headers(error: StatusError) -> Headers:
+    """Returns the headers that belong to an error: its own, and what its `RetryInfo` says."""
+    retry = RetryInfo()
+    for detail in error.status.details:
+        if detail.Is(RetryInfo.DESCRIPTOR) and detail.Unpack(retry):
+            seconds = retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9
+            return (*error.headers, (b"retry-after", str(max(0, ceil(seconds))).encode()))
+    return error.headers
+
+
+def _phrase(http_status: int) -> str:
+    try:
+        return HTTPStatus(http_status).phrase
+    except ValueError:
+        return _OUR_PHRASES.get(http_status, "Error")

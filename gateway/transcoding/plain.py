@@ -1,0 +1,42 @@
+"""Which JSON values are plain: the parser's value is what protobuf takes, and nothing has to be looked at.
+
+Source: the table of "ProtoJSON Format"; each row names one form first, and that is the plain one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from google.protobuf.descriptor import FieldDescriptor
+
+from gateway.contract.fields import rivals
+from gateway.transcoding import scalars
+from gateway.transcoding.source import Source
+
+PLAIN_TYPES: Final[Mapping[int, type]] = MappingProxyType(
+    {
+        FieldDescriptor.TYPE_STRING: str,
+        FieldDescriptor.TYPE_BOOL: bool,
+        FieldDescriptor.TYPE_DOUBLE: float,
+    }
+)
+"""Field types of which every parsed JSON value of this Python type is plain."""
+
+
+def plain_form(source: Source, field: FieldDescriptor) -> tuple[str, str] | None:
+    """Returns when a JSON value `v` of a field is plain, and the expression for what it stands for.
+
+    None is for a field of which no value is: it repeats, its oneof has to be looked at, or its type has to.
+    """
+    if field.is_repeated or field.is_extension or rivals(field):
+        return None
+    if field.enum_type is not None:
+        numbers = {name: value.number for name, value in field.enum_type.values_by_name.items()}
+        name = source.name(numbers)
+        return f"type(v) is str and v in {name}", f"{name}[v]"
+    if integers := scalars.INTEGERS.get(field.type):
+        return f"type(v) is int and {integers.start} <= v < {integers.stop}", "v"
+    plain = PLAIN_TYPES.get(field.type)
+    return (f"type(v) is {plain.__name__}", "v") if plain else None
