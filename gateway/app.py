@@ -54,9 +54,13 @@ def create_app(settings: Settings, upstream: Upstream | None = None) -> FastAPI:
         OSError: a file cannot be read.
     """
     contract = read_contract(settings)
+    options = _json_options(settings)
     edge = Edge(
         transcoder=Transcoder(
-            contract, _json_options(settings), ignore_unknown=settings.ignore_unknown
+            contract,
+            options,
+            ignore_unknown=settings.ignore_unknown,
+            show_debug_info=settings.show_debug_info,
         ),
         upstream=upstream
         or GrpcUpstream(
@@ -69,6 +73,7 @@ def create_app(settings: Settings, upstream: Upstream | None = None) -> FastAPI:
             heartbeat=settings.heartbeat_seconds,
             origins=frozenset(settings.origins),
         ),
+        json_options=options,
     )
 
     @asynccontextmanager
@@ -113,6 +118,6 @@ def _not_found(transcoder: Transcoder) -> Any:
             await receive()
             await refuse(send, scope, transcoder, error)
         else:
-            await send_error(send, transcoder, error, head=scope["method"] == "HEAD")
+            await send_error(send, transcoder, error)
 
     return not_found

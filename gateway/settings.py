@@ -50,6 +50,8 @@ class Settings(BaseSettings):
     """Initial metadata that becomes response headers."""
     ignore_unknown: bool = False
     """Let unknown fields in JSON pass, instead of answering 400."""
+    show_debug_info: bool = False
+    """Let `google.rpc.DebugInfo` in the details of an error pass to callers."""
     print_defaults: bool = False
     """Print fields without presence though they have their default value."""
     print_proto_names: bool = False

@@ -3,33 +3,45 @@
 from __future__ import annotations
 
 from gateway.edge.types import Send
+from gateway.transcoding.error_body import PROBLEM_JSON, STATUS_JSON, error_headers
+from gateway.transcoding.metadata import header_value
+from gateway.transcoding.negotiation import prefers_problem
 from gateway.transcoding.status import Headers, StatusError
-from gateway.transcoding.transcoder import Transcoder
-
-JSON_HEADER = (b"content-type", b"application/json")
+from gateway.transcoding.transcoder import Transcoder, allow_header
 
 
-async def send_answer(send: Send, status: int, body: bytes, headers: Headers = ()) -> None:
-    """Sends one whole answer in JSON."""
+async def send_answer(
+    send: Send, body: bytes, content_type: str = "application/json", headers: Headers = ()
+) -> None:
+    """Sends one whole answer with 200."""
+    await _send(send, 200, body, content_type, headers)
+
+
+async def send_options(send: Send, methods: list[str]) -> None:
+    """Sends the answer to OPTIONS: the methods that a path takes."""
+    headers = [allow_header(methods), (b"content-length", b"0")]
+    await send({"type": "http.response.start", "status": 204, "headers": headers})
+    await send({"type": "http.response.body"})
+
+
+async def _send(send: Send, status: int, body: bytes, content_type: str, headers: Headers) -> None:
     length = (b"content-length", str(len(body)).encode())
+    kind = (b"content-type", header_value(content_type))
     await send(
-        {
-            "type": "http.response.start",
-            "status": status,
-            "headers": [JSON_HEADER, length, *headers],
-        }
+        {"type": "http.response.start", "status": status, "headers": [kind, length, *headers]}
     )
     await send({"type": "http.response.body", "body": body})
 
 
 async def send_error(
-    send: Send, transcoder: Transcoder, error: StatusError, *, head: bool = False
+    send: Send, transcoder: Transcoder, error: StatusError, *, accept: str = ""
 ) -> None:
-    """Sends an error as the JSON of its Status; an answer to HEAD has no body (RFC 9110, 9.3.2)."""
-    if head:
-        headers = [JSON_HEADER, *error.headers]
-        await send({"type": "http.response.start", "status": error.http_status, "headers": headers})
-        await send({"type": "http.response.body"})
-        return
-    body = transcoder.encode_status(error.status)
-    await send_answer(send, error.http_status, body, error.headers)
+    """Sends an error as the JSON of its Status, or as problem details to a caller that asks for them."""
+    headers = error_headers(error)
+    if prefers_problem(accept):
+        await _send(
+            send, error.http_status, transcoder.errors.problem(error), PROBLEM_JSON, headers
+        )
+    else:
+        body = transcoder.errors.status(error.status)
+        await _send(send, error.http_status, body, STATUS_JSON, headers)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from gateway.edge.client import Attendance, Interruption
 from gateway.edge.types import Receive, Send
+from gateway.transcoding.codec import JsonOptions
 from gateway.transcoding.deadline import Deadline
 from gateway.transcoding.endpoint import Endpoint
 from gateway.transcoding.metadata import MetadataFilter
+from gateway.transcoding.negotiation import json_options
 from gateway.transcoding.request_head import RequestHead
 from gateway.transcoding.transcoder import Transcoder
 from gateway.upstream.port import Call, Upstream
@@ -40,6 +43,7 @@ class Edge:
     upstream: Upstream
     metadata: MetadataFilter
     limits: Limits
+    json_options: JsonOptions
     attendances: set[Attendance] = field(default_factory=set)
 
     def interrupt_streams(self) -> set[asyncio.Task[Any]]:
@@ -62,6 +66,12 @@ class Exchange:
     send: Send
 
     deadline: Deadline
+
+    def encoder(self, media_type: str) -> Callable[[bytes], bytes]:
+        """Returns what makes the JSON of an answer of this media type, printed as the caller asks."""
+        encode = self.endpoint.encode_response
+        options = json_options(self.head.accept, media_type, self.edge.json_options)
+        return encode if options == self.edge.json_options else partial(encode, options=options)
 
     def open(self, requests: bytes | AsyncIterator[bytes]) -> AbstractAsyncContextManager[Call]:
         """Opens the call upstream, with the metadata and the time left of this exchange."""

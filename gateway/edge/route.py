@@ -8,25 +8,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
+from uuid import uuid4
 
 from starlette.routing import BaseRoute, Match
 
-from gateway.contract.route_table import RouteMatch
-from gateway.edge.answer import send_error
+from gateway.contract.route_table import NoRoute, RouteMatch
+from gateway.edge.answer import send_error, send_options
 from gateway.edge.client import ClientGone
 from gateway.edge.exchange import Edge, Exchange
-from gateway.edge.streams import serve_stream
+from gateway.edge.streams import serve_client_stream, serve_server_stream
 from gateway.edge.types import Event, Receive, Scope, Send
 from gateway.edge.unary import serve_unary
 from gateway.edge.websocket import refuse, serve_websocket
 from gateway.transcoding.deadline import Deadline
 from gateway.transcoding.endpoint import Endpoint
-from gateway.transcoding.request_head import read_head
+from gateway.transcoding.request_head import RequestHead, read_head
 from gateway.transcoding.status import INTERNAL, StatusError
-from gateway.transcoding.transcoder import WEBSOCKET, no_route
+from gateway.transcoding.transcoder import WEBSOCKET, allowed_methods, no_route
 
 log = logging.getLogger(__name__)
+
+
+class Options(NamedTuple):
+    """What a request with OPTIONS has found: a path that takes these methods."""
+
+    methods: list[str]
+
+
+Found: TypeAlias = RouteMatch[Endpoint] | Options | StatusError
 
 
 class TranscodedRoute(BaseRoute):
@@ -41,37 +51,68 @@ class TranscodedRoute(BaseRoute):
             return Match.NONE, {}
         http_method = WEBSOCKET if scope["type"] == "websocket" else scope["method"]
         try:
-            found = self._edge.transcoder.match(http_method, raw_path(scope))
+            match, found = self._find(http_method, raw_path(scope))
         except StatusError as error:
-            return Match.FULL, {"protoway": error}
+            match, found = Match.FULL, error
+        return match, {"protoway": found}
+
+    def _find(self, http_method: str, path: str) -> tuple[Match, Found]:
+        transcoder = self._edge.transcoder
+        found = transcoder.match(http_method, path)
+        if isinstance(found, NoRoute) and http_method == "HEAD" and "GET" in found.allowed:
+            found = transcoder.match("GET", path)
         if isinstance(found, RouteMatch):
-            return Match.FULL, {"protoway": found}
-        return (Match.PARTIAL if found.allowed else Match.NONE), {"protoway": no_route(found)}
+            return Match.FULL, found
+        if http_method == "OPTIONS" and found.allowed:
+            return Match.FULL, Options(allowed_methods(found))
+        return Match.PARTIAL if found.allowed else Match.NONE, no_route(found)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers what `matches` has found."""
-        found: RouteMatch[Endpoint] | StatusError = scope["protoway"]
-        sent = _Sent(send)
+        answer = _Answer(send, head=scope.get("method") == "HEAD")
         try:
-            if isinstance(found, StatusError):
-                raise found
-            await self._serve(found, scope, receive, sent)
+            await self._answer(scope, receive, answer)
         except ClientGone:
             return
         except StatusError as error:
-            await self._send_error(scope, sent, error)
+            await self._send_error(scope, answer, error)
         except Exception:
             log.exception("answering %s %s", scope.get("method", WEBSOCKET), scope["path"])
-            await self._send_error(scope, sent, StatusError.of(INTERNAL, "internal error"))
+            await self._send_error(scope, answer, StatusError.of(INTERNAL, "internal error"))
 
-    async def _serve(
-        self, found: RouteMatch[Endpoint], scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        edge, method = self._edge, found.target.method
-        head = read_head(scope["headers"], edge.metadata)
+    async def _answer(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
+        found: Found = scope["protoway"]
+        head = answer.request = read_head(scope["headers"], self._edge.metadata)
+        if not head.request_id:
+            head.name(uuid4().hex, self._edge.metadata)
+        if isinstance(found, StatusError):
+            raise found
+        if isinstance(found, Options):
+            await send_options(answer, found.methods)
+            return
+        exchange = self._exchange(found, scope, head, receive, answer)
+        stream_type = found.target.method.stream_type
+        if scope["type"] == "websocket":
+            await serve_websocket(exchange, scope["subprotocols"])
+        elif stream_type.server:
+            await serve_server_stream(exchange, headers_only=answer.head)
+        elif stream_type.client:
+            await serve_client_stream(exchange)
+        else:
+            await serve_unary(exchange)
+
+    def _exchange(
+        self,
+        found: RouteMatch[Endpoint],
+        scope: Scope,
+        head: RequestHead,
+        receive: Receive,
+        send: Send,
+    ) -> Exchange:
+        edge = self._edge
+        streams = bool(found.target.method.stream_type.value)
         now = asyncio.get_running_loop().time()
-        streams = bool(method.stream_type.value)
-        exchange = Exchange(
+        return Exchange(
             edge=edge,
             endpoint=found.target,
             captures=found.captures,
@@ -81,31 +122,35 @@ class TranscodedRoute(BaseRoute):
             send=send,
             deadline=Deadline.after(now, head.timeout, None if streams else edge.limits.timeout),
         )
-        if scope["type"] == "websocket":
-            await serve_websocket(exchange, scope["subprotocols"])
-        elif streams:
-            await serve_stream(exchange)
-        else:
-            await serve_unary(exchange)
 
-    async def _send_error(self, scope: Scope, sent: _Sent, error: StatusError) -> None:
-        if sent.started:
+    async def _send_error(self, scope: Scope, answer: _Answer, error: StatusError) -> None:
+        if answer.started:
             raise error  # too late for a status; the server cuts the connection, as it must
         if scope["type"] == "websocket":
-            await refuse(sent, scope, self._edge.transcoder, error)
+            await refuse(answer, scope, self._edge.transcoder, error)
         else:
-            await send_error(sent, self._edge.transcoder, error, head=scope["method"] == "HEAD")
+            accept = answer.request.accept if answer.request else ""
+            await send_error(answer, self._edge.transcoder, error, accept=accept)
 
 
-class _Sent:
-    """A `send` that knows whether an answer has begun."""
+class _Answer:
+    """A `send` that names the request in the answer, and knows whether the answer has begun.
 
-    def __init__(self, send: Send) -> None:
+    An answer to HEAD has no body: it would be read as the next answer (RFC 9110, 9.3.2).
+    """
+
+    def __init__(self, send: Send, *, head: bool) -> None:
         self._send = send
+        self.head = head
+        self.request: RequestHead | None = None
         self.started = False
 
     async def __call__(self, event: Event) -> None:
         self.started = True
+        if event["type"] == "http.response.start" and self.request is not None:
+            event["headers"].append((b"x-request-id", self.request.request_id.encode()))
+        elif event["type"] == "http.response.body" and self.head:
+            event = {**event, "body": b""}
         await self._send(event)
 
 

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import Final
 
 from gateway.edge.answer import send_answer
-from gateway.edge.client import Attendance, HttpClient
+from gateway.edge.client import Attendance, HttpClient, body_too_large
 from gateway.edge.exchange import Exchange
+from gateway.transcoding.endpoint import EncodedBody
+from gateway.transcoding.negotiation import check_json, require
 from gateway.transcoding.status import DEADLINE_EXCEEDED, StatusError
+from gateway.upstream.port import Call
+
+_OFFERED: Final = ("application/json",)
 
 
 async def serve_unary(exchange: Exchange) -> None:
@@ -17,18 +24,57 @@ async def serve_unary(exchange: Exchange) -> None:
         StatusError: the request is wrong, or the call failed.
         ClientGone: the client left.
     """
-    edge, endpoint = exchange.edge, exchange.endpoint
+    encode = encoder_of_one(exchange)
     client = HttpClient(exchange.receive)
+    body = await read_body(exchange, client)
+    request = exchange.endpoint.decode_request(
+        exchange.captures, exchange.query, body, content_type=exchange.head.content_type
+    )
+    async with Attendance(client.gone), exchange.open(request) as call:
+        await answer_once(exchange, call, encode)
+
+
+def encoder_of_one(exchange: Exchange) -> Callable[[bytes], EncodedBody]:
+    """Returns what makes the body of an answer of one message.
+
+    Raises:
+        StatusError: 406, the caller takes nothing that there is.
+    """
+    if exchange.endpoint.gives_raw:
+        return exchange.endpoint.raw_response
+    media_type = require(exchange.head.accept, _OFFERED)
+    encode = exchange.encoder(media_type)
+    return lambda message: EncodedBody(media_type, encode(message))
+
+
+async def answer_once(
+    exchange: Exchange, call: Call, encode: Callable[[bytes], EncodedBody]
+) -> None:
+    """Sends the one message that a call answers."""
+    media_type, body = encode(await anext(call))
+    metadata = exchange.edge.metadata
+    headers = (
+        *metadata.headers(await call.initial_metadata()),
+        *metadata.headers(await call.trailing_metadata(), prefix="grpc-trailer-"),
+    )
+    await send_answer(exchange.send, body, media_type, headers)
+
+
+async def read_body(exchange: Exchange, client: HttpClient) -> bytes:
+    """Reads the body of a request that is one message.
+
+    Raises:
+        StatusError: it is too large, not in time, or said to be what it must not be.
+        ClientGone: the client left.
+    """
+    head, limit = exchange.head, exchange.edge.limits.max_message
+    if (head.content_length or 0) > limit:
+        raise body_too_large(limit)
     try:
         async with asyncio.timeout_at(exchange.deadline.at):
-            body = await client.body(edge.limits.max_message)
+            body = await client.body(limit)
     except TimeoutError:
         raise StatusError.of(DEADLINE_EXCEEDED, "the body did not arrive in time") from None
-    request = endpoint.decode_request(exchange.captures, exchange.query, body)
-    async with Attendance(client.gone), exchange.open(request) as call:
-        answer = endpoint.encode_response(await anext(call))
-        headers = (
-            *edge.metadata.headers(await call.initial_metadata()),
-            *edge.metadata.headers(await call.trailing_metadata(), prefix="grpc-trailer-"),
-        )
-        await send_answer(exchange.send, 200, answer, headers)
+    if body and not exchange.endpoint.takes_raw:
+        check_json(head.content_type, head.content_encoding)
+    return body

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from urllib.parse import urlsplit
 
 from gateway.edge.client import Attendance, ClientGone, Interruption
 from gateway.edge.exchange import Exchange, Limits
@@ -111,9 +110,9 @@ async def _messages(exchange: Exchange, client: WebSocketClient) -> AsyncIterato
 
 
 async def _answer(exchange: Exchange, call: Call) -> None:
+    encode = exchange.endpoint.encode_response
     async for message in call:
-        text = exchange.endpoint.encode_response(message).decode()
-        await exchange.send({"type": "websocket.send", "text": text})
+        await exchange.send({"type": "websocket.send", "text": encode(message).decode()})
 
 
 async def _next_connect(receive: Receive) -> None:
@@ -134,7 +133,8 @@ def _check_origin(head: RequestHead, limits: Limits) -> None:
     """Lets a page of another site in only where the operator said so (RFC 6455, section 10.2)."""
     if not head.origin or head.origin in limits.origins or "*" in limits.origins:
         return
-    if urlsplit(head.origin).netloc != head.host:
+    _, _, authority = head.origin.partition("://")  # RFC 6454, 6.2: nothing comes after it
+    if not authority or authority != head.host:
         raise StatusError.of(PERMISSION_DENIED, f"the origin {head.origin!r} is not allowed")
 
 
@@ -147,5 +147,5 @@ async def refuse(send: Send, scope: Scope, transcoder: Transcoder, error: Status
     await send(
         {"type": "websocket.http.response.start", "status": error.http_status, "headers": headers}
     )
-    body = transcoder.encode_status(error.status)
+    body = transcoder.errors.status(error.status)
     await send({"type": "websocket.http.response.body", "body": body})

@@ -6,8 +6,8 @@ framing that the edge speaks; that a WebSocket is there too is said in words, fo
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import count
 from typing import Any, Final
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -61,30 +61,41 @@ def _tags(contract: Contract, bindings: Sequence[Binding]) -> Iterator[dict[str,
 
 
 def _path(binding: Binding, schemas: Schemas) -> tuple[str, list[Schema]]:
-    """Returns OpenAPI's path, in which each variable is `{name}`, and the parameters in it."""
+    """Returns OpenAPI's path and the parameters in it.
+
+    OpenAPI has no pattern for a parameter, so each wildcard is one of its own:
+    `/v1/{name=shelves/*/books/*}` is `/v1/shelves/{name}/books/{name_1}`.
+    """
     template = binding.template
-    variables = {variable.start: (variable, path) for variable, path in binding.variables}
     segments: list[str] = []
     parameters: list[Schema] = []
-    anonymous = count(1)
-    index = 0
-    while index < len(template.segments):
-        segment = template.segments[index]
-        name, schema, end = segment, None, index + 1
-        if index in variables:
-            variable, path = variables[index]
-            name, schema, end = variable.field_path, schemas.field(path[-1]), variable.end
-            pattern = "/".join(template.segments[index:end])
-            if variable.multi_segment:
-                schema = {"type": "string", "description": f"Matches `{pattern}`."}
-        elif segment in WILDCARDS:
-            name, schema = f"segment{next(anonymous)}", {"type": "string"}
-        segments.append(name if schema is None else f"{{{name}}}")
-        if schema is not None:
+    used: Counter[str] = Counter()
+    for index, segment in enumerate(template.segments):
+        if segment in WILDCARDS:
+            base, schema = _wildcard(binding, schemas, index)
+            name = f"{base}_{used[base]}" if used[base] else base
+            used[base] += 1
             parameters.append(_parameter(name, "path", schema))
-        index = end
+            segments.append(f"{{{name}}}")
+        else:
+            segments.append(segment)
     verb = f":{template.verb}" if template.verb else ""
     return "/" + "/".join(segments) + verb, parameters
+
+
+def _wildcard(binding: Binding, schemas: Schemas, index: int) -> tuple[str, Schema]:
+    """Returns the name of the variable that a wildcard is in, and the schema of what it takes."""
+    for variable, path in binding.variables:
+        if variable.start <= index < variable.end:
+            name = variable.field_path
+            if not variable.multi_segment:
+                return name, schemas.field(path[-1])
+            pattern = "/".join(binding.template.segments[variable.start : variable.end])
+            return name, {
+                "type": "string",
+                "description": f"Part of `{name}`, which is `{pattern}`.",
+            }
+    return "segment", {"type": "string"}
 
 
 def _parameter(name: str, place: str, schema: Schema) -> Schema:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from fastapi import FastAPI
 
+from gateway.testing import ScriptedUpstream
 from tests.edge.asgi import ask, connect
 
 
@@ -20,17 +21,50 @@ async def test_a_wrong_method_is_405_with_allow(app: FastAPI) -> None:
     answer = await ask(app, "PUT", "/v1/echo")
 
     assert (answer.status, answer.json["code"]) == (405, 12)
-    assert answer.headers["allow"] == "GET, POST"
+    assert answer.headers["allow"] == "GET, HEAD, OPTIONS, POST"
 
 
-@pytest.mark.parametrize("target", ["/nowhere", "/v1/echo"])
-async def test_an_answer_to_head_has_no_body(app: FastAPI, target: str) -> None:
-    """A body on the answer to HEAD would be read as the next answer on the connection."""
+@pytest.mark.parametrize(
+    ("target", "status"), [("/v1/echo?int32Field=1", 200), ("/v1/upload", 405), ("/v1/fail/5", 404)]
+)
+async def test_an_answer_to_head_is_get_without_the_body(
+    app: FastAPI, target: str, status: int
+) -> None:
+    """HEAD has the status and headers of GET, and no body (RFC 9110, 9.3.2)."""
     answer = await ask(app, "HEAD", target)
+    get = await ask(app, "GET", target)
 
-    assert answer.status in (404, 405)
-    assert answer.body == b""
-    assert "content-length" not in answer.headers
+    assert (answer.status, answer.body) == (status, b"")
+    assert answer.headers["content-length"] == str(len(get.body))
+
+
+async def test_head_of_a_stream_opens_no_call(app: FastAPI, upstream: ScriptedUpstream) -> None:
+    """A stream may have no end, so its head is told without it."""
+    answer = await ask(app, "HEAD", "/v1/hang-stream", headers={"accept": "text/event-stream"})
+
+    assert (answer.status, answer.headers["content-type"]) == (200, "text/event-stream")
+    assert upstream.calls == []
+
+
+async def test_options_says_what_a_path_takes(app: FastAPI) -> None:
+    """OPTIONS is answered for every path of the contract, without a call."""
+    answer = await ask(app, "OPTIONS", "/v1/upload")
+
+    assert (answer.status, answer.headers["allow"]) == (204, "OPTIONS, POST")
+    assert (await ask(app, "OPTIONS", "/nowhere")).status == 404
+
+
+async def test_a_request_has_an_id(app: FastAPI, upstream: ScriptedUpstream) -> None:
+    """A caller's id is kept, and one is made where it gave none; upstream and answer both have it."""
+    given = await ask(app, "GET", "/v1/echo", headers={"x-request-id": "mine"})
+    made = await ask(app, "GET", "/v1/echo")
+
+    assert given.headers["x-request-id"] == "mine"
+    assert len(made.headers["x-request-id"]) == 32
+    assert [dict(call.metadata)["x-request-id"] for call in upstream.calls] == [
+        "mine",
+        made.headers["x-request-id"],
+    ]
 
 
 async def test_a_path_that_is_not_utf8_is_400(app: FastAPI) -> None:

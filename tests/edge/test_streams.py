@@ -90,7 +90,7 @@ async def test_proxies_are_asked_not_to_hold_a_stream_back(app: FastAPI) -> None
 async def test_each_message_leaves_at_once(app: FastAPI) -> None:
     """A message is sent when it comes, not when the next one does."""
     request = start(app, "GET", "/v1/hang-stream")
-    await request.until_sent(3)
+    await request.until_sent(2)
 
     assert request.body == b'{"stringField":"first"}\n'
     request.arrives("http.disconnect")
@@ -101,7 +101,7 @@ async def test_silence_shows_that_it_lives(make_app: MakeApp) -> None:
     """A stream without messages writes its framing's sign of life."""
     async with running(make_app(heartbeat_seconds=0.01)) as app:
         request = start(app, "GET", "/v1/hang-stream", headers={"accept": SSE})
-        await request.until_sent(5)
+        await request.until_sent(4)
         request.arrives("http.disconnect")
         await request.ended()
 
@@ -111,7 +111,7 @@ async def test_silence_shows_that_it_lives(make_app: MakeApp) -> None:
 async def test_a_client_that_leaves_ends_the_call(app: FastAPI, upstream: ScriptedUpstream) -> None:
     """Leaving a stream cancels it upstream."""
     request = start(app, "GET", "/v1/hang-stream")
-    await request.until_sent(3)
+    await request.until_sent(2)
     request.arrives("http.disconnect")
     await request.ended()
 
@@ -135,7 +135,7 @@ async def test_a_shutdown_ends_streams_with_a_status(
 ) -> None:
     """Streams are told to go, in their own words, and their calls are cancelled."""
     request = start(app, "GET", "/v1/hang-stream", headers={"accept": media_type})
-    await request.until_sent(3)
+    await request.until_sent(2)
     edge: Edge = app.state.edge
     assert edge.interrupt_streams() == {request.task}
     await request.ended()
@@ -214,7 +214,7 @@ async def test_an_upload_arrives_as_it_is_sent(app: FastAPI, upstream: ScriptedU
     """A bidi call over HTTP answers each line before the next one is there."""
     request = start(app, "POST", "/v1/bidi", None, {"content-type": NDJSON})
     request.arrives("http.request", body=b'{"stringField":"a"}\n{"stri', more_body=True)
-    await request.until_sent(3)
+    await request.until_sent(2)
     first = request.body
     request.arrives("http.request", body=b'ngField":"b"}', more_body=False)
     await request.ended()

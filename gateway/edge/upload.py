@@ -1,0 +1,80 @@
+"""Streams that the client sends over HTTP: NDJSON, a JSON array, or the data of an HttpBody."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+from gateway.edge.client import HttpClient, body_too_large
+from gateway.edge.exchange import Exchange
+from gateway.transcoding.framing import (
+    FrameDecoder,
+    FrameError,
+    FrameTooLarge,
+    JsonArrayDecoder,
+    NdjsonDecoder,
+    RawDecoder,
+    SniffingDecoder,
+)
+from gateway.transcoding.negotiation import check_json, media_type
+from gateway.transcoding.status import bad_request
+
+_DECODERS: Final[dict[str, Callable[[int], FrameDecoder]]] = {
+    "application/json": JsonArrayDecoder,
+    "application/x-ndjson": NdjsonDecoder,
+    "application/ndjson": NdjsonDecoder,
+    "application/jsonl": NdjsonDecoder,
+    "application/x-jsonlines": NdjsonDecoder,
+}
+_STREAM_TYPES: Final = frozenset(_DECODERS)
+
+
+def read_upload(exchange: Exchange, client: HttpClient) -> AsyncIterator[bytes]:
+    """Returns the messages of an upload, each as it arrives; path and query speak in the first.
+
+    Raises:
+        StatusError: 415, the body is said to be what it must not be. Iteration raises what is wrong with
+            the frames, and ClientGone.
+    """
+    return _messages(exchange, _frames(exchange, client, _decoder(exchange)))
+
+
+def _decoder(exchange: Exchange) -> FrameDecoder:
+    head, limit = exchange.head, exchange.edge.limits.max_message
+    if exchange.endpoint.takes_raw:
+        return RawDecoder(limit)
+    check_json(head.content_type, head.content_encoding, _STREAM_TYPES)
+    return _DECODERS.get(media_type(head.content_type), SniffingDecoder)(limit)
+
+
+async def _messages(exchange: Exchange, frames: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    endpoint = exchange.endpoint
+    number = 0
+    async for frame in frames:
+        step = f"[{number}]"
+        if number == 0:
+            yield endpoint.decode_request(
+                exchange.captures,
+                exchange.query,
+                frame,
+                content_type=exchange.head.content_type,
+                step=step,
+            )
+        else:
+            yield endpoint.decode_frame(frame, step=step)
+        number += 1
+
+
+async def _frames(
+    exchange: Exchange, client: HttpClient, decoder: FrameDecoder
+) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in client.chunks():
+            for frame in decoder.feed(chunk):
+                yield frame
+        for frame in decoder.close():
+            yield frame
+    except FrameTooLarge as error:
+        raise body_too_large(exchange.edge.limits.max_message) from error
+    except FrameError as error:
+        raise bad_request([(f"[{error.number}]", str(error))]) from error
