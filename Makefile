@@ -7,8 +7,10 @@ BIN := $(VENV)/bin
 CORE_PORT ?= 50051
 GATEWAY_PORT ?= 8080
 
+FUZZ_SECONDS ?= 600
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt generate lock clean
+.PHONY: help demo test fuzz bench check fmt generate lock clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -25,6 +27,13 @@ demo: $(VENV)/installed ## run core and edge; CORE_PORT and GATEWAY_PORT move th
 
 test: check ## run every check and every test
 	$(BIN)/python -m pytest
+
+fuzz: $(VENV)/installed ## ask the edge odd things for FUZZ_SECONDS (600)
+	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/fuzz
+
+bench: $(VENV)/installed ## measure, side by side with others
+	$(BIN)/python -m bench.codec
+	$(BIN)/python -m bench.routes
 
 check: $(VENV)/installed ## format, lint, types, import contracts, freshness of what is generated
 	$(BIN)/ruff format --check .
