@@ -49,7 +49,7 @@ class Settings(BaseSettings):
     response_headers: tuple[str, ...] = DEFAULT_RESPONSE_HEADERS
     """Initial metadata that becomes response headers."""
     ignore_unknown: bool = False
-    """Let unknown fields in JSON pass, instead of answering 400."""
+    """Let unknown JSON fields and query parameters pass, instead of answering 400."""
     show_debug_info: bool = False
     """Let `google.rpc.DebugInfo` in the details of an error pass to callers."""
     print_defaults: bool = False

@@ -25,7 +25,7 @@ from gateway.transcoding.deadline import Deadline
 from gateway.transcoding.endpoint import Endpoint
 from gateway.transcoding.request_head import RequestHead, read_head
 from gateway.transcoding.status import INTERNAL, StatusError
-from gateway.transcoding.transcoder import WEBSOCKET, allowed_methods, no_route
+from gateway.transcoding.transcoder import allowed_methods, no_route
 
 log = logging.getLogger(__name__)
 
@@ -49,15 +49,20 @@ class TranscodedRoute(BaseRoute):
         """Looks the request up; a path that only other methods take is a partial match, as 405 is."""
         if scope["type"] not in ("http", "websocket"):
             return Match.NONE, {}
-        http_method = WEBSOCKET if scope["type"] == "websocket" else scope["method"]
         try:
-            match, found = self._find(http_method, raw_path(scope))
+            match, found = self._find(scope)
         except StatusError as error:
             match, found = Match.FULL, error
         return match, {"protoway": found}
 
-    def _find(self, http_method: str, path: str) -> tuple[Match, Found]:
-        transcoder = self._edge.transcoder
+    def _find(self, scope: Scope) -> tuple[Match, Found]:
+        transcoder, path = self._edge.transcoder, raw_path(scope)
+        if scope["type"] == "websocket":
+            handshake = transcoder.match_handshake(path)
+            if isinstance(handshake, RouteMatch):
+                return Match.FULL, handshake
+            return Match.NONE, no_route(handshake)
+        http_method = scope["method"]
         found = transcoder.match(http_method, path)
         if isinstance(found, NoRoute) and http_method == "HEAD" and "GET" in found.allowed:
             found = transcoder.match("GET", path)
@@ -77,7 +82,7 @@ class TranscodedRoute(BaseRoute):
         except StatusError as error:
             await self._send_error(scope, answer, error)
         except Exception:
-            log.exception("answering %s %s", scope.get("method", WEBSOCKET), scope["path"])
+            log.exception("answering %s %s", scope.get("method", "WebSocket"), scope["path"])
             await self._send_error(scope, answer, StatusError.of(INTERNAL, "internal error"))
 
     async def _answer(self, scope: Scope, receive: Receive, answer: _Answer) -> None:

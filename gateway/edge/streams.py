@@ -15,7 +15,7 @@ from gateway.edge.exchange import Exchange
 from gateway.edge.unary import answer_once, encoder_of_one, read_body
 from gateway.edge.upload import read_upload
 from gateway.transcoding.endpoint import Endpoint
-from gateway.transcoding.framing import (
+from gateway.transcoding.frame_encoders import (
     FrameEncoder,
     JsonArrayEncoder,
     NdjsonEncoder,

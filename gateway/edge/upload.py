@@ -7,7 +7,7 @@ from typing import Final
 
 from gateway.edge.client import HttpClient, body_too_large
 from gateway.edge.exchange import Exchange
-from gateway.transcoding.framing import (
+from gateway.transcoding.frame_decoders import (
     FrameDecoder,
     FrameError,
     FrameTooLarge,

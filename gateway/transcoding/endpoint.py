@@ -23,6 +23,7 @@ from gateway.transcoding.parameters import Parameters, parse_query
 from gateway.transcoding.status import INTERNAL, StatusError, bad_request
 from gateway.transcoding.update_mask import inferred_mask, mask_paths
 from gateway.transcoding.violations import Violations, below, faults, join
+from gateway.transcoding.well_known import Write
 
 ReadBody: TypeAlias = Callable[[Message, bytes, str], Any]
 """(message to fill, body, its Content-Type) -> the JSON value that was read, or None."""
@@ -55,6 +56,7 @@ class Endpoint:
         self._new_response = GetMessageClass(binding.method.output)
         self._read_body = self._raw_reader() if self.takes_raw else self._json_reader()
         self._write = self._answer_writer(codec.options)
+        self._other_writers: dict[JsonOptions, Write] = {}
         self._bound = self._bound_paths()
         self._mask = inferred_mask(binding)
 
@@ -105,9 +107,7 @@ class Endpoint:
         Raises:
             StatusError: INTERNAL, for what upstream sent is not what the contract says.
         """
-        write = self._write
-        if options is not None and options != self._codec.options:
-            write = self._answer_writer(options)
+        write = self._write if options is None else self._other_writer(options)
         try:
             return print_json(write(self._new_response.FromString(data)))
         except (DecodeError, ValueError) as error:
@@ -126,6 +126,12 @@ class Endpoint:
         if self.binding.response_body is not None:
             answer = getattr(answer, self.binding.response_body.name)
         return EncodedBody(answer.content_type or _OCTETS, answer.data)
+
+    def _other_writer(self, options: JsonOptions) -> Write:
+        write = self._other_writers.get(options)
+        if write is None:
+            write = self._other_writers[options] = self._answer_writer(options)
+        return write
 
     def _bad_answer(self, error: Exception) -> StatusError:
         name = self.method.full_name
@@ -167,7 +173,7 @@ class Endpoint:
 
         return read_raw
 
-    def _answer_writer(self, options: JsonOptions) -> Callable[[Any], Any]:
+    def _answer_writer(self, options: JsonOptions) -> Write:
         encoder = self._codec.encoder(options)
         if self.binding.response_body is not None:
             return encoder.field_writer(self.binding.response_body)

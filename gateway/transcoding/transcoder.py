@@ -16,8 +16,8 @@ from gateway.transcoding.error_body import ErrorBodies
 from gateway.transcoding.parameters import Parameters
 from gateway.transcoding.status import INVALID_ARGUMENT, NOT_FOUND, UNIMPLEMENTED, StatusError
 
-WEBSOCKET: Final = "WebSocket handshake"
-"""The HTTP method, which no request can have, under which the table keeps what a handshake reaches."""
+_HANDSHAKE: Final = "GET"
+"""What a WebSocket handshake is, whatever the method of the rule that it reaches (RFC 6455, 4.1)."""
 
 
 class Transcoder:
@@ -42,10 +42,11 @@ class Transcoder:
         if problems:
             raise problems[0]
         self._routes: RouteTable[Endpoint] = RouteTable(fully_decode=contract.fully_decode)
+        self._handshakes: RouteTable[Endpoint] = RouteTable(fully_decode=contract.fully_decode)
         endpoints = [Endpoint(binding, codec, parameters) for binding in self.bindings]
         for endpoint in endpoints:
             self._routes.add(endpoint.binding.http_method, endpoint.binding.template, endpoint)
-        self._add_websockets(endpoints)
+        self._add_handshakes(endpoints)
         status_type = contract.pool.FindMessageTypeByName(Status.DESCRIPTOR.full_name)
         self.errors = ErrorBodies(codec.encoder().writer(status_type), debug=show_debug_info)
 
@@ -55,12 +56,17 @@ class Transcoder:
         Raises:
             StatusError: INVALID_ARGUMENT, for a captured text is not UTF-8.
         """
-        try:
-            return self._routes.match(http_method, raw_path)
-        except UnicodeDecodeError:
-            raise StatusError.of(INVALID_ARGUMENT, "the path is not UTF-8") from None
+        return _match(self._routes, http_method, raw_path)
 
-    def _add_websockets(self, endpoints: Iterable[Endpoint]) -> None:
+    def match_handshake(self, raw_path: str) -> RouteMatch[Endpoint] | NoRoute:
+        """Finds the endpoint of a WebSocket handshake: one of a method of which a side streams.
+
+        Raises:
+            StatusError: INVALID_ARGUMENT, for a captured text is not UTF-8.
+        """
+        return _match(self._handshakes, _HANDSHAKE, raw_path)
+
+    def _add_handshakes(self, endpoints: Iterable[Endpoint]) -> None:
         """Adds what a handshake reaches; of two methods on one path, the one whose client streams."""
         streaming = [
             endpoint
@@ -70,17 +76,25 @@ class Transcoder:
         ]
         for endpoint in sorted(streaming, key=lambda e: not e.method.stream_type.client):
             try:
-                self._routes.add(WEBSOCKET, endpoint.binding.template, endpoint)
+                self._handshakes.add(_HANDSHAKE, endpoint.binding.template, endpoint)
             except RouteConflict:
                 continue
 
 
+def _match(
+    table: RouteTable[Endpoint], http_method: str, raw_path: str
+) -> RouteMatch[Endpoint] | NoRoute:
+    try:
+        return table.match(http_method, raw_path)
+    except UnicodeDecodeError:
+        raise StatusError.of(INVALID_ARGUMENT, "the path is not UTF-8") from None
+
+
 def allowed_methods(miss: NoRoute) -> list[str]:
     """Returns the methods that a path takes, with those that the edge itself answers for it."""
-    own = miss.allowed - {WEBSOCKET}
-    if own:
-        own |= {"OPTIONS"} | ({"HEAD"} if "GET" in own else set())
-    return sorted(own)
+    if not miss.allowed:
+        return []
+    return sorted(miss.allowed | {"OPTIONS"} | ({"HEAD"} if "GET" in miss.allowed else set()))
 
 
 def allow_header(methods: list[str]) -> tuple[bytes, bytes]:
@@ -96,9 +110,5 @@ def no_route(miss: NoRoute) -> StatusError:
             f"this path takes {', '.join(methods)}",
             http_status=405,
             headers=(allow_header(methods),),
-        )
-    if miss.allowed:
-        return StatusError.of(
-            UNIMPLEMENTED, "this path takes a WebSocket handshake", http_status=426
         )
     return StatusError.of(NOT_FOUND, "no method of the contract is bound to this path")

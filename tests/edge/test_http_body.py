@@ -82,4 +82,4 @@ async def test_a_download_that_fails_late_is_cut(
 
 async def test_data_has_no_websocket(app: FastAPI) -> None:
     """Frames are messages in JSON, so a method of data takes no handshake."""
-    assert (await connect(app, "/v1/raw:upload").ended()).status == 405
+    assert (await connect(app, "/v1/raw:upload").ended()).status == 404

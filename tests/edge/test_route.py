@@ -110,4 +110,4 @@ async def test_a_websocket_on_a_unary_path_is_refused(app: FastAPI) -> None:
     """A unary method has no WebSocket."""
     answer = await connect(app, "/v1/scalar").ended()
 
-    assert answer.status == 405
+    assert answer.status == 404

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from hypothesis import strategies as st
@@ -25,6 +25,7 @@ _WELL_KNOWN: dict[str, list[Any]] = {
     ],
     "google.protobuf.Empty": [{}],
 }
+T = TypeVar("T")
 _FREE = ("google.protobuf.Struct", "google.protobuf.Value", "google.protobuf.ListValue")
 _WRAPPED = "value"
 
@@ -56,6 +57,12 @@ free_values: st.SearchStrategy[Any] = st.recursive(
     ),
     max_leaves=6,
 )
+
+
+def weighted(*choices: tuple[int, st.SearchStrategy[T]]) -> st.SearchStrategy[T]:
+    """Returns one of some strategies, each as often as its weight says; `one_of` takes no heed of repeats."""
+    tickets = [strategy for weight, strategy in choices for _ in range(weight)]
+    return st.sampled_from(tickets).flatmap(lambda strategy: strategy)
 
 
 def _numbers(low: int, high: int) -> st.SearchStrategy[Any]:
@@ -121,9 +128,7 @@ def objects(descriptor: Descriptor, depth: int = 2) -> st.SearchStrategy[dict[st
     right = st.sampled_from(members[::2]).flatmap(lambda member: member)
     wrong = st.sampled_from(members[1::2]).flatmap(lambda member: member)
     unknown = st.tuples(st.text(max_size=8), odd_values)
-    mostly_right = st.integers(0, 19).flatmap(
-        lambda n: unknown if n == 0 else wrong if n == 1 else right
-    )
+    mostly_right = weighted((48, right), (1, wrong), (1, unknown))
     return st.lists(mostly_right, max_size=4).map(dict)
 
 
@@ -198,13 +203,11 @@ def mutated(draw: st.DrawFn, texts: st.SearchStrategy[bytes]) -> bytes:
 def bodies(descriptor: Descriptor) -> st.SearchStrategy[bytes]:
     """Returns bodies of one message: mostly right, then wrong in each of the ways above."""
     right = json_texts(descriptor)
-    return st.integers(0, 9).flatmap(
-        lambda n: hostile_texts if n == 0 else mutated(right) if n < 3 else right
-    )
+    return weighted((8, right), (1, mutated(right)), (1, hostile_texts))
 
 
 def uploads(descriptor: Descriptor) -> st.SearchStrategy[bytes]:
     """Returns bodies of many messages: lines, an array, and what is neither."""
     many = st.lists(bodies(descriptor), max_size=5)
     array = many.map(lambda texts: b"[" + b",".join(texts) + b"]")
-    return many.map(b"\n".join) | array | mutated(array)
+    return weighted((5, many.map(b"\n".join)), (4, array), (1, mutated(array)))

@@ -8,14 +8,14 @@ from urllib.parse import quote
 
 from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.any_pb2 import Any as AnyMessage
-from google.protobuf.descriptor import Descriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.rpc.status_pb2 import Status
 from hypothesis import strategies as st
 
 from gateway.contract.http_rule import Binding
 from gateway.contract.path_template import DEEP_WILDCARD, WILDCARD
 from gateway.transcoding.metadata import Metadata
-from tests.fuzz.messages import bodies, hostile_texts, uploads
+from tests.fuzz.messages import bodies, hostile_texts, uploads, weighted
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -102,7 +102,11 @@ _raw = st.sampled_from(
     [b"%", b"%zz", b"%FF", b"%C3", b"%2F", b"%2f%2F", b"%00", b"\xff", b"%ED%A0%80"]
 )
 _encoded = _values.map(lambda text: quote(text.encode("utf-8", "replace"), safe="").encode())
-_texts = st.one_of(_encoded, _encoded, _encoded, _raw, st.tuples(_encoded, _raw).map(b"".join))
+_texts = weighted((4, _encoded), (1, _raw), (1, st.tuples(_encoded, _raw).map(b"".join)))
+_plain = st.sampled_from(
+    [b"1", b"7", b"x", b"COLOR_RED", b"2026-11-22T08:00:00Z", b"a%20b", b"%C3%A9"]
+)
+_segments = weighted((1, _texts), (5, _plain))
 
 
 @st.composite
@@ -111,9 +115,9 @@ def paths(draw: st.DrawFn, binding: Binding) -> bytes:
     segments: list[bytes] = []
     for segment in binding.template.segments:
         if segment == WILDCARD:
-            segments.append(draw(_texts))
+            segments.append(draw(_segments))
         elif segment == DEEP_WILDCARD:
-            segments += draw(st.lists(_texts, max_size=3))
+            segments += draw(st.lists(_segments, max_size=3))
         else:
             segments.append(segment.encode())
     verb = f":{binding.template.verb}".encode() if binding.template.verb else b""
@@ -121,7 +125,7 @@ def paths(draw: st.DrawFn, binding: Binding) -> bytes:
 
 
 def _bent(draw: st.DrawFn, path: bytes) -> bytes:
-    bend = draw(st.integers(0, 19))
+    bend = draw(st.sampled_from(range(60)))  # integers() is fond of small ones
     at = draw(st.integers(0, len(path))) if bend < 4 else 0
     match bend:
         case 0:
@@ -155,11 +159,23 @@ def _parameters(descriptor: Descriptor) -> st.SearchStrategy[bytes]:
     bent = st.tuples(
         known, st.sampled_from([".", "[", "]", "[]", "..a", ".x", "x", "[1][2]", ".[a]"])
     )
-    names = st.one_of(known, known, known, bent.map("".join), st.text(max_size=6)).map(
+    names = weighted((4, known), (1, bent.map("".join)), (1, st.text(max_size=6))).map(
         lambda name: quote(name.encode("utf-8", "replace"), safe="[].").encode()
     )
     pair = st.tuples(names, _texts).map(lambda pair: pair[0] + b"=" + pair[1])
-    return st.one_of(pair, pair, pair, names, _raw)
+    right = st.sampled_from(_right_parameters(descriptor) or [b""])
+    return weighted((32, right), (6, pair), (1, names), (1, _raw))
+
+
+def _right_parameters(descriptor: Descriptor) -> list[bytes]:
+    """Returns parameters of which each is right, where it stands alone."""
+    texts = {
+        FieldDescriptor.CPPTYPE_BOOL: "true",
+        FieldDescriptor.CPPTYPE_ENUM: "1",
+        FieldDescriptor.CPPTYPE_STRING: "YQ==",
+    }
+    scalars = [field for field in descriptor.fields if field.message_type is None]
+    return [f"{f.name}={texts.get(f.cpp_type, '3')}".encode() for f in scalars]
 
 
 def queries(descriptor: Descriptor) -> st.SearchStrategy[bytes]:
@@ -169,7 +185,7 @@ def queries(descriptor: Descriptor) -> st.SearchStrategy[bytes]:
     many = st.tuples(parameters, st.integers(1, 400)).map(
         lambda drawn: b"&".join([drawn[0]] * drawn[1])
     )
-    return st.one_of(st.just(b""), some, some, some, many)
+    return weighted((10, st.just(b"")), (9, some), (1, many))
 
 
 _header_values: dict[bytes, list[bytes]] = {
@@ -225,8 +241,8 @@ _header = st.sampled_from(sorted(_header_values)).flatmap(
     lambda name: st.tuples(st.just(name), st.sampled_from(_header_values[name]) | _any_value)
 )
 _accept = st.sampled_from(_header_values[b"accept"][:5]).map(lambda value: [(b"accept", value)])
-headers: st.SearchStrategy[Headers] = st.one_of(
-    st.just([]), st.just([]), _accept, _accept, st.lists(_header, max_size=3)
+headers: st.SearchStrategy[Headers] = weighted(
+    (6, st.just([])), (3, _accept), (1, st.lists(_header, max_size=3))
 )
 
 
@@ -241,7 +257,7 @@ def _bodies(binding: Binding) -> st.SearchStrategy[bytes]:
     if binding.method.stream_type.client:
         return uploads(binding.method.input)
     if binding.body is None:
-        return st.one_of(*[st.just(b"")] * 9, hostile_texts)
+        return weighted((19, st.just(b"")), (1, hostile_texts))
     if binding.body.field is None or binding.body.field.message_type is None:
         return bodies(binding.method.input)
     return bodies(binding.body.field.message_type)
@@ -253,12 +269,12 @@ def http_requests(draw: st.DrawFn, bindings: Sequence[Binding]) -> HttpRequest:
     binding = draw(st.sampled_from(bindings))
     usual = st.just(binding.http_method)
     return HttpRequest(
-        method=draw(st.one_of(*[usual] * 6, st.sampled_from(HTTP_METHODS))),
+        method=draw(weighted((14, usual), (1, st.sampled_from(HTTP_METHODS)))),
         path=draw(paths(binding)),
         query=draw(queries(binding.method.input)),
         headers=draw(headers),
         chunks=draw(_chunks(_bodies(binding))),
-        leaves=draw(st.integers(0, 9)) == 0,
+        leaves=draw(st.sampled_from(range(10))) == 9,
     )
 
 
@@ -266,9 +282,13 @@ def http_requests(draw: st.DrawFn, bindings: Sequence[Binding]) -> HttpRequest:
 def sessions(draw: st.DrawFn, bindings: Sequence[Binding]) -> WebSocketSession:
     """Draws a WebSocket on the path of one of some bindings, more or less."""
     binding = draw(st.sampled_from(bindings))
-    texts = bodies(binding.method.input).map(lambda text: text.decode("utf-8", "replace"))
-    frames = st.one_of(*[texts] * 6, st.just(""), st.binary(max_size=9))
-    offers = [[], ["grpc-json.v1"], ["a", "grpc-json.v1"], ["a"]]
+    texts: st.SearchStrategy[str | bytes] = bodies(binding.method.input).map(
+        lambda text: text.decode("utf-8", "replace")
+    )
+    frames: st.SearchStrategy[str | bytes] = weighted(
+        (8, texts), (1, st.just("")), (1, st.binary(max_size=9))
+    )
+    offers = [[], *[["grpc-json.v1"]] * 6, ["a", "grpc-json.v1"], ["a"]]
     return WebSocketSession(
         path=draw(paths(binding)),
         query=draw(queries(binding.method.input)),

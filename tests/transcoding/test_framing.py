@@ -13,16 +13,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.transcoding.framing import (
+from gateway.transcoding.frame_decoders import (
     FrameDecoder,
-    FrameEncoder,
     FrameError,
     FrameTooLarge,
     JsonArrayDecoder,
-    JsonArrayEncoder,
     NdjsonDecoder,
-    NdjsonEncoder,
     SniffingDecoder,
+)
+from gateway.transcoding.frame_encoders import (
+    FrameEncoder,
+    JsonArrayEncoder,
+    NdjsonEncoder,
     SseEncoder,
     status_as_any,
 )

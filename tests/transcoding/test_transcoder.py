@@ -15,7 +15,7 @@ from gateway.contract.errors import ContractError
 from gateway.contract.route_table import NoRoute, RouteMatch
 from gateway.transcoding.codec import JsonOptions
 from gateway.transcoding.status import INVALID_ARGUMENT, NOT_FOUND, UNIMPLEMENTED, StatusError
-from gateway.transcoding.transcoder import WEBSOCKET, Transcoder, no_route
+from gateway.transcoding.transcoder import Transcoder, no_route
 from tests.contracts import compile_text, echo_contract
 
 TRANSCODER = Transcoder(echo_contract(), JsonOptions())
@@ -29,14 +29,14 @@ TRANSCODER = Transcoder(echo_contract(), JsonOptions())
         ("GET", "/v1/files/a/b", "Unary", ("a/b",)),
         ("REPORT", "/v1/reports", "Unary", ()),
         ("GET", "/v1/stream/x", "ServerStream", ("x",)),
-        (WEBSOCKET, "/v1/bidi", "Bidi", ()),
-        (WEBSOCKET, "/v1/upload", "ClientStream", ()),
-        (WEBSOCKET, "/v1/stream/x", "ServerStream", ("x",)),
+        (None, "/v1/bidi", "Bidi", ()),
+        (None, "/v1/upload", "ClientStream", ()),
+        (None, "/v1/stream/x", "ServerStream", ("x",)),
     ],
 )
-def test_finds(http_method: str, path: str, method: str, captures: tuple[str, ...]) -> None:
-    """A request, or a handshake, reaches the method that its path is bound to."""
-    found = TRANSCODER.match(http_method, path)
+def test_finds(http_method: str | None, path: str, method: str, captures: tuple[str, ...]) -> None:
+    """A request, or a handshake (None), reaches the method that its path is bound to."""
+    found = TRANSCODER.match(http_method, path) if http_method else TRANSCODER.match_handshake(path)
 
     assert isinstance(found, RouteMatch)
     assert found.target.method.descriptor.name == method
@@ -51,7 +51,6 @@ def test_finds(http_method: str, path: str, method: str, captures: tuple[str, ..
         ("GET", "/echo.v1.Echo/Unbound", NOT_FOUND, 404, ()),
         ("PATCH", "/v1/echo", UNIMPLEMENTED, 405, ((b"allow", b"GET, HEAD, OPTIONS, POST"),)),
         ("POST", "/v1/stream/x", UNIMPLEMENTED, 405, ((b"allow", b"GET, HEAD, OPTIONS"),)),
-        (WEBSOCKET, "/v1/echo", UNIMPLEMENTED, 405, ((b"allow", b"GET, HEAD, OPTIONS, POST"),)),
         ("WEBSOCKET", "/v1/bidi", UNIMPLEMENTED, 405, ((b"allow", b"OPTIONS, POST"),)),
     ],
 )
@@ -66,9 +65,21 @@ def test_misses(
     assert (error.code, error.http_status, error.headers) == (code, http_status, headers)
 
 
-def test_a_path_for_handshakes_alone_asks_for_one() -> None:
-    """Where only a handshake would do, the miss is 426."""
-    assert no_route(NoRoute(frozenset({WEBSOCKET}))).http_status == 426
+def test_a_handshake_needs_a_stream() -> None:
+    """A path of unary methods alone takes no handshake, though a rule of kind `*` takes every method."""
+    text = """
+syntax = "proto3";
+package t;
+import "google/api/annotations.proto";
+message M { string name = 1; }
+service S {
+  rpc Any(M) returns (M) { option (google.api.http) = {custom: {kind: "*" path: "/x"}}; }
+}
+"""
+    transcoder = Transcoder(load(compile_text(text)), JsonOptions())
+
+    assert isinstance(transcoder.match("GET", "/x"), RouteMatch)
+    assert transcoder.match_handshake("/x") == NoRoute(frozenset())
 
 
 def test_a_capture_that_is_no_utf_8_is_the_callers_fault() -> None:
@@ -99,7 +110,7 @@ service S {
   rpc Live(stream M) returns (stream M) { option (google.api.http) = {post: "/x" body: "*"}; }
 }
 """
-    found = Transcoder(load(compile_text(text)), JsonOptions()).match(WEBSOCKET, "/x")
+    found = Transcoder(load(compile_text(text)), JsonOptions()).match_handshake("/x")
 
     assert isinstance(found, RouteMatch)
     assert found.target.method.descriptor.name == "Live"

@@ -1,0 +1,227 @@
+"""What sets one field of a message from its JSON value, made once for each field.
+
+A store raises ValueError where the value does not fit, with all that is wrong with it and where.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+
+from gateway.contract.fields import is_message, map_entry, message_type, rivals
+from gateway.contract.json_types import NULLABLE
+from gateway.transcoding import scalars
+from gateway.transcoding.plain import PLAIN_TYPES
+from gateway.transcoding.violations import Violations, gather
+from gateway.transcoding.well_known import Read
+
+Store = Callable[[Any, Any, int], None]
+"""(message, JSON value of one of its fields, depth) -> None."""
+
+_MAP_KEY_BOOLS: Final = {"true": True, "false": False}
+
+
+class FieldStores:
+    """Makes the stores of fields; what reads the messages in them is given."""
+
+    def __init__(self, reader: Callable[[Descriptor], Read], *, ignore_unknown: bool) -> None:
+        self._reader = reader
+        self._ignore_unknown = ignore_unknown
+
+    def store(self, field: FieldDescriptor) -> Store:
+        """Returns what sets one field of a message from its JSON value; it raises ValueError."""
+        if entry := map_entry(field):
+            return self._map_store(field, *entry)
+        if field.is_repeated:
+            return self._list_store(field)
+        if is_message(field):
+            return self._message_store(field)
+        return self._scalar_store(field)
+
+    def _element(self, field: FieldDescriptor) -> scalars.FromJson:
+        convert = scalars.from_json(field)
+        if field.enum_type is not None and field.enum_type.full_name in NULLABLE:
+            return lambda value: 0 if value is None else convert(value)
+        return convert
+
+    def _message_store(self, field: FieldDescriptor) -> Store:
+        get = _getter(field)
+        read = self._reader(message_type(field))
+        takes_null = message_type(field).full_name in NULLABLE
+        oneof = rivals(field)
+
+        def store(message: Any, value: Any, depth: int) -> None:
+            if value is None and not takes_null:
+                return
+            if oneof:
+                _check_oneof(message, oneof)
+            child = get(message)
+            child.SetInParent()
+            read(child, value, depth + 1)
+
+        return store
+
+    def _scalar_store(self, field: FieldDescriptor) -> Store:
+        convert = self._element(field)
+        takes_null = field.enum_type is not None and field.enum_type.full_name in NULLABLE
+        drop_unknown = self._ignore_unknown
+        oneof = rivals(field)
+        assign = _setter(field)
+
+        def store(message: Any, value: Any, _depth: int) -> None:
+            if value is None and not takes_null:
+                return
+            try:
+                converted = convert(value)
+            except scalars.UnknownEnumValue:
+                if drop_unknown:
+                    return
+                raise
+            if oneof:
+                _check_oneof(message, oneof)
+            assign(message, converted)
+
+        return store
+
+    def _list_store(self, field: FieldDescriptor) -> Store:
+        if is_message(field):
+            return self._message_list_store(field)
+        get = _getter(field)
+        convert = self._element(field)
+        plain = {PLAIN_TYPES.get(field.type)}
+        drop_unknown = self._ignore_unknown
+
+        def store(message: Any, value: Any, _depth: int) -> None:
+            if value is None:
+                return
+            if type(value) is list and set(map(type, value)) == plain:
+                get(message).extend(value)
+                return
+            try:
+                get(message).extend([convert(item) for item in _array(value)])
+            except ValueError:
+                get(message).extend(_each(convert, _array(value), drop_unknown=drop_unknown))
+
+        return store
+
+    def _message_list_store(self, field: FieldDescriptor) -> Store:
+        get = _getter(field)
+        read = self._reader(message_type(field))
+
+        def store(message: Any, value: Any, depth: int) -> None:
+            if value is None:
+                return
+            found: list[tuple[str, str]] = []
+            add = get(message).add
+            for index, item in enumerate(_array(value)):
+                try:
+                    read(add(), item, depth + 1)
+                except ValueError as error:
+                    gather(found, f"[{index}]", error)
+            if found:
+                raise Violations(*found)
+
+        return store
+
+    def _map_store(
+        self, field: FieldDescriptor, key_field: FieldDescriptor, value_field: FieldDescriptor
+    ) -> Store:
+        get = _getter(field)
+        key_from_text = _map_key(key_field)
+        set_item = self._map_item(value_field)
+
+        def store(message: Any, value: Any, depth: int) -> None:
+            if value is None:
+                return
+            if type(value) is not dict:
+                raise ValueError(f"expected an object, got {scalars.shown(value)}")
+            found: list[tuple[str, str]] = []
+            container = get(message)
+            for text, item in value.items():
+                try:
+                    key = key_from_text(text)
+                    if key in container:
+                        raise ValueError("given twice, in two ways to write this key")
+                    set_item(container, key, item, depth + 2)
+                except ValueError as error:
+                    gather(found, f"[{text}]", error)
+            if found:
+                raise Violations(*found)
+
+        return store
+
+    def _map_item(self, field: FieldDescriptor) -> Callable[[Any, Any, Any, int], None]:
+        if is_message(field):
+            read = self._reader(message_type(field))
+
+            def set_message(container: Any, key: Any, item: Any, depth: int) -> None:
+                read(container[key], item, depth)
+
+            return set_message
+        convert = self._element(field)
+        drop_unknown = self._ignore_unknown
+
+        def set_scalar(container: Any, key: Any, item: Any, _depth: int) -> None:
+            try:
+                container[key] = convert(item)
+            except scalars.UnknownEnumValue:
+                if not drop_unknown:
+                    raise
+
+        return set_scalar
+
+
+def _getter(field: FieldDescriptor) -> Callable[[Any], Any]:
+    if field.is_extension:
+        return lambda message: message.Extensions[field]
+    name = field.name
+    return lambda message: getattr(message, name)
+
+
+def _setter(field: FieldDescriptor) -> Callable[[Any, Any], None]:
+    if field.is_extension:
+        return lambda message, value: message.Extensions.__setitem__(field, value)
+    name = field.name
+    return lambda message, value: setattr(message, name, value)
+
+
+def _check_oneof(message: Any, oneof: str) -> None:
+    if other := message.WhichOneof(oneof):
+        raise ValueError(
+            f"only one of the fields of {oneof!r} can be given; {other!r} is there already"
+        )
+
+
+def _map_key(field: FieldDescriptor) -> Callable[[str], Any]:
+    if field.type != FieldDescriptor.TYPE_BOOL:
+        return scalars.from_json(field)
+
+    def bool_key(text: str) -> bool:
+        if text not in _MAP_KEY_BOOLS:
+            raise ValueError("expected the key true or false")
+        return _MAP_KEY_BOOLS[text]
+
+    return bool_key
+
+
+def _array(value: Any) -> list[Any]:
+    if type(value) is not list:
+        raise ValueError(f"expected an array, got {scalars.shown(value)}")
+    return value
+
+
+def _each(convert: scalars.FromJson, items: list[Any], *, drop_unknown: bool) -> list[Any]:
+    """Converts one by one, to say which are wrong."""
+    found: list[tuple[str, str]] = []
+    values: list[Any] = []
+    for index, item in enumerate(items):
+        try:
+            values.append(convert(item))
+        except ValueError as error:
+            if not (drop_unknown and isinstance(error, scalars.UnknownEnumValue)):
+                gather(found, f"[{index}]", error)
+    if found:
+        raise Violations(*found)
+    return values
