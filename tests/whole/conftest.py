@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -76,6 +77,19 @@ def stop_demo(demo: Demo, number: int = signal.SIGTERM) -> int:
     finally:
         demo.process.kill()
         demo.process.stdout.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def curl(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Puts a stand-in for curl on the path of a machine that has none."""
+    if shutil.which("curl"):
+        return
+    folder = tmp_path_factory.mktemp("bin")
+    script = folder / "curl"
+    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m tests.whole.curl "$@"\n')
+    script.chmod(0o755)
+    os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ['PATH']}"
+    os.environ["PYTHONPATH"] = str(ROOT)
 
 
 @pytest.fixture(scope="session")
