@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 from fastapi import FastAPI
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway import __version__
 from gateway.contract.descriptors import Contract, load
 from gateway.contract.service_config import apply_rules, auto_mapped, read_service_config
-from gateway.edge.answer import send_error
 from gateway.edge.exchange import Edge, Limits
 from gateway.edge.route import TranscodedRoute
-from gateway.edge.types import Receive, Scope, Send
-from gateway.edge.websocket import refuse
 from gateway.render.openapi import render_openapi
 from gateway.settings import Settings
 from gateway.transcoding.codec import JsonOptions
 from gateway.transcoding.metadata import MetadataFilter
-from gateway.transcoding.status import NOT_FOUND, StatusError
 from gateway.transcoding.transcoder import Transcoder
 from gateway.upstream.grpc_aio import GrpcUpstream
 from gateway.upstream.port import Upstream
@@ -85,8 +81,10 @@ def create_app(settings: Settings, upstream: Upstream | None = None) -> FastAPI:
         title=_title(contract), version=__version__, lifespan=lifespan, redirect_slashes=False
     )
     app.state.edge = edge
-    app.router.routes.insert(0, TranscodedRoute(edge))
-    app.router.default = _not_found(edge.transcoder)
+    route = TranscodedRoute(edge)
+    app.router.routes.insert(0, route)
+    app.router.default = route.not_found
+    app.add_exception_handler(HTTPException, route.framework_error)
     app.add_route("/healthz", _healthz, methods=["GET"], include_in_schema=False)
     document = render_openapi(contract, edge.transcoder.bindings, title=app.title)
     app.openapi = lambda: document  # type: ignore[method-assign]
@@ -108,16 +106,3 @@ def _title(contract: Contract) -> str:
 
 async def _healthz(_request: Request) -> Response:
     return Response(b'{"status":"SERVING"}', media_type="application/json")
-
-
-def _not_found(transcoder: Transcoder) -> Any:
-    error = StatusError.of(NOT_FOUND, "no method of the contract is bound to this path")
-
-    async def not_found(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket":
-            await receive()
-            await refuse(send, scope, transcoder, error)
-        else:
-            await send_error(send, transcoder, error)
-
-    return not_found

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any, NamedTuple, TypeAlias
+from http import HTTPStatus
+from typing import Any, Final, NamedTuple, TypeAlias
 from uuid import uuid4
 
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
 
 from gateway.contract.route_table import NoRoute, RouteMatch
@@ -24,10 +28,13 @@ from gateway.edge.websocket import refuse, serve_websocket
 from gateway.transcoding.deadline import Deadline
 from gateway.transcoding.endpoint import Endpoint
 from gateway.transcoding.request_head import RequestHead, read_head
-from gateway.transcoding.status import INTERNAL, StatusError
+from gateway.transcoding.status import INTERNAL, NOT_FOUND, UNIMPLEMENTED, UNKNOWN, StatusError
 from gateway.transcoding.transcoder import allowed_methods, no_route
 
 log = logging.getLogger(__name__)
+
+
+_FRAMEWORK_CODES: Final = {404: NOT_FOUND, 405: UNIMPLEMENTED}
 
 
 class Options(NamedTuple):
@@ -54,6 +61,21 @@ class TranscodedRoute(BaseRoute):
         except StatusError as error:
             match, found = Match.FULL, error
         return match, {"protoway": found}
+
+    async def not_found(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers what neither this route nor any other takes."""
+        if scope["type"] == "websocket":
+            await receive()
+        scope["protoway"] = no_route(NoRoute(frozenset()))
+        await self.handle(scope, receive, send)
+
+    async def framework_error(self, _request: Request, error: Exception) -> Response:
+        """Makes a Status of what the framework answers on its own routes, such as 405."""
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        own = StatusError.of(_FRAMEWORK_CODES.get(status, UNKNOWN), HTTPStatus(status).phrase)
+        body = self._edge.transcoder.errors.status(own.status)
+        headers = getattr(error, "headers", None)
+        return Response(body, status, headers, media_type="application/json")
 
     def _find(self, scope: Scope) -> tuple[Match, Found]:
         transcoder, path = self._edge.transcoder, raw_path(scope)

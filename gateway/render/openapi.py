@@ -6,6 +6,7 @@ framing that the edge speaks; that a WebSocket is there too is said in words, fo
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
@@ -23,6 +24,7 @@ from gateway.render.json_schema import Schema, Schemas
 
 _OPERATIONS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _MAX_QUERY_DEPTH: Final = 4
+_NAME: Final = re.compile(r"{[^}]*}")
 
 
 def render_openapi(
@@ -31,8 +33,11 @@ def render_openapi(
     """Returns the document for the bindings of a contract."""
     schemas = Schemas(contract.comments)
     paths: dict[str, dict[str, Any]] = {}
+    shapes: dict[str, tuple[str, list[Schema]]] = {}
     for binding in bindings:
-        path, parameters = _path(binding, schemas)
+        found = _path(binding, schemas)
+        # paths that differ in names alone are one path to OpenAPI (4.8.8.2), named as it first was
+        path, parameters = shapes.setdefault(_NAME.sub("{}", found[0]), found)
         for operation in _operations(binding):
             paths.setdefault(path, {}).setdefault(
                 operation, _operation(binding, schemas, parameters, contract)

@@ -12,6 +12,7 @@ from math import ceil
 from typing import Any, Final
 
 from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.message import DecodeError, Message
 from google.rpc.error_details_pb2 import DebugInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
@@ -73,10 +74,17 @@ def error_headers(error: StatusError) -> Headers:
     """Returns the headers that belong to an error: its own, and what its `RetryInfo` says."""
     retry = RetryInfo()
     for detail in error.status.details:
-        if detail.Is(RetryInfo.DESCRIPTOR) and detail.Unpack(retry):
+        if detail.Is(RetryInfo.DESCRIPTOR) and _unpacks(detail, retry):
             seconds = retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9
             return (*error.headers, (b"retry-after", str(max(0, ceil(seconds))).encode()))
     return error.headers
+
+
+def _unpacks(detail: Any, message: Message) -> bool:
+    try:
+        return bool(detail.Unpack(message))
+    except DecodeError:
+        return False
 
 
 def _phrase(http_status: int) -> str:

@@ -133,11 +133,16 @@ class RawEncoder:
     """The data of HttpBody messages, one after the other."""
 
     def __init__(self) -> None:
-        self.media_type = ""
+        self._media_type = ""
+
+    @property
+    def media_type(self) -> str:
+        """What the first message says that the data is."""
+        return self._media_type or "application/octet-stream"
 
     def begin(self, media_type: str) -> None:
         """Says what the data is; the first message's word counts (google/api/httpbody.proto)."""
-        self.media_type = self.media_type or media_type
+        self._media_type = self._media_type or media_type
 
     def start(self) -> bytes:
         """Returns nothing."""

@@ -80,6 +80,7 @@ def serve(tmp_path: Path) -> Serve:
             descriptor_set=descriptor_set,
             services=public.services,
             http_rules=rules if public.http_rules else None,
+            auto_mapping=public.auto_mapping,
         )
         async with running(create_app(settings, served.upstream)) as served.app:
             yield served

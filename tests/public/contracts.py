@@ -4,7 +4,8 @@ Three forms are found. A `_pb2` module carries its whole .proto, rules and all (
 grpc-google-iam-v1). A client made by Google's generator carries its messages as descriptors; names, types
 and stream kinds of its methods as calls on a channel; and its HTTP rules as the options of its REST
 transport (google-cloud-pubsub, google-cloud-dlp). A client without a REST transport carries all but the
-rules (google-cloud-logging): those are in `logging_v2.yaml`, which says where it has them from.
+rules (google-cloud-logging), and no package that can be installed beside ours has them: its methods are
+served by rules of our own for some, and by auto-mapping for the rest.
 
 What comes from the generator differs from the .proto in two ways: there are no comments and no options
 other than the rules, and a field named like a word of Python has a `_` at its end, which is taken off here.
@@ -14,9 +15,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from google.api.annotations_pb2 import http
@@ -24,12 +24,33 @@ from google.api.http_pb2 import HttpRule
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 
 from gateway.contract.descriptors import Contract, load
-from gateway.contract.service_config import apply_rules, read_service_config
+from gateway.contract.service_config import apply_rules, auto_mapped, read_service_config
 
 _NO_METHODS = ("grpc_channel", "kind", "operations_client")
 """Properties of a generated gRPC transport that are no stubs."""
 
-LOGGING_RULES = Path(__file__).parent / "logging_v2.yaml"
+LOGGING_RULES = """
+http:
+  rules:
+  - selector: google.logging.v2.ConfigServiceV2.CreateSink
+    post: /v2/{parent=projects/*}/sinks
+    body: sink
+    additional_bindings:
+    - {post: "/v2/{parent=organizations/*}/sinks", body: sink}
+    - {post: "/v2/{parent=*/*}/sinks", body: sink}
+  - selector: google.logging.v2.ConfigServiceV2.UpdateSettings
+    patch: /v2/{name=folders/*}/settings
+    body: settings
+  - selector: google.logging.v2.LoggingServiceV2.WriteLogEntries
+    post: /v2/entries:write
+    body: "*"
+  - selector: google.logging.v2.LoggingServiceV2.ListLogEntries
+    post: /v2/entries:list
+    body: "*"
+  - selector: google.logging.v2.LoggingServiceV2.TailLogEntries
+    post: /v2/entries:tail
+    body: "*"
+"""
 
 
 @dataclass(frozen=True)
@@ -39,13 +60,14 @@ class PublicContract:
     descriptor_set: bytes
     services: tuple[str, ...]
     http_rules: str = ""
+    auto_mapping: bool = False
 
     def load(self) -> Contract:
         """Returns the contract as the edge reads it."""
         contract = load(self.descriptor_set, self.services)
-        if not self.http_rules:
-            return contract
-        return apply_rules(contract, read_service_config(self.http_rules, "rules.yaml"))
+        if self.http_rules:
+            contract = apply_rules(contract, read_service_config(self.http_rules, "rules.yaml"))
+        return auto_mapped(contract) if self.auto_mapping else contract
 
 
 @dataclass(frozen=True)
@@ -299,20 +321,21 @@ def dlp() -> PublicContract:
 
 @cache
 def logging() -> PublicContract:
-    """`google.logging.v2`, from google-cloud-logging, with the rules of `logging_v2.yaml`."""
+    """`google.logging.v2`, from google-cloud-logging, with rules of our own and by auto-mapping."""
     from google.cloud.logging_v2.services.config_service_v2.transports import grpc as config
     from google.cloud.logging_v2.services.logging_service_v2.transports import grpc as entries
     from google.cloud.logging_v2.services.metrics_service_v2.transports import grpc as metrics
 
-    return generated_contract(
+    found = generated_contract(
         "google.logging.v2",
         [
             (entries.LoggingServiceV2GrpcTransport, None),
             (config.ConfigServiceV2GrpcTransport, None),
             (metrics.MetricsServiceV2GrpcTransport, None),
         ],
-        http_rules=LOGGING_RULES.read_text(encoding="utf-8"),
+        http_rules=LOGGING_RULES,
     )
+    return replace(found, auto_mapping=True)
 
 
 CONTRACTS: dict[str, Callable[[], PublicContract]] = {
