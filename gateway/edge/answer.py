@@ -19,7 +19,7 @@ async def send_answer(
 
 async def send_options(send: Send, methods: list[str]) -> None:
     """Sends the answer to OPTIONS: the methods that a path takes."""
-    headers = [allow_header(methods), (b"content-length", b"0")]
+    headers = [allow_header(methods)]
     await send({"type": "http.response.start", "status": 204, "headers": headers})
     await send({"type": "http.response.body"})
 
