@@ -33,7 +33,7 @@ def read_contract(settings: Settings) -> Contract:
     """
     contract = load(settings.descriptor_set.read_bytes(), settings.services)
     if settings.http_rules is not None:
-        text = settings.http_rules.read_text(encoding="utf-8")
+        text = settings.http_rules.read_bytes()
         contract = apply_rules(contract, read_service_config(text, str(settings.http_rules)))
     return auto_mapped(contract) if settings.auto_mapping else contract
 

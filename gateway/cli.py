@@ -10,7 +10,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, get_origin
 
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
@@ -80,7 +80,7 @@ def _add_settings(parser: argparse.ArgumentParser, names: Iterable[str]) -> None
         extra: dict[str, Any] = {"metavar": name.upper()}
         if field.annotation is bool:
             extra = {"action": argparse.BooleanOptionalAction}
-        elif field.annotation == tuple[str, ...]:
+        elif get_origin(field.annotation) is tuple:
             extra["nargs"] = "+"
         parser.add_argument(
             "--" + name.replace("_", "-"),

@@ -9,12 +9,16 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
 
 from gateway.edge.exchange import Edge
 from gateway.settings import Settings
+
+_LOOK_SECONDS = 0.1
+"""How often a shutdown looks whether it is to wait no longer."""
 
 
 class Server(uvicorn.Server):
@@ -28,7 +32,6 @@ class Server(uvicorn.Server):
                 access_log=False,
                 lifespan="on",
                 server_header=False,
-                timeout_graceful_shutdown=settings.drain_seconds,  # type: ignore[arg-type] # it is only waited for
                 ws="websockets-sansio",
                 ws_max_size=settings.max_message_bytes,
             )
@@ -51,10 +54,20 @@ class Server(uvicorn.Server):
             shown = f"[{host}]" if ":" in host else host
             print(f"protoway: serving HTTP on http://{shown}:{port}", flush=True)
 
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stops; a second signal of either kind does not wait."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+        del sig, frame
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Ends the streams, then what uvicorn ends."""
+        """Ends the streams, then what uvicorn ends, all within the time that draining may take."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._drain_seconds
         for server in self.servers:
             server.close()
-        if ending := self._edge.interrupt_streams():
-            await asyncio.wait(ending, timeout=self._drain_seconds)
+        ending = self._edge.interrupt_streams()
+        while ending and not self.force_exit and loop.time() < deadline:
+            _, ending = await asyncio.wait(ending, timeout=_LOOK_SECONDS)
+        self.config.timeout_graceful_shutdown = max(0.0, deadline - loop.time())  # type: ignore[assignment] # it is only waited for
         await super().shutdown(sockets)

@@ -6,11 +6,15 @@ Rule: this is the only reader of the environment. Each limit has a name, a defau
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gateway.transcoding.metadata import DEFAULT_REQUEST_HEADERS, DEFAULT_RESPONSE_HEADERS
+
+HeaderName = Annotated[str, Field(pattern=r"^[0-9A-Za-z_.-]+$")]
+"""A name that both an HTTP header and gRPC metadata can have."""
 
 
 class Settings(BaseSettings):
@@ -34,7 +38,7 @@ class Settings(BaseSettings):
     """Serve methods without a rule too, at `POST /package.Service/Method`."""
     services: tuple[str, ...] = ()
     """Full names of the services to serve; none means all in the contract that have HTTP rules."""
-    max_message_bytes: int = Field(default=4 * 1024 * 1024, gt=0)
+    max_message_bytes: int = Field(default=4 * 1024 * 1024, gt=0, le=2**31 - 1)
     """Bytes of the largest message, so of the largest unary body too."""
     timeout_seconds: float | None = Field(default=60.0, gt=0)
     """The longest that a unary call may take. A caller may ask for less, with `grpc-timeout`."""
@@ -44,9 +48,9 @@ class Settings(BaseSettings):
     """How long a shutdown waits for answers that are under way."""
     origins: tuple[str, ...] = ()
     """Origins whose pages may open a WebSocket beside the edge's own; `*` lets every page in."""
-    request_headers: tuple[str, ...] = DEFAULT_REQUEST_HEADERS
+    request_headers: tuple[HeaderName, ...] = DEFAULT_REQUEST_HEADERS
     """Request headers that become metadata. `Grpc-Metadata-NAME` always does, as NAME."""
-    response_headers: tuple[str, ...] = DEFAULT_RESPONSE_HEADERS
+    response_headers: tuple[HeaderName, ...] = DEFAULT_RESPONSE_HEADERS
     """Initial metadata that becomes response headers."""
     ignore_unknown: bool = False
     """Let unknown JSON fields and query parameters pass, instead of answering 400."""

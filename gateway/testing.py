@@ -36,7 +36,8 @@ class ScriptedCall:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the edge has left the call, for whatever reason."""
     finished: bool = False
-    """Whether the script came to its end; False after `ended` means that the edge cancelled it."""
+    """Whether the edge has read the script to its end. It reads a method that answers once no further
+    than to its answer; for a stream, False after `ended` means that the edge cancelled it."""
 
 
 class ScriptedUpstream:

@@ -86,7 +86,7 @@ class Part:
 async def demo(core_port: int, gateway_port: int) -> int:
     """Runs both until a signal comes (0), or one of them ends (1)."""
     told = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
     core_address, edge_address = f"127.0.0.1:{core_port}", f"localhost:{gateway_port}"
     commands = {

@@ -20,19 +20,16 @@ def bind(methods: Iterable[Method]) -> tuple[list[Binding], list[ContractError]]
     found: list[Binding] = []
     problems: list[ContractError] = []
     table: RouteTable[Binding] = RouteTable()
-    for method in methods:
-        try:
-            own = list(bindings(method))
-        except ContractError as error:
-            problems.append(error)
+    for binding in (each for method in methods for each in bindings(method)):
+        if isinstance(binding, ContractError):
+            problems.append(binding)
             continue
-        for binding in own:
-            try:
-                table.add(binding.http_method, binding.template, binding)
-            except RouteConflict as conflict:
-                problems.append(_conflict(binding, conflict.other))
-            else:
-                found.append(binding)
+        try:
+            table.add(binding.http_method, binding.template, binding)
+        except RouteConflict as conflict:
+            problems.append(_conflict(binding, conflict.other))
+        else:
+            found.append(binding)
     if not found and not problems:
         problems.append(ContractError("no method of the served services has an HTTP rule"))
     return found, problems

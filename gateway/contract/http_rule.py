@@ -6,18 +6,22 @@ Source: google/api/http.proto. One rule yields one binding and one more for each
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from google.api.http_pb2 import HttpRule
-from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from gateway.contract.errors import ContractError
 from gateway.contract.fields import FieldPath, resolve
-from gateway.contract.json_types import TEXTUAL
+from gateway.contract.json_types import HTTP_BODY, TEXTUAL
 from gateway.contract.method import Method
 from gateway.contract.path_template import PathTemplate, TemplateError, Variable
+
+_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+"""What a method can be called (RFC 9110, 5.6.2)."""
 
 ANY_METHOD: Final = "*"
 """The kind of a custom pattern that every HTTP method matches."""
@@ -49,11 +53,10 @@ class Binding:
         return f"{self.http_method} {self.template}"
 
 
-def bindings(method: Method) -> Iterator[Binding]:
+def bindings(method: Method) -> Iterator[Binding | ContractError]:
     """Yields the bindings of `method` in the order of the contract; none where it has no rule.
 
-    Raises:
-        ContractError: a template or a field path of the rule is wrong.
+    In the place of a binding whose rule is wrong stands the error that says how.
     """
     if method.rule is None:
         return
@@ -61,11 +64,9 @@ def bindings(method: Method) -> Iterator[Binding]:
         try:
             yield _binding(method, rule)
         except ValueError as error:
-            raise ContractError(
-                str(error), location=method.location, subject=method.full_name
-            ) from error
+            yield ContractError(str(error), location=method.location, subject=method.full_name)
     if any(rule.additional_bindings for rule in method.rule.additional_bindings):
-        raise ContractError(
+        yield ContractError(
             "additional_bindings inside additional_bindings: they nest one level only",
             location=method.location,
             subject=method.full_name,
@@ -96,8 +97,8 @@ def _pattern(rule: HttpRule) -> tuple[str, str]:
         )
     if kind != "custom":
         return kind.upper(), getattr(rule, kind)
-    if not rule.custom.kind:
-        raise ValueError("the custom pattern has no kind")
+    if not _TOKEN.fullmatch(rule.custom.kind):
+        raise ValueError(f"the kind {rule.custom.kind!r} of the custom pattern is no HTTP method")
     return rule.custom.kind, rule.custom.path
 
 
@@ -135,3 +136,26 @@ def _top_level_field(option: str, method: Method, name: str) -> FieldDescriptor:
     if name not in method.input.fields_by_name:
         raise ValueError(f"{option}: {method.input.full_name} has no field {name!r}")
     return method.input.fields_by_name[name]
+
+
+def body_type(binding: Binding) -> Descriptor | None:
+    """Returns the message type of a request's body; None where it has none, or is no message."""
+    if binding.body is None:
+        return None
+    field = binding.body.field
+    return binding.method.input if field is None else _single_type(field)
+
+
+def answer_type(binding: Binding) -> Descriptor | None:
+    """Returns the message type of an answer's body; None where it is no message."""
+    field = binding.response_body
+    return binding.method.output if field is None else _single_type(field)
+
+
+def _single_type(field: FieldDescriptor) -> Descriptor | None:
+    return None if field.is_repeated else field.message_type
+
+
+def is_http_body(descriptor: Descriptor | None) -> bool:
+    """Whether a body of this type is data, and not JSON (google/api/httpbody.proto)."""
+    return descriptor is not None and descriptor.full_name == HTTP_BODY

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 import yaml
 from google.api.http_pb2 import Http, HttpRule
@@ -27,7 +28,7 @@ class ServiceConfig:
     """Whether a variable of several segments is decoded fully, `%2F` too."""
 
 
-def read_service_config(text: str, file: str) -> ServiceConfig:
+def read_service_config(text: str | bytes, file: str) -> ServiceConfig:
     """Reads a service configuration.
 
     Args:
@@ -39,11 +40,14 @@ def read_service_config(text: str, file: str) -> ServiceConfig:
     """
     try:
         document = yaml.safe_load(text)
-        lines = list(_rule_lines(yaml.compose(text, yaml.SafeLoader)))
+        places = list(_rule_places(yaml.compose(text, yaml.SafeLoader), file))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = Location(file, mark.line + 1, mark.column + 1) if mark else Location(file)
         raise ContractError(f"not YAML: {error.problem}", location=place) from error
+    except (yaml.YAMLError, RecursionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ContractError(f"not YAML: {reason}", location=Location(file)) from error
     section = document.get("http") if isinstance(document, dict) else None
     if not isinstance(section, dict):
         raise ContractError("no `http` section with rules", location=Location(file))
@@ -52,19 +56,18 @@ def read_service_config(text: str, file: str) -> ServiceConfig:
     except ParseError as error:
         raise ContractError(str(error), location=Location(file)) from error
     return ServiceConfig(
-        rules=tuple(
-            (rule, Location(file, *place)) for rule, place in zip(http.rules, lines, strict=True)
-        ),
+        # rules that come by a merge or an anchor have no place of their own
+        rules=tuple(zip_longest(http.rules, places[: len(http.rules)], fillvalue=Location(file))),
         fully_decode_reserved_expansion=http.fully_decode_reserved_expansion,
     )
 
 
-def _rule_lines(root: yaml.Node | None) -> Iterator[tuple[int, int]]:
-    """Yields line and column of each item of `http.rules`, from 1."""
+def _rule_places(root: yaml.Node | None, file: str) -> Iterator[Location]:
+    """Yields where each item of `http.rules` stands."""
     rules = _child(_child(root, "http"), "rules")
     if isinstance(rules, yaml.SequenceNode):
         for item in rules.value:
-            yield item.start_mark.line + 1, item.start_mark.column + 1
+            yield Location(file, item.start_mark.line + 1, item.start_mark.column + 1)
 
 
 def _child(node: yaml.Node | None, name: str) -> yaml.Node | None:

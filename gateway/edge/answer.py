@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.edge.types import Send
+from gateway.transcoding.endpoint import EncodedBody
 from gateway.transcoding.error_body import PROBLEM_JSON, STATUS_JSON, error_headers
 from gateway.transcoding.metadata import header_value
 from gateway.transcoding.negotiation import prefers_problem
@@ -37,11 +38,12 @@ async def send_error(
     send: Send, transcoder: Transcoder, error: StatusError, *, accept: str = ""
 ) -> None:
     """Sends an error as the JSON of its Status, or as problem details to a caller that asks for them."""
-    headers = error_headers(error)
+    media_type, body = error_body(transcoder, error, accept)
+    await _send(send, error.http_status, body, media_type, error_headers(error))
+
+
+def error_body(transcoder: Transcoder, error: StatusError, accept: str) -> EncodedBody:
+    """Returns the body of an error in the form that the caller asks for."""
     if prefers_problem(accept):
-        await _send(
-            send, error.http_status, transcoder.errors.problem(error), PROBLEM_JSON, headers
-        )
-    else:
-        body = transcoder.errors.status(error.status)
-        await _send(send, error.http_status, body, STATUS_JSON, headers)
+        return EncodedBody(PROBLEM_JSON, transcoder.errors.problem(error))
+    return EncodedBody(STATUS_JSON, transcoder.errors.status(error.status))

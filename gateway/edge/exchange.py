@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,6 +17,7 @@ from gateway.transcoding.endpoint import Endpoint
 from gateway.transcoding.metadata import MetadataFilter
 from gateway.transcoding.negotiation import json_options
 from gateway.transcoding.request_head import RequestHead
+from gateway.transcoding.status import UNAVAILABLE, StatusError
 from gateway.transcoding.transcoder import Transcoder
 from gateway.upstream.port import Call, Upstream
 
@@ -46,11 +47,26 @@ class Edge:
     json_options: JsonOptions
     attendances: set[Attendance] = field(default_factory=set)
 
+    closing: bool = False
+    """Whether the edge shuts down: a stream that would begin now is told so instead."""
+
+    def attend_stream(self, gone: Callable[[], Awaitable[None]]) -> Attendance:
+        """Returns the block in which a stream is answered, which a shutdown ends.
+
+        Raises:
+            StatusError: UNAVAILABLE, the edge is shutting down already.
+        """
+        if self.closing:
+            raise StatusError.of(UNAVAILABLE, Interruption.SHUTDOWN.value)
+        return Attendance(gone, self.attendances)
+
     def interrupt_streams(self) -> set[asyncio.Task[Any]]:
         """Ends all streams, as the edge shuts down; returns the tasks that are saying so."""
+        self.closing = True
+        ending = {attendance.task for attendance in self.attendances}
         for attendance in tuple(self.attendances):
             attendance.interrupt(Interruption.SHUTDOWN)
-        return {attendance.task for attendance in self.attendances}
+        return ending
 
 
 @dataclass(slots=True)
@@ -64,8 +80,28 @@ class Exchange:
     head: RequestHead
     receive: Receive
     send: Send
-
     deadline: Deadline
+
+    async def messages(self, frames: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """Yields the messages of a client's frames, as they arrive; path and query speak in the first.
+
+        Raises:
+            StatusError: a frame is wrong; the violations' paths begin with its number.
+        """
+        number = 0
+        async for frame in frames:
+            step = f"[{number}]"
+            if number == 0:
+                yield self.endpoint.decode_request(
+                    self.captures,
+                    self.query,
+                    frame,
+                    content_type=self.head.content_type,
+                    step=step,
+                )
+            else:
+                yield self.endpoint.decode_frame(frame, step=step)
+            number += 1
 
     def encoder(self, media_type: str) -> Callable[[bytes], bytes]:
         """Returns what makes the JSON of an answer of this media type, printed as the caller asks."""

@@ -1,7 +1,8 @@
 """Streams over HTTP; those that the server sends in the framing that the caller chose.
 
 The headers of an answer wait for the first message or the status, so that a call which fails at once keeps
-its own HTTP status. What fails later is the last frame.
+its own HTTP status; a server that stays silent for as long as a heartbeat lets them go. What fails later is
+the last frame.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from gateway.edge.client import Attendance, HttpClient
+from gateway.edge.answer import send_answer
+from gateway.edge.client import HttpClient
 from gateway.edge.exchange import Exchange
-from gateway.edge.unary import answer_once, encoder_of_one, read_body
+from gateway.edge.unary import encoder_of_one, read_answer, read_body
 from gateway.edge.upload import read_upload
 from gateway.transcoding.endpoint import Endpoint
 from gateway.transcoding.frame_encoders import (
@@ -49,9 +51,10 @@ async def serve_client_stream(exchange: Exchange) -> None:
     encode = encoder_of_one(exchange)
     client = HttpClient(exchange.receive)
     requests = read_upload(exchange, client)
-    attendance = Attendance(client.gone, exchange.edge.attendances)
-    async with attendance, exchange.open(requests) as call:
-        await answer_once(exchange, call, encode)
+    async with exchange.open(requests) as call:
+        async with exchange.edge.attend_stream(client.gone):
+            answer = await read_answer(exchange, call, encode)
+        await send_answer(exchange.send, *answer)
 
 
 async def serve_server_stream(exchange: Exchange, *, headers_only: bool) -> None:
@@ -66,16 +69,15 @@ async def serve_server_stream(exchange: Exchange, *, headers_only: bool) -> None
         ClientGone: the client left.
     """
     answer = _answer(exchange)
-    if headers_only:
-        await answer.start(())
-        await answer.end()
-        return
     client = HttpClient(exchange.receive)
-    requests = await _requests(exchange, client)
-    attendance = Attendance(client.gone, exchange.edge.attendances)
     try:
-        async with attendance, exchange.open(requests) as call:
-            await answer.relay(call)
+        async with exchange.edge.attend_stream(client.gone):
+            requests = await _requests(exchange, client)
+            if headers_only:
+                await answer.start(())
+            else:
+                async with exchange.open(requests) as call:
+                    await answer.relay(call)
     except StatusError as error:
         if not answer.started:
             raise
@@ -123,33 +125,40 @@ class StreamAnswer:
         self._encode = encode
         self._send = exchange.send
         self._written = False
+        self._starting = asyncio.Lock()
         self.started = False
 
     async def relay(self, call: Call) -> None:
         """Sends what the call answers, from the first message on."""
         encode, frame = self._encode, self._encoder.message
-        first = await anext(call, None)
-        head = frame(encode(first)) if first is not None else b""
-        await self.start(self._exchange.edge.metadata.headers(await call.initial_metadata()))
         beating = asyncio.ensure_future(self._beat())
         try:
-            await self._write(self._encoder.start() + head)
+            message = await anext(call, None)
+            head = frame(encode(message)) if message is not None else b""
+            await self.start(self._exchange.edge.metadata.headers(await call.initial_metadata()))
+            await self._write(head)
             async for message in call:
                 await self._write(frame(encode(message)))
         finally:
             beating.cancel()
 
     async def start(self, headers: Headers) -> None:
-        """Sends the head of the answer."""
-        self.started = True
-        content_type = (b"content-type", header_value(self._encoder.media_type))
-        await self._send(
-            {
-                "type": "http.response.start",
-                "status": 200,
-                "headers": [content_type, *_STREAM_HEADERS, *headers],
-            }
-        )
+        """Sends the head of the answer, unless it has gone out already."""
+        async with self._starting:
+            if self.started:
+                return
+            self.started = True
+            names = {name for name, _ in headers}
+            own = [header for header in _STREAM_HEADERS if header[0] not in names]
+            content_type = (b"content-type", header_value(self._encoder.media_type))
+            await self._send(
+                {
+                    "type": "http.response.start",
+                    "status": 200,
+                    "headers": [content_type, *own, *headers],
+                }
+            )
+            await self._write(self._encoder.start())
 
     async def end(self) -> None:
         """Ends the answer cleanly."""
@@ -175,8 +184,11 @@ class StreamAnswer:
         await self._send({"type": "http.response.body", "body": data})
 
     async def _beat(self) -> None:
-        while True:
+        """Shows that the answer lives; one whose server has not spoken yet begins with that."""
+        idle = self._encoder.idle()
+        while idle:
             self._written = False
             await asyncio.sleep(self._exchange.edge.limits.heartbeat)
             if not self._written:
-                await self._write(self._encoder.idle())
+                await self.start(())
+                await self._write(idle)

@@ -11,7 +11,7 @@ from gateway.edge.client import Attendance, HttpClient, body_too_large
 from gateway.edge.exchange import Exchange
 from gateway.transcoding.endpoint import EncodedBody
 from gateway.transcoding.negotiation import check_json, require
-from gateway.transcoding.status import DEADLINE_EXCEEDED, StatusError
+from gateway.transcoding.status import DEADLINE_EXCEEDED, Headers, StatusError
 from gateway.upstream.port import Call
 
 _OFFERED: Final = ("application/json",)
@@ -30,8 +30,10 @@ async def serve_unary(exchange: Exchange) -> None:
     request = exchange.endpoint.decode_request(
         exchange.captures, exchange.query, body, content_type=exchange.head.content_type
     )
-    async with Attendance(client.gone), exchange.open(request) as call:
-        await answer_once(exchange, call, encode)
+    async with exchange.open(request) as call:
+        async with Attendance(client.gone):
+            answer = await read_answer(exchange, call, encode)
+        await send_answer(exchange.send, *answer)
 
 
 def encoder_of_one(exchange: Exchange) -> Callable[[bytes], EncodedBody]:
@@ -47,17 +49,21 @@ def encoder_of_one(exchange: Exchange) -> Callable[[bytes], EncodedBody]:
     return lambda message: EncodedBody(media_type, encode(message))
 
 
-async def answer_once(
+async def read_answer(
     exchange: Exchange, call: Call, encode: Callable[[bytes], EncodedBody]
-) -> None:
-    """Sends the one message that a call answers."""
+) -> tuple[bytes, str, Headers]:
+    """Waits for the one message that a call answers; returns body, media type and headers.
+
+    It is sent when the client is attended no longer: for a server, a complete answer may be the end of
+    the client too.
+    """
     media_type, body = encode(await anext(call))
     metadata = exchange.edge.metadata
     headers = (
         *metadata.headers(await call.initial_metadata()),
         *metadata.headers(await call.trailing_metadata(), prefix="grpc-trailer-"),
     )
-    await send_answer(exchange.send, body, media_type, headers)
+    return body, media_type, headers
 
 
 async def read_body(exchange: Exchange, client: HttpClient) -> bytes:

@@ -36,7 +36,7 @@ def read_upload(exchange: Exchange, client: HttpClient) -> AsyncIterator[bytes]:
         StatusError: 415, the body is said to be what it must not be. Iteration raises what is wrong with
             the frames, and ClientGone.
     """
-    return _messages(exchange, _frames(exchange, client, _decoder(exchange)))
+    return exchange.messages(_frames(exchange, client, _decoder(exchange)))
 
 
 def _decoder(exchange: Exchange) -> FrameDecoder:
@@ -45,24 +45,6 @@ def _decoder(exchange: Exchange) -> FrameDecoder:
         return RawDecoder(limit)
     check_json(head.content_type, head.content_encoding, _STREAM_TYPES)
     return _DECODERS.get(media_type(head.content_type), SniffingDecoder)(limit)
-
-
-async def _messages(exchange: Exchange, frames: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    endpoint = exchange.endpoint
-    number = 0
-    async for frame in frames:
-        step = f"[{number}]"
-        if number == 0:
-            yield endpoint.decode_request(
-                exchange.captures,
-                exchange.query,
-                frame,
-                content_type=exchange.head.content_type,
-                step=step,
-            )
-        else:
-            yield endpoint.decode_frame(frame, step=step)
-        number += 1
 
 
 async def _frames(

@@ -5,11 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from gateway.edge.client import Attendance, ClientGone, Interruption
+from gateway.edge.client import ClientGone
 from gateway.edge.exchange import Exchange, Limits
 from gateway.edge.types import Event, Receive, Scope, Send
 from gateway.transcoding.request_head import RequestHead
-from gateway.transcoding.status import INVALID_ARGUMENT, OK, PERMISSION_DENIED, StatusError
+from gateway.transcoding.status import (
+    DEADLINE_EXCEEDED,
+    INVALID_ARGUMENT,
+    OK,
+    PERMISSION_DENIED,
+    UNAVAILABLE,
+    StatusError,
+)
 from gateway.transcoding.transcoder import Transcoder
 from gateway.transcoding.websocket_protocol import (
     CLOSE_GOING_AWAY,
@@ -69,15 +76,15 @@ async def serve_websocket(exchange: Exchange, subprotocols: list[str]) -> None:
     await _next_connect(exchange.receive)
     await exchange.send({"type": "websocket.accept", "subprotocol": subprotocol})
     client = WebSocketClient(exchange.receive)
-    attendance = Attendance(client.gone, exchange.edge.attendances)
     try:
-        requests = await _requests(exchange, client)
-        async with attendance, exchange.open(requests) as call:
-            await _answer(exchange, call)
+        async with exchange.edge.attend_stream(client.gone):
+            requests = await _requests(exchange, client)
+            async with exchange.open(requests) as call:
+                await _answer(exchange, call)
         code, reason = close_code(OK), ""
     except StatusError as error:
         code, reason = close_code(error.code), close_reason(error.status.message)
-        if attendance.interruption is Interruption.SHUTDOWN:
+        if exchange.edge.closing and error.code == UNAVAILABLE:
             code = CLOSE_GOING_AWAY
         elif error.http_status == 413:
             code = CLOSE_TOO_BIG
@@ -88,25 +95,16 @@ async def _requests(exchange: Exchange, client: WebSocketClient) -> bytes | Asyn
     """Returns what the call is opened with: all frames, or the one message that the method takes."""
     endpoint = exchange.endpoint
     if endpoint.method.stream_type.client:
-        return _messages(exchange, client)
+        return exchange.messages(client.frames())
     frame = b""
     if endpoint.binding.body is not None:
-        frame = await anext(client.frames(), b"")
+        try:
+            async with asyncio.timeout_at(exchange.deadline.at):
+                frame = await anext(client.frames(), b"")
+        except TimeoutError:
+            raise StatusError.of(DEADLINE_EXCEEDED, "no frame arrived in time") from None
     client.half_close()
     return endpoint.decode_request(exchange.captures, exchange.query, frame)
-
-
-async def _messages(exchange: Exchange, client: WebSocketClient) -> AsyncIterator[bytes]:
-    number = 0
-    async for frame in client.frames():
-        step = f"[{number}]"
-        if number == 0:
-            yield exchange.endpoint.decode_request(
-                exchange.captures, exchange.query, frame, step=step
-            )
-        else:
-            yield exchange.endpoint.decode_frame(frame, step=step)
-        number += 1
 
 
 async def _answer(exchange: Exchange, call: Call) -> None:

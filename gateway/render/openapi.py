@@ -17,7 +17,13 @@ from google.rpc.status_pb2 import Status
 from gateway import __version__
 from gateway.contract.descriptors import Contract
 from gateway.contract.fields import FieldPath, is_message, message_type
-from gateway.contract.http_rule import ANY_METHOD, Binding
+from gateway.contract.http_rule import (
+    ANY_METHOD,
+    Binding,
+    answer_type,
+    body_type,
+    is_http_body,
+)
 from gateway.contract.json_types import TEXTUAL
 from gateway.contract.path_template import WILDCARDS
 from gateway.render.json_schema import Schema, Schemas
@@ -149,7 +155,8 @@ def _status_type(contract: Contract) -> Descriptor:
 def _description(binding: Binding) -> str:
     method = binding.method
     text = method.comment
-    if method.stream_type.value:
+    raw = is_http_body(body_type(binding)) or is_http_body(answer_type(binding))
+    if method.stream_type.value and not raw:
         text += (
             f"\n\nA streaming method: `{binding.template}` also takes a WebSocket handshake, in the"
             " subprotocol `grpc-json.v1`."
@@ -157,7 +164,13 @@ def _description(binding: Binding) -> str:
     return text.strip()
 
 
+_RAW: Final[dict[str, Any]] = {"*/*": {}}
+"""The data of an HttpBody: whatever it says that it is."""
+
+
 def _request_content(binding: Binding, schemas: Schemas) -> dict[str, Any]:
+    if is_http_body(body_type(binding)):
+        return _RAW
     field = binding.body.field if binding.body else None
     schema = schemas.message(binding.method.input) if field is None else schemas.field(field)
     if not binding.method.stream_type.client:
@@ -169,6 +182,8 @@ def _request_content(binding: Binding, schemas: Schemas) -> dict[str, Any]:
 
 
 def _response_content(binding: Binding, schemas: Schemas) -> dict[str, Any]:
+    if is_http_body(answer_type(binding)):
+        return _RAW
     field = binding.response_body
     schema = schemas.message(binding.method.output) if field is None else schemas.field(field)
     if not binding.method.stream_type.server:

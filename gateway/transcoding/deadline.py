@@ -11,6 +11,8 @@ from typing import Final
 
 _GRPC_TIMEOUT: Final = re.compile(r"([0-9]{1,8})([HMSmun])")
 _SECONDS: Final = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
+_LONGEST: Final = 365 * 24 * 3600.0
+"""A year, in seconds; what is longer is practically never, and more than some clocks can add up."""
 _SERVER_TIMEOUT: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
@@ -40,7 +42,7 @@ def read_grpc_timeout(text: str) -> float:
     match = _GRPC_TIMEOUT.fullmatch(text)
     if match is None:
         raise ValueError(f"expected digits and one of H M S m u n, got {text!r}")
-    return int(match[1]) * _SECONDS[match[2]]
+    return min(int(match[1]) * _SECONDS[match[2]], _LONGEST)
 
 
 def read_server_timeout(text: str) -> float:
@@ -51,4 +53,4 @@ def read_server_timeout(text: str) -> float:
     """
     if not _SERVER_TIMEOUT.fullmatch(text):
         raise ValueError(f"expected seconds, got {text!r}")
-    return float(text)
+    return min(float(text), _LONGEST)

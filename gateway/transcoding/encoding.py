@@ -59,8 +59,18 @@ class JsonOptions:
 class JsonEncoder:
     """Makes and keeps the writers for the types of one contract."""
 
-    def __init__(self, pool: DescriptorPool, options: JsonOptions) -> None:
+    def __init__(
+        self, pool: DescriptorPool, options: JsonOptions, hidden: frozenset[str] = frozenset()
+    ) -> None:
+        """Makes an encoder.
+
+        Args:
+            pool: the types that an `Any` may hold.
+            options: how messages are printed.
+            hidden: full names of types of which an `Any` shows nothing but that it holds one.
+        """
         self._pool = pool
+        self._hidden = hidden
         self._options = options
         self._writers: dict[str, Write] = {ANY: self._write_any}
 
@@ -158,8 +168,10 @@ class JsonEncoder:
         """Writes the fields of what is held; a type that the contract has not stays as its bytes."""
         if not message.type_url:
             return {}
+        name = type_name(message)
+        if name in self._hidden:
+            return {"@type": message.type_url}
         try:
-            name = message.type_url.rpartition("/")[2]
             descriptor = self._pool.FindMessageTypeByName(name)
             value = self.writer(descriptor)(GetMessageClass(descriptor).FromString(message.value))
         except (KeyError, DecodeError):
@@ -169,6 +181,12 @@ class JsonEncoder:
         if is_special(descriptor):
             return {"@type": message.type_url, "value": value}
         return {"@type": message.type_url, **value}
+
+
+def type_name(message: Any) -> str:
+    """Returns the full name of the type that an `Any` says it holds."""
+    name: str = message.type_url.rpartition("/")[2]
+    return name
 
 
 class _Source(Source):

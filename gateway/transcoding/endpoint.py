@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
 from gateway.contract.fields import FieldPath, message_type
-from gateway.contract.http_rule import Binding
-from gateway.contract.json_types import HTTP_BODY
+from gateway.contract.http_rule import Binding, answer_type, body_type, is_http_body
 from gateway.contract.method import Method
 from gateway.transcoding.codec import JsonCodec, JsonOptions, parse_json, print_json
 from gateway.transcoding.decoding import serialize
@@ -45,9 +44,9 @@ class Endpoint:
     def __init__(self, binding: Binding, codec: JsonCodec, parameters: Parameters) -> None:
         self.binding = binding
         self.method: Method = binding.method
-        self.takes_raw = _is_http_body(_body_type(binding))
+        self.takes_raw = is_http_body(body_type(binding))
         """Whether the body of a request is not JSON, but the data of an HttpBody."""
-        self.gives_raw = _is_http_body(_answer_type(binding))
+        self.gives_raw = is_http_body(answer_type(binding))
         """Whether the body of an answer is not JSON, but the data of an HttpBody."""
         self._codec = codec
         self._parameters = parameters
@@ -229,26 +228,6 @@ class Endpoint:
         except ValueError as error:
             return list(faults(error))
         return []
-
-
-def _body_type(binding: Binding) -> Descriptor | None:
-    if binding.body is None:
-        return None
-    field = binding.body.field
-    return binding.method.input if field is None else _single_type(field)
-
-
-def _answer_type(binding: Binding) -> Descriptor | None:
-    field = binding.response_body
-    return binding.method.output if field is None else _single_type(field)
-
-
-def _single_type(field: FieldDescriptor) -> Descriptor | None:
-    return None if field.is_repeated else field.message_type
-
-
-def _is_http_body(descriptor: Descriptor | None) -> bool:
-    return descriptor is not None and descriptor.full_name == HTTP_BODY
 
 
 def _serialized(message: Message, violations: list[tuple[str, str]], step: str) -> bytes:

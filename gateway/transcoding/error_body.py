@@ -6,17 +6,19 @@ Sources: google/rpc/status.proto and google/rpc/error_details.proto; RFC 9457; R
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
 from math import ceil
 from typing import Any, Final
 
 from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError, Message
 from google.rpc.error_details_pb2 import DebugInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
-from gateway.transcoding.codec import print_json
+from gateway.transcoding.codec import JsonOptions, print_json
+from gateway.transcoding.encoding import JsonEncoder, type_name
 from gateway.transcoding.status import Headers, StatusError
 
 STATUS_JSON: Final = "application/json"
@@ -27,10 +29,11 @@ _OUR_PHRASES: Final[Mapping[int, str]] = {499: "Client Closed Request"}
 class ErrorBodies:
     """Writes errors; what only insiders should see is left out unless the operator lets it pass."""
 
-    def __init__(self, write_status: Callable[[Any], Any], *, debug: bool) -> None:
-        """Takes the writer of Status messages, and whether `DebugInfo` is shown to callers."""
-        self._write = write_status
-        self._debug = debug
+    def __init__(self, pool: DescriptorPool, options: JsonOptions, *, debug: bool) -> None:
+        """Takes the contract's types, and whether `DebugInfo` is shown to callers."""
+        self._hidden = frozenset() if debug else frozenset({DebugInfo.DESCRIPTOR.full_name})
+        encoder = JsonEncoder(pool, options, self._hidden)
+        self._write = encoder.writer(pool.FindMessageTypeByName(Status.DESCRIPTOR.full_name))
 
     def status(self, status: Status) -> bytes:
         """Returns the JSON of a status, with its details decoded as far as their types are known."""
@@ -64,9 +67,9 @@ class ErrorBodies:
         return True
 
     def _shown(self, status: Status) -> Status:
-        if self._debug or not any(detail.Is(DebugInfo.DESCRIPTOR) for detail in status.details):
+        details = [detail for detail in status.details if type_name(detail) not in self._hidden]
+        if len(details) == len(status.details):
             return status
-        details = [detail for detail in status.details if not detail.Is(DebugInfo.DESCRIPTOR)]
         return Status(code=status.code, message=status.message, details=details)
 
 

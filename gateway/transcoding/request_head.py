@@ -12,6 +12,7 @@ from gateway.transcoding.metadata import MetadataFilter, metadata_value
 from gateway.transcoding.status import bad_request
 
 REQUEST_ID: Final = "x-request-id"
+_MAX_KEPT: Final = 1024
 _REQUEST_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 
 
@@ -38,13 +39,14 @@ class RequestHead:
             self.metadata.append((REQUEST_ID, request_id))
 
 
-def read_head(headers: Iterable[tuple[bytes, bytes]], allowed: MetadataFilter) -> RequestHead:
-    """Reads headers whose names are in lower case, as ASGI gives them.
+def read_head(
+    headers: Iterable[tuple[bytes, bytes]], allowed: MetadataFilter, head: RequestHead
+) -> None:
+    """Reads headers whose names are in lower case, as ASGI gives them, into `head`.
 
     Raises:
-        StatusError: INVALID_ARGUMENT that lists the headers which make no sense.
+        StatusError: INVALID_ARGUMENT that lists the headers which make no sense; the others are read.
     """
-    head = RequestHead()
     violations: list[tuple[str, str]] = []
     for name, value in headers:
         try:
@@ -58,15 +60,21 @@ def read_head(headers: Iterable[tuple[bytes, bytes]], allowed: MetadataFilter) -
             violations.append((name.decode("latin-1"), str(error)))
     if violations:
         raise bad_request(violations)
-    return head
+
+
+def _kept(value: str) -> str:
+    """Refuses a value too long to be kept with what it means (see `negotiation`)."""
+    if len(value) > _MAX_KEPT:
+        raise ValueError(f"longer than {_MAX_KEPT} characters")
+    return value
 
 
 def _read_accept(head: RequestHead, value: str) -> None:
-    head.accept = f"{head.accept}, {value}" if head.accept else value
+    head.accept = _kept(f"{head.accept}, {value}" if head.accept else value)
 
 
 def _read_content_type(head: RequestHead, value: str) -> None:
-    head.content_type = value
+    head.content_type = _kept(value)
 
 
 def _read_content_encoding(head: RequestHead, value: str) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from google.rpc.status_pb2 import Status
-
 from gateway.contract.bindings import bind
 from gateway.contract.descriptors import Contract
 from gateway.contract.route_table import NoRoute, RouteConflict, RouteMatch, RouteTable
@@ -47,8 +45,7 @@ class Transcoder:
         for endpoint in endpoints:
             self._routes.add(endpoint.binding.http_method, endpoint.binding.template, endpoint)
         self._add_handshakes(endpoints)
-        status_type = contract.pool.FindMessageTypeByName(Status.DESCRIPTOR.full_name)
-        self.errors = ErrorBodies(codec.encoder().writer(status_type), debug=show_debug_info)
+        self.errors = ErrorBodies(contract.pool, options, debug=show_debug_info)
 
     def match(self, http_method: str, raw_path: str) -> RouteMatch[Endpoint] | NoRoute:
         """Finds the endpoint of a request.

@@ -22,7 +22,7 @@ def inferred_mask(binding: Binding) -> FieldDescriptor | None:
     """
     if binding.http_method != "PATCH" or binding.body is None or binding.body.field is None:
         return None
-    if not is_message(binding.body.field) or binding.body.field.is_repeated:
+    if not _has_parts(binding.body.field):
         return None
     masks = [
         field

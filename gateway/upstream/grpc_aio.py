@@ -13,6 +13,7 @@ The four kinds of call become one shape: requests in, an iterator of responses o
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -26,11 +27,16 @@ from grpc import aio
 
 from gateway.contract.method import Method, StreamType
 from gateway.transcoding.metadata import Metadata
-from gateway.transcoding.status import CANCELLED, StatusError
+from gateway.transcoding.status import CANCELLED, INTERNAL, StatusError
 from gateway.upstream.port import Call, Requests
 
+log = logging.getLogger(__name__)
+
 _STATUS_DETAILS: Final = "grpc-status-details-bin"
-_ADDRESS: Final = re.compile(r"\b(ipv4|ipv6|unix|dns):")
+_ADDRESS: Final = re.compile(
+    r"\b(ipv4|ipv6|unix|dns):|resolving|resolution|resolver", re.IGNORECASE
+)
+_TOO_LARGE: Final = re.compile(r"CLIENT: Received message larger than max")
 _MULTICALLABLE: Final[Mapping[StreamType, str]] = {
     StreamType.UNARY: "unary_unary",
     StreamType.CLIENT: "stream_unary",
@@ -85,6 +91,8 @@ class GrpcUpstream:
         timeout: float | None = None,
     ) -> AbstractAsyncContextManager[Call]:
         """Opens a call; see `gateway.upstream.port.Upstream`."""
+        if not self._multicallables:
+            raise RuntimeError("the upstream is not open: its application's lifespan was not run")
         return _GrpcCall(
             self._multicallables[method], method.stream_type, requests, metadata, timeout
         )
@@ -188,5 +196,9 @@ def status_error(error: aio.AioRpcError) -> StatusError:
                 return StatusError(status)
     message = error.details() or ""
     if error.code() is grpc.StatusCode.UNAVAILABLE and _ADDRESS.search(message):
+        log.warning("upstream cannot be reached: %s", message)
         message = "upstream cannot be reached"  # grpc's own text names addresses
+    elif error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED and _TOO_LARGE.search(message):
+        # said on our side, and of the server: a caller that tried again would fare no better
+        code, message = INTERNAL, "the server's answer is larger than the largest message"
     return StatusError.of(code, message)

@@ -41,8 +41,13 @@ def contract(rule: str, second: str = 'get: "/second"') -> Contract:
 
 
 def bound(rule: str) -> list[Binding]:
-    """Returns the bindings of a rule."""
-    return list(bindings(contract(rule).methods[0]))
+    """Returns the bindings of a rule; raises the first thing that is wrong with it."""
+    found: list[Binding] = []
+    for each in bindings(contract(rule).methods[0]):
+        if isinstance(each, ContractError):
+            raise each
+        found.append(each)
+    return found
 
 
 @pytest.mark.parametrize(
@@ -103,7 +108,7 @@ def test_the_star_body_is_the_message() -> None:
 
 REFUSED = [
     ("", "the http rule has no pattern"),
-    ('custom { path: "/x" }', "the custom pattern has no kind"),
+    ('custom { path: "/x" }', "the kind '' of the custom pattern is no HTTP method"),
     ('get: "v1/x"', "path template 'v1/x', column 1: expected '/'"),
     ('get: "/v1/{name"', "path template '/v1/{name', column 10: the { at column 5 is not closed"),
     ('get: "/{nme}"', "path template '/{nme}', column 3: test.Ask has no field 'nme'"),

@@ -107,3 +107,21 @@ def test_auto_mapping_is_for_methods_without_a_rule() -> None:
 
     assert [str(binding) for binding in found] == ["GET /v1/{name}", "POST /t.S/Put"]
     assert found[1].body is not None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"http: \xff",
+        b"http: \x07",
+        b"[" * 3000,
+        b"a: &a {rules: [{selector: t.S.Nope, get: /x}]}\nhttp: {<<: *a}",
+    ],
+)
+def test_no_text_is_a_traceback(text: bytes) -> None:
+    """Whatever the file holds: what is wrong with it is one line that names it."""
+    with pytest.raises(ContractError) as caught:
+        apply_rules(CONTRACT, read_service_config(text, "api.yaml"))
+
+    assert str(caught.value).startswith("api.yaml")
+    assert "\n" not in str(caught.value)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import unquote
 
 import orjson
 from fastapi import FastAPI
@@ -121,7 +122,7 @@ def _scope(scope_type: str, target: str, headers: dict[str, str] | None) -> dict
     return {
         "type": scope_type,
         "asgi": {"version": "3.0", "spec_version": "2.3"},
-        "path": path,
+        "path": unquote(path),
         "raw_path": path.encode(),
         "root_path": "",
         "query_string": query.encode(),

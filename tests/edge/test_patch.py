@@ -26,3 +26,10 @@ async def test_the_mask_is_what_the_body_has(
     answer = await ask(app, "PATCH", f"/v1/patched/x{query}", body)
 
     assert (answer.status, answer.json.get("maskField")) == (200, mask)
+
+
+async def test_a_body_without_parts_has_no_mask_inferred(app: FastAPI) -> None:
+    """Where the body is a message that JSON writes as one value, there is nothing to name."""
+    answer = await ask(app, "PATCH", "/v1/stamped/x", b'"2026-11-22T08:00:00Z"')
+
+    assert (answer.status, answer.json.get("maskField")) == (200, None)

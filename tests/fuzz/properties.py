@@ -23,8 +23,8 @@ def http_faults(request: HttpRequest, exchanged: Exchanged) -> list[str]:
     if exchanged.error is not None:
         faults.append(f"raised {exchanged.error!r}")
     left = request.leaves or exchanged.left
-    if not exchanged.sent and left:
-        return faults
+    if left and (not exchanged.sent or exchanged.sent[0]["status"] == 499):
+        return faults  # nobody reads it; middleware sees a bare 499
     faults += _order_faults(exchanged.sent, must_end=not left)
     if faults:
         return faults

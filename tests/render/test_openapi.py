@@ -9,8 +9,8 @@ import orjson
 import pytest
 from openapi_spec_validator import validate
 
+from gateway.contract.bindings import bind
 from gateway.contract.descriptors import Contract, load
-from gateway.contract.http_rule import bindings
 from gateway.render.openapi import render_openapi
 from tests.contracts import echo_contract
 
@@ -19,7 +19,7 @@ DESCRIPTOR_SET = Path(__file__).parents[2] / "protos" / "descriptor_set.binpb"
 
 def rendered(contract: Contract) -> dict[str, Any]:
     """Returns the document, as a client gets it."""
-    bound = [binding for method in contract.methods for binding in bindings(method)]
+    bound, _ = bind(contract.methods)
     document: dict[str, Any] = orjson.loads(
         orjson.dumps(render_openapi(contract, bound, title="t"))
     )

@@ -6,15 +6,22 @@ import pytest
 from google.rpc import error_details_pb2
 
 from gateway.transcoding.metadata import DEFAULT_REQUEST_HEADERS, MetadataFilter
-from gateway.transcoding.request_head import read_head
+from gateway.transcoding.request_head import RequestHead, read_head
 from gateway.transcoding.status import StatusError
 
 ALLOWED = MetadataFilter(DEFAULT_REQUEST_HEADERS, ())
 
 
+def read(headers: list[tuple[bytes, bytes]]) -> RequestHead:
+    """Returns what some headers say."""
+    head = RequestHead()
+    read_head(headers, ALLOWED, head)
+    return head
+
+
 def test_reads_headers_in_one_pass() -> None:
     """The edge's own headers and the metadata for upstream are told apart, and repeats are kept."""
-    head = read_head(
+    head = read(
         [
             (b"accept", b"text/event-stream"),
             (b"accept", b"*/*;q=0.1"),
@@ -26,8 +33,7 @@ def test_reads_headers_in_one_pass() -> None:
             (b"grpc-metadata-a", b"1"),
             (b"grpc-metadata-a", b"2"),
             (b"grpc-metadata-b-bin", b"AQ"),
-        ],
-        ALLOWED,
+        ]
     )
 
     assert head.accept == "text/event-stream, */*;q=0.1"
@@ -55,7 +61,7 @@ def test_the_shorter_timeout_counts(
     headers: list[tuple[bytes, bytes]], timeout: float | None
 ) -> None:
     """Of two timeouts the shorter counts, in whatever order they come."""
-    assert read_head(headers, ALLOWED).timeout == timeout
+    assert read(headers).timeout == timeout
 
 
 def test_tells_all_that_makes_no_sense() -> None:
@@ -70,7 +76,7 @@ def test_tells_all_that_makes_no_sense() -> None:
     ]
 
     with pytest.raises(StatusError) as caught:
-        read_head(headers, ALLOWED)
+        read(headers)
 
     detail = error_details_pb2.BadRequest()
     assert caught.value.status.details[0].Unpack(detail)
@@ -81,3 +87,19 @@ def test_tells_all_that_makes_no_sense() -> None:
         "grpc-metadata-a-bin",
         "grpc-metadata-grpc-x",
     ]
+
+
+def test_what_makes_sense_is_read_though_other_headers_do_not() -> None:
+    """A bad header does not keep back how the caller wants its errors, and what its request is called."""
+    head = RequestHead()
+    headers = [(b"grpc-timeout", b"soon"), (b"accept", b"*/*"), (b"x-request-id", b"mine")]
+    with pytest.raises(StatusError):
+        read_head(headers, ALLOWED, head)
+
+    assert (head.accept, head.request_id) == ("*/*", "mine")
+
+
+def test_a_header_that_would_be_kept_is_not_long() -> None:
+    """What a caller's Accept means is kept for the next request, so it must not fill the memory."""
+    with pytest.raises(StatusError, match="longer than 1024"):
+        read([(b"accept", b"a" * 1025)])

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from google.rpc import code_pb2
+from grpc import aio
 
 from gateway.contract.method import Method
 from gateway.transcoding.status import StatusError
@@ -177,3 +178,37 @@ async def test_an_unreachable_server_is_unavailable_without_its_address() -> Non
 
     assert caught.value.code == code_pb2.UNAVAILABLE
     assert "127.0.0.1" not in caught.value.status.message
+
+
+async def test_a_name_that_does_not_resolve_is_not_told() -> None:
+    """Which name the edge looks for is the operator's to know."""
+    async with open_upstream("nowhere.invalid:1") as upstream:
+        with pytest.raises(StatusError) as caught:
+            async with upstream.open(METHODS["Unary"], MESSAGE) as call:
+                await anext(call)
+
+    assert caught.value.code == code_pb2.UNAVAILABLE
+    assert caught.value.status.message == "upstream cannot be reached"
+
+
+async def test_an_answer_over_the_limit_is_the_servers_fault(echo: EchoServer) -> None:
+    """It is INTERNAL, for a caller that tries again fares no better."""
+    large = Everything(bytes_field=bytes(2000)).SerializeToString()
+    async with GrpcUpstream(echo.address, METHODS.values(), max_message=1000) as upstream:
+        receives_less = (("grpc.max_receive_message_length", 1000),)
+        channel = aio.insecure_channel(echo.address, options=receives_less)
+        upstream._multicallables[METHODS["Unary"]] = channel.unary_unary(METHODS["Unary"].path)
+        with pytest.raises(StatusError) as caught:
+            async with upstream.open(METHODS["Unary"], large) as call:
+                await anext(call)
+        await channel.close()
+
+    assert caught.value.code == code_pb2.INTERNAL
+    assert "larger than the largest message" in caught.value.status.message
+
+
+async def test_a_call_before_the_block_says_what_is_missing() -> None:
+    """An application whose lifespan was not run is told so, in words."""
+    upstream = GrpcUpstream("127.0.0.1:1", METHODS.values(), max_message=1)
+    with pytest.raises(RuntimeError, match="lifespan was not run"):
+        upstream.open(METHODS["Unary"], MESSAGE)

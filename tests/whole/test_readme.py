@@ -21,7 +21,7 @@ EXPECTED = {
     "/convert?": r'"convertedAmount":[\d.]+',
     "/rates/": r'data: {"currency":"EUR","rate":[\d.]+}\n\ndata: {"currency":"GBP"',
     "batch": r'{"totalConverted":[\d.]+,"count":2}',
-    "live": r"1000 \(OK\)",
+    "live": r'"convertedAmount":[\d.]+(?s:.*)1000 \(OK\)',
     "hello": r'^{"message":"Hello, World!"}$',
 }
 
