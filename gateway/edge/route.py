@@ -20,7 +20,7 @@ from starlette.routing import BaseRoute, Match, NoMatchFound
 
 from gateway.contract.route_table import NoRoute, RouteMatch
 from gateway.edge.answer import error_body, send_error, send_options
-from gateway.edge.client import ClientGone
+from gateway.edge.client import ClientGone, Interruption
 from gateway.edge.exchange import Edge, Exchange
 from gateway.edge.streams import serve_client_stream, serve_server_stream
 from gateway.edge.types import Event, Receive, Scope, Send
@@ -29,7 +29,14 @@ from gateway.edge.websocket import refuse, serve_websocket
 from gateway.transcoding.deadline import Deadline
 from gateway.transcoding.endpoint import Endpoint
 from gateway.transcoding.request_head import RequestHead, read_head
-from gateway.transcoding.status import HTTP_STATUS, INTERNAL, UNIMPLEMENTED, UNKNOWN, StatusError
+from gateway.transcoding.status import (
+    HTTP_STATUS,
+    INTERNAL,
+    UNAVAILABLE,
+    UNIMPLEMENTED,
+    UNKNOWN,
+    StatusError,
+)
 from gateway.transcoding.transcoder import allowed_methods, no_route
 
 log = logging.getLogger(__name__)
@@ -114,6 +121,12 @@ class TranscodedRoute(BaseRoute):
             await answer.give_up(scope["type"])
         except StatusError as error:
             await self._send_error(scope, answer, error)
+        except asyncio.CancelledError:
+            if answer.started or not self._edge.closing:
+                raise
+            # the server cuts what a shutdown can wait for no longer; the caller is told why
+            shutdown = StatusError.of(UNAVAILABLE, Interruption.SHUTDOWN.value)
+            await self._send_error(scope, answer, shutdown)
         except Exception:
             log.exception("answering %s %s", scope.get("method", "WebSocket"), scope["path"])
             await self._send_error(scope, answer, StatusError.of(INTERNAL, "internal error"))

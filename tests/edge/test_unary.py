@@ -165,6 +165,21 @@ async def test_a_cancelled_request_ends_the_call(app: FastAPI, upstream: Scripte
     assert upstream.calls[0].ended.is_set()
 
 
+async def test_a_call_that_outlives_the_drain_is_told_why(
+    app: FastAPI, upstream: ScriptedUpstream
+) -> None:
+    """What a shutdown can wait for no longer ends with UNAVAILABLE, in the body that all errors have."""
+    request = start(app, "GET", "/v1/hang")
+    while not upstream.calls:
+        await asyncio.sleep(0)
+    app.state.edge.interrupt_streams()
+    request.task.cancel()
+    await request.ended()
+
+    assert (request.status, request.json["code"]) == (503, 14)
+    assert upstream.calls[0].ended.is_set()
+
+
 async def test_a_bug_is_logged_and_tells_nothing(
     make_app: MakeApp, upstream: ScriptedUpstream, caplog: pytest.LogCaptureFixture
 ) -> None:
