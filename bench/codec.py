@@ -20,7 +20,7 @@ def main() -> None:
     batch: Any = GetMessageClass(pool.FindMessageTypeByName("bench.Batch"))
     one = point(name="Frankfurt", count=7, weight=89.5)
     fifty = batch(points=[point(name=f"p{i}", count=i + 1, weight=i + 0.5) for i in range(50)])
-    print(f"{'µs of CPU, medians':38}{'json_format':>12}{'ours':>8}{'ratio':>8}")
+    print(f"{'µs of CPU, medians':46}{'json_format':>12}{'ours':>8}{'ratio':>8}")
     for name, message in (("one message of 3 fields", one), ("50 messages of 3 fields", fifty)):
         compare(name, message, JsonCodec(pool, JsonOptions()))
 
@@ -43,6 +43,10 @@ def compare(name: str, message: Any, codec: JsonCodec) -> None:
     assert decode() == message == json_format.Parse(encode(), new())
     _report(
         f"{name}, to JSON",
+        side_by_side({"theirs": lambda: json_format.MessageToJson(message), "ours": encode}),
+    )
+    _report(
+        f"{name}, to JSON on one line",
         side_by_side(
             {"theirs": lambda: json_format.MessageToJson(message, indent=None), "ours": encode}
         ),
@@ -55,7 +59,7 @@ def compare(name: str, message: Any, codec: JsonCodec) -> None:
 
 def _report(name: str, times: dict[str, float]) -> None:
     theirs, ours = times["theirs"], times["ours"]
-    print(f"{name:38}{theirs:12.1f}{ours:8.2f}{theirs / ours:7.1f}x")
+    print(f"{name:46}{theirs:12.1f}{ours:8.2f}{theirs / ours:7.1f}x")
 
 
 if __name__ == "__main__":
