@@ -40,13 +40,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status: 0, 1 for a failure, 2 for wrong usage."""
     options = _parser().parse_args(arguments)
     try:
-        return int(options.run(_settings(options)))
+        status = int(options.run(_settings(options)))
+        sys.stdout.flush()
+        return status
     except CommandError as error:
         print(f"protoway: {error}", file=sys.stderr)
         return error.status
     except ContractError as error:
         print(f"protoway: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        # whoever read the output has read enough; nor shall the flush at exit complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except OSError as error:
         print(f"protoway: cannot read {error.filename}: {error.strerror}", file=sys.stderr)
         return 1

@@ -122,6 +122,16 @@ def test_wrong_usage_is_one_clear_line(arguments: tuple[str, ...], status: int, 
     assert done.stderr.count("\n") == 1
 
 
+def test_a_reader_that_has_read_enough_is_no_error() -> None:
+    """`protoway routes | head -0` ends without a word."""
+    command = f"{sys.executable} -m gateway routes --descriptor-set protos/descriptor_set.binpb"
+    done = subprocess.run(
+        ["sh", "-c", f"{command} | true"], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_settings_come_from_the_environment_too() -> None:
     """Each option is an environment variable as well, and a bad value there is named."""
     done = protoway("serve", PROTOWAY_DESCRIPTOR_SET="x", PROTOWAY_PORT="many")
