@@ -243,6 +243,6 @@ def wrapper_reader(descriptor: Descriptor) -> Read:
     convert = scalars.from_json(descriptor.fields_by_name["value"])
 
     def read(message: Message, value: Any, _depth: int) -> None:
-        message.value = convert(value)  # type: ignore[attr-defined]
+        message.value = convert(value)  # type: ignore[attr-defined] # each wrapper has it
 
     return read

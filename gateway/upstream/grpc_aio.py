@@ -34,8 +34,9 @@ log = logging.getLogger(__name__)
 
 _STATUS_DETAILS: Final = "grpc-status-details-bin"
 _ADDRESS: Final = re.compile(
-    r"\b(ipv4|ipv6|unix|dns):|resolving|resolution|resolver", re.IGNORECASE
+    r"\b(ipv4|ipv6|unix|dns):|errors resolving |DNS resolution failed|address lookup failed"
 )
+"""What gRPC's own words have where they name addresses; a server's words are its own."""
 _TOO_LARGE: Final = re.compile(r"CLIENT: Received message larger than max")
 _MULTICALLABLE: Final[Mapping[StreamType, str]] = {
     StreamType.UNARY: "unary_unary",

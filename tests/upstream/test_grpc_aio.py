@@ -191,6 +191,14 @@ async def test_a_name_that_does_not_resolve_is_not_told() -> None:
     assert caught.value.status.message == "upstream cannot be reached"
 
 
+async def test_what_a_server_says_of_itself_is_told(upstream: Upstream) -> None:
+    """Only gRPC's own texts are kept back: a server that is UNAVAILABLE is heard."""
+    request = FailRequest(code=code_pb2.UNAVAILABLE, message="conflict resolution in progress")
+    with pytest.raises(StatusError, match="conflict resolution in progress"):
+        async with upstream.open(METHODS["Fail"], request.SerializeToString()) as call:
+            await anext(call)
+
+
 async def test_an_answer_over_the_limit_is_the_servers_fault(echo: EchoServer) -> None:
     """It is INTERNAL, for a caller that tries again fares no better."""
     large = Everything(bytes_field=bytes(2000)).SerializeToString()
