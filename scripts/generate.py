@@ -20,13 +20,18 @@ from grpc_tools import protoc
 ROOT = Path(__file__).resolve().parent.parent
 PROTOS = ROOT / "protos"
 STUBS = Path("grpc_core/_generated")
+OPTIONS = Path("gateway/v1")
+"""Where the edge's own options go: where their import path in a .proto leads, as `google/api` does."""
 DESCRIPTOR_SET = Path("protos/descriptor_set.binpb")
 INCLUDES = [
     PROTOS,
     Path(next(iter(google.api.__path__))).parent.parent,
     Path(str(files("grpc_tools") / "_proto")),
 ]
-SIBLING_IMPORT = re.compile(r"^import (\w+_pb2) as", re.MULTILINE)
+ABSOLUTE_IMPORT = re.compile(
+    r"^(?:import (\w+_pb2)|from (gateway\.v1) import (\w+_pb2)) as", re.MULTILINE
+)
+MARK = '"""Made from protos/ by `make generate`; not to be edited."""\n'
 
 
 def generate(out: Path) -> list[Path]:
@@ -34,33 +39,35 @@ def generate(out: Path) -> list[Path]:
     stubs = out / STUBS
     stubs.mkdir(parents=True, exist_ok=True)
     (out / DESCRIPTOR_SET).parent.mkdir(parents=True, exist_ok=True)
-    sources = sorted(str(path.relative_to(PROTOS)) for path in PROTOS.rglob("*.proto"))
-    includes = [f"-I{path}" for path in INCLUDES]
+    sources = sorted(path.relative_to(PROTOS) for path in PROTOS.rglob("*.proto"))
+    options = [path for path in sources if path.is_relative_to(OPTIONS)]
+    services = [path for path in sources if path not in options]
+    _protoc(f"--python_out={out}", f"--pyi_out={out}", *options)
+    _protoc(f"--python_out={stubs}", f"--pyi_out={stubs}", *sources)
+    _protoc(f"--grpc_python_out={stubs}", *services)
     _protoc(
-        *includes,
-        f"--python_out={stubs}",
-        f"--pyi_out={stubs}",
-        f"--grpc_python_out={stubs}",
-        *sources,
-    )
-    _protoc(
-        *includes,
         f"--descriptor_set_out={out / DESCRIPTOR_SET}",
         "--include_imports",
         "--include_source_info",
         *sources,
     )
-    for path in stubs.glob("*.py"):
+    for path in stubs.glob("*.py*"):
         # protoc writes absolute imports, which do not find a sibling inside a package
-        path.write_text(SIBLING_IMPORT.sub(r"from . import \1 as", path.read_text()))
-    (stubs / "__init__.py").write_text(
-        '"""Made from protos/ by `make generate`; not to be edited."""\n'
-    )
-    return sorted(path.relative_to(out) for path in [*stubs.rglob("*.py*"), out / DESCRIPTOR_SET])
+        path.write_text(ABSOLUTE_IMPORT.sub(_relative_import, path.read_text()))
+    for package in (stubs, *(stubs / path for path in (OPTIONS.parent, OPTIONS)), out / OPTIONS):
+        (package / "__init__.py").write_text(MARK)
+    made = [*stubs.rglob("*.py*"), *(out / OPTIONS).glob("*.py*"), out / DESCRIPTOR_SET]
+    return sorted(path.relative_to(out) for path in made)
 
 
-def _protoc(*arguments: str) -> None:
-    if protoc.main(["protoc", *arguments]) != 0:
+def _relative_import(found: re.Match[str]) -> str:
+    sibling, package, module = found.groups()
+    return f"from .{package or ''} import {sibling or module} as"
+
+
+def _protoc(*arguments: str | Path) -> None:
+    includes = [f"-I{path}" for path in INCLUDES]
+    if protoc.main(["protoc", *includes, *map(str, arguments)]) != 0:
         sys.exit("generate: protoc failed")
 
 
@@ -69,7 +76,12 @@ def stale() -> list[Path]:
     with tempfile.TemporaryDirectory() as scratch:
         fresh = Path(scratch)
         made = generate(fresh)
-        committed = {path.relative_to(ROOT) for path in (ROOT / STUBS).glob("*.py*")}
+        committed = {
+            path.relative_to(ROOT)
+            for folder in (STUBS, OPTIONS)
+            for path in (ROOT / folder).rglob("*.py*")
+            if path.suffix in (".py", ".pyi")
+        }
         different = [
             path
             for path in made

@@ -7,12 +7,13 @@ that the other does not match.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from gateway.contract.errors import ContractError
 from gateway.contract.http_rule import Binding, bindings
 from gateway.contract.method import Method
 from gateway.contract.route_table import RouteConflict, RouteTable
+from gateway.contract.stream_policy import stream_policy
 
 
 def bind(methods: Iterable[Method]) -> tuple[list[Binding], list[ContractError]]:
@@ -20,7 +21,7 @@ def bind(methods: Iterable[Method]) -> tuple[list[Binding], list[ContractError]]
     found: list[Binding] = []
     problems: list[ContractError] = []
     table: RouteTable[Binding] = RouteTable()
-    for binding in (each for method in methods for each in bindings(method)):
+    for binding in (each for method in methods for each in _checked(method)):
         if isinstance(binding, ContractError):
             problems.append(binding)
             continue
@@ -33,6 +34,14 @@ def bind(methods: Iterable[Method]) -> tuple[list[Binding], list[ContractError]]
     if not found and not problems:
         problems.append(ContractError("no method of the served services has an HTTP rule"))
     return found, problems
+
+
+def _checked(method: Method) -> Iterator[Binding | ContractError]:
+    yield from bindings(method)
+    try:
+        stream_policy(method)
+    except ValueError as error:
+        yield ContractError(str(error), location=method.location, subject=method.full_name)
 
 
 def _conflict(binding: Binding, other: object) -> ContractError:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
-# These four register themselves in the default pool, from which `_STANDARD_FILES` are taken.
+# All of these register themselves in the default pool, from which `_STANDARD_FILES` are taken.
 from google.api import annotations_pb2, field_behavior_pb2, httpbody_pb2
 from google.protobuf import (
     any_pb2,
@@ -29,6 +30,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from gateway.contract.errors import ContractError, Location
 from gateway.contract.method import Method, StreamType
+from gateway.v1 import options_pb2
 
 _SERVICE, _METHOD, _MESSAGE, _ENUM = 6, 2, 4, 5  # field numbers in FileDescriptorProto and below
 _NESTED_MESSAGE, _NESTED_ENUM, _FIELD, _ENUM_VALUE = 3, 4, 2, 2
@@ -47,6 +49,7 @@ _STANDARD_FILES: Mapping[str, bytes] = MappingProxyType(
             field_behavior_pb2,
             field_mask_pb2,
             httpbody_pb2,
+            options_pb2,
             status_pb2,
             struct_pb2,
             timestamp_pb2,
@@ -148,17 +151,22 @@ def _methods(
         full_name = f"{file.package}.{service.name}" if file.package else service.name
         descriptor = pool.FindServiceByName(full_name)
         for m, method in enumerate(service.method):
+            options = method.options
             path = (_SERVICE, s, _METHOD, m)
             place = places.get((*path, 4, rule_field)) or places.get(path)
-            has_rule = method.options.HasExtension(annotations_pb2.http)
             yield Method(
                 descriptor=descriptor.methods_by_name[method.name],
                 stream_type=StreamType(method.client_streaming + 2 * method.server_streaming),
-                rule=method.options.Extensions[annotations_pb2.http] if has_rule else None,
+                rule=_extension(options, annotations_pb2.http),
                 location=_location(file.name, place),
                 comment=_comment(places.get(path)),
-                deprecated=method.options.deprecated,
+                deprecated=options.deprecated,
+                stream=_extension(options, options_pb2.stream),
             )
+
+
+def _extension(options: descriptor_pb2.MethodOptions, extension: Any) -> Any:
+    return options.Extensions[extension] if options.HasExtension(extension) else None
 
 
 def _location(file: str, place: descriptor_pb2.SourceCodeInfo.Location | None) -> Location:

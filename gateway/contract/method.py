@@ -9,6 +9,7 @@ from google.api.http_pb2 import HttpRule
 from google.protobuf.descriptor import Descriptor, MethodDescriptor
 
 from gateway.contract.errors import Location
+from gateway.v1.options_pb2 import StreamOptions
 
 
 class StreamType(Flag):
@@ -42,6 +43,8 @@ class Method:
     comment: str = field(repr=False)
     """The leading comment in the .proto, without comment marks."""
     deprecated: bool = False
+    stream: StreamOptions | None = None
+    """The `gateway.v1.stream` annotation; None where the method has none."""
 
     @property
     def full_name(self) -> str:

@@ -22,10 +22,11 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from .gateway.v1 import options_pb2 as gateway_dot_v1_dot_options__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\rfinance.proto\x12\x07\x66inance\x1a\x1cgoogle/api/annotations.proto\"L\n\x0e\x43onvertRequest\x12\x15\n\rfrom_currency\x18\x01 \x01(\t\x12\x13\n\x0bto_currency\x18\x02 \x01(\t\x12\x0e\n\x06\x61mount\x18\x03 \x01(\x01\"I\n\x0c\x43onvertReply\x12\x18\n\x10\x63onverted_amount\x18\x01 \x01(\x01\x12\x0c\n\x04rate\x18\x02 \x01(\x01\x12\x11\n\ttimestamp\x18\x03 \x01(\t\"@\n\x0cWatchRequest\x12\x15\n\rbase_currency\x18\x01 \x01(\t\x12\x19\n\x11target_currencies\x18\x02 \x03(\t\",\n\nRateUpdate\x12\x10\n\x08\x63urrency\x18\x01 \x01(\t\x12\x0c\n\x04rate\x18\x02 \x01(\x01\"4\n\nBatchReply\x12\x17\n\x0ftotal_converted\x18\x01 \x01(\x01\x12\r\n\x05\x63ount\x18\x02 \x01(\x05\x32\x83\x03\n\x11\x43urrencyConverter\x12Z\n\x07\x43onvert\x12\x17.finance.ConvertRequest\x1a\x15.finance.ConvertReply\"\x1f\x82\xd3\xe4\x93\x02\x19\"\x08/convert:\x01*Z\n\x12\x08/convert\x12Z\n\nWatchRates\x12\x15.finance.WatchRequest\x1a\x13.finance.RateUpdate\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/rates/{base_currency}0\x01\x12Y\n\x0c\x42\x61tchConvert\x12\x17.finance.ConvertRequest\x1a\x13.finance.BatchReply\"\x19\x82\xd3\xe4\x93\x02\x13\"\x0e/convert:batch:\x01*(\x01\x12[\n\x0bLiveConvert\x12\x17.finance.ConvertRequest\x1a\x15.finance.ConvertReply\"\x18\x82\xd3\xe4\x93\x02\x12\"\r/convert:live:\x01*(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\rfinance.proto\x12\x07\x66inance\x1a\x18gateway/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\"L\n\x0e\x43onvertRequest\x12\x15\n\rfrom_currency\x18\x01 \x01(\t\x12\x13\n\x0bto_currency\x18\x02 \x01(\t\x12\x0e\n\x06\x61mount\x18\x03 \x01(\x01\"I\n\x0c\x43onvertReply\x12\x18\n\x10\x63onverted_amount\x18\x01 \x01(\x01\x12\x0c\n\x04rate\x18\x02 \x01(\x01\x12\x11\n\ttimestamp\x18\x03 \x01(\t\"@\n\x0cWatchRequest\x12\x15\n\rbase_currency\x18\x01 \x01(\t\x12\x19\n\x11target_currencies\x18\x02 \x03(\t\",\n\nRateUpdate\x12\x10\n\x08\x63urrency\x18\x01 \x01(\t\x12\x0c\n\x04rate\x18\x02 \x01(\x01\"4\n\nBatchReply\x12\x17\n\x0ftotal_converted\x18\x01 \x01(\x01\x12\r\n\x05\x63ount\x18\x02 \x01(\x05\x32\x9b\x03\n\x11\x43urrencyConverter\x12Z\n\x07\x43onvert\x12\x17.finance.ConvertRequest\x1a\x15.finance.ConvertReply\"\x1f\x82\xd3\xe4\x93\x02\x19\"\x08/convert:\x01*Z\n\x12\x08/convert\x12r\n\nWatchRates\x12\x15.finance.WatchRequest\x1a\x13.finance.RateUpdate\"6\xb2\xc8\x18\x14\x08\x01\x12\x08\x63urrency \x01\x30\x03:\x02\x08\x05\x82\xd3\xe4\x93\x02\x18\x12\x16/rates/{base_currency}0\x01\x12Y\n\x0c\x42\x61tchConvert\x12\x17.finance.ConvertRequest\x1a\x13.finance.BatchReply\"\x19\x82\xd3\xe4\x93\x02\x13\"\x0e/convert:batch:\x01*(\x01\x12[\n\x0bLiveConvert\x12\x17.finance.ConvertRequest\x1a\x15.finance.ConvertReply\"\x18\x82\xd3\xe4\x93\x02\x12\"\r/convert:live:\x01*(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,21 +36,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CURRENCYCONVERTER'].methods_by_name['Convert']._loaded_options = None
   _globals['_CURRENCYCONVERTER'].methods_by_name['Convert']._serialized_options = b'\202\323\344\223\002\031\"\010/convert:\001*Z\n\022\010/convert'
   _globals['_CURRENCYCONVERTER'].methods_by_name['WatchRates']._loaded_options = None
-  _globals['_CURRENCYCONVERTER'].methods_by_name['WatchRates']._serialized_options = b'\202\323\344\223\002\030\022\026/rates/{base_currency}'
+  _globals['_CURRENCYCONVERTER'].methods_by_name['WatchRates']._serialized_options = b'\262\310\030\024\010\001\022\010currency \0010\003:\002\010\005\202\323\344\223\002\030\022\026/rates/{base_currency}'
   _globals['_CURRENCYCONVERTER'].methods_by_name['BatchConvert']._loaded_options = None
   _globals['_CURRENCYCONVERTER'].methods_by_name['BatchConvert']._serialized_options = b'\202\323\344\223\002\023\"\016/convert:batch:\001*'
   _globals['_CURRENCYCONVERTER'].methods_by_name['LiveConvert']._loaded_options = None
   _globals['_CURRENCYCONVERTER'].methods_by_name['LiveConvert']._serialized_options = b'\202\323\344\223\002\022\"\r/convert:live:\001*'
-  _globals['_CONVERTREQUEST']._serialized_start=56
-  _globals['_CONVERTREQUEST']._serialized_end=132
-  _globals['_CONVERTREPLY']._serialized_start=134
-  _globals['_CONVERTREPLY']._serialized_end=207
-  _globals['_WATCHREQUEST']._serialized_start=209
-  _globals['_WATCHREQUEST']._serialized_end=273
-  _globals['_RATEUPDATE']._serialized_start=275
-  _globals['_RATEUPDATE']._serialized_end=319
-  _globals['_BATCHREPLY']._serialized_start=321
-  _globals['_BATCHREPLY']._serialized_end=373
-  _globals['_CURRENCYCONVERTER']._serialized_start=376
-  _globals['_CURRENCYCONVERTER']._serialized_end=763
+  _globals['_CONVERTREQUEST']._serialized_start=82
+  _globals['_CONVERTREQUEST']._serialized_end=158
+  _globals['_CONVERTREPLY']._serialized_start=160
+  _globals['_CONVERTREPLY']._serialized_end=233
+  _globals['_WATCHREQUEST']._serialized_start=235
+  _globals['_WATCHREQUEST']._serialized_end=299
+  _globals['_RATEUPDATE']._serialized_start=301
+  _globals['_RATEUPDATE']._serialized_end=345
+  _globals['_BATCHREPLY']._serialized_start=347
+  _globals['_BATCHREPLY']._serialized_end=399
+  _globals['_CURRENCYCONVERTER']._serialized_start=402
+  _globals['_CURRENCYCONVERTER']._serialized_end=813
 # @@protoc_insertion_point(module_scope)
