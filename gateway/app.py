@@ -15,6 +15,7 @@ from gateway.contract.descriptors import Contract, load
 from gateway.contract.service_config import apply_rules, auto_mapped, read_service_config
 from gateway.edge.exchange import Edge, Limits
 from gateway.edge.route import TranscodedRoute
+from gateway.feeds.feeds import Feeds
 from gateway.render.openapi import render_openapi
 from gateway.settings import Settings
 from gateway.transcoding.codec import JsonOptions
@@ -51,6 +52,9 @@ def create_app(settings: Settings, upstream: Upstream | None = None) -> FastAPI:
     """
     contract = read_contract(settings)
     options = _json_options(settings)
+    upstream = upstream or GrpcUpstream(
+        settings.upstream, contract.methods, max_message=settings.max_message_bytes
+    )
     edge = Edge(
         transcoder=Transcoder(
             contract,
@@ -58,15 +62,14 @@ def create_app(settings: Settings, upstream: Upstream | None = None) -> FastAPI:
             ignore_unknown=settings.ignore_unknown,
             show_debug_info=settings.show_debug_info,
         ),
-        upstream=upstream
-        or GrpcUpstream(
-            settings.upstream, contract.methods, max_message=settings.max_message_bytes
-        ),
+        upstream=upstream,
+        feeds=Feeds(upstream, max_bytes=settings.max_feed_bytes, max_idle=settings.max_idle_feeds),
         metadata=MetadataFilter(settings.request_headers, settings.response_headers),
         limits=Limits(
             max_message=settings.max_message_bytes,
             timeout=settings.timeout_seconds,
             heartbeat=settings.heartbeat_seconds,
+            retry=settings.retry_seconds,
             origins=frozenset(settings.origins),
         ),
         json_options=options,
@@ -74,7 +77,7 @@ def create_app(settings: Settings, upstream: Upstream | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        async with edge.upstream:
+        async with edge.upstream, edge.feeds:
             yield
 
     app = FastAPI(

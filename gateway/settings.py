@@ -44,6 +44,12 @@ class Settings(BaseSettings):
     """The longest that a unary call may take. A caller may ask for less, with `grpc-timeout`."""
     heartbeat_seconds: float = Field(default=15.0, gt=0)
     """After so long without a message a stream shows that it lives."""
+    retry_seconds: float = Field(default=2.0, gt=0)
+    """After so long a reader of Server-Sent Events that was cut should come back."""
+    max_feed_bytes: int = Field(default=8 * 1024 * 1024, gt=0)
+    """Bytes of messages kept of one stream, for readers that are slow or come back."""
+    max_idle_feeds: int = Field(default=1000, ge=0)
+    """How many streams may go on that nobody reads, for readers that come back."""
     drain_seconds: float = Field(default=5.0, ge=0)
     """How long a shutdown waits for answers that are under way."""
     origins: tuple[str, ...] = ()

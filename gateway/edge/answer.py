@@ -25,6 +25,12 @@ async def send_options(send: Send, methods: list[str]) -> None:
     await send({"type": "http.response.body"})
 
 
+async def send_nothing(send: Send) -> None:
+    """Sends the answer that there is nothing, nor will be."""
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+    await send({"type": "http.response.body"})
+
+
 async def _send(send: Send, status: int, body: bytes, content_type: str, headers: Headers) -> None:
     length = (b"content-length", str(len(body)).encode())
     kind = (b"content-type", header_value(content_type))

@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from gateway.edge.client import Attendance, Interruption
 from gateway.edge.types import Receive, Send
+from gateway.feeds.feeds import Feeds, StreamRequest
+from gateway.feeds.source import Encode, Source
 from gateway.transcoding.codec import JsonOptions
 from gateway.transcoding.deadline import Deadline
 from gateway.transcoding.endpoint import Endpoint
@@ -19,7 +20,7 @@ from gateway.transcoding.negotiation import json_options
 from gateway.transcoding.request_head import RequestHead
 from gateway.transcoding.status import UNAVAILABLE, StatusError
 from gateway.transcoding.transcoder import Transcoder
-from gateway.upstream.port import Call, Upstream
+from gateway.upstream.port import Call, Requests, Upstream
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class Limits:
     """The longest that a unary call may take, whatever its caller allows; None: no end."""
     heartbeat: float
     """After so long without a message a stream shows that it lives."""
+    retry: float
+    """After so long a reader of events that was cut should come back; after an error up to twice as long."""
     origins: frozenset[str]
     """The origins from which a browser may open a WebSocket beside its own; `*` is any."""
 
@@ -42,6 +45,7 @@ class Edge:
 
     transcoder: Transcoder
     upstream: Upstream
+    feeds: Feeds
     metadata: MetadataFilter
     limits: Limits
     json_options: JsonOptions
@@ -103,17 +107,32 @@ class Exchange:
                 yield self.endpoint.decode_frame(frame, step=step)
             number += 1
 
-    def encoder(self, media_type: str) -> Callable[[bytes], bytes]:
+    def encoder(self, media_type: str) -> Encode:
         """Returns what makes the JSON of an answer of this media type, printed as the caller asks."""
-        encode = self.endpoint.encode_response
         options = json_options(self.head.accept, media_type, self.edge.json_options)
-        return encode if options == self.edge.json_options else partial(encode, options=options)
+        return self.endpoint.encoder(options)
 
-    def open(self, requests: bytes | AsyncIterator[bytes]) -> AbstractAsyncContextManager[Call]:
+    def open(self, requests: Requests) -> AbstractAsyncContextManager[Call]:
         """Opens the call upstream, with the metadata and the time left of this exchange."""
         return self.edge.upstream.open(
             self.endpoint.method,
             requests,
             metadata=tuple(self.head.metadata),
-            timeout=self.deadline.remaining(asyncio.get_running_loop().time()),
+            timeout=self._remaining(),
         )
+
+    def source(self, requests: Requests) -> AbstractAsyncContextManager[Source]:
+        """Opens what the answer to a stream is read from."""
+        return self.edge.feeds.open(
+            StreamRequest(
+                method=self.endpoint.method,
+                reading=self.endpoint.reading,
+                requests=requests,
+                metadata=tuple(self.head.metadata),
+                timeout=self._remaining(),
+                last_event_id=self.head.last_event_id,
+            )
+        )
+
+    def _remaining(self) -> float | None:
+        return self.deadline.remaining(asyncio.get_running_loop().time())

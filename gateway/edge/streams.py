@@ -8,33 +8,44 @@ the last frame.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from random import SystemRandom
 from typing import Final
 
-from gateway.edge.answer import send_answer
+from gateway.edge.answer import send_answer, send_nothing
 from gateway.edge.client import HttpClient
 from gateway.edge.exchange import Exchange
 from gateway.edge.unary import encoder_of_one, read_answer, read_body
 from gateway.edge.upload import read_upload
+from gateway.feeds.source import Encode, Gap, Item, Source
 from gateway.transcoding.endpoint import Endpoint
 from gateway.transcoding.frame_encoders import (
+    LAST_ID,
     FrameEncoder,
     JsonArrayEncoder,
+    JsonSeqEncoder,
     NdjsonEncoder,
     RawEncoder,
     SseEncoder,
 )
 from gateway.transcoding.metadata import header_value
 from gateway.transcoding.negotiation import require
-from gateway.transcoding.status import Headers, StatusError
-from gateway.upstream.port import Call, Requests
+from gateway.transcoding.status import Headers, StatusError, may_pass
+from gateway.upstream.port import Requests
 
+_SSE: Final = SseEncoder.media_type
 _ENCODERS: Final[dict[str, Callable[[], FrameEncoder]]] = {
-    "application/x-ndjson": NdjsonEncoder,
-    "text/event-stream": SseEncoder,
-    "application/json": JsonArrayEncoder,
+    NdjsonEncoder.media_type: NdjsonEncoder,
+    JsonArrayEncoder.media_type: JsonArrayEncoder,
+    JsonSeqEncoder.media_type: JsonSeqEncoder,
 }
-_OFFERED: Final = tuple(_ENCODERS)
+_OFFERED: Final = (
+    NdjsonEncoder.media_type,
+    _SSE,
+    JsonArrayEncoder.media_type,
+    JsonSeqEncoder.media_type,
+)
+_RANDOM: Final = SystemRandom()
 _STREAM_HEADERS: Final = (
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),  # nginx's word for "do not hold this back"
@@ -69,6 +80,9 @@ async def serve_server_stream(exchange: Exchange, *, headers_only: bool) -> None
         ClientGone: the client left.
     """
     answer = _answer(exchange)
+    if answer.media_type == _SSE and exchange.head.last_event_id == LAST_ID:
+        await send_nothing(exchange.send)  # which is how a browser learns not to come back
+        return
     client = HttpClient(exchange.receive)
     try:
         async with exchange.edge.attend_stream(client.gone):
@@ -76,8 +90,8 @@ async def serve_server_stream(exchange: Exchange, *, headers_only: bool) -> None
             if headers_only:
                 await answer.start(())
             else:
-                async with exchange.open(requests) as call:
-                    await answer.relay(call)
+                async with exchange.source(requests) as source:
+                    await answer.relay(source)
     except StatusError as error:
         if not answer.started:
             raise
@@ -91,7 +105,11 @@ async def _requests(exchange: Exchange, client: HttpClient) -> Requests:
         return read_upload(exchange, client)
     body = await read_body(exchange, client)
     return exchange.endpoint.decode_request(
-        exchange.captures, exchange.query, body, content_type=exchange.head.content_type
+        exchange.captures,
+        exchange.query,
+        body,
+        content_type=exchange.head.content_type,
+        last_event_id=exchange.head.last_event_id,
     )
 
 
@@ -100,10 +118,16 @@ def _answer(exchange: Exchange) -> StreamAnswer:
         raw = RawEncoder()
         return StreamAnswer(exchange, raw, _unwrapping(exchange.endpoint, raw))
     media_type = require(exchange.head.accept, _OFFERED)
-    return StreamAnswer(exchange, _ENCODERS[media_type](), exchange.encoder(media_type))
+    return StreamAnswer(exchange, _encoder(exchange, media_type), exchange.encoder(media_type))
 
 
-def _unwrapping(endpoint: Endpoint, encoder: RawEncoder) -> Callable[[bytes], bytes]:
+def _encoder(exchange: Exchange, media_type: str) -> FrameEncoder:
+    if media_type == _SSE:
+        return SseEncoder(_milliseconds(exchange.edge.limits.retry))
+    return _ENCODERS[media_type]()
+
+
+def _unwrapping(endpoint: Endpoint, encoder: RawEncoder) -> Encode:
     """Returns what takes the data out of HttpBody messages; the first says what it all is."""
 
     def unwrap(message: bytes) -> bytes:
@@ -117,10 +141,8 @@ def _unwrapping(endpoint: Endpoint, encoder: RawEncoder) -> Callable[[bytes], by
 class StreamAnswer:
     """An answer of many messages; while it is silent it shows that it lives."""
 
-    def __init__(
-        self, exchange: Exchange, encoder: FrameEncoder, encode: Callable[[bytes], bytes]
-    ) -> None:
-        self._exchange = exchange
+    def __init__(self, exchange: Exchange, encoder: FrameEncoder, encode: Encode) -> None:
+        self._edge = exchange.edge
         self._encoder = encoder
         self._encode = encode
         self._send = exchange.send
@@ -128,37 +150,65 @@ class StreamAnswer:
         self._starting = asyncio.Lock()
         self.started = False
 
-    async def relay(self, call: Call) -> None:
-        """Sends what the call answers, from the first message on."""
-        encode, frame = self._encode, self._encoder.message
-        beating = asyncio.ensure_future(self._beat())
+    @property
+    def media_type(self) -> str:
+        """The `Content-Type` of the answer."""
+        return self._encoder.media_type
+
+    async def relay(self, source: Source) -> None:
+        """Sends what the source has, from its first items on."""
+        beating = asyncio.ensure_future(self._beat(source))
         try:
-            message = await anext(call, None)
-            head = frame(encode(message)) if message is not None else b""
-            await self.start(self._exchange.edge.metadata.headers(await call.initial_metadata()))
-            await self._write(head)
-            async for message in call:
-                await self._write(frame(encode(message)))
+            async for items in source:
+                frames, failure = self._frames(items)
+                if self.started:
+                    await self._write(frames)
+                elif frames:
+                    source.begin()
+                    await self.start(await self._headers(source), frames)
+                if failure is not None:
+                    raise failure
+            await self.start(await self._headers(source))
         finally:
             beating.cancel()
 
-    async def start(self, headers: Headers) -> None:
-        """Sends the head of the answer, unless it has gone out already."""
+    def _frames(self, items: Iterable[Item]) -> tuple[bytes, StatusError | None]:
+        """Returns the frames of some items, up to one that cannot be written, and why it cannot."""
+        frames: list[bytes] = []
+        encode, message = self._encode, self._encoder.message
+        for item in items:
+            if isinstance(item, Gap):
+                frames.append(self._encoder.gap(item.json()))
+                continue
+            try:
+                frames.append(message(item.json(encode), item.id))
+            except StatusError as error:
+                return b"".join(frames), error
+        return b"".join(frames), None
+
+    async def _headers(self, source: Source) -> Headers:
+        return self._edge.metadata.headers(await source.initial_metadata())
+
+    async def start(self, headers: Headers, frames: bytes = b"") -> None:
+        """Sends the head of the answer, unless it has gone out already, and the first frames."""
         async with self._starting:
-            if self.started:
-                return
-            self.started = True
-            names = {name for name, _ in headers}
-            own = [header for header in _STREAM_HEADERS if header[0] not in names]
-            content_type = (b"content-type", header_value(self._encoder.media_type))
-            await self._send(
-                {
-                    "type": "http.response.start",
-                    "status": 200,
-                    "headers": [content_type, *own, *headers],
-                }
-            )
-            await self._write(self._encoder.start())
+            if not self.started:
+                self.started = True
+                await self._send_head(headers)
+                frames = self._encoder.start() + frames
+            await self._write(frames)
+
+    async def _send_head(self, headers: Headers) -> None:
+        names = {name for name, _ in headers}
+        own = [header for header in _STREAM_HEADERS if header[0] not in names]
+        content_type = (b"content-type", header_value(self._encoder.media_type))
+        await self._send(
+            {
+                "type": "http.response.start",
+                "status": 200,
+                "headers": [content_type, *own, *headers],
+            }
+        )
 
     async def end(self) -> None:
         """Ends the answer cleanly."""
@@ -170,10 +220,15 @@ class StreamAnswer:
         Raises:
             StatusError: the connection has to be cut.
         """
-        last = self._encoder.error(self._exchange.edge.transcoder.errors.status(error.status))
+        status = self._edge.transcoder.errors.status(error.status)
+        last = self._encoder.error(status, self._retry() if may_pass(error) else None)
         if last is None:
             raise error
         await self._end(last)
+
+    def _retry(self) -> int:
+        """Returns when to come back after an error; not the same for all, who will come back at once."""
+        return _milliseconds(self._edge.limits.retry * _RANDOM.uniform(1, 2))
 
     async def _write(self, data: bytes) -> None:
         self._written = True
@@ -183,12 +238,17 @@ class StreamAnswer:
     async def _end(self, data: bytes) -> None:
         await self._send({"type": "http.response.body", "body": data})
 
-    async def _beat(self) -> None:
+    async def _beat(self, source: Source) -> None:
         """Shows that the answer lives; one whose server has not spoken yet begins with that."""
         idle = self._encoder.idle()
         while idle:
             self._written = False
-            await asyncio.sleep(self._exchange.edge.limits.heartbeat)
+            await asyncio.sleep(self._edge.limits.heartbeat)
             if not self._written:
-                await self.start(())
-                await self._write(idle)
+                source.begin()
+                await self.start((), idle)
+
+
+def _milliseconds(seconds: float) -> int:
+    """Returns a time as the `retry` of an event stream says it."""
+    return round(seconds * 1000)

@@ -1,4 +1,4 @@
-"""Streams that the client sends over HTTP: NDJSON, a JSON array, or the data of an HttpBody."""
+"""Streams that the client sends over HTTP: NDJSON, a JSON text sequence or array, or an HttpBody's data."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from gateway.transcoding.frame_decoders import (
     FrameError,
     FrameTooLarge,
     JsonArrayDecoder,
+    JsonSeqDecoder,
     NdjsonDecoder,
     RawDecoder,
     SniffingDecoder,
@@ -21,6 +22,7 @@ from gateway.transcoding.status import bad_request
 
 _DECODERS: Final[dict[str, Callable[[int], FrameDecoder]]] = {
     "application/json": JsonArrayDecoder,
+    "application/json-seq": JsonSeqDecoder,
     "application/x-ndjson": NdjsonDecoder,
     "application/ndjson": NdjsonDecoder,
     "application/jsonl": NdjsonDecoder,

@@ -7,6 +7,7 @@ what two of them say differently is an error and not a choice. All that is wrong
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from google.protobuf.descriptor import FieldDescriptor
@@ -18,6 +19,7 @@ from gateway.contract.http_rule import Binding, answer_type, body_type, is_http_
 from gateway.contract.method import Method
 from gateway.transcoding.codec import JsonCodec, JsonOptions, parse_json, print_json
 from gateway.transcoding.decoding import serialize
+from gateway.transcoding.event_fields import stream_reading
 from gateway.transcoding.parameters import Parameters, parse_query
 from gateway.transcoding.status import INTERNAL, StatusError, bad_request
 from gateway.transcoding.update_mask import inferred_mask, mask_paths
@@ -55,9 +57,13 @@ class Endpoint:
         self._new_response = GetMessageClass(binding.method.output)
         self._read_body = self._raw_reader() if self.takes_raw else self._json_reader()
         self._write = self._answer_writer(codec.options)
-        self._other_writers: dict[JsonOptions, Write] = {}
+        self._encoders: dict[JsonOptions, Callable[[bytes], bytes]] = {
+            codec.options: self.encode_response
+        }
         self._bound = self._bound_paths()
         self._mask = inferred_mask(binding)
+        self.reading = stream_reading(binding.method)
+        """What the contract says of the method's stream; None where it says nothing."""
 
     def decode_request(
         self,
@@ -67,6 +73,7 @@ class Endpoint:
         *,
         content_type: str = "",
         step: str = "",
+        last_event_id: str = "",
     ) -> bytes:
         """Makes the message of a request, from all its parts.
 
@@ -76,6 +83,8 @@ class Endpoint:
             body: the JSON text, or the data of an HttpBody; nothing stands for no body.
             content_type: what the body is said to be; only an HttpBody keeps it.
             step: where the message stands in a stream, as the path of its violations: `[0]`.
+            last_event_id: what a reader that comes back has seen last; for the field that the contract
+                names for it, if any.
 
         Raises:
             StatusError: INVALID_ARGUMENT with every violation.
@@ -85,6 +94,8 @@ class Endpoint:
         value = self._apply_body(message, body, content_type, violations)
         violations += self._apply_path(message, captures)
         violations += self._apply_query(message, query)
+        if last_event_id:
+            violations += self._apply_last_event_id(message, last_event_id)
         if self._mask is not None and not violations:
             self._infer_mask(message, self._mask, value)
         return _serialized(message, violations, step)
@@ -100,13 +111,23 @@ class Endpoint:
         self._apply_body(message, frame, "", violations)
         return _serialized(message, violations, step)
 
-    def encode_response(self, data: bytes, options: JsonOptions | None = None) -> bytes:
-        """Makes the JSON of an answer, printed as `options` say; None is as the process prints.
+    def encode_response(self, data: bytes) -> bytes:
+        """Makes the JSON of an answer, printed as the process prints.
 
         Raises:
             StatusError: INTERNAL, for what upstream sent is not what the contract says.
         """
-        write = self._write if options is None else self._other_writer(options)
+        return self._encode(data, self._write)
+
+    def encoder(self, options: JsonOptions) -> Callable[[bytes], bytes]:
+        """Returns what makes the JSON of an answer, printed as `options` say; the same for the same."""
+        encode = self._encoders.get(options)
+        if encode is None:
+            encode = partial(self._encode, write=self._answer_writer(options))
+            self._encoders[options] = encode
+        return encode
+
+    def _encode(self, data: bytes, write: Write) -> bytes:
         try:
             return print_json(write(self._new_response.FromString(data)))
         except (DecodeError, ValueError) as error:
@@ -125,12 +146,6 @@ class Endpoint:
         if self.binding.response_body is not None:
             answer = getattr(answer, self.binding.response_body.name)
         return EncodedBody(answer.content_type or _OCTETS, answer.data)
-
-    def _other_writer(self, options: JsonOptions) -> Write:
-        write = self._other_writers.get(options)
-        if write is None:
-            write = self._other_writers[options] = self._answer_writer(options)
-        return write
 
     def _bad_answer(self, error: Exception) -> StatusError:
         name = self.method.full_name
@@ -227,6 +242,17 @@ class Endpoint:
             self._parameters.set_query(message, parse_query(query), self._bound)
         except ValueError as error:
             return list(faults(error))
+        return []
+
+    def _apply_last_event_id(self, message: Message, text: str) -> list[tuple[str, str]]:
+        """Sets the field that takes it; it is newer than what a URL says that is asked for again."""
+        path = self.reading.policy.resume_field if self.reading is not None else _NO_PATH
+        if not path:
+            return []
+        try:
+            self._parameters.replace(message, path, text)
+        except ValueError as error:
+            return below("last-event-id", error)
         return []
 
 

@@ -1,18 +1,19 @@
-"""Message boundaries in what a client streams: NDJSON, a JSON array, or data that has none.
+"""Message boundaries in what a client streams: NDJSON, a JSON text sequence or array, or raw data.
 
 A decoder is fed bytes as they come and gives back the frames that are complete; it never waits, its work is
 linear in what it is fed, and however that is cut, the same frames come before the same fault.
 
-Sources: ndjson-spec 1.0; RFC 8259.
+Sources: ndjson-spec 1.0; RFC 7464; RFC 8259.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import ClassVar, Final, Protocol
 
 _SPACE: Final = b" \t\r\n"
+_RECORD_SEPARATOR: Final = b"\x1e"
 
 
 class FrameError(ValueError):
@@ -39,8 +40,10 @@ class FrameDecoder(Protocol):
         ...
 
 
-class NdjsonDecoder:
-    """One JSON text a line; empty lines are skipped, and the last line needs no end."""
+class _SeparatedDecoder:
+    """Frames with a separator between them; empty ones are skipped, and the last one needs no end."""
+
+    _SEPARATOR: ClassVar[bytes]
 
     def __init__(self, max_frame: int) -> None:
         self._max_frame = max_frame
@@ -49,32 +52,57 @@ class NdjsonDecoder:
         self._count = 0
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Takes the next bytes; yields the lines that they complete."""
-        *lines, rest = data.split(b"\n")
-        if lines:
-            lines[0] = b"".join((*self._rest, lines[0]))
+        """Takes the next bytes; yields the frames that they complete."""
+        *frames, rest = data.split(self._SEPARATOR)
+        if frames:
+            frames[0] = b"".join((*self._rest, frames[0]))
             self._rest, self._rest_size = [], 0
         self._rest.append(rest)
         self._rest_size += len(rest)
-        for line in lines:
-            yield from self._frame(line)
+        for frame in frames:
+            yield from self._frame(frame)
         if self._rest_size > self._max_frame:
             raise self._too_large()
 
     def close(self) -> list[bytes]:
-        """Returns the last line, if it had no end."""
+        """Returns the last frame, if it had no end."""
         return list(self._frame(b"".join(self._rest)))
 
-    def _frame(self, line: bytes) -> Iterator[bytes]:
-        if not line.strip(_SPACE):
+    def _frame(self, frame: bytes) -> Iterator[bytes]:
+        if not frame.strip(_SPACE):
             return
-        if len(line) > self._max_frame:
+        if len(frame) > self._max_frame:
             raise self._too_large()
         self._count += 1
-        yield line
+        yield frame
 
     def _too_large(self) -> FrameTooLarge:
         return FrameTooLarge(f"longer than {self._max_frame} bytes", self._count)
+
+
+class NdjsonDecoder(_SeparatedDecoder):
+    """One JSON text a line."""
+
+    _SEPARATOR: ClassVar = b"\n"
+
+
+class JsonSeqDecoder(_SeparatedDecoder):
+    """JSON texts, each after a record separator; that it is whole, the parser of objects sees."""
+
+    _SEPARATOR: ClassVar = _RECORD_SEPARATOR
+
+    def __init__(self, max_frame: int) -> None:
+        super().__init__(max_frame)
+        self._begun = False
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Takes the next bytes; yields the texts that they complete."""
+        if not self._begun:
+            data = data.lstrip(_SPACE)
+            if data and not data.startswith(_RECORD_SEPARATOR):
+                raise FrameError("expected a record separator, 0x1E", 0)
+            self._begun = bool(data)
+        yield from super().feed(data)
 
 
 class JsonArrayDecoder:
@@ -175,7 +203,7 @@ class JsonArrayDecoder:
 
 
 class SniffingDecoder:
-    """For a body whose media type says nothing: an array where it starts with `[`, else lines.
+    """For a body whose media type says nothing: its first character decides, and most often it is lines.
 
     `curl -d` calls everything a form, and a stream of lines is the commonest thing that is none.
     """
@@ -190,13 +218,19 @@ class SniffingDecoder:
             data = data.lstrip(_SPACE)
             if not data:
                 return iter(())
-            array = data.startswith(b"[")
-            self._decoder = (JsonArrayDecoder if array else NdjsonDecoder)(self._max_frame)
+            decoder = _BY_FIRST.get(data[:1], NdjsonDecoder)
+            self._decoder = decoder(self._max_frame)
         return self._decoder.feed(data)
 
     def close(self) -> list[bytes]:
         """Says that the body has ended; an empty one has no frames."""
         return self._decoder.close() if self._decoder else []
+
+
+_BY_FIRST: Final[dict[bytes, Callable[[int], FrameDecoder]]] = {
+    b"[": JsonArrayDecoder,
+    _RECORD_SEPARATOR: JsonSeqDecoder,
+}
 
 
 class RawDecoder:

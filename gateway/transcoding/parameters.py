@@ -85,6 +85,14 @@ class Parameters:
         if before is not None and before != getattr(parent, field.name):
             raise ValueError(f"the path says {scalars.shown(text)}, and the body something else")
 
+    def replace(self, message: Any, path: FieldPath, text: str) -> None:
+        """Sets a field, whatever it has been set to.
+
+        Raises:
+            ValueError: the text does not fit the field.
+        """
+        self._setter(path[-1])(_descend(message, path), text)
+
     def set_query(
         self, message: Any, pairs: Iterable[tuple[str, str]], bound: Iterable[FieldPath]
     ) -> None:

@@ -29,6 +29,7 @@ class RequestHead:
     """Seconds, from `grpc-timeout` or `x-server-timeout`; of both, the shorter."""
     origin: str = ""
     host: str = ""
+    last_event_id: str = ""
     request_id: str = ""
     metadata: list[tuple[str, str | bytes]] = field(default_factory=list)
 
@@ -105,6 +106,11 @@ def _shorten(head: RequestHead, timeout: float) -> None:
     head.timeout = timeout if head.timeout is None else min(head.timeout, timeout)
 
 
+def _read_last_event_id(head: RequestHead, value: str) -> None:
+    # a browser says it in UTF-8 (HTML Living Standard, "The Last-Event-ID header")
+    head.last_event_id = _kept(value).encode("latin-1").decode(errors="replace")
+
+
 def _read_origin(head: RequestHead, value: str) -> None:
     head.origin = value
 
@@ -121,6 +127,7 @@ _READERS = {
     b"content-length": _read_content_length,
     b"grpc-timeout": _read_grpc_timeout,
     b"x-server-timeout": _read_server_timeout,
+    b"last-event-id": _read_last_event_id,
     b"origin": _read_origin,
     b"host": _read_host,
 }

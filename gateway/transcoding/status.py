@@ -47,6 +47,8 @@ HTTP_STATUS: Final[Mapping[int, int]] = MappingProxyType(
         code_pb2.DATA_LOSS: 500,
     }
 )
+_MAY_PASS: Final = frozenset({code_pb2.RESOURCE_EXHAUSTED, code_pb2.UNAVAILABLE})
+
 if HTTP_STATUS.keys() != set(code_pb2.Code.values()):
     raise AssertionError("HTTP_STATUS must be total over google.rpc.Code")
 
@@ -90,6 +92,11 @@ class StatusError(Exception):
     def code(self) -> int:
         """The number of the code in `google.rpc.Code`."""
         return int(self.status.code)
+
+
+def may_pass(error: StatusError) -> bool:
+    """Whether the same request may well fare better later."""
+    return error.code in _MAY_PASS
 
 
 def code_name(code: int) -> str:

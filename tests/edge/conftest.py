@@ -77,6 +77,14 @@ SCRIPTS: dict[str, Script] = {
 }
 
 MakeApp = Callable[..., FastAPI]
+STREAM_ID = "0123456789abcdef"
+
+
+@pytest.fixture(autouse=True)
+def same_stream_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets the ids of events be foreseen."""
+    for module in ("source", "feeds"):
+        monkeypatch.setattr(f"gateway.feeds.{module}.new_stream_id", STREAM_ID.encode)
 
 
 @pytest.fixture

@@ -179,7 +179,7 @@ async def test_a_server_that_is_silent_from_the_start_shows_that_it_lives(
         await request.ended()
 
     assert request.status == 200
-    assert request.body.startswith(b":\n\n")
+    assert request.body.startswith(b"retry: 2000\n\n:\n\n")
 
 
 async def test_every_answer_has_an_id(app: FastAPI) -> None:

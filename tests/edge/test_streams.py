@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 
 import pytest
@@ -14,42 +15,7 @@ from tests.edge.asgi import ask, running, start
 from tests.edge.conftest import Everything, MakeApp
 
 NDJSON, SSE, ARRAY = "application/x-ndjson", "text/event-stream", "application/json"
-STATUS = b'{"code":9,"message":"no"}'
-AS_ANY = b'{"@type":"type.googleapis.com/google.rpc.Status","code":9,"message":"no"}'
-
-ENDS = {
-    (NDJSON, 0, 0): b"",
-    (NDJSON, 2, 0): b'{"int32Field":1}\n{"int32Field":2}\n',
-    (NDJSON, 2, 9): b'{"int32Field":1}\n{"int32Field":2}\n' + AS_ANY + b"\n",
-    (SSE, 0, 0): b"event: end\ndata: {}\n\n",
-    (SSE, 2, 0): b'data: {"int32Field":1}\n\ndata: {"int32Field":2}\n\nevent: end\ndata: {}\n\n',
-    (SSE, 1, 9): b'data: {"int32Field":1}\n\nevent: error\ndata: ' + STATUS + b"\n\n",
-    (ARRAY, 0, 0): b"[]",
-    (ARRAY, 2, 0): b'[{"int32Field":1},{"int32Field":2}]',
-    (ARRAY, 1, 9): b'[{"int32Field":1},' + AS_ANY + b"]",
-}
-
-
-@pytest.mark.parametrize(("media_type", "after", "code"), ENDS)
-async def test_ends_are_unmistakable(app: FastAPI, media_type: str, after: int, code: int) -> None:
-    """Each framing has its own clean end and its own end with an error."""
-    target = f"/v1/fail-stream/{code}?after={after}&message=no"
-    answer = await ask(app, "GET", target, headers={"accept": media_type})
-
-    assert (answer.status, answer.complete) == (200, True)
-    assert answer.headers["content-type"] == media_type
-    assert answer.body == ENDS[media_type, after, code]
-
-
-@pytest.mark.parametrize("media_type", [NDJSON, SSE, ARRAY])
-async def test_a_call_that_fails_at_once_keeps_its_http_status(
-    app: FastAPI, media_type: str
-) -> None:
-    """Nothing is promised with 200 before the call has shown that it works."""
-    headers = {"accept": media_type}
-    answer = await ask(app, "GET", "/v1/fail-stream/7?message=no", headers=headers)
-
-    assert (answer.status, answer.json) == (403, {"code": 7, "message": "no"})
+SEQ = "application/json-seq"
 
 
 @pytest.mark.parametrize(
@@ -59,6 +25,7 @@ async def test_a_call_that_fails_at_once_keeps_its_http_status(
         ("*/*", NDJSON),
         ("text/event-stream", SSE),
         ("application/json", ARRAY),
+        ("application/json-seq", SEQ),
         ("application/json;q=0.5, text/event-stream;q=0.9", SSE),
         ("text/html, */*;q=0.1", NDJSON),
     ],
@@ -105,7 +72,7 @@ async def test_silence_shows_that_it_lives(make_app: MakeApp) -> None:
         request.arrives("http.disconnect")
         await request.ended()
 
-    assert request.body.startswith(b'data: {"stringField":"first"}\n\n:\n\n')
+    assert b'data: {"stringField":"first"}\n\n:\n\n' in request.body
 
 
 async def test_a_client_that_leaves_ends_the_call(app: FastAPI, upstream: ScriptedUpstream) -> None:
@@ -122,16 +89,12 @@ async def test_a_client_that_leaves_ends_the_call(app: FastAPI, upstream: Script
 @pytest.mark.parametrize(
     ("media_type", "last"),
     [
-        (SSE, b'event: error\ndata: {"code":14,"message":"the server is shutting down"}\n\n'),
-        (
-            NDJSON,
-            b'{"@type":"type.googleapis.com/google.rpc.Status","code":14,'  # noqa: ISC004
-            b'"message":"the server is shutting down"}\n',
-        ),
+        (SSE, r'retry: [234]\d{3}\nevent: error\ndata: {"code":14,"message":"%s"}\n\n'),
+        (NDJSON, r'{"@type":"type.googleapis.com/google.rpc.Status","code":14,"message":"%s"}\n'),
     ],
 )
 async def test_a_shutdown_ends_streams_with_a_status(
-    app: FastAPI, upstream: ScriptedUpstream, media_type: str, last: bytes
+    app: FastAPI, upstream: ScriptedUpstream, media_type: str, last: str
 ) -> None:
     """Streams are told to go, in their own words, and their calls are cancelled."""
     request = start(app, "GET", "/v1/hang-stream", headers={"accept": media_type})
@@ -140,7 +103,7 @@ async def test_a_shutdown_ends_streams_with_a_status(
     assert edge.interrupt_streams() == {request.task}
     await request.ended()
 
-    assert request.body.endswith(last)
+    assert re.search(last % "the server is shutting down" + "$", request.body.decode())
     assert request.complete
     assert upstream.calls[0].ended.is_set()
 
@@ -151,12 +114,14 @@ async def test_a_shutdown_ends_streams_with_a_status(
         (NDJSON, b'{"stringField":"a"}\n{"stringField":"b"}\n'),
         (NDJSON, b'\n{"stringField":"a"}\r\n\n{"stringField":"b"}'),
         (ARRAY, b' [ {"stringField":"a"} , {"stringField":"b"} ] '),
+        (SEQ, b'\x1e{"stringField":"a"}\n\x1e\x1e{"stringField":"b"}\n'),
         ("application/x-www-form-urlencoded", b'{"stringField":"a"}\n{"stringField":"b"}'),
         ("application/x-www-form-urlencoded", b'[{"stringField":"a"},{"stringField":"b"}]'),
+        ("application/x-www-form-urlencoded", b'\x1e{"stringField":"a"}\x1e{"stringField":"b"}'),
     ],
 )
-async def test_an_upload_is_lines_or_an_array(app: FastAPI, content_type: str, body: bytes) -> None:
-    """Both framings of an upload mean the same; what `curl -d` sends is looked at."""
+async def test_an_upload_has_any_framing(app: FastAPI, content_type: str, body: bytes) -> None:
+    """All framings of an upload mean the same; what `curl -d` sends is looked at."""
     answer = await ask(app, "POST", "/v1/upload", body, {"content-type": content_type})
 
     assert answer.json == {"count": 2, "strings": ["a", "b"]}
@@ -188,6 +153,8 @@ async def test_path_and_query_speak_in_the_first_message(app: FastAPI) -> None:
         (ARRAY, b"[{},,{}]", "[1]"),
         (ARRAY, b"[{}", "[0]"),
         (ARRAY, b"{}", "[0]"),
+        (SEQ, b"\x1e{}\n{}\n", "[0]"),
+        (SEQ, b"{}", "[0]"),
     ],
 )
 async def test_a_bad_frame_is_400_with_its_number(

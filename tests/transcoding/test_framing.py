@@ -18,14 +18,17 @@ from gateway.transcoding.frame_decoders import (
     FrameError,
     FrameTooLarge,
     JsonArrayDecoder,
+    JsonSeqDecoder,
     NdjsonDecoder,
     SniffingDecoder,
 )
 from gateway.transcoding.frame_encoders import (
     FrameEncoder,
     JsonArrayEncoder,
+    JsonSeqEncoder,
     NdjsonEncoder,
     SseEncoder,
+    gap_as_any,
     status_as_any,
 )
 
@@ -68,6 +71,16 @@ LINES: list[tuple[str, bytes, list[bytes], str]] = [
     ("one byte more", b"{}\n" + b"x" * (LIMIT + 1) + b"\n{}\n", [b"{}"], "FrameTooLarge 1: longer than 24 bytes"),
     ("more without an end", b"{}\n{}\n" + b"x" * (LIMIT + 1), [b"{}"] * 2, "FrameTooLarge 2: longer than 24 bytes"),
 ]  # fmt: skip
+SEQUENCES: list[tuple[str, bytes, list[bytes], str]] = [
+    ("nothing", b"", [], ""),
+    ("nothing but space", b" \n\t", [], ""),
+    ("one text", b'\x1e{"a":1}\n', [b'{"a":1}\n'], ""),
+    ("a text of several lines", b"\x1e[1,\n2]\n\x1e3\n", [b"[1,\n2]\n", b"3\n"], ""),
+    ("separators in a row are no texts", b"\x1e\x1e1\n\x1e\x1e\n\x1e2\n\x1e", [b"1\n", b"2\n"], ""),
+    ("space before the first", b"\n \x1e1\n", [b"1\n"], ""),
+    ("no separator", b"1\n\x1e2\n", [], "FrameError 0: expected a record separator, 0x1E"),
+    ("one byte too long", b"\x1e1\n\x1e" + b"x" * LIMIT + b"\n\x1e", [b"1\n"], "FrameTooLarge 1: longer than 24 bytes"),
+]  # fmt: skip
 ARRAYS: list[tuple[str, bytes, list[bytes], str]] = [
     ("an empty array", b"[]", [], ""),
     ("an empty array with spaces", b" \t\r\n[ \n ] \r\n", [], ""),
@@ -103,15 +116,19 @@ ARRAYS: list[tuple[str, bytes, list[bytes], str]] = [
     ("decoder", "body", "frames", "fault"),
     [
         *[(NdjsonDecoder, *row[1:]) for row in LINES],
+        *[(JsonSeqDecoder, *row[1:]) for row in SEQUENCES],
         *[(JsonArrayDecoder, *row[1:]) for row in ARRAYS],
         *[(SniffingDecoder, *row[1:]) for row in LINES if row[0] != "CRLF"],
         *[(SniffingDecoder, *row[1:]) for row in ARRAYS if row[1].lstrip().startswith(b"[")],
+        *[(SniffingDecoder, *row[1:]) for row in SEQUENCES if row[1].startswith(b"\x1e")],
     ],
     ids=[
         *[f"lines: {row[0]}" for row in LINES],
+        *[f"sequence: {row[0]}" for row in SEQUENCES],
         *[f"array: {row[0]}" for row in ARRAYS],
         *[f"sniffed lines: {row[0]}" for row in LINES if row[0] != "CRLF"],
         *[f"sniffed array: {row[0]}" for row in ARRAYS if row[1].lstrip().startswith(b"[")],
+        *[f"sniffed sequence: {row[0]}" for row in SEQUENCES if row[1].startswith(b"\x1e")],
     ],
 )
 def test_the_same_frames_however_they_are_cut(
@@ -187,19 +204,38 @@ class _Encoding:
 
     def clean(self, *messages: bytes, idle: bool = False) -> bytes:
         pause = self._encoder.idle() if idle else b""
-        body = b"".join(self._encoder.message(message) + pause for message in messages)
+        body = b"".join(self._message(*numbered) + pause for numbered in enumerate(messages, 1))
         return self._encoder.start() + pause + body + self._encoder.end()
 
-    def failed(self, *messages: bytes) -> bytes:
-        body = b"".join(map(self._encoder.message, messages))
-        end = self._encoder.error(STATUS)
+    def failed(self, *messages: bytes, retry: int | None = None) -> bytes:
+        body = b"".join(itertools.starmap(self._message, enumerate(messages, 1)))
+        end = self._encoder.error(STATUS, retry)
         assert end is not None
         return self._encoder.start() + body + end
+
+    def missed(self, *messages: bytes) -> bytes:
+        """Returns a stream with a gap after each message."""
+        body = (
+            self._message(*numbered) + self._encoder.gap(GAP) for numbered in enumerate(messages, 1)
+        )
+        return self._encoder.start() + b"".join(body) + self._encoder.end()
+
+    def _message(self, number: int, message: bytes) -> bytes:
+        return self._encoder.message(message, b"a-%d" % number)
 
 
 STATUS = b'{"code":5,"message":"gone"}'
 AS_ANY = b'{"@type":"type.googleapis.com/google.rpc.Status","code":5,"message":"gone"}'
-WRITTEN: list[tuple[type[Any], str, bytes, bytes, bytes, bytes]] = [
+GAP = b'{"missed":3}'
+GAP_AS_ANY = b'{"@type":"type.googleapis.com/gateway.v1.Gap","missed":3}'
+
+
+def sse() -> SseEncoder:
+    """Returns an encoder of events."""
+    return SseEncoder(2000)
+
+
+WRITTEN: list[tuple[Callable[[], Any], str, bytes, bytes, bytes, bytes]] = [
     (
         NdjsonEncoder,
         "application/x-ndjson",
@@ -217,12 +253,20 @@ WRITTEN: list[tuple[type[Any], str, bytes, bytes, bytes, bytes]] = [
         b"[" + AS_ANY + b"]",
     ),
     (
-        SseEncoder,
+        JsonSeqEncoder,
+        "application/json-seq",
+        b"",
+        b"\x1e1\n\x1e2\n",
+        b"\x1e1\n\x1e" + AS_ANY + b"\n",
+        b"\x1e" + AS_ANY + b"\n",
+    ),
+    (
+        sse,
         "text/event-stream",
-        b"event: end\ndata: {}\n\n",
-        b"data: 1\n\ndata: 2\n\nevent: end\ndata: {}\n\n",
-        b"data: 1\n\nevent: error\ndata: " + STATUS + b"\n\n",
-        b"event: error\ndata: " + STATUS + b"\n\n",
+        b"retry: 2000\n\nid: end\nevent: end\ndata: {}\n\n",
+        b"retry: 2000\n\nid: a-1\ndata: 1\n\nid: a-2\ndata: 2\n\nid: end\nevent: end\ndata: {}\n\n",
+        b"retry: 2000\n\nid: a-1\ndata: 1\n\nid: end\nevent: error\ndata: " + STATUS + b"\n\n",
+        b"retry: 2000\n\nid: end\nevent: error\ndata: " + STATUS + b"\n\n",
     ),
 ]
 
@@ -233,7 +277,7 @@ WRITTEN: list[tuple[type[Any], str, bytes, bytes, bytes, bytes]] = [
     ids=[row[0].__name__ for row in WRITTEN],
 )
 def test_writes_its_ends(
-    encoder: type[Any],
+    encoder: Callable[[], Any],
     media_type: str,
     none: bytes,
     two: bytes,
@@ -241,20 +285,45 @@ def test_writes_its_ends(
     failed_at_once: bytes,
 ) -> None:
     """Each framing has a clean end and an end with an error, in exactly these bytes."""
-    assert encoder.media_type == media_type
+    assert encoder().media_type == media_type
     assert _Encoding(encoder()).clean() == none
     assert _Encoding(encoder()).clean(b"1", b"2") == two
     assert _Encoding(encoder()).failed(b"1") == failed
     assert _Encoding(encoder()).failed() == failed_at_once
 
 
-@pytest.mark.parametrize("encoder", [NdjsonEncoder, JsonArrayEncoder, SseEncoder])
-def test_a_cut_is_no_end(encoder: type[Any]) -> None:
+def test_an_error_that_may_pass_says_when_to_come_back() -> None:
+    """Such an end leaves the last id as it is, so that a caller which comes back goes on from there."""
+    expected = b"id: a-1\ndata: 1\n\nretry: 2500\nevent: error\ndata: " + STATUS + b"\n\n"
+
+    assert _Encoding(sse()).failed(b"1", retry=2500) == b"retry: 2000\n\n" + expected
+
+
+@pytest.mark.parametrize(
+    ("encoder", "expected"),
+    [
+        (NdjsonEncoder, b"1\n" + GAP_AS_ANY + b"\n"),
+        (JsonSeqEncoder, b"\x1e1\n\x1e" + GAP_AS_ANY + b"\n"),
+        (JsonArrayEncoder, b"[1," + GAP_AS_ANY + b"]"),
+        (
+            sse,
+            b"retry: 2000\n\nid: a-1\ndata: 1\n\nevent: gap\ndata: " + GAP + b"\n\n"
+            b"id: end\nevent: end\ndata: {}\n\n",
+        ),
+    ],
+)
+def test_writes_gaps(encoder: Callable[[], Any], expected: bytes) -> None:
+    """Missing messages are told in their place, in exactly these bytes."""
+    assert _Encoding(encoder()).missed(b"1") == expected
+
+
+@pytest.mark.parametrize("encoder", [NdjsonEncoder, JsonSeqEncoder, JsonArrayEncoder, sse])
+def test_a_cut_is_no_end(encoder: Callable[[], Any]) -> None:
     """A stream that was cut after a message is not what a clean end or an error looks like."""
-    cut = encoder().message(b"1")
+    cut = encoder().start() + encoder().message(b"1", b"a-1")
 
     assert cut not in (_Encoding(encoder()).failed(), _Encoding(encoder()).failed(b"1"))
-    if encoder is not NdjsonEncoder:  # whose clean end is that of the HTTP message
+    if encoder not in (NdjsonEncoder, JsonSeqEncoder):  # their clean end is the HTTP message's
         assert cut != _Encoding(encoder()).clean(b"1")
 
 
@@ -267,7 +336,11 @@ VALUES = st.lists(JSON, max_size=5)
 
 @pytest.mark.parametrize(
     ("encoder", "decoder"),
-    [(NdjsonEncoder, NdjsonDecoder), (JsonArrayEncoder, JsonArrayDecoder)],
+    [
+        (NdjsonEncoder, NdjsonDecoder),
+        (JsonSeqEncoder, JsonSeqDecoder),
+        (JsonArrayEncoder, JsonArrayDecoder),
+    ],
 )
 @given(values=VALUES, idle=st.booleans(), places=st.lists(st.integers(0, 200), max_size=6))
 @settings(deadline=None)
@@ -290,7 +363,7 @@ def test_what_is_written_is_read(
 def test_events_are_read_as_browsers_do(values: list[Any], idle: bool) -> None:
     """What the encoder of events writes, the algorithm of the HTML standard reads as one event a message."""
     messages = [json.dumps(value).encode() for value in values]
-    text = _Encoding(SseEncoder()).clean(*messages, idle=idle).decode()
+    text = _Encoding(sse()).clean(*messages, idle=idle).decode()
     events: list[tuple[str, str]] = []
     name = ""
     data: list[str] = []
@@ -312,3 +385,8 @@ def test_events_are_read_as_browsers_do(values: list[Any], idle: bool) -> None:
 def test_a_status_in_a_stream_is_an_any() -> None:
     """The Status has a type of its own among messages, with all that it had."""
     assert status_as_any(STATUS) == AS_ANY
+
+
+def test_a_gap_in_a_stream_is_an_any() -> None:
+    """The Gap has a type of its own among messages."""
+    assert gap_as_any(GAP) == GAP_AS_ANY

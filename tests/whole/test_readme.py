@@ -19,7 +19,7 @@ COMMANDS = [
 EXPECTED = {
     "-d '{": r'"convertedAmount":[\d.]+,"rate":[\d.]+,"timestamp":"[^"]+Z"',
     "/convert?": r'"convertedAmount":[\d.]+',
-    "/rates/": r'data: {"currency":"EUR","rate":[\d.]+}\n\ndata: {"currency":"GBP"',
+    "/rates/": r'data: {"currency":"EUR","rate":[\d.]+}\n\nid: .*\ndata: {"currency":"GBP"',
     "batch": r'{"totalConverted":[\d.]+,"count":2}',
     "live": r'"convertedAmount":[\d.]+(?s:.*)1000 \(OK\)',
     "hello": r'^{"message":"Hello, World!"}$',

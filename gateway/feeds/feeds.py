@@ -1,0 +1,208 @@
+"""All feeds of one process: which requests share one, and which one a reader comes back to."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Final, Self, TypeAlias
+
+from gateway.contract.method import Method
+from gateway.feeds.event_log import EventLog
+from gateway.feeds.feed import Feed
+from gateway.feeds.source import CallSource, Gap, Source, new_stream_id
+from gateway.feeds.subscription import Subscription
+from gateway.transcoding.event_fields import StreamReading
+from gateway.transcoding.metadata import Metadata
+from gateway.transcoding.status import DEADLINE_EXCEEDED, StatusError, may_pass
+from gateway.upstream.port import Call, Requests, Upstream
+
+_EVENT_ID: Final = re.compile(r"([0-9a-f]{16})-([0-9]{1,18})")
+_TRACES: Final = frozenset({"baggage", "traceparent", "tracestate", "x-request-id"})
+"""Metadata that tells one request from another, and makes no difference to its answer."""
+
+Key: TypeAlias = tuple[str, bytes, Metadata]
+"""What makes requests equal: method, message, and metadata but for traces."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StreamRequest:
+    """What asks for a stream."""
+
+    method: Method
+    reading: StreamReading | None
+    """What the contract says of the stream; None where it says nothing."""
+    requests: Requests
+    metadata: Metadata
+    timeout: float | None
+    """Seconds until the stream ends with DEADLINE_EXCEEDED; None is never."""
+    last_event_id: str
+    """The id of the last event that the reader has seen; empty for one that does not come back."""
+
+
+class Feeds:
+    """Opens the sources of streams, within its own block."""
+
+    def __init__(self, upstream: Upstream, *, max_bytes: int, max_idle: int) -> None:
+        """Makes a place without feeds.
+
+        Args:
+            upstream: who carries the calls.
+            max_bytes: bytes of messages that one feed keeps; of those by key, as many again.
+            max_idle: how many feeds may go on that nobody reads; beyond that the oldest ends.
+        """
+        self._upstream = upstream
+        self._max_bytes = max_bytes
+        self._max_idle = max_idle
+        self._tasks: dict[Feed, asyncio.Task[None]] = {}
+        self._keys: dict[Feed, Key] = {}
+        self._by_id: dict[bytes, Feed] = {}
+        self._shared: dict[Key, Feed] = {}
+        self._idle: OrderedDict[Feed, asyncio.TimerHandle] = OrderedDict()
+
+    async def __aenter__(self) -> Self:
+        """Is ready."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Ends the feeds that are left."""
+        tasks = list(self._tasks.values())
+        for feed in tuple(self._tasks):
+            self._close(feed)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    @asynccontextmanager
+    async def open(self, request: StreamRequest) -> AsyncIterator[Source]:
+        """Opens what a stream is answered from; it is left with the block.
+
+        Raises:
+            StatusError: DEADLINE_EXCEEDED out of the block, or what reading raises.
+        """
+        reading = request.reading
+        if (
+            reading is None
+            or not reading.policy.detached
+            or not isinstance(request.requests, bytes)
+        ):
+            async with self._upstream.open(
+                request.method, request.requests, metadata=request.metadata, timeout=request.timeout
+            ) as call:
+                yield _own_call(call, request)
+            return
+        reader = self._subscription(request, reading, request.requests)
+        try:
+            async with asyncio.timeout(request.timeout):
+                yield reader
+        except TimeoutError:
+            raise StatusError.of(
+                DEADLINE_EXCEEDED, "the deadline of the stream has passed"
+            ) from None
+        finally:
+            self._leave(reader)
+
+    def _subscription(
+        self, request: StreamRequest, reading: StreamReading, message: bytes
+    ) -> Subscription:
+        policy = reading.policy
+        key = (request.method.path, message, _identity(request.metadata))
+        reader = self._resumed(key, request.last_event_id)
+        if reader is None:
+            feed = self._shared.get(key) or self._start(request, reading, key)
+            restarted = bool(request.last_event_id) and reading.read_id is None
+            reader = Subscription(feed, gap=Gap(restarted=True) if restarted else None)
+            if policy.start_with_last_of_each_key:
+                reader.start_with(feed.log.newest_of_each_key())
+            elif policy.start_with_last:
+                reader.start_with(feed.log.last(policy.start_with_last))
+        self._stay(reader.feed)
+        reader.feed.join(reader)
+        return reader
+
+    def _resumed(self, key: Key, last_event_id: str) -> Subscription | None:
+        """Returns a reader that goes on after an event, where the feed that it is of is still there."""
+        found = _EVENT_ID.fullmatch(last_event_id)
+        if found is None:
+            return None
+        feed, sequence = self._by_id.get(found[1].encode()), int(found[2])
+        if feed is None or self._keys[feed] != key or sequence > feed.log.sequence:
+            return None
+        if feed.failure is not None and may_pass(feed.failure) and sequence == feed.log.sequence:
+            return None
+        reader = Subscription(feed)
+        reader.resume_after(sequence)
+        return reader
+
+    def _start(self, request: StreamRequest, reading: StreamReading, key: Key) -> Feed:
+        policy = reading.policy
+        log = EventLog(
+            new_stream_id(),
+            keep=policy.keep,
+            max_bytes=self._max_bytes,
+            read_key=reading.read_key,
+            read_id=reading.read_id,
+        )
+
+        def open_call() -> AbstractAsyncContextManager[Call]:
+            return self._upstream.open(
+                request.method,
+                request.requests,
+                metadata=request.metadata,
+                timeout=None if policy.shared else request.timeout,
+            )
+
+        feed = Feed(open_call, policy, log)
+        self._keys[feed] = key
+        self._by_id[log.stream_id] = feed
+        if policy.shared:
+            self._shared[key] = feed
+        task = self._tasks[feed] = asyncio.create_task(feed.run(), name=f"feed {key[0]}")
+        task.add_done_callback(lambda _: self._unshare(feed))
+        return feed
+
+    def _leave(self, reader: Subscription) -> None:
+        feed = reader.feed
+        feed.leave(reader)
+        if feed.readers or feed not in self._tasks:
+            return
+        if feed.policy.linger == 0:
+            self._close(feed)
+            return
+        loop = asyncio.get_running_loop()
+        self._idle[feed] = loop.call_later(feed.policy.linger, self._close, feed)
+        while len(self._idle) > self._max_idle:
+            self._close(next(iter(self._idle)))
+
+    def _stay(self, feed: Feed) -> None:
+        """Lets a feed go on that was about to end."""
+        timer = self._idle.pop(feed, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _unshare(self, feed: Feed) -> None:
+        """Lets nobody join a feed any more, but those who come back to it."""
+        key = self._keys.get(feed)
+        if key is not None and self._shared.get(key) is feed:
+            del self._shared[key]
+
+    def _close(self, feed: Feed) -> None:
+        self._stay(feed)
+        self._unshare(feed)
+        self._tasks.pop(feed).cancel()
+        del self._keys[feed], self._by_id[feed.log.stream_id]
+
+
+def _own_call(call: Call, request: StreamRequest) -> CallSource:
+    reading = request.reading
+    return CallSource(
+        call,
+        read_id=reading.read_id if reading else None,
+        resumed_without=bool(request.last_event_id)
+        and (reading is None or reading.read_id is None),
+    )
+
+
+def _identity(metadata: Metadata) -> Metadata:
+    return tuple(sorted((item for item in metadata if item[0] not in _TRACES), key=repr))

@@ -1,0 +1,70 @@
+"""What an edge itself reads in the messages of a stream: what one is news of, and which id it has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from functools import reduce
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from google.protobuf.descriptor import Descriptor
+from google.protobuf.message import DecodeError
+from google.protobuf.message_factory import GetMessageClass
+
+from gateway.contract.fields import FieldPath
+from gateway.contract.method import Method
+from gateway.contract.stream_policy import StreamPolicy, stream_policy
+
+ReadKey: TypeAlias = Callable[[bytes], Hashable]
+ReadId: TypeAlias = Callable[[bytes], bytes]
+
+_BREAKS: Final = frozenset("\r\n\0")
+
+
+class StreamReading(NamedTuple):
+    """What the contract says of a stream, with what reads its messages accordingly."""
+
+    policy: StreamPolicy
+    read_key: ReadKey | None
+    read_id: ReadId | None
+
+
+def stream_reading(method: Method) -> StreamReading | None:
+    """Returns what the contract says of a method's stream; None where it says nothing.
+
+    Raises:
+        ValueError: what it says does not fit.
+    """
+    policy = stream_policy(method)
+    if policy is None:
+        return None
+    return StreamReading(
+        policy,
+        key_reader(method.output, policy.key) if policy.key else None,
+        id_reader(method.output, policy.id_field) if policy.id_field else None,
+    )
+
+
+def key_reader(message: Descriptor, path: FieldPath) -> ReadKey:
+    """Returns what reads the field at `path` in the bytes of a message; bytes that are none have no key."""
+    new: Any = GetMessageClass(message)
+    names = [field.name for field in path]
+
+    def read(data: bytes) -> Hashable:
+        try:
+            key: Hashable = reduce(getattr, names, new.FromString(data))
+        except DecodeError:
+            return None
+        return key
+
+    return read
+
+
+def id_reader(message: Descriptor, path: FieldPath) -> ReadId:
+    """Returns what reads the id of an event; one that an event stream cannot hold is left out."""
+    read_key = key_reader(message, path)
+
+    def read(data: bytes) -> bytes:
+        text = str(read_key(data))
+        return b"" if _BREAKS.intersection(text) else text.encode()
+
+    return read
