@@ -1,0 +1,103 @@
+"""Core and edge as processes of their own, each for as long as a block."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.whole.conftest import ROOT
+
+DESCRIPTOR_SET = ROOT / "protos/descriptor_set.binpb"
+_START_SECONDS = 60
+_STOP_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Running:
+    """A process, and where it serves."""
+
+    process: asyncio.subprocess.Process
+    address: str
+    """`host:port`."""
+
+    @property
+    def port(self) -> int:
+        """The port."""
+        return int(self.address.rpartition(":")[2])
+
+    @property
+    def http(self) -> str:
+        """The base URL of an edge."""
+        return f"http://{self.address}"
+
+    @property
+    def websocket(self) -> str:
+        """The base URL of an edge, for WebSockets."""
+        return f"ws://{self.address}"
+
+    def resident(self) -> int:
+        """Returns the bytes of memory that the process has."""
+        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+        raise AssertionError("a process without memory")
+
+    def open_files(self) -> int:
+        """Returns how many file descriptors the process has."""
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    async def kill(self) -> None:
+        """Ends the process without a word."""
+        self.process.kill()
+        await self.process.wait()
+
+
+@asynccontextmanager
+async def core(port: int = 0, **environment: str) -> AsyncIterator[Running]:
+    """Runs a core; the environment is given without `CORE_`."""
+    settings = {f"CORE_{name.upper()}": value for name, value in environment.items()}
+    async with _running("grpc_core", "--port", str(port), **settings) as started:
+        yield started
+
+
+@asynccontextmanager
+async def edge(
+    upstream: str, *, descriptor_set: Path = DESCRIPTOR_SET, port: int = 0, **settings: str
+) -> AsyncIterator[Running]:
+    """Runs an edge; settings are given by their names."""
+    environment = {f"PROTOWAY_{name.upper()}": value for name, value in settings.items()}
+    async with _running(
+        *("gateway", "serve", "--port", str(port), "--log-level", "warning"),
+        *("--descriptor-set", str(descriptor_set), "--upstream", upstream),
+        **environment,
+    ) as started:
+        yield started
+
+
+@asynccontextmanager
+async def _running(*arguments: str, **environment: str) -> AsyncIterator[Running]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", *arguments),
+        cwd=ROOT,
+        env=os.environ | environment,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    try:
+        line = await asyncio.wait_for(process.stdout.readline(), _START_SECONDS)
+        assert b"serving" in line, line
+        yield Running(process, line.decode().split()[-1].removeprefix("http://"))
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            try:
+                await asyncio.wait_for(process.wait(), _STOP_SECONDS)
+            finally:
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
