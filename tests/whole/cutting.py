@@ -1,4 +1,4 @@
-"""A proxy that cuts connections: after so many bytes of the answer, sometimes with an end, sometimes without."""
+"""A proxy that cuts connections after so many bytes of the answer: by an end, or by a reset."""
 
 from __future__ import annotations
 
@@ -65,6 +65,7 @@ async def cutting(target: str, cuts: Iterator[Cut]) -> AsyncIterator[CuttingProx
     """Runs a proxy before `host:port`, on a free port."""
     proxy = CuttingProxy(target, cuts)
     server = await asyncio.start_server(proxy.handle, "127.0.0.1", 0)
-    proxy.address = "127.0.0.1:%d" % server.sockets[0].getsockname()[1]
+    host, port = server.sockets[0].getsockname()
+    proxy.address = f"{host}:{port}"
     async with server:
         yield proxy
