@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import socket
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, get_origin
@@ -19,13 +18,13 @@ from gateway import __version__
 from gateway.app import create_app, read_contract
 from gateway.contract.bindings import bind
 from gateway.contract.errors import ContractError
+from gateway.listening import ListenError, allow_many_files, listen
 from gateway.render.routes import render_routes
 from gateway.server import Server
 from gateway.settings import Settings
 
 CONTRACT = ("descriptor_set", "http_rules", "auto_mapping", "services")
 """The settings that say what the contract is."""
-_BACKLOG = 2048
 
 
 class CommandError(Exception):
@@ -46,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CommandError as error:
         print(f"protoway: {error}", file=sys.stderr)
         return error.status
-    except ContractError as error:
+    except (ContractError, ListenError) as error:
         print(f"protoway: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:
@@ -111,7 +110,8 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 def _serve(settings: Settings) -> int:
     app = create_app(settings)
-    with _listen(settings.host, settings.port) as listening:
+    allow_many_files()
+    with listen(settings) as listening:
         Server(app, settings).serve_on(listening)
     return 0
 
@@ -134,12 +134,3 @@ def _report(problems: list[ContractError]) -> int:
     for problem in problems:
         print(f"protoway: {problem}", file=sys.stderr)
     return 1 if problems else 0
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise CommandError(f"cannot listen on {host}:{port}: {reason}") from error

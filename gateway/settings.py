@@ -44,6 +44,8 @@ class Settings(BaseSettings):
     """The longest that a unary call may take. A caller may ask for less, with `grpc-timeout`."""
     heartbeat_seconds: float = Field(default=15.0, gt=0)
     """After so long without a message a stream shows that it lives."""
+    send_timeout_seconds: float = Field(default=60.0, gt=0, le=86_400)
+    """A client that takes nothing of what it is sent for so long is cut."""
     retry_seconds: float = Field(default=2.0, gt=0)
     """After so long a reader of Server-Sent Events that was cut should come back."""
     max_feed_bytes: int = Field(default=8 * 1024 * 1024, gt=0)

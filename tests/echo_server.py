@@ -41,8 +41,12 @@ class EchoServer:
 
     async def server_stream(self, request: bytes, _context: Any) -> AsyncIterator[bytes]:
         """Answers the request as often as its `int32_field` says."""
-        for _ in range(Everything.FromString(request).int32_field):
-            yield request
+        try:
+            for _ in range(Everything.FromString(request).int32_field):
+                yield request
+        except (GeneratorExit, asyncio.CancelledError):
+            self.cancelled.set()
+            raise
 
     async def client_stream(self, requests: AsyncIterator[bytes], _context: Any) -> bytes:
         """Counts the requests."""
