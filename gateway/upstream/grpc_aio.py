@@ -6,8 +6,9 @@ The four kinds of call become one shape: requests in, an iterator of responses o
 * An exception inside a request iterator becomes a cancellation that has lost its reason; so the iterator
   is wrapped, and the reason raised where the responses are read.
 * A cancelled call raises `CancelledError`, just as a cancelled task does; which it is, only the task knows.
-* A server that aborts while the client still writes may lose its status (grpc/grpc#36066). The iterator
-  style on four separate multicallables suffers least.
+* A server that aborts while the client still writes loses its status on the client (grpc/grpc#36066): a
+  write that fails after the status has come puts an INTERNAL of its own in its place. The status is seen
+  before that in a done callback, which is called each time; so it is kept there (`_TrueStatus`).
 """
 
 from __future__ import annotations
@@ -37,6 +38,9 @@ _ADDRESS: Final = re.compile(
     r"\b(ipv4|ipv6|unix|dns):|errors resolving |DNS resolution failed|address lookup failed"
 )
 """What gRPC's own words have where they name addresses; a server's words are its own."""
+_WRITE_FAILED: Final = "Internal error from Core"
+_STATUS_SECONDS: Final = 0.5
+"""How long the status may take that comes after a failed write."""
 _TOO_LARGE: Final = re.compile(r"CLIENT: Received message larger than max")
 _MULTICALLABLE: Final[Mapping[StreamType, str]] = {
     StreamType.UNARY: "unary_unary",
@@ -124,6 +128,8 @@ class _GrpcCall:
             metadata=self._metadata or None,
             timeout=self._timeout,
         )
+        if self._stream_type.client:
+            self._true_status = _TrueStatus(self._call)
         self._responses = self._call.__aiter__() if self._stream_type.server else _one(self._call)
         return self
 
@@ -144,7 +150,7 @@ class _GrpcCall:
         try:
             message: bytes = await anext(self._responses)
         except aio.AioRpcError as error:
-            raise self._failure or status_error(error) from error
+            raise self._failure or status_error(await self._told(error)) from error
         except asyncio.CancelledError:
             raise self._reason() from None
         return message
@@ -163,11 +169,45 @@ class _GrpcCall:
             self._failure = error
             self._call.cancel()
 
+    async def _told(self, error: aio.AioRpcError) -> aio.AioRpcError:
+        """Returns what the server has ended the call with, where grpc says something else."""
+        if not self._stream_type.client or error.details() != _WRITE_FAILED:
+            return error
+        return await self._true_status.within(_STATUS_SECONDS) or error
+
     def _reason(self) -> BaseException:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             return asyncio.CancelledError()
         return self._failure or StatusError.of(CANCELLED, "the call was cancelled")
+
+
+class _TrueStatus:
+    """Keeps the status that came over the wire, whatever a failed write says before or after it."""
+
+    def __init__(self, call: Any) -> None:
+        self._found: asyncio.Future[aio.AioRpcError] = asyncio.get_running_loop().create_future()
+        call.add_done_callback(self._look)
+
+    def _look(self, call: Any) -> None:
+        code, details = _known(call.code()), _known(call.details())
+        if details != _WRITE_FAILED and code is not grpc.StatusCode.OK and not self._found.done():
+            trailing = _known(call.trailing_metadata())
+            self._found.set_result(aio.AioRpcError(code, aio.Metadata(), trailing, details))
+
+    async def within(self, seconds: float) -> aio.AioRpcError | None:
+        """Waits for the status; None if it does not come."""
+        done, _ = await asyncio.wait({self._found}, timeout=seconds)
+        return self._found.result() if done else None
+
+
+def _known(coroutine: Any) -> Any:
+    """Returns the result of a coroutine that has nothing to wait for."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        return done.value
+    raise RuntimeError("the call is not done")
 
 
 async def _one(call: Any) -> AsyncIterator[bytes]:
