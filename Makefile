@@ -8,9 +8,10 @@ CORE_PORT ?= 50051
 GATEWAY_PORT ?= 8080
 
 FUZZ_SECONDS ?= 600
+SOAK_SECONDS ?= 1800
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz bench check fmt generate lock clean
+.PHONY: help demo test fuzz soak bench check fmt generate lock clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -31,6 +32,9 @@ test: check ## run every check and every test
 
 fuzz: $(VENV)/installed ## ask the edge odd things for FUZZ_SECONDS (600)
 	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/fuzz
+
+soak: $(VENV)/installed ## let clients of all kinds come and go for SOAK_SECONDS (1800)
+	SOAK_SECONDS=$(SOAK_SECONDS) $(BIN)/python -m pytest -s tests/soak
 
 bench: $(VENV)/installed ## measure, side by side with others
 	$(BIN)/python -m bench.codec

@@ -63,6 +63,11 @@ class Feeds:
         self._shared: dict[Key, Feed] = {}
         self._idle: OrderedDict[Feed, asyncio.TimerHandle] = OrderedDict()
 
+    @property
+    def count(self) -> int:
+        """How many feeds there are."""
+        return len(self._tasks)
+
     async def __aenter__(self) -> Self:
         """Is ready."""
         return self
