@@ -67,6 +67,7 @@ def create_app(settings: Settings, upstream: Upstream | None = None) -> FastAPI:
             max_message=settings.max_message_bytes,
             timeout=settings.timeout_seconds,
             heartbeat=settings.heartbeat_seconds,
+            websocket_idle=settings.websocket_idle_seconds,
             origins=frozenset(settings.origins),
         ),
         json_options=options,

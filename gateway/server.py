@@ -19,6 +19,8 @@ from gateway.settings import Settings
 
 _LOOK_SECONDS = 0.1
 """How often a shutdown looks whether it is to wait no longer."""
+_ENVELOPE_BYTES = 16 * 1024
+"""What a WebSocket frame may have beside its message; or metadata, where messages may be small."""
 
 
 class Server(uvicorn.Server):
@@ -33,7 +35,10 @@ class Server(uvicorn.Server):
                 lifespan="on",
                 server_header=False,
                 ws="websockets-sansio",
-                ws_max_size=settings.max_message_bytes,
+                ws_max_size=settings.max_message_bytes + _ENVELOPE_BYTES,
+                ws_ping_interval=settings.websocket_ping_seconds,
+                ws_ping_timeout=settings.websocket_ping_seconds,
+                ws_per_message_deflate=settings.websocket_compression,
             )
         )
         self._edge: Edge = app.state.edge

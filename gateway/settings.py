@@ -44,6 +44,12 @@ class Settings(BaseSettings):
     """The longest that a unary call may take. A caller may ask for less, with `grpc-timeout`."""
     heartbeat_seconds: float = Field(default=15.0, gt=0)
     """After so long without a message a stream shows that it lives."""
+    websocket_ping_seconds: float = Field(default=20.0, gt=0)
+    """How often a WebSocket is pinged; a client that does not answer for as long again is given up."""
+    websocket_idle_seconds: float | None = Field(default=None, gt=0)
+    """After so long without a message either way a WebSocket is closed; None is never."""
+    websocket_compression: bool = False
+    """Compress WebSockets whose client offers it (permessage-deflate), for CPU and memory."""
     drain_seconds: float = Field(default=5.0, ge=0)
     """How long a shutdown waits for answers that are under way."""
     origins: tuple[str, ...] = ()

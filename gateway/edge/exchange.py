@@ -32,6 +32,8 @@ class Limits:
     """The longest that a unary call may take, whatever its caller allows; None: no end."""
     heartbeat: float
     """After so long without a message a stream shows that it lives."""
+    websocket_idle: float | None
+    """After so long without a message either way a WebSocket is closed; None: never."""
     origins: frozenset[str]
     """The origins from which a browser may open a WebSocket beside its own; `*` is any."""
 

@@ -59,7 +59,7 @@ def deaf(upstream: ScriptedUpstream) -> None:
 
 @pytest.mark.parametrize(
     ("begin", "arrive", "end"),
-    [(upload, chunk, "http.disconnect")],
+    [(upload, chunk, "http.disconnect"), (websocket, frame, "websocket.disconnect")],
 )
 async def test_a_client_that_leaves_an_unread_upload_ends_the_call(
     app: FastAPI, upstream: ScriptedUpstream, begin: Start, arrive: Arrive, end: str
@@ -78,7 +78,7 @@ async def test_a_client_that_leaves_an_unread_upload_ends_the_call(
 
 @pytest.mark.parametrize(
     ("begin", "arrive", "end"),
-    [(upload, chunk, "http.disconnect")],
+    [(upload, chunk, "http.disconnect"), (websocket, frame, "websocket.disconnect")],
 )
 async def test_an_unread_upload_is_read_ahead_so_far_and_no_further(
     app: FastAPI, upstream: ScriptedUpstream, begin: Start, arrive: Arrive, end: str
