@@ -3,41 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from tests.contracts import echo_descriptor_set
 from tests.echo_server import DeafServer, EchoServer, echo_server
-from tests.whole.conftest import ROOT
+from tests.whole.conftest import edge_process
 
 BOUND_SECONDS = 0.1
 TRIES = 5
 SETTLE_SECONDS = 0.2
 """Until whatever can be read of an upload has been read."""
-
-
-@asynccontextmanager
-async def edge_process(folder: Path, upstream: str) -> AsyncIterator[str]:
-    """Runs an edge as a process of its own; the block is given its base URL."""
-    descriptor_set = folder / "echo.binpb"
-    descriptor_set.write_bytes(echo_descriptor_set())
-    edge = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "gateway", "serve", "--port", "0", "--log-level", "warning"),
-        *("--descriptor-set", str(descriptor_set), "--upstream", upstream),
-        cwd=ROOT,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert edge.stdout is not None
-    try:
-        yield (await edge.stdout.readline()).decode().split()[-1]
-    finally:
-        edge.terminate()
-        await edge.wait()
 
 
 def check(times: list[float]) -> None:
