@@ -6,6 +6,7 @@ The four kinds of call become one shape: requests in, an iterator of responses o
 * An exception inside a request iterator becomes a cancellation that has lost its reason; so the iterator
   is wrapped, and the reason raised where the responses are read.
 * A cancelled call raises `CancelledError`, just as a cancelled task does; which it is, only the task knows.
+* A call that has ended goes on waiting for its next request; so whoever waits there is cancelled.
 * A server that aborts while the client still writes may lose its status (grpc/grpc#36066). The iterator
   style on four separate multicallables suffers least.
 """
@@ -116,6 +117,7 @@ class _GrpcCall:
         self._metadata = metadata
         self._timeout = timeout
         self._failure: Exception | None = None
+        self._reader: asyncio.Task[Any] | None = None
 
     async def __aenter__(self) -> Self:
         requests = self._requests
@@ -134,6 +136,8 @@ class _GrpcCall:
         _traceback: TracebackType | None,
     ) -> None:
         self._call.cancel()
+        if self._reader is not None:
+            self._reader.cancel()
         if not isinstance(self._requests, bytes):
             await _close(self._requests)
 
@@ -156,6 +160,7 @@ class _GrpcCall:
         return tuple(await self._call.trailing_metadata() or ())
 
     async def _guarded(self, requests: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        self._reader = asyncio.current_task()
         try:
             async for request in requests:
                 yield request
