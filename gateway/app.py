@@ -70,6 +70,7 @@ def create_app(settings: Settings, upstream: Upstream | None = None) -> FastAPI:
             timeout=settings.timeout_seconds,
             heartbeat=settings.heartbeat_seconds,
             retry=settings.retry_seconds,
+            websocket_idle=settings.websocket_idle_seconds,
             origins=frozenset(settings.origins),
         ),
         json_options=options,

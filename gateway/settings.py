@@ -52,6 +52,12 @@ class Settings(BaseSettings):
     """Bytes of messages kept of one stream, for readers that are slow or come back."""
     max_idle_feeds: int = Field(default=1000, ge=0)
     """How many streams may go on that nobody reads, for readers that come back."""
+    websocket_ping_seconds: float = Field(default=20.0, gt=0)
+    """How often a WebSocket is pinged; a client that does not answer for as long again is given up."""
+    websocket_idle_seconds: float | None = Field(default=None, gt=0)
+    """After so long without a message either way a WebSocket is closed; None is never."""
+    websocket_compression: bool = False
+    """Compress WebSockets whose client offers it (permessage-deflate), for CPU and memory."""
     drain_seconds: float = Field(default=5.0, ge=0)
     """How long a shutdown waits for answers that are under way."""
     origins: tuple[str, ...] = ()

@@ -104,6 +104,15 @@ class EchoServer:
         )
 
 
+class DeafServer(EchoServer):
+    """A server that takes uploads, and never reads what is in them."""
+
+    async def client_stream(self, _requests: AsyncIterator[bytes], _context: Any) -> bytes:
+        """Never answers."""
+        await self._wait()
+        return b""
+
+
 async def _abort(context: Any, wanted: Any) -> None:
     if not wanted.code:
         return
@@ -116,9 +125,9 @@ async def _abort(context: Any, wanted: Any) -> None:
 
 
 @asynccontextmanager
-async def echo_server() -> AsyncIterator[EchoServer]:
+async def echo_server(kind: type[EchoServer] = EchoServer) -> AsyncIterator[EchoServer]:
     """Runs the server on a free port until the block is left."""
-    echo = EchoServer()
+    echo = kind()
     server = aio.server(options=(("grpc.so_reuseport", 0),))
     server.add_generic_rpc_handlers((echo.handlers(),))
     port = server.add_insecure_port("127.0.0.1:0")

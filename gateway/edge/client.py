@@ -1,7 +1,10 @@
 """The client's side of one exchange: what it sends, and that it leaves.
 
-ASGI says both through the one `receive`, which only one may await at a time. So whoever reads the body
-reads it to its end first; from then on `attended` listens for the client to leave.
+ASGI says both through the one `receive`, which only one may await at a time. A body that is one message is
+read to its end first; from then on `gone` listens for the client to leave. Of a stream `gone` is the reader:
+it reads ahead of whoever takes the stream (`gateway.edge.read_ahead`), so that a client which leaves while
+nobody takes anything is noticed too. What is left: while the read-ahead is full nothing is read, and an end
+that lies behind unread data stays unseen.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from enum import Enum
 from types import TracebackType
 from typing import Self
 
+from gateway.edge.read_ahead import ReadAhead
 from gateway.edge.types import Receive
 from gateway.transcoding.status import RESOURCE_EXHAUSTED, UNAVAILABLE, StatusError
 
@@ -21,7 +25,7 @@ class ClientGone(Exception):
 
 
 class HttpClient:
-    """The body of one HTTP request."""
+    """The body of one HTTP request that is one message."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
@@ -36,32 +40,58 @@ class HttpClient:
         """
         parts: list[bytes] = []
         size = 0
-        async for part in self.chunks():
-            size += len(part)
-            if size > limit:
-                raise body_too_large(limit)
-            parts.append(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """Yields the body as it arrives; raises ClientGone where the client leaves before its end."""
         more = True
         while more:
             event = await self._receive()
             if event["type"] == "http.disconnect":
                 raise ClientGone
             more = event.get("more_body", False)
-            if not more:
-                self._read_all.set()
             if part := event.get("body", b""):
-                yield part
+                size += len(part)
+                if size > limit:
+                    raise body_too_large(limit)
+                parts.append(part)
+        self._read_all.set()
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def gone(self) -> None:
         """Returns when the client has left; waits for somebody to read the body first."""
         await self._read_all.wait()
-        if (await self._receive())["type"] != "http.disconnect":
-            # a middleware that gives the body again cannot tell when the client leaves
-            await asyncio.get_running_loop().create_future()
+        await _disconnect(self._receive)
+
+
+class UploadClient:
+    """The body of one HTTP request that is a stream of messages."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._ahead: ReadAhead[bytes | None] = ReadAhead()
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yields the body as it arrives, which is as `gone` reads it."""
+        while (chunk := await self._ahead.take()) is not None:
+            yield chunk
+
+    async def gone(self) -> None:
+        """Reads the body, and returns when the client has left."""
+        more = True
+        while more:
+            await self._ahead.room()
+            event = await self._receive()
+            if event["type"] == "http.disconnect":
+                return
+            more = event.get("more_body", False)
+            if chunk := event.get("body", b""):
+                self._ahead.append(chunk, len(chunk))
+        self._ahead.append(None, 0)
+        await _disconnect(self._receive)
+
+
+async def _disconnect(receive: Receive) -> None:
+    """Waits for the client to leave, after the end of its body."""
+    if (await receive())["type"] != "http.disconnect":
+        # a middleware that gives the body again cannot tell when the client leaves
+        await asyncio.get_running_loop().create_future()
 
 
 def body_too_large(limit: int) -> StatusError:
@@ -93,13 +123,14 @@ class Attendance:
         """Makes the block.
 
         Args:
-            gone: returns when the client has left.
+            gone: returns when the client has left; what it raises comes out of the block.
             attendances: where whoever shuts the edge down finds this block, to interrupt it; None for a
                 block that will end soon by itself, and is let finish.
         """
         self._gone = gone
         self._attendances = attendances if attendances is not None else set()
         self.interruption: Interruption | None = None
+        self._reason: Exception = ClientGone()
 
     async def __aenter__(self) -> Self:
         task = asyncio.current_task()
@@ -112,7 +143,10 @@ class Attendance:
         return self
 
     async def _watching(self) -> None:
-        await self._gone()
+        try:
+            await self._gone()
+        except Exception as error:
+            self._reason = error
         self.interrupt(Interruption.CLIENT_GONE)
 
     def interrupt(self, interruption: Interruption) -> None:
@@ -133,5 +167,5 @@ class Attendance:
             return
         if error_type is None or issubclass(error_type, asyncio.CancelledError):
             if self.interruption is Interruption.CLIENT_GONE:
-                raise ClientGone
+                raise self._reason
             raise StatusError.of(UNAVAILABLE, self.interruption.value)

@@ -35,6 +35,8 @@ class Limits:
     """After so long without a message a stream shows that it lives."""
     retry: float
     """After so long a reader of events that was cut should come back; after an error up to twice as long."""
+    websocket_idle: float | None
+    """After so long without a message either way a WebSocket is closed; None: never."""
     origins: frozenset[str]
     """The origins from which a browser may open a WebSocket beside its own; `*` is any."""
 

@@ -13,7 +13,7 @@ from random import SystemRandom
 from typing import Final
 
 from gateway.edge.answer import send_answer, send_nothing
-from gateway.edge.client import HttpClient
+from gateway.edge.client import HttpClient, UploadClient
 from gateway.edge.exchange import Exchange
 from gateway.edge.unary import encoder_of_one, read_answer, read_body
 from gateway.edge.upload import read_upload
@@ -60,7 +60,7 @@ async def serve_client_stream(exchange: Exchange) -> None:
         ClientGone: the client left.
     """
     encode = encoder_of_one(exchange)
-    client = HttpClient(exchange.receive)
+    client = UploadClient(exchange.receive)
     requests = read_upload(exchange, client)
     async with exchange.open(requests) as call:
         async with exchange.edge.attend_stream(client.gone):
@@ -83,7 +83,8 @@ async def serve_server_stream(exchange: Exchange, *, headers_only: bool) -> None
     if answer.media_type == _SSE and exchange.head.last_event_id == LAST_ID:
         await send_nothing(exchange.send)  # which is how a browser learns not to come back
         return
-    client = HttpClient(exchange.receive)
+    streams = exchange.endpoint.method.stream_type.client
+    client = (UploadClient if streams else HttpClient)(exchange.receive)
     try:
         async with exchange.edge.attend_stream(client.gone):
             requests = await _requests(exchange, client)
@@ -100,8 +101,8 @@ async def serve_server_stream(exchange: Exchange, *, headers_only: bool) -> None
         await answer.end()
 
 
-async def _requests(exchange: Exchange, client: HttpClient) -> Requests:
-    if exchange.endpoint.method.stream_type.client:
+async def _requests(exchange: Exchange, client: HttpClient | UploadClient) -> Requests:
+    if isinstance(client, UploadClient):
         return read_upload(exchange, client)
     body = await read_body(exchange, client)
     return exchange.endpoint.decode_request(

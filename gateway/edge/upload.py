@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
-from gateway.edge.client import HttpClient, body_too_large
+from gateway.edge.client import UploadClient, body_too_large
 from gateway.edge.exchange import Exchange
 from gateway.transcoding.frame_decoders import (
     FrameDecoder,
@@ -31,7 +31,7 @@ _DECODERS: Final[dict[str, Callable[[int], FrameDecoder]]] = {
 _STREAM_TYPES: Final = frozenset(_DECODERS)
 
 
-def read_upload(exchange: Exchange, client: HttpClient) -> AsyncIterator[bytes]:
+def read_upload(exchange: Exchange, client: UploadClient) -> AsyncIterator[bytes]:
     """Returns the messages of an upload, each as it arrives; path and query speak in the first.
 
     Raises:
@@ -50,7 +50,7 @@ def _decoder(exchange: Exchange) -> FrameDecoder:
 
 
 async def _frames(
-    exchange: Exchange, client: HttpClient, decoder: FrameDecoder
+    exchange: Exchange, client: UploadClient, decoder: FrameDecoder
 ) -> AsyncIterator[bytes]:
     try:
         async for chunk in client.chunks():

@@ -1,67 +1,46 @@
-"""Streams over WebSocket, in the subprotocol of `gateway.transcoding.websocket_protocol`."""
+"""Streams over WebSocket: the handshake, the call, and its end."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+from google.rpc.status_pb2 import Status
 
 from gateway.edge.client import ClientGone
-from gateway.edge.exchange import Exchange, Limits
-from gateway.edge.types import Event, Receive, Scope, Send
-from gateway.transcoding.request_head import RequestHead
+from gateway.edge.exchange import Edge, Exchange, Limits
+from gateway.edge.types import Receive, Scope, Send
+from gateway.edge.websocket_client import WebSocketClient
+from gateway.feeds.source import Gap, Source
+from gateway.transcoding.deadline import Deadline
+from gateway.transcoding.metadata import trailing
+from gateway.transcoding.request_head import RequestHead, read_head
 from gateway.transcoding.status import (
     DEADLINE_EXCEEDED,
     INVALID_ARGUMENT,
-    OK,
     PERMISSION_DENIED,
     UNAVAILABLE,
     StatusError,
 )
 from gateway.transcoding.transcoder import Transcoder
+from gateway.transcoding.websocket_envelope import GrpcJsonEnvelope
 from gateway.transcoding.websocket_protocol import (
     CLOSE_GOING_AWAY,
+    CLOSE_OK,
     CLOSE_TOO_BIG,
-    SUBPROTOCOL,
-    HalfClose,
+    Dialect,
+    GrpcJson,
     close_code,
     close_reason,
-    read_frame,
 )
-from gateway.upstream.port import Call
+from gateway.upstream.port import Requests
 
-
-class WebSocketClient:
-    """The client's frames."""
-
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self._read_all = asyncio.Event()
-
-    async def frames(self) -> AsyncIterator[bytes]:
-        """Yields the JSON of each message up to the half-close."""
-        while True:
-            event = await self._next()
-            frame = read_frame(event.get("text"), event.get("bytes"))
-            if isinstance(frame, HalfClose):
-                self._read_all.set()
-                return
-            yield frame
-
-    async def _next(self) -> Event:
-        event = await self._receive()
-        if event["type"] == "websocket.disconnect":
-            raise ClientGone
-        return event
-
-    def half_close(self) -> None:
-        """Says that nobody will read frames: the method takes none."""
-        self._read_all.set()
-
-    async def gone(self) -> None:
-        """Returns when the client has left; what it sends after its half-close is not read."""
-        await self._read_all.wait()
-        while (await self._receive())["type"] != "websocket.disconnect":
-            pass
+_DIALECTS: Final[dict[str, Callable[[], Dialect]]] = {
+    "grpc-json.v1": GrpcJson,
+    "grpc-json-envelope.v1": GrpcJsonEnvelope,
+}
 
 
 async def serve_websocket(exchange: Exchange, subprotocols: list[str]) -> None:
@@ -71,46 +50,95 @@ async def serve_websocket(exchange: Exchange, subprotocols: list[str]) -> None:
         StatusError: the handshake is refused.
         ClientGone: the client left.
     """
-    _check_origin(exchange.head, exchange.edge.limits)
+    edge = exchange.edge
+    _check_origin(exchange.head, edge.limits)
     subprotocol = _subprotocol(subprotocols)
     await _next_connect(exchange.receive)
     await exchange.send({"type": "websocket.accept", "subprotocol": subprotocol})
-    client = WebSocketClient(exchange.receive)
+    dialect = _DIALECTS[subprotocol]() if subprotocol else GrpcJson()
+    idle = asyncio.timeout(edge.limits.websocket_idle)
+    client = WebSocketClient(exchange, dialect, idle)
+    status, code = Status(), CLOSE_OK
+    source: Source | None = None
     try:
-        async with exchange.edge.attend_stream(client.gone):
+        async with _until_idle(idle, edge.limits), edge.attend_stream(client.gone):
+            await _begin(exchange, client)
             requests = await _requests(exchange, client)
-            async with exchange.open(requests) as call:
-                await _answer(exchange, call)
-        code, reason = close_code(OK), ""
+            async with exchange.source(requests) as source:
+                await _answer(exchange, client, source)
     except StatusError as error:
-        code, reason = close_code(error.code), close_reason(error.status.message)
-        if exchange.edge.closing and error.code == UNAVAILABLE:
-            code = CLOSE_GOING_AWAY
-        elif error.http_status == 413:
-            code = CLOSE_TOO_BIG
-    await exchange.send({"type": "websocket.close", "code": code, "reason": reason})
+        status, code = error.status, _close_code(error, edge)
+    trailers = trailing(await source.trailing_metadata()) if source is not None else ()
+    last = dialect.status(edge.transcoder.errors.status(status), trailers)
+    await client.close(last, code, close_reason(status.message))
 
 
-async def _requests(exchange: Exchange, client: WebSocketClient) -> bytes | AsyncIterator[bytes]:
-    """Returns what the call is opened with: all frames, or the one message that the method takes."""
+@asynccontextmanager
+async def _until_idle(idle: asyncio.Timeout, limits: Limits) -> AsyncIterator[None]:
+    try:
+        async with idle:
+            yield
+    except TimeoutError:
+        if not idle.expired():
+            raise
+        seconds = limits.websocket_idle
+        raise StatusError.of(DEADLINE_EXCEEDED, f"no message for {seconds:g} seconds") from None
+
+
+async def _begin(exchange: Exchange, client: WebSocketClient) -> None:
+    """Waits for the client's metadata, in a dialect that has a frame for them."""
+    frame = await client.headers()
+    if frame is None:
+        return
+    said = RequestHead()
+    read_head(frame.fields, exchange.edge.metadata, said)
+    exchange.head.override(said)
+    if said.timeout is not None:
+        exchange.deadline = Deadline.after(asyncio.get_running_loop().time(), said.timeout)
+
+
+async def _requests(exchange: Exchange, client: WebSocketClient) -> Requests:
+    """Returns what the call is opened with: all messages, or the one that the method takes."""
     endpoint = exchange.endpoint
     if endpoint.method.stream_type.client:
-        return exchange.messages(client.frames())
-    frame = b""
+        return exchange.messages(client.messages())
+    message = b""
     if endpoint.binding.body is not None:
         try:
             async with asyncio.timeout_at(exchange.deadline.at):
-                frame = await anext(client.frames(), b"")
+                message = await anext(client.messages(), b"")
         except TimeoutError:
-            raise StatusError.of(DEADLINE_EXCEEDED, "no frame arrived in time") from None
+            raise StatusError.of(DEADLINE_EXCEEDED, "no message arrived in time") from None
     client.half_close()
-    return endpoint.decode_request(exchange.captures, exchange.query, frame)
+    return endpoint.decode_request(exchange.captures, exchange.query, message)
 
 
-async def _answer(exchange: Exchange, call: Call) -> None:
-    encode = exchange.endpoint.encode_response
-    async for message in call:
-        await exchange.send({"type": "websocket.send", "text": encode(message).decode()})
+async def _answer(exchange: Exchange, client: WebSocketClient, source: Source) -> None:
+    encode, dialect = exchange.endpoint.encode_response, client.dialect
+    begun = False
+    async for items in source:
+        if not begun:
+            begun = True
+            source.begin()
+            await _send_headers(exchange, client, source)
+        for item in items:
+            if isinstance(item, Gap):
+                await client.send(dialect.gap(item.json()))
+            else:
+                await client.send(dialect.message(item.json(encode)))
+    if not begun:
+        await _send_headers(exchange, client, source)
+
+
+async def _send_headers(exchange: Exchange, client: WebSocketClient, source: Source) -> None:
+    metadata = exchange.edge.metadata.initial(await source.initial_metadata())
+    await client.send(client.dialect.headers(metadata))
+
+
+def _close_code(error: StatusError, edge: Edge) -> int:
+    if edge.closing and error.code == UNAVAILABLE:
+        return CLOSE_GOING_AWAY
+    return CLOSE_TOO_BIG if error.http_status == 413 else close_code(error.code)
 
 
 async def _next_connect(receive: Receive) -> None:
@@ -119,12 +147,14 @@ async def _next_connect(receive: Receive) -> None:
 
 
 def _subprotocol(offered: list[str]) -> str | None:
-    """Chooses ours where it is offered; a client that offers none at all, a person's, gets it too."""
+    """Chooses the client's first that is spoken here; a client that offers none, a person's, names none."""
     if not offered:
         return None
-    if SUBPROTOCOL not in offered:
-        raise StatusError.of(INVALID_ARGUMENT, f"the subprotocol spoken here is {SUBPROTOCOL}")
-    return SUBPROTOCOL
+    for name in offered:
+        if name in _DIALECTS:
+            return name
+    spoken = " and ".join(_DIALECTS)
+    raise StatusError.of(INVALID_ARGUMENT, f"the subprotocols spoken here are {spoken}")
 
 
 def _check_origin(head: RequestHead, limits: Limits) -> None:

@@ -1,4 +1,4 @@
-"""HTTP headers <-> gRPC metadata, by an allow-list each way.
+"""HTTP headers, or a JSON object, <-> gRPC metadata, by an allow-list each way.
 
 Source: gRPC over HTTP/2, "Custom-Metadata": keys of lower-case letters, digits, `_`, `-` and `.`; a key that
 ends in `-bin` has bytes for its value, which HTTP carries in base64; `grpc-` is gRPC's own.
@@ -44,7 +44,8 @@ class MetadataFilter:
 
     def __init__(self, request_headers: Iterable[str], response_headers: Iterable[str]) -> None:
         self._request = {name.lower().encode("ascii"): name.lower() for name in request_headers}
-        self._response = frozenset(name.lower() for name in response_headers)
+        response = {name.lower() for name in response_headers}
+        self._response = frozenset(key for key in response if not key.startswith(_RESERVED))
 
     def metadata_key(self, header: bytes) -> str | None:
         """Returns the metadata key for a request header (in lower case), or None if it does not pass.
@@ -64,11 +65,26 @@ class MetadataFilter:
 
         Without a prefix only the allow-list passes, for a name of HTTP's own would speak for the edge.
         """
-        return tuple(
-            ((prefix + key).encode(), header_value(value))
-            for key, value in metadata
-            if (prefix or key in self._response) and not key.startswith(_RESERVED)
-        )
+        passing = trailing(metadata) if prefix else self.initial(metadata)
+        return tuple(((prefix + key).encode(), header_value(value)) for key, value in passing)
+
+    def initial(self, metadata: Metadata) -> Metadata:
+        """Returns those initial metadata that a caller is told."""
+        return tuple(pair for pair in metadata if pair[0] in self._response)
+
+
+def trailing(metadata: Metadata) -> Metadata:
+    """Returns those trailing metadata that a caller is told: all but gRPC's own."""
+    return tuple(pair for pair in metadata if not pair[0].startswith(_RESERVED))
+
+
+def metadata_object(metadata: Metadata) -> dict[str, str | list[str]]:
+    """Returns metadata as a JSON object: a string for each key, or an array where it occurs again."""
+    values: dict[str, list[str]] = {}
+    for key, value in metadata:
+        text = scalars.bytes_to_json(value) if isinstance(value, bytes) else value
+        values.setdefault(key, []).append(text)
+    return {key: texts[0] if len(texts) == 1 else texts for key, texts in values.items()}
 
 
 def metadata_value(key: str, value: bytes) -> str | bytes:

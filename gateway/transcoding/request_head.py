@@ -39,6 +39,12 @@ class RequestHead:
         if allowed.metadata_key(REQUEST_ID.encode()):
             self.metadata.append((REQUEST_ID, request_id))
 
+    def override(self, later: RequestHead) -> None:
+        """Adds metadata that the caller says later; a key that is said anew is replaced."""
+        said = {key for key, _ in later.metadata}
+        self.metadata = [pair for pair in self.metadata if pair[0] not in said]
+        self.metadata += later.metadata
+
 
 def read_head(
     headers: Iterable[tuple[bytes, bytes]], allowed: MetadataFilter, head: RequestHead

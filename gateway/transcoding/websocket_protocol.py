@@ -1,8 +1,9 @@
-"""The WebSocket subprotocol `grpc-json.v1`.
+"""What the WebSocket subprotocols share, and `grpc-json.v1`, the plain one.
 
-One text frame is one message, in protobuf JSON, both ways. An empty text frame from the client is its
-half-close, for which a WebSocket has no word of its own. The status travels in the close frame: 1000 is OK,
-4000 + code anything else, with the message as the reason, cut to what a close frame can hold.
+In `grpc-json.v1` one text frame is one message, in protobuf JSON, both ways. An empty text frame from the
+client is its half-close, for which a WebSocket has no word of its own. In either subprotocol the status
+travels in the close frame: 1000 is OK, 4000 + code anything else, with the message as the reason, cut to what
+a close frame can hold.
 
 Source: RFC 6455, sections 5.5.1 (a reason of at most 123 bytes of UTF-8) and 7.4.2 (codes 4000-4999 are for
 private use).
@@ -11,11 +12,12 @@ private use).
 from __future__ import annotations
 
 from enum import Enum
-from typing import Final
+from typing import ClassVar, Final, NamedTuple, Protocol
 
+from gateway.transcoding.frame_encoders import gap_as_any
+from gateway.transcoding.metadata import Metadata
 from gateway.transcoding.status import HTTP_STATUS, INVALID_ARGUMENT, OK, UNKNOWN, StatusError
 
-SUBPROTOCOL: Final = "grpc-json.v1"
 CLOSE_OK: Final = 1000
 CLOSE_GOING_AWAY: Final = 1001
 CLOSE_TOO_BIG: Final = 1009
@@ -29,18 +31,81 @@ class HalfClose(Enum):
     HALF_CLOSE = "half-close"
 
 
-def read_frame(text: str | None, data: bytes | None) -> bytes | HalfClose:
-    """Returns the JSON of a message, or that there are no more.
+class HeadersFrame(NamedTuple):
+    """The metadata with which a client begins its call, in the form of HTTP header fields."""
+
+    fields: tuple[tuple[bytes, bytes], ...]
+
+
+class Dialect(Protocol):
+    """How one WebSocket says what a call says; what it has no frame for, it leaves out: `""`."""
+
+    begins_with_headers: ClassVar[bool]
+    """Whether the client's first frame is its metadata, for which the call waits."""
+
+    def read(self, text: str | None, data: bytes | None) -> HeadersFrame | bytes | HalfClose:
+        """Returns what a frame from the client says; bytes are the JSON of a message.
+
+        Raises:
+            StatusError: INVALID_ARGUMENT, the frame is none of this subprotocol, or out of place.
+        """
+        ...
+
+    def headers(self, metadata: Metadata) -> str:
+        """Returns the frame of the initial metadata."""
+        ...
+
+    def message(self, json: bytes) -> str:
+        """Returns the frame of a message."""
+        ...
+
+    def gap(self, json: bytes) -> str:
+        """Returns the frame that says that messages are missing here; `json` is that of a Gap."""
+        ...
+
+    def status(self, json: bytes, trailers: Metadata) -> str:
+        """Returns the frame of the end; `json` is that of a `google.rpc.Status`."""
+        ...
+
+
+class GrpcJson:
+    """`grpc-json.v1`: messages are all that there is."""
+
+    begins_with_headers: ClassVar = False
+
+    def read(self, text: str | None, data: bytes | None) -> bytes | HalfClose:
+        """Takes a frame for a message, and an empty one for the half-close."""
+        return text_frame(text, data) or HalfClose.HALF_CLOSE
+
+    def headers(self, _metadata: Metadata) -> str:
+        """Returns nothing."""
+        return ""
+
+    def message(self, json: bytes) -> str:
+        """Returns the message as it is."""
+        return json.decode()
+
+    def gap(self, json: bytes) -> str:
+        """Returns the Gap as an `Any`."""
+        return gap_as_any(json).decode()
+
+    def status(self, _json: bytes, _trailers: Metadata) -> str:
+        """Returns nothing: the close frame has the status."""
+        return ""
+
+
+def text_frame(text: str | None, data: bytes | None) -> bytes:
+    """Returns the JSON of a text frame.
 
     Raises:
-        StatusError: the frame is binary, which this subprotocol does not use.
+        StatusError: the frame is binary, which no subprotocol here uses.
     """
     if text is None:
+        size = len(data or b"")
         raise StatusError.of(
-            INVALID_ARGUMENT,
-            f"{SUBPROTOCOL} takes text frames, and this one is binary: {len(data or b'')} bytes",
+            INVALID_ARGUMENT, f"frames are text here, and this one is binary: {size} bytes"
         )
-    return text.encode() if text else HalfClose.HALF_CLOSE
+    return text.encode()
 
 
 def close_code(code: int) -> int:

@@ -9,6 +9,7 @@ The four kinds of call become one shape: requests in, an iterator of responses o
 * A server that aborts while the client still writes loses its status on the client (grpc/grpc#36066): a
   write that fails after the status has come puts an INTERNAL of its own in its place. The status is seen
   before that in a done callback, which is called each time; so it is kept there (`_TrueStatus`).
+* A call that has ended goes on waiting for its next request; so whoever waits there is cancelled.
 """
 
 from __future__ import annotations
@@ -120,6 +121,7 @@ class _GrpcCall:
         self._metadata = metadata
         self._timeout = timeout
         self._failure: Exception | None = None
+        self._reader: asyncio.Task[Any] | None = None
 
     async def __aenter__(self) -> Self:
         requests = self._requests
@@ -140,6 +142,8 @@ class _GrpcCall:
         _traceback: TracebackType | None,
     ) -> None:
         self._call.cancel()
+        if self._reader is not None:
+            self._reader.cancel()
         if not isinstance(self._requests, bytes):
             await _close(self._requests)
 
@@ -162,6 +166,7 @@ class _GrpcCall:
         return tuple(await self._call.trailing_metadata() or ())
 
     async def _guarded(self, requests: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        self._reader = asyncio.current_task()
         try:
             async for request in requests:
                 yield request

@@ -18,16 +18,22 @@ class Request:
     """One HTTP request or one WebSocket to an application, under way as a task."""
 
     def __init__(self, app: FastAPI, scope: dict[str, Any]) -> None:
-        self._events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._events: asyncio.Queue[dict[str, Any] | Exception] = asyncio.Queue()
         self._changed = asyncio.Event()
         self.sent: list[dict[str, Any]] = []
         self.task = asyncio.create_task(self._run(app, scope))
 
     async def _run(self, app: FastAPI, scope: dict[str, Any]) -> None:
         try:
-            await app(scope, self._events.get, self._send)
+            await app(scope, self._receive, self._send)
         finally:
             self._changed.set()
+
+    async def _receive(self) -> dict[str, Any]:
+        event = await self._events.get()
+        if isinstance(event, Exception):
+            raise event
+        return event
 
     async def _send(self, event: Any) -> None:
         self.sent.append(event)
@@ -36,6 +42,15 @@ class Request:
     def arrives(self, event_type: str, **event: Any) -> None:
         """Lets an event come in."""
         self._events.put_nowait({"type": event_type, **event})
+
+    def fails(self, error: Exception) -> None:
+        """Lets `receive` raise an error, when what arrived before has been taken."""
+        self._events.put_nowait(error)
+
+    @property
+    def waiting(self) -> int:
+        """How many events have arrived and are not taken."""
+        return self._events.qsize()
 
     async def until_sent(self, count: int) -> None:
         """Waits until the application has sent so many events."""

@@ -171,6 +171,35 @@ async def test_what_the_requests_raise_is_raised(upstream: Upstream, name: str) 
                 pass
 
 
+class EarlyServer(EchoServer):
+    """A server that answers an upload when it is told to, and reads nothing of it."""
+
+    async def client_stream(self, _requests: AsyncIterator[bytes], _context: object) -> bytes:
+        """Answers."""
+        await self.started.wait()
+        return b""
+
+
+async def test_a_call_that_has_ended_does_not_wait_for_requests() -> None:
+    """The requests are closed when the block is left, though their next one never comes."""
+    waiting, closed = asyncio.Event(), asyncio.Event()
+
+    async def endless() -> AsyncIterator[bytes]:
+        try:
+            yield MESSAGE
+            waiting.set()
+            await asyncio.Event().wait()
+        finally:
+            closed.set()
+
+    async with echo_server(EarlyServer) as early, open_upstream(early.address) as upstream:
+        async with upstream.open(METHODS["ClientStream"], endless()) as call:
+            await asyncio.wait_for(waiting.wait(), 5)
+            early.started.set()
+            assert await anext(call) == b""
+        await asyncio.wait_for(closed.wait(), 5)
+
+
 async def test_an_unreachable_server_is_unavailable_without_its_address() -> None:
     """Nobody at the address: UNAVAILABLE at once, and callers do not learn where we looked."""
     with socket.socket() as taken:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.contracts import echo_descriptor_set
 
 ROOT = Path(__file__).parents[2]
 _LAST_LINE = "Ctrl-C ends both."
@@ -77,6 +81,26 @@ def stop_demo(demo: Demo, number: int = signal.SIGTERM) -> int:
     finally:
         demo.process.kill()
         demo.process.stdout.close()
+
+
+@asynccontextmanager
+async def edge_process(folder: Path, upstream: str, *options: str) -> AsyncIterator[str]:
+    """Runs an edge for the tests' own contract, as a process; the block is given its base URL."""
+    descriptor_set = folder / "echo.binpb"
+    descriptor_set.write_bytes(echo_descriptor_set())
+    edge = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gateway", "serve", "--port", "0", "--log-level", "warning"),
+        *("--descriptor-set", str(descriptor_set), "--upstream", upstream, *options),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert edge.stdout is not None
+    try:
+        yield (await edge.stdout.readline()).decode().split()[-1]
+    finally:
+        with suppress(ProcessLookupError):
+            edge.terminate()
+        await edge.wait()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,0 +1,91 @@
+"""The client's side of one WebSocket: its frames, and those for it, in the dialect of its subprotocol.
+
+As with an upload over HTTP, `gone` is the one reader: it reads ahead of whoever takes the frames, and what is
+said in `gateway.edge.client` of a full read-ahead holds here too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from gateway.edge.exchange import Exchange
+from gateway.edge.read_ahead import ReadAhead
+from gateway.edge.types import Event
+from gateway.transcoding.status import RESOURCE_EXHAUSTED, StatusError
+from gateway.transcoding.websocket_protocol import Dialect, HalfClose, HeadersFrame
+
+
+class WebSocketClient:
+    """One client, after its handshake."""
+
+    def __init__(self, exchange: Exchange, dialect: Dialect, idle: asyncio.Timeout) -> None:
+        """Takes the connection; each frame, either way, puts `idle` off."""
+        self._receive = exchange.receive
+        self._send = exchange.send
+        self._max_message = exchange.edge.limits.max_message
+        self._idle_seconds = exchange.edge.limits.websocket_idle
+        self._idle = idle
+        self._ahead: ReadAhead[Event] = ReadAhead()
+        self._half_closed = False
+        self.dialect = dialect
+
+    async def headers(self) -> HeadersFrame | None:
+        """Waits for the metadata with which the call begins; None where the dialect has no such frame.
+
+        Raises:
+            StatusError: the first frame is another one.
+        """
+        frame = await self._next() if self.dialect.begins_with_headers else None
+        return frame if isinstance(frame, HeadersFrame) else None
+
+    async def messages(self) -> AsyncIterator[bytes]:
+        """Yields the JSON of each message up to the half-close.
+
+        Raises:
+            StatusError: a frame is none of the dialect, or its message is too large.
+        """
+        limit = self._max_message
+        while isinstance(message := await self._next(), bytes):
+            if len(message) > limit:
+                raise StatusError.of(
+                    RESOURCE_EXHAUSTED, f"a message is larger than {limit} bytes", http_status=413
+                )
+            yield message
+        self.half_close()
+
+    async def _next(self) -> HeadersFrame | bytes | HalfClose:
+        event = await self._ahead.take()
+        return self.dialect.read(event.get("text"), event.get("bytes"))
+
+    def half_close(self) -> None:
+        """Says that nobody takes what the client still sends."""
+        self._half_closed = True
+        self._ahead.clear()
+
+    async def gone(self) -> None:
+        """Reads the frames, and returns when the client has left."""
+        while True:
+            await self._ahead.room()
+            event = await self._receive()
+            if event["type"] == "websocket.disconnect":
+                return
+            self._touch()
+            if not self._half_closed:
+                self._ahead.append(event, len(event.get("text") or event.get("bytes") or b""))
+
+    async def send(self, frame: str) -> None:
+        """Sends a frame; nothing is one that the dialect does not have."""
+        if frame:
+            await self._send({"type": "websocket.send", "text": frame})
+            self._touch()
+
+    async def close(self, frame: str, code: int, reason: str) -> None:
+        """Sends the last frame, and closes the connection."""
+        if frame:
+            await self._send({"type": "websocket.send", "text": frame})
+        await self._send({"type": "websocket.close", "code": code, "reason": reason})
+
+    def _touch(self) -> None:
+        if self._idle_seconds is not None and not self._idle.expired():
+            self._idle.reschedule(asyncio.get_running_loop().time() + self._idle_seconds)
