@@ -178,8 +178,7 @@ async function* chunks(response, watch) {
  * @type {typeof Protoway.eventParser}
  */
 export function eventParser(stream) {
-  let line = "", afterCr = false;
-  let name = "", data = "", id = stream.lastId;
+  let line = "", afterCr = false, name = "", data = "", id = stream.lastId;
   return function* parse(text) {
     if (!text) return;
     const lines = (afterCr && text[0] === "\n" ? text.slice(1) : text).split(/\r\n|\r|\n/);

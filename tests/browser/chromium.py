@@ -137,7 +137,7 @@ async def running(executable: str) -> AsyncIterator[Browser]:
         )
         try:
             where = Path(profile) / "DevToolsActivePort"
-            while not (found := re.match(r"(\d+)\n(/\S+)", _text(where))):
+            while not (found := where.exists() and re.match(r"(\d+)\n(/\S+)", where.read_text())):
                 assert process.returncode is None, "Chromium has ended"
                 await asyncio.sleep(0.02)
             address = f"ws://127.0.0.1:{found[1]}{found[2]}"
@@ -152,7 +152,3 @@ async def running(executable: str) -> AsyncIterator[Browser]:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
-
-
-def _text(path: Path) -> str:
-    return path.read_text() if path.exists() else ""
