@@ -14,6 +14,7 @@ from gateway import __version__
 from gateway.contract.descriptors import Contract, load
 from gateway.contract.service_config import apply_rules, auto_mapped, read_service_config
 from gateway.edge.exchange import Edge, Limits
+from gateway.edge.pages import Pages
 from gateway.edge.route import TranscodedRoute
 from gateway.feeds.feeds import Feeds
 from gateway.render.openapi import render_openapi
@@ -88,6 +89,8 @@ def create_app(settings: Settings, upstream: Upstream | None = None) -> FastAPI:
     route = TranscodedRoute(edge)
     app.router.routes.insert(0, route)
     app.router.default = route.not_found
+    if settings.pages is not None:
+        app.router.default = Pages(settings.pages, otherwise=route.not_found)
     app.add_exception_handler(HTTPException, route.framework_error)
     app.add_route("/healthz", _healthz, methods=["GET"], include_in_schema=False)
     document = render_openapi(contract, edge.transcoder.bindings, title=app.title)

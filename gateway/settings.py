@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import DirectoryPath, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gateway.transcoding.metadata import DEFAULT_REQUEST_HEADERS, DEFAULT_RESPONSE_HEADERS
@@ -38,6 +38,8 @@ class Settings(BaseSettings):
     """Serve methods without a rule too, at `POST /package.Service/Method`."""
     services: tuple[str, ...] = ()
     """Full names of the services to serve; none means all in the contract that have HTTP rules."""
+    pages: DirectoryPath | None = None
+    """Folder of static files to serve at `/`, beside the contract."""
     max_message_bytes: int = Field(default=4 * 1024 * 1024, gt=0, le=2**31 - 1)
     """Bytes of the largest message, so of the largest unary body too."""
     timeout_seconds: float | None = Field(default=60.0, gt=0)

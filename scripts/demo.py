@@ -18,6 +18,7 @@ _START_SECONDS = 60
 _STOP_SECONDS = 15
 
 BANNER = """
+  Page       http://{edge}/       converts, and shows rates as they move
   gRPC       {core}       finance.CurrencyConverter, hello.Greeter, health, reflection
   HTTP       http://{edge}       REST/JSON, SSE, NDJSON, WebSocket
   OpenAPI    http://{edge}/openapi.json       and http://{edge}/docs to read it
@@ -94,6 +95,7 @@ async def demo(core_port: int, gateway_port: int) -> int:
         "edge": (
             *("gateway", "serve", "--descriptor-set", str(ROOT / "protos/descriptor_set.binpb")),
             *("--upstream", core_address, "--port", str(gateway_port), "--log-level", "warning"),
+            *("--pages", str(ROOT / "web")),
         ),
     }
     parts: list[Part] = []

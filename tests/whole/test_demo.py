@@ -104,6 +104,11 @@ def protoway(*arguments: str, **environment: str) -> subprocess.CompletedProcess
             "protoway: --port: Input should be less than or equal to 65535",
         ),
         (
+            ("serve", "--descriptor-set", "protos/descriptor_set.binpb", "--pages", "nowhere"),
+            2,
+            "protoway: --pages: Path does not point to a directory",
+        ),
+        (
             (
                 *("serve", "--descriptor-set", "protos/descriptor_set.binpb"),
                 *("--services", "finance.Bank"),

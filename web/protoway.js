@@ -1,0 +1,350 @@
+// @ts-check
+/**
+ * Streams of any contract that protoway serves: Server-Sent Events that go on after a cut, and WebSockets in
+ * both subprotocols. The wires are those of docs/wires.md; the types stand in protoway.d.ts.
+ *
+ *     for await (const event of openEvents("/rates/USD")) {
+ *       if (event.type === "message") show(event.data);
+ *     }
+ *
+ * Either gives its events to one `for await`; leaving the loop cancels the call. The last event is `ended`
+ * (clean), `failed` (with a `StatusError`), or of a WebSocket `cut`. Nothing a server or a network does is
+ * thrown; whoever wants the messages alone, and the rest thrown, wraps them in `messages`.
+ *
+ * @import * as Protoway from "./protoway.js"
+ */
+
+/** The names of gRPC's codes, by number. */
+export const CODES = Object.freeze([
+  "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
+  "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE",
+  "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
+]);
+const [, CANCELLED, UNKNOWN, , , , , PERMISSION_DENIED, RESOURCE_EXHAUSTED] = CODES.keys();
+const [UNIMPLEMENTED, INTERNAL, UNAVAILABLE, , UNAUTHENTICATED] = [...CODES.keys()].slice(12);
+
+/** What an HTTP status means that comes without a Status, as from a proxy (gRPC's http-grpc-status-mapping). */
+const HTTP_CODES = /** @type {Record<number, number>} */ ({
+  400: INTERNAL, 401: UNAUTHENTICATED, 403: PERMISSION_DENIED, 404: UNIMPLEMENTED,
+  429: UNAVAILABLE, 502: UNAVAILABLE, 503: UNAVAILABLE, 504: UNAVAILABLE,
+});
+
+/** What a close code means that is neither 1000 nor 4000 + code. */
+const CLOSE_CODES = /** @type {Record<number, [number, string]>} */ ({
+  1001: [UNAVAILABLE, "going away"],
+  1009: [RESOURCE_EXHAUSTED, "a message was too large"],
+  1011: [UNAVAILABLE, "no pong came back in time"],
+});
+
+/** How a call ended that did not end with OK: a `google.rpc.Status`, and what its wire said beside it. */
+export class StatusError extends Error {
+  /**
+   * @param {number} code
+   * @param {string} message
+   * @param {Protoway.StatusExtras} [extras]
+   */
+  constructor(code, message, { details = [], httpStatus, retryAfter = 0, trailers = {} } = {}) {
+    super(message);
+    this.name = "StatusError";
+    this.code = code;
+    this.details = details;
+    this.httpStatus = httpStatus;
+    this.trailers = trailers;
+    const info = details.find((detail) => detail["@type"]?.endsWith("/google.rpc.RetryInfo"));
+    /** Milliseconds that the server asks to wait for; 0 where it does not say. */
+    this.retryDelay = Math.max(0, parseFloat(String(info?.retryDelay ?? retryAfter)) * 1000 || 0);
+  }
+}
+
+/**
+ * Reads the error of an answer whose HTTP status is not 2xx.
+ *
+ * @type {typeof Protoway.statusOf}
+ */
+export async function statusOf(response) {
+  const status = (await response.json().catch(() => null)) ?? {};
+  const { status: httpStatus, statusText, headers } = response;
+  const retryAfter = Number(headers.get("retry-after")) || 0;
+  const message = `HTTP ${httpStatus} ${statusText}`.trimEnd();
+  return toError(status, { code: HTTP_CODES[httpStatus] ?? UNKNOWN, message, httpStatus, retryAfter });
+}
+
+/**
+ * @param {any} status the JSON of a `google.rpc.Status`
+ * @param {{code?: number, message?: string} & Protoway.StatusExtras} [otherwise] for what it leaves out
+ */
+function toError(status, { code = UNKNOWN, message = "", ...extras } = {}) {
+  const { details, trailers } = status;
+  const known = { ...extras, trailers, details: Array.isArray(details) ? details : [] };
+  const given = Number.isInteger(status.code) ? status.code : code;
+  return new StatusError(given, String(status.message ?? message), known);
+}
+
+/** The messages of a stream alone; any end but a clean one is thrown. @type {typeof Protoway.messages} */
+export async function* messages(events) {
+  for await (const event of events) {
+    if (event.type === "message") yield event.data;
+    else if (event.type === "failed" || (event.type === "cut" && !event.retryAt)) throw event.error;
+  }
+}
+
+/**
+ * Opens a server stream as Server-Sent Events, and comes back to it whenever it is cut, after its last id.
+ *
+ * @type {typeof Protoway.openEvents}
+ */
+export async function* openEvents(url, options = {}) {
+  const { silence = 45_000, retry = 2_000, maxRetry = 30_000, signal, ...init } = options;
+  const request = new Request(url, { cache: "no-store", ...init }); // throws what no retry would mend
+  request.headers.set("accept", "text/event-stream");
+  const stream = { lastId: "", retry };
+  for (let cuts = 0; !signal?.aborted; cuts++) {
+    const attempt = new AbortController();
+    /** @type {StatusError} */
+    let error;
+    try {
+      yield { type: "connecting" };
+      if (stream.lastId) request.headers.set("last-event-id", stream.lastId);
+      const stop = signal ? AbortSignal.any([signal, attempt.signal]) : attempt.signal;
+      const response = await within(silence, attempt, fetch(request.clone(), { signal: stop }));
+      if (response.status === 204) return yield { type: "ended", trailers: {} };
+      await within(silence, attempt, checkEvents(response));
+      yield { type: "open" };
+      const parse = eventParser(stream);
+      const decoder = new TextDecoder();
+      for await (const chunk of chunks(response, (read) => within(silence, attempt, read))) {
+        for (const { name, data } of parse(decoder.decode(chunk, { stream: true }))) {
+          if (name === "end") return yield { type: "ended", trailers: {} };
+          if (name === "error") throw toError(parseJson(data));
+          if (name === "message" || name === "gap") cuts = 0;
+          if (name === "message") yield { type: "message", data: parseJson(data), id: stream.lastId };
+          if (name === "gap") yield toGap(parseJson(data));
+        }
+      }
+      throw new StatusError(UNAVAILABLE, "the stream was cut");
+    } catch (thrown) {
+      if (signal?.aborted) break;
+      error = toStatus(attempt.signal.aborted ? attempt.signal.reason : thrown);
+    } finally {
+      attempt.abort();
+    }
+    if (stream.lastId === "end" || !mayPass(error)) return yield { type: "failed", error };
+    const growing = Math.min(stream.retry * 2 ** cuts, maxRetry);
+    const wait = Math.max(stream.retry, error.retryDelay, growing) * (1 + Math.random() / 4);
+    yield { type: "cut", error, retryAt: new Date(Date.now() + wait) };
+    await sleep(wait, signal);
+  }
+  yield { type: "failed", error: new StatusError(CANCELLED, "cancelled") };
+}
+
+/** @param {StatusError} error whether coming back may help; a request that is too large stays so (413) */
+function mayPass({ code, httpStatus }) {
+  return code === UNAVAILABLE || (code === RESOURCE_EXHAUSTED && httpStatus !== 413);
+}
+
+/** @param {unknown} thrown what `fetch` or the reading of its body threw */
+function toStatus(thrown) {
+  return thrown instanceof StatusError
+    ? thrown
+    : new StatusError(UNAVAILABLE, thrown instanceof Error ? thrown.message : String(thrown));
+}
+
+/** @param {Response} response */
+async function checkEvents(response) {
+  if (!response.ok) throw await statusOf(response);
+  const type = response.headers.get("content-type") ?? "nothing";
+  if (!/^text\/event-stream\s*(;|$)/i.test(type)) {
+    const httpStatus = response.status;
+    throw new StatusError(UNKNOWN, `expected text/event-stream, got ${type}`, { httpStatus });
+  }
+}
+
+/**
+ * @param {Response} response
+ * @param {<T>(read: Promise<T>) => Promise<T>} watch
+ */
+async function* chunks(response, watch) {
+  const reader = response.body?.getReader();
+  for (;;) {
+    const read = reader && (await watch(reader.read()));
+    if (!read || read.done) return;
+    yield read.value;
+  }
+}
+
+/**
+ * Parses an event stream (HTML Living Standard, "Interpreting an event stream"), cut into chunks anywhere.
+ *
+ * @type {typeof Protoway.eventParser}
+ */
+export function eventParser(stream) {
+  let line = "", afterCr = false, name = "", data = "", id = stream.lastId;
+  return function* parse(text) {
+    if (!text) return;
+    const lines = (afterCr && text[0] === "\n" ? text.slice(1) : text).split(/\r\n|\r|\n/);
+    afterCr = text.endsWith("\r");
+    lines[0] = line + lines[0];
+    line = lines.pop() ?? "";
+    for (const whole of lines) {
+      const [, field, value] = /^([^:]*):? ?([^]*)$/.exec(whole) ?? ["", "", ""];
+      if (whole === "") {
+        stream.lastId = id;
+        const event = data && { name: name || "message", data: data.slice(0, -1) };
+        name = data = "";
+        if (event) yield event;
+      } else if (field === "event") name = value;
+      else if (field === "data") data += `${value}\n`;
+      else if (field === "id" && !value.includes("\0")) id = value;
+      else if (field === "retry" && /^[0-9]+$/.test(value)) stream.retry = Number(value);
+    }
+  };
+}
+
+/**
+ * Opens a WebSocket for a method of which a side streams. What is sent before it is open waits for that.
+ *
+ * @type {typeof Protoway.openSocket}
+ */
+export function openSocket(url, { subprotocol = "grpc-json.v1", headers, signal } = {}) {
+  const envelope = subprotocol === "grpc-json-envelope.v1";
+  if (headers && !envelope) throw new TypeError(`${subprotocol} has no frame for headers`);
+  const address = new URL(url, globalThis.location?.href);
+  address.protocol = address.protocol.replace("http", "ws");
+  const socket = new WebSocket(address, subprotocol);
+  const waiting = envelope ? [JSON.stringify({ headers: headers ?? {} })] : [];
+  /** @type {Protoway.SocketEvent<any>[]} */
+  const events = [{ type: "connecting" }];
+  let opened = false, ended = false, halfClosed = false, wake = () => {};
+
+  /** @param {Protoway.SocketEvent<any>} event */
+  function tell(event) {
+    if (ended) return;
+    ended = event.type === "ended" || event.type === "failed" || event.type === "cut";
+    events.push(event);
+    wake();
+    if (ended) signal?.removeEventListener("abort", close);
+  }
+
+  /** @param {string} frame */
+  function write(frame) {
+    if (opened) socket.send(frame);
+    else waiting.push(frame);
+  }
+
+  function close() {
+    if (ended) return;
+    tell({ type: "failed", error: new StatusError(CANCELLED, "cancelled") });
+    socket.close();
+  }
+
+  socket.onopen = () => {
+    opened = true;
+    waiting.forEach(write);
+    tell({ type: "open" });
+  };
+  socket.onmessage = ({ data }) => {
+    try {
+      tell((envelope ? fromEnvelope : fromBare)(parseJson(data)));
+    } catch (thrown) {
+      tell({ type: "failed", error: toStatus(thrown) });
+      socket.close();
+    }
+  };
+  socket.onclose = ({ code, reason }) => {
+    const lost = opened ? "the connection was cut" : "there is no connection, or it was refused";
+    if (code === 1000) tell({ type: "ended", trailers: {} });
+    else if (code === 1006) tell({ type: "cut", error: new StatusError(UNAVAILABLE, lost) });
+    else tell({ type: "failed", error: fromClose(code, reason) });
+  };
+  signal?.addEventListener("abort", close);
+  if (signal?.aborted) close();
+
+  return {
+    close,
+    send(message) {
+      if (halfClosed) throw new TypeError("no message can follow the half-close");
+      write(JSON.stringify(envelope ? { message } : message));
+    },
+    halfClose() {
+      if (!halfClosed) write(envelope ? '{"half_close":{}}' : "");
+      halfClosed = true;
+    },
+    async *[Symbol.asyncIterator]() {
+      try {
+        while (events.length > 0 || !ended) {
+          const event = events.shift();
+          if (event) yield event;
+          else await new Promise((resolve) => { wake = () => resolve(undefined); });
+        }
+      } finally {
+        close();
+      }
+    },
+  };
+}
+
+/** @param {number} code @param {string} reason */
+function fromClose(code, reason) {
+  const [known, words] = CLOSE_CODES[code] ?? [INTERNAL, `closed with ${code}`];
+  return new StatusError(code > 4000 && CODES[code - 4000] ? code - 4000 : known, reason || words);
+}
+
+/** @param {any} json @returns {Protoway.SocketEvent<any>} */
+function fromBare(json) {
+  if (json?.["@type"] === "type.googleapis.com/gateway.v1.Gap") return toGap(json);
+  return { type: "message", data: json };
+}
+
+/** @param {any} frame @returns {Protoway.SocketEvent<any>} */
+function fromEnvelope(frame) {
+  frame = Object(frame);
+  if ("message" in frame) return { type: "message", data: frame.message };
+  if ("headers" in frame) return { type: "headers", headers: frame.headers };
+  if ("gap" in frame) return toGap(frame.gap);
+  if (!("status" in frame)) throw new StatusError(INTERNAL, `unknown frame ${Object.keys(frame)}`);
+  const { status } = frame;
+  if (status.code) return { type: "failed", error: toError(status) };
+  return { type: "ended", trailers: status.trailers ?? {} };
+}
+
+/** @param {any} gap @returns {Protoway.Gap} */
+function toGap({ missed, restarted = false }) {
+  return { type: "gap", missed: missed === undefined ? undefined : Number(missed), restarted };
+}
+
+/** @param {any} text */
+function parseJson(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new StatusError(INTERNAL, "what the server sent is not JSON");
+  }
+}
+
+/**
+ * Waits for a step of an attempt, and gives the attempt up when that takes longer than the silence allowed.
+ *
+ * @template T
+ * @param {number} silence
+ * @param {AbortController} attempt
+ * @param {Promise<T>} step
+ */
+async function within(silence, attempt, step) {
+  const reason = new StatusError(UNAVAILABLE, `nothing was heard for ${silence / 1000} s`);
+  const timer = setTimeout(() => attempt.abort(reason), silence);
+  return step.finally(() => clearTimeout(timer));
+}
+
+/** @param {number} ms @param {AbortSignal} [signal] which ends the sleep early */
+function sleep(ms, signal) {
+  return /** @type {Promise<void>} */ (new Promise((resolve) => {
+    const wake = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", wake);
+      resolve();
+    };
+    const timer = setTimeout(wake, ms);
+    signal?.addEventListener("abort", wake);
+    if (signal?.aborted) wake();
+  }));
+}
