@@ -178,6 +178,7 @@ def _request_content(binding: Binding, schemas: Schemas) -> dict[str, Any]:
     return {
         "application/x-ndjson": {"schema": schema},
         "application/json": {"schema": {"type": "array", "items": schema}},
+        "application/json-seq": {"schema": schema},
     }
 
 
@@ -192,6 +193,7 @@ def _response_content(binding: Binding, schemas: Schemas) -> dict[str, Any]:
         "application/x-ndjson": {"schema": schema},
         "text/event-stream": {"schema": schema},
         "application/json": {"schema": {"type": "array", "items": schema}},
+        "application/json-seq": {"schema": schema},
     }
 
 

@@ -47,7 +47,7 @@ HTTP_STATUS: Final[Mapping[int, int]] = MappingProxyType(
         code_pb2.DATA_LOSS: 500,
     }
 )
-_MAY_PASS: Final = frozenset({code_pb2.RESOURCE_EXHAUSTED, code_pb2.UNAVAILABLE})
+_MAY_PASS: Final = (429, 503)
 
 if HTTP_STATUS.keys() != set(code_pb2.Code.values()):
     raise AssertionError("HTTP_STATUS must be total over google.rpc.Code")
@@ -95,8 +95,8 @@ class StatusError(Exception):
 
 
 def may_pass(error: StatusError) -> bool:
-    """Whether the same request may well fare better later."""
-    return error.code in _MAY_PASS
+    """Whether the same request may well fare better later; what is too large (413) will not."""
+    return error.http_status in _MAY_PASS
 
 
 def code_name(code: int) -> str:

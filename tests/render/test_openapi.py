@@ -66,7 +66,12 @@ def test_streams_show_each_framing(finance: dict[str, Any]) -> None:
     """A stream's answer is listed in every media type that it can be asked for."""
     content = finance["paths"]["/rates/{base_currency}"]["get"]["responses"]["200"]["content"]
 
-    assert list(content) == ["application/x-ndjson", "text/event-stream", "application/json"]
+    assert list(content) == [
+        "application/x-ndjson",
+        "text/event-stream",
+        "application/json",
+        "application/json-seq",
+    ]
 
 
 def test_a_type_that_holds_itself_has_an_end(echo: dict[str, Any]) -> None:
