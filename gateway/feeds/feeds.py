@@ -97,9 +97,11 @@ class Feeds:
             return
         reader = self._subscription(request, reading, request.requests)
         try:
-            async with asyncio.timeout(request.timeout):
+            async with asyncio.timeout(request.timeout) as deadline:
                 yield reader
         except TimeoutError:
+            if not deadline.expired():
+                raise
             raise StatusError.of(
                 DEADLINE_EXCEEDED, "the deadline of the stream has passed"
             ) from None

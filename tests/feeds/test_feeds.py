@@ -141,6 +141,14 @@ async def test_a_shared_call_has_no_readers_deadline() -> None:
         assert [call.timeout for call in stage.upstream.calls] == [None]
 
 
+async def test_a_timeout_of_another_kind_is_not_the_deadline() -> None:
+    """A socket that gives up says so by the same exception, and is not answered as a deadline."""
+    async with staged() as stage:
+        with pytest.raises(TimeoutError, match="the socket"):
+            async with stage.feeds.open(stage.request("DropOldest", timeout=60)):
+                raise TimeoutError("the socket")
+
+
 async def test_a_private_call_has_its_readers_deadline() -> None:
     """Nobody else reads a private call, so the server is told how long it is wanted."""
     async with staged() as stage:
