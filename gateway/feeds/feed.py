@@ -106,20 +106,24 @@ class Feed:
     async def _read_call(self) -> StatusError | None:
         try:
             async with self._open_call() as call:
-                await self._read_messages(call)
+                failure = await self._read_messages(call)
+                self.trailing_metadata = await call.trailing_metadata()
+        except StatusError as error:
+            return error
+        return failure
+
+    async def _read_messages(self, call: Call) -> StatusError | None:
+        try:
+            first = await anext(call, None)
+            self.initial_metadata = await call.initial_metadata()
+            if first is not None:
+                self._backoff.reset()
+                await self._append(first)
+                async for message in call:
+                    await self._append(message)
         except StatusError as error:
             return error
         return None
-
-    async def _read_messages(self, call: Call) -> None:
-        first = await anext(call, None)
-        self.initial_metadata = await call.initial_metadata()
-        if first is not None:
-            self._backoff.reset()
-            await self._append(first)
-            async for message in call:
-                await self._append(message)
-        self.trailing_metadata = await call.trailing_metadata()
 
     async def _append(self, message: bytes) -> None:
         if self.policy.slow_consumer is SlowConsumer.BLOCK:

@@ -710,6 +710,23 @@ async def test_metadata_of_a_stream_without_messages() -> None:
         assert await reader.source.trailing_metadata() == (("x", "2"),)
 
 
+async def test_what_the_server_says_last_is_told_of_a_failure_too() -> None:
+    """Trailing metadata belongs to the end, whichever it is."""
+
+    async def failing(call: ScriptedCall) -> AsyncIterator[bytes]:
+        call.trailing = (("x", "2"),)
+        yield news(1)
+        raise StatusError.of(NOT_FOUND, "gone")
+
+    async with staged() as stage:
+        stage.upstream.scripts[METHODS["DropOldest"].path] = failing
+        reader = await stage.join("DropOldest")
+        assert await reader.read() == [1]
+        assert (await reader.failure()).code == NOT_FOUND
+
+        assert await reader.source.trailing_metadata() == (("x", "2"),)
+
+
 # Slow readers
 
 
