@@ -13,6 +13,7 @@ from grpc_tools import protoc
 from gateway.contract.descriptors import Contract, load
 
 PROTOS = Path(__file__).parent / "protos"
+_OURS = Path(__file__).parents[1] / "protos"
 _GOOGLE = Path(next(iter(google.api.__path__))).parent.parent
 _PROTOBUF = Path(str(files("grpc_tools") / "_proto"))
 
@@ -24,7 +25,7 @@ def compile_protos(folder: Path, *names: str) -> bytes:
         status = protoc.main(
             [
                 "protoc",
-                *(f"-I{path}" for path in (folder, _GOOGLE, _PROTOBUF)),
+                *(f"-I{path}" for path in (folder, _OURS, _GOOGLE, _PROTOBUF)),
                 f"--descriptor_set_out={out}",
                 "--include_imports",
                 "--include_source_info",
@@ -52,3 +53,15 @@ def echo_descriptor_set() -> bytes:
 def echo_contract() -> Contract:
     """Returns the tests' own contract, loaded."""
     return load(echo_descriptor_set())
+
+
+@cache
+def feeds_descriptor_set() -> bytes:
+    """Returns the descriptor set of the contract that has each kind of stream option."""
+    return compile_protos(PROTOS, "feeds/v1/feeds.proto")
+
+
+@cache
+def feeds_contract() -> Contract:
+    """Returns the contract that has each kind of stream option, loaded."""
+    return load(feeds_descriptor_set())

@@ -5,6 +5,7 @@ Source: protos/gateway/v1/options.proto.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -106,8 +107,17 @@ def _policy(method: Method, options: options_pb2.StreamOptions) -> StreamPolicy:
 def _check_method(method: Method) -> None:
     if method.stream_type is not StreamType.SERVER:
         raise ValueError("only for a method whose server streams, and whose client does not")
-    if method.output.full_name == HTTP_BODY:
+    if any(output.full_name == HTTP_BODY for output in _answers(method)):
         raise ValueError("not for a method that answers with google.api.HttpBody")
+
+
+def _answers(method: Method) -> Iterator[Descriptor]:
+    """Yields the types of what the method's rules answer with, where those are messages."""
+    yield method.output
+    for rule in (method.rule, *method.rule.additional_bindings) if method.rule else ():
+        field = method.output.fields_by_name.get(rule.response_body)
+        if field is not None and field.message_type is not None:
+            yield field.message_type
 
 
 def _check_start(options: options_pb2.StreamOptions, *, has_key: bool) -> None:
@@ -151,18 +161,21 @@ def _linger(options: options_pb2.StreamOptions) -> float:
 
 
 def _field(option: str, message: Descriptor, name: str) -> FieldPath:
-    """Resolves the name of a field that has one text or one integer for its value."""
+    """Resolves the name of a field that has one text or one number for its value."""
     if not name:
         return ()
     try:
         path = resolve(message, name)
-        _check_plain(path[-1], enums=option == "key")
+        if option == "key":
+            _check_plain(path[-1], _PLAIN | _ENUMERATED, "string, integer, enum or bool")
+        else:
+            _check_plain(path[-1], _PLAIN, "string or integer")
     except ValueError as error:
         raise ValueError(f"{option}: {error}") from None
     return path
 
 
-def _check_plain(field: FieldDescriptor, *, enums: bool) -> None:
-    plain = field.cpp_type in _PLAIN or (enums and field.cpp_type in _ENUMERATED)
-    if field.is_repeated or not plain or field.type == FieldDescriptor.TYPE_BYTES:
-        raise ValueError(f"{field.full_name} is no single string or integer")
+def _check_plain(field: FieldDescriptor, types: frozenset[int], words: str) -> None:
+    """Bytes have the C++ type of strings."""
+    if field.is_repeated or field.cpp_type not in types or field.type == FieldDescriptor.TYPE_BYTES:
+        raise ValueError(f"{field.full_name} is no single {words}")

@@ -6,9 +6,8 @@ not; what it may still read is bounded in number and in bytes, and what it misse
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable
 from typing import Generic, NamedTuple, TypeVar
 
 from gateway.feeds.source import Event
@@ -18,18 +17,15 @@ K = TypeVar("K", bound=Hashable)
 
 
 class Entry(NamedTuple):
-    """One place of the log: a message, or the mark of a restart, where `event` is None."""
+    """One message that is kept."""
 
-    sequence: int
-    """How many messages there have been, with this one."""
+    place: int
+    """How many there have been before it."""
+    event: Event
     written: int
     """How many bytes of messages there have been before it."""
-    event: Event | None
-
-    @property
-    def order(self) -> tuple[int, bool]:
-        """Sorts a mark behind the message that it follows."""
-        return self.sequence, self.event is None
+    since: int
+    """The place at which its call began."""
 
 
 class _Kept(Generic[K]):
@@ -43,9 +39,10 @@ class _Kept(Generic[K]):
 
     def put(self, key: K, entry: Entry) -> None:
         """Keeps an entry as the newest, in the place of another with its key."""
-        self._drop(self.entries.pop(key, None))
+        if key in self.entries:
+            self._drop(self.entries.pop(key))
         self.entries[key] = entry
-        self._bytes += _size(entry)
+        self._bytes += len(entry.event.message)
         while len(self.entries) > 1 and (
             len(self.entries) > self._keep or self._bytes > self._max_bytes
         ):
@@ -56,13 +53,8 @@ class _Kept(Generic[K]):
         self.entries.clear()
         self._bytes = 0
 
-    def _drop(self, entry: Entry | None) -> None:
-        if entry is not None:
-            self._bytes -= _size(entry)
-
-
-def _size(entry: Entry) -> int:
-    return len(entry.event.message) if entry.event is not None else 0
+    def _drop(self, entry: Entry) -> None:
+        self._bytes -= len(entry.event.message)
 
 
 class EventLog:
@@ -91,79 +83,52 @@ class EventLog:
         self._read_id = read_id
         self._log: _Kept[int] = _Kept(keep, max_bytes)
         self._newest: _Kept[Hashable] = _Kept(keep, max_bytes)
-        self._restarted_at = -1
-        self._half = max(1, keep // 2), max(1, max_bytes // 2)
+        self._half = max(1, keep // 2), max_bytes // 2
+        self._written = 0
         self.end = 0
-        """The place behind the last entry."""
-        self.sequence = 0
-        """How many messages there have been."""
-        self.written = 0
-        """How many bytes of messages there have been."""
+        """The place behind the last message: how many there have been."""
+        self.since = -1
+        """The place at which the newest call began; -1 for the first, which began nothing anew."""
 
     @property
     def start(self) -> int:
-        """The place of the oldest entry that is kept."""
+        """The place of the oldest message that is kept."""
         return next(iter(self._log.entries), self.end)
 
     def append(self, message: bytes) -> None:
         """Puts a message at the end."""
-        self.sequence += 1
-        event_id = b"%b-%d" % (self.stream_id, self.sequence)
+        event_id = b"%b-%d" % (self.stream_id, self.end + 1)
         event = Event(self._read_id(message) if self._read_id else event_id, message)
-        entry = Entry(self.sequence, self.written, event)
-        self.written += len(message)
-        self._put(entry)
+        entry = Entry(self.end, event, self._written, self.since)
+        self._log.put(self.end, entry)
         if self._read_key is not None:
             self._newest.put(self._read_key(message), entry)
+        self._written += len(message)
+        self.end += 1
 
     def mark_restart(self) -> None:
         """Marks that the messages from here on are another call's, which vouches for no older ones."""
-        self._restarted_at = self.end
+        self.since = self.end
         self._newest.clear()
-        self._put(Entry(self.sequence, self.written, None))
-
-    def _put(self, entry: Entry) -> None:
-        self._log.put(self.end, entry)
-        self.end += 1
 
     def at(self, place: int) -> Entry:
-        """Returns the entry at a place from `start` on."""
+        """Returns what is kept at a place from `start` on."""
         return self._log.entries[place]
 
-    def after(self, sequence: int) -> int:
-        """Returns the first place behind a message, or `start` where that place is kept no more."""
-        places = range(self.start, self.end)
-        order = (sequence, True)
-        return places.start + bisect_left(places, order, key=lambda place: self.at(place).order)
-
     def last(self, count: int) -> list[Event]:
-        """Returns the last messages, the oldest first."""
-        return list(self._events(self.after(self.sequence - count)))
+        """Returns the last messages of the newest call, the oldest first."""
+        first = max(self.start, self.since, self.end - count)
+        return [self.at(place).event for place in range(first, self.end)]
 
-    def _events(self, place: int) -> Iterator[Event]:
-        for at in range(place, self.end):
-            if (event := self.at(at).event) is not None:
-                yield event
-
-    def newest_of_each_key(self, since: int = 0) -> list[Event]:
-        """Returns the newest message of each key that came after the message `since`."""
+    def newest_of_each_key(self, place: int = 0) -> list[Event]:
+        """Returns the newest message of each key that the newest call sent, from a place on."""
         entries = self._newest.entries.values()
-        return [entry.event for entry in entries if entry.sequence > since and entry.event]
+        return [entry.event for entry in entries if entry.place >= place]
 
-    def missed_before(self, place: int, sequence: int) -> int:
-        """Returns how many messages there were between a message and a place."""
+    def has_room(self, place: int, size: int) -> bool:
+        """Whether half of what can be kept holds what is unread from a place on, and one more message."""
         if place == self.end:
-            return self.sequence - sequence
-        entry = self.at(place)
-        return entry.sequence - (entry.event is not None) - sequence
-
-    def restarted_between(self, place: int, end: int) -> bool:
-        """Whether the newest restart lies from one place up to another."""
-        return place <= self._restarted_at < end
-
-    def unread_fills_half(self, place: int) -> bool:
-        """Whether what comes from a place on takes half of what can be kept, in number or in bytes."""
-        if place == self.end:
-            return False
-        entries, size = self._half
-        return self.end - place >= entries or self.written - self.at(place).written >= size
+            return True
+        entries, most = self._half
+        unread = self._written - self.at(place).written
+        return self.end - place < entries and unread + size <= most

@@ -52,12 +52,14 @@ class Feed:
                 self._wake()
         self.readers.add(reader)
 
-    def leave(self, reader: Subscription) -> None:
-        """Lets a reader go, if it has not gone yet."""
-        if reader in self.readers:
-            self.readers.remove(reader)
-            self._left_at = reader.place
-            self._room.set()
+    def leave(self, reader: Subscription) -> bool:
+        """Lets a reader go; returns whether it had not gone yet."""
+        if reader not in self.readers:
+            return False
+        self.readers.remove(reader)
+        self._left_at = reader.place
+        self._room.set()
+        return True
 
     async def goes_on(self, reader: Subscription) -> bool:
         """Waits until there may be more for a reader that has read all; False is the clean end.
@@ -68,7 +70,7 @@ class Feed:
         self._room.set()
         if self.ended:
             if self.failure is not None:
-                raise self.failure
+                raise self.failure.with_traceback(None)
             return False
         if reader.failure is None:
             waiter = asyncio.get_running_loop().create_future()
@@ -82,15 +84,16 @@ class Feed:
     async def run(self) -> None:
         """Reads the call to its end, and once more from its start where that helps."""
         try:
-            self.failure = await self._read_calls()
-        except asyncio.CancelledError:
-            self.failure = StatusError.of(UNAVAILABLE, "the stream was closed")
-            raise
+            self.end(await self._read_calls())
         except Exception:
             log.exception("reading a stream for its readers")
-            self.failure = StatusError.of(INTERNAL, "internal error")
-        finally:
+            self.end(StatusError.of(INTERNAL, "internal error"))
+
+    def end(self, failure: StatusError | None) -> None:
+        """Says what it ends with; the first word counts."""
+        if not self.ended:
             self.ended = True
+            self.failure = failure
             self._wake()
 
     async def _read_calls(self) -> StatusError | None:
@@ -103,35 +106,37 @@ class Feed:
     async def _read_call(self) -> StatusError | None:
         try:
             async with self._open_call() as call:
-                await self._read_messages(call)
+                failure = await self._read_messages(call)
+                self.trailing_metadata = await call.trailing_metadata()
+        except StatusError as error:
+            return error
+        return failure
+
+    async def _read_messages(self, call: Call) -> StatusError | None:
+        try:
+            first = await anext(call, None)
+            self.initial_metadata = await call.initial_metadata()
+            if first is not None:
+                self._backoff.reset()
+                await self._append(first)
+                async for message in call:
+                    await self._append(message)
         except StatusError as error:
             return error
         return None
 
-    async def _read_messages(self, call: Call) -> None:
-        first = await anext(call, None)
-        if first is not None:
-            self.initial_metadata = await call.initial_metadata()
-            self._backoff.reset()
-            if self.log.sequence:
-                self.log.mark_restart()
-            await self._append(first)
-            async for message in call:
-                await self._append(message)
-        self.trailing_metadata = await call.trailing_metadata()
-
     async def _append(self, message: bytes) -> None:
         if self.policy.slow_consumer is SlowConsumer.BLOCK:
-            while self._is_full():
+            while not self._has_room(len(message)):
                 self._room.clear()
                 await self._room.wait()
         self.log.append(message)
         self._wake()
 
-    def _is_full(self) -> bool:
-        """Whether half of what is kept is unread; the other half is for a reader that comes back."""
+    def _has_room(self, size: int) -> bool:
+        """Whether a message may be unread too: half of what is kept is for a reader that comes back."""
         place = min((reader.place for reader in self.readers), default=self._left_at)
-        return self.log.unread_fills_half(place)
+        return self.log.has_room(place, size)
 
     def _waits_out(self, failure: StatusError) -> bool:
         """Tells a failure to the readers that can hear it; returns whether others are left to wait."""
@@ -143,6 +148,8 @@ class Feed:
         for reader in self.readers.difference(waiting):
             reader.failure = failure
         self._wake()
+        if self.log.end:
+            self.log.mark_restart()
         return True
 
     def _wake(self) -> None:

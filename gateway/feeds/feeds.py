@@ -8,6 +8,8 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+from operator import itemgetter
 from typing import Final, Self, TypeAlias
 
 from gateway.contract.method import Method
@@ -17,7 +19,7 @@ from gateway.feeds.source import CallSource, Gap, Source, new_stream_id
 from gateway.feeds.subscription import Subscription
 from gateway.transcoding.event_fields import StreamReading
 from gateway.transcoding.metadata import Metadata
-from gateway.transcoding.status import DEADLINE_EXCEEDED, StatusError, may_pass
+from gateway.transcoding.status import DEADLINE_EXCEEDED, UNAVAILABLE, StatusError, may_pass
 from gateway.upstream.port import Call, Requests, Upstream
 
 _EVENT_ID: Final = re.compile(r"([0-9a-f]{16})-([0-9]{1,18})")
@@ -57,6 +59,8 @@ class Feeds:
         self._upstream = upstream
         self._max_bytes = max_bytes
         self._max_idle = max_idle
+        self._running: set[asyncio.Task[None]] = set()
+        """Tasks of feeds, those too that are closed but have not ended yet."""
         self._tasks: dict[Feed, asyncio.Task[None]] = {}
         self._keys: dict[Feed, Key] = {}
         self._by_id: dict[bytes, Feed] = {}
@@ -74,10 +78,9 @@ class Feeds:
 
     async def __aexit__(self, *_: object) -> None:
         """Ends the feeds that are left."""
-        tasks = list(self._tasks.values())
         for feed in tuple(self._tasks):
             self._close(feed)
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._running, return_exceptions=True)
 
     @asynccontextmanager
     async def open(self, request: StreamRequest) -> AsyncIterator[Source]:
@@ -99,9 +102,11 @@ class Feeds:
             return
         reader = self._subscription(request, reading, request.requests)
         try:
-            async with asyncio.timeout(request.timeout):
+            async with asyncio.timeout(request.timeout) as deadline:
                 yield reader
         except TimeoutError:
+            if not deadline.expired():
+                raise
             raise StatusError.of(
                 DEADLINE_EXCEEDED, "the deadline of the stream has passed"
             ) from None
@@ -115,7 +120,9 @@ class Feeds:
         key = (request.method.path, message, _identity(request.metadata))
         reader = self._resumed(key, request.last_event_id)
         if reader is None:
-            feed = self._shared.get(key) or self._start(request, reading, key)
+            feed = self._shared.get(key)
+            if feed is None or feed.ended:
+                feed = self._start(request, reading, key)
             restarted = bool(request.last_event_id) and reading.read_id is None
             reader = Subscription(feed, gap=Gap(restarted=True) if restarted else None)
             if policy.start_with_last_of_each_key:
@@ -131,13 +138,13 @@ class Feeds:
         found = _EVENT_ID.fullmatch(last_event_id)
         if found is None:
             return None
-        feed, sequence = self._by_id.get(found[1].encode()), int(found[2])
-        if feed is None or self._keys[feed] != key or sequence > feed.log.sequence:
+        feed, place = self._by_id.get(found[1].encode()), int(found[2])
+        if feed is None or self._keys[feed] != key or place > feed.log.end:
             return None
-        if feed.failure is not None and may_pass(feed.failure) and sequence == feed.log.sequence:
+        if feed.failure is not None and may_pass(feed.failure) and place == feed.log.end:
             return None
         reader = Subscription(feed)
-        reader.resume_after(sequence)
+        reader.resume_at(place)
         return reader
 
     def _start(self, request: StreamRequest, reading: StreamReading, key: Key) -> Feed:
@@ -164,13 +171,18 @@ class Feeds:
         if policy.shared:
             self._shared[key] = feed
         task = self._tasks[feed] = asyncio.create_task(feed.run(), name=f"feed {key[0]}")
-        task.add_done_callback(lambda _: self._unshare(feed))
+        self._running.add(task)
+        task.add_done_callback(partial(self._ended, feed))
         return feed
+
+    def _ended(self, feed: Feed, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        feed.end(StatusError.of(UNAVAILABLE, "the stream was closed"))
+        self._unshare(feed)
 
     def _leave(self, reader: Subscription) -> None:
         feed = reader.feed
-        feed.leave(reader)
-        if feed.readers or feed not in self._tasks:
+        if not feed.leave(reader) or feed.readers or feed not in self._tasks:
             return
         if feed.policy.linger == 0:
             self._close(feed)
@@ -210,4 +222,5 @@ def _own_call(call: Call, request: StreamRequest) -> CallSource:
 
 
 def _identity(metadata: Metadata) -> Metadata:
-    return tuple(sorted((item for item in metadata if item[0] not in _TRACES), key=repr))
+    said = (item for item in metadata if item[0] not in _TRACES)
+    return tuple(sorted(said, key=itemgetter(0)))

@@ -30,7 +30,8 @@ class Subscription:
         """Why it reads no further, though the feed may go on."""
         self._gap = gap
         self._first: deque[Item] = deque()
-        self._sequence = feed.log.sequence
+        self._since = feed.log.since
+        """Where the newest call began of which it knows."""
         self.place = feed.log.end
         """The place in the log from which it reads on."""
 
@@ -38,12 +39,12 @@ class Subscription:
         """Gives it some older messages first."""
         self._first.extend(events)
 
-    def resume_after(self, sequence: int) -> None:
-        """Goes back to a message, and on from there; or as near to it as the log is kept."""
-        self._sequence = sequence
-        self.place = self.feed.log.after(sequence)
-        if self.feed.log.missed_before(self.place, sequence):
-            self._skip(conflate=self.feed.policy.slow_consumer is SlowConsumer.CONFLATE)
+    def resume_at(self, place: int) -> None:
+        """Goes back to a place, or as near to it as the log is kept."""
+        self.place = place
+        self._since = place - 1
+        if place < self.feed.log.start:
+            self._skip()
 
     def __aiter__(self) -> Subscription:
         return self
@@ -51,7 +52,7 @@ class Subscription:
     async def __anext__(self) -> Sequence[Item]:
         while True:
             if self.failure is not None:
-                raise self.failure
+                raise self.failure.with_traceback(None)
             if items := self._take():
                 return items
             if not await self.feed.goes_on(self):
@@ -90,27 +91,27 @@ class Subscription:
             return None
         entry = log.at(self.place)
         self.place += 1
-        self._sequence = entry.sequence
-        return entry.event or Gap(restarted=True)
+        if entry.since > self._since:
+            self._since = entry.since
+            self._first.append(entry.event)
+            return Gap(restarted=True)
+        return entry.event
 
     def _lag(self) -> None:
-        policy = self.feed.policy.slow_consumer
-        if policy is SlowConsumer.DISCONNECT:
-            behind = self.feed.log.sequence - self._sequence
+        if self.feed.policy.slow_consumer is SlowConsumer.DISCONNECT:
+            behind = self.feed.log.end - self.place
             raise StatusError.of(
                 RESOURCE_EXHAUSTED, f"read too slowly: {behind} messages behind the newest"
             )
-        self._skip(conflate=policy is SlowConsumer.CONFLATE)
+        self._skip()
 
-    def _skip(self, *, conflate: bool) -> None:
+    def _skip(self) -> None:
         """Goes on where the log is kept, or at its end with the newest message of each key."""
         log = self.feed.log
-        events = log.newest_of_each_key(self._sequence) if conflate else []
-        place = log.end if conflate else log.start
-        missed = log.missed_before(place, self._sequence) - len(events)
-        restarted = log.restarted_between(self.place, place)
-        if missed or restarted:
-            self._first.append(Gap(missed, restarted))
+        conflate = self.feed.policy.slow_consumer is SlowConsumer.CONFLATE
+        events = log.newest_of_each_key(self.place) if conflate else []
+        place, since = (log.end, log.since) if conflate else (log.start, log.at(log.start).since)
+        missed = place - self.place - len(events)
+        self._first.append(Gap(missed, restarted=since > self._since))
         self._first.extend(events)
-        self._sequence += missed + len(events)
-        self.place = place
+        self.place, self._since = place, since

@@ -171,11 +171,15 @@ def is_special(descriptor: Descriptor) -> bool:
 
 
 def serialize(message: Message) -> bytes:
-    """Returns the message's bytes; a required field that is not there is a fault of the caller's."""
+    """Returns the message's bytes, the same for equal messages.
+
+    Raises:
+        Violations: a required field is not there, which is a fault of the caller's.
+    """
     if not message.IsInitialized():
         missing = message.FindInitializationErrors()  # type: ignore[attr-defined] # the stubs lack it
         raise Violations(*((path, "required, but not given") for path in missing))
-    return message.SerializeToString()
+    return message.SerializeToString(deterministic=True)
 
 
 def _key(field: FieldDescriptor) -> str:

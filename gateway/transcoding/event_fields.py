@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from functools import reduce
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import DecodeError
@@ -13,11 +13,10 @@ from google.protobuf.message_factory import GetMessageClass
 from gateway.contract.fields import FieldPath
 from gateway.contract.method import Method
 from gateway.contract.stream_policy import StreamPolicy, stream_policy
+from gateway.transcoding.frame_encoders import LAST_ID
 
 ReadKey: TypeAlias = Callable[[bytes], Hashable]
 ReadId: TypeAlias = Callable[[bytes], bytes]
-
-_BREAKS: Final = frozenset("\r\n\0")
 
 
 class StreamReading(NamedTuple):
@@ -60,11 +59,15 @@ def key_reader(message: Descriptor, path: FieldPath) -> ReadKey:
 
 
 def id_reader(message: Descriptor, path: FieldPath) -> ReadId:
-    """Returns what reads the id of an event; one that an event stream cannot hold is left out."""
+    """Returns what reads the id of an event; one that would not come back as it is is left out.
+
+    An event stream or a header would break it, or cut spaces off it; or it means the end of a stream.
+    """
     read_key = key_reader(message, path)
 
     def read(data: bytes) -> bytes:
         text = str(read_key(data))
-        return b"" if _BREAKS.intersection(text) else text.encode()
+        comes_back = text.isprintable() and text == text.strip() and text != LAST_ID
+        return text.encode() if comes_back else b""
 
     return read

@@ -1,0 +1,228 @@
+"""Coming back to a stream, and gaps in it, over HTTP: the bytes that docs/wires.md promises."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import orjson
+import pytest
+from fastapi import FastAPI
+
+from gateway.app import create_app
+from gateway.settings import Settings
+from gateway.testing import ScriptedCall, ScriptedUpstream
+from tests.contracts import feeds_descriptor_set
+from tests.edge.asgi import Request, ask, running, start
+from tests.edge.conftest import STREAM_ID
+from tests.feeds.stage import METHODS, Line, News, news, settled
+from tests.feeds.stage import Request as FeedsRequest
+
+NDJSON, SSE, ARRAY = "application/x-ndjson", "text/event-stream", "application/json"
+SEQ = "application/json-seq"
+RETRY = b"retry: 2000\n\n"
+END = b"id: end\nevent: end\ndata: {}\n\n"
+RESTARTED = b'event: gap\ndata: {"restarted":true}\n\n'
+
+
+class Server:
+    """The server: its calls, newest last."""
+
+    def __init__(self) -> None:
+        self.lines: list[Line] = []
+        self.upstream = ScriptedUpstream({m.path: self._script for m in METHODS.values()})
+
+    def _script(self, call: ScriptedCall) -> AsyncIterator[bytes]:
+        self.lines.append(Line(call))
+        return self.lines[-1].answers()
+
+    async def send(self, *numbers: int) -> None:
+        """Lets messages of the newest call come in."""
+        self.lines[-1].send(*map(news, numbers))
+        await settled()
+
+    async def end(self) -> None:
+        """Ends the newest call."""
+        self.lines[-1].end()
+        await settled()
+
+
+@pytest.fixture
+def server() -> Server:
+    """A server that the test speaks for."""
+    return Server()
+
+
+@pytest.fixture
+async def app(tmp_path: Path, server: Server) -> AsyncIterator[FastAPI]:
+    """The edge over that server."""
+    path = tmp_path / "feeds.binpb"
+    path.write_bytes(feeds_descriptor_set())
+    async with running(create_app(Settings(descriptor_set=path), server.upstream)) as started:
+        yield started
+
+
+async def get(app: FastAPI, target: str, last: str = "", accept: str = SSE) -> Request:
+    """Begins to read a stream, and lets its call begin."""
+    headers = {"accept": accept} | ({"last-event-id": last} if last else {})
+    request = start(app, "GET", target, headers=headers)
+    await settled()
+    return request
+
+
+async def left(request: Request) -> bytes:
+    """Cuts a reader, and returns what it had got."""
+    request.arrives("http.disconnect")
+    await request.ended()
+    return request.body
+
+
+def plain(number: int) -> bytes:
+    """Returns the JSON of one message."""
+    return orjson.dumps({"number": str(number), "item": {}, "id": f"id{number}"})
+
+
+def event(number: int, event_id: str = "") -> bytes:
+    """Returns the bytes of one message in SSE."""
+    data = plain(number)
+    return b"id: %b\ndata: %b\n\n" % ((event_id or f"{STREAM_ID}-{number}").encode(), data)
+
+
+@pytest.mark.parametrize("target", ["/drop-oldest/t", "/lingering/t"])
+async def test_a_reader_of_events_comes_back(app: FastAPI, server: Server, target: str) -> None:
+    """After its last id, without loss or duplicate, and to the clean end."""
+    first = await get(app, target)
+    await server.send(1, 2)
+    assert await left(first) == RETRY + event(1) + event(2)
+    await server.send(3)
+    back = await get(app, target, f"{STREAM_ID}-1")
+    await server.end()
+    await back.ended()
+
+    assert back.body == RETRY + event(2) + event(3) + END
+    assert len(server.lines) == 1
+
+
+@pytest.mark.parametrize("target", ["/drop-oldest/t", "/lingering/t", "/plain/t"])
+async def test_a_stream_that_is_not_known_any_more_has_restarted(
+    app: FastAPI, server: Server, target: str
+) -> None:
+    """The gap goes before the first message; the ids are the new stream's."""
+    back = await get(app, target, "fedcba9876543210-7")
+    assert back.sent == []
+    await server.send(1)
+    await server.end()
+    await back.ended()
+
+    assert back.body == RETRY + RESTARTED + event(1) + END
+
+
+async def test_a_restart_that_fails_has_its_http_status(app: FastAPI, server: Server) -> None:
+    """As long as there is no message, coming back is like coming."""
+    back = await get(app, "/drop-oldest/t", "fedcba9876543210-7")
+    server.lines[-1].fail(5)
+    await back.ended()
+
+    assert back.status == 404
+    assert back.json == {"code": 5, "message": "as you wish"}
+
+
+@pytest.mark.parametrize(
+    ("target", "field", "last", "ids"),
+    [
+        ("/own-ids/t", "after_id", "id 1/ä", ["id1", "id2"]),
+        ("/own-numbers/t", "after_number", "7", ["1", "2"]),
+        ("/own-numbers/t?afterNumber=5", "after_number", "-7", ["1", "2"]),
+    ],
+)
+async def test_the_server_is_told_the_last_id(
+    app: FastAPI, server: Server, target: str, field: str, last: str, ids: list[str]
+) -> None:
+    """Where the contract names fields for ids, they are the server's, and so is what comes after."""
+    back = await get(app, target, last)
+    asked = FeedsRequest.FromString(await anext(server.lines[-1].call.requests))
+    await server.send(1, 2)
+    await server.end()
+    await back.ended()
+
+    assert str(getattr(asked, field)) == last
+    assert back.body == RETRY + event(1, ids[0]) + event(2, ids[1]) + END
+
+
+@pytest.mark.parametrize("last", ["x", "1.5", "9223372036854775808", f"{STREAM_ID}-1"])
+@pytest.mark.parametrize("http_method", ["GET", "POST"])
+async def test_an_id_that_the_field_cannot_hold_is_400(
+    app: FastAPI, server: Server, http_method: str, last: str
+) -> None:
+    """The violation names the header, and no call is made."""
+    target = "/own-numbers/t" if http_method == "GET" else "/own-numbers"
+    headers = {"accept": SSE, "last-event-id": last}
+    answer = await ask(app, http_method, target, headers=headers)
+
+    assert answer.status == 400
+    (violation,) = answer.json["details"][0]["fieldViolations"]
+    assert violation["field"] == "last-event-id"
+    assert server.lines == []
+
+
+@pytest.mark.parametrize(
+    ("http_method", "target", "body"),
+    [
+        ("GET", "/drop-oldest/t", b""),
+        ("GET", "/plain/t", b""),
+        ("GET", "/own-ids/t", b""),
+        ("GET", "/own-numbers/t", b""),
+        ("POST", "/drop-oldest", b'{"topic":"t"}'),
+        ("POST", "/own-numbers", b'{"topic":"t"}'),
+    ],
+)
+async def test_after_the_end_there_is_nothing(
+    app: FastAPI, server: Server, http_method: str, target: str, body: bytes
+) -> None:
+    """204 is how a browser learns to stay away, whatever the method."""
+    headers = {"accept": SSE, "last-event-id": "end"}
+    answer = await ask(app, http_method, target, body, headers)
+
+    assert (answer.status, answer.body, answer.complete) == (204, b"", True)
+    assert server.lines == []
+
+
+@pytest.mark.parametrize("bad", ["end", "a\nb", "a\rb", "a\0b", " a", "a ", "a\x01b", ""])
+async def test_an_id_that_would_not_come_back_as_it_is_is_left_out(
+    app: FastAPI, server: Server, bad: str
+) -> None:
+    """The last id stays that of the message before, so a reader loses nothing by coming back."""
+    reader = await get(app, "/own-ids/t")
+    server.lines[-1].send(News(id=bad).SerializeToString())
+    await settled()
+    printed = {"id": bad} if bad else {}
+
+    assert await left(reader) == RETRY + b"data: %b\n\n" % orjson.dumps(printed)
+
+
+GAP = b'{"@type":"type.googleapis.com/gateway.v1.Gap","missed":2}'
+
+
+@pytest.mark.parametrize(
+    ("accept", "body"),
+    [
+        (NDJSON, b"".join(text + b"\n" for text in (GAP, *map(plain, range(3, 7))))),
+        (SEQ, b"".join(b"\x1e" + text + b"\n" for text in (GAP, *map(plain, range(3, 7))))),
+        (ARRAY, b"[" + b",".join((GAP, *map(plain, range(3, 7)))) + b"]"),
+        (
+            SSE,
+            RETRY + b'event: gap\ndata: {"missed":2}\n\n' + b"".join(map(event, range(3, 7))) + END,
+        ),
+    ],
+)
+@pytest.mark.parametrize("target", ["/drop-oldest/t", "/private-drop-oldest/t"])
+async def test_a_gap_in_every_framing(
+    app: FastAPI, server: Server, target: str, accept: str, body: bytes
+) -> None:
+    """Of six messages that come at once four are kept; what is missing is said in its place."""
+    reader = await get(app, target, accept=accept)
+    await server.send(*range(1, 7))
+    await server.end()
+    await reader.ended()
+
+    assert reader.body == body

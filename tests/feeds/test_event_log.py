@@ -1,0 +1,136 @@
+"""The log of a feed, against one that keeps everything."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.feeds.event_log import EventLog
+
+
+def log_of(
+    *messages: bytes | None, keep: int = 4, max_bytes: int = 1000, keyed: bool = False
+) -> EventLog:
+    """Makes a log; None is a restart, and a message's key is its first byte."""
+    log = EventLog(
+        b"s", keep=keep, max_bytes=max_bytes, read_key=(lambda m: m[:1]) if keyed else None
+    )
+    for message in messages:
+        if message is None:
+            log.mark_restart()
+        else:
+            log.append(message)
+    return log
+
+
+def test_an_empty_log() -> None:
+    """Nothing is kept, and there is room for anything."""
+    log = log_of()
+
+    assert (log.start, log.end, log.since) == (0, 0, -1)
+    assert log.last(3) == []
+    assert log.newest_of_each_key() == []
+    assert log.has_room(0, 10_000)
+
+
+def test_messages_are_numbered() -> None:
+    """An id is that of the stream and the number of the message, from 1."""
+    log = log_of(b"a", b"b")
+
+    assert [log.at(place).event.id for place in range(2)] == [b"s-1", b"s-2"]
+
+
+def test_ids_of_the_server_are_its_own() -> None:
+    """Where the contract names a field for the id, that is the id."""
+    log = EventLog(b"s", keep=1, max_bytes=1, read_id=lambda message: b"<" + message + b">")
+    log.append(b"a")
+
+    assert log.at(0).event.id == b"<a>"
+
+
+@pytest.mark.parametrize(
+    ("unread", "size", "room"),
+    [
+        ([], 1000, True),
+        ([10], 40, True),
+        ([10], 41, False),
+        ([51], 0, False),
+        ([1, 1], 48, True),
+        ([1, 1, 1], 1, False),
+    ],
+)
+def test_room_is_half_of_what_may_be_kept(unread: list[int], size: int, room: bool) -> None:
+    """In number and in bytes, with the message that waits; but one message always has room."""
+    log = log_of(b"read", *(b"x" * each for each in unread), keep=6, max_bytes=100)
+
+    assert log.has_room(1, size) is room
+
+
+class Kept(NamedTuple):
+    """A message of the naive log."""
+
+    place: int
+    message: bytes
+    since: int
+
+
+@given(
+    st.lists(st.none() | st.binary(min_size=1, max_size=6), max_size=40),
+    st.integers(1, 6),
+    st.integers(1, 20),
+    st.data(),
+)
+def test_a_log_is_the_end_of_all_that_came(
+    steps: list[bytes | None], keep: int, max_bytes: int, data: st.DataObject
+) -> None:
+    """What is kept is the longest end of everything that is within the bounds, but the newest always.
+
+    By key too: of the newest messages of each key in the newest call, those that came last.
+    """
+    log = log_of(*steps, keep=keep, max_bytes=max_bytes, keyed=True)
+    everything: list[Kept] = []
+    since = -1
+    by_key: dict[bytes, Kept] = {}
+    for step in steps:
+        if step is None:
+            since, by_key = len(everything), {}
+        else:
+            everything.append(Kept(len(everything), step, since))
+            by_key.pop(step[:1], None)
+            by_key[step[:1]] = everything[-1]
+            by_key = {
+                kept.message[:1]: kept for kept in _end(list(by_key.values()), keep, max_bytes)
+            }
+    end = _end(everything, keep, max_bytes)
+
+    assert (log.end, log.since) == (len(everything), since)
+    assert log.start == (end[0].place if end else 0)
+    assert [log.at(place).event.message for place in range(log.start, log.end)] == [
+        kept.message for kept in end
+    ]
+    assert [log.at(place).since for place in range(log.start, log.end)] == [
+        kept.since for kept in end
+    ]
+    count = data.draw(st.integers(0, keep))
+    newest = [kept for kept in end if kept.since == since]
+    assert [event.message for event in log.last(count)] == [
+        kept.message for kept in newest[len(newest) - min(count, len(newest)) :]
+    ]
+    place = data.draw(st.integers(0, log.end))
+    assert [event.message for event in log.newest_of_each_key(place)] == [
+        kept.message for kept in by_key.values() if kept.place >= place
+    ]
+
+
+def _end(everything: list[Kept], keep: int, max_bytes: int) -> list[Kept]:
+    """Returns the last messages that the bounds allow, and the newest in any case."""
+    count = min(len(everything), 1)
+    while (
+        count < min(len(everything), keep)
+        and sum(len(kept.message) for kept in everything[-count - 1 :]) <= max_bytes
+    ):
+        count += 1
+    return everything[len(everything) - count :]
