@@ -35,6 +35,7 @@ fuzz: $(VENV)/installed ## ask the edge odd things for FUZZ_SECONDS (600)
 bench: $(VENV)/installed ## measure, side by side with others
 	$(BIN)/python -m bench.codec
 	$(BIN)/python -m bench.routes
+	$(BIN)/python -m bench.streams
 
 check: $(VENV)/installed ## format, lint, types, import contracts, freshness of what is generated
 	$(BIN)/ruff format --check .
