@@ -39,7 +39,6 @@ class Feed:
         self.failure: StatusError | None = None
         """What it has ended with; None is OK."""
         self._left_at = 0
-        self._waiting: set[asyncio.Future[None]] = set()
         self._room = asyncio.Event()
         self._backoff = Backoff()
 
@@ -49,7 +48,7 @@ class Feed:
             for other in tuple(self.readers):
                 self.leave(other)
                 other.failure = StatusError.of(UNAVAILABLE, "the stream is read elsewhere")
-                self._wake()
+                other.wake()
         self.readers.add(reader)
 
     def leave(self, reader: Subscription) -> None:
@@ -59,25 +58,16 @@ class Feed:
             self._left_at = reader.place
             self._room.set()
 
-    async def goes_on(self, reader: Subscription) -> bool:
-        """Waits until there may be more for a reader that has read all; False is the clean end.
+    def goes_on(self) -> bool:
+        """Whether there may be more for a reader that has read all; False is the clean end.
 
         Raises:
             StatusError: the end of another kind.
         """
         self._room.set()
-        if self.ended:
-            if self.failure is not None:
-                raise self.failure
-            return False
-        if reader.failure is None:
-            waiter = asyncio.get_running_loop().create_future()
-            self._waiting.add(waiter)
-            try:
-                await waiter
-            finally:
-                self._waiting.discard(waiter)
-        return True
+        if self.failure is not None:
+            raise self.failure
+        return not self.ended
 
     async def run(self) -> None:
         """Reads the call to its end, and once more from its start where that helps."""
@@ -146,6 +136,5 @@ class Feed:
         return True
 
     def _wake(self) -> None:
-        for waiter in self._waiting:
-            if not waiter.done():
-                waiter.set_result(None)
+        for reader in self.readers:
+            reader.wake()

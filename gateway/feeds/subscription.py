@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
@@ -28,6 +29,7 @@ class Subscription:
         """Whether its answer has begun."""
         self.failure: StatusError | None = None
         """Why it reads no further, though the feed may go on."""
+        self._waiter: asyncio.Future[None] | None = None
         self._gap = gap
         self._first: deque[Item] = deque()
         self._sequence = feed.log.sequence
@@ -54,8 +56,15 @@ class Subscription:
                 raise self.failure
             if items := self._take():
                 return items
-            if not await self.feed.goes_on(self):
+            if not self.feed.goes_on():
                 raise StopAsyncIteration
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+
+    def wake(self) -> None:
+        """Lets it look again, if it waits."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     def begin(self) -> None:
         """Says that a failure that may pass is to be waited out."""
