@@ -147,6 +147,7 @@ class StreamAnswer:
         self._encode = encode
         self._send = exchange.send
         self._written = False
+        self._beating: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
         self.started = False
 
@@ -157,7 +158,7 @@ class StreamAnswer:
 
     async def relay(self, source: Source) -> None:
         """Sends what the source has, from its first items on."""
-        beating = asyncio.ensure_future(self._beat(source))
+        self._beat_later(source)
         try:
             async for items in source:
                 frames, failure = self._frames(items)
@@ -170,7 +171,9 @@ class StreamAnswer:
                     raise failure
             await self.start(await self._headers(source))
         finally:
-            beating.cancel()
+            self._timer.cancel()
+            if self._beating is not None:
+                self._beating.cancel()
 
     def _frames(self, items: Iterable[Item]) -> tuple[bytes, StatusError | None]:
         """Returns the frames of some items, up to one that cannot be written, and why it cannot."""
@@ -238,15 +241,21 @@ class StreamAnswer:
     async def _end(self, data: bytes) -> None:
         await self._send({"type": "http.response.body", "body": data})
 
-    async def _beat(self, source: Source) -> None:
-        """Shows that the answer lives; one whose server has not spoken yet begins with that."""
+    def _beat_later(self, source: Source) -> None:
+        self._written = False
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self._edge.limits.heartbeat, self._beat, source)
+
+    def _beat(self, source: Source) -> None:
+        """Shows that the answer lives; one whose server has not spoken yet begins with that.
+
+        A task is made only for a beat: most streams have thousands of readers and few silences.
+        """
         idle = self._encoder.idle()
-        while idle:
-            self._written = False
-            await asyncio.sleep(self._edge.limits.heartbeat)
-            if not self._written:
-                source.begin()
-                await self.start((), idle)
+        if idle and not self._written and (self._beating is None or self._beating.done()):
+            source.begin()
+            self._beating = asyncio.ensure_future(self.start((), idle))
+        self._beat_later(source)
 
 
 def _milliseconds(seconds: float) -> int:
