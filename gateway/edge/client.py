@@ -25,7 +25,8 @@ class HttpClient:
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
-        self._read_all = asyncio.Event()
+        self._read_all = False
+        self._waiting: asyncio.Future[None] | None = None
 
     async def body(self, limit: int) -> bytes:
         """Reads the whole body.
@@ -52,13 +53,20 @@ class HttpClient:
                 raise ClientGone
             more = event.get("more_body", False)
             if not more:
-                self._read_all.set()
+                self._end_body()
             if part := event.get("body", b""):
                 yield part
 
+    def _end_body(self) -> None:
+        self._read_all = True
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
     async def gone(self) -> None:
         """Returns when the client has left; waits for somebody to read the body first."""
-        await self._read_all.wait()
+        if not self._read_all:
+            self._waiting = asyncio.get_running_loop().create_future()
+            await self._waiting
         if (await self._receive())["type"] != "http.disconnect":
             # a middleware that gives the body again cannot tell when the client leaves
             await asyncio.get_running_loop().create_future()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -31,7 +30,7 @@ class Subscription:
         """Why it reads no further, though the feed may go on."""
         self._waiter: asyncio.Future[None] | None = None
         self._gap = gap
-        self._first: deque[Item] = deque()
+        self._first: list[Item] = []
         self._sequence = feed.log.sequence
         self.place = feed.log.end
         """The place in the log from which it reads on."""
@@ -94,7 +93,7 @@ class Subscription:
         if not self._first and self.place < log.start:
             self._lag()
         if self._first:
-            return self._first.popleft()
+            return self._first.pop(0)
         if self.place == log.end:
             return None
         entry = log.at(self.place)
