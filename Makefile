@@ -39,6 +39,7 @@ soak: $(VENV)/installed ## let clients of all kinds come and go for SOAK_SECONDS
 bench: $(VENV)/installed ## measure, side by side with others
 	$(BIN)/python -m bench.codec
 	$(BIN)/python -m bench.routes
+	$(BIN)/python -m bench.streams
 
 check: $(VENV)/installed ## format, lint, types, import contracts, freshness of what is generated
 	$(BIN)/ruff format --check .

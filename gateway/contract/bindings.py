@@ -41,7 +41,7 @@ def _checked(method: Method) -> Iterator[Binding | ContractError]:
     try:
         stream_policy(method)
     except ValueError as error:
-        yield ContractError(str(error), location=method.location, subject=method.full_name)
+        yield ContractError(str(error), location=method.stream_location, subject=method.full_name)
 
 
 def _conflict(binding: Binding, other: object) -> ContractError:

@@ -154,6 +154,7 @@ def _methods(
             options = method.options
             path = (_SERVICE, s, _METHOD, m)
             place = places.get((*path, 4, rule_field)) or places.get(path)
+            stream_place = places.get((*path, 4, options_pb2.stream.number)) or place
             yield Method(
                 descriptor=descriptor.methods_by_name[method.name],
                 stream_type=StreamType(method.client_streaming + 2 * method.server_streaming),
@@ -162,6 +163,7 @@ def _methods(
                 comment=_comment(places.get(path)),
                 deprecated=options.deprecated,
                 stream=_extension(options, options_pb2.stream),
+                stream_location=_location(file.name, stream_place),
             )
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Flag
+from typing import Final
 
 from google.api.http_pb2 import HttpRule
 from google.protobuf.descriptor import Descriptor, MethodDescriptor
 
 from gateway.contract.errors import Location
 from gateway.v1.options_pb2 import StreamOptions
+
+_NOWHERE: Final = Location("")
 
 
 class StreamType(Flag):
@@ -45,6 +48,7 @@ class Method:
     deprecated: bool = False
     stream: StreamOptions | None = None
     """The `gateway.v1.stream` annotation; None where the method has none."""
+    stream_location: Location = _NOWHERE
 
     @property
     def full_name(self) -> str:

@@ -29,7 +29,6 @@ class HttpClient:
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
-        self._read_all = asyncio.Event()
 
     async def body(self, limit: int) -> bytes:
         """Reads the whole body.
@@ -51,12 +50,10 @@ class HttpClient:
                 if size > limit:
                     raise body_too_large(limit)
                 parts.append(part)
-        self._read_all.set()
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def gone(self) -> None:
-        """Returns when the client has left; waits for somebody to read the body first."""
-        await self._read_all.wait()
+        """Returns when the client has left, after its body was read."""
         await _disconnect(self._receive)
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from random import SystemRandom
 from typing import Final
 
 from gateway.edge.answer import send_answer, send_nothing
-from gateway.edge.client import HttpClient, UploadClient
+from gateway.edge.client import ClientGone, HttpClient, UploadClient
 from gateway.edge.exchange import Exchange
 from gateway.edge.unary import encoder_of_one, read_answer, read_body
 from gateway.edge.upload import read_upload
@@ -85,9 +86,9 @@ async def serve_server_stream(exchange: Exchange, *, headers_only: bool) -> None
         return
     streams = exchange.endpoint.method.stream_type.client
     client = (UploadClient if streams else HttpClient)(exchange.receive)
+    requests = await _requests(exchange, client)
     try:
         async with exchange.edge.attend_stream(client.gone):
-            requests = await _requests(exchange, client)
             if headers_only:
                 await answer.start(())
             else:
@@ -148,6 +149,7 @@ class StreamAnswer:
         self._encode = encode
         self._send = exchange.send
         self._written = False
+        self._beating: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
         self.started = False
 
@@ -158,7 +160,7 @@ class StreamAnswer:
 
     async def relay(self, source: Source) -> None:
         """Sends what the source has, from its first items on."""
-        beating = asyncio.ensure_future(self._beat(source))
+        self._beat_later(source)
         try:
             async for items in source:
                 frames, failure = self._frames(items)
@@ -171,7 +173,9 @@ class StreamAnswer:
                     raise failure
             await self.start(await self._headers(source))
         finally:
-            beating.cancel()
+            self._timer.cancel()
+            if self._beating is not None:
+                self._beating.cancel()
 
     def _frames(self, items: Iterable[Item]) -> tuple[bytes, StatusError | None]:
         """Returns the frames of some items, up to one that cannot be written, and why it cannot."""
@@ -179,7 +183,7 @@ class StreamAnswer:
         encode, message = self._encode, self._encoder.message
         for item in items:
             if isinstance(item, Gap):
-                frames.append(self._encoder.gap(item.json()))
+                frames.append(self._encoder.gap(item.json(), item.id))
                 continue
             try:
                 frames.append(message(item.json(encode), item.id))
@@ -239,15 +243,25 @@ class StreamAnswer:
     async def _end(self, data: bytes) -> None:
         await self._send({"type": "http.response.body", "body": data})
 
-    async def _beat(self, source: Source) -> None:
-        """Shows that the answer lives; one whose server has not spoken yet begins with that."""
+    def _beat_later(self, source: Source) -> None:
+        self._written = False
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self._edge.limits.heartbeat, self._beat, source)
+
+    def _beat(self, source: Source) -> None:
+        """Shows that the answer lives; one whose server has not spoken yet begins with that.
+
+        A task is made only for a beat: most streams have thousands of readers and few silences.
+        """
         idle = self._encoder.idle()
-        while idle:
-            self._written = False
-            await asyncio.sleep(self._edge.limits.heartbeat)
-            if not self._written:
-                source.begin()
-                await self.start((), idle)
+        if idle and not self._written and (self._beating is None or self._beating.done()):
+            source.begin()
+            self._beating = asyncio.ensure_future(self._show_life(idle))
+        self._beat_later(source)
+
+    async def _show_life(self, idle: bytes) -> None:
+        with suppress(ClientGone):  # which is noticed where the client is attended
+            await self.start((), idle)
 
 
 def _milliseconds(seconds: float) -> int:

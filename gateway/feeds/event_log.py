@@ -97,8 +97,8 @@ class EventLog:
 
     def append(self, message: bytes) -> None:
         """Puts a message at the end."""
-        event_id = b"%b-%d" % (self.stream_id, self.end + 1)
-        event = Event(self._read_id(message) if self._read_id else event_id, message)
+        event_id = self._read_id(message) if self._read_id else self.id_at(self.end + 1)
+        event = Event(event_id, message)
         entry = Entry(self.end, event, self._written, self.since)
         self._log.put(self.end, entry)
         if self._read_key is not None:
@@ -110,6 +110,10 @@ class EventLog:
         """Marks that the messages from here on are another call's, which vouches for no older ones."""
         self.since = self.end
         self._newest.clear()
+
+    def id_at(self, place: int) -> bytes:
+        """Returns what a reader names that goes on from a place; nothing where the server gives the ids."""
+        return b"" if self._read_id else b"%b-%d" % (self.stream_id, place)
 
     def at(self, place: int) -> Entry:
         """Returns what is kept at a place from `start` on."""

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from gateway.contract.stream_policy import SlowConsumer, StreamPolicy
 from gateway.feeds.backoff import Backoff
@@ -18,6 +18,9 @@ from gateway.upstream.port import Call
 
 log = logging.getLogger(__name__)
 
+_GATHER_SECONDS: Final = 0.001
+"""So long many readers wait for more when there is something: a write for two costs what one for one does."""
+
 OpenCall: TypeAlias = Callable[[], AbstractAsyncContextManager[Call]]
 
 
@@ -25,7 +28,7 @@ class Feed:
     """Reads a call into a log, and wakes whoever waits for more.
 
     A call that fails with UNAVAILABLE is made anew, if it is shared, and as long as somebody reads it to
-    whom the failure could not be told by an HTTP status any more.
+    whom the failure could not be told by an HTTP status any more, or who has come back.
     """
 
     def __init__(self, open_call: OpenCall, policy: StreamPolicy, log: EventLog) -> None:
@@ -38,8 +41,10 @@ class Feed:
         self.ended = False
         self.failure: StatusError | None = None
         """What it has ended with; None is OK."""
+        self._down: StatusError | None = None
+        """Why the call is to be made anew; None while there is one."""
         self._left_at = 0
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._gathering: asyncio.TimerHandle | None = None
         self._room = asyncio.Event()
         self._backoff = Backoff()
 
@@ -49,8 +54,10 @@ class Feed:
             for other in tuple(self.readers):
                 self.leave(other)
                 other.failure = StatusError.of(UNAVAILABLE, "the stream is read elsewhere")
-                self._wake()
+                other.wake()
         self.readers.add(reader)
+        if self._down is not None and not reader.begun:
+            reader.failure = self._down
 
     def leave(self, reader: Subscription) -> bool:
         """Lets a reader go; returns whether it had not gone yet."""
@@ -61,25 +68,16 @@ class Feed:
         self._room.set()
         return True
 
-    async def goes_on(self, reader: Subscription) -> bool:
-        """Waits until there may be more for a reader that has read all; False is the clean end.
+    def goes_on(self) -> bool:
+        """Whether there may be more for a reader that has read all; False is the clean end.
 
         Raises:
             StatusError: the end of another kind.
         """
         self._room.set()
-        if self.ended:
-            if self.failure is not None:
-                raise self.failure.with_traceback(None)
-            return False
-        if reader.failure is None:
-            waiter = asyncio.get_running_loop().create_future()
-            self._waiting.add(waiter)
-            try:
-                await waiter
-            finally:
-                self._waiting.discard(waiter)
-        return True
+        if self.failure is not None:
+            raise self.failure.with_traceback(None)
+        return not self.ended
 
     async def run(self) -> None:
         """Reads the call to its end, and once more from its start where that helps."""
@@ -104,6 +102,7 @@ class Feed:
             await asyncio.sleep(self._backoff.next())
 
     async def _read_call(self) -> StatusError | None:
+        self._down = None
         try:
             async with self._open_call() as call:
                 failure = await self._read_messages(call)
@@ -131,7 +130,11 @@ class Feed:
                 self._room.clear()
                 await self._room.wait()
         self.log.append(message)
-        self._wake()
+        if not self.policy.shared:
+            self._wake()
+        elif self._gathering is None:
+            loop = asyncio.get_running_loop()
+            self._gathering = loop.call_later(_GATHER_SECONDS, self._wake)
 
     def _has_room(self, size: int) -> bool:
         """Whether a message may be unread too: half of what is kept is for a reader that comes back."""
@@ -145,6 +148,7 @@ class Feed:
         waiting = [reader for reader in self.readers if reader.begun]
         if not waiting:
             return False
+        self._down = failure
         for reader in self.readers.difference(waiting):
             reader.failure = failure
         self._wake()
@@ -153,6 +157,6 @@ class Feed:
         return True
 
     def _wake(self) -> None:
-        for waiter in self._waiting:
-            if not waiter.done():
-                waiter.set_result(None)
+        self._gathering = None
+        for reader in self.readers:
+            reader.wake()

@@ -129,6 +129,8 @@ class Feeds:
                 reader.start_with(feed.log.newest_of_each_key())
             elif policy.start_with_last:
                 reader.start_with(feed.log.last(policy.start_with_last))
+        if request.last_event_id:
+            reader.begin()  # a browser that is told of a failure now would not come back again
         self._stay(reader.feed)
         reader.feed.join(reader)
         return reader

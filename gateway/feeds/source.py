@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from secrets import token_hex
 from typing import Final, Protocol, TypeAlias
 
@@ -45,6 +45,8 @@ class Gap:
     """How many; 0 where nobody knows."""
     restarted: bool = False
     """Whether the stream has begun anew."""
+    id: bytes = field(default=b"", compare=False)
+    """The id of the message before it: whoever has seen no more is told again. Empty where nobody knows."""
 
     def json(self) -> bytes:
         """Returns its JSON."""

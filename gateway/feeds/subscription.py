@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+import asyncio
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -28,8 +28,10 @@ class Subscription:
         """Whether its answer has begun."""
         self.failure: StatusError | None = None
         """Why it reads no further, though the feed may go on."""
+        self._waiter: asyncio.Future[None] | None = None
         self._gap = gap
-        self._first: deque[Item] = deque()
+        self._first: list[Item] = []
+        """What goes before the log, in reverse."""
         self._since = feed.log.since
         """Where the newest call began of which it knows."""
         self.place = feed.log.end
@@ -37,7 +39,7 @@ class Subscription:
 
     def start_with(self, events: Iterable[Event]) -> None:
         """Gives it some older messages first."""
-        self._first.extend(events)
+        self._first += reversed([*events])
 
     def resume_at(self, place: int) -> None:
         """Goes back to a place, or as near to it as the log is kept."""
@@ -55,8 +57,15 @@ class Subscription:
                 raise self.failure.with_traceback(None)
             if items := self._take():
                 return items
-            if not await self.feed.goes_on(self):
+            if not self.feed.goes_on():
                 raise StopAsyncIteration
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+
+    def wake(self) -> None:
+        """Lets it look again, if it waits."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     def begin(self) -> None:
         """Says that a failure that may pass is to be waited out."""
@@ -86,7 +95,7 @@ class Subscription:
         if not self._first and self.place < log.start:
             self._lag()
         if self._first:
-            return self._first.popleft()
+            return self._first.pop()
         if self.place == log.end:
             return None
         entry = log.at(self.place)
@@ -94,7 +103,7 @@ class Subscription:
         if entry.since > self._since:
             self._since = entry.since
             self._first.append(entry.event)
-            return Gap(restarted=True)
+            return Gap(restarted=True, id=log.id_at(entry.place))
         return entry.event
 
     def _lag(self) -> None:
@@ -112,6 +121,6 @@ class Subscription:
         events = log.newest_of_each_key(self.place) if conflate else []
         place, since = (log.end, log.since) if conflate else (log.start, log.at(log.start).since)
         missed = place - self.place - len(events)
-        self._first.append(Gap(missed, restarted=since > self._since))
-        self._first.extend(events)
+        gap = Gap(missed, restarted=since > self._since, id=log.id_at(self.place))
+        self._first = [*reversed(events), gap]
         self.place, self._since = place, since

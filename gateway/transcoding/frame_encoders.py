@@ -36,7 +36,7 @@ class FrameEncoder(Protocol):
         """Returns one message; its id is written where the framing has ids."""
         ...
 
-    def gap(self, gap: bytes) -> bytes:
+    def gap(self, gap: bytes, event_id: bytes) -> bytes:
         """Returns what stands for missing messages; `gap` is the JSON of a `gateway.v1.Gap`."""
         ...
 
@@ -71,7 +71,7 @@ class NdjsonEncoder:
         """Returns a line."""
         return json + b"\n"
 
-    def gap(self, gap: bytes) -> bytes:
+    def gap(self, gap: bytes, _event_id: bytes) -> bytes:
         """Returns the Gap as an `Any`, on a line."""
         return gap_as_any(gap) + b"\n"
 
@@ -101,7 +101,7 @@ class JsonSeqEncoder:
         """Returns a text."""
         return b"\x1e%b\n" % json
 
-    def gap(self, gap: bytes) -> bytes:
+    def gap(self, gap: bytes, _event_id: bytes) -> bytes:
         """Returns the Gap as an `Any`."""
         return b"\x1e%b\n" % gap_as_any(gap)
 
@@ -134,7 +134,7 @@ class JsonArrayEncoder:
         """Returns an element, with the separator before it."""
         return self._element(json)
 
-    def gap(self, gap: bytes) -> bytes:
+    def gap(self, gap: bytes, _event_id: bytes) -> bytes:
         """Returns the Gap as an `Any`, as an element."""
         return self._element(gap_as_any(gap))
 
@@ -170,13 +170,14 @@ class SseEncoder:
 
     def message(self, json: bytes, event_id: bytes) -> bytes:
         """Returns an event; JSON on one line needs no splitting."""
-        if not event_id:
-            return b"data: %b\n\n" % json
-        return b"id: %b\ndata: %b\n\n" % (event_id, json)
+        return self._id(event_id) + b"data: %b\n\n" % json
 
-    def gap(self, gap: bytes) -> bytes:
-        """Returns the event that stands for missing messages; it leaves the last id as it is."""
-        return b"event: gap\ndata: %b\n\n" % gap
+    def gap(self, gap: bytes, event_id: bytes) -> bytes:
+        """Returns the event that stands for missing messages."""
+        return self._id(event_id) + b"event: gap\ndata: %b\n\n" % gap
+
+    def _id(self, event_id: bytes) -> bytes:
+        return b"id: %b\n" % event_id if event_id else b""
 
     def idle(self) -> bytes:
         """Returns a comment."""
@@ -216,7 +217,7 @@ class RawEncoder:
         """Returns the data as it is."""
         return json
 
-    def gap(self, _gap: bytes) -> bytes:
+    def gap(self, _gap: bytes, _event_id: bytes) -> bytes:
         """Returns nothing: a stream of data has no options by which it could lose any."""
         return b""
 

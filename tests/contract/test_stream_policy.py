@@ -34,7 +34,7 @@ METHOD = (
     'rpc A(R) returns (stream M) { option (google.api.http) = {get: "/a"};'
     " option (gateway.v1.stream) = {%s}; }"
 )
-PLACE = "test.proto:15:33"
+PLACE = "test.proto:15:73"
 """Where the rule of METHOD stands, which is a method's place in its .proto."""
 BLOCK, DROP_OLDEST = SlowConsumer.BLOCK, SlowConsumer.DROP_OLDEST
 CONFLATE, DISCONNECT = SlowConsumer.CONFLATE, SlowConsumer.DISCONNECT
@@ -246,7 +246,7 @@ def test_methods_that_have_no_such_options(signature: str, rule: str, problem: s
     )
     _, problems = bind(load(compile_text(PROTO % method)).methods)
 
-    place = f"test.proto:15:{3 + method.index('option')}"
+    place = f"test.proto:15:{3 + method.index('option (gateway')}"
     assert [str(each) for each in problems] == [f"{place}: t.S.A: (gateway.v1.stream): {problem}"]
 
 

@@ -54,8 +54,11 @@ def server() -> Server:
 
 
 @pytest.fixture
-async def app(tmp_path: Path, server: Server) -> AsyncIterator[FastAPI]:
-    """The edge over that server."""
+async def app(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[FastAPI]:
+    """The edge over that server; its readers are woken without a clock."""
+    monkeypatch.setattr("gateway.feeds.feed._GATHER_SECONDS", 0)
     path = tmp_path / "feeds.binpb"
     path.write_bytes(feeds_descriptor_set())
     async with running(create_app(Settings(descriptor_set=path), server.upstream)) as started:
@@ -211,7 +214,10 @@ GAP = b'{"@type":"type.googleapis.com/gateway.v1.Gap","missed":2}'
         (ARRAY, b"[" + b",".join((GAP, *map(plain, range(3, 7)))) + b"]"),
         (
             SSE,
-            RETRY + b'event: gap\ndata: {"missed":2}\n\n' + b"".join(map(event, range(3, 7))) + END,
+            RETRY
+            + b'id: 0123456789abcdef-0\nevent: gap\ndata: {"missed":2}\n\n'
+            + b"".join(map(event, range(3, 7)))
+            + END,
         ),
     ],
 )

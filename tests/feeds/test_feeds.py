@@ -550,6 +550,25 @@ async def test_who_has_not_begun_is_told_of_a_failure_at_once() -> None:
         assert len(stage.lines) == 2
 
 
+async def test_who_joins_while_the_call_is_down_is_told_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It does not wait for the next try; one that comes back does, for it would take a status for the end."""
+    monkeypatch.setattr(Backoff, "next", lambda _self: 60)
+    async with staged() as stage:
+        begun = await stage.join("DropOldest")
+        await stage.send(news(1))
+        await begun.read()
+        stage.line.fail(UNAVAILABLE)
+        await settled()
+        fresh = await stage.join("DropOldest")
+        back = await stage.join("DropOldest", last_event_id=begun.ids[-1])
+        stranger = await stage.join("DropOldest", last_event_id="fedcba9876543210-1")
+
+        assert (await fresh.failure()).code == UNAVAILABLE
+        assert [await reader.waits() for reader in (begun, back, stranger)] == [True] * 3
+
+
 async def test_without_readers_that_have_begun_there_is_no_new_call() -> None:
     """All can be told, so all are."""
     async with staged() as stage:

@@ -216,7 +216,8 @@ class _Encoding:
     def missed(self, *messages: bytes) -> bytes:
         """Returns a stream with a gap after each message."""
         body = (
-            self._message(*numbered) + self._encoder.gap(GAP) for numbered in enumerate(messages, 1)
+            self._message(*numbered) + self._encoder.gap(GAP, b"a-%d" % (numbered[0] + 3))
+            for numbered in enumerate(messages, 1)
         )
         return self._encoder.start() + b"".join(body) + self._encoder.end()
 
@@ -307,7 +308,7 @@ def test_an_error_that_may_pass_says_when_to_come_back() -> None:
         (JsonArrayEncoder, b"[1," + GAP_AS_ANY + b"]"),
         (
             sse,
-            b"retry: 2000\n\nid: a-1\ndata: 1\n\nevent: gap\ndata: " + GAP + b"\n\n"
+            b"retry: 2000\n\nid: a-1\ndata: 1\n\nid: a-4\nevent: gap\ndata: " + GAP + b"\n\n"
             b"id: end\nevent: end\ndata: {}\n\n",
         ),
     ],
