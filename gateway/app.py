@@ -64,7 +64,9 @@ def create_app(settings: Settings, upstream: Upstream | None = None) -> FastAPI:
             show_debug_info=settings.show_debug_info,
         ),
         upstream=upstream,
-        feeds=Feeds(upstream, max_bytes=settings.max_feed_bytes, max_idle=settings.max_idle_feeds),
+        feeds=Feeds(
+            upstream, max_bytes=settings.max_feed_bytes, max_idle_bytes=settings.max_idle_feed_bytes
+        ),
         metadata=MetadataFilter(settings.request_headers, settings.response_headers),
         limits=Limits(
             max_message=settings.max_message_bytes,

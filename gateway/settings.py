@@ -52,8 +52,8 @@ class Settings(BaseSettings):
     """After so long a reader of Server-Sent Events that was cut should come back."""
     max_feed_bytes: int = Field(default=8 * 1024 * 1024, gt=0)
     """Bytes of messages kept of one stream, for readers that are slow or come back."""
-    max_idle_feeds: int = Field(default=1000, ge=0)
-    """How many streams may go on that nobody reads, for readers that come back."""
+    max_idle_feed_bytes: int = Field(default=64 * 1024 * 1024, ge=0)
+    """Bytes of all streams that go on though nobody reads them, for readers that come back."""
     websocket_ping_seconds: float = Field(default=20.0, gt=0)
     """How often a WebSocket is pinged; a client that does not answer for as long again is given up."""
     websocket_idle_seconds: float | None = Field(default=None, gt=0)

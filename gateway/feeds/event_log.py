@@ -34,7 +34,9 @@ class _Kept(Generic[K]):
     def __init__(self, keep: int, max_bytes: int) -> None:
         self._keep = keep
         self._max_bytes = max_bytes
-        self._bytes = 0
+        self.bytes = 0
+        self.whole = True
+        """Whether nothing had to go."""
         self.entries: OrderedDict[K, Entry] = OrderedDict()
 
     def put(self, key: K, entry: Entry) -> None:
@@ -42,19 +44,21 @@ class _Kept(Generic[K]):
         if key in self.entries:
             self._drop(self.entries.pop(key))
         self.entries[key] = entry
-        self._bytes += len(entry.event.message)
+        self.bytes += len(entry.event.message)
         while len(self.entries) > 1 and (
-            len(self.entries) > self._keep or self._bytes > self._max_bytes
+            len(self.entries) > self._keep or self.bytes > self._max_bytes
         ):
+            self.whole = False
             self._drop(self.entries.popitem(last=False)[1])
 
     def clear(self) -> None:
         """Keeps nothing."""
         self.entries.clear()
-        self._bytes = 0
+        self.bytes = 0
+        self.whole = True
 
     def _drop(self, entry: Entry) -> None:
-        self._bytes -= len(entry.event.message)
+        self.bytes -= len(entry.event.message)
 
 
 class EventLog:
@@ -119,15 +123,23 @@ class EventLog:
         """Returns what is kept at a place from `start` on."""
         return self._log.entries[place]
 
-    def last(self, count: int) -> list[Event]:
-        """Returns the last messages of the newest call, the oldest first."""
-        first = max(self.start, self.since, self.end - count)
-        return [self.at(place).event for place in range(first, self.end)]
+    def last(self, count: int) -> int:
+        """Returns the place of the oldest of the last messages of the newest call."""
+        return max(self.start, self.since, self.end - count)
 
-    def newest_of_each_key(self, place: int = 0) -> list[Event]:
+    def newest_of_each_key(self, place: int = 0) -> list[Entry]:
         """Returns the newest message of each key that the newest call sent, from a place on."""
-        entries = self._newest.entries.values()
-        return [entry.event for entry in entries if entry.place >= place]
+        return [entry for entry in self._newest.entries.values() if entry.place >= place]
+
+    @property
+    def has_each_key(self) -> bool:
+        """Whether the newest message of each key is kept, of all that the newest call sent."""
+        return self._newest.whole
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes of messages are kept."""
+        return self._log.bytes + self._newest.bytes
 
     def has_room(self, place: int, size: int) -> bool:
         """Whether half of what can be kept holds what is unread from a place on, and one more message."""

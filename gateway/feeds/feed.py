@@ -31,8 +31,24 @@ class Feed:
     whom the failure could not be told by an HTTP status any more, or who has come back.
     """
 
-    def __init__(self, open_call: OpenCall, policy: StreamPolicy, log: EventLog) -> None:
+    def __init__(
+        self,
+        open_call: OpenCall,
+        policy: StreamPolicy,
+        log: EventLog,
+        *,
+        grown: Callable[[Feed], None],
+    ) -> None:
+        """Makes a feed that is read with `run`.
+
+        Args:
+            open_call: opens its call, each time anew.
+            policy: what the contract says of it.
+            log: where its messages go.
+            grown: is told of messages that come while nobody reads.
+        """
         self._open_call = open_call
+        self._grown = grown
         self.policy = policy
         self.log = log
         self.readers: set[Subscription] = set()
@@ -130,6 +146,8 @@ class Feed:
                 self._room.clear()
                 await self._room.wait()
         self.log.append(message)
+        if not self.readers:
+            self._grown(self)
         if not self.policy.shared:
             self._wake()
         elif self._gathering is None:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
 from operator import itemgetter
 from typing import Final, Self, TypeAlias
 
@@ -27,7 +28,9 @@ _TRACES: Final = frozenset({"baggage", "traceparent", "tracestate", "x-request-i
 """Metadata that tells one request from another, and makes no difference to its answer."""
 
 Key: TypeAlias = tuple[str, bytes, Metadata]
-"""What makes requests equal: method, message, and metadata but for traces."""
+"""What makes requests equal: method, digest of the message, and metadata but for traces."""
+_OVERHEAD_BYTES: Final = 16 * 1024
+"""What a feed takes beside its messages, with its call."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,32 +48,45 @@ class StreamRequest:
     """The id of the last event that the reader has seen; empty for one that does not come back."""
 
 
+@dataclass(slots=True, eq=False)
+class _Place:
+    """What is known here of one feed."""
+
+    key: Key
+    request_bytes: int
+    task: asyncio.Task[None]
+    timer: asyncio.TimerHandle | None = None
+    """Ends the feed that nobody reads; None while somebody does."""
+    counted: int = 0
+    """How many of the bytes of idle feeds are this one's."""
+
+
 class Feeds:
     """Opens the sources of streams, within its own block."""
 
-    def __init__(self, upstream: Upstream, *, max_bytes: int, max_idle: int) -> None:
+    def __init__(self, upstream: Upstream, *, max_bytes: int, max_idle_bytes: int) -> None:
         """Makes a place without feeds.
 
         Args:
             upstream: who carries the calls.
             max_bytes: bytes of messages that one feed keeps; of those by key, as many again.
-            max_idle: how many feeds may go on that nobody reads; beyond that the oldest ends.
+            max_idle_bytes: bytes of all feeds that nobody reads; beyond that the oldest end.
         """
         self._upstream = upstream
         self._max_bytes = max_bytes
-        self._max_idle = max_idle
+        self._max_idle_bytes = max_idle_bytes
         self._running: set[asyncio.Task[None]] = set()
         """Tasks of feeds, those too that are closed but have not ended yet."""
-        self._tasks: dict[Feed, asyncio.Task[None]] = {}
-        self._keys: dict[Feed, Key] = {}
+        self._places: dict[Feed, _Place] = {}
         self._by_id: dict[bytes, Feed] = {}
         self._shared: dict[Key, Feed] = {}
-        self._idle: OrderedDict[Feed, asyncio.TimerHandle] = OrderedDict()
+        self._idle: OrderedDict[Feed, None] = OrderedDict()
+        self._idle_bytes = 0
 
     @property
     def count(self) -> int:
         """How many feeds there are."""
-        return len(self._tasks)
+        return len(self._places)
 
     async def __aenter__(self) -> Self:
         """Is ready."""
@@ -78,7 +94,7 @@ class Feeds:
 
     async def __aexit__(self, *_: object) -> None:
         """Ends the feeds that are left."""
-        for feed in tuple(self._tasks):
+        for feed in tuple(self._places):
             self._close(feed)
         await asyncio.gather(*self._running, return_exceptions=True)
 
@@ -116,23 +132,28 @@ class Feeds:
     def _subscription(
         self, request: StreamRequest, reading: StreamReading, message: bytes
     ) -> Subscription:
-        policy = reading.policy
-        key = (request.method.path, message, _identity(request.metadata))
+        key = (request.method.path, sha256(message).digest(), _identity(request.metadata))
         reader = self._resumed(key, request.last_event_id)
         if reader is None:
-            feed = self._shared.get(key)
-            if feed is None or feed.ended:
-                feed = self._start(request, reading, key)
-            restarted = bool(request.last_event_id) and reading.read_id is None
-            reader = Subscription(feed, gap=Gap(restarted=True) if restarted else None)
-            if policy.start_with_last_of_each_key:
-                reader.start_with(feed.log.newest_of_each_key())
-            elif policy.start_with_last:
-                reader.start_with(feed.log.last(policy.start_with_last))
+            reader = self._joined(request, reading, message, key)
         if request.last_event_id:
             reader.begin()  # a browser that is told of a failure now would not come back again
         self._stay(reader.feed)
         reader.feed.join(reader)
+        return reader
+
+    def _joined(
+        self, request: StreamRequest, reading: StreamReading, message: bytes, key: Key
+    ) -> Subscription:
+        feed = self._shared.get(key)
+        if feed is None or feed.ended:
+            feed = self._start(request, reading, message, key)
+        restarted = bool(request.last_event_id) and reading.read_id is None
+        reader = Subscription(feed, gap=Gap(restarted=True) if restarted else None)
+        if reading.policy.start_with_last_of_each_key:
+            reader.start_with_last_of_each_key()
+        elif reading.policy.start_with_last:
+            reader.start_with_last(reading.policy.start_with_last)
         return reader
 
     def _resumed(self, key: Key, last_event_id: str) -> Subscription | None:
@@ -141,7 +162,7 @@ class Feeds:
         if found is None:
             return None
         feed, place = self._by_id.get(found[1].encode()), int(found[2])
-        if feed is None or self._keys[feed] != key or place > feed.log.end:
+        if feed is None or self._places[feed].key != key or place > feed.log.end:
             return None
         if feed.failure is not None and may_pass(feed.failure) and place == feed.log.end:
             return None
@@ -149,7 +170,9 @@ class Feeds:
         reader.resume_at(place)
         return reader
 
-    def _start(self, request: StreamRequest, reading: StreamReading, key: Key) -> Feed:
+    def _start(
+        self, request: StreamRequest, reading: StreamReading, message: bytes, key: Key
+    ) -> Feed:
         policy = reading.policy
         log = EventLog(
             new_stream_id(),
@@ -162,17 +185,17 @@ class Feeds:
         def open_call() -> AbstractAsyncContextManager[Call]:
             return self._upstream.open(
                 request.method,
-                request.requests,
+                message,
                 metadata=request.metadata,
                 timeout=None if policy.shared else request.timeout,
             )
 
-        feed = Feed(open_call, policy, log)
-        self._keys[feed] = key
+        feed = Feed(open_call, policy, log, grown=self._grown)
+        task = asyncio.create_task(feed.run(), name=f"feed {key[0]}")
+        self._places[feed] = _Place(key, len(message), task)
         self._by_id[log.stream_id] = feed
         if policy.shared:
             self._shared[key] = feed
-        task = self._tasks[feed] = asyncio.create_task(feed.run(), name=f"feed {key[0]}")
         self._running.add(task)
         task.add_done_callback(partial(self._ended, feed))
         return feed
@@ -180,37 +203,53 @@ class Feeds:
     def _ended(self, feed: Feed, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
         feed.end(StatusError.of(UNAVAILABLE, "the stream was closed"))
-        self._unshare(feed)
+        if feed in self._places:
+            self._unshare(feed)
 
     def _leave(self, reader: Subscription) -> None:
         feed = reader.feed
-        if not feed.leave(reader) or feed.readers or feed not in self._tasks:
+        if not feed.leave(reader) or feed.readers or feed not in self._places:
             return
         if feed.policy.linger == 0:
             self._close(feed)
             return
         loop = asyncio.get_running_loop()
-        self._idle[feed] = loop.call_later(feed.policy.linger, self._close, feed)
-        while len(self._idle) > self._max_idle:
+        self._places[feed].timer = loop.call_later(feed.policy.linger, self._close, feed)
+        self._idle[feed] = None
+        self._grown(feed)
+
+    def _grown(self, feed: Feed) -> None:
+        """Counts what a feed keeps that nobody reads, and ends the oldest of those where it is too much."""
+        if feed not in self._idle:
+            return
+        place = self._places[feed]
+        size = _OVERHEAD_BYTES + place.request_bytes + feed.log.bytes
+        self._idle_bytes += size - place.counted
+        place.counted = size
+        while self._idle_bytes > self._max_idle_bytes:
             self._close(next(iter(self._idle)))
 
     def _stay(self, feed: Feed) -> None:
         """Lets a feed go on that was about to end."""
-        timer = self._idle.pop(feed, None)
-        if timer is not None:
-            timer.cancel()
+        place = self._places[feed]
+        if place.timer is not None:
+            place.timer.cancel()
+            place.timer = None
+            del self._idle[feed]
+            self._idle_bytes -= place.counted
+            place.counted = 0
 
     def _unshare(self, feed: Feed) -> None:
         """Lets nobody join a feed any more, but those who come back to it."""
-        key = self._keys.get(feed)
-        if key is not None and self._shared.get(key) is feed:
+        key = self._places[feed].key
+        if self._shared.get(key) is feed:
             del self._shared[key]
 
     def _close(self, feed: Feed) -> None:
         self._stay(feed)
         self._unshare(feed)
-        self._tasks.pop(feed).cancel()
-        del self._keys[feed], self._by_id[feed.log.stream_id]
+        self._places.pop(feed).task.cancel()
+        del self._by_id[feed.log.stream_id]
 
 
 def _own_call(call: Call, request: StreamRequest) -> CallSource:

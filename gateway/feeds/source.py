@@ -17,6 +17,10 @@ Encode: TypeAlias = Callable[[bytes], bytes]
 """Message -> JSON; equal where it prints alike, so that what it has made can be kept."""
 
 _ID_BYTES: Final = 8
+_JSON_FORMS: Final = 2
+_JSON_FACTOR: Final = 8
+_JSON_OVERHEAD: Final = 256
+"""JSON that is kept has at most so many bytes for each of its message, and so many beside."""
 
 
 class Event:
@@ -30,10 +34,16 @@ class Event:
         self._encoded: dict[Encode, bytes] = {}
 
     def json(self, encode: Encode) -> bytes:
-        """Returns the JSON of the message, made once for all readers that want it alike."""
+        """Returns the JSON of the message, made once for all readers that want it alike.
+
+        What readers make a feed keep is bounded: few forms, and none out of proportion to its message.
+        """
         json = self._encoded.get(encode)
         if json is None:
-            json = self._encoded[encode] = encode(self.message)
+            json = encode(self.message)
+            bound = _JSON_FACTOR * len(self.message) + _JSON_OVERHEAD
+            if len(self._encoded) < _JSON_FORMS and len(json) <= bound:
+                self._encoded[encode] = json
         return json
 
 
@@ -47,6 +57,12 @@ class Gap:
     """Whether the stream has begun anew."""
     id: bytes = field(default=b"", compare=False)
     """The id of the message before it: whoever has seen no more is told again. Empty where nobody knows."""
+
+    def after(self, gap: Gap | None) -> Gap:
+        """Returns this gap and one right before it as one."""
+        if gap is None:
+            return self
+        return Gap(self.missed + gap.missed, restarted=self.restarted or gap.restarted, id=gap.id)
 
     def json(self) -> bytes:
         """Returns its JSON."""
@@ -76,11 +92,11 @@ class Source(Protocol):
         ...
 
     async def initial_metadata(self) -> Metadata:
-        """Waits for what the server says before its first message."""
+        """Returns what the server says before its first message, once that or the end was read."""
         ...
 
     async def trailing_metadata(self) -> Metadata:
-        """Waits for what the server says after its last message."""
+        """Returns what the server says after its last message, once the end was read."""
         ...
 
 
@@ -107,7 +123,9 @@ class CallSource:
         return self
 
     async def __anext__(self) -> Sequence[Item]:
-        message = await anext(self._call)
+        message = await anext(self._call, None)
+        if message is None:
+            return self._end()
         self._count += 1
         if self._read_id is not None:
             event_id = self._read_id(message)
@@ -115,6 +133,13 @@ class CallSource:
             event_id = b"%b-%d" % (self._stream_id, self._count)
         gaps, self._gaps = self._gaps, []
         return [*gaps, Event(event_id, message)]
+
+    def _end(self) -> Sequence[Item]:
+        """Tells of the gap, if there was no message before which it could be told."""
+        gaps, self._gaps = self._gaps, []
+        if not gaps:
+            raise StopAsyncIteration
+        return gaps
 
     def begin(self) -> None:
         """Does nothing: a call of one's own fails for its one reader."""

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from gateway.contract.stream_policy import SlowConsumer
-from gateway.feeds.source import Event, Gap, Item
+from gateway.feeds.event_log import Entry
+from gateway.feeds.source import Gap, Item
 from gateway.transcoding.metadata import Metadata
 from gateway.transcoding.status import RESOURCE_EXHAUSTED, StatusError
 
 if TYPE_CHECKING:
     from gateway.feeds.feed import Feed
 
-_AT_A_TIME: Final = 64 * 1024
-"""Bytes of messages after which a reader is given no more at once; it may be slow."""
+_MOST_BYTES: Final = 64 * 1024
+_MOST_ITEMS: Final = 256
+"""So many bytes of messages, and so many messages, a reader is given at once; it may be slow."""
 
 
 class Subscription:
-    """A `Source` that reads a feed; what has been read is not held."""
+    """A `Source` that reads a feed. It holds places and no messages, so that a slow one costs nothing."""
 
     def __init__(self, feed: Feed, *, gap: Gap | None = None) -> None:
         """Begins behind all that there is; `gap` goes before what comes first."""
@@ -30,23 +32,35 @@ class Subscription:
         """Why it reads no further, though the feed may go on."""
         self._waiter: asyncio.Future[None] | None = None
         self._gap = gap
-        self._first: list[Item] = []
-        """What goes before the log, in reverse."""
+        self._conflates = False
+        """Whether it reads the newest message of each key, until it has caught up."""
         self._since = feed.log.since
         """Where the newest call began of which it knows."""
-        self.place = feed.log.end
-        """The place in the log from which it reads on."""
+        self.place = self._owed = feed.log.end
+        """The place in the log from which it reads on, and that from which it is told what it misses."""
 
-    def start_with(self, events: Iterable[Event]) -> None:
+    def start_with_last(self, count: int) -> None:
         """Gives it some older messages first."""
-        self._first += reversed([*events])
+        self.place = self.feed.log.last(count)
+
+    def start_with_last_of_each_key(self) -> None:
+        """Gives it the newest message of each key first, and a gap if not all of them are kept."""
+        self.place, self._conflates = 0, True
+        if not self.feed.log.has_each_key:
+            self._gap = self._gap or Gap()
 
     def resume_at(self, place: int) -> None:
-        """Goes back to a place, or as near to it as the log is kept."""
-        self.place = place
+        """Goes back to a place, or as near to it as the log is kept, whatever becomes of slow readers."""
+        self.place = self._owed = place
         self._since = place - 1
         if place < self.feed.log.start:
-            self._skip()
+            self._conflates = self._policy is SlowConsumer.CONFLATE
+            if not self._conflates:
+                self._skip()
+
+    @property
+    def _policy(self) -> SlowConsumer:
+        return self.feed.policy.slow_consumer
 
     def __aiter__(self) -> Subscription:
         return self
@@ -58,9 +72,16 @@ class Subscription:
             if items := self._take():
                 return items
             if not self.feed.goes_on():
-                raise StopAsyncIteration
+                return self._end()
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
+
+    def _end(self) -> Sequence[Item]:
+        """Tells of the gap, if there was no message before which it could be told."""
+        gap, self._gap = self._gap, None
+        if gap is None:
+            raise StopAsyncIteration
+        return [gap]
 
     def wake(self) -> None:
         """Lets it look again, if it waits."""
@@ -80,47 +101,71 @@ class Subscription:
         return self.feed.trailing_metadata
 
     def _take(self) -> list[Item]:
-        items: list[Item] = []
-        size = 0
-        while size < _AT_A_TIME and (item := self._next()) is not None:
-            items.append(item)
-            size += len(item.message) if isinstance(item, Event) else 0
+        if not self._conflates and self.place < self.feed.log.start:
+            self._lag()
+        items = self._newest_of_each_key() if self._conflates else self._in_order()
         if items and self._gap is not None:
             items.insert(0, self._gap)
             self._gap = None
         return items
 
-    def _next(self) -> Item | None:
-        log = self.feed.log
-        if not self._first and self.place < log.start:
-            self._lag()
-        if self._first:
-            return self._first.pop()
-        if self.place == log.end:
-            return None
-        entry = log.at(self.place)
-        self.place += 1
-        if entry.since > self._since:
-            self._since = entry.since
-            self._first.append(entry.event)
-            return Gap(restarted=True, id=log.id_at(entry.place))
-        return entry.event
-
     def _lag(self) -> None:
-        if self.feed.policy.slow_consumer is SlowConsumer.DISCONNECT:
-            behind = self.feed.log.end - self.place
+        log = self.feed.log
+        if self._policy is SlowConsumer.DISCONNECT:
             raise StatusError.of(
-                RESOURCE_EXHAUSTED, f"read too slowly: {behind} messages behind the newest"
+                RESOURCE_EXHAUSTED,
+                f"read too slowly: {log.end - self.place} messages behind the newest",
             )
-        self._skip()
+        self._conflates = self._policy is SlowConsumer.CONFLATE
+        if not self._conflates:
+            self._skip()
 
     def _skip(self) -> None:
-        """Goes on where the log is kept, or at its end with the newest message of each key."""
+        """Goes to the oldest message that is kept."""
         log = self.feed.log
-        conflate = self.feed.policy.slow_consumer is SlowConsumer.CONFLATE
-        events = log.newest_of_each_key(self.place) if conflate else []
-        place, since = (log.end, log.since) if conflate else (log.start, log.at(log.start).since)
-        missed = place - self.place - len(events)
-        gap = Gap(missed, restarted=since > self._since, id=log.id_at(self.place))
-        self._first = [*reversed(events), gap]
-        self.place, self._since = place, since
+        gap = self._move(log.start, log.at(log.start).since)
+        if gap is not None:
+            self._gap = gap.after(self._gap)
+
+    def _in_order(self) -> list[Item]:
+        log = self.feed.log
+        items: list[Item] = []
+        size = 0
+        while self.place < log.end and size < _MOST_BYTES and len(items) < _MOST_ITEMS:
+            entry = log.at(self.place)
+            if entry.since > self._since:
+                items.append(Gap(restarted=True, id=log.id_at(self.place)))
+                self._since = entry.since
+            items.append(entry.event)
+            size += len(entry.event.message)
+            self.place += 1
+        return items
+
+    def _newest_of_each_key(self) -> list[Item]:
+        log = self.feed.log
+        newest = log.newest_of_each_key(self.place)
+        taken = _first_of(newest)
+        end = taken[-1].place + 1 if len(taken) < len(newest) else log.end
+        gap = self._move(end, log.since, taken)
+        self._conflates = end < log.end
+        events: list[Item] = [entry.event for entry in taken]
+        return [gap, *events] if gap is not None else events
+
+    def _move(self, place: int, since: int, taken: Sequence[Entry] = ()) -> Gap | None:
+        """Goes to a place; returns what it misses of what lies before, but for what it has taken."""
+        owed = sum(entry.place >= self._owed for entry in taken)
+        missed = max(0, place - max(self.place, self._owed)) - owed
+        restarted = since > self._since
+        gap = Gap(missed, restarted, id=self.feed.log.id_at(self.place))
+        self.place, self._since = place, max(since, self._since)
+        return gap if missed or restarted else None
+
+
+def _first_of(entries: Sequence[Entry]) -> Sequence[Entry]:
+    """Returns as many entries as are given at once."""
+    size = 0
+    for number, entry in enumerate(entries[:_MOST_ITEMS], 1):
+        size += len(entry.event.message)
+        if size >= _MOST_BYTES:
+            return entries[:number]
+    return entries[:_MOST_ITEMS]

@@ -190,11 +190,13 @@ class Stage:
 
 
 @asynccontextmanager
-async def staged(*, max_bytes: int = 1 << 20, max_idle: int = 10) -> AsyncIterator[Stage]:
+async def staged(
+    *, max_bytes: int = 1 << 20, max_idle_bytes: int = 1 << 20
+) -> AsyncIterator[Stage]:
     """Runs feeds around the block, and looks whether anything is left of them then."""
     before = asyncio.all_tasks()
     upstream = ScriptedUpstream({})
-    feeds = Feeds(upstream, max_bytes=max_bytes, max_idle=max_idle)
+    feeds = Feeds(upstream, max_bytes=max_bytes, max_idle_bytes=max_idle_bytes)
     stage = Stage(upstream, feeds)
 
     def script(call: ScriptedCall) -> AsyncIterator[bytes]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 import pytest
@@ -169,9 +170,63 @@ async def test_who_joins_late_gets_what_the_contract_says(method: str, first: li
         await stage.join(method)
         await stage.send(news(1, "a"), news(2, "b"), news(3, "a"), news(4, "a"))
         late = await stage.join(method)
+        got = await late.read() if first else []
         await stage.send(news(5, "a"))
 
-        assert await late.read() == [*first, 5]
+        assert [*got, *await late.read()] == [*first, 5]
+
+
+async def test_who_joins_late_and_reads_later_gets_what_is_newest_then() -> None:
+    """What has been superseded meanwhile it was not owed, and is not told of."""
+    async with staged() as stage:
+        await stage.join("Conflated")
+        await stage.send(news(1, "a"), news(2, "b"))
+        late = await stage.join("Conflated")
+        await stage.send(news(3, "a"))
+
+        assert await late.read() == [2, 3]
+
+
+async def test_who_joins_where_not_every_key_is_kept_is_told_that_some_are_missing() -> None:
+    """A snapshot that is not whole begins with a gap of unknown size."""
+    async with staged(max_bytes=100) as stage:
+        await stage.join("Conflated")
+        await stage.send(*(news(n, f"key{n}", padding=40) for n in range(1, 6)))
+        late = await stage.join("Conflated")
+
+        assert (await late.read())[0] == Gap()
+
+
+async def test_a_reader_holds_no_messages() -> None:
+    """One that joined and read nothing keeps nothing alive that the log has dropped."""
+    async with staged(max_bytes=1000) as stage:
+        await stage.join("Conflated")
+        await stage.send(news(1, "a", padding=200), news(2, "b", padding=200))
+        late = await stage.join("Conflated")
+        await stage.send(*(news(n, "c", padding=200) for n in range(3, 30)))
+        await stage.send(news(30, "a"), news(31, "b"))
+
+        assert (await late.read())[-2:] == [30, 31]
+
+
+def test_json_is_kept_in_few_forms_and_none_out_of_proportion() -> None:
+    """What a caller's print options make a feed keep is bounded."""
+    event = Event(b"1", b"x" * 10)
+    counts: Counter[str] = Counter()
+
+    def form(name: str, size: int) -> Callable[[bytes], bytes]:
+        def encode(_message: bytes) -> bytes:
+            counts[name] += 1
+            return b"j" * size
+
+        return encode
+
+    forms = [form("huge", 10_000), form("one", 100), form("two", 100), form("three", 100)]
+    for _ in range(3):
+        for encode in forms:
+            event.json(encode)
+
+    assert counts == {"huge": 3, "one": 1, "two": 1, "three": 3}
 
 
 async def test_who_joins_late_gets_its_first_messages_at_once() -> None:
@@ -229,7 +284,7 @@ async def test_who_joins_while_it_lingers_keeps_the_call() -> None:
 
 async def test_too_many_calls_that_nobody_reads_end_the_oldest() -> None:
     """Only so many go on without a reader; the one that was left first ends first."""
-    async with staged(max_idle=2) as stage:
+    async with staged(max_idle_bytes=3 * 16 * 1024) as stage:
         readers = [await stage.join("Lingering", topic=str(n)) for n in range(3)]
         for index in (1, 0, 2):
             await readers[index].leave()
@@ -240,7 +295,7 @@ async def test_too_many_calls_that_nobody_reads_end_the_oldest() -> None:
 
 async def test_no_idle_calls_at_all() -> None:
     """A bound of none ends each call with its last reader."""
-    async with staged(max_idle=0) as stage:
+    async with staged(max_idle_bytes=0) as stage:
         await (await stage.join("Lingering")).leave()
         await settled()
 
