@@ -54,7 +54,10 @@ def create_app(settings: Settings, upstream: Upstream | None = None) -> FastAPI:
     contract = read_contract(settings)
     options = _json_options(settings)
     upstream = upstream or GrpcUpstream(
-        settings.upstream, contract.methods, max_message=settings.max_message_bytes
+        settings.upstream,
+        contract.methods,
+        max_message=settings.max_message_bytes,
+        keepalive=settings.upstream_keepalive_seconds,
     )
     edge = Edge(
         transcoder=Transcoder(

@@ -1,8 +1,7 @@
-"""uvicorn, with the three things that an edge with streams needs of it beside.
+"""uvicorn, with the two things that an edge with streams needs of it beside.
 
-It says in one line where it listens, which a supervisor can wait for; when it is told to stop, the streams
-end first, each in its own words, before connections are closed under them; and a WebSocket is given up for
-a client that answers no pings, but not for back-pressure.
+It says in one line where it listens, which a supervisor can wait for; and when it is told to stop, the
+streams end first, each in its own words, before connections are closed under them.
 """
 
 from __future__ import annotations
@@ -14,31 +13,15 @@ from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from gateway.edge.exchange import Edge
 from gateway.settings import Settings
+from gateway.uvicorn_protocols import HttpProtocol, WebSocketProtocol
 
 _LOOK_SECONDS = 0.1
 """How often a shutdown looks whether it is to wait no longer."""
 _ENVELOPE_BYTES = 16 * 1024
 """What a WebSocket frame may have beside its message; or metadata, where messages may be small."""
-
-
-class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's WebSocket, whose keepalive knows of back-pressure."""
-
-    def keepalive_timeout(self) -> None:
-        """Gives up a client that has not answered a ping, if its answer would have been seen."""
-        if self.read_paused and self.writable.is_set():
-            # the pong may lie behind messages that the upstream does not take yet
-            self.pong_timer = self.pending_ping_payload = None
-            self.schedule_ping()
-            return
-        super().keepalive_timeout()
-        if not self.writable.is_set():
-            # a client that reads nothing would not let the connection close either
-            self.transport.abort()
 
 
 class Server(uvicorn.Server):
@@ -52,6 +35,7 @@ class Server(uvicorn.Server):
                 access_log=False,
                 lifespan="on",
                 server_header=False,
+                http=HttpProtocol,
                 ws=WebSocketProtocol,
                 ws_max_size=settings.max_message_bytes + _ENVELOPE_BYTES,
                 ws_ping_interval=settings.websocket_ping_seconds,

@@ -28,6 +28,8 @@ class Settings(BaseSettings):
     """File with the contract: what `protoc --include_imports --include_source_info -o FILE` writes."""
     upstream: str = "127.0.0.1:50051"
     """Address of the gRPC server: HOST:PORT, or any name that gRPC resolves."""
+    upstream_keepalive_seconds: float = Field(default=300.0, ge=1)
+    """After so long a silence the server is asked whether it is there. It must allow being asked so often."""
     host: str = "127.0.0.1"
     """Address to listen on; 0.0.0.0 is every IPv4 address of the machine."""
     port: int = Field(default=8080, ge=0, le=65535)

@@ -244,7 +244,8 @@ export function openSocket(url, { subprotocol = "grpc-json.v1", headers, signal 
   };
   socket.onmessage = ({ data }) => {
     try {
-      tell((envelope ? fromEnvelope : fromBare)(parseJson(data)));
+      const event = (envelope ? fromEnvelope : fromBare)(parseJson(data));
+      if (event) tell(event);
     } catch (thrown) {
       tell({ type: "failed", error: toStatus(thrown) });
       socket.close();
@@ -295,13 +296,13 @@ function fromBare(json) {
   return { type: "message", data: json };
 }
 
-/** @param {any} frame @returns {Protoway.SocketEvent<any>} */
+/** @param {any} frame @returns {Protoway.SocketEvent<any> | undefined} */
 function fromEnvelope(frame) {
-  frame = Object(frame);
+  if (frame === null || typeof frame !== "object") throw new StatusError(INTERNAL, "no frame");
   if ("message" in frame) return { type: "message", data: frame.message };
   if ("headers" in frame) return { type: "headers", headers: frame.headers };
   if ("gap" in frame) return toGap(frame.gap);
-  if (!("status" in frame)) throw new StatusError(INTERNAL, `unknown frame ${Object.keys(frame)}`);
+  if (!("status" in frame)) return undefined; // a frame of a later version
   const { status } = frame;
   if (status.code) return { type: "failed", error: toError(status) };
   return { type: "ended", trailers: status.trailers ?? {} };

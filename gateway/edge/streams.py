@@ -84,6 +84,8 @@ async def serve_server_stream(exchange: Exchange, *, headers_only: bool) -> None
     if answer.media_type == _SSE and exchange.head.last_event_id == LAST_ID:
         await send_nothing(exchange.send)  # which is how a browser learns not to come back
         return
+    if answer.media_type != _SSE:
+        exchange.head.last_event_id = ""  # only events have ids
     streams = exchange.endpoint.method.stream_type.client
     client = (UploadClient if streams else HttpClient)(exchange.receive)
     requests = await _requests(exchange, client)
@@ -148,7 +150,8 @@ class StreamAnswer:
         self._encoder = encoder
         self._encode = encode
         self._send = exchange.send
-        self._written = False
+        self._loop = asyncio.get_running_loop()
+        self._written_at = self._loop.time()
         self._beating: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
         self.started = False
@@ -160,11 +163,11 @@ class StreamAnswer:
 
     async def relay(self, source: Source) -> None:
         """Sends what the source has, from its first items on."""
-        self._beat_later(source)
+        self._beat(source)
         try:
             async for items in source:
                 frames, failure = self._frames(items)
-                if self.started:
+                if self.started and not self._starting.locked():
                     await self._write(frames)
                 elif frames:
                     source.begin()
@@ -236,28 +239,27 @@ class StreamAnswer:
         return _milliseconds(self._edge.limits.retry * _RANDOM.uniform(1, 2))
 
     async def _write(self, data: bytes) -> None:
-        self._written = True
+        self._written_at = self._loop.time()
         if data:
             await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def _end(self, data: bytes) -> None:
         await self._send({"type": "http.response.body", "body": data})
 
-    def _beat_later(self, source: Source) -> None:
-        self._written = False
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(self._edge.limits.heartbeat, self._beat, source)
-
     def _beat(self, source: Source) -> None:
-        """Shows that the answer lives; one whose server has not spoken yet begins with that.
+        """Shows that the answer lives, if it was silent for so long; and looks again when it may have been.
 
-        A task is made only for a beat: most streams have thousands of readers and few silences.
+        A silent answer begins with that. A task is made only for a beat: most answers are seldom silent.
         """
-        idle = self._encoder.idle()
-        if idle and not self._written and (self._beating is None or self._beating.done()):
-            source.begin()
-            self._beating = asyncio.ensure_future(self._show_life(idle))
-        self._beat_later(source)
+        now, seconds = self._loop.time(), self._edge.limits.heartbeat
+        due = self._written_at + seconds
+        if now >= due:
+            due = now + seconds
+            idle = self._encoder.idle()
+            if idle and (self._beating is None or self._beating.done()):
+                source.begin()
+                self._beating = asyncio.ensure_future(self._show_life(idle))
+        self._timer = self._loop.call_at(due, self._beat, source)
 
     async def _show_life(self, idle: bytes) -> None:
         with suppress(ClientGone):  # which is noticed where the client is attended

@@ -52,6 +52,7 @@ async def serve_websocket(exchange: Exchange, subprotocols: list[str]) -> None:
     """
     edge = exchange.edge
     _check_origin(exchange.head, edge.limits)
+    exchange.head.last_event_id = ""  # only Server-Sent Events have ids
     subprotocol = _subprotocol(subprotocols)
     await _next_connect(exchange.receive)
     await exchange.send({"type": "websocket.accept", "subprotocol": subprotocol})
@@ -110,7 +111,8 @@ async def _requests(exchange: Exchange, client: WebSocketClient) -> Requests:
         except TimeoutError:
             raise StatusError.of(DEADLINE_EXCEEDED, "no message arrived in time") from None
     client.half_close()
-    return endpoint.decode_request(exchange.captures, exchange.query, message)
+    step = "[0]" if message else ""
+    return endpoint.decode_request(exchange.captures, exchange.query, message, step=step)
 
 
 async def _answer(exchange: Exchange, client: WebSocketClient, source: Source) -> None:

@@ -218,7 +218,7 @@ class RawEncoder:
         return json
 
     def gap(self, _gap: bytes, _event_id: bytes) -> bytes:
-        """Returns nothing: a stream of data has no options by which it could lose any."""
+        """Returns nothing: among data there is no room for it, nor are there ids to come back by."""
         return b""
 
     def idle(self) -> bytes:

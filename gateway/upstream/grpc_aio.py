@@ -34,6 +34,8 @@ from gateway.upstream.port import Call, Requests
 
 log = logging.getLogger(__name__)
 
+DEFAULT_KEEPALIVE: Final = 300.0
+"""What every gRPC server allows (gRPC's "Keepalive User Guide", on the server's enforcement)."""
 _STATUS_DETAILS: Final = "grpc-status-details-bin"
 _ADDRESS: Final = re.compile(
     r"\b(ipv4|ipv6|unix|dns):|errors resolving |DNS resolution failed|address lookup failed"
@@ -54,13 +56,22 @@ _MULTICALLABLE: Final[Mapping[StreamType, str]] = {
 class GrpcUpstream:
     """One channel to one server, open as long as the block."""
 
-    def __init__(self, target: str, methods: Iterable[Method], *, max_message: int) -> None:
+    def __init__(
+        self,
+        target: str,
+        methods: Iterable[Method],
+        *,
+        max_message: int,
+        keepalive: float = DEFAULT_KEEPALIVE,
+    ) -> None:
         """Takes the address of a server.
 
         Args:
             target: `host:port`, or any name that gRPC resolves.
             methods: all methods that will be called.
             max_message: bytes of the largest message either way.
+            keepalive: seconds of silence after which the server is asked whether it is there. A server that
+                is asked more often than it allows ends all calls.
         """
         self._target = target
         self._methods = tuple(methods)
@@ -70,7 +81,7 @@ class GrpcUpstream:
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.min_reconnect_backoff_ms", 100),
             ("grpc.max_reconnect_backoff_ms", 2_000),
-            ("grpc.keepalive_time_ms", 30_000),
+            ("grpc.keepalive_time_ms", round(keepalive * 1000)),
             ("grpc.keepalive_timeout_ms", 10_000),
         )
         self._multicallables: dict[Method, Any] = {}

@@ -199,7 +199,20 @@ async def test_the_envelope_s_clean_end_has_trailers(page: Page) -> None:
     assert events[-1] == {"type": "ended", "trailers": {"cost": "3"}}
 
 
-@pytest.mark.parametrize("frame", ["{", '{"trailers":{}}', "null", "7"])
+async def test_a_frame_of_a_later_version_is_passed_over(page: Page) -> None:
+    """Its name says nothing to this one, and the call goes on."""
+
+    async def play(socket: ServerConnection) -> None:
+        await socket.send('{"progress":{}}')
+        await socket.send('{"status":{}}')
+
+    async with playing(play) as url:
+        events = await said(page, url, subprotocol=ENVELOPE)
+
+    assert events[-1] == {"type": "ended", "trailers": {}}
+
+
+@pytest.mark.parametrize("frame", ["{", "null", "7"])
 async def test_a_frame_that_is_wrong_fails_the_call(page: Page, frame: str) -> None:
     """What the subprotocol does not have is INTERNAL, and the connection is closed."""
     closed: list[bool] = []

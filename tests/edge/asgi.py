@@ -98,7 +98,7 @@ def start(
     headers: dict[str, str] | None = None,
 ) -> Request:
     """Begins a request; a body of None is one that has not come yet."""
-    request = Request(app, _scope("http", target, headers) | {"method": http_method})
+    request = Request(app, http_scope(http_method, target, headers))
     if body is not None:
         request.arrives("http.request", body=body, more_body=False)
     return request
@@ -130,6 +130,13 @@ def connect(
     request = Request(app, scope)
     request.arrives("websocket.connect")
     return request
+
+
+def http_scope(
+    http_method: str, target: str, headers: dict[str, str] | None = None
+) -> dict[str, Any]:
+    """Returns the scope of a request."""
+    return _scope("http", target, headers) | {"method": http_method}
 
 
 def _scope(scope_type: str, target: str, headers: dict[str, str] | None) -> dict[str, Any]:

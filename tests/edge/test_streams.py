@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
 
 from gateway.edge.exchange import Edge
+from gateway.edge.types import Receive
 from gateway.testing import ScriptedCall, ScriptedUpstream
-from tests.edge.asgi import ask, running, start
+from tests.edge.asgi import ask, http_scope, running, start
 from tests.edge.conftest import Everything, MakeApp
 
 NDJSON, SSE, ARRAY = "application/x-ndjson", "text/event-stream", "application/json"
@@ -219,3 +221,77 @@ async def test_a_client_that_leaves_an_upload_ends_the_call(
     assert upstream.calls[0].ended.is_set()
     assert not upstream.calls[0].finished
     assert (request.status, request.body) == (499, b"")
+
+
+@pytest.mark.parametrize("media_type", [NDJSON, SSE])
+async def test_signs_of_life_come_every_heartbeat(make_app: MakeApp, media_type: str) -> None:
+    """One each time, after a message as after the one before it; a message puts the next one off."""
+    loop = asyncio.get_running_loop()
+    async with running(make_app(heartbeat_seconds=0.1)) as app:
+        request = start(app, "GET", "/v1/hang-stream", headers={"accept": media_type})
+        await request.until_sent(2)
+        began = loop.time()
+        await request.until_sent(2 + 5)
+        took = loop.time() - began
+        request.arrives("http.disconnect")
+        await request.ended()
+
+    assert 0.45 < took < 0.9
+
+
+async def test_a_last_event_id_is_for_events_alone(app: FastAPI) -> None:
+    """Another framing has no ids, so there is nothing to come back to, nor a gap to be told."""
+    headers = {"accept": NDJSON, "last-event-id": "zz"}
+    answer = await ask(app, "GET", "/v1/fail-stream/0?after=1", headers=headers)
+
+    assert answer.body == b'{"int32Field":1}\n'
+
+
+async def test_a_stream_that_ends_at_once_says_that_it_restarted(app: FastAPI) -> None:
+    """Whoever comes back is told so, though there is no message before which it could be told."""
+    headers = {"accept": SSE, "last-event-id": "zz"}
+    answer = await ask(app, "GET", "/v1/fail-stream/0", headers=headers)
+
+    assert answer.body.startswith(
+        b'retry: 2000\n\nevent: gap\ndata: {"restarted":true}\n\nid: end\n'
+    )
+
+
+@pytest.mark.parametrize("messages", [0, 1])
+async def test_a_beat_and_a_message_keep_their_order(
+    make_app: MakeApp, upstream: ScriptedUpstream, messages: int
+) -> None:
+    """The head goes first, though whoever sends it has to wait and a message comes meanwhile."""
+    sent: list[str] = []
+    arrived = asyncio.Event()
+
+    async def after_the_beat(_call: ScriptedCall) -> AsyncIterator[bytes]:
+        await arrived.wait()
+        for _ in range(messages):
+            yield Everything(int32_field=1).SerializeToString()
+
+    async def slow_send(event: Any) -> None:
+        if event["type"] == "http.response.start":
+            arrived.set()
+            await asyncio.sleep(0.05)
+        sent.append(event["type"])
+
+    upstream.scripts["/echo.v1.Echo/HangStream"] = after_the_beat
+    async with running(make_app(heartbeat_seconds=0.01)) as app:
+        scope = http_scope("GET", "/v1/hang-stream", {"accept": SSE})
+        await app(scope, _whole_request(), slow_send)
+
+    assert sent[0] == "http.response.start"
+    assert "http.response.start" not in sent[1:]
+
+
+def _whole_request() -> Receive:
+    """Returns a `receive` of a request without a body, whose client stays."""
+    events = [{"type": "http.request", "body": b"", "more_body": False}]
+
+    async def receive() -> Any:
+        if events:
+            return events.pop()
+        return await asyncio.get_running_loop().create_future()
+
+    return receive

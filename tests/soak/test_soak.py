@@ -21,7 +21,10 @@ SECONDS = float(os.environ.get("SOAK_SECONDS", "8"))
 AT_ONCE = 40
 WARM_UP_SHARE = 0.3
 GROWTH_BYTES = 30_000_000
-"""What memory may grow by after a warm-up of seconds; in a long run it is soon nothing."""
+"""What memory may grow by after a warm-up of seconds."""
+CLIENT_BYTES = 700
+"""What grpc.aio loses with a client, on average: about 2 kB with each unary call that is cancelled. A program
+of grpc's alone loses as much, and no Python object is left (docs/decisions/0004)."""
 SETTLE_SECONDS = 30
 
 
@@ -34,13 +37,15 @@ async def test_nothing_is_left() -> None:
         await _clients(system, random, SECONDS * WARM_UP_SHARE, met)
         await _settled(system)
         before = system.resident()
+        warm = sum(met.values())
         await _clients(system, random, SECONDS * (1 - WARM_UP_SHARE), met)
         left = await _settled(system)
         after = system.resident()
 
     print(f"{sum(met.values())} clients, memory {before:,} to {after:,}: {dict(met)}")
     assert left == {}
-    assert after < before + GROWTH_BYTES
+    clients = sum(met.values()) - warm
+    assert after < before + GROWTH_BYTES + CLIENT_BYTES * clients
     assert not [outcome for outcome in met if outcome.startswith("wrong")]
 
 

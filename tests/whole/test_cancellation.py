@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -93,3 +94,45 @@ async def test_an_upload_that_is_cut_cancels_a_call_that_nobody_reads(
         times = [await time_to_cancel_an_upload(echo, base, lines) for _ in range(TRIES)]
 
     check(times)
+
+
+async def time_to_cancel_a_pipelined_stream(echo: EchoServer, base: str) -> float:
+    """Returns the seconds from an end, behind which another request waits, to the cancellation."""
+    echo.started.clear()
+    echo.cancelled.clear()
+    address = urlsplit(base)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    ask = "GET {} HTTP/1.1\r\nHost: edge\r\nAccept: text/event-stream\r\n\r\n"
+    writer.write((ask.format("/v1/hang-stream") + ask.format("/healthz")).encode())
+    await reader.readuntil(b"first")
+    loop = asyncio.get_running_loop()
+    closed = loop.time()
+    writer.close()
+    await asyncio.wait_for(echo.cancelled.wait(), 10)
+    return loop.time() - closed
+
+
+async def test_a_request_that_waits_hides_no_end(tmp_path: Path) -> None:
+    """A stream is cancelled as fast when its client has pipelined another request behind it."""
+    async with echo_server() as echo, edge_process(tmp_path, echo.address) as base:
+        times = [await time_to_cancel_a_pipelined_stream(echo, base) for _ in range(TRIES)]
+
+    check(times)
+
+
+async def test_pipelined_requests_are_answered_in_order(tmp_path: Path) -> None:
+    """Sixteen wait behind the one that is answered; a client that sends more at once is cut."""
+    ask = b"GET /v1/names/%d HTTP/1.1\r\nHost: edge\r\n\r\n"
+    async with echo_server() as echo, edge_process(tmp_path, echo.address) as base:
+        address = urlsplit(base)
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        writer.write(b"".join(ask % number for number in range(17)))
+        answers = [await reader.readuntil(b'"%d"' % number) for number in range(17)]
+        writer.close()
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        writer.write(b"".join(ask % number for number in range(100)))
+        with contextlib.suppress(ConnectionResetError):
+            await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+
+    assert all(b"200 OK" in answer for answer in answers)
