@@ -62,10 +62,10 @@ class StreamPolicy:
     resume_field: FieldPath
     """The field of the request that takes the last id; empty where there is none."""
 
-    @property
-    def detached(self) -> bool:
-        """Whether the call lives apart from its readers, so that its messages are kept."""
-        return self.shared or self.linger > 0 or self.slow_consumer is not SlowConsumer.BLOCK
+    def detaches(self, *, resumable: bool) -> bool:
+        """Whether the call lives apart from a reader, so that its messages are kept for it."""
+        lingers = resumable and self.linger > 0
+        return self.shared or lingers or self.slow_consumer is not SlowConsumer.BLOCK
 
 
 def stream_policy(method: Method) -> StreamPolicy | None:
@@ -139,8 +139,14 @@ def _check_policy(policy: StreamPolicy) -> None:
         raise ValueError("SLOW_CONSUMER_BLOCK would let one reader of a shared stream hold up all")
     if bool(policy.id_field) != bool(policy.resume_field):
         raise ValueError("id_field and resume_field go together")
+    if policy.resume_field and _is_text(policy.id_field) and not _is_text(policy.resume_field):
+        raise ValueError("id_field is a string, and resume_field, which takes it, an integer")
     if policy.resume_field and (policy.shared or policy.linger):
         raise ValueError("resume_field goes neither with shared nor with linger")
+
+
+def _is_text(path: FieldPath) -> bool:
+    return bool(path) and path[-1].cpp_type == FieldDescriptor.CPPTYPE_STRING
 
 
 def _slow_consumer(options: options_pb2.StreamOptions) -> SlowConsumer:

@@ -123,8 +123,10 @@ class Exchange:
             timeout=self._remaining(),
         )
 
-    def source(self, requests: Requests) -> AbstractAsyncContextManager[Source]:
-        """Opens what the answer to a stream is read from."""
+    def source(
+        self, requests: Requests, *, resumable: bool = False
+    ) -> AbstractAsyncContextManager[Source]:
+        """Opens what the answer to a stream is read from; `resumable` if its reader is given ids."""
         return self.edge.feeds.open(
             StreamRequest(
                 method=self.endpoint.method,
@@ -133,6 +135,7 @@ class Exchange:
                 metadata=tuple(self.head.metadata),
                 timeout=self._remaining(),
                 last_event_id=self.head.last_event_id,
+                resumable=resumable,
             )
         )
 

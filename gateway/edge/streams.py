@@ -94,11 +94,14 @@ async def serve_server_stream(exchange: Exchange, *, headers_only: bool) -> None
             if headers_only:
                 await answer.start(())
             else:
-                async with exchange.source(requests) as source:
+                resumable = answer.media_type == _SSE
+                async with exchange.source(requests, resumable=resumable) as source:
                     await answer.relay(source)
     except StatusError as error:
         if not answer.started:
-            raise
+            if not (exchange.head.last_event_id and may_pass(error)):
+                raise
+            await answer.start(())  # a browser that comes back takes any other status for the end
         await answer.fail(error)
     else:
         await answer.end()

@@ -46,6 +46,8 @@ class StreamRequest:
     """Seconds until the stream ends with DEADLINE_EXCEEDED; None is never."""
     last_event_id: str
     """The id of the last event that the reader has seen; empty for one that does not come back."""
+    resumable: bool = True
+    """Whether the reader is given ids, so that it can come back."""
 
 
 @dataclass(slots=True, eq=False)
@@ -108,7 +110,7 @@ class Feeds:
         reading = request.reading
         if (
             reading is None
-            or not reading.policy.detached
+            or not reading.policy.detaches(resumable=request.resumable)
             or not isinstance(request.requests, bytes)
         ):
             async with self._upstream.open(
@@ -149,7 +151,8 @@ class Feeds:
         if feed is None or feed.ended:
             feed = self._start(request, reading, message, key)
         restarted = bool(request.last_event_id) and reading.read_id is None
-        reader = Subscription(feed, gap=Gap(restarted=True) if restarted else None)
+        gap = Gap(restarted=True) if restarted else None
+        reader = Subscription(feed, gap=gap, resumable=request.resumable)
         if reading.policy.start_with_last_of_each_key:
             reader.start_with_last_of_each_key()
         elif reading.policy.start_with_last:
@@ -210,7 +213,7 @@ class Feeds:
         feed = reader.feed
         if not feed.leave(reader) or feed.readers or feed not in self._places:
             return
-        if feed.policy.linger == 0:
+        if feed.policy.linger == 0 or not (feed.policy.shared or reader.resumable):
             self._close(feed)
             return
         loop = asyncio.get_running_loop()

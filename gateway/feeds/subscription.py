@@ -23,9 +23,16 @@ _MOST_ITEMS: Final = 256
 class Subscription:
     """A `Source` that reads a feed. It holds places and no messages, so that a slow one costs nothing."""
 
-    def __init__(self, feed: Feed, *, gap: Gap | None = None) -> None:
-        """Begins behind all that there is; `gap` goes before what comes first."""
+    def __init__(self, feed: Feed, *, gap: Gap | None = None, resumable: bool = True) -> None:
+        """Begins behind all that there is.
+
+        Args:
+            feed: what is read.
+            gap: goes before what comes first.
+            resumable: whether it is given ids, so that it can come back.
+        """
         self.feed = feed
+        self.resumable = resumable
         self.begun = False
         """Whether its answer has begun."""
         self.failure: StatusError | None = None

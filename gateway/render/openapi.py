@@ -159,7 +159,7 @@ def _description(binding: Binding) -> str:
     if method.stream_type.value and not raw:
         text += (
             f"\n\nA streaming method: `{binding.template}` also takes a WebSocket handshake, in the"
-            " subprotocol `grpc-json.v1`."
+            " subprotocol `grpc-json.v1` or `grpc-json-envelope.v1`."
         )
     return text.strip()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -232,3 +233,31 @@ async def test_a_gap_in_every_framing(
     await reader.ended()
 
     assert reader.body == body
+
+
+@pytest.mark.parametrize("target", ["/lingering/t", "/plain/t", "/own-ids/t"])
+async def test_who_comes_back_while_the_server_is_away_may_come_again(
+    app: FastAPI, server: Server, target: str
+) -> None:
+    """A browser takes a 503 for the end; so it is 200, and an error after which it comes back."""
+    back = await get(app, target, "fedcba9876543210-7")
+    server.lines[-1].fail(14)
+    await back.ended()
+
+    assert back.status == 200
+    text = back.body.decode()
+    assert re.fullmatch(
+        r"retry: 2000\n\nretry: \d{4}\nevent: error\ndata: {\"code\":14,.*}\n\n", text
+    )
+
+
+async def test_a_call_lingers_only_for_those_who_can_come_back(
+    app: FastAPI, server: Server
+) -> None:
+    """A reader without ids ends its own call when it leaves."""
+    reader = await get(app, "/lingering/t", accept=NDJSON)
+    await server.send(1)
+    await left(reader)
+    await settled()
+
+    assert server.lines[-1].call.ended.is_set()
