@@ -17,11 +17,10 @@ from gateway.render.envoy_routes import (
     FILTERS,
     TRANSCODER,
     EnvoyOptions,
-    Node,
     transcoder,
     virtual_host,
 )
-from gateway.render.envoy_upstream import socket_address, upstream_cluster
+from gateway.render.envoy_upstream import Node, socket_address, upstream_cluster
 
 _CONNECTION_BUFFER: Final = 64 * 1024
 
@@ -56,11 +55,11 @@ def _head(contract: EnvoyContract, options: EnvoyOptions) -> str:
     if contract.left_out:
         lines += ["", "Left out, for Envoy cannot serve them:"]
         lines += [f"  {binding}: {reason}" for binding, reason in contract.left_out]
-    if not contract.knows_details:
+    if not contract.knows_details and not options.own_descriptor_set:
         lines += [
             "",
-            "The contract's own descriptor set has no google/rpc/error_details.proto. With it alone, errors",
-            "that have such details come without a body; what --descriptor-set-out writes has them.",
+            "The descriptor set has no google/rpc/error_details.proto, so errors with such details come",
+            "without a body; what --descriptor-set-out writes has it.",
         ]
     if options.print_int64_numbers:
         lines += ["", "Envoy has no print_int64_numbers: 64-bit integers are strings."]
@@ -130,6 +129,7 @@ def _connection_manager(contract: EnvoyContract, options: EnvoyOptions) -> Node:
             *([_filter(CORS, "cors.v3.Cors")] if options.origins else []),
             _filter("envoy.filters.http.grpc_web", "grpc_web.v3.GrpcWeb"),
             {"name": TRANSCODER, "typed_config": transcoder(contract, options)},
+            _status_to_metadata(),
             _filter("envoy.filters.http.router", "router.v3.Router", suppress_envoy_headers=True),
         ],
     }
@@ -137,6 +137,23 @@ def _connection_manager(contract: EnvoyContract, options: EnvoyOptions) -> Node:
 
 def _filter(name: str, message: str, **fields: Any) -> Node:
     return {"name": name, "typed_config": {"@type": f"{FILTERS}.{message}", **fields}}
+
+
+_LOGGED_STATUS: Final = (
+    '%COALESCE({"operators": [{"command": "DYNAMIC_METADATA", "param": "edge:grpc_status"},'
+    ' {"command": "GRPC_STATUS_NUMBER"}]})%'
+)
+"""The server's own status; the transcoder takes it out of the answer, and then it would be guessed."""
+
+
+def _status_to_metadata() -> Node:
+    kept = {"metadata_namespace": "edge", "key": "grpc_status", "type": "NUMBER"}
+    rule = {"header": "grpc-status", "on_header_present": kept}
+    return _filter(
+        "envoy.filters.http.header_to_metadata",
+        "header_to_metadata.v3.Config",
+        response_rules=[rule],
+    )
 
 
 def _access_log() -> Node:
@@ -147,7 +164,7 @@ def _access_log() -> Node:
         "path": "%PATH(NQ:ORIG)%",
         "protocol": "%PROTOCOL%",
         "status": "%RESPONSE_CODE%",
-        "grpc_status": "%GRPC_STATUS%",
+        "grpc_status": _LOGGED_STATUS,
         "flags": "%RESPONSE_FLAGS%",
         "details": "%RESPONSE_CODE_DETAILS%",
         "milliseconds": "%DURATION%",
@@ -164,7 +181,7 @@ def _access_log() -> Node:
     }
 
 
-_LOCAL_CODES: Final = {400: 3, 404: 5, 408: 4, 413: 8, 431: 8, 503: 14, 504: 4}
+_LOCAL_CODES: Final = {400: 3, 404: 5, 408: 4, 413: 8, 431: 8, 500: 13, 503: 14, 504: 4}
 """What Envoy answers of itself, by HTTP status -> the gRPC code that says it."""
 
 

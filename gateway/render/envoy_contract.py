@@ -1,21 +1,26 @@
-"""What of a contract Envoy's transcoder is given: it refuses a configuration whole for one rule that it cannot serve.
+"""What of a contract Envoy's transcoder is given: the bindings that it serves as the contract says.
 
-Source: Envoy's `grpc_json_transcoder`, and the path matcher below it (grpc-httpjson-transcoding). What is
-refused was found by asking Envoy itself; the tests ask it again.
+For one rule that it refuses Envoy refuses the whole configuration, and some it takes and serves otherwise.
+Source: Envoy's `grpc_json_transcoder`, and the path matcher below it (grpc-httpjson-transcoding). The tests
+ask Envoy itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from google.api import annotations_pb2
 from google.api.http_pb2 import HttpRule
-from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+from google.protobuf.descriptor_pb2 import (
+    FileDescriptorProto,
+    FileDescriptorSet,
+    MethodDescriptorProto,
+)
 from google.rpc import error_details_pb2
 
 from gateway.contract.descriptors import Contract
-from gateway.contract.http_rule import Binding, answer_type, bindings, is_http_body
+from gateway.contract.http_rule import Binding, answer_type, bindings, body_type, is_http_body
 from gateway.contract.method import Method
 
 
@@ -31,6 +36,8 @@ class EnvoyContract:
     """Each binding that Envoy refuses, and why."""
     own_set: str
     """Why the contract's own descriptor set would not do; empty where it would."""
+    fully_decode: bool
+    """Whether a variable of several segments is decoded fully."""
     knows_details: bool
     """Whether the contract's own set has the types of error details."""
 
@@ -53,15 +60,16 @@ def envoy_contract(contract: Contract, *, auto_mapping: bool) -> EnvoyContract:
         for imported in file.dependency
     )
     reasons = (
-        (left_out, f"Envoy refuses {len(left_out)} of the bindings"),
-        (changed and not left_out, "the rules stand beside the .proto"),
-        (supplied, "the descriptor set lacks imports"),
+        (left_out, f"Envoy cannot serve {len(left_out)} of the bindings, and needs a set without"),
+        (changed, "Envoy reads rules in the descriptor set only, and needs one with all of them"),
+        (supplied, "the descriptor set lacks imports, and Envoy needs all of them"),
     )
     return EnvoyContract(
         descriptor_set=FileDescriptorSet(file=files).SerializeToString(deterministic=True),
         methods=methods,
         left_out=tuple(left_out),
         own_set=next((reason for holds, reason in reasons if holds), ""),
+        fully_decode=contract.fully_decode,
         knows_details=error_details_pb2.DESCRIPTOR.name not in contract.supplied,
     )
 
@@ -74,19 +82,20 @@ def _served(method: Method, rule: HttpRule) -> tuple[HttpRule | None, list[tuple
     """Returns the rule without the bindings that Envoy refuses, and those with the reasons."""
     kept: list[HttpRule] = []
     left_out: list[tuple[str, str]] = []
+    first: Binding | None = None
     for each, binding in zip((rule, *rule.additional_bindings), _bindings(method), strict=True):
-        if reason := refusal(binding):
+        if reason := refusal(binding, first):
             left_out.append((f"{binding} ({method.full_name})", reason))
         else:
             alone = HttpRule()
             alone.CopyFrom(each)
             del alone.additional_bindings[:]
             kept.append(alone)
+            first = first or binding
     if not kept:
         return None, left_out
-    first = kept[0]
-    first.additional_bindings.extend(kept[1:])
-    return first, left_out
+    kept[0].additional_bindings.extend(kept[1:])
+    return kept[0], left_out
 
 
 def _bindings(method: Method) -> Iterator[Binding]:
@@ -96,11 +105,25 @@ def _bindings(method: Method) -> Iterator[Binding]:
         yield binding
 
 
-def refusal(binding: Binding) -> str:
-    """Returns why Envoy refuses a binding; empty where it takes it."""
+def refusal(binding: Binding, first: Binding | None = None) -> str:
+    """Returns why Envoy cannot serve a binding beside the first one of its method; empty where it can."""
+    if binding.template.verb and not binding.template.segments:
+        return "a verb without a segment before it"
     if binding.response_body is not None and not is_http_body(answer_type(binding)):
         return "response_body is not a google.api.HttpBody"
+    if first is not None and _raw(binding) != _raw(first):
+        return "where HttpBody is, Envoy goes by the method's first binding"
     return ""
+
+
+def _raw(binding: Binding) -> tuple[str | None, ...]:
+    """Returns in which fields a binding has data that is not JSON."""
+    body = binding.body.field if binding.body is not None else None
+    answer = binding.response_body
+    return (
+        (body.name if body else "*") if is_http_body(body_type(binding)) else None,
+        (answer.name if answer else "*") if is_http_body(answer_type(binding)) else None,
+    )
 
 
 def _files(
@@ -127,7 +150,7 @@ def _files(
     return files, changed
 
 
-def _methods(file: FileDescriptorProto) -> Iterable[tuple[str, object]]:
+def _methods(file: FileDescriptorProto) -> Iterator[tuple[str, MethodDescriptorProto]]:
     prefix = f"{file.package}." if file.package else ""
     for service in file.service:
         for method in service.method:

@@ -17,6 +17,9 @@ FILTERS: Final = "type.googleapis.com/envoy.extensions.filters.http"
 TRANSCODER: Final = "envoy.filters.http.grpc_json_transcoder"
 CORS: Final = "envoy.filters.http.cors"
 _PASSED_THROUGH: Final = ("grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection")
+_CORS_HEADERS: Final = (
+    "authorization,content-type,grpc-timeout,last-event-id,x-grpc-web,x-request-id,x-user-agent"
+)
 _GRPC: Final = "application/grpc"
 _NO_LIMIT: Final = "0s"
 _NDJSON: Final[Node] = {"stream_newline_delimited": True}
@@ -33,6 +36,8 @@ class EnvoyOptions:
 
     descriptor_set: str
     """Where Envoy finds it."""
+    own_descriptor_set: bool = True
+    """Whether it is the one that is made for Envoy, and not the contract's own."""
     upstream: str
     host: str
     port: int
@@ -42,7 +47,6 @@ class EnvoyOptions:
     timeout_seconds: float | None
     origins: tuple[str, ...] = ()
     auto_mapping: bool = False
-    fully_decode: bool = False
     ignore_unknown: bool = False
     print_defaults: bool = False
     print_proto_names: bool = False
@@ -52,7 +56,7 @@ class EnvoyOptions:
 
 def transcoder(contract: EnvoyContract, options: EnvoyOptions, framing: Node | None = None) -> Node:
     """Returns the transcoder's configuration, for one framing of streams; NDJSON is the default."""
-    unescaped = "ALL_CHARACTERS" if options.fully_decode else "ALL_CHARACTERS_EXCEPT_SLASH"
+    unescaped = "ALL_CHARACTERS" if contract.fully_decode else "ALL_CHARACTERS_EXCEPT_SLASH"
     return {
         "@type": f"{FILTERS}.grpc_json_transcoder.v3.GrpcJsonTranscoder",
         "proto_descriptor": options.descriptor_set,
@@ -61,7 +65,7 @@ def transcoder(contract: EnvoyContract, options: EnvoyOptions, framing: Node | N
         "convert_grpc_status": True,
         "url_unescape_spec": unescaped,
         "query_param_unescape_plus": True,
-        "match_unregistered_custom_verb": True,
+        "match_unregistered_custom_verb": False,
         "ignore_unknown_query_parameters": options.ignore_unknown,
         "request_validation_options": {
             "reject_unknown_method": True,
@@ -147,7 +151,7 @@ def _cors(origins: tuple[str, ...]) -> Node:
             every if origin == "*" else {"exact": origin} for origin in origins
         ],
         "allow_methods": "GET,POST,PUT,PATCH,DELETE",
-        "allow_headers": "authorization,content-type,grpc-timeout,last-event-id,x-grpc-web,x-request-id,x-user-agent",
+        "allow_headers": _CORS_HEADERS,
         "expose_headers": "grpc-message,grpc-status,grpc-status-details-bin,x-request-id",
         "max_age": "600",
     }

@@ -91,10 +91,8 @@ async def both_edges(folder: Path) -> AsyncIterator[dict[str, Ports]]:
         own = await stack.enter_async_context(core(ticker="off"))
         echo_set = folder / "echo.binpb"
         echo_set.write_bytes(echo_descriptor_set())
-        fragile = stack.enter_async_context(envoy(folder / "fragile", echo_set, echo.address))
         nobody = f"127.0.0.1:{free_ports(1)[0]}"
-        alone, *started = await asyncio.gather(
-            fragile,
+        echoed, converted, down = await asyncio.gather(
             *(
                 stack.enter_async_context(_pair(folder / name, descriptor_set, address))
                 for name, descriptor_set, address in (
@@ -104,8 +102,13 @@ async def both_edges(folder: Path) -> AsyncIterator[dict[str, Ports]]:
                 )
             )
         )
-        ports = dict(zip(("echo", "core", "down"), started, strict=True))
-        yield ports | {"fragile": Ports(ports["echo"].ours, alone)}
+        fragile = await stack.enter_async_context(envoy(folder / "fragile", echo_set, echo.address))
+        yield {
+            "echo": echoed,
+            "core": converted,
+            "down": down,
+            "fragile": Ports(echoed.ours, fragile),
+        }
 
 
 @asynccontextmanager
@@ -122,33 +125,19 @@ async def envoy(
     folder: Path, descriptor_set: Path, upstream: str, **options: Any
 ) -> AsyncIterator[int]:
     """Runs Envoy with what is rendered for it; the block is given its port."""
-    folder.mkdir()
     port, admin_port = free_ports(2)
-    made = envoy_contract(load(descriptor_set.read_bytes()), auto_mapping=False)
-    (folder / "set.binpb").write_bytes(made.descriptor_set)
-    settings: dict[str, Any] = {
-        "descriptor_set": str(folder / "set.binpb"),
-        "upstream": upstream,
-        "host": "127.0.0.1",
-        "port": port,
-        "admin_port": admin_port,
-        "max_connections": 1000,
-        "max_message_bytes": 2**22,
-        "timeout_seconds": 60.0,
-    }
-    (folder / "envoy.yaml").write_text(render_envoy(made, EnvoyOptions(**settings | options)))
-    path = envoy_path()
-    assert path is not None
+    ports = {"port": port, "admin_port": admin_port}
+    configuration = write(folder, descriptor_set, upstream, **ports | options)
     with (folder / "envoy.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
-            *(path, "-c", str(folder / "envoy.yaml")),
+            *(envoy_path() or "envoy", "-c", str(configuration)),
             *("--disable-hot-restart", "--concurrency", "1", "-l", "warning"),
             cwd=ROOT,
             stdout=log,
             stderr=log,
         )
         try:
-            await _ready(process, admin_port, folder / "envoy.log")
+            await _ready(process, admin_port)
             yield port
         finally:
             if process.returncode is None:
@@ -156,11 +145,32 @@ async def envoy(
             await process.wait()
 
 
-async def _ready(process: asyncio.subprocess.Process, admin_port: int, log: Path) -> None:
+def write(folder: Path, descriptor_set: Path, upstream: str, **options: Any) -> Path:
+    """Writes what is rendered for Envoy, and returns where."""
+    folder.mkdir()
+    auto_mapping = options.get("auto_mapping", False)
+    made = envoy_contract(load(descriptor_set.read_bytes()), auto_mapping=auto_mapping)
+    (folder / "set.binpb").write_bytes(made.descriptor_set)
+    settings: dict[str, Any] = {
+        "descriptor_set": str(folder / "set.binpb"),
+        "upstream": upstream,
+        "host": "127.0.0.1",
+        "port": 8081,
+        "admin_port": 9901,
+        "max_connections": 1000,
+        "max_message_bytes": 2**22,
+        "timeout_seconds": 60.0,
+    }
+    path = folder / "envoy.yaml"
+    path.write_text(render_envoy(made, EnvoyOptions(**settings | options)))
+    return path
+
+
+async def _ready(process: asyncio.subprocess.Process, admin_port: int) -> None:
     """Waits until Envoy says on its admin port that it is live."""
     async with asyncio.timeout(_START_SECONDS):
         while True:
-            assert process.returncode is None, log.read_text()
+            assert process.returncode is None, "envoy has ended; its log says why"
             try:
                 reader, writer = await asyncio.open_connection("127.0.0.1", admin_port)
             except ConnectionError:
