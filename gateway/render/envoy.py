@@ -161,7 +161,7 @@ def _access_log() -> Node:
     fields = {
         "time": "%START_TIME%",
         "method": "%REQ(X-ENVOY-ORIGINAL-METHOD?:METHOD)%",
-        "path": "%PATH(NQ:ORIG)%",
+        "path": "%PATH(NQ:ORIG_OR_PATH)%",
         "protocol": "%PROTOCOL%",
         "status": "%RESPONSE_CODE%",
         "grpc_status": _LOGGED_STATUS,

@@ -107,8 +107,6 @@ def _bindings(method: Method) -> Iterator[Binding]:
 
 def refusal(binding: Binding, first: Binding | None = None) -> str:
     """Returns why Envoy cannot serve a binding beside the first one of its method; empty where it can."""
-    if binding.template.verb and not binding.template.segments:
-        return "a verb without a segment before it"
     if binding.response_body is not None and not is_http_body(answer_type(binding)):
         return "response_body is not a google.api.HttpBody"
     if first is not None and _raw(binding) != _raw(first):

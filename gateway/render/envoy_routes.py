@@ -1,8 +1,8 @@
 """Envoy's routes and its transcoder, which a route can have anew: so `Accept` chooses how a stream is framed.
 
 A request meets the routes twice: as it came, where only the framing is chosen, and once transcoded, as
-`POST /package.Service/Method` of gRPC, where it is sent upstream. What was not transcoded in between is not
-the contract's, and is answered 404.
+`POST /package.Service/Method` of gRPC, where it is sent upstream. The transcoder answers 404 to what is not
+the contract's, and the last route to gRPC of other services.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ _PASSED_THROUGH: Final = ("grpc.health.v1.Health", "grpc.reflection.v1.ServerRef
 _CORS_HEADERS: Final = (
     "authorization,content-type,grpc-timeout,last-event-id,x-grpc-web,x-request-id,x-user-agent"
 )
-_GRPC: Final = "application/grpc"
 _NO_LIMIT: Final = "0s"
 _NDJSON: Final[Node] = {"stream_newline_delimited": True}
 _FRAMINGS: Final[tuple[tuple[str, Node], ...]] = (
@@ -94,6 +93,7 @@ def virtual_host(contract: EnvoyContract, options: EnvoyOptions) -> Node:
         *(_stream_route({"path": m.path}) for m in contract.methods if m.stream_type.value),
         *(_unary_route(f"/{name}/", unary) for name in _services(contract)),
         *(_stream_route({"prefix": f"/{name}/"}) for name in _PASSED_THROUGH),
+        _untranscoded(),
         {"match": {"prefix": "/"}, "direct_response": {"status": 404}},
     ]
     return host
@@ -103,44 +103,50 @@ def _services(contract: EnvoyContract) -> list[str]:
     return list(dict.fromkeys(method.service_name for method in contract.methods))
 
 
+_NOT_GRPC: Final[Node] = {
+    "name": "content-type",
+    "string_match": {"prefix": "application/grpc"},
+    "invert_match": True,
+    "treat_missing_header_as_empty": True,
+}
+
+
 def _framed(contract: EnvoyContract, options: EnvoyOptions, media_type: str, framing: Node) -> Node:
     """Returns the route of requests that are not transcoded yet, and accept this first."""
     accepts = {
         "name": "accept",
         "string_match": {"safe_regex": {"regex": f"(?i){media_type}\\s*([;,].*)?"}},
     }
-    not_grpc = {
-        "name": "content-type",
-        "string_match": {"prefix": _GRPC},
-        "invert_match": True,
-        "treat_missing_header_as_empty": True,
+    return _untranscoded(accepts) | {
+        "typed_per_filter_config": {TRANSCODER: transcoder(contract, options, framing)}
     }
+
+
+def _untranscoded(*headers: Node) -> Node:
+    """Returns a route that says how a request is transcoded; it goes nowhere as it is.
+
+    It names the cluster, for only a route that leads somewhere has CORS.
+    """
     return {
-        "match": {"prefix": "/", "headers": [accepts, not_grpc]},
-        "direct_response": {"status": 404},
-        "typed_per_filter_config": {TRANSCODER: transcoder(contract, options, framing)},
+        "match": {"prefix": "/", "headers": [*headers, _NOT_GRPC]},
+        "route": {"cluster": CLUSTER},
     }
 
 
 def _stream_route(match: Node) -> Node:
     """Returns a route without any limit of time but the caller's own."""
-    return _route(match, timeout=_NO_LIMIT, idle_timeout=_NO_LIMIT)
+    own = {"grpc_timeout_header_max": _NO_LIMIT}
+    return _route(match, {"idle_timeout": _NO_LIMIT, "max_stream_duration": own})
 
 
 def _unary_route(prefix: str, timeout: str) -> Node:
-    return _route({"prefix": prefix}, timeout=timeout)
+    longest = {"max_stream_duration": timeout, "grpc_timeout_header_max": timeout}
+    return _route({"prefix": prefix}, {"max_stream_duration": longest})
 
 
-def _route(match: Node, *, timeout: str, **fields: str) -> Node:
-    return {
-        "match": match,
-        "route": {
-            "cluster": CLUSTER,
-            "timeout": timeout,
-            **fields,
-            "max_stream_duration": {"grpc_timeout_header_max": timeout},
-        },
-    }
+def _route(match: Node, limits: Node) -> Node:
+    """Returns a route whose limits of time are those of the whole stream, which `timeout` would not heed."""
+    return {"match": match, "route": {"cluster": CLUSTER, "timeout": _NO_LIMIT, **limits}}
 
 
 def _cors(origins: tuple[str, ...]) -> Node:

@@ -254,7 +254,7 @@ DIFFERENCES: Final = (
     Difference(
         "a wrong grpc-timeout",
         "protoway",
-        "Ours tells the caller, 400; Envoy passes it on, and the server's error is 500.",
+        "Ours tells the caller, 400; Envoy passes over it, and the call has no limit of its own.",
         ("code/deadline-wrong",),
     ),
     Difference(
