@@ -16,7 +16,12 @@ from gateway.render.envoy_upstream import CLUSTER, Node, seconds
 FILTERS: Final = "type.googleapis.com/envoy.extensions.filters.http"
 TRANSCODER: Final = "envoy.filters.http.grpc_json_transcoder"
 CORS: Final = "envoy.filters.http.cors"
-_PASSED_THROUGH: Final = ("grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection")
+_PASSED_THROUGH: Final = (
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
+)
+"""What a gRPC client may ask beside the contract's services."""
 _CORS_HEADERS: Final = (
     "authorization,content-type,grpc-timeout,last-event-id,x-grpc-web,x-request-id,x-user-agent"
 )

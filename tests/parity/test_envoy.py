@@ -56,9 +56,12 @@ def test_envoy_takes_what_is_rendered(
     tmp_path: Path, contract: str, options: dict[str, Any]
 ) -> None:
     """With each option, and without."""
-    demo = (ROOT / "protos" / "descriptor_set.binpb").read_bytes
-    sets = {"demo": demo, "echo": echo_descriptor_set, "feeds": feeds_descriptor_set}
-    (tmp_path / "given.binpb").write_bytes(sets[contract]())
+    sets = {
+        "demo": (ROOT / "protos" / "descriptor_set.binpb").read_bytes(),
+        "echo": echo_descriptor_set(),
+        "feeds": feeds_descriptor_set(),
+    }
+    (tmp_path / "given.binpb").write_bytes(sets[contract])
     given = {"upstream": "127.0.0.1:50051"} | options
 
     assert _validate(write(tmp_path / "made", tmp_path / "given.binpb", **given)) == ""
@@ -124,7 +127,7 @@ async def test_one_port_serves_grpc_and_grpc_web(tmp_path: Path) -> None:
         async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             message = Everything(string_field="a").SerializeToString()
             assert await channel.unary_unary("/echo.v1.Echo/Unary")(message) == message
-            call = channel.stream_stream("/echo.v1.Echo/Bidi")(iter([message, message]))
+            call: Any = channel.stream_stream("/echo.v1.Echo/Bidi")(iter([message, message]))
             assert [each async for each in call] == [message, message]
             with pytest.raises(aio.AioRpcError) as raised:
                 await channel.unary_unary("/echo.v1.Other/Unary")(message)
