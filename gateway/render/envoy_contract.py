@@ -110,7 +110,7 @@ def refusal(binding: Binding, first: Binding | None = None) -> str:
     if binding.response_body is not None and not is_http_body(answer_type(binding)):
         return "response_body is not a google.api.HttpBody"
     if first is not None and _raw(binding) != _raw(first):
-        return "where HttpBody is, Envoy goes by the method's first binding"
+        return "with HttpBody, Envoy goes by the method's first binding"
     return ""
 
 
