@@ -9,6 +9,7 @@ import argparse
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from typing import Any, get_origin
 
 from pydantic import ValidationError
@@ -19,12 +20,22 @@ from gateway.app import create_app, read_contract
 from gateway.contract.bindings import bind
 from gateway.contract.errors import ContractError
 from gateway.listening import ListenError, allow_many_files, listen
+from gateway.render.envoy import render_envoy
+from gateway.render.envoy_contract import envoy_contract
+from gateway.render.envoy_routes import EnvoyOptions
 from gateway.render.routes import render_routes
 from gateway.server import Server
-from gateway.settings import Settings
+from gateway.settings import EnvoySettings, Settings
 
 CONTRACT = ("descriptor_set", "http_rules", "auto_mapping", "services")
 """The settings that say what the contract is."""
+ENVOY = (
+    *CONTRACT,
+    *("descriptor_set_out", "descriptor_set_path", "upstream", "host", "port", "admin_port"),
+    *("max_connections", "max_message_bytes", "timeout_seconds", "origins", "ignore_unknown"),
+    *("print_defaults", "print_proto_names", "print_enum_numbers", "print_int64_numbers"),
+)
+"""The settings that Envoy can be told."""
 
 
 class CommandError(Exception):
@@ -39,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status: 0, 1 for a failure, 2 for wrong usage."""
     options = _parser().parse_args(arguments)
     try:
-        status = int(options.run(_settings(options)))
+        status = int(options.run(_settings(options, options.settings)))
         sys.stdout.flush()
         return status
     except CommandError as error:
@@ -61,10 +72,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="protoway", description="One .proto, every way in.")
     parser.add_argument("--version", action="version", version=f"protoway {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, run, settings, purpose in (
-        ("serve", _serve, Settings.model_fields, "serve a contract over HTTP"),
-        ("routes", _routes, CONTRACT, "print the table of routes"),
-        ("check", _check, CONTRACT, "report every problem of a contract"),
+    for name, run, kind, names, purpose in (
+        ("serve", _serve, Settings, Settings.model_fields, "serve a contract over HTTP"),
+        ("routes", _routes, Settings, CONTRACT, "print the table of routes"),
+        ("check", _check, Settings, CONTRACT, "report every problem of a contract"),
+        ("envoy", _envoy, EnvoySettings, ENVOY, "print what makes Envoy serve a contract"),
     ):
         command = commands.add_parser(
             name,
@@ -72,15 +84,17 @@ def _parser() -> argparse.ArgumentParser:
             description=f"{purpose[0].upper()}{purpose[1:]}. Each option can also be set by the"
             " environment variable of its name, with PROTOWAY_ before it.",
         )
-        _add_settings(command, settings)
-        command.set_defaults(run=run)
+        _add_settings(command, kind, names)
+        command.set_defaults(run=run, settings=kind)
     return parser
 
 
-def _add_settings(parser: argparse.ArgumentParser, names: Iterable[str]) -> None:
+def _add_settings(
+    parser: argparse.ArgumentParser, kind: type[Settings], names: Iterable[str]
+) -> None:
     """Adds an option for each setting, with its description and its default."""
     for name in names:
-        field = Settings.model_fields[name]
+        field = kind.model_fields[name]
         default = "required" if field.is_required() else f"default: {field.default}"
         extra: dict[str, Any] = {"metavar": name.upper()}
         if field.annotation is bool:
@@ -94,10 +108,10 @@ def _add_settings(parser: argparse.ArgumentParser, names: Iterable[str]) -> None
         )
 
 
-def _settings(options: argparse.Namespace) -> Settings:
-    given = {name: getattr(options, name, None) for name in Settings.model_fields}
+def _settings(options: argparse.Namespace, kind: type[Settings]) -> Settings:
+    given = {name: getattr(options, name, None) for name in kind.model_fields}
     try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})
+        return kind(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         problems = (
             f"--{'.'.join(map(str, item['loc'])).replace('_', '-')}: {item['msg']}"
@@ -128,6 +142,37 @@ def _check(settings: Settings) -> int:
         methods = {binding.method for binding in bindings}
         print(f"{len(bindings)} bindings of {len(methods)} methods, no problems")
     return _report(problems)
+
+
+def _envoy(settings: EnvoySettings) -> int:
+    _, problems = bind(read_contract(settings).methods)
+    if problems:
+        return _report(problems)
+    # Envoy maps by itself what has no rule
+    contract = read_contract(settings.model_copy(update={"auto_mapping": False}))
+    given = envoy_contract(contract, auto_mapping=settings.auto_mapping)
+    out = settings.descriptor_set_out
+    if out is None and given.own_set:
+        raise CommandError(f"{given.own_set}: give --descriptor-set-out FILE")
+    place = settings.descriptor_set_path or str(out or settings.descriptor_set)
+    try:
+        text = render_envoy(given, _envoy_options(settings, place))
+    except ValueError as error:
+        raise CommandError(f"--upstream: {error}", status=2) from error
+    if out is not None:
+        try:
+            out.write_bytes(given.descriptor_set)
+        except OSError as error:
+            raise CommandError(f"cannot write {out}: {error.strerror}") from error
+    print(text, end="")
+    return 0
+
+
+def _envoy_options(settings: EnvoySettings, place: str) -> EnvoyOptions:
+    same = {field.name for field in fields(EnvoyOptions)} & EnvoySettings.model_fields.keys()
+    given: dict[str, Any] = {name: getattr(settings, name) for name in same}
+    own = settings.descriptor_set_out is not None
+    return EnvoyOptions(**given | {"descriptor_set": place, "own_descriptor_set": own})
 
 
 def _report(problems: list[ContractError]) -> int:

@@ -84,3 +84,18 @@ class Settings(BaseSettings):
     """Print 64-bit integers as numbers."""
     log_level: str = Field(default="info", pattern="^(critical|error|warning|info|debug)$")
     """Least severe level that is logged: critical, error, warning, info or debug."""
+
+
+class EnvoySettings(Settings):
+    """The settings of an edge, and those that only an Envoy in its place has."""
+
+    port: int = Field(default=8081, ge=1, le=65535)
+    """Port to listen on."""
+    admin_port: int = Field(default=9901, ge=1, le=65535)
+    """Port of Envoy's admin pages, on 127.0.0.1 alone."""
+    max_connections: int = Field(default=10_000, gt=0, le=2**31 - 1)
+    """How many clients may be connected, and how many calls may be open to the upstream."""
+    descriptor_set_out: Path | None = None
+    """File to write the descriptor set that Envoy is given to: without what Envoy refuses."""
+    descriptor_set_path: str | None = None
+    """Where Envoy finds its descriptor set; None is where it was read, or written, here."""

@@ -8,7 +8,9 @@ Rule: no generated file is edited by hand, and none is committed that this scrip
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import sys
 import tempfile
 from importlib.resources import files
@@ -23,6 +25,7 @@ STUBS = Path("grpc_core/_generated")
 OPTIONS = Path("gateway/v1")
 """Where the edge's own options go: where their import path in a .proto leads, as `google/api` does."""
 DESCRIPTOR_SET = Path("protos/descriptor_set.binpb")
+ENVOY = Path("envoy")
 INCLUDES = [
     PROTOS,
     Path(next(iter(google.api.__path__))).parent.parent,
@@ -56,8 +59,35 @@ def generate(out: Path) -> list[Path]:
         path.write_text(ABSOLUTE_IMPORT.sub(_relative_import, path.read_text()))
     for package in (stubs, *(stubs / path for path in (OPTIONS.parent, OPTIONS)), out / OPTIONS):
         (package / "__init__.py").write_text(MARK)
-    made = [*stubs.rglob("*.py*"), *(out / OPTIONS).glob("*.py*"), out / DESCRIPTOR_SET]
+    _envoy(out)
+    made = [
+        *stubs.rglob("*.py*"),
+        *(out / OPTIONS).glob("*.py*"),
+        out / DESCRIPTOR_SET,
+        *(out / ENVOY / name for name in ("envoy.yaml", "descriptor_set.binpb")),
+    ]
     return sorted(path.relative_to(out) for path in made)
+
+
+def _envoy(out: Path) -> None:
+    """Writes what makes Envoy serve the contract beside a core, each in a container."""
+    (out / ENVOY).mkdir(exist_ok=True)
+    settings = (
+        *("--descriptor-set", out / DESCRIPTOR_SET, "--upstream", "core:50051"),
+        *("--host", "0.0.0.0", "--port", "8081", "--admin-port", "9901"),
+        *("--descriptor-set-out", out / ENVOY / "descriptor_set.binpb"),
+        *("--descriptor-set-path", "/etc/envoy/descriptor_set.binpb"),
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway", "envoy", *map(str, settings)],
+        cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if "PROTOWAY_" not in name},
+        stdout=subprocess.PIPE,
+        check=False,
+    )
+    if done.returncode != 0:
+        sys.exit("generate: protoway envoy failed")
+    (out / ENVOY / "envoy.yaml").write_bytes(done.stdout)
 
 
 def _relative_import(found: re.Match[str]) -> str:

@@ -87,21 +87,22 @@ class EchoServer:
         finally:
             self.cancelled.set()
 
-    def handlers(self) -> grpc.GenericRpcHandler:
+    def methods(self) -> dict[str, Any]:
         """Returns all methods, on bytes."""
-        return grpc.method_handlers_generic_handler(
-            "echo.v1.Echo",
-            {
-                "Unary": grpc.unary_unary_rpc_method_handler(self.unary),
-                "ServerStream": grpc.unary_stream_rpc_method_handler(self.server_stream),
-                "ClientStream": grpc.stream_unary_rpc_method_handler(self.client_stream),
-                "Bidi": grpc.stream_stream_rpc_method_handler(self.bidi),
-                "Fail": grpc.unary_unary_rpc_method_handler(self.fail),
-                "FailStream": grpc.unary_stream_rpc_method_handler(self.fail_stream),
-                "Hang": grpc.unary_unary_rpc_method_handler(self.hang),
-                "HangStream": grpc.unary_stream_rpc_method_handler(self.hang_stream),
-            },
-        )
+        return {
+            "Unary": grpc.unary_unary_rpc_method_handler(self.unary),
+            "ServerStream": grpc.unary_stream_rpc_method_handler(self.server_stream),
+            "ClientStream": grpc.stream_unary_rpc_method_handler(self.client_stream),
+            "Bidi": grpc.stream_stream_rpc_method_handler(self.bidi),
+            "Fail": grpc.unary_unary_rpc_method_handler(self.fail),
+            "FailStream": grpc.unary_stream_rpc_method_handler(self.fail_stream),
+            "Hang": grpc.unary_unary_rpc_method_handler(self.hang),
+            "HangStream": grpc.unary_stream_rpc_method_handler(self.hang_stream),
+        }
+
+    def handlers(self) -> grpc.GenericRpcHandler:
+        """Returns the methods as a server takes them."""
+        return grpc.method_handlers_generic_handler("echo.v1.Echo", self.methods())
 
 
 class DeafServer(EchoServer):

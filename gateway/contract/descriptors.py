@@ -70,6 +70,10 @@ class Contract:
     """Full name of a service, method, message, field, enum or enum value -> its leading comment."""
     fully_decode: bool = False
     """Whether a variable of several segments is decoded fully (`fully_decode_reserved_expansion`)."""
+    files: tuple[str, ...] = ()
+    """The names of all files in the pool, each after those that it imports."""
+    supplied: frozenset[str] = frozenset()
+    """Those of them that the set leaves out, so that they are from the installed packages."""
 
 
 def load(descriptor_set: bytes, services: Iterable[str] = ()) -> Contract:
@@ -94,17 +98,24 @@ def load(descriptor_set: bytes, services: Iterable[str] = ()) -> Contract:
         names = [file.name for file in files]
         twice = next(name for name in names if names.count(name) > 1)
         raise ContractError("the descriptor set holds this file twice", location=Location(twice))
-    pool = _pool(by_name)
+    pool, order = _pool(by_name)
     methods = tuple(method for file in files for method in _methods(file, pool))
     comments = {name: text for file in files for name, text in _comments(file)}
-    return Contract(pool, _chosen(methods, frozenset(services)), MappingProxyType(comments))
+    return Contract(
+        pool,
+        _chosen(methods, frozenset(services)),
+        MappingProxyType(comments),
+        files=order,
+        supplied=frozenset(order) - by_name.keys(),
+    )
 
 
 def _pool(
     by_name: Mapping[str, descriptor_pb2.FileDescriptorProto],
-) -> descriptor_pool.DescriptorPool:
+) -> tuple[descriptor_pool.DescriptorPool, tuple[str, ...]]:
     pool = descriptor_pool.DescriptorPool()
     added: set[str] = set()
+    order: list[str] = []
 
     def add(name: str, importer: str) -> None:
         if name in added:
@@ -117,10 +128,11 @@ def _pool(
             pool.Add(file)
         except TypeError as error:
             raise ContractError(" ".join(str(error).split()), location=Location(name)) from error
+        order.append(name)
 
     for name in (*by_name, *_ALWAYS_PRESENT):
         add(name, "")
-    return pool
+    return pool, tuple(order)
 
 
 def _standard_file(name: str, importer: str) -> descriptor_pb2.FileDescriptorProto:

@@ -204,7 +204,7 @@ class Endpoint:
         self, message: Message, body: bytes, content_type: str, violations: list[tuple[str, str]]
     ) -> Any:
         """Sets what the body says, and returns its JSON value."""
-        if not body:
+        if not body and not (self.takes_raw and content_type):
             return None
         if self._read_body is None:
             violations.append(("", "this method takes no body"))

@@ -26,6 +26,14 @@ async def test_data_goes_up_and_comes_down(app: FastAPI, upstream: ScriptedUpstr
     assert answer.headers["content-length"] == str(len(PNG))
 
 
+async def test_no_data_has_a_type_too(app: FastAPI, upstream: ScriptedUpstream) -> None:
+    """An empty body is a body of the type that it is said to be."""
+    answer = await ask(app, "POST", "/v1/raw", b"", {"content-type": "text/csv"})
+
+    assert (answer.status, answer.body) == (200, b"")
+    assert answer.headers["content-type"] == "text/csv"
+
+
 async def test_an_upload_of_data_is_cut_into_messages(
     make_app: MakeApp, upstream: ScriptedUpstream
 ) -> None:

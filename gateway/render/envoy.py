@@ -1,0 +1,210 @@
+"""Envoy's bootstrap for a contract: REST/JSON, gRPC-Web and gRPC on one port, by `grpc_json_transcoder`.
+
+Source: Envoy's v3 API. A request is matched to a route twice. As it came, it meets the routes that `Accept`
+chooses between, which say how a stream is framed; once transcoded it is `/package.Service/Method`, and meets
+the route that says how long it may take.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import yaml
+
+from gateway.render.envoy_contract import EnvoyContract
+from gateway.render.envoy_routes import (
+    CORS,
+    FILTERS,
+    TRANSCODER,
+    EnvoyOptions,
+    transcoder,
+    virtual_host,
+)
+from gateway.render.envoy_upstream import Node, socket_address, upstream_cluster
+
+_CONNECTION_BUFFER: Final = 64 * 1024
+
+
+def render_envoy(contract: EnvoyContract, options: EnvoyOptions) -> str:
+    """Returns the YAML that `envoy -c` takes.
+
+    Raises:
+        ValueError: the upstream is an address that Envoy cannot be told.
+    """
+    bootstrap = {
+        "admin": {"address": socket_address("127.0.0.1", options.admin_port)},
+        "overload_manager": _overload(options),
+        "static_resources": {
+            "listeners": [_listener(contract, options)],
+            "clusters": [upstream_cluster(options.upstream, options.max_connections)],
+        },
+    }
+    text = yaml.dump(bootstrap, Dumper=_Dumper, sort_keys=False, width=1000)
+    return _head(contract, options) + text
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes what stands in two places twice: a reader, and Envoy, know no aliases."""
+
+    def ignore_aliases(self, _data: Any) -> bool:
+        return True
+
+
+def _head(contract: EnvoyContract, options: EnvoyOptions) -> str:
+    lines = ["Made by `protoway envoy` from a contract and settings; not to be edited."]
+    if contract.left_out:
+        lines += ["", "Left out, for Envoy cannot serve them:"]
+        lines += [f"  {binding}: {reason}" for binding, reason in contract.left_out]
+    if not contract.knows_details and not options.own_descriptor_set:
+        lines += [
+            "",
+            "The descriptor set has no google/rpc/error_details.proto, so errors with such details come",
+            "without a body; what --descriptor-set-out writes has it.",
+        ]
+    if options.print_int64_numbers:
+        lines += ["", "Envoy has no print_int64_numbers: 64-bit integers are strings."]
+    return "".join(f"# {line}".rstrip() + "\n" for line in lines) + "\n"
+
+
+def _overload(options: EnvoyOptions) -> Node:
+    name = "envoy.resource_monitors.global_downstream_max_connections"
+    config = (
+        "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"
+    )
+    return {
+        "resource_monitors": [
+            {
+                "name": name,
+                "typed_config": {
+                    "@type": f"type.googleapis.com/{config}",
+                    "max_active_downstream_connections": options.max_connections,
+                },
+            }
+        ]
+    }
+
+
+def _listener(contract: EnvoyContract, options: EnvoyOptions) -> Node:
+    return {
+        "name": "edge",
+        "address": socket_address(options.host, options.port),
+        "per_connection_buffer_limit_bytes": _CONNECTION_BUFFER,
+        "filter_chains": [
+            {
+                "filters": [
+                    {
+                        "name": "envoy.filters.network.http_connection_manager",
+                        "typed_config": _connection_manager(contract, options),
+                    }
+                ]
+            }
+        ],
+    }
+
+
+def _connection_manager(contract: EnvoyContract, options: EnvoyOptions) -> Node:
+    manager = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+    return {
+        "@type": f"type.googleapis.com/{manager}",
+        "stat_prefix": "edge",
+        "codec_type": "AUTO",
+        "use_remote_address": True,
+        "preserve_external_request_id": True,
+        "always_set_request_id_in_response": True,
+        "normalize_path": False,
+        "merge_slashes": False,
+        "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
+        "request_headers_timeout": "10s",
+        "http2_protocol_options": {
+            "max_concurrent_streams": 100,
+            "connection_keepalive": {"interval": "30s", "timeout": "10s"},
+        },
+        "access_log": [_access_log()],
+        "local_reply_config": _local_replies(),
+        "route_config": {
+            "name": "edge",
+            "virtual_hosts": [virtual_host(contract, options)],
+        },
+        "http_filters": [
+            *([_filter(CORS, "cors.v3.Cors")] if options.origins else []),
+            _filter("envoy.filters.http.grpc_web", "grpc_web.v3.GrpcWeb"),
+            {"name": TRANSCODER, "typed_config": transcoder(contract, options)},
+            _status_to_metadata(),
+            _filter("envoy.filters.http.router", "router.v3.Router", suppress_envoy_headers=True),
+        ],
+    }
+
+
+def _filter(name: str, message: str, **fields: Any) -> Node:
+    return {"name": name, "typed_config": {"@type": f"{FILTERS}.{message}", **fields}}
+
+
+_LOGGED_STATUS: Final = (
+    '%COALESCE({"operators": [{"command": "DYNAMIC_METADATA", "param": "edge:grpc_status"},'
+    ' {"command": "GRPC_STATUS_NUMBER"}]})%'
+)
+"""The server's own status; the transcoder takes it out of the answer, and then it would be guessed."""
+
+
+def _status_to_metadata() -> Node:
+    kept = {"metadata_namespace": "edge", "key": "grpc_status", "type": "NUMBER"}
+    rule = {"header": "grpc-status", "on_header_present": kept}
+    return _filter(
+        "envoy.filters.http.header_to_metadata",
+        "header_to_metadata.v3.Config",
+        response_rules=[rule],
+    )
+
+
+def _access_log() -> Node:
+    sink = "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog"
+    fields = {
+        "time": "%START_TIME%",
+        "method": "%REQ(X-ENVOY-ORIGINAL-METHOD?:METHOD)%",
+        "path": "%PATH(NQ:ORIG_OR_PATH)%",
+        "protocol": "%PROTOCOL%",
+        "status": "%RESPONSE_CODE%",
+        "grpc_status": _LOGGED_STATUS,
+        "flags": "%RESPONSE_FLAGS%",
+        "details": "%RESPONSE_CODE_DETAILS%",
+        "milliseconds": "%DURATION%",
+        "bytes_received": "%BYTES_RECEIVED%",
+        "bytes_sent": "%BYTES_SENT%",
+        "request_id": "%REQ(X-REQUEST-ID)%",
+    }
+    return {
+        "name": "envoy.access_loggers.stdout",
+        "typed_config": {
+            "@type": f"type.googleapis.com/{sink}",
+            "log_format": {"json_format": fields},
+        },
+    }
+
+
+_LOCAL_CODES: Final = {400: 3, 404: 5, 408: 4, 413: 8, 431: 8, 500: 13, 503: 14, 504: 4}
+"""What Envoy answers of itself, by HTTP status -> the gRPC code that says it."""
+
+
+def _local_replies() -> Node:
+    """Envoy's own errors, as the JSON of `google.rpc.Status` like all others."""
+    return {
+        "mappers": [
+            {
+                "filter": {
+                    "status_code_filter": {
+                        "comparison": {
+                            "op": "EQ",
+                            "value": {"default_value": status, "runtime_key": f"status_{status}"},
+                        }
+                    }
+                },
+                "body_format_override": _status(code),
+            }
+            for status, code in _LOCAL_CODES.items()
+        ],
+        "body_format": _status(2),
+    }
+
+
+def _status(code: int) -> Node:
+    return {"json_format": {"code": code, "message": "%LOCAL_REPLY_BODY%"}}

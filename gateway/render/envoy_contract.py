@@ -1,0 +1,155 @@
+"""What of a contract Envoy's transcoder is given: the bindings that it serves as the contract says.
+
+For one rule that it refuses Envoy refuses the whole configuration, and some it takes and serves otherwise.
+Source: Envoy's `grpc_json_transcoder`, and the path matcher below it (grpc-httpjson-transcoding). The tests
+ask Envoy itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from google.api import annotations_pb2
+from google.api.http_pb2 import HttpRule
+from google.protobuf.descriptor_pb2 import (
+    FileDescriptorProto,
+    FileDescriptorSet,
+    MethodDescriptorProto,
+)
+from google.rpc import error_details_pb2
+
+from gateway.contract.descriptors import Contract
+from gateway.contract.http_rule import Binding, answer_type, bindings, body_type, is_http_body
+from gateway.contract.method import Method
+
+
+@dataclass(frozen=True, slots=True)
+class EnvoyContract:
+    """A contract as Envoy takes it."""
+
+    descriptor_set: bytes
+    """With the rules that are served, and all imports; without comments."""
+    methods: tuple[Method, ...]
+    """Those of the served services."""
+    left_out: tuple[tuple[str, str], ...]
+    """Each binding that Envoy refuses, and why."""
+    own_set: str
+    """Why the contract's own descriptor set would not do; empty where it would."""
+    fully_decode: bool
+    """Whether a variable of several segments is decoded fully."""
+    knows_details: bool
+    """Whether the contract's own set has the types of error details."""
+
+
+def envoy_contract(contract: Contract, *, auto_mapping: bool) -> EnvoyContract:
+    """Returns what of the contract Envoy can be given; `auto_mapping` is left to it."""
+    services = _services(contract, auto_mapping=auto_mapping)
+    methods = tuple(method for method in contract.methods if method.service_name in services)
+    rules: dict[str, HttpRule | None] = {}
+    left_out: list[tuple[str, str]] = []
+    for method in methods:
+        if method.rule is not None:
+            rules[method.full_name], refused = _served(method, method.rule)
+            left_out += refused
+    files, changed = _files(contract, rules)
+    supplied = any(
+        imported in contract.supplied
+        for file in files
+        if file.name not in contract.supplied
+        for imported in file.dependency
+    )
+    reasons = (
+        (left_out, f"Envoy cannot serve {len(left_out)} of the bindings, and needs a set without"),
+        (changed, "Envoy reads rules in the descriptor set only, and needs one with all of them"),
+        (supplied, "the descriptor set lacks imports, and Envoy needs all of them"),
+    )
+    return EnvoyContract(
+        descriptor_set=FileDescriptorSet(file=files).SerializeToString(deterministic=True),
+        methods=methods,
+        left_out=tuple(left_out),
+        own_set=next((reason for holds, reason in reasons if holds), ""),
+        fully_decode=contract.fully_decode,
+        knows_details=error_details_pb2.DESCRIPTOR.name not in contract.supplied,
+    )
+
+
+def _services(contract: Contract, *, auto_mapping: bool) -> frozenset[str]:
+    return frozenset(m.service_name for m in contract.methods if auto_mapping or m.rule is not None)
+
+
+def _served(method: Method, rule: HttpRule) -> tuple[HttpRule | None, list[tuple[str, str]]]:
+    """Returns the rule without the bindings that Envoy refuses, and those with the reasons."""
+    kept: list[HttpRule] = []
+    left_out: list[tuple[str, str]] = []
+    first: Binding | None = None
+    for each, binding in zip((rule, *rule.additional_bindings), _bindings(method), strict=True):
+        if reason := refusal(binding, first):
+            left_out.append((f"{binding} ({method.full_name})", reason))
+        else:
+            alone = HttpRule()
+            alone.CopyFrom(each)
+            del alone.additional_bindings[:]
+            kept.append(alone)
+            first = first or binding
+    if not kept:
+        return None, left_out
+    kept[0].additional_bindings.extend(kept[1:])
+    return kept[0], left_out
+
+
+def _bindings(method: Method) -> Iterator[Binding]:
+    for binding in bindings(method):
+        if not isinstance(binding, Binding):
+            raise binding
+        yield binding
+
+
+def refusal(binding: Binding, first: Binding | None = None) -> str:
+    """Returns why Envoy cannot serve a binding beside the first one of its method; empty where it can."""
+    if binding.response_body is not None and not is_http_body(answer_type(binding)):
+        return "response_body is not a google.api.HttpBody"
+    if first is not None and _raw(binding) != _raw(first):
+        return "with HttpBody, Envoy goes by the method's first binding"
+    return ""
+
+
+def _raw(binding: Binding) -> tuple[str | None, ...]:
+    """Returns in which fields a binding has data that is not JSON."""
+    body = binding.body.field if binding.body is not None else None
+    answer = binding.response_body
+    return (
+        (body.name if body else "*") if is_http_body(body_type(binding)) else None,
+        (answer.name if answer else "*") if is_http_body(answer_type(binding)) else None,
+    )
+
+
+def _files(
+    contract: Contract, rules: dict[str, HttpRule | None]
+) -> tuple[list[FileDescriptorProto], bool]:
+    """Returns all files with the rules in them, and whether those were others before."""
+    files: list[FileDescriptorProto] = []
+    changed = False
+    for name in contract.files:
+        file = FileDescriptorProto.FromString(contract.pool.FindFileByName(name).serialized_pb)
+        file.ClearField("source_code_info")
+        for full_name, method in _methods(file):
+            if full_name not in rules:
+                continue
+            rule, extension = rules[full_name], annotations_pb2.http
+            before = method.options.Extensions[extension]
+            if rule is None:
+                method.options.ClearExtension(extension)
+                changed = True
+            elif not method.options.HasExtension(extension) or before != rule:
+                method.options.Extensions[extension].CopyFrom(rule)
+                changed = True
+        files.append(file)
+    return files, changed
+
+
+def _methods(file: FileDescriptorProto) -> Iterator[tuple[str, MethodDescriptorProto]]:
+    prefix = f"{file.package}." if file.package else ""
+    for service in file.service:
+        for method in service.method:
+            yield f"{prefix}{service.name}.{method.name}", method

@@ -1,0 +1,168 @@
+"""Envoy's routes and its transcoder, which a route can have anew: so `Accept` chooses how a stream is framed.
+
+A request meets the routes twice: as it came, where only the framing is chosen, and once transcoded, as
+`POST /package.Service/Method` of gRPC, where it is sent upstream. The transcoder answers 404 to what is not
+the contract's, and the last route to gRPC of other services.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.render.envoy_contract import EnvoyContract
+from gateway.render.envoy_upstream import CLUSTER, Node, seconds
+
+FILTERS: Final = "type.googleapis.com/envoy.extensions.filters.http"
+TRANSCODER: Final = "envoy.filters.http.grpc_json_transcoder"
+CORS: Final = "envoy.filters.http.cors"
+_PASSED_THROUGH: Final = (
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
+)
+"""What a gRPC client may ask beside the contract's services."""
+_CORS_HEADERS: Final = (
+    "authorization,content-type,grpc-timeout,last-event-id,x-grpc-web,x-request-id,x-user-agent"
+)
+_NO_LIMIT: Final = "0s"
+_NDJSON: Final[Node] = {"stream_newline_delimited": True}
+_FRAMINGS: Final[tuple[tuple[str, Node], ...]] = (
+    ("text/event-stream", {"stream_newline_delimited": True, "stream_sse_style_delimited": True}),
+    ("application/json", {}),
+)
+"""What `Accept` names first -> how a stream is framed; without these it is NDJSON."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvoyOptions:
+    """What an operator says of an Envoy; names and meanings are those of the settings."""
+
+    descriptor_set: str
+    """Where Envoy finds it."""
+    own_descriptor_set: bool = True
+    """Whether it is the one that is made for Envoy, and not the contract's own."""
+    upstream: str
+    host: str
+    port: int
+    admin_port: int
+    max_connections: int
+    max_message_bytes: int
+    timeout_seconds: float | None
+    origins: tuple[str, ...] = ()
+    auto_mapping: bool = False
+    ignore_unknown: bool = False
+    print_defaults: bool = False
+    print_proto_names: bool = False
+    print_enum_numbers: bool = False
+    print_int64_numbers: bool = False
+
+
+def transcoder(contract: EnvoyContract, options: EnvoyOptions, framing: Node | None = None) -> Node:
+    """Returns the transcoder's configuration, for one framing of streams; NDJSON is the default."""
+    unescaped = "ALL_CHARACTERS" if contract.fully_decode else "ALL_CHARACTERS_EXCEPT_SLASH"
+    return {
+        "@type": f"{FILTERS}.grpc_json_transcoder.v3.GrpcJsonTranscoder",
+        "proto_descriptor": options.descriptor_set,
+        "services": _services(contract),
+        "auto_mapping": options.auto_mapping,
+        "convert_grpc_status": True,
+        "url_unescape_spec": unescaped,
+        "query_param_unescape_plus": True,
+        "match_unregistered_custom_verb": False,
+        "ignore_unknown_query_parameters": options.ignore_unknown,
+        "request_validation_options": {
+            "reject_unknown_method": True,
+            "reject_unknown_query_parameters": not options.ignore_unknown,
+            "reject_binding_body_field_collisions": True,
+        },
+        "print_options": {
+            "always_print_primitive_fields": options.print_defaults,
+            "always_print_enums_as_ints": options.print_enum_numbers,
+            "preserve_proto_field_names": options.print_proto_names,
+            **(_NDJSON if framing is None else framing),
+        },
+        "max_request_body_size": options.max_message_bytes,
+        "max_response_body_size": options.max_message_bytes,
+    }
+
+
+def virtual_host(contract: EnvoyContract, options: EnvoyOptions) -> Node:
+    """Returns the one virtual host, with all routes."""
+    host: Node = {"name": "edge", "domains": ["*"]}
+    if options.origins:
+        host["typed_per_filter_config"] = {CORS: _cors(options.origins)}
+    unary = seconds(options.timeout_seconds) if options.timeout_seconds else _NO_LIMIT
+    host["routes"] = [
+        *(_framed(contract, options, *framing) for framing in _FRAMINGS),
+        *(_stream_route({"path": m.path}) for m in contract.methods if m.stream_type.value),
+        *(_unary_route(f"/{name}/", unary) for name in _services(contract)),
+        *(_stream_route({"prefix": f"/{name}/"}) for name in _PASSED_THROUGH),
+        _untranscoded(),
+        {"match": {"prefix": "/"}, "direct_response": {"status": 404}},
+    ]
+    return host
+
+
+def _services(contract: EnvoyContract) -> list[str]:
+    return list(dict.fromkeys(method.service_name for method in contract.methods))
+
+
+_NOT_GRPC: Final[Node] = {
+    "name": "content-type",
+    "string_match": {"prefix": "application/grpc"},
+    "invert_match": True,
+    "treat_missing_header_as_empty": True,
+}
+
+
+def _framed(contract: EnvoyContract, options: EnvoyOptions, media_type: str, framing: Node) -> Node:
+    """Returns the route of requests that are not transcoded yet, and accept this first."""
+    accepts = {
+        "name": "accept",
+        "string_match": {"safe_regex": {"regex": f"(?i){media_type}\\s*([;,].*)?"}},
+    }
+    return _untranscoded(accepts) | {
+        "typed_per_filter_config": {TRANSCODER: transcoder(contract, options, framing)}
+    }
+
+
+def _untranscoded(*headers: Node) -> Node:
+    """Returns a route that says how a request is transcoded; it goes nowhere as it is.
+
+    It names the cluster, for only a route that leads somewhere has CORS.
+    """
+    return {
+        "match": {"prefix": "/", "headers": [*headers, _NOT_GRPC]},
+        "route": {"cluster": CLUSTER},
+    }
+
+
+def _stream_route(match: Node) -> Node:
+    """Returns a route without any limit of time but the caller's own."""
+    own = {"grpc_timeout_header_max": _NO_LIMIT}
+    return _route(match, {"idle_timeout": _NO_LIMIT, "max_stream_duration": own})
+
+
+def _unary_route(prefix: str, timeout: str) -> Node:
+    longest = {"max_stream_duration": timeout, "grpc_timeout_header_max": timeout}
+    return _route({"prefix": prefix}, {"max_stream_duration": longest})
+
+
+def _route(match: Node, limits: Node) -> Node:
+    """Returns a route whose limits of time are those of the whole stream, which `timeout` would not heed."""
+    return {"match": match, "route": {"cluster": CLUSTER, "timeout": _NO_LIMIT, **limits}}
+
+
+def _cors(origins: tuple[str, ...]) -> Node:
+    every = {"safe_regex": {"regex": ".*"}}
+    return {
+        "@type": f"{FILTERS}.cors.v3.CorsPolicy",
+        "allow_origin_string_match": [
+            every if origin == "*" else {"exact": origin} for origin in origins
+        ],
+        "allow_methods": "GET,POST,PUT,PATCH,DELETE",
+        "allow_headers": _CORS_HEADERS,
+        "expose_headers": "grpc-message,grpc-status,grpc-status-details-bin,x-request-id",
+        "max_age": "600",
+    }

@@ -1,0 +1,101 @@
+"""The gRPC server as a cluster of Envoy's.
+
+No call is tried twice: what was sent may have been done. A dead server is found by health checks and by TCP;
+pings of HTTP/2 are as rare as a gRPC server wants them by default, for it hangs up on who pings more often.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Any, Final
+
+Node = dict[str, Any]
+
+CLUSTER: Final = "upstream"
+_HTTP_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+_NAMED: Final = re.compile(r"(?:dns:(?:///)?)?(?:\[([^\]]+)\]|([^:/\[\]]+)):(\d{1,5})")
+_UNIX: Final = re.compile(r"unix:(?://)?(/?[^/].*)")
+
+
+def upstream_cluster(upstream: str, max_connections: int) -> Node:
+    """Returns the cluster of one gRPC server.
+
+    Raises:
+        ValueError: the upstream is an address that Envoy cannot be told.
+    """
+    static, address = _address(upstream)
+    return {
+        "name": CLUSTER,
+        "type": "STATIC" if static else "STRICT_DNS",
+        "connect_timeout": "2s",
+        "upstream_connection_options": {
+            "tcp_keepalive": {
+                "keepalive_time": 30,
+                "keepalive_interval": 10,
+                "keepalive_probes": 3,
+            }
+        },
+        "typed_extension_protocol_options": {
+            _HTTP_OPTIONS: {
+                "@type": f"type.googleapis.com/{_HTTP_OPTIONS}",
+                "explicit_http_config": {
+                    "http2_protocol_options": {
+                        "connection_keepalive": {"interval": "301s", "timeout": "10s"}
+                    }
+                },
+            }
+        },
+        "health_checks": [
+            {
+                "interval": "5s",
+                "timeout": "2s",
+                "unhealthy_threshold": 2,
+                "healthy_threshold": 1,
+                "grpc_health_check": {},
+            }
+        ],
+        "circuit_breakers": {
+            "thresholds": [
+                {
+                    "max_connections": max_connections,
+                    "max_pending_requests": max_connections,
+                    "max_requests": max_connections,
+                    "max_retries": 0,
+                }
+            ]
+        },
+        "load_assignment": {
+            "cluster_name": CLUSTER,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
+        },
+    }
+
+
+def _address(upstream: str) -> tuple[bool, Node]:
+    """Returns Envoy's address, and whether it is one without a name to look up."""
+    if found := _UNIX.fullmatch(upstream):
+        return True, {"pipe": {"path": found[1]}}
+    found = _NAMED.fullmatch(upstream)
+    if found is None or not 0 < int(found[3]) < 2**16:
+        raise ValueError(f"{upstream!r} is neither HOST:PORT nor unix:PATH, as Envoy wants it")
+    host = found[1] or found[2]
+    return _is_ip(host), socket_address(host, int(found[3]))
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def socket_address(host: str, port: int) -> Node:
+    """Returns a TCP address."""
+    return {"socket_address": {"address": host, "port_value": port}}
+
+
+def seconds(number: float) -> str:
+    """Returns a duration as protobuf's JSON has it."""
+    return f"{number:.9f}".rstrip("0").rstrip(".") + "s"

@@ -1,0 +1,35 @@
+"""Makes `docs/parity.md`: asks our edge and a real Envoy the same, and writes down what differs.
+
+python scripts/parity.py
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tests.parity.differences import unlisted  # noqa: E402
+from tests.parity.edges import why_no_envoy  # noqa: E402
+from tests.parity.page import render_page  # noqa: E402
+from tests.parity.run import run  # noqa: E402
+
+
+def main() -> None:
+    """Writes the page, and names what is not listed."""
+    if reason := why_no_envoy():
+        sys.exit(f"parity: {reason}")
+    with tempfile.TemporaryDirectory() as folder:
+        results = asyncio.run(run(Path(folder)))
+    (ROOT / "docs" / "parity.md").write_text(render_page(results))
+    for name, compared in results.items():
+        if aspects := unlisted(name, compared):
+            print(f"not listed: {name}: {', '.join(aspects)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""`docs/parity.md`, from what came of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from tests.parity.compare import Compared
+from tests.parity.differences import DIFFERENCES, Difference, shows
+from tests.parity.requests import Case, cases
+
+_HEAD: Final = """\
+# Parity with Envoy
+
+Made by `python scripts/parity.py`; not to be edited.
+
+The same requests are sent to our edge and to a real Envoy with what `protoway envoy` renders, over the same \
+servers: that of the tests' own contract, the demo's core, and one that is down. These are compared: HTTP \
+status, media type, `Allow` and the headers from metadata, every message as parsed JSON, how a \
+stream ends, and the code, the message and the details of an error.
+
+A difference that is not listed here fails the tests, and so does one that is listed and no longer there.
+"""
+_MAX_TARGET: Final = 64
+
+
+def render_page(results: Mapping[str, Compared]) -> str:
+    """Returns the page."""
+    return "\n".join((_HEAD, *_groups(results), "", "## The differences", "", *_list(results)))
+
+
+def _groups(results: Mapping[str, Compared]) -> Iterator[str]:
+    names: dict[str, list[bool]] = {}
+    for request, compared in results.items():
+        same = not set(compared.differing) - {"text", "details"}
+        names.setdefault(request.partition("/")[0], []).append(same)
+    yield "| Requests | How many | Answered alike, but for words |"
+    yield "| --- | --- | --- |"
+    for name, alike in names.items():
+        yield f"| {name} | {len(alike)} | {sum(alike)} |"
+    every = [same for alike in names.values() for same in alike]
+    yield f"| **all** | **{len(every)}** | **{sum(every)}** |"
+
+
+def _list(results: Mapping[str, Compared]) -> Iterator[str]:
+    table = {case.name: case for case in cases()}
+    for difference in DIFFERENCES:
+        yield f"### {difference.name[0].upper()}{difference.name[1:]}"
+        yield ""
+        yield f"{difference.reason} {_SUPPORT[difference.right]}"
+        yield ""
+        if "words" not in difference.name or difference.aspects != ("text", "details"):
+            yield from _requests(difference, table, results)
+            yield ""
+
+
+_SUPPORT: Final = {
+    "protoway": "*The specification is with protoway.*",
+    "Envoy": "*The specification is with Envoy.*",
+    "neither": "*The specification leaves it open.*",
+}
+
+
+def _requests(
+    difference: Difference, table: Mapping[str, Case], results: Mapping[str, Compared]
+) -> Iterator[str]:
+    yield "| Request | | protoway | Envoy |"
+    yield "| --- | --- | --- | --- |"
+    names = dict.fromkeys(
+        name for pattern in difference.requests for name in shows(difference, pattern, results)
+    )
+    for name in names:
+        case, compared = table[name], results[name]
+        target = case.target.replace("|", "%7C")
+        shown = target if len(target) <= _MAX_TARGET else f"{target[:_MAX_TARGET]}…"
+        statuses = [side["status"] or "none" for side in (compared.ours, compared.envoy)]
+        yield f"| {name} | `{case.method} {shown}` | {statuses[0]} | {statuses[1]} |"

@@ -1,0 +1,207 @@
+"""A real Envoy with what is rendered for it: it takes each rendering, and its one port serves every wire."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc import aio
+
+from tests.contracts import compile_text, echo_descriptor_set, feeds_descriptor_set
+from tests.echo_server import EchoServer, Everything, echo_server
+from tests.parity.client import ask
+from tests.parity.edges import envoy, envoy_path, why_no_envoy, write
+from tests.whole.conftest import ROOT
+
+pytestmark = [pytest.mark.skipif(bool(why_no_envoy()), reason=why_no_envoy())]
+
+_JSON = {"content-type": "application/json"}
+
+
+def _validate(configuration: Path) -> str:
+    """Returns what Envoy says against a configuration; empty where it takes it."""
+    command = [envoy_path() or "envoy", "--mode", "validate", "-l", "error"]
+    done = subprocess.run([*command, "-c", configuration], capture_output=True, text=True)
+    return "" if done.returncode == 0 else done.stdout + done.stderr
+
+
+_OPTIONS: tuple[dict[str, Any], ...] = (
+    {"auto_mapping": True},
+    {"ignore_unknown": True},
+    {"print_defaults": True, "print_proto_names": True},
+    {"print_enum_numbers": True, "print_int64_numbers": True},
+    {"origins": ("https://a.test", "*")},
+    {"timeout_seconds": None},
+    {"timeout_seconds": 0.5},
+    {"upstream": "[::1]:50051"},
+    {"upstream": "dns:///core.test:50051"},
+    {"upstream": "unix:/run/core.sock"},
+    {"host": "::", "max_connections": 1},
+)
+
+
+@pytest.mark.parametrize(
+    ("contract", "options"),
+    [("demo", {}), ("echo", {}), ("feeds", {}), *(("echo", options) for options in _OPTIONS)],
+    ids=str,
+)
+def test_envoy_takes_what_is_rendered(
+    tmp_path: Path, contract: str, options: dict[str, Any]
+) -> None:
+    """With each option, and without."""
+    sets = {
+        "demo": (ROOT / "protos" / "descriptor_set.binpb").read_bytes(),
+        "echo": echo_descriptor_set(),
+        "feeds": feeds_descriptor_set(),
+    }
+    (tmp_path / "given.binpb").write_bytes(sets[contract])
+    given = {"upstream": "127.0.0.1:50051"} | options
+
+    assert _validate(write(tmp_path / "made", tmp_path / "given.binpb", **given)) == ""
+
+
+def test_envoy_takes_the_committed_one(tmp_path: Path) -> None:
+    """Where its descriptor set is mounted."""
+    text = (ROOT / "envoy" / "envoy.yaml").read_text()
+    (tmp_path / "envoy.yaml").write_text(text.replace("/etc/envoy", str(ROOT / "envoy")))
+
+    assert _validate(tmp_path / "envoy.yaml") == ""
+
+
+_RULES = """
+syntax = "proto3";
+package test;
+import "google/api/annotations.proto";
+import "google/api/httpbody.proto";
+message M { string a = 1; google.api.HttpBody h = 2; repeated M l = 3; map<string, string> m = 4; }
+service S { rpc R(M) returns (M) { option (google.api.http) = { RULE }; } }
+"""
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        'get: "/"',
+        'get: "/a" response_body: "a"',
+        'get: "/a" response_body: "h"',
+        'get: "/a" additional_bindings {get: "/b" response_body: "h"}',
+        'post: "/a" body: "h" additional_bindings {post: "/b" body: "*"}',
+        'get: "/{a=**}" additional_bindings {get: "/{a=x/**}:verb"}',
+        'get: "/a%20b/c-d_e~f"',
+        'get: "/{a}/{h.content_type}"',
+        'custom {kind: "*" path: "/a"} additional_bindings {get: "/a"}',
+        'custom {kind: "report" path: "/a"}',
+        'post: "/a" body: "l"',
+        'post: "/a" body: "m"',
+        'get: "/a" body: "*"',
+    ],
+)
+def test_envoy_takes_every_rule_that_is_left(tmp_path: Path, rule: str) -> None:
+    """What it would refuse is not in the descriptor set that it is given."""
+    (tmp_path / "given.binpb").write_bytes(compile_text(_RULES.replace("RULE", rule)))
+
+    assert _validate(write(tmp_path / "made", tmp_path / "given.binpb", "core.test:1")) == ""
+
+
+@contextlib.asynccontextmanager
+async def _over_echo(folder: Path, **options: Any) -> AsyncIterator[tuple[int, EchoServer]]:
+    """Runs Envoy over an echo server; the block is given its port, and the server."""
+    (folder / "echo.binpb").write_bytes(echo_descriptor_set())
+    async with (
+        echo_server() as echo,
+        envoy(folder / "made", folder / "echo.binpb", echo.address, **options) as port,
+    ):
+        yield port, echo
+
+
+async def test_one_port_serves_grpc_and_grpc_web(tmp_path: Path) -> None:
+    """Plain gRPC, unary and both ways, and gRPC-Web."""
+    async with _over_echo(tmp_path) as (port, _):
+        async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            message = Everything(string_field="a").SerializeToString()
+            assert await channel.unary_unary("/echo.v1.Echo/Unary")(message) == message
+            call: Any = channel.stream_stream("/echo.v1.Echo/Bidi")(iter([message, message]))
+            assert [each async for each in call] == [message, message]
+            with pytest.raises(aio.AioRpcError) as raised:
+                await channel.unary_unary("/echo.v1.Other/Unary")(message)
+            assert raised.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+        frame = b"\0" + len(message).to_bytes(4, "big") + message
+        answer = await ask(
+            *(port, "POST", "/echo.v1.Echo/Unary"),
+            {"content-type": "application/grpc-web+proto", "x-grpc-web": "1"},
+            frame,
+        )
+        assert answer.status == 200
+        assert answer.body.startswith(frame + b"\x80")
+
+
+async def test_a_page_of_a_known_origin_may_ask(tmp_path: Path) -> None:
+    """CORS answers the origins of the setting, and no others."""
+    async with _over_echo(tmp_path, origins=("https://a.test",)) as (port, _):
+        for origin, allowed in (("https://a.test", "https://a.test"), ("https://b.test", None)):
+            answer = await ask(port, "GET", "/v1/echo", {"origin": origin}, None)
+            assert answer.headers.get("access-control-allow-origin") == allowed
+        preflight = {"origin": "https://a.test", "access-control-request-method": "POST"}
+        answer = await ask(port, "OPTIONS", "/v1/echo", preflight, None)
+        assert answer.status == 200
+        assert "POST" in answer.headers["access-control-allow-methods"]
+
+
+async def test_unary_calls_end_in_time_and_streams_do_not(tmp_path: Path) -> None:
+    """`timeout_seconds` is for unary calls alone, and Envoy cancels the call."""
+    async with _over_echo(tmp_path, timeout_seconds=0.3) as (port, echo):
+        stream = asyncio.create_task(ask(port, "GET", "/v1/hang-stream", {}, None))
+        answer = await ask(port, "GET", "/v1/hang", {}, None)
+        assert answer.status == 504
+        assert json.loads(answer.body)["code"] == 4
+        await asyncio.wait_for(echo.cancelled.wait(), 5)
+        await asyncio.sleep(0.4)
+        assert not stream.done()
+        stream.cancel()
+
+
+async def test_accept_chooses_the_framing_of_mapped_methods_too(tmp_path: Path) -> None:
+    """A method without a rule of its own is framed like any other."""
+    async with _over_echo(tmp_path, auto_mapping=True, print_proto_names=True) as (port, _):
+        body = b'{"stringField":"a"}'
+        answer = await ask(port, "POST", "/echo.v1.Echo/Unbound", _JSON, body)
+        assert answer.status == 501
+        for accept, start in (("text/event-stream", b"data: {"), ("application/json", b"[{")):
+            answer = await ask(port, "GET", "/v1/stream/a?int32_field=1", {"accept": accept}, None)
+            assert answer.body.startswith(start)
+            assert b"string_field" in answer.body
+
+
+async def test_more_clients_than_the_limit_are_turned_away(tmp_path: Path) -> None:
+    """`max_connections` holds; those who are in stay in."""
+    async with _over_echo(tmp_path, max_connections=1) as (port, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /v1/echo HTTP/1.1\r\nhost: a\r\n\r\n")
+        assert b" 200 " in await reader.readline()
+        refused, other = await asyncio.open_connection("127.0.0.1", port)
+        with contextlib.suppress(ConnectionResetError):
+            assert await refused.read() == b""
+        other.close()
+        writer.close()
+
+
+async def test_the_log_has_the_status_of_grpc(tmp_path: Path) -> None:
+    """Each request is a line of JSON on stdout, with the server's own status."""
+    async with _over_echo(tmp_path) as (port, _):
+        await ask(port, "GET", "/v1/fail/9?message=secret", {}, None)
+        await ask(port, "GET", "/v1/fail-stream/8?after=1", {}, None)
+    lines = (tmp_path / "made" / "envoy.log").read_text().splitlines()
+    logged = [json.loads(line) for line in lines if line.startswith("{")]
+
+    assert [(each["path"], each["status"], each["grpc_status"]) for each in logged] == [
+        ("/v1/fail/9", 400, 9),
+        ("/v1/fail-stream/8", 200, 8),
+    ]

@@ -1,0 +1,297 @@
+"""Envoy's configuration, as text and as a tree. That a real Envoy takes it is tested in `tests/parity`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from google.api import annotations_pb2
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+
+from gateway.contract.descriptors import load
+from gateway.render.envoy import render_envoy
+from gateway.render.envoy_contract import EnvoyContract, envoy_contract
+from gateway.render.envoy_routes import EnvoyOptions
+from gateway.render.envoy_upstream import seconds, upstream_cluster
+from tests.contracts import compile_text, echo_contract
+
+ROOT = Path(__file__).parents[2]
+OPTIONS = EnvoyOptions(
+    descriptor_set="set.binpb",
+    upstream="127.0.0.1:50051",
+    host="127.0.0.1",
+    port=8081,
+    admin_port=9901,
+    max_connections=100,
+    max_message_bytes=1000,
+    timeout_seconds=60.0,
+)
+
+
+@pytest.fixture(scope="module")
+def echo() -> EnvoyContract:
+    """The tests' own contract, as Envoy is given it."""
+    return envoy_contract(echo_contract(), auto_mapping=False)
+
+
+def _manager(text: str) -> Any:
+    listener = yaml.safe_load(text)["static_resources"]["listeners"][0]
+    return listener["filter_chains"][0]["filters"][0]["typed_config"]
+
+
+def _transcoder(text: str) -> Any:
+    filters = {each["name"]: each["typed_config"] for each in _manager(text)["http_filters"]}
+    return filters["envoy.filters.http.grpc_json_transcoder"]
+
+
+def _routes(text: str) -> list[Any]:
+    return list(_manager(text)["route_config"]["virtual_hosts"][0]["routes"])
+
+
+def _rules(contract: EnvoyContract) -> dict[str, Any]:
+    return {
+        method.name: method.options.Extensions[annotations_pb2.http]
+        for file in FileDescriptorSet.FromString(contract.descriptor_set).file
+        for service in file.service
+        for method in service.method
+    }
+
+
+def test_it_is_the_same_each_time(echo: EnvoyContract) -> None:
+    """The text and the descriptor set follow from contract and options alone."""
+    again = envoy_contract(echo_contract(), auto_mapping=False)
+
+    assert again.descriptor_set == echo.descriptor_set
+    assert render_envoy(again, OPTIONS) == render_envoy(echo, OPTIONS)
+
+
+def test_it_says_what_it_is(echo: EnvoyContract) -> None:
+    """The head names the command that made it, and no aliases stand in the text."""
+    text = render_envoy(echo, OPTIONS)
+
+    assert text.startswith("# Made by `protoway envoy`")
+    assert "&id" not in text
+
+
+def test_what_envoy_cannot_serve_is_left_out_and_named(echo: EnvoyContract) -> None:
+    """The rule is not in the descriptor set, the head says why, and all others are still there."""
+    head = render_envoy(echo, OPTIONS).split("\n\nadmin:")[0]
+    rules = _rules(echo)["Unary"]
+
+    assert "#   GET /v1/names/{string_field} (echo.v1.Echo.Unary): response_body is not" in head
+    assert [rule for rule in rules.additional_bindings if rule.response_body] == []
+    assert rules.post == "/v1/echo"
+    assert len(rules.additional_bindings) == 13
+    assert echo.own_set.startswith("Envoy cannot serve 2 of the bindings")
+
+
+def test_a_first_binding_that_is_left_out_is_replaced_by_the_next() -> None:
+    """The rule of a method then is what was an additional binding; with none left it has no rule."""
+    contract = load(
+        compile_text(
+            """
+            syntax = "proto3";
+            package test;
+            import "google/api/annotations.proto";
+            message M { string a = 1; }
+            service S {
+              rpc Two(M) returns (M) {
+                option (google.api.http) = {
+                  get: "/x" response_body: "a" additional_bindings {get: "/y"}
+                };
+              }
+              rpc None(M) returns (M) {
+                option (google.api.http) = {get: "/z" response_body: "a"};
+              }
+            }
+            """
+        )
+    )
+    rules = _rules(envoy_contract(contract, auto_mapping=False))
+
+    assert rules["Two"].get == "/y"
+    assert rules["None"].WhichOneof("pattern") is None
+
+
+def test_the_descriptor_set_is_whole_and_without_comments(echo: EnvoyContract) -> None:
+    """Each file follows those that it imports, and the details of errors are there."""
+    seen: set[str] = set()
+    for file in FileDescriptorSet.FromString(echo.descriptor_set).file:
+        assert set(file.dependency) <= seen
+        assert not file.HasField("source_code_info")
+        seen.add(file.name)
+    assert "google/rpc/error_details.proto" in seen
+
+
+def test_a_set_that_would_do_needs_no_other() -> None:
+    """Comments say only what a set without error details costs."""
+    demo = (ROOT / "protos" / "descriptor_set.binpb").read_bytes()
+    given = envoy_contract(load(demo), auto_mapping=False)
+
+    assert given.own_set == ""
+    assert "error_details" in render_envoy(given, replace(OPTIONS, own_descriptor_set=False))
+    assert "error_details" not in render_envoy(given, OPTIONS)
+
+
+def test_what_is_strict_and_what_is_not(echo: EnvoyContract) -> None:
+    """Unknown methods and parameters are refused, but for `ignore_unknown`."""
+    strict = _transcoder(render_envoy(echo, OPTIONS))
+    loose = _transcoder(render_envoy(echo, replace(OPTIONS, ignore_unknown=True)))
+
+    assert set(strict["request_validation_options"].values()) == {True}
+    assert not strict["ignore_unknown_query_parameters"]
+    assert not loose["request_validation_options"]["reject_unknown_query_parameters"]
+    assert loose["ignore_unknown_query_parameters"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "option"),
+    [
+        ("print_defaults", "always_print_primitive_fields"),
+        ("print_proto_names", "preserve_proto_field_names"),
+        ("print_enum_numbers", "always_print_enums_as_ints"),
+    ],
+)
+def test_print_settings_are_print_options(echo: EnvoyContract, setting: str, option: str) -> None:
+    """Of the transcoder, and of each framing of it."""
+    changed: dict[str, Any] = {setting: True}
+    text = render_envoy(echo, replace(OPTIONS, **changed))
+
+    assert _transcoder(text)["print_options"][option]
+    assert text.count(f"{option}: true") == 3
+    assert render_envoy(echo, OPTIONS).count(f"{option}: false") == 3
+
+
+def test_a_setting_that_envoy_has_not_is_said(echo: EnvoyContract) -> None:
+    """64-bit integers are strings whatever is set."""
+    text = render_envoy(echo, replace(OPTIONS, print_int64_numbers=True))
+
+    assert "# Envoy has no print_int64_numbers" in text
+
+
+def test_streams_have_no_limit_of_time_and_unary_calls_have(echo: EnvoyContract) -> None:
+    """Each method that streams has a route before its service's."""
+    routes = _routes(render_envoy(echo, OPTIONS))
+    limits = {
+        route["match"].get("path") or route["match"]["prefix"]: route["route"]
+        for route in routes
+        if "route" in route and "headers" not in route["match"]
+    }
+
+    assert limits["/echo.v1.Echo/Bidi"]["idle_timeout"] == "0s"
+    assert limits["/echo.v1.Echo/Bidi"]["max_stream_duration"] == {"grpc_timeout_header_max": "0s"}
+    assert limits["/echo.v1.Echo/"]["max_stream_duration"]["max_stream_duration"] == "60s"
+    assert all(route["timeout"] == "0s" for route in limits.values())
+    assert list(limits).index("/echo.v1.Echo/Bidi") < list(limits).index("/echo.v1.Echo/")
+    assert "retry" not in render_envoy(echo, OPTIONS)
+
+
+def test_the_admin_pages_are_for_the_machine_alone(echo: EnvoyContract) -> None:
+    """Wherever Envoy listens."""
+    document = yaml.safe_load(render_envoy(echo, replace(OPTIONS, host="0.0.0.0")))
+
+    assert document["admin"]["address"]["socket_address"]["address"] == "127.0.0.1"
+
+
+def test_cors_is_only_for_origins(echo: EnvoyContract) -> None:
+    """Without the setting there is no filter."""
+    assert "cors" not in render_envoy(echo, OPTIONS)
+    assert "exact: https://a.test" in render_envoy(
+        echo, replace(OPTIONS, origins=("https://a.test",))
+    )
+
+
+@pytest.mark.parametrize(
+    ("upstream", "kind", "address"),
+    [
+        ("core:50051", "STRICT_DNS", ("core", 50051)),
+        ("dns:///core.test:1", "STRICT_DNS", ("core.test", 1)),
+        ("dns:core.test:1", "STRICT_DNS", ("core.test", 1)),
+        ("10.0.0.1:50051", "STATIC", ("10.0.0.1", 50051)),
+        ("[::1]:50051", "STATIC", ("::1", 50051)),
+        ("unix:/run/core.sock", "STATIC", "/run/core.sock"),
+        ("unix:///run/core.sock", "STATIC", "/run/core.sock"),
+    ],
+)
+def test_an_upstream_is_an_address(upstream: str, kind: str, address: Any) -> None:
+    """As gRPC writes it."""
+    cluster = upstream_cluster(upstream, 1)
+    endpoint = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
+    place = endpoint["address"]
+
+    assert cluster["type"] == kind
+    if isinstance(address, str):
+        assert place == {"pipe": {"path": address}}
+    else:
+        assert tuple(place["socket_address"].values()) == address
+
+
+@pytest.mark.parametrize("upstream", ["core", "core:0", "core:99999", "xds:///core", "a:b:1"])
+def test_other_upstreams_are_refused(upstream: str) -> None:
+    """Envoy could not be told them."""
+    with pytest.raises(ValueError, match="HOST:PORT"):
+        upstream_cluster(upstream, 1)
+
+
+@pytest.mark.parametrize(("number", "text"), [(60.0, "60s"), (0.5, "0.5s"), (1e-9, "0.000000001s")])
+def test_seconds_are_durations(number: float, text: str) -> None:
+    """Of protobuf's JSON."""
+    assert seconds(number) == text
+
+
+def _command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "gateway", "envoy", *map(str, arguments)],
+        cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if "PROTOWAY_" not in name},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_the_command_prints_it_and_writes_the_set(tmp_path: Path) -> None:
+    """YAML on stdout; the set where it was said, and named where Envoy finds it."""
+    out = tmp_path / "envoy.binpb"
+    done = _command(
+        *("--descriptor-set", ROOT / "protos/descriptor_set.binpb", "--port", "1234"),
+        *("--descriptor-set-out", out, "--descriptor-set-path", "/mounted.binpb"),
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert _transcoder(done.stdout)["proto_descriptor"] == "/mounted.binpb"
+    assert "port_value: 1234" in done.stdout
+    assert load(out.read_bytes()).methods
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        (
+            ("--upstream", "xds:///a"),
+            2,
+            "--upstream: 'xds:///a' is neither HOST:PORT nor unix:PATH",
+        ),
+        (("--admin-port", "0"), 2, "--admin-port: Input should be greater than or equal to 1"),
+        (("--services", "no.Such"), 1, "no service 'no.Such'"),
+        (("--descriptor-set-out", "/no/such/folder/x"), 1, "cannot write /no/such/folder/x: "),
+        (("--http-rules", "{rules}"), 1, "Envoy reads rules in the descriptor set only"),
+    ],
+)
+def test_what_is_wrong_is_one_line(
+    tmp_path: Path, arguments: tuple[str, ...], status: int, says: str
+) -> None:
+    """On stderr, and nothing on stdout."""
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("http: {rules: [{selector: hello.Greeter.SayHello, get: /hi}]}")
+    given = [argument.format(rules=rules) for argument in arguments]
+    done = _command("--descriptor-set", ROOT / "protos/descriptor_set.binpb", *given)
+
+    assert (done.returncode, done.stdout) == (status, "")
+    assert done.stderr.startswith(f"protoway: {says}")
+    assert done.stderr.count("\n") == 1
