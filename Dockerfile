@@ -1,4 +1,4 @@
-# The images of the core and the edge: `docker build --target core .`
+# The images of the core, the edge, and the one-shot that makes what TLS needs: `docker build --target core .`
 #
 # Rule: an image holds one program and what it imports. Packages come before code, so that a change of code
 # makes two small layers anew; both are made elsewhere and copied, so that no tool of the making stays behind.
@@ -18,6 +18,10 @@ RUN --mount=type=cache,target=/root/.cache/pip pip --python /venv/bin/python ins
 FROM packages AS gateway-packages
 COPY requirements/gateway.txt /
 RUN --mount=type=cache,target=/root/.cache/pip pip --python /venv/bin/python install -q -r /gateway.txt
+
+FROM packages AS tls-packages
+COPY requirements/tls.txt /
+RUN --mount=type=cache,target=/root/.cache/pip pip --python /venv/bin/python install -q -r /tls.txt
 
 # The root file system is read-only where this runs, so bytecode is made here; and whoever checked the
 # sources out may have kept them from others.
@@ -50,3 +54,11 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["python", "-m", "gateway.health"]
 ENTRYPOINT ["python", "-m", "gateway"]
 CMD ["serve"]
+
+# Volumes take their first owner from the folders of the image.
+FROM python AS tls
+COPY --from=tls-packages /venv /venv
+COPY scripts/make_tls.py .
+RUN chmod a+r make_tls.py && install -d -o 10001 -g 10001 /tls/core /tls/gateway /tls/envoy /tls/client
+USER 10001:10001
+ENTRYPOINT ["python", "make_tls.py"]

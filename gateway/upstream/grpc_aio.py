@@ -54,15 +54,26 @@ _MULTICALLABLE: Final[Mapping[StreamType, str]] = {
 class GrpcUpstream:
     """One channel to one server, open as long as the block."""
 
-    def __init__(self, target: str, methods: Iterable[Method], *, max_message: int) -> None:
+    def __init__(
+        self,
+        target: str,
+        methods: Iterable[Method],
+        *,
+        max_message: int,
+        credentials: grpc.ChannelCredentials | None = None,
+        name: str | None = None,
+    ) -> None:
         """Takes the address of a server.
 
         Args:
             target: `host:port`, or any name that gRPC resolves.
             methods: all methods that will be called.
             max_message: bytes of the largest message either way.
+            credentials: what TLS needs; None is no TLS.
+            name: what the server's certificate must name, where it is not the address.
         """
         self._target = target
+        self._credentials = credentials
         self._methods = tuple(methods)
         self._options = (
             ("grpc.max_send_message_length", max_message),
@@ -72,12 +83,17 @@ class GrpcUpstream:
             ("grpc.max_reconnect_backoff_ms", 2_000),
             ("grpc.keepalive_time_ms", 30_000),
             ("grpc.keepalive_timeout_ms", 10_000),
+            *((("grpc.ssl_target_name_override", name),) if name else ()),
         )
         self._multicallables: dict[Method, Any] = {}
 
     async def __aenter__(self) -> Self:
         """Opens the channel; it connects with the first call."""
-        self._channel = aio.insecure_channel(self._target, options=self._options)
+        self._channel = (
+            aio.insecure_channel(self._target, options=self._options)
+            if self._credentials is None
+            else aio.secure_channel(self._target, self._credentials, options=self._options)
+        )
         self._multicallables = {
             method: getattr(self._channel, _MULTICALLABLE[method.stream_type])(method.path)
             for method in self._methods
