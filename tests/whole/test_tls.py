@@ -19,6 +19,7 @@ from grpc_core import health
 from grpc_core.cli import main as core_main
 from tests.whole import processes
 from tests.whole.certificates import made, wrong_files
+from tests.whole.conftest import ROOT
 from tests.whole.event_stream import EventSource
 
 REQUEST = '{"fromCurrency":"USD","toCurrency":"EUR","amount":1}'
@@ -90,7 +91,7 @@ async def test_every_wire(parties: Path, core: processes.Running) -> None:
             await client.get(f"http://localhost:{edge.port}/hello/World")
         alive = [f"{url}/healthz", "--ca", str(own / "ca.pem")]
         done = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "gateway.health", *alive), cwd=processes.ROOT
+            *(sys.executable, "-m", "gateway.health", *alive), cwd=ROOT
         )
         assert await done.wait() == 0
 
