@@ -6,6 +6,10 @@
 FROM python:3.13-slim AS python
 ENV PATH=/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 WORKDIR /app
+# The base has no bytecode of the standard library, and a root file system that is read-only gets none: each
+# start, and each look at health, would compile it anew.
+RUN python -m compileall -q -x 'site-packages|ensurepip|idlelib|tkinter|turtledemo|lib2to3' \
+    "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
 
 FROM python AS packages
 RUN python -m venv --without-pip /venv
@@ -23,8 +27,7 @@ FROM packages AS tls-packages
 COPY requirements/tls.txt /
 RUN --mount=type=cache,target=/root/.cache/pip pip --python /venv/bin/python install -q -r /tls.txt
 
-# The root file system is read-only where this runs, so bytecode is made here; and whoever checked the
-# sources out may have kept them from others.
+# Whoever checked the sources out may have kept them from others.
 FROM python AS core-code
 COPY grpc_core grpc_core
 RUN python -m compileall -q . && chmod -R a+rX .
