@@ -38,6 +38,9 @@ down: ## take them down
 test: check ## run every check and every test
 	$(BIN)/python -m pytest
 
+e2e: $(VENV)/installed ## try core, edge and Envoy in containers; needs a Docker engine
+	$(PORTS) $(BIN)/python -m pytest -m e2e -s tests/e2e
+
 fuzz: $(VENV)/installed ## ask the edge odd things for FUZZ_SECONDS (600)
 	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/fuzz
 
