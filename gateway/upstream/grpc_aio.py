@@ -81,6 +81,8 @@ class GrpcUpstream:
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.min_reconnect_backoff_ms", 100),
             ("grpc.max_reconnect_backoff_ms", 2_000),
+            # a server that comes back may have another address; by default that is found within 30 s
+            ("grpc.dns_min_time_between_resolutions_ms", 1_000),
             ("grpc.keepalive_time_ms", 30_000),
             ("grpc.keepalive_timeout_ms", 10_000),
             *((("grpc.ssl_target_name_override", name),) if name else ()),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,11 @@ def docker(*arguments: str) -> str:
     done = subprocess.run(["docker", *arguments], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, f"docker {' '.join(arguments)}: {done.stderr}"
     return done.stdout
+
+
+def _instant(text: str) -> datetime:
+    """Reads docker's time, which is finer than ours."""
+    return datetime.fromisoformat(re.sub(r"\.(\d{6})\d*", r".\1", text))
 
 
 @dataclass
@@ -86,9 +93,14 @@ class Stack:
         """Returns what docker knows of one container."""
         return json.loads(docker("inspect", self.container(service)))[0]
 
-    def health(self, service: str) -> str:
-        """Returns what docker takes a container's health for."""
-        return str(self.inspect(service)["State"]["Health"]["Status"])
+    def seconds_until_healthy(self, service: str) -> float:
+        """Returns how long after its start a container was found healthy, by docker's own clock."""
+        state = self.inspect(service)["State"]
+        assert state["Health"]["Status"] == "healthy", state
+        started = _instant(state["StartedAt"])
+        looks = [look for look in state["Health"]["Log"] if look["ExitCode"] == 0]
+        found = min(end for look in looks if (end := _instant(look["End"])) > started)
+        return (found - started).total_seconds()
 
     def left(self) -> dict[str, list[str]]:
         """Returns what there is of this project, by kind."""
