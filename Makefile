@@ -16,7 +16,7 @@ SOAK_SECONDS ?= 1800
 .PHONY: help demo up down test e2e fuzz soak bench check fmt generate lock clean
 
 help: ## list what can be made
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
 $(VENV)/installed: requirements/dev.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "protoway needs Python 3.11 or newer; set PYTHON=/path/to/python3" >&2; exit 1; }
