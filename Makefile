@@ -6,15 +6,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORE_PORT ?= 50051
 GATEWAY_PORT ?= 8080
+ENVOY_PORT ?= 8081
+PORTS = CORE_PORT=$(CORE_PORT) GATEWAY_PORT=$(GATEWAY_PORT) ENVOY_PORT=$(ENVOY_PORT)
 
 FUZZ_SECONDS ?= 600
 SOAK_SECONDS ?= 1800
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz soak bench check fmt generate lock clean
+.PHONY: help demo up down test e2e fuzz soak bench check fmt generate lock clean
 
 help: ## list what can be made
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
 $(VENV)/installed: requirements/dev.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "protoway needs Python 3.11 or newer; set PYTHON=/path/to/python3" >&2; exit 1; }
@@ -27,8 +29,17 @@ $(VENV)/installed: requirements/dev.txt pyproject.toml
 demo: $(VENV)/installed ## run core and edge; CORE_PORT and GATEWAY_PORT move them
 	@exec $(BIN)/python scripts/demo.py --core-port $(CORE_PORT) --gateway-port $(GATEWAY_PORT)
 
+up: ## run core, edge and Envoy in containers; the same, and ENVOY_PORT, move them
+	$(PORTS) docker compose up --build --wait
+
+down: ## take them down
+	docker compose --profile tls down --volumes --remove-orphans
+
 test: check ## run every check and every test
 	$(BIN)/python -m pytest
+
+e2e: $(VENV)/installed ## try core, edge and Envoy in containers; needs a Docker engine
+	$(PORTS) $(BIN)/python -m pytest -m e2e -s tests/e2e
 
 fuzz: $(VENV)/installed ## ask the edge odd things for FUZZ_SECONDS (600)
 	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/fuzz
@@ -58,6 +69,11 @@ generate: $(VENV)/installed ## make stubs and descriptor set from protos/
 lock: ## choose the newest versions anew (needs uv)
 	uv pip compile --quiet --universal --no-annotate --no-header --no-emit-index-url \
 		--upgrade --group dev pyproject.toml -o requirements/dev.txt
+	for image in core gateway tls; do \
+		uv pip compile --quiet --universal --no-annotate --no-header --no-emit-index-url \
+			--constraint requirements/dev.txt --python-version 3.11 \
+			--group pyproject.toml:$$image -o requirements/$$image.txt || exit 1; \
+	done
 
 clean: ## remove the environment and the caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

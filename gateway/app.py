@@ -19,6 +19,7 @@ from gateway.edge.route import TranscodedRoute
 from gateway.feeds.feeds import Feeds
 from gateway.render.openapi import render_openapi
 from gateway.settings import Settings
+from gateway.tls import upstream_credentials
 from gateway.transcoding.codec import JsonOptions
 from gateway.transcoding.metadata import MetadataFilter
 from gateway.transcoding.transcoder import Transcoder
@@ -49,6 +50,7 @@ def create_app(settings: Settings, upstream: Upstream | None = None) -> FastAPI:
 
     Raises:
         ContractError: the contract cannot be served.
+        TlsError: a certificate, a key or the CA for the upstream cannot be used.
         OSError: a file cannot be read.
     """
     contract = read_contract(settings)
@@ -58,6 +60,8 @@ def create_app(settings: Settings, upstream: Upstream | None = None) -> FastAPI:
         contract.methods,
         max_message=settings.max_message_bytes,
         keepalive=settings.upstream_keepalive_seconds,
+        credentials=upstream_credentials(settings),
+        name=settings.upstream_name,
     )
     edge = Edge(
         transcoder=Transcoder(

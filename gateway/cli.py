@@ -26,6 +26,7 @@ from gateway.render.envoy_routes import EnvoyOptions
 from gateway.render.routes import render_routes
 from gateway.server import Server
 from gateway.settings import EnvoySettings, Settings
+from gateway.tls import TlsError, check_serving
 
 CONTRACT = ("descriptor_set", "http_rules", "auto_mapping", "services")
 """The settings that say what the contract is."""
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CommandError as error:
         print(f"protoway: {error}", file=sys.stderr)
         return error.status
-    except (ContractError, ListenError) as error:
+    except (ContractError, ListenError, TlsError) as error:
         print(f"protoway: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:
@@ -123,6 +124,7 @@ def _settings(options: argparse.Namespace, kind: type[Settings]) -> Settings:
 
 
 def _serve(settings: Settings) -> int:
+    check_serving(settings)
     app = create_app(settings)
     allow_many_files()
     with listen(settings) as listening:

@@ -41,6 +41,8 @@ class Server(uvicorn.Server):
                 ws_ping_interval=settings.websocket_ping_seconds,
                 ws_ping_timeout=settings.websocket_ping_seconds,
                 ws_per_message_deflate=settings.websocket_compression,
+                ssl_certfile=settings.tls_certificate,
+                ssl_keyfile=settings.tls_key,
             )
         )
         self._edge: Edge = app.state.edge
@@ -59,7 +61,8 @@ class Server(uvicorn.Server):
         if self.started and sockets:
             host, port = sockets[0].getsockname()[:2]
             shown = f"[{host}]" if ":" in host else host
-            print(f"protoway: serving HTTP on http://{shown}:{port}", flush=True)
+            scheme = "https" if self.config.is_ssl else "http"
+            print(f"protoway: serving HTTP on {scheme}://{shown}:{port}", flush=True)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stops; a second signal of either kind does not wait."""

@@ -30,10 +30,24 @@ class Settings(BaseSettings):
     """Address of the gRPC server: HOST:PORT, or any name that gRPC resolves."""
     upstream_keepalive_seconds: float = Field(default=300.0, ge=1)
     """After so long a silence the server is asked whether it is there. It must allow being asked so often."""
+    upstream_tls: bool = False
+    """Speak TLS to the upstream, trusting the CAs that gRPC knows. The four below turn it on too."""
+    upstream_ca: Path | None = None
+    """File with the CAs, in PEM, that the upstream's certificate is checked by."""
+    upstream_certificate: Path | None = None
+    """File with the edge's certificate for the upstream, in PEM."""
+    upstream_key: Path | None = None
+    """File with its private key, in PEM, without a password."""
+    upstream_name: str | None = Field(default=None, min_length=1)
+    """Name that the upstream's certificate must have, where it is not that of the address."""
     host: str = "127.0.0.1"
     """Address to listen on; 0.0.0.0 is every IPv4 address of the machine."""
     port: int = Field(default=8080, ge=0, le=65535)
     """Port to listen on; 0 chooses a free one."""
+    tls_certificate: Path | None = None
+    """File with the edge's certificate for callers, and those it is signed by, in PEM: serve HTTPS."""
+    tls_key: Path | None = None
+    """File with its private key, in PEM, without a password."""
     http_rules: Path | None = None
     """File with more HTTP rules: a `google.api.Service` in YAML. They win over the contract's own."""
     auto_mapping: bool = False

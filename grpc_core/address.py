@@ -14,13 +14,19 @@ class ListenError(Exception):
     """An address on which the server cannot listen; its text says which and why."""
 
 
-def listen(server: grpc.aio.Server, host: str, port: int) -> str:
+def listen(
+    server: grpc.aio.Server,
+    host: str,
+    port: int,
+    credentials: grpc.ServerCredentials | None = None,
+) -> str:
     """Makes a server listen, and returns the address with the port that it got.
 
     Args:
         server: A server that has not been started.
         host: A name or an IP address, IPv6 with or without brackets.
         port: A TCP port; 0 picks a free one.
+        credentials: What TLS needs; None is no TLS.
 
     Raises:
         ListenError: The address is taken, not allowed, or not of this machine.
@@ -29,7 +35,10 @@ def listen(server: grpc.aio.Server, host: str, port: int) -> str:
     name = f"[{bare}]" if ":" in bare else bare
     try:
         _probe(bare, port)
-        bound = server.add_insecure_port(f"{name}:{port}")
+        if credentials is None:
+            bound = server.add_insecure_port(f"{name}:{port}")
+        else:
+            bound = server.add_secure_port(f"{name}:{port}", credentials)
     except OSError as error:
         raise ListenError(f"cannot listen on {name}:{port}: {error.strerror}") from None
     except RuntimeError:

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from grpc_core import server
 from grpc_core.address import ListenError
 from grpc_core.settings import Settings
+from grpc_core.tls import TlsError
 
 try:
     from uvloop import new_event_loop
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(server.run(settings))
-    except ListenError as error:
+    except (ListenError, TlsError) as error:
         return _fail(1, str(error))
     return 0
 

@@ -27,6 +27,7 @@ from grpc_core.interceptors import StatusInterceptor
 from grpc_core.rate_feed import RateFeed, ticking
 from grpc_core.servicers import CurrencyConverter, Greeter
 from grpc_core.settings import Settings
+from grpc_core.tls import credentials
 
 SERVICES = (
     finance_pb2.DESCRIPTOR.services_by_name["CurrencyConverter"].full_name,
@@ -59,7 +60,9 @@ class CoreServer:
 
         Raises:
             ListenError: The address cannot be had.
+            TlsError: A certificate, a key or the clients' CA cannot be used.
         """
+        secrets = credentials(settings)
         self._feed = feed
         self._health = health.aio.HealthServicer()
         self._server = grpc.aio.server(
@@ -71,7 +74,7 @@ class CoreServer:
             ],
         )
         self._register(CurrencyConverter(feed), Greeter())
-        self.address = listen(self._server, settings.host, settings.port)
+        self.address = listen(self._server, settings.host, settings.port, secrets)
 
     def _register(self, converter: CurrencyConverter, greeter: Greeter) -> None:
         add_CurrencyConverterServicer_to_server(converter, self._server)  # type: ignore[no-untyped-call]
@@ -104,6 +107,7 @@ async def run(settings: Settings) -> None:
 
     Raises:
         ListenError: The address cannot be had.
+        TlsError: A certificate, a key or the clients' CA cannot be used.
     """
     rates = reference.load()
     feed = RateFeed(rates)

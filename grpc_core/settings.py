@@ -3,6 +3,7 @@
 Rule: every setting has a default that serves a developer on one machine, and a wrong one is named.
 """
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -19,6 +20,9 @@ class Settings(BaseSettings):
         host: Where to listen. The default is reached only from this machine, since the core asks
             nobody who they are; in a container it is `0.0.0.0` or `::`.
         port: The TCP port; 0 picks a free one.
+        tls_certificate: PEM file with the certificate of the core, and those it is signed by.
+        tls_key: PEM file with its private key.
+        tls_client_ca: PEM file with the CAs of clients; a client without a certificate is refused.
         ticker: Whether rates move (`on` or `off`). Moving rates are simulated around the reference
             rates; without, they are the reference rates themselves.
         tick_period: Seconds between two moves.
@@ -32,6 +36,9 @@ class Settings(BaseSettings):
 
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     port: Port = 50051
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    tls_client_ca: Path | None = None
     ticker: Literal["on", "off"] = "on"
     tick_period: Seconds = 1.0
     seed: int = 0

@@ -19,10 +19,12 @@ from google.rpc.status_pb2 import Status
 
 from gateway.transcoding.codec import JsonOptions, print_json
 from gateway.transcoding.encoding import JsonEncoder, type_name
-from gateway.transcoding.status import Headers, StatusError
+from gateway.transcoding.status import HTTP_STATUS, UNAVAILABLE, Headers, StatusError
 
 STATUS_JSON: Final = "application/json"
 PROBLEM_JSON: Final = "application/problem+json"
+_RETRY_SECONDS: Final = 1
+"""When to come back to what is unavailable, where nobody says."""
 _OUR_PHRASES: Final[Mapping[int, str]] = {499: "Client Closed Request"}
 
 
@@ -74,12 +76,17 @@ class ErrorBodies:
 
 
 def error_headers(error: StatusError) -> Headers:
-    """Returns the headers that belong to an error: its own, and what its `RetryInfo` says."""
+    """Returns the headers that belong to an error: its own, and when to come back.
+
+    That is what its `RetryInfo` says; every 503 says something.
+    """
     retry = RetryInfo()
     for detail in error.status.details:
         if detail.Is(RetryInfo.DESCRIPTOR) and _unpacks(detail, retry):
             seconds = retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9
             return (*error.headers, (b"retry-after", str(max(0, ceil(seconds))).encode()))
+    if error.http_status == HTTP_STATUS[UNAVAILABLE]:
+        return (*error.headers, (b"retry-after", str(_RETRY_SECONDS).encode()))
     return error.headers
 
 

@@ -63,6 +63,8 @@ class GrpcUpstream:
         *,
         max_message: int,
         keepalive: float = DEFAULT_KEEPALIVE,
+        credentials: grpc.ChannelCredentials | None = None,
+        name: str | None = None,
     ) -> None:
         """Takes the address of a server.
 
@@ -72,8 +74,11 @@ class GrpcUpstream:
             max_message: bytes of the largest message either way.
             keepalive: seconds of silence after which the server is asked whether it is there. A server that
                 is asked more often than it allows ends all calls.
+            credentials: what TLS needs; None is no TLS.
+            name: what the server's certificate must name, where it is not the address.
         """
         self._target = target
+        self._credentials = credentials
         self._methods = tuple(methods)
         self._options = (
             ("grpc.max_send_message_length", max_message),
@@ -82,13 +87,20 @@ class GrpcUpstream:
             ("grpc.min_reconnect_backoff_ms", 100),
             ("grpc.max_reconnect_backoff_ms", 2_000),
             ("grpc.keepalive_time_ms", round(keepalive * 1000)),
+            # a server that comes back may have another address; by default that is found within 30 s
+            ("grpc.dns_min_time_between_resolutions_ms", 1_000),
             ("grpc.keepalive_timeout_ms", 10_000),
+            *((("grpc.ssl_target_name_override", name),) if name else ()),
         )
         self._multicallables: dict[Method, Any] = {}
 
     async def __aenter__(self) -> Self:
         """Opens the channel; it connects with the first call."""
-        self._channel = aio.insecure_channel(self._target, options=self._options)
+        self._channel = (
+            aio.insecure_channel(self._target, options=self._options)
+            if self._credentials is None
+            else aio.secure_channel(self._target, self._credentials, options=self._options)
+        )
         self._multicallables = {
             method: getattr(self._channel, _MULTICALLABLE[method.stream_type])(method.path)
             for method in self._methods

@@ -150,6 +150,17 @@ async def test_retry_info_is_retry_after(make_app: MakeApp, upstream: ScriptedUp
     assert answer.json["details"][0]["retryDelay"] == "1.000000001s"
 
 
+async def test_every_503_is_to_be_tried_again(
+    make_app: MakeApp, upstream: ScriptedUpstream
+) -> None:
+    """What is unavailable says when to come back, though the server, or who cannot reach it, does not."""
+    upstream.scripts["/echo.v1.Echo/Unary"] = failing_with()  # type: ignore[assignment]
+    async with running(make_app()) as app:
+        answer = await ask(app, "GET", "/v1/echo")
+
+    assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+
+
 @pytest.mark.parametrize("shown", [False, True])
 async def test_debug_info_is_for_insiders(
     make_app: MakeApp, upstream: ScriptedUpstream, shown: bool

@@ -91,7 +91,7 @@ async def _running(*arguments: str, **environment: str) -> AsyncIterator[Running
     try:
         line = await asyncio.wait_for(process.stdout.readline(), _START_SECONDS)
         assert b"serving" in line, line
-        yield Running(process, line.decode().split()[-1].removeprefix("http://"))
+        yield Running(process, line.decode().split()[-1].rpartition("/")[2])
     finally:
         if process.returncode is None:
             process.terminate()

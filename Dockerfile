@@ -1,0 +1,67 @@
+# The images of the core, the edge, and the one-shot that makes what TLS needs: `docker build --target core .`
+#
+# Rule: an image holds one program and what it imports. Packages come before code, so that a change of code
+# makes two small layers anew; both are made elsewhere and copied, so that no tool of the making stays behind.
+
+FROM python:3.13-slim AS python
+ENV PATH=/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+WORKDIR /app
+# The base has no bytecode of the standard library, and a root file system that is read-only gets none: each
+# start, and each look at health, would compile it anew.
+RUN python -m compileall -q -x 'site-packages|ensurepip|idlelib|tkinter|turtledemo|lib2to3' \
+    "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
+
+FROM python AS packages
+RUN python -m venv --without-pip /venv
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+
+FROM packages AS core-packages
+COPY requirements/core.txt /
+RUN --mount=type=cache,target=/root/.cache/pip pip --python /venv/bin/python install -q -r /core.txt
+
+FROM packages AS gateway-packages
+COPY requirements/gateway.txt /
+RUN --mount=type=cache,target=/root/.cache/pip pip --python /venv/bin/python install -q -r /gateway.txt
+
+FROM packages AS tls-packages
+COPY requirements/tls.txt /
+RUN --mount=type=cache,target=/root/.cache/pip pip --python /venv/bin/python install -q -r /tls.txt
+
+# Whoever checked the sources out may have kept them from others.
+FROM python AS core-code
+COPY grpc_core grpc_core
+RUN python -m compileall -q . && chmod -R a+rX .
+
+FROM python AS gateway-code
+COPY gateway gateway
+RUN python -m compileall -q . && chmod -R a+rX .
+
+FROM python AS core
+COPY --from=core-packages /venv /venv
+COPY --from=core-code /app /app
+USER 10001:10001
+ENV CORE_HOST=0.0.0.0
+EXPOSE 50051
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["python", "-m", "grpc_core.health"]
+ENTRYPOINT ["python", "-m", "grpc_core"]
+
+# The contract is not in it: PROTOWAY_DESCRIPTOR_SET says which file of yours it is.
+FROM python AS gateway
+COPY --from=gateway-packages /venv /venv
+COPY --from=gateway-code /app /app
+USER 10001:10001
+ENV PROTOWAY_HOST=0.0.0.0
+EXPOSE 8080
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["python", "-m", "gateway.health"]
+ENTRYPOINT ["python", "-m", "gateway"]
+CMD ["serve"]
+
+# Volumes take their first owner from the folders of the image.
+FROM python AS tls
+COPY --from=tls-packages /venv /venv
+COPY scripts/make_tls.py .
+RUN chmod a+r make_tls.py && install -d -o 10001 -g 10001 /tls/core /tls/gateway /tls/envoy /tls/client
+USER 10001:10001
+ENTRYPOINT ["python", "make_tls.py"]

@@ -1,0 +1,71 @@
+"""TLS towards callers and towards the upstream, from the files that the settings name.
+
+Rule: every file is looked at before anything is opened, and what is wrong with it is one line that names
+it. Files are read at the start, and not again.
+"""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+import grpc
+
+from gateway.settings import Settings
+
+
+class TlsError(Exception):
+    """A certificate, a key or their CA cannot be used."""
+
+
+def check_serving(settings: Settings) -> None:
+    """Looks at the edge's own certificate and key, where it has any.
+
+    Raises:
+        TlsError: they cannot be used.
+        OSError: a file cannot be read.
+    """
+    _pair("tls", settings.tls_certificate, settings.tls_key)
+
+
+def upstream_credentials(settings: Settings) -> grpc.ChannelCredentials | None:
+    """Returns what a channel to the upstream needs for TLS; None where it is to have none.
+
+    Raises:
+        TlsError: a certificate, a key or the CA cannot be used.
+        OSError: a file cannot be read.
+    """
+    ca, certificate = settings.upstream_ca, settings.upstream_certificate
+    pair = _pair("upstream", certificate, settings.upstream_key)
+    if not (settings.upstream_tls or ca or pair or settings.upstream_name):
+        return None
+    chain, key = pair or (None, None)
+    return grpc.ssl_channel_credentials(_ca(ca) if ca else None, key, chain)
+
+
+def _pair(prefix: str, certificate: Path | None, key: Path | None) -> tuple[bytes, bytes] | None:
+    """Reads a certificate and its key, which go together."""
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise TlsError(f"{prefix}_certificate and {prefix}_key go together; only one is given")
+    contents = certificate.read_bytes(), key.read_bytes()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(certificate, key, password=lambda: "")
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            raise TlsError(f"{key} is not the key of {certificate}") from error
+        _ca(certificate)
+        raise TlsError(f"{key}: no private key in PEM, without a password") from error
+    return contents
+
+
+def _ca(path: Path) -> bytes:
+    """Reads a file of certificates."""
+    contents = path.read_bytes()
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
+    except ssl.SSLError as error:
+        raise TlsError(f"{path}: no certificate in PEM") from error
+    return contents

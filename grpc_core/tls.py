@@ -1,0 +1,62 @@
+"""TLS with certificates on both sides, from the files that the settings name.
+
+Rule: every file is looked at before the server listens, and what is wrong with it is one line that
+names it; grpc would tell it only to its log, at the first connection. Files are read once.
+"""
+
+import ssl
+from pathlib import Path
+
+import grpc
+
+from grpc_core.settings import Settings
+
+
+class TlsError(Exception):
+    """A certificate, a key or the clients' CA cannot be used."""
+
+
+def credentials(settings: Settings) -> grpc.ServerCredentials | None:
+    """Returns what the server needs for TLS; None where it is to have none.
+
+    Raises:
+        TlsError: A file cannot be used, or one that belongs to it is not given.
+    """
+    certificate, key, ca = settings.tls_certificate, settings.tls_key, settings.tls_client_ca
+    if not (certificate or key or ca):
+        return None
+    if not (certificate and key):
+        raise TlsError("tls_certificate and tls_key go together, and tls_client_ca needs both")
+    chain, secret = _pair(certificate, key)
+    return grpc.ssl_server_credentials(
+        [(secret, chain)], _certificates(ca) if ca else None, require_client_auth=ca is not None
+    )
+
+
+def _pair(certificate: Path, key: Path) -> tuple[bytes, bytes]:
+    contents = _read(certificate), _read(key)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(certificate, key, password=lambda: "")
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            raise TlsError(f"{key} is not the key of {certificate}") from error
+        _certificates(certificate)
+        raise TlsError(f"{key}: no private key in PEM, without a password") from error
+    return contents
+
+
+def _certificates(path: Path) -> bytes:
+    contents = _read(path)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
+    except ssl.SSLError as error:
+        raise TlsError(f"{path}: no certificate in PEM") from error
+    return contents
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise TlsError(f"cannot read {path}: {error.strerror}") from error

@@ -1,0 +1,185 @@
+"""What docker says of the containers and the images: nothing runs that may more than it must."""
+
+from __future__ import annotations
+
+import json
+import re
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.compose import Stack, docker
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+SERVICES = (
+    *("core", "gateway", "envoy"),
+    *("certificates", "core-tls", "gateway-tls", "envoy-tls"),
+)
+BUILT = {"core": "grpc_core", "gateway": "gateway", "certificates": "make_tls.py"}
+"""The images that are built here, and what of ours is in each."""
+SECRET_NAME = re.compile(r"pass(word|wd)?$|secret|token|api_?key|credential", re.IGNORECASE)
+KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----\s+[A-Za-z0-9+/=]{32}")
+PASSWORD = re.compile(rb"://[^/\s:@]+:[^/\s:@]+@")
+BASE = re.compile(r"usr/(lib|local/lib|share)/")
+"""Where the base image has libraries, which have examples of keys."""
+TOOLS = re.compile(r"(^|/)bin/(gcc|cc|g\+\+|clang|ld|make)$")
+
+
+@pytest.fixture(scope="module")
+def containers(whole_stack: Stack) -> dict[str, Any]:
+    """What docker knows of each container."""
+    return whole_stack.containers()
+
+
+@pytest.fixture(scope="module")
+def files(
+    whole_stack: Stack, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, dict[str, bytes]]:
+    """The files of each image that is built here, of all its layers, by path."""
+    folder = tmp_path_factory.mktemp("images")
+    return {
+        service: dict(_files(whole_stack.inspect(service)["Image"], folder)) for service in BUILT
+    }
+
+
+def _files(image: str, folder: Path) -> Iterator[tuple[str, bytes]]:
+    saved = folder / "image.tar"
+    docker("save", "-o", str(saved), image)
+    with tarfile.open(saved) as outer:
+        manifest = outer.extractfile("manifest.json")
+        assert manifest is not None
+        for layer in json.load(manifest)[0]["Layers"]:
+            with tarfile.open(fileobj=outer.extractfile(layer)) as inner:
+                for member in inner:
+                    content = inner.extractfile(member) if member.isreg() else None
+                    yield member.name.removeprefix("./"), content.read() if content else b""
+    saved.unlink()
+
+
+def _secret(text: str) -> bool:
+    return bool(KEY.search(text.encode()) or PASSWORD.search(text.encode()))
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_container_may_do_what_it_must(containers: dict[str, Any], service: str) -> None:
+    """It is nobody, writes to memory alone, has no capability and gets none, and has its limits."""
+    config, host = containers[service]["Config"], containers[service]["HostConfig"]
+
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", config["User"])
+    assert host["ReadonlyRootfs"]
+    assert (host["CapDrop"], host["CapAdd"], host["Privileged"]) == (["ALL"], None, False)
+    assert host["SecurityOpt"] == ["no-new-privileges:true"]
+    assert all(host[limit] > 0 for limit in ("Memory", "MemorySwap", "NanoCpus", "PidsLimit"))
+    assert host["LogConfig"]["Config"].keys() == {"max-size", "max-file"}
+    assert host["Tmpfs"].keys() == {"/tmp"}
+    assert host["Init"]
+    writable = [mount["Destination"] for mount in containers[service]["Mounts"] if mount["RW"]]
+    assert bool(writable) is (service == "certificates")
+    assert all(path.startswith("/tls/") for path in writable)
+
+
+@pytest.mark.parametrize("service", [name for name in SERVICES if name != "certificates"])
+def test_the_kernel_says_so_too(whole_stack: Stack, service: str) -> None:
+    """The first process has no capability, and can gain none; the root cannot be written to."""
+    lines = whole_stack.compose("exec", "-T", service, "cat", "/proc/1/status").splitlines()
+    status = {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
+
+    assert "0" not in status["Uid"] + status["Gid"]
+    assert {int(status[name][0], 16) for name in ("CapEff", "CapPrm", "CapBnd", "CapInh")} == {0}
+    assert status["NoNewPrivs"] == ["1"]
+    with pytest.raises(AssertionError, match="Read-only file system"):
+        whole_stack.compose("exec", "-T", "-u", "0", service, "touch", "/x")
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_no_secret_is_in_an_environment(containers: dict[str, Any], service: str) -> None:
+    """Neither the environment nor the command has any; what TLS needs are paths."""
+    config = containers[service]["Config"]
+    for line in config["Env"]:
+        name, _, value = line.partition("=")
+        assert not SECRET_NAME.search(name), line
+        assert not _secret(value), line
+        assert not name.endswith("_KEY") or value.startswith("/tls/"), line
+    assert not _secret(json.dumps(config["Cmd"]))
+
+
+@pytest.mark.parametrize("service", BUILT)
+def test_an_image_has_what_it_needs(files: dict[str, dict[str, bytes]], service: str) -> None:
+    """Of ours it has one program, without tests; no key, no compiler and no cache in any layer."""
+    paths = files[service]
+    ours = {path.split("/")[1] for path in paths if path.startswith("app/") and path != "app/"}
+
+    assert ours == {BUILT[service]}
+    assert not [path for path in paths if path.startswith("app/") and "test" in path]
+    others = [path for path in paths if not BASE.match(path)]
+    assert not [path for path in others if KEY.search(paths[path])]
+    configured = [path for path in others if not path.startswith("venv/")]
+    assert not [path for path in configured if PASSWORD.search(paths[path])]
+    assert not [path for path in paths if TOOLS.search(path)]
+    assert not [
+        path for path in paths if path.startswith(("root/.cache/", "tmp/", "tls/")) and paths[path]
+    ]
+
+
+@pytest.mark.parametrize("service", BUILT)
+def test_an_image_was_made_without_secrets(whole_stack: Stack, service: str) -> None:
+    """No step of its making names any."""
+    steps = docker("history", "--no-trunc", whole_stack.inspect(service)["Image"])
+
+    assert not _secret(steps)
+    assert not re.search(r"(?i)(password|secret|token|api_?key)\s*=", steps)
+
+
+def test_core_and_edge_do_not_carry_each_other(files: dict[str, dict[str, bytes]]) -> None:
+    """The packages of one that the other does not import are not in its image."""
+
+    def packages(service: str) -> set[str]:
+        found = (
+            re.match(r"venv/lib/[^/]+/site-packages/([^/]+)/", path) for path in files[service]
+        )
+        return {match[1] for match in found if match}
+
+    assert not {"fastapi", "uvicorn", "orjson", "cryptography", "pip"} & packages("core")
+    assert not {"currency_converter", "grpc_reflection", "cryptography", "pip"} & packages(
+        "gateway"
+    )
+
+
+def test_who_is_in_which_network(whole_stack: Stack, containers: dict[str, Any]) -> None:
+    """The core is beside its edges where nothing leads out, and alone where its port is published."""
+    prefix = f"{whole_stack.project}_"
+    members: dict[str, set[str]] = {}
+    for service, container in containers.items():
+        for network in container["NetworkSettings"]["Networks"]:
+            members.setdefault(network.removeprefix(prefix), set()).add(service)
+    members.pop("none")
+
+    assert members == {
+        "back": {"core", "gateway", "envoy"},
+        "back-tls": {"core-tls", "gateway-tls", "envoy-tls"},
+        "services": {"core"},
+        "services-tls": {"core-tls"},
+        "front": {"gateway", "envoy", "gateway-tls", "envoy-tls"},
+    }
+    for network in members:
+        (known,) = json.loads(docker("network", "inspect", prefix + network))
+        masqueraded = known["Options"].get("com.docker.network.bridge.enable_ip_masquerade")
+        assert known["Internal"] is network.startswith("back")
+        assert known["Internal"] or masqueraded == "false"
+
+
+def test_only_this_machine_reaches_the_ports(containers: dict[str, Any]) -> None:
+    """Ports are published on loopback, unless the operator says otherwise."""
+    bindings = [
+        binding
+        for container in containers.values()
+        for published in container["NetworkSettings"]["Ports"].values()
+        for binding in published or ()
+    ]
+
+    assert len(bindings) == 6
+    assert {binding["HostIp"] for binding in bindings} == {"127.0.0.1"}
