@@ -11,9 +11,10 @@ PORTS = CORE_PORT=$(CORE_PORT) GATEWAY_PORT=$(GATEWAY_PORT) ENVOY_PORT=$(ENVOY_P
 
 FUZZ_SECONDS ?= 600
 SOAK_SECONDS ?= 1800
+INTEROP ?= $(CURDIR)/build/interop
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test e2e fuzz soak bench check fmt generate lock clean
+.PHONY: help demo up down test e2e interop fuzz soak bench check fmt generate lock clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -40,6 +41,13 @@ test: check ## run every check and every test
 
 e2e: $(VENV)/installed ## try core, edge and Envoy in containers; needs a Docker engine
 	$(PORTS) $(BIN)/python -m pytest -m e2e -s tests/e2e
+
+interop: $(VENV)/installed ## install clients that are not ours, and let them call the core and Envoy (needs Node.js)
+	mkdir -p $(INTEROP)/bin
+	cp tests/interop/package.json tests/interop/*.mjs $(INTEROP)
+	npm install --prefix $(INTEROP) --no-save --no-audit --no-fund
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(INTEROP) --upgrade buf-bin
+	INTEROP=$(INTEROP) $(BIN)/python -m pytest -m interop tests/interop
 
 fuzz: $(VENV)/installed ## ask the edge odd things for FUZZ_SECONDS (600)
 	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/fuzz
