@@ -37,6 +37,13 @@ DIFFERENCES: Final = (
         ("text", "details"),
     ),
     Difference(
+        "when to come back",
+        "neither",
+        "Ours says `Retry-After` with every 503 (RFC 9110, 15.6.4: it may); Envoy leaves it out.",
+        ("code/14", "code/14-details", "code/down", "code/down-stream"),
+        ("headers",),
+    ),
+    Difference(
         "a stream that fails late",
         "protoway",
         "Envoy ends the answer as if the call had ended well, and the status is lost; ours is the last thing"
