@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -32,8 +33,23 @@ READ = """
 async def playing(play: Callable[[ServerConnection], Awaitable[None]]) -> AsyncIterator[str]:
     """Runs a server that plays one side of each WebSocket; yields its URL, as a page would name it."""
     ours = [Subprotocol(BARE), Subprotocol(ENVELOPE)]
-    async with serve(play, "127.0.0.1", 0, subprotocols=ours) as server:
-        yield f"http://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/convert:live"
+    transports: list[asyncio.Transport] = []
+
+    class Remembered(ServerConnection):
+        """A connection whose transport can be closed: a browser opens some that it does not use."""
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            assert isinstance(transport, asyncio.Transport)
+            transports.append(transport)
+            super().connection_made(transport)
+
+    opened = serve(play, "127.0.0.1", 0, subprotocols=ours, create_connection=Remembered)
+    try:
+        async with opened as server:
+            yield f"http://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/convert:live"
+    finally:
+        for transport in transports:
+            transport.abort()
 
 
 async def said(page: Page, url: str, lines: str = "", **options: Json) -> list[Json]:

@@ -17,7 +17,7 @@ import pytest
 from tests.soak.clients import KINDS
 from tests.soak.system import System, running_system
 
-SECONDS = float(os.environ.get("SOAK_SECONDS", "8"))
+SECONDS = float(os.environ.get("SOAK_SECONDS", "4"))
 AT_ONCE = 40
 WARM_UP_SHARE = 0.3
 GROWTH_BYTES = 30_000_000
