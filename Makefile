@@ -53,7 +53,7 @@ fuzz: $(VENV)/installed ## ask the edge odd things for FUZZ_SECONDS (600)
 	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/fuzz
 
 soak: $(VENV)/installed ## let clients of all kinds come and go for SOAK_SECONDS (1800)
-	SOAK_SECONDS=$(SOAK_SECONDS) $(BIN)/python -m pytest -s tests/soak
+	SOAK_SECONDS=$(SOAK_SECONDS) UPLOAD_BYTES=1073741824 $(BIN)/python -m pytest -s tests/soak tests/whole/test_upload.py
 
 bench: $(VENV)/installed ## measure, side by side with others
 	$(BIN)/python -m bench.codec

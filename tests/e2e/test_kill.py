@@ -210,5 +210,7 @@ async def test_a_stop_drains(stack: Stack) -> None:
     stack.up("gateway")
 
     errors = [event.data for event in reader.events if event.kind == "error"]
-    assert errors == [{"code": 14, "message": "the server is shutting down"}]
+    # it comes back at once, and may be told again by the edge that still shuts down
+    assert errors
+    assert all(error == {"code": 14, "message": "the server is shutting down"} for error in errors)
     assert ends == {"gateway": 0, "core": 0}
