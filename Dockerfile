@@ -13,19 +13,19 @@ RUN python -m compileall -q -x 'site-packages|ensurepip|idlelib|tkinter|turtlede
 
 FROM python AS packages
 RUN python -m venv --without-pip /venv
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_CACHE_DIR=/var/cache/pip
 
 FROM packages AS core-packages
 COPY requirements/core.txt /
-RUN --mount=type=cache,target=/root/.cache/pip pip --python /venv/bin/python install -q -r /core.txt
+RUN --mount=type=cache,target=/var/cache/pip pip --python /venv/bin/python install -q -r /core.txt
 
 FROM packages AS gateway-packages
 COPY requirements/gateway.txt /
-RUN --mount=type=cache,target=/root/.cache/pip pip --python /venv/bin/python install -q -r /gateway.txt
+RUN --mount=type=cache,target=/var/cache/pip pip --python /venv/bin/python install -q -r /gateway.txt
 
 FROM packages AS tls-packages
 COPY requirements/tls.txt /
-RUN --mount=type=cache,target=/root/.cache/pip pip --python /venv/bin/python install -q -r /tls.txt
+RUN --mount=type=cache,target=/var/cache/pip pip --python /venv/bin/python install -q -r /tls.txt
 
 # Whoever checked the sources out may have kept them from others.
 FROM python AS core-code
