@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from gateway.contract.method import Method, StreamType
 from gateway.render.envoy_contract import EnvoyContract
 from gateway.render.envoy_upstream import CLUSTER, Node, seconds
 
@@ -32,6 +33,13 @@ _FRAMINGS: Final[tuple[tuple[str, Node], ...]] = (
     ("application/json", {}),
 )
 """What `Accept` names first -> how a stream is framed; without these it is NDJSON."""
+
+
+_AS_IT_COMES: Final[list[Node]] = [
+    {"header": {"key": name, "value": value}, "append_action": "ADD_IF_ABSENT"}
+    for name, value in (("cache-control", "no-cache"), ("x-accel-buffering", "no"))
+]
+"""What tells a proxy in between to keep nothing of a stream, and to hold nothing back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,13 +103,17 @@ def virtual_host(contract: EnvoyContract, options: EnvoyOptions) -> Node:
     unary = seconds(options.timeout_seconds) if options.timeout_seconds else _NO_LIMIT
     host["routes"] = [
         *(_framed(contract, options, *framing) for framing in _FRAMINGS),
-        *(_stream_route({"path": m.path}) for m in contract.methods if m.stream_type.value),
+        *(_stream_route({"path": m.path}, m.stream_type) for m in _streams(contract)),
         *(_unary_route(f"/{name}/", unary) for name in _services(contract)),
         *(_stream_route({"prefix": f"/{name}/"}) for name in _PASSED_THROUGH),
         _untranscoded(),
         {"match": {"prefix": "/"}, "direct_response": {"status": 404}},
     ]
     return host
+
+
+def _streams(contract: EnvoyContract) -> list[Method]:
+    return [method for method in contract.methods if method.stream_type.value]
 
 
 def _services(contract: EnvoyContract) -> list[str]:
@@ -138,10 +150,11 @@ def _untranscoded(*headers: Node) -> Node:
     }
 
 
-def _stream_route(match: Node) -> Node:
+def _stream_route(match: Node, kind: StreamType = StreamType.UNARY) -> Node:
     """Returns a route without any limit of time but the caller's own."""
     own = {"grpc_timeout_header_max": _NO_LIMIT}
-    return _route(match, {"idle_timeout": _NO_LIMIT, "max_stream_duration": own})
+    route = _route(match, {"idle_timeout": _NO_LIMIT, "max_stream_duration": own})
+    return route | ({"response_headers_to_add": _AS_IT_COMES} if kind.server else {})
 
 
 def _unary_route(prefix: str, timeout: str) -> Node:

@@ -22,8 +22,8 @@ _NDJSON = {"content-type": "application/x-ndjson"}
 class Case:
     """One request, and which server it is for.
 
-    `echo` and `core` are what they say, `down` is an echo server that is not there, and `fragile` is the echo
-    server behind an Envoy of its own, for what ends an Envoy.
+    `echo` and `core` are what they say, `down` is an echo server that is not there, and `fragile` is one that
+    answers with the very bytes it was sent, behind an Envoy of its own, for what ends an Envoy.
     """
 
     name: str
@@ -516,7 +516,7 @@ def _limits() -> Iterator[Case]:
     for name, size in (("megabyte", 2**20), ("below", 2**22 - 100), ("above", 2**22 + 100)):
         body = b'{"stringField":"' + b"x" * size + b'"}'
         yield Case(f"limit/body-{name}", "POST", "/v1/echo", body, _JSON)
-    line = b'{"stringField":"' + b"x" * 2**20 + b'"}\n'
+    line = b'{"bytesField":"' + b"x" * 2**20 + b'"}\n'
     yield Case("limit/upload-of-many", "POST", "/v1/upload", b'{"int32Field":1}\n' * 2000, _NDJSON)
     yield Case("limit/upload-beyond-one-message", "POST", "/v1/upload", line * 5, _NDJSON)
     array = b"[" + b",".join([line.strip()] * 5) + b"]"
