@@ -33,7 +33,9 @@ CONTRACT = ("descriptor_set", "http_rules", "auto_mapping", "services")
 ENVOY = (
     *CONTRACT,
     *("descriptor_set_out", "descriptor_set_path", "upstream", "host", "port", "admin_port"),
-    *("max_connections", "max_message_bytes", "timeout_seconds", "origins", "ignore_unknown"),
+    *("max_connections", "max_message_bytes", "timeout_seconds", "send_timeout_seconds"),
+    *("upstream_keepalive_seconds", "upstream_tls", "upstream_ca", "upstream_certificate"),
+    *("upstream_key", "upstream_name", "tls_certificate", "tls_key", "origins", "ignore_unknown"),
     *("print_defaults", "print_proto_names", "print_enum_numbers", "print_int64_numbers"),
 )
 """The settings that Envoy can be told."""
@@ -160,7 +162,7 @@ def _envoy(settings: EnvoySettings) -> int:
     try:
         text = render_envoy(given, _envoy_options(settings, place))
     except ValueError as error:
-        raise CommandError(f"--upstream: {error}", status=2) from error
+        raise CommandError(str(error), status=2) from error
     if out is not None:
         try:
             out.write_bytes(given.descriptor_set)

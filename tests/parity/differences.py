@@ -46,8 +46,9 @@ DIFFERENCES: Final = (
     Difference(
         "a stream that fails late",
         "protoway",
-        "Envoy ends the answer as if the call had ended well, and the status is lost; ours is the last thing"
-        " in the stream, in each framing. gRPC's status belongs to the call.",
+        "Envoy ends the body as if the call had ended well. The status is in trailers over HTTP/2, which"
+        " browsers show to no page, and is lost over HTTP/1.1, for Envoy drops them there by default. Ours is"
+        " the last thing in the stream, in each framing. gRPC's status belongs to the call.",
         ("failing-stream/*-after-2", "failing-stream/deadline", "core/live-wrong"),
     ),
     Difference(
@@ -247,20 +248,6 @@ DIFFERENCES: Final = (
         ("body/xml-type", "wrong-body/gzip-type"),
     ),
     Difference(
-        "a body over the limit",
-        "protoway",
-        "413 (RFC 9110, 15.5.14). Envoy's `max_request_body_size` does not hold one message of a plain body;"
-        " the server refuses it, which is 429.",
-        ("limit/body-above",),
-    ),
-    Difference(
-        "long URLs",
-        "protoway",
-        "Envoy sends the URL along as `x-envoy-original-path`, so that one of 8 KiB or more is more metadata"
-        " than a gRPC server takes by default. Nothing says that; it is a limit that nobody set.",
-        ("limit/long-query",),
-    ),
-    Difference(
         "a wrong grpc-timeout",
         "protoway",
         "Ours tells the caller, 400; Envoy passes over it, and the call has no limit of its own.",
@@ -277,6 +264,13 @@ DIFFERENCES: Final = (
         "neither",
         "Ours answers `application/problem+json` (RFC 9457) where it is wanted; Envoy does not.",
         ("code/problem",),
+    ),
+    Difference(
+        "debug info",
+        "neither",
+        "Ours keeps `google.rpc.DebugInfo` from callers, unless `show_debug_info` is set; Envoy passes it.",
+        ("code/debug-info",),
+        ("details",),
     ),
     Difference(
         "data without a type",

@@ -169,6 +169,8 @@ def write(folder: Path, descriptor_set: Path, upstream: str, **options: Any) -> 
         "max_connections": 1000,
         "max_message_bytes": 2**22,
         "timeout_seconds": 60.0,
+        "send_timeout_seconds": 60.0,
+        "upstream_keepalive_seconds": 300.0,
     }
     path = folder / "envoy.yaml"
     path.write_text(render_envoy(made, EnvoyOptions(**settings | options)))

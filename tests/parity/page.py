@@ -84,21 +84,24 @@ def _requests(
 def _answer(side: Seen, other: Seen, differing: set[str]) -> str:
     """Returns the status of an answer, and what of it is not the other's."""
     shown = [str(side["status"] or "none")]
-    for aspect in ("type", "headers", "framing", "messages", "end"):
+    for aspect in _TOLD[_fails(side), _fails(other)]:
         value = side[aspect]
-        told = aspect in differing and (_fails(side), aspect) in _TOLD[_fails(other)]
-        if told and value != {}:
+        if aspect == "end" and other[aspect] == "error":
+            # whose clock is first at a deadline, the server's or Envoy's, says how it ends
+            value = "without a word"
+        if aspect in differing and value not in ({}, None) and side["status"]:
             text = value if isinstance(value, str) else json.dumps(value)
-            shown.append(f"{aspect} `{_short(text)}`")
+            shown.append(f"{aspect} `{_short(text or 'none')}`")
     return ", ".join(shown).replace("|", "\\|").replace("\n", " ")
 
 
-_OF_AN_ANSWER: Final = {
-    (False, aspect) for aspect in ("type", "headers", "framing", "messages", "end")
+_TOLD: Final = {
+    (False, False): ("type", "headers", "framing", "messages", "end"),
+    (False, True): ("messages",),
+    (True, False): ("headers",),
+    (True, True): ("type", "headers", "details"),
 }
-_OF_AN_ERROR: Final = {(True, aspect) for aspect in ("type", "headers")}
-_TOLD: Final = {False: _OF_AN_ANSWER | _OF_AN_ERROR, True: {(False, "messages")} | _OF_AN_ERROR}
-"""Whether the other side fails -> whether this one does, and what then is worth telling."""
+"""Whether this side fails, and the other -> what is worth telling of this one, beside its status."""
 
 
 def _fails(side: Seen) -> bool:

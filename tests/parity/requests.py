@@ -397,6 +397,7 @@ def _codes() -> Iterator[Case]:
             yield Case(f"code/{code}-details", "GET", f"/v1/fail/{code}?message=why&details=true")
     yield Case("code/no-message", "GET", "/v1/fail/5")
     yield Case("code/utf-8-message", "GET", "/v1/fail/5?message=%C3%A9t%C3%A9%20%25")
+    yield Case("code/debug-info", "GET", "/v1/fail/5?message=debug&details=true")
     problem = {"accept": "application/problem+json, application/json"}
     yield Case("code/problem", "GET", "/v1/fail/5?message=why", headers=problem)
     yield Case("code/deadline", "GET", "/v1/hang", headers={"grpc-timeout": "200m"})
