@@ -22,7 +22,7 @@ from gateway.render.envoy_routes import (
     transcoder,
     virtual_host,
 )
-from gateway.render.envoy_tls import Node, serving_tls
+from gateway.render.envoy_tls import Node, is_ip, serving_tls
 from gateway.render.envoy_upstream import socket_address, upstream_cluster
 
 _CONNECTION_BUFFER: Final = 64 * 1024
@@ -35,7 +35,7 @@ def render_envoy(contract: EnvoyContract, options: EnvoyOptions) -> str:
     """Returns the YAML that `envoy -c` takes.
 
     Raises:
-        ValueError: the upstream is an address that Envoy cannot be told, or TLS cannot be.
+        ValueError: an address is none that Envoy can be told, or TLS cannot be spoken so.
     """
     bootstrap = {
         "admin": {"address": socket_address("127.0.0.1", options.admin_port)},
@@ -97,10 +97,18 @@ def _overload(options: EnvoyOptions) -> Node:
     }
 
 
+def _listening(options: EnvoyOptions) -> Node:
+    if not is_ip(options.host):
+        raise ValueError(f"host {options.host!r} is no IP address, as Envoy wants it")
+    if options.port == options.admin_port:
+        raise ValueError(f"port and admin_port are both {options.port}")
+    return socket_address(options.host, options.port)
+
+
 def _listener(contract: EnvoyContract, options: EnvoyOptions) -> Node:
     return {
         "name": "edge",
-        "address": socket_address(options.host, options.port),
+        "address": _listening(options),
         "per_connection_buffer_limit_bytes": _CONNECTION_BUFFER,
         "socket_options": _cut_the_dead(options.send_timeout_seconds),
         "filter_chains": [
@@ -131,7 +139,7 @@ def _cut_the_dead(seconds: float) -> list[Node]:
             ("SO_KEEPALIVE", 1, 9, 1),
             ("TCP_KEEPIDLE", 6, 4, _PROBE_SECONDS),
             ("TCP_KEEPINTVL", 6, 5, _PROBE_SECONDS),
-            ("TCP_USER_TIMEOUT", 6, 18, round(seconds * 1000)),
+            ("TCP_USER_TIMEOUT", 6, 18, max(round(seconds * 1000), 1)),
         )
     ]
 

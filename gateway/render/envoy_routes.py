@@ -152,10 +152,11 @@ def _framed(contract: EnvoyContract, options: EnvoyOptions, uploads: Node | None
         for media_type, framing in _FRAMINGS:
             own = {TRANSCODER: transcoder(contract, options, framing)} if media_type else {}
             headers = [_accepts(media_type), _NOT_GRPC] if media_type else [_NOT_GRPC]
+            configs = filters | own
             yield {
                 "match": match | {"headers": headers},
                 "route": {"cluster": CLUSTER},
-                "typed_per_filter_config": filters | own,
+                **({"typed_per_filter_config": configs} if configs else {}),
             }
 
 

@@ -14,6 +14,9 @@ from gateway.render.envoy_tls import Node, TlsOptions, is_ip, upstream_tls
 CLUSTER: Final = "upstream"
 _HTTP_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _NAMED: Final = re.compile(r"(?:dns:(?:///)?)?(?:\[([^\]]+)\]|([^:/\[\]]+)):(\d{1,5})")
+_SHORTEST: Final = 0.001
+_LONGEST: Final = 315_360_000.0
+"""Ten years; centuries are more than Envoy can count."""
 _UNIX: Final = re.compile(r"unix:(?://)?(/?[^/].*)")
 
 
@@ -93,5 +96,6 @@ def socket_address(host: str, port: int) -> Node:
 
 
 def seconds(number: float) -> str:
-    """Returns a duration as protobuf's JSON has it."""
+    """Returns a duration as protobuf's JSON has it: no less than Envoy counts, which would be no limit."""
+    number = min(max(number, _SHORTEST), _LONGEST)
     return f"{number:.9f}".rstrip("0").rstrip(".") + "s"

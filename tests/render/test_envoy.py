@@ -348,9 +348,12 @@ def test_other_upstreams_are_refused(upstream: str) -> None:
         upstream_cluster(upstream, 1, keepalive=300.0, tls=TlsOptions())
 
 
-@pytest.mark.parametrize(("number", "text"), [(60.0, "60s"), (0.5, "0.5s"), (1e-9, "0.000000001s")])
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(60.0, "60s"), (0.5, "0.5s"), (1e-9, "0.001s"), (1e300, "315360000s")],
+)
 def test_seconds_are_durations(number: float, text: str) -> None:
-    """Of protobuf's JSON."""
+    """Of protobuf's JSON; what Envoy would count as nothing, and so as no limit, is a millisecond."""
     assert seconds(number) == text
 
 
@@ -397,6 +400,8 @@ def test_the_command_prints_it_and_writes_the_set(tmp_path: Path) -> None:
             2,
             "Envoy trusts no CA by itself: TLS to the upstream needs upstream_ca",
         ),
+        (("--host", "localhost"), 2, "host 'localhost' is no IP address, as Envoy wants it"),
+        (("--port", "9901"), 2, "port and admin_port are both 9901"),
         (("--admin-port", "0"), 2, "--admin-port: Input should be greater than or equal to 1"),
         (("--services", "no.Such"), 1, "no service 'no.Such'"),
         (("--descriptor-set-out", "/no/such/folder/x"), 1, "cannot write /no/such/folder/x: "),
