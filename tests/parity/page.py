@@ -98,8 +98,8 @@ def _answer(side: Seen, other: Seen, differing: set[str]) -> str:
 _TOLD: Final = {
     (False, False): ("type", "headers", "framing", "messages", "end"),
     (False, True): ("messages",),
-    (True, False): ("headers",),
-    (True, True): ("type", "headers", "details"),
+    (True, False): ("code", "headers"),
+    (True, True): ("code", "type", "headers", "details"),
 }
 """Whether this side fails, and the other -> what is worth telling of this one, beside its status."""
 
