@@ -133,6 +133,19 @@ async def test_an_upstream_that_does_not_agree(
     assert answer.json() == {"code": 14, "message": "upstream cannot be reached"}
 
 
+async def test_a_client_is_nobodys_server(parties: Path, core: processes.Running) -> None:
+    """Who holds the certificate for callers cannot pass for an edge with it."""
+    serving = {
+        f"tls_{name}": str(parties / "client" / f"{name}.pem") for name in ("certificate", "key")
+    }
+    async with (
+        processes.edge(core.address, **serving) as edge,
+        client_of(parties) as client,
+    ):
+        with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+            await client.get(f"https://{edge.address}/healthz")
+
+
 def test_the_core_is_asked_with_a_certificate(
     parties: Path, strangers: Path, core: processes.Running
 ) -> None:
