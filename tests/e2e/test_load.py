@@ -12,7 +12,7 @@ from tests.e2e.compose import Stack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
-CLIENTS = 300
+CLIENTS = 200
 BODY = b'{"fromCurrency":"%s"}' % (b"E" * 4_000_000)
 """Sent by all of them at once it is more than a container may have."""
 

@@ -135,11 +135,13 @@ async def test_an_upstream_that_does_not_agree(
 
 async def test_a_client_is_nobodys_server(parties: Path, core: processes.Running) -> None:
     """Who holds the certificate for callers cannot pass for an edge with it."""
-    serving = {
-        f"tls_{name}": str(parties / "client" / f"{name}.pem") for name in ("certificate", "key")
-    }
+    folder = parties / "client"
     async with (
-        processes.edge(core.address, **serving) as edge,
+        processes.edge(
+            core.address,
+            tls_certificate=str(folder / "certificate.pem"),
+            tls_key=str(folder / "key.pem"),
+        ) as edge,
         client_of(parties) as client,
     ):
         with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
