@@ -5,6 +5,7 @@ tells the reason only to its own log.
 """
 
 import errno
+import resource
 import socket
 
 import grpc.aio
@@ -44,6 +45,12 @@ def listen(
     except RuntimeError:
         raise ListenError(f"cannot listen on {name}:{port}") from None
     return f"{name}:{bound}"
+
+
+def allow_many_files() -> None:
+    """Allows as many connections as this process may have; the usual soft limit is 1,024 files."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _probe(host: str, port: int) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 from pydantic import ValidationError
 
 from grpc_core import server
-from grpc_core.address import ListenError
+from grpc_core.address import ListenError, allow_many_files
 from grpc_core.settings import Settings
 from grpc_core.tls import TlsError
 
@@ -33,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(
         level=settings.log_level.upper(), format="core: %(levelname)s %(name)s: %(message)s"
     )
+    allow_many_files()
     try:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(server.run(settings))
