@@ -31,8 +31,7 @@ def listen(settings: Settings) -> socket.socket:
         ListenError: the address cannot be had.
     """
     with _refusals(settings):
-        listening = _create_server(settings, settings.port)
-    return listening
+        return _create_server(settings, settings.port)
 
 
 def listen_for_workers(settings: Settings) -> list[socket.socket]:

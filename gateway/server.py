@@ -53,7 +53,7 @@ class Server(uvicorn.Server):
         self._drain_seconds = settings.drain_seconds
 
     def serve_on(self, listening: socket.socket, parent: Parent | None = None) -> None:
-        """Serves until SIGINT or SIGTERM; a second one does not wait, unless that is for the parent to say."""
+        """Serves until SIGINT or SIGTERM; a second one does not wait, if there is no parent to say so."""
         self._parent = parent
         for number in (signal.SIGINT, signal.SIGTERM):
             # uvicorn raises the signal anew when it is done, for whoever was there before it

@@ -45,7 +45,7 @@ class Settings(BaseSettings):
     port: int = Field(default=8080, ge=0, le=65535)
     """Port to listen on; 0 chooses a free one."""
     workers: int = Field(default=1, ge=1)
-    """How many processes serve; each has its own calls upstream, its own shared streams and its own limits."""
+    """How many processes serve. Each has a channel, shared streams and limits of its own."""
     tls_certificate: Path | None = None
     """File with the edge's certificate for callers, and those it is signed by, in PEM: serve HTTPS."""
     tls_key: Path | None = None

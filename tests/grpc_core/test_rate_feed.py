@@ -1,6 +1,7 @@
 """Who watches, and what they see."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
@@ -14,7 +15,7 @@ import pytest
 from grpc_core.finance.rates import Snapshot
 from grpc_core.finance.ticker import RandomWalk
 from grpc_core.finance.watchlist import Watchlist
-from grpc_core.rate_feed import FeedClosedError, RateFeed, ticking
+from grpc_core.rate_feed import FeedClosedError, RateFeed, Ticks, ticking
 from tests.grpc_core.loopback import until
 
 DOLLAR_AND_YEN = Watchlist("EUR", ("USD", "JPY"))
@@ -112,7 +113,10 @@ async def test_the_ticker_publishes_at_once_and_until_it_is_left(snapshot: Snaps
     walk = RandomWalk(snapshot, Random(1))
 
     async with ticking(
-        feed, walk, period=0.001, now=lambda: datetime(next(years), 1, 1, tzinfo=UTC)
+        feed,
+        walk,
+        Ticks(0.001, time.monotonic),
+        now=lambda: datetime(next(years), 1, 1, tzinfo=UTC),
     ):
         assert feed.current.instant.year == 2030
         await until(lambda: feed.current.instant.year >= 2033)
@@ -134,7 +138,10 @@ async def test_a_ticker_that_fails_is_noticed(snapshot: Snapshot) -> None:
 
     with pytest.raises(ExceptionGroup) as caught:
         async with ticking(
-            RateFeed(snapshot), RandomWalk(snapshot, Random(1)), period=0.001, now=now
+            RateFeed(snapshot),
+            RandomWalk(snapshot, Random(1)),
+            Ticks(0.001, time.monotonic),
+            now=now,
         ):
             await asyncio.Event().wait()
 
