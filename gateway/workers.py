@@ -113,7 +113,7 @@ class Workers:
             if self._told in happened:
                 os.read(self._told, 1)
                 return 0
-            if self._served in happened:
+            while self._served.poll():
                 self._serves(self._served.recv(), serving)
             for ended in self._running.keys() & set(happened):
                 status = self._bury(ended)
