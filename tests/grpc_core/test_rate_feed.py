@@ -146,3 +146,33 @@ async def test_a_ticker_that_fails_is_noticed(snapshot: Snapshot) -> None:
             await asyncio.Event().wait()
 
     assert caught.group_contains(RuntimeError, match="the clock broke")
+
+
+async def test_whoever_begins_later_publishes_the_same(snapshot: Snapshot) -> None:
+    """One tick has one rate: a walk that is begun late, or was followed for a while, catches up."""
+    clock = iter([100.0, 100.0, 102.4, 104.5, 104.5]).__next__
+    ticks, walks = Ticks(0.5, clock), [RandomWalk(snapshot, Random(7)) for _ in range(3)]
+    punctual, late, followed = walks
+    steps = [punctual.step(snapshot.instant) for _ in range(10)]
+    feeds = [RateFeed(snapshot), RateFeed(snapshot)]
+
+    ticks.catch_up(followed)
+    assert followed.steps == 0
+    ticks.catch_up(followed)
+    assert followed.steps == 4
+    for feed, walk in zip(feeds, (late, followed), strict=True):
+        async with ticking(feed, walk, ticks, now=lambda: snapshot.instant):
+            pass
+
+    assert [feed.current for feed in feeds] == [steps[9], steps[9]]
+
+
+def test_steps_are_due_at_even_distances(snapshot: Snapshot) -> None:
+    """A tick that came late does not delay those after it."""
+    clock = iter([100.0, 100.4, 101.7]).__next__
+    ticks, walk = Ticks(0.5, clock), RandomWalk(snapshot, Random(7))
+    walk.step(snapshot.instant)
+
+    assert ticks.remaining(walk) == pytest.approx(0.1)
+    walk.step(snapshot.instant)
+    assert ticks.remaining(walk) == pytest.approx(-0.7)

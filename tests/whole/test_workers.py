@@ -180,6 +180,7 @@ async def test_workers_of_the_core_tell_the_same_rates() -> None:
             while await tick(one) <= start + 1:
                 await asyncio.sleep(0.05)
             await same(one, other)
+            core.process.send_signal(signal.SIGALRM)  # what the parent follows the walk by
             os.kill(dead, signal.SIGKILL)
         async with converters_of_each(core) as converters:
             assert dead not in converters
