@@ -26,6 +26,8 @@ from grpc_core._generated.finance_pb2 import ConvertRequest, WatchRequest
 from grpc_core.address import ListenError, reserve
 from grpc_core.finance import reference
 from grpc_core.finance.ticker import RandomWalk
+from tests.contracts import echo_descriptor_set
+from tests.echo_server import EchoServer, echo_server
 from tests.grpc_core.loopback import converter_stub
 from tests.whole import processes
 from tests.whole.conftest import ROOT, Demo
@@ -156,6 +158,49 @@ async def test_readers_on_both_workers_are_told_of_the_end(demo: Demo) -> None:
     assert all("\nevent: error\ndata: " in task.result() for task in reading)
     assert edge.process.returncode == 0
     assert ended(workers)
+
+
+class SlowServer(EchoServer):
+    """A server that answers when the test says so."""
+
+    released = asyncio.Event()
+
+    async def hang(self, _request: bytes, _context: Any) -> bytes:
+        """Waits for the test."""
+        self.started.set()
+        await self.released.wait()
+        return b""
+
+
+async def test_a_signal_to_a_worker_that_drains_cuts_nothing(tmp_path: Path) -> None:
+    """An answer under way is still given; systemd, say, sends a signal to all that a unit has."""
+    contract = tmp_path / "echo.binpb"
+    contract.write_bytes(echo_descriptor_set())
+    async with (
+        echo_server(SlowServer) as server,
+        processes.edge(server.address, descriptor_set=contract, workers="2") as edge,
+        client_of(edge) as client,
+        asyncio.TaskGroup() as tasks,
+    ):
+        answer = tasks.create_task(client.get("/v1/hang"))
+        await server.started.wait()
+        workers = held_by_each(edge)
+        edge.process.terminate()
+        while listens(edge.port):
+            await asyncio.sleep(0.01)
+        for worker, clients in workers.items():
+            if clients:
+                os.kill(worker, signal.SIGTERM)
+        await asyncio.sleep(0.2)  # what it must not do, it would do within this
+        SlowServer.released.set()
+
+    assert answer.result().status_code == httpx.codes.OK
+
+
+def listens(port: int) -> bool:
+    """Whether anybody listens on a port."""
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 async def test_workers_of_the_core_tell_the_same_rates() -> None:
