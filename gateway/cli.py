@@ -19,7 +19,7 @@ from gateway import __version__
 from gateway.app import create_app, read_contract
 from gateway.contract.bindings import bind
 from gateway.contract.errors import ContractError
-from gateway.listening import ListenError, allow_many_files, listen
+from gateway.listening import ListenError, allow_many_files, listen, listen_for_workers
 from gateway.render.envoy import render_envoy
 from gateway.render.envoy_contract import envoy_contract
 from gateway.render.envoy_routes import EnvoyOptions
@@ -129,8 +129,11 @@ def _serve(settings: Settings) -> int:
     check_serving(settings)
     app = create_app(settings)
     allow_many_files()
+    server = Server(app, settings)
+    if settings.workers > 1:
+        return server.serve_with_workers(listen_for_workers(settings))
     with listen(settings) as listening:
-        Server(app, settings).serve_on(listening)
+        server.serve_on(listening)
     return 0
 
 
