@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from bench import sides
-from bench.lab import Lab, in_turn
+from bench.lab import Lab, Turns, in_turn
 from bench.processes import Part
 from bench.sides import Side
 from grpc_core._generated.finance_pb2 import ConvertRequest
@@ -19,7 +19,9 @@ async def run(lab: Lab) -> None:
     """Measures all."""
     request = ConvertRequest(from_currency="USD", to_currency="EUR", amount=100)
     counts = (32,) if lab.quick else _COUNTS
-    cases = {f"Convert, {count}": (request.SerializeToString(), count) for count in counts}
+    cases = {
+        f"Convert, {count}": Turns(request.SerializeToString(), count, _PATH) for count in counts
+    }
     async with (
         sides.core() as core,
         Part.serving("bench.peers.bare_core") as bare,
@@ -29,4 +31,4 @@ async def run(lab: Lab) -> None:
             Side(name, part, kind="core")
             for name, part in (("our core", core), ("bare servicer", bare), ("fast core", fast))
         ]
-        await in_turn(lab, GROUP, cores, cases, _PATH)
+        await in_turn(lab, GROUP, cores, cases)

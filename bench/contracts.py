@@ -62,7 +62,7 @@ def messages() -> tuple[Any, Any, Any]:
     """Returns the classes of `Point`, `Batch` and `Ask`."""
     pool = descriptor_pool.DescriptorPool()
     for file in FileDescriptorSet.FromString(points()).file:
-        pool.Add(file)  # type: ignore[no-untyped-call]
+        pool.Add(file)
     point, batch, ask = (
         GetMessageClass(pool.FindMessageTypeByName(f"bench.{name}"))
         for name in ("Point", "Batch", "Ask")
@@ -114,7 +114,7 @@ def _set(made: list[DescriptorProto], service: ServiceDescriptorProto) -> bytes:
 
 def _imported(name: str) -> list[FileDescriptorProto]:
     """Returns a file behind all that it imports."""
-    found: Any = descriptor_pool.Default().FindFileByName(name)  # type: ignore[no-untyped-call]
+    found: Any = descriptor_pool.Default().FindFileByName(name)
     files: dict[str, FileDescriptorProto] = {}
     for imported in found.dependencies:
         files |= {file.name: file for file in _imported(imported.name)}

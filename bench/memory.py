@@ -16,7 +16,7 @@ _COUNT: Final = 1_000
 
 async def run(lab: Lab) -> None:
     """Measures all; each in processes of their own, for memory that was once used is not given back."""
-    for _ in range(1 if lab.quick else 2):
+    for _ in range(1 if lab.quick else min(2, lab.rounds)):
         if not lab.quick:
             await _connections(lab)
         await _subscribers(lab)

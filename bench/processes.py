@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, Self
@@ -43,15 +43,15 @@ class Part:
     @classmethod
     @asynccontextmanager
     async def started(
-        cls, command: Sequence[str], *, stdin: int | None = None, **environment: str
+        cls, command: Sequence[str], environment: Mapping[str, str] = {}, *, piped: bool = False
     ) -> AsyncIterator[Self]:
         """Runs a command within the block."""
         began = time.perf_counter()
         process = await asyncio.create_subprocess_exec(
             *command,
             cwd=ROOT,
-            env=os.environ | environment,
-            stdin=stdin or asyncio.subprocess.DEVNULL,
+            env=os.environ | dict(environment),
+            stdin=asyncio.subprocess.PIPE if piped else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             limit=_LINE,
             start_new_session=True,  # Ctrl-C reaches the bench alone, which stops all in order
@@ -67,7 +67,7 @@ class Part:
     async def serving(cls, *arguments: str, **environment: str) -> AsyncIterator[Self]:
         """Runs `python -m` with some arguments, which says on which port it serves."""
         command = (sys.executable, "-m", *arguments)
-        async with cls.started(command, **environment) as part:
+        async with cls.started(command, environment) as part:
             part.port = int(await part.line("serving"))
             yield part
 

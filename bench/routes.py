@@ -8,7 +8,7 @@ from typing import Final
 
 from bench import sides
 from bench.contracts import many_bindings, path_of
-from bench.lab import Lab, in_turn
+from bench.lab import Lab, Turns, in_turn
 from bench.processes import Part
 from bench.timing import side_by_side
 from bench.turns import http_request
@@ -25,8 +25,8 @@ async def run(lab: Lab) -> None:
     """Measures all."""
     matches = {str(count): matching(count) for count in COUNTS}
     for _ in range(lab.rounds):
-        for count, micros in side_by_side(matches).items():
-            lab.results.add(GROUP, "a match", count, {"us": micros})
+        for name, micros in side_by_side(matches).items():
+            lab.results.add(GROUP, "a match", name, {"us": micros})
     lab.say(GROUP, "a match")
     if not lab.quick:
         for count in COUNTS:
@@ -50,7 +50,9 @@ def written(folder: Path, count: int) -> Path:
 
 async def _through_the_edge(lab: Lab, count: int) -> None:
     contract = written(lab.folder, count)
-    cases = {f"GET among {count}, fast core, 32": (http_request("GET", path_of(count - 1)), 32)}
+    cases = {
+        f"GET among {count}, fast core, 32": Turns(http_request("GET", path_of(count - 1)), 32)
+    }
     async with (
         Part.serving("bench.peers.fast_core") as core,
         sides.edges(lab.folder, core, contract, hand=False) as edges,

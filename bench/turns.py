@@ -27,11 +27,14 @@ class Turns:
         self.latencies: list[float] = []
         self.going = True
         self.failure: BadAnswer | None = None
+        self.rested = asyncio.Event()
+        """Set when a connection was answered and asks no more, or when something has gone wrong."""
 
     def fail(self, problem: str) -> None:
         """Keeps the first thing that went wrong."""
         self.failure = self.failure or BadAnswer(problem)
         self.going = False
+        self.rested.set()
 
 
 class Connection(asyncio.Protocol):
@@ -67,6 +70,8 @@ class Connection(asyncio.Protocol):
         self._turns.latencies.append(time.perf_counter() - self._asked)
         if self._turns.going:
             self.ask()
+        else:
+            self._turns.rested.set()
 
     def _greet(self) -> None:
         self.ready.set_result(None)

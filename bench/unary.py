@@ -10,7 +10,7 @@ from google.protobuf import json_format
 
 from bench import sides
 from bench.contracts import LARGE, filled, messages, points
-from bench.lab import Lab, in_turn
+from bench.lab import Lab, Turns, in_turn
 from bench.processes import Part
 from bench.turns import http_request
 
@@ -33,7 +33,7 @@ async def _over_our_core(lab: Lab) -> None:
     counts = (32,) if lab.quick else _COUNTS
     requests = {"POST": POST} if lab.quick else {"POST": POST, "GET": _GET}
     cases = {
-        f"{verb} small, our core, {count}": (request, count)
+        f"{verb} small, our core, {count}": Turns(request, count)
         for verb, request in requests.items()
         for count in counts
     }
@@ -56,7 +56,7 @@ async def _over_a_fast_core(lab: Lab) -> None:
         "GET 100 kB": http_request("GET", f"/batches?count={LARGE}"),
     }
     cases = {
-        f"{name}, fast core, {count}": (request, count)
+        f"{name}, fast core, {count}": Turns(request, count)
         for name, request in requests.items()
         for count in _COUNTS
     }

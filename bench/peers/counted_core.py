@@ -35,7 +35,7 @@ def _counted(feed: RateFeed, watchlist: Watchlist) -> AsyncGenerator[tuple[str, 
 
 
 if __name__ == "__main__":
-    RateFeed.publish = _told  # type: ignore[method-assign]
+    RateFeed.publish = _told  # type: ignore[assignment, method-assign]
     RateFeed.watch = _counted  # type: ignore[assignment, method-assign]
     signal.signal(signal.SIGUSR1, lambda *_: print(f"watches: {len(_watches)}", flush=True))
     sys.exit(main())

@@ -94,8 +94,9 @@ class Connection(asyncio.Protocol):
         elif kind == _PING and not flags & _ACK:
             self._out.append(_frame(_PING, _ACK, 0, payload))
         elif kind == _RST_STREAM:
-            for known in (self._bodies, self._windows, self._unsent):
-                known.pop(stream, None)  # type: ignore[attr-defined]
+            self._bodies.pop(stream, None)
+            self._windows.pop(stream, None)
+            self._unsent.pop(stream, None)
 
     def _take_data(self, flags: int, stream: int, payload: bytes) -> None:
         self._received += len(payload)
