@@ -78,6 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         (_FOLDER / "results.json").write_text(report.as_json(results, about))
         report.write_into(_FOLDER / "README.md", report.as_markdown(results, about))
     if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(report.as_json(results, about))
     print(f"\n{report.tables(results)}\n\n{report.targets_table(results)}")
     return 0

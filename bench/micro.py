@@ -33,7 +33,7 @@ _BASELINE: Final = Path(__file__).with_name("baseline.json")
 _ROUNDS: Final = 31
 _ROUND_SECONDS: Final = 0.004
 _TRIES: Final = 3
-"""Of which a baseline is the median. A noisy neighbour makes a step dearer, never cheaper; so one that seems dearer is timed again."""
+"""Of which a baseline is the median. Noise makes a step seem dearer, never cheaper, so it is timed again."""
 _POINT: Final = b'{"name":"Frankfurt","count":7,"weight":89.5}'
 _LINES: Final = (_POINT + b"\n") * 50
 _ARRAY: Final = b"[" + b",".join([_POINT] * 50) + b"]"

@@ -23,8 +23,8 @@ _PACKAGES: Final = (
     "httptools",
     "orjson",
 )
-_BEGIN: Final = "<!-- what a run has written begins here -->"
-_END: Final = "<!-- and ends here -->"
+BEGIN: Final = "<!-- what a run has written begins here -->"
+END: Final = "<!-- and ends here -->"
 _TITLES: Final = {
     "edge_us": "edge µs",
     "core_us": "core µs",
@@ -119,6 +119,6 @@ def as_markdown(results: Results, about: dict[str, str]) -> str:
 
 def write_into(page: Path, text: str) -> None:
     """Replaces what an earlier run has written into a page."""
-    before, _, rest = page.read_text().partition(_BEGIN)
-    _, _, after = rest.partition(_END)
-    page.write_text(f"{before}{_BEGIN}\n\n{text}\n\n{_END}{after}")
+    before, _, rest = page.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    page.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")

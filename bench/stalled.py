@@ -16,7 +16,7 @@ _KEEP: Final = 64
 _PAGES: Final = 8
 """Answers that he asks for before the stream, which fill most of what a connection holds unread."""
 _OTHERS: Final = 1_000
-_SECONDS: Final = 10
+_SECONDS: Final = 30
 
 
 async def run(lab: Lab) -> None:
