@@ -88,7 +88,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     known = ", ".join(_CASES)
     parser.add_argument("--cases", default="", help=f"which, with commas between: {known}")
-    parser.add_argument("--seconds", type=float, default=1.2, help="that a burst takes")
+    parser.add_argument("--seconds", type=float, default=1.0, help="that a burst takes")
     parser.add_argument("--rounds", type=int, default=3, help="of bursts, in turns")
     parser.add_argument("--quick", action="store_true", help="only what the targets ask for")
     parser.add_argument("--json", type=Path, help="file for all figures")

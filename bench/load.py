@@ -32,7 +32,6 @@ except ImportError:
 _LINE: Final = 2**24
 _WARM_SECONDS: Final = 0.3
 _SETTLE_SECONDS: Final = 1.5
-_ANSWER_SECONDS: Final = 30
 _WINDINGS: Final = {"http": HttpConnection, "websocket": WebSocketConnection}
 
 Figures = dict[str, float]
@@ -144,17 +143,17 @@ def share(sorted_numbers: Sequence[float], part: float) -> float:
 async def turns(
     kind: str, port: int, request: str, count: int, seconds: float, pids: Pids
 ) -> Figures:
-    """Measures turns for some seconds, after some that are not measured."""
+    """Measures turns for some seconds, and for one on each connection at least; so before, unmeasured."""
     seen = Turns()
     async with _taking(kind, port, base64.b64decode(request), count, seen):
         await asyncio.sleep(_WARM_SECONDS)
+        await seen.answers(count)
         seen.latencies = []
         begin = Accounts.of(pids)
         await asyncio.sleep(seconds)
+        await seen.answers(count)
         latencies, end = sorted(seen.latencies), Accounts.of(pids)
-        seen.going = False
-    if seen.failure is not None:
-        raise seen.failure
+        await seen.rest()
     return {
         **end.micros_since(begin, len(latencies)),
         "per_second": len(latencies) / (end.at - begin.at),
@@ -192,9 +191,9 @@ async def _calling(
 
     async def call() -> None:
         while seen.going:
-            began = time.perf_counter()
+            began = seen.begin()
             await method(request)
-            seen.latencies.append(time.perf_counter() - began)
+            seen.end(began)
 
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel, asyncio.TaskGroup() as up:
         method: Any = channel.unary_unary(path)
@@ -262,16 +261,13 @@ async def idle(port: int, request: str, count: int, pids: Pids) -> Figures:
             connections += opened
             seen.going = False  # one turn, and no more
             for connection in opened:
-                seen.rested.clear()
                 connection.ask()
-                await asyncio.wait_for(seen.rested.wait(), _ANSWER_SECONDS)
+                await seen.rest()
             await asyncio.sleep(_SETTLE_SECONDS)
             sizes.append({name: accounts.resident(pid) for name, pid in pids.items()})
     finally:
         for connection in connections:
             connection.transport.abort()
-    if seen.failure is not None:
-        raise seen.failure
     begin, end = sizes
     return {f"{name}_kb_each": (end[name] - begin[name]) / count / 1000 for name in pids}
 

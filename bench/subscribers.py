@@ -28,6 +28,7 @@ class Tally:
         """
         self.known_by = known_by
         self.begun = 0
+        self.refused = b""
         self.changed = asyncio.Event()
         self.reset()
 
@@ -62,9 +63,11 @@ class Tally:
     async def all_begun(self, count: int) -> None:
         """Waits until so many have got their first event."""
         async with asyncio.timeout(_BEGIN_SECONDS):
-            while self.begun < count:
+            while self.begun < count and not self.refused:
                 self.changed.clear()
                 await self.changed.wait()
+        if self.refused:
+            raise ConnectionError(f"the server answered {self.refused!r}")
 
 
 def _made(ticks: Sequence[float], first: float) -> float:
@@ -100,9 +103,10 @@ class Subscriber(asyncio.Protocol):
         self._tally.lost += 1
 
     def _begin(self, data: bytes) -> None:
-        assert data.startswith(b"HTTP/1.1 200 "), data
         self._begun = True
         self._tally.begun += 1
+        if not data.startswith(b"HTTP/1.1 200 "):
+            self._tally.refused = data
         self._tally.changed.set()
 
 

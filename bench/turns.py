@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Final, cast
 
+_ANSWER_SECONDS: Final = 120
 _CHUNKED_END: Final = b"0\r\n\r\n"
 _LENGTH: Final = b"\r\ncontent-length: "
 
@@ -27,14 +28,55 @@ class Turns:
         self.latencies: list[float] = []
         self.going = True
         self.failure: BadAnswer | None = None
-        self.rested = asyncio.Event()
-        """Set when a connection was answered and asks no more, or when something has gone wrong."""
+        self._asked = 0
+        self._wanted = 0
+        self._changed = asyncio.Event()
+
+    def begin(self) -> float:
+        """Notes that a server was asked; returns when."""
+        self._asked += 1
+        return time.perf_counter()
+
+    def end(self, began: float) -> None:
+        """Notes that it has answered."""
+        self.latencies.append(time.perf_counter() - began)
+        self._asked -= 1
+        if not self._asked or len(self.latencies) == self._wanted:
+            self._changed.set()
 
     def fail(self, problem: str) -> None:
         """Keeps the first thing that went wrong."""
         self.failure = self.failure or BadAnswer(problem)
         self.going = False
-        self.rested.set()
+        self._changed.set()
+
+    async def answers(self, count: int) -> None:
+        """Waits until there are so many, counted anew.
+
+        Raises:
+            BadAnswer: something has gone wrong.
+        """
+        self._wanted = count
+        await self._until(lambda: len(self.latencies) >= count)
+
+    async def rest(self) -> None:
+        """Asks no more, and waits until all that was asked is answered.
+
+        A server that goes on with requests whose client has left would do so in the next one's time.
+
+        Raises:
+            BadAnswer: something has gone wrong.
+        """
+        self.going = False
+        await self._until(lambda: not self._asked)
+
+    async def _until(self, reached: Callable[[], bool]) -> None:
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            while not reached() and self.failure is None:
+                self._changed.clear()
+                await self._changed.wait()
+        if self.failure is not None:
+            raise self.failure
 
 
 class Connection(asyncio.Protocol):
@@ -43,7 +85,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, turns: Turns, request: bytes) -> None:
         self._turns = turns
         self._request = request
-        self._asked = 0.0
+        self._began = 0.0
         self.ready = asyncio.get_running_loop().create_future()
         """Done when the first turn may begin."""
 
@@ -62,16 +104,14 @@ class Connection(asyncio.Protocol):
 
     def ask(self) -> None:
         """Begins a turn."""
-        self._asked = time.perf_counter()
+        self._began = self._turns.begin()
         self.transport.write(self._request)
 
     def answered(self) -> None:
         """Ends a turn, and begins the next."""
-        self._turns.latencies.append(time.perf_counter() - self._asked)
+        self._turns.end(self._began)
         if self._turns.going:
             self.ask()
-        else:
-            self._turns.rested.set()
 
     def _greet(self) -> None:
         self.ready.set_result(None)

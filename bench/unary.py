@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Final
 
 from google.protobuf import json_format
@@ -48,21 +50,30 @@ async def _over_our_core(lab: Lab) -> None:
 
 async def _over_a_fast_core(lab: Lab) -> None:
     _, batch, _ = messages()
-    large = json_format.MessageToJson(filled(batch, LARGE), indent=None).encode()
-    requests = {
+    text = json_format.MessageToJson(filled(batch, LARGE), indent=None).encode()
+    small = {
         "POST small": http_request("POST", "/points", _POINT),
         "GET small": http_request("GET", "/points?name=Frankfurt&count=7&weight=89.5"),
-        "POST 100 kB": http_request("POST", "/batches", large),
-        "GET 100 kB": http_request("GET", f"/batches?count={LARGE}"),
     }
-    cases = {
-        f"{name}, fast core, {count}": Turns(request, count)
-        for name, request in requests.items()
-        for count in _COUNTS
+    large = {
+        "POST 100 kB": http_request("POST", "/batches", text),
+        "GET 100 kB": http_request("GET", f"/batches?count={LARGE}"),
     }
     contract = lab.folder / "points.binpb"
     contract.write_bytes(points())
     async with AsyncExitStack() as stack:
         core = await stack.enter_async_context(Part.serving("bench.peers.fast_core"))
         edges = await stack.enter_async_context(sides.edges(lab.folder, core, contract))
-        await in_turn(lab, GROUP, edges, cases)
+        await in_turn(lab, GROUP, edges, _cases(small, _COUNTS))
+        await in_turn(lab, GROUP, edges, _cases(large, _COUNTS[:-1]))
+        # a crowd that waits for 100 kB by hand waits for minutes
+        crowd = [side for side in edges if side.name != "by hand"]
+        await in_turn(replace(lab, rounds=1), GROUP, crowd, _cases(large, _COUNTS[-1:]))
+
+
+def _cases(requests: Mapping[str, bytes], counts: Sequence[int]) -> dict[str, Turns]:
+    return {
+        f"{name}, fast core, {count}": Turns(request, count)
+        for name, request in requests.items()
+        for count in counts
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -54,12 +54,6 @@ async def _serving(answer: bytes, *, cut: bool = False) -> AsyncIterator[int]:
         yield server.sockets[0].getsockname()[1]
 
 
-async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.001)
-
-
 @pytest.mark.parametrize("answer", [_WHOLE, _CHUNKED, _EMPTY], ids=["whole", "chunked", "empty"])
 @pytest.mark.parametrize("cut", [False, True], ids=["at once", "by bytes"])
 async def test_an_answer_ends_where_it_ends(answer: bytes, cut: bool) -> None:
@@ -70,9 +64,8 @@ async def test_an_answer_ends_where_it_ends(answer: bytes, cut: bool) -> None:
             HttpConnection, turns, port=port, request=http_request("GET", "/"), count=1
         )
         connection.ask()
-        await _until(lambda: len(turns.latencies) >= 3)
-        turns.going = False
-        await turns.rested.wait()
+        await turns.answers(3)
+        await turns.rest()
         connection.transport.abort()
 
     assert turns.failure is None
@@ -100,7 +93,6 @@ async def test_a_burst_tells_what_was_seen() -> None:
 async def test_a_web_socket_takes_turns_by_frames() -> None:
     """The handshake comes first; two frames in one read are two turns, a ping is none."""
     seen = Turns()
-    seen.going = False
     connection = WebSocketConnection(seen, websocket_request("/", "p", b"{}"))
     written: list[bytes] = []
 
@@ -120,6 +112,7 @@ async def test_a_web_socket_takes_turns_by_frames() -> None:
     connection.ask()
     assert written[1][:2] == bytes((0x81, 0x82))
     connection.data_received(b"\x89\x00\x81\x02{}\x81\x02{")
+    assert len(written) == 3
     connection.data_received(b"}")
 
     assert len(seen.latencies) == 2
