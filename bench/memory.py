@@ -15,11 +15,13 @@ _COUNT: Final = 1_000
 
 
 async def run(lab: Lab) -> None:
-    """Measures all; each in processes of their own, for memory that was once used is not given back."""
-    for _ in range(1 if lab.quick else min(2, lab.rounds)):
-        if not lab.quick:
-            await _connections(lab)
-        await _subscribers(lab)
+    """Measures all; each in processes of their own, for memory that was once used is not given back.
+
+    Once, for nothing disturbs a count of bytes.
+    """
+    if not lab.quick:
+        await _connections(lab)
+    await _subscribers(lab)
     for case in lab.results.groups[GROUP]:
         lab.say(GROUP, case)
 
