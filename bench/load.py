@@ -218,14 +218,16 @@ async def subscribers(
             more = count - len(connections)
             connections += await subscribed(port, target, more, tally)
             await asyncio.sleep(_SETTLE_SECONDS)
-            held = {
-                f"{name}_kb_each": (accounts.resident(pid) - before[name]) / more / 1000
-                for name, pid in pids.items()
-            }
+            sizes = {name: accounts.resident(pid) for name, pid in pids.items()}
+            held = {f"{name}_kb_each": (sizes[name] - before[name]) / more / 1000 for name in pids}
             tally.reset()
             begin = Accounts.of(pids)
             await asyncio.sleep(seconds)
             end = Accounts.of(pids)
+            grown = {
+                f"{name}_grown_mb": (accounts.resident(pid) - sizes[name]) / 1e6
+                for name, pid in pids.items()
+            }
             if tally.lost:
                 raise RuntimeError(f"{tally.lost} of {count} subscribers were cut")
             delays = sorted(tally.delays(_read(ticks)))
@@ -236,6 +238,7 @@ async def subscribers(
                     "p50_ms": share(delays, 0.5) * 1000,
                     "p99_ms": share(delays, 0.99) * 1000,
                     **held,
+                    **grown,
                 }
             )
     finally:

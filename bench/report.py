@@ -36,7 +36,8 @@ _TITLES: Final = {
     "core_mb": "core MB",
     "edge_kb_each": "edge kB each",
     "core_kb_each": "core kB each",
-    "grown_mb": "grown by MB",
+    "edge_grown_mb": "edge grown by MB",
+    "core_grown_mb": "core grown by MB",
     "cpu_seconds": "CPU s",
     "seconds": "s",
     "us": "µs",
@@ -51,8 +52,9 @@ def machine() -> dict[str, str]:
             model = line.partition(":")[2].strip()
             break
     return {
-        "when": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "machine": f"{os.cpu_count()} x {model}",
+        "load before": f"{os.getloadavg()[0]:.1f} (of others; 0 is a quiet machine)",
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         **{package: version(package) for package in _PACKAGES},
@@ -113,8 +115,8 @@ def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 def as_markdown(results: Results, about: dict[str, str]) -> str:
     """Returns what stands in the README."""
-    told = ", ".join(f"{name} {value}" for name, value in about.items())
-    return f"Measured with {told}.\n\n{targets_table(results)}\n\n{tables(results)}"
+    told = "\n".join(f"- {name}: {value}" for name, value in about.items())
+    return f"{told}\n\n{targets_table(results)}\n\n{tables(results)}"
 
 
 def write_into(page: Path, text: str) -> None:

@@ -29,7 +29,6 @@ async def run(lab: Lab) -> None:
     ):
         asked = request("/openapi.json") * _PAGES + request(TARGET)
         with stalled(side.part.port, asked) as connection:
-            begin = side.part.resident
             (figures,) = await lab.load.subscribers(
                 side.part.port,
                 TARGET,
@@ -38,7 +37,6 @@ async def run(lab: Lab) -> None:
                 ticks=ticks,
                 pids=side.pids,
             )
-            figures["grown_mb"] = (side.part.resident - begin) / 1e6
             gap = await read_on(connection, b"event: gap\ndata: ")
     case = f"1 of {_OTHERS + 1} subscribers reads nothing"
     lab.results.add(GROUP, case, side.name, figures)
