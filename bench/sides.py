@@ -49,7 +49,7 @@ async def core(tick_period: float | None = None, ticks: Path | None = None) -> A
     moving = {"CORE_TICK_PERIOD": str(tick_period)} if tick_period else {"CORE_TICKER": "off"}
     told = {"BENCH_TICKS": str(ticks)} if ticks else {}
     async with Part.serving(
-        *("bench.peers.counted_core", "--port", "0"),
+        *("bench.peers.ticking_core", "--port", "0"),
         **{"CORE_SEED": _SEED, "CORE_LOG_LEVEL": "warning"} | moving | told,
     ) as part:
         yield part

@@ -9,7 +9,6 @@ from bisect import bisect
 from collections.abc import Sequence
 from typing import Final, cast
 
-ID: Final = b"\nid: "
 DATA: Final = b"\ndata: "
 _BEGIN_SECONDS: Final = 60
 _BUFFER: Final = 2304
@@ -24,7 +23,7 @@ class Tally:
 
         Args:
             known_by: begins the line by which an event is known to be the same for several readers: its
-                `DATA`, if they do not repeat; its `ID` in a shared stream.
+                `DATA`, if they do not repeat.
         """
         self.known_by = known_by
         self.begun = 0
