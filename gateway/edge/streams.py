@@ -13,7 +13,7 @@ from contextlib import suppress
 from random import SystemRandom
 from typing import Final
 
-from gateway.edge.answer import send_answer, send_nothing
+from gateway.edge.answer import send_body
 from gateway.edge.client import ClientGone, HttpClient, UploadClient
 from gateway.edge.exchange import Exchange
 from gateway.edge.unary import encoder_of_one, read_answer, read_body
@@ -66,15 +66,13 @@ async def serve_client_stream(exchange: Exchange) -> None:
     async with exchange.open(requests) as call:
         async with exchange.edge.attend_stream(client.gone):
             answer = await read_answer(exchange, call, encode)
-        await send_answer(exchange.send, *answer)
+        await send_body(exchange.answer, 200, *answer)
 
 
-async def serve_server_stream(exchange: Exchange, *, headers_only: bool) -> None:
+async def serve_server_stream(exchange: Exchange) -> None:
     """Answers an exchange, of which the client may stream too, with the messages of its call.
 
-    Args:
-        exchange: what has come in.
-        headers_only: whether it is a HEAD, for which no call is opened: a stream may have no end.
+    For a HEAD no call is opened: a stream may have no end.
 
     Raises:
         StatusError: the request is wrong, or the call failed before the answer began.
@@ -82,7 +80,7 @@ async def serve_server_stream(exchange: Exchange, *, headers_only: bool) -> None
     """
     answer = _answer(exchange)
     if answer.media_type == _SSE and exchange.head.last_event_id == LAST_ID:
-        await send_nothing(exchange.send)  # which is how a browser learns not to come back
+        await exchange.answer.whole(204)  # which is how a browser learns not to come back
         return
     if answer.media_type != _SSE:
         exchange.head.last_event_id = ""  # only events have ids
@@ -91,7 +89,7 @@ async def serve_server_stream(exchange: Exchange, *, headers_only: bool) -> None
     requests = await _requests(exchange, client)
     try:
         async with exchange.edge.attend_stream(client.gone):
-            if headers_only:
+            if exchange.answer.head:
                 await answer.start(())
             else:
                 resumable = answer.media_type == _SSE
@@ -152,7 +150,7 @@ class StreamAnswer:
         self._edge = exchange.edge
         self._encoder = encoder
         self._encode = encode
-        self._send = exchange.send
+        self._send = exchange.answer
         self._loop = asyncio.get_running_loop()
         self._written_at = self._loop.time()
         self._beating: asyncio.Task[None] | None = None

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from gateway.edge.answer import send_answer
+from gateway.edge.answer import send_body
 from gateway.edge.client import Attendance, HttpClient, body_too_large
 from gateway.edge.exchange import Exchange
 from gateway.transcoding.endpoint import EncodedBody
@@ -33,7 +33,7 @@ async def serve_unary(exchange: Exchange) -> None:
     async with exchange.open(request) as call:
         async with Attendance(client.gone):
             answer = await read_answer(exchange, call, encode)
-        await send_answer(exchange.send, *answer)
+        await send_body(exchange.answer, 200, *answer)
 
 
 def encoder_of_one(exchange: Exchange) -> Callable[[bytes], EncodedBody]:

@@ -55,7 +55,7 @@ async def serve_websocket(exchange: Exchange, subprotocols: list[str]) -> None:
     exchange.head.last_event_id = ""  # only Server-Sent Events have ids
     subprotocol = _subprotocol(subprotocols)
     await _next_connect(exchange.receive)
-    await exchange.send({"type": "websocket.accept", "subprotocol": subprotocol})
+    await exchange.answer({"type": "websocket.accept", "subprotocol": subprotocol})
     dialect = _DIALECTS[subprotocol]() if subprotocol else GrpcJson()
     idle = asyncio.timeout(edge.limits.websocket_idle)
     client = WebSocketClient(exchange, dialect, idle)
