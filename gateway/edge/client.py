@@ -116,6 +116,8 @@ class Attendance:
         self,
         gone: Callable[[], Awaitable[None]],
         attendances: set[Attendance] | None = None,
+        *,
+        patience: float = 0,
     ) -> None:
         """Makes the block.
 
@@ -123,8 +125,11 @@ class Attendance:
             gone: returns when the client has left; what it raises comes out of the block.
             attendances: where whoever shuts the edge down finds this block, to interrupt it; None for a
                 block that will end soon by itself, and is let finish.
+            patience: seconds before it looks for the client at all. A block that has ended by then is
+                spared a task, which costs more than all that is said in its request.
         """
         self._gone = gone
+        self._patience = patience
         self._attendances = attendances if attendances is not None else set()
         self.interruption: Interruption | None = None
         self._reason: Exception = ClientGone()
@@ -135,9 +140,17 @@ class Attendance:
             raise RuntimeError("a client is attended by a task")
         self.task = task
         self._cancelling = task.cancelling()
-        self._watch = asyncio.ensure_future(self._watching())
+        self._watch: asyncio.TimerHandle | asyncio.Task[None]
+        if self._patience:
+            loop = asyncio.get_running_loop()
+            self._watch = loop.call_later(self._patience, self._begin_watching)
+        else:
+            self._begin_watching()
         self._attendances.add(self)
         return self
+
+    def _begin_watching(self) -> None:
+        self._watch = asyncio.ensure_future(self._watching())
 
     async def _watching(self) -> None:
         try:

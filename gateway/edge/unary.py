@@ -15,6 +15,8 @@ from gateway.transcoding.status import DEADLINE_EXCEEDED, Headers, StatusError
 from gateway.upstream.port import Call
 
 _OFFERED: Final = ("application/json",)
+_PATIENCE: Final = 0.01
+"""So many seconds a call may take before anyone looks whether its caller is still there."""
 
 
 async def serve_unary(exchange: Exchange) -> None:
@@ -31,7 +33,7 @@ async def serve_unary(exchange: Exchange) -> None:
         exchange.captures, exchange.query, body, content_type=exchange.head.content_type
     )
     async with exchange.open(request) as call:
-        async with Attendance(client.gone):
+        async with Attendance(client.gone, patience=_PATIENCE):
             answer = await read_answer(exchange, call, encode)
         await send_body(exchange.answer, 200, *answer)
 
