@@ -216,5 +216,6 @@ def raw_path(scope: Scope) -> str:
     raw: Any = scope.get("raw_path")
     path: str = raw.decode("latin-1") if raw is not None else scope["path"]
     path = path.partition("?")[0]
-    root = quote(scope.get("root_path", ""))
-    return path.removeprefix(root) if path.startswith(f"{root}/") else path
+    if root := quote(scope.get("root_path", "")):
+        return path.removeprefix(root) if path.startswith(f"{root}/") else path
+    return path

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 from gateway.edge.answer import send_body
 from gateway.edge.client import Attendance, HttpClient, body_too_large
 from gateway.edge.exchange import Exchange
-from gateway.transcoding.endpoint import EncodedBody
-from gateway.transcoding.negotiation import check_json, require
+from gateway.transcoding.codec import JsonOptions
+from gateway.transcoding.endpoint import EncodedBody, Endpoint
+from gateway.transcoding.negotiation import check_json, json_options, require
 from gateway.transcoding.status import DEADLINE_EXCEEDED, Headers, StatusError
 from gateway.upstream.port import Call
 
 _OFFERED: Final = ("application/json",)
+_KEPT: Final = 1024
+"""Callers send the same few `Accept` again and again, so what one means is kept."""
 _PATIENCE: Final = 0.01
 """So many seconds a call may take before anyone looks whether its caller is still there."""
 
@@ -46,8 +50,15 @@ def encoder_of_one(exchange: Exchange) -> Callable[[bytes], EncodedBody]:
     """
     if exchange.endpoint.gives_raw:
         return exchange.endpoint.raw_response
-    media_type = require(exchange.head.accept, _OFFERED)
-    encode = exchange.encoder(media_type)
+    return _json_encoder(exchange.endpoint, exchange.head.accept, exchange.edge.json_options)
+
+
+@lru_cache(maxsize=_KEPT)
+def _json_encoder(
+    endpoint: Endpoint, accept: str, default: JsonOptions
+) -> Callable[[bytes], EncodedBody]:
+    media_type = require(accept, _OFFERED)
+    encode = endpoint.encoder(json_options(accept, media_type, default))
     return lambda message: EncodedBody(media_type, encode(message))
 
 
