@@ -72,11 +72,9 @@ async def read_answer(
     """
     media_type, body = encode(await anext(call))
     metadata = exchange.edge.metadata
-    headers = (
-        *metadata.headers(await call.initial_metadata()),
-        *metadata.headers(await call.trailing_metadata(), prefix="grpc-trailer-"),
-    )
-    return body, media_type, headers
+    initial = metadata.headers(await call.initial_metadata())
+    trailing = metadata.headers(await call.trailing_metadata(), prefix="grpc-trailer-")
+    return body, media_type, initial + trailing
 
 
 async def read_body(exchange: Exchange, client: HttpClient) -> bytes:
