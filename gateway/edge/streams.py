@@ -64,8 +64,9 @@ async def serve_client_stream(exchange: Exchange) -> None:
     client = UploadClient(exchange.receive)
     requests = read_upload(exchange, client)
     async with exchange.open(requests) as call:
-        async with exchange.edge.attend_stream(client.gone):
+        with exchange.edge.attend_stream(client.gone):
             answer = await read_answer(exchange, call, encode)
+        # for a server, a complete answer may be the end of the client too
         await send_body(exchange.answer, 200, *answer)
 
 
@@ -84,11 +85,10 @@ async def serve_server_stream(exchange: Exchange) -> None:
         return
     if answer.media_type != _SSE:
         exchange.head.last_event_id = ""  # only events have ids
-    streams = exchange.endpoint.method.stream_type.client
-    client = (UploadClient if streams else HttpClient)(exchange.receive)
-    requests = await _requests(exchange, client)
+    client = _client(exchange)
     try:
-        async with exchange.edge.attend_stream(client.gone):
+        with exchange.edge.attend_stream(client.gone):
+            requests = await _requests(exchange, client)
             if exchange.answer.head:
                 await answer.start(())
             else:
@@ -103,6 +103,12 @@ async def serve_server_stream(exchange: Exchange) -> None:
         await answer.fail(error)
     else:
         await answer.end()
+
+
+def _client(exchange: Exchange) -> HttpClient | UploadClient:
+    if exchange.endpoint.method.stream_type.client:
+        return UploadClient(exchange.receive)
+    return HttpClient(exchange.receive, exchange.deadline)
 
 
 async def _requests(exchange: Exchange, client: HttpClient | UploadClient) -> Requests:
