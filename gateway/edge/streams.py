@@ -206,9 +206,7 @@ class StreamAnswer:
         return b"".join(frames), None
 
     def _write_at_once(self, write: Write, items: Sequence[Item]) -> bool:
-        """Writes items that need no waiting. After the first frames none depends on those before it."""
-        if self._starting.locked():
-            return False
+        """Writes items that need no waiting; frames after the first do not depend on what was before."""
         frames, failure = self._frames(items)
         if failure is not None or not write(frames):
             return False
