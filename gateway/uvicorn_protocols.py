@@ -5,7 +5,6 @@ Rule: as little as can be, for these are another project's insides; each has its
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -75,9 +74,8 @@ class DirectHttpProtocol(HttpProtocol):
     within it, and makes an event of a message, is more than half of what delivery costs.
     """
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn
-        """Takes a connection."""
-        super().connection_made(transport)
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
         self._write = DirectWrite()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
@@ -86,7 +84,7 @@ class DirectHttpProtocol(HttpProtocol):
         super()._start_asgi_task(cycle, app)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Lets the request go, which holds what writes for it."""
+        """Parts the last request from what writes for it: each holds the other."""
         super().connection_lost(exc)
         self._write.cycle = None
 
