@@ -28,4 +28,5 @@ class Budget:
 
     def earn(self, number: int = 1) -> None:
         """Gives some back; there is never more than at the begin."""
-        self._left = min(self._left + number, self._credit)
+        if self._left < self._credit:
+            self._left = min(self._left + number, self._credit)

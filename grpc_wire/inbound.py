@@ -327,7 +327,7 @@ class Inbound:
         if len(frame.payload) % _SETTING_SIZE:
             raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS")
         self._outbound.settings(frame.payload, from_server=self._streams.role is Role.CLIENT)
-        self.events.append(SettingsReceived())
+        self.events.append(SettingsReceived(self._outbound.peer.concurrent_streams))
 
     def _push_promise(self, _frame: Frame) -> None:
         """6.6; a client has said by ENABLE_PUSH that it takes none, and a server never does."""
