@@ -219,7 +219,7 @@ class Connection:
         """Says that bytes of a stream were read, so that the peer may send as many again."""
         stream = self._streams.open.get(stream_id)
         if stream is not None:
-            self._inbound.consumed(stream, size)
+            self._inbound.windows.consumed(stream, size)
 
     def expect(self, stream_id: int, size: int) -> None:
         """Says that a message of which `size` bytes are still to come is being waited for.
@@ -228,7 +228,7 @@ class Connection:
         """
         stream = self._streams.open.get(stream_id)
         if stream is not None:
-            self._inbound.expect(stream, size)
+            self._inbound.windows.expect(stream, size)
 
     def ping(self, data: bytes) -> None:
         """Asks the peer whether it is there; `data` are 8 bytes (6.7)."""

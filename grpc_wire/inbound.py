@@ -22,30 +22,19 @@ from grpc_wire.events import (
     StreamReset,
 )
 from grpc_wire.frames import Frame
-from grpc_wire.header_block import HeaderDecoder
 from grpc_wire.header_rules import check_answer, check_request, check_trailers
+from grpc_wire.header_sections import PRIORITY_SIZE, HeaderSections, Section
 from grpc_wire.limits import CONTROL_FRAMES_EARNED, Limits
 from grpc_wire.outbound import Outbound
-from grpc_wire.settings import DEFAULT_WINDOW
+from grpc_wire.receive_windows import ReceiveWindows
 from grpc_wire.streams import Role, Stream, Streams
 
 _PROTOCOL: Final = ErrorCode.PROTOCOL_ERROR
 _INFORMATIONAL: Final = 200
 """A status below this is not the answer yet (RFC 9110, 15.2)."""
-_PRIORITY_SIZE: Final = 5
 _PING_SIZE: Final = 8
 _GOAWAY_SIZE: Final = 8
 _SETTING_SIZE: Final = 6
-
-
-class _Block:
-    """A header section of which not all frames have come."""
-
-    def __init__(self, stream_id: int, part: bytes, *, end_stream: bool) -> None:
-        self.stream_id = stream_id
-        self.end_stream = end_stream
-        self.parts = [part]
-        self.size = len(part)
 
 
 class Inbound:
@@ -65,9 +54,8 @@ class Inbound:
         self._outbound = outbound
         self._limits = limits
         self._control, self._resets = budgets
-        self._decoder = HeaderDecoder(limits.header_list)
-        self._window = limits.connection_window
-        self._block: _Block | None = None
+        self.windows = ReceiveWindows(outbound, limits)
+        self._sections = HeaderSections(limits)
         self._began = False
         self._on: dict[int, Callable[[Frame], None]] = {
             frames.DATA: self._data,
@@ -81,8 +69,6 @@ class Inbound:
             frames.WINDOW_UPDATE: self._window_update,
             frames.CONTINUATION: self._continuation,
         }
-        if self._window > DEFAULT_WINDOW:
-            outbound.control(frames.window_update(0, self._window - DEFAULT_WINDOW))
 
     def take(self, frame: Frame) -> None:
         """Takes a frame.
@@ -95,7 +81,7 @@ class Inbound:
             if frame.kind != frames.SETTINGS or frame.flags & frames.ACK:
                 raise ConnectionFault(_PROTOCOL, "the first frame is not SETTINGS")
             self._began = True
-        if self._block is not None and frame.kind != frames.CONTINUATION:
+        if self._sections.incomplete and frame.kind != frames.CONTINUATION:
             raise ConnectionFault(_PROTOCOL, "a header section is not complete")
         act = self._on.get(frame.kind)
         if act is not None:
@@ -139,21 +125,12 @@ class Inbound:
         """6.1; the whole payload counts for flow control, its padding too."""
         size = len(frame.payload)
         stream = self._known(frame)
-        self._window -= size
-        if self._window < 0:
-            raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "more than the connection's window")
-        if self._window <= self._limits.connection_window // 2:
-            self._outbound.control(
-                frames.window_update(0, self._limits.connection_window - self._window)
-            )
-            self._window = self._limits.connection_window
+        self.windows.take(size)
         if stream is None or stream.received_end:
             self._late(frame.stream_id, stream)
             return
         data = frames.without_padding(frame)
-        stream.receive_window -= size
-        if stream.receive_window < 0:
-            raise StreamFault(stream.id, ErrorCode.FLOW_CONTROL_ERROR, "more than its window")
+        self.windows.take_of(stream, size)
         if not stream.received_headers:
             raise StreamFault(stream.id, _PROTOCOL, "data before headers")
         end_stream = bool(frame.flags & frames.END_STREAM)
@@ -162,9 +139,8 @@ class Inbound:
             self._control.earn(CONTROL_FRAMES_EARNED)
         elif not end_stream:
             self._spend("empty frames")
-        stream.held += size
         if size > len(data):
-            self.consumed(stream, size - len(data))
+            self.windows.consumed(stream, size - len(data))
         if end_stream:
             stream.received_end = True
             self._streams.close_if_ended(stream)
@@ -186,52 +162,19 @@ class Inbound:
         if stream.missing < 0 or (end_stream and stream.missing):
             raise StreamFault(stream.id, _PROTOCOL, "content-length says something else")
 
-    def consumed(self, stream: Stream, size: int) -> None:
-        """Lets the peer send again what was read, when it is worth a frame."""
-        stream.held -= size
-        room = self._limits.stream_window - stream.receive_window - stream.held
-        if room * 2 >= self._limits.stream_window and not stream.received_end:
-            self._grant(stream, room)
-
-    def expect(self, stream: Stream, size: int) -> None:
-        """Lets the peer send so much without a halt."""
-        room = size - stream.receive_window
-        if room > 0 and not stream.received_end:
-            self._grant(stream, room)
-
-    def _grant(self, stream: Stream, size: int) -> None:
-        stream.receive_window += size
-        self._outbound.control(frames.window_update(stream.id, size))
-
     def _headers(self, frame: Frame) -> None:
-        """6.2; the fields of priority mean nothing any more (5.3.2)."""
+        """6.2."""
         self._of_stream(frame)
-        part = frames.without_padding(frame)
-        if frame.flags & frames.PRIORITIZED:
-            if len(part) < _PRIORITY_SIZE:
-                raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "HEADERS without its priority")
-            part = part[_PRIORITY_SIZE:]
-        end_stream = bool(frame.flags & frames.END_STREAM)
-        if frame.flags & frames.END_HEADERS:
-            self._section(frame.stream_id, part, end_stream=end_stream)
-        else:
-            self._block = _Block(frame.stream_id, part, end_stream=end_stream)
+        self._section(self._sections.begin(frame))
 
     def _continuation(self, frame: Frame) -> None:
         """6.10."""
-        block = self._block
-        if block is None or block.stream_id != frame.stream_id:
-            raise ConnectionFault(_PROTOCOL, "CONTINUATION of nothing")
-        block.parts.append(frame.payload)
-        block.size += len(frame.payload)
-        if block.size > self._limits.header_block or len(block.parts) > self._limits.continuations:
-            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "a header section without end")
-        if frame.flags & frames.END_HEADERS:
-            self._block = None
-            self._section(block.stream_id, b"".join(block.parts), end_stream=block.end_stream)
+        self._section(self._sections.go_on(frame))
 
-    def _section(self, stream_id: int, block: bytes, *, end_stream: bool) -> None:
-        section = self._decoder.decode(block)  # always, for its state is the connection's (4.3)
+    def _section(self, section: Section | None) -> None:
+        if section is None:
+            return
+        stream_id = section.stream_id
         self._control.earn(CONTROL_FRAMES_EARNED)
         stream = self._streams.open.get(stream_id)
         if stream is None:
@@ -240,12 +183,13 @@ class Inbound:
                 return
         elif stream.received_end:
             raise StreamFault(stream_id, ErrorCode.STREAM_CLOSED, "headers after its end")
-        if section.fault:
-            raise StreamFault(stream_id, _PROTOCOL, section.fault)
-        if section.too_large:
+        headers, fault, too_large = section.decoded
+        if fault:
+            raise StreamFault(stream_id, _PROTOCOL, fault)
+        if too_large:
             raise StreamFault(stream_id, ErrorCode.ENHANCE_YOUR_CALM, "headers are too large")
         try:
-            self._received(stream, section.headers, end_stream=end_stream)
+            self._received(stream, headers, end_stream=section.end_stream)
         except ValueError as error:
             raise StreamFault(stream_id, _PROTOCOL, str(error)) from error
 
@@ -298,7 +242,7 @@ class Inbound:
         """6.3; it means nothing any more."""
         self._of_stream(frame)
         self._spend("PRIORITY frames")
-        if len(frame.payload) != _PRIORITY_SIZE:
+        if len(frame.payload) != PRIORITY_SIZE:
             raise StreamFault(frame.stream_id, ErrorCode.FRAME_SIZE_ERROR, "PRIORITY")
 
     def _rst_stream(self, frame: Frame) -> None:
@@ -322,7 +266,7 @@ class Inbound:
         if frame.flags & frames.ACK:
             self._sized(frame, 0)
             self.settings_acknowledged = True
-            self._decoder.allow_table(self._limits.header_table)
+            self._sections.allow_table(self._limits.header_table)
             return
         if len(frame.payload) % _SETTING_SIZE:
             raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS")
