@@ -39,7 +39,7 @@ from tests.wire.protocol.stage import (
 
 PROTOCOL, FLOW = ErrorCode.PROTOCOL_ERROR, ErrorCode.FLOW_CONTROL_ERROR
 ACKNOWLEDGED = h2.settings(flags=h2.ACK)
-APPLIED = tells(SettingsReceived(), sent=[ACKNOWLEDGED])
+APPLIED = tells(SettingsReceived(h2.TOP), sent=[ACKNOWLEDGED])
 
 
 def padded_data(content: bytes) -> DataReceived:
@@ -79,7 +79,7 @@ CONTROL = [
     Case("6.5.2-frame-too-small", BOTH, State.IDLE, h2.settings((Setting.MAX_FRAME_SIZE, 16383)), fails(PROTOCOL)),
     Case("6.5.2-frame-too-large", BOTH, State.IDLE, h2.settings((Setting.MAX_FRAME_SIZE, 1 << 24)), fails(PROTOCOL)),
     Case("6.5.2-largest-frame", BOTH, State.IDLE, h2.settings((Setting.MAX_FRAME_SIZE, (1 << 24) - 1)), APPLIED),
-    Case("6.5.2-everything-at-its-highest", BOTH, State.OPEN, h2.settings((1, 0xFFFFFFFF), (3, 0xFFFFFFFF), (6, 0xFFFFFFFF)), APPLIED),
+    Case("6.5.2-everything-at-its-highest", BOTH, State.OPEN, h2.settings((1, 0xFFFFFFFF), (3, 0xFFFFFFFF), (6, 0xFFFFFFFF)), tells(SettingsReceived(0xFFFFFFFF), sent=[ACKNOWLEDGED])),
     Case("6.5.3-the-second-of-two-is-wrong", BOTH, State.IDLE, h2.settings((Setting.ENABLE_PUSH, 0), (Setting.MAX_FRAME_SIZE, 1)), fails(PROTOCOL)),
     Case("6.6-push-to-a-server", SERVER, State.OPEN, h2.push_promise(1, 2, REQUEST), fails(PROTOCOL)),
     Case("6.6-push-that-was-forbidden", CLIENT, State.OPEN, h2.push_promise(1, 2, REQUEST), fails(PROTOCOL)),
@@ -113,7 +113,7 @@ def test_6_5_3_the_last_value_of_a_setting_holds(role: Role) -> None:
     stage = Stage(role, State.OPEN)
 
     size = Setting.INITIAL_WINDOW_SIZE
-    assert stage.hear(h2.settings((size, 0), (size, 7), (size, 3))) == [SettingsReceived()]
+    assert stage.hear(h2.settings((size, 0), (size, 7), (size, 3))) == [SettingsReceived(h2.TOP)]
 
     assert stage.connection.send_data(1, b"12345") == 2
     assert [frame.payload for frame in stage.sent(Kind.DATA)] == [b"123"]
@@ -166,6 +166,7 @@ def test_6_8_the_two_phases_of_a_server() -> None:
     stage = Stage(Role.CLIENT)
     for _ in range(3):
         stage.connection.open_stream(REQUEST)
+    stage.frames()
 
     assert stage.hear(h2.goaway(h2.TOP)) == [GoAwayReceived(h2.TOP, 0, b"")]
     assert stage.connection.open_streams == 3

@@ -71,7 +71,7 @@ FORMATS = [
     Case("4.1-unknown-type-on-closed-stream", BOTH, State.CLOSED, h2.frame(255, 0, 1), ignored()),
     Case("4.1-unused-flags-of-ping", BOTH, State.IDLE, h2.frame(Kind.PING, 0xFE, 0, bytes(8)), tells(sent=[h2.ping(bytes(8), ack=True)])),
     Case("4.1-unused-flags-of-data", BOTH, State.ANSWERED, h2.frame(Kind.DATA, 0xF6, 1, b"x"), tells(DataReceived(1, b"x", end_stream=False))),
-    Case("4.1-unused-flags-of-settings", BOTH, State.IDLE, h2.frame(Kind.SETTINGS, 0xFE, 0), tells(SettingsReceived(), sent=[h2.settings(flags=h2.ACK)])),
+    Case("4.1-unused-flags-of-settings", BOTH, State.IDLE, h2.frame(Kind.SETTINGS, 0xFE, 0), tells(SettingsReceived(h2.TOP), sent=[h2.settings(flags=h2.ACK)])),
     Case("4.1-unused-flags-of-priority", BOTH, State.OPEN, h2.frame(Kind.PRIORITY, 0xFF, 1, bytes(5)), ignored()),
     Case("4.1-unused-flags-of-window-update", BOTH, State.OPEN, h2.frame(Kind.WINDOW_UPDATE, 0xFF, 1, b"\0\0\0\1"), ignored()),
     Case("4.1-unused-flags-of-headers", SERVER, State.IDLE, h2.frame(Kind.HEADERS, 0xD6 & ~0x8, 1, h2.block(REQUEST)), tells(HeadersReceived(1, REQUEST, end_stream=False, trailers=False))),
@@ -221,7 +221,7 @@ def test_the_settings_of_a_preface_are_acknowledged_behind_the_own(role: Role) -
     """3.4: after sending the connection preface."""
     stage = Stage(role, State.NEW)
 
-    assert stage.hear(hello(role), h2.settings()) == [SettingsReceived()]
+    assert stage.hear(hello(role), h2.settings()) == [SettingsReceived(h2.TOP)]
 
     frames = [frame for frame in stage.frames() if frame.kind == Kind.SETTINGS]
     assert [frame.flags for frame in frames] == [0, h2.ACK]

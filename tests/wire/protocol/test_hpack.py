@@ -38,9 +38,7 @@ def broken(clause: str, octets: bytes) -> Case:
 
 def read(clause: str, octets: bytes, *fields: tuple[bytes, bytes]) -> Case:
     """Returns a case of a block that has these fields behind those of a request."""
-    outcome: Outcome = tells(
-        HeadersReceived(1, REQUEST + fields, end_stream=False, trailers=False)
-    )
+    outcome: Outcome = tells(HeadersReceived(1, REQUEST + fields, end_stream=False, trailers=False))
     return Case(clause, SERVER, State.IDLE, h2.headers(1, octets), outcome)
 
 
@@ -132,10 +130,14 @@ def test_a_table_lives_across_blocks() -> None:
     stage.has_failed(COMPRESSION)
 
 
-NAMES = st.sampled_from([b"x-a", b"x-b", b"grpc-timeout", b"user-agent", b"authorization", b"x" * 90])
+NAMES = st.sampled_from(
+    [b"x-a", b"x-b", b"grpc-timeout", b"user-agent", b"authorization", b"x" * 90]
+)
 VALUES = st.binary(max_size=60).map(lambda value: value.translate(None, b"\r\n\0").strip(b" \t"))
 SECTIONS = st.lists(
-    st.tuples(st.lists(st.tuples(NAMES, VALUES), max_size=6), st.booleans()), min_size=1, max_size=12
+    st.tuples(st.lists(st.tuples(NAMES, VALUES), max_size=6), st.booleans()),
+    min_size=1,
+    max_size=12,
 )
 
 

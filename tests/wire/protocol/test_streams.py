@@ -72,12 +72,14 @@ STATES = [
     Case("5.1-open-reset", BOTH, State.OPEN, h2.reset(1), tells(CANCEL)),
     Case("5.1-open-window-update", BOTH, State.OPEN, h2.window(1, 1), ignored()),
     Case("5.1-open-priority", BOTH, State.OPEN, h2.priority(1), ignored()),
-    # half-closed (local): anything may come
-    Case("5.1-half-closed-local-data", SERVER, State.HALF_CLOSED_LOCAL, h2.data(1, b"x", end=True), tells(DataReceived(1, b"x", end_stream=True))),
+    # half-closed (local): anything may come; a server that has ended its answer has said by
+    # RST_STREAM of NO_ERROR that it needs no more of the request (8.1), so that all is passed over
+    Case("5.1-half-closed-local-data", SERVER, State.HALF_CLOSED_LOCAL, h2.data(1, b"x", end=True), ignored()),
     Case("5.1-half-closed-local-answer", CLIENT, State.HALF_CLOSED_LOCAL, first, heard),
     Case("5.1-half-closed-local-answer-ends", CLIENT, State.HALF_CLOSED_LOCAL, h2.headers(1, ANSWER, end=True), tells(HeadersReceived(1, ANSWER, end_stream=True, trailers=False))),
-    Case("5.1-half-closed-local-trailers", SERVER, State.HALF_CLOSED_LOCAL, h2.headers(1, TRAILERS, end=True), tells(HeadersReceived(1, TRAILERS, end_stream=True, trailers=True))),
-    Case("5.1-half-closed-local-reset", BOTH, State.HALF_CLOSED_LOCAL, h2.reset(1), tells(CANCEL)),
+    Case("5.1-half-closed-local-trailers", SERVER, State.HALF_CLOSED_LOCAL, h2.headers(1, TRAILERS, end=True), ignored()),
+    Case("5.1-half-closed-local-reset", SERVER, State.HALF_CLOSED_LOCAL, h2.reset(1), ignored()),
+    Case("5.1-half-closed-local-reset", CLIENT, State.HALF_CLOSED_LOCAL, h2.reset(1), tells(CANCEL)),
     Case("5.1-half-closed-local-window-update", BOTH, State.HALF_CLOSED_LOCAL, h2.window(1, 1), ignored()),
     Case("5.1-half-closed-local-priority", BOTH, State.HALF_CLOSED_LOCAL, h2.priority(1), ignored()),
     # half-closed (remote): the peer said that nothing more comes
@@ -186,7 +188,10 @@ def test_5_1_2_data_of_a_refused_stream_is_passed_over() -> None:
     """The client could not know; it counts against the window of the connection all the same."""
     stage = Stage(Role.SERVER, State.OPEN, replace(DEFAULT, concurrent_streams=1))
 
-    assert stage.hear(h2.headers(3, REQUEST), h2.data(3, b"x"), h2.headers(3, TRAILERS, end=True)) == []
+    assert (
+        stage.hear(h2.headers(3, REQUEST), h2.data(3, b"x"), h2.headers(3, TRAILERS, end=True))
+        == []
+    )
     assert [frame.code for frame in stage.sent(Kind.RST_STREAM)] == [ErrorCode.REFUSED_STREAM]
     stage.lives()
 
@@ -270,6 +275,17 @@ def test_5_4_2_after_a_reset_nothing_is_sent_on_the_stream(role: Role) -> None:
         assert stage.hear(h2.window(1, 100_000), h2.window(0, 100_000)) == []
         assert stage.frames() == []
         assert stage.connection.open_streams == 0
+
+
+def test_8_1_a_server_that_has_answered_needs_no_more_of_the_request() -> None:
+    """It says so behind its answer, by RST_STREAM of NO_ERROR, and has room for another stream."""
+    stage = Stage(Role.SERVER, State.OPEN)
+    stage.connection.send_headers(1, (*ANSWER, *TRAILERS), end_stream=True)
+
+    frames = stage.frames()
+    assert [(f.kind, f.flags & h2.END_STREAM) for f in frames[:1]] == [(Kind.HEADERS, 1)]
+    assert [(f.kind, f.stream, f.code) for f in frames[1:]] == [(Kind.RST_STREAM, 1, 0)]
+    assert stage.connection.open_streams == 0
 
 
 @pytest.mark.parametrize("role", BOTH, ids=lambda role: role.name.lower())
