@@ -113,7 +113,7 @@ class Inbound:
         stream = self._known(frame)
         self.windows.take(size)
         if stream is None or stream.received_end:
-            self._late(frame.stream_id, stream)
+            self._late(frame, stream)
             return
         data = frames.without_padding(frame)
         self.windows.take_of(stream, size)
@@ -133,13 +133,15 @@ class Inbound:
             self._streams.close_if_ended(stream)
         self.events.append(DataReceived(stream.id, data, end_stream))
 
-    def _late(self, stream_id: int, stream: Stream | None) -> None:
-        """Answers a frame of a stream that its sender has ended (5.1)."""
-        self._spend("frames of closed streams")
+    def _late(self, frame: Frame, stream: Stream | None) -> None:
+        """Takes data of a stream that has ended; data that may have been under way cost nothing (5.1)."""
+        may_be = stream is None and (self.going_away or self._streams.was_reset(frame.stream_id))
+        if not may_be or not frame.payload:
+            self._spend("frames of closed streams")
         if stream is not None:
-            raise StreamFault(stream_id, ErrorCode.STREAM_CLOSED, "data after its end")
-        if not self._streams.was_reset(stream_id) and not self.going_away:
-            self._outbound.answer(frames.rst_stream(stream_id, ErrorCode.STREAM_CLOSED))
+            raise StreamFault(stream.id, ErrorCode.STREAM_CLOSED, "data after its end")
+        if not may_be:
+            self._outbound.answer(frames.rst_stream(frame.stream_id, ErrorCode.STREAM_CLOSED))
 
     def _headers(self, frame: Frame) -> None:
         """6.2."""

@@ -86,7 +86,13 @@ class Streams:
             self._reset.popitem(last=False)
 
     def was_reset(self, stream_id: int) -> bool:
-        """Whether this side has reset the stream, lately."""
+        """Whether this side may have reset the stream, lately.
+
+        A client gives up as many at once as it has open, and a server sends nothing of its own accord: all
+        that comes of a client's stream that is closed may have been under way.
+        """
+        if self.role is Role.CLIENT:
+            return not self.is_idle(stream_id)
         return stream_id in self._reset
 
     def is_idle(self, stream_id: int) -> bool:
