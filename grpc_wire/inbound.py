@@ -95,17 +95,11 @@ class Inbound:
         """Returns the stream of a frame; None if it is closed. One that never was is a fault (5.1)."""
         frames.check_of_stream(frame)
         stream = self._streams.open.get(frame.stream_id)
-        if (
-            stream is None
-            and self._streams.is_idle(frame.stream_id)
-            and not self._passed_over(frame)
-        ):
-            raise ConnectionFault(_PROTOCOL, f"stream {frame.stream_id} is idle")
+        if stream is None and self._streams.is_idle(frame.stream_id):
+            its_own = self._streams.role is Role.SERVER and frame.stream_id % 2 == 1
+            if not (its_own and self.going_away):  # streams past a GOAWAY are passed over (6.8)
+                raise ConnectionFault(_PROTOCOL, f"stream {frame.stream_id} is idle")
         return stream
-
-    def _passed_over(self, frame: Frame) -> bool:
-        """Whether a stream is one that the peer has opened after it was told not to (6.8)."""
-        return self.going_away and self._streams.role is Role.SERVER and frame.stream_id % 2 == 1
 
     def _data(self, frame: Frame) -> None:
         """6.1; the whole payload counts for flow control, its padding too."""
@@ -156,7 +150,6 @@ class Inbound:
         if section is None:
             return
         stream_id = section.stream_id
-        self._control.earn(CONTROL_FRAMES_EARNED)
         stream = self._streams.open.get(stream_id)
         if stream is None:
             stream = self._opened(stream_id)
@@ -178,7 +171,8 @@ class Inbound:
         """Opens a stream for the peer; None if what came is to be passed over (5.1.1, 5.1.2)."""
         streams = self._streams
         if streams.was_reset(stream_id):
-            self._spend("headers of closed streams")
+            if streams.role is Role.SERVER:
+                self._spend("headers of closed streams")
             return None
         if not streams.is_idle(stream_id):
             raise ConnectionFault(ErrorCode.STREAM_CLOSED, f"stream {stream_id} was closed")
@@ -211,10 +205,11 @@ class Inbound:
                     raise ValueError("an informational answer ends the stream")
                 self._spend("informational answers")
                 return
+        if end_stream and not stream.fits(0, end_stream=True):
+            raise ValueError(_LENGTH)
+        self._control.earn(CONTROL_FRAMES_EARNED)
         stream.received_headers = True
         if end_stream:
-            if self._streams.role is Role.SERVER and not stream.fits(0, end_stream=True):
-                raise ValueError(_LENGTH)
             stream.received_end = True
             self._streams.close_if_ended(stream)
         self.events.append(HeadersReceived(stream.id, headers, end_stream, trailers))
@@ -223,8 +218,9 @@ class Inbound:
         """6.3; it means nothing any more."""
         frames.check_of_stream(frame)
         self._spend("PRIORITY frames")
-        if len(frame.payload) != PRIORITY_SIZE:
+        if len(frame.payload) != PRIORITY_SIZE and frame.stream_id in self._streams.open:
             raise StreamFault(frame.stream_id, ErrorCode.FRAME_SIZE_ERROR, "PRIORITY")
+        frames.check_size(frame, PRIORITY_SIZE)  # RST_STREAM is not for a stream that is not open
 
     def _rst_stream(self, frame: Frame) -> None:
         """6.4."""

@@ -240,18 +240,6 @@ def test_a_length(case: Case, role: Role) -> None:
     check(case, role)
 
 
-@pytest.mark.parametrize("value", [b"7", b"0"])
-def test_8_1_1_an_answer_to_head_may_have_a_length(value: bytes) -> None:
-    """Though it has no content."""
-    stage = Stage(Role.CLIENT)
-    stage.connection.open_stream(((b":method", b"HEAD"), *REQUEST[1:]), end_stream=True)
-
-    fields = ANSWER + length(value)
-    assert stage.hear(h2.headers(1, fields, end=True)) == [
-        HeadersReceived(1, fields, end_stream=True, trailers=False)
-    ]
-
-
 def test_8_1_a_reset_without_error_takes_no_answer_away() -> None:
     """A server that has answered in full may say that it wants no more of the request."""
     stage = Stage(Role.CLIENT, State.OPEN)
