@@ -39,9 +39,9 @@ class Inbound:
     """What the frames of one connection mean."""
 
     def __init__(
-        self, streams: Streams, outbound: Outbound, limits: Limits, budgets: tuple[Budget, Budget]
+        self, streams: Streams, outbound: Outbound, limits: Limits, control: Budget
     ) -> None:
-        """Takes what it shares with the sending side; `budgets` are for control frames, and for resets."""
+        """Takes what it shares with the sending side."""
         self.events: list[Event] = []
         self.going_away = False
         """Whether streams that the peer opens from now on are passed over."""
@@ -51,7 +51,7 @@ class Inbound:
         self._streams = streams
         self._outbound = outbound
         self._limits = limits
-        self._control, self._resets = budgets
+        self._control = control
         self.windows = ReceiveWindows(outbound, limits)
         self._sections = HeaderSections(limits)
         self._began = False
@@ -186,7 +186,7 @@ class Inbound:
             streams.remember_reset(stream_id)
             self._outbound.answer(frames.rst_stream(stream_id, ErrorCode.REFUSED_STREAM))
             return None
-        stream = Stream(stream_id, self._outbound.peer.initial_window, self._limits.stream_window)
+        stream = Stream(stream_id, self._outbound.peer.initial_window, self.windows.initial)
         streams.open[stream_id] = stream
         return stream
 
@@ -229,8 +229,7 @@ class Inbound:
         if stream is None:
             self._spend("RST_STREAM frames")
             return
-        if self._streams.role is Role.SERVER and not stream.answered and not self._resets.spend():
-            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "streams are opened and given up")
+        self._streams.count_given_up(stream)
         self._reset_by_peer(stream, frames.read_uint32(frame.payload), "reset by the peer")
 
     def _reset_by_peer(self, stream: Stream, code: int, reason: str) -> None:
@@ -246,6 +245,7 @@ class Inbound:
             frames.check_size(frame, 0)
             self.settings_acknowledged = True
             self._sections.allow_table(self._limits.header_table)
+            self.windows.acknowledged(self._streams.open.values())
             return
         if len(frame.payload) % 6:
             raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS")
