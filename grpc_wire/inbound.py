@@ -150,12 +150,10 @@ class Inbound:
         if section is None:
             return
         stream_id = section.stream_id
-        stream = self._streams.open.get(stream_id)
+        stream = self._streams.open.get(stream_id) or self._opened(stream_id)
         if stream is None:
-            stream = self._opened(stream_id)
-            if stream is None:
-                return
-        elif stream.received_end:
+            return
+        if stream.received_end:
             raise StreamFault(stream_id, ErrorCode.STREAM_CLOSED, "headers after its end")
         headers, fault, too_large = section.decoded
         if fault:
