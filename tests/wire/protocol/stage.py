@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 from hpack import Decoder
@@ -154,6 +154,10 @@ class Stage:
                     block = b""
         return sections
 
+    def has_room(self) -> bool:
+        """Returns whether another stream may be opened now."""
+        return self.connection.can_open
+
     def lives(self) -> None:
         """Sees that the connection goes on: a ping is answered, and no more than that."""
         assert self.hear(h2.ping(b"alive???")) == []
@@ -224,7 +228,7 @@ class Case(NamedTuple):
     limits: Limits = DEFAULT
 
 
-def parameters(cases: Iterable[Case]) -> Any:
+def parameters(cases: Iterable[Case]) -> pytest.MarkDecorator:
     """Returns the parameters of a test of cases, in either role that they are for."""
     return pytest.mark.parametrize(
         ("case", "role"),

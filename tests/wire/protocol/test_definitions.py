@@ -1,4 +1,5 @@
 """RFC 9113, section 6, but for windows: what each type of frame demands."""
+# ruff: noqa: E501 -- one case, one row
 
 from __future__ import annotations
 

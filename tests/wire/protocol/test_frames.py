@@ -1,4 +1,5 @@
 """RFC 9113, sections 3 and 4: the preface, frames and their sizes, header blocks."""
+# ruff: noqa: E501 -- one case, one row
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
 """RFC 9113, section 8: requests and answers, their fields, their length, their order."""
+# ruff: noqa: E501 -- one case, one row
 
 from __future__ import annotations
 
@@ -213,7 +214,7 @@ LENGTHS += [
     of_request("8.1.1-nothing-though-said", REQUEST + length(b"1"), end=True),
     *(
         of_request(f"8.1.1-a-length-that-is-none-{number}", REQUEST + length(value))
-        for number, value in enumerate((b"-1", b"+1", b"1.0", b"0x1", b"", b"1,2", b"1 2", b"a", "١".encode()))
+        for number, value in enumerate((b"-1", b"+1", b"1.0", b"0x1", b"", b"1,2", b"1 2", b"a", "\u0661".encode()))
     ),
     of_request("8.1.1-two-lengths", REQUEST + length(b"1") + length(b"2")),
     of_answer("8.1.1-nothing-though-said-in-an-answer", ANSWER + length(b"1"), end=True),
