@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -16,6 +17,7 @@ from grpc_wire.errors import ErrorCode
 from grpc_wire.events import (
     ConnectionFailed,
     DataReceived,
+    Event,
     GoAwayReceived,
     Headers,
     HeadersReceived,
@@ -82,17 +84,41 @@ class Side(Protocol):
     needs_no_more: bool
     """Whether a request is not read to its end once it is answered."""
 
-    def can_open(self) -> bool: ...
-    def open(self, headers: Headers, *, end: bool) -> int: ...
-    def headers(self, stream: int, headers: Headers, *, end: bool) -> None: ...
-    def data(self, stream: int, data: bytes, *, end: bool) -> None: ...
-    def reset(self, stream: int) -> None: ...
-    def ping(self, data: bytes) -> None: ...
-    def settings(self, choice: int) -> None: ...
-    def read(self, stream: int) -> None: ...
-    def hear(self, octets: bytes) -> None: ...
-    def output(self) -> bytes: ...
-    def idle(self) -> bool: ...
+    def can_open(self) -> bool:
+        """Says whether a stream may be opened."""
+
+    def open(self, headers: Headers, *, end: bool) -> int:
+        """Opens a stream."""
+
+    def headers(self, stream: int, headers: Headers, *, end: bool) -> None:
+        """Sends headers."""
+
+    def data(self, stream: int, data: bytes, *, end: bool) -> None:
+        """Sends data."""
+
+    def reset(self, stream: int) -> None:
+        """Resets a stream."""
+
+    def ping(self, data: bytes) -> None:
+        """Sends a ping."""
+
+    def settings(self, choice: int) -> None:
+        """Changes a setting, if it can."""
+
+    def read(self, stream: int) -> None:
+        """Consumes what has come."""
+
+    def hear(self, octets: bytes) -> None:
+        """Takes bytes, and what they tell."""
+
+    def output(self) -> bytes:
+        """Returns what is to be sent."""
+
+    def idle(self) -> bool:
+        """Says whether nothing waits."""
+
+    def go(self) -> None:
+        """Goes away."""
 
 
 class Ours:
@@ -146,7 +172,7 @@ class Ours:
         """Takes bytes, and what they tell."""
         self._note(self.connection.receive(octets))
 
-    def _note(self, events: list[object]) -> None:  # type: ignore[misc]
+    def _note(self, events: Sequence[Event]) -> None:
         for event in events:
             if isinstance(event, HeadersReceived):
                 talk = self.talks.setdefault(event.stream_id, Talk())
@@ -185,6 +211,10 @@ class Ours:
         """Whether nothing waits."""
         return not self._waiting and not self.connection.has_output
 
+    def go(self) -> None:
+        """Goes away."""
+        self.connection.go_away()
+
 
 class Theirs:
     """A connection of h2, which raises whatever the peer does wrong."""
@@ -192,7 +222,7 @@ class Theirs:
     window = 65_535
     needs_no_more = False
 
-    SETTINGS = (
+    SETTINGS: tuple[dict[int, int], ...] = (
         {SettingCodes.INITIAL_WINDOW_SIZE: 0},
         {SettingCodes.INITIAL_WINDOW_SIZE: 1},
         {SettingCodes.INITIAL_WINDOW_SIZE: 65_535},
@@ -277,7 +307,7 @@ class Theirs:
 
     def settings(self, choice: int) -> None:
         """Changes a setting."""
-        self._connection.update_settings(dict(self.SETTINGS[choice % len(self.SETTINGS)]))
+        self._connection.update_settings(self.SETTINGS[choice % len(self.SETTINGS)])
 
     def read(self, stream: int) -> None:
         """Consumes what has come."""
@@ -311,7 +341,7 @@ class Theirs:
             elif isinstance(event, h2.events.PingAckReceived):
                 self.pongs[event.ping_data] += 1
             elif isinstance(event, h2.events.ConnectionTerminated):
-                self.gone.append((event.last_stream_id, int(event.error_code)))
+                self.gone.append((event.last_stream_id or 0, int(event.error_code or 0)))
         if not self.gone:
             self._pump()
 
@@ -322,3 +352,7 @@ class Theirs:
     def idle(self) -> bool:
         """Whether nothing waits."""
         return not self._queues
+
+    def go(self) -> None:
+        """Goes away."""
+        self._connection.close_connection()

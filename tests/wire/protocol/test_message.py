@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import struct
 import tracemalloc
 import zlib
@@ -27,7 +28,7 @@ def prefixed(payload: bytes, flag: int = 0) -> bytes:
 def pieces(body: bytes, cuts: list[int]) -> list[bytes]:
     """Returns a body cut at these places."""
     places = sorted({0, len(body), *(cut % (len(body) + 1) for cut in cuts)})
-    return [body[one:two] for one, two in zip(places, places[1:], strict=False)]
+    return [body[one:two] for one, two in itertools.pairwise(places)]
 
 
 @given(MESSAGES, CUTS)

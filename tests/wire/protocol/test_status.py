@@ -169,7 +169,7 @@ FROM_RESET = {
 
 @pytest.mark.parametrize(("code", "name"), FROM_RESET.items())
 def test_a_reset(code: ErrorCode, name: str) -> None:
-    """gRPC over HTTP/2, "Errors"."""
+    """As gRPC over HTTP/2 says under "Errors"."""
     status = from_reset(code, "why")
 
     assert CODES[status.code] == name

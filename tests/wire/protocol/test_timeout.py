@@ -57,7 +57,8 @@ def test_each_unit(text: bytes, seconds: float) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [b"", b"1", b"S", b"1s", b"1h", b"123456789S", b"-1S", b"+1S", b"1.5S", b" 1S", b"1S ", b"1SS", b"1 S", b"S1",
+    [b"", b"1", b"S",
+     b"1s", b"1h", b"123456789S", b"-1S", b"+1S", b"1.5S", b" 1S", b"1S ", b"1SS", b"1 S", b"S1",
      b"1S\n", b"\xb2S", b"1\xc2\xb5", b"1_0S", b"1e3S"],
 )  # fmt: skip
 def test_what_is_no_timeout(text: bytes) -> None:
