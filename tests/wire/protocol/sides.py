@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -248,6 +248,8 @@ class Theirs:
         self._connection.initiate_connection()
         self._queues: dict[int, tuple[bytearray, bool]] = {}
         self._trailers: dict[int, Headers] = {}
+        self._changes: deque[int] = deque()
+        self._acknowledged = False
 
     def can_open(self) -> bool:
         """Whether a stream may be opened."""
@@ -307,7 +309,15 @@ class Theirs:
 
     def settings(self, choice: int) -> None:
         """Changes a setting."""
-        self._connection.update_settings(self.SETTINGS[choice % len(self.SETTINGS)])
+        self._changes.append(choice)
+        self._change()
+
+    def _change(self) -> None:
+        """Says one change at a time: h2 takes an acknowledgement for all that it has said."""
+        if self._changes and self._acknowledged:
+            self._acknowledged = False
+            choice = self._changes.popleft()
+            self._connection.update_settings(self.SETTINGS[choice % len(self.SETTINGS)])
 
     def read(self, stream: int) -> None:
         """Consumes what has come."""
@@ -338,6 +348,9 @@ class Theirs:
                 if talk.reset is None:
                     talk.reset = int(event.error_code)
                 self._drop(event.stream_id)
+            elif isinstance(event, h2.events.SettingsAcknowledged):
+                self._acknowledged = True
+                self._change()
             elif isinstance(event, h2.events.PingAckReceived):
                 self.pongs[event.ping_data] += 1
             elif isinstance(event, h2.events.ConnectionTerminated):
@@ -351,7 +364,7 @@ class Theirs:
 
     def idle(self) -> bool:
         """Whether nothing waits."""
-        return not self._queues
+        return not self._queues and not self._changes
 
     def go(self) -> None:
         """Goes away."""
