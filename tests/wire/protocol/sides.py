@@ -329,34 +329,39 @@ class Theirs:
     def hear(self, octets: bytes) -> None:
         """Takes bytes, and what they tell."""
         for event in self._connection.receive_data(octets):
-            if isinstance(
-                event,
-                h2.events.RequestReceived | h2.events.ResponseReceived | h2.events.TrailersReceived,
-            ):
-                talk = self.talks.setdefault(event.stream_id, Talk())
-                fields = tuple((bytes(name), bytes(value)) for name, value in event.headers)
-                talk.hear(fields, end=False)
-            elif isinstance(event, h2.events.DataReceived):
-                talk = self.talks[event.stream_id]
-                talk.hear_data(event.data)
-                talk.unread += event.flow_controlled_length
-            elif isinstance(event, h2.events.StreamEnded):
-                self.talks[event.stream_id].heard.ended = True
-            elif isinstance(event, h2.events.StreamReset):
-                talk = self.talks[event.stream_id]
-                assert event.remote_reset, event
-                if talk.reset is None:
-                    talk.reset = int(event.error_code)
-                self._drop(event.stream_id)
-            elif isinstance(event, h2.events.SettingsAcknowledged):
+            if isinstance(event, h2.events.SettingsAcknowledged):
                 self._acknowledged = True
                 self._change()
             elif isinstance(event, h2.events.PingAckReceived):
                 self.pongs[event.ping_data] += 1
             elif isinstance(event, h2.events.ConnectionTerminated):
                 self.gone.append((event.last_stream_id or 0, int(event.error_code or 0)))
+            else:
+                self._note(event)
         if not self.gone:
             self._pump()
+
+    def _note(self, event: h2.events.Event) -> None:
+        """Takes what is told of a stream."""
+        if isinstance(
+            event,
+            h2.events.RequestReceived | h2.events.ResponseReceived | h2.events.TrailersReceived,
+        ):
+            talk = self.talks.setdefault(event.stream_id, Talk())
+            fields = tuple((bytes(name), bytes(value)) for name, value in event.headers)
+            talk.hear(fields, end=False)
+        elif isinstance(event, h2.events.DataReceived):
+            talk = self.talks[event.stream_id]
+            talk.hear_data(event.data)
+            talk.unread += event.flow_controlled_length
+        elif isinstance(event, h2.events.StreamEnded):
+            self.talks[event.stream_id].heard.ended = True
+        elif isinstance(event, h2.events.StreamReset):
+            talk = self.talks[event.stream_id]
+            assert event.remote_reset, event
+            if talk.reset is None:
+                talk.reset = int(event.error_code)
+            self._drop(event.stream_id)
 
     def output(self) -> bytes:
         """Returns what is to be sent."""

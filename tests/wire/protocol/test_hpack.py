@@ -106,6 +106,34 @@ def test_a_block_that_uses_what_there_is(case: Case, role: Role) -> None:
     check(case, role)
 
 
+def test_the_same_bytes_mean_another_field_when_the_table_has_changed() -> None:
+    """An index counts from the newest entry, also in a block that was read before, byte by byte."""
+    stage = Stage(Role.SERVER)
+    again = START + h2.indexed(62) + h2.indexed(63)
+    stage.hear(h2.headers(1, START + h2.remembered(b"a", b"1") + h2.remembered(b"b", b"2")))
+    told = [*stage.hear(h2.headers(3, again)), *stage.hear(h2.headers(5, again))]
+    stage.hear(h2.headers(7, START + h2.remembered(b"c", b"3")))
+    told += stage.hear(h2.headers(9, again))
+    stage.hear(h2.headers(11, h2.table_size(0) + h2.table_size(4096) + START))
+
+    assert [event.headers[-2:] for event in told if isinstance(event, HeadersReceived)] == [
+        ((b"b", b"2"), (b"a", b"1")),
+        ((b"b", b"2"), (b"a", b"1")),
+        ((b"c", b"3"), (b"b", b"2")),
+    ]
+    stage.hear(h2.headers(13, again))
+    stage.has_failed(COMPRESSION)
+
+
+def test_we_count_from_the_newest_entry_too() -> None:
+    """What we put in moves on by one with each that follows."""
+    stage = Stage(Role.CLIENT)
+    for path in (b"/a", b"/b", b"/a", b"/c", b"/b", b"/a"):
+        fields = (*REQUEST[:2], (b":path", path), *REQUEST[3:])
+        stage.connection.open_stream(fields)
+        assert stage.fields(stage.frames()) == [fields]
+
+
 def test_a_broken_block_has_an_end_soon() -> None:
     """An integer of many bytes is not computed to its end."""
     stage = Stage(Role.SERVER)

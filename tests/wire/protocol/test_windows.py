@@ -9,7 +9,7 @@ import pytest
 
 from grpc_wire.connection import Role
 from grpc_wire.errors import ErrorCode
-from grpc_wire.events import ConnectionFailed, DataReceived, StreamDrained
+from grpc_wire.events import ConnectionFailed, DataReceived, StreamDrained, StreamReset
 from grpc_wire.limits import DEFAULT, Limits
 from tests.wire.protocol import octets as h2
 from tests.wire.protocol.octets import Kind, Setting
@@ -280,6 +280,19 @@ def test_we_send_what_both_windows_allow(role: Role) -> None:
     assert stage.hear(h2.window(1, 464)) == []
     assert stage.hear(h2.window(1, 1)) == [StreamDrained(1)]
     assert queued(1) == 0
+
+
+@both
+def test_what_was_never_left_in_the_queue_is_not_told_as_drained(role: Role) -> None:
+    """Nor is a stream that was reset, or that has something in its queue again."""
+    stage, _ = opened(role)
+    assert stage.connection.send_data(1, bytes(40_000)) == 0  # several frames
+    assert stage.hear(h2.ping()) == []
+    assert stage.connection.send_data(1, bytes(40_000)) == 80_000 - FIRST
+    assert stage.hear(h2.ping()) == []
+
+    (event,) = stage.hear(h2.window(0, 100_000), h2.window(1, 100_000), h2.reset(1))
+    assert isinstance(event, StreamReset)
 
 
 @both
