@@ -50,8 +50,8 @@ interop: $(VENV)/installed ## install clients that are not ours, and let them ca
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(INTEROP) --upgrade buf-bin
 	INTEROP=$(INTEROP) $(BIN)/python -m pytest -m interop tests/interop
 
-fuzz: $(VENV)/installed ## ask the edge odd things for FUZZ_SECONDS (600)
-	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/fuzz
+fuzz: $(VENV)/installed ## say odd things to the edge, and to the protocol of grpc_wire, for FUZZ_SECONDS (600) each
+	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/fuzz tests/wire/protocol/test_fuzz.py tests/wire/protocol/test_against_h2.py
 
 soak: $(VENV)/installed ## let clients of all kinds come and go for SOAK_SECONDS (1800)
 	SOAK_SECONDS=$(SOAK_SECONDS) UPLOAD_BYTES=1073741824 $(BIN)/python -m pytest -s tests/soak tests/whole/test_upload.py
