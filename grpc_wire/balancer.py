@@ -20,7 +20,7 @@ from grpc import ChannelConnectivity
 from grpc_wire.backoff import Backoff
 from grpc_wire.channel_options import ChannelOptions
 from grpc_wire.resolver import resolve
-from grpc_wire.subchannel import Subchannel
+from grpc_wire.subchannel import Subchannel, Watcher
 from grpc_wire.target import Address, Target
 from grpc_wire.transport import Transport
 
@@ -34,11 +34,13 @@ _SHUTDOWN = ChannelConnectivity.SHUTDOWN
 
 
 class Waiting(Protocol):
-    """A call that is to be given a connection."""
+    """A call that is to be given a connection.
 
-    @property
-    def wait_for_ready(self) -> bool:
-        """Whether it waits where all attempts have failed."""
+    Attributes:
+        wait_for_ready: whether it waits where all attempts have failed.
+    """
+
+    wait_for_ready: bool
 
     def begin(self, transport: Transport, address: Address) -> None:
         """Begins on a connection that has room for it."""
@@ -46,24 +48,33 @@ class Waiting(Protocol):
     def unavailable(self, reason: str) -> None:
         """Ends: there is no connection."""
 
+    def cancel(self, details: str) -> bool:
+        """Ends: nobody wants it."""
+
+    def over_soon(self) -> asyncio.Future[None]:
+        """Returns what is done when it has ended."""
+
 
 class Balancer:
     """The connections of a channel, and the calls that wait for one.
 
     Attributes:
         state: of the channel.
+        calls: those that have begun or wait.
+        loop: the one that all happens in.
     """
 
     def __init__(
         self,
         target: Target,
         options: ChannelOptions,
-        make: Callable[[Address], Subchannel],
+        make: Callable[[Address, Watcher], Subchannel],
         changed: Callable[[], None],
     ) -> None:
         """Takes how to make a subchannel, and what to call when the state is another."""
         self.state = _IDLE
-        self._loop = asyncio.get_running_loop()
+        self.calls: set[Waiting] = set()
+        self.loop = asyncio.get_running_loop()
         self._name = target.name
         self._interval = options.resolution_interval
         self._make = make
@@ -78,10 +89,11 @@ class Balancer:
         self._resolved_at = -self._interval
         self._failure = ""
         if self._name is None:
-            self._subchannels = {address: make(address) for address in target.addresses}
+            self._subchannels = {address: make(address, self) for address in target.addresses}
 
     def begin(self, call: Waiting) -> None:
         """Gives a call its connection, now or later; or lets it fail."""
+        self.calls.add(call)
         if self._idle:
             self.connect()
         if not self._waiting:
@@ -96,8 +108,9 @@ class Balancer:
         else:
             self._waiting[call] = None
 
-    def withdraw(self, call: Waiting) -> None:
-        """Forgets a call that waits no more."""
+    def ended(self, call: Waiting) -> None:
+        """Forgets a call."""
+        self.calls.discard(call)
         self._waiting.pop(call, None)
 
     def connect(self) -> None:
@@ -111,7 +124,7 @@ class Balancer:
             subchannel.connect()
         self.state_changed()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Ends all connections, and lets the calls that wait fail."""
         if self.state is _SHUTDOWN:
             return
@@ -119,9 +132,8 @@ class Balancer:
         self.state_changed(_SHUTDOWN)
         if self._resolving is not None:
             self._resolving.cancel()
-        for subchannel in subchannels.values():
-            subchannel.close()
         self._refuse("the channel is closed", all_of_them=True)
+        await asyncio.gather(*(subchannel.close() for subchannel in subchannels.values()))
 
     # What a subchannel tells.
 
@@ -194,27 +206,27 @@ class Balancer:
 
     def _resolve(self) -> None:
         if self._resolving is None and self.state is not _SHUTDOWN:
-            self._resolving = self._loop.create_task(self._keep_resolving())
+            self._resolving = self.loop.create_task(self._keep_resolving())
 
     async def _keep_resolving(self) -> None:
         assert self._name is not None  # noqa: S101 - for the type checker
         try:
             while True:
-                now = self._loop.time()
+                now = self.loop.time()
                 due = self._resolved_at + self._interval - now
                 await asyncio.sleep(max(due, self._backoff.wait(now)))
-                self._resolved_at = self._loop.time()
+                self._resolved_at = self.loop.time()
                 try:
                     addresses = await resolve(self._name)
                 except OSError as error:
-                    self._backoff.begin(self._loop.time())
+                    self._backoff.begin(self.loop.time())
                     self._failure = f"DNS resolution failed for {self._name.host}: {error.strerror}"
                     if self._subchannels:
                         log.warning("%s; the addresses that are known are kept", self._failure)
                         return
                     self.state_changed()
                 else:
-                    self._backoff.lost(self._loop.time())
+                    self._backoff.lost(self.loop.time())
                     self._failure = ""
                     self._use(addresses)
                     return
@@ -225,7 +237,7 @@ class Balancer:
     def _use(self, addresses: tuple[Address, ...]) -> None:
         before, self._subchannels = self._subchannels, {}
         for address in addresses:
-            self._subchannels[address] = before.pop(address, None) or self._make(address)
+            self._subchannels[address] = before.pop(address, None) or self._make(address, self)
         for subchannel in before.values():
             subchannel.drain()
         if self._waiting or self.state in (_CONNECTING, _FAILURE):

@@ -18,25 +18,17 @@ from typing import Any
 
 from grpc_wire import status as grpc_status
 from grpc_wire.balancer import Balancer
+from grpc_wire.codes import CANCELLED, DEADLINE_EXCEEDED, INTERNAL, OK, RESOURCE_EXHAUSTED, UNAVAILABLE
 from grpc_wire.errors import ErrorCode
 from grpc_wire.events import DataReceived, Headers, HeadersReceived, StreamReset
-from grpc_wire.message import GZIP, IDENTITY, MessageFault, MessageReader, frame
+from grpc_wire.message import ENCODINGS, IDENTITY, MessageFault, MessageReader, frame
 from grpc_wire.status import Status
 from grpc_wire.target import Address
 from grpc_wire.timeout import print_timeout
 from grpc_wire.transport import Transport
 
-OK = 0
-CANCELLED = 1
-DEADLINE_EXCEEDED = 4
-RESOURCE_EXHAUSTED = 8
-INTERNAL = 13
-UNAVAILABLE = 14
-
 REPLAY_BYTES = 256 * 1024
 """What is kept of a call's requests, to be sent again; grpc's `per_rpc_retry_buffer_size`."""
-
-_ENCODINGS = {b"identity": IDENTITY, b"gzip": GZIP}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +37,7 @@ class Method:
 
     path: str
     head: Headers
+    """Headers of each request; `:path` among them."""
     one_response: bool
     max_send: int
     max_receive: int
@@ -99,7 +92,7 @@ class ClientStream:
         self._writing: list[asyncio.Future[None]] = []
         self._ending: list[asyncio.Future[None]] = []
         self.deadline = None if timeout is None else loop.time() + timeout
-        self._timer = self.deadline and loop.call_at(self.deadline, self._expired)
+        self._timer = None if timeout is None else loop.call_later(timeout, self._expired)
 
     # What the caller does.
 
@@ -109,7 +102,7 @@ class ClientStream:
             self.half_closed = True
             if not self._fits(message):
                 return
-            self._keep(frame(message, self._encoding))
+            self._sent = [frame(message, self._encoding)]
         self._balancer.begin(self)
 
     def cancel(self, details: str) -> bool:
@@ -117,8 +110,15 @@ class ClientStream:
         if self.status is not None:
             return False
         self.cancelled_here = True
+        self._messages.clear()
         self.end(Status(CANCELLED, details), ErrorCode.CANCEL)
         return True
+
+    def fail(self, status: Status) -> None:
+        """Ends for what is wrong on this side, even if the peer had found nothing wrong."""
+        if self.status is not None and self.status.code == OK:
+            self.status = status
+        self.end(status, ErrorCode.CANCEL)
 
     async def send(self, message: bytes) -> None:
         """Sends a message, and waits until one more may be sent, or the call has ended."""
@@ -135,6 +135,8 @@ class ClientStream:
 
     def half_close(self) -> None:
         """Says that there are no more messages."""
+        if self.half_closed:
+            return
         self.half_closed = True
         if self._transport is not None:
             self._transport.send_data(self._id, b"", end_stream=True)
@@ -160,6 +162,11 @@ class ClientStream:
         future = self.loop.create_future()
         self._ending.append(future)
         return future
+
+    @property
+    def has_message(self) -> bool:
+        """Whether a message has come that was not taken."""
+        return bool(self._messages)
 
     async def receive(self) -> bytes | None:
         """Waits for a message; None if there are no more."""
@@ -227,8 +234,9 @@ class ClientStream:
             self.end(Status(fault.code, f"CLIENT: {fault.reason}"), ErrorCode.CANCEL)
             return
         self._unread += len(event.data)
-        for message in messages:
-            self._messages.append((message, self._unread))
+        if messages:
+            self._messages.extend([(message, 0) for message in messages[:-1]])
+            self._messages.append((messages[-1], self._unread))
             self._unread = 0
         if self._reader.missing and (self._reading or self.method.one_response):
             assert self._transport is not None  # noqa: S101 - for the type checker
@@ -247,6 +255,7 @@ class ClientStream:
 
     def reset(self, event: StreamReset) -> None:
         """Ends, or is tried again: the peer has given it up, or has broken a rule."""
+        self._transport = None
         if event.code == ErrorCode.REFUSED_STREAM and not self._refused:
             self._refused = True
             if self._again():
@@ -259,29 +268,23 @@ class ClientStream:
 
     def lost(self, reason: str) -> None:
         """Ends, or is tried again: the connection has ended."""
-        transport = self._transport
+        transport, self._transport = self._transport, None
         if transport is not None and transport.writes == self._opened_at and self._again():
             return
         self.end(Status(UNAVAILABLE, f"the connection to {self._address} has ended: {reason}"))
 
     # How it is done.
 
-    def end(self, status: Status, code: ErrorCode | None = None) -> None:
-        """Ends, if it has not; what the peer still does or wants to read is given up for a code."""
+    def end(self, status: Status, code: ErrorCode = ErrorCode.NO_ERROR) -> None:
+        """Ends, if it has not; what is left of the stream is given up."""
         if self.status is not None:
             return
         self.status = status
         if self._timer is not None:
             self._timer.cancel()
         transport, self._transport = self._transport, None
-        if transport is None:
-            self._balancer.withdraw(self)
-        elif code is not None:
+        if transport is not None:
             transport.reset(self._id, code)
-        elif self.half_closed and not self._blocked:
-            transport.forget(self._id)
-        else:
-            transport.reset(self._id, ErrorCode.NO_ERROR)
         for futures in (self._ending, self._reading, self._writing):
             if futures:
                 _wake(futures)
@@ -293,22 +296,19 @@ class ClientStream:
     def _head(self, headers: Headers) -> None:
         self.initial = headers
         self._sent = None
-        encoding = next((value for name, value in headers if name == b"grpc-encoding"), b"identity")
-        if encoding not in _ENCODINGS:
-            text = encoding.decode("ascii", "replace")
-            self.end(
-                Status(INTERNAL, f"the encoding of the answer is not known: {text}"),
-                ErrorCode.CANCEL,
-            )
+        encoding = dict(headers).get(b"grpc-encoding", b"").decode("latin-1") or IDENTITY
+        if encoding not in ENCODINGS:
+            reason = f"the answer has a grpc-encoding that is not known: {encoding!r}"
+            self.end(Status(INTERNAL, reason), ErrorCode.CANCEL)
             return
-        self._reader = MessageReader(self.method.max_receive, _ENCODINGS[encoding])
+        self._reader = MessageReader(self.method.max_receive, encoding)
         if self._reading:
             _wake(self._reading)
 
     def _trailers(self, headers: Headers) -> None:
         status = grpc_status.from_trailers(headers)
         if status.code == OK:
-            if self._reader is not None and self._unread:
+            if self._reader is not None and self._reader.partial:
                 status = Status(INTERNAL, "the last message is not whole", status.trailing)
             elif self.method.one_response and not self._messages:
                 status = Status(INTERNAL, "no response came", status.trailing)
@@ -327,13 +327,12 @@ class ClientStream:
             return
         self._sent_size += len(data)
         self._sent.append(data)
-        if self._sent_size > REPLAY_BYTES and self._transport is not None:
+        if self._sent_size > REPLAY_BYTES:
             self._sent = None
 
     def _again(self) -> bool:
         if self._sent is None or self.status is not None:
             return False
-        self._transport = None
         self._balancer.begin(self)
         return True
 

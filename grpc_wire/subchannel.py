@@ -66,12 +66,13 @@ class Subchannel:
         self._options = options
         self._lifetimes = options.lifetimes
         self._tls = tls
-        self._tls_name = tls_name or address.host
+        self._tls_name = tls_name
         self._watcher = watcher
         self._loop = asyncio.get_running_loop()
         self._backoff = Backoff(options.backoff)
         self._connecting: asyncio.Task[None] | None = None
         self._settled: asyncio.Future[None] | None = None
+        self._emptied: asyncio.Future[None] | None = None
         self._transports: set[Transport] = set()
 
     def connect(self) -> None:
@@ -86,11 +87,16 @@ class Subchannel:
         for transport in tuple(self._transports):
             transport.go_away()
 
-    def close(self) -> None:
-        """Is used no more, and cuts what is open."""
+    async def close(self) -> None:
+        """Is used no more, cuts what is open, and waits until it is closed."""
         self._shut_down()
         for transport in tuple(self._transports):
             transport.abort("the channel was closed")
+        if self._connecting is not None:
+            await asyncio.wait({self._connecting})
+        if self._transports:
+            self._emptied = self._loop.create_future()
+            await self._emptied
 
     def _shut_down(self) -> None:
         self.state = ChannelConnectivity.SHUTDOWN
@@ -124,6 +130,8 @@ class Subchannel:
             _, transport = await self._loop.create_connection(
                 self._make, address.host, address.port, ssl=self._tls, server_hostname=tls_name
             )
+        if not settled.done():
+            self._transports.add(transport)
         try:
             await settled
         except BaseException:
@@ -172,6 +180,8 @@ class Subchannel:
     def disconnected(self, transport: Transport, reason: str) -> None:
         """Is IDLE again, or has failed to connect."""
         self._transports.discard(transport)
+        if self._emptied is not None and not self._transports and not self._emptied.done():
+            self._emptied.set_result(None)
         if transport is self.transport:
             self._left(transport)
             self._watcher.connection_failed()
