@@ -5,14 +5,12 @@ Headers are pairs of bytes in the order in which they came, names in lower case,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class HeadersReceived:
+class HeadersReceived(NamedTuple):
     """A header section: of a request, of an answer, or the trailers of either."""
 
     stream_id: int
@@ -22,8 +20,7 @@ class HeadersReceived:
     """Whether headers were received on this stream before; 1xx answers do not count, nor are they told."""
 
 
-@dataclass(frozen=True, slots=True)
-class DataReceived:
+class DataReceived(NamedTuple):
     """Some bytes of a stream. They count against the stream's window until `Connection.consumed`."""
 
     stream_id: int
@@ -31,8 +28,7 @@ class DataReceived:
     end_stream: bool
 
 
-@dataclass(frozen=True, slots=True)
-class StreamReset:
+class StreamReset(NamedTuple):
     """A stream ended before its time; nothing more comes of it, and nothing can be sent.
 
     The peer has reset it, or this side has, for the peer broke a rule; or the peer will not process it
@@ -45,27 +41,26 @@ class StreamReset:
     by_peer: bool
 
 
-@dataclass(frozen=True, slots=True)
-class StreamDrained:
+class StreamDrained(NamedTuple):
     """What was queued for a stream has been let out; told only of streams that had something queued."""
 
     stream_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class SettingsReceived:
+class SettingsReceived(NamedTuple):
     """The peer's settings have changed, or came for the first time."""
 
+    concurrent_streams: int
+    """How many streams the peer lets this side open."""
 
-@dataclass(frozen=True, slots=True)
-class PingAcknowledged:
+
+class PingAcknowledged(NamedTuple):
     """The peer has answered a ping."""
 
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class GoAwayReceived:
+class GoAwayReceived(NamedTuple):
     """The peer takes no new streams; those it will not process are told as `StreamReset` beside this."""
 
     last_stream_id: int
@@ -73,8 +68,7 @@ class GoAwayReceived:
     debug: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionFailed:
+class ConnectionFailed(NamedTuple):
     """The peer broke a rule of the connection: all its streams have ended.
 
     What `take_output` still gives (the GOAWAY) is to be sent; then the transport is to be closed.

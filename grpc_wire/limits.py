@@ -23,25 +23,27 @@ class Limits:
     continuations: int = 32
     """Frames of one header section beside the first."""
     header_table: int = 4096
-    """The table of compressed headers either way (SETTINGS_HEADER_TABLE_SIZE)."""
+    """The table of the headers that come (SETTINGS_HEADER_TABLE_SIZE)."""
     frame: int = 16 * 1024
-    """The largest frame (SETTINGS_MAX_FRAME_SIZE); at least 16,384."""
+    """The largest frame that comes (SETTINGS_MAX_FRAME_SIZE); at least 16,384."""
     stream_window: int = 64 * 1024
-    """What a peer may send on a stream unread; grows for a message that is larger (`Connection.expect`)."""
+    """What a peer may send on a stream unread; more for a message that is larger (`Connection.expect`)."""
     connection_window: int = 1024 * 1024
-    """What a peer may send on all streams before this side has seen it; seen is enough, read need not be."""
-    queued: int = 64 * 1024
-    """Of a stream, what waits for the peer's windows; above it, senders are to wait."""
-    control_frames: int = 1000
-    """Frames that ask for an answer or for work and carry nothing (PING, SETTINGS, PRIORITY, WINDOW_UPDATE
-    without effect, empty DATA, unknown types), beyond what is earned: each byte of messages earns a little."""
-    resets: int = 200
-    """Streams that the peer opened and gave up before they were answered, in one period."""
-    period: float = 10.0
-    """Seconds in which `control_frames` and `resets` are forgiven."""
+    """What a peer may send on all streams before this side has seen it; at least 65,535."""
+    output: int = 256 * 1024
+    """What may wait for the transport; above it, data of streams is queued."""
     unsent: int = 1024 * 1024
-    """Answers to control frames that the transport has not taken yet; a peer that asks and does not read
-    is cut."""
+    """What may wait for the transport when another answer to a control frame joins it; a peer that asks
+    and does not read is cut."""
+    control_frames: int = 1000
+    """Frames that ask for work and carry nothing, in one period; each frame of headers or data either way
+    earns `CONTROL_FRAMES_EARNED` more, up to this."""
+    resets: int = 1000
+    """Streams that the peer has opened and given up before they were answered, in one period; each that is
+    answered earns one more, up to this."""
+    period: float = 10.0
+    """Seconds."""
 
 
 DEFAULT = Limits()
+CONTROL_FRAMES_EARNED = 3
