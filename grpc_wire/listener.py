@@ -17,7 +17,9 @@ from typing import Final
 
 _BACKLOG: Final = 4096
 _SCHEME: Final = re.compile(r"^(?:dns:(?:///)?|ipv4:|ipv6:)")
-_HOST_PORT: Final = re.compile(r"(?:\[(?P<six>[^\]]+)\]|(?P<host>[^:\[\]]*))(?::(?P<port>\d{1,5}))?")
+_HOST_PORT: Final = re.compile(
+    r"(?:\[(?P<six>[^\]]+)\]|(?P<host>[^:\[\]]*))(?::(?P<port>\d{1,5}))?"
+)
 _ABSENT: Final = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 UNIX_PORT: Final = 1
 """What grpc calls the port of a Unix socket."""
@@ -86,7 +88,9 @@ def _bind(host: str, port: int, *, reuse_port: bool) -> list[socket.socket]:
         for family, _, _, _, address in dict.fromkeys(found):
             taken = bound[0].getsockname()[1] if bound else port
             try:
-                listening = _listen(family, (address[0], taken, *address[2:]), reuse_port=reuse_port)
+                listening = _listen(
+                    family, (address[0], taken, *address[2:]), reuse_port=reuse_port
+                )
             except OSError as error:
                 if error.errno not in _ABSENT:
                     raise
