@@ -150,6 +150,27 @@ def read_increment(payload: bytes) -> int:
     return read_uint32(payload) & _ID_BITS
 
 
+def check_size(frame: Frame, size: int) -> None:
+    """Raises ConnectionFault if the payload of a frame has another size."""
+    if len(frame.payload) != size:
+        reason = f"frame type {frame.kind} with {len(frame.payload)} bytes"
+        raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, reason)
+
+
+def check_of_connection(frame: Frame) -> None:
+    """Raises ConnectionFault if a frame of the connection names a stream."""
+    if frame.stream_id:
+        reason = f"frame type {frame.kind} on stream {frame.stream_id}"
+        raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, reason)
+
+
+def check_of_stream(frame: Frame) -> None:
+    """Raises ConnectionFault if a frame of a stream names none."""
+    if not frame.stream_id:
+        reason = f"frame type {frame.kind} without a stream"
+        raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, reason)
+
+
 def without_padding(frame: Frame) -> bytes:
     """Returns the payload of a DATA or HEADERS frame without its padding.
 

@@ -32,9 +32,7 @@ from grpc_wire.streams import Role, Stream, Streams
 _PROTOCOL: Final = ErrorCode.PROTOCOL_ERROR
 _INFORMATIONAL: Final = 200
 """A status below this is not the answer yet (RFC 9110, 15.2)."""
-_PING_SIZE: Final = 8
-_GOAWAY_SIZE: Final = 8
-_SETTING_SIZE: Final = 6
+_LENGTH: Final = "content-length says something else"
 
 
 class Inbound:
@@ -83,31 +81,19 @@ class Inbound:
             self._began = True
         if self._sections.incomplete and frame.kind != frames.CONTINUATION:
             raise ConnectionFault(_PROTOCOL, "a header section is not complete")
-        act = self._on.get(frame.kind)
-        if act is not None:
-            act(frame)
-        else:
-            self._spend("unknown frames")  # 4.1: they are passed over
+        self._on.get(frame.kind, self._unknown)(frame)
+
+    def _unknown(self, _frame: Frame) -> None:
+        """4.1: it is passed over."""
+        self._spend("unknown frames")
 
     def _spend(self, what: str) -> None:
         if not self._control.spend():
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, f"too many {what}")
 
-    def _sized(self, frame: Frame, size: int) -> None:
-        if len(frame.payload) != size:
-            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, f"{len(frame.payload)} bytes")
-
-    def _of_connection(self, frame: Frame) -> None:
-        if frame.stream_id:
-            raise ConnectionFault(_PROTOCOL, "a frame of the connection on a stream")
-
-    def _of_stream(self, frame: Frame) -> None:
-        if not frame.stream_id:
-            raise ConnectionFault(_PROTOCOL, "a frame of a stream on the connection")
-
     def _known(self, frame: Frame) -> Stream | None:
         """Returns the stream of a frame; None if it is closed. One that never was is a fault (5.1)."""
-        self._of_stream(frame)
+        frames.check_of_stream(frame)
         stream = self._streams.open.get(frame.stream_id)
         if (
             stream is None
@@ -134,7 +120,8 @@ class Inbound:
         if not stream.received_headers:
             raise StreamFault(stream.id, _PROTOCOL, "data before headers")
         end_stream = bool(frame.flags & frames.END_STREAM)
-        self._count(stream, len(data), end_stream=end_stream)
+        if not stream.fits(len(data), end_stream=end_stream):
+            raise StreamFault(stream.id, _PROTOCOL, _LENGTH)
         if data:
             self._control.earn(CONTROL_FRAMES_EARNED)
         elif not end_stream:
@@ -154,17 +141,9 @@ class Inbound:
         if not self._streams.was_reset(stream_id) and not self.going_away:
             self._outbound.answer(frames.rst_stream(stream_id, ErrorCode.STREAM_CLOSED))
 
-    def _count(self, stream: Stream, size: int, *, end_stream: bool) -> None:
-        """Holds a body against its content-length (8.1.1)."""
-        if stream.missing is None:
-            return
-        stream.missing -= size
-        if stream.missing < 0 or (end_stream and stream.missing):
-            raise StreamFault(stream.id, _PROTOCOL, "content-length says something else")
-
     def _headers(self, frame: Frame) -> None:
         """6.2."""
-        self._of_stream(frame)
+        frames.check_of_stream(frame)
         self._section(self._sections.begin(frame))
 
     def _continuation(self, frame: Frame) -> None:
@@ -176,12 +155,10 @@ class Inbound:
             return
         stream_id = section.stream_id
         self._control.earn(CONTROL_FRAMES_EARNED)
-        stream = self._streams.open.get(stream_id)
+        stream = self._streams.open.get(stream_id) or self._opened(stream_id)
         if stream is None:
-            stream = self._opened(stream_id)
-            if stream is None:
-                return
-        elif stream.received_end:
+            return
+        if stream.received_end:
             raise StreamFault(stream_id, ErrorCode.STREAM_CLOSED, "headers after its end")
         headers, fault, too_large = section.decoded
         if fault:
@@ -196,10 +173,10 @@ class Inbound:
     def _opened(self, stream_id: int) -> Stream | None:
         """Opens a stream for the peer; None if what came is to be passed over (5.1.1, 5.1.2)."""
         streams = self._streams
-        if not streams.is_idle(stream_id) or streams.was_reset(stream_id):
-            if streams.was_reset(stream_id):
-                self._spend("headers of closed streams")
-                return None
+        if streams.was_reset(stream_id):
+            self._spend("headers of closed streams")
+            return None
+        if not streams.is_idle(stream_id):
             raise ConnectionFault(ErrorCode.STREAM_CLOSED, f"stream {stream_id} was closed")
         if streams.role is Role.CLIENT or stream_id % 2 == 0:
             raise ConnectionFault(_PROTOCOL, f"stream {stream_id} is not the peer's to open")
@@ -232,43 +209,45 @@ class Inbound:
                 return
         stream.received_headers = True
         if end_stream:
-            if stream.missing and self._streams.role is Role.SERVER:
-                raise ValueError("content-length says something else")
+            if self._streams.role is Role.SERVER and not stream.fits(0, end_stream=True):
+                raise ValueError(_LENGTH)
             stream.received_end = True
             self._streams.close_if_ended(stream)
         self.events.append(HeadersReceived(stream.id, headers, end_stream, trailers))
 
     def _priority(self, frame: Frame) -> None:
         """6.3; it means nothing any more."""
-        self._of_stream(frame)
+        frames.check_of_stream(frame)
         self._spend("PRIORITY frames")
         if len(frame.payload) != PRIORITY_SIZE:
             raise StreamFault(frame.stream_id, ErrorCode.FRAME_SIZE_ERROR, "PRIORITY")
 
     def _rst_stream(self, frame: Frame) -> None:
         """6.4."""
-        self._sized(frame, 4)
+        frames.check_size(frame, 4)
         stream = self._known(frame)
         if stream is None:
             self._spend("RST_STREAM frames")
             return
         if self._streams.role is Role.SERVER and not stream.answered and not self._resets.spend():
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "streams are opened and given up")
+        self._reset_by_peer(stream, frames.read_uint32(frame.payload), "reset by the peer")
+
+    def _reset_by_peer(self, stream: Stream, code: int, reason: str) -> None:
         self._outbound.drop(stream)
         self._streams.close(stream)
-        code = frames.read_uint32(frame.payload)
-        self.events.append(StreamReset(stream.id, code, "reset by the peer", by_peer=True))
+        self.events.append(StreamReset(stream.id, code, reason, by_peer=True))
 
     def _settings(self, frame: Frame) -> None:
         """6.5."""
-        self._of_connection(frame)
+        frames.check_of_connection(frame)
         self._spend("SETTINGS frames")
         if frame.flags & frames.ACK:
-            self._sized(frame, 0)
+            frames.check_size(frame, 0)
             self.settings_acknowledged = True
             self._sections.allow_table(self._limits.header_table)
             return
-        if len(frame.payload) % _SETTING_SIZE:
+        if len(frame.payload) % 6:
             raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS")
         self._outbound.settings(frame.payload, from_server=self._streams.role is Role.CLIENT)
         self.events.append(SettingsReceived(self._outbound.peer.concurrent_streams))
@@ -279,8 +258,8 @@ class Inbound:
 
     def _ping(self, frame: Frame) -> None:
         """6.7."""
-        self._of_connection(frame)
-        self._sized(frame, _PING_SIZE)
+        frames.check_of_connection(frame)
+        frames.check_size(frame, 8)
         self._spend("PING frames")
         if frame.flags & frames.ACK:
             self.events.append(PingAcknowledged(frame.payload))
@@ -289,9 +268,9 @@ class Inbound:
 
     def _goaway(self, frame: Frame) -> None:
         """6.8; streams that will not be processed can be tried again (8.7)."""
-        self._of_connection(frame)
+        frames.check_of_connection(frame)
         self._spend("GOAWAY frames")
-        if len(frame.payload) < _GOAWAY_SIZE:
+        if len(frame.payload) < 8:
             raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "GOAWAY")
         last, code, debug = frames.read_goaway(frame.payload)
         if self.peer_last is not None:
@@ -299,16 +278,12 @@ class Inbound:
         self.peer_last = last
         if self._streams.role is Role.CLIENT:
             for stream in [s for s in self._streams.open.values() if s.id > last]:
-                self._outbound.drop(stream)
-                self._streams.close(stream)
-                self.events.append(
-                    StreamReset(stream.id, ErrorCode.REFUSED_STREAM, "not processed", by_peer=True)
-                )
+                self._reset_by_peer(stream, ErrorCode.REFUSED_STREAM, "not processed")
         self.events.append(GoAwayReceived(last, code, debug))
 
     def _window_update(self, frame: Frame) -> None:
         """6.9."""
-        self._sized(frame, 4)
+        frames.check_size(frame, 4)
         self._spend("WINDOW_UPDATE frames")
         increment = frames.read_increment(frame.payload)
         if not frame.stream_id:

@@ -32,6 +32,9 @@ class Stream(Protocol):
 class Owner(Protocol):
     """What a server or a channel is to its connections."""
 
+    def opened(self, transport: Transport) -> None:
+        """The socket is open."""
+
     def connected(self, transport: Transport) -> None:
         """The peer's first settings have come."""
 

@@ -49,6 +49,13 @@ class Stream:
     missing: int | None = None
     """Bytes of the body that are still to come, where content-length said how many (8.1.1)."""
 
+    def fits(self, size: int, *, end_stream: bool) -> bool:
+        """Counts a piece of the body; whether content-length has it so (8.1.1)."""
+        if self.missing is None:
+            return True
+        self.missing -= size
+        return self.missing == 0 if end_stream else self.missing >= 0
+
 
 class Streams:
     """Those that are open, by id."""

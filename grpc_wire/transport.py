@@ -33,6 +33,8 @@ from grpc_wire.lifetime import FOREVER, Lifetime, Lifetimes
 from grpc_wire.limits import DEFAULT, Limits
 from grpc_wire.stream import Owner, Stream
 
+QUEUED = 64 * 1024
+"""Of a stream, what may wait for the peer's windows before its sender does."""
 TURN_BYTES = 64 * 1024
 TURN_MESSAGES = 128
 """What may be sent in one turn of the loop before senders wait for the next: others want theirs."""
@@ -58,7 +60,6 @@ class Transport(asyncio.Protocol):
         self.established = False
         self.socket: asyncio.Transport
         self._owner = owner
-        self._limits = limits
         self._lifetimes = lifetimes
         self._streams: dict[int, Stream] = {}
         self._blocked: set[int] = set()
@@ -99,7 +100,7 @@ class Transport(asyncio.Protocol):
             self._paused
             or self._sent_bytes >= TURN_BYTES
             or self._sent_messages >= TURN_MESSAGES
-            or queued > self._limits.queued
+            or queued > QUEUED
         ):
             self._blocked.add(stream_id)
             return True
@@ -173,6 +174,7 @@ class Transport(asyncio.Protocol):
         """Begins: the preface and the settings are sent."""
         self.socket = cast("asyncio.Transport", transport)
         self._lifetime = Lifetime(self, self._lifetimes, self._loop)
+        self._owner.opened(self)
         secured: Any = transport.get_extra_info("ssl_object")
         if secured is not None and secured.selected_alpn_protocol() != "h2":
             self.abort("the peer did not agree to speak HTTP/2 (ALPN)")
@@ -243,14 +245,16 @@ class Transport(asyncio.Protocol):
             self._unblock()
 
     def _flush_now(self) -> None:
-        if not self.socket.is_closing():
-            output = self.connection.take_output()
-            if output:
-                self.socket.write(output)
+        connection = self.connection
+        while connection.has_output and not self._paused and not self.socket.is_closing():
+            self.socket.write(connection.take_output())
+        if connection.has_events:
+            for event in connection.take_events():
+                self._rare(event)
 
     def _unblock(self) -> None:
         for stream_id in tuple(self._blocked):
-            if self.connection.queued(stream_id) <= self._limits.queued:
+            if self.connection.queued(stream_id) <= QUEUED:
                 self._drained(stream_id)
 
     def _drained(self, stream_id: int) -> None:
