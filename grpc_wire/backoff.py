@@ -23,8 +23,10 @@ class BackoffTimes:
 
 
 class Backoff:
-    """When the attempts at one address are due. A connection that does not outlive the wait that it was
-    due after counts as an attempt that failed, or a server that accepts and closes would be asked without end.
+    """When the attempts at one address are due.
+
+    A connection that ends before the next attempt would have been due counts as one that failed: or a server
+    that accepts and closes would be asked without end.
     """
 
     def __init__(self, times: BackoffTimes) -> None:

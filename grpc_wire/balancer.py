@@ -237,7 +237,8 @@ class Balancer:
     def _use(self, addresses: tuple[Address, ...]) -> None:
         before, self._subchannels = self._subchannels, {}
         for address in addresses:
-            self._subchannels[address] = before.pop(address, None) or self._make(address, self)
+            known = before.pop(address) if address in before else self._make(address, self)
+            self._subchannels[address] = known
         for subchannel in before.values():
             subchannel.drain()
         if self._waiting or self.state in (_CONNECTING, _FAILURE):

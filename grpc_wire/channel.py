@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import grpc
 from grpc import aio
@@ -15,6 +15,7 @@ from grpc_wire import channel_options, target
 from grpc_wire import multicallable as made
 from grpc_wire.balancer import Balancer
 from grpc_wire.client_stream import Method
+from grpc_wire.credentials import restrict
 from grpc_wire.message import ENCODINGS
 from grpc_wire.subchannel import Subchannel, Watcher
 from grpc_wire.target import Address
@@ -29,7 +30,6 @@ _USER_AGENT = "grpc-python-wire/1"
 _CLOSED = "Channel is closed."
 
 _Options = Iterable[tuple[str, Any]]
-_MultiCallable = TypeVar("_MultiCallable")
 
 
 def insecure_channel(
@@ -44,21 +44,21 @@ def insecure_channel(
 
 def secure_channel(
     target: str,
-    context: ssl.SSLContext,
+    credentials: ssl.SSLContext,
     options: _Options | None = None,
     compression: grpc.Compression | None = None,
     interceptors: Sequence[aio.ClientInterceptor] | None = None,
 ) -> Channel:
-    """Makes a channel with TLS; `tls.client_context` makes the context of PEMs.
+    """Makes a channel with TLS; `credentials.ssl_channel_credentials` makes what it takes.
 
-    Of a context that was made elsewhere, the ALPN protocols are set to `h2`.
+    A context that was made elsewhere is told to offer `h2`, and nothing older.
     """
-    context.set_alpn_protocols(["h2"])
-    return Channel(target, context, options or (), compression, interceptors or ())
+    restrict(credentials)
+    return Channel(target, credentials, options or (), compression, interceptors or ())
 
 
 class Channel(aio.Channel):
-    """Connections to one target, made when they are wanted. It belongs to one event loop: that of its first call."""
+    """Connections to one target, made when they are wanted, in the event loop of the first call."""
 
     def __init__(
         self,
@@ -228,9 +228,7 @@ class Channel(aio.Channel):
         if self._closed:
             raise aio.UsageError(_CLOSED)
         if self._balancer is None:
-            self._balancer = Balancer(
-                self._target, self._options, self._subchannel, self._changed
-            )
+            self._balancer = Balancer(self._target, self._options, self._subchannel, self._changed)
         return self._balancer
 
     def _subchannel(self, address: Address, watcher: Watcher) -> Subchannel:

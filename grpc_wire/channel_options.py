@@ -1,24 +1,30 @@
-"""What can be said of a channel, by the names that grpc has for it.
+"""What a channel may be told, under the names that grpc gives its options.
 
-An option that is not known here is passed over, and named once in the log: grpc passes over what it does not
-know too, and many of its options speak of things that are not here. A value of the wrong kind is a `ValueError`.
+Rule: an option that is not known is an error, so that nobody believes in vain that it holds. Those of
+`NEEDLESS` are taken without effect: what they ask for is so anyway.
 """
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 from grpc_wire.backoff import BackoffTimes
 from grpc_wire.lifetime import Lifetimes
 from grpc_wire.limits import DEFAULT, Limits
 
-log = logging.getLogger(__name__)
-
-_DAYS = 20 * 24 * 3600.0
+NEVER: Final = 2**31 - 1
+"""What grpc takes for infinite milliseconds."""
+NEEDLESS: Final = frozenset(
+    {
+        "grpc.enable_http_proxy",  # none is used
+        "grpc.enable_retries",  # only what the server has certainly not processed is tried again
+        "grpc.http2.max_pings_without_data",  # pings are as many as keepalive sends
+        "grpc.use_local_subchannel_pool",  # channels share nothing
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,26 +39,24 @@ class ChannelOptions:
     resolution_interval: float = 30.0
     backoff: BackoffTimes = field(default_factory=BackoffTimes)
     limits: Limits = DEFAULT
-    lifetimes: Lifetimes = field(
-        default_factory=lambda: Lifetimes(handshake=math.inf, idle=1800.0)
-    )
+    lifetimes: Lifetimes = field(default_factory=lambda: Lifetimes(handshake=math.inf, idle=1800.0))
 
 
 def read(options: Iterable[tuple[str, Any]]) -> ChannelOptions:
     """Reads options as `grpc.aio.insecure_channel` takes them.
 
     Raises:
-        ValueError: one has a value that it cannot have.
+        ValueError: one is not known, or has a value that it cannot have.
     """
     result = ChannelOptions()
     for name, value in options:
         if name in _TEXTS:
-            result = replace(result, **{_TEXTS[name]: _text(name, value)})
+            result = _set(result, "", _TEXTS[name], _text(name, value))
         elif name in _NUMBERS:
             group, attribute, kind = _NUMBERS[name]
             result = _set(result, group, attribute, kind(name, value))
-        else:
-            log.warning("the channel option %s is not known, and passed over", name)
+        elif name not in NEEDLESS:
+            raise ValueError(f"the channel option {name} is not known")
     return result
 
 
@@ -84,9 +88,7 @@ def _seconds(name: str, value: Any) -> float:
 
 
 def _period(name: str, value: Any) -> float:
-    """Reads a time after which something is done; INT_MAX, and whatever is beyond reason, is never."""
-    seconds = _seconds(name, value)
-    return seconds if 0 < seconds < _DAYS else math.inf
+    return math.inf if value == NEVER else _seconds(name, value)
 
 
 def _flag(name: str, value: Any) -> bool:

@@ -263,4 +263,8 @@ class StreamStreamCall(_StreamRequest, _StreamResponse, aio.StreamStreamCall[_Re
 
 
 def _text(status: Status) -> str:
-    return f"{_CODES[status.code].name}: {status.message}" if status.message else _CODES[status.code].name
+    return (
+        f"{_CODES[status.code].name}: {status.message}"
+        if status.message
+        else _CODES[status.code].name
+    )

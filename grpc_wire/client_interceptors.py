@@ -35,17 +35,11 @@ class _OnWire:
         return self._last_returned_call_from_interceptors
 
 
-class UnaryUnaryCall(_OnWire, theirs.InterceptedUnaryUnaryCall):
-    """A call with one request and one response."""
+def _on_wire(call: Any) -> Any:
+    return type(call.__name__, (_OnWire, call), {})
 
 
-class UnaryStreamCall(_OnWire, theirs.InterceptedUnaryStreamCall):
-    """A call with one request and a stream of responses."""
-
-
-class StreamUnaryCall(_OnWire, theirs.InterceptedStreamUnaryCall):
-    """A call with a stream of requests and one response."""
-
-
-class StreamStreamCall(_OnWire, theirs.InterceptedStreamStreamCall):
-    """A call with a stream either way."""
+UnaryUnaryCall = _on_wire(theirs.InterceptedUnaryUnaryCall)
+UnaryStreamCall = _on_wire(theirs.InterceptedUnaryStreamCall)
+StreamUnaryCall = _on_wire(theirs.InterceptedStreamUnaryCall)
+StreamStreamCall = _on_wire(theirs.InterceptedStreamStreamCall)

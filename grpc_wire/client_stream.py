@@ -1,11 +1,11 @@
 """One call, on the stream that carries it: what goes out, what has come, and how it ends.
 
-It may take two streams. What a peer certainly has not processed is tried again: without limit while nothing of it
-has left this side, once if the peer refused it (gRPC A6, transparent retries). What was sent is kept for that
-until the peer answers, or it is too much to keep.
+It may take several streams. What the peer has certainly not processed is tried again: without limit while
+nothing of it has left this side, once if the peer refused it (gRPC A6, transparent retries). What was sent is
+kept for that until the peer answers, or it is too much to keep.
 
-The end is told once, and it is the first that was known: the status that came over the wire, unless the caller
-or the deadline was before it. What fails to be written never is.
+The end is told once, and it is the first that was known: the status that came over the wire, unless the
+caller or the deadline was before it. That something could not be written is never the end.
 """
 
 from __future__ import annotations
@@ -18,7 +18,14 @@ from typing import Any
 
 from grpc_wire import status as grpc_status
 from grpc_wire.balancer import Balancer
-from grpc_wire.codes import CANCELLED, DEADLINE_EXCEEDED, INTERNAL, OK, RESOURCE_EXHAUSTED, UNAVAILABLE
+from grpc_wire.codes import (
+    CANCELLED,
+    DEADLINE_EXCEEDED,
+    INTERNAL,
+    OK,
+    RESOURCE_EXHAUSTED,
+    UNAVAILABLE,
+)
 from grpc_wire.errors import ErrorCode
 from grpc_wire.events import DataReceived, Headers, HeadersReceived, StreamReset
 from grpc_wire.message import ENCODINGS, IDENTITY, MessageFault, MessageReader, frame
@@ -73,7 +80,7 @@ class ClientStream:
         self.cancelled_here = False
         self.half_closed = False
         self.loop = loop = balancer.loop
-        self.ended: list[Callable[[], None]] = []
+        self.ended: list[Callable[[], object]] = []
         self._balancer = balancer
         self._headers = headers
         self._encoding = encoding

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeAlias, TypeVar
 
 import grpc
 from grpc import aio
@@ -40,7 +40,7 @@ class Settings(NamedTuple):
 class _MultiCallable:
     """Makes the calls of one method."""
 
-    _intercepted: Callable[..., Any]
+    intercepted: ClassVar[Callable[..., Any]]
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class _MultiCallable:
 
     def _call(self, request: Any, settings: Settings) -> Any:
         if self._interceptors:
-            return self._intercepted(
+            return type(self).intercepted(
                 self._interceptors,
                 request,
                 settings.timeout,
@@ -115,7 +115,7 @@ class _MultiCallable:
 
 
 class _OneRequest(_MultiCallable):
-    _made: Callable[[ClientStream], Any]
+    made: ClassVar[Callable[[ClientStream], Any]]
 
     def __call__(
         self,
@@ -137,11 +137,11 @@ class _OneRequest(_MultiCallable):
         message = serialized(stream, request)
         if message is not None:
             stream.start(message)
-        return type(self)._made(stream)
+        return type(self).made(stream)
 
 
 class _ManyRequests(_MultiCallable):
-    _made: Callable[[ClientStream, Any], Any]
+    made: ClassVar[Callable[[ClientStream, Any], Any]]
 
     def __call__(
         self,
@@ -160,35 +160,35 @@ class _ManyRequests(_MultiCallable):
     def _begin(self, method: Method, request: Any, settings: Settings) -> Any:
         stream = self._stream(method, settings)
         stream.start(None)
-        return type(self)._made(stream, request)
+        return type(self).made(stream, request)
 
 
 class UnaryUnaryMultiCallable(_OneRequest, aio.UnaryUnaryMultiCallable[_Request, _Response]):
     """Makes calls with one request and one response."""
 
-    _made = client_call.UnaryUnaryCall
-    _intercepted = client_interceptors.UnaryUnaryCall
+    made = client_call.UnaryUnaryCall
+    intercepted = client_interceptors.UnaryUnaryCall
 
 
 class UnaryStreamMultiCallable(_OneRequest, aio.UnaryStreamMultiCallable[_Request, _Response]):
     """Makes calls with one request and a stream of responses."""
 
-    _made = client_call.UnaryStreamCall
-    _intercepted = client_interceptors.UnaryStreamCall
+    made = client_call.UnaryStreamCall
+    intercepted = client_interceptors.UnaryStreamCall
 
 
 class StreamUnaryMultiCallable(_ManyRequests, aio.StreamUnaryMultiCallable[_Request, _Response]):
     """Makes calls with a stream of requests and one response."""
 
-    _made = client_call.StreamUnaryCall
-    _intercepted = client_interceptors.StreamUnaryCall
+    made = client_call.StreamUnaryCall
+    intercepted = client_interceptors.StreamUnaryCall
 
 
 class StreamStreamMultiCallable(_ManyRequests, aio.StreamStreamMultiCallable[_Request, _Response]):
     """Makes calls with a stream either way."""
 
-    _made = client_call.StreamStreamCall
-    _intercepted = client_interceptors.StreamStreamCall
+    made = client_call.StreamStreamCall
+    intercepted = client_interceptors.StreamStreamCall
 
 
 def _renamed(method: Method, path: bytes | str) -> Method:

@@ -130,8 +130,6 @@ class Subchannel:
             _, transport = await self._loop.create_connection(
                 self._make, address.host, address.port, ssl=self._tls, server_hostname=tls_name
             )
-        if not settled.done():
-            self._transports.add(transport)
         try:
             await settled
         except BaseException:
@@ -153,18 +151,21 @@ class Subchannel:
 
     # What a connection tells its owner.
 
+    def opened(self, transport: Transport) -> None:
+        """Remembers that it is to be closed."""
+        self._transports.add(transport)
+
     def connected(self, transport: Transport) -> None:
         """Is READY: the peer's settings have come."""
         if self._settled is not None and not self._settled.done():
             self._settled.set_result(None)
-            self._transports.add(transport)
             self.transport = transport
             self._set(ChannelConnectivity.READY)
 
-    def requested(self, transport: Transport, event: HeadersReceived) -> None:
+    def requested(self, _transport: Transport, _event: HeadersReceived) -> None:
         """Passes over headers of streams that are gone; servers ask nothing of clients."""
 
-    def changed(self, transport: Transport) -> None:
+    def changed(self, _transport: Transport) -> None:
         """Tells that there may be room for streams."""
         self._watcher.room_changed()
 

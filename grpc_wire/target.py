@@ -89,7 +89,7 @@ def _address(host: str, port: int) -> Address:
         version = ipaddress.ip_address(host.partition("%")[0]).version
     except ValueError:
         return Address("dns", host, port)
-    return Address("ipv4" if version == 4 else "ipv6", host, port)  # noqa: PLR2004
+    return Address("ipv4" if version == 4 else "ipv6", host, port)
 
 
 def _split(text: str) -> tuple[str, int]:

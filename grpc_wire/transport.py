@@ -50,6 +50,7 @@ class Transport(asyncio.Protocol):
         connection: its state; what has no method here may be called there, and then `touch`.
         established: whether the peer's settings have come.
         socket: what asyncio gave; nothing here may be used before it has.
+        writes: how often something was written to it.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Transport(asyncio.Protocol):
         self.connection = Connection(role, limits, self._loop.time)
         self.established = False
         self.socket: asyncio.Transport
+        self.writes = 0
         self._owner = owner
         self._lifetimes = lifetimes
         self._streams: dict[int, Stream] = {}
@@ -247,6 +249,7 @@ class Transport(asyncio.Protocol):
     def _flush_now(self) -> None:
         connection = self.connection
         while connection.has_output and not self._paused and not self.socket.is_closing():
+            self.writes += 1
             self.socket.write(connection.take_output())
         if connection.has_events:
             for event in connection.take_events():
@@ -286,6 +289,9 @@ class Transport(asyncio.Protocol):
                     self._owner.connected(self)
                 self._owner.changed(self)
             case GoAwayReceived():
+                if event.code:
+                    debug = event.debug.decode("ascii", "replace")
+                    self._reason = f"the peer said GOAWAY {event.code:#x} {debug}".rstrip()
                 self._owner.going_away(self, event)
             case ConnectionFailed():
                 self._reason = event.reason
