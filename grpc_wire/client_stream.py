@@ -298,7 +298,14 @@ class ClientStream:
         self._balancer.ended(self)
         callbacks, self.ended = self.ended, []
         for callback in callbacks:
+            self._tell(callback)
+
+    def _tell(self, callback: Callable[[], object]) -> None:
+        try:
             callback()
+        except Exception as error:
+            told = {"message": "a callback of a call has failed", "exception": error}
+            self.loop.call_exception_handler(told)
 
     def _head(self, headers: Headers) -> None:
         self.initial = headers

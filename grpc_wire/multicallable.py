@@ -115,7 +115,7 @@ class _MultiCallable:
 
 
 class _OneRequest(_MultiCallable):
-    made: ClassVar[Callable[[ClientStream], Any]]
+    made: ClassVar[type[Any]]
 
     def __call__(
         self,
@@ -141,7 +141,7 @@ class _OneRequest(_MultiCallable):
 
 
 class _ManyRequests(_MultiCallable):
-    made: ClassVar[Callable[[ClientStream, Any], Any]]
+    made: ClassVar[type[Any]]
 
     def __call__(
         self,

@@ -289,10 +289,7 @@ class Transport(asyncio.Protocol):
                     self._owner.connected(self)
                 self._owner.changed(self)
             case GoAwayReceived():
-                if event.code:
-                    debug = event.debug.decode("ascii", "replace")
-                    self._reason = f"the peer said GOAWAY {event.code:#x} {debug}".rstrip()
-                self._owner.going_away(self, event)
+                self._going_away(event)
             case ConnectionFailed():
                 self._reason = event.reason
                 self._close()
@@ -301,6 +298,12 @@ class Transport(asyncio.Protocol):
                 self._gone = True
                 self.touch()
                 self._close_if_done()
+
+    def _going_away(self, event: GoAwayReceived) -> None:
+        if event.code:
+            debug = event.debug.decode("ascii", "replace")
+            self._reason = f"the peer said GOAWAY {event.code:#x} {debug}".rstrip()
+        self._owner.going_away(self, event)
 
     def _close_if_done(self) -> None:
         if self._gone and not self._streams:
