@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from grpc_wire import frames
 from grpc_wire.errors import ConnectionFault, ErrorCode
 from grpc_wire.frames import Frame
-from grpc_wire.header_block import HeaderDecoder, HeaderSection
+from grpc_wire.header_decoder import HeaderDecoder, HeaderSection
 from grpc_wire.limits import Limits
 
 PRIORITY_SIZE: Final = 5

@@ -13,7 +13,7 @@ from grpc_wire import frames
 from grpc_wire.budget import Budget
 from grpc_wire.errors import ConnectionFault, ErrorCode, StreamFault
 from grpc_wire.events import Headers
-from grpc_wire.header_block import HeaderEncoder
+from grpc_wire.header_encoder import HeaderEncoder
 from grpc_wire.limits import CONTROL_FRAMES_EARNED, Limits
 from grpc_wire.settings import DEFAULT_WINDOW, LARGEST_WINDOW, PeerSettings
 from grpc_wire.streams import Role, Stream, Streams
