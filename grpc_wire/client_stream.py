@@ -25,6 +25,7 @@ from grpc_wire.codes import (
     OK,
     RESOURCE_EXHAUSTED,
     UNAVAILABLE,
+    UNIMPLEMENTED,
 )
 from grpc_wire.errors import ErrorCode
 from grpc_wire.events import DataReceived, Headers, HeadersReceived, StreamReset
@@ -251,7 +252,7 @@ class ClientStream:
         if self._reading and messages:
             _wake(self._reading)
         if self.method.one_response and len(self._messages) > 1:
-            self.end(Status(INTERNAL, "more than one response came"), ErrorCode.CANCEL)
+            self.end(Status(UNIMPLEMENTED, "more than one response came"), ErrorCode.CANCEL)
         elif event.end_stream:
             self._trailers(())
 
@@ -325,7 +326,7 @@ class ClientStream:
             if self._reader is not None and self._reader.partial:
                 status = Status(INTERNAL, "the last message is not whole", status.trailing)
             elif self.method.one_response and not self._messages:
-                status = Status(INTERNAL, "no response came", status.trailing)
+                status = Status(UNIMPLEMENTED, "no response came", status.trailing)
         self.end(status)
 
     def _fits(self, message: bytes) -> bool:

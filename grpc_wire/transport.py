@@ -61,6 +61,7 @@ class Transport(asyncio.Protocol):
         self.established = False
         self.socket: asyncio.Transport
         self.writes = 0
+        self._role = role
         self._owner = owner
         self._lifetimes = lifetimes
         self._streams: dict[int, Stream] = {}
@@ -158,6 +159,10 @@ class Transport(asyncio.Protocol):
             self._ends.append(self._loop.call_later(grace, self.abort, "grace is over"))
         if not self._leaving:
             self._leaving = True
+            if self._role is Role.CLIENT:  # which takes no streams, and has nothing to say twice
+                self._gone = True
+                self._close_if_done()
+                return
             self.connection.go_away(last=False)
             self.connection.ping(_GOODBYE)
             self.touch()
@@ -311,7 +316,9 @@ class Transport(asyncio.Protocol):
 
     def _linger(self) -> None:
         """Leaves the closing to the peer for a while: who closes first may lose its last words."""
-        if not self.socket.is_closing() and not self._streams:
+        if self._role is Role.CLIENT and not self._streams:
+            self.abort("no calls are left")
+        elif not self.socket.is_closing() and not self._streams:
             self._flush_now()
             self._ends.append(self._loop.call_later(self._lifetimes.linger, self.socket.close))
 

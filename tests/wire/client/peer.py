@@ -30,7 +30,7 @@ class Wire(asyncio.Protocol):
             client_side=False, header_encoding="utf-8", validate_outbound_headers=False
         )
         self.h2 = h2.connection.H2Connection(config)
-        self.h2.local_settings.update(peer.settings)
+        self.h2.local_settings = h2.settings.Settings(client=False, initial_values=peer.settings)
         self.headers: dict[int, list[tuple[str, str]]] = {}
         self.received: dict[int, int] = {}
         self.resets: dict[int, int] = {}
@@ -62,11 +62,11 @@ class Wire(asyncio.Protocol):
                 if self.peer.early:
                     self.peer.script(self, event.stream_id)
             case h2.events.DataReceived():
-                self.received[event.stream_id] = self.received.get(event.stream_id, 0) + len(event.data)
+                self.received[event.stream_id] = self.received.get(event.stream_id, 0) + len(
+                    event.data
+                )
                 if self.peer.reads:
-                    self.h2.acknowledge_received_data(
-                        event.flow_controlled_length, event.stream_id
-                    )
+                    self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
             case h2.events.StreamEnded() if not self.peer.early:
                 self.peer.script(self, event.stream_id)
             case h2.events.StreamReset():

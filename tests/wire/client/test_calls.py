@@ -147,7 +147,9 @@ async def test_metadata_as_grpc_has_them(channel: Channel) -> None:
     assert (await call.initial_metadata())["tenant"] == "a"
 
 
-@pytest.mark.parametrize("pair", [("UPPER", "a"), ("a", "\n"), ("grpc-status", "0"), ("a-bin", "text")])
+@pytest.mark.parametrize(
+    "pair", [("UPPER", "a"), ("a", "\n"), ("grpc-status", "0"), ("a-bin", "text")]
+)
 async def test_metadata_that_gRPC_does_not_allow(channel: Channel, pair: Any) -> None:  # noqa: N802
     """What cannot be sent is an error of the caller, and named."""
     with pytest.raises(ValueError, match=pair[0]):

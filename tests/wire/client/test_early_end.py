@@ -79,7 +79,8 @@ async def failure_of_writes(channel: Channel) -> aio.AioRpcError:
 
 
 @pytest.mark.parametrize(
-    ("failure", "calls"), [(failure_of_upload, 1000), (failure_of_chat, 1000), (failure_of_writes, 200)]
+    ("failure", "calls"),
+    [(failure_of_upload, 1000), (failure_of_chat, 1000), (failure_of_writes, 200)],
 )
 async def test_the_status_that_came_is_told(channel: Channel, failure: Any, calls: int) -> None:
     """Of a thousand calls that a server aborts, each tells the server's status and nothing else."""
@@ -110,7 +111,9 @@ async def test_a_reset_behind_the_status() -> None:
 
     def answer(wire: Wire, stream: int) -> None:
         wire.h2.send_headers(stream, HEAD)
-        wire.h2.send_headers(stream, (("grpc-status", "9"), ("grpc-message", "no")), end_stream=True)
+        wire.h2.send_headers(
+            stream, (("grpc-status", "9"), ("grpc-message", "no")), end_stream=True
+        )
         reset = b"\x00\x00\x04\x03\x00" + stream.to_bytes(4, "big") + b"\x00\x00\x00\x08"
         wire.raw(reset)
 
@@ -119,5 +122,3 @@ async def test_a_reset_behind_the_status() -> None:
             with pytest.raises(aio.AioRpcError, match="no") as caught:
                 await channel.stream_unary("/a/b")(endless())
             assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
-
-
