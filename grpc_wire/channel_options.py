@@ -29,7 +29,11 @@ NEEDLESS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class ChannelOptions:
-    """Options of a channel; sizes in bytes, -1 is no limit; times in seconds."""
+    """Options of a channel; sizes in bytes, -1 is no limit; times in seconds.
+
+    The handshake has the time of the attempt to connect. Who closes a channel has nothing more to say, and
+    does not wait long for a peer to close: grpc's never do so first where there is TLS.
+    """
 
     max_send: int = -1
     max_receive: int = 4 * 1024 * 1024
@@ -39,7 +43,9 @@ class ChannelOptions:
     resolution_interval: float = 30.0
     backoff: BackoffTimes = field(default_factory=BackoffTimes)
     limits: Limits = DEFAULT
-    lifetimes: Lifetimes = field(default_factory=lambda: Lifetimes(handshake=math.inf, idle=1800.0))
+    lifetimes: Lifetimes = field(
+        default_factory=lambda: Lifetimes(handshake=math.inf, idle=1800.0, linger=0.1)
+    )
 
 
 def read(options: Iterable[tuple[str, Any]]) -> ChannelOptions:

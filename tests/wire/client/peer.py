@@ -34,6 +34,8 @@ class Wire(asyncio.Protocol):
         self.headers: dict[int, list[tuple[str, str]]] = {}
         self.received: dict[int, int] = {}
         self.resets: dict[int, int] = {}
+        self.windows: Callable[[], None] = lambda: None
+        """What is done when there is more room to send."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Says its settings, unless it is one that says nothing."""
@@ -72,6 +74,8 @@ class Wire(asyncio.Protocol):
             case h2.events.StreamReset():
                 self.resets[event.stream_id] = event.error_code
                 self.peer.reset.set()
+            case h2.events.WindowUpdated():
+                self.windows()
             case h2.events.PingReceived():
                 self.peer.pinged.set()
 

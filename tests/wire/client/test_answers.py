@@ -1,6 +1,7 @@
-"""Answers that are not what they should be: each ends its call with the status that the specifications say.
+"""Answers that are not what they should be: each ends its call with the status that gRPC says.
 
-Sources: gRPC over HTTP/2 ("Responses", "Errors"); http-grpc-status-mapping.md; statuscodes.md; compression.md.
+Sources: gRPC over HTTP/2 ("Responses", "Errors"); gRPC's http-grpc-status-mapping.md, statuscodes.md and
+compression.md.
 """
 
 from __future__ import annotations

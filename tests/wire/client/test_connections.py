@@ -1,7 +1,7 @@
 """Where calls go: connections that are made, lost, left and found again.
 
-Sources: gRPC's connection-backoff.md, wait-for-ready.md, connectivity-semantics-and-api.md; gRFC A6 (transparent
-retries); RFC 9113, 5.1.2 and 6.8.
+Sources: gRPC's connection-backoff.md, wait-for-ready.md and connectivity-semantics-and-api.md; gRFC A6
+(transparent retries); RFC 9113, 5.1.2 and 6.8.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ async def test_a_server_that_is_silent() -> None:
         running(Peer(answer, silent=True)) as peer,
         insecure_channel(peer.target, (*QUICK, ("grpc.min_reconnect_backoff_ms", 100))) as channel,
     ):
-        with pytest.raises(aio.AioRpcError, match="no connection within 0.1 s"):
+        with pytest.raises(aio.AioRpcError, match=r"no connection within 0\.1 s"):
             await unary(channel)(b"", timeout=5)
 
 
@@ -209,11 +209,14 @@ async def test_more_calls_than_streams() -> None:
     held: list[tuple[Wire, int]] = []
     most = 0
 
+    def release() -> None:
+        answer(*held.pop(0))
+
     def hold(wire: Wire, stream: int) -> None:
         nonlocal most
         held.append((wire, stream))
         most = max(most, len(held))
-        asyncio.get_running_loop().call_later(0.001, lambda: held and answer(*held.pop(0)))
+        asyncio.get_running_loop().call_later(0.001, release)
 
     settings = {h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: 2}
     async with peer_and_channel(Peer(hold, settings=settings)) as (peer, channel):
@@ -376,7 +379,7 @@ async def test_dns() -> None:
             assert await channel.unary_unary("/echo.v1.Echo/Bidi")(b"a") == b"a"
 
     async with insecure_channel("dns:///nothing.invalid:1", QUICK) as channel:
-        with pytest.raises(aio.AioRpcError, match="nothing.invalid") as caught:
+        with pytest.raises(aio.AioRpcError, match=r"nothing\.invalid") as caught:
             await unary(channel)(b"", timeout=10)
         assert caught.value.code() is StatusCode.UNAVAILABLE
         assert channel.get_state() is ChannelConnectivity.TRANSIENT_FAILURE

@@ -30,7 +30,7 @@ async def channel() -> AsyncIterator[Channel]:
         await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "enough", (("why", "it is"),))
 
     server = aio.server()
-    methods = {
+    methods: dict[str, Any] = {
         "Upload": grpc.stream_unary_rpc_method_handler(upload),
         "Chat": grpc.stream_stream_rpc_method_handler(chat),
     }
