@@ -23,7 +23,7 @@ class Lifetimes:
     """How long things last, in seconds; infinite is never."""
 
     handshake: float = 20.0
-    """Until the peer has sent its settings; a peer that connects and says nothing is cut."""
+    """Until settings have been exchanged; a peer that connects and says nothing is cut."""
     keepalive: float = math.inf
     """Silence of the peer after which it is asked whether it is there (a ping)."""
     keepalive_timeout: float = 20.0
@@ -48,7 +48,7 @@ class Mortal(Protocol):
 
     @property
     def established(self) -> bool:
-        """Whether the peer's settings have come."""
+        """Whether settings have been sent and acknowledged both ways."""
 
     @property
     def stream_count(self) -> int:

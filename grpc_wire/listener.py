@@ -13,7 +13,7 @@ import re
 import socket
 import stat
 from contextlib import ExitStack
-from typing import Final
+from typing import Any, Final
 
 _BACKLOG: Final = 4096
 _SCHEME: Final = re.compile(r"^(?:dns:(?:///)?|ipv4:|ipv6:)")
@@ -65,10 +65,7 @@ class Listener:
         else:
             name = self._path = re.sub(r"^unix:(//(?=/))?", "", address)
             _unlink_socket(name)
-        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listening.bind(name)
-        listening.listen(_BACKLOG)
-        return listening
+        return _listen(socket.AF_UNIX, name)
 
 
 def _unlink_socket(path: str) -> None:
@@ -104,10 +101,11 @@ def _bind(host: str, port: int, *, reuse_port: bool) -> list[socket.socket]:
     return bound
 
 
-def _listen(family: int, address: tuple[object, ...], *, reuse_port: bool) -> socket.socket:
+def _listen(family: int, address: Any, *, reuse_port: bool = False) -> socket.socket:
     with ExitStack() as undo:
         listening = undo.enter_context(socket.socket(family, socket.SOCK_STREAM))
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family != socket.AF_UNIX:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if reuse_port:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:

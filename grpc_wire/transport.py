@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from contextlib import suppress
 from typing import Any, cast
 
 from grpc_wire.connection import Connection, Role
@@ -48,7 +49,6 @@ class Transport(asyncio.Protocol):
 
     Attributes:
         connection: its state; what has no method here may be called there, and then `touch`.
-        established: whether the peer's settings have come.
         socket: what asyncio gave; nothing here may be used before it has.
         writes: how often something was written to it.
     """
@@ -58,7 +58,7 @@ class Transport(asyncio.Protocol):
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.connection = Connection(role, limits, self._loop.time)
-        self.established = False
+        self._greeted = False
         self.socket: asyncio.Transport
         self.writes = 0
         self._role = role
@@ -72,6 +72,7 @@ class Transport(asyncio.Protocol):
         self._sent_messages = 0
         self._leaving = False
         self._gone = False
+        self._shut = False
         self._reason = ""
         self._ends: list[asyncio.TimerHandle] = []
 
@@ -138,6 +139,11 @@ class Transport(asyncio.Protocol):
     # What an owner does.
 
     @property
+    def established(self) -> bool:
+        """Whether the peer has sent its settings, and acknowledged those of this side."""
+        return self._greeted and self.connection.settings_acknowledged
+
+    @property
     def stream_count(self) -> int:
         """How many streams have not ended."""
         return len(self._streams)
@@ -153,7 +159,7 @@ class Transport(asyncio.Protocol):
         GOAWAY is said twice: requests that are under way when it is first said are still taken
         (RFC 9113, 6.8).
         """
-        if self.socket.is_closing():
+        if self._shut:
             return
         if grace < math.inf:
             self._ends.append(self._loop.call_later(grace, self.abort, "grace is over"))
@@ -169,9 +175,9 @@ class Transport(asyncio.Protocol):
 
     def abort(self, reason: str, code: ErrorCode = ErrorCode.NO_ERROR) -> None:
         """Closes at once; streams are told that it is lost."""
-        if self.socket.is_closing():
+        if self._shut:
             return
-        self._reason = self._reason or reason
+        self._reason = reason
         self.connection.go_away(code, reason.encode())
         self._close()
 
@@ -190,11 +196,11 @@ class Transport(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Takes bytes of the peer."""
+        if self._shut:
+            return
         self._lifetime.heard = self._loop.time()
-        touched, self._touched = (
-            self._touched,
-            True,
-        )  # the flush is to stand behind the tasks begun here
+        # What this begins is to be sent with it: the flush stands behind the tasks that begin here.
+        touched, self._touched = self._touched, True
         streams = self._streams
         for event in self.connection.receive(data):
             if isinstance(event, DataReceived):
@@ -227,6 +233,7 @@ class Transport(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Ends what has not ended."""
+        self._shut = True
         self._lifetime.end()
         for handle in self._ends:
             handle.cancel()
@@ -253,7 +260,7 @@ class Transport(asyncio.Protocol):
 
     def _flush_now(self) -> None:
         connection = self.connection
-        while connection.has_output and not self._paused and not self.socket.is_closing():
+        while connection.has_output and not (self._paused or self._shut):
             self.writes += 1
             self.socket.write(connection.take_output())
         if connection.has_events:
@@ -272,7 +279,7 @@ class Transport(asyncio.Protocol):
             stream.drained()
 
     def _request(self, event: HeadersReceived) -> None:
-        stream = self._owner.requested(self, event)
+        stream = None if self._shut else self._owner.requested(self, event)
         if stream is not None:
             self._streams[event.stream_id] = stream
 
@@ -289,8 +296,8 @@ class Transport(asyncio.Protocol):
                     self.forget(event.stream_id)
                     stream.reset(event)
             case SettingsReceived():
-                if not self.established:
-                    self.established = True
+                if not self._greeted:
+                    self._greeted = True
                     self._owner.connected(self)
                 self._owner.changed(self)
             case GoAwayReceived():
@@ -311,23 +318,27 @@ class Transport(asyncio.Protocol):
         self._owner.going_away(self, event)
 
     def _close_if_done(self) -> None:
-        if self._gone and not self._streams:
-            self._loop.call_soon(self._linger)
+        if self._gone and not self._streams and not self._shut:
+            self._loop.call_soon(self._end)
 
-    def _linger(self) -> None:
-        """Leaves the closing to the peer for a while: who closes first may lose its last words."""
-        if self._role is Role.CLIENT and not self._streams:
-            self.abort("no calls are left")
-        elif not self.socket.is_closing() and not self._streams:
-            self._flush_now()
-            self._ends.append(self._loop.call_later(self._lifetimes.linger, self.socket.close))
+    def _end(self) -> None:
+        if not self._streams:  # on a client, a call may have begun meanwhile
+            self.abort("nothing is left to do")
 
     def _close(self) -> None:
+        """Sends what is left and the end, and leaves the closing to the peer for a while.
+
+        To close a socket while something comes is to tell the peer to forget what it has not read.
+        """
         self._flush_now()
-        self.socket.close()
-        # A peer that does not read shall not hold what is buffered for it.
-        self._ends.append(self._loop.call_later(self._lifetimes.linger, self.socket.abort))
+        self._shut = True
         self._end_streams()
+        with suppress(OSError):  # it may have ended meanwhile, untold as yet
+            if self.socket.can_write_eof():
+                self.socket.write_eof()
+            else:
+                self.socket.close()  # which for TLS is to say so, and to wait
+        self._ends.append(self._loop.call_later(self._lifetimes.linger, self.socket.abort))
 
     def _end_streams(self) -> None:
         streams, self._streams = self._streams, {}
