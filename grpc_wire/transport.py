@@ -260,7 +260,8 @@ class Transport(asyncio.Protocol):
 
     def _flush_now(self) -> None:
         connection = self.connection
-        while connection.has_output and not (self._paused or self._shut):
+        closed = self._shut or self.socket.is_closing()
+        while connection.has_output and not (self._paused or closed):
             self.writes += 1
             self.socket.write(connection.take_output())
         if connection.has_events:
@@ -322,8 +323,10 @@ class Transport(asyncio.Protocol):
             self._loop.call_soon(self._end)
 
     def _end(self) -> None:
-        if not self._streams:  # on a client, a call may have begun meanwhile
-            self.abort("nothing is left to do")
+        if self._role is Role.SERVER:
+            self._close()
+        elif not self._streams:  # a call may have begun meanwhile
+            self.abort("no calls are left")
 
     def _close(self) -> None:
         """Sends what is left and the end, and leaves the closing to the peer for a while.
