@@ -64,11 +64,15 @@ class Methods:
         """Adds methods by their path, before all generic ones."""
         self._registered.update(methods)
 
+    def known(self, path: str) -> Method | None:
+        """Returns a method that needs no looking for; None if `find` is to be asked."""
+        if self._interceptors or path not in self._registered:
+            return None
+        return self._compile(path, self._registered[path])
+
     async def find(self, call: ServerCall) -> Method | None:
         """Returns the method that is called; None if there is none."""
         path = call.request.path
-        if not self._interceptors and path in self._registered:
-            return self._compile(path, self._registered[path])
         details: Any = CallDetails(call)
         handler = await self._intercept(0, details) if self._interceptors else self._look(details)
         return None if handler is None else self._compile(path, handler)

@@ -49,6 +49,17 @@ def metadata_of(call: ServerCall) -> tuple[Metadatum, ...]:
 class Context(grpc.aio.ServicerContext[Any, Any]):
     """A call, as its servicer sees it."""
 
+    # What most calls never change costs them nothing.
+    _encoding = IDENTITY
+    _compress_next = True
+    _code: Any = None
+    _number = OK
+    _details = ""
+    _trailing: tuple[tuple[str, str | bytes], ...] = ()
+    _aborted: grpc.aio.AbortError | None = None
+    _status_sent = False
+    _callbacks: tuple[Callable[[Any], None], ...] = ()
+
     def __init__(
         self,
         call: ServerCall,
@@ -68,15 +79,6 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
         self._call = call
         self._serialize = serialize
         self._compression = compression
-        self._encoding = IDENTITY
-        self._compress_next = True
-        self._code: Any = None
-        self._number = OK
-        self._details = ""
-        self._trailing: tuple[tuple[str, str | bytes], ...] = ()
-        self._aborted: grpc.aio.AbortError | None = None
-        self._status_sent = False
-        self._callbacks: list[Callable[[Any], None]] = []
 
     # Messages.
 
@@ -287,7 +289,7 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
 
     def add_done_callback(self, callback: Callable[[Any], None]) -> None:
         """Calls back when the servicer has ended."""
-        self._callbacks.append(callback)
+        self._callbacks = (*self._callbacks, callback)
 
     def done(self) -> bool:
         """Whether the servicer has sent its status."""
