@@ -46,6 +46,32 @@ def ssl_server_credentials(
     return context
 
 
+def ssl_channel_credentials(
+    root_certificates: bytes | None = None,
+    private_key: bytes | None = None,
+    certificate_chain: bytes | None = None,
+) -> ssl.SSLContext:
+    """Returns what a channel needs for TLS: the double of `grpc.ssl_channel_credentials`.
+
+    Args:
+        root_certificates: the CAs of servers, in PEM; None are the system's.
+        private_key: the client's key, in PEM; None if no server asks for one.
+        certificate_chain: the client's certificate and what vouches for it, in PEM.
+
+    Raises:
+        ValueError: there is a key without a certificate, or a certificate without a key.
+        ssl.SSLError: a PEM cannot be used.
+    """
+    if (private_key is None) != (certificate_chain is None):
+        raise ValueError("A private key and a certificate chain belong together!")
+    cadata = None if root_certificates is None else root_certificates.decode("ascii")
+    context = ssl.create_default_context(cadata=cadata)
+    restrict(context)
+    if private_key is not None and certificate_chain is not None:
+        load_pair(context, private_key, certificate_chain)
+    return context
+
+
 def restrict(context: ssl.SSLContext) -> None:
     """Makes a context offer what HTTP/2 asks for (RFC 9113, 9.2)."""
     context.minimum_version = ssl.TLSVersion.TLSv1_2

@@ -15,8 +15,9 @@ from typing import Any, NamedTuple, TypeAlias
 import grpc
 import grpc.aio
 
+from grpc_wire.grpc_terms import Metadatum, metadata_of
 from grpc_wire.server_call import ServerCall
-from grpc_wire.server_context import Context, Metadatum, metadata_of
+from grpc_wire.server_context import Context
 from grpc_wire.sync_handlers import each_in_thread, in_thread
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -43,7 +44,7 @@ class CallDetails:
     @property
     def invocation_metadata(self) -> tuple[Metadatum, ...]:
         """What the client has sent along with the request."""
-        return metadata_of(self._call)
+        return metadata_of(self._call.request.headers)
 
 
 class Methods:

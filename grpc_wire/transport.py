@@ -49,6 +49,7 @@ class Transport(asyncio.Protocol):
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.connection = Connection(role, limits, self._loop.time)
+        self._role = role
         self._greeted = False
         self.socket: asyncio.Transport
         self._owner = owner
@@ -117,6 +118,11 @@ class Transport(asyncio.Protocol):
         return self._greeted and self.connection.settings_acknowledged
 
     @property
+    def writes(self) -> int:
+        """How often something was written to the socket."""
+        return self._writer.writes
+
+    @property
     def stream_count(self) -> int:
         """How many streams have not ended."""
         return len(self._streams)
@@ -138,6 +144,10 @@ class Transport(asyncio.Protocol):
             self._ends.append(self._loop.call_later(grace, self.abort, "grace is over"))
         if not self._leaving:
             self._leaving = True
+            if self._role is Role.CLIENT:  # which takes no streams, and has nothing to say twice
+                self._gone = True
+                self._close_if_done()
+                return
             self.connection.go_away(last=False)
             self.connection.ping(_GOODBYE)
             self._writer.touch()
@@ -207,8 +217,6 @@ class Transport(asyncio.Protocol):
         self._end_streams()
         self._owner.disconnected(self, self._reason)
 
-    # How it is done.
-
     def touch(self) -> None:
         """Sees to it that what is to be sent leaves at the end of this turn."""
         self._writer.touch()
@@ -242,7 +250,7 @@ class Transport(asyncio.Protocol):
                     self._owner.connected(self)
                 self._owner.changed(self)
             case GoAwayReceived():
-                self._owner.going_away(self, event)
+                self._going_away(event)
             case ConnectionFailed():
                 self._reason = event.reason
                 self._close()
@@ -252,9 +260,22 @@ class Transport(asyncio.Protocol):
                 self._writer.touch()
                 self._close_if_done()
 
+    def _going_away(self, event: GoAwayReceived) -> None:
+        if event.code:
+            self._reason = (
+                f"the peer said GOAWAY {event.code:#x} {event.debug.decode(errors='replace')}"
+            )
+        self._owner.going_away(self, event)
+
     def _close_if_done(self) -> None:
         if self._gone and not self._streams:
-            self._loop.call_soon(self._close)
+            self._loop.call_soon(self._end)
+
+    def _end(self) -> None:
+        if self._role is Role.SERVER:
+            self._close()
+        elif not self._streams:  # a call may have begun meanwhile
+            self.abort("no calls are left")
 
     def _close(self) -> None:
         """Sends what is left and the end, and leaves the closing to the peer for a while.

@@ -24,6 +24,7 @@ class Writer:
 
     Attributes:
         shut: whether nothing more may be written.
+        writes: how often something was.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Writer:
             react: called when the connection has events, which come of taking its output.
         """
         self.shut = False
+        self.writes = 0
         self._connection = connection
         self._tell = drained
         self._react = react
@@ -108,7 +110,9 @@ class Writer:
     def write(self) -> None:
         """Writes now what there is."""
         connection = self._connection
-        while connection.has_output and not (self._paused or self.shut):
+        closed = self.shut or self._socket.is_closing()
+        while connection.has_output and not (self._paused or closed):
+            self.writes += 1
             self._socket.write(connection.take_output())
         if connection.has_events:
             self._react()
@@ -120,5 +124,5 @@ class Writer:
             return
         self.write()
         for stream_id in tuple(self._blocked) if self._blocked else ():
-            if not self._paused and self._connection.queued(stream_id) <= QUEUED:
+            if self._connection.queued(stream_id) <= QUEUED:
                 self.drained(stream_id)
