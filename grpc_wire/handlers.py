@@ -15,8 +15,9 @@ from typing import Any, NamedTuple, TypeAlias
 import grpc
 import grpc.aio
 
+from grpc_wire.grpc_terms import Metadatum, metadata_of
 from grpc_wire.server_call import ServerCall
-from grpc_wire.server_context import Context, Metadatum, metadata_of
+from grpc_wire.server_context import Context
 from grpc_wire.sync_handlers import each_in_thread, in_thread
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -43,7 +44,7 @@ class CallDetails:
     @property
     def invocation_metadata(self) -> tuple[Metadatum, ...]:
         """What the client has sent along with the request."""
-        return metadata_of(self._call)
+        return metadata_of(self._call.request.headers)
 
 
 class Methods:
@@ -64,11 +65,15 @@ class Methods:
         """Adds methods by their path, before all generic ones."""
         self._registered.update(methods)
 
+    def known(self, path: str) -> Method | None:
+        """Returns a method that needs no looking for; None if `find` is to be asked."""
+        if self._interceptors or path not in self._registered:
+            return None
+        return self._compile(path, self._registered[path])
+
     async def find(self, call: ServerCall) -> Method | None:
         """Returns the method that is called; None if there is none."""
         path = call.request.path
-        if not self._interceptors and path in self._registered:
-            return self._compile(path, self._registered[path])
         details: Any = CallDetails(call)
         handler = await self._intercept(0, details) if self._interceptors else self._look(details)
         return None if handler is None else self._compile(path, handler)

@@ -41,6 +41,7 @@ class Listener:
             ValueError: it is not an address.
         """
         self._path: str | None = None
+        self.sockets: list[socket.socket] = []
         if address.startswith(("unix:", "unix-abstract:")):
             self.sockets = [self._unix(address)]
             self.port = UNIX_PORT
@@ -52,12 +53,17 @@ class Listener:
         self.sockets = _bind(match["six"] or match["host"], port, reuse_port=reuse_port)
         self.port = self.sockets[0].getsockname()[1]
 
+    def __del__(self) -> None:
+        """A server that was never started, and is forgotten, leaves its address."""
+        self.close()
+
     def close(self) -> None:
         """Takes no more connections; a Unix socket leaves no file."""
         for each in self.sockets:
             each.close()
-        if self._path is not None:
+        if self._path is not None and self.sockets:
             _unlink_socket(self._path)
+        self.sockets = []
 
     def _unix(self, address: str) -> socket.socket:
         if address.startswith("unix-abstract:"):

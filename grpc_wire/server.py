@@ -8,6 +8,7 @@ wait until the last servicer has returned.
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
@@ -27,6 +28,8 @@ from grpc_wire.server_options import server_options
 from grpc_wire.serving import serve
 from grpc_wire.stream import Stream
 from grpc_wire.transport import Transport
+
+_log = logging.getLogger(__name__)
 
 _CLOSING = 1.0
 """Seconds that clients have to close connections on which all calls have ended."""
@@ -183,7 +186,10 @@ class Server(grpc.aio.Server):
             listener.close()
         self._listeners.clear()
 
-    async def wait_for_termination(self, timeout: float | None = None) -> bool:
+    async def wait_for_termination(
+        self,
+        timeout: float | None = None,  # noqa: ASYNC109 - as grpc has it
+    ) -> bool:
         """Waits until the server has stopped; returns whether the time was over before."""
         try:
             async with asyncio.timeout(timeout):
@@ -227,6 +233,7 @@ class Server(grpc.aio.Server):
 
     def disconnected(self, transport: Transport, reason: str) -> None:
         """Forgets a connection."""
+        _log.debug("a connection has ended: %s", reason)
         self._transports.discard(transport)
         self._changed.set()
 

@@ -145,7 +145,8 @@ class ServerCall:
             self._messages.extend(self._reader.feed(chunk))
         except MessageFault as fault:
             self.fail(fault)
-        self.transport.consumed(self._stream_id, len(chunk))
+        if not self._half_closed:
+            self.transport.consumed(self._stream_id, len(chunk))
 
     async def _arrival(self) -> None:
         if self._arrived is not None:

@@ -8,46 +8,40 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, Final, NoReturn
 
 import grpc
 import grpc.aio
 
 from grpc_wire.codes import CANCELLED, INTERNAL, OK, UNKNOWN
-from grpc_wire.message import DEFLATE, GZIP, IDENTITY
-from grpc_wire.metadata import from_headers, to_headers
+from grpc_wire.grpc_terms import ENCODINGS, code_number, is_metadata, metadata_of
+from grpc_wire.message import IDENTITY
+from grpc_wire.metadata import to_headers
 from grpc_wire.peer import AuthContext, auth_context, identity_key, peer_name
 from grpc_wire.request import ACCEPTED
 from grpc_wire.server_call import ServerCall
 from grpc_wire.status import Status
 
-_ENCODING: Final = {
-    grpc.Compression.NoCompression: IDENTITY,
-    grpc.Compression.Deflate: DEFLATE,
-    grpc.Compression.Gzip: GZIP,
-}
-_UNPACKABLE: Final = (
+_INVALID: Final = (
     "Invalid trailing metadata type, expected Tuple[Tuple[str, Union[str, bytes]]...]: "
 )
 _OPENING: Final = (ACCEPTED,)
 _DONE: Final = Status(OK)
-_HIGHEST: Final = 16
-
-
-class Metadatum(NamedTuple):
-    """One pair of metadata."""
-
-    key: str
-    value: str | bytes
-
-
-def metadata_of(call: ServerCall) -> tuple[Metadatum, ...]:
-    """Returns what a client has sent along with its request."""
-    return tuple([Metadatum(*pair) for pair in from_headers(call.request.headers)])
 
 
 class Context(grpc.aio.ServicerContext[Any, Any]):
     """A call, as its servicer sees it."""
+
+    # What most calls never change costs them nothing.
+    _encoding = IDENTITY
+    _compress_next = True
+    _code: Any = None
+    _number = OK
+    _details = ""
+    _trailing: tuple[tuple[str, str | bytes], ...] = ()
+    _aborted: grpc.aio.AbortError | None = None
+    _status_sent = False
+    _callbacks: tuple[Callable[[Any], None], ...] = ()
 
     def __init__(
         self,
@@ -68,15 +62,6 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
         self._call = call
         self._serialize = serialize
         self._compression = compression
-        self._encoding = IDENTITY
-        self._compress_next = True
-        self._code: Any = None
-        self._number = OK
-        self._details = ""
-        self._trailing: tuple[tuple[str, str | bytes], ...] = ()
-        self._aborted: grpc.aio.AbortError | None = None
-        self._status_sent = False
-        self._callbacks: list[Callable[[Any], None]] = []
 
     # Messages.
 
@@ -116,7 +101,7 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
 
     def _open(self, headers: Any = ()) -> None:
         if self._compression:
-            encoding = _ENCODING[self._compression]
+            encoding = ENCODINGS[self._compression]
             if encoding in self._call.request.accepts.decode("latin-1").replace(" ", "").split(","):
                 self._encoding = encoding
                 headers = ((b"grpc-encoding", encoding.encode()), *headers)
@@ -142,7 +127,7 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
         """
         if self._aborted is not None:
             raise grpc.aio.UsageError("Abort already called!")
-        if _number(code) == OK:
+        if code_number(code) == OK:
             raise grpc.aio.UsageError("Abort needs a code other than OK")
         self._aborted = grpc.aio.AbortError("Locally aborted.")
         if trailing_metadata:
@@ -212,8 +197,8 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
 
     def set_trailing_metadata(self, trailing_metadata: Any) -> None:
         """Sets what is sent along with the status."""
-        if not _is_metadata(trailing_metadata):
-            raise TypeError(f"{_UNPACKABLE}{trailing_metadata}")
+        if not is_metadata(trailing_metadata):
+            raise TypeError(f"{_INVALID}{trailing_metadata}")
         self._trailing = tuple(trailing_metadata)
 
     def trailing_metadata(self) -> Any:
@@ -222,7 +207,7 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
 
     def set_code(self, code: Any) -> None:
         """Sets the code with which the call is to end."""
-        self._code, self._number = code, _number(code)
+        self._code, self._number = code, code_number(code)
 
     def code(self) -> Any:
         """Returns the code that was set; None if there was none."""
@@ -258,7 +243,7 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
 
     def invocation_metadata(self) -> Any:
         """Returns what the client has sent along with the request."""
-        return metadata_of(self._call)
+        return metadata_of(self._call.request.headers)
 
     def peer(self) -> str:
         """Returns the client's address."""
@@ -287,7 +272,7 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
 
     def add_done_callback(self, callback: Callable[[Any], None]) -> None:
         """Calls back when the servicer has ended."""
-        self._callbacks.append(callback)
+        self._callbacks = (*self._callbacks, callback)
 
     def done(self) -> bool:
         """Whether the servicer has sent its status."""
@@ -296,20 +281,3 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
     def cancelled(self) -> bool:
         """Whether the code that was set is CANCELLED."""
         return self._number == CANCELLED
-
-
-def _number(code: Any) -> int:
-    if isinstance(code, grpc.StatusCode):
-        number: int = code.value[0]
-        return number
-    return code if isinstance(code, int) and OK <= code <= _HIGHEST else UNKNOWN
-
-
-def _is_metadata(metadata: Any) -> bool:
-    return not isinstance(metadata, (str, bytes)) and all(
-        isinstance(pair, tuple)
-        and len(pair) == 2
-        and isinstance(pair[0], str)
-        and isinstance(pair[1], (str, bytes))
-        for pair in metadata
-    )

@@ -55,7 +55,7 @@ async def _handle(
     *,
     exceeded: bool,
 ) -> None:
-    method = await methods.find(call)
+    method = methods.known(call.request.path) or await methods.find(call)
     if method is None:
         call.finish(Status(UNIMPLEMENTED, "Method not found!"))
     elif exceeded:

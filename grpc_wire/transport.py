@@ -1,9 +1,6 @@
 """One connection on a socket: between asyncio and the sans-IO `Connection`, the same for both sides.
 
 Rules:
-- All that is sent in one turn of the event loop leaves in one write, at the end of the turn.
-- A sender is told when to wait: for the peer's windows, for the socket, or for the next turn if this one
-  has done much; `Stream.drained` tells it to go on.
 - Reading never stops: an answer that cannot be sent stays with the connection, whose limits cut a peer
   that asks and does not read. (If both sides stopped to read when they cannot write, neither would go on.)
 - Each stream is told its end once: by what came from the peer, by `Stream.reset` or by `Stream.lost`.
@@ -33,12 +30,7 @@ from grpc_wire.events import (
 from grpc_wire.lifetime import FOREVER, Lifetime, Lifetimes
 from grpc_wire.limits import DEFAULT, Limits
 from grpc_wire.stream import Owner, Stream
-
-QUEUED = 64 * 1024
-"""Of a stream, what may wait for the peer's windows before its sender does."""
-TURN_BYTES = 64 * 1024
-TURN_MESSAGES = 128
-"""What may be sent in one turn of the loop before senders wait for the next: others want theirs."""
+from grpc_wire.writer import Writer
 
 _KEEPALIVE = b"are you?"
 _GOODBYE = b"bye, bye"
@@ -50,7 +42,6 @@ class Transport(asyncio.Protocol):
     Attributes:
         connection: its state; what has no method here may be called there, and then `touch`.
         socket: what asyncio gave; nothing here may be used before it has.
-        writes: how often something was written to it.
     """
 
     def __init__(
@@ -58,21 +49,15 @@ class Transport(asyncio.Protocol):
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.connection = Connection(role, limits, self._loop.time)
+        self._role = role
         self._greeted = False
         self.socket: asyncio.Transport
-        self.writes = 0
-        self._role = role
         self._owner = owner
         self._lifetimes = lifetimes
         self._streams: dict[int, Stream] = {}
-        self._blocked: set[int] = set()
-        self._touched = False
-        self._paused = False
-        self._sent_bytes = 0
-        self._sent_messages = 0
+        self._writer = Writer(self.connection, self._drained, self._look)
         self._leaving = False
         self._gone = False
-        self._shut = False
         self._reason = ""
         self._ends: list[asyncio.TimerHandle] = []
 
@@ -86,51 +71,40 @@ class Transport(asyncio.Protocol):
         """
         stream_id = self.connection.open_stream(headers, end_stream=end_stream)
         self._streams[stream_id] = stream
-        self.touch()
+        self._writer.touch()
         return stream_id
 
     def send_headers(self, stream_id: int, headers: Headers, *, end_stream: bool = False) -> None:
         """Sends a header section."""
         self.connection.send_headers(stream_id, headers, end_stream=end_stream)
-        self.touch()
+        self._writer.touch()
 
     def send_data(self, stream_id: int, data: bytes, *, end_stream: bool = False) -> bool:
         """Sends data; returns whether the sender is to wait for `Stream.drained` before it sends more."""
         queued = self.connection.send_data(stream_id, data, end_stream=end_stream)
-        self.touch()
-        self._sent_bytes += len(data)
-        self._sent_messages += 1
-        if (
-            self._paused
-            or self._sent_bytes >= TURN_BYTES
-            or self._sent_messages >= TURN_MESSAGES
-            or queued > QUEUED
-        ):
-            self._blocked.add(stream_id)
-            return True
-        return False
+        return self._writer.charge(stream_id, len(data), queued)
 
     def consumed(self, stream_id: int, size: int) -> None:
         """Says that bytes of a stream were read."""
         self.connection.consumed(stream_id, size)
-        self.touch()
+        self._writer.touch()
 
     def expect(self, stream_id: int, size: int) -> None:
         """Says that a message of which `size` bytes are still to come is being waited for."""
         self.connection.expect(stream_id, size)
-        self.touch()
+        self._writer.touch()
 
     def reset(self, stream_id: int, code: ErrorCode) -> None:
         """Ends a stream at once. It is told nothing more."""
         self.connection.reset(stream_id, code)
-        self.touch()
+        self._writer.touch()
         self.forget(stream_id)
 
     def forget(self, stream_id: int) -> None:
         """Tells a stream nothing more: it has ended both ways."""
         if self._streams.pop(stream_id, None) is None:
             return
-        self._blocked.discard(stream_id)
+        self._writer.forget(stream_id)
         if not self._streams:
             self._lifetime.idle_since = self._loop.time()
             self._close_if_done()
@@ -144,6 +118,11 @@ class Transport(asyncio.Protocol):
         return self._greeted and self.connection.settings_acknowledged
 
     @property
+    def writes(self) -> int:
+        """How often something was written to the socket."""
+        return self._writer.writes
+
+    @property
     def stream_count(self) -> int:
         """How many streams have not ended."""
         return len(self._streams)
@@ -151,7 +130,7 @@ class Transport(asyncio.Protocol):
     def ask(self) -> None:
         """Asks the peer whether it is there."""
         self.connection.ping(_KEEPALIVE)
-        self.touch()
+        self._writer.touch()
 
     def go_away(self, grace: float = math.inf) -> None:
         """Takes no new streams; closes when the last has ended, or is cut when the grace is over.
@@ -159,7 +138,7 @@ class Transport(asyncio.Protocol):
         GOAWAY is said twice: requests that are under way when it is first said are still taken
         (RFC 9113, 6.8).
         """
-        if self._shut:
+        if self._writer.shut:
             return
         if grace < math.inf:
             self._ends.append(self._loop.call_later(grace, self.abort, "grace is over"))
@@ -171,11 +150,11 @@ class Transport(asyncio.Protocol):
                 return
             self.connection.go_away(last=False)
             self.connection.ping(_GOODBYE)
-            self.touch()
+            self._writer.touch()
 
     def abort(self, reason: str, code: ErrorCode = ErrorCode.NO_ERROR) -> None:
         """Closes at once; streams are told that it is lost."""
-        if self._shut:
+        if self._writer.shut:
             return
         self._reason = reason
         self.connection.go_away(code, reason.encode())
@@ -192,15 +171,14 @@ class Transport(asyncio.Protocol):
         if secured is not None and secured.selected_alpn_protocol() != "h2":
             self.abort("the peer did not agree to speak HTTP/2 (ALPN)")
             return
-        self._flush_now()
+        self._writer.begin(self.socket)
 
     def data_received(self, data: bytes) -> None:
         """Takes bytes of the peer."""
-        if self._shut:
+        if self._writer.shut:
             return
         self._lifetime.heard = self._loop.time()
-        # What this begins is to be sent with it: the flush stands behind the tasks that begin here.
-        touched, self._touched = self._touched, True
+        held = self._writer.hold()
         streams = self._streams
         for event in self.connection.receive(data):
             if isinstance(event, DataReceived):
@@ -215,8 +193,7 @@ class Transport(asyncio.Protocol):
                     self._request(event)
             else:
                 self._rare(event)
-        if not touched:
-            self._loop.call_soon(self._flush)
+        self._writer.release(held=held)
 
     def eof_received(self) -> bool:
         """Lets asyncio close: HTTP/2 knows no half-closed connections."""
@@ -224,16 +201,15 @@ class Transport(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Lets senders wait: the socket's buffer is full."""
-        self._paused = True
+        self._writer.pause()
 
     def resume_writing(self) -> None:
         """Lets senders go on."""
-        self._paused = False
-        self._flush()
+        self._writer.resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Ends what has not ended."""
-        self._shut = True
+        self._writer.shut = True
         self._lifetime.end()
         for handle in self._ends:
             handle.cancel()
@@ -241,56 +217,28 @@ class Transport(asyncio.Protocol):
         self._end_streams()
         self._owner.disconnected(self, self._reason)
 
-    # How it is done.
-
     def touch(self) -> None:
         """Sees to it that what is to be sent leaves at the end of this turn."""
-        if not self._touched:
-            self._touched = True
-            self._loop.call_soon(self._flush)
+        self._writer.touch()
 
-    def _flush(self) -> None:
-        self._touched = False
-        self._sent_bytes = self._sent_messages = 0
-        if self._paused:
-            return
-        self._flush_now()
-        if self._blocked and not self._paused:
-            self._unblock()
-
-    def _flush_now(self) -> None:
-        connection = self.connection
-        closed = self._shut or self.socket.is_closing()
-        while connection.has_output and not (self._paused or closed):
-            self.writes += 1
-            self.socket.write(connection.take_output())
-        if connection.has_events:
-            for event in connection.take_events():
-                self._rare(event)
-
-    def _unblock(self) -> None:
-        for stream_id in tuple(self._blocked):
-            if self.connection.queued(stream_id) <= QUEUED:
-                self._drained(stream_id)
+    def _look(self) -> None:
+        for event in self.connection.take_events():
+            self._rare(event)
 
     def _drained(self, stream_id: int) -> None:
-        self._blocked.discard(stream_id)
         stream = self._streams.get(stream_id)
         if stream is not None:
             stream.drained()
 
     def _request(self, event: HeadersReceived) -> None:
-        stream = None if self._shut else self._owner.requested(self, event)
+        stream = None if self._writer.shut else self._owner.requested(self, event)
         if stream is not None:
             self._streams[event.stream_id] = stream
 
     def _rare(self, event: Event) -> None:
         match event:
             case StreamDrained():
-                if self._paused:
-                    self._blocked.add(event.stream_id)
-                else:
-                    self._drained(event.stream_id)
+                self._writer.drained(event.stream_id)
             case StreamReset():
                 stream = self._streams.get(event.stream_id)
                 if stream is not None:
@@ -309,17 +257,18 @@ class Transport(asyncio.Protocol):
             case PingAcknowledged() if event.data == _GOODBYE and self._leaving:
                 self.connection.go_away()
                 self._gone = True
-                self.touch()
+                self._writer.touch()
                 self._close_if_done()
 
     def _going_away(self, event: GoAwayReceived) -> None:
         if event.code:
-            debug = event.debug.decode("ascii", "replace")
-            self._reason = f"the peer said GOAWAY {event.code:#x} {debug}".rstrip()
+            self._reason = (
+                f"the peer said GOAWAY {event.code:#x} {event.debug.decode(errors='replace')}"
+            )
         self._owner.going_away(self, event)
 
     def _close_if_done(self) -> None:
-        if self._gone and not self._streams and not self._shut:
+        if self._gone and not self._streams:
             self._loop.call_soon(self._end)
 
     def _end(self) -> None:
@@ -333,8 +282,10 @@ class Transport(asyncio.Protocol):
 
         To close a socket while something comes is to tell the peer to forget what it has not read.
         """
-        self._flush_now()
-        self._shut = True
+        if self._writer.shut:
+            return
+        self._writer.write()
+        self._writer.shut = True
         self._end_streams()
         with suppress(OSError):  # it may have ended meanwhile, untold as yet
             if self.socket.can_write_eof():
@@ -345,6 +296,5 @@ class Transport(asyncio.Protocol):
 
     def _end_streams(self) -> None:
         streams, self._streams = self._streams, {}
-        self._blocked.clear()
         for stream in streams.values():
             stream.lost(self._reason)

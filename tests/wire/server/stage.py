@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,7 +39,7 @@ class Stage:
     """A running server, and a client of it."""
 
     server: Any
-    channel: grpc.aio.Channel
+    channel: Any
     address: str
 
     def call(self, name: str, request: bytes = b"request", **arguments: Any) -> Any:
@@ -193,9 +193,11 @@ class RawClient(asyncio.Protocol):
         while self.connection.has_output:
             self._transport.write(self.connection.take_output())
 
-    def begin(self, changes: dict[bytes, bytes | None] | None = None, *, end: bool = False) -> int:
+    def begin(
+        self, changes: Mapping[bytes, bytes | None] | None = None, *, end: bool = False
+    ) -> int:
         """Sends the head of a request, `REQUEST` with changes; returns its stream."""
-        wanted = REQUEST | (changes or {})
+        wanted = {**REQUEST, **(changes or {})}
         headers: Headers = tuple(
             (name, value) for name, value in wanted.items() if value is not None
         )
@@ -228,7 +230,7 @@ class RawClient(asyncio.Protocol):
         return answer
 
     async def ask(
-        self, changes: dict[bytes, bytes | None] | None = None, data: bytes | None = None
+        self, changes: Mapping[bytes, bytes | None] | None = None, data: bytes | None = None
     ) -> Answer:
         """Sends a whole request, and returns its answer."""
         stream_id = self.begin(changes)

@@ -37,8 +37,8 @@ def _serving(peer: Peer) -> Any:
 
 async def _ask(address: str) -> bytes:
     async with grpc.aio.insecure_channel(address) as channel:
-        answer: bytes = await channel.unary_unary(f"/{SERVICE}/Look")(b"request", timeout=10)
-        return answer
+        method: Any = channel.unary_unary(f"/{SERVICE}/Look")
+        return bytes(await method(b"request", timeout=10))
 
 
 async def test_a_unix_socket(tmp_path: Path) -> None:
@@ -123,6 +123,14 @@ async def test_a_port_that_is_shared() -> None:
     assert second.add_insecure_port(f"127.0.0.1:{port}") == port
     await first.stop(None)
     await second.stop(None)
+
+
+async def test_a_server_that_is_forgotten() -> None:
+    """A server that was never started and is dropped leaves its address."""
+    port = server(options=ALONE).add_insecure_port("127.0.0.1:0")
+    again = server(options=ALONE)
+    assert again.add_insecure_port(f"127.0.0.1:{port}") == port
+    await again.stop(None)
 
 
 async def test_several_addresses(tmp_path: Path) -> None:

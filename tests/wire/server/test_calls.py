@@ -188,7 +188,8 @@ async def test_registered_methods_come_before_generic_ones(make: Any) -> None:
     port = running.add_insecure_port("127.0.0.1:0")
     await running.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        assert await channel.unary_unary("/a.B/Echo")(b"") == b"registered"
+        method: Any = channel.unary_unary("/a.B/Echo")
+        assert await method(b"") == b"registered"
     await running.stop(None)
 
 

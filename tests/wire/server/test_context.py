@@ -94,7 +94,7 @@ async def test_abort_keeps_what_was_set(make: Any) -> None:
 async def test_abort_with_status(make: Any) -> None:
     """A status with its details ends a stream after what was yielded."""
 
-    class Status(grpc.Status):  # type: ignore[misc]  # grpc leaves it to its users
+    class Status(grpc.Status):
         code = grpc.StatusCode.DATA_LOSS
         details = "lost"
         trailing_metadata = (("detail-bin", b"\0"),)

@@ -31,7 +31,7 @@ async def echo(request: bytes, _context: Any) -> bytes:
     return request
 
 
-class Named(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # the stubs know no type arguments
+class Named(grpc.aio.ServerInterceptor):
     """Says that it was there, and hands on."""
 
     def __init__(self, name: str) -> None:
@@ -43,7 +43,7 @@ class Named(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # the stubs know
         return await continuation(handler_call_details)
 
 
-class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # the stubs know no type arguments
+class Guard(grpc.aio.ServerInterceptor):
     """Lets only those through who have a token, by answering in the place of the method."""
 
     async def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
@@ -58,7 +58,7 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # the stubs know
         return unary(refuse)
 
 
-class Broken(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # the stubs know no type arguments
+class Broken(grpc.aio.ServerInterceptor):
     """Raises."""
 
     async def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
@@ -96,7 +96,7 @@ async def test_an_interceptor_sees_methods_that_nobody_has(make: Any) -> None:
 
 
 async def test_an_interceptor_that_raises() -> None:
-    """What an interceptor raises is UNKNOWN, as if the servicer had raised it; grpc leaves the client to wait."""
+    """What an interceptor raises is UNKNOWN, as if the servicer had raised it."""
     async with serving({"Echo": unary(echo)}, interceptors=[Broken()]) as stage:
         said = "Unexpected <class 'ValueError'>: of an interceptor"
         assert await refused(stage.call("Echo")) == (grpc.StatusCode.UNKNOWN, said)
@@ -111,14 +111,14 @@ def test_what_is_no_interceptor(make: Any) -> None:
 async def test_handlers_that_look_for_themselves(make: Any) -> None:
     """A generic handler is asked for every call, with its metadata."""
 
-    class Dynamic(grpc.GenericRpcHandler):  # type: ignore[misc]  # the stubs know no type arguments
+    class Dynamic(grpc.GenericRpcHandler):
         def service(self, handler_call_details: Any) -> Any:
             wanted = dict(handler_call_details.invocation_metadata).get("answer")
             if wanted is None:
                 return None
 
             async def answer(_request: bytes, _context: Any) -> bytes:
-                return wanted.encode()
+                return bytes(wanted, "ascii")
 
             return unary(answer)
 

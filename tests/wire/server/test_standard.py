@@ -1,4 +1,4 @@
-"""Servicers that were written for `grpc.aio` and know nothing of this server: health, reflection, our core."""
+"""Servicers that were written for `grpc.aio`, and run here as they are: health, reflection, our core."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from grpc_reflection.v1alpha import reflection
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
-from grpc_core import server as core_server
 from grpc_core._generated.finance_pb2 import ConvertRequest, WatchRequest
 from grpc_core._generated.hello_pb2 import HelloRequest
 from grpc_core.finance.rates import Snapshot
@@ -31,7 +30,7 @@ ONE_EURO = ConvertRequest(from_currency="EUR", to_currency="USD", amount=1)
 
 
 @asynccontextmanager
-async def standard(make: Any) -> AsyncIterator[tuple[grpc.aio.Channel, Any]]:
+async def standard(make: Any) -> AsyncIterator[tuple[Any, Any]]:
     """Runs health and reflection."""
     running = make(options=[("grpc.so_reuseport", 0)])
     healthy = health.aio.HealthServicer()
@@ -79,7 +78,7 @@ async def test_reflection(make: Any) -> None:
 @pytest.fixture
 async def core(make: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Loopback]:
     """Our core, on either server."""
-    monkeypatch.setattr(core_server.grpc.aio, "server", make)
+    monkeypatch.setattr("grpc_core.server.grpc.aio.server", make)
     rates = {"USD": Decimal("1.25"), "JPY": Decimal(160), "GBP": Decimal("0.8")}
     snapshot = Snapshot(
         datetime(2026, 11, 20, 13, 15, tzinfo=UTC), rates, retired=frozenset({"DEM"})

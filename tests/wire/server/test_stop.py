@@ -1,4 +1,4 @@
-"""How a server stops, and how its connections go: by GOAWAY in two phases, and never in the middle of a call."""
+"""How a server stops, and how its connections go: by GOAWAY in two phases, when calls have ended."""
 
 from __future__ import annotations
 
@@ -55,7 +55,8 @@ async def test_calls_finish_within_the_grace(make: Any) -> None:
         assert await call == b"request"
         await stopping
         async with grpc.aio.insecure_channel(stage.address) as late:
-            code, _ = await refused(late.unary_unary("/test.Service/Echo")(b""))
+            method: Any = late.unary_unary("/test.Service/Echo")
+            code, _ = await refused(method(b""))
             assert code is grpc.StatusCode.UNAVAILABLE
         assert not await stage.server.wait_for_termination()
 
