@@ -26,6 +26,8 @@ from grpc_wire.events import GoAwayReceived, HeadersReceived
 from grpc_wire.target import Address
 from grpc_wire.transport import Transport
 
+_CLOSING = 2.0
+"""Seconds that are waited for connections to be closed; they are cut long before."""
 _TOO_MANY_PINGS = b"too_many_pings"
 
 
@@ -96,7 +98,7 @@ class Subchannel:
             await asyncio.wait({self._connecting})
         if self._transports:
             self._emptied = self._loop.create_future()
-            await self._emptied
+            await asyncio.wait({self._emptied}, timeout=_CLOSING)
 
     def _shut_down(self) -> None:
         self.state = ChannelConnectivity.SHUTDOWN
@@ -118,6 +120,8 @@ class Subchannel:
                 self._failed(_words(error))
             else:
                 return
+            finally:
+                self._settled.cancel()
 
     async def _open(self, settled: asyncio.Future[None]) -> None:
         address = self.address
@@ -152,8 +156,11 @@ class Subchannel:
     # What a connection tells its owner.
 
     def opened(self, transport: Transport) -> None:
-        """Remembers that it is to be closed."""
-        self._transports.add(transport)
+        """Remembers that it is to be closed; at once, if the attempt is over (uvloop opens it even then)."""
+        if self._settled is None or self._settled.done():
+            transport.abort("the attempt to connect is over")
+        else:
+            self._transports.add(transport)
 
     def connected(self, transport: Transport) -> None:
         """Is READY: the peer's settings have come."""
