@@ -157,7 +157,7 @@ class _GrpcCall:
         )
         if self._stream_type.client:
             self._true_status = _TrueStatus(self._call)
-        self._responses = self._call.__aiter__() if self._stream_type.server else _one(self._call)
+        self._responses = self._call.__aiter__() if self._stream_type.server else _Only(self._call)
         return self
 
     async def __aexit__(
@@ -240,8 +240,18 @@ def _known(coroutine: Any) -> Any:
     raise RuntimeError("the call is not done")
 
 
-async def _one(call: Any) -> AsyncIterator[bytes]:
-    yield await call
+class _Only:
+    """The one answer of a call, as an iterator: a generator would leave the loop a task to close it."""
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+
+    async def __anext__(self) -> bytes:
+        if self._call is None:
+            raise StopAsyncIteration
+        call, self._call = self._call, None
+        answer: bytes = await call
+        return answer
 
 
 async def _close(requests: AsyncIterator[bytes]) -> None:
