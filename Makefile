@@ -11,10 +11,11 @@ PORTS = CORE_PORT=$(CORE_PORT) GATEWAY_PORT=$(GATEWAY_PORT) ENVOY_PORT=$(ENVOY_P
 
 FUZZ_SECONDS ?= 600
 SOAK_SECONDS ?= 1800
+BENCH ?=
 INTEROP ?= $(CURDIR)/build/interop
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test e2e interop fuzz soak bench check fmt generate lock clean
+.PHONY: help demo up down test e2e interop fuzz soak bench bench-micro check fmt generate lock clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -49,16 +50,17 @@ interop: $(VENV)/installed ## install clients that are not ours, and let them ca
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(INTEROP) --upgrade buf-bin
 	INTEROP=$(INTEROP) $(BIN)/python -m pytest -m interop tests/interop
 
-fuzz: $(VENV)/installed ## ask the edge odd things for FUZZ_SECONDS (600)
-	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/fuzz
+fuzz: $(VENV)/installed ## say odd things to the edge, and to the protocol of grpc_wire, for FUZZ_SECONDS (600) each
+	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/fuzz tests/wire/protocol/test_fuzz.py tests/wire/protocol/test_against_h2.py
 
 soak: $(VENV)/installed ## let clients of all kinds come and go for SOAK_SECONDS (1800)
 	SOAK_SECONDS=$(SOAK_SECONDS) UPLOAD_BYTES=1073741824 $(BIN)/python -m pytest -s tests/soak tests/whole/test_upload.py
 
-bench: $(VENV)/installed ## measure, side by side with others
-	$(BIN)/python -m bench.codec
-	$(BIN)/python -m bench.routes
-	$(BIN)/python -m bench.streams
+bench: $(VENV)/installed ## measure our edge beside Envoy and others (15 min; BENCH=--quick: 3)
+	$(BIN)/python -m bench --json build/bench.json $(BENCH)
+
+bench-micro: $(VENV)/installed ## look whether a step of a request has become dearer by a fifth
+	$(BIN)/python -m bench.micro
 
 check: $(VENV)/installed ## format, lint, types, import contracts, freshness of what is generated
 	$(BIN)/ruff format --check .

@@ -1,36 +1,41 @@
-"""JSON <-> messages, beside `google.protobuf.json_format`: `python -m bench.codec`."""
+"""JSON <-> messages, beside `google.protobuf.json_format`."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 from google.protobuf import json_format
-from google.protobuf.message_factory import GetMessageClass
 
-from bench.contracts import points
+from bench.contracts import filled, messages
+from bench.lab import Lab
 from bench.timing import side_by_side
-from gateway.contract.descriptors import load
 from gateway.transcoding.codec import JsonCodec, JsonOptions, parse_json, print_json
 
-
-def main() -> None:
-    """Prints one line for each message and direction."""
-    pool = load(points()).pool
-    point: Any = GetMessageClass(pool.FindMessageTypeByName("bench.Point"))
-    batch: Any = GetMessageClass(pool.FindMessageTypeByName("bench.Batch"))
-    one = point(name="Frankfurt", count=7, weight=89.5)
-    fifty = batch(points=[point(name=f"p{i}", count=i + 1, weight=i + 0.5) for i in range(50)])
-    print(f"{'µs of CPU, medians':46}{'json_format':>12}{'ours':>8}{'ratio':>8}")
-    for name, message in (("one message of 3 fields", one), ("50 messages of 3 fields", fifty)):
-        compare(name, message, JsonCodec(pool, JsonOptions()))
+GROUP: Final = "codec"
 
 
-def compare(name: str, message: Any, codec: JsonCodec) -> None:
-    """Prints both directions of one message."""
+async def run(lab: Lab) -> None:
+    """Measures all."""
+    point, batch, _ = messages()
+    for name, message in (
+        ("1 message of 3 fields", point(name="Frankfurt", count=7, weight=89.5)),
+        ("50 messages of 3 fields", filled(batch, 50)),
+    ):
+        for direction, ways in both_ways(message).items():
+            for _ in range(lab.rounds):
+                for side, micros in side_by_side(ways).items():
+                    lab.results.add(GROUP, f"{name}, {direction}", side, {"us": micros})
+            lab.say(GROUP, f"{name}, {direction}")
+
+
+def both_ways(message: Any) -> dict[str, dict[str, Callable[[], Any]]]:
+    """Returns how both write and read a message; that they agree has been seen."""
+    codec = JsonCodec(message.DESCRIPTOR.file.pool, JsonOptions())
     write = codec.encoder().writer(message.DESCRIPTOR)
     read = codec.decoder.reader(message.DESCRIPTOR)
-    text = print_json(write(message))
     new = type(message)
+    text = print_json(write(message))
 
     def decode() -> Any:
         fresh = new()
@@ -41,26 +46,7 @@ def compare(name: str, message: Any, codec: JsonCodec) -> None:
         return print_json(write(message))
 
     assert decode() == message == json_format.Parse(encode(), new())
-    _report(
-        f"{name}, to JSON",
-        side_by_side({"theirs": lambda: json_format.MessageToJson(message), "ours": encode}),
-    )
-    _report(
-        f"{name}, to JSON on one line",
-        side_by_side(
-            {"theirs": lambda: json_format.MessageToJson(message, indent=None), "ours": encode}
-        ),
-    )
-    _report(
-        f"{name}, from JSON",
-        side_by_side({"theirs": lambda: json_format.Parse(text, new()), "ours": decode}),
-    )
-
-
-def _report(name: str, times: dict[str, float]) -> None:
-    theirs, ours = times["theirs"], times["ours"]
-    print(f"{name:46}{theirs:12.1f}{ours:8.2f}{theirs / ours:7.1f}x")
-
-
-if __name__ == "__main__":
-    main()
+    return {
+        "to JSON": {"json_format": lambda: json_format.MessageToJson(message), "ours": encode},
+        "from JSON": {"json_format": lambda: json_format.Parse(text, new()), "ours": decode},
+    }

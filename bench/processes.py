@@ -1,62 +1,101 @@
-"""The core and the edge as processes of their own, and what they cost, as the kernel counts it."""
+"""Processes of their own: each lives as long as a block, and is gone when the block is left."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import signal
+import socket
 import sys
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, Self
 
-_ROOT: Final = Path(__file__).resolve().parent.parent
+from bench import accounts
+
+ROOT: Final = Path(__file__).resolve().parent.parent
 _START_SECONDS: Final = 60
 _STOP_SECONDS: Final = 15
-_SEED: Final = "10"
-"""With this seed neither of two currencies has one rate twice in the first 300 moves."""
-_TICKS: Final = os.sysconf("SC_CLK_TCK")
+_LOOK_SECONDS: Final = 0.005
+_LINE: Final = 2**24
 
 
 class Part:
-    """One process, with the port that it said it serves on."""
+    """One process, and the port that it serves on."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
+    def __init__(self, process: asyncio.subprocess.Process, began: float) -> None:
+        self.process = process
+        self.began = began
+        """When it was started, by `time.perf_counter`."""
         self.port = 0
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self.process.pid
+
+    @property
+    def address(self) -> str:
+        """Where it serves."""
+        return f"127.0.0.1:{self.port}"
 
     @classmethod
     @asynccontextmanager
-    async def running(cls, *arguments: str, **environment: str) -> AsyncIterator[Self]:
-        """Runs `python -m` with some arguments, and serves within the block."""
+    async def started(
+        cls, command: Sequence[str], environment: Mapping[str, str] = {}, *, piped: bool = False
+    ) -> AsyncIterator[Self]:
+        """Runs a command within the block."""
+        began = time.perf_counter()
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", *arguments),
-            cwd=_ROOT,
-            env=os.environ | environment,
+            *command,
+            cwd=ROOT,
+            env=os.environ | dict(environment),
+            stdin=asyncio.subprocess.PIPE if piped else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C reaches the bench alone, which stops both in order
+            limit=_LINE,
+            start_new_session=True,  # Ctrl-C reaches the bench alone, which stops all in order
         )
-        part = cls(process)
+        part = cls(process, began)
         try:
-            part.port = int(await part.line("serving"))
             yield part
         finally:
             await part._stop()
 
+    @classmethod
+    @asynccontextmanager
+    async def serving(cls, *arguments: str, **environment: str) -> AsyncIterator[Self]:
+        """Runs `python -m` with some arguments, which says on which port it serves."""
+        command = (sys.executable, "-m", *arguments)
+        async with cls.started(command, environment) as part:
+            part.port = int(await part.line("serving"))
+            yield part
+
+    @classmethod
+    @asynccontextmanager
+    async def listening(cls, port: int, command: Sequence[str]) -> AsyncIterator[Self]:
+        """Runs a command that says nothing, until it listens on its port."""
+        async with cls.started(command) as part:
+            part.port = port
+            async with asyncio.timeout(_START_SECONDS):
+                while not await _answers(port):
+                    if part.process.returncode is not None:
+                        raise RuntimeError(f"{command[0]} ended before it listened")
+                    await asyncio.sleep(_LOOK_SECONDS)
+            yield part
+
     async def _stop(self) -> None:
-        if self._process.returncode is None:
-            self._process.terminate()
+        if self.process.returncode is None:
+            self.process.terminate()
         try:
-            await asyncio.wait_for(self._process.communicate(), _STOP_SECONDS)
+            await asyncio.wait_for(self.process.communicate(), _STOP_SECONDS)
         except (TimeoutError, asyncio.CancelledError):
-            self._process.kill()
+            self.process.kill()
             raise
 
     async def line(self, word: str) -> str:
         """Waits for a line with a word; returns what stands behind its last colon."""
-        stdout = self._process.stdout
+        stdout = self.process.stdout
         assert stdout is not None
         async with asyncio.timeout(_START_SECONDS):
             async for line in stdout:
@@ -64,63 +103,30 @@ class Part:
                     return text.rpartition(":")[2].strip()
         raise RuntimeError(f"the process ended before it said {word!r}")
 
-    async def watches(self) -> int:
-        """Asks a counted core how many watches it has begun."""
-        self._process.send_signal(signal.SIGUSR1)
-        return int(await self.line("watches"))
-
     @property
     def resident(self) -> int:
         """Bytes of memory that it has."""
-        status = self._read("status")
-        return int(status.partition("VmRSS:")[2].split(maxsplit=1)[0]) * 1024
+        return accounts.resident(self.pid)
 
     @property
     def cpu(self) -> float:
-        """Seconds of CPU that it has used, in user code and in the kernel."""
-        fields = self._read("stat").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS
-
-    def _read(self, name: str) -> str:
-        return Path("/proc", str(self._process.pid), name).read_text("ascii")
+        """Seconds of CPU that it has used."""
+        return accounts.cpu(self.pid)
 
 
-@dataclass(frozen=True, slots=True)
-class System:
-    """A core, and an edge before it."""
+async def _answers(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except ConnectionError:
+        return False
+    writer.close()
+    return True
 
-    core: Part
-    edge: Part
 
-
-@asynccontextmanager
-async def running(
-    descriptor_set: Path, tick_period: float, *, tight: bool
-) -> AsyncIterator[System]:
-    """Runs both on free ports.
-
-    Args:
-        descriptor_set: the contract that the edge serves.
-        tick_period: seconds between two moves of the core's rates.
-        tight: whether the edge's sockets hold little.
-    """
-    async with AsyncExitStack() as stack:
-        core = await stack.enter_async_context(
-            Part.running(
-                "bench.counted_core",
-                *("--port", "0"),
-                CORE_TICK_PERIOD=str(tick_period),
-                CORE_SEED=_SEED,
-                CORE_LOG_LEVEL="warning",
-            )
-        )
-        upstream = f"127.0.0.1:{core.port}"
-        command = (
-            ("bench.tight_edge", str(descriptor_set), upstream)
-            if tight
-            else (
-                *("gateway", "serve", "--descriptor-set", str(descriptor_set)),
-                *("--upstream", upstream, "--port", "0", "--log-level", "warning"),
-            )
-        )
-        yield System(core, await stack.enter_async_context(Part.running(*command)))
+def free_ports(count: int) -> list[int]:
+    """Returns ports that nobody uses."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [taken.getsockname()[1] for taken in sockets]
+    for taken in sockets:
+        taken.close()
+    return ports

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from bisect import bisect
 from collections.abc import Sequence
 from typing import Final, cast
 
-ID: Final = b"\nid: "
 DATA: Final = b"\ndata: "
 _BEGIN_SECONDS: Final = 60
 _BUFFER: Final = 2304
@@ -23,10 +23,11 @@ class Tally:
 
         Args:
             known_by: begins the line by which an event is known to be the same for several readers: its
-                `ID` in a shared stream; its `DATA`, if they do not repeat, where each has a stream.
+                `DATA`, if they do not repeat.
         """
         self.known_by = known_by
         self.begun = 0
+        self.refused = b""
         self.changed = asyncio.Event()
         self.reset()
 
@@ -34,31 +35,43 @@ class Tally:
         """Counts anew."""
         self.events = 0
         self.lost = 0
-        self.chunks = 0
-        self.delays: list[float] = []
-        self._first: dict[bytes, float] = {}
+        self._arrivals: dict[bytes, list[float]] = {}
 
     def take(self, data: bytes) -> None:
-        """Counts the events in some data, and how late the last of them is behind its first reader."""
+        """Counts the events in some data, and notes when the last of them came."""
         now = time.perf_counter()
-        self.chunks += 1
         self.events += data.count(self.known_by)
         start = data.rfind(self.known_by)
         end = data.find(b"\n", start + len(self.known_by))
         if start >= 0 and end >= 0:
-            first = self._first.setdefault(data[start:end], now)
-            self.delays.append(now - first)
+            self._arrivals.setdefault(data[start:end], []).append(now)
 
-    def delay(self, share: float) -> float:
-        """Returns the delay, in seconds, that so large a share of the deliveries does not exceed."""
-        return sorted(self.delays)[int(share * (len(self.delays) - 1))]
+    def delays(self, ticks: Sequence[float] = ()) -> list[float]:
+        """Returns how late each delivery was.
+
+        Args:
+            ticks: when events were made, in order; an event was made at the last one before its first
+                arrival. None means that lateness counts from that arrival itself.
+        """
+        return [
+            arrival - _made(ticks, arrivals[0])
+            for arrivals in self._arrivals.values()
+            for arrival in arrivals
+        ]
 
     async def all_begun(self, count: int) -> None:
         """Waits until so many have got their first event."""
         async with asyncio.timeout(_BEGIN_SECONDS):
-            while self.begun < count:
+            while self.begun < count and not self.refused:
                 self.changed.clear()
                 await self.changed.wait()
+        if self.refused:
+            raise ConnectionError(f"the server answered {self.refused!r}")
+
+
+def _made(ticks: Sequence[float], first: float) -> float:
+    before = bisect(ticks, first)
+    return ticks[before - 1] if before else first
 
 
 class Subscriber(asyncio.Protocol):
@@ -89,9 +102,10 @@ class Subscriber(asyncio.Protocol):
         self._tally.lost += 1
 
     def _begin(self, data: bytes) -> None:
-        assert data.startswith(b"HTTP/1.1 200 "), data
         self._begun = True
         self._tally.begun += 1
+        if not data.startswith(b"HTTP/1.1 200 "):
+            self._tally.refused = data
         self._tally.changed.set()
 
 
@@ -100,7 +114,7 @@ def request(target: str) -> bytes:
     return f"GET {target} HTTP/1.1\r\nhost: bench\r\naccept: text/event-stream\r\n\r\n".encode()
 
 
-async def subscribe(
+async def subscribed(
     port: int, target: str, count: int, tally: Tally
 ) -> Sequence[asyncio.BaseTransport]:
     """Opens subscribers, and waits until each has got an event."""

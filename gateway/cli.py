@@ -19,7 +19,7 @@ from gateway import __version__
 from gateway.app import create_app, read_contract
 from gateway.contract.bindings import bind
 from gateway.contract.errors import ContractError
-from gateway.listening import ListenError, allow_many_files, listen
+from gateway.listening import ListenError, allow_many_files, listen, listen_for_workers
 from gateway.render.envoy import render_envoy
 from gateway.render.envoy_contract import envoy_contract
 from gateway.render.envoy_routes import EnvoyOptions
@@ -33,7 +33,9 @@ CONTRACT = ("descriptor_set", "http_rules", "auto_mapping", "services")
 ENVOY = (
     *CONTRACT,
     *("descriptor_set_out", "descriptor_set_path", "upstream", "host", "port", "admin_port"),
-    *("max_connections", "max_message_bytes", "timeout_seconds", "origins", "ignore_unknown"),
+    *("max_connections", "max_message_bytes", "timeout_seconds", "send_timeout_seconds"),
+    *("upstream_keepalive_seconds", "upstream_tls", "upstream_ca", "upstream_certificate"),
+    *("upstream_key", "upstream_name", "tls_certificate", "tls_key", "origins", "ignore_unknown"),
     *("print_defaults", "print_proto_names", "print_enum_numbers", "print_int64_numbers"),
 )
 """The settings that Envoy can be told."""
@@ -127,8 +129,11 @@ def _serve(settings: Settings) -> int:
     check_serving(settings)
     app = create_app(settings)
     allow_many_files()
+    server = Server(app, settings)
+    if settings.workers > 1:
+        return server.serve_with_workers(listen_for_workers(settings))
     with listen(settings) as listening:
-        Server(app, settings).serve_on(listening)
+        server.serve_on(listening)
     return 0
 
 
@@ -160,7 +165,7 @@ def _envoy(settings: EnvoySettings) -> int:
     try:
         text = render_envoy(given, _envoy_options(settings, place))
     except ValueError as error:
-        raise CommandError(f"--upstream: {error}", status=2) from error
+        raise CommandError(str(error), status=2) from error
     if out is not None:
         try:
             out.write_bytes(given.descriptor_set)

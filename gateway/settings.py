@@ -44,6 +44,8 @@ class Settings(BaseSettings):
     """Address to listen on; 0.0.0.0 is every IPv4 address of the machine."""
     port: int = Field(default=8080, ge=0, le=65535)
     """Port to listen on; 0 chooses a free one."""
+    workers: int = Field(default=1, ge=1)
+    """How many processes serve. Each has a channel, shared streams and limits of its own."""
     tls_certificate: Path | None = None
     """File with the edge's certificate for callers, and those it is signed by, in PEM: serve HTTPS."""
     tls_key: Path | None = None

@@ -5,7 +5,11 @@ tells the reason only to its own log.
 """
 
 import errno
+import resource
 import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import grpc.aio
 
@@ -18,7 +22,9 @@ def listen(
     server: grpc.aio.Server,
     host: str,
     port: int,
-    credentials: grpc.ServerCredentials | None = None,
+    credentials: Any = None,
+    *,
+    reserved: bool = False,
 ) -> str:
     """Makes a server listen, and returns the address with the port that it got.
 
@@ -27,41 +33,79 @@ def listen(
         host: A name or an IP address, IPv6 with or without brackets.
         port: A TCP port; 0 picks a free one.
         credentials: What TLS needs; None is no TLS.
+        reserved: Whether `reserve` holds the address for this server, among others.
 
     Raises:
         ListenError: The address is taken, not allowed, or not of this machine.
     """
-    bare = host.removeprefix("[").removesuffix("]")
-    name = f"[{bare}]" if ":" in bare else bare
+    address = shown(host, port)
     try:
-        _probe(bare, port)
+        if not reserved:
+            with ExitStack() as probes:
+                _bind(host, port, probes)
         if credentials is None:
-            bound = server.add_insecure_port(f"{name}:{port}")
+            bound = server.add_insecure_port(address)
         else:
-            bound = server.add_secure_port(f"{name}:{port}", credentials)
+            bound = server.add_secure_port(address, credentials)
     except OSError as error:
-        raise ListenError(f"cannot listen on {name}:{port}: {error.strerror}") from None
+        raise ListenError(f"cannot listen on {address}: {error.strerror}") from None
     except RuntimeError:
-        raise ListenError(f"cannot listen on {name}:{port}") from None
-    return f"{name}:{bound}"
+        raise ListenError(f"cannot listen on {address}") from None
+    return shown(host, bound)
 
 
-def _probe(host: str, port: int) -> None:
-    """Binds every address that `host` stands for, and lets go of it again.
+def allow_many_files() -> None:
+    """Allows as many connections as this process may have; the usual soft limit is 1,024 files."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+@contextmanager
+def reserve(host: str, port: int) -> Iterator[int]:
+    """Holds an address, without listening, for servers that share it; the block is given the port.
+
+    Raises:
+        ListenError: The address is taken, not allowed, or not of this machine.
+    """
+    with ExitStack() as held:
+        try:
+            # bound for itself first: else a port that others share would pass for a free one
+            sockets = _bind(host, port, held, one_port=True)
+        except OSError as error:
+            raise ListenError(f"cannot listen on {shown(host, port)}: {error.strerror}") from None
+        for each in sockets:
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)  # by it, others could bind
+        yield sockets[0].getsockname()[1]
+
+
+def shown(host: str, port: int) -> str:
+    """Returns an address as it is written: IPv6 in brackets."""
+    bare = host.removeprefix("[").removesuffix("]")
+    return f"[{bare}]:{port}" if ":" in bare else f"{bare}:{port}"
+
+
+def _bind(host: str, port: int, bound: ExitStack, *, one_port: bool = False) -> list[socket.socket]:
+    """Binds every address that `host` stands for, with `one_port` also where the port is picked.
 
     An address that this machine does not have is passed over, unless it has none of them: so does
     grpc, and `localhost` may name an IPv6 address where there is no IPv6.
     """
     absent: list[OSError] = []
-    candidates = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    found: list[socket.socket] = []
+    bare = host.removeprefix("[").removesuffix("]")
+    candidates = socket.getaddrinfo(bare, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     for family, kind, protocol, _, address in candidates:
         try:
-            with socket.socket(family, kind, protocol) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind(address)
+            each = bound.enter_context(socket.socket(family, kind, protocol))
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            each.bind((address[0], port, *address[2:]))
+            found.append(each)
+            port = each.getsockname()[1] if one_port else port
         except OSError as error:
             if error.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
                 raise
             absent.append(error)
-    if len(absent) == len(candidates):
+    if not found:
         raise absent[0]
+    return found

@@ -14,6 +14,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 _SECONDS = 3.0
+_OPTIONS = (("grpc.enable_http_proxy", 0),)  # docker may put one into the environment
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,11 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _channel(options: argparse.Namespace) -> grpc.Channel:
     if options.ca is None:
-        return grpc.insecure_channel(options.address)
+        return grpc.insecure_channel(options.address, _OPTIONS)
     credentials = grpc.ssl_channel_credentials(
         *(_read(path) for path in (options.ca, options.key, options.certificate))
     )
-    return grpc.secure_channel(options.address, credentials)
+    return grpc.secure_channel(options.address, credentials, _OPTIONS)
 
 
 def _read(path: Path | None) -> bytes | None:

@@ -76,21 +76,46 @@ class RateFeed:
         replaced.set()
 
 
+class Ticks:
+    """When a walk takes its steps: the first at once, and another every `period` seconds."""
+
+    def __init__(self, period: float, clock: Callable[[], float]) -> None:
+        """Begins now; the clock is the same for all processes of the machine."""
+        self._period = period
+        self._clock = clock
+        self._start = clock()
+
+    def catch_up(self, walk: RandomWalk) -> None:
+        """Takes the steps that are due, but for the newest, whose rates are to be published."""
+        due = int((self._clock() - self._start) / self._period) + 1
+        while walk.steps < due - 1:
+            walk.skip()
+
+    def remaining(self, walk: RandomWalk) -> float:
+        """Returns the seconds until the next step of a walk."""
+        return self._start + walk.steps * self._period - self._clock()
+
+
 @asynccontextmanager
 async def ticking(
-    feed: RateFeed, walk: RandomWalk, *, period: float, now: Callable[[], datetime]
+    feed: RateFeed, walk: RandomWalk, ticks: Ticks, *, now: Callable[[], datetime]
 ) -> AsyncIterator[None]:
-    """Publishes a step of the walk at once and every `period` seconds until the block is left."""
-    feed.publish(walk.step(now()))
+    """Publishes the newest step of the walk at once, and each one after it, until the block is left."""
+    _publish(feed, walk, ticks, now)
     async with asyncio.TaskGroup() as tasks:
-        ticker = tasks.create_task(_tick(feed, walk, period, now), name="ticker")
+        ticker = tasks.create_task(_tick(feed, walk, ticks, now), name="ticker")
         yield
         ticker.cancel()
 
 
 async def _tick(
-    feed: RateFeed, walk: RandomWalk, period: float, now: Callable[[], datetime]
+    feed: RateFeed, walk: RandomWalk, ticks: Ticks, now: Callable[[], datetime]
 ) -> None:
     while True:
-        await asyncio.sleep(period)
-        feed.publish(walk.step(now()))
+        await asyncio.sleep(ticks.remaining(walk))
+        _publish(feed, walk, ticks, now)
+
+
+def _publish(feed: RateFeed, walk: RandomWalk, ticks: Ticks, now: Callable[[], datetime]) -> None:
+    ticks.catch_up(walk)
+    feed.publish(walk.step(now()))

@@ -6,11 +6,7 @@ Rule: the order of starting and of stopping stands here, in the text, and nowher
 import asyncio
 import logging
 import signal
-from contextlib import AbstractAsyncContextManager, nullcontext
-from datetime import UTC, datetime
-from random import Random
 
-import grpc.aio
 from grpc_health.v1 import health
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
@@ -20,14 +16,14 @@ from grpc_core._generated import finance_pb2, hello_pb2
 from grpc_core._generated.finance_pb2_grpc import add_CurrencyConverterServicer_to_server
 from grpc_core._generated.hello_pb2_grpc import add_GreeterServicer_to_server
 from grpc_core.address import listen
-from grpc_core.finance import reference
-from grpc_core.finance.rates import Snapshot
-from grpc_core.finance.ticker import RandomWalk
 from grpc_core.interceptors import StatusInterceptor
-from grpc_core.rate_feed import RateFeed, ticking
+from grpc_core.market import Market
+from grpc_core.rate_feed import RateFeed
 from grpc_core.servicers import CurrencyConverter, Greeter
 from grpc_core.settings import Settings
 from grpc_core.tls import credentials
+from grpc_core.transport import TRANSPORTS
+from grpc_core.workers import Parent
 
 SERVICES = (
     finance_pb2.DESCRIPTOR.services_by_name["CurrencyConverter"].full_name,
@@ -55,8 +51,13 @@ class CoreServer:
         address: `HOST:PORT`, with the port that was picked if the setting was 0.
     """
 
-    def __init__(self, settings: Settings, feed: RateFeed) -> None:
+    def __init__(self, settings: Settings, feed: RateFeed, *, shared: bool = False) -> None:
         """Takes the address; calls are answered from `start` on.
+
+        Args:
+            settings: What to serve, and where.
+            feed: The rates.
+            shared: Whether other workers take the address too; it is reserved for all of them.
 
         Raises:
             ListenError: The address cannot be had.
@@ -65,16 +66,16 @@ class CoreServer:
         secrets = credentials(settings)
         self._feed = feed
         self._health = health.aio.HealthServicer()
-        self._server = grpc.aio.server(
+        self._server = TRANSPORTS[settings.transport].server(
             interceptors=[StatusInterceptor()],
             options=[
                 *KEEPALIVE,
-                ("grpc.so_reuseport", 0),  # a port that is taken shall be an error
+                ("grpc.so_reuseport", int(shared)),  # a port that is taken shall be an error
                 ("grpc.max_receive_message_length", settings.max_message_bytes),
             ],
         )
         self._register(CurrencyConverter(feed), Greeter())
-        self.address = listen(self._server, settings.host, settings.port, secrets)
+        self.address = listen(self._server, settings.host, settings.port, secrets, reserved=shared)
 
     def _register(self, converter: CurrencyConverter, greeter: Greeter) -> None:
         add_CurrencyConverterServicer_to_server(converter, self._server)  # type: ignore[no-untyped-call]
@@ -100,29 +101,39 @@ class CoreServer:
         await self._server.stop(grace)
 
 
-async def run(settings: Settings) -> None:
+async def run(settings: Settings, market: Market, parent: Parent | None = None) -> None:
     """Serves until SIGTERM or SIGINT, then lets calls finish; a second signal cuts them.
 
-    Prints `core: serving gRPC on HOST:PORT` once calls are answered.
+    Prints `core: serving gRPC on HOST:PORT` once calls are answered. A worker tells its parent instead,
+    stops when that says so too, and leaves it to the parent what a second signal means.
 
     Raises:
         ListenError: The address cannot be had.
         TlsError: A certificate, a key or the clients' CA cannot be used.
     """
-    rates = reference.load()
-    feed = RateFeed(rates)
-    signals = _signals()
-    server = CoreServer(settings, feed)
-    async with _moving(settings, feed, rates):
+    feed = RateFeed(market.rates)
+    signals = _Signals(once=parent is not None)
+    server = CoreServer(settings, feed, shared=parent is not None)
+    if parent is None:
+        market.say_which()
+    async with market.moving(feed):
         await server.start()
-        print(f"core: serving gRPC on {server.address}", flush=True)
-        await signals.get()
-        await _stop(server, settings.shutdown_grace, signals)
+        if parent is None:
+            say_where(server.address)
+        else:
+            parent.serving(signals.stop.set)
+        await signals.stop.wait()
+        await _stop(server, settings.shutdown_grace, signals.cut)
 
 
-async def _stop(server: CoreServer, grace: float, signals: asyncio.Queue[int]) -> None:
+def say_where(address: str) -> None:
+    """Says that calls are answered."""
+    print(f"core: serving gRPC on {address}", flush=True)
+
+
+async def _stop(server: CoreServer, grace: float, told: asyncio.Event) -> None:
     async def cut() -> None:
-        await signals.get()
+        await told.wait()
         await server.stop(None)
 
     _log.info("stopping; calls have %g s to finish", grace)
@@ -132,20 +143,23 @@ async def _stop(server: CoreServer, grace: float, signals: asyncio.Queue[int]) -
         cutting.cancel()
 
 
-def _moving(
-    settings: Settings, feed: RateFeed, rates: Snapshot
-) -> AbstractAsyncContextManager[None]:
-    day, count = rates.instant.date(), len(rates.per_euro)
-    if settings.ticker == "off":
-        _log.info("rates are the ECB reference rates of %s: %d currencies", day, count)
-        return nullcontext()
-    _log.info("ticks are SIMULATED around the ECB reference rates of %s: %d currencies", day, count)
-    walk = RandomWalk(rates, Random(settings.seed))  # noqa: S311 - nobody is to be surprised
-    return ticking(feed, walk, period=settings.tick_period, now=lambda: datetime.now(UTC))
+class _Signals:
+    """What SIGTERM and SIGINT ask for.
 
+    Attributes:
+        stop: Set by the first one.
+        cut: Set by the second one. Not so if they count `once`, for a worker may get each of them twice:
+            a terminal and some supervisors send them to it and to its parent.
+    """
 
-def _signals() -> asyncio.Queue[int]:
-    received: asyncio.Queue[int] = asyncio.Queue()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, received.put_nowait, number)
-    return received
+    def __init__(self, *, once: bool) -> None:
+        self.stop = asyncio.Event()
+        self.cut = asyncio.Event()
+        self._once = once
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._received)
+
+    def _received(self) -> None:
+        if self.stop.is_set() and not self._once:
+            self.cut.set()
+        self.stop.set()

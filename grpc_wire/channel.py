@@ -14,9 +14,9 @@ from grpc import aio
 from grpc_wire import channel_options, target
 from grpc_wire import multicallable as made
 from grpc_wire.balancer import Balancer
-from grpc_wire.client_stream import Method
 from grpc_wire.credentials import restrict
 from grpc_wire.message import ENCODINGS
+from grpc_wire.method import Method
 from grpc_wire.subchannel import Subchannel, Watcher
 from grpc_wire.target import Address
 

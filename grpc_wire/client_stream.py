@@ -3,23 +3,16 @@
 It may take several streams. What the peer has certainly not processed is tried again: without limit while
 nothing of it has left this side, once if the peer refused it (gRPC A6, transparent retries). What was sent is
 kept for that until the peer answers, or it is too much to keep.
-
-The end is told once, and it is the first that was known: the status that came over the wire, unless the
-caller or the deadline was before it. That something could not be written is never the end.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 from grpc_wire import status as grpc_status
 from grpc_wire.balancer import Balancer
+from grpc_wire.client_end import ClientEnd, wake
 from grpc_wire.codes import (
-    CANCELLED,
     DEADLINE_EXCEEDED,
     INTERNAL,
     OK,
@@ -30,6 +23,7 @@ from grpc_wire.codes import (
 from grpc_wire.errors import ErrorCode
 from grpc_wire.events import DataReceived, Headers, HeadersReceived, StreamReset
 from grpc_wire.message import ENCODINGS, IDENTITY, MessageFault, MessageReader, frame
+from grpc_wire.method import Method
 from grpc_wire.status import Status
 from grpc_wire.target import Address
 from grpc_wire.timeout import print_timeout
@@ -39,30 +33,34 @@ REPLAY_BYTES = 256 * 1024
 """What is kept of a call's requests, to be sent again; grpc's `per_rpc_retry_buffer_size`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Method:
-    """What all calls of a method have in common, made when the method is registered."""
-
-    path: str
-    head: Headers
-    """Headers of each request; `:path` among them."""
-    one_response: bool
-    max_send: int
-    max_receive: int
-    serialize: Callable[[Any], bytes] | None
-    deserialize: Callable[[bytes], Any] | None
-
-
-class ClientStream:
+class ClientStream(ClientEnd):
     """One call.
 
     Attributes:
-        status: how it ended; None until then.
         initial: the head of the answer; None until it came.
-        cancelled_here: whether this side gave it up.
-        deadline: on the loop's clock; None if there is none.
         half_closed: whether all requests were given.
     """
+
+    __slots__ = (
+        "_address",
+        "_balancer",
+        "_blocked",
+        "_encoding",
+        "_headers",
+        "_id",
+        "_messages",
+        "_opened_at",
+        "_reader",
+        "_refused",
+        "_sent",
+        "_sent_size",
+        "_transport",
+        "_unread",
+        "half_closed",
+        "initial",
+        "method",
+        "wait_for_ready",
+    )
 
     def __init__(
         self,
@@ -74,14 +72,11 @@ class ClientStream:
         wait_for_ready: bool,
         encoding: str,
     ) -> None:
+        super().__init__(balancer.loop, timeout)
         self.method = method
         self.wait_for_ready = wait_for_ready
-        self.status: Status | None = None
         self.initial: Headers | None = None
-        self.cancelled_here = False
         self.half_closed = False
-        self.loop = loop = balancer.loop
-        self.ended: list[Callable[[], object]] = []
         self._balancer = balancer
         self._headers = headers
         self._encoding = encoding
@@ -96,11 +91,6 @@ class ClientStream:
         self._reader: MessageReader | None = None
         self._messages: deque[tuple[bytes, int]] = deque()
         self._unread = 0
-        self._reading: list[asyncio.Future[None]] = []
-        self._writing: list[asyncio.Future[None]] = []
-        self._ending: list[asyncio.Future[None]] = []
-        self.deadline = None if timeout is None else loop.time() + timeout
-        self._timer = None if timeout is None else loop.call_later(timeout, self._expired)
 
     # What the caller does.
 
@@ -112,21 +102,6 @@ class ClientStream:
                 return
             self._sent = [frame(message, self._encoding)]
         self._balancer.begin(self)
-
-    def cancel(self, details: str) -> bool:
-        """Gives the call up; returns whether there was something to give up."""
-        if self.status is not None:
-            return False
-        self.cancelled_here = True
-        self._messages.clear()
-        self.end(Status(CANCELLED, details), ErrorCode.CANCEL)
-        return True
-
-    def fail(self, status: Status) -> None:
-        """Ends for what is wrong on this side, even if the peer had found nothing wrong."""
-        if self.status is not None and self.status.code == OK:
-            self.status = status
-        self.end(status, ErrorCode.CANCEL)
 
     async def send(self, message: bytes) -> None:
         """Sends a message, and waits until one more may be sent, or the call has ended."""
@@ -158,18 +133,6 @@ class ClientStream:
         """Waits for the head of the answer, or the end."""
         while self.initial is None and self.status is None:
             await self._until(self._reading)
-
-    async def over(self) -> Status:
-        """Waits for the end."""
-        while self.status is None:
-            await self._until(self._ending)
-        return self.status
-
-    def over_soon(self) -> asyncio.Future[None]:
-        """Returns what is done when the call has ended: for one who waits for nothing else."""
-        future = self.loop.create_future()
-        self._ending.append(future)
-        return future
 
     @property
     def has_message(self) -> bool:
@@ -210,7 +173,7 @@ class ClientStream:
         if data or self.half_closed:
             self._blocked = transport.send_data(self._id, data, end_stream=self.half_closed)
         if self._writing:
-            _wake(self._writing)
+            wake(self._writing)
 
     def unavailable(self, reason: str) -> None:
         """Ends: there is no connection."""
@@ -250,7 +213,7 @@ class ClientStream:
             assert self._transport is not None  # noqa: S101 - for the type checker
             self._transport.expect(self._id, self._reader.missing)
         if self._reading and messages:
-            _wake(self._reading)
+            wake(self._reading)
         if self.method.one_response and len(self._messages) > 1:
             self.end(Status(UNIMPLEMENTED, "more than one response came"), ErrorCode.CANCEL)
         elif event.end_stream:
@@ -259,7 +222,7 @@ class ClientStream:
     def drained(self) -> None:
         """Lets who waits send more."""
         self._blocked = False
-        _wake(self._writing)
+        wake(self._writing)
 
     def reset(self, event: StreamReset) -> None:
         """Ends, or is tried again: the peer has given it up, or has broken a rule."""
@@ -283,42 +246,28 @@ class ClientStream:
 
     # How it is done.
 
-    def end(self, status: Status, code: ErrorCode = ErrorCode.NO_ERROR) -> None:
-        """Ends, if it has not; what is left of the stream is given up."""
-        if self.status is not None:
-            return
-        self.status = status
-        if self._timer is not None:
-            self._timer.cancel()
+    def _leave(self, code: ErrorCode) -> None:
         transport, self._transport = self._transport, None
         if transport is not None:
             transport.reset(self._id, code)
-        for futures in (self._ending, self._reading, self._writing):
-            if futures:
-                _wake(futures)
+        if self.cancelled_here:
+            self._messages.clear()
         self._balancer.ended(self)
-        callbacks, self.ended = self.ended, []
-        for callback in callbacks:
-            self._tell(callback)
-
-    def _tell(self, callback: Callable[[], object]) -> None:
-        try:
-            callback()
-        except Exception as error:
-            told = {"message": "a callback of a call has failed", "exception": error}
-            self.loop.call_exception_handler(told)
 
     def _head(self, headers: Headers) -> None:
         self.initial = headers
         self._sent = None
-        encoding = dict(headers).get(b"grpc-encoding", b"").decode("latin-1") or IDENTITY
+        encoding = IDENTITY
+        for name, value in headers:
+            if name == b"grpc-encoding":
+                encoding = value.decode("latin-1")
         if encoding not in ENCODINGS:
             reason = f"the answer has a grpc-encoding that is not known: {encoding!r}"
             self.end(Status(INTERNAL, reason), ErrorCode.CANCEL)
             return
         self._reader = MessageReader(self.method.max_receive, encoding)
         if self._reading:
-            _wake(self._reading)
+            wake(self._reading)
 
     def _trailers(self, headers: Headers) -> None:
         status = grpc_status.from_trailers(headers)
@@ -350,22 +299,3 @@ class ClientStream:
             return False
         self._balancer.begin(self)
         return True
-
-    def _expired(self) -> None:
-        self.end(Status(DEADLINE_EXCEEDED, "Deadline Exceeded"), ErrorCode.CANCEL)
-
-    async def _until(self, futures: list[asyncio.Future[None]]) -> None:
-        future = self.loop.create_future()
-        futures.append(future)
-        try:
-            await future
-        finally:
-            if future in futures:
-                futures.remove(future)
-
-
-def _wake(futures: list[asyncio.Future[None]]) -> None:
-    for future in futures:
-        if not future.done():
-            future.set_result(None)
-    futures.clear()

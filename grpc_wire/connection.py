@@ -39,18 +39,17 @@ class Connection:
     ) -> None:
         """Makes a connection whose preface and settings are ready in `take_output`."""
         self._role = role
-        self._limits = limits
-        self._failed = False
+        self._failed = self._leaving = False
         self._preface = frames.PREFACE if role is Role.SERVER else b""
         self._frames = frames.FrameReader(limits.frame)
-        self._streams = Streams(role)
         control = Budget(limits.control_frames, limits.period, clock)
         self._resets = Budget(limits.resets, limits.period, clock)
+        self._streams = Streams(role, self._resets)
         self._outbound = Outbound(self._streams, limits, control)
         if role is Role.CLIENT:
             self._outbound.control(frames.PREFACE)
         self._outbound.control(own_settings(limits, client=role is Role.CLIENT))
-        self._inbound = Inbound(self._streams, self._outbound, limits, (control, self._resets))
+        self._inbound = Inbound(self._streams, self._outbound, limits, control)
 
     def receive(self, data: bytes) -> list[Event]:
         """Takes what came from the peer; returns what happened, in order."""
@@ -83,8 +82,8 @@ class Connection:
         """Returns what has happened beside `receive`: what was queued is let out by `take_output` too."""
         events = self._inbound.events
         if self._outbound.drained:
-            events += map(StreamDrained, self._outbound.drained)
-            self._outbound.drained = []
+            events += [StreamDrained(i) for i in self._outbound.drained if not self.queued(i)]
+            self._outbound.drained.clear()
         self._inbound.events = []
         return events
 
@@ -100,6 +99,7 @@ class Connection:
         stream = self._streams.open.get(fault.stream_id)
         told = stream is not None and (stream.received_headers or self._role is Role.CLIENT)
         if stream is not None:
+            self._streams.count_given_up(stream)
             self._outbound.drop(stream)
         self._streams.remember_reset(fault.stream_id)
         self._outbound.answer(frames.rst_stream(fault.stream_id, fault.code))
@@ -149,7 +149,7 @@ class Connection:
     @property
     def closing(self) -> bool:
         """Whether GOAWAY was sent or received, or the connection has failed: no new streams begin."""
-        return self._failed or self._inbound.going_away or self._inbound.peer_last is not None
+        return self._failed or self._leaving or self._inbound.peer_last is not None
 
     @property
     def settings_acknowledged(self) -> bool:
@@ -172,7 +172,7 @@ class Connection:
         stream = Stream(
             self._streams.next_own,
             self._outbound.peer.initial_window,
-            self._limits.stream_window,
+            self._inbound.windows.initial,
         )
         self._streams.next_own += 2
         self._streams.open[stream.id] = stream
@@ -245,6 +245,7 @@ class Connection:
             last: False for the first of two phases: streams that are under way to here are still
                 taken until it is said again (6.8).
         """
-        self._inbound.going_away = last
-        known = self._streams.last_from_peer if last else LARGEST_ID
+        self._leaving = True
+        self._inbound.going_away |= last  # the last stream never rises again
+        known = self._streams.last_from_peer if self._inbound.going_away else LARGEST_ID
         self._outbound.control(frames.goaway(known, code, debug))

@@ -60,6 +60,10 @@ class HeaderSections:
             if len(part) < PRIORITY_SIZE:
                 raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "HEADERS without its priority")
             part = part[PRIORITY_SIZE:]
+        if len(part) > self._limits.header_block:
+            raise ConnectionFault(
+                ErrorCode.ENHANCE_YOUR_CALM, "a header section too long to be read"
+            )
         end_stream = bool(frame.flags & frames.END_STREAM)
         if frame.flags & frames.END_HEADERS:
             return Section(frame.stream_id, self._decoder.decode(part), end_stream)

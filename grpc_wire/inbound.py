@@ -39,9 +39,9 @@ class Inbound:
     """What the frames of one connection mean."""
 
     def __init__(
-        self, streams: Streams, outbound: Outbound, limits: Limits, budgets: tuple[Budget, Budget]
+        self, streams: Streams, outbound: Outbound, limits: Limits, control: Budget
     ) -> None:
-        """Takes what it shares with the sending side; `budgets` are for control frames, and for resets."""
+        """Takes what it shares with the sending side."""
         self.events: list[Event] = []
         self.going_away = False
         """Whether streams that the peer opens from now on are passed over."""
@@ -51,7 +51,7 @@ class Inbound:
         self._streams = streams
         self._outbound = outbound
         self._limits = limits
-        self._control, self._resets = budgets
+        self._control = control
         self.windows = ReceiveWindows(outbound, limits)
         self._sections = HeaderSections(limits)
         self._began = False
@@ -95,17 +95,11 @@ class Inbound:
         """Returns the stream of a frame; None if it is closed. One that never was is a fault (5.1)."""
         frames.check_of_stream(frame)
         stream = self._streams.open.get(frame.stream_id)
-        if (
-            stream is None
-            and self._streams.is_idle(frame.stream_id)
-            and not self._passed_over(frame)
-        ):
-            raise ConnectionFault(_PROTOCOL, f"stream {frame.stream_id} is idle")
+        if stream is None and self._streams.is_idle(frame.stream_id):
+            its_own = self._streams.role is Role.SERVER and frame.stream_id % 2 == 1
+            if not (its_own and self.going_away):  # streams past a GOAWAY are passed over (6.8)
+                raise ConnectionFault(_PROTOCOL, f"stream {frame.stream_id} is idle")
         return stream
-
-    def _passed_over(self, frame: Frame) -> bool:
-        """Whether a stream is one that the peer has opened after it was told not to (6.8)."""
-        return self.going_away and self._streams.role is Role.SERVER and frame.stream_id % 2 == 1
 
     def _data(self, frame: Frame) -> None:
         """6.1; the whole payload counts for flow control, its padding too."""
@@ -113,7 +107,7 @@ class Inbound:
         stream = self._known(frame)
         self.windows.take(size)
         if stream is None or stream.received_end:
-            self._late(frame.stream_id, stream)
+            self._late(frame, stream)
             return
         data = frames.without_padding(frame)
         self.windows.take_of(stream, size)
@@ -133,13 +127,15 @@ class Inbound:
             self._streams.close_if_ended(stream)
         self.events.append(DataReceived(stream.id, data, end_stream))
 
-    def _late(self, stream_id: int, stream: Stream | None) -> None:
-        """Answers a frame of a stream that its sender has ended (5.1)."""
-        self._spend("frames of closed streams")
+    def _late(self, frame: Frame, stream: Stream | None) -> None:
+        """Takes data of a stream that has ended; data that may have been under way cost nothing (5.1)."""
+        may_be = stream is None and (self.going_away or self._streams.was_reset(frame.stream_id))
+        if not may_be or not frame.payload:
+            self._spend("frames of closed streams")
         if stream is not None:
-            raise StreamFault(stream_id, ErrorCode.STREAM_CLOSED, "data after its end")
-        if not self._streams.was_reset(stream_id) and not self.going_away:
-            self._outbound.answer(frames.rst_stream(stream_id, ErrorCode.STREAM_CLOSED))
+            raise StreamFault(stream.id, ErrorCode.STREAM_CLOSED, "data after its end")
+        if not may_be:
+            self._outbound.answer(frames.rst_stream(frame.stream_id, ErrorCode.STREAM_CLOSED))
 
     def _headers(self, frame: Frame) -> None:
         """6.2."""
@@ -154,7 +150,6 @@ class Inbound:
         if section is None:
             return
         stream_id = section.stream_id
-        self._control.earn(CONTROL_FRAMES_EARNED)
         stream = self._streams.open.get(stream_id) or self._opened(stream_id)
         if stream is None:
             return
@@ -174,7 +169,8 @@ class Inbound:
         """Opens a stream for the peer; None if what came is to be passed over (5.1.1, 5.1.2)."""
         streams = self._streams
         if streams.was_reset(stream_id):
-            self._spend("headers of closed streams")
+            if streams.role is Role.SERVER:
+                self._spend("headers of closed streams")
             return None
         if not streams.is_idle(stream_id):
             raise ConnectionFault(ErrorCode.STREAM_CLOSED, f"stream {stream_id} was closed")
@@ -188,7 +184,7 @@ class Inbound:
             streams.remember_reset(stream_id)
             self._outbound.answer(frames.rst_stream(stream_id, ErrorCode.REFUSED_STREAM))
             return None
-        stream = Stream(stream_id, self._outbound.peer.initial_window, self._limits.stream_window)
+        stream = Stream(stream_id, self._outbound.peer.initial_window, self.windows.initial)
         streams.open[stream_id] = stream
         return stream
 
@@ -207,10 +203,11 @@ class Inbound:
                     raise ValueError("an informational answer ends the stream")
                 self._spend("informational answers")
                 return
+        if end_stream and not stream.fits(0, end_stream=True):
+            raise ValueError(_LENGTH)
+        self._control.earn(CONTROL_FRAMES_EARNED)
         stream.received_headers = True
         if end_stream:
-            if self._streams.role is Role.SERVER and not stream.fits(0, end_stream=True):
-                raise ValueError(_LENGTH)
             stream.received_end = True
             self._streams.close_if_ended(stream)
         self.events.append(HeadersReceived(stream.id, headers, end_stream, trailers))
@@ -219,8 +216,9 @@ class Inbound:
         """6.3; it means nothing any more."""
         frames.check_of_stream(frame)
         self._spend("PRIORITY frames")
-        if len(frame.payload) != PRIORITY_SIZE:
+        if len(frame.payload) != PRIORITY_SIZE and frame.stream_id in self._streams.open:
             raise StreamFault(frame.stream_id, ErrorCode.FRAME_SIZE_ERROR, "PRIORITY")
+        frames.check_size(frame, PRIORITY_SIZE)  # RST_STREAM is not for a stream that is not open
 
     def _rst_stream(self, frame: Frame) -> None:
         """6.4."""
@@ -229,8 +227,7 @@ class Inbound:
         if stream is None:
             self._spend("RST_STREAM frames")
             return
-        if self._streams.role is Role.SERVER and not stream.answered and not self._resets.spend():
-            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "streams are opened and given up")
+        self._streams.count_given_up(stream)
         self._reset_by_peer(stream, frames.read_uint32(frame.payload), "reset by the peer")
 
     def _reset_by_peer(self, stream: Stream, code: int, reason: str) -> None:
@@ -246,6 +243,7 @@ class Inbound:
             frames.check_size(frame, 0)
             self.settings_acknowledged = True
             self._sections.allow_table(self._limits.header_table)
+            self.windows.acknowledged(self._streams.open.values())
             return
         if len(frame.payload) % 6:
             raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS")

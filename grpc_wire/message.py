@@ -124,6 +124,8 @@ class MessageReader:
             raise self._too_large(most)
         if not decompressor.eof:
             raise MessageFault(INTERNAL, "a message cannot be decompressed: its end is missing")
+        if decompressor.unused_data:
+            raise MessageFault(INTERNAL, "a message cannot be decompressed: more follows its end")
         return message
 
     def _too_large(self, size: int) -> MessageFault:

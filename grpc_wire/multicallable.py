@@ -11,9 +11,10 @@ from grpc import aio
 
 from grpc_wire import client_call, client_interceptors
 from grpc_wire.balancer import Balancer
-from grpc_wire.client_stream import ClientStream, Method
+from grpc_wire.client_stream import ClientStream
 from grpc_wire.message import DEFLATE, GZIP, IDENTITY
 from grpc_wire.metadata import to_headers
+from grpc_wire.method import Method
 from grpc_wire.request_stream import serialized
 
 _Request = TypeVar("_Request")

@@ -27,7 +27,7 @@ class Outbound:
 
     def __init__(self, streams: Streams, limits: Limits, control: Budget) -> None:
         self.peer = PeerSettings()
-        self.drained: list[int] = []
+        self.drained: dict[int, None] = {}
         """Streams whose queue was let out."""
         self._streams = streams
         self._limits = limits
@@ -83,11 +83,14 @@ class Outbound:
         if not stream.queue and (not size or self._has_room(stream, size)):
             self._data_frame(stream, data, end_stream=end_stream)
             return 0
+        told = stream.id in self.drained
         stream.queue += data
         stream.ending = end_stream
         if stream.send_window > 0:
             self._waiting.setdefault(stream.id, stream)
             self._send_waiting()
+        if not told:
+            self.drained.pop(stream.id, None)  # to be told only of what was left in the queue
         return len(stream.queue)
 
     def _has_room(self, stream: Stream, size: int) -> bool:
@@ -105,6 +108,7 @@ class Outbound:
         stream.queue = bytearray()
         stream.trailers = None
         self._waiting.pop(stream.id, None)
+        self.drained.pop(stream.id, None)
 
     def forget(self) -> None:
         """Forgets what is queued for all."""
@@ -169,7 +173,7 @@ class Outbound:
             ended = stream.ending and not queue and stream.trailers is None
             self._data_frame(stream, data, end_stream=ended)
             if not queue:
-                self.drained.append(stream.id)
+                self.drained[stream.id] = None
                 if stream.trailers is not None:
                     self.headers(stream, stream.trailers, end_stream=True)
             elif stream.send_window > 0:

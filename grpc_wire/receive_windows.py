@@ -8,6 +8,8 @@ Source: RFC 9113, sections 5.2 and 6.9 (flow control).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from grpc_wire import frames
 from grpc_wire.errors import ConnectionFault, ErrorCode, StreamFault
 from grpc_wire.limits import Limits
@@ -24,8 +26,16 @@ class ReceiveWindows:
         self._outbound = outbound
         self._size = self._left = limits.connection_window
         self._stream_size = limits.stream_window
+        self.initial = max(limits.stream_window, DEFAULT_WINDOW)
+        """What a stream begins with: until the peer has acknowledged less, it may send more (6.9.3)."""
         if self._size > DEFAULT_WINDOW:
             outbound.control(frames.window_update(0, self._size - DEFAULT_WINDOW))
+
+    def acknowledged(self, streams: Iterable[Stream]) -> None:
+        """Takes back from the streams that are open what the peer has taken off its side of them."""
+        for stream in streams if self.initial > self._stream_size else ():
+            stream.receive_window -= self.initial - self._stream_size
+        self.initial = self._stream_size
 
     def take(self, size: int) -> None:
         """Counts what has come, of whatever stream.

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
+from grpc_wire.budget import Budget
+from grpc_wire.errors import ConnectionFault, ErrorCode
 from grpc_wire.events import Headers
 
 LARGEST_ID: Final = 2**31 - 1
@@ -60,7 +62,7 @@ class Stream:
 class Streams:
     """Those that are open, by id."""
 
-    def __init__(self, role: Role) -> None:
+    def __init__(self, role: Role, resets: Budget) -> None:
         self.role = role
         self.open: dict[int, Stream] = {}
         self.last_from_peer = 0
@@ -68,6 +70,7 @@ class Streams:
         self.next_own = 1
         """The id of the next stream that a client opens."""
         self._reset: OrderedDict[int, None] = OrderedDict()
+        self._resets = resets
 
     def close(self, stream: Stream) -> None:
         """Forgets a stream that has ended on both sides, or was reset by the peer."""
@@ -85,8 +88,24 @@ class Streams:
         if len(self._reset) > _REMEMBERED:
             self._reset.popitem(last=False)
 
+    def count_given_up(self, stream: Stream) -> None:
+        """Counts a stream that the peer has reset, or has made this side reset by a fault.
+
+        Raises:
+            ConnectionFault: there were too many that a server had begun to answer, for nothing.
+        """
+        begun = self.role is Role.SERVER and stream.received_headers
+        if begun and not stream.answered and not self._resets.spend():
+            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "streams are opened and given up")
+
     def was_reset(self, stream_id: int) -> bool:
-        """Whether this side has reset the stream, lately."""
+        """Whether this side may have reset the stream, lately.
+
+        A client gives up as many at once as it has open, and a server sends nothing of its own accord: all
+        that comes of a client's stream that is closed may have been under way.
+        """
+        if self.role is Role.CLIENT:
+            return not self.is_idle(stream_id)
         return stream_id in self._reset
 
     def is_idle(self, stream_id: int) -> bool:

@@ -17,9 +17,9 @@ _MOST: Final = 10**8 - 1
 def print_timeout(seconds: float) -> bytes:
     """Returns the header's value in the finest unit that has room, rounded up; 1 ns at least."""
     for unit, size in _UNITS.items():
-        number = ceil(seconds / size)
+        number = max(seconds / size, 1.0)
         if number <= _MOST:
-            return b"%d%b" % (max(number, 1), unit)
+            return b"%d%b" % (ceil(number), unit)
     return b"%dH" % _MOST
 
 

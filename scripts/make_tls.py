@@ -53,22 +53,29 @@ class Authority:
         return cls(builder.add_extension(usage, critical=True).sign(key, SHA256()), key)
 
     def issue(self, party: str) -> dict[str, bytes]:
-        """Returns the files of a party, whose certificate serves it as server and as client."""
+        """Returns the files of a party: `client` is nobody's server, and each other is a client too."""
         key = generate_private_key(SECP256R1())
-        names = [*(x509.DNSName(name) for name in (party, f"{party}-tls", "localhost"))]
-        addresses = [x509.IPAddress(ip_address(address)) for address in ("127.0.0.1", "::1")]
-        purposes = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-        certificate = (
+        builder = (
             _builder(_named(party), self.certificate.subject, key, self.key)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(digital_signature=True), critical=True)
-            .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
-            .add_extension(x509.SubjectAlternativeName([*names, *addresses]), critical=False)
-            .sign(self.key, SHA256())
         )
+        purposes = [ExtendedKeyUsageOID.CLIENT_AUTH]
+        if party != "client":
+            purposes.append(ExtendedKeyUsageOID.SERVER_AUTH)
+            builder = builder.add_extension(_places(party), critical=False)
+        usage = x509.ExtendedKeyUsage(purposes)
+        certificate = builder.add_extension(usage, critical=False).sign(self.key, SHA256())
         secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         public = [each.public_bytes(Encoding.PEM) for each in (self.certificate, certificate)]
         return dict(zip(FILES, [*public, secret], strict=True))
+
+
+def _places(party: str) -> x509.SubjectAlternativeName:
+    """Where a party serves: under its names in the compose file, and where its port is published."""
+    names = [x509.DNSName(name) for name in (party, f"{party}-tls", "localhost")]
+    addresses = [x509.IPAddress(ip_address(address)) for address in ("127.0.0.1", "::1")]
+    return x509.SubjectAlternativeName([*names, *addresses])
 
 
 def _named(name: str) -> x509.Name:
@@ -165,7 +172,8 @@ def _socket(side: str, common: dict[str, Any], **more: str) -> dict[str, Any]:
 def main() -> None:
     """Makes what is missing."""
     folder, *envoy = (Path(argument) for argument in sys.argv[1:])
-    print("tls: made a CA and certificates" if make(folder) else "tls: certificates are good")
+    made = "made a CA and certificates; what runs already has to be restarted"
+    print("tls:", made if make(folder) else "certificates are good")
     for path in envoy:
         rendered = yaml.safe_dump(with_tls(yaml.safe_load(path.read_text())), sort_keys=False)
         _write(folder / "envoy", {"envoy.yaml": rendered.encode()})

@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 from google.protobuf.message_factory import GetMessageClass
 from google.rpc import code_pb2
-from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.error_details_pb2 import DebugInfo, ErrorInfo
 from google.rpc.status_pb2 import Status
 from grpc import aio
 
@@ -121,6 +121,8 @@ async def _abort(context: Any, wanted: Any) -> None:
     if wanted.details:
         status = Status(code=wanted.code, message=wanted.message)
         status.details.add().Pack(ErrorInfo(reason="WISH", domain="tests"))
+        if wanted.message == "debug":
+            status.details.add().Pack(DebugInfo(detail="an inner matter"))
         metadata.append(("grpc-status-details-bin", status.SerializeToString()))
     await context.abort(_CODES[wanted.code], wanted.message, tuple(metadata))
 

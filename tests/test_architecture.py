@@ -30,3 +30,10 @@ def test_the_gateway_knows_nothing_of_finance() -> None:
     """The word does not occur in the gateway."""
     for path in (ROOT / "gateway").rglob("*.py"):
         assert not re.search(r"finance|currency", path.read_text(), re.IGNORECASE), path
+
+
+def test_both_programs_have_workers_alike() -> None:
+    """Neither may import the other, so each has the file, to the byte."""
+    edge, core = (ROOT / package / "workers.py" for package in ("gateway", "grpc_core"))
+
+    assert edge.read_bytes() == core.read_bytes()

@@ -7,12 +7,14 @@ the route that says how long it may take.
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
 import yaml
 
 from gateway.render.envoy_contract import EnvoyContract
 from gateway.render.envoy_routes import (
+    BUFFER,
     CORS,
     FILTERS,
     TRANSCODER,
@@ -20,23 +22,34 @@ from gateway.render.envoy_routes import (
     transcoder,
     virtual_host,
 )
-from gateway.render.envoy_upstream import Node, socket_address, upstream_cluster
+from gateway.render.envoy_tls import Node, is_ip, serving_tls
+from gateway.render.envoy_upstream import socket_address, upstream_cluster
 
 _CONNECTION_BUFFER: Final = 64 * 1024
+_STREAM_WINDOW: Final = 64 * 1024
+_CONNECTION_WINDOW: Final = 1024 * 1024
+_PROBE_SECONDS: Final = 30
 
 
 def render_envoy(contract: EnvoyContract, options: EnvoyOptions) -> str:
     """Returns the YAML that `envoy -c` takes.
 
     Raises:
-        ValueError: the upstream is an address that Envoy cannot be told.
+        ValueError: an address is none that Envoy can be told, or TLS cannot be spoken so.
     """
     bootstrap = {
         "admin": {"address": socket_address("127.0.0.1", options.admin_port)},
         "overload_manager": _overload(options),
         "static_resources": {
             "listeners": [_listener(contract, options)],
-            "clusters": [upstream_cluster(options.upstream, options.max_connections)],
+            "clusters": [
+                upstream_cluster(
+                    options.upstream,
+                    options.max_connections,
+                    keepalive=options.upstream_keepalive_seconds,
+                    tls=options,
+                )
+            ],
         },
     }
     text = yaml.dump(bootstrap, Dumper=_Dumper, sort_keys=False, width=1000)
@@ -84,22 +97,51 @@ def _overload(options: EnvoyOptions) -> Node:
     }
 
 
+def _listening(options: EnvoyOptions) -> Node:
+    if not is_ip(options.host):
+        raise ValueError(f"host {options.host!r} is no IP address, as Envoy wants it")
+    if options.port == options.admin_port:
+        raise ValueError(f"port and admin_port are both {options.port}")
+    return socket_address(options.host, options.port)
+
+
 def _listener(contract: EnvoyContract, options: EnvoyOptions) -> Node:
     return {
         "name": "edge",
-        "address": socket_address(options.host, options.port),
+        "address": _listening(options),
         "per_connection_buffer_limit_bytes": _CONNECTION_BUFFER,
+        "socket_options": _cut_the_dead(options.send_timeout_seconds),
         "filter_chains": [
             {
+                **serving_tls(options),
                 "filters": [
                     {
                         "name": "envoy.filters.network.http_connection_manager",
                         "typed_config": _connection_manager(contract, options),
                     }
-                ]
+                ],
             }
         ],
     }
+
+
+def _cut_the_dead(seconds: float) -> list[Node]:
+    """Has connections cut whose client takes nothing for so long; the numbers are Linux's."""
+    return [
+        {
+            "description": name,
+            "level": level,
+            "name": number,
+            "int_value": value,
+            "state": "STATE_PREBIND",
+        }
+        for name, level, number, value in (
+            ("SO_KEEPALIVE", 1, 9, 1),
+            ("TCP_KEEPIDLE", 6, 4, _PROBE_SECONDS),
+            ("TCP_KEEPINTVL", 6, 5, _PROBE_SECONDS),
+            ("TCP_USER_TIMEOUT", 6, 18, max(round(seconds * 1000), 1)),
+        )
+    ]
 
 
 def _connection_manager(contract: EnvoyContract, options: EnvoyOptions) -> Node:
@@ -109,14 +151,18 @@ def _connection_manager(contract: EnvoyContract, options: EnvoyOptions) -> Node:
         "stat_prefix": "edge",
         "codec_type": "AUTO",
         "use_remote_address": True,
+        "internal_address_config": {},
         "preserve_external_request_id": True,
         "always_set_request_id_in_response": True,
         "normalize_path": False,
         "merge_slashes": False,
         "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
         "request_headers_timeout": "10s",
+        "common_http_protocol_options": {"idle_timeout": "300s"},
         "http2_protocol_options": {
             "max_concurrent_streams": 100,
+            "initial_stream_window_size": _STREAM_WINDOW,
+            "initial_connection_window_size": _CONNECTION_WINDOW,
             "connection_keepalive": {"interval": "30s", "timeout": "10s"},
         },
         "access_log": [_access_log()],
@@ -126,8 +172,11 @@ def _connection_manager(contract: EnvoyContract, options: EnvoyOptions) -> Node:
             "virtual_hosts": [virtual_host(contract, options)],
         },
         "http_filters": [
+            _original_request(),
             *([_filter(CORS, "cors.v3.Cors")] if options.origins else []),
             _filter("envoy.filters.http.grpc_web", "grpc_web.v3.GrpcWeb"),
+            _filter(BUFFER, "buffer.v3.Buffer", max_request_bytes=options.max_message_bytes)
+            | {"disabled": True},
             {"name": TRANSCODER, "typed_config": transcoder(contract, options)},
             _status_to_metadata(),
             _filter("envoy.filters.http.router", "router.v3.Router", suppress_envoy_headers=True),
@@ -139,14 +188,34 @@ def _filter(name: str, message: str, **fields: Any) -> Node:
     return {"name": name, "typed_config": {"@type": f"{FILTERS}.{message}", **fields}}
 
 
-_LOGGED_STATUS: Final = (
-    '%COALESCE({"operators": [{"command": "DYNAMIC_METADATA", "param": "edge:grpc_status"},'
-    ' {"command": "GRPC_STATUS_NUMBER"}]})%'
-)
-"""The server's own status; the transcoder takes it out of the answer, and then it would be guessed."""
+def _first_of(*commands: tuple[str, str]) -> str:
+    """Returns what logs the first of these that there is."""
+    operators = [{"command": name, "param": param} for name, param in commands]
+    return f"%COALESCE({json.dumps({'operators': operators})})%"
+
+
+def _original_request() -> Node:
+    """Keeps for the log what was asked; the transcoder puts the call in its place.
+
+    It would keep it in headers too, which the server is not sent: a long URL is more than it takes.
+    """
+    kept = (("edge.method", "%REQ(:METHOD)%"), ("edge.path", "%PATH(NQ)%"))
+    return _filter(
+        "envoy.filters.http.set_filter_state",
+        "set_filter_state.v3.Config",
+        on_request_headers=[
+            {
+                "object_key": key,
+                "factory_key": "envoy.string",
+                "format_string": {"text_format_source": {"inline_string": value}},
+            }
+            for key, value in kept
+        ],
+    )
 
 
 def _status_to_metadata() -> Node:
+    """Keeps for the log the server's own status; the transcoder takes it out of the answer."""
     kept = {"metadata_namespace": "edge", "key": "grpc_status", "type": "NUMBER"}
     rule = {"header": "grpc-status", "on_header_present": kept}
     return _filter(
@@ -160,11 +229,13 @@ def _access_log() -> Node:
     sink = "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog"
     fields = {
         "time": "%START_TIME%",
-        "method": "%REQ(X-ENVOY-ORIGINAL-METHOD?:METHOD)%",
-        "path": "%PATH(NQ:ORIG_OR_PATH)%",
+        "method": _first_of(("FILTER_STATE", "edge.method:PLAIN"), ("REQ", ":METHOD")),
+        "path": _first_of(("FILTER_STATE", "edge.path:PLAIN"), ("PATH", "NQ")),
         "protocol": "%PROTOCOL%",
         "status": "%RESPONSE_CODE%",
-        "grpc_status": _LOGGED_STATUS,
+        "grpc_status": _first_of(
+            ("DYNAMIC_METADATA", "edge:grpc_status"), ("GRPC_STATUS_NUMBER", "")
+        ),
         "flags": "%RESPONSE_FLAGS%",
         "details": "%RESPONSE_CODE_DETAILS%",
         "milliseconds": "%DURATION%",

@@ -7,7 +7,8 @@ ask Envoy itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from google.api import annotations_pb2
@@ -22,6 +23,7 @@ from google.rpc import error_details_pb2
 from gateway.contract.descriptors import Contract
 from gateway.contract.http_rule import Binding, answer_type, bindings, body_type, is_http_body
 from gateway.contract.method import Method
+from gateway.contract.path_template import DEEP_WILDCARD, WILDCARD, PathTemplate
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ class EnvoyContract:
     """With the rules that are served, and all imports; without comments."""
     methods: tuple[Method, ...]
     """Those of the served services."""
+    uploads: tuple[str, ...]
+    """Regular expressions of the paths at which streams of requests are taken."""
     left_out: tuple[tuple[str, str], ...]
     """Each binding that Envoy refuses, and why."""
     own_set: str
@@ -67,6 +71,7 @@ def envoy_contract(contract: Contract, *, auto_mapping: bool) -> EnvoyContract:
     return EnvoyContract(
         descriptor_set=FileDescriptorSet(file=files).SerializeToString(deterministic=True),
         methods=methods,
+        uploads=tuple(dict.fromkeys(_uploads(methods, auto_mapping=auto_mapping))),
         left_out=tuple(left_out),
         own_set=next((reason for holds, reason in reasons if holds), ""),
         fully_decode=contract.fully_decode,
@@ -76,6 +81,21 @@ def envoy_contract(contract: Contract, *, auto_mapping: bool) -> EnvoyContract:
 
 def _services(contract: Contract, *, auto_mapping: bool) -> frozenset[str]:
     return frozenset(m.service_name for m in contract.methods if auto_mapping or m.rule is not None)
+
+
+def _uploads(methods: Iterable[Method], *, auto_mapping: bool) -> Iterator[str]:
+    for method in methods:
+        if method.stream_type.client and method.rule is not None:
+            yield from (_regex(binding.template) for binding in _bindings(method))
+        elif method.stream_type.client and auto_mapping:
+            yield re.escape(method.path)
+
+
+def _regex(template: PathTemplate) -> str:
+    """Returns what matches the paths that a template does."""
+    wildcards = {WILDCARD: "/[^/]+", DEEP_WILDCARD: "(/.*)?"}
+    parts = [wildcards.get(part, "/" + re.escape(part)) for part in template.segments]
+    return ("".join(parts) or "/") + (f":{re.escape(template.verb)}" if template.verb else "")
 
 
 def _served(method: Method, rule: HttpRule) -> tuple[HttpRule | None, list[tuple[str, str]]]:

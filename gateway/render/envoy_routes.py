@@ -7,14 +7,18 @@ the contract's, and the last route to gRPC of other services.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from gateway.contract.method import Method, StreamType
 from gateway.render.envoy_contract import EnvoyContract
-from gateway.render.envoy_upstream import CLUSTER, Node, seconds
+from gateway.render.envoy_tls import Node, TlsOptions
+from gateway.render.envoy_upstream import CLUSTER, seconds
 
 FILTERS: Final = "type.googleapis.com/envoy.extensions.filters.http"
 TRANSCODER: Final = "envoy.filters.http.grpc_json_transcoder"
+BUFFER: Final = "envoy.filters.http.buffer"
 CORS: Final = "envoy.filters.http.cors"
 _PASSED_THROUGH: Final = (
     "grpc.health.v1.Health",
@@ -30,12 +34,20 @@ _NDJSON: Final[Node] = {"stream_newline_delimited": True}
 _FRAMINGS: Final[tuple[tuple[str, Node], ...]] = (
     ("text/event-stream", {"stream_newline_delimited": True, "stream_sse_style_delimited": True}),
     ("application/json", {}),
+    ("", _NDJSON),
 )
-"""What `Accept` names first -> how a stream is framed; without these it is NDJSON."""
+"""What `Accept` names first -> how a stream is framed; the last is for all others."""
+
+
+_AS_IT_COMES: Final[list[Node]] = [
+    {"header": {"key": name, "value": value}, "append_action": "ADD_IF_ABSENT"}
+    for name, value in (("cache-control", "no-cache"), ("x-accel-buffering", "no"))
+]
+"""What tells a proxy in between to keep nothing of a stream, and to hold nothing back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EnvoyOptions:
+class EnvoyOptions(TlsOptions):
     """What an operator says of an Envoy; names and meanings are those of the settings."""
 
     descriptor_set: str
@@ -49,6 +61,8 @@ class EnvoyOptions:
     max_connections: int
     max_message_bytes: int
     timeout_seconds: float | None
+    send_timeout_seconds: float
+    upstream_keepalive_seconds: float
     origins: tuple[str, ...] = ()
     auto_mapping: bool = False
     ignore_unknown: bool = False
@@ -58,8 +72,8 @@ class EnvoyOptions:
     print_int64_numbers: bool = False
 
 
-def transcoder(contract: EnvoyContract, options: EnvoyOptions, framing: Node | None = None) -> Node:
-    """Returns the transcoder's configuration, for one framing of streams; NDJSON is the default."""
+def transcoder(contract: EnvoyContract, options: EnvoyOptions, framing: Node = _NDJSON) -> Node:
+    """Returns the transcoder's configuration, for one framing of streams."""
     unescaped = "ALL_CHARACTERS" if contract.fully_decode else "ALL_CHARACTERS_EXCEPT_SLASH"
     return {
         "@type": f"{FILTERS}.grpc_json_transcoder.v3.GrpcJsonTranscoder",
@@ -80,7 +94,7 @@ def transcoder(contract: EnvoyContract, options: EnvoyOptions, framing: Node | N
             "always_print_primitive_fields": options.print_defaults,
             "always_print_enums_as_ints": options.print_enum_numbers,
             "preserve_proto_field_names": options.print_proto_names,
-            **(_NDJSON if framing is None else framing),
+            **framing,
         },
         "max_request_body_size": options.max_message_bytes,
         "max_response_body_size": options.max_message_bytes,
@@ -93,15 +107,20 @@ def virtual_host(contract: EnvoyContract, options: EnvoyOptions) -> Node:
     if options.origins:
         host["typed_per_filter_config"] = {CORS: _cors(options.origins)}
     unary = seconds(options.timeout_seconds) if options.timeout_seconds else _NO_LIMIT
+    host["request_headers_to_remove"] = ["x-envoy-original-path", "x-envoy-original-method"]
+    uploads = {"safe_regex": {"regex": "|".join(contract.uploads)}} if contract.uploads else None
     host["routes"] = [
-        *(_framed(contract, options, *framing) for framing in _FRAMINGS),
-        *(_stream_route({"path": m.path}) for m in contract.methods if m.stream_type.value),
+        *_framed(contract, options, uploads),
+        *(_stream_route({"path": m.path}, m.stream_type) for m in _streams(contract)),
         *(_unary_route(f"/{name}/", unary) for name in _services(contract)),
         *(_stream_route({"prefix": f"/{name}/"}) for name in _PASSED_THROUGH),
-        _untranscoded(),
         {"match": {"prefix": "/"}, "direct_response": {"status": 404}},
     ]
     return host
+
+
+def _streams(contract: EnvoyContract) -> list[Method]:
+    return [method for method in contract.methods if method.stream_type.value]
 
 
 def _services(contract: EnvoyContract) -> list[str]:
@@ -116,32 +135,41 @@ _NOT_GRPC: Final[Node] = {
 }
 
 
-def _framed(contract: EnvoyContract, options: EnvoyOptions, media_type: str, framing: Node) -> Node:
-    """Returns the route of requests that are not transcoded yet, and accept this first."""
-    accepts = {
-        "name": "accept",
-        "string_match": {"safe_regex": {"regex": f"(?i){media_type}\\s*([;,].*)?"}},
-    }
-    return _untranscoded(accepts) | {
-        "typed_per_filter_config": {TRANSCODER: transcoder(contract, options, framing)}
-    }
+def _framed(contract: EnvoyContract, options: EnvoyOptions, uploads: Node | None) -> Iterator[Node]:
+    """Yields the routes of requests that are not transcoded yet; these go nowhere as they are.
 
-
-def _untranscoded(*headers: Node) -> Node:
-    """Returns a route that says how a request is transcoded; it goes nowhere as it is.
-
-    It names the cluster, for only a route that leads somewhere has CORS.
+    They name the cluster, for only a route that leads somewhere has CORS. What is no upload is one message,
+    which the transcoder keeps whole, however long it is: so its body is held to the limit before.
     """
-    return {
-        "match": {"prefix": "/", "headers": [*headers, _NOT_GRPC]},
-        "route": {"cluster": CLUSTER},
+    held = {
+        "@type": f"{FILTERS}.buffer.v3.BufferPerRoute",
+        "buffer": {"max_request_bytes": options.max_message_bytes},
     }
+    for match, filters in (
+        *(((uploads, {}),) if uploads else ()),
+        ({"prefix": "/"}, {BUFFER: held}),
+    ):
+        for media_type, framing in _FRAMINGS:
+            own = {TRANSCODER: transcoder(contract, options, framing)} if media_type else {}
+            headers = [_accepts(media_type), _NOT_GRPC] if media_type else [_NOT_GRPC]
+            configs = filters | own
+            yield {
+                "match": match | {"headers": headers},
+                "route": {"cluster": CLUSTER},
+                **({"typed_per_filter_config": configs} if configs else {}),
+            }
 
 
-def _stream_route(match: Node) -> Node:
+def _accepts(media_type: str) -> Node:
+    regex = f"(?i){media_type}\\s*([;,].*)?"
+    return {"name": "accept", "string_match": {"safe_regex": {"regex": regex}}}
+
+
+def _stream_route(match: Node, kind: StreamType = StreamType.UNARY) -> Node:
     """Returns a route without any limit of time but the caller's own."""
     own = {"grpc_timeout_header_max": _NO_LIMIT}
-    return _route(match, {"idle_timeout": _NO_LIMIT, "max_stream_duration": own})
+    route = _route(match, {"idle_timeout": _NO_LIMIT, "max_stream_duration": own})
+    return route | ({"response_headers_to_add": _AS_IT_COMES} if kind.server else {})
 
 
 def _unary_route(prefix: str, timeout: str) -> Node:

@@ -90,6 +90,8 @@ class GrpcUpstream:
             # a server that comes back may have another address; by default that is found within 30 s
             ("grpc.dns_min_time_between_resolutions_ms", 1_000),
             ("grpc.keepalive_timeout_ms", 10_000),
+            # docker puts its user's proxy into every container, where it leads to no upstream
+            ("grpc.enable_http_proxy", 0),
             *((("grpc.ssl_target_name_override", name),) if name else ()),
         )
         self._multicallables: dict[Method, Any] = {}

@@ -34,6 +34,15 @@ def test_alive(url: str) -> None:
     assert health.main([f"{url}/healthz"]) == 0
 
 
+def test_no_proxy_is_asked(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The edge itself is asked, whatever proxy docker has put into the environment."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+    assert health.main([f"{url}/healthz"]) == 0
+
+
 @pytest.mark.parametrize(
     ("path", "says"), [("/no", "HTTP Error 503"), ("0/healthz", "refused"), ("x", "port")]
 )

@@ -2,11 +2,13 @@
 
 import os
 import queue
+import resource
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import grpc
@@ -130,6 +132,24 @@ def test_a_second_signal_forces_it(start: Start) -> None:
 
     assert core.returncode == 0
     assert "Traceback" not in log
+
+
+def test_it_takes_as_many_connections_as_the_system_allows(start: Start) -> None:
+    """The usual soft limit, of 1,024 files, is no limit of clients."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        core = start("--port", "0")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    host, _, port = address_of(core).rpartition(":")
+
+    assert resource.prlimit(core.pid, resource.RLIMIT_NOFILE) == (hard, hard)
+    with ExitStack() as clients:
+        for _ in range(300):
+            clients.enter_context(socket.create_connection((host, int(port))))
+        with grpc.insecure_channel(f"{host}:{port}") as channel:
+            health_stub(channel).Check(HealthCheckRequest(), timeout=PROMPTLY)
 
 
 def test_a_port_that_is_taken_is_one_line(start: Start) -> None:

@@ -20,6 +20,15 @@ async def test_a_server_that_serves(core: Loopback, service: str) -> None:
     assert await asyncio.to_thread(health.main, arguments) == 0
 
 
+async def test_no_proxy_is_asked(core: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server itself is asked, whatever proxy docker has put into the environment."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+    assert await asyncio.to_thread(health.main, [core.server.address]) == 0
+
+
 async def test_a_service_that_there_is_not(
     core: Loopback, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,6 +1,7 @@
 """Who watches, and what they see."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
@@ -14,7 +15,7 @@ import pytest
 from grpc_core.finance.rates import Snapshot
 from grpc_core.finance.ticker import RandomWalk
 from grpc_core.finance.watchlist import Watchlist
-from grpc_core.rate_feed import FeedClosedError, RateFeed, ticking
+from grpc_core.rate_feed import FeedClosedError, RateFeed, Ticks, ticking
 from tests.grpc_core.loopback import until
 
 DOLLAR_AND_YEN = Watchlist("EUR", ("USD", "JPY"))
@@ -112,7 +113,10 @@ async def test_the_ticker_publishes_at_once_and_until_it_is_left(snapshot: Snaps
     walk = RandomWalk(snapshot, Random(1))
 
     async with ticking(
-        feed, walk, period=0.001, now=lambda: datetime(next(years), 1, 1, tzinfo=UTC)
+        feed,
+        walk,
+        Ticks(0.001, time.monotonic),
+        now=lambda: datetime(next(years), 1, 1, tzinfo=UTC),
     ):
         assert feed.current.instant.year == 2030
         await until(lambda: feed.current.instant.year >= 2033)
@@ -134,8 +138,41 @@ async def test_a_ticker_that_fails_is_noticed(snapshot: Snapshot) -> None:
 
     with pytest.raises(ExceptionGroup) as caught:
         async with ticking(
-            RateFeed(snapshot), RandomWalk(snapshot, Random(1)), period=0.001, now=now
+            RateFeed(snapshot),
+            RandomWalk(snapshot, Random(1)),
+            Ticks(0.001, time.monotonic),
+            now=now,
         ):
             await asyncio.Event().wait()
 
     assert caught.group_contains(RuntimeError, match="the clock broke")
+
+
+async def test_whoever_begins_later_publishes_the_same(snapshot: Snapshot) -> None:
+    """One tick has one rate: a walk that is begun late, or was followed for a while, catches up."""
+    clock = iter([100.0, 100.0, 102.4, 104.5, 104.5]).__next__
+    ticks, walks = Ticks(0.5, clock), [RandomWalk(snapshot, Random(7)) for _ in range(3)]
+    punctual, late, followed = walks
+    steps = [punctual.step(snapshot.instant) for _ in range(10)]
+    feeds = [RateFeed(snapshot), RateFeed(snapshot)]
+
+    ticks.catch_up(followed)
+    assert followed.steps == 0
+    ticks.catch_up(followed)
+    assert followed.steps == 4
+    for feed, walk in zip(feeds, (late, followed), strict=True):
+        async with ticking(feed, walk, ticks, now=lambda: snapshot.instant):
+            pass
+
+    assert [feed.current for feed in feeds] == [steps[9], steps[9]]
+
+
+def test_steps_are_due_at_even_distances(snapshot: Snapshot) -> None:
+    """A tick that came late does not delay those after it."""
+    clock = iter([100.0, 100.4, 101.7]).__next__
+    ticks, walk = Ticks(0.5, clock), RandomWalk(snapshot, Random(7))
+    walk.step(snapshot.instant)
+
+    assert ticks.remaining(walk) == pytest.approx(0.1)
+    walk.step(snapshot.instant)
+    assert ticks.remaining(walk) == pytest.approx(-0.7)

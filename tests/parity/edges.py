@@ -22,7 +22,7 @@ from gateway.render.envoy import render_envoy
 from gateway.render.envoy_contract import envoy_contract
 from gateway.render.envoy_routes import EnvoyOptions
 from tests.contracts import echo_descriptor_set
-from tests.echo_server import EchoServer, echo_server
+from tests.echo_server import EchoServer, Everything, echo_server
 from tests.whole.conftest import ROOT, free_ports
 from tests.whole.processes import DESCRIPTOR_SET, core, edge
 
@@ -56,7 +56,7 @@ class Ports:
 
 
 class WholeEchoServer(EchoServer):
-    """The echo server, with those methods too that take or give raw data."""
+    """The echo server, which parses what it is sent, as servers do, and has the methods of raw data too."""
 
     async def raw(self, request: bytes, _context: Any) -> bytes:
         """Answers with the request."""
@@ -77,10 +77,18 @@ class WholeEchoServer(EchoServer):
         """Returns all methods, on bytes."""
         return {
             **super().methods(),
+            "Unary": grpc.unary_unary_rpc_method_handler(self.unary, _parsed),
+            "ServerStream": grpc.unary_stream_rpc_method_handler(self.server_stream, _parsed),
+            "Bidi": grpc.stream_stream_rpc_method_handler(self.bidi, _parsed),
             "Raw": grpc.unary_unary_rpc_method_handler(self.raw),
             "RawUpload": grpc.stream_unary_rpc_method_handler(self.raw_upload),
             "RawDownload": grpc.unary_stream_rpc_method_handler(self.raw_download),
         }
+
+
+def _parsed(message: bytes) -> bytes:
+    """Returns a message as one writes it who has read it."""
+    return bytes(Everything.FromString(message).SerializeToString())
 
 
 @asynccontextmanager
@@ -102,7 +110,8 @@ async def both_edges(folder: Path) -> AsyncIterator[dict[str, Ports]]:
                 )
             )
         )
-        fragile = await stack.enter_async_context(envoy(folder / "fragile", echo_set, echo.address))
+        bare = await stack.enter_async_context(echo_server())
+        fragile = await stack.enter_async_context(envoy(folder / "fragile", echo_set, bare.address))
         yield {
             "echo": echoed,
             "core": converted,
@@ -160,6 +169,8 @@ def write(folder: Path, descriptor_set: Path, upstream: str, **options: Any) -> 
         "max_connections": 1000,
         "max_message_bytes": 2**22,
         "timeout_seconds": 60.0,
+        "send_timeout_seconds": 60.0,
+        "upstream_keepalive_seconds": 300.0,
     }
     path = folder / "envoy.yaml"
     path.write_text(render_envoy(made, EnvoyOptions(**settings | options)))

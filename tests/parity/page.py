@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from tests.parity.compare import Compared
+from tests.parity.compare import Compared, Seen
 from tests.parity.differences import DIFFERENCES, Difference, shows
 from tests.parity.requests import Case, cases
 
@@ -16,12 +17,14 @@ Made by `python scripts/parity.py`; not to be edited.
 
 The same requests are sent to our edge and to a real Envoy with what `protoway envoy` renders, over the same \
 servers: that of the tests' own contract, the demo's core, and one that is down. These are compared: HTTP \
-status, media type, `Allow` and the headers from metadata, every message as parsed JSON, how a \
-stream ends, and the code, the message and the details of an error.
+status, media type, the headers that mean something (`Allow`, `Retry-After`, those of caching and of \
+metadata; not `Date`, `Server`, and the `Grpc-Status` that Envoy leaves in), how messages are framed, every \
+message as parsed JSON, how a stream ends, and the code, the message and the details of an error.
 
-A difference that is not listed here fails the tests, and so does one that is listed and no longer there.
+A difference that is not listed here fails the tests, and so does one that is listed and no longer there. \
+The tables say what each edge answered, where that differs.
 """
-_MAX_TARGET: Final = 64
+_MAX_SHOWN: Final = 64
 
 
 def render_page(results: Mapping[str, Compared]) -> str:
@@ -71,7 +74,39 @@ def _requests(
     )
     for name in names:
         case, compared = table[name], results[name]
-        target = case.target.replace("|", "%7C")
-        shown = target if len(target) <= _MAX_TARGET else f"{target[:_MAX_TARGET]}…"
-        statuses = [side["status"] or "none" for side in (compared.ours, compared.envoy)]
-        yield f"| {name} | `{case.method} {shown}` | {statuses[0]} | {statuses[1]} |"
+        target = _short(case.target.replace("|", "%7C"))
+        differing = set(compared.differing) & set(difference.aspects)
+        ours = _answer(compared.ours, compared.envoy, differing)
+        envoy = _answer(compared.envoy, compared.ours, differing)
+        yield f"| {name} | `{case.method} {target}` | {ours} | {envoy} |"
+
+
+def _answer(side: Seen, other: Seen, differing: set[str]) -> str:
+    """Returns the status of an answer, and what of it is not the other's."""
+    shown = [str(side["status"] or "none")]
+    for aspect in _TOLD[_fails(side), _fails(other)]:
+        value = side[aspect]
+        if aspect == "end" and other[aspect] == "error":
+            # whose clock is first at a deadline, the server's or Envoy's, says how it ends
+            value = "without a word"
+        if aspect in differing and value not in ({}, None) and side["status"]:
+            text = value if isinstance(value, str) else json.dumps(value)
+            shown.append(f"{aspect} `{_short(text or 'none')}`")
+    return ", ".join(shown).replace("|", "\\|").replace("\n", " ")
+
+
+_TOLD: Final = {
+    (False, False): ("type", "headers", "framing", "messages", "end"),
+    (False, True): ("messages",),
+    (True, False): ("code", "headers"),
+    (True, True): ("code", "type", "headers", "details"),
+}
+"""Whether this side fails, and the other -> what is worth telling of this one, beside its status."""
+
+
+def _fails(side: Seen) -> bool:
+    return not 0 < side["status"] < 400
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"

@@ -22,8 +22,8 @@ _NDJSON = {"content-type": "application/x-ndjson"}
 class Case:
     """One request, and which server it is for.
 
-    `echo` and `core` are what they say, `down` is an echo server that is not there, and `fragile` is the echo
-    server behind an Envoy of its own, for what ends an Envoy.
+    `echo` and `core` are what they say, `down` is an echo server that is not there, and `fragile` is one that
+    answers with the very bytes it was sent, behind an Envoy of its own, for what ends an Envoy.
     """
 
     name: str
@@ -397,6 +397,7 @@ def _codes() -> Iterator[Case]:
             yield Case(f"code/{code}-details", "GET", f"/v1/fail/{code}?message=why&details=true")
     yield Case("code/no-message", "GET", "/v1/fail/5")
     yield Case("code/utf-8-message", "GET", "/v1/fail/5?message=%C3%A9t%C3%A9%20%25")
+    yield Case("code/debug-info", "GET", "/v1/fail/5?message=debug&details=true")
     problem = {"accept": "application/problem+json, application/json"}
     yield Case("code/problem", "GET", "/v1/fail/5?message=why", headers=problem)
     yield Case("code/deadline", "GET", "/v1/hang", headers={"grpc-timeout": "200m"})
@@ -516,7 +517,7 @@ def _limits() -> Iterator[Case]:
     for name, size in (("megabyte", 2**20), ("below", 2**22 - 100), ("above", 2**22 + 100)):
         body = b'{"stringField":"' + b"x" * size + b'"}'
         yield Case(f"limit/body-{name}", "POST", "/v1/echo", body, _JSON)
-    line = b'{"stringField":"' + b"x" * 2**20 + b'"}\n'
+    line = b'{"bytesField":"' + b"x" * 2**20 + b'"}\n'
     yield Case("limit/upload-of-many", "POST", "/v1/upload", b'{"int32Field":1}\n' * 2000, _NDJSON)
     yield Case("limit/upload-beyond-one-message", "POST", "/v1/upload", line * 5, _NDJSON)
     array = b"[" + b",".join([line.strip()] * 5) + b"]"

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
+import ssl
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import grpc
+import httpx
 import pytest
 from grpc import aio
 
@@ -18,7 +22,9 @@ from tests.contracts import compile_text, echo_descriptor_set, feeds_descriptor_
 from tests.echo_server import EchoServer, Everything, echo_server
 from tests.parity.client import ask
 from tests.parity.edges import envoy, envoy_path, why_no_envoy, write
+from tests.whole.certificates import made
 from tests.whole.conftest import ROOT
+from tests.whole.processes import DESCRIPTOR_SET, core
 
 pytestmark = [pytest.mark.skipif(bool(why_no_envoy()), reason=why_no_envoy())]
 
@@ -39,11 +45,13 @@ _OPTIONS: tuple[dict[str, Any], ...] = (
     {"print_enum_numbers": True, "print_int64_numbers": True},
     {"origins": ("https://a.test", "*")},
     {"timeout_seconds": None},
-    {"timeout_seconds": 0.5},
+    {"timeout_seconds": 1e-9},
+    {"timeout_seconds": 1e300},
     {"upstream": "[::1]:50051"},
     {"upstream": "dns:///core.test:50051"},
     {"upstream": "unix:/run/core.sock"},
     {"host": "::", "max_connections": 1},
+    {"send_timeout_seconds": 0.5, "upstream_keepalive_seconds": 1.0},
 )
 
 
@@ -155,6 +163,33 @@ async def test_a_page_of_a_known_origin_may_ask(tmp_path: Path) -> None:
         assert "POST" in answer.headers["access-control-allow-methods"]
 
 
+async def test_tls_both_ways(tmp_path: Path) -> None:
+    """Callers see Envoy's certificate; the core asks for one; it must have its own name, of the CA."""
+    parties, strangers = made(tmp_path / "parties"), made(tmp_path / "strangers")
+    own = {"certificate": "certificate.pem", "key": "key.pem"}
+    towards = {f"upstream_{name}": parties / "envoy" / file for name, file in own.items()}
+    serving = {f"tls_{name}": parties / "envoy" / file for name, file in own.items()}
+    answered = []
+    for issuer, upstream_name in ((parties, "core"), (parties, "other"), (strangers, "core")):
+        trusted = {"upstream_ca": issuer / "envoy/ca.pem", "upstream_name": upstream_name}
+        folder = tmp_path / f"trusts-{issuer.name}-{upstream_name}"
+        async with (
+            core(
+                tls_client_ca=str(parties / "core/ca.pem"),
+                tls_certificate=str(parties / "core/certificate.pem"),
+                tls_key=str(parties / "core/key.pem"),
+            ) as running,
+            envoy(folder, DESCRIPTOR_SET, running.address, **serving, **towards, **trusted) as port,
+        ):
+            trust = ssl.create_default_context(cafile=parties / "client/ca.pem")
+            async with httpx.AsyncClient(verify=trust, timeout=20) as client:
+                answer = await client.get(f"https://localhost:{port}/hello/World")
+                answered.append((answer.status_code, answer.json().get("message")))
+
+    assert answered[0] == (200, "Hello, World!")
+    assert [status for status, _ in answered[1:]] == [503, 503]
+
+
 async def test_unary_calls_end_in_time_and_streams_do_not(tmp_path: Path) -> None:
     """`timeout_seconds` is for unary calls alone, and Envoy cancels the call."""
     async with _over_echo(tmp_path, timeout_seconds=0.3) as (port, echo):
@@ -166,6 +201,19 @@ async def test_unary_calls_end_in_time_and_streams_do_not(tmp_path: Path) -> Non
         await asyncio.sleep(0.4)
         assert not stream.done()
         stream.cancel()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux cuts who takes nothing")
+async def test_a_client_that_takes_nothing_is_cut(tmp_path: Path) -> None:
+    """After `send_timeout_seconds`, and the call upstream with it."""
+    async with _over_echo(tmp_path, send_timeout_seconds=0.5) as (port, echo):
+        deaf = socket.create_connection(("127.0.0.1", port))
+        large = "x" * 40_000
+        deaf.sendall(
+            f"GET /v1/stream/{large}?int32_field=100000 HTTP/1.1\r\nhost: a\r\n\r\n".encode()
+        )
+        await asyncio.wait_for(echo.cancelled.wait(), 15)
+        deaf.close()
 
 
 async def test_accept_chooses_the_framing_of_mapped_methods_too(tmp_path: Path) -> None:

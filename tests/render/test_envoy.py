@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -18,6 +19,7 @@ from gateway.contract.descriptors import load
 from gateway.render.envoy import render_envoy
 from gateway.render.envoy_contract import EnvoyContract, envoy_contract
 from gateway.render.envoy_routes import EnvoyOptions
+from gateway.render.envoy_tls import TlsOptions
 from gateway.render.envoy_upstream import seconds, upstream_cluster
 from tests.contracts import compile_text, echo_contract
 
@@ -31,6 +33,8 @@ OPTIONS = EnvoyOptions(
     max_connections=100,
     max_message_bytes=1000,
     timeout_seconds=60.0,
+    send_timeout_seconds=60.0,
+    upstream_keepalive_seconds=300.0,
 )
 
 
@@ -164,8 +168,8 @@ def test_print_settings_are_print_options(echo: EnvoyContract, setting: str, opt
     text = render_envoy(echo, replace(OPTIONS, **changed))
 
     assert _transcoder(text)["print_options"][option]
-    assert text.count(f"{option}: true") == 3
-    assert render_envoy(echo, OPTIONS).count(f"{option}: false") == 3
+    assert text.count(f"{option}: true") == text.count("v3.GrpcJsonTranscoder") > 3
+    assert f"{option}: true" not in render_envoy(echo, OPTIONS)
 
 
 def test_a_setting_that_envoy_has_not_is_said(echo: EnvoyContract) -> None:
@@ -190,6 +194,111 @@ def test_streams_have_no_limit_of_time_and_unary_calls_have(echo: EnvoyContract)
     assert all(route["timeout"] == "0s" for route in limits.values())
     assert list(limits).index("/echo.v1.Echo/Bidi") < list(limits).index("/echo.v1.Echo/")
     assert "retry" not in render_envoy(echo, OPTIONS)
+
+
+def test_a_body_that_is_one_message_is_held_to_the_limit(echo: EnvoyContract) -> None:
+    """Before it is transcoded; at the paths of uploads it passes as it comes, and so does gRPC."""
+    routes = _routes(render_envoy(echo, OPTIONS))
+    framed = [route for route in routes if route["match"].get("headers")]
+    upload = next(route for route in framed if "safe_regex" in route["match"])
+    held = [
+        "envoy.filters.http.buffer" in route["typed_per_filter_config"]
+        for route in framed
+        if "prefix" in route["match"]
+    ]
+
+    assert upload["match"]["safe_regex"]["regex"].split("|") == [
+        "/v1/upload",
+        "/v1/upload/[^/]+",
+        "/v1/bidi",
+        "/v1/raw:upload",
+    ]
+    assert "envoy.filters.http.buffer" not in upload["typed_per_filter_config"]
+    assert (held, routes.index(upload)) == ([True] * 3, 0)
+    others = [route for route in routes if route not in framed]
+    assert not any("typed_per_filter_config" in route for route in others)
+
+
+@pytest.mark.parametrize(
+    ("template", "matches", "others"),
+    [
+        ("/a/{b=c.d/*}", ("/a/c.d/x", "/a/c.d/x%2Fy"), ("/a/cxd/x", "/a/c.d/x/y", "/a/c.d/")),
+        ("/a/{b=**}", ("/a", "/a/", "/a/b/c"), ("/ab",)),
+        ("/{b=**}:up", ("/x/y:up",), ("/x/y", "/x/y:down")),
+        ("/", ("/",), ("/a",)),
+    ],
+)
+def test_the_paths_of_uploads(
+    template: str, matches: tuple[str, ...], others: tuple[str, ...]
+) -> None:
+    """A regular expression for each template."""
+    contract = load(
+        compile_text(
+            """
+            syntax = "proto3";
+            package test;
+            import "google/api/annotations.proto";
+            message M { string b = 1; }
+            service S {
+              rpc Up(stream M) returns (M) { option (google.api.http) = {post: "PATH" body: "*"}; }
+              rpc Unbound(stream M) returns (M);
+              rpc One(M) returns (M);
+            }
+            """.replace("PATH", template)
+        )
+    )
+    (regex,) = envoy_contract(contract, auto_mapping=False).uploads
+
+    assert [path for path in matches if re.fullmatch(regex, path)] == list(matches)
+    assert [path for path in others if re.fullmatch(regex, path)] == []
+    mapped = envoy_contract(contract, auto_mapping=True).uploads
+    assert [path for path in mapped if re.fullmatch(path, "/test.S/Unbound")] == [mapped[1]]
+    assert len(mapped) == 2
+
+
+def test_tls_is_spoken_both_ways(echo: EnvoyContract) -> None:
+    """The upstream's certificate must be of the CA, and name it; without TLS nothing is said of it."""
+    options = replace(
+        OPTIONS,
+        upstream="core.test:1",
+        tls_certificate=Path("/own.pem"),
+        tls_key=Path("/own.key"),
+        upstream_ca=Path("/ca.pem"),
+    )
+    static = yaml.safe_load(render_envoy(echo, options))["static_resources"]
+    chain = static["listeners"][0]["filter_chains"][0]
+    upstream = static["clusters"][0]["transport_socket"]["typed_config"]
+
+    own = chain["transport_socket"]["typed_config"]["common_tls_context"]
+    assert own["tls_certificates"][0]["private_key"] == {"filename": "/own.key"}
+    assert upstream["sni"] == "core.test"
+    assert upstream["common_tls_context"]["validation_context"] == {
+        "trusted_ca": {"filename": "/ca.pem"},
+        "match_typed_subject_alt_names": [{"san_type": "DNS", "matcher": {"exact": "core.test"}}],
+    }
+    assert "transport_socket" not in render_envoy(echo, OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("upstream", "name", "expected"),
+    [
+        ("core:1", None, ("DNS", "core")),
+        ("core:1", "other.test", ("DNS", "other.test")),
+        ("10.0.0.1:1", None, ("IP_ADDRESS", "10.0.0.1")),
+        ("unix:/run/core.sock", None, ("DNS", "localhost")),
+    ],
+)
+def test_whose_certificate_the_upstream_must_have(
+    upstream: str, name: str | None, expected: tuple[str, str]
+) -> None:
+    """The address's, or another that is said."""
+    tls = TlsOptions(upstream_ca=Path("/ca.pem"), upstream_name=name)
+    cluster = upstream_cluster(upstream, 1, keepalive=300.0, tls=tls)
+    common = cluster["transport_socket"]["typed_config"]["common_tls_context"]
+    (matched,) = common["validation_context"]["match_typed_subject_alt_names"]
+
+    assert (matched["san_type"], matched["matcher"]["exact"]) == expected
+    assert common["validation_context"]["trusted_ca"] == {"filename": "/ca.pem"}
 
 
 def test_the_admin_pages_are_for_the_machine_alone(echo: EnvoyContract) -> None:
@@ -221,7 +330,7 @@ def test_cors_is_only_for_origins(echo: EnvoyContract) -> None:
 )
 def test_an_upstream_is_an_address(upstream: str, kind: str, address: Any) -> None:
     """As gRPC writes it."""
-    cluster = upstream_cluster(upstream, 1)
+    cluster = upstream_cluster(upstream, 1, keepalive=300.0, tls=TlsOptions())
     endpoint = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
     place = endpoint["address"]
 
@@ -236,12 +345,15 @@ def test_an_upstream_is_an_address(upstream: str, kind: str, address: Any) -> No
 def test_other_upstreams_are_refused(upstream: str) -> None:
     """Envoy could not be told them."""
     with pytest.raises(ValueError, match="HOST:PORT"):
-        upstream_cluster(upstream, 1)
+        upstream_cluster(upstream, 1, keepalive=300.0, tls=TlsOptions())
 
 
-@pytest.mark.parametrize(("number", "text"), [(60.0, "60s"), (0.5, "0.5s"), (1e-9, "0.000000001s")])
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(60.0, "60s"), (0.5, "0.5s"), (1e-9, "0.001s"), (1e300, "315360000s")],
+)
 def test_seconds_are_durations(number: float, text: str) -> None:
-    """Of protobuf's JSON."""
+    """Of protobuf's JSON; what Envoy would count as nothing, and so as no limit, is a millisecond."""
     assert seconds(number) == text
 
 
@@ -275,8 +387,21 @@ def test_the_command_prints_it_and_writes_the_set(tmp_path: Path) -> None:
         (
             ("--upstream", "xds:///a"),
             2,
-            "--upstream: 'xds:///a' is neither HOST:PORT nor unix:PATH",
+            "upstream 'xds:///a' is neither HOST:PORT nor unix:PATH",
         ),
+        (("--tls-key", "key.pem"), 2, "tls_certificate and tls_key go together; only one is given"),
+        (
+            ("--upstream-certificate", "own.pem"),
+            2,
+            "upstream_certificate and upstream_key go together; only one is given",
+        ),
+        (
+            ("--upstream-tls",),
+            2,
+            "Envoy trusts no CA by itself: TLS to the upstream needs upstream_ca",
+        ),
+        (("--host", "localhost"), 2, "host 'localhost' is no IP address, as Envoy wants it"),
+        (("--port", "9901"), 2, "port and admin_port are both 9901"),
         (("--admin-port", "0"), 2, "--admin-port: Input should be greater than or equal to 1"),
         (("--services", "no.Such"), 1, "no service 'no.Such'"),
         (("--descriptor-set-out", "/no/such/folder/x"), 1, "cannot write /no/such/folder/x: "),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,7 +20,7 @@ from gateway.server import Server
 from gateway.settings import Settings
 from grpc_core.finance import reference
 from grpc_core.finance.ticker import RandomWalk
-from grpc_core.rate_feed import RateFeed, ticking
+from grpc_core.rate_feed import RateFeed, Ticks, ticking
 from grpc_core.server import CoreServer
 from grpc_core.settings import Settings as CoreSettings
 
@@ -75,7 +76,7 @@ async def running_system() -> AsyncIterator[System]:
     feed = RateFeed(rates)
     core = CoreServer(CoreSettings(port=0), feed)
     walk = RandomWalk(rates, Random(1))
-    async with ticking(feed, walk, period=0.02, now=lambda: datetime.now(UTC)):
+    async with ticking(feed, walk, Ticks(0.02, time.monotonic), now=lambda: datetime.now(UTC)):
         await core.start()
         try:
             async with _serving(core.address) as (edge, port):

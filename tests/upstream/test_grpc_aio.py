@@ -84,6 +84,18 @@ async def test_the_four_kinds_are_one_shape(
     assert received == answers
 
 
+async def test_no_proxy_is_asked(echo: EchoServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server is called itself, whatever proxy docker has put into the environment."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    async with (
+        open_upstream(echo.address) as upstream,
+        upstream.open(METHODS["Unary"], MESSAGE) as call,
+    ):
+        assert await anext(call) == MESSAGE
+
+
 @pytest.mark.parametrize("code", ALL_CODES)
 @pytest.mark.parametrize("name", ["Fail", "FailStream"])
 async def test_every_code_comes_through(upstream: Upstream, name: str, code: int) -> None:

@@ -19,7 +19,7 @@ from tests.whole import processes
 
 READERS = 1000
 SECONDS = 4
-"""How long the memory is watched; a minute of it is in `make bench`."""
+"""How long the memory is watched; half a minute of it is in `make bench`."""
 REQUEST = (
     b"GET /rates/USD HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\nConnection: close\r\n\r\n"
 )

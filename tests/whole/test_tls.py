@@ -133,6 +133,21 @@ async def test_an_upstream_that_does_not_agree(
     assert answer.json() == {"code": 14, "message": "upstream cannot be reached"}
 
 
+async def test_a_client_is_nobodys_server(parties: Path, core: processes.Running) -> None:
+    """Who holds the certificate for callers cannot pass for an edge with it."""
+    folder = parties / "client"
+    async with (
+        processes.edge(
+            core.address,
+            tls_certificate=str(folder / "certificate.pem"),
+            tls_key=str(folder / "key.pem"),
+        ) as edge,
+        client_of(parties) as client,
+    ):
+        with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+            await client.get(f"https://{edge.address}/healthz")
+
+
 def test_the_core_is_asked_with_a_certificate(
     parties: Path, strangers: Path, core: processes.Running
 ) -> None:

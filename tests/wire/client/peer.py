@@ -60,7 +60,7 @@ class Wire(asyncio.Protocol):
     def _take(self, event: Any) -> None:
         match event:
             case h2.events.RequestReceived():
-                self.headers[event.stream_id] = event.headers
+                self.headers[event.stream_id] = cast("list[tuple[str, str]]", event.headers)
                 if self.peer.early:
                     self.peer.script(self, event.stream_id)
             case h2.events.DataReceived():

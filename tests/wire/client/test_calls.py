@@ -415,12 +415,11 @@ async def test_messages_that_cannot_be_written_or_read(
     def fail(_: object) -> Any:
         raise ZeroDivisionError
 
-    given: dict[str, Any]
-    for given in ({"request_serializer": fail}, {"response_deserializer": fail}):
+    for given in ((fail, None), (None, fail)):
         with pytest.raises(aio.AioRpcError, match="serializing") as caught:
-            await channel.unary_unary(SERVICE + "Bidi", **given)(MESSAGE)
+            await channel.unary_unary(SERVICE + "Bidi", *given)(MESSAGE)
         assert caught.value.code() is grpc.StatusCode.INTERNAL
-        call = channel.stream_stream(SERVICE + "Bidi", **given)(iter([MESSAGE]))
+        call = channel.stream_stream(SERVICE + "Bidi", *given)(iter([MESSAGE]))
         with pytest.raises(aio.AioRpcError, match="serializing"):
             await call.read()
     assert "ZeroDivisionError" in caplog.text

@@ -231,6 +231,7 @@ async def test_no_streams_at_all() -> None:
     """A peer that allows none lets calls wait, until their deadline or its next word."""
     settings = {h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: 0}
     async with peer_and_channel(Peer(answer, settings=settings)) as (peer, channel):
+        await channel.channel_ready()
         with pytest.raises(aio.AioRpcError, match="Deadline"):
             await unary(channel)(b"", timeout=0.05)
         call = unary(channel)(b"")
@@ -270,7 +271,6 @@ async def test_calls_above_goaway_are_made_again(many: bool) -> None:
     def script(wire: Wire, stream: int) -> None:
         if len(wire.peer.wires) == 1:
             wire.raw(b"\x00\x00\x08\x07\x00\x00\x00\x00\x00" + bytes(8))
-            wire.transport.close()
         else:
             answer(wire, stream)
 

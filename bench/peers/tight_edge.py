@@ -1,6 +1,6 @@
 """The edge on sockets that hold little, so that a client which does not read is felt soon.
 
-`python -m bench.tight_edge DESCRIPTOR_SET UPSTREAM`; over loopback a socket takes megabytes by itself.
+`python -m bench.peers.tight_edge DESCRIPTOR_SET UPSTREAM`; over loopback a socket takes megabytes by itself.
 """
 
 from __future__ import annotations

@@ -1,0 +1,77 @@
+"""What every case is given: the client, a folder, how long and how often; and where figures go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.load import Load
+from bench.results import Results, median
+from bench.sides import Side
+
+
+@dataclass(frozen=True)
+class Turns:
+    """A prepared request, and how it is asked."""
+
+    request: bytes
+    count: int
+    """Of connections."""
+    kind: str = "http"
+    """`http`, `websocket`, or the path of a gRPC method."""
+    messages: int = 1
+    """In a request, where it is these that are counted."""
+
+    def by_message(self, figures: Mapping[str, float]) -> dict[str, float]:
+        """Returns costs for each message; how long a request took stays what it is."""
+        return {
+            name: number / self.messages
+            if name.endswith("_us")
+            else number * self.messages
+            if name == "per_second"
+            else number
+            for name, number in figures.items()
+        }
+
+
+@dataclass(frozen=True)
+class Lab:
+    """One run."""
+
+    load: Load
+    folder: Path
+    results: Results
+    seconds: float
+    """That a burst takes."""
+    rounds: int
+    quick: bool
+    """Whether only what the targets ask for is measured."""
+
+    async def burst(self, group: str, case: str, side: Side, turns: Turns) -> None:
+        """Measures one burst of one side."""
+        figures = await self.load.turns(
+            turns.kind,
+            side.part.port,
+            turns.request,
+            count=turns.count,
+            seconds=self.seconds,
+            pids=side.pids,
+        )
+        self.results.add(group, case, side.name, turns.by_message(figures))
+
+    def say(self, group: str, case: str) -> None:
+        """Prints what has been seen of a case, while more is to come."""
+        for side, row in self.results.groups[group][case].items():
+            cells = "  ".join(f"{name} {median(numbers):.4g}" for name, numbers in row.items())
+            print(f"{group}: {case}: {side}: {cells}", flush=True)
+
+
+async def in_turn(lab: Lab, group: str, sides: Sequence[Side], cases: Mapping[str, Turns]) -> None:
+    """Measures every case on every side, round by round."""
+    for _ in range(lab.rounds):
+        for case, turns in cases.items():
+            for side in sides:
+                await lab.burst(group, case, side, turns)
+    for case in cases:
+        lab.say(group, case)

@@ -1,0 +1,299 @@
+"""Who asks: a process of its own, told over a pipe what to do, so that its cost is counted apart.
+
+`python -m bench.load` reads one order a line, as JSON, and answers each with a line of figures. It looks at
+the accounts of the processes that it is told of, at the begin and the end of the time that is measured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+import grpc.aio
+
+from bench import accounts
+from bench.processes import Part
+from bench.subscribers import DATA, Tally, subscribed
+from bench.turns import Connection, HttpConnection, Turns, WebSocketConnection, connect
+
+try:
+    from uvloop import new_event_loop
+except ImportError:
+    from asyncio import new_event_loop  # type: ignore[assignment]
+
+_LINE: Final = 2**24
+_WARM_SECONDS: Final = 0.3
+_SETTLE_SECONDS: Final = 1.5
+_WINDINGS: Final = {"http": HttpConnection, "websocket": WebSocketConnection}
+
+Figures = dict[str, float]
+Pids = Mapping[str, int]
+
+
+class Load:
+    """The process, as the bench sees it."""
+
+    def __init__(self, part: Part) -> None:
+        self._part = part
+
+    @classmethod
+    @asynccontextmanager
+    async def running(cls) -> AsyncIterator[Self]:
+        """Runs it within the block."""
+        command = (sys.executable, "-m", "bench.load")
+        async with Part.started(command, piped=True) as part:
+            yield cls(part)
+
+    async def turns(
+        self, kind: str, port: int, request: bytes, *, count: int, seconds: float, pids: Pids
+    ) -> Figures:
+        """Lets so many connections take turns; `kind` is `http`, `websocket` or a gRPC method's path."""
+        figures: Figures = await self._order(
+            "turns",
+            kind=kind,
+            port=port,
+            request=base64.b64encode(request).decode(),
+            count=count,
+            seconds=seconds,
+            pids=dict(pids),
+        )
+        return figures
+
+    async def subscribers(
+        self,
+        port: int,
+        target: str,
+        *,
+        counts: Sequence[int],
+        seconds: float,
+        ticks: Path | None,
+        pids: Pids,
+    ) -> list[Figures]:
+        """Lets more and more subscribers read a stream; one answer for each number of them."""
+        figures: list[Figures] = await self._order(
+            "subscribers",
+            port=port,
+            target=target,
+            counts=list(counts),
+            seconds=seconds,
+            ticks=str(ticks) if ticks else None,
+            pids=dict(pids),
+        )
+        return figures
+
+    async def idle(self, port: int, request: bytes, *, count: int, pids: Pids) -> Figures:
+        """Lets connections ask once and then be silent."""
+        figures: Figures = await self._order(
+            "idle",
+            port=port,
+            request=base64.b64encode(request).decode(),
+            count=count,
+            pids=dict(pids),
+        )
+        return figures
+
+    async def _order(self, do: str, **arguments: Any) -> Any:
+        process = self._part.process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(json.dumps({"do": do, **arguments}).encode() + b"\n")
+        answer = json.loads(await process.stdout.readline() or '{"failed": "the load has ended"}')
+        if "failed" in answer:
+            raise RuntimeError(f"{do}: {answer['failed']}")
+        return answer["figures"]
+
+
+@dataclass(frozen=True)
+class Accounts:
+    """What some processes have cost up to a moment."""
+
+    at: float
+    cpu: Figures
+
+    @classmethod
+    def of(cls, pids: Pids) -> Self:
+        """Reads the accounts, and this process's own as `client`."""
+        return cls(
+            time.perf_counter(),
+            {name: accounts.cpu(pid) for name, pid in pids.items()}
+            | {"client": time.process_time()},
+        )
+
+    def micros_since(self, begin: Accounts, events: float) -> Figures:
+        """Returns the microseconds of each process for each event."""
+        return {
+            f"{name}_us": (self.cpu[name] - begin.cpu[name]) / max(events, 1) * 1e6
+            for name in self.cpu
+        }
+
+
+def share(sorted_numbers: Sequence[float], part: float) -> float:
+    """Returns the number that so large a part of them does not exceed."""
+    return sorted_numbers[int(part * (len(sorted_numbers) - 1))] if sorted_numbers else 0.0
+
+
+async def turns(
+    kind: str, port: int, request: str, count: int, seconds: float, pids: Pids
+) -> Figures:
+    """Measures turns for some seconds, and for one on each connection at least; so before, unmeasured."""
+    seen = Turns()
+    async with _taking(kind, port, base64.b64decode(request), count, seen):
+        await asyncio.sleep(_WARM_SECONDS)
+        await seen.answers(count)
+        seen.latencies = []
+        begin = Accounts.of(pids)
+        await asyncio.sleep(seconds)
+        await seen.answers(count)
+        latencies, end = sorted(seen.latencies), Accounts.of(pids)
+        await seen.rest()
+    return {
+        **end.micros_since(begin, len(latencies)),
+        "per_second": len(latencies) / (end.at - begin.at),
+        "p50_ms": share(latencies, 0.5) * 1000,
+        "p99_ms": share(latencies, 0.99) * 1000,
+        **{f"{name}_mb": accounts.resident(pid) / 1e6 for name, pid in pids.items()},
+    }
+
+
+@asynccontextmanager
+async def _taking(
+    kind: str, port: int, request: bytes, count: int, seen: Turns
+) -> AsyncIterator[None]:
+    if kind not in _WINDINGS:
+        async with _calling(kind, port, request, count, seen):
+            yield
+        return
+    winding: Callable[[Turns, bytes], Connection] = _WINDINGS[kind]
+    connections = await connect(winding, seen, port=port, request=request, count=count)
+    try:
+        for connection in connections:
+            connection.ask()
+        yield
+    finally:
+        seen.going = False
+        for connection in connections:
+            connection.transport.abort()
+
+
+@asynccontextmanager
+async def _calling(
+    path: str, port: int, request: bytes, count: int, seen: Turns
+) -> AsyncIterator[None]:
+    """Calls a gRPC method with as many tasks, as a program with `grpc.aio` would."""
+
+    async def call() -> None:
+        while seen.going:
+            began = seen.begin()
+            await method(request)
+            seen.end(began)
+
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel, asyncio.TaskGroup() as up:
+        method: Any = channel.unary_unary(path)
+        for _ in range(count):
+            up.create_task(call())
+        try:
+            yield
+        finally:
+            seen.going = False
+
+
+async def subscribers(
+    port: int, target: str, counts: list[int], seconds: float, ticks: str | None, pids: Pids
+) -> list[Figures]:
+    """Measures a stream with so many subscribers, then with more."""
+    tally = Tally(DATA)
+    figures = []
+    connections: list[asyncio.BaseTransport] = []
+    try:
+        for count in counts:
+            before = {name: accounts.resident(pid) for name, pid in pids.items()}
+            more = count - len(connections)
+            connections += await subscribed(port, target, more, tally)
+            await asyncio.sleep(_SETTLE_SECONDS)
+            sizes = {name: accounts.resident(pid) for name, pid in pids.items()}
+            held = {f"{name}_kb_each": (sizes[name] - before[name]) / more / 1000 for name in pids}
+            tally.reset()
+            begin = Accounts.of(pids)
+            await asyncio.sleep(seconds)
+            end = Accounts.of(pids)
+            grown = {
+                f"{name}_grown_mb": (accounts.resident(pid) - sizes[name]) / 1e6
+                for name, pid in pids.items()
+            }
+            if tally.lost:
+                raise RuntimeError(f"{tally.lost} of {count} subscribers were cut")
+            delays = sorted(tally.delays(_read(ticks)))
+            figures.append(
+                {
+                    **end.micros_since(begin, tally.events),
+                    "per_second": tally.events / (end.at - begin.at),
+                    "p50_ms": share(delays, 0.5) * 1000,
+                    "p99_ms": share(delays, 0.99) * 1000,
+                    **held,
+                    **grown,
+                }
+            )
+    finally:
+        for connection in connections:
+            connection.abort()  # type: ignore[attr-defined]
+    return figures
+
+
+def _read(ticks: str | None) -> list[float]:
+    return [float(line) for line in Path(ticks).read_text().splitlines()] if ticks else []
+
+
+async def idle(port: int, request: str, count: int, pids: Pids) -> Figures:
+    """Measures the memory of connections that have asked once."""
+    seen = Turns()
+    connections: list[Connection] = []
+    sizes = []
+    try:
+        for more in (1, count):
+            opened = await connect(
+                HttpConnection, seen, port=port, request=base64.b64decode(request), count=more
+            )
+            connections += opened
+            seen.going = False  # one turn, and no more
+            for connection in opened:
+                connection.ask()
+                await seen.rest()
+            await asyncio.sleep(_SETTLE_SECONDS)
+            sizes.append({name: accounts.resident(pid) for name, pid in pids.items()})
+    finally:
+        for connection in connections:
+            connection.transport.abort()
+    begin, end = sizes
+    return {f"{name}_kb_each": (end[name] - begin[name]) / count / 1000 for name in pids}
+
+
+async def obey() -> None:
+    """Takes orders until there are no more."""
+    orders = {"turns": turns, "subscribers": subscribers, "idle": idle}
+    reader = asyncio.StreamReader(limit=_LINE)
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    while line := await reader.readline():
+        order: dict[str, Any] = json.loads(line)
+        try:
+            answer: Any = {"figures": await orders[order.pop("do")](**order)}  # type: ignore[operator]
+        except Exception as error:
+            answer = {"failed": f"{type(error).__name__}: {error}"}
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    import resource
+
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(obey())

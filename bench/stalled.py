@@ -1,0 +1,48 @@
+"""A stream's subscriber that reads nothing among many that do: what it costs the edge, and the others."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from bench import sides
+from bench.lab import Lab
+from bench.streams import TARGET, TICK_PERIOD, with_option
+from bench.subscribers import read_on, request, stalled
+from gateway.v1 import options_pb2
+
+GROUP: Final = "stalled"
+_KEEP: Final = 64
+"""How many messages are kept for the one who does not read, so that he soon lags behind them."""
+_PAGES: Final = 8
+"""Answers that he asks for before the stream, which fill most of what a connection holds unread."""
+_OTHERS: Final = 1_000
+_SECONDS: Final = 30
+
+
+async def run(lab: Lab) -> None:
+    """Measures the others, while one reads nothing."""
+    keeping = with_option(_keep_little, lab.folder / "keeping.binpb")
+    ticks = lab.folder / "stalled-ticks"
+    async with (
+        sides.core(TICK_PERIOD, ticks) as core,
+        sides.ours(core, keeping, tight=True) as side,
+    ):
+        asked = request("/openapi.json") * _PAGES + request(TARGET)
+        with stalled(side.part.port, asked) as connection:
+            (figures,) = await lab.load.subscribers(
+                side.part.port,
+                TARGET,
+                counts=(_OTHERS,),
+                seconds=_SECONDS,
+                ticks=ticks,
+                pids=side.pids,
+            )
+            gap = await read_on(connection, b"event: gap\ndata: ")
+    case = f"1 of {_OTHERS + 1} subscribers reads nothing"
+    lab.results.add(GROUP, case, side.name, figures)
+    lab.say(GROUP, case)
+    print(f"{GROUP}: it is told that it has missed {gap.decode()}", flush=True)
+
+
+def _keep_little(options: Any) -> None:
+    options.Extensions[options_pb2.stream].keep = _KEEP

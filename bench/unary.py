@@ -1,0 +1,79 @@
+"""One request, one answer: over our core, and over one that costs nothing; small messages, and of 100 kB."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from typing import Final
+
+from google.protobuf import json_format
+
+from bench import sides
+from bench.contracts import LARGE, filled, messages, points
+from bench.lab import Lab, Turns, in_turn
+from bench.processes import Part
+from bench.turns import http_request
+
+GROUP: Final = "unary"
+_COUNTS: Final = (1, 32, 256)
+_AMOUNT: Final = {"fromCurrency": "USD", "toCurrency": "EUR", "amount": 100}
+POST: Final = http_request("POST", "/convert", json.dumps(_AMOUNT).encode())
+_GET: Final = http_request("GET", "/convert?from_currency=USD&to_currency=EUR&amount=100")
+_POINT: Final = b'{"name":"Frankfurt","count":7,"weight":89.5}'
+
+
+async def run(lab: Lab) -> None:
+    """Measures all."""
+    await _over_our_core(lab)
+    if not lab.quick:
+        await _over_a_fast_core(lab)
+
+
+async def _over_our_core(lab: Lab) -> None:
+    counts = (32,) if lab.quick else _COUNTS
+    requests = {"POST": POST} if lab.quick else {"POST": POST, "GET": _GET}
+    cases = {
+        f"{verb} small, our core, {count}": Turns(request, count)
+        for verb, request in requests.items()
+        for count in counts
+    }
+    async with (
+        sides.core() as core,
+        sides.edges(lab.folder, core) as edges,
+        sides.stub() as stub,
+        sides.empty() as empty,
+    ):
+        await in_turn(lab, GROUP, [*edges, stub, empty], cases)
+
+
+async def _over_a_fast_core(lab: Lab) -> None:
+    _, batch, _ = messages()
+    text = json_format.MessageToJson(filled(batch, LARGE), indent=None).encode()
+    small = {
+        "POST small": http_request("POST", "/points", _POINT),
+        "GET small": http_request("GET", "/points?name=Frankfurt&count=7&weight=89.5"),
+    }
+    large = {
+        "POST 100 kB": http_request("POST", "/batches", text),
+        "GET 100 kB": http_request("GET", f"/batches?count={LARGE}"),
+    }
+    contract = lab.folder / "points.binpb"
+    contract.write_bytes(points())
+    async with AsyncExitStack() as stack:
+        core = await stack.enter_async_context(Part.serving("bench.peers.fast_core"))
+        edges = await stack.enter_async_context(sides.edges(lab.folder, core, contract))
+        await in_turn(lab, GROUP, edges, _cases(small, _COUNTS))
+        await in_turn(lab, GROUP, edges, _cases(large, _COUNTS[:-1]))
+        # a crowd that waits for 100 kB by hand waits for minutes
+        crowd = [side for side in edges if side.name != "by hand"]
+        await in_turn(replace(lab, rounds=1), GROUP, crowd, _cases(large, _COUNTS[-1:]))
+
+
+def _cases(requests: Mapping[str, bytes], counts: Sequence[int]) -> dict[str, Turns]:
+    return {
+        f"{name}, fast core, {count}": Turns(request, count)
+        for name, request in requests.items()
+        for count in counts
+    }

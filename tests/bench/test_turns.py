@@ -1,0 +1,127 @@
+"""The client that takes turns: it finds the end of every answer, and says what went wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from bench import load
+from bench.turns import (
+    HttpConnection,
+    Turns,
+    WebSocketConnection,
+    connect,
+    http_request,
+    websocket_request,
+)
+
+_WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody"
+_CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nbody\r\n9\r\n more of it\r\n0\r\n\r\n"
+_EMPTY = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
+
+
+class _Server(asyncio.Protocol):
+    """Answers each request, byte by byte or at once."""
+
+    def __init__(self, answer: bytes, *, cut: bool) -> None:
+        self._answer = answer
+        self._cut = cut
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        del data
+        if not self._cut:
+            self._transport.write(self._answer)
+            return
+        loop = asyncio.get_running_loop()
+        for at, byte in enumerate(self._answer):
+            loop.call_later(at * 0.0001, self._transport.write, bytes([byte]))
+
+
+@asynccontextmanager
+async def _serving(answer: bytes, *, cut: bool = False) -> AsyncIterator[int]:
+    server = await asyncio.get_running_loop().create_server(
+        lambda: _Server(answer, cut=cut), "127.0.0.1", 0
+    )
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+@pytest.mark.parametrize("answer", [_WHOLE, _CHUNKED, _EMPTY], ids=["whole", "chunked", "empty"])
+@pytest.mark.parametrize("cut", [False, True], ids=["at once", "by bytes"])
+async def test_an_answer_ends_where_it_ends(answer: bytes, cut: bool) -> None:
+    """However it is framed and cut, each answer is one turn, and the next request follows it."""
+    turns = Turns()
+    async with _serving(answer, cut=cut) as port:
+        (connection,) = await connect(
+            HttpConnection, turns, port=port, request=http_request("GET", "/"), count=1
+        )
+        connection.ask()
+        await turns.answers(3)
+        await turns.rest()
+        connection.transport.abort()
+
+    assert turns.failure is None
+
+
+async def test_another_status_is_a_failure() -> None:
+    """A burst of errors is never taken for a fast server."""
+    async with _serving(b"HTTP/1.1 503 Sorry\r\ncontent-length: 0\r\n\r\n") as port:
+        with pytest.raises(Exception, match="503 Sorry"):
+            await load.turns("http", port, "R0VU", 1, 0.01, {})
+
+
+async def test_a_burst_tells_what_was_seen() -> None:
+    """Answers, how long they took, and what everybody's CPU for each of them was."""
+    async with _serving(_WHOLE) as port:
+        figures = await load.turns("http", port, "R0VU", 4, 0.05, {"edge": os.getpid()})
+
+    assert figures["per_second"] > 0
+    assert 0 < figures["p50_ms"] <= figures["p99_ms"]
+    assert figures["edge_us"] > 0
+    assert figures["client_us"] > 0
+    assert figures["edge_mb"] > 1
+
+
+async def test_a_web_socket_takes_turns_by_frames() -> None:
+    """The handshake comes first; two frames in one read are two turns, a ping is none."""
+    seen = Turns()
+    connection = WebSocketConnection(seen, websocket_request("/", "p", b"{}"))
+    written: list[bytes] = []
+
+    class Transport(asyncio.Transport):
+        def write(self, data: object) -> None:
+            assert isinstance(data, bytes)
+            written.append(data)
+
+    connection.connection_made(Transport())
+    assert written[0].startswith(b"GET / HTTP/1.1\r\n")
+    assert written[0].endswith(b"\r\n\r\n")
+
+    connection.data_received(b"HTTP/1.1 101 Switching Protocols\r\n")
+    assert not connection.ready.done()
+    connection.data_received(b"\r\n")
+    assert connection.ready.done()
+    connection.ask()
+    assert written[1][:2] == bytes((0x81, 0x82))
+    connection.data_received(b"\x89\x00\x81\x02{}\x81\x02{")
+    assert len(written) == 3
+    connection.data_received(b"}")
+
+    assert len(seen.latencies) == 2
+    assert seen.failure is None
+
+
+def test_a_share_of_numbers() -> None:
+    """A percentile is one of the numbers; of none it is 0."""
+    numbers = [float(number) for number in range(1, 101)]
+
+    assert (load.share(numbers, 0.5), load.share(numbers, 0.99)) == (50, 99)
+    assert load.share([], 0.5) == 0
