@@ -235,14 +235,14 @@ def _request() -> Any:
 async def test_a_client_that_answers_pings_stays() -> None:
     """A client that is silent and answers when it is asked keeps its connection."""
     gate = Gate()
-    keepalive = [("grpc.keepalive_time_ms", 50), ("grpc.keepalive_timeout_ms", 5000)]
+    keepalive = [("grpc.keepalive_time_ms", 50), ("grpc.keepalive_timeout_ms", 400)]
     async with (
         serving(gate.methods(), options=keepalive) as stage,
         raw_client(stage.address) as client,
     ):
         stream_id = client.begin()
         client.send(stream_id, frame(b"request"), end=True)
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.8)  # it would be given up in the meantime
         gate.open.set()
         assert (await client.ended(stream_id)).status[0] == OK
 
