@@ -204,13 +204,17 @@ class ClientStream(ClientEnd):
         except MessageFault as fault:
             self.end(Status(fault.code, f"CLIENT: {fault.reason}"), ErrorCode.CANCEL)
             return
-        self._unread += len(event.data)
+        assert self._transport is not None  # noqa: S101 - for the type checker
+        if self.method.one_response:
+            # Nobody takes it before the end, and nghttp2 sends that into an open window alone.
+            self._transport.consumed(self._id, len(event.data))
+        else:
+            self._unread += len(event.data)
         if messages:
             self._messages.extend([(message, 0) for message in messages[:-1]])
             self._messages.append((messages[-1], self._unread))
             self._unread = 0
         if self._reader.missing and (self._reading or self.method.one_response):
-            assert self._transport is not None  # noqa: S101 - for the type checker
             self._transport.expect(self._id, self._reader.missing)
         if self._reading and messages:
             wake(self._reading)
