@@ -15,7 +15,7 @@ from gateway.contract.descriptors import Contract, load
 from gateway.contract.service_config import apply_rules, auto_mapped, read_service_config
 from gateway.edge.exchange import Edge, Limits
 from gateway.edge.pages import Pages
-from gateway.edge.route import TranscodedRoute
+from gateway.edge.route import Answers, ContractRoutes, OtherMethods
 from gateway.feeds.feeds import Feeds
 from gateway.render.openapi import render_openapi
 from gateway.settings import Settings
@@ -62,6 +62,7 @@ def create_app(settings: Settings, upstream: Upstream | None = None) -> FastAPI:
         keepalive=settings.upstream_keepalive_seconds,
         credentials=upstream_credentials(settings),
         name=settings.upstream_name,
+        transport=settings.transport,
     )
     edge = Edge(
         transcoder=Transcoder(
@@ -92,15 +93,21 @@ def create_app(settings: Settings, upstream: Upstream | None = None) -> FastAPI:
             yield
 
     app = FastAPI(
-        title=_title(contract), version=__version__, lifespan=lifespan, redirect_slashes=False
+        title=_title(contract),
+        version=__version__,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        # FastAPI would look for it anew with each request, which costs what decoding one does
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.edge = edge
-    route = TranscodedRoute(edge)
-    app.router.routes.insert(0, route)
-    app.router.default = route.not_found
+    answers = Answers(edge)
+    app.add_middleware(ContractRoutes, answers=answers)  # those that a user adds stand around it
+    app.router.routes.insert(0, OtherMethods(answers))
+    app.router.default = answers.not_found
     if settings.pages is not None:
-        app.router.default = Pages(settings.pages, otherwise=route.not_found)
-    app.add_exception_handler(HTTPException, route.framework_error)
+        app.router.default = Pages(settings.pages, otherwise=answers.not_found)
+    app.add_exception_handler(HTTPException, answers.framework_error)
     app.add_route("/healthz", _healthz, methods=["GET"], include_in_schema=False)
     document = render_openapi(contract, edge.transcoder.bindings, title=app.title)
     app.openapi = lambda: document  # type: ignore[method-assign] # FastAPI's own way

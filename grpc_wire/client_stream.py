@@ -105,8 +105,7 @@ class ClientStream(ClientEnd):
 
     async def send(self, message: bytes) -> None:
         """Sends a message, and waits until one more may be sent, or the call has ended."""
-        while self._transport is None and self.status is None:
-            await self._until(self._writing)
+        await self.begun()
         if self.status is not None or not self._fits(message):
             return
         data = frame(message, self._encoding)

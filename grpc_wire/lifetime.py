@@ -36,6 +36,8 @@ class Lifetimes:
     """Age at which the connection goes."""
     grace: float = math.inf
     """What streams have left to finish when it goes for its age."""
+    goodbye: float = 20.0
+    """What a peer has to answer the first GOAWAY; then its last requests are not waited for."""
     linger: float = 1.0
     """What the peer has to close when all is said; then this side does."""
 

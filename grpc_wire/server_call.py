@@ -197,6 +197,8 @@ class ServerCall:
             return
         trailers = to_trailers(status)
         self.ended = True
+        if self._arrived is not None or self._room is not None:
+            self._release()
         if not self.opened:
             trailers = OPENING + trailers
         self.transport.send_headers(self._stream_id, trailers, end_stream=True)
@@ -223,18 +225,17 @@ class ServerCall:
     def headers_received(self, event: HeadersReceived) -> None:
         """Takes trailers: a request has none in gRPC, but may end with them."""
         self._half_closed = self._half_closed or event.end_stream
-        self._wake()
+        self._wake(self._arrived)
 
     def data_received(self, event: DataReceived) -> None:
         """Takes a part of a message."""
         self._chunks.append(event.data)
         self._half_closed = event.end_stream
-        self._wake()
+        self._wake(self._arrived)
 
     def drained(self) -> None:
         """Lets the next message be sent; a call that has ended is done with."""
-        if self._room is not None and not self._room.done():
-            self._room.set_result(None)
+        self._wake(self._room)
         if self.ended and not self._queued():
             self.transport.forget(self._stream_id)
             self._stop_timer()
@@ -251,9 +252,6 @@ class ServerCall:
 
     def _vanish(self) -> None:
         self._stop_timer()
-        self._chunks.clear()
-        self._messages.clear()
-        self._half_closed = True
         if not self.ended:
             self.ended = True
             self._cancel()
@@ -271,8 +269,17 @@ class ServerCall:
 
     def _cancel(self) -> None:
         """Cancels the handler; one that has not begun looks by itself (`start`)."""
+        self._release()
         if self._started:
             self._task.cancel()
+
+    def _release(self) -> None:
+        """Lets whoever waits to read or to write go on, and find that it is over."""
+        self._chunks.clear()
+        self._messages.clear()
+        self._half_closed = True
+        self._wake(self._arrived)
+        self._wake(self._room)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -281,6 +288,7 @@ class ServerCall:
     def _queued(self) -> int:
         return self.transport.connection.queued(self._stream_id)
 
-    def _wake(self) -> None:
-        if self._arrived is not None and not self._arrived.done():
-            self._arrived.set_result(None)
+    @staticmethod
+    def _wake(waiter: asyncio.Future[None] | None) -> None:
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)

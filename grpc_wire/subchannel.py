@@ -26,6 +26,8 @@ from grpc_wire.events import GoAwayReceived, HeadersReceived
 from grpc_wire.target import Address
 from grpc_wire.transport import Transport
 
+_CLOSING = 2.0
+"""Seconds that are waited for connections to be closed; they are cut long before."""
 _TOO_MANY_PINGS = b"too_many_pings"
 
 
@@ -72,6 +74,8 @@ class Subchannel:
         self._backoff = Backoff(options.backoff)
         self._connecting: asyncio.Task[None] | None = None
         self._settled: asyncio.Future[None] | None = None
+        self._opening: Transport | None = None
+        self._made = False
         self._emptied: asyncio.Future[None] | None = None
         self._transports: set[Transport] = set()
 
@@ -96,7 +100,7 @@ class Subchannel:
             await asyncio.wait({self._connecting})
         if self._transports:
             self._emptied = self._loop.create_future()
-            await self._emptied
+            await asyncio.wait({self._emptied}, timeout=_CLOSING)
 
     def _shut_down(self) -> None:
         self.state = ChannelConnectivity.SHUTDOWN
@@ -108,33 +112,40 @@ class Subchannel:
         while True:
             await asyncio.sleep(self._backoff.wait(self._loop.time()))
             limit = self._backoff.begin(self._loop.time())
-            self._settled = self._loop.create_future()
+            self._made = False
+            reason = ""
+            settled = self._settled = self._loop.create_future()
             try:
                 async with asyncio.timeout(limit):
-                    await self._open(self._settled)
+                    await self._open()
+                    await settled
             except TimeoutError:
-                self._failed(f"no connection within {limit:g} s")
+                reason = f"no connection within {limit:g} s"
             except OSError as error:
-                self._failed(_words(error))
-            else:
+                reason = _words(error)
+            finally:
+                settled.cancel()
+                self._forget_opening()
+            if self._made:  # perhaps in the very moment in which the time was over
                 return
+            self._failed(reason)
 
-    async def _open(self, settled: asyncio.Future[None]) -> None:
+    async def _open(self) -> None:
         address = self.address
         tls_name = self._tls_name if self._tls is not None else None
         if address.scheme == "unix":
-            _, transport = await self._loop.create_unix_connection(
+            await self._loop.create_unix_connection(
                 self._make, address.host, ssl=self._tls, server_hostname=tls_name
             )
         else:
-            _, transport = await self._loop.create_connection(
+            await self._loop.create_connection(
                 self._make, address.host, address.port, ssl=self._tls, server_hostname=tls_name
             )
-        try:
-            await settled
-        except BaseException:
-            transport.abort("the peer did not say in time that it speaks HTTP/2")
-            raise
+
+    def _forget_opening(self) -> None:
+        opening, self._opening = self._opening, None
+        if opening is not None:
+            opening.socket.abort()  # there is nobody to take leave of
 
     def _make(self) -> Transport:
         return Transport(Role.CLIENT, self, self._options.limits, self._lifetimes)
@@ -152,13 +163,18 @@ class Subchannel:
     # What a connection tells its owner.
 
     def opened(self, transport: Transport) -> None:
-        """Remembers that it is to be closed."""
-        self._transports.add(transport)
+        """Waits for the peer's settings; or does not, if the time for that is over."""
+        self._opening = transport
+        if self._settled is None or self._settled.done():
+            self._forget_opening()
 
     def connected(self, transport: Transport) -> None:
         """Is READY: the peer's settings have come."""
-        if self._settled is not None and not self._settled.done():
+        if transport is self._opening and self._settled is not None:
+            self._opening = None
+            self._made = True
             self._settled.set_result(None)
+            self._transports.add(transport)
             self.transport = transport
             self._set(ChannelConnectivity.READY)
 
@@ -186,8 +202,10 @@ class Subchannel:
         if transport is self.transport:
             self._left(transport)
             self._watcher.connection_failed()
-        elif self._settled is not None and not self._settled.done():
-            self._settled.set_exception(ConnectionError(reason))
+        elif transport is self._opening and self._settled is not None:
+            self._opening = None
+            if not self._settled.done():
+                self._settled.set_exception(ConnectionError(reason))
 
     def _left(self, transport: Transport) -> None:
         if transport is self.transport:

@@ -64,11 +64,7 @@ class Transport(asyncio.Protocol):
     # What a call does.
 
     def open(self, stream: Stream, headers: Headers, *, end_stream: bool = False) -> int:
-        """Begins a stream as a client; returns its id.
-
-        Raises:
-            RuntimeError: `Connection.can_open` is false.
-        """
+        """Begins a stream as a client, which `Connection.can_open` must allow; returns its id."""
         stream_id = self.connection.open_stream(headers, end_stream=end_stream)
         self._streams[stream_id] = stream
         self._writer.touch()
@@ -151,6 +147,7 @@ class Transport(asyncio.Protocol):
             self.connection.go_away(last=False)
             self.connection.ping(_GOODBYE)
             self._writer.touch()
+            self._ends.append(self._loop.call_later(self._lifetimes.goodbye, self._take_no_more))
 
     def abort(self, reason: str, code: ErrorCode = ErrorCode.NO_ERROR) -> None:
         """Closes at once; streams are told that it is lost."""
@@ -226,8 +223,7 @@ class Transport(asyncio.Protocol):
             self._rare(event)
 
     def _drained(self, stream_id: int) -> None:
-        stream = self._streams.get(stream_id)
-        if stream is not None:
+        if stream := self._streams.get(stream_id):
             stream.drained()
 
     def _request(self, event: HeadersReceived) -> None:
@@ -255,10 +251,7 @@ class Transport(asyncio.Protocol):
                 self._reason = event.reason
                 self._close()
             case PingAcknowledged() if event.data == _GOODBYE and self._leaving:
-                self.connection.go_away()
-                self._gone = True
-                self._writer.touch()
-                self._close_if_done()
+                self._take_no_more()
 
     def _going_away(self, event: GoAwayReceived) -> None:
         if event.code:
@@ -266,6 +259,13 @@ class Transport(asyncio.Protocol):
                 f"the peer said GOAWAY {event.code:#x} {event.debug.decode(errors='replace')}"
             )
         self._owner.going_away(self, event)
+
+    def _take_no_more(self) -> None:
+        if not self._gone and not self._writer.shut:
+            self._gone = True
+            self.connection.go_away()
+            self._writer.touch()
+            self._close_if_done()
 
     def _close_if_done(self) -> None:
         if self._gone and not self._streams:

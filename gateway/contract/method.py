@@ -23,15 +23,12 @@ class StreamType(Flag):
     SERVER = 2
     BIDI = 3
 
-    @property
-    def client(self) -> bool:
+    def __init__(self, sides: int) -> None:
+        # asked for several times in each call, and a look at a Flag costs a microsecond each time
+        self.client = bool(sides & 1)
         """Whether the client sends a stream of messages."""
-        return bool(self & StreamType.CLIENT)
-
-    @property
-    def server(self) -> bool:
+        self.server = bool(sides & 2)
         """Whether the server answers with a stream of messages."""
-        return bool(self & StreamType.SERVER)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,7 +13,7 @@ at the end make, is a segment that `**` takes and nothing else does.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 from urllib.parse import unquote
@@ -34,7 +34,7 @@ class RouteConflict(ValueError):
         super().__init__(str(other))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RouteMatch(Generic[T]):
     """A hit: the target, and the decoded captures in the order of the template's variables."""
 
@@ -117,19 +117,22 @@ class RouteTable(Generic[T]):
                 allowed.update(method for method, own_verb in leaves if own_verb == verb)
         return NoRoute(frozenset(allowed))
 
-    def _readings(self, raw_path: str) -> Iterator[tuple[list[str], str]]:
-        """Yields the ways to read a path: with its verb split off, if some route has it, and whole."""
+    def _readings(self, raw_path: str) -> Sequence[tuple[list[str], str]]:
+        """Returns the ways to read a path: with its verb split off, if some route has it, and whole."""
         if not raw_path.startswith("/"):
-            return
+            return ()
         segments = raw_path[1:].split("/") if raw_path != "/" else []
+        whole = (segments, "")
         if segments and ":" in segments[-1]:
             rest, _, written = segments[-1].rpartition(":")
             verb = unquote(written)
             if verb in self._verbs:
-                yield [*segments[:-1], rest], verb
-        yield segments, ""
+                return ([*segments[:-1], rest], verb), whole
+        return (whole,)
 
     def _captures(self, template: PathTemplate, segments: list[str]) -> tuple[str, ...]:
+        if not template.variables:
+            return ()
         captures: list[str] = []
         for variable in template.variables:
             deep = template.segments[variable.end - 1] == DEEP_WILDCARD

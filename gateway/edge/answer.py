@@ -2,50 +2,84 @@
 
 from __future__ import annotations
 
-from gateway.edge.types import Send
+from contextlib import suppress
+from typing import Final
+
+from gateway.edge.client import ClientGone
+from gateway.edge.types import Event, Send
 from gateway.transcoding.endpoint import EncodedBody
 from gateway.transcoding.error_body import PROBLEM_JSON, STATUS_JSON, error_headers
 from gateway.transcoding.metadata import header_value
 from gateway.transcoding.negotiation import prefers_problem
+from gateway.transcoding.request_head import RequestHead
 from gateway.transcoding.status import Headers, StatusError
 from gateway.transcoding.transcoder import Transcoder, allow_header
 
+_STARTS: Final = ("http.response.start", "websocket.http.response.start")
 
-async def send_answer(
-    send: Send, body: bytes, content_type: str = "application/json", headers: Headers = ()
+
+class Answer:
+    """A `send` that names the request in the answer, and knows whether the answer has begun.
+
+    An answer to HEAD has no body: it would be read as the next answer (RFC 9110, 9.3.2). A server may say
+    by an OSError that the client has left (ASGI 2.4).
+    """
+
+    __slots__ = ("_send", "head", "request", "started")
+
+    def __init__(self, send: Send, *, head: bool) -> None:
+        self._send = send
+        self.head = head
+        self.request = RequestHead()
+        self.started = False
+
+    async def __call__(self, event: Event) -> None:
+        """Sends one event."""
+        self.started = True
+        if event["type"] in _STARTS:
+            event["headers"].append((b"x-request-id", self.request.request_id.encode()))
+        elif event["type"] == "http.response.body" and self.head:
+            event = {**event, "body": b""}
+        try:
+            await self._send(event)
+        except OSError as error:
+            raise ClientGone from error
+
+    async def whole(self, status: int, headers: Headers = (), body: bytes = b"") -> None:
+        """Sends a whole answer over HTTP."""
+        self.started = True
+        named = [*headers, (b"x-request-id", self.request.request_id.encode())]
+        try:
+            await self._send({"type": "http.response.start", "status": status, "headers": named})
+            await self._send({"type": "http.response.body", "body": b"" if self.head else body})
+        except OSError as error:
+            raise ClientGone from error
+
+    async def give_up(self, scope_type: str) -> None:
+        """Ends an answer that nobody waits for; middleware still sees what became of the request."""
+        if not self.started and scope_type == "http":
+            with suppress(ClientGone):
+                await self.whole(499)
+
+
+async def send_body(
+    answer: Answer, status: int, body: bytes, content_type: str, headers: Headers = ()
 ) -> None:
-    """Sends one whole answer with 200."""
-    await _send(send, 200, body, content_type, headers)
-
-
-async def send_options(send: Send, methods: list[str]) -> None:
-    """Sends the answer to OPTIONS: the methods that a path takes."""
-    headers = [allow_header(methods)]
-    await send({"type": "http.response.start", "status": 204, "headers": headers})
-    await send({"type": "http.response.body"})
-
-
-async def send_nothing(send: Send) -> None:
-    """Sends the answer that there is nothing, nor will be."""
-    await send({"type": "http.response.start", "status": 204, "headers": []})
-    await send({"type": "http.response.body"})
-
-
-async def _send(send: Send, status: int, body: bytes, content_type: str, headers: Headers) -> None:
-    length = (b"content-length", str(len(body)).encode())
+    """Sends one whole answer that has a body."""
+    length = (b"content-length", b"%d" % len(body))
     kind = (b"content-type", header_value(content_type))
-    await send(
-        {"type": "http.response.start", "status": status, "headers": [kind, length, *headers]}
-    )
-    await send({"type": "http.response.body", "body": body})
+    await answer.whole(status, (kind, length, *headers), body)
 
 
-async def send_error(
-    send: Send, transcoder: Transcoder, error: StatusError, *, accept: str = ""
-) -> None:
+async def send_options(answer: Answer, methods: list[str]) -> None:
+    """Sends the answer to OPTIONS: the methods that a path takes."""
+    await answer.whole(204, (allow_header(methods),))
+
+
+async def send_error(answer: Answer, transcoder: Transcoder, error: StatusError) -> None:
     """Sends an error as the JSON of its Status, or as problem details to a caller that asks for them."""
-    media_type, body = error_body(transcoder, error, accept)
-    await _send(send, error.http_status, body, media_type, error_headers(error))
+    media_type, body = error_body(transcoder, error, answer.request.accept)
+    await send_body(answer, error.http_status, body, media_type, error_headers(error))
 
 
 def error_body(transcoder: Transcoder, error: StatusError, accept: str) -> EncodedBody:

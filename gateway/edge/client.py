@@ -1,7 +1,8 @@
 """The client's side of one exchange: what it sends, and that it leaves.
 
 ASGI says both through the one `receive`, which only one may await at a time. A body that is one message is
-read to its end first; from then on `gone` listens for the client to leave. Of a stream `gone` is the reader:
+read to its end first, while `gone` looks at the clock; from then on it listens for the client to leave. Of a
+stream `gone` is the reader:
 it reads ahead of whoever takes the stream (`gateway.edge.read_ahead`), so that a client which leaves while
 nobody takes anything is noticed too. What is left: while the read-ahead is full nothing is read, and an end
 that lies behind unread data stays unseen.
@@ -17,7 +18,13 @@ from typing import Self
 
 from gateway.edge.read_ahead import ReadAhead
 from gateway.edge.types import Receive
-from gateway.transcoding.status import RESOURCE_EXHAUSTED, UNAVAILABLE, StatusError
+from gateway.transcoding.deadline import Deadline
+from gateway.transcoding.status import (
+    DEADLINE_EXCEEDED,
+    RESOURCE_EXHAUSTED,
+    UNAVAILABLE,
+    StatusError,
+)
 
 
 class ClientGone(Exception):
@@ -27,8 +34,12 @@ class ClientGone(Exception):
 class HttpClient:
     """The body of one HTTP request that is one message."""
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, deadline: Deadline) -> None:
+        """Takes the request, and when its body has to be there."""
         self._receive = receive
+        self._deadline = deadline
+        self._read = False
+        self._read_to_end: asyncio.Event | None = None
 
     async def body(self, limit: int) -> bytes:
         """Reads the whole body.
@@ -50,10 +61,25 @@ class HttpClient:
                 if size > limit:
                     raise body_too_large(limit)
                 parts.append(part)
+        self._read = True
+        if self._read_to_end is not None:
+            self._read_to_end.set()
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def gone(self) -> None:
-        """Returns when the client has left, after its body was read."""
+        """Waits for `body` to read to the end, and returns when the client has left.
+
+        Raises:
+            StatusError: DEADLINE_EXCEEDED, the body did not arrive in time.
+        """
+        if not self._read:
+            self._read_to_end = asyncio.Event()
+            try:
+                async with asyncio.timeout_at(self._deadline.at):
+                    await self._read_to_end.wait()
+            except TimeoutError:
+                late = "the body did not arrive in time"
+                raise StatusError.of(DEADLINE_EXCEEDED, late) from None
         await _disconnect(self._receive)
 
 
@@ -116,6 +142,8 @@ class Attendance:
         self,
         gone: Callable[[], Awaitable[None]],
         attendances: set[Attendance] | None = None,
+        *,
+        patience: float = 0,
     ) -> None:
         """Makes the block.
 
@@ -123,21 +151,33 @@ class Attendance:
             gone: returns when the client has left; what it raises comes out of the block.
             attendances: where whoever shuts the edge down finds this block, to interrupt it; None for a
                 block that will end soon by itself, and is let finish.
+            patience: seconds before it looks for the client at all. A block that has ended by then is
+                spared a task, which costs more than all that is said in its request.
         """
         self._gone = gone
-        self._attendances = attendances if attendances is not None else set()
+        self._patience = patience
+        self._attendances = attendances
         self.interruption: Interruption | None = None
-        self._reason: Exception = ClientGone()
+        self._reason: Exception | None = None
 
-    async def __aenter__(self) -> Self:
+    def __enter__(self) -> Self:
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("a client is attended by a task")
         self.task = task
         self._cancelling = task.cancelling()
-        self._watch = asyncio.ensure_future(self._watching())
-        self._attendances.add(self)
+        self._watch: asyncio.TimerHandle | asyncio.Task[None]
+        if self._patience:
+            loop = asyncio.get_running_loop()
+            self._watch = loop.call_later(self._patience, self._begin_watching)
+        else:
+            self._begin_watching()
+        if self._attendances is not None:
+            self._attendances.add(self)
         return self
+
+    def _begin_watching(self) -> None:
+        self._watch = asyncio.ensure_future(self._watching())
 
     async def _watching(self) -> None:
         try:
@@ -152,17 +192,22 @@ class Attendance:
             self.interruption = interruption
             self.task.cancel()
 
-    async def __aexit__(
+    def end(self) -> None:
+        """Looks for the client no longer; the block goes on."""
+        self._watch.cancel()
+
+    def __exit__(
         self,
         error_type: type[BaseException] | None,
         _error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
-        self._attendances.discard(self)
+        if self._attendances is not None:
+            self._attendances.discard(self)
         self._watch.cancel()
         if self.interruption is None or self.task.uncancel() > self._cancelling:
             return
         if error_type is None or issubclass(error_type, asyncio.CancelledError):
             if self.interruption is Interruption.CLIENT_GONE:
-                raise self._reason
+                raise self._reason or ClientGone
             raise StatusError.of(UNAVAILABLE, self.interruption.value)

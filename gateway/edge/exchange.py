@@ -8,8 +8,9 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.edge.answer import Answer
 from gateway.edge.client import Attendance, Interruption
-from gateway.edge.types import Receive, Send
+from gateway.edge.types import Receive
 from gateway.feeds.feeds import Feeds, StreamRequest
 from gateway.feeds.source import Encode, Source
 from gateway.transcoding.codec import JsonOptions
@@ -85,7 +86,7 @@ class Exchange:
     query: bytes
     head: RequestHead
     receive: Receive
-    send: Send
+    answer: Answer
     deadline: Deadline
 
     async def messages(self, frames: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from random import SystemRandom
 from typing import Final
 
-from gateway.edge.answer import send_answer, send_nothing
+from gateway.edge.answer import send_body
 from gateway.edge.client import ClientGone, HttpClient, UploadClient
 from gateway.edge.exchange import Exchange
 from gateway.edge.unary import encoder_of_one, read_answer, read_body
@@ -64,17 +64,16 @@ async def serve_client_stream(exchange: Exchange) -> None:
     client = UploadClient(exchange.receive)
     requests = read_upload(exchange, client)
     async with exchange.open(requests) as call:
-        async with exchange.edge.attend_stream(client.gone):
+        with exchange.edge.attend_stream(client.gone):
             answer = await read_answer(exchange, call, encode)
-        await send_answer(exchange.send, *answer)
+        # for a server, a complete answer may be the end of the client too
+        await send_body(exchange.answer, 200, *answer)
 
 
-async def serve_server_stream(exchange: Exchange, *, headers_only: bool) -> None:
+async def serve_server_stream(exchange: Exchange) -> None:
     """Answers an exchange, of which the client may stream too, with the messages of its call.
 
-    Args:
-        exchange: what has come in.
-        headers_only: whether it is a HEAD, for which no call is opened: a stream may have no end.
+    For a HEAD no call is opened: a stream may have no end.
 
     Raises:
         StatusError: the request is wrong, or the call failed before the answer began.
@@ -82,16 +81,15 @@ async def serve_server_stream(exchange: Exchange, *, headers_only: bool) -> None
     """
     answer = _answer(exchange)
     if answer.media_type == _SSE and exchange.head.last_event_id == LAST_ID:
-        await send_nothing(exchange.send)  # which is how a browser learns not to come back
+        await exchange.answer.whole(204)  # which is how a browser learns not to come back
         return
     if answer.media_type != _SSE:
         exchange.head.last_event_id = ""  # only events have ids
-    streams = exchange.endpoint.method.stream_type.client
-    client = (UploadClient if streams else HttpClient)(exchange.receive)
-    requests = await _requests(exchange, client)
+    client = _client(exchange)
     try:
-        async with exchange.edge.attend_stream(client.gone):
-            if headers_only:
+        with exchange.edge.attend_stream(client.gone):
+            requests = await _requests(exchange, client)
+            if exchange.answer.head:
                 await answer.start(())
             else:
                 resumable = answer.media_type == _SSE
@@ -105,6 +103,12 @@ async def serve_server_stream(exchange: Exchange, *, headers_only: bool) -> None
         await answer.fail(error)
     else:
         await answer.end()
+
+
+def _client(exchange: Exchange) -> HttpClient | UploadClient:
+    if exchange.endpoint.method.stream_type.client:
+        return UploadClient(exchange.receive)
+    return HttpClient(exchange.receive, exchange.deadline)
 
 
 async def _requests(exchange: Exchange, client: HttpClient | UploadClient) -> Requests:
@@ -152,7 +156,7 @@ class StreamAnswer:
         self._edge = exchange.edge
         self._encoder = encoder
         self._encode = encode
-        self._send = exchange.send
+        self._send = exchange.answer
         self._loop = asyncio.get_running_loop()
         self._written_at = self._loop.time()
         self._beating: asyncio.Task[None] | None = None

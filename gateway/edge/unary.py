@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
-from gateway.edge.answer import send_answer
+from gateway.edge.answer import send_body
 from gateway.edge.client import Attendance, HttpClient, body_too_large
 from gateway.edge.exchange import Exchange
-from gateway.transcoding.endpoint import EncodedBody
-from gateway.transcoding.negotiation import check_json, require
-from gateway.transcoding.status import DEADLINE_EXCEEDED, Headers, StatusError
+from gateway.transcoding.codec import JsonOptions
+from gateway.transcoding.endpoint import EncodedBody, Endpoint
+from gateway.transcoding.negotiation import check_json, json_options, require
+from gateway.transcoding.status import Headers
 from gateway.upstream.port import Call
 
 _OFFERED: Final = ("application/json",)
+_KEPT: Final = 1024
+"""Callers send the same few `Accept` again and again, so what one means is kept."""
+_PATIENCE: Final = 0.01
+"""So many seconds a body and its call may take before anyone looks whether the caller is still there."""
 
 
 async def serve_unary(exchange: Exchange) -> None:
@@ -25,15 +30,16 @@ async def serve_unary(exchange: Exchange) -> None:
         ClientGone: the client left.
     """
     encode = encoder_of_one(exchange)
-    client = HttpClient(exchange.receive)
-    body = await read_body(exchange, client)
-    request = exchange.endpoint.decode_request(
-        exchange.captures, exchange.query, body, content_type=exchange.head.content_type
-    )
-    async with exchange.open(request) as call:
-        async with Attendance(client.gone):
+    client = HttpClient(exchange.receive, exchange.deadline)
+    with Attendance(client.gone, patience=_PATIENCE) as attendance:
+        body = await read_body(exchange, client)
+        request = exchange.endpoint.decode_request(
+            exchange.captures, exchange.query, body, content_type=exchange.head.content_type
+        )
+        async with exchange.open(request) as call:
             answer = await read_answer(exchange, call, encode)
-        await send_answer(exchange.send, *answer)
+            attendance.end()  # for a server, a complete answer may be the end of the client too
+            await send_body(exchange.answer, 200, *answer)
 
 
 def encoder_of_one(exchange: Exchange) -> Callable[[bytes], EncodedBody]:
@@ -44,43 +50,40 @@ def encoder_of_one(exchange: Exchange) -> Callable[[bytes], EncodedBody]:
     """
     if exchange.endpoint.gives_raw:
         return exchange.endpoint.raw_response
-    media_type = require(exchange.head.accept, _OFFERED)
-    encode = exchange.encoder(media_type)
+    return _json_encoder(exchange.endpoint, exchange.head.accept, exchange.edge.json_options)
+
+
+@lru_cache(maxsize=_KEPT)
+def _json_encoder(
+    endpoint: Endpoint, accept: str, default: JsonOptions
+) -> Callable[[bytes], EncodedBody]:
+    media_type = require(accept, _OFFERED)
+    encode = endpoint.encoder(json_options(accept, media_type, default))
     return lambda message: EncodedBody(media_type, encode(message))
 
 
 async def read_answer(
     exchange: Exchange, call: Call, encode: Callable[[bytes], EncodedBody]
 ) -> tuple[bytes, str, Headers]:
-    """Waits for the one message that a call answers; returns body, media type and headers.
-
-    It is sent when the client is attended no longer: for a server, a complete answer may be the end of
-    the client too.
-    """
+    """Waits for the one message that a call answers; returns body, media type and headers."""
     media_type, body = encode(await anext(call))
     metadata = exchange.edge.metadata
-    headers = (
-        *metadata.headers(await call.initial_metadata()),
-        *metadata.headers(await call.trailing_metadata(), prefix="grpc-trailer-"),
-    )
-    return body, media_type, headers
+    initial = metadata.headers(await call.initial_metadata())
+    trailing = metadata.headers(await call.trailing_metadata(), prefix="grpc-trailer-")
+    return body, media_type, initial + trailing
 
 
 async def read_body(exchange: Exchange, client: HttpClient) -> bytes:
     """Reads the body of a request that is one message.
 
     Raises:
-        StatusError: it is too large, not in time, or said to be what it must not be.
+        StatusError: it is too large, or said to be what it must not be.
         ClientGone: the client left.
     """
     head, limit = exchange.head, exchange.edge.limits.max_message
     if (head.content_length or 0) > limit:
         raise body_too_large(limit)
-    try:
-        async with asyncio.timeout_at(exchange.deadline.at):
-            body = await client.body(limit)
-    except TimeoutError:
-        raise StatusError.of(DEADLINE_EXCEEDED, "the body did not arrive in time") from None
+    body = await client.body(limit)
     if body and not exchange.endpoint.takes_raw:
         check_json(head.content_type, head.content_encoding)
     return body

@@ -55,18 +55,19 @@ async def serve_websocket(exchange: Exchange, subprotocols: list[str]) -> None:
     exchange.head.last_event_id = ""  # only Server-Sent Events have ids
     subprotocol = _subprotocol(subprotocols)
     await _next_connect(exchange.receive)
-    await exchange.send({"type": "websocket.accept", "subprotocol": subprotocol})
+    await exchange.answer({"type": "websocket.accept", "subprotocol": subprotocol})
     dialect = _DIALECTS[subprotocol]() if subprotocol else GrpcJson()
     idle = asyncio.timeout(edge.limits.websocket_idle)
     client = WebSocketClient(exchange, dialect, idle)
     status, code = Status(), CLOSE_OK
     source: Source | None = None
     try:
-        async with _until_idle(idle, edge.limits), edge.attend_stream(client.gone):
-            await _begin(exchange, client)
-            requests = await _requests(exchange, client)
-            async with exchange.source(requests) as source:
-                await _answer(exchange, client, source)
+        async with _until_idle(idle, edge.limits):
+            with edge.attend_stream(client.gone):
+                await _begin(exchange, client)
+                requests = await _requests(exchange, client)
+                async with exchange.source(requests) as source:
+                    await _answer(exchange, client, source)
     except StatusError as error:
         status, code = error.status, _close_code(error, edge)
     trailers = trailing(await source.trailing_metadata()) if source is not None else ()

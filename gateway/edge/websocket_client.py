@@ -22,7 +22,7 @@ class WebSocketClient:
     def __init__(self, exchange: Exchange, dialect: Dialect, idle: asyncio.Timeout) -> None:
         """Takes the connection; each frame, either way, puts `idle` off."""
         self._receive = exchange.receive
-        self._send = exchange.send
+        self._send = exchange.answer
         self._max_message = exchange.edge.limits.max_message
         self._idle_seconds = exchange.edge.limits.websocket_idle
         self._idle = idle

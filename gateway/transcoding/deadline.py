@@ -6,8 +6,7 @@ Sources: gRPC over HTTP/2, "Timeout" (`grpc-timeout: 1H`); Envoy and vanguard's 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 _GRPC_TIMEOUT: Final = re.compile(r"([0-9]{1,8})([HMSmun])")
 _SECONDS: Final = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
@@ -16,8 +15,7 @@ _LONGEST: Final = 365 * 24 * 3600.0
 _SERVER_TIMEOUT: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
-@dataclass(frozen=True, slots=True)
-class Deadline:
+class Deadline(NamedTuple):
     """A fixed point on the caller's clock; None means never."""
 
     at: float | None
@@ -25,8 +23,11 @@ class Deadline:
     @classmethod
     def after(cls, now: float, *timeouts: float | None) -> Deadline:
         """Makes the deadline from the shortest of some timeouts in seconds; None is no timeout."""
-        known = [timeout for timeout in timeouts if timeout is not None]
-        return cls(now + min(known) if known else None)
+        shortest = None
+        for timeout in timeouts:
+            if timeout is not None and (shortest is None or timeout < shortest):
+                shortest = timeout
+        return cls(None if shortest is None else now + shortest)
 
     def remaining(self, now: float) -> float | None:
         """Returns the seconds left, not below 0; None where there is no deadline."""

@@ -15,7 +15,7 @@ path to each, so that a caller learns of all of them at once. For `message Book 
             else:
                 try: x1(m, v, depth)
                 except ValueError as error: gather(found, "title", error)
-        if known != len(value): read_others(m, value, depth, found)
+        if known != len(value): read_others(value, found)
         if found: raise Violations(*found)
 
 Source: "ProtoJSON Format" in protobuf's language guide; where its prose is silent, the protobuf project's
@@ -90,7 +90,7 @@ class JsonDecoder:
         lines = [
             line
             for field in self._fields(descriptor)
-            for line in _field_lines(source, field, stores[_key(field)])
+            for line in _field_lines(source, field, stores)
         ]
         reader = self._readers[descriptor.full_name] = source.compile(
             "read(m, value, depth)",
@@ -98,20 +98,18 @@ class JsonDecoder:
             "found = []",
             "known = 0",
             *lines,
-            "if known != len(value): read_others(m, value, depth, found)",
+            "if known != len(value): read_others(value, found)",
             "if found: raise Violations(*found)",
         )
         return reader
 
     def _others_reader(
         self, descriptor: Descriptor, stores: Mapping[str, Store]
-    ) -> Callable[[Any, Any, int, list[tuple[str, str]]], None]:
-        """Returns what reads the keys that are not JSON names; a field's proto name is right too."""
+    ) -> Callable[[dict[str, Any], list[tuple[str, str]]], None]:
+        """Returns what looks at the keys that are not JSON names; a proto name has been read already."""
         aliases = {field.name: field.json_name for field in descriptor.fields}
 
-        def read_others(
-            message: Any, value: dict[str, Any], depth: int, found: list[tuple[str, str]]
-        ) -> None:
+        def read_others(value: dict[str, Any], found: list[tuple[str, str]]) -> None:
             for key in [key for key in value if key not in stores]:
                 name = aliases.get(key)
                 if name is None:
@@ -119,11 +117,6 @@ class JsonDecoder:
                         gather(found, key, ValueError(f"unknown field{nearest(key, stores)}"))
                 elif name in value:
                     gather(found, key, ValueError(f"given twice, as {name!r} too"))
-                else:
-                    try:
-                        stores[name](message, value[key], depth)
-                    except ValueError as error:
-                        gather(found, key, error)
 
         return read_others
 
@@ -192,9 +185,14 @@ def _refuse(value: Any) -> None:
     raise ValueError(TOO_DEEP)
 
 
-def _field_lines(source: Source, field: FieldDescriptor, store: Store) -> Iterator[str]:
-    """Yields the lines that read one field."""
-    key = repr(_key(field))
+def _field_lines(
+    source: Source, field: FieldDescriptor, stores: Mapping[str, Store]
+) -> Iterator[str]:
+    """Yields the lines that read one field; its proto name is right too."""
+    store, key = stores[_key(field)], repr(_key(field))
+    if not field.is_extension and field.name not in stores:
+        yield f"k = {key} if {key} in value else {field.name!r}"
+        key = "k"
     yield f"if {key} in value:"
     yield "    known += 1"
     yield f"    v = value[{key}]"

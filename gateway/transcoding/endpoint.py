@@ -92,8 +92,10 @@ class Endpoint:
         message = self._new_request()
         violations: list[tuple[str, str]] = []
         value = self._apply_body(message, body, content_type, violations)
-        violations += self._apply_path(message, captures)
-        violations += self._apply_query(message, query)
+        if captures:
+            violations += self._apply_path(message, captures)
+        if query:
+            violations += self._apply_query(message, query)
         if last_event_id:
             violations += self._apply_last_event_id(message, last_event_id)
         if self._mask is not None and not violations:
@@ -236,8 +238,6 @@ class Endpoint:
         return violations
 
     def _apply_query(self, message: Message, query: bytes) -> list[tuple[str, str]]:
-        if not query:
-            return []
         try:
             self._parameters.set_query(message, parse_query(query), self._bound)
         except ValueError as error:

@@ -43,7 +43,8 @@ class MetadataFilter:
     """Which headers become metadata, and which metadata becomes headers."""
 
     def __init__(self, request_headers: Iterable[str], response_headers: Iterable[str]) -> None:
-        self._request = {name.lower().encode("ascii"): name.lower() for name in request_headers}
+        self.request = {name.lower().encode("ascii"): name.lower() for name in request_headers}
+        """The request headers that pass, and the keys as which they do; see `PREFIX` for the others."""
         response = {name.lower() for name in response_headers}
         self._response = frozenset(key for key in response if not key.startswith(_RESERVED))
 
@@ -53,7 +54,7 @@ class MetadataFilter:
         Raises:
             ValueError: the header asks to pass under a name that metadata cannot have.
         """
-        key = self._request.get(header)
+        key = self.request.get(header)
         if key is None and header.startswith(PREFIX):
             key = header[len(PREFIX) :].decode("latin-1")
             if not _KEY.fullmatch(key) or key.startswith(_RESERVED):
@@ -65,6 +66,8 @@ class MetadataFilter:
 
         Without a prefix only the allow-list passes, for a name of HTTP's own would speak for the edge.
         """
+        if not metadata:
+            return ()
         passing = trailing(metadata) if prefix else self.initial(metadata)
         return tuple(((prefix + key).encode(), header_value(value)) for key, value in passing)
 

@@ -39,4 +39,6 @@ def plain_form(source: Source, field: FieldDescriptor) -> tuple[str, str] | None
     if integers := scalars.INTEGERS.get(field.type):
         return f"type(v) is int and {integers.start} <= v < {integers.stop}", "v"
     plain = PLAIN_TYPES.get(field.type)
+    if plain is float:  # many a number has no fraction; up to 2**53 a double holds each of them
+        return f"type(v) is float or type(v) is int and {-(2**53)} <= v <= {2**53}", "v"
     return (f"type(v) is {plain.__name__}", "v") if plain else None

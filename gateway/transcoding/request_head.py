@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.transcoding import deadline
-from gateway.transcoding.metadata import MetadataFilter, metadata_value
+from gateway.transcoding.metadata import PREFIX, MetadataFilter, metadata_value
 from gateway.transcoding.status import bad_request
 
-REQUEST_ID: Final = "x-request-id"
+REQUEST_ID: Final = b"x-request-id"
 _MAX_KEPT: Final = 1024
 _REQUEST_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 
@@ -36,8 +36,8 @@ class RequestHead:
     def name(self, request_id: str, allowed: MetadataFilter) -> None:
         """Gives a request that came without one an id, for upstream too if that may know it."""
         self.request_id = request_id
-        if allowed.metadata_key(REQUEST_ID.encode()):
-            self.metadata.append((REQUEST_ID, request_id))
+        if REQUEST_ID in allowed.request:
+            self.metadata.append((allowed.request[REQUEST_ID], request_id))
 
     def override(self, later: RequestHead) -> None:
         """Adds metadata that the caller says later; a key that is said anew is replaced."""
@@ -55,13 +55,13 @@ def read_head(
         StatusError: INVALID_ARGUMENT that lists the headers which make no sense; the others are read.
     """
     violations: list[tuple[str, str]] = []
+    passing = allowed.request
     for name, value in headers:
         try:
-            read = _READERS.get(name)
-            if read is not None:
-                read(head, value.decode("latin-1"))
-            key = allowed.metadata_key(name)
-            if key is not None:
+            if name in _READERS:
+                _READERS[name](head, value.decode("latin-1"))
+            if name in passing or name.startswith(PREFIX):
+                key = allowed.metadata_key(name) or ""
                 head.metadata.append((key, metadata_value(key, value)))
         except ValueError as error:
             violations.append((name.decode("latin-1"), str(error)))
@@ -129,7 +129,7 @@ _READERS = {
     b"accept": _read_accept,
     b"content-type": _read_content_type,
     b"content-encoding": _read_content_encoding,
-    b"x-request-id": _read_request_id,
+    REQUEST_ID: _read_request_id,
     b"content-length": _read_content_length,
     b"grpc-timeout": _read_grpc_timeout,
     b"x-server-timeout": _read_server_timeout,

@@ -26,6 +26,8 @@ FromJson = Callable[[Any], Any]
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,4})?")
 _SHOWN: Final = 60
 _INT64_MIN: Final = -(2**63)
+_LARGEST_INTEGER: Final = 2**1023 * 2 - 1
+"""A double holds no larger one, not even nearly; Python itself would work it out each time."""
 _FLOAT_MAX: Final = struct.unpack("<f", b"\xff\xff\x7f\x7f")[0]
 # Half a step above FLT_MAX still rounds down to it, so that FLT_MAX as printed parses back.
 _FLOAT_LIMIT: Final = _FLOAT_MAX * (1 + 2**-25)
@@ -90,7 +92,7 @@ def _integer_text(text: str, name: str) -> int:
 def double_from_json(value: Any) -> float:
     """Takes a number, or its text, or `NaN`, `Infinity`, `-Infinity`; a double has to hold it."""
     if type(value) is float or type(value) is int:
-        number = float(value) if abs(value) <= 2**1023 * 2 - 1 else math.inf
+        number = float(value) if abs(value) <= _LARGEST_INTEGER else math.inf
     elif type(value) is str:
         if value in _NON_FINITE:
             return _NON_FINITE[value]

@@ -144,6 +144,23 @@ async def test_own_routes_beside_the_contract(make_app: MakeApp) -> None:
     assert link.json == "http://h/tea"
 
 
+async def test_own_routes_on_a_path_of_the_contract(make_app: MakeApp) -> None:
+    """The contract's table comes first; what it leaves is another route's, and 405 is the contract's."""
+    app = make_app()
+
+    @app.api_route("/v1/echo", methods=["GET", "PUT"])
+    async def mine() -> str:
+        return "mine"
+
+    async with running(app):
+        get = await ask(app, "GET", "/v1/echo?int32Field=1")
+        put = await ask(app, "PUT", "/v1/echo")
+        patch = await ask(app, "PATCH", "/v1/echo")
+
+    assert (get.json, put.json) == ({"int32Field": 1}, "mine")
+    assert (patch.status, patch.headers["allow"]) == (405, "GET, HEAD, OPTIONS, POST")
+
+
 async def test_a_stream_that_begins_during_a_shutdown_is_refused(
     app: FastAPI, upstream: ScriptedUpstream
 ) -> None:

@@ -439,6 +439,27 @@ async def test_many_calls_at_once(channel: Channel) -> None:
     assert await asyncio.gather(*(call(message) for message in messages)) == messages
 
 
+async def test_nothing_is_left_of_calls(channel: Channel) -> None:
+    """When calls have ended, in whatever way, neither channel nor connection remembers them."""
+    hanging = [server_stream(channel, "HangStream")(b"") for _ in range(20)]
+    for call in hanging:
+        await call.read()
+    late = unary(channel, "Hang")(b"", timeout=0.01)
+    failed = unary(channel, "Fail")(failing(code=5))
+    await asyncio.gather(late, failed, return_exceptions=True)
+    for call in hanging:
+        call.cancel()
+    await client_stream(channel)(each(MESSAGE))
+
+    balancer = channel._open()
+    (subchannel,) = balancer._subchannels.values()
+    assert subchannel.transport is not None
+    assert balancer.calls == set()
+    assert balancer._waiting == {}
+    assert subchannel.transport.stream_count == 0
+    assert subchannel.transport.connection.open_streams == 0
+
+
 def test_a_channel_needs_no_loop() -> None:
     """It may be made before the loop runs, and stubs on it."""
     channel = insecure_channel("127.0.0.1:1")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
 import grpc.aio
+import pytest
 
-from tests.wire.server.stage import answering, both_ways, refused, serving, unary
+from tests.wire.server.stage import answering, both_ways, refused, serving, unary, until
 
 
 class Witness:
@@ -129,7 +131,7 @@ async def test_a_servicer_that_outlives_its_client(make: Any) -> None:
 
 
 async def test_an_endless_generator_is_closed() -> None:
-    """A generator that waits at a `yield` is closed when its client has gone, not when it is collected."""
+    """A generator that waits at a `yield` is closed when its client has gone."""
     closed = asyncio.Event()
 
     async def endless(request: bytes, _context: Any) -> AsyncIterator[bytes]:
@@ -155,3 +157,70 @@ async def test_a_servicer_that_cancels_itself() -> None:
     async with serving({"GiveUp": unary(give_up)}) as stage:
         code, details = await refused(stage.call("GiveUp", timeout=10))
         assert (code, details) == (grpc.StatusCode.CANCELLED, "the servicer was cancelled")
+
+
+@pytest.mark.parametrize("how", ["cancel", "deadline", "return"])
+async def test_tasks_beside_a_servicer_are_released(how: str) -> None:
+    """A task that a servicer has left behind, and that waits to read or to write, does not wait for ever."""
+    released: list[str] = []
+    started, over = asyncio.Event(), asyncio.Event()
+
+    async def read(context: Any) -> None:
+        try:
+            while await context.read() is not grpc.aio.EOF:
+                pass
+        except grpc.aio.UsageError:
+            assert how == "return"
+        released.append("read")
+
+    async def write(context: Any) -> None:
+        try:
+            while True:
+                await context.write(bytes(100_000))
+        except grpc.aio.BaseError:
+            released.append("write")
+
+    async def careless(_requests: Any, context: Any) -> None:
+        left = [asyncio.create_task(act(context)) for act in (read, write)]
+        context.add_done_callback(lambda _: over.set())
+        tasks.extend(left)
+        await asyncio.sleep(0)  # they begin
+        started.set()
+        if how != "return":
+            await asyncio.Event().wait()
+
+    tasks: list[asyncio.Task[None]] = []
+    async with serving({"Careless": both_ways(careless)}) as stage, asyncio.timeout(10):
+        call = stage.talk("Careless", timeout=0.2 if how == "deadline" else None)
+        await started.wait()
+        if how == "cancel":
+            call.cancel()
+        await over.wait()
+        await asyncio.gather(*tasks)
+    assert set(released) == {"read", "write"}
+
+
+async def test_nothing_is_left_of_calls() -> None:
+    """Whatever way calls end, the server keeps nothing of them."""
+
+    async def echo(requests: Any, context: Any) -> AsyncIterator[bytes]:
+        async for request in requests:
+            if request == b"abort":
+                await context.abort(grpc.StatusCode.ABORTED)
+            yield request * 100_000
+
+    async with serving({"Echo": both_ways(echo)}) as stage, asyncio.timeout(20):
+        for number in range(40):
+            call = stage.talk("Echo", timeout=0.01 if number % 4 == 3 else None)
+            with contextlib.suppress(asyncio.CancelledError, grpc.aio.AioRpcError):
+                await call.write(b"abort" if number % 4 == 1 else b"request")
+                if number % 4 == 2:
+                    call.cancel()
+                if number % 4 == 0:
+                    await call.done_writing()
+                while await call.read() is not grpc.aio.EOF:
+                    pass
+        transports = stage.server._transports
+        await until(lambda: not stage.server._calls)
+        await until(lambda: all(not each.connection.open_streams for each in transports))
+        assert [each.stream_count for each in transports] == [0]

@@ -6,11 +6,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import pytest
+
 from grpc_wire.codes import DEADLINE_EXCEEDED, OK
 from grpc_wire.limits import DEFAULT, Limits
 from grpc_wire.message import frame
 from tests.wire.server.stage import (
+    REQUEST,
     SERVICE,
+    Answer,
     RawClient,
     answering,
     raw_client,
@@ -106,6 +110,62 @@ async def test_a_fast_servicer_leaves_others_their_turn() -> None:
         for _ in range(5):
             assert (await client.ask()).status[0] == OK
         assert source.bytes
+
+
+@pytest.mark.parametrize("size", [0, 1, 5000])
+async def test_what_is_sent_in_one_turn_of_the_loop(size: int) -> None:
+    """A servicer that never waits by itself sends so many messages and bytes in a turn, and no more."""
+    turns: list[int] = []
+    sent = 0
+    wide = Limits(stream_window=2**30, connection_window=2**30)
+    loop = asyncio.get_running_loop()
+
+    async def endless(_request: bytes, _context: Any) -> AsyncIterator[bytes]:
+        nonlocal sent
+        while True:
+            sent += 1
+            yield bytes(size)
+
+    def tick(before: int) -> None:
+        turns.append(sent - before)
+        if len(turns) < 50:
+            loop.call_soon(tick, sent)
+
+    async with (
+        serving({"Endless": answering(endless)}) as stage,
+        raw_client(stage.address, wide) as client,
+    ):
+        _begin(client, "Endless")
+        tick(0)
+        await until(lambda: len(turns) == 50)
+    assert 0 < max(turns) < 200
+    assert max(turns) * size < 100_000
+
+
+async def test_answers_of_one_turn_leave_together() -> None:
+    """Requests that come together are answered together, in one write."""
+
+    async def echo(request: bytes, _context: Any) -> bytes:
+        return request
+
+    async with serving({"Echo": unary(echo)}) as stage, raw_client(stage.address) as client:
+        await client.ask()
+        (transport,) = stage.server._transports
+        before = transport.writes
+        refused = _prepare(client, {b":method": b"GET"})
+        streams = [_prepare(client, {}) for _ in range(50)]
+        client.flush()
+        for stream_id in streams:
+            assert (await client.ended(stream_id)).status[0] == OK
+        assert (await client.ended(refused)).head[":status"] == "405"
+        assert transport.writes - before == 1
+
+
+def _prepare(client: RawClient, changes: dict[bytes, bytes]) -> int:
+    stream_id = client.connection.open_stream(tuple((REQUEST | changes).items()))
+    client._answers[stream_id] = Answer()
+    client.connection.send_data(stream_id, frame(b"request"), end_stream=True)
+    return stream_id
 
 
 async def test_a_servicer_that_does_not_read() -> None:

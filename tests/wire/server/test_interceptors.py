@@ -95,9 +95,9 @@ async def test_an_interceptor_sees_methods_that_nobody_has(make: Any) -> None:
         assert (code, details) == (grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
 
 
-async def test_an_interceptor_that_raises() -> None:
+async def test_an_interceptor_that_raises(make: Any) -> None:
     """What an interceptor raises is UNKNOWN, as if the servicer had raised it."""
-    async with serving({"Echo": unary(echo)}, interceptors=[Broken()]) as stage:
+    async with serving({"Echo": unary(echo)}, make=make, interceptors=[Broken()]) as stage:
         said = "Unexpected <class 'ValueError'>: of an interceptor"
         assert await refused(stage.call("Echo")) == (grpc.StatusCode.UNKNOWN, said)
 

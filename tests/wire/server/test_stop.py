@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -179,6 +180,21 @@ async def test_a_connection_goes_when_it_is_idle() -> None:
         assert len(client.going) == 2
 
 
+async def test_a_client_that_does_not_answer_the_first_goaway() -> None:
+    """A client that does not answer is not waited for: the last GOAWAY follows, and the connection closes."""
+    running = server(options=[("grpc.so_reuseport", 0), ("grpc.max_connection_idle_ms", 50)])
+    lifetimes = replace(running._options.lifetimes, goodbye=0.05, linger=0.05)
+    running._options = replace(running._options, lifetimes=lifetimes)
+    port = running.add_insecure_port("127.0.0.1:0")
+    await running.start()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    deaf = Connection(Role.CLIENT)
+    writer.write(deaf.take_output())
+    await until_closed(reader)
+    writer.close()
+    await running.stop(None)
+
+
 async def test_a_client_that_says_nothing_is_cut() -> None:
     """Whoever connects and does not speak HTTP/2 within the handshake's time is cut."""
     short = [("grpc.server_handshake_timeout_ms", 100)]
@@ -199,11 +215,11 @@ async def test_a_client_that_is_gone_without_a_word() -> None:
         deaf = Connection(Role.CLIENT)
         deaf.open_stream(_request(), end_stream=False)
         writer.write(deaf.take_output())
-        await gate_or_read(reader)
+        await until_closed(reader)
         writer.close()
 
 
-async def gate_or_read(reader: asyncio.StreamReader) -> None:
+async def until_closed(reader: asyncio.StreamReader) -> None:
     """Reads until the end; answers nothing."""
     async with asyncio.timeout(10):
         while await reader.read(65536):
@@ -219,14 +235,14 @@ def _request() -> Any:
 async def test_a_client_that_answers_pings_stays() -> None:
     """A client that is silent and answers when it is asked keeps its connection."""
     gate = Gate()
-    keepalive = [("grpc.keepalive_time_ms", 50), ("grpc.keepalive_timeout_ms", 5000)]
+    keepalive = [("grpc.keepalive_time_ms", 50), ("grpc.keepalive_timeout_ms", 400)]
     async with (
         serving(gate.methods(), options=keepalive) as stage,
         raw_client(stage.address) as client,
     ):
         stream_id = client.begin()
         client.send(stream_id, frame(b"request"), end=True)
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.8)  # it would be given up in the meantime
         gate.open.set()
         assert (await client.ended(stream_id)).status[0] == OK
 
