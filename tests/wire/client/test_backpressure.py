@@ -111,7 +111,7 @@ async def test_a_message_larger_than_the_window() -> None:
 
 @pytest.mark.parametrize("size", [65_536, 300_000])
 async def test_trailers_that_wait_for_a_window(size: int) -> None:
-    """A response that fills its window to the last byte is no end: nghttp2 sends trailers into open ones alone."""
+    """nghttp2 sends trailers into an open window alone; one that a response has filled is opened anew."""
     left = b"\x00" + (size - 5).to_bytes(4, "big") + bytes(size - 5)
 
     def send(wire: Wire, stream: int) -> None:
