@@ -16,6 +16,8 @@ GZIP: Final = "gzip"
 DEFLATE: Final = "deflate"
 ENCODINGS: Final = (IDENTITY, DEFLATE, GZIP)
 """What can be read."""
+ACCEPTED: Final = (b"grpc-accept-encoding", ",".join(ENCODINGS).encode())
+"""How it is said; gRPC's grammar has no spaces there, and grpc-js takes none off."""
 
 _HEAD: Final = Struct(">BL")
 _COMPRESSED: Final = 1
