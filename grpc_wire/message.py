@@ -35,12 +35,13 @@ class MessageFault(Exception):
 
 
 def frame(message: bytes, encoding: str = IDENTITY) -> bytes:
-    """Returns a message with its prefix; compressed, if it has an encoding and is not empty."""
-    if encoding == IDENTITY or not message:
-        return _HEAD.pack(0, len(message)) + message
-    compressor = zlib.compressobj(wbits=_WINDOW_BITS[encoding])
-    compressed = compressor.compress(message) + compressor.flush()
-    return _HEAD.pack(_COMPRESSED, len(compressed)) + compressed
+    """Returns a message with its prefix; compressed, if it has an encoding and becomes smaller."""
+    if encoding != IDENTITY:
+        compressor = zlib.compressobj(wbits=_WINDOW_BITS[encoding])
+        compressed = compressor.compress(message) + compressor.flush()
+        if len(compressed) < len(message):
+            return _HEAD.pack(_COMPRESSED, len(compressed)) + compressed
+    return _HEAD.pack(0, len(message)) + message
 
 
 class MessageReader:
