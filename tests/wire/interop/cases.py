@@ -49,7 +49,7 @@ _AT_ONCE = 20
 async def empty_unary(channel: Any, tap: Tap) -> None:
     """A message of no bytes is a message, both ways."""
     assert await Stub(channel).EmptyCall(Empty()) == Empty()
-    assert tap.last.requests == tap.last.responses == [(False, 0)]
+    assert tap.last.requests == tap.last.responses == [(0, "")]
 
 
 async def large_unary(channel: Any, _tap: Tap) -> None:

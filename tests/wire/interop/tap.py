@@ -17,13 +17,20 @@ _HEAD = 9
 _PREFIX = 5
 _DATA, _HEADERS = 0, 1
 _PADDED = 0x8
+_GZIP = b"\x1f\x8b"
+"""How gzip begins (RFC 1952, 2.3.1)."""
 
 
 class Passed(NamedTuple):
-    """A message as it was on the wire."""
+    """A message as it was on the wire: its size there, and how it was compressed, if its flag says so."""
 
-    compressed: bool
     size: int
+    format: str = ""
+
+    @property
+    def compressed(self) -> bool:
+        """Whether the flag of its prefix says that it is."""
+        return bool(self.format)
 
 
 @dataclass
@@ -89,7 +96,9 @@ class _Way:
             size = int.from_bytes(rest[1:_PREFIX], "big")
             if len(rest) < _PREFIX + size:
                 break
-            self._messages(stream_id).append(Passed(bool(rest[0]), size))
+            begin = bytes(rest[_PREFIX : _PREFIX + 2])
+            form = ("gzip" if begin == _GZIP else "zlib") if rest[0] else ""
+            self._messages(stream_id).append(Passed(size, form))
             del rest[: _PREFIX + size]
 
 
