@@ -43,7 +43,7 @@ test: check ## run every check and every test, two files at a time
 e2e: $(VENV)/installed ## try core, edge and Envoy in containers; needs a Docker engine
 	$(PORTS) $(BIN)/python -m pytest -m e2e -s tests/e2e
 
-interop: $(VENV)/installed ## install clients that are not ours, and let them call the core and Envoy (needs Node.js)
+interop: $(VENV)/installed ## install clients that are not ours, and let them call the core, Envoy and grpc_wire (needs Node.js)
 	mkdir -p $(INTEROP)/bin
 	cp tests/interop/package.json tests/interop/*.mjs $(INTEROP)
 	npm install --prefix $(INTEROP) --no-save --no-audit --no-fund
