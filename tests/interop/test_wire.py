@@ -1,7 +1,7 @@
 """grpc_wire, with peers that nobody here wrote: `make interop` installs and runs them.
 
-gRPC's interoperability test cases with @grpc/grpc-js as client and as server, buf's Go client, and nghttp2's
-load generator. The pairings with grpcio and Envoy are in `tests/wire/interop`.
+gRPC's interoperability test cases with @grpc/grpc-js and grpc-go as clients and as servers, buf's client, and
+nghttp2's load generator. The pairings with grpcio and Envoy are in `tests/wire/interop`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.interop
 BUF = ("bin/buf", "curl", "--http2-prior-knowledge", "--protocol", "grpc", "-d", "@-")
 ALL = [case.__name__ for case in cases.ALL if not case.__name__.endswith("_noprobe")]
 COMPRESSES_NOT = {cases.server_compressed_unary, cases.server_compressed_streaming}
-"""What a server of grpc-js cannot do."""
+"""What these servers cannot be asked for."""
 
 
 @asynccontextmanager
@@ -56,9 +56,27 @@ async def way(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[t
         yield found
 
 
-async def test_grpc_js_calls(way: tuple[str, Tap]) -> None:
-    """@grpc/grpc-js passes each case against our server."""
-    status, said = await run("node", "cases.mjs", way[0], str(PROTOS))
+CLIENTS: dict[str, tuple[str, ...]] = {
+    "grpc_js": ("node", "cases.mjs"),
+    "grpc_go": ("bin/grpc_go", "call"),
+}
+SERVERS: dict[str, tuple[str, ...]] = {
+    "grpc_js": ("node", "test_server.mjs"),
+    "grpc_go": ("bin/grpc_go", "serve"),
+}
+
+
+def here(peer: str, commands: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """Returns the command of a peer, if it was installed."""
+    if peer == "grpc_go" and not (INSTALLED / "bin" / "grpc_go").exists():
+        pytest.skip("no grpc-go here: Debian has it in golang-google-grpc-dev, beside golang-go")
+    return commands[peer]
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+async def test_called(way: tuple[str, Tap], client: str) -> None:
+    """Clients pass each case against our server."""
+    status, said = await run(*here(client, CLIENTS), way[0], str(PROTOS))
 
     assert (status, set(said.split())) == (0, set(ALL)), said
 
@@ -85,11 +103,11 @@ async def test_we_read_what_grpc_js_compresses(way: tuple[str, Tap]) -> None:
     assert [each.compressed for each in tap.last.requests] == [True, False]
 
 
-@pytest.fixture
-async def grpc_js() -> AsyncIterator[Tap]:
-    """A server of @grpc/grpc-js."""
+@pytest.fixture(params=SERVERS)
+async def served(request: pytest.FixtureRequest) -> AsyncIterator[Tap]:
+    """A server that is not ours."""
     process = await asyncio.create_subprocess_exec(
-        *("node", "test_server.mjs", str(PROTOS)),
+        *(*here(request.param, SERVERS), str(PROTOS)),
         cwd=INSTALLED,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
@@ -111,21 +129,19 @@ async def grpc_js() -> AsyncIterator[Tap]:
     [case for case in cases.EVERYWHERE if case not in COMPRESSES_NOT],
     ids=lambda case: case.__name__,
 )
-async def test_grpc_js_is_called(
-    grpc_js: Tap, tmp_path: Path, case: cases.Case, through: str
-) -> None:
-    """Our channel passes each case against a server of @grpc/grpc-js."""
+async def test_calling(served: Tap, tmp_path: Path, case: cases.Case, through: str) -> None:
+    """Our channel passes each case against servers that are not ours."""
     if through == "straight":
-        async with insecure_channel(grpc_js.address) as channel:
-            await case(channel, grpc_js)
+        async with insecure_channel(served.address) as channel:
+            await case(channel, served)
         return
     if reason := why_no_envoy():
         pytest.skip(reason)
     async with (
-        proxied(tmp_path, [grpc_js.address]) as (address,),
+        proxied(tmp_path, [served.address]) as (address,),
         insecure_channel(address) as channel,
     ):
-        await case(channel, grpc_js)
+        await case(channel, served)
 
 
 def asked(**request: Any) -> bytes:
