@@ -91,7 +91,7 @@ async def failure_of_writes(channel: Channel) -> aio.AioRpcError:
         (failure_of_upload, 1000),
         (failure_of_chat, 1000),
         (failure_of_writes, 200),
-        (failure_of_large_upload, 200),
+        (failure_of_large_upload, 100),
     ],
 )
 async def test_the_status_that_came_is_told(channel: Channel, failure: Any, calls: int) -> None:
