@@ -66,8 +66,7 @@ class _Call(aio.Call):
 
     def time_remaining(self) -> float | None:
         """Returns the seconds to its deadline; None if it has none."""
-        deadline = self._stream.deadline
-        return None if deadline is None else max(0.0, deadline - self._stream.loop.time())
+        return self._stream.time_left()
 
     def add_done_callback(self, callback: Callable[[Any], None]) -> None:
         """Lets a function be called with this call when it has ended; at once, if it has."""

@@ -15,10 +15,9 @@ import grpc.aio
 
 from grpc_wire.codes import CANCELLED, INTERNAL, OK, UNKNOWN
 from grpc_wire.grpc_terms import ENCODINGS, code_number, is_metadata, metadata_of
-from grpc_wire.message import IDENTITY
+from grpc_wire.message import ACCEPTED, IDENTITY
 from grpc_wire.metadata import to_headers
 from grpc_wire.peer import AuthContext, auth_context, identity_key, peer_name
-from grpc_wire.request import ACCEPTED
 from grpc_wire.server_call import ServerCall
 from grpc_wire.status import Status
 
