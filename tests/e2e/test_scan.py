@@ -123,9 +123,7 @@ def test_no_secret_is_in_an_environment(containers: dict[str, Any], service: str
 
 @pytest.mark.parametrize("service", BUILT)
 def test_an_image_has_what_it_needs(files: dict[str, dict[str, bytes]], service: str) -> None:
-    """Of ours it has one program and what carries its calls, without tests; no key, no compiler and no
-    cache in any layer.
-    """
+    """Of ours it has one program and its transport, no tests; no key, compiler or cache in any layer."""
     paths = files[service]
     ours = {path.split("/")[1] for path in paths if path.startswith("app/") and path != "app/"}
 
