@@ -9,6 +9,7 @@ import resource
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import grpc.aio
 
@@ -21,7 +22,7 @@ def listen(
     server: grpc.aio.Server,
     host: str,
     port: int,
-    credentials: grpc.ServerCredentials | None = None,
+    credentials: Any = None,
     *,
     reserved: bool = False,
 ) -> str:

@@ -7,7 +7,6 @@ import asyncio
 import logging
 import signal
 
-import grpc.aio
 from grpc_health.v1 import health
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
@@ -23,6 +22,7 @@ from grpc_core.rate_feed import RateFeed
 from grpc_core.servicers import CurrencyConverter, Greeter
 from grpc_core.settings import Settings
 from grpc_core.tls import credentials
+from grpc_core.transport import TRANSPORTS
 from grpc_core.workers import Parent
 
 SERVICES = (
@@ -66,7 +66,7 @@ class CoreServer:
         secrets = credentials(settings)
         self._feed = feed
         self._health = health.aio.HealthServicer()
-        self._server = grpc.aio.server(
+        self._server = TRANSPORTS[settings.transport].server(
             interceptors=[StatusInterceptor()],
             options=[
                 *KEEPALIVE,

@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from grpc_core.transport import Name
+
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -20,6 +22,7 @@ class Settings(BaseSettings):
         host: Where to listen. The default is reached only from this machine, since the core asks
             nobody who they are; in a container it is `0.0.0.0` or `::`.
         port: The TCP port; 0 picks a free one.
+        transport: Which gRPC serves: `grpcio`, or `wire`, which is `grpc_wire`.
         workers: How many processes serve; all tell the same rates at the same tick.
         tls_certificate: PEM file with the certificate of the core, and those it is signed by.
         tls_key: PEM file with its private key.
@@ -37,6 +40,7 @@ class Settings(BaseSettings):
 
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     port: Port = 50051
+    transport: Name = "grpcio"
     workers: Annotated[int, Field(ge=1)] = 1
     tls_certificate: Path | None = None
     tls_key: Path | None = None

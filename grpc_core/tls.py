@@ -6,18 +6,18 @@ names it; grpc would tell it only to its log, at the first connection. Files are
 
 import ssl
 from pathlib import Path
-
-import grpc
+from typing import Any
 
 from grpc_core.settings import Settings
+from grpc_core.transport import TRANSPORTS
 
 
 class TlsError(Exception):
     """A certificate, a key or the clients' CA cannot be used."""
 
 
-def credentials(settings: Settings) -> grpc.ServerCredentials | None:
-    """Returns what the server needs for TLS; None where it is to have none.
+def credentials(settings: Settings) -> Any:
+    """Returns what the server of the transport needs for TLS; None where it is to have none.
 
     Raises:
         TlsError: A file cannot be used, or one that belongs to it is not given.
@@ -28,7 +28,7 @@ def credentials(settings: Settings) -> grpc.ServerCredentials | None:
     if not (certificate and key):
         raise TlsError("tls_certificate and tls_key go together, and tls_client_ca needs both")
     chain, secret = _pair(certificate, key)
-    return grpc.ssl_server_credentials(
+    return TRANSPORTS[settings.transport].credentials(
         [(secret, chain)], _certificates(ca) if ca else None, require_client_auth=ca is not None
     )
 

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCES = [
     path
-    for package in ("gateway", "grpc_core")
+    for package in ("gateway", "grpc_core", "grpc_wire")
     for path in sorted((ROOT / package).rglob("*.py"))
     if not {"_generated", "v1"} & set(path.parts)
 ]

@@ -8,6 +8,7 @@ import pytest
 
 from grpc_core.finance.rates import Snapshot
 from grpc_core.rate_feed import RateFeed
+from grpc_core.transport import TRANSPORTS, Name
 from tests.grpc_core.loopback import Loopback, loopback
 
 
@@ -21,8 +22,15 @@ def snapshot() -> Snapshot:
     )
 
 
+@pytest.fixture(params=TRANSPORTS)
+def transport(request: pytest.FixtureRequest) -> Name:
+    """Each gRPC that a core may be served by, in turn."""
+    name: Name = request.param
+    return name
+
+
 @pytest.fixture
-async def core(snapshot: Snapshot) -> AsyncIterator[Loopback]:
+async def core(snapshot: Snapshot, transport: Name) -> AsyncIterator[Loopback]:
     """A core that serves these rates; the test publishes newer ones."""
-    async with loopback(RateFeed(snapshot)) as running:
+    async with loopback(RateFeed(snapshot), transport) as running:
         yield running

@@ -26,6 +26,7 @@ from grpc_core._generated.hello_pb2_grpc import GreeterStub
 from grpc_core.rate_feed import RateFeed
 from grpc_core.server import CoreServer
 from grpc_core.settings import Settings
+from grpc_core.transport import Name
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +50,9 @@ class Refusal:
 
 
 @asynccontextmanager
-async def loopback(feed: RateFeed) -> AsyncIterator[Loopback]:
+async def loopback(feed: RateFeed, transport: Name = "grpcio") -> AsyncIterator[Loopback]:
     """Runs a core until the block is left."""
-    server = CoreServer(Settings(port=0), feed)
+    server = CoreServer(Settings(port=0, transport=transport), feed)
     await server.start()
     try:
         async with grpc.aio.insecure_channel(server.address) as channel:

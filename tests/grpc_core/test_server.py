@@ -17,6 +17,7 @@ from grpc_core.finance.rates import Snapshot
 from grpc_core.rate_feed import RateFeed
 from grpc_core.server import SERVICES, CoreServer
 from grpc_core.settings import Settings
+from grpc_core.transport import Name
 from tests.grpc_core.loopback import Loopback, collect, each, health_stub, refusal
 
 
@@ -75,9 +76,11 @@ async def test_stopping_tells_the_health_and_ends_the_watchers(core: Loopback) -
     )
 
 
-async def test_a_message_has_a_largest_size(snapshot: Snapshot) -> None:
+async def test_a_message_has_a_largest_size(snapshot: Snapshot, transport: Name) -> None:
     """A message beyond the setting is refused by its size."""
-    server = CoreServer(Settings(port=0, max_message_bytes=100), RateFeed(snapshot))
+    server = CoreServer(
+        Settings(port=0, transport=transport, max_message_bytes=100), RateFeed(snapshot)
+    )
     await server.start()
     async with grpc.aio.insecure_channel(server.address) as channel:
         call: Any = channel.unary_unary("/hello.Greeter/SayHello")
@@ -98,22 +101,24 @@ async def test_a_message_has_a_largest_size(snapshot: Snapshot) -> None:
     ],
 )
 async def test_an_address_that_cannot_be_had_is_an_error(
-    snapshot: Snapshot, host: str, reason: str
+    snapshot: Snapshot, transport: Name, host: str, reason: str
 ) -> None:
     """The error names the address and says why."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ListenError, match=f"cannot listen on {host}:{port}: ") as caught:
-            CoreServer(Settings(host=host, port=port), RateFeed(snapshot))
+            CoreServer(Settings(host=host, port=port, transport=transport), RateFeed(snapshot))
 
     assert reason in str(caught.value)
 
 
 @pytest.mark.parametrize("host", ["::1", "[::1]"])
-async def test_an_ipv6_address_is_written_with_brackets(snapshot: Snapshot, host: str) -> None:
+async def test_an_ipv6_address_is_written_with_brackets(
+    snapshot: Snapshot, transport: Name, host: str
+) -> None:
     """An IPv6 host is taken with and without brackets, and told with them."""
     try:
-        server = CoreServer(Settings(host=host, port=0), RateFeed(snapshot))
+        server = CoreServer(Settings(host=host, port=0, transport=transport), RateFeed(snapshot))
     except ListenError:
         pytest.skip("this machine has no IPv6")
 

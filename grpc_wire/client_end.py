@@ -1,0 +1,127 @@
+"""How a call ends, and who waits for what of it.
+
+The end is told once, and it is the first that was known: the status that came over the wire, unless the
+caller or the deadline was before it. That something could not be written is never the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from grpc_wire.codes import CANCELLED, DEADLINE_EXCEEDED, OK
+from grpc_wire.errors import ErrorCode
+from grpc_wire.status import Status
+
+
+class ClientEnd:
+    """The end of one call.
+
+    Attributes:
+        status: how it ended; None until then.
+        ended: what is called then.
+        cancelled_here: whether this side gave it up.
+        deadline: on the loop's clock; None if there is none.
+    """
+
+    __slots__ = (
+        "_ending",
+        "_reading",
+        "_timer",
+        "_writing",
+        "cancelled_here",
+        "deadline",
+        "ended",
+        "loop",
+        "status",
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, timeout: float | None) -> None:
+        self.loop = loop
+        self.status: Status | None = None
+        self.ended: list[Callable[[], object]] = []
+        self.cancelled_here = False
+        self.deadline: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._reading: list[asyncio.Future[None]] = []
+        self._writing: list[asyncio.Future[None]] = []
+        self._ending: list[asyncio.Future[None]] = []
+        if timeout is not None:
+            self.deadline = loop.time() + timeout
+            self._timer = loop.call_at(self.deadline, self._expired)
+
+    def cancel(self, details: str) -> bool:
+        """Gives the call up; returns whether there was something to give up."""
+        if self.status is not None:
+            return False
+        self.cancelled_here = True
+        self.end(Status(CANCELLED, details), ErrorCode.CANCEL)
+        return True
+
+    def fail(self, status: Status) -> None:
+        """Ends for what is wrong on this side, even if the peer had found nothing wrong."""
+        if self.status is not None and self.status.code == OK:
+            self.status = status
+        self.end(status, ErrorCode.CANCEL)
+
+    def end(self, status: Status, code: ErrorCode = ErrorCode.NO_ERROR) -> None:
+        """Ends, if it has not; what is left of the stream is given up."""
+        if self.status is not None:
+            return
+        self.status = status
+        if self._timer is not None:
+            self._timer.cancel()
+        self._leave(code)
+        for futures in (self._ending, self._reading, self._writing):
+            if futures:
+                wake(futures)
+        for callback in self.ended:
+            self._tell(callback)
+        self.ended = []
+
+    async def over(self) -> Status:
+        """Waits for the end."""
+        while self.status is None:
+            await self._until(self._ending)
+        return self.status
+
+    def time_left(self) -> float | None:
+        """Returns the seconds to the deadline; None if there is none."""
+        return None if self.deadline is None else max(self.deadline - self.loop.time(), 0.0)
+
+    def over_soon(self) -> asyncio.Future[None]:
+        """Returns what is done when the call has ended: for one who waits for nothing else."""
+        future = self.loop.create_future()
+        self._ending.append(future)
+        return future
+
+    def _leave(self, code: ErrorCode) -> None:
+        """Gives up what is left of the stream, or of the wait for one."""
+        raise NotImplementedError
+
+    def _expired(self) -> None:
+        self.end(Status(DEADLINE_EXCEEDED, "Deadline Exceeded"), ErrorCode.CANCEL)
+
+    def _tell(self, callback: Callable[[], object]) -> None:
+        try:
+            callback()
+        except Exception as error:
+            told = {"message": "a callback of a call has failed", "exception": error}
+            self.loop.call_exception_handler(told)
+
+    async def _until(self, futures: list[asyncio.Future[None]]) -> None:
+        future = self.loop.create_future()
+        futures.append(future)
+        try:
+            await future
+        finally:
+            if future in futures:
+                futures.remove(future)
+
+
+def wake(futures: list[asyncio.Future[None]]) -> None:
+    """Lets all go on who wait."""
+    for future in futures:
+        if not future.done():
+            future.set_result(None)
+    futures.clear()

@@ -1,0 +1,298 @@
+"""One call, on the stream that carries it: what goes out, what has come, and how it ends.
+
+It may take several streams. What the peer has certainly not processed is tried again: without limit while
+nothing of it has left this side, once if the peer refused it (gRPC A6, transparent retries). What was sent is
+kept for that until the peer answers, or it is too much to keep.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from grpc_wire import status as grpc_status
+from grpc_wire.balancer import Balancer
+from grpc_wire.client_end import ClientEnd, wake
+from grpc_wire.codes import (
+    DEADLINE_EXCEEDED,
+    INTERNAL,
+    OK,
+    RESOURCE_EXHAUSTED,
+    UNAVAILABLE,
+    UNIMPLEMENTED,
+)
+from grpc_wire.errors import ErrorCode
+from grpc_wire.events import DataReceived, Headers, HeadersReceived, StreamReset
+from grpc_wire.message import ENCODINGS, IDENTITY, MessageFault, MessageReader, frame
+from grpc_wire.method import Method
+from grpc_wire.status import Status
+from grpc_wire.target import Address
+from grpc_wire.timeout import print_timeout
+from grpc_wire.transport import Transport
+
+REPLAY_BYTES = 256 * 1024
+"""What is kept of a call's requests, to be sent again; grpc's `per_rpc_retry_buffer_size`."""
+
+
+class ClientStream(ClientEnd):
+    """One call.
+
+    Attributes:
+        initial: the head of the answer; None until it came.
+        half_closed: whether all requests were given.
+    """
+
+    __slots__ = (
+        "_address",
+        "_balancer",
+        "_blocked",
+        "_encoding",
+        "_headers",
+        "_id",
+        "_messages",
+        "_opened_at",
+        "_reader",
+        "_refused",
+        "_sent",
+        "_sent_size",
+        "_transport",
+        "_unread",
+        "half_closed",
+        "initial",
+        "method",
+        "wait_for_ready",
+    )
+
+    def __init__(
+        self,
+        balancer: Balancer,
+        method: Method,
+        headers: Headers,
+        *,
+        timeout: float | None,
+        wait_for_ready: bool,
+        encoding: str,
+    ) -> None:
+        super().__init__(balancer.loop, timeout)
+        self.method = method
+        self.wait_for_ready = wait_for_ready
+        self.initial: Headers | None = None
+        self.half_closed = False
+        self._balancer = balancer
+        self._headers = headers
+        self._encoding = encoding
+        self._address: Address | None = None
+        self._transport: Transport | None = None
+        self._id = 0
+        self._opened_at = 0
+        self._blocked = False
+        self._refused = False
+        self._sent: list[bytes] | None = []
+        self._sent_size = 0
+        self._reader: MessageReader | None = None
+        self._messages: deque[tuple[bytes, int]] = deque()
+        self._unread = 0
+
+    # What the caller does.
+
+    def start(self, message: bytes | None) -> None:
+        """Asks for a connection; a message that is given is the only one."""
+        if message is not None:
+            self.half_closed = True
+            if not self._fits(message):
+                return
+            self._sent = [frame(message, self._encoding)]
+        self._balancer.begin(self)
+
+    async def send(self, message: bytes) -> None:
+        """Sends a message, and waits until one more may be sent, or the call has ended."""
+        await self.begun()
+        if self.status is not None or not self._fits(message):
+            return
+        data = frame(message, self._encoding)
+        self._keep(data)
+        assert self._transport is not None  # noqa: S101 - for the type checker
+        self._blocked = self._transport.send_data(self._id, data)
+        while self._blocked and self.status is None:
+            await self._until(self._writing)
+
+    def half_close(self) -> None:
+        """Says that there are no more messages."""
+        if self.half_closed:
+            return
+        self.half_closed = True
+        if self._transport is not None:
+            self._transport.send_data(self._id, b"", end_stream=True)
+
+    async def begun(self) -> None:
+        """Waits until the call has a connection, or has ended."""
+        while self._transport is None and self.status is None:
+            await self._until(self._writing)
+
+    async def answered(self) -> None:
+        """Waits for the head of the answer, or the end."""
+        while self.initial is None and self.status is None:
+            await self._until(self._reading)
+
+    @property
+    def has_message(self) -> bool:
+        """Whether a message has come that was not taken."""
+        return bool(self._messages)
+
+    async def receive(self) -> bytes | None:
+        """Waits for a message; None if there are no more."""
+        while not self._messages:
+            if self.status is not None:
+                return None
+            if self._reader is not None and self._reader.missing and self._transport is not None:
+                self._transport.expect(self._id, self._reader.missing)
+            await self._until(self._reading)
+        return self.take()
+
+    def take(self) -> bytes:
+        """Returns the message that came first; the peer may send as much again."""
+        message, size = self._messages.popleft()
+        if size and self._transport is not None:
+            self._transport.consumed(self._id, size)
+        return message
+
+    # What the balancer does.
+
+    def begin(self, transport: Transport, address: Address) -> None:
+        """Begins on a connection that has room."""
+        headers = self._headers
+        if (left := self.time_left()) is not None:
+            headers = (*headers, (b"grpc-timeout", print_timeout(left)))
+        self._transport = transport
+        self._address = address
+        self._opened_at = transport.writes
+        self._id = transport.open(self, headers)
+        self._blocked = False
+        data = b"".join(self._sent or ())
+        if data or self.half_closed:
+            self._blocked = transport.send_data(self._id, data, end_stream=self.half_closed)
+        wake(self._writing)
+
+    def unavailable(self, reason: str) -> None:
+        """Ends: there is no connection."""
+        self.end(Status(UNAVAILABLE, reason))
+
+    # What the connection does.
+
+    def headers_received(self, event: HeadersReceived) -> None:
+        """Takes the head of the answer, or the trailers."""
+        if event.trailers:
+            self._trailers(event.headers)
+            return
+        wrong = grpc_status.from_answer(event.headers)
+        if wrong is not None:
+            self.end(wrong, ErrorCode.CANCEL)
+        elif event.end_stream:
+            self._trailers(event.headers)
+        else:
+            self._head(event.headers)
+
+    def data_received(self, event: DataReceived) -> None:
+        """Takes bytes of messages."""
+        if self._reader is None:
+            self.end(Status(INTERNAL, "data came before the head of the answer"), ErrorCode.CANCEL)
+            return
+        try:
+            messages = self._reader.feed(event.data)
+        except MessageFault as fault:
+            self.end(Status(fault.code, f"CLIENT: {fault.reason}"), ErrorCode.CANCEL)
+            return
+        assert self._transport is not None  # noqa: S101 - for the type checker
+        if self.method.one_response:
+            # Nobody takes it before the end, and nghttp2 sends that into an open window alone.
+            self._transport.consumed(self._id, len(event.data))
+        else:
+            self._unread += len(event.data)
+        if messages:
+            self._messages.extend([(message, 0) for message in messages[:-1]])
+            self._messages.append((messages[-1], self._unread))
+            self._unread = 0
+        if self._reader.missing and (self._reading or self.method.one_response):
+            self._transport.expect(self._id, self._reader.missing)
+        if messages:
+            wake(self._reading)
+        if self.method.one_response and len(self._messages) > 1:
+            self.end(Status(UNIMPLEMENTED, "more than one response came"), ErrorCode.CANCEL)
+        elif event.end_stream:
+            self._trailers(())
+
+    def drained(self) -> None:
+        """Lets who waits send more."""
+        self._blocked = False
+        wake(self._writing)
+
+    def reset(self, event: StreamReset) -> None:
+        """Ends, or is tried again: the peer has given it up, or has broken a rule."""
+        self._transport = None
+        if event.code == ErrorCode.REFUSED_STREAM and not self._refused:
+            self._refused = True
+            if self._again():
+                return
+        late = self.deadline is not None and self.loop.time() >= self.deadline
+        if event.code == ErrorCode.CANCEL and late:
+            self.end(Status(DEADLINE_EXCEEDED, "Deadline Exceeded"))
+        else:
+            self.end(grpc_status.from_reset(event.code, event.reason))
+
+    def lost(self, reason: str) -> None:
+        """Ends, or is tried again: the connection has ended."""
+        transport, self._transport = self._transport, None
+        if transport is not None and transport.writes == self._opened_at and self._again():
+            return
+        self.end(Status(UNAVAILABLE, f"the connection to {self._address} has ended: {reason}"))
+
+    # How it is done.
+
+    def _leave(self, code: ErrorCode) -> None:
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.reset(self._id, code)
+        if self.cancelled_here:
+            self._messages.clear()
+        self._balancer.ended(self)
+
+    def _head(self, headers: Headers) -> None:
+        self.initial = headers
+        self._sent = None
+        encoding = dict(headers).get(b"grpc-encoding", IDENTITY.encode()).decode("latin-1")
+        if encoding not in ENCODINGS:
+            reason = f"the answer has a grpc-encoding that is not known: {encoding!r}"
+            self.end(Status(INTERNAL, reason), ErrorCode.CANCEL)
+            return
+        self._reader = MessageReader(self.method.max_receive, encoding)
+        wake(self._reading)
+
+    def _trailers(self, headers: Headers) -> None:
+        status = grpc_status.from_trailers(headers)
+        if status.code == OK:
+            if self._reader is not None and self._reader.partial:
+                status = Status(INTERNAL, "the last message is not whole", status.trailing)
+            elif self.method.one_response and not self._messages:
+                status = Status(UNIMPLEMENTED, "no response came", status.trailing)
+        self.end(status)
+
+    def _fits(self, message: bytes) -> bool:
+        limit = self.method.max_send
+        if 0 <= limit < len(message):
+            reason = f"CLIENT: Sent message larger than max ({len(message)} vs. {limit})"
+            self.end(Status(RESOURCE_EXHAUSTED, reason), ErrorCode.CANCEL)
+            return False
+        return True
+
+    def _keep(self, data: bytes) -> None:
+        if self._sent is None:
+            return
+        self._sent_size += len(data)
+        self._sent.append(data)
+        if self._sent_size > REPLAY_BYTES:
+            self._sent = None
+
+    def _again(self) -> bool:
+        if self._sent is None or self.status is not None:
+            return False
+        self._balancer.begin(self)
+        return True

@@ -1,0 +1,92 @@
+"""What TLS needs: contexts of `ssl` that speak HTTP/2 and nothing older.
+
+`grpc.ServerCredentials` and `grpc.ChannelCredentials` cannot be read: they are handles of grpc's core. So
+their makers have doubles here, with the same arguments, that return an `ssl.SSLContext`; one that was made
+elsewhere will do as well.
+"""
+
+from __future__ import annotations
+
+import ssl
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+ALPN = "h2"
+
+
+def ssl_server_credentials(
+    private_key_certificate_chain_pairs: Sequence[tuple[bytes, bytes]],
+    root_certificates: bytes | None = None,
+    require_client_auth: bool = False,  # noqa: FBT001, FBT002 - as grpc has it
+) -> ssl.SSLContext:
+    """Returns what a server needs for TLS: the double of `grpc.ssl_server_credentials`.
+
+    Args:
+        private_key_certificate_chain_pairs: keys and chains, in PEM; for each kind of key the last holds.
+        root_certificates: the CAs of clients, in PEM; a client may come without a certificate unless
+            `require_client_auth` is set.
+        require_client_auth: whether a client needs a certificate.
+
+    Raises:
+        ValueError: there is no pair, or clients need certificates and there is no CA.
+        ssl.SSLError: a PEM cannot be used.
+    """
+    if not private_key_certificate_chain_pairs:
+        raise ValueError("At least one private key-certificate chain pair is required!")
+    if require_client_auth and root_certificates is None:
+        raise ValueError("Illegal to require client auth without providing root certificates!")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    restrict(context)
+    for key, chain in private_key_certificate_chain_pairs:
+        load_pair(context, key, chain)
+    if root_certificates is not None:
+        context.load_verify_locations(cadata=root_certificates.decode("ascii"))
+        context.verify_mode = ssl.CERT_REQUIRED if require_client_auth else ssl.CERT_OPTIONAL
+    return context
+
+
+def ssl_channel_credentials(
+    root_certificates: bytes | None = None,
+    private_key: bytes | None = None,
+    certificate_chain: bytes | None = None,
+) -> ssl.SSLContext:
+    """Returns what a channel needs for TLS: the double of `grpc.ssl_channel_credentials`.
+
+    Args:
+        root_certificates: the CAs of servers, in PEM; None are the system's.
+        private_key: the client's key, in PEM; None if no server asks for one.
+        certificate_chain: the client's certificate and what vouches for it, in PEM.
+
+    Raises:
+        ValueError: there is a key without a certificate, or a certificate without a key.
+        ssl.SSLError: a PEM cannot be used.
+    """
+    if (private_key is None) != (certificate_chain is None):
+        raise ValueError("A private key and a certificate chain belong together!")
+    cadata = None if root_certificates is None else root_certificates.decode("ascii")
+    context = ssl.create_default_context(cadata=cadata)
+    restrict(context)
+    if private_key is not None and certificate_chain is not None:
+        load_pair(context, private_key, certificate_chain)
+    return context
+
+
+def restrict(context: ssl.SSLContext) -> None:
+    """Makes a context offer what HTTP/2 asks for (RFC 9113, 9.2)."""
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols([ALPN])
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+
+
+def load_pair(context: ssl.SSLContext, key: bytes, chain: bytes) -> None:
+    """Loads a key and its chain; `ssl` reads them from files alone, so they are files for a moment.
+
+    Raises:
+        ssl.SSLError: they cannot be used.
+    """
+    with tempfile.TemporaryDirectory() as folder:  # which only this user can read
+        chain_file, key_file = Path(folder, "chain"), Path(folder, "key")
+        chain_file.write_bytes(chain)
+        key_file.write_bytes(key)
+        context.load_cert_chain(chain_file, key_file, password=lambda: "")

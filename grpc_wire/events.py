@@ -1,0 +1,90 @@
+"""What a connection tells whoever drives it.
+
+Headers are pairs of bytes in the order in which they came, names in lower case, pseudo-headers first.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
+
+
+class HeadersReceived(NamedTuple):
+    """A header section: of a request, of an answer, or the trailers of either."""
+
+    stream_id: int
+    headers: Headers
+    end_stream: bool
+    trailers: bool
+    """Whether headers were received on this stream before; 1xx answers do not count, nor are they told."""
+
+
+class DataReceived(NamedTuple):
+    """Some bytes of a stream. They count against the stream's window until `Connection.consumed`."""
+
+    stream_id: int
+    data: bytes
+    end_stream: bool
+
+
+class StreamReset(NamedTuple):
+    """A stream ended before its time; nothing more comes of it, and nothing can be sent.
+
+    The peer has reset it, or this side has, for the peer broke a rule; or the peer will not process it
+    (GOAWAY): then `code` is REFUSED_STREAM, and the stream may be tried again elsewhere (RFC 9113, 8.7).
+    """
+
+    stream_id: int
+    code: int
+    reason: str
+    by_peer: bool
+
+
+class StreamDrained(NamedTuple):
+    """What was queued for a stream has been let out; told only of streams that had something queued."""
+
+    stream_id: int
+
+
+class SettingsReceived(NamedTuple):
+    """The peer's settings have changed, or came for the first time."""
+
+    concurrent_streams: int
+    """How many streams the peer lets this side open."""
+
+
+class PingAcknowledged(NamedTuple):
+    """The peer has answered a ping."""
+
+    data: bytes
+
+
+class GoAwayReceived(NamedTuple):
+    """The peer takes no new streams; those it will not process are told as `StreamReset` beside this."""
+
+    last_stream_id: int
+    code: int
+    debug: bytes
+
+
+class ConnectionFailed(NamedTuple):
+    """The peer broke a rule of the connection: all its streams have ended.
+
+    What `take_output` still gives (the GOAWAY) is to be sent; then the transport is to be closed.
+    """
+
+    code: int
+    reason: str
+
+
+Event: TypeAlias = (
+    HeadersReceived
+    | DataReceived
+    | StreamReset
+    | StreamDrained
+    | SettingsReceived
+    | PingAcknowledged
+    | GoAwayReceived
+    | ConnectionFailed
+)

@@ -1,0 +1,174 @@
+"""The methods of a server: which there are, and how a call of each of the four types is handled.
+
+Rule: what can be known of a method when it is registered is decided then, not when it is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import Executor
+from contextlib import aclosing
+from functools import partial
+from inspect import isasyncgenfunction, iscoroutinefunction
+from typing import Any, NamedTuple, TypeAlias
+
+import grpc
+import grpc.aio
+
+from grpc_wire.grpc_terms import Metadatum, metadata_of
+from grpc_wire.server_call import ServerCall
+from grpc_wire.server_context import Context
+from grpc_wire.sync_handlers import each_in_thread, in_thread
+
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+Run: TypeAlias = Callable[[ServerCall, Context], Awaitable[None]]
+Behaviour: TypeAlias = Callable[[Any, Context], Any]
+
+
+class Method(NamedTuple):
+    """A method, ready to be called."""
+
+    handler: Handler
+    parse: Callable[[bytes], Any]
+    serialize: Callable[[Any], bytes]
+    run: Run
+
+
+class CallDetails:
+    """What an interceptor, or a generic handler, is told of a call."""
+
+    def __init__(self, call: ServerCall) -> None:
+        self.method = call.request.path
+        self._call = call
+
+    @property
+    def invocation_metadata(self) -> tuple[Metadatum, ...]:
+        """What the client has sent along with the request."""
+        return metadata_of(self._call.request.headers)
+
+
+class Methods:
+    """All methods of a server, behind its interceptors."""
+
+    def __init__(self, interceptors: Sequence[Any], pool: Executor | None) -> None:
+        self._interceptors = tuple(interceptors)
+        self._pool = pool
+        self._registered: dict[str, Handler] = {}
+        self._generic: list[Any] = []
+        self._compiled: dict[str, Method] = {}
+
+    def add_generic(self, handlers: Iterable[Any]) -> None:
+        """Adds handlers that look for methods by themselves."""
+        self._generic.extend(handlers)
+
+    def add_registered(self, methods: dict[str, Handler]) -> None:
+        """Adds methods by their path, before all generic ones."""
+        self._registered.update(methods)
+
+    def known(self, path: str) -> Method | None:
+        """Returns a method that needs no looking for; None if `find` is to be asked."""
+        if self._interceptors or path not in self._registered:
+            return None
+        return self._compile(path, self._registered[path])
+
+    async def find(self, call: ServerCall) -> Method | None:
+        """Returns the method that is called; None if there is none."""
+        path = call.request.path
+        details: Any = CallDetails(call)
+        handler = await self._intercept(0, details) if self._interceptors else self._look(details)
+        return None if handler is None else self._compile(path, handler)
+
+    async def _intercept(self, position: int, details: Any) -> Handler | None:
+        if position == len(self._interceptors):
+            return self._look(details)
+        proceed = partial(self._intercept, position + 1)
+        found: Handler | None = await self._interceptors[position].intercept_service(
+            proceed, details
+        )
+        return found
+
+    def _look(self, details: Any) -> Handler | None:
+        registered = self._registered.get(details.method)
+        if registered is not None:
+            return registered
+        found = (generic.service(details) for generic in self._generic)
+        return next((handler for handler in found if handler is not None), None)
+
+    def _compile(self, path: str, handler: Handler) -> Method:
+        """Returns a method that was compiled before, unless an interceptor has made another since."""
+        method = self._compiled.get(path)
+        if method is None or method.handler is not handler:
+            method = self._compiled[path] = compile_method(handler, self._pool)
+        return method
+
+
+def compile_method(handler: Handler, pool: Executor | None) -> Method:
+    """Prepares a method of any of the four types; plain functions are run in a pool of threads."""
+    take = _all_requests if handler.request_streaming else _one_request
+    behaviour: Any = (
+        handler.stream_stream or handler.unary_stream
+        if handler.response_streaming
+        else handler.stream_unary or handler.unary_unary
+    )
+    run: Run
+    if iscoroutinefunction(behaviour):
+        run = partial(_written if handler.response_streaming else _returned, behaviour, take)
+    elif isasyncgenfunction(behaviour):
+        run = partial(_yielded, behaviour, take)
+    elif handler.response_streaming:
+        run = partial(_yielded, each_in_thread(behaviour, pool), take)
+    else:
+        run = partial(_returned, in_thread(behaviour, pool), take)
+    return Method(
+        handler, handler.request_deserializer or _as_is, handler.response_serializer or _as_is, run
+    )
+
+
+class Requests:
+    """The requests of a call, in turn."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    async def __anext__(self) -> Any:
+        request = await self._context.read()
+        if request is grpc.aio.EOF:
+            raise StopAsyncIteration
+        return request
+
+
+async def _one_request(call: ServerCall, context: Context) -> Any:
+    return context.parse(await call.receive_only())
+
+
+async def _all_requests(_call: ServerCall, context: Context) -> Any:
+    return Requests(context)
+
+
+async def _returned(behaviour: Behaviour, take: Any, call: ServerCall, context: Context) -> None:
+    """Handles a call of which the one response is returned."""
+    request = await take(call, context)
+    context.answer(await behaviour(request, context))
+
+
+async def _written(behaviour: Behaviour, take: Any, call: ServerCall, context: Context) -> None:
+    """Handles a call whose responses the servicer writes by itself."""
+    request = await take(call, context)
+    await behaviour(request, context)
+    context.complete()
+
+
+async def _yielded(behaviour: Behaviour, take: Any, call: ServerCall, context: Context) -> None:
+    """Handles a call whose responses are yielded; a generator is closed when its call ends."""
+    request = await take(call, context)
+    async with aclosing(behaviour(request, context)) as responses:
+        async for response in responses:
+            await context.write(response)
+    context.complete()
+
+
+def _as_is(message: Any) -> Any:
+    return message

@@ -1,0 +1,119 @@
+"""Header blocks that are sent.
+
+What is the same for many calls is put into the table, while there is room; a value that changes with each
+call is a literal that leaves the table alone. The Huffman code is not used, for it would cost more than the
+bytes that it saves.
+
+Source: RFC 7541.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hpack.table import table_entry_size
+
+from grpc_wire.events import Headers
+from grpc_wire.header_block import (
+    DEFAULT_TABLE_SIZE,
+    FIRST_DYNAMIC,
+    INDEXED,
+    LITERAL_INDEXED,
+    MOST_KEPT,
+    NEVER_INDEXED,
+    RESIZED,
+    STATIC,
+    write_integer,
+)
+
+_STATIC_FIELDS: Final = {
+    field: index for index, field in reversed(list(enumerate(STATIC[1:], 1))) if field[1]
+}
+_STATIC_NAMES: Final = {
+    name: index for index, (name, _) in reversed(list(enumerate(STATIC[1:], 1)))
+}
+_LASTING: Final = frozenset(
+    {
+        b":authority",
+        b":method",
+        b":path",
+        b":scheme",
+        b":status",
+        b"content-type",
+        b"grpc-accept-encoding",
+        b"grpc-encoding",
+        b"grpc-status",
+        b"te",
+        b"user-agent",
+    }
+)
+"""Names whose values are the same for many calls."""
+_SECRET: Final = frozenset({b"authorization", b"cookie", b"proxy-authorization", b"set-cookie"})
+"""Names whose values no proxy is to put into a table either (RFC 7541, 7.1.3)."""
+
+
+class HeaderEncoder:
+    """Writes the header blocks of one connection, in their order."""
+
+    def __init__(self) -> None:
+        self._limit = DEFAULT_TABLE_SIZE
+        self._resized = b""
+        self._forget()
+
+    def _forget(self) -> None:
+        self._size = 0
+        self._added: dict[tuple[bytes, bytes], int] = {}
+        self._fields: dict[tuple[bytes, bytes], bytes] = {}
+
+    def allow_table(self, size: int) -> None:
+        """Takes the peer's limit for the table; what is in it is given up if it changes."""
+        size = min(size, DEFAULT_TABLE_SIZE)
+        if size != self._limit:
+            self._limit = size
+            self._resized = b"\x20" + write_integer(size, 0x1F, RESIZED)
+            self._forget()
+
+    def encode(self, headers: Headers) -> bytes:
+        """Returns the block of some headers."""
+        parts = [self._fields.get(field) or self._encode(field) for field in headers]
+        if self._resized:
+            parts.insert(0, self._resized)
+            self._resized = b""
+        return b"".join(parts)
+
+    def _encode(self, field: tuple[bytes, bytes]) -> bytes:
+        name, value = field
+        if field in _STATIC_FIELDS:
+            return self._keep(field, write_integer(_STATIC_FIELDS[field], 0x7F, INDEXED))
+        if field in self._added:
+            index = FIRST_DYNAMIC + len(self._added) - 1 - self._added[field]
+            return self._keep(field, write_integer(index, 0x7F, INDEXED))
+        if name in _LASTING:
+            size = table_entry_size(name, value)
+            if self._size + size <= self._limit:
+                self._size += size
+                self._added[field] = len(self._added)
+                self._fields = {}  # what was added before has moved on by one
+                return _literal(name, value, 0x3F, LITERAL_INDEXED)
+            return self._keep(field, _literal(name, value, 0x0F, 0))
+        return _literal(name, value, 0x0F, NEVER_INDEXED if name in _SECRET else 0)
+
+    def _keep(self, field: tuple[bytes, bytes], written: bytes) -> bytes:
+        if len(self._fields) < MOST_KEPT:
+            self._fields[field] = written
+        return written
+
+
+def _literal(name: bytes, value: bytes, mask: int, pattern: int) -> bytes:
+    index = _STATIC_NAMES.get(name)
+    if index is not None:
+        return write_integer(index, mask, pattern) + write_integer(len(value), 0x7F, 0) + value
+    return b"".join(
+        (
+            bytes((pattern,)),
+            write_integer(len(name), 0x7F, 0),
+            name,
+            write_integer(len(value), 0x7F, 0),
+            value,
+        )
+    )

@@ -1,0 +1,90 @@
+"""Header sections, put together from HEADERS and CONTINUATION, and decoded.
+
+Each is decoded, whatever becomes of its stream, for the state of the compression is the connection's
+(RFC 9113, 4.3).
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from grpc_wire import frames
+from grpc_wire.errors import ConnectionFault, ErrorCode
+from grpc_wire.frames import Frame
+from grpc_wire.header_decoder import HeaderDecoder, HeaderSection
+from grpc_wire.limits import Limits
+
+PRIORITY_SIZE: Final = 5
+"""Fields of priority, which mean nothing any more (5.3.2)."""
+
+
+class Section(NamedTuple):
+    """A header section that is whole."""
+
+    stream_id: int
+    decoded: HeaderSection
+    end_stream: bool
+
+
+class _Begun(NamedTuple):
+    stream_id: int
+    end_stream: bool
+    parts: list[bytes]
+
+
+class HeaderSections:
+    """Reads the header sections of one connection."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._decoder = HeaderDecoder(limits.header_list)
+        self._begun: _Begun | None = None
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether nothing but CONTINUATION may come now (6.10)."""
+        return self._begun is not None
+
+    def allow_table(self, size: int) -> None:
+        """Bounds the table of the decoder."""
+        self._decoder.allow_table(size)
+
+    def begin(self, frame: Frame) -> Section | None:
+        """Takes HEADERS (6.2).
+
+        Raises:
+            ConnectionFault: the frame is wrong, or its block cannot be read.
+        """
+        part = frames.without_padding(frame)
+        if frame.flags & frames.PRIORITIZED:
+            if len(part) < PRIORITY_SIZE:
+                raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "HEADERS without its priority")
+            part = part[PRIORITY_SIZE:]
+        if len(part) > self._limits.header_block:
+            raise ConnectionFault(
+                ErrorCode.ENHANCE_YOUR_CALM, "a header section too long to be read"
+            )
+        end_stream = bool(frame.flags & frames.END_STREAM)
+        if frame.flags & frames.END_HEADERS:
+            return Section(frame.stream_id, self._decoder.decode(part), end_stream)
+        self._begun = _Begun(frame.stream_id, end_stream, [part])
+        return None
+
+    def go_on(self, frame: Frame) -> Section | None:
+        """Takes CONTINUATION (6.10).
+
+        Raises:
+            ConnectionFault: it continues nothing, is too much, or the block cannot be read.
+        """
+        begun = self._begun
+        if begun is None or begun.stream_id != frame.stream_id:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "CONTINUATION of nothing")
+        begun.parts.append(frame.payload)
+        size = sum(map(len, begun.parts))
+        if size > self._limits.header_block or len(begun.parts) - 1 > self._limits.continuations:
+            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "a header section without end")
+        if not frame.flags & frames.END_HEADERS:
+            return None
+        self._begun = None
+        block = b"".join(begun.parts)
+        return Section(begun.stream_id, self._decoder.decode(block), begun.end_stream)

@@ -1,0 +1,49 @@
+"""What a peer may ask of a connection: each defence is a number with a name.
+
+Sources: RFC 9113, section 10.5 (denial-of-service considerations); CVE-2019-9511 to 9518 (floods of
+ping, settings, empty frames, window updates, resets); CVE-2023-44487 (rapid reset); CVE-2024-27316 and
+its kin (endless CONTINUATION).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits of one connection; sizes in bytes."""
+
+    concurrent_streams: int = 1000
+    """How many streams the peer may have open; one more is refused (SETTINGS_MAX_CONCURRENT_STREAMS)."""
+    header_list: int = 16 * 1024
+    """One header section, decoded, as HPACK counts it (SETTINGS_MAX_HEADER_LIST_SIZE)."""
+    header_block: int = 32 * 1024
+    """One header section as it comes, in HEADERS and CONTINUATION; more is the end of the connection."""
+    continuations: int = 32
+    """Frames of one header section beside the first."""
+    header_table: int = 4096
+    """The table of the headers that come (SETTINGS_HEADER_TABLE_SIZE)."""
+    frame: int = 16 * 1024
+    """The largest frame that comes (SETTINGS_MAX_FRAME_SIZE); at least 16,384."""
+    stream_window: int = 64 * 1024
+    """What a peer may send on a stream unread; more for a message that is larger (`Connection.expect`)."""
+    connection_window: int = 1024 * 1024
+    """What a peer may send on all streams before this side has seen it; at least 65,535."""
+    output: int = 256 * 1024
+    """What may wait for the transport; above it, data of streams is queued."""
+    unsent: int = 1024 * 1024
+    """What may wait for the transport when another answer to a control frame joins it; a peer that asks
+    and does not read is cut."""
+    control_frames: int = 1000
+    """Frames that ask for work and carry nothing, in one period; each frame of headers or data either way
+    earns `CONTROL_FRAMES_EARNED` more, up to this."""
+    resets: int = 1000
+    """Streams that the peer has opened and given up before they were answered, in one period; each that is
+    answered earns one more, up to this."""
+    period: float = 10.0
+    """Seconds."""
+
+
+DEFAULT = Limits()
+CONTROL_FRAMES_EARNED = 3

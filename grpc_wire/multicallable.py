@@ -1,0 +1,200 @@
+"""What a stub calls: one object for each method, which makes its calls."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, NamedTuple, TypeAlias, TypeVar
+
+import grpc
+from grpc import aio
+
+from grpc_wire import client_call, client_interceptors
+from grpc_wire.balancer import Balancer
+from grpc_wire.client_stream import ClientStream
+from grpc_wire.message import DEFLATE, GZIP, IDENTITY
+from grpc_wire.metadata import to_headers
+from grpc_wire.method import Method
+from grpc_wire.request_stream import serialized
+
+_Request = TypeVar("_Request")
+_Response = TypeVar("_Response")
+_Metadata: TypeAlias = aio.Metadata | Sequence[tuple[str, str | bytes]]
+
+_ENCODINGS = {
+    grpc.Compression.NoCompression: IDENTITY,
+    grpc.Compression.Deflate: DEFLATE,
+    grpc.Compression.Gzip: GZIP,
+}
+
+
+class Settings(NamedTuple):
+    """What is said of one call."""
+
+    timeout: float | None
+    metadata: Iterable[tuple[str, str | bytes]] | None
+    credentials: grpc.CallCredentials | None
+    wait_for_ready: bool | None
+    compression: grpc.Compression | None
+
+
+class _MultiCallable:
+    """Makes the calls of one method."""
+
+    intercepted: ClassVar[Callable[..., Any]]
+
+    def __init__(
+        self,
+        balancer: Callable[[], Balancer],
+        method: Method,
+        compression: grpc.Compression | None,
+        interceptors: Sequence[aio.ClientInterceptor],
+    ) -> None:
+        """Takes what all calls have in common.
+
+        Args:
+            balancer: returns what gives calls their connections; asked with each call.
+            method: what is called.
+            compression: of requests, unless a call says otherwise.
+            interceptors: what stands before each call, the outermost first.
+        """
+        self._balancer = balancer
+        self._method = method
+        self._compression = compression
+        self._interceptors = interceptors
+
+    def _call(self, request: Any, settings: Settings) -> Any:
+        if self._interceptors:
+            return type(self).intercepted(
+                self._interceptors,
+                request,
+                settings.timeout,
+                aio.Metadata(*(settings.metadata or ())),
+                settings.credentials,
+                settings.wait_for_ready,
+                self._continued(settings.compression),
+                self._method.path.encode(),
+                None,
+                None,
+                self._balancer().loop,
+            )
+        return self._begin(self._method, request, settings)
+
+    def _continued(self, compression: grpc.Compression | None) -> Callable[[Any, Any], Any]:
+        """Returns what begins a call as the last interceptor wants it."""
+
+        def begin(details: Any, request: Any) -> Any:
+            _, timeout, metadata, credentials, wait_for_ready = details
+            settings = Settings(timeout, metadata, credentials, wait_for_ready, compression)
+            return self._begin(_renamed(self._method, details.method), request, settings)
+
+        return begin
+
+    def _begin(self, method: Method, request: Any, settings: Settings) -> Any:
+        raise NotImplementedError
+
+    def _stream(self, method: Method, settings: Settings) -> ClientStream:
+        if settings.credentials is not None:
+            raise aio.UsageError(
+                "what is in grpc.CallCredentials cannot be read; let an interceptor add metadata"
+            )
+        compression = settings.compression or self._compression
+        encoding = IDENTITY if compression is None else _ENCODINGS[compression]
+        headers = method.head
+        if encoding != IDENTITY:
+            headers = (*headers, (b"grpc-encoding", encoding.encode()))
+        if settings.metadata:
+            headers += to_headers(settings.metadata)
+        return ClientStream(
+            self._balancer(),
+            method,
+            headers,
+            timeout=settings.timeout,
+            wait_for_ready=bool(settings.wait_for_ready),
+            encoding=encoding,
+        )
+
+
+class _OneRequest(_MultiCallable):
+    made: ClassVar[type[Any]]
+
+    def __call__(
+        self,
+        request: Any,
+        *,
+        timeout: float | None = None,
+        metadata: _Metadata | None = None,
+        credentials: grpc.CallCredentials | None = None,
+        wait_for_ready: bool | None = None,
+        compression: grpc.Compression | None = None,
+    ) -> Any:
+        """Begins a call."""
+        return self._call(
+            request, Settings(timeout, metadata, credentials, wait_for_ready, compression)
+        )
+
+    def _begin(self, method: Method, request: Any, settings: Settings) -> Any:
+        stream = self._stream(method, settings)
+        message = serialized(stream, request)
+        if message is not None:
+            stream.start(message)
+        return type(self).made(stream)
+
+
+class _ManyRequests(_MultiCallable):
+    made: ClassVar[type[Any]]
+
+    def __call__(
+        self,
+        request_iterator: AsyncIterable[Any] | Iterable[Any] | None = None,
+        timeout: float | None = None,
+        metadata: _Metadata | None = None,
+        credentials: grpc.CallCredentials | None = None,
+        wait_for_ready: bool | None = None,  # noqa: FBT001 - the place that grpc.aio gives it
+        compression: grpc.Compression | None = None,
+    ) -> Any:
+        """Begins a call; without an iterator, requests are sent by `write`."""
+        return self._call(
+            request_iterator, Settings(timeout, metadata, credentials, wait_for_ready, compression)
+        )
+
+    def _begin(self, method: Method, request: Any, settings: Settings) -> Any:
+        stream = self._stream(method, settings)
+        stream.start(None)
+        return type(self).made(stream, request)
+
+
+class UnaryUnaryMultiCallable(_OneRequest, aio.UnaryUnaryMultiCallable[_Request, _Response]):
+    """Makes calls with one request and one response."""
+
+    made = client_call.UnaryUnaryCall
+    intercepted = client_interceptors.UnaryUnaryCall
+
+
+class UnaryStreamMultiCallable(_OneRequest, aio.UnaryStreamMultiCallable[_Request, _Response]):
+    """Makes calls with one request and a stream of responses."""
+
+    made = client_call.UnaryStreamCall
+    intercepted = client_interceptors.UnaryStreamCall
+
+
+class StreamUnaryMultiCallable(_ManyRequests, aio.StreamUnaryMultiCallable[_Request, _Response]):
+    """Makes calls with a stream of requests and one response."""
+
+    made = client_call.StreamUnaryCall
+    intercepted = client_interceptors.StreamUnaryCall
+
+
+class StreamStreamMultiCallable(_ManyRequests, aio.StreamStreamMultiCallable[_Request, _Response]):
+    """Makes calls with a stream either way."""
+
+    made = client_call.StreamStreamCall
+    intercepted = client_interceptors.StreamStreamCall
+
+
+def _renamed(method: Method, path: bytes | str) -> Method:
+    name = path if isinstance(path, bytes) else path.encode()
+    if name == method.path.encode():
+        return method
+    head = tuple((key, name if key == b":path" else value) for key, value in method.head)
+    return replace(method, path=name.decode(), head=head)

@@ -1,0 +1,199 @@
+"""All that goes out: frames ready to be sent, and data that waits for the peer's windows.
+
+Of many streams that wait each sends one frame in turn. Trailers stand behind what is queued.
+
+Source: RFC 9113, sections 5.2 and 6.9 (flow control).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from grpc_wire import frames
+from grpc_wire.budget import Budget
+from grpc_wire.errors import ConnectionFault, ErrorCode, StreamFault
+from grpc_wire.events import Headers
+from grpc_wire.header_encoder import HeaderEncoder
+from grpc_wire.limits import CONTROL_FRAMES_EARNED, Limits
+from grpc_wire.settings import DEFAULT_WINDOW, LARGEST_WINDOW, PeerSettings
+from grpc_wire.streams import Role, Stream, Streams
+
+_LARGEST_FRAME: Final = 64 * 1024
+"""Larger ones are not sent, whatever the peer takes: streams are to have their turns."""
+
+
+class Outbound:
+    """What is to be sent on one connection."""
+
+    def __init__(self, streams: Streams, limits: Limits, control: Budget) -> None:
+        self.peer = PeerSettings()
+        self.drained: dict[int, None] = {}
+        """Streams whose queue was let out."""
+        self._streams = streams
+        self._limits = limits
+        self._control = control
+        self._encoder = HeaderEncoder()
+        self._window = DEFAULT_WINDOW
+        self._ready = bytearray()
+        self._waiting: dict[int, Stream] = {}
+        """Streams that have something to send and a window of their own for it, in turn."""
+
+    def __bool__(self) -> bool:
+        """Whether there is something to send."""
+        return bool(self._ready)
+
+    def take(self) -> bytes:
+        """Returns what is to be sent now, and makes ready what waited for room."""
+        taken = bytes(self._ready)
+        self._ready.clear()
+        if self._waiting:
+            self._send_waiting()
+        return taken
+
+    def control(self, frame: bytes) -> None:
+        """Sends a frame that no window holds back."""
+        self._ready += frame
+
+    def answer(self, frame: bytes) -> None:
+        """Sends what the peer has asked for.
+
+        Raises:
+            ConnectionFault: it asks, and does not read the answers.
+        """
+        if len(self._ready) > self._limits.unsent:
+            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "answers are not read")
+        self._ready += frame
+
+    def headers(self, stream: Stream, headers: Headers, *, end_stream: bool) -> None:
+        """Sends a header section, behind what the stream has queued."""
+        stream.answered = True
+        if stream.queue:
+            stream.trailers = headers
+            stream.ending = True
+            return
+        block = self._encoder.encode(headers)
+        self._ready += frames.headers(stream.id, block, self.peer.max_frame, end_stream=end_stream)
+        if end_stream:
+            self._end(stream)
+
+    def data(self, stream: Stream, data: bytes, *, end_stream: bool) -> int:
+        """Sends data, or queues it; returns how much is queued."""
+        stream.answered = True
+        size = len(data)
+        if not stream.queue and (not size or self._has_room(stream, size)):
+            self._data_frame(stream, data, end_stream=end_stream)
+            return 0
+        told = stream.id in self.drained
+        stream.queue += data
+        stream.ending = end_stream
+        if stream.send_window > 0:
+            self._waiting.setdefault(stream.id, stream)
+            self._send_waiting()
+        if not told:
+            self.drained.pop(stream.id, None)  # to be told only of what was left in the queue
+        return len(stream.queue)
+
+    def _has_room(self, stream: Stream, size: int) -> bool:
+        """Whether data can be sent as one frame, and nobody waits for its turn."""
+        return (
+            not self._waiting
+            and size <= stream.send_window
+            and size <= self._window
+            and size <= self.peer.max_frame
+            and len(self._ready) < self._limits.output
+        )
+
+    def drop(self, stream: Stream) -> None:
+        """Forgets what is queued for a stream."""
+        stream.queue = bytearray()
+        stream.trailers = None
+        self._waiting.pop(stream.id, None)
+        self.drained.pop(stream.id, None)
+
+    def forget(self) -> None:
+        """Forgets what is queued for all."""
+        self._waiting.clear()
+
+    def widen(self, increment: int) -> None:
+        """Takes a WINDOW_UPDATE of the connection.
+
+        Raises:
+            ConnectionFault: the window is larger than a window can be.
+        """
+        self._window += increment
+        if self._window > LARGEST_WINDOW:
+            raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "the connection's window")
+        self._send_waiting()
+
+    def widen_stream(self, stream: Stream, increment: int) -> None:
+        """Takes a WINDOW_UPDATE of a stream.
+
+        Raises:
+            StreamFault: the window is larger than a window can be.
+        """
+        if stream.send_window + increment > LARGEST_WINDOW:
+            raise StreamFault(stream.id, ErrorCode.FLOW_CONTROL_ERROR, "the stream's window")
+        self._move(stream, increment)
+        self._send_waiting()
+
+    def settings(self, payload: bytes, *, from_server: bool) -> None:
+        """Takes the peer's SETTINGS, and acknowledges them.
+
+        Raises:
+            ConnectionFault: a value cannot be.
+        """
+        window = self.peer.initial_window
+        self.peer.take(payload, from_server=from_server)
+        self._encoder.allow_table(self.peer.header_table)
+        change = self.peer.initial_window - window
+        for stream in self._streams.open.values() if change else ():
+            if stream.send_window + change > LARGEST_WINDOW:
+                raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "a window after SETTINGS")
+            self._move(stream, change)
+        self.answer(frames.frame(frames.SETTINGS, frames.ACK, 0))
+        self._send_waiting()
+
+    def _move(self, stream: Stream, change: int) -> None:
+        stream.send_window += change
+        if stream.send_window <= 0:
+            self._waiting.pop(stream.id, None)
+        elif stream.queue:
+            self._waiting.setdefault(stream.id, stream)
+
+    def _send_waiting(self) -> None:
+        """Lets out what windows and the transport have room for, a frame of each stream in turn."""
+        waiting = self._waiting
+        most = min(self.peer.max_frame, _LARGEST_FRAME)
+        while waiting and self._window > 0 and len(self._ready) < self._limits.output:
+            stream = waiting.pop(next(iter(waiting)))
+            queue = stream.queue
+            size = min(most, stream.send_window, self._window, len(queue))
+            data = bytes(queue[:size])
+            del queue[:size]
+            ended = stream.ending and not queue and stream.trailers is None
+            self._data_frame(stream, data, end_stream=ended)
+            if not queue:
+                self.drained[stream.id] = None
+                if stream.trailers is not None:
+                    self.headers(stream, stream.trailers, end_stream=True)
+            elif stream.send_window > 0:
+                waiting[stream.id] = stream
+
+    def _data_frame(self, stream: Stream, data: bytes, *, end_stream: bool) -> None:
+        size = len(data)
+        stream.send_window -= size
+        self._window -= size
+        self._control.earn(CONTROL_FRAMES_EARNED)
+        self._ready += frames.data_head(size, stream.id, end_stream=end_stream)
+        self._ready += data
+        if end_stream:
+            self._end(stream)
+
+    def _end(self, stream: Stream) -> None:
+        """Ends this side; a server that has answered does not wait for the rest of a request (8.1)."""
+        stream.sent_end = True
+        if self._streams.role is Role.SERVER and not stream.received_end:
+            self._ready += frames.rst_stream(stream.id, ErrorCode.NO_ERROR)
+            self._streams.remember_reset(stream.id)
+            return
+        self._streams.close_if_ended(stream)

@@ -1,0 +1,76 @@
+"""What a server asks of the head of a request before anybody is called.
+
+Source: gRPC over HTTP/2, "Requests"; compression.md for an encoding that is not known.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from grpc_wire.codes import INTERNAL, UNIMPLEMENTED
+from grpc_wire.events import Headers
+from grpc_wire.message import ACCEPTED, ENCODINGS, IDENTITY
+from grpc_wire.status import Status, is_grpc, to_trailers
+from grpc_wire.timeout import parse_timeout
+
+CONTENT_TYPE: Final = (b"content-type", b"application/grpc")
+OPENING: Final[Headers] = ((b":status", b"200"), CONTENT_TYPE)
+"""How every answer of gRPC begins."""
+
+
+class Request(NamedTuple):
+    """The head of a request."""
+
+    path: str
+    headers: Headers
+    timeout: float | None
+    encoding: str
+    accepts: bytes
+    """What the client can read: its `grpc-accept-encoding`."""
+
+
+class Refusal(Exception):
+    """A request that is not one of gRPC; `answer` is all that is said to it."""
+
+    def __init__(self, answer: Headers) -> None:
+        self.answer = answer
+        super().__init__(answer)
+
+
+def read_request(headers: Headers) -> Request:
+    """Reads the head of a request.
+
+    Raises:
+        Refusal: it is not one of gRPC, or asks for what is not known here.
+    """
+    found = dict(headers)
+    if found.get(b":method") != b"POST":
+        raise _refusal(b"405", Status(INTERNAL, "the method of gRPC is POST"), (b"allow", b"POST"))
+    if not _is_grpc(found.get(b"content-type", b"")):
+        raise _refusal(b"415", Status(INTERNAL, "the content-type is not one of gRPC"))
+    if found.get(b"te") != b"trailers":
+        raise _refusal(b"200", Status(INTERNAL, "'te: trailers' is missing: a proxy may drop them"))
+    encoding = found.get(b"grpc-encoding", b"identity").decode("latin-1")
+    if encoding not in ENCODINGS:
+        reason = Status(UNIMPLEMENTED, f"grpc-encoding {encoding!r} is not known")
+        raise _refusal(b"200", reason, ACCEPTED)
+    path = found[b":path"].decode("latin-1")
+    accepts = found.get(b"grpc-accept-encoding", IDENTITY.encode())
+    return Request(path, headers, _timeout(found.get(b"grpc-timeout")), encoding, accepts)
+
+
+def _timeout(text: bytes | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        return parse_timeout(text)
+    except ValueError as error:
+        raise _refusal(b"200", Status(INTERNAL, str(error))) from None
+
+
+def _refusal(http: bytes, status: Status, *also: tuple[bytes, bytes]) -> Refusal:
+    return Refusal(((b":status", http), CONTENT_TYPE, *also, *to_trailers(status)))
+
+
+_is_grpc = lru_cache(maxsize=64)(is_grpc)

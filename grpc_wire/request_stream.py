@@ -1,0 +1,57 @@
+"""Requests that a caller gives as an iterator, on their way."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterable, Iterable
+from typing import Any, TypeAlias
+
+from grpc_wire.client_stream import ClientStream
+from grpc_wire.codes import INTERNAL
+from grpc_wire.status import Status
+
+log = logging.getLogger(__name__)
+
+Requests: TypeAlias = AsyncIterable[Any] | Iterable[Any]
+
+
+async def send_all(stream: ClientStream, requests: Requests) -> None:
+    """Sends what an iterator gives, then says that there are no more.
+
+    What it raises cancels the call, as it does in `grpc.aio`; here it is logged beside.
+    """
+    try:
+        if isinstance(requests, AsyncIterable):
+            async for request in requests:
+                await _send(stream, request)
+        else:
+            for request in requests:
+                await _send(stream, request)
+    except Exception:
+        log.exception("the requests of %s broke off; it is cancelled", stream.method.path)
+        stream.cancel("the iterator of requests has raised an exception")
+    except BaseException:
+        stream.cancel("the iterator of requests was cancelled")
+        raise
+    else:
+        stream.half_close()
+
+
+async def _send(stream: ClientStream, request: Any) -> None:
+    message = serialized(stream, request)
+    if message is not None:
+        await stream.send(message)
+
+
+def serialized(stream: ClientStream, request: Any) -> bytes | None:
+    """Returns a request as bytes; if it cannot be, the call has ended, and it is None."""
+    serialize = stream.method.serialize
+    if serialize is None:
+        message: bytes = request
+        return message
+    try:
+        return serialize(request)
+    except Exception as error:
+        log.exception("a request of %s cannot be written", stream.method.path)
+        stream.fail(Status(INTERNAL, f"Exception serializing request: {error!r}"))
+        return None

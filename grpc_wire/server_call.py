@@ -1,0 +1,294 @@
+"""One call on a server, below anything that grpc's API knows: messages in, messages out, and one end.
+
+Rules:
+- A message is taken from the bytes when somebody asks for it, and only then may the peer send as many bytes
+  again: a handler that does not read leaves the client's window closed.
+- A call ends once for the peer (`finish`, a reset, the loss of the connection) and once for its handler (the
+  task returns, or is cancelled); whichever is first makes the other follow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Coroutine
+from typing import Any, NoReturn
+
+from grpc_wire.codes import (
+    DEADLINE_EXCEEDED,
+    INTERNAL,
+    RESOURCE_EXHAUSTED,
+    UNAVAILABLE,
+    UNIMPLEMENTED,
+)
+from grpc_wire.errors import ErrorCode
+from grpc_wire.events import DataReceived, Headers, HeadersReceived, StreamReset
+from grpc_wire.message import MessageFault, MessageReader, frame
+from grpc_wire.request import OPENING, Request
+from grpc_wire.status import Status, to_trailers
+from grpc_wire.transport import Transport
+
+
+class ServerCall:
+    """A call, from its request's head to its end.
+
+    Attributes:
+        request: the head of the request.
+        transport: the connection.
+        deadline: when it is over, in the loop's time; None is never.
+        opened: whether the head of the answer was sent.
+        ended: whether nothing more can be sent: the status was, or the call is lost.
+    """
+
+    __slots__ = (
+        "_arrived",
+        "_chunks",
+        "_half_closed",
+        "_loop",
+        "_messages",
+        "_reader",
+        "_room",
+        "_send_limit",
+        "_started",
+        "_stream_id",
+        "_task",
+        "_timer",
+        "deadline",
+        "ended",
+        "opened",
+        "request",
+        "transport",
+    )
+
+    def __init__(
+        self,
+        transport: Transport,
+        event: HeadersReceived,
+        request: Request,
+        limits: tuple[int, int],
+    ) -> None:
+        """Begins a call.
+
+        Args:
+            transport: the connection.
+            event: the head as it came.
+            request: the head as it was read.
+            limits: bytes of the largest message, in and out; -1 is no limit.
+        """
+        self.transport = transport
+        self.request = request
+        self.opened = self.ended = False
+        self._stream_id = event.stream_id
+        self._half_closed = event.end_stream
+        self._reader = MessageReader(limits[0], request.encoding)
+        self._send_limit = limits[1]
+        self._chunks: deque[bytes] = deque()
+        self._messages: deque[bytes] = deque()
+        self._arrived: asyncio.Future[None] | None = None
+        self._room: asyncio.Future[None] | None = None
+        self._started = False
+        self._loop = asyncio.get_running_loop()
+        self.deadline: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        if request.timeout is not None:
+            self.deadline = self._loop.time() + request.timeout
+            self._timer = self._loop.call_at(self.deadline, self._expire)
+
+    def handle(self, handler: Coroutine[Any, Any, None]) -> None:
+        """Lets a coroutine handle the call; it calls `start` first, and `over` last."""
+        self._task = self._loop.create_task(handler)
+
+    def start(self) -> bool:
+        """Begins to be handled; returns whether there is still somebody to answer."""
+        self._started = True
+        if self.deadline is not None and self.deadline <= self._loop.time():
+            self._expire()
+        return not self.ended
+
+    def over(self) -> None:
+        """Ends the timer, unless what was answered still waits for the client to read it."""
+        if self._timer is not None and not (self.ended and self._queued()):
+            self._timer.cancel()
+
+    # What comes in.
+
+    async def receive(self) -> bytes | None:
+        """Returns the next message; None if there are no more.
+
+        Raises:
+            asyncio.CancelledError: what came cannot be a message; the call has ended with the reason.
+        """
+        while not self._messages:
+            if self._chunks:
+                self._feed(self._chunks.popleft())
+            elif self._half_closed:
+                if self._reader.partial and not self.ended:
+                    self.fail(MessageFault(INTERNAL, "the request ends within a message"))
+                return None
+            else:
+                await self._arrival()
+        return self._messages.popleft()
+
+    async def receive_only(self) -> bytes:
+        """Returns the one message of a request.
+
+        Raises:
+            asyncio.CancelledError: there is none, or another; the call has ended with the reason.
+        """
+        message = await self.receive()
+        if message is None or await self.receive() is not None:
+            self.fail(MessageFault(UNIMPLEMENTED, "the method takes exactly one request message"))
+        return message
+
+    def _feed(self, chunk: bytes) -> None:
+        try:
+            self._messages.extend(self._reader.feed(chunk))
+        except MessageFault as fault:
+            self.fail(fault)
+        if not self._half_closed:
+            self.transport.consumed(self._stream_id, len(chunk))
+
+    async def _arrival(self) -> None:
+        if self._arrived is not None:
+            raise RuntimeError("two tasks read one call at once")
+        if self._reader.missing:
+            self.transport.expect(self._stream_id, self._reader.missing)
+        self._arrived = self._loop.create_future()
+        try:
+            await self._arrived
+        finally:
+            self._arrived = None
+
+    # What goes out.
+
+    def open(self, headers: Headers) -> None:
+        """Sends the head of the answer: what `OPENING` says, and these headers."""
+        self.opened = True
+        self.transport.send_headers(self._stream_id, OPENING + headers)
+
+    def send(self, message: bytes, encoding: str) -> bool:
+        """Sends a message; returns whether to wait for `room` before the next.
+
+        Raises:
+            asyncio.CancelledError: it is too large; the call has ended with the reason.
+        """
+        if 0 <= self._send_limit < len(message):
+            text = f"Sent message larger than max ({len(message)} vs. {self._send_limit})"
+            self.fail(MessageFault(RESOURCE_EXHAUSTED, text))
+        return self.transport.send_data(self._stream_id, frame(message, encoding))
+
+    async def room(self) -> None:
+        """Waits until there is room for more, or the call has ended."""
+        if self._room is not None:
+            raise RuntimeError("two tasks write to one call at once")
+        self._room = self._loop.create_future()
+        try:
+            await self._room
+        finally:
+            self._room = None
+
+    def finish(self, status: Status) -> None:
+        """Ends the call with a status, unless it has ended.
+
+        Raises:
+            ValueError: the trailing metadata are not what gRPC allows.
+        """
+        if self.ended:
+            return
+        trailers = to_trailers(status)
+        self.ended = True
+        if self._arrived is not None or self._room is not None:
+            self._release()
+        if not self.opened:
+            trailers = OPENING + trailers
+        self.transport.send_headers(self._stream_id, trailers, end_stream=True)
+        if not self._queued():
+            self.transport.forget(self._stream_id)
+
+    def fail(self, fault: MessageFault) -> NoReturn:
+        """Ends the call for what was wrong with a message, and cancels who asked for it.
+
+        Raises:
+            asyncio.CancelledError: always.
+        """
+        self.finish(Status(fault.code, fault.reason))
+        if asyncio.current_task() is not self._task:
+            self._task.cancel()
+        raise asyncio.CancelledError(fault.reason)
+
+    def cut(self) -> None:
+        """Ends the call because the server stops."""
+        self._give_up(Status(UNAVAILABLE, "Cancelling all calls"))
+
+    # What the connection says.
+
+    def headers_received(self, event: HeadersReceived) -> None:
+        """Takes trailers: a request has none in gRPC, but may end with them."""
+        self._half_closed = self._half_closed or event.end_stream
+        self._wake(self._arrived)
+
+    def data_received(self, event: DataReceived) -> None:
+        """Takes a part of a message."""
+        self._chunks.append(event.data)
+        self._half_closed = event.end_stream
+        self._wake(self._arrived)
+
+    def drained(self) -> None:
+        """Lets the next message be sent; a call that has ended is done with."""
+        self._wake(self._room)
+        if self.ended and not self._queued():
+            self.transport.forget(self._stream_id)
+            self._stop_timer()
+
+    def reset(self, _event: StreamReset) -> None:
+        """Cancels the handler: the client has given the call up, or broken a rule."""
+        self._vanish()
+
+    def lost(self, _reason: str) -> None:
+        """Cancels the handler: the connection has ended."""
+        self._vanish()
+
+    # How it ends.
+
+    def _vanish(self) -> None:
+        self._stop_timer()
+        if not self.ended:
+            self.ended = True
+            self._cancel()
+
+    def _expire(self) -> None:
+        self._give_up(Status(DEADLINE_EXCEEDED, "Deadline Exceeded"))
+
+    def _give_up(self, status: Status) -> None:
+        """Ends the call with a status, or with a reset if the client does not read."""
+        if self._queued():
+            self.ended = True
+            self.transport.reset(self._stream_id, ErrorCode.CANCEL)
+        self.finish(status)
+        self._cancel()
+
+    def _cancel(self) -> None:
+        """Cancels the handler; one that has not begun looks by itself (`start`)."""
+        self._release()
+        if self._started:
+            self._task.cancel()
+
+    def _release(self) -> None:
+        """Lets whoever waits to read or to write go on, and find that it is over."""
+        self._chunks.clear()
+        self._messages.clear()
+        self._half_closed = True
+        self._wake(self._arrived)
+        self._wake(self._room)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _queued(self) -> int:
+        return self.transport.connection.queued(self._stream_id)
+
+    @staticmethod
+    def _wake(waiter: asyncio.Future[None] | None) -> None:
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)

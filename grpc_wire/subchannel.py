@@ -1,0 +1,220 @@
+"""One address of a channel, and the connection to it.
+
+IDLE until somebody wants it; then it connects, and if that fails, again and again, ever later. Its state
+stays TRANSIENT_FAILURE meanwhile: callers are not to wait for an attempt that is likely to fail as well.
+A connection that ends leaves it IDLE.
+
+A connection is ready when the peer's settings have come (gRPC's connection-backoff.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+import socket
+import ssl
+from typing import Protocol
+
+from grpc import ChannelConnectivity
+
+from grpc_wire.backoff import Backoff
+from grpc_wire.channel_options import ChannelOptions
+from grpc_wire.connection import Role
+from grpc_wire.errors import ErrorCode
+from grpc_wire.events import GoAwayReceived, HeadersReceived
+from grpc_wire.target import Address
+from grpc_wire.transport import Transport
+
+_CLOSING = 2.0
+"""Seconds that are waited for connections to be closed; they are cut long before."""
+_TOO_MANY_PINGS = b"too_many_pings"
+
+
+class Watcher(Protocol):
+    """What is told of a subchannel."""
+
+    def state_changed(self) -> None:
+        """Its state or its connection is another."""
+
+    def room_changed(self) -> None:
+        """Its connection may take more streams than before, or fewer."""
+
+    def connection_failed(self) -> None:
+        """A connection could not be made, or has ended: its address may not be the right one any more."""
+
+
+class Subchannel:
+    """One address.
+
+    Attributes:
+        state: as the channel sees it.
+        transport: the connection that takes new streams; None unless READY.
+        failure: why the last attempt failed.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        options: ChannelOptions,
+        tls: ssl.SSLContext | None,
+        tls_name: str,
+        watcher: Watcher,
+    ) -> None:
+        self.address = address
+        self.state = ChannelConnectivity.IDLE
+        self.transport: Transport | None = None
+        self.failure = ""
+        self._options = options
+        self._lifetimes = options.lifetimes
+        self._tls = tls
+        self._tls_name = tls_name
+        self._watcher = watcher
+        self._loop = asyncio.get_running_loop()
+        self._backoff = Backoff(options.backoff)
+        self._connecting: asyncio.Task[None] | None = None
+        self._settled: asyncio.Future[None] | None = None
+        self._opening: Transport | None = None
+        self._made = False
+        self._emptied: asyncio.Future[None] | None = None
+        self._transports: set[Transport] = set()
+
+    def connect(self) -> None:
+        """Begins to connect, if it is IDLE. Who says so need not be told."""
+        if self.state is ChannelConnectivity.IDLE:
+            self.state = ChannelConnectivity.CONNECTING
+            self._connecting = self._loop.create_task(self._connect())
+
+    def drain(self) -> None:
+        """Is used no more; streams that are open may finish."""
+        self._shut_down()
+        for transport in tuple(self._transports):
+            transport.go_away()
+
+    async def close(self) -> None:
+        """Is used no more, cuts what is open, and waits until it is closed."""
+        self._shut_down()
+        for transport in tuple(self._transports):
+            transport.abort("the channel was closed")
+        if self._connecting is not None:
+            await asyncio.wait({self._connecting})
+        if self._transports:
+            self._emptied = self._loop.create_future()
+            await asyncio.wait({self._emptied}, timeout=_CLOSING)
+
+    def _shut_down(self) -> None:
+        self.state = ChannelConnectivity.SHUTDOWN
+        self.transport = None
+        if self._connecting is not None:
+            self._connecting.cancel()
+
+    async def _connect(self) -> None:
+        while True:
+            await asyncio.sleep(self._backoff.wait(self._loop.time()))
+            limit = self._backoff.begin(self._loop.time())
+            self._made = False
+            reason = ""
+            settled = self._settled = self._loop.create_future()
+            try:
+                async with asyncio.timeout(limit):
+                    await self._open()
+                    await settled
+            except TimeoutError:
+                reason = f"no connection within {limit:g} s"
+            except OSError as error:
+                reason = _words(error)
+            finally:
+                settled.cancel()
+                self._forget_opening()
+            if self._made:  # perhaps in the very moment in which the time was over
+                return
+            self._failed(reason)
+
+    async def _open(self) -> None:
+        address = self.address
+        tls_name = self._tls_name if self._tls is not None else None
+        if address.scheme == "unix":
+            await self._loop.create_unix_connection(
+                self._make, address.host, ssl=self._tls, server_hostname=tls_name
+            )
+        else:
+            await self._loop.create_connection(
+                self._make, address.host, address.port, ssl=self._tls, server_hostname=tls_name
+            )
+
+    def _forget_opening(self) -> None:
+        opening, self._opening = self._opening, None
+        if opening is not None:
+            opening.socket.abort()  # there is nobody to take leave of
+
+    def _make(self) -> Transport:
+        return Transport(Role.CLIENT, self, self._options.limits, self._lifetimes)
+
+    def _failed(self, reason: str) -> None:
+        self.failure = f"{self.address}: {reason}"
+        self._set(ChannelConnectivity.TRANSIENT_FAILURE)
+        self._watcher.connection_failed()
+
+    def _set(self, state: ChannelConnectivity) -> None:
+        if self.state is not ChannelConnectivity.SHUTDOWN:
+            self.state = state
+            self._watcher.state_changed()
+
+    # What a connection tells its owner.
+
+    def opened(self, transport: Transport) -> None:
+        """Waits for the peer's settings; or does not, if the time for that is over."""
+        self._opening = transport
+        if self._settled is None or self._settled.done():
+            self._forget_opening()
+
+    def connected(self, transport: Transport) -> None:
+        """Is READY: the peer's settings have come."""
+        if transport is self._opening and self._settled is not None:
+            self._opening = None
+            self._made = True
+            self._settled.set_result(None)
+            self._transports.add(transport)
+            self.transport = transport
+            self._set(ChannelConnectivity.READY)
+
+    def requested(self, _transport: Transport, _event: HeadersReceived) -> None:
+        """Passes over headers of streams that are gone; servers ask nothing of clients."""
+
+    def changed(self, _transport: Transport) -> None:
+        """Tells that there may be room for streams."""
+        self._watcher.room_changed()
+
+    def going_away(self, transport: Transport, event: GoAwayReceived) -> None:
+        """Lets a connection finish what it has; the next call makes another."""
+        if event.code == ErrorCode.ENHANCE_YOUR_CALM and event.debug == _TOO_MANY_PINGS:
+            # gRPC A8: who is told so asks half as often from now on
+            keepalive = self._lifetimes.keepalive * 2
+            self._lifetimes = dataclasses.replace(self._lifetimes, keepalive=keepalive)
+        transport.go_away()
+        self._left(transport)
+
+    def disconnected(self, transport: Transport, reason: str) -> None:
+        """Is IDLE again, or has failed to connect."""
+        self._transports.discard(transport)
+        if self._emptied is not None and not self._transports and not self._emptied.done():
+            self._emptied.set_result(None)
+        if transport is self.transport:
+            self._left(transport)
+            self._watcher.connection_failed()
+        elif transport is self._opening and self._settled is not None:
+            self._opening = None
+            if not self._settled.done():
+                self._settled.set_exception(ConnectionError(reason))
+
+    def _left(self, transport: Transport) -> None:
+        if transport is self.transport:
+            self.transport = None
+            self._backoff.lost(self._loop.time())
+            self._set(ChannelConnectivity.IDLE)
+
+
+def _words(error: OSError) -> str:
+    if error.errno and not isinstance(error, ssl.SSLError | socket.gaierror):
+        return os.strerror(error.errno)  # asyncio puts its own words in place of the system's
+    return str(error) or type(error).__name__

@@ -1,0 +1,35 @@
+"""`grpc-timeout`: how long a call may take.
+
+Source: gRPC over HTTP/2, "Timeout": one to eight digits, and a unit.
+"""
+
+from __future__ import annotations
+
+import re
+from math import ceil
+from typing import Final
+
+_TIMEOUT: Final = re.compile(rb"([0-9]{1,8})([HMSmun])")
+_UNITS: Final = {b"n": 1e-9, b"u": 1e-6, b"m": 1e-3, b"S": 1.0, b"M": 60.0, b"H": 3600.0}
+_MOST: Final = 10**8 - 1
+
+
+def print_timeout(seconds: float) -> bytes:
+    """Returns the header's value in the finest unit that has room, rounded up; 1 ns at least."""
+    for unit, size in _UNITS.items():
+        number = max(seconds / size, 1.0)
+        if number <= _MOST:
+            return b"%d%b" % (ceil(number), unit)
+    return b"%dH" % _MOST
+
+
+def parse_timeout(text: bytes) -> float:
+    """Returns seconds.
+
+    Raises:
+        ValueError: it is not one to eight digits and a unit.
+    """
+    match = _TIMEOUT.fullmatch(text)
+    if match is None:
+        raise ValueError(f"grpc-timeout is {text!r}")
+    return int(match[1]) * _UNITS[match[2]]

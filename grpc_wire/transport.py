@@ -1,0 +1,300 @@
+"""One connection on a socket: between asyncio and the sans-IO `Connection`, the same for both sides.
+
+Rules:
+- Reading never stops: an answer that cannot be sent stays with the connection, whose limits cut a peer
+  that asks and does not read. (If both sides stopped to read when they cannot write, neither would go on.)
+- Each stream is told its end once: by what came from the peer, by `Stream.reset` or by `Stream.lost`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from contextlib import suppress
+from typing import Any, cast
+
+from grpc_wire.connection import Connection, Role
+from grpc_wire.errors import ErrorCode
+from grpc_wire.events import (
+    ConnectionFailed,
+    DataReceived,
+    Event,
+    GoAwayReceived,
+    Headers,
+    HeadersReceived,
+    PingAcknowledged,
+    SettingsReceived,
+    StreamDrained,
+    StreamReset,
+)
+from grpc_wire.lifetime import FOREVER, Lifetime, Lifetimes
+from grpc_wire.limits import DEFAULT, Limits
+from grpc_wire.stream import Owner, Stream
+from grpc_wire.writer import Writer
+
+_KEEPALIVE = b"are you?"
+_GOODBYE = b"bye, bye"
+
+
+class Transport(asyncio.Protocol):
+    """One connection.
+
+    Attributes:
+        connection: its state; what has no method here may be called there, and then `touch`.
+        socket: what asyncio gave; nothing here may be used before it has.
+    """
+
+    def __init__(
+        self, role: Role, owner: Owner, limits: Limits = DEFAULT, lifetimes: Lifetimes = FOREVER
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.connection = Connection(role, limits, self._loop.time)
+        self._role = role
+        self._greeted = False
+        self.socket: asyncio.Transport
+        self._owner = owner
+        self._lifetimes = lifetimes
+        self._streams: dict[int, Stream] = {}
+        self._writer = Writer(self.connection, self._drained, self._look)
+        self._leaving = False
+        self._gone = False
+        self._reason = ""
+        self._ends: list[asyncio.TimerHandle] = []
+
+    # What a call does.
+
+    def open(self, stream: Stream, headers: Headers, *, end_stream: bool = False) -> int:
+        """Begins a stream as a client, which `Connection.can_open` must allow; returns its id."""
+        stream_id = self.connection.open_stream(headers, end_stream=end_stream)
+        self._streams[stream_id] = stream
+        self._writer.touch()
+        return stream_id
+
+    def send_headers(self, stream_id: int, headers: Headers, *, end_stream: bool = False) -> None:
+        """Sends a header section."""
+        self.connection.send_headers(stream_id, headers, end_stream=end_stream)
+        self._writer.touch()
+
+    def send_data(self, stream_id: int, data: bytes, *, end_stream: bool = False) -> bool:
+        """Sends data; returns whether the sender is to wait for `Stream.drained` before it sends more."""
+        queued = self.connection.send_data(stream_id, data, end_stream=end_stream)
+        return self._writer.charge(stream_id, len(data), queued)
+
+    def consumed(self, stream_id: int, size: int) -> None:
+        """Says that bytes of a stream were read."""
+        self.connection.consumed(stream_id, size)
+        self._writer.touch()
+
+    def expect(self, stream_id: int, size: int) -> None:
+        """Says that a message of which `size` bytes are still to come is being waited for."""
+        self.connection.expect(stream_id, size)
+        self._writer.touch()
+
+    def reset(self, stream_id: int, code: ErrorCode) -> None:
+        """Ends a stream at once. It is told nothing more."""
+        self.connection.reset(stream_id, code)
+        self._writer.touch()
+        self.forget(stream_id)
+
+    def forget(self, stream_id: int) -> None:
+        """Tells a stream nothing more: it has ended both ways."""
+        if self._streams.pop(stream_id, None) is None:
+            return
+        self._writer.forget(stream_id)
+        if not self._streams:
+            self._lifetime.idle_since = self._loop.time()
+            self._close_if_done()
+        self._owner.changed(self)
+
+    # What an owner does.
+
+    @property
+    def established(self) -> bool:
+        """Whether the peer has sent its settings, and acknowledged those of this side."""
+        return self._greeted and self.connection.settings_acknowledged
+
+    @property
+    def writes(self) -> int:
+        """How often something was written to the socket."""
+        return self._writer.writes
+
+    @property
+    def stream_count(self) -> int:
+        """How many streams have not ended."""
+        return len(self._streams)
+
+    def ask(self) -> None:
+        """Asks the peer whether it is there."""
+        self.connection.ping(_KEEPALIVE)
+        self._writer.touch()
+
+    def go_away(self, grace: float = math.inf) -> None:
+        """Takes no new streams; closes when the last has ended, or is cut when the grace is over.
+
+        GOAWAY is said twice: requests that are under way when it is first said are still taken
+        (RFC 9113, 6.8).
+        """
+        if self._writer.shut:
+            return
+        if grace < math.inf:
+            self._ends.append(self._loop.call_later(grace, self.abort, "grace is over"))
+        if not self._leaving:
+            self._leaving = True
+            if self._role is Role.CLIENT:  # which takes no streams, and has nothing to say twice
+                self._gone = True
+                self._close_if_done()
+                return
+            self.connection.go_away(last=False)
+            self.connection.ping(_GOODBYE)
+            self._writer.touch()
+            self._ends.append(self._loop.call_later(self._lifetimes.goodbye, self._take_no_more))
+
+    def abort(self, reason: str, code: ErrorCode = ErrorCode.NO_ERROR) -> None:
+        """Closes at once; streams are told that it is lost."""
+        if self._writer.shut:
+            return
+        self._reason = reason
+        self.connection.go_away(code, reason.encode())
+        self._close()
+
+    # What asyncio does.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begins: the preface and the settings are sent."""
+        self.socket = cast("asyncio.Transport", transport)
+        self._lifetime = Lifetime(self, self._lifetimes, self._loop)
+        self._owner.opened(self)
+        secured: Any = transport.get_extra_info("ssl_object")
+        if secured is not None and secured.selected_alpn_protocol() != "h2":
+            self.abort("the peer did not agree to speak HTTP/2 (ALPN)")
+            return
+        self._writer.begin(self.socket)
+
+    def data_received(self, data: bytes) -> None:
+        """Takes bytes of the peer."""
+        if self._writer.shut:
+            return
+        self._lifetime.heard = self._loop.time()
+        held = self._writer.hold()
+        streams = self._streams
+        for event in self.connection.receive(data):
+            if isinstance(event, DataReceived):
+                stream = streams.get(event.stream_id)
+                if stream is not None:
+                    stream.data_received(event)
+            elif isinstance(event, HeadersReceived):
+                stream = streams.get(event.stream_id)
+                if stream is not None:
+                    stream.headers_received(event)
+                elif not event.trailers:
+                    self._request(event)
+            else:
+                self._rare(event)
+        self._writer.release(held=held)
+
+    def eof_received(self) -> bool:
+        """Lets asyncio close: HTTP/2 knows no half-closed connections."""
+        return False
+
+    def pause_writing(self) -> None:
+        """Lets senders wait: the socket's buffer is full."""
+        self._writer.pause()
+
+    def resume_writing(self) -> None:
+        """Lets senders go on."""
+        self._writer.resume()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Ends what has not ended."""
+        self._writer.shut = True
+        self._lifetime.end()
+        for handle in self._ends:
+            handle.cancel()
+        self._reason = self._reason or (str(exc) if exc else "the peer closed the connection")
+        self._end_streams()
+        self._owner.disconnected(self, self._reason)
+
+    def touch(self) -> None:
+        """Sees to it that what is to be sent leaves at the end of this turn."""
+        self._writer.touch()
+
+    def _look(self) -> None:
+        for event in self.connection.take_events():
+            self._rare(event)
+
+    def _drained(self, stream_id: int) -> None:
+        if stream := self._streams.get(stream_id):
+            stream.drained()
+
+    def _request(self, event: HeadersReceived) -> None:
+        stream = None if self._writer.shut else self._owner.requested(self, event)
+        if stream is not None:
+            self._streams[event.stream_id] = stream
+
+    def _rare(self, event: Event) -> None:
+        match event:
+            case StreamDrained():
+                self._writer.drained(event.stream_id)
+            case StreamReset():
+                stream = self._streams.get(event.stream_id)
+                if stream is not None:
+                    self.forget(event.stream_id)
+                    stream.reset(event)
+            case SettingsReceived():
+                if not self._greeted:
+                    self._greeted = True
+                    self._owner.connected(self)
+                self._owner.changed(self)
+            case GoAwayReceived():
+                self._going_away(event)
+            case ConnectionFailed():
+                self._reason = event.reason
+                self._close()
+            case PingAcknowledged() if event.data == _GOODBYE and self._leaving:
+                self._take_no_more()
+
+    def _going_away(self, event: GoAwayReceived) -> None:
+        if event.code:
+            self._reason = (
+                f"the peer said GOAWAY {event.code:#x} {event.debug.decode(errors='replace')}"
+            )
+        self._owner.going_away(self, event)
+
+    def _take_no_more(self) -> None:
+        if not self._gone and not self._writer.shut:
+            self._gone = True
+            self.connection.go_away()
+            self._writer.touch()
+            self._close_if_done()
+
+    def _close_if_done(self) -> None:
+        if self._gone and not self._streams:
+            self._loop.call_soon(self._end)
+
+    def _end(self) -> None:
+        if self._role is Role.SERVER:
+            self._close()
+        elif not self._streams:  # a call may have begun meanwhile
+            self.abort("no calls are left")
+
+    def _close(self) -> None:
+        """Sends what is left and the end, and leaves the closing to the peer for a while.
+
+        To close a socket while something comes is to tell the peer to forget what it has not read.
+        """
+        if self._writer.shut:
+            return
+        self._writer.write()
+        self._writer.shut = True
+        self._end_streams()
+        with suppress(OSError):  # it may have ended meanwhile, untold as yet
+            if self.socket.can_write_eof():
+                self.socket.write_eof()
+            else:
+                self.socket.close()  # which for TLS is to say so, and to wait
+        self._ends.append(self._loop.call_later(self._lifetimes.linger, self.socket.abort))
+
+    def _end_streams(self) -> None:
+        streams, self._streams = self._streams, {}
+        for stream in streams.values():
+            stream.lost(self._reason)

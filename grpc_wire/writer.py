@@ -1,0 +1,128 @@
+"""What leaves a connection: all of one turn of the event loop in one write, at the end of the turn.
+
+A sender is told when to wait: for the peer's windows, for the socket, or for the next turn if this one has
+done much, for others want theirs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from grpc_wire.connection import Connection
+
+QUEUED: Final = 64 * 1024
+"""Of a stream, what may wait for the peer's windows before its sender does."""
+TURN_BYTES: Final = 64 * 1024
+TURN_MESSAGES: Final = 128
+"""What may be sent in one turn."""
+
+
+class Writer:
+    """The way out of one connection.
+
+    Attributes:
+        shut: whether nothing more may be written.
+        writes: how often something was.
+    """
+
+    def __init__(
+        self, connection: Connection, drained: Callable[[int], None], react: Callable[[], None]
+    ) -> None:
+        """Makes a writer.
+
+        Args:
+            connection: whose output is written.
+            drained: told of a stream whose sender need not wait any more.
+            react: called when the connection has events, which come of taking its output.
+        """
+        self.shut = False
+        self.writes = 0
+        self._connection = connection
+        self._tell = drained
+        self._react = react
+        self._loop = asyncio.get_running_loop()
+        self._socket: asyncio.Transport
+        self._blocked: set[int] = set()
+        self._touched = False
+        self._paused = False
+        self._bytes = 0
+        self._messages = 0
+
+    def begin(self, socket: asyncio.Transport) -> None:
+        """Writes to a socket, from now on."""
+        self._socket = socket
+        self.write()
+
+    def touch(self) -> None:
+        """Sees to it that what is to be sent leaves at the end of this turn."""
+        if not self._touched:
+            self._touched = True
+            self._loop.call_soon(self._flush)
+
+    def hold(self) -> bool:
+        """Begins to receive: what comes of it shall leave behind the tasks that begin in it."""
+        held, self._touched = self._touched, True
+        return held
+
+    def release(self, *, held: bool) -> None:
+        """Has received; `held` is what `hold` has returned."""
+        if not held:
+            self._loop.call_soon(self._flush)
+
+    def charge(self, stream_id: int, size: int, queued: int) -> bool:
+        """Counts a message; returns whether its sender is to wait."""
+        self.touch()
+        self._bytes += size
+        self._messages += 1
+        if (
+            self._paused
+            or self._bytes >= TURN_BYTES
+            or self._messages >= TURN_MESSAGES
+            or queued > QUEUED
+        ):
+            self._blocked.add(stream_id)
+            return True
+        return False
+
+    def drained(self, stream_id: int) -> None:
+        """Lets a stream go on, whose queue is empty, unless the socket is full."""
+        if self._paused:
+            self._blocked.add(stream_id)
+        else:
+            self._blocked.discard(stream_id)
+            self._tell(stream_id)
+
+    def forget(self, stream_id: int) -> None:
+        """Tells a stream nothing more."""
+        self._blocked.discard(stream_id)
+
+    def pause(self) -> None:
+        """Writes nothing more until `resume`: the socket's buffer is full."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Writes again."""
+        self._paused = False
+        self._flush()
+
+    def write(self) -> None:
+        """Writes now what there is."""
+        connection = self._connection
+        closed = self.shut or self._socket.is_closing()
+        while connection.has_output and not (self._paused or closed):
+            self.writes += 1
+            self._socket.write(connection.take_output())
+        if connection.has_events:
+            self._react()
+
+    def _flush(self) -> None:
+        self._touched = False
+        self._bytes = self._messages = 0
+        if self._paused:
+            return
+        self.write()
+        for stream_id in tuple(self._blocked) if self._blocked else ():
+            if self._connection.queued(stream_id) <= QUEUED:
+                self.drained(stream_id)

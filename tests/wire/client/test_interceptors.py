@@ -1,0 +1,143 @@
+"""Client interceptors written for `grpc.aio`, as they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from grpc import StatusCode, aio
+
+from grpc_wire.channel import Channel, insecure_channel
+from tests.echo_server import EchoServer, FailRequest
+from tests.wire.client.test_calls import MESSAGE, SERVICE, each
+
+METHODS = {
+    "unary_unary": "Unary",
+    "unary_stream": "ServerStream",
+    "stream_unary": "ClientStream",
+    "stream_stream": "Bidi",
+}
+
+
+class Adding(
+    aio.UnaryUnaryClientInterceptor,
+    aio.UnaryStreamClientInterceptor,
+    aio.StreamUnaryClientInterceptor,
+    aio.StreamStreamClientInterceptor,
+):
+    """Adds metadata, and remembers what was called."""
+
+    def __init__(self, name: str, method: str | None = None) -> None:
+        self.name = name
+        self.method = method
+        self.seen: list[Any] = []
+
+    async def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
+        """Adds, and goes on."""
+        return await self._on(continuation, details, request)
+
+    async def intercept_unary_stream(self, continuation: Any, details: Any, request: Any) -> Any:
+        """Adds, and goes on."""
+        return await self._on(continuation, details, request)
+
+    async def intercept_stream_unary(self, continuation: Any, details: Any, requests: Any) -> Any:
+        """Adds, and goes on."""
+        return await self._on(continuation, details, requests)
+
+    async def intercept_stream_stream(self, continuation: Any, details: Any, requests: Any) -> Any:
+        """Adds, and goes on."""
+        return await self._on(continuation, details, requests)
+
+    async def _on(self, continuation: Any, details: Any, requests: Any) -> Any:
+        metadata = details.metadata or aio.Metadata()
+        metadata.add("added", self.name)
+        self.seen.append(details.method)
+        method = details.method if self.method is None else self.method.encode()
+        return await continuation(details._replace(method=method, metadata=metadata), requests)
+
+
+async def answers(call: Any, kind: str) -> list[bytes]:
+    """Returns all responses of a call of any kind."""
+    if kind.endswith("unary"):
+        return [await call]
+    return [message async for message in call]
+
+
+def begin(channel: Channel, kind: str, name: str, **settings: Any) -> Any:
+    """Begins a call of any kind."""
+    request = each(MESSAGE) if kind.startswith("stream") else MESSAGE
+    return getattr(channel, kind)(SERVICE + name)(request, **settings)
+
+
+@pytest.mark.parametrize("kind", METHODS)
+async def test_they_stand_before_each_kind(echo: EchoServer, kind: str) -> None:
+    """The outermost is asked first; answers are the same as without them."""
+    name = METHODS[kind]
+    first, second = Adding("first"), Adding("second")
+    async with (
+        insecure_channel(echo.address, interceptors=(first, second)) as channel,
+        insecure_channel(echo.address) as plain,
+    ):
+        expected = await answers(begin(plain, kind, name), kind)
+        call = begin(channel, kind, name, timeout=5)
+        assert await answers(call, kind) == expected
+        assert await call.code() is StatusCode.OK
+        if kind == "unary_unary":
+            assert (await call.initial_metadata()).get_all("added") == ["first", "second"]
+
+    assert first.seen == second.seen == [(SERVICE + name).encode()]
+
+
+@pytest.mark.parametrize("kind", METHODS)
+async def test_they_may_call_another_method(echo: EchoServer, kind: str) -> None:
+    """The method that the last of them names is called."""
+    other = Adding("other", SERVICE + "Bidi")
+    async with insecure_channel(echo.address, interceptors=(other,)) as channel:
+        assert await answers(begin(channel, kind, "Nothing"), kind) == [MESSAGE]
+
+
+async def test_they_may_answer_themselves(echo: EchoServer) -> None:
+    """What they return in place of a call is what the caller gets."""
+
+    class Cached(aio.UnaryUnaryClientInterceptor):
+        async def intercept_unary_unary(self, *_: Any) -> Any:
+            return b"cached"
+
+    class Two(aio.UnaryStreamClientInterceptor):
+        async def intercept_unary_stream(
+            self, continuation: Any, details: Any, request: Any
+        ) -> Any:
+            await continuation(details, request)  # without which grpc.aio's own object breaks
+            return each(b"a", b"b")
+
+    async with insecure_channel(echo.address, interceptors=(Cached(), Two())) as channel:
+        assert await begin(channel, "unary_unary", "Hang") == b"cached"
+        assert await answers(begin(channel, "unary_stream", "Hang"), "unary_stream") == [b"a", b"b"]
+
+
+async def test_they_see_errors(echo: EchoServer) -> None:
+    """What a call ends with is raised where it is awaited, and may be tried again."""
+
+    class Again(aio.UnaryUnaryClientInterceptor):
+        async def intercept_unary_unary(self, continuation: Any, details: Any, _: Any) -> Any:
+            call = await continuation(details, FailRequest(code=14).SerializeToString())
+            assert await call.code() is StatusCode.UNAVAILABLE
+            return await continuation(details, b"")
+
+    async with insecure_channel(echo.address, interceptors=(Again(),)) as channel:
+        assert await begin(channel, "unary_unary", "Fail") == b""
+
+
+async def test_written_requests_and_cancel(echo: EchoServer) -> None:
+    """Calls behind interceptors are written to, and cancelled."""
+    async with insecure_channel(echo.address, interceptors=(Adding("a"),)) as channel:
+        call: Any = channel.stream_stream(SERVICE + "Bidi")()
+        await call.write(MESSAGE)
+        assert await call.read() == MESSAGE
+        await call.done_writing()
+        assert await call.read() is aio.EOF
+
+        call = channel.unary_stream(SERVICE + "HangStream")(b"")
+        await call.read()
+        assert call.cancel()
+        assert call.cancelled()

@@ -1,0 +1,210 @@
+"""RFC 7541: the compression of headers, as a peer may get it wrong, or use all of it."""
+# ruff: noqa: E501 -- one case, one row
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hpack import Encoder
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from grpc_wire.connection import Role
+from grpc_wire.errors import ErrorCode
+from grpc_wire.events import Headers, HeadersReceived
+from tests.wire.protocol import octets as h2
+from tests.wire.protocol.stage import (
+    ANSWER,
+    REQUEST,
+    SERVER,
+    Case,
+    Outcome,
+    Stage,
+    State,
+    check,
+    fails,
+    parameters,
+    tells,
+)
+
+COMPRESSION = ErrorCode.COMPRESSION_ERROR
+START = h2.block(REQUEST)
+
+
+def broken(clause: str, octets: bytes) -> Case:
+    """Returns a case of a block that cannot be read."""
+    return Case(clause, SERVER, State.IDLE, h2.headers(1, octets), fails(COMPRESSION))
+
+
+def read(clause: str, octets: bytes, *fields: tuple[bytes, bytes]) -> Case:
+    """Returns a case of a block that has these fields behind those of a request."""
+    outcome: Outcome = tells(HeadersReceived(1, REQUEST + fields, end_stream=False, trailers=False))
+    return Case(clause, SERVER, State.IDLE, h2.headers(1, octets), outcome)
+
+
+BROKEN = [
+    broken("2.3.3-index-0", START + h2.indexed(0)),
+    broken("2.3.3-index-beyond-the-tables", START + h2.indexed(62)),
+    broken("2.3.3-index-far-beyond-the-tables", START + h2.indexed(1 << 30)),
+    broken("2.3.3-name-beyond-the-tables", START + h2.integer(62, 6, 0x40) + h2.string(b"1")),
+    broken("2.3.3-name-beyond-the-tables-not-indexed", START + h2.integer(99, 4) + h2.string(b"1")),
+    broken("2.3.3-name-beyond-the-tables-never-indexed", START + h2.integer(99, 4, 0x10) + h2.string(b"1")),
+    broken("4.4-entry-that-was-evicted", START + h2.remembered(b"a", b"1") + h2.remembered(b"b", bytes(4096 - 33)) + h2.indexed(63)),
+    broken("5.1-integer-cut", START + b"\xff"),
+    broken("5.1-integer-cut-later", START + b"\xff\x80\x80"),
+    broken("5.1-integer-that-never-ends", START + b"\xff" + b"\x80" * 5000),
+    broken("5.1-integer-overflow", START + b"\xff" + b"\xff" * 40 + b"\x01"),
+    broken("5.1-integer-of-64-bits", START + b"\xff" + b"\xff" * 9 + b"\x7f"),
+    broken("5.1-length-overflow", START + b"\x00\x7f" + b"\xff" * 9 + b"\x7f"),
+    broken("5.2-nothing-but-a-literal", START + b"\x00"),
+    broken("5.2-name-cut", START + b"\x00\x05abc"),
+    broken("5.2-value-missing", START + b"\x00\x01a"),
+    broken("5.2-value-cut", START + b"\x00\x01a\x05abc"),
+    broken("5.2-value-cut-to-nothing", START + b"\x00\x01a\x01"),
+    broken("5.2-huffman-cut", START + b"\x00\x01a\x85\x1f"),
+    broken("5.2-huffman-end-of-string", START + b"\x00\x01a\x84\xff\xff\xff\xff"),
+    broken("5.2-huffman-padding-of-8-bits", START + b"\x00\x01a\x82\x1f\xff"),  # 'a' is 00011
+    broken("5.2-huffman-padding-of-zeros", START + b"\x00\x01a\x81\x18"),
+    broken("5.2-huffman-padding-alone", START + b"\x00\x01a\x81\xff"),
+    broken("4.2-table-size-above-the-limit", h2.table_size(4097) + START),
+    broken("4.2-table-size-far-above-the-limit", h2.table_size(1 << 40) + START),
+    broken("4.2-table-size-behind-a-field", START + h2.table_size(0)),
+    broken("4.2-table-size-between-fields", h2.indexed(3) + h2.table_size(0) + START),
+    broken("6.3-table-size-cut", b"\x3f"),
+]  # fmt: skip
+
+WHOLE = [
+    read("4.2-table-size-of-the-limit", h2.table_size(4096) + START),
+    read("4.2-table-size-twice", h2.table_size(0) + h2.table_size(4096) + START),
+    read("4.4-an-entry-larger-than-the-table-empties-it",
+         START + h2.remembered(b"a", b"1") + h2.remembered(b"b", b"x" * 4096) + h2.remembered(b"c", b"3") + h2.indexed(62),
+         (b"a", b"1"), (b"b", b"x" * 4096), (b"c", b"3"), (b"c", b"3")),
+    read("4.3-a-table-of-nothing", h2.table_size(0) + START + h2.remembered(b"a", b"1"), (b"a", b"1")),
+    read("4.4-the-name-of-an-entry-that-the-new-one-evicts",
+         START + h2.remembered(b"a", b"x" * 4000) + h2.integer(62, 6, 0x40) + h2.string(b"y" * 4000) + h2.indexed(62),
+         (b"a", b"x" * 4000), (b"a", b"y" * 4000), (b"a", b"y" * 4000)),
+    read("5.2-huffman", START + b"\x00\x01a\x81\x1f", (b"a", b"a")),
+    read("5.2-huffman-of-nothing", START + b"\x00\x01a\x80", (b"a", b"")),
+    read("6.2.1-name-of-the-static-table", START + h2.integer(58, 6, 0x40) + h2.string(b"me") + h2.indexed(62), (b"user-agent", b"me"), (b"user-agent", b"me")),
+    read("6.2.2-name-of-the-dynamic-table", START + h2.remembered(b"a", b"1") + h2.integer(62, 4) + h2.string(b"2"), (b"a", b"1"), (b"a", b"2")),
+    read("6.2.3-never-indexed", START + b"\x10" + h2.string(b"a") + h2.string(b"1"), (b"a", b"1")),
+    read("5.1-integer-with-leading-zeros", START + b"\x00" + b"\x7f\x80\x00" + b"n" * 127 + b"\x00", (b"n" * 127, b"")),
+    read("6.1-a-field-of-the-static-table", START + h2.indexed(16), (b"accept-encoding", b"gzip, deflate")),
+]  # fmt: skip
+
+
+@parameters(BROKEN)
+def test_a_block_that_cannot_be_read(case: Case, role: Role) -> None:
+    """Ends the connection: its table is lost (RFC 9113, 4.3)."""
+    check(case, role)
+
+
+@parameters(WHOLE)
+def test_a_block_that_uses_what_there_is(case: Case, role: Role) -> None:
+    """Every representation, and the corners of the table."""
+    check(case, role)
+
+
+def test_the_same_bytes_mean_another_field_when_the_table_has_changed() -> None:
+    """An index counts from the newest entry, also in a block that was read before, byte by byte."""
+    stage = Stage(Role.SERVER)
+    again = START + h2.indexed(62) + h2.indexed(63)
+    stage.hear(h2.headers(1, START + h2.remembered(b"a", b"1") + h2.remembered(b"b", b"2")))
+    told = [*stage.hear(h2.headers(3, again)), *stage.hear(h2.headers(5, again))]
+    stage.hear(h2.headers(7, START + h2.remembered(b"c", b"3")))
+    told += stage.hear(h2.headers(9, again))
+    stage.hear(h2.headers(11, h2.table_size(0) + h2.table_size(4096) + START))
+
+    assert [event.headers[-2:] for event in told if isinstance(event, HeadersReceived)] == [
+        ((b"b", b"2"), (b"a", b"1")),
+        ((b"b", b"2"), (b"a", b"1")),
+        ((b"c", b"3"), (b"b", b"2")),
+    ]
+    stage.hear(h2.headers(13, again))
+    stage.has_failed(COMPRESSION)
+
+
+def test_we_count_from_the_newest_entry_too() -> None:
+    """What we put in moves on by one with each that follows."""
+    stage = Stage(Role.CLIENT)
+    for path in (b"/a", b"/b", b"/a", b"/c", b"/b", b"/a"):
+        fields = (*REQUEST[:2], (b":path", path), *REQUEST[3:])
+        stage.connection.open_stream(fields)
+        assert stage.fields(stage.frames()) == [fields]
+
+
+def test_a_broken_block_has_an_end_soon() -> None:
+    """An integer of many bytes is not computed to its end."""
+    stage = Stage(Role.SERVER)
+    started = time.process_time()
+    stage.hear(h2.headers(1, b"\xff" + b"\xff" * 16_000, more=True), h2.continuation(1, b"\x7f"))
+
+    assert time.process_time() - started < 1
+    stage.has_failed(COMPRESSION)
+
+
+def test_a_table_lives_across_blocks() -> None:
+    """What one request has put in, the next may name; an entry is evicted by size."""
+    stage = Stage(Role.SERVER)
+    for number in range(100):
+        stage.hear(h2.headers(2 * number + 1, START + h2.remembered(b"n%02d" % number, b"x" * 65)))
+    fields = START + h2.indexed(62) + h2.indexed(62 + 39)  # 100 bytes each: forty in 4096
+
+    (event,) = stage.hear(h2.headers(201, fields))
+
+    assert isinstance(event, HeadersReceived)
+    assert [name for name, _ in event.headers[len(REQUEST) :]] == [b"n99", b"n60"]
+    stage.hear(h2.headers(203, START + h2.indexed(62 + 40)))
+    stage.has_failed(COMPRESSION)
+
+
+NAMES = st.sampled_from(
+    [b"x-a", b"x-b", b"grpc-timeout", b"user-agent", b"authorization", b"x" * 90]
+)
+VALUES = st.binary(max_size=60).map(lambda value: value.translate(None, b"\r\n\0").strip(b" \t"))
+SECTIONS = st.lists(
+    st.tuples(st.lists(st.tuples(NAMES, VALUES), max_size=6), st.booleans()),
+    min_size=1,
+    max_size=12,
+)
+
+
+@settings(max_examples=40)
+@given(SECTIONS, st.sampled_from([0, 100, 4096]))
+def test_what_another_encodes_is_read(
+    sections: list[tuple[list[tuple[bytes, bytes]], bool]], size: int
+) -> None:
+    """Any sequence of sections, with Huffman codes and without, with any table."""
+    stage, encoder = Stage(Role.SERVER), Encoder()
+    encoder.header_table_size = size
+    for number, (fields, huffman) in enumerate(sections):
+        whole = (*REQUEST, *fields)
+        block = encoder.encode(list(whole), huffman=huffman)
+        (event,) = stage.hear(h2.headers(2 * number + 1, block, end=True))
+        assert event == HeadersReceived(2 * number + 1, whole, end_stream=True, trailers=False)
+
+
+@settings(max_examples=40)
+@given(SECTIONS, st.sampled_from([0, 100, 4096, 65536]))
+def test_what_we_encode_another_reads(
+    sections: list[tuple[list[tuple[bytes, bytes]], bool]], size: int
+) -> None:
+    """Any sequence of sections, with any table that the peer allows."""
+    stage = Stage(Role.SERVER, peer_settings=[(1, size)])
+    stage.decoder.max_allowed_table_size = size
+    stage.decoder.header_table_size = min(size, 4096)
+    for number, (fields, _) in enumerate(sections):
+        stage.hear(h2.headers(2 * number + 1, REQUEST))
+        whole: Headers = (*ANSWER, *fields)
+        stage.connection.send_headers(2 * number + 1, whole, end_stream=True)
+        assert stage.fields(stage.frames()) == [whole]
+
+
+@pytest.mark.parametrize("name", [b"authorization", b"cookie", b"x-api-key"])
+def test_7_1_3_secrets_do_not_leave_with_what_may_be_guessed(name: bytes) -> None:
+    """Whether a secret enters the table is ours to choose; that it is read whole is not."""
+    stage = Stage(Role.CLIENT)
+    for _ in range(3):
+        stage.connection.open_stream((*REQUEST, (name, b"secret")))
+        assert stage.fields(stage.frames())[0][-1] == (name, b"secret")

@@ -1,0 +1,77 @@
+"""What a server may be told."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from grpc_wire.server import server
+from grpc_wire.server_options import ServerOptions, server_options
+from tests.wire.server.stage import raw_client, serving, unary
+
+
+def test_nothing_told() -> None:
+    """Without options messages of 4 MiB come in, and any go out, as with grpc."""
+    options = server_options([])
+    assert options == ServerOptions()
+    assert (options.receive, options.send, options.reuse_port) == (4 * 1024 * 1024, -1, True)
+
+
+def test_all_that_is_known() -> None:
+    """Options are grpc's: milliseconds are told, and the largest is never."""
+    options = server_options(
+        [
+            ("grpc.max_receive_message_length", 1),
+            ("grpc.max_send_message_length", 2),
+            ("grpc.so_reuseport", 0),
+            ("grpc.max_concurrent_streams", 3),
+            ("grpc.max_metadata_size", 4),
+            ("grpc.server_handshake_timeout_ms", 5000),
+            ("grpc.keepalive_time_ms", 6000),
+            ("grpc.keepalive_timeout_ms", 7000),
+            ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.max_connection_idle_ms", 8000),
+            ("grpc.max_connection_age_ms", 9000),
+            ("grpc.max_connection_age_grace_ms", 2**31 - 1),
+            ("grpc.http2.min_ping_interval_without_data_ms", 10),
+        ]
+    )
+    times = options.lifetimes
+    assert (options.receive, options.send, options.reuse_port) == (1, 2, False)
+    assert (options.limits.concurrent_streams, options.limits.header_list) == (3, 4)
+    assert (times.handshake, times.keepalive, times.keepalive_timeout) == (5, 6, 7)
+    assert times.keepalive_without_streams
+    assert (times.idle, times.age, times.grace) == (8, 9, math.inf)
+
+
+@pytest.mark.parametrize(
+    "option", [("grpc.lb_policy_name", "x"), ("grpc.max_concurrent_streams", "x")]
+)
+def test_options_that_cannot_be(option: tuple[str, Any]) -> None:
+    """An option that is not known, or a value that it does not take, is refused by name."""
+    with pytest.raises(ValueError, match=option[0]):
+        server(options=[option])
+
+
+def test_a_limit_of_calls_that_cannot_be() -> None:
+    """A server that may not serve any call is refused."""
+    with pytest.raises(ValueError, match="maximum_concurrent_rpcs should be a positive integer"):
+        server(maximum_concurrent_rpcs=0)
+
+
+async def test_metadata_above_the_limit() -> None:
+    """A request with more metadata than is allowed is refused alone; the connection goes on."""
+
+    async def echo(request: bytes, _context: Any) -> bytes:
+        return request
+
+    small = [("grpc.max_metadata_size", 1000)]
+    async with (
+        serving({"Echo": unary(echo)}, options=small) as stage,
+        raw_client(stage.address) as client,
+    ):
+        answer = await client.ask({b"much": b"x" * 1000})
+        assert answer.reset is not None or answer.status[0]
+        assert (await client.ask()).status[0] == 0
