@@ -56,7 +56,10 @@ class FrameReader:
 
     def __init__(self, max_frame: int) -> None:
         self._max_frame = max_frame
-        self._rest = b""
+        self._rest = bytearray()
+        """Of a frame that is not whole."""
+        self._wanted = 0
+        """How many bytes it has at least."""
 
     def feed(self, data: bytes) -> Iterator[Frame]:
         """Yields the frames that are whole now.
@@ -65,8 +68,13 @@ class FrameReader:
             ConnectionFault: FRAME_SIZE_ERROR, a frame is longer than may be; known from its head alone.
         """
         if self._rest:
-            data = self._rest + data
+            if len(self._rest) + len(data) < self._wanted:
+                self._rest += data
+                return
+            data = b"".join((self._rest, data))
+            self._rest.clear()
         at, end = 0, len(data)
+        self._wanted = HEAD_SIZE
         while end - at >= HEAD_SIZE:
             high, low, kind, flags, stream_id = _HEAD.unpack_from(data, at)
             length = high << 8 | low
@@ -74,11 +82,11 @@ class FrameReader:
                 raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, f"a frame of {length} bytes")
             begin = at + HEAD_SIZE
             if begin + length > end:
+                self._wanted += length
                 break
             at = begin + length
-            self._rest = b""  # whoever stops in between has no use for the rest
             yield Frame(kind, flags, stream_id & _ID_BITS, data[begin:at])
-        self._rest = data[at:]
+        self._rest += data[at:]
 
 
 def frame(kind: int, flags: int, stream_id: int, payload: bytes = b"") -> bytes:
