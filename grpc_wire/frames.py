@@ -6,8 +6,9 @@ Source: RFC 9113, section 4.1 (frame format) and section 6 (frame definitions).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Final
 
 from grpc_wire.errors import ConnectionFault, ErrorCode
 
@@ -42,7 +43,8 @@ _TWO_UINT32: Final = Struct(">LL")
 _SETTING: Final = Struct(">HL")
 
 
-class Frame(NamedTuple):
+@dataclass(slots=True)
+class Frame:
     """One frame; the reserved bit of its stream id is gone."""
 
     kind: int

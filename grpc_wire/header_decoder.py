@@ -9,6 +9,7 @@ Source: RFC 7541; RFC 9113, section 8.2.1 (what names and values may have).
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from hpack.exceptions import HPACKDecodingError
@@ -36,7 +37,8 @@ _NAME: Final = re.compile(rb":?[!#$%&'*+.^_`|~0-9a-z-]+")
 _VALUE: Final = re.compile(rb"(?:[^\x00\r\n\t ](?:[^\x00\r\n]*[^\x00\r\n\t ])?)?")
 
 
-class HeaderSection(NamedTuple):
+@dataclass(slots=True)
+class HeaderSection:
     """What a block means."""
 
     headers: Headers

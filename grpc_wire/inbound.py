@@ -103,7 +103,7 @@ class Inbound:
 
     def _data(self, frame: Frame) -> None:
         """6.1; the whole payload counts for flow control, its padding too."""
-        _, flags, stream_id, data = frame
+        flags, stream_id, data = frame.flags, frame.stream_id, frame.payload
         size = len(data)
         stream = self._streams.open.get(stream_id) or self._known(frame)
         self.windows.take(size)
@@ -157,13 +157,13 @@ class Inbound:
             return
         if stream.received_end:
             raise StreamFault(stream_id, ErrorCode.STREAM_CLOSED, "headers after its end")
-        headers, fault, too_large = section.decoded
-        if fault:
-            raise StreamFault(stream_id, _PROTOCOL, fault)
-        if too_large:
+        decoded = section.decoded
+        if decoded.fault:
+            raise StreamFault(stream_id, _PROTOCOL, decoded.fault)
+        if decoded.too_large:
             raise StreamFault(stream_id, ErrorCode.ENHANCE_YOUR_CALM, "headers are too large")
         try:
-            self._received(stream, headers, end_stream=section.end_stream)
+            self._received(stream, decoded.headers, end_stream=section.end_stream)
         except ValueError as error:
             raise StreamFault(stream_id, _PROTOCOL, str(error)) from error
 
