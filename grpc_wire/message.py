@@ -20,6 +20,7 @@ ENCODINGS: Final = (IDENTITY, DEFLATE, GZIP)
 
 _HEAD: Final = Struct(">BL")
 _COMPRESSED: Final = 1
+_LARGE: Final = 64 * 1024
 _WINDOW_BITS: Final = {GZIP: 31, DEFLATE: 15}
 """What zlib calls the two formats: gzip (RFC 1952), and zlib (RFC 1950), which HTTP calls deflate."""
 
@@ -40,6 +41,13 @@ def frame(message: bytes, encoding: str = IDENTITY) -> bytes:
     compressor = zlib.compressobj(wbits=_WINDOW_BITS[encoding])
     compressed = compressor.compress(message) + compressor.flush()
     return _HEAD.pack(_COMPRESSED, len(compressed)) + compressed
+
+
+def pieces(message: bytes, encoding: str = IDENTITY) -> tuple[bytes, ...]:
+    """Returns a message with its prefix, in the pieces in which it is to be sent: a large one is not copied."""
+    if len(message) >= _LARGE and encoding == IDENTITY:
+        return _HEAD.pack(0, len(message)), message
+    return (frame(message, encoding),)
 
 
 class MessageReader:
