@@ -44,7 +44,7 @@ def frame(message: bytes, encoding: str = IDENTITY) -> bytes:
 
 
 def pieces(message: bytes, encoding: str = IDENTITY) -> tuple[bytes, ...]:
-    """Returns a message with its prefix, in the pieces in which it is to be sent: a large one is not copied."""
+    """Returns a message with its prefix, in the pieces in which it is sent: a large one is not copied."""
     if len(message) >= _LARGE and encoding == IDENTITY:
         return _HEAD.pack(0, len(message)), message
     return (frame(message, encoding),)
