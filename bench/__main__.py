@@ -29,7 +29,7 @@ from bench import (
     unary,
 )
 from bench.lab import Lab
-from bench.load import Load
+from bench.orders import Load
 from bench.results import Results
 
 try:

@@ -29,6 +29,6 @@ async def run(lab: Lab) -> None:
         f"a WebSocket round trip, {count}": Turns(frame, count, "websocket")
         for count in (1, 32, 256)
     }
-    async with sides.core() as core, sides.edges(lab.folder, core) as edges:
+    async with sides.cores() as cores, sides.edges(lab.folder, cores) as edges:
         await in_turn(lab, GROUP, edges, uploads)
-        await in_turn(lab, GROUP, [s for s in edges if s.name != "Envoy"], trips)
+        await in_turn(lab, GROUP, [side for side in edges if side.websockets], trips)

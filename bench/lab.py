@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.load import Load
+from bench.orders import Load
 from bench.results import Results, median
 from bench.sides import Side
 
@@ -17,9 +17,11 @@ class Turns:
 
     request: bytes
     count: int
-    """Of connections."""
+    """Of connections, of calls at once (`unary`), or of messages in flight on one call (`bidi`)."""
     kind: str = "http"
-    """`http`, `websocket`, or the path of a gRPC method."""
+    """`http`, `websocket`, `unary` or `bidi`."""
+    path: str = ""
+    """The gRPC method's, where one is called."""
     messages: int = 1
     """In a request, where it is these that are counted."""
 
@@ -57,6 +59,8 @@ class Lab:
             count=turns.count,
             seconds=self.seconds,
             pids=side.pids,
+            path=turns.path,
+            channel=side.channel,
         )
         self.results.add(group, case, side.name, turns.by_message(figures))
 

@@ -9,18 +9,17 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
-import grpc.aio
-
-from bench import accounts
-from bench.processes import Part
+from bench import accounts, callers
+from bench.orders import Figures, Pids
 from bench.subscribers import DATA, Tally, subscribed
 from bench.turns import Connection, HttpConnection, Turns, WebSocketConnection, connect
 
@@ -33,82 +32,6 @@ _LINE: Final = 2**24
 _WARM_SECONDS: Final = 0.3
 _SETTLE_SECONDS: Final = 1.5
 _WINDINGS: Final = {"http": HttpConnection, "websocket": WebSocketConnection}
-
-Figures = dict[str, float]
-Pids = Mapping[str, int]
-
-
-class Load:
-    """The process, as the bench sees it."""
-
-    def __init__(self, part: Part) -> None:
-        self._part = part
-
-    @classmethod
-    @asynccontextmanager
-    async def running(cls) -> AsyncIterator[Self]:
-        """Runs it within the block."""
-        command = (sys.executable, "-m", "bench.load")
-        async with Part.started(command, piped=True) as part:
-            yield cls(part)
-
-    async def turns(
-        self, kind: str, port: int, request: bytes, *, count: int, seconds: float, pids: Pids
-    ) -> Figures:
-        """Lets so many connections take turns; `kind` is `http`, `websocket` or a gRPC method's path."""
-        figures: Figures = await self._order(
-            "turns",
-            kind=kind,
-            port=port,
-            request=base64.b64encode(request).decode(),
-            count=count,
-            seconds=seconds,
-            pids=dict(pids),
-        )
-        return figures
-
-    async def subscribers(
-        self,
-        port: int,
-        target: str,
-        *,
-        counts: Sequence[int],
-        seconds: float,
-        ticks: Path | None,
-        pids: Pids,
-    ) -> list[Figures]:
-        """Lets more and more subscribers read a stream; one answer for each number of them."""
-        figures: list[Figures] = await self._order(
-            "subscribers",
-            port=port,
-            target=target,
-            counts=list(counts),
-            seconds=seconds,
-            ticks=str(ticks) if ticks else None,
-            pids=dict(pids),
-        )
-        return figures
-
-    async def idle(self, port: int, request: bytes, *, count: int, pids: Pids) -> Figures:
-        """Lets connections ask once and then be silent."""
-        figures: Figures = await self._order(
-            "idle",
-            port=port,
-            request=base64.b64encode(request).decode(),
-            count=count,
-            pids=dict(pids),
-        )
-        return figures
-
-    async def _order(self, do: str, **arguments: Any) -> Any:
-        process = self._part.process
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(json.dumps({"do": do, **arguments}).encode() + b"\n")
-        answer = json.loads(await process.stdout.readline() or '{"failed": "the load has ended"}')
-        if "failed" in answer:
-            raise RuntimeError(f"{do}: {answer['failed']}")
-        return answer["figures"]
 
 
 @dataclass(frozen=True)
@@ -141,11 +64,24 @@ def share(sorted_numbers: Sequence[float], part: float) -> float:
 
 
 async def turns(
-    kind: str, port: int, request: str, count: int, seconds: float, pids: Pids
+    kind: str,
+    port: int,
+    request: str,
+    count: int,
+    seconds: float,
+    pids: Pids,
+    path: str,
+    channel: str,
 ) -> Figures:
     """Measures turns for some seconds, and for one on each connection at least; so before, unmeasured."""
     seen = Turns()
-    async with _taking(kind, port, base64.b64decode(request), count, seen):
+    asked = base64.b64decode(request)
+    taking = (
+        _taking(_WINDINGS[kind], port, asked, count, seen)
+        if kind in _WINDINGS
+        else callers.taking(kind, channel, port, path, asked, count, seen)
+    )
+    async with taking:
         await asyncio.sleep(_WARM_SECONDS)
         await seen.answers(count)
         seen.latencies = []
@@ -165,13 +101,12 @@ async def turns(
 
 @asynccontextmanager
 async def _taking(
-    kind: str, port: int, request: bytes, count: int, seen: Turns
+    winding: Callable[[Turns, bytes], Connection],
+    port: int,
+    request: bytes,
+    count: int,
+    seen: Turns,
 ) -> AsyncIterator[None]:
-    if kind not in _WINDINGS:
-        async with _calling(kind, port, request, count, seen):
-            yield
-        return
-    winding: Callable[[Turns, bytes], Connection] = _WINDINGS[kind]
     connections = await connect(winding, seen, port=port, request=request, count=count)
     try:
         for connection in connections:
@@ -181,28 +116,6 @@ async def _taking(
         seen.going = False
         for connection in connections:
             connection.transport.abort()
-
-
-@asynccontextmanager
-async def _calling(
-    path: str, port: int, request: bytes, count: int, seen: Turns
-) -> AsyncIterator[None]:
-    """Calls a gRPC method with as many tasks, as a program with `grpc.aio` would."""
-
-    async def call() -> None:
-        while seen.going:
-            began = seen.begin()
-            await method(request)
-            seen.end(began)
-
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel, asyncio.TaskGroup() as up:
-        method: Any = channel.unary_unary(path)
-        for _ in range(count):
-            up.create_task(call())
-        try:
-            yield
-        finally:
-            seen.going = False
 
 
 async def subscribers(
@@ -275,9 +188,24 @@ async def idle(port: int, request: str, count: int, pids: Pids) -> Figures:
     return {f"{name}_kb_each": (end[name] - begin[name]) / count / 1000 for name in pids}
 
 
+async def idle_calls(
+    port: int, path: str, request: str, channel: str, count: int, pids: Pids
+) -> Figures:
+    """Measures the memory of calls that are open and silent; this process's own too."""
+    known = {**pids, "client": os.getpid()}
+    sizes = []
+    async with callers.held(channel, port, path, base64.b64decode(request)) as hold:
+        for more in (1, count):
+            await hold(more)
+            await asyncio.sleep(_SETTLE_SECONDS)
+            sizes.append({name: accounts.resident(pid) for name, pid in known.items()})
+    begin, end = sizes
+    return {f"{name}_kb_each": (end[name] - begin[name]) / count / 1000 for name in known}
+
+
 async def obey() -> None:
     """Takes orders until there are no more."""
-    orders = {"turns": turns, "subscribers": subscribers, "idle": idle}
+    orders = {"turns": turns, "subscribers": subscribers, "idle": idle, "idle_calls": idle_calls}
     reader = asyncio.StreamReader(limit=_LINE)
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)

@@ -28,8 +28,8 @@ async def run(lab: Lab) -> None:
 
 async def _connections(lab: Lab) -> None:
     async with AsyncExitStack() as stack:
-        core = await stack.enter_async_context(sides.core())
-        edges = await stack.enter_async_context(sides.edges(lab.folder, core))
+        cores = await stack.enter_async_context(sides.cores())
+        edges = await stack.enter_async_context(sides.edges(lab.folder, cores))
         floor = await stack.enter_async_context(sides.empty())
         for side in (*edges, floor):
             pids = {"edge": side.part.pid}
@@ -38,9 +38,8 @@ async def _connections(lab: Lab) -> None:
 
 
 async def _subscribers(lab: Lab) -> None:
-    async with sides.core() as core, sides.edges(lab.folder, core) as edges:
+    async with sides.cores() as cores, sides.edges(lab.folder, cores) as edges:
         for side in edges:
-            name = "ours, shared" if side.name == "ours" else side.name
             _, figures = await lab.load.subscribers(
                 side.part.port,
                 TARGET,
@@ -50,4 +49,4 @@ async def _subscribers(lab: Lab) -> None:
                 pids={"edge": side.part.pid},
             )
             kept = {"edge_kb_each": figures["edge_kb_each"]}
-            lab.results.add(GROUP, "an idle SSE subscriber", name, kept)
+            lab.results.add(GROUP, "an idle SSE subscriber", side.name, kept)

@@ -36,6 +36,7 @@ _TITLES: Final = {
     "core_mb": "core MB",
     "edge_kb_each": "edge kB each",
     "core_kb_each": "core kB each",
+    "client_kb_each": "client kB each",
     "edge_grown_mb": "edge grown by MB",
     "core_grown_mb": "core grown by MB",
     "cpu_seconds": "CPU s",

@@ -10,6 +10,7 @@ from bench import sides
 from bench.contracts import many_bindings, path_of
 from bench.lab import Lab, Turns, in_turn
 from bench.processes import Part
+from bench.sides import GRPCIO
 from bench.timing import side_by_side
 from bench.turns import http_request
 from gateway.contract.descriptors import load
@@ -55,6 +56,6 @@ async def _through_the_edge(lab: Lab, count: int) -> None:
     }
     async with (
         Part.serving("bench.peers.fast_core") as core,
-        sides.edges(lab.folder, core, contract, hand=False) as edges,
+        sides.edges(lab.folder, {GRPCIO: core}, contract, without=("by hand",)) as edges,
     ):
         await in_turn(lab, GROUP, edges, cases)

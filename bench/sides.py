@@ -6,7 +6,7 @@ import asyncio
 import shutil
 import sys
 import sysconfig
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,9 @@ import yaml
 from bench.processes import ROOT, Part, free_ports
 
 DEMO_SET: Final = ROOT / "protos/descriptor_set.binpb"
+GRPCIO: Final = "grpcio"
+WIRE: Final = "wire"
+"""The two gRPCs of our edge and our core."""
 _SEED: Final = "10"
 """With this seed neither of two currencies has one rate twice in the first 300 moves."""
 
@@ -30,6 +33,9 @@ class Side:
     core: Part | None = None
     kind: str = "edge"
     """What its figures are called."""
+    channel: str = ""
+    """Who calls it, where it is called by gRPC: one of `bench.callers.CHANNELS`."""
+    websockets: bool = True
 
     @property
     def pids(self) -> dict[str, int]:
@@ -38,26 +44,66 @@ class Side:
         return pids | {"core": self.core.pid} if self.core is not None else pids
 
 
+@dataclass(frozen=True)
+class Way:
+    """One way through an edge to a core: what each of them speaks gRPC with."""
+
+    name: str
+    edge: str
+    """`ours`, `Envoy` or `by hand`."""
+    transport: str = GRPCIO
+    """Of the edge, where it has a choice."""
+    core: str = GRPCIO
+
+
+WAYS: Final = (
+    Way("ours", "ours"),
+    Way("ours, wire", "ours", WIRE),
+    Way("ours, wire, wire core", "ours", WIRE, WIRE),
+    Way("Envoy", "Envoy"),
+    Way("Envoy, wire core", "Envoy", core=WIRE),
+    Way("by hand", "by hand"),
+)
+"""The edges that are measured, before each other on the same core."""
+
+
 @asynccontextmanager
-async def core(tick_period: float | None = None, ticks: Path | None = None) -> AsyncIterator[Part]:
+async def core(
+    tick_period: float | None = None, ticks: Path | None = None, *, transport: str = GRPCIO
+) -> AsyncIterator[Part]:
     """Runs the core.
 
     Args:
         tick_period: seconds between two moves of its rates; None is never.
         ticks: file that is told when they have moved.
+        transport: which gRPC serves.
     """
     moving = {"CORE_TICK_PERIOD": str(tick_period)} if tick_period else {"CORE_TICKER": "off"}
     told = {"BENCH_TICKS": str(ticks)} if ticks else {}
     async with Part.serving(
         *("bench.peers.ticking_core", "--port", "0"),
-        **{"CORE_SEED": _SEED, "CORE_LOG_LEVEL": "warning"} | moving | told,
+        **{"CORE_SEED": _SEED, "CORE_LOG_LEVEL": "warning", "CORE_TRANSPORT": transport}
+        | moving
+        | told,
     ) as part:
         yield part
 
 
 @asynccontextmanager
+async def cores() -> AsyncIterator[dict[str, Part]]:
+    """Runs a core on each gRPC."""
+    async with core() as grpcio, core(transport=WIRE) as wire:
+        yield {GRPCIO: grpcio, WIRE: wire}
+
+
+@asynccontextmanager
 async def ours(
-    upstream: Part, descriptor_set: Path = DEMO_SET, *, name: str = "ours", tight: bool = False
+    upstream: Part,
+    descriptor_set: Path = DEMO_SET,
+    *,
+    name: str = "ours",
+    transport: str = GRPCIO,
+    tight: bool = False,
 ) -> AsyncIterator[Side]:
     """Runs our edge, as `protoway serve` does; `tight` has its sockets hold little."""
     if tight:
@@ -65,13 +111,14 @@ async def ours(
     else:
         command = ["gateway", "serve", "--descriptor-set", str(descriptor_set)]
         command += ["--upstream", upstream.address, "--port", "0", "--log-level", "warning"]
+        command += ["--transport", transport]
     async with Part.serving(*command) as part:
         yield Side(name, part, upstream)
 
 
 @asynccontextmanager
 async def envoy(
-    folder: Path, upstream: Part, descriptor_set: Path = DEMO_SET
+    folder: Path, upstream: Part, descriptor_set: Path = DEMO_SET, *, name: str = "Envoy"
 ) -> AsyncIterator[Side]:
     """Runs Envoy, with one worker and what `protoway envoy` renders but for the access log."""
     path = envoy_path()
@@ -86,7 +133,7 @@ async def envoy(
     configuration.write_text(yaml.safe_dump(rendered))
     command = [path, "-c", str(configuration), "--disable-hot-restart", "--concurrency", "1"]
     async with Part.listening(port, [*command, "-l", "off"]) as part:
-        yield Side("Envoy", part, upstream)
+        yield Side(name, part, upstream, websockets=False)
 
 
 async def _render(
@@ -140,13 +187,33 @@ async def empty() -> AsyncIterator[Side]:
 
 @asynccontextmanager
 async def edges(
-    folder: Path, upstream: Part, descriptor_set: Path = DEMO_SET, *, hand: bool = True
+    folder: Path,
+    cores: Mapping[str, Part],
+    descriptor_set: Path = DEMO_SET,
+    *,
+    without: Collection[str] = (),
 ) -> AsyncIterator[list[Side]]:
-    """Runs our edge, Envoy where there is one, and the one by hand, before the same server."""
+    """Runs all edges before the cores that there are.
+
+    Args:
+        folder: where Envoy's configuration is written.
+        cores: by the gRPC that they serve with; a way to another is left out.
+        descriptor_set: the contract.
+        without: kinds of edges that are left out too, as Envoy is where there is none.
+    """
     async with AsyncExitStack() as stack:
-        sides = [await stack.enter_async_context(ours(upstream, descriptor_set))]
-        if envoy_path() is not None:
-            sides.append(await stack.enter_async_context(envoy(folder, upstream, descriptor_set)))
-        if hand:
-            sides.append(await stack.enter_async_context(by_hand(upstream)))
+        sides = []
+        for way in WAYS:
+            if way.core not in cores or way.edge in without:
+                continue
+            upstream = cores[way.core]
+            if way.edge == "ours":
+                edge = ours(upstream, descriptor_set, name=way.name, transport=way.transport)
+            elif way.edge == "by hand":
+                edge = by_hand(upstream)
+            elif envoy_path() is not None:
+                edge = envoy(folder, upstream, descriptor_set, name=way.name)
+            else:
+                continue
+            sides.append(await stack.enter_async_context(edge))
         yield sides

@@ -35,7 +35,8 @@ async def run(lab: Lab) -> None:
     """Measures all."""
     unshared = with_option(unshare, lab.folder / "unshared.binpb")
     starts: dict[str, tuple[Start, tuple[int, ...]]] = {
-        "ours, shared": (_ours("ours, shared", sides.DEMO_SET), _COUNTS)
+        "ours, shared": (_ours("ours, shared", sides.DEMO_SET), _COUNTS),
+        "ours, shared, wire": (_ours("ours, shared, wire", sides.DEMO_SET, sides.WIRE), _COUNTS),
     }
     if sides.envoy_path() is not None:
         starts["Envoy"] = (lambda core: sides.envoy(lab.folder, core), _COUNTS)
@@ -50,8 +51,8 @@ async def run(lab: Lab) -> None:
         lab.say(GROUP, case)
 
 
-def _ours(name: str, descriptor_set: Path) -> Start:
-    return lambda core: sides.ours(core, descriptor_set, name=name)
+def _ours(name: str, descriptor_set: Path, transport: str = sides.GRPCIO) -> Start:
+    return lambda core: sides.ours(core, descriptor_set, name=name, transport=transport)
 
 
 async def _one(lab: Lab, start: Start, counts: tuple[int, ...], ticks: Path) -> None:

@@ -58,35 +58,70 @@ def _worst_codec(results: Results) -> float | None:
 
 _POST: Final = "POST small, our core, 32"
 _CROWD: Final = "1000 subscribers"
+_CONVERT: Final = "Convert, 32"
+_BIDI: Final = "LiveConvert, 64 messages in flight"
+
+
+def _of_an_edge(edge: str, also: str = "") -> tuple[Target, ...]:
+    """Returns the targets of our edge on one gRPC, before a core on grpcio; `also` tells which."""
+    subscribed = edge.replace("ours", "ours, shared")
+    return (
+        Target(
+            f"unary POST{also}: CPU of the edge, to Envoy's",
+            1.6,
+            _against("unary", _POST, edge, "Envoy", "edge_us"),
+        ),
+        Target(
+            f"unary POST{also}: CPU of the edge, to that by hand",
+            0.62,
+            _against("unary", _POST, edge, "by hand", "edge_us"),
+        ),
+        Target(
+            f"shared stream, 1,000 subscribers{also}: "
+            "CPU of edge and core for each event, to Envoy and core",
+            0.25,
+            _against("streams", _CROWD, subscribed, "Envoy", "edge_us", "core_us"),
+        ),
+        Target(
+            f"the same{also}: p99 of delivery",
+            50,
+            _itself("streams", _CROWD, subscribed, "p99_ms"),
+            " ms",
+        ),
+        Target(
+            f"memory of an idle SSE subscriber{also}, to Envoy's",
+            0.4,
+            _against("memory", "an idle SSE subscriber", edge, "Envoy", "edge_kb_each"),
+        ),
+    )
+
+
+def _of_large(size: str) -> tuple[Target, ...]:
+    """Returns the targets of large messages, on one gRPC all through."""
+    case, ours, theirs = f"an echo of {size}, 1", "wire to bare servicer, wire", _GRPC_TO_BARE
+    return (
+        Target(
+            f"an echo of {size}, wire at both ends: CPU of both, to grpc.aio's",
+            1,
+            _against("calls", case, ours, theirs, "core_us", "client_us"),
+        ),
+        Target(
+            f"the same of {size}: p50, to grpc.aio's",
+            1,
+            _against("calls", case, ours, theirs, "p50_ms"),
+        ),
+    )
+
+
+_GRPC_TO_BARE: Final = "grpc.aio to bare servicer"
 
 TARGETS: Final = (
-    Target(
-        "unary POST: CPU of the edge, to Envoy's",
-        1.6,
-        _against("unary", _POST, "ours", "Envoy", "edge_us"),
-    ),
-    Target(
-        "unary POST: CPU of the edge, to that by hand",
-        0.62,
-        _against("unary", _POST, "ours", "by hand", "edge_us"),
-    ),
+    *_of_an_edge("ours"),
+    *_of_an_edge("ours, wire", " (wire)"),
     Target(
         "unary POST: what is ours but the gRPC call and the HTTP server, to an empty uvicorn",
         0.4,
         _against("unary", _POST, "ours, no gRPC", "empty uvicorn", "edge_us", floor=True),
-    ),
-    Target(
-        "shared stream, 1,000 subscribers: CPU of edge and core for each event, to Envoy and core",
-        0.25,
-        _against("streams", _CROWD, "ours, shared", "Envoy", "edge_us", "core_us"),
-    ),
-    Target(
-        "the same: p99 of delivery", 50, _itself("streams", _CROWD, "ours, shared", "p99_ms"), " ms"
-    ),
-    Target(
-        "memory of an idle SSE subscriber, to Envoy's",
-        0.4,
-        _against("memory", "an idle SSE subscriber", "ours, shared", "Envoy", "edge_kb_each"),
     ),
     Target("JSON to and from messages, to json_format; the worst of all", 0.12, _worst_codec),
     Target(
@@ -97,6 +132,55 @@ TARGETS: Final = (
     Target(
         "Convert on the core, to a bare servicer's constant",
         1.15,
-        _against("calls", "Convert, 32", "our core", "bare servicer", "core_us"),
+        _against("calls", _CONVERT, "grpc.aio to our core", _GRPC_TO_BARE, "core_us"),
+    ),
+    Target(
+        "Convert on the core: CPU of the core on wire, to that on grpcio",
+        0.15,
+        _against("calls", _CONVERT, "wire to our core, wire", "wire to our core", "core_us"),
+    ),
+    Target(
+        "LiveConvert, 64 messages in flight: CPU of the core on wire for each, to that on grpcio",
+        0.15,
+        _against("calls", _BIDI, "wire to our core, wire", "wire to our core", "core_us"),
+    ),
+    Target(
+        "unary POST before a core on wire: CPU of the edge (wire), to Envoy's",
+        0.65,
+        _against("unary", _POST, "ours, wire, wire core", "Envoy, wire core", "edge_us"),
+    ),
+    Target(
+        "unary POST: CPU of edge and core, both on wire, to Envoy and a core on grpcio",
+        0.3,
+        _against("unary", _POST, "ours, wire, wire core", "Envoy", "edge_us", "core_us"),
+    ),
+    Target(
+        "Convert, one call at a time: p50 of wire at both ends, to grpc.aio's",
+        1,
+        _against("calls", "Convert, 1", "wire to our core, wire", "grpc.aio to our core", "p50_ms"),
+    ),
+    *_of_large("100 kB"),
+    *_of_large("4 MB"),
+    Target(
+        "memory of the core on wire for an idle call, to that on grpcio",
+        1,
+        _against(
+            "calls",
+            "an idle call of WatchRates",
+            "wire to our core, wire",
+            "wire to our core",
+            "core_kb_each",
+        ),
+    ),
+    Target(
+        "memory of a client on wire for an idle call, to that of grpc.aio",
+        1,
+        _against(
+            "calls",
+            "an idle call of WatchRates",
+            "wire to our core, wire",
+            "grpc.aio to our core, wire",
+            "client_kb_each",
+        ),
     ),
 )

@@ -14,6 +14,7 @@ from bench import sides
 from bench.contracts import LARGE, filled, messages, points
 from bench.lab import Lab, Turns, in_turn
 from bench.processes import Part
+from bench.sides import GRPCIO
 from bench.turns import http_request
 
 GROUP: Final = "unary"
@@ -40,8 +41,8 @@ async def _over_our_core(lab: Lab) -> None:
         for count in counts
     }
     async with (
-        sides.core() as core,
-        sides.edges(lab.folder, core) as edges,
+        sides.cores() as cores,
+        sides.edges(lab.folder, cores) as edges,
         sides.stub() as stub,
         sides.empty() as empty,
     ):
@@ -63,7 +64,7 @@ async def _over_a_fast_core(lab: Lab) -> None:
     contract.write_bytes(points())
     async with AsyncExitStack() as stack:
         core = await stack.enter_async_context(Part.serving("bench.peers.fast_core"))
-        edges = await stack.enter_async_context(sides.edges(lab.folder, core, contract))
+        edges = await stack.enter_async_context(sides.edges(lab.folder, {GRPCIO: core}, contract))
         await in_turn(lab, GROUP, edges, _cases(small, _COUNTS))
         await in_turn(lab, GROUP, edges, _cases(large, _COUNTS[:-1]))
         # a crowd that waits for 100 kB by hand waits for minutes

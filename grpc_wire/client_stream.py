@@ -22,7 +22,7 @@ from grpc_wire.codes import (
 )
 from grpc_wire.errors import ErrorCode
 from grpc_wire.events import DataReceived, Headers, HeadersReceived, StreamReset
-from grpc_wire.message import ENCODINGS, IDENTITY, MessageFault, MessageReader, frame
+from grpc_wire.message import ENCODINGS, IDENTITY, MessageFault, MessageReader, pieces
 from grpc_wire.method import Method
 from grpc_wire.status import Status
 from grpc_wire.target import Address
@@ -84,8 +84,7 @@ class ClientStream(ClientEnd):
         self._transport: Transport | None = None
         self._id = 0
         self._opened_at = 0
-        self._blocked = False
-        self._refused = False
+        self._blocked = self._refused = False
         self._sent: list[bytes] | None = []
         self._sent_size = 0
         self._reader: MessageReader | None = None
@@ -100,7 +99,7 @@ class ClientStream(ClientEnd):
             self.half_closed = True
             if not self._fits(message):
                 return
-            self._sent = [frame(message, self._encoding)]
+            self._sent = [*pieces(message, self._encoding)]
         self._balancer.begin(self)
 
     async def send(self, message: bytes) -> None:
@@ -108,10 +107,10 @@ class ClientStream(ClientEnd):
         await self.begun()
         if self.status is not None or not self._fits(message):
             return
-        data = frame(message, self._encoding)
-        self._keep(data)
         assert self._transport is not None  # noqa: S101 - for the type checker
-        self._blocked = self._transport.send_data(self._id, data)
+        for piece in pieces(message, self._encoding):
+            self._keep(piece)
+            self._blocked = self._transport.send_data(self._id, piece)
         while self._blocked and self.status is None:
             await self._until(self._writing)
 
@@ -167,9 +166,11 @@ class ClientStream(ClientEnd):
         self._opened_at = transport.writes
         self._id = transport.open(self, headers)
         self._blocked = False
-        data = b"".join(self._sent or ())
-        if data or self.half_closed:
-            self._blocked = transport.send_data(self._id, data, end_stream=self.half_closed)
+        *before, last = self._sent or (b"",)
+        for piece in before:
+            transport.send_data(self._id, piece)
+        if last or self.half_closed:
+            self._blocked = transport.send_data(self._id, last, end_stream=self.half_closed)
         wake(self._writing)
 
     def unavailable(self, reason: str) -> None:
@@ -284,10 +285,9 @@ class ClientStream(ClientEnd):
         return True
 
     def _keep(self, data: bytes) -> None:
-        if self._sent is None:
-            return
-        self._sent_size += len(data)
-        self._sent.append(data)
+        if self._sent is not None:
+            self._sent_size += len(data)
+            self._sent.append(data)
         if self._sent_size > REPLAY_BYTES:
             self._sent = None
 

@@ -205,7 +205,7 @@ class Connection:
     def queued(self, stream_id: int) -> int:
         """Returns how many bytes of a stream wait for the peer's windows, or for the transport."""
         stream = self._streams.open.get(stream_id)
-        return 0 if stream is None else len(stream.queue)
+        return 0 if stream is None else stream.queued
 
     def reset(self, stream_id: int, code: ErrorCode) -> None:
         """Ends a stream at once; what is queued is dropped. Does nothing if it has ended."""

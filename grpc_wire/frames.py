@@ -6,8 +6,9 @@ Source: RFC 9113, section 4.1 (frame format) and section 6 (frame definitions).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Final
 
 from grpc_wire.errors import ConnectionFault, ErrorCode
 
@@ -42,7 +43,8 @@ _TWO_UINT32: Final = Struct(">LL")
 _SETTING: Final = Struct(">HL")
 
 
-class Frame(NamedTuple):
+@dataclass(slots=True)
+class Frame:
     """One frame; the reserved bit of its stream id is gone."""
 
     kind: int
@@ -56,7 +58,10 @@ class FrameReader:
 
     def __init__(self, max_frame: int) -> None:
         self._max_frame = max_frame
-        self._rest = b""
+        self._rest = bytearray()
+        """Of a frame that is not whole."""
+        self._wanted = 0
+        """How many bytes it has at least."""
 
     def feed(self, data: bytes) -> Iterator[Frame]:
         """Yields the frames that are whole now.
@@ -65,8 +70,13 @@ class FrameReader:
             ConnectionFault: FRAME_SIZE_ERROR, a frame is longer than may be; known from its head alone.
         """
         if self._rest:
-            data = self._rest + data
+            if len(self._rest) + len(data) < self._wanted:
+                self._rest += data
+                return
+            data = b"".join((self._rest, data))
+            self._rest.clear()
         at, end = 0, len(data)
+        self._wanted = HEAD_SIZE
         while end - at >= HEAD_SIZE:
             high, low, kind, flags, stream_id = _HEAD.unpack_from(data, at)
             length = high << 8 | low
@@ -74,11 +84,11 @@ class FrameReader:
                 raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, f"a frame of {length} bytes")
             begin = at + HEAD_SIZE
             if begin + length > end:
+                self._wanted += length
                 break
             at = begin + length
-            self._rest = b""  # whoever stops in between has no use for the rest
             yield Frame(kind, flags, stream_id & _ID_BITS, data[begin:at])
-        self._rest = data[at:]
+        self._rest += data[at:]
 
 
 def frame(kind: int, flags: int, stream_id: int, payload: bytes = b"") -> bytes:

@@ -9,6 +9,7 @@ Source: RFC 7541; RFC 9113, section 8.2.1 (what names and values may have).
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from hpack.exceptions import HPACKDecodingError
@@ -36,7 +37,8 @@ _NAME: Final = re.compile(rb":?[!#$%&'*+.^_`|~0-9a-z-]+")
 _VALUE: Final = re.compile(rb"(?:[^\x00\r\n\t ](?:[^\x00\r\n]*[^\x00\r\n\t ])?)?")
 
 
-class HeaderSection(NamedTuple):
+@dataclass(slots=True)
+class HeaderSection:
     """What a block means."""
 
     headers: Headers
@@ -67,12 +69,15 @@ class HeaderDecoder:
         self._table = HeaderTable()
         self._entries = self._table.dynamic_entries
         self._runs: dict[bytes, _Run] = {}
+        self._known: dict[bytes, HeaderSection] = {}
+        """Blocks of nothing but one run, as most answers and trailers are."""
         self._malformed: dict[tuple[bytes, bytes], str] = {}
         self._table_limit = DEFAULT_TABLE_SIZE
 
     def allow_table(self, size: int) -> None:
         """Bounds the table, when the peer has acknowledged the setting that says so."""
         self._table_limit = size
+        self._known.clear()  # for `decode` is to look whether the table is small enough
 
     def decode(self, block: bytes) -> HeaderSection:
         """Reads a block.
@@ -80,12 +85,17 @@ class HeaderDecoder:
         Raises:
             ConnectionFault: COMPRESSION_ERROR, after which no block can be read any more.
         """
+        known = self._known.get(block)
+        if known is not None:
+            return known
         try:
             section = self._decode(block)
         except (IndexError, HPACKDecodingError) as error:
             raise bad_block(str(error) or "truncated header block") from error
         if self._table.maxsize > self._table_limit:
             raise bad_block("the table was not made smaller")
+        if len(self._known) < MOST_KEPT and _ONE_BYTE_EACH.fullmatch(block):
+            self._known[block] = section
         return section
 
     def _decode(self, block: bytes) -> HeaderSection:
@@ -137,7 +147,7 @@ class HeaderDecoder:
 
     def _add(self, field: tuple[bytes, bytes]) -> None:
         self._table.add(*field)
-        self._runs.clear()
+        self._forget()
         if fault := _fault(field):
             self._malformed = {f: w for f, w in self._malformed.items() if f in self._entries}
             self._malformed[field] = fault
@@ -162,7 +172,12 @@ class HeaderDecoder:
         if limit > self._table_limit:
             raise bad_block(f"a table of {limit} bytes")
         self._table.maxsize = limit
+        self._forget()
+
+    def _forget(self) -> None:
+        """Forgets what indices have meant."""
         self._runs.clear()
+        self._known.clear()
 
 
 def _fault(field: tuple[bytes, bytes]) -> str:

@@ -6,6 +6,7 @@ Each is decoded, whatever becomes of its stream, for the state of the compressio
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from grpc_wire import frames
@@ -18,7 +19,8 @@ PRIORITY_SIZE: Final = 5
 """Fields of priority, which mean nothing any more (5.3.2)."""
 
 
-class Section(NamedTuple):
+@dataclass(slots=True)
+class Section:
     """A header section that is whole."""
 
     stream_id: int

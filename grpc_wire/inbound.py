@@ -103,29 +103,31 @@ class Inbound:
 
     def _data(self, frame: Frame) -> None:
         """6.1; the whole payload counts for flow control, its padding too."""
-        size = len(frame.payload)
-        stream = self._known(frame)
+        flags, stream_id, data = frame.flags, frame.stream_id, frame.payload
+        size = len(data)
+        stream = self._streams.open.get(stream_id) or self._known(frame)
         self.windows.take(size)
         if stream is None or stream.received_end:
             self._late(frame, stream)
             return
-        data = frames.without_padding(frame)
+        if flags & frames.PADDED:
+            data = frames.without_padding(frame)
         self.windows.take_of(stream, size)
         if not stream.received_headers:
-            raise StreamFault(stream.id, _PROTOCOL, "data before headers")
-        end_stream = bool(frame.flags & frames.END_STREAM)
-        if not stream.fits(len(data), end_stream=end_stream):
-            raise StreamFault(stream.id, _PROTOCOL, _LENGTH)
+            raise StreamFault(stream_id, _PROTOCOL, "data before headers")
+        end_stream = bool(flags & frames.END_STREAM)
+        if stream.missing is not None and not stream.fits(len(data), end_stream=end_stream):
+            raise StreamFault(stream_id, _PROTOCOL, _LENGTH)
         if data:
             self._control.earn(CONTROL_FRAMES_EARNED)
         elif not end_stream:
             self._spend("empty frames")
-        if size > len(data):
+        if flags & frames.PADDED:
             self.windows.consumed(stream, size - len(data))
         if end_stream:
             stream.received_end = True
             self._streams.close_if_ended(stream)
-        self.events.append(DataReceived(stream.id, data, end_stream))
+        self.events.append(DataReceived(stream_id, data, end_stream))
 
     def _late(self, frame: Frame, stream: Stream | None) -> None:
         """Takes data of a stream that has ended; data that may have been under way cost nothing (5.1)."""
@@ -155,13 +157,13 @@ class Inbound:
             return
         if stream.received_end:
             raise StreamFault(stream_id, ErrorCode.STREAM_CLOSED, "headers after its end")
-        headers, fault, too_large = section.decoded
-        if fault:
-            raise StreamFault(stream_id, _PROTOCOL, fault)
-        if too_large:
+        decoded = section.decoded
+        if decoded.fault:
+            raise StreamFault(stream_id, _PROTOCOL, decoded.fault)
+        if decoded.too_large:
             raise StreamFault(stream_id, ErrorCode.ENHANCE_YOUR_CALM, "headers are too large")
         try:
-            self._received(stream, headers, end_stream=section.end_stream)
+            self._received(stream, decoded.headers, end_stream=section.end_stream)
         except ValueError as error:
             raise StreamFault(stream_id, _PROTOCOL, str(error)) from error
 

@@ -24,11 +24,12 @@ class Limits:
     """Frames of one header section beside the first."""
     header_table: int = 4096
     """The table of the headers that come (SETTINGS_HEADER_TABLE_SIZE)."""
-    frame: int = 16 * 1024
-    """The largest frame that comes (SETTINGS_MAX_FRAME_SIZE); at least 16,384."""
+    frame: int = 64 * 1024
+    """The largest frame that comes (SETTINGS_MAX_FRAME_SIZE); at least 16,384. Few large ones cost less than
+    many small ones."""
     stream_window: int = 64 * 1024
     """What a peer may send on a stream unread; more for a message that is larger (`Connection.expect`)."""
-    connection_window: int = 1024 * 1024
+    connection_window: int = 4 * 1024 * 1024
     """What a peer may send on all streams before this side has seen it; at least 65,535."""
     output: int = 256 * 1024
     """What may wait for the transport; above it, data of streams is queued."""

@@ -6,6 +6,7 @@ Source: gRPC over HTTP/2, "Length-Prefixed-Message" and "Message-Encoding"; gRPC
 from __future__ import annotations
 
 import zlib
+from io import BytesIO
 from struct import Struct
 from typing import Final
 
@@ -21,6 +22,7 @@ ACCEPTED: Final = (b"grpc-accept-encoding", ",".join(ENCODINGS).encode())
 
 _HEAD: Final = Struct(">BL")
 _COMPRESSED: Final = 1
+_LARGE: Final = 64 * 1024
 _WINDOW_BITS: Final = {GZIP: 31, DEFLATE: 15}
 """What zlib calls the two formats: gzip (RFC 1952), and zlib (RFC 1950), which HTTP calls deflate."""
 
@@ -44,6 +46,13 @@ def frame(message: bytes, encoding: str = IDENTITY) -> bytes:
     return _HEAD.pack(0, len(message)) + message
 
 
+def pieces(message: bytes, encoding: str = IDENTITY) -> tuple[bytes, ...]:
+    """Returns a message with its prefix, in the pieces in which it is sent: a large one is not copied."""
+    if len(message) >= _LARGE and encoding == IDENTITY:
+        return _HEAD.pack(0, len(message)), message
+    return (frame(message, encoding),)
+
+
 class MessageReader:
     """Takes the bytes of a stream, gives the messages in them."""
 
@@ -56,7 +65,11 @@ class MessageReader:
         """
         self._limit = limit
         self._encoding = encoding
-        self._rest = bytearray()
+        self._head = b""
+        """Of a prefix that is not whole."""
+        self._flag = 0
+        self._body: BytesIO | None = None
+        """Of a message that is not whole."""
         self.missing = 0
         """How many bytes of the message that has begun are still to come; 0 between messages."""
 
@@ -68,40 +81,44 @@ class MessageReader:
                 INTERNAL, it is compressed and should not be, or is broken; UNIMPLEMENTED, it is compressed
                 in a way that is not known here.
         """
-        if not self._rest and len(data) >= _HEAD.size:
+        messages: list[bytes] = []
+        if self._body is None and not self._head and len(data) >= _HEAD.size:
             flag, size = _HEAD.unpack_from(data)
             if size == len(data) - _HEAD.size:  # one message and nothing else, as it is most often
                 self._check(flag, size)
                 return [self._plain(flag, data[_HEAD.size :])]
-        if size_missing := self.missing:
-            if len(data) < size_missing:
-                self._rest += data
-                self.missing -= len(data)
-                return []
-            self.missing = 0
-        self._rest += data
-        return self._whole()
-
-    def _whole(self) -> list[bytes]:
-        messages: list[bytes] = []
-        rest, at = self._rest, 0
-        while len(rest) - at >= _HEAD.size:
-            flag, size = _HEAD.unpack_from(rest, at)
+        if self._body is not None:
+            size = len(data)
+            if size < self.missing:
+                self._body.write(data)
+                self.missing -= size
+                return messages
+            self._body.write(data[: self.missing])
+            data = data[self.missing :]
+            messages.append(self._plain(self._flag, self._body.getvalue()))
+            self._body, self.missing = None, 0
+        elif self._head:
+            data = self._head + data
+        at, last = 0, len(data)
+        while last - at >= _HEAD.size:
+            flag, size = _HEAD.unpack_from(data, at)
             self._check(flag, size)
             begin = at + _HEAD.size
             end = begin + size
-            if end > len(rest):
-                self.missing = end - len(rest)
-                break
-            messages.append(self._plain(flag, bytes(rest[begin:end])))
+            if end > last:
+                self._head, self._flag, self._body = b"", flag, BytesIO()
+                self._body.write(data[begin:])
+                self.missing = end - last
+                return messages
+            messages.append(self._plain(flag, data[begin:end]))
             at = end
-        del rest[:at]
+        self._head = data[at:]
         return messages
 
     @property
     def partial(self) -> bool:
         """Whether a message has begun that is not whole."""
-        return bool(self._rest)
+        return bool(self._head) or self._body is not None
 
     def _check(self, flag: int, size: int) -> None:
         if flag > _COMPRESSED:

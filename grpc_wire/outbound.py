@@ -15,6 +15,7 @@ from grpc_wire.errors import ConnectionFault, ErrorCode, StreamFault
 from grpc_wire.events import Headers
 from grpc_wire.header_encoder import HeaderEncoder
 from grpc_wire.limits import CONTROL_FRAMES_EARNED, Limits
+from grpc_wire.send_queue import SendQueue
 from grpc_wire.settings import DEFAULT_WINDOW, LARGEST_WINDOW, PeerSettings
 from grpc_wire.streams import Role, Stream, Streams
 
@@ -34,7 +35,8 @@ class Outbound:
         self._control = control
         self._encoder = HeaderEncoder()
         self._window = DEFAULT_WINDOW
-        self._ready = bytearray()
+        self._ready: list[bytes | memoryview] = []
+        self._size = 0
         self._waiting: dict[int, Stream] = {}
         """Streams that have something to send and a window of their own for it, in turn."""
 
@@ -44,15 +46,17 @@ class Outbound:
 
     def take(self) -> bytes:
         """Returns what is to be sent now, and makes ready what waited for room."""
-        taken = bytes(self._ready)
+        taken = b"".join(self._ready)
         self._ready.clear()
+        self._size = 0
         if self._waiting:
             self._send_waiting()
         return taken
 
     def control(self, frame: bytes) -> None:
         """Sends a frame that no window holds back."""
-        self._ready += frame
+        self._ready.append(frame)
+        self._size += len(frame)
 
     def answer(self, frame: bytes) -> None:
         """Sends what the peer has asked for.
@@ -60,19 +64,19 @@ class Outbound:
         Raises:
             ConnectionFault: it asks, and does not read the answers.
         """
-        if len(self._ready) > self._limits.unsent:
+        if self._size > self._limits.unsent:
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "answers are not read")
-        self._ready += frame
+        self.control(frame)
 
     def headers(self, stream: Stream, headers: Headers, *, end_stream: bool) -> None:
         """Sends a header section, behind what the stream has queued."""
         stream.answered = True
-        if stream.queue:
+        if stream.queue is not None:
             stream.trailers = headers
             stream.ending = True
             return
         block = self._encoder.encode(headers)
-        self._ready += frames.headers(stream.id, block, self.peer.max_frame, end_stream=end_stream)
+        self.control(frames.headers(stream.id, block, self.peer.max_frame, end_stream=end_stream))
         if end_stream:
             self._end(stream)
 
@@ -80,18 +84,20 @@ class Outbound:
         """Sends data, or queues it; returns how much is queued."""
         stream.answered = True
         size = len(data)
-        if not stream.queue and (not size or self._has_room(stream, size)):
+        if stream.queue is None and (not size or self._has_room(stream, size)):
             self._data_frame(stream, data, end_stream=end_stream)
             return 0
         told = stream.id in self.drained
-        stream.queue += data
+        if stream.queue is None:
+            stream.queue = SendQueue()
+        stream.queue.add(data)
         stream.ending = end_stream
         if stream.send_window > 0:
             self._waiting.setdefault(stream.id, stream)
             self._send_waiting()
         if not told:
             self.drained.pop(stream.id, None)  # to be told only of what was left in the queue
-        return len(stream.queue)
+        return stream.queued
 
     def _has_room(self, stream: Stream, size: int) -> bool:
         """Whether data can be sent as one frame, and nobody waits for its turn."""
@@ -100,12 +106,12 @@ class Outbound:
             and size <= stream.send_window
             and size <= self._window
             and size <= self.peer.max_frame
-            and len(self._ready) < self._limits.output
+            and self._size < self._limits.output
         )
 
     def drop(self, stream: Stream) -> None:
         """Forgets what is queued for a stream."""
-        stream.queue = bytearray()
+        stream.queue = None
         stream.trailers = None
         self._waiting.pop(stream.id, None)
         self.drained.pop(stream.id, None)
@@ -157,35 +163,38 @@ class Outbound:
         stream.send_window += change
         if stream.send_window <= 0:
             self._waiting.pop(stream.id, None)
-        elif stream.queue:
+        elif stream.queue is not None:
             self._waiting.setdefault(stream.id, stream)
 
     def _send_waiting(self) -> None:
         """Lets out what windows and the transport have room for, a frame of each stream in turn."""
         waiting = self._waiting
         most = min(self.peer.max_frame, _LARGEST_FRAME)
-        while waiting and self._window > 0 and len(self._ready) < self._limits.output:
+        while waiting and self._window > 0 and self._size < self._limits.output:
             stream = waiting.pop(next(iter(waiting)))
             queue = stream.queue
-            size = min(most, stream.send_window, self._window, len(queue))
-            data = bytes(queue[:size])
-            del queue[:size]
-            ended = stream.ending and not queue and stream.trailers is None
-            self._data_frame(stream, data, end_stream=ended)
-            if not queue:
-                self.drained[stream.id] = None
-                if stream.trailers is not None:
-                    self.headers(stream, stream.trailers, end_stream=True)
-            elif stream.send_window > 0:
-                waiting[stream.id] = stream
+            if queue is None:
+                continue
+            size = min(most, stream.send_window, self._window, queue.size)
+            data = queue.take(size)
+            if queue.size:
+                self._data_frame(stream, data, end_stream=False)
+                if stream.send_window > 0:
+                    waiting[stream.id] = stream
+                continue
+            stream.queue = None
+            self._data_frame(stream, data, end_stream=stream.ending and stream.trailers is None)
+            self.drained[stream.id] = None
+            if stream.trailers is not None:
+                self.headers(stream, stream.trailers, end_stream=True)
 
-    def _data_frame(self, stream: Stream, data: bytes, *, end_stream: bool) -> None:
+    def _data_frame(self, stream: Stream, data: bytes | memoryview, *, end_stream: bool) -> None:
         size = len(data)
         stream.send_window -= size
         self._window -= size
         self._control.earn(CONTROL_FRAMES_EARNED)
-        self._ready += frames.data_head(size, stream.id, end_stream=end_stream)
-        self._ready += data
+        self._ready += (frames.data_head(size, stream.id, end_stream=end_stream), data)
+        self._size += frames.HEAD_SIZE + size
         if end_stream:
             self._end(stream)
 
@@ -193,7 +202,7 @@ class Outbound:
         """Ends this side; a server that has answered does not wait for the rest of a request (8.1)."""
         stream.sent_end = True
         if self._streams.role is Role.SERVER and not stream.received_end:
-            self._ready += frames.rst_stream(stream.id, ErrorCode.NO_ERROR)
+            self.control(frames.rst_stream(stream.id, ErrorCode.NO_ERROR))
             self._streams.remember_reset(stream.id)
             return
         self._streams.close_if_ended(stream)

@@ -5,8 +5,9 @@ Source: gRPC over HTTP/2, "Requests"; compression.md for an encoding that is not
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 
 from grpc_wire.codes import INTERNAL, UNIMPLEMENTED
 from grpc_wire.events import Headers
@@ -19,7 +20,8 @@ OPENING: Final[Headers] = ((b":status", b"200"), CONTENT_TYPE)
 """How every answer of gRPC begins."""
 
 
-class Request(NamedTuple):
+@dataclass(slots=True)
+class Request:
     """The head of a request."""
 
     path: str

@@ -23,7 +23,7 @@ from grpc_wire.codes import (
 )
 from grpc_wire.errors import ErrorCode
 from grpc_wire.events import DataReceived, Headers, HeadersReceived, StreamReset
-from grpc_wire.message import MessageFault, MessageReader, frame
+from grpc_wire.message import MessageFault, MessageReader, pieces
 from grpc_wire.request import OPENING, Request
 from grpc_wire.status import Status, to_trailers
 from grpc_wire.transport import Transport
@@ -175,7 +175,10 @@ class ServerCall:
         if 0 <= self._send_limit < len(message):
             text = f"Sent message larger than max ({len(message)} vs. {self._send_limit})"
             self.fail(MessageFault(RESOURCE_EXHAUSTED, text))
-        return self.transport.send_data(self._stream_id, frame(message, encoding))
+        wait = False
+        for piece in pieces(message, encoding):
+            wait = self.transport.send_data(self._stream_id, piece)
+        return wait
 
     async def room(self) -> None:
         """Waits until there is room for more, or the call has ended."""

@@ -6,13 +6,14 @@ Source: RFC 9113, section 5.1 (stream states).
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
 from grpc_wire.budget import Budget
 from grpc_wire.errors import ConnectionFault, ErrorCode
 from grpc_wire.events import Headers
+from grpc_wire.send_queue import SendQueue
 
 LARGEST_ID: Final = 2**31 - 1
 _REMEMBERED: Final = 1024
@@ -37,8 +38,8 @@ class Stream:
     """What this side lets the peer send."""
     held: int = 0
     """Bytes that came and were not read yet."""
-    queue: bytearray = field(default_factory=bytearray)
-    """Data that waits for windows, or for the transport."""
+    queue: SendQueue | None = None
+    """Data that waits for windows, or for the transport; None if there is none."""
     trailers: Headers | None = None
     """What ends this side when the queue is empty."""
     ending: bool = False
@@ -50,6 +51,11 @@ class Stream:
     received_end: bool = False
     missing: int | None = None
     """Bytes of the body that are still to come, where content-length said how many (8.1.1)."""
+
+    @property
+    def queued(self) -> int:
+        """How many bytes wait."""
+        return 0 if self.queue is None else self.queue.size
 
     def fits(self, size: int, *, end_stream: bool) -> bool:
         """Counts a piece of the body; whether content-length has it so (8.1.1)."""

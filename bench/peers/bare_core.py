@@ -1,17 +1,20 @@
-"""The floor of a Python gRPC server: a servicer of `grpc.aio` that returns a constant.
+"""The floor of a Python gRPC server: a servicer that returns a constant, and one that returns what it got.
 
-`python -m bench.peers.bare_core`. The generated code reads and writes its messages, as it does in the core.
+`python -m bench.peers.bare_core TRANSPORT`. The generated code reads and writes the messages of the former,
+as it does in the core; the latter has bytes.
 """
 
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Any
 
-import grpc.aio
+import grpc
 
 from grpc_core._generated import finance_pb2_grpc
 from grpc_core._generated.finance_pb2 import ConvertReply, ConvertRequest
+from grpc_core.transport import TRANSPORTS, Name
 
 try:
     from uvloop import new_event_loop
@@ -29,10 +32,18 @@ class Constant(finance_pb2_grpc.CurrencyConverterServicer):
         return _REPLY
 
 
-async def serve() -> None:
+async def _echo(message: bytes, _context: Any) -> bytes:
+    return message
+
+
+async def serve(transport: Name) -> None:
     """Serves on a free port without end."""
-    server = grpc.aio.server()
+    server = TRANSPORTS[transport].server()
     finance_pb2_grpc.add_CurrencyConverterServicer_to_server(Constant(), server)  # type: ignore[no-untyped-call]
+    echo: Any = grpc.unary_unary_rpc_method_handler(_echo)
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler("bench.Points", {"Echo": echo}),)
+    )
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     print(f"serving: {port}", flush=True)
@@ -41,4 +52,4 @@ async def serve() -> None:
 
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(serve())
+        runner.run(serve(sys.argv[1]))  # type: ignore[arg-type]  # of a command line

@@ -51,10 +51,10 @@ def convert(
         InvalidArgumentError: A currency has no rate, or the amount is not a finite number.
         OutOfRangeError: The amount is not greater than zero, or the result does not fit a double.
     """
-    refused = snapshot.refused({"from_currency": from_currency, "to_currency": to_currency})
-    if refused or not 0 < amount < math.inf:
-        raise _refusal(refused, amount)
-    rate = snapshot.rate(from_currency, to_currency)
+    rate = snapshot.known_rate(from_currency, to_currency)
+    if rate is None or not 0 < amount < math.inf:
+        codes = {"from_currency": from_currency, "to_currency": to_currency}
+        raise _refusal(snapshot.refused(codes), amount)
     converted = Decimal(repr(amount)) * rate
     if converted > LARGEST_DOUBLE:
         raise OutOfRangeError(

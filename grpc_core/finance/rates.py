@@ -48,11 +48,18 @@ class Snapshot:
         Raises:
             InvalidArgumentError: `base` or `target` has no rate; both are named if both are wrong.
         """
+        rate = self.known_rate(base, target)
+        if rate is None:
+            raise InvalidArgumentError(self.refused({"base": base, "target": target}))
+        return rate
+
+    def known_rate(self, base: str, target: str) -> Decimal | None:
+        """Returns how many units of `target` one unit of `base` is; None if one of them has no rate."""
         per_euro = self.per_euro
         try:
             return per_euro[canonical(target)] / per_euro[canonical(base)]
         except KeyError:
-            raise InvalidArgumentError(self.refused({"base": base, "target": target})) from None
+            return None
 
     def refused(self, codes: Mapping[str, str]) -> list[Violation]:
         """Lists what is wrong with currency codes.

@@ -75,13 +75,13 @@ async def test_another_status_is_a_failure() -> None:
     """A burst of errors is never taken for a fast server."""
     async with _serving(b"HTTP/1.1 503 Sorry\r\ncontent-length: 0\r\n\r\n") as port:
         with pytest.raises(Exception, match="503 Sorry"):
-            await load.turns("http", port, "R0VU", 1, 0.01, {})
+            await load.turns("http", port, "R0VU", 1, 0.01, {}, "", "")
 
 
 async def test_a_burst_tells_what_was_seen() -> None:
     """Answers, how long they took, and what everybody's CPU for each of them was."""
     async with _serving(_WHOLE) as port:
-        figures = await load.turns("http", port, "R0VU", 4, 0.05, {"edge": os.getpid()})
+        figures = await load.turns("http", port, "R0VU", 4, 0.05, {"edge": os.getpid()}, "", "")
 
     assert figures["per_second"] > 0
     assert 0 < figures["p50_ms"] <= figures["p99_ms"]
