@@ -15,7 +15,8 @@ import stat
 from contextlib import ExitStack
 from typing import Any, Final
 
-_BACKLOG: Final = 4096
+BACKLOG: Final = 4096
+"""How many connections may wait to be accepted; the system may allow fewer."""
 _SCHEME: Final = re.compile(r"^(?:dns:(?:///)?|ipv4:|ipv6:)")
 _HOST_PORT: Final = re.compile(
     r"(?:\[(?P<six>[^\]]+)\]|(?P<host>[^:\[\]]*))(?::(?P<port>\d{1,5}))?"
@@ -118,6 +119,6 @@ def _listen(family: int, address: Any, *, reuse_port: bool = False) -> socket.so
             both = address[0] == "::"
             listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if both else 1)
         listening.bind(address)
-        listening.listen(_BACKLOG)
+        listening.listen(BACKLOG)
         undo.pop_all()
     return listening
