@@ -22,7 +22,7 @@ from grpc_wire.connection import Role
 from grpc_wire.errors import ErrorCode
 from grpc_wire.events import GoAwayReceived, HeadersReceived
 from grpc_wire.handlers import Methods
-from grpc_wire.listener import BACKLOG, Listener
+from grpc_wire.listener import Listener
 from grpc_wire.request import Refusal, read_request
 from grpc_wire.server_call import ServerCall
 from grpc_wire.server_options import server_options
@@ -34,6 +34,8 @@ _log = logging.getLogger(__name__)
 
 _CLOSING = 1.0
 """Seconds that clients have to close connections on which all calls have ended."""
+
+_STOPPED = "the server has stopped"
 
 
 class _State(Enum):
@@ -60,8 +62,7 @@ class Server(grpc.aio.Server):
         self._most = maximum_concurrent_rpcs
         self._compression = compression
         self._state = _State.READY
-        self._listeners: list[tuple[Listener, ssl.SSLContext | None]] = []
-        self._accepting: list[asyncio.Server] = []
+        self._listeners: list[Listener] = []
         self._transports: set[Transport] = set()
         self._calls: set[ServerCall] = set()
         self._cutting = False
@@ -108,10 +109,10 @@ class Server(grpc.aio.Server):
 
     def _listen(self, address: str, secrets: ssl.SSLContext | None) -> int:
         try:
-            listener = Listener(address, reuse_port=self._options.reuse_port)
+            listener = Listener(address, secrets, reuse_port=self._options.reuse_port)
         except (OSError, ValueError) as error:
             raise RuntimeError(f"Failed to bind to address {address}: {error}") from error
-        self._listeners.append((listener, secrets))
+        self._listeners.append(listener)
         return listener.port
 
     async def start(self) -> None:
@@ -125,22 +126,10 @@ class Server(grpc.aio.Server):
         if self._state is not _State.READY:
             raise grpc.aio.UsageError("Server not in ready state")
         self._state = _State.RUNNING
-        loop = asyncio.get_running_loop()
-        handshake = self._options.lifetimes.handshake
-        for listener, secrets in self._listeners:
-            for each in listener.sockets:
-                accepting = await loop.create_server(
-                    self._accept,
-                    sock=each,
-                    backlog=BACKLOG,
-                    ssl=secrets,
-                    ssl_handshake_timeout=None if secrets is None else handshake,
-                    start_serving=False,
-                )
-                self._accepting.append(accepting)
-        for accepting in self._accepting:
-            if self._state is _State.RUNNING:  # it may be stopped meanwhile
-                await accepting.start_serving()
+        for listener in self._listeners:
+            await listener.prepare(self._accept, self._options.lifetimes.handshake)
+        for listener in self._listeners:
+            await listener.accept()
 
     def _accept(self) -> Transport:
         return Transport(Role.SERVER, self, self._options.limits, self._options.lifetimes)
@@ -154,11 +143,12 @@ class Server(grpc.aio.Server):
         """
         if self._state is _State.RUNNING:
             self._state = _State.STOPPING
-            for accepting in self._accepting:
-                accepting.close()
             for transport in self._transports:
                 transport.go_away()
-        for listener, _ in self._listeners:
+            for listener in self._listeners:
+                listener.pause()
+            await asyncio.sleep(0)
+        for listener in self._listeners:
             listener.close()
         if self._state is _State.STOPPING:
             await self._end(grace)
@@ -175,7 +165,7 @@ class Server(grpc.aio.Server):
         if grace is not None:
             await self._until(lambda: not self._transports, _CLOSING)
         for transport in tuple(self._transports):
-            transport.abort("the server has stopped")
+            transport.abort(_STOPPED)
         await self._until(lambda: not self._transports, None)
 
     async def _let_finish(self, grace: float) -> None:
@@ -250,10 +240,10 @@ class Server(grpc.aio.Server):
     def opened(self, transport: Transport) -> None:
         """Knows a connection; one that was accepted as the server stopped has come for nothing."""
         self._transports.add(transport)
-        if self._state is _State.STOPPING:
+        if self._cutting:
+            transport.abort(_STOPPED)
+        elif self._state is _State.STOPPING:
             transport.go_away()
-        elif self._state is _State.STOPPED:
-            transport.abort("the server has stopped")
 
     def disconnected(self, transport: Transport, reason: str) -> None:
         """Forgets a connection."""

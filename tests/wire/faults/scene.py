@@ -17,8 +17,8 @@ from grpc_wire.server import Server, server
 from tests.wire.server.stage import SERVICE, answering, both_ways, taking, unary
 
 QUICK = (
-    ("grpc.initial_reconnect_backoff_ms", 10),
-    ("grpc.max_reconnect_backoff_ms", 50),
+    ("grpc.initial_reconnect_backoff_ms", 1),
+    ("grpc.max_reconnect_backoff_ms", 5),
     ("grpc.min_reconnect_backoff_ms", 5000),
 )
 KINDS = ("Echo", "Count", "Collect", "Talk")
