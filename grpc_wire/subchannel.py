@@ -169,14 +169,12 @@ class Subchannel:
 
     def connected(self, transport: Transport) -> None:
         """Is READY: the peer's settings have come."""
-        waiting = self._settled is not None and not self._settled.done()
-        if (
-            transport is self._opening
-            and waiting
-            and self.state is not ChannelConnectivity.SHUTDOWN
-        ):
+        settled = self._settled
+        if transport is not self._opening or settled is None or settled.done():
+            return
+        if self.state is not ChannelConnectivity.SHUTDOWN:
             self._made = True
-            self._settled.set_result(None)
+            settled.set_result(None)
             self._transports.add(transport)
             self.transport = transport
             self._set(ChannelConnectivity.READY)

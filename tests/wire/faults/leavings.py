@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections import Counter
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from grpc_wire.balancer import Balancer
@@ -30,9 +31,9 @@ def objects() -> Counter[str]:
     return Counter(type(one).__name__ for one in gc.get_objects() if type(one) in PASSING)
 
 
-def tasks() -> list[str]:
-    """Names the tasks that run beside the one that asks."""
-    others = asyncio.all_tasks() - {asyncio.current_task()}
+def tasks(known: AbstractSet[asyncio.Task[Any]] = frozenset()) -> list[str]:
+    """Names the tasks that run beside the one that asks, and those that are known."""
+    others = asyncio.all_tasks() - known - {asyncio.current_task()}
     return sorted(getattr(task.get_coro(), "__qualname__", "?") for task in others)
 
 
@@ -46,12 +47,14 @@ def timers() -> list[str]:
     ]
 
 
-async def left_behind(before: Counter[str]) -> dict[str, object]:
+async def left_behind(
+    before: Counter[str], known: AbstractSet[asyncio.Task[Any]] = frozenset()
+) -> dict[str, object]:
     """Waits a while for what is ending; returns what stays."""
     loop = asyncio.get_running_loop()
     until = loop.time() + SECONDS
     while True:
-        found = {"objects": dict(objects() - before), "tasks": tasks(), "timers": timers()}
+        found = {"objects": dict(objects() - before), "tasks": tasks(known), "timers": timers()}
         left: dict[str, object] = {name: value for name, value in found.items() if value}
         if not left or loop.time() > until:
             return left

@@ -1,7 +1,7 @@
 """Calls of all types that are ended from outside after k turns of the loop, for each k until they have ended.
 
-Wherever that strikes, at each place where the call, its servicer or its connection waits, the promises are the
-same: the call ends once, its callback is called once, nothing is left, and the next call is answered.
+Wherever that strikes, at each place where the call, its servicer or its connection waits, the promises are
+the same: the call ends once, its callback is called once, nothing is left, and the next call is answered.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ async def test_after_k_turns(kind: str, end: End) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_the_channel_closes_after_k_turns(kind: str) -> None:
-    """While it connects, while the call waits, while it is under way: close returns, and all has ended then."""
+    """While it connects, while the call waits, while it is under way: close returns, and all has ended."""
     ends = Ends()
     async with serving() as (server, address):
         for turns in range(TURNS):
