@@ -31,7 +31,9 @@ def pytest_runtest_makereport(
 
 
 @pytest_asyncio.fixture(loop_scope="module", autouse=True)
-async def nothing_left(request: pytest.FixtureRequest) -> AsyncIterator[None]:
+async def nothing_left(
+    request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
+) -> AsyncIterator[None]:
     """No task, timer, connection or call is left, and the loop's exception handler was told nothing."""
     told: list[dict[str, Any]] = []
     loop = asyncio.get_running_loop()
@@ -40,6 +42,7 @@ async def nothing_left(request: pytest.FixtureRequest) -> AsyncIterator[None]:
     yield
     if request.node.stash.get(_FAILED, False):
         return  # what holds a traceback holds all that it had seen
+    caplog.get_records("call").clear()  # these hold tracebacks too
     left = await left_behind(before)
     loop.set_exception_handler(None)
     assert left == {}
