@@ -92,8 +92,11 @@ async def test_a_header_section_without_end() -> None:
         await calmed(client)
 
 
-@pytest.mark.parametrize("frame", [PING, SETTINGS], ids=["PING", "SETTINGS"])
-@pytest.mark.parametrize("reads", [True, False])
+@pytest.mark.parametrize(
+    ("frame", "reads"),
+    [(PING, True), (SETTINGS, True), (PING, False)],
+    ids=["PING", "SETTINGS", "PING, not read"],
+)
 async def test_questions_without_end(frame: bytes, reads: bool) -> None:
     """CVE-2019-9512, 9515: `Limits.control_frames` (1,000) in a period, whether the answers are read or not.
 

@@ -130,7 +130,7 @@ async def test_connections_that_are_cut_at_any_byte(way: str) -> None:
         proxy(address, Random(7)) as between,
         calling(between.address) as client,
     ):
-        for size in (*range(0, 120, 7), *range(120, 3000, 97)):
+        for size in (*range(0, 120, 11), *range(120, 3000, 173)):
             setattr(between, way, size)
             await between.close()
             calls = [begin(client, kind) for kind in KINDS]
@@ -143,7 +143,7 @@ async def test_connections_that_are_cut_at_any_byte(way: str) -> None:
                 for kind in KINDS:
                     assert await one_of(client, kind, wait_for_ready=True)
     ends.check()
-    assert ends.codes[StatusCode.UNAVAILABLE] > 100
+    assert ends.codes[StatusCode.UNAVAILABLE] > 50
 
 
 async def test_a_network_that_stalls() -> None:

@@ -86,11 +86,12 @@ class _Mute(RawClient):
             self._transport.write(out if at < 0 else out[:at] + out[at + 17 :])
 
 
-async def test_answers_that_are_still_being_read() -> None:
+async def test_answers_that_are_still_being_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """A graceful stop waits, within the grace, until clients have read what was answered.
 
     The servicer has returned long before: 60 kB of its answer wait for the client's window.
     """
+    monkeypatch.setattr("grpc_wire.server._CLOSING", 0.1)
     big = b"x" * 120_000
 
     async def answer(_request: bytes, _context: Any) -> bytes:
@@ -104,7 +105,7 @@ async def test_answers_that_are_still_being_read() -> None:
         await until(lambda: not running._calls)
         stopping = asyncio.create_task(running.stop(10))
         await until(lambda: bool(client.going))
-        await asyncio.sleep(1.2)  # more than the second that clients have to close idle connections
+        await asyncio.sleep(0.3)  # more than clients have to close idle connections
         assert not client.closed
         client.reads = True
         client.connection.consumed(stream, len(client.answer(stream).data))
