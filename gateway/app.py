@@ -62,6 +62,7 @@ def create_app(settings: Settings, upstream: Upstream | None = None) -> FastAPI:
         keepalive=settings.upstream_keepalive_seconds,
         credentials=upstream_credentials(settings),
         name=settings.upstream_name,
+        transport=settings.transport,
     )
     edge = Edge(
         transcoder=Transcoder(

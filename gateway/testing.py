@@ -63,7 +63,7 @@ class ScriptedUpstream:
         timeout: float | None = None,
     ) -> _Block:
         """Opens a call; see `gateway.upstream.port.Upstream`."""
-        stream = _one(requests) if isinstance(requests, bytes) else requests
+        stream = _One(requests) if isinstance(requests, bytes) else requests
         call = ScriptedCall(method, stream, metadata, timeout)
         self.calls.append(call)
         return _Block(call, self.scripts.get(method.path, _unimplemented))
@@ -100,8 +100,19 @@ class _Block:
         return self._call.trailing
 
 
-async def _one(request: bytes) -> AsyncIterator[bytes]:
-    yield request
+class _One:
+    """One request, as an iterator: a generator that is not read to its end leaves the loop a task."""
+
+    def __init__(self, request: bytes) -> None:
+        self._requests = iter((request,))
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        for request in self._requests:
+            return request
+        raise StopAsyncIteration
 
 
 async def _unimplemented(call: ScriptedCall) -> AsyncIterator[bytes]:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import ssl
 from pathlib import Path
-
-import grpc
+from typing import Any
 
 from gateway.settings import Settings
+from gateway.upstream.transport import TRANSPORTS
 
 
 class TlsError(Exception):
@@ -28,8 +28,8 @@ def check_serving(settings: Settings) -> None:
     _pair("tls", settings.tls_certificate, settings.tls_key)
 
 
-def upstream_credentials(settings: Settings) -> grpc.ChannelCredentials | None:
-    """Returns what a channel to the upstream needs for TLS; None where it is to have none.
+def upstream_credentials(settings: Settings) -> Any:
+    """Returns what a channel of the transport needs for TLS; None where it is to have none.
 
     Raises:
         TlsError: a certificate, a key or the CA cannot be used.
@@ -40,7 +40,7 @@ def upstream_credentials(settings: Settings) -> grpc.ChannelCredentials | None:
     if not (settings.upstream_tls or ca or pair or settings.upstream_name):
         return None
     chain, key = pair or (None, None)
-    return grpc.ssl_channel_credentials(_ca(ca) if ca else None, key, chain)
+    return TRANSPORTS[settings.transport].credentials(_ca(ca) if ca else None, key, chain)
 
 
 def _pair(prefix: str, certificate: Path | None, key: Path | None) -> tuple[bytes, bytes] | None:

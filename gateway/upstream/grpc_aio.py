@@ -31,6 +31,7 @@ from gateway.contract.method import Method, StreamType
 from gateway.transcoding.metadata import Metadata
 from gateway.transcoding.status import CANCELLED, INTERNAL, StatusError
 from gateway.upstream.port import Call, Requests
+from gateway.upstream.transport import TRANSPORTS, Name
 
 log = logging.getLogger(__name__)
 
@@ -63,8 +64,9 @@ class GrpcUpstream:
         *,
         max_message: int,
         keepalive: float = DEFAULT_KEEPALIVE,
-        credentials: grpc.ChannelCredentials | None = None,
+        credentials: Any = None,
         name: str | None = None,
+        transport: Name = "grpcio",
     ) -> None:
         """Takes the address of a server.
 
@@ -74,11 +76,13 @@ class GrpcUpstream:
             max_message: bytes of the largest message either way.
             keepalive: seconds of silence after which the server is asked whether it is there. A server that
                 is asked more often than it allows ends all calls.
-            credentials: what TLS needs; None is no TLS.
+            credentials: what TLS needs, as the transport makes it; None is no TLS.
             name: what the server's certificate must name, where it is not the address.
+            transport: which gRPC carries the calls.
         """
         self._target = target
         self._credentials = credentials
+        self._transport = TRANSPORTS[transport]
         self._methods = tuple(methods)
         self._options = (
             ("grpc.max_send_message_length", max_message),
@@ -99,9 +103,11 @@ class GrpcUpstream:
     async def __aenter__(self) -> Self:
         """Opens the channel; it connects with the first call."""
         self._channel = (
-            aio.insecure_channel(self._target, options=self._options)
+            self._transport.insecure_channel(self._target, options=self._options)
             if self._credentials is None
-            else aio.secure_channel(self._target, self._credentials, options=self._options)
+            else self._transport.secure_channel(
+                self._target, self._credentials, options=self._options
+            )
         )
         self._multicallables = {
             method: getattr(self._channel, _MULTICALLABLE[method.stream_type])(method.path)

@@ -19,6 +19,7 @@ from gateway.contract.method import Method
 from gateway.transcoding.status import StatusError
 from gateway.upstream.grpc_aio import GrpcUpstream
 from gateway.upstream.port import Upstream
+from gateway.upstream.transport import TRANSPORTS, Name
 from tests.contracts import echo_contract
 from tests.echo_server import ALL_CODES, EchoServer, Everything, FailRequest, Summary, echo_server
 
@@ -33,17 +34,26 @@ async def echo() -> AsyncIterator[EchoServer]:
         yield running
 
 
+@pytest.fixture(params=TRANSPORTS)
+def transport(request: pytest.FixtureRequest) -> Name:
+    """Each gRPC that may carry the calls, in turn."""
+    name: Name = request.param
+    return name
+
+
 @pytest.fixture
-async def upstream(echo: EchoServer) -> AsyncIterator[Upstream]:
+async def upstream(echo: EchoServer, transport: Name) -> AsyncIterator[Upstream]:
     """A channel to it."""
-    async with open_upstream(echo.address) as opened:
+    async with open_upstream(echo.address, transport) as opened:
         yield opened
 
 
 @asynccontextmanager
-async def open_upstream(address: str) -> AsyncIterator[Upstream]:
+async def open_upstream(address: str, transport: Name) -> AsyncIterator[Upstream]:
     """Opens a channel to an address."""
-    async with GrpcUpstream(address, METHODS.values(), max_message=1 << 20) as opened:
+    async with GrpcUpstream(
+        address, METHODS.values(), max_message=1 << 20, transport=transport
+    ) as opened:
         yield opened
 
 
@@ -84,13 +94,15 @@ async def test_the_four_kinds_are_one_shape(
     assert received == answers
 
 
-async def test_no_proxy_is_asked(echo: EchoServer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_proxy_is_asked(
+    echo: EchoServer, monkeypatch: pytest.MonkeyPatch, transport: Name
+) -> None:
     """The server is called itself, whatever proxy docker has put into the environment."""
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
     async with (
-        open_upstream(echo.address) as upstream,
+        open_upstream(echo.address, transport) as upstream,
         upstream.open(METHODS["Unary"], MESSAGE) as call,
     ):
         assert await anext(call) == MESSAGE
@@ -192,7 +204,7 @@ class EarlyServer(EchoServer):
         return b""
 
 
-async def test_a_call_that_has_ended_does_not_wait_for_requests() -> None:
+async def test_a_call_that_has_ended_does_not_wait_for_requests(transport: Name) -> None:
     """The requests are closed when the block is left, though their next one never comes."""
     waiting, closed = asyncio.Event(), asyncio.Event()
 
@@ -204,7 +216,10 @@ async def test_a_call_that_has_ended_does_not_wait_for_requests() -> None:
         finally:
             closed.set()
 
-    async with echo_server(EarlyServer) as early, open_upstream(early.address) as upstream:
+    async with (
+        echo_server(EarlyServer) as early,
+        open_upstream(early.address, transport) as upstream,
+    ):
         async with upstream.open(METHODS["ClientStream"], endless()) as call:
             await asyncio.wait_for(waiting.wait(), 5)
             early.started.set()
@@ -212,11 +227,11 @@ async def test_a_call_that_has_ended_does_not_wait_for_requests() -> None:
         await asyncio.wait_for(closed.wait(), 5)
 
 
-async def test_an_unreachable_server_is_unavailable_without_its_address() -> None:
+async def test_an_unreachable_server_is_unavailable_without_its_address(transport: Name) -> None:
     """Nobody at the address: UNAVAILABLE at once, and callers do not learn where we looked."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        async with open_upstream(f"127.0.0.1:{taken.getsockname()[1]}") as upstream:
+        async with open_upstream(f"127.0.0.1:{taken.getsockname()[1]}", transport) as upstream:
             with pytest.raises(StatusError) as caught:
                 async with upstream.open(METHODS["Unary"], MESSAGE) as call:
                     await anext(call)
@@ -225,9 +240,9 @@ async def test_an_unreachable_server_is_unavailable_without_its_address() -> Non
     assert "127.0.0.1" not in caught.value.status.message
 
 
-async def test_a_name_that_does_not_resolve_is_not_told() -> None:
+async def test_a_name_that_does_not_resolve_is_not_told(transport: Name) -> None:
     """Which name the edge looks for is the operator's to know."""
-    async with open_upstream("nowhere.invalid:1") as upstream:
+    async with open_upstream("nowhere.invalid:1", transport) as upstream:
         with pytest.raises(StatusError) as caught:
             async with upstream.open(METHODS["Unary"], MESSAGE) as call:
                 await anext(call)
@@ -244,12 +259,16 @@ async def test_what_a_server_says_of_itself_is_told(upstream: Upstream) -> None:
             await anext(call)
 
 
-async def test_an_answer_over_the_limit_is_the_servers_fault(echo: EchoServer) -> None:
+async def test_an_answer_over_the_limit_is_the_servers_fault(
+    echo: EchoServer, transport: Name
+) -> None:
     """It is INTERNAL, for a caller that tries again fares no better."""
     large = Everything(bytes_field=bytes(2000)).SerializeToString()
-    async with GrpcUpstream(echo.address, METHODS.values(), max_message=1000) as upstream:
+    async with GrpcUpstream(
+        echo.address, METHODS.values(), max_message=1000, transport=transport
+    ) as upstream:
         receives_less = (("grpc.max_receive_message_length", 1000),)
-        channel = aio.insecure_channel(echo.address, options=receives_less)
+        channel = TRANSPORTS[transport].insecure_channel(echo.address, options=receives_less)
         upstream._multicallables[METHODS["Unary"]] = channel.unary_unary(METHODS["Unary"].path)
         with pytest.raises(StatusError) as caught:
             async with upstream.open(METHODS["Unary"], large) as call:
@@ -269,7 +288,7 @@ async def test_a_call_before_the_block_says_what_is_missing() -> None:
 
 @pytest.mark.parametrize("size", [10, 100_000])
 @pytest.mark.parametrize("name", ["ClientStream", "Bidi"])
-async def test_a_server_that_ends_early_is_heard(name: str, size: int) -> None:
+async def test_a_server_that_ends_early_is_heard(name: str, size: int, transport: Name) -> None:
     """Its status arrives whole, though the client still writes (grpc/grpc#36066).
 
     grpc itself gives INTERNAL in its place, in up to six of ten calls. What remains: a status that does not
@@ -281,7 +300,7 @@ async def test_a_server_that_ends_early_is_heard(name: str, size: int) -> None:
             yield bytes(Everything(string_field="x" * size).SerializeToString())
 
     codes = set()
-    async with refusing_server() as address, open_upstream(address) as upstream:
+    async with refusing_server() as address, open_upstream(address, transport) as upstream:
         for _ in range(50):
             with pytest.raises(StatusError) as caught:
                 async with asyncio.timeout(10), upstream.open(METHODS[name], endless()) as call:

@@ -1,0 +1,37 @@
+"""Which gRPC carries the calls: that of `grpcio`, or `grpc_wire`, which has the same channels.
+
+Rule: whatever is different about them for the edge stands in this table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias
+
+import grpc
+from grpc import aio
+
+import grpc_wire.channel
+import grpc_wire.credentials
+
+Name: TypeAlias = Literal["grpcio", "wire"]
+
+
+@dataclass(frozen=True, slots=True)
+class Transport:
+    """Makers of channels, and of what they need for TLS; their arguments are those of grpc."""
+
+    insecure_channel: Callable[..., aio.Channel]
+    secure_channel: Callable[..., aio.Channel]
+    credentials: Callable[..., Any]
+
+
+TRANSPORTS: Final[Mapping[Name, Transport]] = {
+    "grpcio": Transport(aio.insecure_channel, aio.secure_channel, grpc.ssl_channel_credentials),
+    "wire": Transport(
+        grpc_wire.channel.insecure_channel,
+        grpc_wire.channel.secure_channel,
+        grpc_wire.credentials.ssl_channel_credentials,
+    ),
+}
