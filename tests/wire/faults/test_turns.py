@@ -17,7 +17,7 @@ from grpc_wire.server import Server
 from tests.wire.faults.scene import KINDS, Client, Ends, calling, one_of, pair, requests, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-TURNS = 40
+TURNS = 31
 FEWEST = 12
 """So many are tried even if a call was quicker."""
 WHOLE = {"Echo": b"hi", "Count": [b"0", b"1", b"2"], "Collect": b"xxx", "Talk": [b"x"] * 3}
@@ -151,7 +151,7 @@ async def test_the_channel_closes_after_k_turns(kind: str) -> None:
 async def test_the_server_stops_after_k_turns(kind: str, grace: float | None) -> None:
     """Calls end with OK within a grace that is long enough, or as those of a server that is gone."""
     ends = Ends()
-    for turns in range(0, TURNS, 2):
+    for turns in range(0, TURNS, 3):
         async with serving() as (server, address), calling(address) as client:
             call = begin(client, kind, ends)
             reading = asyncio.create_task(consume(call))
@@ -177,8 +177,8 @@ async def test_deadlines_of_all_lengths(kind: str) -> None:
     ends = Ends()
     async with pair() as (server, client):
         await one_of(client, "Echo")
-        for step in range(60):
-            call = begin(client, kind, ends, timeout=step * 0.00005)
+        for step in range(30):
+            call = begin(client, kind, ends, timeout=step * 0.0001)
             async with asyncio.timeout(5):
                 read = (await asyncio.gather(consume(call), return_exceptions=True))[0]
                 code = await call.code()
