@@ -59,7 +59,7 @@ fuzz: $(VENV)/installed ## say odd things to the edge, and to the protocol of gr
 	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/fuzz tests/wire/protocol/test_fuzz.py tests/wire/protocol/test_against_h2.py
 
 soak: $(VENV)/installed ## let clients of all kinds come and go for SOAK_SECONDS (1800)
-	SOAK_SECONDS=$(SOAK_SECONDS) UPLOAD_BYTES=1073741824 $(BIN)/python -m pytest -s tests/soak tests/whole/test_upload.py
+	SOAK_SECONDS=$(SOAK_SECONDS) UPLOAD_BYTES=1073741824 $(BIN)/python -m pytest -s tests/soak tests/wire/soak tests/whole/test_upload.py
 
 bench: $(VENV)/installed ## measure our edge beside Envoy and others (15 min; BENCH=--quick: 3)
 	$(BIN)/python -m bench --json build/bench.json $(BENCH)

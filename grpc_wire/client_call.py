@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from contextlib import suppress
 from enum import Enum, auto
 from functools import partial
 from typing import Any, TypeVar
@@ -42,8 +43,9 @@ class _Call(aio.Call):
 
     def __del__(self) -> None:
         stream = self.__dict__.get("_stream")
-        if stream is not None and stream.status is None and not stream.loop.is_closed():
-            stream.cancel(_DROPPED)
+        if stream is not None and stream.status is None:
+            with suppress(RuntimeError):  # the loop is closed
+                stream.loop.call_soon_threadsafe(stream.cancel, _DROPPED)  # this may be any thread
 
     def __repr__(self) -> str:
         status = self._stream.status

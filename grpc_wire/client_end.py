@@ -105,7 +105,7 @@ class ClientEnd:
     def _tell(self, callback: Callable[[], object]) -> None:
         try:
             callback()
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
             told = {"message": "a callback of a call has failed", "exception": error}
             self.loop.call_exception_handler(told)
 
