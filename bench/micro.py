@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from bench import wire_steps
 from bench.contracts import filled, many_bindings, messages, path_of, points
 from bench.timing import calls_in, taken
 from gateway.contract.descriptors import load
@@ -51,7 +52,7 @@ def reference() -> int:
 
 def ways() -> dict[str, Callable[[], object]]:
     """Returns each step, ready to be called."""
-    return {**_matches(), **_codecs(), **_framings()}
+    return {**_matches(), **_codecs(), **_framings(), **wire_steps.ways()}
 
 
 def _matches() -> Ways:
