@@ -150,7 +150,7 @@ async def test_a_message_without_end() -> None:
             client.send(stream, b"x" * 10)
             await asyncio.sleep(0)
         (call,) = (each for each in running._calls if each._reader.partial)
-        await until(lambda: len(call._reader._rest) == 5 + 1000)
+        await until(lambda: call._reader.missing == 4 * 1024 * 1024 - 1000)
         window = client.connection._streams.open[stream].send_window
         assert window <= 4 * 1024 * 1024 + DEFAULT.stream_window
         client.connection.reset(stream, ErrorCode.CANCEL)
