@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -110,7 +110,6 @@ async def tapped(target: str) -> AsyncIterator[Tap]:
     passing: set[asyncio.Task[None]] = set()
 
     async def carry(client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
-        server, to_server = await asyncio.open_connection(host, int(port))
         calls: dict[int, Seen] = {}
 
         def call(stream_id: int) -> Seen:
@@ -121,15 +120,12 @@ async def tapped(target: str) -> AsyncIterator[Tap]:
 
         requests = _Way(_PREFACE, lambda stream_id: call(stream_id).requests)
         responses = _Way(0, lambda stream_id: call(stream_id).responses)
-        try:
-            await asyncio.gather(
-                _pass(client, to_server, requests), _pass(server, to_client, responses)
-            )
-        except ConnectionError:
-            pass
-        finally:
-            to_client.close()
-            to_server.close()
+        with suppress(ConnectionError), closing(to_client):
+            server, to_server = await asyncio.open_connection(host, int(port))
+            with closing(to_server):
+                await asyncio.gather(
+                    _pass(client, to_server, requests), _pass(server, to_client, responses)
+                )
 
     def connected(client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(carry(client, to_client))
