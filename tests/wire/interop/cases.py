@@ -17,6 +17,7 @@ import grpc
 import pytest
 from grpc import aio
 
+from grpc_wire.channel import Channel
 from tests.wire.interop.contract import (
     UNIMPLEMENTED,
     BoolValue,
@@ -225,12 +226,17 @@ async def cancel_after_first_response(channel: Any, _tap: Tap) -> None:
 
 
 async def timeout_on_sleeping_server(channel: Any, _tap: Tap) -> None:
-    """A call ends with its deadline, whatever the server does."""
+    """A call ends with its deadline, whatever the server does.
+
+    The client of grpc.aio loses that now and then to its own write, which fails at the same time
+    (grpc/grpc#36066): before its own server in up to 23 of 300 calls.
+    """
     call = Stub(channel).FullDuplexCall(timeout=0.001)
     with pytest.raises((aio.AioRpcError, asyncio.InvalidStateError)):
         await call.write(StreamingOutputCallRequest(payload=zeros(27182)))
         await call.read()
-    assert await call.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    lost = not isinstance(channel, Channel) and await call.details() == "Internal error from Core"
+    assert lost or await call.code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 async def concurrent_large_unary(channel: Any, _tap: Tap) -> None:
