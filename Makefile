@@ -37,8 +37,8 @@ up: ## run core, edge and Envoy in containers; the same, and ENVOY_PORT, move th
 down: ## take them down
 	docker compose --profile tls down --volumes --remove-orphans
 
-test: check ## run every check and every test
-	$(BIN)/python -m pytest
+test: check ## run every check and every test, two files at a time
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 e2e: $(VENV)/installed ## try core, edge and Envoy in containers; needs a Docker engine
 	$(PORTS) $(BIN)/python -m pytest -m e2e -s tests/e2e

@@ -34,6 +34,7 @@ async def playing(play: Callable[[ServerConnection], Awaitable[None]]) -> AsyncI
     """Runs a server that plays one side of each WebSocket; yields its URL, as a page would name it."""
     ours = [Subprotocol(BARE), Subprotocol(ENVELOPE)]
     transports: list[asyncio.Transport] = []
+    over = False
 
     class Remembered(ServerConnection):
         """A connection whose transport can be closed: a browser opens some that it does not use."""
@@ -42,12 +43,15 @@ async def playing(play: Callable[[ServerConnection], Awaitable[None]]) -> AsyncI
             assert isinstance(transport, asyncio.Transport)
             transports.append(transport)
             super().connection_made(transport)
+            if over:  # accepted before the server was closed, and made after
+                transport.abort()
 
     opened = serve(play, "127.0.0.1", 0, subprotocols=ours, create_connection=Remembered)
     try:
         async with opened as server:
             yield f"http://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/convert:live"
     finally:
+        over = True
         for transport in transports:
             transport.abort()
 

@@ -112,6 +112,7 @@ async def test_abort_with_status(make: Any) -> None:
 async def test_after_an_abort_that_was_suppressed(make: Any) -> None:
     """A servicer that goes on after an abort can do nothing more; the client has its status."""
     said: list[str] = []
+    over = asyncio.Event()
 
     async def stubborn(request: bytes, context: Any) -> bytes:
         for act in (
@@ -124,10 +125,12 @@ async def test_after_an_abort_that_was_suppressed(make: Any) -> None:
             except grpc.aio.BaseError as error:
                 said.append(f"{type(error).__name__}: {error}")
         said.append(f"{context.done()} {context.code().name} {context.details()}")
+        over.set()
         return request
 
     async with serving({"Fail": unary(stubborn)}, make=make) as stage:
         assert await refused(stage.call("Fail")) == (grpc.StatusCode.ABORTED, "first")
+        await over.wait()
     assert said == [
         "AbortError: Locally aborted.",
         "AbortError: Locally aborted.",
