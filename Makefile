@@ -13,6 +13,8 @@ FUZZ_SECONDS ?= 600
 SOAK_SECONDS ?= 1800
 BENCH ?=
 INTEROP ?= $(CURDIR)/build/interop
+# where Debian's packages of Go sources are
+GOCODE := /usr/share/gocode
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up down test e2e interop fuzz soak bench bench-micro check fmt generate lock clean
@@ -43,18 +45,21 @@ test: check ## run every check and every test, two files at a time
 e2e: $(VENV)/installed ## try core, edge and Envoy in containers; needs a Docker engine
 	$(PORTS) $(BIN)/python -m pytest -m e2e -s tests/e2e
 
-interop: $(VENV)/installed ## install clients that are not ours, and let them call the core and Envoy (needs Node.js)
+interop: $(VENV)/installed ## install clients that are not ours, and let them call the core, Envoy and grpc_wire (needs Node.js)
 	mkdir -p $(INTEROP)/bin
 	cp tests/interop/package.json tests/interop/*.mjs $(INTEROP)
 	npm install --prefix $(INTEROP) --no-save --no-audit --no-fund
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(INTEROP) --upgrade buf-bin
+	if command -v go >/dev/null && test -d $(GOCODE)/src/google.golang.org/grpc; then \
+		cd tests/interop/grpc_go && GO111MODULE=off GOPATH=$(GOCODE) go build -o $(INTEROP)/bin/grpc_go main.go; \
+	fi
 	INTEROP=$(INTEROP) $(BIN)/python -m pytest -m interop tests/interop
 
 fuzz: $(VENV)/installed ## say odd things to the edge, and to the protocol of grpc_wire, for FUZZ_SECONDS (600) each
 	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/fuzz tests/wire/protocol/test_fuzz.py tests/wire/protocol/test_against_h2.py
 
 soak: $(VENV)/installed ## let clients of all kinds come and go for SOAK_SECONDS (1800)
-	SOAK_SECONDS=$(SOAK_SECONDS) UPLOAD_BYTES=1073741824 $(BIN)/python -m pytest -s tests/soak tests/whole/test_upload.py
+	SOAK_SECONDS=$(SOAK_SECONDS) UPLOAD_BYTES=1073741824 $(BIN)/python -m pytest -s tests/soak tests/wire/soak tests/whole/test_upload.py
 
 bench: $(VENV)/installed ## measure our edge beside Envoy and others (15 min; BENCH=--quick: 3)
 	$(BIN)/python -m bench --json build/bench.json $(BENCH)

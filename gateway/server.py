@@ -16,8 +16,9 @@ import uvicorn
 from fastapi import FastAPI
 
 from gateway.edge.exchange import Edge
+from gateway.edge.route import ContractRoutes
 from gateway.settings import Settings
-from gateway.uvicorn_protocols import HttpProtocol, WebSocketProtocol
+from gateway.uvicorn_protocols import DirectHttpProtocol, HttpProtocol, WebSocketProtocol
 from gateway.workers import Parent, Workers
 
 _LOOK_SECONDS = 0.1
@@ -49,6 +50,7 @@ class Server(uvicorn.Server):
                 ssl_keyfile=settings.tls_key,
             )
         )
+        self._app = app
         self._edge: Edge = app.state.edge
         self._drain_seconds = settings.drain_seconds
 
@@ -81,7 +83,10 @@ class Server(uvicorn.Server):
         )
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Starts, and says where."""
+        """Starts, and says where; a middleware that a user has added sees all that is sent."""
+        middleware: list[object] = [each.cls for each in self._app.user_middleware]
+        if middleware == [ContractRoutes]:
+            self.config.http_protocol_class = DirectHttpProtocol
         await super().startup(sockets)
         if self._parent is not None:
             self._parent.serving(self._stop)

@@ -215,7 +215,6 @@ class Balancer:
                 now = self.loop.time()
                 due = self._resolved_at + self._interval - now
                 await asyncio.sleep(max(due, self._backoff.wait(now)))
-                self._resolved_at = self.loop.time()
                 try:
                     addresses = await resolve(self._name)
                 except OSError as error:
@@ -226,7 +225,8 @@ class Balancer:
                         return
                     self.state_changed()
                 else:
-                    self._backoff.lost(self.loop.time())
+                    self._resolved_at = self.loop.time()
+                    self._backoff.lost(self._resolved_at)
                     self._failure = ""
                     self._use(addresses)
                     return

@@ -15,7 +15,7 @@ from grpc_wire import channel_options, target
 from grpc_wire import multicallable as made
 from grpc_wire.balancer import Balancer
 from grpc_wire.credentials import restrict
-from grpc_wire.message import ENCODINGS
+from grpc_wire.message import ACCEPTED
 from grpc_wire.method import Method
 from grpc_wire.subchannel import Subchannel, Watcher
 from grpc_wire.target import Address
@@ -221,7 +221,7 @@ class Channel(aio.Channel):
             (b"te", b"trailers"),
             (b"content-type", b"application/grpc"),
             (b"user-agent", user_agent.encode()),
-            (b"grpc-accept-encoding", ", ".join(ENCODINGS).encode()),
+            ACCEPTED,
         )
 
     def _open(self) -> Balancer:

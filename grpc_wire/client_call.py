@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from contextlib import suppress
 from enum import Enum, auto
 from functools import partial
 from typing import Any, TypeVar
@@ -42,8 +43,9 @@ class _Call(aio.Call):
 
     def __del__(self) -> None:
         stream = self.__dict__.get("_stream")
-        if stream is not None and stream.status is None and not stream.loop.is_closed():
-            stream.cancel(_DROPPED)
+        if stream is not None and stream.status is None:
+            with suppress(RuntimeError):  # the loop is closed
+                stream.loop.call_soon_threadsafe(stream.cancel, _DROPPED)  # this may be any thread
 
     def __repr__(self) -> str:
         status = self._stream.status
@@ -66,8 +68,7 @@ class _Call(aio.Call):
 
     def time_remaining(self) -> float | None:
         """Returns the seconds to its deadline; None if it has none."""
-        deadline = self._stream.deadline
-        return None if deadline is None else max(0.0, deadline - self._stream.loop.time())
+        return self._stream.time_left()
 
     def add_done_callback(self, callback: Callable[[Any], None]) -> None:
         """Lets a function be called with this call when it has ended; at once, if it has."""

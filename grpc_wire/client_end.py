@@ -85,6 +85,10 @@ class ClientEnd:
             await self._until(self._ending)
         return self.status
 
+    def time_left(self) -> float | None:
+        """Returns the seconds to the deadline; None if there is none."""
+        return None if self.deadline is None else max(self.deadline - self.loop.time(), 0.0)
+
     def over_soon(self) -> asyncio.Future[None]:
         """Returns what is done when the call has ended: for one who waits for nothing else."""
         future = self.loop.create_future()
@@ -101,7 +105,7 @@ class ClientEnd:
     def _tell(self, callback: Callable[[], object]) -> None:
         try:
             callback()
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
             told = {"message": "a callback of a call has failed", "exception": error}
             self.loop.call_exception_handler(told)
 

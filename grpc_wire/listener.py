@@ -7,15 +7,19 @@ for all addresses that a name has.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import re
 import socket
+import ssl
 import stat
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any, Final
 
-_BACKLOG: Final = 4096
+BACKLOG: Final = 4096
+"""How many connections may wait to be accepted; the system may allow fewer."""
 _SCHEME: Final = re.compile(r"^(?:dns:(?:///)?|ipv4:|ipv6:)")
 _HOST_PORT: Final = re.compile(
     r"(?:\[(?P<six>[^\]]+)\]|(?P<host>[^:\[\]]*))(?::(?P<port>\d{1,5}))?"
@@ -33,14 +37,16 @@ class Listener:
         port: the port that was taken.
     """
 
-    def __init__(self, address: str, *, reuse_port: bool) -> None:
-        """Takes an address.
+    def __init__(self, address: str, secrets: ssl.SSLContext | None, *, reuse_port: bool) -> None:
+        """Takes an address, and the secrets of TLS if it is to be had.
 
         Raises:
             OSError: it cannot be had.
             ValueError: it is not an address.
         """
         self._path: str | None = None
+        self._secrets = secrets
+        self._servers: list[asyncio.Server] = []
         self.sockets: list[socket.socket] = []
         if address.startswith(("unix:", "unix-abstract:")):
             self.sockets = [self._unix(address)]
@@ -57,8 +63,39 @@ class Listener:
         """A server that was never started, and is forgotten, leaves its address."""
         self.close()
 
+    async def prepare(self, make: Callable[[], asyncio.Protocol], handshake: float) -> None:
+        """Says what is to be made for each connection, and how long TLS may take (seconds)."""
+        for each in self.sockets:
+            server = await asyncio.get_running_loop().create_server(
+                make,
+                sock=each,
+                backlog=BACKLOG,
+                ssl=self._secrets,
+                ssl_handshake_timeout=None if self._secrets is None else handshake,
+                start_serving=False,
+            )
+            self._servers.append(server)
+
+    async def accept(self) -> None:
+        """Takes connections, until `close`."""
+        for server in tuple(self._servers):
+            if self.sockets:  # it may be closed meanwhile
+                await server.start_serving()
+
+    def pause(self) -> None:
+        """Takes no more connections; in the next turn of the loop the last have come, and it can be closed.
+
+        asyncio forgets to close what it has accepted in the turn in which its server is closed (3.11).
+        """
+        loop = asyncio.get_running_loop()
+        for each in self.sockets:
+            loop.remove_reader(each)
+
     def close(self) -> None:
-        """Takes no more connections; a Unix socket leaves no file."""
+        """Leaves the address; a Unix socket leaves no file."""
+        for server in self._servers:
+            server.close()
+        self._servers = []
         for each in self.sockets:
             each.close()
         if self._path is not None and self.sockets:
@@ -118,6 +155,6 @@ def _listen(family: int, address: Any, *, reuse_port: bool = False) -> socket.so
             both = address[0] == "::"
             listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if both else 1)
         listening.bind(address)
-        listening.listen(_BACKLOG)
+        listening.listen(BACKLOG)
         undo.pop_all()
     return listening

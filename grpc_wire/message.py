@@ -17,6 +17,8 @@ GZIP: Final = "gzip"
 DEFLATE: Final = "deflate"
 ENCODINGS: Final = (IDENTITY, DEFLATE, GZIP)
 """What can be read."""
+ACCEPTED: Final = (b"grpc-accept-encoding", ",".join(ENCODINGS).encode())
+"""How it is said; gRPC's grammar has no spaces there, and grpc-js takes none off."""
 
 _HEAD: Final = Struct(">BL")
 _COMPRESSED: Final = 1
@@ -35,12 +37,13 @@ class MessageFault(Exception):
 
 
 def frame(message: bytes, encoding: str = IDENTITY) -> bytes:
-    """Returns a message with its prefix; compressed, if it has an encoding and is not empty."""
-    if encoding == IDENTITY or not message:
-        return _HEAD.pack(0, len(message)) + message
-    compressor = zlib.compressobj(wbits=_WINDOW_BITS[encoding])
-    compressed = compressor.compress(message) + compressor.flush()
-    return _HEAD.pack(_COMPRESSED, len(compressed)) + compressed
+    """Returns a message with its prefix; compressed, if it has an encoding and becomes smaller."""
+    if encoding != IDENTITY:
+        compressor = zlib.compressobj(wbits=_WINDOW_BITS[encoding])
+        compressed = compressor.compress(message) + compressor.flush()
+        if len(compressed) < len(message):
+            return _HEAD.pack(_COMPRESSED, len(compressed)) + compressed
+    return _HEAD.pack(0, len(message)) + message
 
 
 def pieces(message: bytes, encoding: str = IDENTITY) -> tuple[bytes, ...]:

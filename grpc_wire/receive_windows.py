@@ -14,7 +14,7 @@ from grpc_wire import frames
 from grpc_wire.errors import ConnectionFault, ErrorCode, StreamFault
 from grpc_wire.limits import Limits
 from grpc_wire.outbound import Outbound
-from grpc_wire.settings import DEFAULT_WINDOW
+from grpc_wire.settings import DEFAULT_WINDOW, LARGEST_WINDOW
 from grpc_wire.streams import Stream
 
 
@@ -70,7 +70,7 @@ class ReceiveWindows:
 
     def expect(self, stream: Stream, size: int) -> None:
         """Gives as much as lets so many bytes come without a halt."""
-        room = size - stream.receive_window
+        room = min(size, LARGEST_WINDOW) - stream.receive_window
         if room > 0:
             self._give(stream, room)
 

@@ -11,11 +11,10 @@ from typing import Final
 
 from grpc_wire.codes import INTERNAL, UNIMPLEMENTED
 from grpc_wire.events import Headers
-from grpc_wire.message import ENCODINGS, IDENTITY
+from grpc_wire.message import ACCEPTED, ENCODINGS, IDENTITY
 from grpc_wire.status import Status, is_grpc, to_trailers
 from grpc_wire.timeout import parse_timeout
 
-ACCEPTED: Final = (b"grpc-accept-encoding", ", ".join(ENCODINGS).encode())
 CONTENT_TYPE: Final = (b"content-type", b"application/grpc")
 OPENING: Final[Headers] = ((b":status", b"200"), CONTENT_TYPE)
 """How every answer of gRPC begins."""

@@ -23,10 +23,12 @@ async def send_all(stream: ClientStream, requests: Requests) -> None:
     try:
         if isinstance(requests, AsyncIterable):
             async for request in requests:
-                await _send(stream, request)
+                if not await _send(stream, request):
+                    return
         else:
             for request in requests:
-                await _send(stream, request)
+                if not await _send(stream, request):
+                    return
     except Exception:
         log.exception("the requests of %s broke off; it is cancelled", stream.method.path)
         stream.cancel("the iterator of requests has raised an exception")
@@ -37,10 +39,12 @@ async def send_all(stream: ClientStream, requests: Requests) -> None:
         stream.half_close()
 
 
-async def _send(stream: ClientStream, request: Any) -> None:
+async def _send(stream: ClientStream, request: Any) -> bool:
+    """Sends a request; returns whether to go on: an iterator without end must not outlive its call."""
     message = serialized(stream, request)
     if message is not None:
         await stream.send(message)
+    return stream.status is None
 
 
 def serialized(stream: ClientStream, request: Any) -> bytes | None:

@@ -17,9 +17,12 @@ async def resolve(name: Address) -> tuple[Address, ...]:
     Raises:
         OSError: there are none, or nobody could be asked.
     """
-    found = await asyncio.get_running_loop().getaddrinfo(
-        name.host, name.port, type=socket.SOCK_STREAM
-    )
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(
+            name.host, name.port, type=socket.SOCK_STREAM
+        )
+    except UnicodeError as error:  # of the codec for names
+        raise socket.gaierror(socket.EAI_NONAME, str(error)) from error
     addresses = (
         Address(_FAMILIES[family], str(place[0]), int(place[1]))
         for family, _, _, _, place in found

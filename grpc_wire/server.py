@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from enum import Enum, auto
 from typing import Any
@@ -19,6 +19,7 @@ import grpc
 import grpc.aio
 
 from grpc_wire.connection import Role
+from grpc_wire.errors import ErrorCode
 from grpc_wire.events import GoAwayReceived, HeadersReceived
 from grpc_wire.handlers import Methods
 from grpc_wire.listener import Listener
@@ -33,6 +34,8 @@ _log = logging.getLogger(__name__)
 
 _CLOSING = 1.0
 """Seconds that clients have to close connections on which all calls have ended."""
+
+_STOPPED = "the server has stopped"
 
 
 class _State(Enum):
@@ -59,10 +62,10 @@ class Server(grpc.aio.Server):
         self._most = maximum_concurrent_rpcs
         self._compression = compression
         self._state = _State.READY
-        self._listeners: list[tuple[Listener, ssl.SSLContext | None]] = []
-        self._accepting: list[asyncio.Server] = []
+        self._listeners: list[Listener] = []
         self._transports: set[Transport] = set()
         self._calls: set[ServerCall] = set()
+        self._cutting = False
         self._changed = asyncio.Event()
         self._stopped = asyncio.Event()
 
@@ -106,10 +109,10 @@ class Server(grpc.aio.Server):
 
     def _listen(self, address: str, secrets: ssl.SSLContext | None) -> int:
         try:
-            listener = Listener(address, reuse_port=self._options.reuse_port)
+            listener = Listener(address, secrets, reuse_port=self._options.reuse_port)
         except (OSError, ValueError) as error:
             raise RuntimeError(f"Failed to bind to address {address}: {error}") from error
-        self._listeners.append((listener, secrets))
+        self._listeners.append(listener)
         return listener.port
 
     async def start(self) -> None:
@@ -123,17 +126,10 @@ class Server(grpc.aio.Server):
         if self._state is not _State.READY:
             raise grpc.aio.UsageError("Server not in ready state")
         self._state = _State.RUNNING
-        loop = asyncio.get_running_loop()
-        handshake = self._options.lifetimes.handshake
-        for listener, secrets in self._listeners:
-            for each in listener.sockets:
-                accepting = await loop.create_server(
-                    self._accept,
-                    sock=each,
-                    ssl=secrets,
-                    ssl_handshake_timeout=None if secrets is None else handshake,
-                )
-                self._accepting.append(accepting)
+        for listener in self._listeners:
+            await listener.prepare(self._accept, self._options.lifetimes.handshake)
+        for listener in self._listeners:
+            await listener.accept()
 
     def _accept(self) -> Transport:
         return Transport(Role.SERVER, self, self._options.limits, self._options.lifetimes)
@@ -147,11 +143,13 @@ class Server(grpc.aio.Server):
         """
         if self._state is _State.RUNNING:
             self._state = _State.STOPPING
-            for accepting in self._accepting:
-                accepting.close()
             for transport in self._transports:
                 transport.go_away()
-        self._close_listeners()
+            for listener in self._listeners:
+                listener.pause()
+            await asyncio.sleep(0)
+        for listener in self._listeners:
+            listener.close()
         if self._state is _State.STOPPING:
             await self._end(grace)
         self._state = _State.STOPPED
@@ -159,20 +157,29 @@ class Server(grpc.aio.Server):
 
     async def _end(self, grace: float | None) -> None:
         if grace:
-            await self._until_no_calls(grace)
+            await self._let_finish(grace)
+        self._cutting = True
         for call in tuple(self._calls):
             call.cut()
-        await self._until_no_calls(None)
+        await self._until(lambda: not self._calls, None)
         if grace is not None:
             await self._until(lambda: not self._transports, _CLOSING)
         for transport in tuple(self._transports):
-            transport.abort("the server has stopped")
+            transport.abort(_STOPPED)
         await self._until(lambda: not self._transports, None)
 
-    async def _until_no_calls(self, seconds: float | None) -> None:
-        await self._until(lambda: not self._calls, seconds)
+    async def _let_finish(self, grace: float) -> None:
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + grace
+        await self._until(self._finished, grace)
+        await self._until(lambda: not self._transports, min(_CLOSING, ends - loop.time()))
+        await self._until(self._finished, ends - loop.time())  # some had been under way to here
 
-    async def _until(self, condition: Any, seconds: float | None) -> None:
+    def _finished(self) -> bool:
+        """Whether all servicers have returned, and clients have read what they were answered."""
+        return not self._calls and not any(each.stream_count for each in self._transports)
+
+    async def _until(self, condition: Callable[[], bool], seconds: float | None) -> None:
         try:
             async with asyncio.timeout(seconds):
                 while not condition():
@@ -180,11 +187,6 @@ class Server(grpc.aio.Server):
                     await self._changed.wait()
         except TimeoutError:
             return
-
-    def _close_listeners(self) -> None:
-        for listener, _ in self._listeners:
-            listener.close()
-        self._listeners.clear()
 
     async def wait_for_termination(
         self,
@@ -204,7 +206,10 @@ class Server(grpc.aio.Server):
         """Knows a connection, once it has said that it speaks HTTP/2."""
 
     def requested(self, transport: Transport, event: HeadersReceived) -> Stream | None:
-        """Begins a call."""
+        """Begins a call; refuses it where all others are cut: it may be tried elsewhere."""
+        if self._cutting:
+            transport.reset(event.stream_id, ErrorCode.REFUSED_STREAM)
+            return None
         try:
             request = read_request(event.headers)
         except Refusal as refusal:
@@ -218,18 +223,27 @@ class Server(grpc.aio.Server):
 
     def _over(self, call: ServerCall) -> None:
         self._calls.discard(call)
+        self._stir()
+
+    def changed(self, _transport: Transport) -> None:
+        """A stream has ended."""
+        self._stir()
+
+    def _stir(self) -> None:
+        """Lets who waits for the end look again."""
         if self._state is _State.STOPPING:
             self._changed.set()
-
-    def changed(self, transport: Transport) -> None:
-        """A stream has ended; nothing waits for that here."""
 
     def going_away(self, transport: Transport, event: GoAwayReceived) -> None:
         """The client opens no more streams; it closes when it has no more."""
 
     def opened(self, transport: Transport) -> None:
-        """Knows a connection."""
+        """Knows a connection; one that was accepted as the server stopped has come for nothing."""
         self._transports.add(transport)
+        if self._cutting:
+            transport.abort(_STOPPED)
+        elif self._state is _State.STOPPING:
+            transport.go_away()
 
     def disconnected(self, transport: Transport, reason: str) -> None:
         """Forgets a connection."""

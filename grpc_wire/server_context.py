@@ -7,6 +7,7 @@ Rule: what grpc's own context does, this does, with the same exceptions; where t
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable
 from typing import Any, Final, NoReturn
 
@@ -15,12 +16,13 @@ import grpc.aio
 
 from grpc_wire.codes import CANCELLED, INTERNAL, OK, UNKNOWN
 from grpc_wire.grpc_terms import ENCODINGS, code_number, is_metadata, metadata_of
-from grpc_wire.message import IDENTITY
+from grpc_wire.message import ACCEPTED, IDENTITY
 from grpc_wire.metadata import to_headers
 from grpc_wire.peer import AuthContext, auth_context, identity_key, peer_name
-from grpc_wire.request import ACCEPTED
 from grpc_wire.server_call import ServerCall
 from grpc_wire.status import Status
+
+_log = logging.getLogger(__name__)
 
 _INVALID: Final = (
     "Invalid trailing metadata type, expected Tuple[Tuple[str, Union[str, bytes]]...]: "
@@ -179,7 +181,11 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
     def over(self) -> None:
         """Calls back whoever waits for the end."""
         for callback in self._callbacks:
-            callback(self)
+            try:
+                callback(self)
+            except (Exception, asyncio.CancelledError):
+                path = self._call.request.path
+                _log.exception("a done callback of servicer method [%s] has failed", path)
 
     def raise_for_termination(self) -> None:
         """Raises what stops a servicer that goes on after it has ended its call."""

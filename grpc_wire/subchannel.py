@@ -112,12 +112,13 @@ class Subchannel:
         while True:
             await asyncio.sleep(self._backoff.wait(self._loop.time()))
             limit = self._backoff.begin(self._loop.time())
-            self._made = False
+            self._made = opened = False
             reason = ""
             settled = self._settled = self._loop.create_future()
             try:
                 async with asyncio.timeout(limit):
                     await self._open()
+                    opened = True
                     await settled
             except TimeoutError:
                 reason = f"no connection within {limit:g} s"
@@ -125,7 +126,9 @@ class Subchannel:
                 reason = _words(error)
             finally:
                 settled.cancel()
-                self._forget_opening()
+                opening, self._opening = self._opening, None
+                if opening is not None and not (opened and self._made):
+                    _abandon(opening)
             if self._made:  # perhaps in the very moment in which the time was over
                 return
             self._failed(reason)
@@ -141,11 +144,6 @@ class Subchannel:
             await self._loop.create_connection(
                 self._make, address.host, address.port, ssl=self._tls, server_hostname=tls_name
             )
-
-    def _forget_opening(self) -> None:
-        opening, self._opening = self._opening, None
-        if opening is not None:
-            opening.socket.abort()  # there is nobody to take leave of
 
     def _make(self) -> Transport:
         return Transport(Role.CLIENT, self, self._options.limits, self._lifetimes)
@@ -164,16 +162,19 @@ class Subchannel:
 
     def opened(self, transport: Transport) -> None:
         """Waits for the peer's settings; or does not, if the time for that is over."""
-        self._opening = transport
         if self._settled is None or self._settled.done():
-            self._forget_opening()
+            _abandon(transport)
+        else:
+            self._opening = transport
 
     def connected(self, transport: Transport) -> None:
         """Is READY: the peer's settings have come."""
-        if transport is self._opening and self._settled is not None:
-            self._opening = None
+        settled = self._settled
+        if transport is not self._opening or settled is None or settled.done():
+            return
+        if self.state is not ChannelConnectivity.SHUTDOWN:
             self._made = True
-            self._settled.set_result(None)
+            settled.set_result(None)
             self._transports.add(transport)
             self.transport = transport
             self._set(ChannelConnectivity.READY)
@@ -202,16 +203,23 @@ class Subchannel:
         if transport is self.transport:
             self._left(transport)
             self._watcher.connection_failed()
-        elif transport is self._opening and self._settled is not None:
-            self._opening = None
-            if not self._settled.done():
-                self._settled.set_exception(ConnectionError(reason))
+        elif transport is self._opening and self._settled is not None and not self._settled.done():
+            self._settled.set_exception(ConnectionError(reason))
 
     def _left(self, transport: Transport) -> None:
         if transport is self.transport:
             self.transport = None
             self._backoff.lost(self._loop.time())
             self._set(ChannelConnectivity.IDLE)
+
+
+def _abandon(transport: Transport) -> None:
+    """Closes without a word: nobody has waited for it.
+
+    Of a socket whose making was cancelled when it was there already, uvloop tells no end.
+    """
+    transport.socket.abort()
+    transport.connection_lost(None)
 
 
 def _words(error: OSError) -> str:

@@ -56,8 +56,7 @@ class Transport(asyncio.Protocol):
         self._lifetimes = lifetimes
         self._streams: dict[int, Stream] = {}
         self._writer = Writer(self.connection, self._drained, self._look)
-        self._leaving = False
-        self._gone = False
+        self._leaving = self._gone = False
         self._reason = ""
         self._ends: list[asyncio.TimerHandle] = []
 
@@ -162,13 +161,14 @@ class Transport(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begins: the preface and the settings are sent."""
         self.socket = cast("asyncio.Transport", transport)
+        self._writer.attach(self.socket)
         self._lifetime = Lifetime(self, self._lifetimes, self._loop)
         self._owner.opened(self)
         secured: Any = transport.get_extra_info("ssl_object")
         if secured is not None and secured.selected_alpn_protocol() != "h2":
             self.abort("the peer did not agree to speak HTTP/2 (ALPN)")
             return
-        self._writer.begin(self.socket)
+        self._writer.write()
 
     def data_received(self, data: bytes) -> None:
         """Takes bytes of the peer."""

@@ -50,10 +50,9 @@ class Writer:
         self._bytes = 0
         self._messages = 0
 
-    def begin(self, socket: asyncio.Transport) -> None:
-        """Writes to a socket, from now on."""
+    def attach(self, socket: asyncio.Transport) -> None:
+        """Takes the socket that is written to."""
         self._socket = socket
-        self.write()
 
     def touch(self) -> None:
         """Sees to it that what is to be sent leaves at the end of this turn."""

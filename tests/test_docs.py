@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,11 @@ from gateway.settings import EnvoySettings
 from gateway.settings import Settings as EdgeSettings
 from gateway.transcoding.status import HTTP_STATUS, code_name
 from grpc_core.settings import Settings as CoreSettings
+from grpc_wire.limits import DEFAULT as LIMITS
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = (ROOT / "docs" / "settings.md").read_text()
+WIRE = (ROOT / "docs" / "grpc-wire.md").read_text()
 WIRES = (ROOT / "docs" / "wires.md").read_text()
 
 
@@ -35,6 +38,16 @@ def test_every_setting_is_documented(
 
     own = [name for name in settings.model_fields if name not in inherited]
     assert re.findall(r"^\| `(\w+)`", section, re.MULTILINE) == own
+
+
+def test_every_limit_of_the_wire_is_documented() -> None:
+    """In their order, each with its default."""
+    section = WIRE.split("## Limits")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| ([\d,]+) ?(\w*) \|", section, re.MULTILINE)
+    units = {"": 1, "s": 1, "KiB": 1024, "MiB": 1024 * 1024}
+
+    told = {name: int(number.replace(",", "")) * units[unit] for name, number, unit in rows}
+    assert list(told.items()) == list(asdict(LIMITS).items())
 
 
 @pytest.mark.parametrize("code", HTTP_STATUS)

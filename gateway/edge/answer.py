@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Final
 
 from gateway.edge.client import ClientGone
-from gateway.edge.types import Event, Send
+from gateway.edge.types import Event, Send, Write
 from gateway.transcoding.endpoint import EncodedBody
 from gateway.transcoding.error_body import PROBLEM_JSON, STATUS_JSON, error_headers
 from gateway.transcoding.metadata import header_value
@@ -25,11 +25,13 @@ class Answer:
     by an OSError that the client has left (ASGI 2.4).
     """
 
-    __slots__ = ("_send", "head", "request", "started")
+    __slots__ = ("_send", "head", "request", "started", "write")
 
-    def __init__(self, send: Send, *, head: bool) -> None:
+    def __init__(self, send: Send, *, head: bool, write: Write | None = None) -> None:
         self._send = send
         self.head = head
+        self.write = write
+        """Writes a part of a body that has begun, where the server offers that."""
         self.request = RequestHead()
         self.started = False
 

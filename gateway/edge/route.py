@@ -23,7 +23,7 @@ from gateway.edge.answer import Answer, error_body, send_error, send_options
 from gateway.edge.client import ClientGone, Interruption
 from gateway.edge.exchange import Edge, Exchange
 from gateway.edge.streams import serve_client_stream, serve_server_stream
-from gateway.edge.types import App, Receive, Scope, Send
+from gateway.edge.types import WRITE, App, Receive, Scope, Send
 from gateway.edge.unary import serve_unary
 from gateway.edge.websocket import refuse, serve_websocket
 from gateway.transcoding.deadline import Deadline
@@ -74,6 +74,8 @@ class ContractRoutes:
         found = self._answers.find(scope)
         if isinstance(found, NoRoute):
             scope["protoway"] = found
+            # an application that is mounted below may have middleware around its `send`
+            scope.get("extensions", {}).pop(WRITE, None)
             await self._app(scope, receive, send)
             return
         await self._answers.answer(found, scope, receive, send)
@@ -144,7 +146,9 @@ class Answers:
 
     async def answer(self, found: Found, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request with what was found for it."""
-        answer = Answer(send, head=scope.get("method") == "HEAD")
+        offered = scope["extensions"].get(WRITE) if "extensions" in scope else None
+        write = offered["write"] if offered is not None else None
+        answer = Answer(send, head=scope.get("method") == "HEAD", write=write)
         try:
             await self._answer(found, scope, receive, answer)
         except ClientGone:

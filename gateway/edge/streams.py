@@ -8,14 +8,16 @@ the last frame.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from random import SystemRandom
 from typing import Final
 
 from gateway.edge.answer import send_body
 from gateway.edge.client import ClientGone, HttpClient, UploadClient
 from gateway.edge.exchange import Exchange
+from gateway.edge.types import Write
 from gateway.edge.unary import encoder_of_one, read_answer, read_body
 from gateway.edge.upload import read_upload
 from gateway.feeds.source import Encode, Gap, Item, Source
@@ -181,6 +183,8 @@ class StreamAnswer:
                     await self.start(await self._headers(source), frames)
                 if failure is not None:
                     raise failure
+                if frames and self._send.write is not None:
+                    source.offer_to(partial(self._write_at_once, self._send.write))
             await self.start(await self._headers(source))
         finally:
             self._timer.cancel()
@@ -200,6 +204,14 @@ class StreamAnswer:
             except StatusError as error:
                 return b"".join(frames), error
         return b"".join(frames), None
+
+    def _write_at_once(self, write: Write, items: Sequence[Item]) -> bool:
+        """Writes items that need no waiting; frames after the first do not depend on what was before."""
+        frames, failure = self._frames(items)
+        if failure is not None or not write(frames):
+            return False
+        self._written_at = self._loop.time()
+        return True
 
     async def _headers(self, source: Source) -> Headers:
         return self._edge.metadata.headers(await source.initial_metadata())

@@ -71,6 +71,8 @@ class Gap:
 
 
 Item: TypeAlias = Event | Gap
+Take: TypeAlias = Callable[[Sequence[Item]], bool]
+"""Takes all items that it is offered, and returns True; or returns False, and has taken none."""
 
 
 class Source(Protocol):
@@ -89,6 +91,10 @@ class Source(Protocol):
 
     def begin(self) -> None:
         """Says that the answer has begun: its reader can be told of no failure by an HTTP status now."""
+        ...
+
+    def offer_to(self, take: Take) -> None:
+        """Offers what comes to `take` first, if it can; only what that refuses is left to the iteration."""
         ...
 
     async def initial_metadata(self) -> Metadata:
@@ -143,6 +149,9 @@ class CallSource:
 
     def begin(self) -> None:
         """Does nothing: a call of one's own fails for its one reader."""
+
+    def offer_to(self, _take: Take) -> None:
+        """Does nothing: a message that is read for one reader wakes one task anyhow."""
 
     async def initial_metadata(self) -> Metadata:
         """Returns what the server said before its first message."""

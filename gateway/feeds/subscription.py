@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.contract.stream_policy import SlowConsumer
 from gateway.feeds.event_log import Entry
-from gateway.feeds.source import Gap, Item
+from gateway.feeds.source import Gap, Item, Take
 from gateway.transcoding.metadata import Metadata
 from gateway.transcoding.status import RESOURCE_EXHAUSTED, StatusError
 
@@ -38,6 +38,7 @@ class Subscription:
         self.failure: StatusError | None = None
         """Why it reads no further, though the feed may go on."""
         self._waiter: asyncio.Future[None] | None = None
+        self._offer: Take | None = None
         self._gap = gap
         self._conflates = False
         """Whether it reads the newest message of each key, until it has caught up."""
@@ -91,9 +92,37 @@ class Subscription:
         return [gap]
 
     def wake(self) -> None:
-        """Lets it look again, if it waits."""
-        if self._waiter is not None and not self._waiter.done():
+        """Lets it look again, if it waits, and if there is more to see than was taken at once."""
+        if self._waiter is not None and not self._waiter.done() and not self._taken_at_once():
             self._waiter.set_result(None)
+
+    def offer_to(self, take: Take) -> None:
+        """Offers what is read in order to `take`, while whoever iterates waits.
+
+        To wake a task costs several times what it costs to write the message that it is woken for.
+        """
+        self._offer = take
+
+    def _taken_at_once(self) -> bool:
+        """Returns whether all was taken that is to be told; what was refused stays unread."""
+        log, before = self.feed.log, (self.place, self._since)
+        if (
+            self._offer is None
+            or self.failure is not None
+            or self._gap is not None
+            or self._conflates
+            or self.place < log.start
+        ):
+            return False
+        items = self._in_order()
+        try:
+            taken = not items or self._offer(items)
+        except Exception:
+            taken = False  # whoever iterates meets it again, and is the one to tell
+        if not taken:
+            self.place, self._since = before
+            return False
+        return self.place == log.end and self.feed.failure is None and self.feed.goes_on()
 
     def begin(self) -> None:
         """Says that a failure that may pass is to be waited out."""

@@ -19,7 +19,11 @@ SERVICES = (
     *("core", "gateway", "envoy"),
     *("certificates", "core-tls", "gateway-tls", "envoy-tls"),
 )
-BUILT = {"core": "grpc_core", "gateway": "gateway", "certificates": "make_tls.py"}
+BUILT = {
+    "core": {"grpc_core", "grpc_wire"},
+    "gateway": {"gateway", "grpc_wire"},
+    "certificates": {"make_tls.py"},
+}
 """The images that are built here, and what of ours is in each."""
 SECRET_NAME = re.compile(r"pass(word|wd)?$|secret|token|api_?key|credential", re.IGNORECASE)
 KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----\s+[A-Za-z0-9+/=]{32}")
@@ -119,11 +123,11 @@ def test_no_secret_is_in_an_environment(containers: dict[str, Any], service: str
 
 @pytest.mark.parametrize("service", BUILT)
 def test_an_image_has_what_it_needs(files: dict[str, dict[str, bytes]], service: str) -> None:
-    """Of ours it has one program, without tests; no key, no compiler and no cache in any layer."""
+    """Of ours it has one program and its transport, no tests; no key, compiler or cache in any layer."""
     paths = files[service]
     ours = {path.split("/")[1] for path in paths if path.startswith("app/") and path != "app/"}
 
-    assert ours == {BUILT[service]}
+    assert ours == BUILT[service]
     assert not [path for path in paths if path.startswith("app/") and "test" in path]
     others = [path for path in paths if not BASE.match(path)]
     assert not [path for path in others if KEY.search(paths[path])]

@@ -136,8 +136,14 @@ async def envoy(
     """Runs Envoy with what is rendered for it; the block is given its port."""
     port, admin_port = free_ports(2)
     ports = {"port": port, "admin_port": admin_port}
-    configuration = write(folder, descriptor_set, upstream, **ports | options)
-    with (folder / "envoy.log").open("wb") as log:
+    async with run_envoy(write(folder, descriptor_set, upstream, **ports | options), admin_port):
+        yield port
+
+
+@asynccontextmanager
+async def run_envoy(configuration: Path, admin_port: int) -> AsyncIterator[None]:
+    """Runs Envoy with a configuration until the block is left; its log is written beside it."""
+    with (configuration.parent / "envoy.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             *(envoy_path() or "envoy", "-c", str(configuration)),
             *("--disable-hot-restart", "--concurrency", "1", "-l", "warning"),
@@ -147,7 +153,7 @@ async def envoy(
         )
         try:
             await _ready(process, admin_port)
-            yield port
+            yield
         finally:
             if process.returncode is None:
                 process.terminate()

@@ -283,7 +283,7 @@ async def test_what_a_request_says() -> None:
         "te": "trailers",
         "content-type": "application/grpc",
         "grpc-encoding": "gzip",
-        "grpc-accept-encoding": "identity, deflate, gzip",
+        "grpc-accept-encoding": "identity,deflate,gzip",
         "k": "v",
     }
     assert "grpc-timeout" not in second

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+import pytest
+
 from grpc_wire.channel import insecure_channel
 from tests.wire.client.peer import HEAD, OK, Peer, Wire, running, until
 
@@ -105,6 +107,35 @@ async def test_a_message_larger_than_the_window() -> None:
         await until(lambda: peer.wires[0].h2.local_flow_control_window(3) == 0)
         assert len(left[0]) > 900_000
         assert len(await call.read()) == 1 << 20
+
+
+@pytest.mark.parametrize("size", [65_536, 300_000])
+async def test_trailers_that_wait_for_a_window(size: int) -> None:
+    """nghttp2 sends trailers into an open window alone; one that a response has filled is opened anew."""
+    left = b"\x00" + (size - 5).to_bytes(4, "big") + bytes(size - 5)
+
+    def send(wire: Wire, stream: int) -> None:
+        """Sends frame by frame, so that each window is told of by itself."""
+        nonlocal left
+        room = min(wire.h2.local_flow_control_window(stream), 16_384)
+        wire.windows = lambda: None
+        if not room:
+            wire.windows = lambda: send(wire, stream)
+        elif not left:
+            wire.h2.send_headers(stream, OK, end_stream=True)
+            wire.flush()
+        else:
+            wire.h2.send_data(stream, left[:room])
+            left = left[room:]
+            wire.flush()
+            asyncio.get_running_loop().call_later(0.002, send, wire, stream)
+
+    def begin(wire: Wire, stream: int) -> None:
+        wire.h2.send_headers(stream, HEAD)
+        send(wire, stream)
+
+    async with running(Peer(begin)) as peer, insecure_channel(peer.target) as channel:
+        assert len(await channel.unary_unary("/a/b")(b"", timeout=5)) == size - 5
 
 
 async def test_calls_of_one_connection_do_not_hold_each_other() -> None:

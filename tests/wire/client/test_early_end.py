@@ -11,14 +11,15 @@ import pytest
 from grpc import aio
 
 from grpc_wire.channel import Channel, insecure_channel
+from grpc_wire.server import server
 from tests.wire.client.peer import HEAD, Peer, Wire, running
 
 AT_ONCE = 50
 
 
-@pytest.fixture
-async def channel() -> AsyncIterator[Channel]:
-    """A channel to a server that reads one request, and aborts."""
+@pytest.fixture(params=[aio.server, server], ids=["grpcio", "wire"])
+async def channel(request: pytest.FixtureRequest) -> AsyncIterator[Channel]:
+    """A channel to a server that reads one request, and aborts: grpc's, and ours."""
 
     async def upload(requests: AsyncIterator[bytes], context: Any) -> bytes:
         await anext(requests)
@@ -29,31 +30,37 @@ async def channel() -> AsyncIterator[Channel]:
         yield await anext(requests)
         await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "enough", (("why", "it is"),))
 
-    server = aio.server()
+    aborting = request.param(options=[("grpc.so_reuseport", 0)])
     methods: dict[str, Any] = {
         "Upload": grpc.stream_unary_rpc_method_handler(upload),
         "Chat": grpc.stream_stream_rpc_method_handler(chat),
     }
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("early.Early", methods),))
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
+    handlers = grpc.method_handlers_generic_handler("early.Early", methods)
+    aborting.add_generic_rpc_handlers((handlers,))
+    port = aborting.add_insecure_port("127.0.0.1:0")
+    await aborting.start()
     async with insecure_channel(f"127.0.0.1:{port}") as opened:
         yield opened
-    await server.stop(None)
+    await aborting.stop(None)
 
 
-async def endless() -> AsyncIterator[bytes]:
+async def endless(size: int = 1000) -> AsyncIterator[bytes]:
     """Never stops to write."""
     while True:
-        yield bytes(1000)
+        yield bytes(size)
         await asyncio.sleep(0)
 
 
-async def failure_of_upload(channel: Channel) -> aio.AioRpcError:
+async def failure_of_upload(channel: Channel, size: int = 1000) -> aio.AioRpcError:
     """Returns how an upload ends."""
     with pytest.raises(aio.AioRpcError) as caught:
-        await channel.stream_unary("/early.Early/Upload")(endless())
+        await channel.stream_unary("/early.Early/Upload")(endless(size))
     return caught.value
+
+
+async def failure_of_large_upload(channel: Channel) -> aio.AioRpcError:
+    """Returns how an upload ends whose writer waits for the window."""
+    return await failure_of_upload(channel, 100_000)
 
 
 async def failure_of_chat(channel: Channel) -> aio.AioRpcError:
@@ -80,7 +87,12 @@ async def failure_of_writes(channel: Channel) -> aio.AioRpcError:
 
 @pytest.mark.parametrize(
     ("failure", "calls"),
-    [(failure_of_upload, 1000), (failure_of_chat, 1000), (failure_of_writes, 200)],
+    [
+        (failure_of_upload, 1000),
+        (failure_of_chat, 1000),
+        (failure_of_writes, 200),
+        (failure_of_large_upload, 100),
+    ],
 )
 async def test_the_status_that_came_is_told(channel: Channel, failure: Any, calls: int) -> None:
     """Of a thousand calls that a server aborts, each tells the server's status and nothing else."""
