@@ -117,8 +117,9 @@ class Outbound:
         self.drained.pop(stream.id, None)
 
     def forget(self) -> None:
-        """Forgets what is queued for all."""
+        """Forgets what is queued for all, and what was to be told of it."""
         self._waiting.clear()
+        self.drained.clear()
 
     def widen(self, increment: int) -> None:
         """Takes a WINDOW_UPDATE of the connection.

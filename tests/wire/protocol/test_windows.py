@@ -283,6 +283,18 @@ def test_we_send_what_both_windows_allow(role: Role) -> None:
 
 
 @both
+def test_nothing_is_told_of_a_stream_when_its_connection_has_failed(role: Role) -> None:
+    """What a failing peer has let out just before drains nothing: its streams have ended."""
+    stage, _ = opened(role)
+    assert stage.connection.send_data(1, bytes(FIRST + 1)) == 1
+    widened = h2.window(0, 1) + h2.window(1, 1)
+
+    (event,) = stage.hear(widened + h2.ping(b"short"))
+
+    assert isinstance(event, ConnectionFailed)
+
+
+@both
 def test_what_was_never_left_in_the_queue_is_not_told_as_drained(role: Role) -> None:
     """Nor is a stream that was reset, or that has something in its queue again."""
     stage, _ = opened(role)
