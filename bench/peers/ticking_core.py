@@ -23,5 +23,5 @@ def _told(feed: RateFeed, snapshot: Snapshot) -> None:
 
 
 if __name__ == "__main__":
-    RateFeed.publish = _told  # type: ignore[assignment, method-assign]
+    RateFeed.publish = _told  # type: ignore[assignment, method-assign] # it says when, too
     sys.exit(main())

@@ -150,7 +150,7 @@ async def test_metadata_as_grpc_has_them(channel: Channel) -> None:
 @pytest.mark.parametrize(
     "pair", [("UPPER", "a"), ("a", "\n"), ("grpc-status", "0"), ("a-bin", "text")]
 )
-async def test_metadata_that_gRPC_does_not_allow(channel: Channel, pair: Any) -> None:  # noqa: N802
+async def test_metadata_that_is_not_allowed(channel: Channel, pair: Any) -> None:
     """What cannot be sent is an error of the caller, and named."""
     with pytest.raises(ValueError, match=pair[0]):
         unary(channel)(MESSAGE, metadata=(pair,))

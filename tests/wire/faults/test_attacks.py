@@ -238,7 +238,7 @@ async def test_readers_that_never_read(deaf: bool) -> None:
         async with raw_client(address) as client:
             client.reads = False
             if deaf:
-                client.connection.consumed = lambda *_: None  # type: ignore[method-assign]
+                client.connection.consumed = lambda *_: None  # type: ignore[method-assign] # never reads
             streams = []
             for _ in range(20):
                 stream = client.begin({b":path": f"/{SERVICE}/Pour".encode()})

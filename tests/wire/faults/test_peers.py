@@ -191,7 +191,7 @@ async def test_rolling_restarts_in_the_middle_of_a_thousand_calls(grace: float |
         async with asyncio.timeout(30):
             calling_on = asyncio.gather(*(call() for _ in range(50)))
             for quarter in (250, 500, 750):
-                await until(lambda quarter=quarter: ends.codes.total() >= quarter)  # type: ignore[misc]
+                await until(lambda quarter=quarter: ends.codes.total() >= quarter)  # type: ignore[misc] # bound in a loop
                 port = int(address.split(":")[1])
                 old, (server, _) = (
                     server,

@@ -154,7 +154,7 @@ def test_continuations(role: Role) -> None:
         stage.hear(h2.headers(3 if role is Role.SERVER else 1, b"", more=True))
         stream = 3 if role is Role.SERVER else 1
 
-        cut = flood(stage, lambda _, s=stream, p=part: h2.continuation(s, p, more=True))  # type: ignore[misc]
+        cut = flood(stage, lambda _, s=stream, p=part: h2.continuation(s, p, more=True))  # type: ignore[misc] # bound in a loop
 
         assert cut == DEFAULT.continuations
 
