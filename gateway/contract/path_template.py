@@ -74,6 +74,11 @@ class PathTemplate:
         """Whether the last segment is `**`, which matches any number of segments, and none."""
         return bool(self.segments) and self.segments[-1] == DEEP_WILDCARD
 
+    @property
+    def is_literal(self) -> bool:
+        """Whether it is one path and no other (but for how that is encoded)."""
+        return not self.variables and not any(s in WILDCARDS for s in self.segments)
+
     def __str__(self) -> str:
         starts = {variable.start: variable for variable in self.variables}
         shown: list[str] = []

@@ -78,6 +78,8 @@ class RouteTable(Generic[T]):
         self._keep_slashes = not fully_decode
         self._root: _Node[T] = _Node()
         self._verbs: set[str] = set()
+        self._literal: dict[tuple[str, str], RouteMatch[T]] = {}
+        """HTTP method and path -> what nothing else can be before: a template of literals alone."""
 
     def add(self, http_method: str, template: PathTemplate, target: T) -> None:
         """Adds a route.
@@ -95,6 +97,8 @@ class RouteTable(Generic[T]):
         if key in leaves:
             raise RouteConflict(leaves[key].target)
         leaves[key] = _Leaf(template, target)
+        if template.is_literal:
+            self._literal[http_method, str(template)] = RouteMatch(target, ())
         if verb:
             self._verbs.add(verb)
 
@@ -108,6 +112,9 @@ class RouteTable(Generic[T]):
 
     def match(self, http_method: str, raw_path: str) -> RouteMatch[T] | NoRoute:
         """Finds the route of a request; `raw_path` is without the query."""
+        literal = self._literal.get((http_method, raw_path))
+        if literal is not None:
+            return literal
         allowed: set[str] = set()
         for segments, verb in self._readings(raw_path):
             for leaves in _candidates(self._root, segments, 0):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from urllib.parse import quote, unquote
 
 import pytest
@@ -260,6 +261,28 @@ def test_what_is_expanded_matches_back(template: PathTemplate, data: st.DataObje
         if variable.multi_segment:
             values = [value.replace("/", "%2F") for value in values]
         assert captured == "/".join(values)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["GET", "PUT", "*"]), templates()), max_size=6), st.data()
+)
+@settings(deadline=None)
+def test_a_path_of_literals_is_found_as_any(
+    routes: list[tuple[str, PathTemplate]], data: st.DataObject
+) -> None:
+    """Such a path is looked up as a whole; the walk from segment to segment would find the same."""
+    looked_up: RouteTable[int] = RouteTable()
+    walked: RouteTable[int] = RouteTable()
+    for number, (http_method, template) in enumerate(routes):
+        with suppress(RouteConflict):
+            looked_up.add(http_method, template, number)
+            walked.add(http_method, template, number)
+    walked._literal.clear()
+    paths = [str(template) for _, template in routes] or ["/"]
+    path = data.draw(st.sampled_from(paths))
+    http_method = data.draw(st.sampled_from(["GET", "PUT", "POST"]))
+
+    assert looked_up.match(http_method, path) == walked.match(http_method, path)
 
 
 def test_the_work_grows_with_the_path_alone() -> None:
