@@ -17,7 +17,8 @@ from typing import Self
 from gateway.contract.method import Method
 from gateway.transcoding.metadata import Metadata
 from gateway.transcoding.status import UNIMPLEMENTED, StatusError
-from gateway.upstream.port import Requests
+from gateway.upstream.asking import ask_in_task
+from gateway.upstream.port import Outcome, Requests
 
 Script = Callable[["ScriptedCall"], AsyncIterator[bytes]]
 
@@ -67,6 +68,18 @@ class ScriptedUpstream:
         call = ScriptedCall(method, stream, metadata, timeout)
         self.calls.append(call)
         return _Block(call, self.scripts.get(method.path, _unimplemented))
+
+    def ask(
+        self,
+        method: Method,
+        request: bytes,
+        told: Callable[[Outcome], None],
+        *,
+        metadata: Metadata = (),
+        timeout: float | None = None,
+    ) -> Callable[[], object]:
+        """Opens a call in a task; see `gateway.upstream.port.Upstream`."""
+        return ask_in_task(self, method, request, told, metadata=metadata, timeout=timeout)
 
 
 class _Block:

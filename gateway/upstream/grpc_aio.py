@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Final, Self
@@ -30,7 +30,8 @@ from grpc import aio
 from gateway.contract.method import Method, StreamType
 from gateway.transcoding.metadata import Metadata
 from gateway.transcoding.status import CANCELLED, INTERNAL, StatusError
-from gateway.upstream.port import Call, Requests
+from gateway.upstream.asking import ask_in_task
+from gateway.upstream.port import Call, Outcome, Requests, Response
 from gateway.upstream.transport import TRANSPORTS, Name
 
 log = logging.getLogger(__name__)
@@ -128,11 +129,31 @@ class GrpcUpstream:
         timeout: float | None = None,
     ) -> AbstractAsyncContextManager[Call]:
         """Opens a call; see `gateway.upstream.port.Upstream`."""
+        return _GrpcCall(
+            self._multicallable(method), method.stream_type, requests, metadata, timeout
+        )
+
+    def ask(
+        self,
+        method: Method,
+        request: bytes,
+        told: Callable[[Outcome], None],
+        *,
+        metadata: Metadata = (),
+        timeout: float | None = None,
+    ) -> Callable[[], object]:
+        """Makes a call with one message each way; see `gateway.upstream.port.Upstream`."""
+        if not self._transport.done_at_once:
+            return ask_in_task(self, method, request, told, metadata=metadata, timeout=timeout)
+        call = self._multicallable(method)(request, metadata=metadata or None, timeout=timeout)
+        call.add_done_callback(lambda ended: told(_outcome(ended)))
+        cancel: Callable[[], object] = call.cancel
+        return cancel
+
+    def _multicallable(self, method: Method) -> Any:
         if not self._multicallables:
             raise RuntimeError("the upstream is not open: its application's lifespan was not run")
-        return _GrpcCall(
-            self._multicallables[method], method.stream_type, requests, metadata, timeout
-        )
+        return self._multicallables[method]
 
 
 class _GrpcCall:
@@ -237,10 +258,24 @@ class _TrueStatus:
         return self._found.result() if done else None
 
 
-def _known(coroutine: Any) -> Any:
+def _outcome(call: Any) -> Outcome:
+    """Returns how a call has ended of which all is there."""
+    try:
+        message = _known(call.__await__())
+        initial, trailing = _known(call.initial_metadata()), _known(call.trailing_metadata())
+        return Response(message, tuple(initial), tuple(trailing))
+    except aio.AioRpcError as error:
+        return status_error(error)
+    except asyncio.CancelledError:
+        return StatusError.of(CANCELLED, "the call was cancelled")
+    except Exception as error:
+        return error
+
+
+def _known(waiting: Any) -> Any:
     """Returns the result of a coroutine that has nothing to wait for."""
     try:
-        coroutine.send(None)
+        waiting.send(None)
     except StopIteration as done:
         return done.value
     raise RuntimeError("the call is not done")

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from gateway.contract.method import Method
 from gateway.transcoding.metadata import Metadata
 
 Requests: TypeAlias = bytes | AsyncIterator[bytes]
 """One message, or those that a client streams."""
+
+
+class Response(NamedTuple):
+    """What a call has answered whose server sends one message."""
+
+    message: bytes
+    initial: Metadata
+    trailing: Metadata
+
+
+Outcome: TypeAlias = Response | Exception
+"""How such a call has ended: StatusError where it was not OK, any other exception for a bug."""
 
 
 class Call(Protocol):
@@ -63,5 +75,29 @@ class Upstream(Protocol):
             requests: bytes for a method that takes one message, else an iterator of bytes.
             metadata: what the caller says to the server.
             timeout: seconds until the call ends with DEADLINE_EXCEEDED; None is never.
+        """
+        ...
+
+    def ask(
+        self,
+        method: Method,
+        request: bytes,
+        told: Callable[[Outcome], None],
+        *,
+        metadata: Metadata = (),
+        timeout: float | None = None,
+    ) -> Callable[[], object]:
+        """Makes a call with one message each way, for whom it is not worth a task.
+
+        Args:
+            method: the RPC.
+            request: its message.
+            told: called once with how the call has ended, perhaps before this returns; not at all, or in
+                vain, once the call is cancelled.
+            metadata: what the caller says to the server.
+            timeout: seconds until the call ends with DEADLINE_EXCEEDED; None is never.
+
+        Returns:
+            What cancels the call.
         """
         ...

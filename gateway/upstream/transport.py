@@ -25,13 +25,21 @@ class Transport:
     insecure_channel: Callable[..., aio.Channel]
     secure_channel: Callable[..., aio.Channel]
     credentials: Callable[..., Any]
+    done_at_once: bool
+    """Whether all of a call that has ended is there when it tells so: nothing more is to be waited for."""
 
 
 TRANSPORTS: Final[Mapping[Name, Transport]] = {
-    "grpcio": Transport(aio.insecure_channel, aio.secure_channel, grpc.ssl_channel_credentials),
+    "grpcio": Transport(
+        aio.insecure_channel,
+        aio.secure_channel,
+        grpc.ssl_channel_credentials,
+        done_at_once=False,
+    ),
     "wire": Transport(
         grpc_wire.channel.insecure_channel,
         grpc_wire.channel.secure_channel,
         grpc_wire.credentials.ssl_channel_credentials,
+        done_at_once=True,
     ),
 }
