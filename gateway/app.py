@@ -13,6 +13,7 @@ from starlette.responses import Response
 from gateway import __version__
 from gateway.contract.descriptors import Contract, load
 from gateway.contract.service_config import apply_rules, auto_mapped, read_service_config
+from gateway.edge.direct import DirectAnswers
 from gateway.edge.exchange import Edge, Limits
 from gateway.edge.pages import Pages
 from gateway.edge.route import Answers, ContractRoutes, OtherMethods
@@ -102,6 +103,7 @@ def create_app(settings: Settings, upstream: Upstream | None = None) -> FastAPI:
     )
     app.state.edge = edge
     answers = Answers(edge)
+    app.state.direct = DirectAnswers(answers, edge)
     app.add_middleware(ContractRoutes, answers=answers)  # those that a user adds stand around it
     app.router.routes.insert(0, OtherMethods(answers))
     app.router.default = answers.not_found

@@ -10,11 +10,13 @@ import asyncio
 import signal
 import socket
 from collections.abc import Sequence
+from functools import partial
 from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
 
+from gateway.edge.direct import DirectAnswers
 from gateway.edge.exchange import Edge
 from gateway.edge.route import ContractRoutes
 from gateway.settings import Settings
@@ -86,7 +88,8 @@ class Server(uvicorn.Server):
         """Starts, and says where; a middleware that a user has added sees all that is sent."""
         middleware: list[object] = [each.cls for each in self._app.user_middleware]
         if middleware == [ContractRoutes]:
-            self.config.http_protocol_class = DirectHttpProtocol
+            direct: DirectAnswers = self._app.state.direct
+            self.config.http_protocol_class = partial(DirectHttpProtocol, direct)  # type: ignore[assignment] # it is only called
         await super().startup(sockets)
         if self._parent is not None:
             self._parent.serving(self._stop)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Final
+from typing import Final, NamedTuple
 
 from gateway.edge.client import ClientGone
 from gateway.edge.types import Event, Send, Write
@@ -16,6 +16,18 @@ from gateway.transcoding.status import Headers, StatusError
 from gateway.transcoding.transcoder import Transcoder, allow_header
 
 _STARTS: Final = ("http.response.start", "websocket.http.response.start")
+
+
+class Whole(NamedTuple):
+    """A whole answer over HTTP."""
+
+    status: int
+    headers: Headers = ()
+    body: bytes = b""
+
+    def named(self, request_id: str) -> list[tuple[bytes, bytes]]:
+        """Returns the headers, and the one that names the request."""
+        return [*self.headers, (b"x-request-id", request_id.encode())]
 
 
 class Answer:
@@ -47,13 +59,16 @@ class Answer:
         except OSError as error:
             raise ClientGone from error
 
-    async def whole(self, status: int, headers: Headers = (), body: bytes = b"") -> None:
+    async def whole(self, whole: Whole) -> None:
         """Sends a whole answer over HTTP."""
         self.started = True
-        named = [*headers, (b"x-request-id", self.request.request_id.encode())]
+        headers = whole.named(self.request.request_id)
+        body = b"" if self.head else whole.body
         try:
-            await self._send({"type": "http.response.start", "status": status, "headers": named})
-            await self._send({"type": "http.response.body", "body": b"" if self.head else body})
+            await self._send(
+                {"type": "http.response.start", "status": whole.status, "headers": headers}
+            )
+            await self._send({"type": "http.response.body", "body": body})
         except OSError as error:
             raise ClientGone from error
 
@@ -61,27 +76,25 @@ class Answer:
         """Ends an answer that nobody waits for; middleware still sees what became of the request."""
         if not self.started and scope_type == "http":
             with suppress(ClientGone):
-                await self.whole(499)
+                await self.whole(Whole(499))
 
 
-async def send_body(
-    answer: Answer, status: int, body: bytes, content_type: str, headers: Headers = ()
-) -> None:
-    """Sends one whole answer that has a body."""
+def with_body(status: int, body: bytes, content_type: str, headers: Headers = ()) -> Whole:
+    """Makes a whole answer that has a body."""
     length = (b"content-length", b"%d" % len(body))
     kind = (b"content-type", header_value(content_type))
-    await answer.whole(status, (kind, length, *headers), body)
+    return Whole(status, (kind, length, *headers), body)
 
 
-async def send_options(answer: Answer, methods: list[str]) -> None:
-    """Sends the answer to OPTIONS: the methods that a path takes."""
-    await answer.whole(204, (allow_header(methods),))
+def options(methods: list[str]) -> Whole:
+    """Makes the answer to OPTIONS: the methods that a path takes."""
+    return Whole(204, (allow_header(methods),))
 
 
-async def send_error(answer: Answer, transcoder: Transcoder, error: StatusError) -> None:
-    """Sends an error as the JSON of its Status, or as problem details to a caller that asks for them."""
-    media_type, body = error_body(transcoder, error, answer.request.accept)
-    await send_body(answer, error.http_status, body, media_type, error_headers(error))
+def failure(transcoder: Transcoder, error: StatusError, accept: str) -> Whole:
+    """Makes the answer that is an error: the JSON of its Status, or problem details for who asks for them."""
+    media_type, body = error_body(transcoder, error, accept)
+    return with_body(error.http_status, body, media_type, error_headers(error))
 
 
 def error_body(transcoder: Transcoder, error: StatusError, accept: str) -> EncodedBody:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from secrets import token_hex
 from typing import Any, Final, NamedTuple, NoReturn, TypeAlias
 from urllib.parse import quote
@@ -19,7 +20,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, NoMatchFound
 
 from gateway.contract.route_table import NoRoute, RouteMatch
-from gateway.edge.answer import Answer, error_body, send_error, send_options
+from gateway.edge.answer import Answer, error_body, failure, options
 from gateway.edge.client import ClientGone, Interruption
 from gateway.edge.exchange import Edge, Exchange
 from gateway.edge.streams import serve_client_stream, serve_server_stream
@@ -28,7 +29,8 @@ from gateway.edge.unary import serve_unary
 from gateway.edge.websocket import refuse, serve_websocket
 from gateway.transcoding.deadline import Deadline
 from gateway.transcoding.endpoint import Endpoint
-from gateway.transcoding.request_head import read_head
+from gateway.transcoding.metadata import MetadataFilter
+from gateway.transcoding.request_head import RequestHead, read_head
 from gateway.transcoding.status import (
     HTTP_STATUS,
     INTERNAL,
@@ -167,17 +169,13 @@ class Answers:
 
     async def _answer(self, found: Found, scope: Scope, receive: Receive, answer: Answer) -> None:
         edge, head = self._edge, answer.request
-        try:
-            read_head(scope["headers"], edge.metadata, head)
-        finally:
-            if not head.request_id:
-                head.name(token_hex(16), edge.metadata)
+        read_named_head(scope["headers"], edge.metadata, head)
         if isinstance(found, StatusError):
             raise found
         if isinstance(found, NoRoute):
             raise no_route(found)
         if isinstance(found, Options):
-            await send_options(answer, found.methods)
+            await answer.whole(options(found.methods))
             return
         stream_type = found.target.method.stream_type
         longest = None if stream_type.value else edge.limits.timeout
@@ -207,9 +205,24 @@ class Answers:
             if scope["type"] == "websocket":
                 await refuse(answer, scope, self._edge.transcoder, error)
             else:
-                await send_error(answer, self._edge.transcoder, error)
+                await answer.whole(failure(self._edge.transcoder, error, answer.request.accept))
         except ClientGone:
             return
+
+
+def read_named_head(
+    headers: Iterable[tuple[bytes, bytes]], allowed: MetadataFilter, head: RequestHead
+) -> None:
+    """Reads the headers of a request; one that comes without an id is given one.
+
+    Raises:
+        StatusError: INVALID_ARGUMENT that lists the headers which make no sense; the others are read.
+    """
+    try:
+        read_head(headers, allowed, head)
+    finally:
+        if not head.request_id:
+            head.name(token_hex(16), allowed)
 
 
 def raw_path(scope: Scope) -> str:
@@ -220,6 +233,7 @@ def raw_path(scope: Scope) -> str:
     raw: Any = scope.get("raw_path")
     path: str = raw.decode("latin-1") if raw is not None else scope["path"]
     path = path.partition("?")[0]
-    if root := quote(scope.get("root_path", "")):
-        return path.removeprefix(root) if path.startswith(f"{root}/") else path
-    return path
+    if not (mounted_at := scope.get("root_path", "")):
+        return path
+    root = quote(mounted_at)
+    return path.removeprefix(root) if path.startswith(f"{root}/") else path

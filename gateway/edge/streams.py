@@ -14,7 +14,7 @@ from functools import partial
 from random import SystemRandom
 from typing import Final
 
-from gateway.edge.answer import send_body
+from gateway.edge.answer import Whole
 from gateway.edge.client import ClientGone, HttpClient, UploadClient
 from gateway.edge.exchange import Exchange
 from gateway.edge.types import Write
@@ -62,14 +62,14 @@ async def serve_client_stream(exchange: Exchange) -> None:
         StatusError: a message is wrong, or the call failed.
         ClientGone: the client left.
     """
-    encode = encoder_of_one(exchange)
+    encode = encoder_of_one(exchange.edge, exchange.endpoint, exchange.head)
     client = UploadClient(exchange.receive)
     requests = read_upload(exchange, client)
     async with exchange.open(requests) as call:
         with exchange.edge.attend_stream(client.gone):
             answer = await read_answer(exchange, call, encode)
         # for a server, a complete answer may be the end of the client too
-        await send_body(exchange.answer, 200, *answer)
+        await exchange.answer.whole(answer)
 
 
 async def serve_server_stream(exchange: Exchange) -> None:
@@ -83,7 +83,7 @@ async def serve_server_stream(exchange: Exchange) -> None:
     """
     answer = _answer(exchange)
     if answer.media_type == _SSE and exchange.head.last_event_id == LAST_ID:
-        await exchange.answer.whole(204)  # which is how a browser learns not to come back
+        await exchange.answer.whole(Whole(204))  # which is how a browser learns not to come back
         return
     if answer.media_type != _SSE:
         exchange.head.last_event_id = ""  # only events have ids

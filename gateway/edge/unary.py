@@ -6,14 +6,15 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
-from gateway.edge.answer import send_body
+from gateway.edge.answer import Whole, with_body
 from gateway.edge.client import Attendance, HttpClient, body_too_large
-from gateway.edge.exchange import Exchange
+from gateway.edge.exchange import Edge, Exchange
 from gateway.transcoding.codec import JsonOptions
 from gateway.transcoding.endpoint import EncodedBody, Endpoint
+from gateway.transcoding.metadata import MetadataFilter
 from gateway.transcoding.negotiation import check_json, json_options, require
-from gateway.transcoding.status import Headers
-from gateway.upstream.port import Call
+from gateway.transcoding.request_head import RequestHead
+from gateway.upstream.port import Call, Response
 
 _OFFERED: Final = ("application/json",)
 _KEPT: Final = 1024
@@ -29,7 +30,7 @@ async def serve_unary(exchange: Exchange) -> None:
         StatusError: the request is wrong, or the call failed.
         ClientGone: the client left.
     """
-    encode = encoder_of_one(exchange)
+    encode = encoder_of_one(exchange.edge, exchange.endpoint, exchange.head)
     client = HttpClient(exchange.receive, exchange.deadline)
     with Attendance(client.gone, patience=_PATIENCE) as attendance:
         body = await read_body(exchange, client)
@@ -39,18 +40,20 @@ async def serve_unary(exchange: Exchange) -> None:
         async with exchange.open(request) as call:
             answer = await read_answer(exchange, call, encode)
             attendance.end()  # for a server, a complete answer may be the end of the client too
-            await send_body(exchange.answer, 200, *answer)
+            await exchange.answer.whole(answer)
 
 
-def encoder_of_one(exchange: Exchange) -> Callable[[bytes], EncodedBody]:
+def encoder_of_one(
+    edge: Edge, endpoint: Endpoint, head: RequestHead
+) -> Callable[[bytes], EncodedBody]:
     """Returns what makes the body of an answer of one message.
 
     Raises:
         StatusError: 406, the caller takes nothing that there is.
     """
-    if exchange.endpoint.gives_raw:
-        return exchange.endpoint.raw_response
-    return _json_encoder(exchange.endpoint, exchange.head.accept, exchange.edge.json_options)
+    if endpoint.gives_raw:
+        return endpoint.raw_response
+    return _json_encoder(endpoint, head.accept, edge.json_options)
 
 
 @lru_cache(maxsize=_KEPT)
@@ -64,13 +67,25 @@ def _json_encoder(
 
 async def read_answer(
     exchange: Exchange, call: Call, encode: Callable[[bytes], EncodedBody]
-) -> tuple[bytes, str, Headers]:
-    """Waits for the one message that a call answers; returns body, media type and headers."""
-    media_type, body = encode(await anext(call))
-    metadata = exchange.edge.metadata
-    initial = metadata.headers(await call.initial_metadata())
-    trailing = metadata.headers(await call.trailing_metadata(), prefix="grpc-trailer-")
-    return body, media_type, initial + trailing
+) -> Whole:
+    """Waits for the one message that a call answers; makes the answer of it."""
+    message = await anext(call)
+    response = Response(message, await call.initial_metadata(), await call.trailing_metadata())
+    return whole_answer(response, encode, exchange.edge.metadata)
+
+
+def whole_answer(
+    response: Response, encode: Callable[[bytes], EncodedBody], metadata: MetadataFilter
+) -> Whole:
+    """Makes the answer of what a call has answered.
+
+    Raises:
+        StatusError: INTERNAL, for what upstream sent is not what the contract says.
+    """
+    media_type, body = encode(response.message)
+    headers = metadata.headers(response.initial)
+    headers += metadata.headers(response.trailing, prefix="grpc-trailer-")
+    return with_body(200, body, media_type, headers)
 
 
 async def read_body(exchange: Exchange, client: HttpClient) -> bytes:
@@ -84,6 +99,15 @@ async def read_body(exchange: Exchange, client: HttpClient) -> bytes:
     if (head.content_length or 0) > limit:
         raise body_too_large(limit)
     body = await client.body(limit)
-    if body and not exchange.endpoint.takes_raw:
-        check_json(head.content_type, head.content_encoding)
+    check_body(exchange.endpoint, head, body)
     return body
+
+
+def check_body(endpoint: Endpoint, head: RequestHead, body: bytes) -> None:
+    """Looks whether a body is said to be what its endpoint takes.
+
+    Raises:
+        StatusError: 415, it is not.
+    """
+    if body and not endpoint.takes_raw:
+        check_json(head.content_type, head.content_encoding)

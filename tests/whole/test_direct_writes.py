@@ -16,11 +16,11 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from gateway.app import create_app
 from gateway.feeds.feed import Feed
-from gateway.server import Server
 from gateway.settings import Settings
 from gateway.testing import ScriptedCall, ScriptedUpstream
 from tests.contracts import feeds_descriptor_set
 from tests.feeds.stage import METHODS, Line, news
+from tests.whole.serving import serving as listen
 
 _SMALL = 4096
 """What sockets are let hold, so that a reader which does not read is felt soon."""
@@ -85,17 +85,8 @@ async def serving(tmp_path: Path, *middleware: Any, heartbeat: float = 60) -> As
     app = create_app(settings, upstream.port)
     for each in middleware:
         app.add_middleware(each)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SMALL)  # inherited
-        server = Server(app, settings)
-        task = asyncio.create_task(server.serve(sockets=[listening]))
-        while not server.started:
-            await asyncio.sleep(0.001)
-        try:
-            yield Whole(app, upstream, listening.getsockname()[1])
-        finally:
-            server.should_exit = True
-            await task
+    async with listen(app, settings, send_buffer=_SMALL) as port:
+        yield Whole(app, upstream, port)
 
 
 @pytest.fixture

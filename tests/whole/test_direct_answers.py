@@ -1,0 +1,357 @@
+"""What is answered without a task: the same bytes as through the whole framework, and the same manners."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+from fastapi import FastAPI
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from gateway.app import create_app
+from gateway.settings import Settings
+from gateway.upstream.port import Upstream
+from gateway.upstream.transport import Name
+from tests.contracts import echo_descriptor_set
+from tests.echo_server import EchoServer, echo_server
+from tests.parity.client import Answer, ask
+from tests.parity.edges import WholeEchoServer
+from tests.parity.requests import Case, cases
+from tests.whole.conftest import free_ports
+from tests.whole.serving import serving
+
+_ASKED = [case for case in cases() if case.server in ("echo", "down")]
+_ALWAYS_NEW = ("date", "x-request-id")
+_CHANCE = re.compile(rb"^(id|retry): .*\n", re.MULTILINE)
+"""What events have that is drawn by lot."""
+_SMALL = 4096
+_READ_AHEAD = 2**16
+_GET = b"GET /v1/names/%d HTTP/1.1\r\nhost: edge\r\n\r\n"
+_HANG = b"GET /v1/hang HTTP/1.1\r\nhost: edge\r\n\r\n"
+
+
+class PassesOn:
+    """Middleware of a user's, with which every request is ASGI."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Passes on."""
+        await self._app(scope, receive, send)
+
+
+@pytest.fixture
+def tasks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The paths of the requests that had a task."""
+    seen: list[str] = []
+    run = RequestResponseCycle.run_asgi
+
+    async def spy(cycle: RequestResponseCycle, app: Any) -> None:
+        seen.append(cycle.scope["path"])
+        await run(cycle, app)
+
+    monkeypatch.setattr(RequestResponseCycle, "run_asgi", spy)
+    return seen
+
+
+@dataclass
+class Stage:
+    """Makes applications of the tests' own contract."""
+
+    path: Path
+
+    @asynccontextmanager
+    async def edge(
+        self,
+        upstream: str,
+        *middleware: Any,
+        port: Upstream | None = None,
+        send_buffer: int | None = None,
+        **options: Any,
+    ) -> AsyncIterator[int]:
+        """Serves within the block, which is given the port."""
+        settings = Settings(
+            descriptor_set=self.path, log_level="error", upstream=upstream, **options
+        )
+        app: FastAPI = create_app(settings, port)
+        for each in middleware:
+            app.add_middleware(each)
+        async with serving(app, settings, send_buffer=send_buffer) as listening:
+            yield listening
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    """The tests' own contract."""
+    path = tmp_path / "echo.binpb"
+    path.write_bytes(echo_descriptor_set())
+    return Stage(path)
+
+
+def _seen(answer: Answer, case: Case) -> tuple[Any, ...]:
+    told = [n for n in _ALWAYS_NEW if n != "x-request-id" or "x-request-id" not in case.headers]
+    headers = {n: v for n, v in answer.headers.items() if n not in told}
+    return answer.status, list(headers.items()), _CHANCE.sub(b"", answer.body), answer.whole
+
+
+@pytest.mark.parametrize("transport", ["grpcio", "wire"])
+async def test_all_requests_are_answered_alike(
+    stage: Stage, transport: Name, tasks: list[str]
+) -> None:
+    """Of the table that our edge and Envoy are compared by, each answer is the same to the byte."""
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        echo = await enter(echo_server(WholeEchoServer))
+        servers = {"echo": echo.address, "down": f"127.0.0.1:{free_ports(1)[0]}"}
+        ports = {
+            name: (
+                await enter(stage.edge(address, transport=transport)),
+                await enter(stage.edge(address, PassesOn, transport=transport)),
+            )
+            for name, address in servers.items()
+        }
+        different = {}
+        direct_ones = 0
+        for case in _ASKED:
+            request = (case.method, case.target, case.headers, case.body)
+            direct, through = ports[case.server]
+            asked = len(tasks)
+            one = _seen(await ask(direct, *request), case)
+            direct_ones += len(tasks) == asked
+            other = _seen(await ask(through, *request), case)
+            if one != other:
+                different[case.name] = (one, other)
+
+    assert different == {}
+    assert direct_ones > len(_ASKED) / 2
+
+
+class Line:
+    """One connection, by hand."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self.writer = writer
+
+    async def answer(self) -> tuple[bytes, bytes]:
+        """Reads an answer; returns its head and body."""
+        head = await asyncio.wait_for(self._reader.readuntil(b"\r\n\r\n"), 10)
+        size = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        return head, await asyncio.wait_for(self._reader.readexactly(size), 10)
+
+    async def end(self) -> bytes:
+        """Reads to the end of the connection."""
+        return await asyncio.wait_for(self._reader.read(), 10)
+
+
+@asynccontextmanager
+async def line(port: int, *, receive_buffer: int | None = None) -> AsyncIterator[Line]:
+    """Connects within the block; what comes is read ahead as far as these buffers go."""
+    connection = socket.socket()
+    if receive_buffer is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    connection.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", port))
+    reader, writer = await asyncio.open_connection(
+        sock=connection, limit=receive_buffer or _READ_AHEAD
+    )
+    try:
+        yield Line(reader, writer)
+    finally:
+        writer.close()
+
+
+@pytest.fixture(params=["grpcio", "wire"])
+async def transport(request: pytest.FixtureRequest) -> Name:
+    """Which gRPC the edge calls by."""
+    name: Name = request.param
+    return name
+
+
+async def test_a_connection_is_kept(stage: Stage, tasks: list[str]) -> None:
+    """One request after the other, and pipelined ones in order, unless the caller wants it closed."""
+    async with (
+        echo_server() as echo,
+        stage.edge(echo.address, transport="wire") as port,
+        line(port) as caller,
+    ):
+        caller.writer.write(_GET % 1)
+        first = await caller.answer()
+        caller.writer.write(b"".join(_GET % number for number in range(2, 10)))
+        answers = [await caller.answer() for _ in range(2, 10)]
+        caller.writer.write(b"GET /v1/names/10 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        last = await caller.answer()
+        rest = await caller.end()
+
+    bodies = [body for _, body in (first, *answers, last)]
+    assert [b'"%d"' % number in body for number, body in enumerate(bodies, 1)] == [True] * 10
+    assert b"connection" not in first[0]
+    assert b"connection: close" in last[0]
+    assert rest == b""
+    assert tasks == []
+
+
+async def test_http_1_0_is_closed(stage: Stage) -> None:
+    """Such a caller knows the end of the answer by the end of the connection."""
+    async with (
+        echo_server() as echo,
+        stage.edge(echo.address, transport="wire") as port,
+        line(port) as caller,
+    ):
+        caller.writer.write(b"GET /v1/names/1 HTTP/1.0\r\n\r\n")
+        head, _ = await caller.answer()
+
+        assert b"connection: close" in head
+        assert await caller.end() == b""
+
+
+async def test_a_body_that_comes_late_has_a_task(stage: Stage, tasks: list[str]) -> None:
+    """The head alone says nothing yet; the answer is the same."""
+    body = b'{"stringField":"late"}'
+    head = b"POST /v1/echo HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body)
+    async with (
+        echo_server() as echo,
+        stage.edge(echo.address, transport="wire") as port,
+        line(port) as caller,
+    ):
+        caller.writer.write(head)
+        while not tasks:
+            await asyncio.sleep(0.001)
+        caller.writer.write(body)
+        late = await caller.answer()
+        caller.writer.write(head + body)
+        at_once = await caller.answer()
+
+    assert late[1] == at_once[1] == body
+    assert tasks == ["/v1/echo"]
+
+
+async def test_who_leaves_cancels_the_call(stage: Stage, transport: Name) -> None:
+    """At once, and nothing is left of it."""
+    async with echo_server() as echo, stage.edge(echo.address, transport=transport) as port:
+        async with line(port) as caller:
+            caller.writer.write(_HANG)
+            await asyncio.wait_for(echo.started.wait(), 10)
+        await asyncio.wait_for(echo.cancelled.wait(), 10)
+
+
+async def test_a_shutdown_tells_who_waits(stage: Stage, transport: Name) -> None:
+    """When it waits no longer, the caller is answered 503, and told that it is the last answer."""
+    async with echo_server() as echo, AsyncExitStack() as stack:
+        edge = stage.edge(echo.address, transport=transport, drain_seconds=0.1)
+        port = await stack.enter_async_context(edge)
+        async with line(port) as caller:
+            caller.writer.write(_HANG)
+            await asyncio.wait_for(echo.started.wait(), 10)
+            await stack.aclose()
+            head, body = await caller.answer()
+            rest = await caller.end()
+        await asyncio.wait_for(echo.cancelled.wait(), 10)
+
+    assert head.startswith(b"HTTP/1.1 503 ")
+    assert b"connection: close" in head
+    assert b"shutting down" in body
+    assert rest == b""
+
+
+async def test_a_deadline_is_the_shorter_one(stage: Stage, transport: Name) -> None:
+    """Of the caller's and the edge's."""
+    ask_hang = b"GET /v1/hang HTTP/1.1\r\nhost: x\r\nx-server-timeout: %d\r\n\r\n"
+    async with (
+        echo_server() as echo,
+        stage.edge(echo.address, transport=transport, timeout_seconds=0.2) as port,
+        line(port) as caller,
+    ):
+        caller.writer.write(ask_hang % 60)
+        edges, _ = await caller.answer()
+        caller.writer.write(ask_hang % 0)
+        callers, _ = await caller.answer()
+
+    assert edges.startswith(b"HTTP/1.1 504 ")
+    assert callers.startswith(b"HTTP/1.1 504 ")
+
+
+class Broken:
+    """An upstream with a fault."""
+
+    def __init__(self, fail: Callable[[Any], Any]) -> None:
+        self._fail = fail
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return None
+
+    def open(self, *_: object, **__: object) -> Any:
+        """Is not asked."""
+        raise NotImplementedError
+
+    def ask(self, method: object, request: object, told: Any, **_: object) -> Any:
+        """Fails."""
+        del method, request
+        return self._fail(told)
+
+
+def _raises(_told: Any) -> None:
+    raise LookupError("a fault")
+
+
+def _tells(told: Any) -> Callable[[], object]:
+    asyncio.get_running_loop().call_soon(told, LookupError("a fault"))
+    return int
+
+
+@pytest.mark.parametrize("fail", [_raises, _tells], ids=["at once", "later"])
+async def test_a_fault_of_ours_is_a_500(
+    stage: Stage, fail: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged, and the caller learns nothing of it."""
+    with caplog.at_level(logging.ERROR, "gateway.edge.direct"):
+        async with (
+            stage.edge("127.0.0.1:1", port=Broken(fail)) as port,
+            line(port) as caller,
+        ):
+            caller.writer.write(_GET % 1)
+            head, body = await caller.answer()
+
+    assert head.startswith(b"HTTP/1.1 500 ")
+    assert b"internal error" in body
+    assert b"fault" not in body
+    assert "a fault" in caplog.text
+
+
+async def test_who_does_not_read_waits(stage: Stage) -> None:
+    """Answers that nobody reads are not made without end: then the next request waits for its turn."""
+    body = b'{"stringField":"%s"}' % (b"x" * 4096)
+    post = b"POST /v1/echo HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body
+    most = 500
+    called = asyncio.Semaphore(0)
+
+    class Counting(EchoServer):
+        async def unary(self, request: bytes, _context: Any) -> bytes:
+            called.release()
+            return request
+
+    async with (
+        echo_server(Counting) as echo,
+        stage.edge(echo.address, transport="wire", send_buffer=_SMALL) as port,
+        line(port, receive_buffer=_SMALL) as caller,
+    ):
+        answered = 0
+        with pytest.raises(TimeoutError):
+            while answered < most:
+                caller.writer.write(post)
+                await asyncio.wait_for(called.acquire(), 2)
+                answered += 1
+
+        assert 0 < answered < most
