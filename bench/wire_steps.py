@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Final
 
+from hpack import Encoder
+
 from grpc_wire import frames, message
 from grpc_wire.events import Headers
 from grpc_wire.header_decoder import HeaderDecoder
@@ -22,7 +24,7 @@ _HEAD: Final[Headers] = (
     (b"user-agent", b"grpc-python-wire/1"),
     (b"grpc-accept-encoding", b"identity, deflate, gzip"),
 )
-"""Of all requests; each has a request id too, which was never seen before."""
+"""Of all requests; each has a request id too, never seen before, which some peers put into the table."""
 _TRAILERS: Final[Headers] = ((b"grpc-status", b"0"),)
 _MESSAGE: Final = bytes(25)
 _LARGE: Final = bytes(100_000)
@@ -60,11 +62,20 @@ def _headers() -> Mapping[str, Callable[[], object]]:
         block = encoder.encode(headers)
         assert decoder.decode(block).headers == headers
     request, trailers = encoder.encode(fresh()), encoder.encode(_TRAILERS)
+    peer = Encoder()
+    kept = [peer.encode(fresh()) for _ in range(_COUNT)]
+
+    def decode_kept() -> None:
+        reader = HeaderDecoder(DEFAULT.header_list)
+        for block in kept:
+            reader.decode(block)
+
     return {
         "encode the headers of a request": lambda: encoder.encode(fresh()),
         "encode trailers": lambda: encoder.encode(_TRAILERS),
         "decode the headers of a request": lambda: decoder.decode(request),
         "decode trailers": lambda: decoder.decode(trailers),
+        f"decode {_COUNT} whose values were kept": decode_kept,
     }
 
 

@@ -3,16 +3,24 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from types import FrameType
 
 import pytest
 from hpack import Encoder
+from hpack.exceptions import HPACKDecodingError
+from hpack.huffman import HuffmanEncoder
+from hpack.huffman_constants import REQUEST_CODES, REQUEST_CODES_LENGTH
+from hpack.huffman_table import decode_huffman
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from grpc_wire import huffman
 from grpc_wire.connection import Role
 from grpc_wire.errors import ErrorCode
 from grpc_wire.events import Headers, HeadersReceived
+from grpc_wire.header_decoder import HeaderDecoder
 from tests.wire.protocol import octets as h2
 from tests.wire.protocol.stage import (
     ANSWER,
@@ -159,6 +167,60 @@ def test_a_table_lives_across_blocks() -> None:
     stage.has_failed(COMPRESSION)
 
 
+def test_a_peer_that_puts_in_a_value_with_each_call() -> None:
+    """As Envoy does with its request ids: what was put in before moves on, until it is evicted."""
+    stage, encoder = Stage(Role.SERVER), Encoder()
+    for number in range(300):
+        own = (b"x-request-id", b"%036d" % number)
+        block = encoder.encode([*REQUEST, own, (b"x-team", b"rates"), own])
+        (event,) = stage.hear(h2.headers(2 * number + 1, block, end=True))
+        assert isinstance(event, HeadersReceived)
+        assert event.headers == (*REQUEST, own, (b"x-team", b"rates"), own)
+
+
+def test_a_malformed_field_stays_one_in_the_table() -> None:
+    """Each block that names it is malformed, wherever it has moved to; others are not."""
+    stage = Stage(Role.SERVER)
+    stage.hear(h2.headers(1, START + h2.remembered(b"X", b"1")))
+    for number in range(5):
+        stage.hear(h2.headers(4 * number + 3, START + h2.remembered(b"a", b"%d" % number)))
+        stage.frames()
+        stage.hear(h2.headers(4 * number + 5, START + h2.indexed(63 + number)))
+        (reset,) = stage.frames()
+        assert (reset.kind, reset.stream) == (h2.Kind.RST_STREAM, 4 * number + 5)
+
+
+def test_what_is_put_in_costs_the_same_beside_many_fields() -> None:
+    """Fields that are named by index are not looked at anew because another was put in."""
+    block = h2.block(REQUEST)
+
+    def extra(fields: int) -> int:
+        named = h2.indexed(16) * fields
+        value = h2.string(b"x-a") + h2.string(b"1")
+        return _calls(block + named + b"\x40" + value) - _calls(block + named + b"\x00" + value)
+
+    assert extra(100) == extra(10)
+
+
+def _calls(block: bytes) -> int:
+    """Returns how many functions are called to read a block that comes again and again."""
+    decoder = HeaderDecoder(16_384)
+    calls = 0
+
+    def count(_frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    for _ in range(3):
+        decoder.decode(block)
+    sys.setprofile(count)
+    try:
+        decoder.decode(block)
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
 NAMES = st.sampled_from(
     [b"x-a", b"x-b", b"grpc-timeout", b"user-agent", b"authorization", b"x" * 90]
 )
@@ -178,9 +240,9 @@ def test_what_another_encodes_is_read(
     """Any sequence of sections, with Huffman codes and without, with any table."""
     stage, encoder = Stage(Role.SERVER), Encoder()
     encoder.header_table_size = size
-    for number, (fields, huffman) in enumerate(sections):
+    for number, (fields, coded) in enumerate(sections):
         whole = (*REQUEST, *fields)
-        block = encoder.encode(list(whole), huffman=huffman)
+        block = encoder.encode(list(whole), huffman=coded)
         (event,) = stage.hear(h2.headers(2 * number + 1, block, end=True))
         assert event == HeadersReceived(2 * number + 1, whole, end_stream=True, trailers=False)
 
@@ -199,6 +261,24 @@ def test_what_we_encode_another_reads(
         whole: Headers = (*ANSWER, *fields)
         stage.connection.send_headers(2 * number + 1, whole, end_stream=True)
         assert stage.fields(stage.frames()) == [whole]
+
+
+@given(st.binary(max_size=200))
+def test_5_2_any_bytes_in_the_huffman_code(text: bytes) -> None:
+    """Are read as they were written."""
+    assert huffman.decode(HuffmanEncoder(REQUEST_CODES, REQUEST_CODES_LENGTH).encode(text)) == text
+
+
+@given(st.binary(max_size=8))
+def test_5_2_any_bytes_as_the_huffman_code(octets: bytes) -> None:
+    """Are refused where another decoder refuses them, and read as it reads them."""
+    try:
+        text = decode_huffman(octets)
+    except HPACKDecodingError:
+        with pytest.raises(HPACKDecodingError):
+            huffman.decode(octets)
+    else:
+        assert huffman.decode(octets) == text
 
 
 @pytest.mark.parametrize("name", [b"authorization", b"cookie", b"x-api-key"])

@@ -1,0 +1,64 @@
+"""The table that indices of a header block mean: the static entries, and behind them what a peer put in.
+
+Of each entry is known what a block that names it needs to know, so that naming it costs next to nothing,
+however often the peer moves all indices by putting something in.
+
+Source: RFC 7541, sections 2.3 and 4.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, TypeAlias
+
+from grpc_wire.header_block import DEFAULT_TABLE_SIZE, FIRST_DYNAMIC, STATIC
+
+Entry: TypeAlias = tuple[tuple[bytes, bytes], int, str]
+"""A field, its size (RFC 7541, 4.1), and what is malformed in it (RFC 9113, 8.2.1), if something is."""
+
+_OVERHEAD: Final = 32
+_NAME: Final = re.compile(rb":?[!#$%&'*+.^_`|~0-9a-z-]+")
+_VALUE: Final = re.compile(rb"(?:[^\x00\r\n\t ](?:[^\x00\r\n]*[^\x00\r\n\t ])?)?")
+
+
+def entry(name: bytes, value: bytes) -> Entry:
+    """Returns what is to be known of a field."""
+    fault = ""
+    if not _NAME.fullmatch(name):
+        fault = f"a field is named {name!r}"
+    elif not _VALUE.fullmatch(value):
+        fault = f"the value of {name!r} cannot be one"
+    return (name, value), len(name) + len(value) + _OVERHEAD, fault
+
+
+_STATIC_ENTRIES: Final = [entry(*field) for field in STATIC]
+
+
+class HeaderTable:
+    """Both tables, in one list.
+
+    Attributes:
+        entries: by their index; the one of index 0 is none.
+        limit: bytes that the dynamic ones may have.
+    """
+
+    def __init__(self) -> None:
+        self.entries: Final = [*_STATIC_ENTRIES]
+        self.limit = DEFAULT_TABLE_SIZE
+        self._size = 0
+
+    def add(self, added: Entry) -> None:
+        """Puts an entry before all others, and gives up the oldest as far as there is no room (4.4)."""
+        self.entries.insert(FIRST_DYNAMIC, added)
+        self._size += added[1]
+        self._shrink()
+
+    def resize(self, limit: int) -> None:
+        """Takes another limit (4.3)."""
+        self.limit = limit
+        self._shrink()
+
+    def _shrink(self) -> None:
+        while self._size > self.limit:
+            _, size, _ = self.entries.pop()
+            self._size -= size
