@@ -153,8 +153,8 @@ class _UnaryResponse(_Call):
                 raise
         if stream.status is None or stream.status.code != OK:
             self._raise_for_status()
-        if stream.has_message:
-            self._response = self._deserialized(stream.take())
+        if stream.has_message and (message := stream.take()) is not None:
+            self._response = self._deserialized(message)
         return self._response
 
 
@@ -197,10 +197,9 @@ class _StreamResponse(_Call):
             if stream.has_message:
                 message = stream.take()
             else:
-                received = await self._or_cancel(stream.receive())
-                if received is None:
-                    break
-                message = received
+                message = await self._or_cancel(stream.receive())
+            if message is None:
+                break
             yield self._deserialized(message)
         self._raise_for_status()
 

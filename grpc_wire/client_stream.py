@@ -7,8 +7,6 @@ kept for that until the peer answers, or it is too much to keep.
 
 from __future__ import annotations
 
-from collections import deque
-
 from grpc_wire import status as grpc_status
 from grpc_wire.balancer import Balancer
 from grpc_wire.client_end import ClientEnd, wake
@@ -22,8 +20,9 @@ from grpc_wire.codes import (
 )
 from grpc_wire.errors import ErrorCode
 from grpc_wire.events import DataReceived, Headers, HeadersReceived, StreamReset
-from grpc_wire.message import ENCODINGS, IDENTITY, MessageFault, MessageReader, pieces
+from grpc_wire.message import ENCODINGS, IDENTITY, MessageFault, pieces
 from grpc_wire.method import Method
+from grpc_wire.responses import Responses
 from grpc_wire.status import Status
 from grpc_wire.target import Address
 from grpc_wire.timeout import print_timeout
@@ -48,14 +47,12 @@ class ClientStream(ClientEnd):
         "_encoding",
         "_headers",
         "_id",
-        "_messages",
         "_opened_at",
-        "_reader",
         "_refused",
+        "_responses",
         "_sent",
         "_sent_size",
         "_transport",
-        "_unread",
         "half_closed",
         "initial",
         "method",
@@ -87,9 +84,7 @@ class ClientStream(ClientEnd):
         self._blocked = self._refused = False
         self._sent: list[bytes] | None = []
         self._sent_size = 0
-        self._reader: MessageReader | None = None
-        self._messages: deque[tuple[bytes, int]] = deque()
-        self._unread = 0
+        self._responses: Responses | None = None
 
     # What the caller does.
 
@@ -135,24 +130,34 @@ class ClientStream(ClientEnd):
     @property
     def has_message(self) -> bool:
         """Whether a message has come that was not taken."""
-        return bool(self._messages)
+        return bool(self._responses)
 
     async def receive(self) -> bytes | None:
         """Waits for a message; None if there are no more."""
-        while not self._messages:
+        while not self._responses:
             if self.status is not None:
                 return None
-            if self._reader is not None and self._reader.missing and self._transport is not None:
-                self._transport.expect(self._id, self._reader.missing)
+            if self._responses is not None and self._responses.missing:
+                assert self._transport is not None  # noqa: S101 - for the type checker
+                self._transport.expect(self._id, self._responses.missing)
             await self._until(self._reading)
         return self.take()
 
-    def take(self) -> bytes:
-        """Returns the message that came first; the peer may send as much again."""
-        message, size = self._messages.popleft()
+    def take(self) -> bytes | None:
+        """Returns the message that came first; the peer may send as much again.
+
+        If it cannot be decompressed there are no more: it is None, and the call has ended with the reason.
+        """
+        assert self._responses is not None  # noqa: S101 - for the type checker
+        message, size = self._responses.take()
         if size and self._transport is not None:
             self._transport.consumed(self._id, size)
-        return message
+        try:
+            return self._responses.plain(message)
+        except MessageFault as fault:
+            self._responses.clear()
+            self.fail(Status(fault.code, f"CLIENT: {fault.reason}"))
+            return None
 
     # What the balancer does.
 
@@ -194,31 +199,23 @@ class ClientStream(ClientEnd):
 
     def data_received(self, event: DataReceived) -> None:
         """Takes bytes of messages."""
-        if self._reader is None:
+        responses, transport = self._responses, self._transport
+        if responses is None:
             self.end(Status(INTERNAL, "data came before the head of the answer"), ErrorCode.CANCEL)
             return
+        assert transport is not None  # noqa: S101 - for the type checker
         try:
-            messages = self._reader.feed(event.data)
+            read = responses.feed(event.data)
         except MessageFault as fault:
             self.end(Status(fault.code, f"CLIENT: {fault.reason}"), ErrorCode.CANCEL)
             return
-        assert self._transport is not None  # noqa: S101 - for the type checker
-        if self.method.one_response:
-            # Nobody takes it before the end, and nghttp2 sends that into an open window alone.
-            self._transport.consumed(self._id, len(event.data))
-        else:
-            self._unread += len(event.data)
-        if messages:
-            self._messages.extend([(message, 0) for message in messages[:-1]])
-            self._messages.append((messages[-1], self._unread))
-            self._unread = 0
-        if self._reader.missing and (self._reading or self.method.one_response):
-            self._transport.expect(self._id, self._reader.missing)
-        if messages:
+        if read:
+            transport.consumed(self._id, read)
+        if responses.missing and (self._reading or self.method.one_response):
+            transport.expect(self._id, responses.missing)
+        if responses and self._reading:
             wake(self._reading)
-        if self.method.one_response and len(self._messages) > 1:
-            self.end(Status(UNIMPLEMENTED, "more than one response came"), ErrorCode.CANCEL)
-        elif event.end_stream:
+        if event.end_stream:
             self._trailers(())
 
     def drained(self) -> None:
@@ -252,8 +249,8 @@ class ClientStream(ClientEnd):
         transport, self._transport = self._transport, None
         if transport is not None:
             transport.reset(self._id, code)
-        if self.cancelled_here:
-            self._messages.clear()
+        if self.cancelled_here and self._responses is not None:
+            self._responses.clear()
         self._balancer.ended(self)
 
     def _head(self, headers: Headers) -> None:
@@ -264,15 +261,16 @@ class ClientStream(ClientEnd):
             reason = f"the answer has a grpc-encoding that is not known: {encoding!r}"
             self.end(Status(INTERNAL, reason), ErrorCode.CANCEL)
             return
-        self._reader = MessageReader(self.method.max_receive, encoding)
+        method = self.method
+        self._responses = Responses(method.max_receive, encoding, only=method.one_response)
         wake(self._reading)
 
     def _trailers(self, headers: Headers) -> None:
         status = grpc_status.from_trailers(headers)
         if status.code == OK:
-            if self._reader is not None and self._reader.partial:
+            if self._responses is not None and self._responses.partial:
                 status = Status(INTERNAL, "the last message is not whole", status.trailing)
-            elif self.method.one_response and not self._messages:
+            elif self.method.one_response and not self._responses:
                 status = Status(UNIMPLEMENTED, "no response came", status.trailing)
         self.end(status)
 

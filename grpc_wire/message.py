@@ -6,6 +6,7 @@ Source: gRPC over HTTP/2, "Length-Prefixed-Message" and "Message-Encoding"; gRPC
 from __future__ import annotations
 
 import zlib
+from dataclasses import dataclass
 from io import BytesIO
 from struct import Struct
 from typing import Final
@@ -23,6 +24,8 @@ ACCEPTED: Final = (b"grpc-accept-encoding", ",".join(ENCODINGS).encode())
 _HEAD: Final = Struct(">BL")
 _COMPRESSED: Final = 1
 _LARGE: Final = 64 * 1024
+_UNLIMITED: Final = 2**32
+"""More than a prefix can say."""
 _WINDOW_BITS: Final = {GZIP: 31, DEFLATE: 15}
 """What zlib calls the two formats: gzip (RFC 1952), and zlib (RFC 1950), which HTTP calls deflate."""
 
@@ -53,8 +56,23 @@ def pieces(message: bytes, encoding: str = IDENTITY) -> tuple[bytes, ...]:
     return (frame(message, encoding),)
 
 
+@dataclass(slots=True)
+class Compressed:
+    """A message as it came, which `MessageReader.plain` decompresses."""
+
+    data: bytes
+
+
 class MessageReader:
-    """Takes the bytes of a stream, gives the messages in them."""
+    """Takes the bytes of a stream, gives the messages in them.
+
+    They are given as they came: who takes one decompresses it. Else what is small on its way could be large
+    here, many times over, with nobody who reads it.
+
+    Attributes:
+        missing: how many bytes of the message that has begun are still to come; 0 between messages.
+        fault: what is wrong behind the messages that were given, if something is; then there are no more.
+    """
 
     def __init__(self, limit: int, encoding: str = IDENTITY) -> None:
         """Makes a reader.
@@ -63,42 +81,49 @@ class MessageReader:
             limit: bytes of the largest message, as it comes and decompressed; -1 is no limit.
             encoding: `grpc-encoding` of the stream.
         """
-        self._limit = limit
+        self.missing = 0
+        self.fault: MessageFault | None = None
+        self._limit = limit if limit >= 0 else _UNLIMITED
         self._encoding = encoding
         self._head = b""
         """Of a prefix that is not whole."""
         self._flag = 0
         self._body: BytesIO | None = None
         """Of a message that is not whole."""
-        self.missing = 0
-        """How many bytes of the message that has begun are still to come; 0 between messages."""
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """Takes bytes; returns the messages that are whole now.
+    def feed(self, data: bytes) -> list[bytes | Compressed]:
+        """Takes bytes; returns the messages that are whole now, up to what may be wrong.
 
-        Raises:
-            MessageFault: RESOURCE_EXHAUSTED, a message is too large, which is told as soon as it is known;
-                INTERNAL, it is compressed and should not be, or is broken; UNIMPLEMENTED, it is compressed
-                in a way that is not known here.
+        `fault` is RESOURCE_EXHAUSTED for a message that is too large, which is told as soon as it is known;
+        INTERNAL if it is compressed and should not be; UNIMPLEMENTED if that is in a way not known here.
         """
-        messages: list[bytes] = []
         if self._body is None and not self._head and len(data) >= _HEAD.size:
             flag, size = _HEAD.unpack_from(data)
-            if size == len(data) - _HEAD.size:  # one message and nothing else, as it is most often
-                self._check(flag, size)
-                return [self._plain(flag, data[_HEAD.size :])]
-        if self._body is not None:
-            size = len(data)
-            if size < self.missing:
-                self._body.write(data)
-                self.missing -= size
-                return messages
-            self._body.write(data[: self.missing])
-            data = data[self.missing :]
-            messages.append(self._plain(self._flag, self._body.getvalue()))
-            self._body, self.missing = None, 0
-        elif self._head:
-            data = self._head + data
+            if not flag and size == len(data) - _HEAD.size and size <= self._limit:
+                return [data[_HEAD.size :]]  # one message and nothing else, as it is most often
+        messages: list[bytes | Compressed] = []
+        try:
+            self._cut(self._completed(data, messages), messages)
+        except MessageFault as fault:
+            self.fault = fault
+        return messages
+
+    def _completed(self, data: bytes, messages: list[bytes | Compressed]) -> bytes:
+        """Completes what has begun, as far as it goes; returns what begins behind it."""
+        if self._body is None:
+            return self._head + data if self._head else data
+        size = len(data)
+        if size < self.missing:
+            self._body.write(data)
+            self.missing -= size
+            return b""
+        self._body.write(data[: self.missing])
+        rest = data[self.missing :]
+        messages.append(_message(self._flag, self._body.getvalue()))
+        self._body, self.missing = None, 0
+        return rest
+
+    def _cut(self, data: bytes, messages: list[bytes | Compressed]) -> None:
         at, last = 0, len(data)
         while last - at >= _HEAD.size:
             flag, size = _HEAD.unpack_from(data, at)
@@ -109,11 +134,10 @@ class MessageReader:
                 self._head, self._flag, self._body = b"", flag, BytesIO()
                 self._body.write(data[begin:])
                 self.missing = end - last
-                return messages
-            messages.append(self._plain(flag, data[begin:end]))
+                return
+            messages.append(_message(flag, data[begin:end]))
             at = end
         self._head = data[at:]
-        return messages
 
     @property
     def partial(self) -> bool:
@@ -123,32 +147,40 @@ class MessageReader:
     def _check(self, flag: int, size: int) -> None:
         if flag > _COMPRESSED:
             raise MessageFault(INTERNAL, f"a message has the flags {flag:#04x}")
-        if 0 <= self._limit < size:
+        if size > self._limit:
             raise self._too_large(size)
         if flag and self._encoding == IDENTITY:
             raise MessageFault(INTERNAL, "a message is compressed, and grpc-encoding says nothing")
         if flag and self._encoding not in ENCODINGS:
             raise MessageFault(UNIMPLEMENTED, f"grpc-encoding {self._encoding!r} is not known")
 
-    def _plain(self, flag: int, data: bytes) -> bytes:
-        """Returns a message, decompressed if its flag says so, no further than the limit goes."""
-        if not flag:
-            return data
+    def plain(self, message: bytes | Compressed) -> bytes:
+        """Returns a message that `feed` has given, decompressed no further than the limit goes.
+
+        Raises:
+            MessageFault: RESOURCE_EXHAUSTED, it is larger; INTERNAL, it is broken.
+        """
+        if not isinstance(message, Compressed):
+            return message
         decompressor = zlib.decompressobj(wbits=_WINDOW_BITS[self._encoding])
-        most = 0 if self._limit < 0 else self._limit + 1
+        most = 0 if self._limit == _UNLIMITED else self._limit + 1
         try:
-            message = decompressor.decompress(data, most)
+            decompressed = decompressor.decompress(message.data, most)
         except zlib.error as error:
             raise MessageFault(INTERNAL, f"a message cannot be decompressed: {error}") from error
-        if most and len(message) == most:
+        if most and len(decompressed) == most:
             raise self._too_large(most)
         if not decompressor.eof:
             raise MessageFault(INTERNAL, "a message cannot be decompressed: its end is missing")
         if decompressor.unused_data:
             raise MessageFault(INTERNAL, "a message cannot be decompressed: more follows its end")
-        return message
+        return decompressed
 
     def _too_large(self, size: int) -> MessageFault:
         return MessageFault(
             RESOURCE_EXHAUSTED, f"Received message larger than max ({size} vs. {self._limit})"
         )
+
+
+def _message(flag: int, data: bytes) -> bytes | Compressed:
+    return Compressed(data) if flag else data

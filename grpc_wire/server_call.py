@@ -23,7 +23,7 @@ from grpc_wire.codes import (
 )
 from grpc_wire.errors import ErrorCode
 from grpc_wire.events import DataReceived, Headers, HeadersReceived, StreamReset
-from grpc_wire.message import MessageFault, MessageReader, pieces
+from grpc_wire.message import Compressed, MessageFault, MessageReader, pieces
 from grpc_wire.request import OPENING, Request
 from grpc_wire.status import Status, to_trailers
 from grpc_wire.transport import Transport
@@ -83,7 +83,7 @@ class ServerCall:
         self._reader = MessageReader(limits[0], request.encoding)
         self._send_limit = limits[1]
         self._chunks: deque[bytes] = deque()
-        self._messages: deque[bytes] = deque()
+        self._messages: deque[bytes | Compressed] = deque()
         self._arrived: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
         self._started = False
@@ -119,6 +119,8 @@ class ServerCall:
             asyncio.CancelledError: what came cannot be a message; the call has ended with the reason.
         """
         while not self._messages:
+            if self._reader.fault is not None:
+                self.fail(self._reader.fault)
             if self._chunks:
                 self._feed(self._chunks.popleft())
             elif self._half_closed:
@@ -127,7 +129,8 @@ class ServerCall:
                 return None
             else:
                 await self._arrival()
-        return self._messages.popleft()
+        message = self._messages.popleft()
+        return self._decompressed(message) if isinstance(message, Compressed) else message
 
     async def receive_only(self) -> bytes:
         """Returns the one message of a request.
@@ -140,11 +143,14 @@ class ServerCall:
             self.fail(MessageFault(UNIMPLEMENTED, "the method takes exactly one request message"))
         return message
 
-    def _feed(self, chunk: bytes) -> None:
+    def _decompressed(self, message: Compressed) -> bytes:
         try:
-            self._messages.extend(self._reader.feed(chunk))
+            return self._reader.plain(message)
         except MessageFault as fault:
             self.fail(fault)
+
+    def _feed(self, chunk: bytes) -> None:
+        self._messages.extend(self._reader.feed(chunk))
         if not self._half_closed:
             self.transport.consumed(self._stream_id, len(chunk))
 

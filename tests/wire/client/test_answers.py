@@ -204,6 +204,25 @@ async def test_messages_that_are_broken(data: bytes, one: bool) -> None:
     assert (await failure(answer, one=one)).code() is StatusCode.INTERNAL
 
 
+@pytest.mark.parametrize(
+    "bad", [b"\2\0\0\0\0", b"\1\0\0\0\2hi", b"\0\xff\xff\xff\xff"], ids=["flags", "gzip", "size"]
+)
+async def test_what_came_before_a_broken_message(bad: bytes) -> None:
+    """Is read first, though it came in the same frame; then the call ends with what is wrong."""
+
+    def answer(wire: Wire, stream: int) -> None:
+        data = ANSWER * 2 + bad + ANSWER
+        wire.answer(stream, data, (*HEAD, ("grpc-encoding", "gzip")))
+
+    async with running(Peer(answer)) as peer, insecure_channel(peer.target) as channel:
+        call = channel.unary_stream("/a/b")(b"", timeout=5)
+        assert [await call.read(), await call.read()] == [b"hi", b"hi"]
+        with pytest.raises(aio.AioRpcError) as caught:
+            await call.read()
+        assert caught.value.code() is await call.code()
+        assert await call.code() in (StatusCode.INTERNAL, StatusCode.RESOURCE_EXHAUSTED)
+
+
 async def test_gzip() -> None:
     """What is offered is read."""
     packed = gzip.compress(b"hello" * 1000)

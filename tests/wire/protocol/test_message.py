@@ -31,6 +31,14 @@ def pieces(body: bytes, cuts: list[int]) -> list[bytes]:
     return [body[one:two] for one, two in itertools.pairwise(places)]
 
 
+def read(reader: MessageReader, data: bytes) -> list[bytes]:
+    """Returns the messages that are whole now, decompressed; raises what is wrong behind them."""
+    messages = [reader.plain(message) for message in reader.feed(data)]
+    if reader.fault is not None:
+        raise reader.fault
+    return messages
+
+
 @given(MESSAGES, CUTS)
 def test_messages_are_whole_whatever_the_cuts(messages: list[bytes], cuts: list[int]) -> None:
     """In order, once; and what is missing of one that has begun is told to the byte."""
@@ -43,7 +51,7 @@ def test_messages_are_whole_whatever_the_cuts(messages: list[bytes], cuts: list[
 
     fed = 0
     for piece in pieces(body, cuts):
-        got += reader.feed(piece)
+        got += read(reader, piece)
         fed += len(piece)
         begun = max(end for end in ends if end <= fed)
         assert got == messages[: ends.index(begun) + (ends.count(begun) - 1)]
@@ -70,7 +78,7 @@ def test_compressed_messages_are_whole_whatever_the_cuts(
         for message, packed in zip(messages, compressed, strict=False)
     )
 
-    assert [m for piece in pieces(body, cuts) for m in reader.feed(piece)] == messages
+    assert [m for piece in pieces(body, cuts) for m in read(reader, piece)] == messages
 
 
 @given(
@@ -81,7 +89,7 @@ def test_what_we_frame_is_read(message: bytes, encoding: str) -> None:
     """By ours, and by a reader of gzip that is not ours; what would not become smaller is not compressed."""
     framed = frame(message, encoding)
 
-    assert list(MessageReader(600, encoding).feed(framed)) == [message]
+    assert read(MessageReader(600, encoding), framed) == [message]
     flag, size = struct.unpack(">BI", framed[:5])
     assert size == len(framed) - 5
     compressed = len(zlib.compress(message)) + (12 if encoding == GZIP else 0)
@@ -117,28 +125,28 @@ FAULTS = [
 def test_a_message_that_cannot_be(encoding: str, body: bytes, code: int) -> None:
     """Has the status that gRPC says, at once and byte by byte, and what was before it is not lost."""
     with pytest.raises(MessageFault) as fault:
-        MessageReader(LIMIT, encoding).feed(body)
+        read(MessageReader(LIMIT, encoding), body)
     assert fault.value.code == code
 
     reader = MessageReader(LIMIT, encoding)
-    assert list(reader.feed(prefixed(b"before"))) == [b"before"]
+    assert read(reader, prefixed(b"before")) == [b"before"]
     with pytest.raises(MessageFault) as fault:
         for at in range(len(body)):
-            reader.feed(body[at : at + 1])
+            read(reader, body[at : at + 1])
     assert fault.value.code == code
 
 
 def test_the_limit_itself_is_a_size_that_may_be() -> None:
     """As it comes, and decompressed; -1 is no limit, and 0 lets empty messages through."""
     whole = bytes(LIMIT)
-    assert list(MessageReader(LIMIT).feed(prefixed(whole))) == [whole]
-    assert list(MessageReader(LIMIT, GZIP).feed(prefixed(gzip.compress(whole), 1))) == [whole]
+    assert read(MessageReader(LIMIT), prefixed(whole)) == [whole]
+    assert read(MessageReader(LIMIT, GZIP), prefixed(gzip.compress(whole), 1)) == [whole]
     large = bytes(5_000_000)
-    assert list(MessageReader(-1).feed(prefixed(large))) == [large]
-    assert list(MessageReader(-1, GZIP).feed(prefixed(gzip.compress(large), 1))) == [large]
-    assert list(MessageReader(0).feed(prefixed(b""))) == [b""]
+    assert read(MessageReader(-1), prefixed(large)) == [large]
+    assert read(MessageReader(-1, GZIP), prefixed(gzip.compress(large), 1)) == [large]
+    assert read(MessageReader(0), prefixed(b"")) == [b""]
     with pytest.raises(MessageFault):
-        MessageReader(0).feed(prefixed(b"x"))
+        read(MessageReader(0), prefixed(b"x"))
 
 
 def test_a_gzip_bomb_is_not_blown_up() -> None:
@@ -150,7 +158,7 @@ def test_a_gzip_bomb_is_not_blown_up() -> None:
 
     try:
         with pytest.raises(MessageFault) as fault:
-            reader.feed(prefixed(bomb, 1))
+            read(reader, prefixed(bomb, 1))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -159,11 +167,38 @@ def test_a_gzip_bomb_is_not_blown_up() -> None:
     assert peak < 16 << 20
 
 
+def test_what_nobody_has_taken_is_not_blown_up() -> None:
+    """A thousand messages of 64 kB are 64 MB, but as long as they wait they are what has come."""
+    body = prefixed(gzip.compress(bytes(64_000)), 1) * 1000
+    reader = MessageReader(4 << 20, GZIP)
+    tracemalloc.start()
+
+    try:
+        waiting = reader.feed(body)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 1 << 20
+    assert [reader.plain(message) for message in waiting] == [bytes(64_000)] * 1000
+
+
+@pytest.mark.parametrize("cut", [0, 3, 9])
+def test_what_is_wrong_stands_behind_what_was_right(cut: int) -> None:
+    """Messages that came in the same piece are not lost, and nothing behind the wrong one is given."""
+    body = prefixed(b"one") + prefixed(b"two") + prefixed(b"x", 2) + prefixed(b"four")
+    reader = MessageReader(LIMIT)
+
+    assert [*reader.feed(body[:cut]), *reader.feed(body[cut:])] == [b"one", b"two"]
+    assert reader.fault is not None
+    assert reader.fault.code == INTERNAL
+
+
 @pytest.mark.parametrize("behind", [b"x", gzip.compress(b"two")], ids=["a byte", "a member"])
 def test_what_follows_the_end_of_gzip_is_not_passed_over(behind: bytes) -> None:
     """A message that is not all of what came is none."""
     with pytest.raises(MessageFault) as fault:
-        MessageReader(LIMIT, GZIP).feed(prefixed(gzip.compress(b"one") + behind, 1))
+        read(MessageReader(LIMIT, GZIP), prefixed(gzip.compress(b"one") + behind, 1))
     assert fault.value.code == INTERNAL
 
 
@@ -171,7 +206,7 @@ def test_many_small_messages_in_one_piece_take_no_time() -> None:
     """A hundred thousand messages are not copied a hundred thousand times."""
     body = prefixed(b"x") * 100_000
 
-    assert len(list(MessageReader(LIMIT).feed(body))) == 100_000
+    assert len(read(MessageReader(LIMIT), body)) == 100_000
 
 
 def test_a_large_message_in_small_pieces_takes_no_time() -> None:
@@ -180,6 +215,6 @@ def test_a_large_message_in_small_pieces_takes_no_time() -> None:
     body = prefixed(bytes(20_000_000))
     got: list[bytes] = []
     for at in range(0, len(body), 1000):
-        got += reader.feed(body[at : at + 1000])
+        got += read(reader, body[at : at + 1000])
 
     assert [len(message) for message in got] == [20_000_000]

@@ -12,7 +12,7 @@ import pytest
 
 from grpc_wire.codes import DEADLINE_EXCEEDED, INTERNAL, OK, RESOURCE_EXHAUSTED, UNIMPLEMENTED
 from grpc_wire.message import GZIP, frame
-from tests.wire.server.stage import SERVICE, raw_client, serving, taking, unary
+from tests.wire.server.stage import SERVICE, both_ways, raw_client, serving, taking, unary
 
 HEADER = b":method"
 
@@ -27,7 +27,13 @@ async def count(requests: AsyncIterator[bytes], _context: Any) -> bytes:
     return b"%d" % len([request async for request in requests])
 
 
-METHODS = {"Echo": unary(echo), "Count": taking(count)}
+async def echo_all(requests: AsyncIterator[bytes], _context: Any) -> AsyncIterator[bytes]:
+    """Answers each request with itself."""
+    async for request in requests:
+        yield request
+
+
+METHODS = {"Echo": unary(echo), "Count": taking(count), "EchoAll": both_ways(echo_all)}
 COUNT = {b":path": f"/{SERVICE}/Count".encode()}
 
 
@@ -101,6 +107,18 @@ async def test_compressed_without_encoding() -> None:
         named = {b"grpc-encoding": b"gzip"}
         assert (await client.ask(named, frame(b"x" * 100, GZIP))).status[0] == OK
         assert (await client.ask(named, b"\1\0\0\0\2hi")).status[0] == INTERNAL
+
+
+@pytest.mark.parametrize(
+    "bad", [b"\2\0\0\0\0", b"\1\0\0\0\2hi", b"\0\xff\xff\xff\xff"], ids=["flags", "gzip", "size"]
+)
+async def test_what_came_before_a_broken_message(bad: bytes) -> None:
+    """Is answered, though it came in the same frame; then the call ends with what is wrong."""
+    path = {b":path": f"/{SERVICE}/EchoAll".encode(), b"grpc-encoding": b"gzip"}
+    async with serving(METHODS) as stage, raw_client(stage.address) as client:
+        answer = await client.ask(path, frame(b"one") + frame(b"two") + bad + frame(b"four"))
+        assert answer.data == frame(b"one") + frame(b"two")
+        assert answer.status[0] in (INTERNAL, RESOURCE_EXHAUSTED)
 
 
 async def test_responses_are_compressed_only_for_who_can_read_it() -> None:
