@@ -15,7 +15,7 @@ from grpc_wire.connection import Connection
 QUEUED: Final = 64 * 1024
 """Of a stream, what may wait for the peer's windows before its sender does."""
 TURN_BYTES: Final = 64 * 1024
-TURN_MESSAGES: Final = 128
+TURN_MESSAGES: Final = 64
 """What may be sent in one turn."""
 
 

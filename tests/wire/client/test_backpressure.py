@@ -45,6 +45,34 @@ async def test_a_writer_waits() -> None:
         assert sent == 200
 
 
+async def test_others_have_their_turn() -> None:
+    """An iterator that never waits gives the loop back after 64 messages, so that an answer is heard."""
+    given: list[int] = []
+    turns = 0
+    going = True
+
+    def tick() -> None:
+        nonlocal turns
+        turns += 1
+        if going:
+            asyncio.get_running_loop().call_soon(tick)
+
+    async def requests() -> AsyncIterator[bytes]:
+        for _ in range(1000):
+            given.append(turns)
+            yield b""
+
+    async with (
+        running(Peer(lambda wire, stream: wire.answer(stream))) as peer,
+        insecure_channel(peer.target) as channel,
+    ):
+        await channel.unary_unary("/a/b")(b"")
+        tick()
+        assert await channel.stream_unary("/a/b")(requests()) == b"hi"
+        going = False
+    assert max(map(given.count, given)) <= 64
+
+
 async def test_a_reader_that_does_not_read() -> None:
     """A server is not let to send more than a window beyond what is read; all of it arrives in the end."""
     queued = [FRAMED] * 100
