@@ -21,6 +21,7 @@ from grpc_wire.server_context import Context
 from grpc_wire.sync_handlers import each_in_thread, in_thread
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+Find: TypeAlias = "Callable[[Any], Awaitable[Handler | None]]"
 Run: TypeAlias = Callable[[ServerCall, Context], Awaitable[None]]
 Behaviour: TypeAlias = Callable[[Any, Context], Any]
 
@@ -37,6 +38,8 @@ class Method(NamedTuple):
 class CallDetails:
     """What an interceptor, or a generic handler, is told of a call."""
 
+    __slots__ = ("_call", "method")
+
     def __init__(self, call: ServerCall) -> None:
         self.method = call.request.path
         self._call = call
@@ -51,11 +54,14 @@ class Methods:
     """All methods of a server, behind its interceptors."""
 
     def __init__(self, interceptors: Sequence[Any], pool: Executor | None) -> None:
-        self._interceptors = tuple(interceptors)
         self._pool = pool
         self._registered: dict[str, Handler] = {}
         self._generic: list[Any] = []
         self._compiled: dict[str, Method] = {}
+        self._intercepted = bool(interceptors)
+        self._find: Find = self._look
+        for interceptor in reversed(interceptors):
+            self._find = partial(interceptor.intercept_service, self._find)
 
     def add_generic(self, handlers: Iterable[Any]) -> None:
         """Adds handlers that look for methods by themselves."""
@@ -67,27 +73,17 @@ class Methods:
 
     def known(self, path: str) -> Method | None:
         """Returns a method that needs no looking for; None if `find` is to be asked."""
-        if self._interceptors or path not in self._registered:
+        if self._intercepted or path not in self._registered:
             return None
         return self._compile(path, self._registered[path])
 
     async def find(self, call: ServerCall) -> Method | None:
         """Returns the method that is called; None if there is none."""
         path = call.request.path
-        details: Any = CallDetails(call)
-        handler = await self._intercept(0, details) if self._interceptors else self._look(details)
+        handler = await self._find(CallDetails(call))
         return None if handler is None else self._compile(path, handler)
 
-    async def _intercept(self, position: int, details: Any) -> Handler | None:
-        if position == len(self._interceptors):
-            return self._look(details)
-        proceed = partial(self._intercept, position + 1)
-        found: Handler | None = await self._interceptors[position].intercept_service(
-            proceed, details
-        )
-        return found
-
-    def _look(self, details: Any) -> Handler | None:
+    async def _look(self, details: Any) -> Handler | None:
         registered = self._registered.get(details.method)
         if registered is not None:
             return registered

@@ -1,14 +1,15 @@
 """Header blocks that are sent.
 
 What is the same for many calls is put into the table, while there is room; a value that changes with each
-call is a literal that leaves the table alone. The Huffman code is not used, for it would cost more than the
-bytes that it saves.
+call is a literal that leaves the table alone. So is a timeout, but it is written once for all calls that have
+the same. The Huffman code is not used, for it would cost more than the bytes that it saves.
 
 Source: RFC 7541.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from hpack.table import table_entry_size
@@ -48,6 +49,7 @@ _LASTING: Final = frozenset(
     }
 )
 """Names whose values are the same for many calls."""
+_TIMEOUT: Final = b"grpc-timeout"
 _SECRET: Final = frozenset({b"authorization", b"cookie", b"proxy-authorization", b"set-cookie"})
 """Names whose values no proxy is to put into a table either (RFC 7541, 7.1.3)."""
 
@@ -96,6 +98,8 @@ class HeaderEncoder:
                 self._fields = {}  # what was added before has moved on by one
                 return _literal(name, value, 0x3F, LITERAL_INDEXED)
             return self._keep(field, _literal(name, value, 0x0F, 0))
+        if name == _TIMEOUT:
+            return self._keep(field, _literal(name, value, 0x0F, 0))
         return _literal(name, value, 0x0F, NEVER_INDEXED if name in _SECRET else 0)
 
     def _keep(self, field: tuple[bytes, bytes], written: bytes) -> bytes:
@@ -105,15 +109,18 @@ class HeaderEncoder:
 
 
 def _literal(name: bytes, value: bytes, mask: int, pattern: int) -> bytes:
+    return _named(name, mask, pattern) + _length(len(value)) + value
+
+
+@lru_cache(maxsize=MOST_KEPT)
+def _named(name: bytes, mask: int, pattern: int) -> bytes:
+    """Returns the begin of a literal."""
     index = _STATIC_NAMES.get(name)
     if index is not None:
-        return write_integer(index, mask, pattern) + write_integer(len(value), 0x7F, 0) + value
-    return b"".join(
-        (
-            bytes((pattern,)),
-            write_integer(len(name), 0x7F, 0),
-            name,
-            write_integer(len(value), 0x7F, 0),
-            value,
-        )
-    )
+        return write_integer(index, mask, pattern)
+    return bytes((pattern,)) + _length(len(name)) + name
+
+
+@lru_cache(maxsize=MOST_KEPT)
+def _length(size: int) -> bytes:
+    return write_integer(size, 0x7F, 0)

@@ -6,7 +6,6 @@ Source: gRPC over HTTP/2, "Requests"; compression.md for an encoding that is not
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 from grpc_wire.codes import INTERNAL, UNIMPLEMENTED
@@ -18,6 +17,7 @@ from grpc_wire.timeout import parse_timeout
 CONTENT_TYPE: Final = (b"content-type", b"application/grpc")
 OPENING: Final[Headers] = ((b":status", b"200"), CONTENT_TYPE)
 """How every answer of gRPC begins."""
+_IDENTITY: Final = IDENTITY.encode()
 
 
 @dataclass(slots=True)
@@ -49,22 +49,23 @@ def read_request(headers: Headers) -> Request:
     found = dict(headers)
     if found.get(b":method") != b"POST":
         raise _refusal(b"405", Status(INTERNAL, "the method of gRPC is POST"), (b"allow", b"POST"))
-    if not _is_grpc(found.get(b"content-type", b"")):
+    if not is_grpc(found.get(b"content-type", b"")):
         raise _refusal(b"415", Status(INTERNAL, "the content-type is not one of gRPC"))
     if found.get(b"te") != b"trailers":
         raise _refusal(b"200", Status(INTERNAL, "'te: trailers' is missing: a proxy may drop them"))
-    encoding = found.get(b"grpc-encoding", b"identity").decode("latin-1")
+    said = found.get(b"grpc-encoding")
+    encoding = IDENTITY if said is None else said.decode("latin-1")
     if encoding not in ENCODINGS:
         reason = Status(UNIMPLEMENTED, f"grpc-encoding {encoding!r} is not known")
         raise _refusal(b"200", reason, ACCEPTED)
     path = found[b":path"].decode("latin-1")
-    accepts = found.get(b"grpc-accept-encoding", IDENTITY.encode())
-    return Request(path, headers, _timeout(found.get(b"grpc-timeout")), encoding, accepts)
+    accepts = found.get(b"grpc-accept-encoding", _IDENTITY)
+    text = found.get(b"grpc-timeout")
+    timeout = None if text is None else _timeout(text)
+    return Request(path, headers, timeout, encoding, accepts)
 
 
-def _timeout(text: bytes | None) -> float | None:
-    if text is None:
-        return None
+def _timeout(text: bytes) -> float:
     try:
         return parse_timeout(text)
     except ValueError as error:
@@ -73,6 +74,3 @@ def _timeout(text: bytes | None) -> float | None:
 
 def _refusal(http: bytes, status: Status, *also: tuple[bytes, bytes]) -> Refusal:
     return Refusal(((b":status", http), CONTENT_TYPE, *also, *to_trailers(status)))
-
-
-_is_grpc = lru_cache(maxsize=64)(is_grpc)

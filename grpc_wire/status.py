@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -91,7 +92,7 @@ def from_answer(headers: Headers) -> Status | None:
     """Returns None if the head of an answer is gRPC's; else the status that it stands for."""
     found = dict(headers)
     status, kind = found.get(b":status", b""), found.get(b"content-type", b"")
-    if status == b"200" and _CONTENT_TYPE.match(kind):
+    if status == b"200" and is_grpc(kind):
         return None
     if _STATUS in found:
         return from_trailers(headers)
@@ -101,6 +102,7 @@ def from_answer(headers: Headers) -> Status | None:
     return Status(_FROM_HTTP.get(int(status), UNKNOWN), f"the answer is not gRPC: {said}")
 
 
+@lru_cache(maxsize=64)
 def is_grpc(content_type: bytes) -> bool:
     """Whether a content-type is gRPC's: `application/grpc`, with `+` and a format or without."""
     return _CONTENT_TYPE.match(content_type) is not None

@@ -1,21 +1,33 @@
 """`grpc-timeout`: how long a call may take.
 
+What is sent is rounded up a little, so that many calls say the same, and what is the same is known.
+
 Source: gRPC over HTTP/2, "Timeout": one to eight digits, and a unit.
 """
 
 from __future__ import annotations
 
 import re
-from math import ceil
+from functools import lru_cache
+from math import ceil, frexp, ldexp
 from typing import Final
 
 _TIMEOUT: Final = re.compile(rb"([0-9]{1,8})([HMSmun])")
 _UNITS: Final = {b"n": 1e-9, b"u": 1e-6, b"m": 1e-3, b"S": 1.0, b"M": 60.0, b"H": 3600.0}
 _MOST: Final = 10**8 - 1
+_BITS: Final = 18
+"""Of a number that is sent."""
+_KEPT: Final = 256
 
 
 def print_timeout(seconds: float) -> bytes:
     """Returns the header's value in the finest unit that has room, rounded up; 1 ns at least."""
+    mantissa, exponent = frexp(seconds)
+    return _printed(ldexp(ceil(ldexp(mantissa, _BITS)), exponent - _BITS))
+
+
+@lru_cache(maxsize=_KEPT)
+def _printed(seconds: float) -> bytes:
     for unit, size in _UNITS.items():
         number = max(seconds / size, 1.0)
         if number <= _MOST:
@@ -23,6 +35,7 @@ def print_timeout(seconds: float) -> bytes:
     return b"%dH" % _MOST
 
 
+@lru_cache(maxsize=_KEPT)
 def parse_timeout(text: bytes) -> float:
     """Returns seconds.
 
