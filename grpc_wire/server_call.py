@@ -87,7 +87,7 @@ class ServerCall:
         self._arrived: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
         self._started = False
-        self._loop = asyncio.get_running_loop()
+        self._loop = transport.loop
         self.deadline: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         if request.timeout is not None:

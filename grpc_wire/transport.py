@@ -42,13 +42,14 @@ class Transport(asyncio.Protocol):
     Attributes:
         connection: its state; what has no method here may be called there, and then `touch`.
         socket: what asyncio gave; nothing here may be used before it has.
+        loop: the one that all happens in. (To ask asyncio for it with each call is to ask the system.)
     """
 
     def __init__(
         self, role: Role, owner: Owner, limits: Limits = DEFAULT, lifetimes: Lifetimes = FOREVER
     ) -> None:
-        self._loop = asyncio.get_running_loop()
-        self.connection = Connection(role, limits, self._loop.time)
+        self.loop = asyncio.get_running_loop()
+        self.connection = Connection(role, limits, self.loop.time)
         self._role = role
         self._greeted = False
         self.socket: asyncio.Transport
@@ -101,7 +102,7 @@ class Transport(asyncio.Protocol):
             return
         self._writer.forget(stream_id)
         if not self._streams:
-            self._lifetime.idle_since = self._loop.time()
+            self._lifetime.idle_since = self.loop.time()
             self._close_if_done()
         self._owner.changed(self)
 
@@ -136,7 +137,7 @@ class Transport(asyncio.Protocol):
         if self._writer.shut:
             return
         if grace < math.inf:
-            self._ends.append(self._loop.call_later(grace, self.abort, "grace is over"))
+            self._ends.append(self.loop.call_later(grace, self.abort, "grace is over"))
         if not self._leaving:
             self._leaving = True
             if self._role is Role.CLIENT:  # which takes no streams, and has nothing to say twice
@@ -146,7 +147,7 @@ class Transport(asyncio.Protocol):
             self.connection.go_away(last=False)
             self.connection.ping(_GOODBYE)
             self._writer.touch()
-            self._ends.append(self._loop.call_later(self._lifetimes.goodbye, self._take_no_more))
+            self._ends.append(self.loop.call_later(self._lifetimes.goodbye, self._take_no_more))
 
     def abort(self, reason: str, code: ErrorCode = ErrorCode.NO_ERROR) -> None:
         """Closes at once; streams are told that it is lost."""
@@ -162,7 +163,7 @@ class Transport(asyncio.Protocol):
         """Begins: the preface and the settings are sent."""
         self.socket = cast("asyncio.Transport", transport)
         self._writer.attach(self.socket)
-        self._lifetime = Lifetime(self, self._lifetimes, self._loop)
+        self._lifetime = Lifetime(self, self._lifetimes, self.loop)
         self._owner.opened(self)
         secured: Any = transport.get_extra_info("ssl_object")
         if secured is not None and secured.selected_alpn_protocol() != "h2":
@@ -174,7 +175,7 @@ class Transport(asyncio.Protocol):
         """Takes bytes of the peer."""
         if self._writer.shut:
             return
-        self._lifetime.heard = self._loop.time()
+        self._lifetime.heard = self.loop.time()
         held = self._writer.hold()
         streams = self._streams
         for event in self.connection.receive(data):
@@ -269,7 +270,7 @@ class Transport(asyncio.Protocol):
 
     def _close_if_done(self) -> None:
         if self._gone and not self._streams:
-            self._loop.call_soon(self._end)
+            self.loop.call_soon(self._end)
 
     def _end(self) -> None:
         if self._role is Role.SERVER:
@@ -292,7 +293,7 @@ class Transport(asyncio.Protocol):
                 self.socket.write_eof()
             else:
                 self.socket.close()  # which for TLS is to say so, and to wait
-        self._ends.append(self._loop.call_later(self._lifetimes.linger, self.socket.abort))
+        self._ends.append(self.loop.call_later(self._lifetimes.linger, self.socket.abort))
 
     def _end_streams(self) -> None:
         streams, self._streams = self._streams, {}
