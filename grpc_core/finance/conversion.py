@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Self
+from typing import NamedTuple, Self
 
 from grpc_core.finance.errors import (
     FinanceError,
@@ -21,8 +21,7 @@ from grpc_core.finance.rates import Snapshot
 LARGEST_DOUBLE = Decimal(sys.float_info.max)
 
 
-@dataclass(frozen=True, slots=True)
-class Conversion:
+class Conversion(NamedTuple):
     """An amount that has been converted.
 
     Attributes:
