@@ -19,7 +19,6 @@ from grpc_wire.events import Headers
 Metadata: TypeAlias = tuple[tuple[str, str | bytes], ...]
 
 _KEY: Final = re.compile(r"[0-9a-z_.-]+")
-_TEXT: Final = re.compile(r"[\x20-\x7e]*")
 _BINARY: Final = "-bin"
 _RESERVED: Final = "grpc-"
 _OWN: Final = frozenset(
@@ -55,7 +54,7 @@ def _to_header(key: str, value: str | bytes) -> tuple[bytes, bytes]:
             raise ValueError(f"metadata {key!r}: a key that ends in -bin has bytes for its value")
         return name, b64encode(value).rstrip(b"=")
     text = value if isinstance(value, str) else value.decode("latin-1")
-    if not _TEXT.fullmatch(text):
+    if not (text.isascii() and text.isprintable()):
         raise ValueError(f"metadata {key!r}: the value is not printable ASCII")
     return name, text.strip(" ").encode()
 
