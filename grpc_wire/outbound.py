@@ -35,6 +35,7 @@ class Outbound:
         self._control = control
         self._encoder = HeaderEncoder()
         self._window = DEFAULT_WINDOW
+        self._largest_frame = min(self.peer.max_frame, _LARGEST_FRAME)
         self._ready: list[bytes | memoryview] = []
         self._size = 0
         self._waiting: dict[int, Stream] = {}
@@ -105,7 +106,7 @@ class Outbound:
             not self._waiting
             and size <= stream.send_window
             and size <= self._window
-            and size <= self.peer.max_frame
+            and size <= self._largest_frame
             and self._size < self._limits.output
         )
 
@@ -152,6 +153,7 @@ class Outbound:
         window = self.peer.initial_window
         self.peer.take(payload, from_server=from_server)
         self._encoder.allow_table(self.peer.header_table)
+        self._largest_frame = min(self.peer.max_frame, _LARGEST_FRAME)
         change = self.peer.initial_window - window
         for stream in self._streams.open.values() if change else ():
             if stream.send_window + change > LARGEST_WINDOW:
@@ -170,7 +172,7 @@ class Outbound:
     def _send_waiting(self) -> None:
         """Lets out what windows and the transport have room for, a frame of each stream in turn."""
         waiting = self._waiting
-        most = min(self.peer.max_frame, _LARGEST_FRAME)
+        most = self._largest_frame
         while waiting and self._window > 0 and self._size < self._limits.output:
             stream = waiting.pop(next(iter(waiting)))
             queue = stream.queue

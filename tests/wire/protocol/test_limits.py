@@ -316,6 +316,19 @@ def test_an_honest_peer_that_reads_much(role: Role) -> None:
 
 
 @both
+def test_an_honest_peer_that_takes_large_frames(role: Role) -> None:
+    """A ping beside a large message is answered, though the peer takes it in one frame, as grpcio may."""
+    settings = [(Setting.INITIAL_WINDOW_SIZE, h2.TOP), (Setting.MAX_FRAME_SIZE, 2**24 - 1)]
+    stage = Stage(role, State.ANSWERED, peer_settings=settings)
+    stage.hear(h2.window(0, h2.TOP - 65535))
+
+    stage.connection.send_data(1, bytes(4_000_000))
+
+    assert not any(isinstance(event, ConnectionFailed) for event in stage.hear(h2.ping()))
+    assert len(stage.connection.take_output()) <= DEFAULT.output + 2 * DEFAULT.frame
+
+
+@both
 def test_an_honest_peer_whose_streams_we_give_up(role: Role) -> None:
     """Small messages that were under way when this side had enough, as many as a window holds.
 
