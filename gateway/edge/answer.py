@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from gateway.edge.client import ClientGone
@@ -15,6 +16,8 @@ from gateway.transcoding.request_head import RequestHead
 from gateway.transcoding.status import Headers, StatusError
 from gateway.transcoding.transcoder import Transcoder, allow_header
 
+_KEPT: Final = 64
+"""Media types are few; those of HttpBody may be many."""
 _STARTS: Final = ("http.response.start", "websocket.http.response.start")
 
 
@@ -82,8 +85,12 @@ class Answer:
 def with_body(status: int, body: bytes, content_type: str, headers: Headers = ()) -> Whole:
     """Makes a whole answer that has a body."""
     length = (b"content-length", b"%d" % len(body))
-    kind = (b"content-type", header_value(content_type))
-    return Whole(status, (kind, length, *headers), body)
+    return Whole(status, (_content_type(content_type), length, *headers), body)
+
+
+@lru_cache(maxsize=_KEPT)
+def _content_type(media_type: str) -> tuple[bytes, bytes]:
+    return b"content-type", header_value(media_type)
 
 
 def options(methods: list[str]) -> Whole:

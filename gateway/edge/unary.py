@@ -9,7 +9,6 @@ from typing import Final
 from gateway.edge.answer import Whole, with_body
 from gateway.edge.client import Attendance, HttpClient, body_too_large
 from gateway.edge.exchange import Edge, Exchange
-from gateway.transcoding.codec import JsonOptions
 from gateway.transcoding.endpoint import EncodedBody, Endpoint
 from gateway.transcoding.metadata import MetadataFilter
 from gateway.transcoding.negotiation import check_json, json_options, require
@@ -53,15 +52,13 @@ def encoder_of_one(
     """
     if endpoint.gives_raw:
         return endpoint.raw_response
-    return _json_encoder(endpoint, head.accept, edge.json_options)
+    return _json_encoder(edge, endpoint, head.accept)
 
 
 @lru_cache(maxsize=_KEPT)
-def _json_encoder(
-    endpoint: Endpoint, accept: str, default: JsonOptions
-) -> Callable[[bytes], EncodedBody]:
+def _json_encoder(edge: Edge, endpoint: Endpoint, accept: str) -> Callable[[bytes], EncodedBody]:
     media_type = require(accept, _OFFERED)
-    encode = endpoint.encoder(json_options(accept, media_type, default))
+    encode = endpoint.encoder(json_options(accept, media_type, edge.json_options))
     return lambda message: EncodedBody(media_type, encode(message))
 
 

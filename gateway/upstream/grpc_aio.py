@@ -16,37 +16,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Final, Self
 
 import grpc
-from google.protobuf.message import DecodeError
-from google.rpc.status_pb2 import Status
 from grpc import aio
 
 from gateway.contract.method import Method, StreamType
 from gateway.transcoding.metadata import Metadata
-from gateway.transcoding.status import CANCELLED, INTERNAL, StatusError
+from gateway.transcoding.status import CANCELLED, StatusError
 from gateway.upstream.asking import ask_in_task
-from gateway.upstream.port import Call, Outcome, Requests, Response
+from gateway.upstream.outcome import known, outcome, status_error
+from gateway.upstream.port import Call, Outcome, Requests
 from gateway.upstream.transport import TRANSPORTS, Name
 
 log = logging.getLogger(__name__)
 
 DEFAULT_KEEPALIVE: Final = 300.0
 """What every gRPC server allows (gRPC's "Keepalive User Guide", on the server's enforcement)."""
-_STATUS_DETAILS: Final = "grpc-status-details-bin"
-_ADDRESS: Final = re.compile(
-    r"\b(ipv4|ipv6|unix|dns):|errors resolving |DNS resolution failed|address lookup failed"
-)
-"""What gRPC's own words have where they name addresses; a server's words are its own."""
 _WRITE_FAILED: Final = "Internal error from Core"
 _STATUS_SECONDS: Final = 0.5
 """How long the status may take that comes after a failed write."""
-_TOO_LARGE: Final = re.compile(r"CLIENT: Received message larger than max")
 _MULTICALLABLE: Final[Mapping[StreamType, str]] = {
     StreamType.UNARY: "unary_unary",
     StreamType.CLIENT: "stream_unary",
@@ -146,7 +138,7 @@ class GrpcUpstream:
         if not self._transport.done_at_once:
             return ask_in_task(self, method, request, told, metadata=metadata, timeout=timeout)
         call = self._multicallable(method)(request, metadata=metadata or None, timeout=timeout)
-        call.add_done_callback(lambda ended: told(_outcome(ended)))
+        call.add_done_callback(lambda ended: told(outcome(ended)))
         cancel: Callable[[], object] = call.cancel
         return cancel
 
@@ -247,38 +239,15 @@ class _TrueStatus:
         call.add_done_callback(self._look)
 
     def _look(self, call: Any) -> None:
-        code, details = _known(call.code()), _known(call.details())
+        code, details = known(call.code()), known(call.details())
         if details != _WRITE_FAILED and code is not grpc.StatusCode.OK and not self._found.done():
-            trailing = _known(call.trailing_metadata())
+            trailing = known(call.trailing_metadata())
             self._found.set_result(aio.AioRpcError(code, aio.Metadata(), trailing, details))
 
     async def within(self, seconds: float) -> aio.AioRpcError | None:
         """Waits for the status; None if it does not come."""
         done, _ = await asyncio.wait({self._found}, timeout=seconds)
         return self._found.result() if done else None
-
-
-def _outcome(call: Any) -> Outcome:
-    """Returns how a call has ended of which all is there."""
-    try:
-        message = _known(call.__await__())
-        initial, trailing = _known(call.initial_metadata()), _known(call.trailing_metadata())
-        return Response(message, tuple(initial), tuple(trailing))
-    except aio.AioRpcError as error:
-        return status_error(error)
-    except asyncio.CancelledError:
-        return StatusError.of(CANCELLED, "the call was cancelled")
-    except Exception as error:
-        return error
-
-
-def _known(waiting: Any) -> Any:
-    """Returns the result of a coroutine that has nothing to wait for."""
-    try:
-        waiting.send(None)
-    except StopIteration as done:
-        return done.value
-    raise RuntimeError("the call is not done")
 
 
 class _Only:
@@ -303,24 +272,3 @@ async def _close(requests: AsyncIterator[bytes]) -> None:
             await close()
     except RuntimeError:
         return
-
-
-def status_error(error: aio.AioRpcError) -> StatusError:
-    """Makes the edge's error from gRPC's, with the details that the server gave."""
-    code = error.code().value[0]
-    for key, value in error.trailing_metadata() or ():
-        if key == _STATUS_DETAILS and isinstance(value, bytes):
-            try:
-                status = Status.FromString(value)
-            except DecodeError:
-                break
-            if status.code == code:
-                return StatusError(status)
-    message = error.details() or ""
-    if error.code() is grpc.StatusCode.UNAVAILABLE and _ADDRESS.search(message):
-        log.warning("upstream cannot be reached: %s", message)
-        message = "upstream cannot be reached"  # grpc's own text names addresses
-    elif error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED and _TOO_LARGE.search(message):
-        # said on our side, and of the server: a caller that tried again would fare no better
-        code, message = INTERNAL, "the server's answer is larger than the largest message"
-    return StatusError.of(code, message)
