@@ -11,14 +11,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import suppress
 from enum import Enum, auto
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import grpc
 from grpc import aio
 
 from grpc_wire.client_stream import ClientStream
 from grpc_wire.codes import INTERNAL, OK
-from grpc_wire.metadata import from_headers
+from grpc_wire.metadata import Metadata, from_headers
 from grpc_wire.request_stream import Requests, send_all, serialized
 from grpc_wire.status import Status
 
@@ -33,6 +33,17 @@ _DROPPED = "Cancelled upon garbage collection!"
 _FINISHED = "RPC already finished."
 _HALF_CLOSED = 'RPC is half closed after calling "done_writing".'
 _MIXED = "The iterator and read/write APIs may not be mixed on a single RPC."
+
+
+class Ended(NamedTuple):
+    """What a call with one response has ended with: what is awaited elsewhere, at once."""
+
+    code: int
+    details: str
+    message: bytes | None
+    """The response as it came; None if there is none."""
+    initial: Metadata
+    trailing: Metadata
 
 
 class _Call(aio.Call):
@@ -142,6 +153,19 @@ class _UnaryResponse(_Call):
     """A call that has one response."""
 
     _response: Any = None
+
+    def ended(self) -> Ended:
+        """Returns what it has ended with, for whom a done callback has told so; once.
+
+        Raises:
+            asyncio.InvalidStateError: it has not ended.
+        """
+        stream = self._stream
+        if stream.status is None:
+            raise asyncio.InvalidStateError("the RPC has not finished")
+        code, details, trailing = stream.status
+        message = stream.take() if stream.has_message else None
+        return Ended(code, details, message, from_headers(stream.initial or ()), trailing)
 
     def __await__(self) -> Generator[Any, None, Any]:
         stream = self._stream

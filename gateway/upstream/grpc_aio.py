@@ -28,7 +28,7 @@ from gateway.contract.method import Method, StreamType
 from gateway.transcoding.metadata import Metadata
 from gateway.transcoding.status import CANCELLED, StatusError
 from gateway.upstream.asking import ask_in_task
-from gateway.upstream.outcome import known, outcome, status_error
+from gateway.upstream.outcome import outcome, rpc_error
 from gateway.upstream.port import Call, Outcome, Requests
 from gateway.upstream.transport import TRANSPORTS, Name
 
@@ -135,10 +135,11 @@ class GrpcUpstream:
         timeout: float | None = None,
     ) -> Callable[[], object]:
         """Makes a call with one message each way; see `gateway.upstream.port.Upstream`."""
-        if not self._transport.done_at_once:
+        ended = self._transport.ended
+        if ended is None:
             return ask_in_task(self, method, request, told, metadata=metadata, timeout=timeout)
         call = self._multicallable(method)(request, metadata=metadata or None, timeout=timeout)
-        call.add_done_callback(lambda ended: told(outcome(ended)))
+        call.add_done_callback(lambda call: told(outcome(ended(call))))
         cancel: Callable[[], object] = call.cancel
         return cancel
 
@@ -198,7 +199,7 @@ class _GrpcCall:
         try:
             message: bytes = await anext(self._responses)
         except aio.AioRpcError as error:
-            raise self._failure or status_error(await self._told(error)) from error
+            raise self._failure or rpc_error(await self._told(error)) from error
         except asyncio.CancelledError:
             raise self._reason() from None
         return message
@@ -239,15 +240,24 @@ class _TrueStatus:
         call.add_done_callback(self._look)
 
     def _look(self, call: Any) -> None:
-        code, details = known(call.code()), known(call.details())
+        code, details = _known(call.code()), _known(call.details())
         if details != _WRITE_FAILED and code is not grpc.StatusCode.OK and not self._found.done():
-            trailing = known(call.trailing_metadata())
+            trailing = _known(call.trailing_metadata())
             self._found.set_result(aio.AioRpcError(code, aio.Metadata(), trailing, details))
 
     async def within(self, seconds: float) -> aio.AioRpcError | None:
         """Waits for the status; None if it does not come."""
         done, _ = await asyncio.wait({self._found}, timeout=seconds)
         return self._found.result() if done else None
+
+
+def _known(coroutine: Any) -> Any:
+    """Returns the result of a coroutine that has nothing to wait for."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        return done.value
+    raise RuntimeError("the call is not done")
 
 
 class _Only:

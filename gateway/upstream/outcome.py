@@ -1,19 +1,25 @@
-"""How a call of `grpc.aio`, or one of its shape, has ended, in the edge's words."""
+"""How a call has ended, in the edge's words."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
-from typing import Any, Final
+from typing import Final
 
-import grpc
 from google.protobuf.message import DecodeError
 from google.rpc.status_pb2 import Status
 from grpc import aio
 
-from gateway.transcoding.status import CANCELLED, INTERNAL, StatusError
+from gateway.transcoding.metadata import Metadata
+from gateway.transcoding.status import (
+    INTERNAL,
+    OK,
+    RESOURCE_EXHAUSTED,
+    UNAVAILABLE,
+    StatusError,
+)
 from gateway.upstream.port import Outcome, Response
+from grpc_wire.client_call import Ended
 
 log = logging.getLogger(__name__)
 
@@ -25,33 +31,22 @@ _ADDRESS: Final = re.compile(
 _TOO_LARGE: Final = re.compile(r"CLIENT: Received message larger than max")
 
 
-def outcome(call: Any) -> Outcome:
-    """Returns how a call has ended of which all is there."""
-    try:
-        message = known(call.__await__())
-        initial, trailing = known(call.initial_metadata()), known(call.trailing_metadata())
-        return Response(message, tuple(initial), tuple(trailing))
-    except aio.AioRpcError as error:
-        return status_error(error)
-    except asyncio.CancelledError:
-        return StatusError.of(CANCELLED, "the call was cancelled")
-    except Exception as error:
-        return error
+def outcome(ended: Ended) -> Outcome:
+    """Returns how a call of `grpc_wire` has ended."""
+    if ended.code == OK and ended.message is not None:
+        return Response(ended.message, ended.initial, ended.trailing)
+    return status_error(ended.code, ended.details, ended.trailing)
 
 
-def known(waiting: Any) -> Any:
-    """Returns the result of a coroutine that has nothing to wait for."""
-    try:
-        waiting.send(None)
-    except StopIteration as done:
-        return done.value
-    raise RuntimeError("the call is not done")
+def rpc_error(error: aio.AioRpcError) -> StatusError:
+    """Makes the edge's error from one of `grpc.aio`'s shape."""
+    code: int = error.code().value[0]
+    return status_error(code, error.details() or "", tuple(error.trailing_metadata() or ()))
 
 
-def status_error(error: aio.AioRpcError) -> StatusError:
-    """Makes the edge's error from gRPC's, with the details that the server gave."""
-    code = error.code().value[0]
-    for key, value in error.trailing_metadata() or ():
+def status_error(code: int, details: str, trailing: Metadata) -> StatusError:
+    """Makes the edge's error of what a server, or gRPC itself, has ended a call with."""
+    for key, value in trailing:
         if key == _STATUS_DETAILS and isinstance(value, bytes):
             try:
                 status = Status.FromString(value)
@@ -59,11 +54,10 @@ def status_error(error: aio.AioRpcError) -> StatusError:
                 break
             if status.code == code:
                 return StatusError(status)
-    message = error.details() or ""
-    if error.code() is grpc.StatusCode.UNAVAILABLE and _ADDRESS.search(message):
-        log.warning("upstream cannot be reached: %s", message)
-        message = "upstream cannot be reached"  # grpc's own text names addresses
-    elif error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED and _TOO_LARGE.search(message):
+    if code == UNAVAILABLE and _ADDRESS.search(details):
+        log.warning("upstream cannot be reached: %s", details)
+        details = "upstream cannot be reached"  # grpc's own text names addresses
+    elif code == RESOURCE_EXHAUSTED and _TOO_LARGE.search(details):
         # said on our side, and of the server: a caller that tried again would fare no better
-        code, message = INTERNAL, "the server's answer is larger than the largest message"
-    return StatusError.of(code, message)
+        code, details = INTERNAL, "the server's answer is larger than the largest message"
+    return StatusError.of(code, details)

@@ -14,6 +14,7 @@ from grpc import aio
 
 import grpc_wire.channel
 import grpc_wire.credentials
+from grpc_wire.client_call import Ended, UnaryUnaryCall
 
 Name: TypeAlias = Literal["grpcio", "wire"]
 
@@ -25,8 +26,8 @@ class Transport:
     insecure_channel: Callable[..., aio.Channel]
     secure_channel: Callable[..., aio.Channel]
     credentials: Callable[..., Any]
-    done_at_once: bool
-    """Whether all of a call that has ended is there when it tells so: nothing more is to be waited for."""
+    ended: Callable[[Any], Ended] | None
+    """Says what a call that has ended has ended with; None where that must be waited for."""
 
 
 TRANSPORTS: Final[Mapping[Name, Transport]] = {
@@ -34,12 +35,12 @@ TRANSPORTS: Final[Mapping[Name, Transport]] = {
         aio.insecure_channel,
         aio.secure_channel,
         grpc.ssl_channel_credentials,
-        done_at_once=False,
+        ended=None,
     ),
     "wire": Transport(
         grpc_wire.channel.insecure_channel,
         grpc_wire.channel.secure_channel,
         grpc_wire.credentials.ssl_channel_credentials,
-        done_at_once=True,
+        ended=UnaryUnaryCall.ended,
     ),
 }
