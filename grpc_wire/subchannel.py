@@ -122,7 +122,7 @@ class Subchannel:
                     await settled
             except TimeoutError:
                 reason = f"no connection within {limit:g} s"
-            except OSError as error:
+            except Exception as error:  # whatever it is, calls are not to wait for it
                 reason = _words(error)
             finally:
                 settled.cancel()
@@ -135,7 +135,11 @@ class Subchannel:
 
     async def _open(self) -> None:
         address = self.address
-        tls_name = self._tls_name if self._tls is not None else None
+        tls_name = None
+        if self._tls is not None:
+            tls_name = self._tls_name
+            # A name that cannot be one is said here; asyncio says it late, and leaves the socket open.
+            self._tls.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=tls_name)
         if address.scheme == "unix":
             await self._loop.create_unix_connection(
                 self._make, address.host, ssl=self._tls, server_hostname=tls_name
@@ -222,7 +226,8 @@ def _abandon(transport: Transport) -> None:
     transport.connection_lost(None)
 
 
-def _words(error: OSError) -> str:
-    if error.errno and not isinstance(error, ssl.SSLError | socket.gaierror):
+def _words(error: Exception) -> str:
+    special = isinstance(error, ssl.SSLError | socket.gaierror)
+    if isinstance(error, OSError) and error.errno and not special:
         return os.strerror(error.errno)  # asyncio puts its own words in place of the system's
     return str(error) or type(error).__name__
