@@ -41,7 +41,7 @@ class Watcher(Protocol):
         """Its connection may take more streams than before, or fewer."""
 
     def connection_failed(self) -> None:
-        """A connection could not be made, or has ended: its address may not be the right one any more."""
+        """A connection could not be made, or has been left: its address may not be the right one any more."""
 
 
 class Subchannel:
@@ -197,7 +197,8 @@ class Subchannel:
             keepalive = self._lifetimes.keepalive * 2
             self._lifetimes = dataclasses.replace(self._lifetimes, keepalive=keepalive)
         transport.go_away()
-        self._left(transport)
+        if transport is self.transport:
+            self._left()
 
     def disconnected(self, transport: Transport, reason: str) -> None:
         """Is IDLE again, or has failed to connect."""
@@ -205,16 +206,15 @@ class Subchannel:
         if self._emptied is not None and not self._transports and not self._emptied.done():
             self._emptied.set_result(None)
         if transport is self.transport:
-            self._left(transport)
-            self._watcher.connection_failed()
+            self._left()
         elif transport is self._opening and self._settled is not None and not self._settled.done():
             self._settled.set_exception(ConnectionError(reason))
 
-    def _left(self, transport: Transport) -> None:
-        if transport is self.transport:
-            self.transport = None
-            self._backoff.lost(self._loop.time())
-            self._set(ChannelConnectivity.IDLE)
+    def _left(self) -> None:
+        self.transport = None
+        self._backoff.lost(self._loop.time())
+        self._set(ChannelConnectivity.IDLE)
+        self._watcher.connection_failed()
 
 
 def _abandon(transport: Transport) -> None:

@@ -385,8 +385,13 @@ async def test_dns() -> None:
         assert channel.get_state() is ChannelConnectivity.TRANSIENT_FAILURE
 
 
-async def test_addresses_that_change(monkeypatch: pytest.MonkeyPatch) -> None:
-    """When a connection is lost the name is asked for again, and the new address is used."""
+@pytest.mark.parametrize("politely", [False, True], ids=["lost", "GOAWAY"])
+async def test_addresses_that_change(monkeypatch: pytest.MonkeyPatch, politely: bool) -> None:
+    """When a connection is lost the name is asked for again, and the new address is used.
+
+    So it is where the server says GOAWAY: with a maximum age of connections it asks clients for just that
+    (gRFC A9).
+    """
     async with running(Peer(answer)) as old, running(Peer(answer)) as new:
         port = old.port
 
@@ -398,10 +403,28 @@ async def test_addresses_that_change(monkeypatch: pytest.MonkeyPatch) -> None:
         async with insecure_channel("moving.example:1", options) as channel:
             assert await unary(channel)(b"") == b"hi"
             port = new.port
-            old.wires[0].transport.abort()
+            if politely:
+                old.wires[0].h2.close_connection()
+                old.wires[0].flush()
+            else:
+                old.wires[0].transport.abort()
             await until(lambda: channel.get_state() is ChannelConnectivity.IDLE)
-            while not new.wires:
-                await unary(channel)(b"", timeout=5)
+            async with asyncio.timeout(5):
+                while not new.wires:
+                    await unary(channel)(b"", timeout=5)
+
+
+async def test_a_name_without_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A resolver that finds nothing, and says no more, has failed: calls do not wait."""
+
+    async def getaddrinfo(*_: Any, **__: Any) -> Any:
+        return []
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    async with insecure_channel("nowhere.example:1") as channel:
+        with pytest.raises(aio.AioRpcError) as caught:
+            await unary(channel)(b"", timeout=5)
+    assert caught.value.code() is StatusCode.UNAVAILABLE
 
 
 async def test_unix_sockets(tmp_path: Path) -> None:
