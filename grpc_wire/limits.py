@@ -34,8 +34,8 @@ class Limits:
     output: int = 256 * 1024
     """What may wait for the transport; above it, data of streams is queued."""
     unsent: int = 1024 * 1024
-    """What may wait for the transport when another answer to a control frame joins it; a peer that asks
-    and does not read is cut."""
+    """What may wait for the transport when a peer opens a stream, or another answer to a control frame joins
+    it; one that asks and does not read is cut."""
     control_frames: int = 1000
     """Frames that ask for work and carry nothing, in one period; each frame of headers or data either way
     earns `CONTROL_FRAMES_EARNED` more, up to this."""

@@ -250,7 +250,7 @@ async def test_readers_that_never_read(deaf: bool) -> None:
             (attacked,) = (each for each in running._transports if each.stream_count == 20)
             for stream in streams:
                 assert attacked.connection.queued(stream) <= QUEUED + len(message) + 5
-            ready = len(attacked.connection._outbound._ready)
+            ready = attacked.connection._outbound._size
             assert ready <= DEFAULT.output + DEFAULT.frame + 9
             buffered = attacked.socket.get_write_buffer_size()
             assert buffered <= 2 * (DEFAULT.output + DEFAULT.frame) + 64 * 1024

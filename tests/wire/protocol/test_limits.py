@@ -248,6 +248,33 @@ def test_unsent(role: Role) -> None:
     assert len(stage.connection.take_output()) <= limits.unsent + 200
 
 
+def test_answers_that_are_not_read() -> None:
+    """`unsent` holds for the headers of answers too, which no window bounds: who asks on is cut."""
+    limits = replace(DEFAULT, unsent=10_000)
+    stage = Stage(Role.SERVER, limits=limits)
+
+    stream = 1
+    while not any(isinstance(e, ConnectionFailed) for e in stage.hear(h2.headers(stream, REQUEST))):
+        stage.connection.send_headers(stream, ANSWER + TRAILERS, end_stream=True)
+        assert stream <= limits.unsent
+        stream += 2
+
+    assert limits.unsent < len(stage.connection.take_output()) <= limits.unsent + 200
+
+
+def test_settings_that_move_many_windows() -> None:
+    """`control_frames`: each SETTINGS costs what it moves, and what comes beside it does not pay for that."""
+    stage = Stage(Role.SERVER)
+    for number in range(DEFAULT.concurrent_streams):
+        stage.hear(h2.headers(2 * number + 1, REQUEST))
+
+    def move(number: int) -> bytes:
+        settings = h2.settings((Setting.INITIAL_WINDOW_SIZE, 70_000 + number))
+        return h2.data(2 * (number % 1000) + 1, b"x") + settings
+
+    assert flood(stage, move) <= 100
+
+
 @both
 def test_output(role: Role) -> None:
     """`output`: beyond it data waits in the queue of its stream, where its sender can see it."""
