@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from grpc_wire.backoff import BackoffTimes
 from grpc_wire.lifetime import Lifetimes
-from grpc_wire.limits import DEFAULT, Limits
+from grpc_wire.limits import Limits
 
 NEVER: Final = 2**31 - 1
 """What grpc takes for infinite milliseconds."""
@@ -32,7 +32,8 @@ class ChannelOptions:
     """Options of a channel; sizes in bytes, -1 is no limit; times in seconds.
 
     The handshake has the time of the attempt to connect. Who closes a channel has nothing more to say, and
-    does not wait long for a peer to close: grpc's never do so first where there is TLS.
+    does not wait long for a peer to close: grpc's never do so first where there is TLS. Servers put whole
+    tracebacks into a status: one that is too long shall not cost the other calls their connection.
     """
 
     max_send: int = -1
@@ -42,7 +43,7 @@ class ChannelOptions:
     user_agent: str = ""
     resolution_interval: float = 30.0
     backoff: BackoffTimes = field(default_factory=BackoffTimes)
-    limits: Limits = DEFAULT
+    limits: Limits = field(default_factory=lambda: Limits(header_block=512 * 1024))
     lifetimes: Lifetimes = field(
         default_factory=lambda: Lifetimes(handshake=math.inf, idle=1800.0, linger=0.1)
     )

@@ -18,8 +18,9 @@ class Limits:
     """How many streams the peer may have open; one more is refused (SETTINGS_MAX_CONCURRENT_STREAMS)."""
     header_list: int = 16 * 1024
     """One header section, decoded, as HPACK counts it (SETTINGS_MAX_HEADER_LIST_SIZE)."""
-    header_block: int = 32 * 1024
-    """One header section as it comes, in HEADERS and CONTINUATION; more is the end of the connection."""
+    header_block: int = 64 * 1024
+    """One header section as it comes, in HEADERS and CONTINUATION; at least twice `header_list`. More is the
+    end of the connection, for what is not read cannot be passed over."""
     continuations: int = 32
     """Frames of one header section beside the first."""
     header_table: int = 4096

@@ -23,6 +23,7 @@ from grpc_wire.codes import (
 )
 from grpc_wire.errors import ErrorCode
 from grpc_wire.events import DataReceived, Headers, HeadersReceived, StreamReset
+from grpc_wire.header_block import list_size
 from grpc_wire.message import MessageFault, MessageReader, pieces
 from grpc_wire.request import OPENING, Request
 from grpc_wire.status import Status, to_trailers
@@ -199,6 +200,8 @@ class ServerCall:
         if self.ended:
             return
         trailers = to_trailers(status)
+        if len(trailers) > 1:
+            trailers = self._within_limit(trailers)
         self.ended = True
         if self._arrived is not None or self._room is not None:
             self._release()
@@ -207,6 +210,15 @@ class ServerCall:
         self.transport.send_headers(self._stream_id, trailers, end_stream=True)
         if not self._queued():
             self.transport.forget(self._stream_id)
+
+    def _within_limit(self, trailers: Headers) -> Headers:
+        """Returns trailers, or those that say that the client does not take so much (RFC 9113, 6.5.2)."""
+        limit = self.transport.connection.peer_max_header_list
+        size = list_size(OPENING + trailers)
+        if limit is None or size <= limit:
+            return trailers
+        text = f"Trailing metadata larger than the client takes ({size} vs. {limit})"
+        return to_trailers(Status(RESOURCE_EXHAUSTED, text))
 
     def fail(self, fault: MessageFault) -> NoReturn:
         """Ends the call for what was wrong with a message, and cancels who asked for it.

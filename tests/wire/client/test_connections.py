@@ -18,9 +18,11 @@ import h2.settings
 import pytest
 from grpc import ChannelConnectivity, StatusCode, aio
 
+from grpc_wire import frames
 from grpc_wire.channel import Channel, insecure_channel
 from tests.echo_server import EchoServer, echo_server
-from tests.wire.client.peer import Peer, Wire, running, until
+from tests.wire.client.peer import HEAD, Peer, Wire, running, until
+from tests.wire.protocol import octets
 
 QUICK = (
     ("grpc.initial_reconnect_backoff_ms", 20),
@@ -342,6 +344,30 @@ async def test_a_goaway_that_says_why() -> None:
         with pytest.raises(aio.AioRpcError, match="too_many_pings") as caught:
             await unary(channel)(b"", timeout=5)
         assert caught.value.code() is StatusCode.UNAVAILABLE
+
+
+async def test_a_status_that_is_far_too_long() -> None:
+    """It costs its call alone: others on its connection are answered."""
+    waiting: list[tuple[Wire, int]] = []
+
+    def script(wire: Wire, stream: int) -> None:
+        if not waiting:
+            waiting.append((wire, stream))
+            return
+        status = octets.literal(b"grpc-status", b"5")
+        words = octets.literal(b"grpc-message", b"x" * 300_000)
+        wire.h2.send_headers(stream, HEAD)
+        wire.raw(frames.headers(stream, status + words, 2**14, end_stream=True))
+        answer(*waiting[0])
+
+    async with peer_and_channel(Peer(script)) as (peer, channel):
+        other = unary(channel)(b"")
+        await until(lambda: bool(waiting))
+        with pytest.raises(aio.AioRpcError) as caught:
+            await unary(channel)(b"", timeout=5)
+        assert caught.value.code() is StatusCode.RESOURCE_EXHAUSTED
+        assert await asyncio.wait_for(other, 5) == b"hi"
+        assert len(peer.wires) == 1
 
 
 async def test_keepalive() -> None:

@@ -78,7 +78,7 @@ async def test_rapid_reset() -> None:
 
 
 async def test_a_header_section_without_end() -> None:
-    """CVE-2024-27316: held are `Limits.header_block` (32 KiB) bytes in `Limits.continuations` (32) frames."""
+    """CVE-2024-27316: held are `Limits.header_block` (64 KiB) bytes in `Limits.continuations` (32) frames."""
     begun = b"\x00\x00\x01\x01\x00\x00\x00\x00\x01\x88"
     more = b"\x00\x04\x00\x09\x00\x00\x00\x00\x01" + b"\x00" * 1024
     async with (

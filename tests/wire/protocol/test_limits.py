@@ -176,7 +176,9 @@ def test_a_header_block_in_one_frame(role: Role) -> None:
     """`header_block` holds for a frame alone too, where larger frames are taken."""
     stage = Stage(role, State.OPEN, replace(DEFAULT, frame=1 << 20))
 
-    stage.hear(h2.headers(1, h2.block(TRAILERS) + h2.literal(b"x", bytes(40_000)), end=True))
+    stage.hear(
+        h2.headers(1, h2.block(TRAILERS) + h2.literal(b"x", bytes(DEFAULT.header_block)), end=True)
+    )
 
     stage.has_failed(CALM)
 
