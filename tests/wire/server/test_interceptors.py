@@ -223,3 +223,19 @@ async def test_a_plain_function_does_not_hold_the_loop() -> None:
         assert not blocked.done()
         release.set()
         assert await blocked == b"request"
+
+
+async def test_a_plain_function_that_raises_stop_iteration() -> None:
+    """`next` of requests that have ended, in a thread: the call fails as for any other exception.
+
+    `grpc.aio`, whose future does not take it, lets the client wait.
+    """
+
+    def second(requests: Any, _context: Any) -> bytes:
+        next(requests)
+        return bytes(next(requests))
+
+    async with serving({"Second": taking(second)}) as stage:
+        code, details = await refused(stage.upload("Second", each([b"one"]), timeout=5))
+        assert code is grpc.StatusCode.UNKNOWN
+        assert "StopIteration" in details
