@@ -122,7 +122,13 @@ class Channel(aio.Channel):
         return grpc.ChannelConnectivity.SHUTDOWN if self._closed else grpc.ChannelConnectivity.IDLE
 
     async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
-        """Waits until the state is another."""
+        """Waits until the state is another.
+
+        Raises:
+            grpc.aio.UsageError: the channel was closed before, and stays so.
+        """
+        if self._closed:
+            raise aio.UsageError(_CLOSED)
         while self.get_state() is last_observed_state:
             future = asyncio.get_running_loop().create_future()
             self._watching.append(future)

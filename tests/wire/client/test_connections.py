@@ -467,12 +467,28 @@ async def test_unix_sockets(tmp_path: Path) -> None:
     await server.stop(None)
 
 
+@pytest.mark.parametrize("make", [aio.insecure_channel, insecure_channel])
+async def test_the_state_of_a_closed_channel_changes_no_more(make: Any) -> None:
+    """Who was waiting for a change has seen one; who comes later is told, and does not wait for ever."""
+    channel = make("127.0.0.1:1")
+    waiting = asyncio.ensure_future(channel.wait_for_state_change(ChannelConnectivity.IDLE))
+    await asyncio.sleep(0)
+    await channel.close()
+    async with asyncio.timeout(5):
+        assert await waiting is None
+        assert channel.get_state(try_to_connect=True) is ChannelConnectivity.SHUTDOWN
+        for state in (ChannelConnectivity.IDLE, ChannelConnectivity.SHUTDOWN):
+            with pytest.raises(aio.UsageError, match=r"Channel is closed\."):
+                await channel.wait_for_state_change(state)
+
+
 async def test_close() -> None:
     """Calls that are left are cancelled, and no more are taken."""
     async with peer_and_channel(Peer(lambda *_: None)) as (peer, channel):
         call = unary(channel)(b"")
         await asyncio.wait_for(peer.heard.wait(), 5)
         watching = asyncio.create_task(channel.wait_for_state_change(channel.get_state()))
+        await asyncio.sleep(0)  # it begins: to watch a closed channel is an error
         await channel.close()
         with pytest.raises(asyncio.CancelledError):
             await call
