@@ -188,13 +188,14 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
             self._call.finish(Status(INTERNAL, f"Invalid metadata: {error}"))
 
     def over(self) -> None:
-        """Calls back whoever waits for the end."""
+        """Calls back whoever waits for the end; forgets what it has raised, whose traceback knows of it."""
         for callback in self._callbacks:
             try:
                 callback(self)
             except (Exception, asyncio.CancelledError):
                 path = self._call.request.path
                 _log.exception("a done callback of servicer method [%s] has failed", path)
+        self._aborted = None
 
     def raise_for_termination(self) -> None:
         """Raises what stops a servicer that goes on after it has ended its call."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import weakref
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -269,3 +271,46 @@ async def test_nothing_is_left_of_calls() -> None:
         await until(lambda: not stage.server._calls)
         await until(lambda: all(not each.connection.open_streams for each in transports))
         assert [each.stream_count for each in transports] == [0]
+
+
+@pytest.mark.parametrize("nested", [False, True], ids=["alone", "within except"])
+async def test_an_abort_leaves_nothing_to_collect(nested: bool) -> None:
+    """A context that was aborted is gone with its call, without the garbage collector: no cycle keeps it."""
+    contexts: list[weakref.ref[Any]] = []
+
+    async def abort(_request: bytes, context: Any) -> bytes:
+        contexts.append(weakref.ref(context))
+        if nested:
+            try:
+                raise ValueError
+            except ValueError:
+                await context.abort(grpc.StatusCode.ABORTED, "within")
+        await context.abort(grpc.StatusCode.ABORTED, "alone")
+        raise AssertionError
+
+    async with serving({"Abort": unary(abort)}) as stage:
+        gc.disable()
+        try:
+            assert (await refused(stage.call("Abort")))[0] is grpc.StatusCode.ABORTED
+            await until(lambda: not stage.server._calls)
+            await asyncio.sleep(0)
+            assert [context() for context in contexts] == [None]
+        finally:
+            gc.enable()
+
+
+async def test_paths_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A generic handler that answers every path is kept ready for some; others are served all the same."""
+    monkeypatch.setattr("grpc_wire.handlers._MOST_KEPT", 10)
+
+    async def echo(request: bytes, _context: Any) -> bytes:
+        return request
+
+    class Every(grpc.GenericRpcHandler):
+        def service(self, _details: Any) -> Any:
+            return unary(echo)
+
+    async with serving({}, handlers=[Every()]) as stage:
+        for number in range(20):
+            assert await stage.channel.unary_unary(f"/any/{number}")(b"x") == b"x"
+        assert len(stage.server._methods._compiled) == 10
