@@ -95,7 +95,15 @@ def _seconds(name: str, value: Any) -> float:
 
 
 def _period(name: str, value: Any) -> float:
+    if value == 0:
+        raise ValueError(f"{name} cannot be 0: no connection would last")
     return math.inf if value == NEVER else _seconds(name, value)
+
+
+def _count(name: str, value: Any) -> int:
+    if not isinstance(value, int) or not 0 <= value < 2**31:
+        raise ValueError(f"{name} is to be a number, not {value!r}")
+    return value
 
 
 def _flag(name: str, value: Any) -> bool:
@@ -112,7 +120,7 @@ _TEXTS = {
 _NUMBERS = {
     "grpc.max_send_message_length": ("", "max_send", _size),
     "grpc.max_receive_message_length": ("", "max_receive", _size),
-    "grpc.max_metadata_size": ("limits", "header_list", _size),
+    "grpc.max_metadata_size": ("limits", "header_list", _count),
     "grpc.dns_min_time_between_resolutions_ms": ("", "resolution_interval", _seconds),
     "grpc.initial_reconnect_backoff_ms": ("backoff", "initial", _seconds),
     "grpc.min_reconnect_backoff_ms": ("backoff", "min_connect_timeout", _seconds),

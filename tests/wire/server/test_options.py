@@ -54,7 +54,19 @@ def test_all_that_is_known() -> None:
 
 
 @pytest.mark.parametrize(
-    "option", [("grpc.lb_policy_name", "x"), ("grpc.max_concurrent_streams", "x")]
+    "option",
+    [
+        ("grpc.lb_policy_name", "x"),
+        ("grpc.max_concurrent_streams", "x"),
+        ("grpc.max_concurrent_streams", -1),
+        ("grpc.max_metadata_size", -1),
+        ("grpc.max_metadata_size", 2**40),
+        ("grpc.server_handshake_timeout_ms", 0),
+        ("grpc.max_connection_age_ms", -1),
+        ("grpc.max_connection_idle_ms", 0),
+        ("grpc.keepalive_time_ms", 0),
+        ("grpc.keepalive_timeout_ms", -1),
+    ],
 )
 def test_options_that_cannot_be(option: tuple[str, Any]) -> None:
     """An option that is not known, or a value that it does not take, is refused by name."""
