@@ -190,6 +190,7 @@ class Inbound:
             self._outbound.answer(frames.rst_stream(stream_id, ErrorCode.REFUSED_STREAM))
             return None
         stream = Stream(stream_id, self._outbound.peer.initial_window, self.windows.initial)
+        stream.since = streams.clock()
         streams.open[stream_id] = stream
         return stream
 

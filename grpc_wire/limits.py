@@ -41,8 +41,10 @@ class Limits:
     """Frames that ask for work and carry nothing, in one period; each frame of headers or data either way
     earns `CONTROL_FRAMES_EARNED` more, up to this."""
     resets: int = 1000
-    """Streams that the peer has opened and given up before they were answered, in one period; each that is
-    answered earns one more, up to this."""
+    """Streams that the peer has opened and given up at once, before they were answered, in one period; each
+    that is answered earns one more, up to this."""
+    rapid: float = 1.0
+    """Seconds after which a stream that is given up was not given up at once."""
     period: float = 10.0
     """Seconds."""
 

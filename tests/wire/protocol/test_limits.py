@@ -133,6 +133,20 @@ def test_resets_of_streams_that_were_answered_are_no_flood() -> None:
     stage.lives()
 
 
+def test_streams_that_are_given_up_after_a_while_are_no_flood() -> None:
+    """Thousands of watchers who leave a quiet stream together are honest: the others' calls go on."""
+    stage = Stage(Role.SERVER, limits=SMALL)
+    for begin in range(1, 2001, 200):
+        streams = range(begin, begin + 200, 2)
+        for stream in streams:
+            stage.hear(h2.headers(stream, REQUEST))
+        stage.clock.now += SMALL.rapid
+        for stream in streams:
+            stage.hear(h2.reset(stream))
+        stage.connection.take_output()
+    stage.lives()
+
+
 def test_resets_between_answers_are_forgiven() -> None:
     """Each stream that is answered earns one that is given up."""
     stage = Stage(Role.SERVER, limits=SMALL)
