@@ -159,6 +159,7 @@ class Outbound:
         """
         window = self.peer.initial_window
         self.peer.take(payload, from_server=from_server)
+        self._encoder.allow_table(self.peer.least_header_table)
         self._encoder.allow_table(self.peer.header_table)
         change = self.peer.initial_window - window
         for stream in self._streams.open.values() if change else ():
