@@ -500,6 +500,43 @@ async def test_close() -> None:
         await channel.close()
 
 
+@pytest.mark.parametrize("busy", [False, True], ids=["idle", "busy"])
+async def test_a_channel_that_is_dropped(busy: bool) -> None:
+    """It closes its connection when its last call has ended, without the garbage collector."""
+    held: list[tuple[Wire, int]] = []
+
+    def script(wire: Wire, stream: int) -> None:
+        if busy:
+            held.append((wire, stream))
+        else:
+            answer(wire, stream)
+
+    async with running(Peer(script)) as peer:
+        call = unary(insecure_channel(peer.target))(b"")  # which nobody holds from here on
+        if busy:
+            await until(lambda: bool(held))
+            assert not peer.lost.is_set()
+            answer(*held[0])
+        assert await asyncio.wait_for(call, 5) == b"hi"
+        await asyncio.wait_for(peer.lost.wait(), 5)
+
+
+async def test_a_name_of_a_channel_that_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody asks for it any more, not even when nobody has it."""
+    asked: list[None] = []
+
+    async def getaddrinfo(*_: Any, **__: Any) -> Any:
+        asked.append(None)
+        raise socket.gaierror(socket.EAI_NONAME, "nobody has it")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    before = asyncio.all_tasks()
+    with pytest.raises(aio.AioRpcError):
+        await unary(insecure_channel("nowhere.example:1", QUICK))(b"")
+    await until(lambda: asyncio.all_tasks() == before)
+    assert asked
+
+
 async def test_close_with_grace() -> None:
     """Calls that end within the grace are not cancelled; with the last the channel is closed."""
 
