@@ -84,6 +84,7 @@ def each_in_thread(behaviour: Callable[..., Any], pool: Executor | None) -> Call
         responses = await loop.run_in_executor(
             pool, _called_in_thread, behaviour, _as_plain(request, loop), seen
         )
+        responses = iter(responses)
         while (response := await loop.run_in_executor(pool, next, responses, _END)) is not _END:
             yield response
         for callback in seen.callbacks:
