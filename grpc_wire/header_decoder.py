@@ -149,7 +149,8 @@ class HeaderDecoder:
         self._table.add(*field)
         self._forget()
         if fault := _fault(field):
-            self._malformed = {f: w for f, w in self._malformed.items() if f in self._entries}
+            if len(self._malformed) >= MOST_KEPT:  # no table has room for so many
+                self._malformed = {f: w for f, w in self._malformed.items() if f in self._entries}
             self._malformed[field] = fault
 
     def _field(self, index: int) -> tuple[bytes, bytes]:
