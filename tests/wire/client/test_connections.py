@@ -346,6 +346,31 @@ async def test_a_goaway_that_says_why() -> None:
         assert caught.value.code() is StatusCode.UNAVAILABLE
 
 
+async def test_a_connection_that_has_used_all_its_ids() -> None:
+    """The next call makes another (RFC 9113, 5.1.1); what was begun is finished on the old one."""
+    held: list[tuple[Wire, int]] = []
+
+    def script(wire: Wire, stream: int) -> None:
+        if stream == 2**31 - 1:
+            held.append((wire, stream))
+        else:
+            answer(wire, stream)
+
+    async with peer_and_channel(Peer(script)) as (peer, channel):
+        assert await unary(channel)(b"") == b"hi"
+        (subchannel,) = channel._open()._subchannels.values()
+        assert subchannel.transport is not None
+        subchannel.transport.connection._streams.next_own = 2**31 - 3
+        assert await unary(channel)(b"") == b"hi"
+        last = unary(channel)(b"")
+        assert [await unary(channel)(b"", timeout=5) for _ in range(3)] == [b"hi"] * 3
+        await until(lambda: bool(held))
+        answer(*held[0])
+        assert await asyncio.wait_for(last, 5) == b"hi"
+        assert len(peer.wires) == 2
+        await asyncio.wait_for(peer.lost.wait(), 5)
+
+
 async def test_a_status_that_is_far_too_long() -> None:
     """It costs its call alone: others on its connection are answered."""
     waiting: list[tuple[Wire, int]] = []
