@@ -83,6 +83,7 @@ class Balancer:
         self._ready: list[Subchannel] = []
         self._turn = 0
         self._idle = True
+        self._leaving = False
         self._waiting: OrderedDict[Waiting, None] = OrderedDict()
         self._backoff = Backoff(options.backoff)
         self._resolving: asyncio.Task[None] | None = None
@@ -112,6 +113,8 @@ class Balancer:
         """Forgets a call."""
         self.calls.discard(call)
         self._waiting.pop(call, None)
+        if self._leaving and not self.calls:
+            self.leave()
 
     def connect(self) -> None:
         """Lets all that is idle connect."""
@@ -124,16 +127,18 @@ class Balancer:
             subchannel.connect()
         self.state_changed()
 
+    def leave(self) -> None:
+        """Ends all connections when the last call has ended; there will be no more."""
+        self._leaving = True
+        if not self.calls:
+            for subchannel in self._shut_down():
+                subchannel.drain()
+
     async def close(self) -> None:
-        """Ends all connections, and lets the calls that wait fail."""
-        if self.state is _SHUTDOWN:
-            return
-        subchannels, self._subchannels = self._subchannels, {}
-        self.state_changed(_SHUTDOWN)
-        if self._resolving is not None:
-            self._resolving.cancel()
+        """Ends all connections, lets the calls that wait fail, and waits until all is closed."""
+        subchannels = self._shut_down()
         self._refuse("the channel is closed", all_of_them=True)
-        await asyncio.gather(*(subchannel.close() for subchannel in subchannels.values()))
+        await asyncio.gather(*(subchannel.close() for subchannel in subchannels))
 
     # What a subchannel tells.
 
@@ -203,6 +208,14 @@ class Balancer:
             if all_of_them or not call.wait_for_ready:
                 self._waiting.pop(call, None)
                 call.unavailable(reason)
+
+    def _shut_down(self) -> list[Subchannel]:
+        subchannels = [*self._subchannels.values()]
+        self._subchannels = {}
+        self.state_changed(_SHUTDOWN)
+        if self._resolving is not None:
+            self._resolving.cancel()
+        return subchannels
 
     def _resolve(self) -> None:
         if self._resolving is None and self.state is not _SHUTDOWN:

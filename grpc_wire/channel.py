@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -58,7 +60,13 @@ def secure_channel(
 
 
 class Channel(aio.Channel):
-    """Connections to one target, made when they are wanted, in the event loop of the first call."""
+    """Connections to one target, made when they are wanted, in the event loop of the first call.
+
+    Nothing that lives in the loop holds it: one that is dropped without `close` closes when its calls end.
+    """
+
+    _balancer: Balancer | None = None
+    _closed = False
 
     def __init__(
         self,
@@ -76,10 +84,14 @@ class Channel(aio.Channel):
             if not isinstance(interceptor, _KINDS):
                 raise ValueError(f"{interceptor!r} is not one of grpc.aio's client interceptors")
         self._interceptors = interceptors
-        self._balancer: Balancer | None = None
-        self._closed = False
         self._watching: list[asyncio.Future[None]] = []
         self._head = self._make_head()
+
+    def __del__(self) -> None:
+        balancer = self._balancer
+        if balancer is not None and not self._closed:
+            with suppress(RuntimeError):  # the loop is closed
+                balancer.loop.call_soon_threadsafe(balancer.leave)  # this may be any thread
 
     async def __aenter__(self) -> Self:
         """Returns the channel."""
@@ -101,7 +113,7 @@ class Channel(aio.Channel):
         self._closed = True
         balancer = self._balancer
         if balancer is None:
-            self._changed()
+            _tell(self._watching)
             return
         if grace and balancer.calls:
             ends = [call.over_soon() for call in balancer.calls]
@@ -122,7 +134,13 @@ class Channel(aio.Channel):
         return grpc.ChannelConnectivity.SHUTDOWN if self._closed else grpc.ChannelConnectivity.IDLE
 
     async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
-        """Waits until the state is another."""
+        """Waits until the state is another.
+
+        Raises:
+            grpc.aio.UsageError: the channel was closed before, and stays so.
+        """
+        if self._closed:
+            raise aio.UsageError(_CLOSED)
         while self.get_state() is last_observed_state:
             future = asyncio.get_running_loop().create_future()
             self._watching.append(future)
@@ -228,14 +246,24 @@ class Channel(aio.Channel):
         if self._closed:
             raise aio.UsageError(_CLOSED)
         if self._balancer is None:
-            self._balancer = Balancer(self._target, self._options, self._subchannel, self._changed)
+            name = self._options.tls_name or (self._target.name.host if self._target.name else "")
+            make = partial(_subchannel, self._options, self._tls, name)
+            changed = partial(_tell, self._watching)
+            self._balancer = Balancer(self._target, self._options, make, changed)
         return self._balancer
 
-    def _subchannel(self, address: Address, watcher: Watcher) -> Subchannel:
-        name = self._options.tls_name or (self._target.name or address).host
-        return Subchannel(address, self._options, self._tls, name, watcher)
 
-    def _changed(self) -> None:
-        for future in self._watching:
-            if not future.done():
-                future.set_result(None)
+def _subchannel(
+    options: channel_options.ChannelOptions,
+    tls: ssl.SSLContext | None,
+    tls_name: str,
+    address: Address,
+    watcher: Watcher,
+) -> Subchannel:
+    return Subchannel(address, options, tls, tls_name or address.host, watcher)
+
+
+def _tell(watching: list[asyncio.Future[None]]) -> None:
+    for future in watching:
+        if not future.done():
+            future.set_result(None)

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from grpc_wire.backoff import BackoffTimes
 from grpc_wire.lifetime import Lifetimes
-from grpc_wire.limits import DEFAULT, Limits
+from grpc_wire.limits import Limits
 
 NEVER: Final = 2**31 - 1
 """What grpc takes for infinite milliseconds."""
@@ -32,7 +32,8 @@ class ChannelOptions:
     """Options of a channel; sizes in bytes, -1 is no limit; times in seconds.
 
     The handshake has the time of the attempt to connect. Who closes a channel has nothing more to say, and
-    does not wait long for a peer to close: grpc's never do so first where there is TLS.
+    does not wait long for a peer to close: grpc's never do so first where there is TLS. Servers put whole
+    tracebacks into a status: one that is too long shall not cost the other calls their connection.
     """
 
     max_send: int = -1
@@ -42,7 +43,7 @@ class ChannelOptions:
     user_agent: str = ""
     resolution_interval: float = 30.0
     backoff: BackoffTimes = field(default_factory=BackoffTimes)
-    limits: Limits = DEFAULT
+    limits: Limits = field(default_factory=lambda: Limits(header_block=512 * 1024))
     lifetimes: Lifetimes = field(
         default_factory=lambda: Lifetimes(handshake=math.inf, idle=1800.0, linger=0.1)
     )
@@ -94,7 +95,15 @@ def _seconds(name: str, value: Any) -> float:
 
 
 def _period(name: str, value: Any) -> float:
+    if value == 0:
+        raise ValueError(f"{name} cannot be 0: no connection would last")
     return math.inf if value == NEVER else _seconds(name, value)
+
+
+def _count(name: str, value: Any) -> int:
+    if not isinstance(value, int) or not 0 <= value < 2**31:
+        raise ValueError(f"{name} is to be a number, not {value!r}")
+    return value
 
 
 def _flag(name: str, value: Any) -> bool:
@@ -111,7 +120,7 @@ _TEXTS = {
 _NUMBERS = {
     "grpc.max_send_message_length": ("", "max_send", _size),
     "grpc.max_receive_message_length": ("", "max_receive", _size),
-    "grpc.max_metadata_size": ("limits", "header_list", _size),
+    "grpc.max_metadata_size": ("limits", "header_list", _count),
     "grpc.dns_min_time_between_resolutions_ms": ("", "resolution_interval", _seconds),
     "grpc.initial_reconnect_backoff_ms": ("backoff", "initial", _seconds),
     "grpc.min_reconnect_backoff_ms": ("backoff", "min_connect_timeout", _seconds),

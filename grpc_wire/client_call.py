@@ -239,7 +239,7 @@ class _StreamRequest(_Call):
     def __init__(self, stream: ClientStream, requests: Requests | None) -> None:
         super().__init__(stream)
         self._writes = _Style.CALLS if requests is None else _Style.ITERATOR
-        if requests is not None:
+        if requests is not None and stream.status is None:
             sending = stream.loop.create_task(send_all(stream, requests))
             stream.ended.append(sending.cancel)
 

@@ -44,7 +44,7 @@ class Connection:
         self._frames = frames.FrameReader(limits.frame)
         control = Budget(limits.control_frames, limits.period, clock)
         self._resets = Budget(limits.resets, limits.period, clock)
-        self._streams = Streams(role, self._resets)
+        self._streams = Streams(role, self._resets, clock, limits.rapid)
         self._outbound = Outbound(self._streams, limits, control)
         if role is Role.CLIENT:
             self._outbound.control(frames.PREFACE)

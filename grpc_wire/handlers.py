@@ -10,7 +10,7 @@ from concurrent.futures import Executor
 from contextlib import aclosing
 from functools import partial
 from inspect import isasyncgenfunction, iscoroutinefunction
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import grpc
 import grpc.aio
@@ -19,6 +19,9 @@ from grpc_wire.grpc_terms import Metadatum, metadata_of
 from grpc_wire.server_call import ServerCall
 from grpc_wire.server_context import Context
 from grpc_wire.sync_handlers import each_in_thread, in_thread
+
+_MOST_KEPT: Final = 4096
+"""Methods: a generic handler may have one for whatever path a client names."""
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Find: TypeAlias = "Callable[[Any], Awaitable[Handler | None]]"
@@ -94,7 +97,9 @@ class Methods:
         """Returns a method that was compiled before, unless an interceptor has made another since."""
         method = self._compiled.get(path)
         if method is None or method.handler is not handler:
-            method = self._compiled[path] = compile_method(handler, self._pool)
+            method = compile_method(handler, self._pool)
+            if path in self._compiled or len(self._compiled) < _MOST_KEPT:
+                self._compiled[path] = method
         return method
 
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from hpack.table import HeaderTable
+from hpack.table import HeaderTable, table_entry_size
 
 from grpc_wire.errors import ConnectionFault, ErrorCode
+from grpc_wire.events import Headers
 
 DEFAULT_TABLE_SIZE: Final = 4096
 STATIC: Final = ((b"", b""), *HeaderTable.STATIC_TABLE)
@@ -55,6 +56,11 @@ def write_integer(number: int, mask: int, pattern: int) -> bytes:
         number >>= 7
     written.append(number)
     return bytes(written)
+
+
+def list_size(headers: Headers) -> int:
+    """Returns the size of a header section as its limit counts it (RFC 9113, 6.5.2)."""
+    return sum(table_entry_size(*field) for field in headers)
 
 
 def bad_block(reason: str) -> ConnectionFault:

@@ -38,7 +38,8 @@ class HeaderSections:
     """Reads the header sections of one connection."""
 
     def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+        self._longest = max(limits.header_block, 2 * limits.header_list)
+        self._continuations = limits.continuations
         self._decoder = HeaderDecoder(limits.header_list)
         self._begun: _Begun | None = None
 
@@ -62,7 +63,7 @@ class HeaderSections:
             if len(part) < PRIORITY_SIZE:
                 raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "HEADERS without its priority")
             part = part[PRIORITY_SIZE:]
-        if len(part) > self._limits.header_block:
+        if len(part) > self._longest:
             raise ConnectionFault(
                 ErrorCode.ENHANCE_YOUR_CALM, "a header section too long to be read"
             )
@@ -83,7 +84,7 @@ class HeaderSections:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "CONTINUATION of nothing")
         begun.parts.append(frame.payload)
         size = sum(map(len, begun.parts))
-        if size > self._limits.header_block or len(begun.parts) - 1 > self._limits.continuations:
+        if size > self._longest or len(begun.parts) - 1 > self._continuations:
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "a header section without end")
         if not frame.flags & frames.END_HEADERS:
             return None

@@ -33,6 +33,8 @@ _PROTOCOL: Final = ErrorCode.PROTOCOL_ERROR
 _INFORMATIONAL: Final = 200
 """A status below this is not the answer yet (RFC 9110, 15.2)."""
 _LENGTH: Final = "content-length says something else"
+_MOVED_AT_ONCE: Final = 50
+"""Windows that SETTINGS may move for the price of a control frame."""
 
 
 class Inbound:
@@ -180,6 +182,7 @@ class Inbound:
             raise ConnectionFault(_PROTOCOL, f"stream {stream_id} is not the peer's to open")
         if self.going_away:
             return None
+        self._outbound.check_read()  # no window bounds the headers that answer it
         streams.last_from_peer = stream_id
         if len(streams.open) >= self._limits.concurrent_streams:
             self._spend("streams")
@@ -187,6 +190,7 @@ class Inbound:
             self._outbound.answer(frames.rst_stream(stream_id, ErrorCode.REFUSED_STREAM))
             return None
         stream = Stream(stream_id, self._outbound.peer.initial_window, self.windows.initial)
+        stream.since = streams.clock()
         streams.open[stream_id] = stream
         return stream
 
@@ -249,7 +253,9 @@ class Inbound:
             return
         if len(frame.payload) % 6:
             raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS")
-        self._outbound.settings(frame.payload, from_server=self._streams.role is Role.CLIENT)
+        if self._outbound.settings(frame.payload, from_server=self._streams.role is Role.CLIENT):
+            for _ in range(len(self._streams.open) // _MOVED_AT_ONCE):
+                self._spend("SETTINGS that move windows")
         self.events.append(SettingsReceived(self._outbound.peer.concurrent_streams))
 
     def _push_promise(self, _frame: Frame) -> None:

@@ -18,8 +18,9 @@ class Limits:
     """How many streams the peer may have open; one more is refused (SETTINGS_MAX_CONCURRENT_STREAMS)."""
     header_list: int = 16 * 1024
     """One header section, decoded, as HPACK counts it (SETTINGS_MAX_HEADER_LIST_SIZE)."""
-    header_block: int = 32 * 1024
-    """One header section as it comes, in HEADERS and CONTINUATION; more is the end of the connection."""
+    header_block: int = 64 * 1024
+    """One header section as it comes, in HEADERS and CONTINUATION; at least twice `header_list`. More is the
+    end of the connection, for what is not read cannot be passed over."""
     continuations: int = 32
     """Frames of one header section beside the first."""
     header_table: int = 4096
@@ -34,14 +35,16 @@ class Limits:
     output: int = 256 * 1024
     """What may wait for the transport; above it, data of streams is queued."""
     unsent: int = 1024 * 1024
-    """What may wait for the transport when another answer to a control frame joins it; a peer that asks
-    and does not read is cut."""
+    """What may wait for the transport when a peer opens a stream, or another answer to a control frame joins
+    it; one that asks and does not read is cut."""
     control_frames: int = 1000
     """Frames that ask for work and carry nothing, in one period; each frame of headers or data either way
     earns `CONTROL_FRAMES_EARNED` more, up to this."""
     resets: int = 1000
-    """Streams that the peer has opened and given up before they were answered, in one period; each that is
-    answered earns one more, up to this."""
+    """Streams that the peer has opened and given up at once, before they were answered, in one period; each
+    that is answered earns one more, up to this."""
+    rapid: float = 1.0
+    """Seconds after which a stream that is given up was not given up at once."""
     period: float = 10.0
     """Seconds."""
 

@@ -35,16 +35,22 @@ _OWN: Final = frozenset(
     }
 )
 """What is not metadata, though it stands among it."""
+_LEFT_OUT: Final = frozenset({"accept-encoding", "content-length", "content-type", "te"})
+"""What callers pass on from HTTP, and grpc leaves out: it would make another message of it."""
+_OF_HTTP: Final = frozenset(
+    {"connection", "host", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"}
+)
+"""What makes a message of HTTP/2 malformed (RFC 9113, 8.2.2 and 8.3.1)."""
 _KEPT: Final = 1024
 
 
 def to_headers(metadata: Iterable[tuple[str, str | bytes]]) -> Headers:
-    """Returns metadata as headers.
+    """Returns metadata as headers, but for what is HTTP's own and does no harm.
 
     Raises:
         ValueError: a key or a value is not what gRPC allows; which.
     """
-    return tuple([_to_header(key, value) for key, value in metadata])
+    return tuple([_to_header(key, value) for key, value in metadata if key not in _LEFT_OUT])
 
 
 def _to_header(key: str, value: str | bytes) -> tuple[bytes, bytes]:
@@ -53,7 +59,9 @@ def _to_header(key: str, value: str | bytes) -> tuple[bytes, bytes]:
         if not isinstance(value, bytes):
             raise ValueError(f"metadata {key!r}: a key that ends in -bin has bytes for its value")
         return name, b64encode(value).rstrip(b"=")
-    text = value if isinstance(value, str) else value.decode("latin-1")
+    text = value.decode("latin-1") if isinstance(value, bytes) else value
+    if not isinstance(text, str):
+        raise ValueError(f"metadata {key!r}: the value is neither str nor bytes")
     if not (text.isascii() and text.isprintable()):
         raise ValueError(f"metadata {key!r}: the value is not printable ASCII")
     return name, text.strip(" ").encode()
@@ -65,6 +73,8 @@ def _name(key: str) -> bytes:
         raise ValueError(f"metadata {key!r}: a key has lower-case letters, digits, _, - and .")
     if key.startswith(_RESERVED) and not key.endswith(_BINARY):
         raise ValueError(f"metadata {key!r}: keys that begin with grpc- are gRPC's own")
+    if key in _OF_HTTP:
+        raise ValueError(f"metadata {key!r}: this key is HTTP's own")
     return key.encode()
 
 
@@ -79,7 +89,8 @@ def from_headers(headers: Headers) -> Metadata:
         if key is None:
             continue
         if key.endswith(_BINARY):
-            for part in value.split(b","):
+            for each in value.split(b","):
+                part = each.strip(b" \t")  # as a proxy may have joined them (RFC 9110, 5.3)
                 try:
                     metadata.append((key, b64decode(part + b"=" * (-len(part) % 4), validate=True)))
                 except Error:

@@ -65,9 +65,17 @@ class Outbound:
         Raises:
             ConnectionFault: it asks, and does not read the answers.
         """
+        self.check_read()
+        self.control(frame)
+
+    def check_read(self) -> None:
+        """Sees to it that a peer which asks for more reads what it is answered.
+
+        Raises:
+            ConnectionFault: it does not.
+        """
         if self._size > self._limits.unsent:
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "answers are not read")
-        self.control(frame)
 
     def headers(self, stream: Stream, headers: Headers, *, end_stream: bool) -> None:
         """Sends a header section, behind what the stream has queued."""
@@ -144,14 +152,15 @@ class Outbound:
         self._move(stream, increment)
         self._send_waiting()
 
-    def settings(self, payload: bytes, *, from_server: bool) -> None:
-        """Takes the peer's SETTINGS, and acknowledges them.
+    def settings(self, payload: bytes, *, from_server: bool) -> bool:
+        """Takes the peer's SETTINGS, and acknowledges them; returns whether they move the streams' windows.
 
         Raises:
             ConnectionFault: a value cannot be.
         """
         window = self.peer.initial_window
         self.peer.take(payload, from_server=from_server)
+        self._encoder.allow_table(self.peer.least_header_table)
         self._encoder.allow_table(self.peer.header_table)
         self._largest_frame = min(self.peer.max_frame, _LARGEST_FRAME)
         change = self.peer.initial_window - window
@@ -161,6 +170,7 @@ class Outbound:
             self._move(stream, change)
         self.answer(frames.frame(frames.SETTINGS, frames.ACK, 0))
         self._send_waiting()
+        return change != 0
 
     def _move(self, stream: Stream, change: int) -> None:
         stream.send_window += change

@@ -50,12 +50,12 @@ async def _send(stream: ClientStream, request: Any) -> bool:
 def serialized(stream: ClientStream, request: Any) -> bytes | None:
     """Returns a request as bytes; if it cannot be, the call has ended, and it is None."""
     serialize = stream.method.serialize
-    if serialize is None:
-        message: bytes = request
-        return message
     try:
-        return serialize(request)
+        message = request if serialize is None else serialize(request)
+        if not isinstance(message, bytes):
+            raise TypeError(f"bytes are to be sent, not {type(message).__name__}")
     except Exception as error:
         log.exception("a request of %s cannot be written", stream.method.path)
         stream.fail(Status(INTERNAL, f"Exception serializing request: {error!r}"))
         return None
+    return message

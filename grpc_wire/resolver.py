@@ -28,4 +28,7 @@ async def resolve(name: Address) -> tuple[Address, ...]:
         for family, _, _, _, place in found
         if family in _FAMILIES
     )
-    return tuple(dict.fromkeys(addresses))
+    unique = tuple(dict.fromkeys(addresses))
+    if not unique:
+        raise socket.gaierror(socket.EAI_NONAME, "no address of a family that is known")
+    return unique

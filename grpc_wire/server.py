@@ -68,6 +68,7 @@ class Server(grpc.aio.Server):
         self._cutting = False
         self._changed = asyncio.Event()
         self._stopped = asyncio.Event()
+        self._endings: set[asyncio.Task[None]] = set()
 
     def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[Any]) -> None:
         """Adds handlers that look for methods by themselves."""
@@ -135,7 +136,9 @@ class Server(grpc.aio.Server):
         return Transport(Role.SERVER, self, self._options.limits, self._options.lifetimes)
 
     async def stop(self, grace: float | None) -> None:
-        """Stops, and returns when the last servicer has.
+        """Stops, and returns when the last servicer has; goes on if who waits for it is cancelled.
+
+        That may be a servicer, which is cut as all others are.
 
         Args:
             grace: seconds that calls have to finish; None cuts them at once, also while an earlier call
@@ -150,12 +153,18 @@ class Server(grpc.aio.Server):
             await asyncio.sleep(0)
         for listener in self._listeners:
             listener.close()
+        ending = asyncio.get_running_loop().create_task(self._end(grace))
+        self._endings.add(ending)
+        ending.add_done_callback(self._endings.discard)
+        await asyncio.shield(ending)
+
+    async def _end(self, grace: float | None) -> None:
         if self._state is _State.STOPPING:
-            await self._end(grace)
+            await self._end_calls(grace)
         self._state = _State.STOPPED
         self._stopped.set()
 
-    async def _end(self, grace: float | None) -> None:
+    async def _end_calls(self, grace: float | None) -> None:
         if grace:
             await self._let_finish(grace)
         self._cutting = True

@@ -1,8 +1,6 @@
 """One call on a server, below anything that grpc's API knows: messages in, messages out, and one end.
 
 Rules:
-- A message is taken from the bytes when somebody asks for it, and only then may the peer send as many bytes
-  again: a handler that does not read leaves the client's window closed.
 - A call ends once for the peer (`finish`, a reset, the loss of the connection) and once for its handler (the
   task returns, or is cancelled); whichever is first makes the other follow.
 """
@@ -10,20 +8,20 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Coroutine
 from typing import Any, NoReturn
 
 from grpc_wire.codes import (
     DEADLINE_EXCEEDED,
-    INTERNAL,
     RESOURCE_EXHAUSTED,
     UNAVAILABLE,
     UNIMPLEMENTED,
 )
 from grpc_wire.errors import ErrorCode
 from grpc_wire.events import DataReceived, Headers, HeadersReceived, StreamReset
-from grpc_wire.message import Compressed, MessageFault, MessageReader, pieces
+from grpc_wire.header_block import list_size
+from grpc_wire.message import MessageFault, pieces
+from grpc_wire.received import Received
 from grpc_wire.request import OPENING, Request
 from grpc_wire.status import Status, to_trailers
 from grpc_wire.transport import Transport
@@ -42,11 +40,8 @@ class ServerCall:
 
     __slots__ = (
         "_arrived",
-        "_chunks",
-        "_half_closed",
         "_loop",
-        "_messages",
-        "_reader",
+        "_received",
         "_room",
         "_send_limit",
         "_started",
@@ -79,11 +74,8 @@ class ServerCall:
         self.request = request
         self.opened = self.ended = False
         self._stream_id = event.stream_id
-        self._half_closed = event.end_stream
-        self._reader = MessageReader(limits[0], request.encoding)
+        self._received = Received(limits[0], request.encoding, half_closed=event.end_stream)
         self._send_limit = limits[1]
-        self._chunks: deque[bytes] = deque()
-        self._messages: deque[bytes | Compressed] = deque()
         self._arrived: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
         self._started = False
@@ -118,19 +110,20 @@ class ServerCall:
         Raises:
             asyncio.CancelledError: what came cannot be a message; the call has ended with the reason.
         """
-        while not self._messages:
-            if self._reader.fault is not None:
-                self.fail(self._reader.fault)
-            if self._chunks:
-                self._feed(self._chunks.popleft())
-            elif self._half_closed:
-                if self._reader.partial and not self.ended:
-                    self.fail(MessageFault(INTERNAL, "the request ends within a message"))
-                return None
-            else:
-                await self._arrival()
-        message = self._messages.popleft()
-        return self._decompressed(message) if isinstance(message, Compressed) else message
+        received = self._received
+        while True:
+            try:
+                message = received.take()
+            except MessageFault as fault:
+                if self.ended:
+                    return None
+                self.fail(fault)
+            if received.read and not received.half_closed:
+                self.transport.consumed(self._stream_id, received.read)
+                received.read = 0
+            if message is not None or received.half_closed:
+                return message
+            await self._arrival()
 
     async def receive_only(self) -> bytes:
         """Returns the one message of a request.
@@ -143,22 +136,11 @@ class ServerCall:
             self.fail(MessageFault(UNIMPLEMENTED, "the method takes exactly one request message"))
         return message
 
-    def _decompressed(self, message: Compressed) -> bytes:
-        try:
-            return self._reader.plain(message)
-        except MessageFault as fault:
-            self.fail(fault)
-
-    def _feed(self, chunk: bytes) -> None:
-        self._messages.extend(self._reader.feed(chunk))
-        if not self._half_closed:
-            self.transport.consumed(self._stream_id, len(chunk))
-
     async def _arrival(self) -> None:
         if self._arrived is not None:
             raise RuntimeError("two tasks read one call at once")
-        if self._reader.missing:
-            self.transport.expect(self._stream_id, self._reader.missing)
+        if self._received.missing:
+            self.transport.expect(self._stream_id, self._received.missing)
         self._arrived = self._loop.create_future()
         try:
             await self._arrived
@@ -205,6 +187,8 @@ class ServerCall:
         if self.ended:
             return
         trailers = to_trailers(status)
+        if len(trailers) > 1:
+            trailers = self._within_limit(trailers)
         self.ended = True
         if self._arrived is not None or self._room is not None:
             self._release()
@@ -213,6 +197,15 @@ class ServerCall:
         self.transport.send_headers(self._stream_id, trailers, end_stream=True)
         if not self._queued():
             self.transport.forget(self._stream_id)
+
+    def _within_limit(self, trailers: Headers) -> Headers:
+        """Returns trailers, or those that say that the client does not take so much (RFC 9113, 6.5.2)."""
+        limit = self.transport.connection.peer_max_header_list
+        size = list_size(OPENING + trailers)
+        if limit is None or size <= limit:
+            return trailers
+        text = f"Trailing metadata larger than the client takes ({size} vs. {limit})"
+        return to_trailers(Status(RESOURCE_EXHAUSTED, text))
 
     def fail(self, fault: MessageFault) -> NoReturn:
         """Ends the call for what was wrong with a message, and cancels who asked for it.
@@ -233,13 +226,12 @@ class ServerCall:
 
     def headers_received(self, event: HeadersReceived) -> None:
         """Takes trailers: a request has none in gRPC, but may end with them."""
-        self._half_closed = self._half_closed or event.end_stream
+        self._received.half_closed |= event.end_stream
         self._wake(self._arrived)
 
     def data_received(self, event: DataReceived) -> None:
         """Takes a part of a message."""
-        self._chunks.append(event.data)
-        self._half_closed = event.end_stream
+        self._received.append(event.data, half_closed=event.end_stream)
         self._wake(self._arrived)
 
     def drained(self) -> None:
@@ -284,9 +276,7 @@ class ServerCall:
 
     def _release(self) -> None:
         """Lets whoever waits to read or to write go on, and find that it is over."""
-        self._chunks.clear()
-        self._messages.clear()
-        self._half_closed = True
+        self._received.close()
         self._wake(self._arrived)
         self._wake(self._room)
 

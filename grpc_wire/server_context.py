@@ -29,6 +29,7 @@ _INVALID: Final = (
 )
 _OPENING: Final = (ACCEPTED,)
 _DONE: Final = Status(OK)
+_ENDED: Final = "the call has ended"
 
 
 class Context(grpc.aio.ServicerContext[Any, Any]):
@@ -68,11 +69,19 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
     # Messages.
 
     async def read(self) -> Any:
-        """Returns the next request, or `grpc.aio.EOF`."""
+        """Returns the next request, or `grpc.aio.EOF`.
+
+        Raises:
+            grpc.aio.BaseError: the call has ended, perhaps before its requests have.
+        """
         self.raise_for_termination()
         message = await self._call.receive()
         self.raise_for_termination()
-        return grpc.aio.EOF if message is None else self.parse(message)
+        if message is not None:
+            return self.parse(message)
+        if self._call.ended:
+            raise grpc.aio.InternalError(_ENDED)
+        return grpc.aio.EOF
 
     async def write(self, message: Any) -> None:
         """Sends a response; waits while the client does not read.
@@ -112,7 +121,7 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
     def _send(self, data: bytes) -> bool:
         call = self._call
         if call.ended:
-            raise grpc.aio.InternalError("the call has ended")
+            raise grpc.aio.InternalError(_ENDED)
         if not call.opened:
             self._open()
         encoding = self._encoding if self._compress_next else IDENTITY
@@ -179,13 +188,14 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
             self._call.finish(Status(INTERNAL, f"Invalid metadata: {error}"))
 
     def over(self) -> None:
-        """Calls back whoever waits for the end."""
+        """Calls back whoever waits for the end; forgets what it has raised, whose traceback knows of it."""
         for callback in self._callbacks:
             try:
                 callback(self)
             except (Exception, asyncio.CancelledError):
                 path = self._call.request.path
                 _log.exception("a done callback of servicer method [%s] has failed", path)
+        self._aborted = None
 
     def raise_for_termination(self) -> None:
         """Raises what stops a servicer that goes on after it has ended its call."""

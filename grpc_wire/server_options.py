@@ -52,22 +52,38 @@ class _Told:
     own: dict[str, Any] = field(default_factory=dict)
 
 
-def _seconds(milliseconds: Any) -> float:
-    return math.inf if int(milliseconds) >= NEVER else int(milliseconds) / 1000
+def _number(value: Any, least: int, most: int) -> int:
+    if not least <= int(value) <= most:
+        raise ValueError
+    return int(value)
+
+
+def _seconds(milliseconds: Any, least: int = 0) -> float:
+    number = _number(milliseconds, least, 2**63)
+    return math.inf if number >= NEVER else number / 1000
+
+
+def _period(milliseconds: Any) -> float:
+    """Reads what would never let a connection work if it were nothing."""
+    return _seconds(milliseconds, least=1)
+
+
+def _count(value: Any) -> int:
+    return _number(value, 0, 2**31 - 1)
 
 
 _KNOWN: Final[dict[str, tuple[str, str, Callable[[Any], Any]]]] = {
     "grpc.max_receive_message_length": ("own", "receive", int),
     "grpc.max_send_message_length": ("own", "send", int),
     "grpc.so_reuseport": ("own", "reuse_port", bool),
-    "grpc.max_concurrent_streams": ("limits", "concurrent_streams", int),
-    "grpc.max_metadata_size": ("limits", "header_list", int),
-    "grpc.server_handshake_timeout_ms": ("lifetimes", "handshake", _seconds),
-    "grpc.keepalive_time_ms": ("lifetimes", "keepalive", _seconds),
+    "grpc.max_concurrent_streams": ("limits", "concurrent_streams", _count),
+    "grpc.max_metadata_size": ("limits", "header_list", _count),
+    "grpc.server_handshake_timeout_ms": ("lifetimes", "handshake", _period),
+    "grpc.keepalive_time_ms": ("lifetimes", "keepalive", _period),
     "grpc.keepalive_timeout_ms": ("lifetimes", "keepalive_timeout", _seconds),
     "grpc.keepalive_permit_without_calls": ("lifetimes", "keepalive_without_streams", bool),
-    "grpc.max_connection_idle_ms": ("lifetimes", "idle", _seconds),
-    "grpc.max_connection_age_ms": ("lifetimes", "age", _seconds),
+    "grpc.max_connection_idle_ms": ("lifetimes", "idle", _period),
+    "grpc.max_connection_age_ms": ("lifetimes", "age", _period),
     "grpc.max_connection_age_grace_ms": ("lifetimes", "grace", _seconds),
 }
 

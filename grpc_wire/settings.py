@@ -29,6 +29,8 @@ class PeerSettings:
     """What the peer has said of itself."""
 
     header_table: int = 4096
+    least_header_table: int = 4096
+    """The least that the last SETTINGS said of it on their way, which blocks are to tell (RFC 7541, 4.2)."""
     concurrent_streams: int = _MOST_STREAMS
     initial_window: int = DEFAULT_WINDOW
     max_frame: int = frames.SMALLEST_MAX_FRAME
@@ -40,9 +42,11 @@ class PeerSettings:
         Raises:
             ConnectionFault: a value cannot be.
         """
+        self.least_header_table = self.header_table
         for key, value in frames.read_settings(payload):
             if key == HEADER_TABLE_SIZE:
                 self.header_table = value
+                self.least_header_table = min(self.least_header_table, value)
             elif key == MAX_CONCURRENT_STREAMS:
                 self.concurrent_streams = value
             elif key == INITIAL_WINDOW_SIZE:

@@ -94,8 +94,8 @@ def from_answer(headers: Headers) -> Status | None:
     status, kind = found.get(b":status", b""), found.get(b"content-type", b"")
     if status == b"200" and is_grpc(kind):
         return None
-    if _STATUS in found:
-        return from_trailers(headers)
+    if _STATUS in found and (said_so := from_trailers(headers)).code != OK:
+        return said_so  # a call that is OK has an answer, which this is not
     said = f"HTTP status {status.decode()}, content-type {kind.decode('latin-1') or 'none'}"
     if status == b"200":
         return Status(UNKNOWN, f"the answer is not gRPC: {said}")

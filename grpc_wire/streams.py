@@ -6,6 +6,7 @@ Source: RFC 9113, section 5.1 (stream states).
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -46,6 +47,8 @@ class Stream:
     """Whether this side ends when the queue is empty."""
     answered: bool = False
     """Whether this side has sent something."""
+    since: float = 0.0
+    """When a client has opened it, on the clock of the budget of resets."""
     received_headers: bool = False
     sent_end: bool = False
     received_end: bool = False
@@ -68,8 +71,11 @@ class Stream:
 class Streams:
     """Those that are open, by id."""
 
-    def __init__(self, role: Role, resets: Budget) -> None:
+    def __init__(
+        self, role: Role, resets: Budget, clock: Callable[[], float], rapid: float
+    ) -> None:
         self.role = role
+        self.clock = clock
         self.open: dict[int, Stream] = {}
         self.last_from_peer = 0
         """The highest id of a stream that the peer has opened."""
@@ -77,6 +83,7 @@ class Streams:
         """The id of the next stream that a client opens."""
         self._reset: OrderedDict[int, None] = OrderedDict()
         self._resets = resets
+        self._rapid = rapid
 
     def close(self, stream: Stream) -> None:
         """Forgets a stream that has ended on both sides, or was reset by the peer."""
@@ -97,11 +104,15 @@ class Streams:
     def count_given_up(self, stream: Stream) -> None:
         """Counts a stream that the peer has reset, or has made this side reset by a fault.
 
+        One that was open for long is not counted: of those there are no more than may be open at once.
+
         Raises:
             ConnectionFault: there were too many that a server had begun to answer, for nothing.
         """
         begun = self.role is Role.SERVER and stream.received_headers
-        if begun and not stream.answered and not self._resets.spend():
+        if not begun or stream.answered or self.clock() - stream.since >= self._rapid:
+            return
+        if not self._resets.spend():
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "streams are opened and given up")
 
     def was_reset(self, stream_id: int) -> bool:

@@ -41,7 +41,7 @@ class Watcher(Protocol):
         """Its connection may take more streams than before, or fewer."""
 
     def connection_failed(self) -> None:
-        """A connection could not be made, or has ended: its address may not be the right one any more."""
+        """A connection could not be made, or has been left: its address may not be the right one any more."""
 
 
 class Subchannel:
@@ -122,7 +122,7 @@ class Subchannel:
                     await settled
             except TimeoutError:
                 reason = f"no connection within {limit:g} s"
-            except OSError as error:
+            except Exception as error:  # whatever it is, calls are not to wait for it
                 reason = _words(error)
             finally:
                 settled.cancel()
@@ -135,7 +135,11 @@ class Subchannel:
 
     async def _open(self) -> None:
         address = self.address
-        tls_name = self._tls_name if self._tls is not None else None
+        tls_name = None
+        if self._tls is not None:
+            tls_name = self._tls_name
+            # A name that cannot be one is said here; asyncio says it late, and leaves the socket open.
+            self._tls.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=tls_name)
         if address.scheme == "unix":
             await self._loop.create_unix_connection(
                 self._make, address.host, ssl=self._tls, server_hostname=tls_name
@@ -193,7 +197,8 @@ class Subchannel:
             keepalive = self._lifetimes.keepalive * 2
             self._lifetimes = dataclasses.replace(self._lifetimes, keepalive=keepalive)
         transport.go_away()
-        self._left(transport)
+        if transport is self.transport:
+            self._left()
 
     def disconnected(self, transport: Transport, reason: str) -> None:
         """Is IDLE again, or has failed to connect."""
@@ -201,16 +206,15 @@ class Subchannel:
         if self._emptied is not None and not self._transports and not self._emptied.done():
             self._emptied.set_result(None)
         if transport is self.transport:
-            self._left(transport)
-            self._watcher.connection_failed()
+            self._left()
         elif transport is self._opening and self._settled is not None and not self._settled.done():
             self._settled.set_exception(ConnectionError(reason))
 
-    def _left(self, transport: Transport) -> None:
-        if transport is self.transport:
-            self.transport = None
-            self._backoff.lost(self._loop.time())
-            self._set(ChannelConnectivity.IDLE)
+    def _left(self) -> None:
+        self.transport = None
+        self._backoff.lost(self._loop.time())
+        self._set(ChannelConnectivity.IDLE)
+        self._watcher.connection_failed()
 
 
 def _abandon(transport: Transport) -> None:
@@ -222,7 +226,8 @@ def _abandon(transport: Transport) -> None:
     transport.connection_lost(None)
 
 
-def _words(error: OSError) -> str:
-    if error.errno and not isinstance(error, ssl.SSLError | socket.gaierror):
+def _words(error: Exception) -> str:
+    special = isinstance(error, ssl.SSLError | socket.gaierror)
+    if isinstance(error, OSError) and error.errno and not special:
         return os.strerror(error.errno)  # asyncio puts its own words in place of the system's
     return str(error) or type(error).__name__

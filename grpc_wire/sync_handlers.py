@@ -65,7 +65,9 @@ def in_thread(behaviour: Callable[..., Any], pool: Executor | None) -> Callable[
     async def respond(request: Any, context: Context) -> Any:
         loop = asyncio.get_running_loop()
         seen = SyncContext(context, loop)
-        response = await loop.run_in_executor(pool, behaviour, _as_plain(request, loop), seen)
+        response = await loop.run_in_executor(
+            pool, _called_in_thread, behaviour, _as_plain(request, loop), seen
+        )
         for callback in seen.callbacks:
             callback()
         return response
@@ -79,13 +81,25 @@ def each_in_thread(behaviour: Callable[..., Any], pool: Executor | None) -> Call
     async def respond(request: Any, context: Context) -> AsyncIterator[Any]:
         loop = asyncio.get_running_loop()
         seen = SyncContext(context, loop)
-        responses = await loop.run_in_executor(pool, behaviour, _as_plain(request, loop), seen)
+        responses = await loop.run_in_executor(
+            pool, _called_in_thread, behaviour, _as_plain(request, loop), seen
+        )
+        responses = iter(responses)
         while (response := await loop.run_in_executor(pool, next, responses, _END)) is not _END:
             yield response
         for callback in seen.callbacks:
             callback()
 
     return respond
+
+
+def _called_in_thread(behaviour: Callable[..., Any], request: Any, context: SyncContext) -> Any:
+    try:
+        return behaviour(request, context)
+    except (
+        StopIteration
+    ) as error:  # which no future takes: whoever waits for it would do so for ever
+        raise RuntimeError("the servicer has raised StopIteration") from error
 
 
 def _as_plain(request: Any, loop: asyncio.AbstractEventLoop) -> Any:

@@ -68,6 +68,9 @@ class Transport(asyncio.Protocol):
         stream_id = self.connection.open_stream(headers, end_stream=end_stream)
         self._streams[stream_id] = stream
         self._writer.touch()
+        if self.connection.exhausted:  # as if the peer had said that it takes no more
+            said = GoAwayReceived(stream_id, ErrorCode.NO_ERROR, b"")
+            asyncio.get_running_loop().call_soon(self._rare, said)
         return stream_id
 
     def send_headers(self, stream_id: int, headers: Headers, *, end_stream: bool = False) -> None:

@@ -407,6 +407,18 @@ async def test_compressed_answers() -> None:
         await server.stop(None)
 
 
+@pytest.mark.parametrize("request_", [None, "text", 1])
+async def test_a_request_that_is_no_bytes(channel: Channel, request_: Any) -> None:
+    """Where there is no serializer, or one that makes no bytes, the call ends with INTERNAL, and says why."""
+    for serializer in (None, lambda _: request_):
+        with pytest.raises(aio.AioRpcError, match="bytes are to be sent") as caught:
+            await channel.unary_unary("/a/b", serializer)(request_, timeout=5)
+        assert caught.value.code() is grpc.StatusCode.INTERNAL
+        upload = channel.stream_unary("/a/b", serializer)()
+        with pytest.raises(aio.AioRpcError, match="bytes are to be sent"):
+            await upload.write(request_)
+
+
 async def test_messages_that_cannot_be_written_or_read(
     channel: Channel, caplog: pytest.LogCaptureFixture
 ) -> None:

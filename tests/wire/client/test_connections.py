@@ -18,9 +18,11 @@ import h2.settings
 import pytest
 from grpc import ChannelConnectivity, StatusCode, aio
 
+from grpc_wire import frames
 from grpc_wire.channel import Channel, insecure_channel
 from tests.echo_server import EchoServer, echo_server
-from tests.wire.client.peer import Peer, Wire, running, until
+from tests.wire.client.peer import HEAD, Peer, Wire, running, until
+from tests.wire.protocol import octets
 
 QUICK = (
     ("grpc.initial_reconnect_backoff_ms", 20),
@@ -344,6 +346,55 @@ async def test_a_goaway_that_says_why() -> None:
         assert caught.value.code() is StatusCode.UNAVAILABLE
 
 
+async def test_a_connection_that_has_used_all_its_ids() -> None:
+    """The next call makes another (RFC 9113, 5.1.1); what was begun is finished on the old one."""
+    held: list[tuple[Wire, int]] = []
+
+    def script(wire: Wire, stream: int) -> None:
+        if stream == 2**31 - 1:
+            held.append((wire, stream))
+        else:
+            answer(wire, stream)
+
+    async with peer_and_channel(Peer(script)) as (peer, channel):
+        assert await unary(channel)(b"") == b"hi"
+        (subchannel,) = channel._open()._subchannels.values()
+        assert subchannel.transport is not None
+        subchannel.transport.connection._streams.next_own = 2**31 - 3
+        assert await unary(channel)(b"") == b"hi"
+        last = unary(channel)(b"")
+        assert [await unary(channel)(b"", timeout=5) for _ in range(3)] == [b"hi"] * 3
+        await until(lambda: bool(held))
+        answer(*held[0])
+        assert await asyncio.wait_for(last, 5) == b"hi"
+        assert len(peer.wires) == 2
+        await asyncio.wait_for(peer.lost.wait(), 5)
+
+
+async def test_a_status_that_is_far_too_long() -> None:
+    """It costs its call alone: others on its connection are answered."""
+    waiting: list[tuple[Wire, int]] = []
+
+    def script(wire: Wire, stream: int) -> None:
+        if not waiting:
+            waiting.append((wire, stream))
+            return
+        status = octets.literal(b"grpc-status", b"5")
+        words = octets.literal(b"grpc-message", b"x" * 300_000)
+        wire.h2.send_headers(stream, HEAD)
+        wire.raw(frames.headers(stream, status + words, 2**14, end_stream=True))
+        answer(*waiting[0])
+
+    async with peer_and_channel(Peer(script)) as (peer, channel):
+        other = unary(channel)(b"")
+        await until(lambda: bool(waiting))
+        with pytest.raises(aio.AioRpcError) as caught:
+            await unary(channel)(b"", timeout=5)
+        assert caught.value.code() is StatusCode.RESOURCE_EXHAUSTED
+        assert await asyncio.wait_for(other, 5) == b"hi"
+        assert len(peer.wires) == 1
+
+
 async def test_keepalive() -> None:
     """A peer that is silent is asked; one that does not answer is given up."""
     options = (("grpc.keepalive_time_ms", 50), ("grpc.keepalive_timeout_ms", 100))
@@ -385,8 +436,13 @@ async def test_dns() -> None:
         assert channel.get_state() is ChannelConnectivity.TRANSIENT_FAILURE
 
 
-async def test_addresses_that_change(monkeypatch: pytest.MonkeyPatch) -> None:
-    """When a connection is lost the name is asked for again, and the new address is used."""
+@pytest.mark.parametrize("politely", [False, True], ids=["lost", "GOAWAY"])
+async def test_addresses_that_change(monkeypatch: pytest.MonkeyPatch, politely: bool) -> None:
+    """When a connection is lost the name is asked for again, and the new address is used.
+
+    So it is where the server says GOAWAY: with a maximum age of connections it asks clients for just that
+    (gRFC A9).
+    """
     async with running(Peer(answer)) as old, running(Peer(answer)) as new:
         port = old.port
 
@@ -398,10 +454,28 @@ async def test_addresses_that_change(monkeypatch: pytest.MonkeyPatch) -> None:
         async with insecure_channel("moving.example:1", options) as channel:
             assert await unary(channel)(b"") == b"hi"
             port = new.port
-            old.wires[0].transport.abort()
+            if politely:
+                old.wires[0].h2.close_connection()
+                old.wires[0].flush()
+            else:
+                old.wires[0].transport.abort()
             await until(lambda: channel.get_state() is ChannelConnectivity.IDLE)
-            while not new.wires:
-                await unary(channel)(b"", timeout=5)
+            async with asyncio.timeout(5):
+                while not new.wires:
+                    await unary(channel)(b"", timeout=5)
+
+
+async def test_a_name_without_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A resolver that finds nothing, and says no more, has failed: calls do not wait."""
+
+    async def getaddrinfo(*_: Any, **__: Any) -> Any:
+        return []
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    async with insecure_channel("nowhere.example:1") as channel:
+        with pytest.raises(aio.AioRpcError) as caught:
+            await unary(channel)(b"", timeout=5)
+    assert caught.value.code() is StatusCode.UNAVAILABLE
 
 
 async def test_unix_sockets(tmp_path: Path) -> None:
@@ -418,12 +492,28 @@ async def test_unix_sockets(tmp_path: Path) -> None:
     await server.stop(None)
 
 
+@pytest.mark.parametrize("make", [aio.insecure_channel, insecure_channel])
+async def test_the_state_of_a_closed_channel_changes_no_more(make: Any) -> None:
+    """Who was waiting for a change has seen one; who comes later is told, and does not wait for ever."""
+    channel = make("127.0.0.1:1")
+    waiting = asyncio.ensure_future(channel.wait_for_state_change(ChannelConnectivity.IDLE))
+    await asyncio.sleep(0)
+    await channel.close()
+    async with asyncio.timeout(5):
+        assert await waiting is None
+        assert channel.get_state(try_to_connect=True) is ChannelConnectivity.SHUTDOWN
+        for state in (ChannelConnectivity.IDLE, ChannelConnectivity.SHUTDOWN):
+            with pytest.raises(aio.UsageError, match=r"Channel is closed\."):
+                await channel.wait_for_state_change(state)
+
+
 async def test_close() -> None:
     """Calls that are left are cancelled, and no more are taken."""
     async with peer_and_channel(Peer(lambda *_: None)) as (peer, channel):
         call = unary(channel)(b"")
         await asyncio.wait_for(peer.heard.wait(), 5)
         watching = asyncio.create_task(channel.wait_for_state_change(channel.get_state()))
+        await asyncio.sleep(0)  # it begins: to watch a closed channel is an error
         await channel.close()
         with pytest.raises(asyncio.CancelledError):
             await call
@@ -433,6 +523,43 @@ async def test_close() -> None:
         with pytest.raises(aio.UsageError):
             await channel.channel_ready()
         await channel.close()
+
+
+@pytest.mark.parametrize("busy", [False, True], ids=["idle", "busy"])
+async def test_a_channel_that_is_dropped(busy: bool) -> None:
+    """It closes its connection when its last call has ended, without the garbage collector."""
+    held: list[tuple[Wire, int]] = []
+
+    def script(wire: Wire, stream: int) -> None:
+        if busy:
+            held.append((wire, stream))
+        else:
+            answer(wire, stream)
+
+    async with running(Peer(script)) as peer:
+        call = unary(insecure_channel(peer.target))(b"")  # which nobody holds from here on
+        if busy:
+            await until(lambda: bool(held))
+            assert not peer.lost.is_set()
+            answer(*held[0])
+        assert await asyncio.wait_for(call, 5) == b"hi"
+        await asyncio.wait_for(peer.lost.wait(), 5)
+
+
+async def test_a_name_of_a_channel_that_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody asks for it any more, not even when nobody has it."""
+    asked: list[None] = []
+
+    async def getaddrinfo(*_: Any, **__: Any) -> Any:
+        asked.append(None)
+        raise socket.gaierror(socket.EAI_NONAME, "nobody has it")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    before = asyncio.all_tasks()
+    with pytest.raises(aio.AioRpcError):
+        await unary(insecure_channel("nowhere.example:1", QUICK))(b"")
+    await until(lambda: asyncio.all_tasks() == before)
+    assert asked
 
 
 async def test_close_with_grace() -> None:

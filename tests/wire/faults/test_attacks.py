@@ -78,7 +78,7 @@ async def test_rapid_reset() -> None:
 
 
 async def test_a_header_section_without_end() -> None:
-    """CVE-2024-27316: held are `Limits.header_block` (32 KiB) bytes in `Limits.continuations` (32) frames."""
+    """CVE-2024-27316: held are `Limits.header_block` (64 KiB) bytes in `Limits.continuations` (32) frames."""
     begun = b"\x00\x00\x01\x01\x00\x00\x00\x00\x01\x88"
     more = b"\x00\x04\x00\x09\x00\x00\x00\x00\x01" + b"\x00" * 1024
     async with (
@@ -149,8 +149,8 @@ async def test_a_message_without_end() -> None:
         for _ in range(100):
             client.send(stream, b"x" * 10)
             await asyncio.sleep(0)
-        (call,) = (each for each in running._calls if each._reader.partial)
-        await until(lambda: call._reader.missing == 4 * 1024 * 1024 - 1000)
+        (call,) = (each for each in running._calls if each._received.missing)
+        await until(lambda: call._received.missing == 4 * 1024 * 1024 - 1000)
         window = client.connection._streams.open[stream].send_window
         assert window <= 4 * 1024 * 1024 + DEFAULT.stream_window
         client.connection.reset(stream, ErrorCode.CANCEL)
@@ -250,7 +250,7 @@ async def test_readers_that_never_read(deaf: bool) -> None:
             (attacked,) = (each for each in running._transports if each.stream_count == 20)
             for stream in streams:
                 assert attacked.connection.queued(stream) <= QUEUED + len(message) + 5
-            ready = len(attacked.connection._outbound._ready)
+            ready = attacked.connection._outbound._size
             assert ready <= DEFAULT.output + DEFAULT.frame + 9
             buffered = attacked.socket.get_write_buffer_size()
             assert buffered <= 2 * (DEFAULT.output + DEFAULT.frame) + 64 * 1024

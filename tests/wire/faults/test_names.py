@@ -9,6 +9,8 @@ import grpc
 import pytest
 from grpc import aio
 
+from grpc_wire.channel import secure_channel
+from grpc_wire.credentials import ssl_channel_credentials
 from grpc_wire.target import Address
 from tests.wire.faults.scene import calling, serving
 
@@ -51,3 +53,15 @@ async def test_a_name_that_cannot_be_one(name: str) -> None:
         with pytest.raises(aio.AioRpcError) as caught:
             await client.echo(timeout=5)
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+@pytest.mark.parametrize("name", [".leading.dot", "a" * 64, "a..b", "a\0b"])
+async def test_a_name_for_tls_that_cannot_be_one(name: str) -> None:
+    """An attempt that breaks off before the network fails as others do; nobody waits for it in vain."""
+    options = [("grpc.ssl_target_name_override", name)]
+    async with secure_channel("127.0.0.1:1", ssl_channel_credentials(), options) as channel:
+        with pytest.raises(aio.AioRpcError) as caught:
+            await channel.unary_unary("/a/b")(b"", timeout=5)
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert channel.get_state() is grpc.ChannelConnectivity.TRANSIENT_FAILURE
+        assert "refused" not in (caught.value.details() or "")

@@ -10,7 +10,7 @@ import grpc
 import pytest
 from grpc import aio
 
-from tests.wire.faults.scene import KINDS, one_of, pair, serving
+from tests.wire.faults.scene import KINDS, calling, one_of, pair, serving
 from tests.wire.server.stage import answering, raw_client, unary, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -40,6 +40,24 @@ async def test_an_endless_iterator_of_requests_that_cannot_be_sent() -> None:
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         await asyncio.sleep(0)
     assert len(given) == 1
+
+
+@pytest.mark.parametrize("kind", ["Collect", "Talk"])
+async def test_an_iterator_that_hangs_of_a_call_that_never_began(kind: str) -> None:
+    """Where nobody is there a call ends while it is made; nobody waits for its requests then."""
+    async with calling("127.0.0.1:1") as client:
+        with pytest.raises(aio.AioRpcError):
+            await client.echo()  # from now on the channel knows
+        before = asyncio.all_tasks()
+
+        async def requests() -> Any:
+            await asyncio.Event().wait()
+            yield b""
+
+        begin = client.collect if kind == "Collect" else client.talk
+        call = begin(requests())
+        assert await call.code() is grpc.StatusCode.UNAVAILABLE
+        assert asyncio.all_tasks() == before
 
 
 async def test_callbacks_that_fail() -> None:

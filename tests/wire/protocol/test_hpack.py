@@ -152,6 +152,22 @@ def test_a_broken_block_has_an_end_soon() -> None:
     stage.has_failed(COMPRESSION)
 
 
+def test_malformed_names_cost_no_more_than_others() -> None:
+    """A block that fills the table with them again and again is read as quickly as one that does so with good ones."""
+
+    def cost(first: bytes) -> float:
+        names = (first + bytes((a, b)) for a in range(97, 123) for b in range(97, 123))
+        block = b"".join(h2.remembered(name, b"") for name in names) * 15
+        stage = Stage(Role.SERVER)
+        started = time.process_time()
+        stage.hear(h2.headers(1, block))
+        assert stage.connection.open_streams == 0
+        return time.process_time() - started
+
+    good = min(cost(b"x") for _ in range(3))
+    assert min(cost(b"X") for _ in range(3)) < 10 * good
+
+
 def test_a_table_lives_across_blocks() -> None:
     """What one request has put in, the next may name; an entry is evicted by size."""
     stage = Stage(Role.SERVER)

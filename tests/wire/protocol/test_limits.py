@@ -133,6 +133,20 @@ def test_resets_of_streams_that_were_answered_are_no_flood() -> None:
     stage.lives()
 
 
+def test_streams_that_are_given_up_after_a_while_are_no_flood() -> None:
+    """Thousands of watchers who leave a quiet stream together are honest: the others' calls go on."""
+    stage = Stage(Role.SERVER, limits=SMALL)
+    for begin in range(1, 2001, 200):
+        streams = range(begin, begin + 200, 2)
+        for stream in streams:
+            stage.hear(h2.headers(stream, REQUEST))
+        stage.clock.now += SMALL.rapid
+        for stream in streams:
+            stage.hear(h2.reset(stream))
+        stage.connection.take_output()
+    stage.lives()
+
+
 def test_resets_between_answers_are_forgiven() -> None:
     """Each stream that is answered earns one that is given up."""
     stage = Stage(Role.SERVER, limits=SMALL)
@@ -176,7 +190,9 @@ def test_a_header_block_in_one_frame(role: Role) -> None:
     """`header_block` holds for a frame alone too, where larger frames are taken."""
     stage = Stage(role, State.OPEN, replace(DEFAULT, frame=1 << 20))
 
-    stage.hear(h2.headers(1, h2.block(TRAILERS) + h2.literal(b"x", bytes(40_000)), end=True))
+    stage.hear(
+        h2.headers(1, h2.block(TRAILERS) + h2.literal(b"x", bytes(DEFAULT.header_block)), end=True)
+    )
 
     stage.has_failed(CALM)
 
@@ -246,6 +262,33 @@ def test_unsent(role: Role) -> None:
         assert asked <= limits.unsent / 17 + 2
 
     assert len(stage.connection.take_output()) <= limits.unsent + 200
+
+
+def test_answers_that_are_not_read() -> None:
+    """`unsent` holds for the headers of answers too, which no window bounds: who asks on is cut."""
+    limits = replace(DEFAULT, unsent=10_000)
+    stage = Stage(Role.SERVER, limits=limits)
+
+    stream = 1
+    while not any(isinstance(e, ConnectionFailed) for e in stage.hear(h2.headers(stream, REQUEST))):
+        stage.connection.send_headers(stream, ANSWER + TRAILERS, end_stream=True)
+        assert stream <= limits.unsent
+        stream += 2
+
+    assert limits.unsent < len(stage.connection.take_output()) <= limits.unsent + 200
+
+
+def test_settings_that_move_many_windows() -> None:
+    """`control_frames`: each SETTINGS costs what it moves, and what comes beside it does not pay for that."""
+    stage = Stage(Role.SERVER)
+    for number in range(DEFAULT.concurrent_streams):
+        stage.hear(h2.headers(2 * number + 1, REQUEST))
+
+    def move(number: int) -> bytes:
+        settings = h2.settings((Setting.INITIAL_WINDOW_SIZE, 70_000 + number))
+        return h2.data(2 * (number % 1000) + 1, b"x") + settings
+
+    assert flood(stage, move) <= 100
 
 
 @both

@@ -124,6 +124,19 @@ def test_a_grpc_status_beside_another_http_status_holds(http: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("http", "kind"), [(503, b"text/html"), (503, GRPC[1]), (200, b"text/html")]
+)
+def test_an_answer_that_is_not_grpc_is_not_ok(http: int, kind: bytes) -> None:
+    """Whatever it says of itself: there is no response in it."""
+    head: Headers = ((b":status", b"%d" % http), (b"content-type", kind), (b"grpc-status", b"0"))
+
+    status = from_answer(head)
+
+    assert status is not None
+    assert CODES[status.code] == ("UNAVAILABLE" if http == 503 else "UNKNOWN")
+
+
+@pytest.mark.parametrize(
     ("kind", "good"),
     [
         (b"application/grpc", True),

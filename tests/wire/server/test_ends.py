@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import weakref
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,7 +13,7 @@ import grpc
 import grpc.aio
 import pytest
 
-from tests.wire.server.stage import answering, both_ways, refused, serving, unary, until
+from tests.wire.server.stage import answering, both_ways, refused, serving, taking, unary, until
 
 
 class Witness:
@@ -169,9 +171,8 @@ async def test_tasks_beside_a_servicer_are_released(how: str) -> None:
         try:
             while await context.read() is not grpc.aio.EOF:
                 pass
-        except grpc.aio.UsageError:
-            assert how == "return"
-        released.append("read")
+        except grpc.aio.BaseError as error:
+            released.append(type(error).__name__)
 
     async def write(context: Any) -> None:
         try:
@@ -197,7 +198,53 @@ async def test_tasks_beside_a_servicer_are_released(how: str) -> None:
             call.cancel()
         await over.wait()
         await asyncio.gather(*tasks)
-    assert set(released) == {"read", "write"}
+    assert set(released) == {"UsageError" if how == "return" else "InternalError", "write"}
+
+
+@pytest.mark.parametrize("how", ["cancel", "deadline"])
+@pytest.mark.parametrize("threaded", [False, True], ids=["a task", "a thread"])
+async def test_an_upload_that_breaks_off_is_not_whole(how: str, threaded: bool) -> None:
+    """Who reads the requests beside the servicer's own task does not take their breaking off for their end.
+
+    `grpc.aio` ends the iterator either way, so that half an upload looks like a whole one.
+    """
+    seen: list[bytes] = []
+    said: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def keep(outcome: str) -> None:
+        said.get_loop().call_soon_threadsafe(said.set_result, outcome)
+
+    def in_thread(requests: Any, _context: Any) -> bytes:
+        try:
+            seen.extend(requests)
+        except grpc.aio.BaseError:
+            keep("broken off")
+            raise
+        keep("whole")
+        return b""
+
+    async def in_task(requests: Any, _context: Any) -> bytes:
+        async def read() -> None:
+            try:
+                async for request in requests:
+                    seen.extend([request])
+            except grpc.aio.BaseError:
+                keep("broken off")
+            else:
+                keep("whole")
+
+        await asyncio.shield(asyncio.create_task(read()))
+        return b""
+
+    upload = taking(in_thread if threaded else in_task)
+    async with serving({"Upload": upload}) as stage, asyncio.timeout(10):
+        call = stage.upload("Upload", timeout=0.3 if how == "deadline" else None)
+        await call.write(b"half")
+        if how == "cancel":
+            await until(lambda: seen == [b"half"])
+            call.cancel()
+        assert await said == "broken off"
+    assert seen == [b"half"]
 
 
 async def test_nothing_is_left_of_calls() -> None:
@@ -224,3 +271,46 @@ async def test_nothing_is_left_of_calls() -> None:
         await until(lambda: not stage.server._calls)
         await until(lambda: all(not each.connection.open_streams for each in transports))
         assert [each.stream_count for each in transports] == [0]
+
+
+@pytest.mark.parametrize("nested", [False, True], ids=["alone", "within except"])
+async def test_an_abort_leaves_nothing_to_collect(nested: bool) -> None:
+    """A context that was aborted is gone with its call, without the garbage collector: no cycle keeps it."""
+    contexts: list[weakref.ref[Any]] = []
+
+    async def abort(_request: bytes, context: Any) -> bytes:
+        contexts.append(weakref.ref(context))
+        if nested:
+            try:
+                raise ValueError
+            except ValueError:
+                await context.abort(grpc.StatusCode.ABORTED, "within")
+        await context.abort(grpc.StatusCode.ABORTED, "alone")
+        raise AssertionError
+
+    async with serving({"Abort": unary(abort)}) as stage:
+        gc.disable()
+        try:
+            assert (await refused(stage.call("Abort")))[0] is grpc.StatusCode.ABORTED
+            await until(lambda: not stage.server._calls)
+            await asyncio.sleep(0)
+            assert [context() for context in contexts] == [None]
+        finally:
+            gc.enable()
+
+
+async def test_paths_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A generic handler that answers every path is kept ready for some; others are served all the same."""
+    monkeypatch.setattr("grpc_wire.handlers._MOST_KEPT", 10)
+
+    async def echo(request: bytes, _context: Any) -> bytes:
+        return request
+
+    class Every(grpc.GenericRpcHandler):
+        def service(self, _details: Any) -> Any:
+            return unary(echo)
+
+    async with serving({}, handlers=[Every()]) as stage:
+        for number in range(20):
+            assert await stage.channel.unary_unary(f"/any/{number}")(b"x") == b"x"
+        assert len(stage.server._methods._compiled) == 10

@@ -161,6 +161,10 @@ class Plain:
             self.threads.add(threading.current_thread().name)
             yield bytes([byte])
 
+    def listed(self, request: bytes, _context: Any) -> list[bytes]:
+        """Answers with each byte, all at once."""
+        return [bytes([byte]) for byte in request]
+
     def join(self, requests: Iterator[bytes], _context: Any) -> bytes:
         """Answers with all requests."""
         return b",".join(requests)
@@ -178,6 +182,7 @@ class Plain:
             "Abort": unary(self.abort),
             "Fail": unary(self.fail),
             "Count": answering(self.count),
+            "Listed": answering(self.listed),
             "Join": taking(self.join),
             "Double": both_ways(self.double),
         }
@@ -192,7 +197,8 @@ async def test_plain_functions(make: Any) -> None:
             assert await call == b"request"
             assert (await call.initial_metadata())["early"] == "yes"
             assert (await call.trailing_metadata())["late"] == "yes"
-            assert [each async for each in stage.stream("Count", b"abc")] == [b"a", b"b", b"c"]
+            for method in ("Count", "Listed"):
+                assert [each async for each in stage.stream(method, b"abc")] == [b"a", b"b", b"c"]
             assert await stage.upload("Join", each([b"a", b"b"])) == b"a,b"
             answers = [answer async for answer in stage.talk("Double", each([b"a", b"b"]))]
             assert answers == [b"a", b"a", b"b", b"b"]
@@ -223,3 +229,19 @@ async def test_a_plain_function_does_not_hold_the_loop() -> None:
         assert not blocked.done()
         release.set()
         assert await blocked == b"request"
+
+
+async def test_a_plain_function_that_raises_stop_iteration() -> None:
+    """`next` of requests that have ended, in a thread: the call fails as for any other exception.
+
+    `grpc.aio`, whose future does not take it, lets the client wait.
+    """
+
+    def second(requests: Any, _context: Any) -> bytes:
+        next(requests)
+        return bytes(next(requests))
+
+    async with serving({"Second": taking(second)}) as stage:
+        code, details = await refused(stage.upload("Second", each([b"one"]), timeout=5))
+        assert code is grpc.StatusCode.UNKNOWN
+        assert "StopIteration" in details

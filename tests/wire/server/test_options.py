@@ -5,11 +5,18 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import grpc
 import pytest
 
+from grpc_wire.channel import insecure_channel
 from grpc_wire.server import server
 from grpc_wire.server_options import ServerOptions, server_options
-from tests.wire.server.stage import raw_client, serving, unary
+from tests.wire.server.stage import SERVICE, raw_client, refused, serving, unary
+
+
+async def echo(request: bytes, _context: Any) -> bytes:
+    """Answers what was asked."""
+    return request
 
 
 def test_nothing_told() -> None:
@@ -47,7 +54,19 @@ def test_all_that_is_known() -> None:
 
 
 @pytest.mark.parametrize(
-    "option", [("grpc.lb_policy_name", "x"), ("grpc.max_concurrent_streams", "x")]
+    "option",
+    [
+        ("grpc.lb_policy_name", "x"),
+        ("grpc.max_concurrent_streams", "x"),
+        ("grpc.max_concurrent_streams", -1),
+        ("grpc.max_metadata_size", -1),
+        ("grpc.max_metadata_size", 2**40),
+        ("grpc.server_handshake_timeout_ms", 0),
+        ("grpc.max_connection_age_ms", -1),
+        ("grpc.max_connection_idle_ms", 0),
+        ("grpc.keepalive_time_ms", 0),
+        ("grpc.keepalive_timeout_ms", -1),
+    ],
 )
 def test_options_that_cannot_be(option: tuple[str, Any]) -> None:
     """An option that is not known, or a value that it does not take, is refused by name."""
@@ -63,10 +82,6 @@ def test_a_limit_of_calls_that_cannot_be() -> None:
 
 async def test_metadata_above_the_limit() -> None:
     """A request with more metadata than is allowed is refused alone; the connection goes on."""
-
-    async def echo(request: bytes, _context: Any) -> bytes:
-        return request
-
     small = [("grpc.max_metadata_size", 1000)]
     async with (
         serving({"Echo": unary(echo)}, options=small) as stage,
@@ -75,3 +90,26 @@ async def test_metadata_above_the_limit() -> None:
         answer = await client.ask({b"much": b"x" * 1000})
         assert answer.reset is not None or answer.status[0]
         assert (await client.ask()).status[0] == 0
+
+
+async def test_much_metadata() -> None:
+    """A limit of metadata holds as it was set, also above what a header section is without it."""
+    much = [("grpc.max_metadata_size", 200_000)]
+    async with serving({"Echo": unary(echo)}, options=much) as stage:
+        assert await stage.call("Echo", metadata=(("x", "y" * 150_000),)) == b"request"
+
+
+async def test_a_status_that_is_larger_than_the_client_takes() -> None:
+    """The client learns that, and of which kind; its connection and its other calls go on."""
+
+    async def verbose(_request: bytes, context: Any) -> bytes:
+        await context.abort(grpc.StatusCode.NOT_FOUND, "x" * 100_000)
+        raise AssertionError
+
+    methods = {"Echo": unary(echo), "Verbose": unary(verbose)}
+    async with serving(methods) as stage, insecure_channel(stage.address) as channel:
+        code, details = await refused(channel.unary_unary(f"/{SERVICE}/Verbose")(b""))
+        assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert details.startswith("Trailing metadata larger than the client takes (100")
+        assert await channel.unary_unary(f"/{SERVICE}/Echo")(b"hi") == b"hi"
+        assert len(stage.server._transports) == 1

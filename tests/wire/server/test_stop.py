@@ -87,6 +87,33 @@ async def test_a_second_stop_is_sooner(make: Any) -> None:
         assert (await refused(call))[0] is grpc.StatusCode.UNAVAILABLE
 
 
+@pytest.mark.parametrize("grace", [None, 0, 0.1])
+async def test_a_servicer_that_stops_its_server(grace: float | None) -> None:
+    """It is cut as all others are, and the server stops all the same; `grpc.aio`'s does so most times."""
+
+    async def shut_down(request: bytes, _context: Any) -> bytes:
+        await stage.server.stop(grace)
+        return request
+
+    async with serving({"ShutDown": unary(shut_down)}) as stage:
+        code, _ = await refused(stage.call("ShutDown", timeout=10))
+        assert code is grpc.StatusCode.UNAVAILABLE
+        assert not await stage.server.wait_for_termination(10)
+
+
+async def test_a_stop_that_nobody_waits_for(make: Any) -> None:
+    """Who waits may be cancelled; calls have their grace, and the server stops."""
+    gate = Gate()
+    async with serving(gate.methods(), make=make) as stage:
+        call = stage.call("Echo")
+        await gate.started.wait()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(stage.server.stop(10), 0.1)
+        gate.open.set()
+        assert await call == b"request"
+        assert not await stage.server.wait_for_termination(10)
+
+
 async def test_wait_for_termination(make: Any) -> None:
     """It says whether the time was over before the server had stopped."""
     running = make(options=[("grpc.so_reuseport", 0)])

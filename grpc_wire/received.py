@@ -1,0 +1,66 @@
+"""The messages of a request, from their bytes until whoever handles the call asks for them.
+
+Bytes are cut, decompressed and counted as read when a message is asked for, and no sooner: of a handler that
+does not read, the client's window stays closed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from grpc_wire.codes import INTERNAL
+from grpc_wire.message import Compressed, MessageFault, MessageReader
+
+
+class Received:
+    """What has come of one request.
+
+    Attributes:
+        half_closed: whether nothing more will come.
+        read: how many bytes were read since somebody has set it to 0.
+    """
+
+    __slots__ = ("_chunks", "_messages", "_reader", "half_closed", "read")
+
+    def __init__(self, limit: int, encoding: str, *, half_closed: bool) -> None:
+        """Takes the limit and the encoding of messages, and whether there are none."""
+        self.half_closed = half_closed
+        self.read = 0
+        self._reader = MessageReader(limit, encoding)
+        self._chunks: deque[bytes] = deque()
+        self._messages: deque[bytes | Compressed] = deque()
+
+    @property
+    def missing(self) -> int:
+        """How many bytes of the message that has begun are still to come."""
+        return self._reader.missing
+
+    def append(self, chunk: bytes, *, half_closed: bool) -> None:
+        """Takes bytes."""
+        self._chunks.append(chunk)
+        self.half_closed = half_closed
+
+    def take(self) -> bytes | None:
+        """Takes the next message; None if it is not there yet, or, once half-closed, if there is none.
+
+        Raises:
+            MessageFault: it cannot be a message.
+        """
+        reader = self._reader
+        while not self._messages:
+            if reader.fault is not None:
+                raise reader.fault
+            if not self._chunks:
+                if self.half_closed and reader.partial:
+                    raise MessageFault(INTERNAL, "the request ends within a message")
+                return None
+            chunk = self._chunks.popleft()
+            self._messages.extend(reader.feed(chunk))
+            self.read += len(chunk)
+        return reader.plain(self._messages.popleft())
+
+    def close(self) -> None:
+        """Forgets what was not taken: nobody is to take it."""
+        self._chunks.clear()
+        self._messages.clear()
+        self.half_closed = True
