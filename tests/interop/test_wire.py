@@ -45,7 +45,7 @@ async def reached(folder: Path, through: str) -> AsyncIterator[tuple[str, Tap]]:
             return
         if reason := why_no_envoy():
             pytest.skip(reason)
-        async with proxied(folder, [tap.address]) as (address,):
+        async with proxied(folder, {tap.address: None}) as (address,):
             yield address, tap
 
 
@@ -138,7 +138,7 @@ async def test_calling(served: Tap, tmp_path: Path, case: cases.Case, through: s
     if reason := why_no_envoy():
         pytest.skip(reason)
     async with (
-        proxied(tmp_path, [served.address]) as (address,),
+        proxied(tmp_path, {served.address: None}) as (address,),
         insecure_channel(address) as channel,
     ):
         await case(channel, served)
