@@ -14,7 +14,7 @@ import dataclasses
 import os
 import socket
 import ssl
-from typing import Protocol
+from typing import Any, Protocol
 
 from grpc import ChannelConnectivity
 
@@ -117,7 +117,7 @@ class Subchannel:
             settled = self._settled = self._loop.create_future()
             try:
                 async with asyncio.timeout(limit):
-                    await self._open()
+                    await self._open(limit)
                     opened = True
                     await settled
             except TimeoutError:
@@ -133,16 +133,18 @@ class Subchannel:
                 return
             self._failed(reason)
 
-    async def _open(self) -> None:
+    async def _open(self, limit: float) -> None:
         address = self.address
-        tls_name = self._tls_name if self._tls is not None else None
+        secured: dict[str, Any] = {}
+        if self._tls is not None:  # an attempt that was given up stays with uvloop for as long
+            secured = {"server_hostname": self._tls_name, "ssl_handshake_timeout": limit}
         if address.scheme == "unix":
             await self._loop.create_unix_connection(
-                self._make, address.host, ssl=self._tls, server_hostname=tls_name
+                self._make, address.host, ssl=self._tls, **secured
             )
         else:
             await self._loop.create_connection(
-                self._make, address.host, address.port, ssl=self._tls, server_hostname=tls_name
+                self._make, address.host, address.port, ssl=self._tls, **secured
             )
 
     def _make(self) -> Transport:

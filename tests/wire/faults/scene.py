@@ -12,9 +12,10 @@ from typing import Any
 import grpc
 from grpc import aio
 
-from grpc_wire.channel import Channel, insecure_channel
+from grpc_wire.channel import Channel, insecure_channel, secure_channel
 from grpc_wire.server import Server, server
 from tests.wire.server.stage import SERVICE, answering, both_ways, taking, unary
+from tests.wire.tls import Tls, listen
 
 QUICK = (
     ("grpc.initial_reconnect_backoff_ms", 1),
@@ -61,13 +62,15 @@ async def serving(
     methods: dict[str, Any] = METHODS,
     *,
     port: int = 0,
+    tls: Tls | None = None,
     options: Iterable[tuple[str, Any]] = (),
     **arguments: Any,
 ) -> AsyncIterator[tuple[Server, str]]:
     """Runs a server until the block is left; gives its address too."""
+    credentials = tls and tls.server()
     running = server(options=list(options), **arguments)
     running.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, methods),))
-    address = f"127.0.0.1:{running.add_insecure_port(f'127.0.0.1:{port}')}"
+    address = f"127.0.0.1:{listen(running, f'127.0.0.1:{port}', credentials)}"
     await running.start()
     try:
         yield running, address
@@ -99,20 +102,31 @@ class Client:
 
 
 @asynccontextmanager
-async def calling(address: str, *options: tuple[str, Any]) -> AsyncIterator[Client]:
+async def calling(
+    address: str, *options: tuple[str, Any], tls: Tls | None = None
+) -> AsyncIterator[Client]:
     """Opens a channel until the block is left."""
-    async with insecure_channel(address, (*QUICK, *options)) as channel:
+    wanted = (*QUICK, *options)
+    opened = (
+        insecure_channel(address, wanted)
+        if tls is None
+        else secure_channel(address, tls.channel(), wanted)
+    )
+    async with opened as channel:
         yield Client(channel)
 
 
 @asynccontextmanager
 async def pair(
-    methods: dict[str, Any] = METHODS, *client: tuple[str, Any], **arguments: Any
+    methods: dict[str, Any] = METHODS,
+    *client: tuple[str, Any],
+    tls: Tls | None = None,
+    **arguments: Any,
 ) -> AsyncIterator[tuple[Server, Client]]:
     """Runs both."""
     async with (
-        serving({**METHODS, **methods}, **arguments) as (running, address),
-        calling(address, *client) as opened,
+        serving({**METHODS, **methods}, tls=tls, **arguments) as (running, address),
+        calling(address, *client, tls=tls) as opened,
     ):
         yield running, opened
 

@@ -24,6 +24,7 @@ from grpc_wire.events import (
 from grpc_wire.limits import DEFAULT, Limits
 from grpc_wire.message import frame
 from grpc_wire.server import server
+from tests.wire.tls import Tls
 
 SERVICE = "test.Service"
 MAKERS = {"grpcio": grpc.aio.server, "wire": server}
@@ -219,6 +220,10 @@ class RawClient(asyncio.Protocol):
         """Reads nothing more from the socket."""
         self._transport.pause_reading()
 
+    def resume(self) -> None:
+        """Reads on."""
+        self._transport.resume_reading()
+
     def answer(self, stream_id: int) -> Answer:
         """Returns what has come on a stream so far."""
         return self._answers[stream_id]
@@ -239,11 +244,15 @@ class RawClient(asyncio.Protocol):
 
 
 @asynccontextmanager
-async def raw_client(address: str, limits: Limits = DEFAULT) -> AsyncIterator[RawClient]:
+async def raw_client(
+    address: str, limits: Limits = DEFAULT, *, tls: Tls | None = None
+) -> AsyncIterator[RawClient]:
     """Connects a client that says what it likes."""
     host, port = address.rsplit(":", 1)
     loop = asyncio.get_running_loop()
-    _, client = await loop.create_connection(lambda: RawClient(limits), host, int(port))
+    _, client = await loop.create_connection(
+        lambda: RawClient(limits), host, int(port), ssl=tls and tls.channel()
+    )
     try:
         yield client
     finally:
