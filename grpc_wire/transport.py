@@ -280,7 +280,8 @@ class Transport(asyncio.Protocol):
     def _close(self) -> None:
         """Sends what is left and the end, and leaves the closing to the peer for a while.
 
-        To close a socket while something comes is to tell the peer to forget what it has not read.
+        To close while something comes is to make the peer forget what it has not read. asyncio's TLS is
+        not closed by halves: a server's GOAWAY is the end there, and a client has nothing to lose.
         """
         if self._writer.shut:
             return
@@ -290,8 +291,8 @@ class Transport(asyncio.Protocol):
         with suppress(OSError):  # it may have ended meanwhile, untold as yet
             if self.socket.can_write_eof():
                 self.socket.write_eof()
-            else:
-                self.socket.close()  # which for TLS is to say so, and to wait
+            elif self._role is Role.CLIENT:
+                self.socket.close()
         self._ends.append(self._loop.call_later(self._lifetimes.linger, self.socket.abort))
 
     def _end_streams(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -224,6 +225,12 @@ class RawClient(asyncio.Protocol):
         """Reads on."""
         self._transport.resume_reading()
 
+    def consume(self) -> None:
+        """Says that it has read all that has come."""
+        for stream_id, answer in self._answers.items():
+            self.connection.consumed(stream_id, len(answer.data))
+        self.flush()
+
     def answer(self, stream_id: int) -> Answer:
         """Returns what has come on a stream so far."""
         return self._answers[stream_id]
@@ -245,14 +252,18 @@ class RawClient(asyncio.Protocol):
 
 @asynccontextmanager
 async def raw_client(
-    address: str, limits: Limits = DEFAULT, *, tls: Tls | None = None
+    address: str, limits: Limits = DEFAULT, *, tls: Tls | None = None, narrow: bool = False
 ) -> AsyncIterator[RawClient]:
-    """Connects a client that says what it likes."""
+    """Connects a client that says what it likes; if it is narrow, its system takes hardly anything for it."""
     host, port = address.rsplit(":", 1)
     loop = asyncio.get_running_loop()
-    _, client = await loop.create_connection(
-        lambda: RawClient(limits), host, int(port), ssl=tls and tls.channel()
-    )
+    connected = socket.socket()
+    if narrow:
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connected.setblocking(False)
+    await loop.sock_connect(connected, (host, int(port)))
+    secured: dict[str, Any] = {} if tls is None else {"ssl": tls.channel(), "server_hostname": host}
+    _, client = await loop.create_connection(lambda: RawClient(limits), sock=connected, **secured)
     try:
         yield client
     finally:
