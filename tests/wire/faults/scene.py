@@ -151,6 +151,15 @@ async def one_of(client: Client, kind: str, number: int = 3, **arguments: Any) -
             return [response async for response in client.talk(requests(number), **arguments)]
 
 
+async def standing(number: Any) -> None:
+    """Waits until a number has begun to rise, and does no more for a while."""
+    before = -1
+    async with asyncio.timeout(10):
+        while number() != before or not before:
+            before = number()
+            await asyncio.sleep(0.1)
+
+
 class Ends:
     """Counts how calls end: each once.
 

@@ -28,6 +28,7 @@ from tests.wire.faults.scene import (
     pair,
     requests,
     serving,
+    standing,
 )
 from tests.wire.faults.server_process import server_process
 from tests.wire.server.stage import SERVICE, answering, raw_client, taking, unary, until
@@ -301,7 +302,7 @@ async def test_readers_that_are_slow(tls: Tls | None) -> None:
     async with pair({"Pour": answering(pour)}, tls=tls) as (server, client):
         call = client.count(0, name="Pour")
         stream = call._stream
-        await _standing(lambda: sent)
+        await standing(lambda: sent)
         held = sum(len(message) for message, _ in stream._messages)
         (transport,) = server._transports
         assert 60_000 < held <= 64 * 1024
@@ -330,7 +331,7 @@ async def test_servicers_that_are_slow(tls: Tls | None) -> None:
 
     async with pair({"Idle": taking(idle)}, tls=tls) as (server, client):
         call = client.collect(pouring(), name="Idle")
-        await _standing(lambda: sent)
+        await standing(lambda: sent)
         (serving_call,) = server._calls
         assert sum(map(len, serving_call._chunks)) <= 64 * 1024
         transport = call._stream._transport
@@ -339,12 +340,3 @@ async def test_servicers_that_are_slow(tls: Tls | None) -> None:
         assert await client.echo() == b"hi"
         hold.set()
         assert await asyncio.wait_for(call, 5) == b"done"
-
-
-async def _standing(number: Any) -> None:
-    """Waits until a number has begun to rise, and does no more for a while."""
-    before = -1
-    async with asyncio.timeout(10):
-        while number() != before or not before:
-            before = number()
-            await asyncio.sleep(0.1)
