@@ -227,4 +227,4 @@ def _abandon(transport: Transport) -> None:
 def _words(error: OSError) -> str:
     if error.errno and not isinstance(error, ssl.SSLError | socket.gaierror):
         return os.strerror(error.errno)  # asyncio puts its own words in place of the system's
-    return str(error) or type(error).__name__
+    return str(error) or "the peer closed the connection within the TLS handshake"

@@ -210,7 +210,10 @@ class Transport(asyncio.Protocol):
         self._lifetime.end()
         for handle in self._ends:
             handle.cancel()
-        self._reason = self._reason or (str(exc) if exc else "the peer closed the connection")
+        closed = "the peer closed the connection"
+        if not self._greeted:
+            closed += " before it said that it speaks HTTP/2"
+        self._reason = self._reason or str(exc or closed)
         self._end_streams()
         self._owner.disconnected(self, self._reason)
 
