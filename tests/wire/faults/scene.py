@@ -20,8 +20,10 @@ from tests.wire.tls import Tls, listen
 QUICK = (
     ("grpc.initial_reconnect_backoff_ms", 1),
     ("grpc.max_reconnect_backoff_ms", 5),
-    ("grpc.min_reconnect_backoff_ms", 5000),
+    ("grpc.min_reconnect_backoff_ms", 3000),
 )
+"""An attempt over TLS that is given up may stay with uvloop for as long as it might have taken: less than
+what is left is looked for (`leavings.SECONDS`)."""
 KINDS = ("Echo", "Count", "Collect", "Talk")
 
 

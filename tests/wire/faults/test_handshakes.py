@@ -31,7 +31,8 @@ BEFORE_SETTINGS = "the peer closed the connection before it said that it speaks 
 
 async def refused(address: str, credentials: ssl.SSLContext, *options: tuple[str, Any]) -> str:
     """Makes a call that must be UNAVAILABLE; returns what it says."""
-    async with secure_channel(address, credentials, (*QUICK, *options)) as channel:
+    limit = ("grpc.min_reconnect_backoff_ms", 1000)
+    async with secure_channel(address, credentials, (*QUICK, limit, *options)) as channel:
         with pytest.raises(aio.AioRpcError) as caught:
             await asyncio.wait_for(Client(channel).echo(), 5)
     assert caught.value.code() is StatusCode.UNAVAILABLE

@@ -133,7 +133,7 @@ async def test_after_k_turns(kind: str, end: End, tls: Tls | None) -> None:
 async def test_the_channel_closes_after_k_turns(kind: str, tls: Tls | None) -> None:
     """While it connects, while the call waits, while it is under way: close returns, and all has ended."""
     ends = Ends()
-    given_up = (("grpc.min_reconnect_backoff_ms", 1000),)  # is with uvloop for so long, if over TLS
+    given_up = (("grpc.min_reconnect_backoff_ms", 1000),)
     async with serving(tls=tls) as (server, address):
         for turns in range(TURNS):
             async with calling(address, *given_up, tls=tls) as client:
