@@ -61,9 +61,13 @@ async def cancel_servicer(server: Server, _call: Any, _reading: asyncio.Task[Any
 
 
 async def lose_by_server(server: Server, _call: Any, _reading: asyncio.Task[Any]) -> None:
-    """The server's socket is closed at once."""
+    """The server's socket is closed at once; the client hears of it before it calls again."""
     for transport in server._transports:
         transport.socket.abort()
+    while server._transports:
+        await asyncio.sleep(0)
+    for _ in range(5):
+        await asyncio.sleep(0)
 
 
 async def lose_by_client(_server: Server, call: Any, _reading: asyncio.Task[Any]) -> None:
