@@ -18,7 +18,14 @@ from collections.abc import Callable
 from grpc_wire import frames
 from grpc_wire.budget import Budget
 from grpc_wire.errors import ConnectionFault, ErrorCode, StreamFault
-from grpc_wire.events import ConnectionFailed, Event, Headers, StreamDrained, StreamReset
+from grpc_wire.events import (
+    ConnectionFailed,
+    Event,
+    GoAwayReceived,
+    Headers,
+    StreamDrained,
+    StreamReset,
+)
 from grpc_wire.inbound import Inbound
 from grpc_wire.limits import DEFAULT, Limits
 from grpc_wire.outbound import Outbound
@@ -177,6 +184,8 @@ class Connection:
         self._streams.next_own += 2
         self._streams.open[stream.id] = stream
         self._outbound.headers(stream, headers, end_stream=end_stream)
+        if self.exhausted:  # as if the peer had said that it takes no more
+            self._inbound.events.append(GoAwayReceived(stream.id, ErrorCode.NO_ERROR, b""))
         return stream.id
 
     def send_headers(self, stream_id: int, headers: Headers, *, end_stream: bool = False) -> None:

@@ -73,6 +73,12 @@ class GoAwayReceived(NamedTuple):
     code: int
     debug: bytes
 
+    @property
+    def reason(self) -> str:
+        """What it says of a fault, in words; empty if there is none."""
+        words = self.debug.decode(errors="replace")
+        return f"the peer said GOAWAY {self.code:#x} {words}" if self.code else ""
+
 
 class ConnectionFailed(NamedTuple):
     """The peer broke a rule of the connection: all its streams have ended.

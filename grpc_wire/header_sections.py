@@ -58,6 +58,7 @@ class HeaderSections:
         Raises:
             ConnectionFault: the frame is wrong, or its block cannot be read.
         """
+        frames.check_of_stream(frame)
         part = frames.without_padding(frame)
         if frame.flags & frames.PRIORITIZED:
             if len(part) < PRIORITY_SIZE:

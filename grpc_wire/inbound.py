@@ -24,7 +24,7 @@ from grpc_wire.events import (
 from grpc_wire.frames import Frame
 from grpc_wire.header_rules import check_answer, check_request, check_trailers
 from grpc_wire.header_sections import PRIORITY_SIZE, HeaderSections, Section
-from grpc_wire.limits import CONTROL_FRAMES_EARNED, Limits
+from grpc_wire.limits import CONTROL_FRAMES_EARNED, WINDOWS_MOVED, Limits
 from grpc_wire.outbound import Outbound
 from grpc_wire.receive_windows import ReceiveWindows
 from grpc_wire.streams import Role, Stream, Streams
@@ -33,8 +33,6 @@ _PROTOCOL: Final = ErrorCode.PROTOCOL_ERROR
 _INFORMATIONAL: Final = 200
 """A status below this is not the answer yet (RFC 9110, 15.2)."""
 _LENGTH: Final = "content-length says something else"
-_MOVED_AT_ONCE: Final = 50
-"""Windows that SETTINGS may move for the price of a control frame."""
 
 
 class Inbound:
@@ -89,8 +87,8 @@ class Inbound:
         """4.1: it is passed over."""
         self._spend("unknown frames")
 
-    def _spend(self, what: str) -> None:
-        if not self._control.spend():
+    def _spend(self, what: str, times: int = 1) -> None:
+        if not all(self._control.spend() for _ in range(times)):
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, f"too many {what}")
 
     def _known(self, frame: Frame) -> Stream | None:
@@ -143,7 +141,6 @@ class Inbound:
 
     def _headers(self, frame: Frame) -> None:
         """6.2."""
-        frames.check_of_stream(frame)
         self._section(self._sections.begin(frame))
 
     def _continuation(self, frame: Frame) -> None:
@@ -189,10 +186,9 @@ class Inbound:
             streams.remember_reset(stream_id)
             self._outbound.answer(frames.rst_stream(stream_id, ErrorCode.REFUSED_STREAM))
             return None
-        stream = Stream(stream_id, self._outbound.peer.initial_window, self.windows.initial)
-        stream.since = streams.clock()
-        streams.open[stream_id] = stream
-        return stream
+        ours, theirs = self.windows.initial, self._outbound.peer.initial_window
+        stream = Stream(stream_id, theirs, ours, since=streams.clock())
+        return streams.open.setdefault(stream_id, stream)
 
     def _received(self, stream: Stream, headers: Headers, *, end_stream: bool) -> None:
         trailers = stream.received_headers
@@ -254,8 +250,8 @@ class Inbound:
         if len(frame.payload) % 6:
             raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS")
         if self._outbound.settings(frame.payload, from_server=self._streams.role is Role.CLIENT):
-            for _ in range(len(self._streams.open) // _MOVED_AT_ONCE):
-                self._spend("SETTINGS that move windows")
+            moved = len(self._streams.open) // WINDOWS_MOVED
+            self._spend("SETTINGS that move windows", moved)
         self.events.append(SettingsReceived(self._outbound.peer.concurrent_streams))
 
     def _push_promise(self, _frame: Frame) -> None:
@@ -279,8 +275,7 @@ class Inbound:
         if len(frame.payload) < 8:
             raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "GOAWAY")
         last, code, debug = frames.read_goaway(frame.payload)
-        if self.peer_last is not None:
-            last = min(last, self.peer_last)
+        last = last if self.peer_last is None else min(last, self.peer_last)
         self.peer_last = last
         if self._streams.role is Role.CLIENT:
             for stream in [s for s in self._streams.open.values() if s.id > last]:

@@ -51,3 +51,5 @@ class Limits:
 
 DEFAULT = Limits()
 CONTROL_FRAMES_EARNED = 3
+WINDOWS_MOVED = 50
+"""That SETTINGS may move for the price of a control frame."""

@@ -145,8 +145,10 @@ def _bind(host: str, port: int, *, reuse_port: bool) -> list[socket.socket]:
 
 
 def _listen(family: int, address: Any, *, reuse_port: bool = False) -> socket.socket:
+    # asyncio switches Nagle's algorithm off only where a socket says that it is TCP
+    protocol = 0 if family == socket.AF_UNIX else socket.IPPROTO_TCP
     with ExitStack() as undo:
-        listening = undo.enter_context(socket.socket(family, socket.SOCK_STREAM))
+        listening = undo.enter_context(socket.socket(family, socket.SOCK_STREAM, protocol))
         if family != socket.AF_UNIX:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if reuse_port:

@@ -14,7 +14,7 @@ import dataclasses
 import os
 import socket
 import ssl
-from typing import Protocol
+from typing import Any, Protocol
 
 from grpc import ChannelConnectivity
 
@@ -117,7 +117,7 @@ class Subchannel:
             settled = self._settled = self._loop.create_future()
             try:
                 async with asyncio.timeout(limit):
-                    await self._open()
+                    await self._open(limit)
                     opened = True
                     await settled
             except TimeoutError:
@@ -133,20 +133,21 @@ class Subchannel:
                 return
             self._failed(reason)
 
-    async def _open(self) -> None:
+    async def _open(self, limit: float) -> None:
         address = self.address
-        tls_name = None
+        secured: dict[str, Any] = {}
         if self._tls is not None:
-            tls_name = self._tls_name
             # A name that cannot be one is said here; asyncio says it late, and leaves the socket open.
-            self._tls.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=tls_name)
+            self._tls.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=self._tls_name)
+            # An attempt that was given up stays with uvloop for as long.
+            secured = {"server_hostname": self._tls_name, "ssl_handshake_timeout": limit}
         if address.scheme == "unix":
             await self._loop.create_unix_connection(
-                self._make, address.host, ssl=self._tls, server_hostname=tls_name
+                self._make, address.host, ssl=self._tls, **secured
             )
         else:
             await self._loop.create_connection(
-                self._make, address.host, address.port, ssl=self._tls, server_hostname=tls_name
+                self._make, address.host, address.port, ssl=self._tls, **secured
             )
 
     def _make(self) -> Transport:
@@ -230,4 +231,4 @@ def _words(error: Exception) -> str:
     special = isinstance(error, ssl.SSLError | socket.gaierror)
     if isinstance(error, OSError) and error.errno and not special:
         return os.strerror(error.errno)  # asyncio puts its own words in place of the system's
-    return str(error) or type(error).__name__
+    return str(error) or "the peer closed the connection within the TLS handshake"

@@ -68,9 +68,6 @@ class Transport(asyncio.Protocol):
         stream_id = self.connection.open_stream(headers, end_stream=end_stream)
         self._streams[stream_id] = stream
         self._writer.touch()
-        if self.connection.exhausted:  # as if the peer had said that it takes no more
-            said = GoAwayReceived(stream_id, ErrorCode.NO_ERROR, b"")
-            asyncio.get_running_loop().call_soon(self._rare, said)
         return stream_id
 
     def send_headers(self, stream_id: int, headers: Headers, *, end_stream: bool = False) -> None:
@@ -214,7 +211,10 @@ class Transport(asyncio.Protocol):
         self._lifetime.end()
         for handle in self._ends:
             handle.cancel()
-        self._reason = self._reason or (str(exc) if exc else "the peer closed the connection")
+        closed = "the peer closed the connection"
+        if not self._greeted:
+            closed += " before it said that it speaks HTTP/2"
+        self._reason = self._reason or str(exc or closed)
         self._end_streams()
         self._owner.disconnected(self, self._reason)
 
@@ -250,19 +250,13 @@ class Transport(asyncio.Protocol):
                     self._owner.connected(self)
                 self._owner.changed(self)
             case GoAwayReceived():
-                self._going_away(event)
+                self._reason = event.reason or self._reason
+                self._owner.going_away(self, event)
             case ConnectionFailed():
                 self._reason = event.reason
                 self._close()
             case PingAcknowledged() if event.data == _GOODBYE and self._leaving:
                 self._take_no_more()
-
-    def _going_away(self, event: GoAwayReceived) -> None:
-        if event.code:
-            self._reason = (
-                f"the peer said GOAWAY {event.code:#x} {event.debug.decode(errors='replace')}"
-            )
-        self._owner.going_away(self, event)
 
     def _take_no_more(self) -> None:
         if not self._gone and not self._writer.shut:
@@ -284,7 +278,8 @@ class Transport(asyncio.Protocol):
     def _close(self) -> None:
         """Sends what is left and the end, and leaves the closing to the peer for a while.
 
-        To close a socket while something comes is to tell the peer to forget what it has not read.
+        To close while something comes is to make the peer forget what it has not read. asyncio's TLS is
+        not closed by halves: a server's GOAWAY is the end there, and a client has nothing to lose.
         """
         if self._writer.shut:
             return
@@ -294,8 +289,8 @@ class Transport(asyncio.Protocol):
         with suppress(OSError):  # it may have ended meanwhile, untold as yet
             if self.socket.can_write_eof():
                 self.socket.write_eof()
-            else:
-                self.socket.close()  # which for TLS is to say so, and to wait
+            elif self._role is Role.CLIENT:
+                self.socket.close()
         self._ends.append(self.loop.call_later(self._lifetimes.linger, self.socket.abort))
 
     def _end_streams(self) -> None:

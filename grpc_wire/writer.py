@@ -14,6 +14,8 @@ from grpc_wire.connection import Connection
 
 QUEUED: Final = 64 * 1024
 """Of a stream, what may wait for the peer's windows before its sender does."""
+BUFFERED: Final = 64 * 1024
+"""What the socket may hold before it is full; what is written then is held beside that."""
 TURN_BYTES: Final = 64 * 1024
 TURN_MESSAGES: Final = 64
 """What may be sent in one turn."""
@@ -53,6 +55,7 @@ class Writer:
     def attach(self, socket: asyncio.Transport) -> None:
         """Takes the socket that is written to."""
         self._socket = socket
+        socket.set_write_buffer_limits(BUFFERED)  # with TLS it takes more by itself
 
     def touch(self) -> None:
         """Sees to it that what is to be sent leaves at the end of this turn."""

@@ -1,17 +1,18 @@
-// gRPC's interoperability test cases on @grpc/grpc-js: `node cases.mjs HOST:PORT FOLDER [CASE…]`
+// gRPC's interoperability test cases on @grpc/grpc-js: `node cases.mjs HOST:PORT FOLDER [CASE…]`;
+// over TLS with the PEMs of the folder TLS, if there is one.
 // Prints the name of each that has passed. What was compressed on the wire, whoever runs this looks at.
 // Source: grpc/grpc, doc/interop-test-descriptions.md
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import grpc from "@grpc/grpc-js";
-import { testing } from "./testing.mjs";
+import { ofClient, testing } from "./testing.mjs";
 
 const [address, folder, ...chosen] = process.argv.slice(2);
 const { TestService, UnimplementedService } = testing(folder);
-const insecure = grpc.credentials.createInsecure();
-const stub = new TestService(address, insecure);
-const compressing = new TestService(address, insecure, {
+const credentials = ofClient();
+const stub = new TestService(address, credentials);
+const compressing = new TestService(address, credentials, {
   "grpc.default_compression_algorithm": grpc.compressionAlgorithms.gzip,
 });
 
@@ -161,7 +162,7 @@ const cases = {
     status("\t\ntest with whitespace\r\nand Unicode BMP ☺ and non-BMP 😈\t\n"),
   unimplemented_method: () => assert.rejects(one(stub, "unimplementedCall", {}), is(12)),
   async unimplemented_service() {
-    const client = new UnimplementedService(address, insecure);
+    const client = new UnimplementedService(address, credentials);
     await assert.rejects(one(client, "unimplementedCall", {}), is(12));
     client.close();
   },

@@ -43,11 +43,17 @@ async def serving(folder: Path, through: str) -> AsyncIterator[str]:
             yield f"127.0.0.1:{port}"
 
 
-async def run(*command: str, stdin: bytes = b"") -> tuple[int, str]:
-    """Runs a client; returns its exit status and what it says."""
+def environment(tls: Path | None) -> dict[str, str]:
+    """Returns the environment of a peer, with the folder that its PEMs are in, if it is to have TLS."""
+    return {**os.environ, **({} if tls is None else {"TLS": str(tls)})}
+
+
+async def run(*command: str, stdin: bytes = b"", tls: Path | None = None) -> tuple[int, str]:
+    """Runs a client, which may be told of a folder of PEMs; returns its exit status and what it says."""
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=INSTALLED,
+        env=environment(tls),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

@@ -1,8 +1,9 @@
-// The server of gRPC's interoperability test cases on @grpc/grpc-js: `node test_server.mjs FOLDER`
+// The server of gRPC's interoperability test cases on @grpc/grpc-js: `node test_server.mjs FOLDER`;
+// over TLS with the PEMs of the folder TLS, if there is one.
 // Prints its port; ends with its standard input. It has no compression of responses, nor knows of requests'.
 
 import grpc from "@grpc/grpc-js";
-import { testing } from "./testing.mjs";
+import { ofServer, testing } from "./testing.mjs";
 
 const { TestService } = testing(process.argv[2]);
 
@@ -53,7 +54,7 @@ const methods = {
 
 const server = new grpc.Server();
 server.addService(TestService.service, methods);
-server.bindAsync("127.0.0.1:0", grpc.ServerCredentials.createInsecure(), (error, port) => {
+server.bindAsync("127.0.0.1:0", ofServer(), (error, port) => {
   if (error) throw error;
   console.log(port);
 });

@@ -11,7 +11,9 @@ import pytest
 import pytest_asyncio
 import uvloop
 
+from tests.whole.certificates import made
 from tests.wire.faults.leavings import left_behind, objects
+from tests.wire.tls import Tls
 
 _FAILED = pytest.StashKey[bool]()
 
@@ -38,6 +40,18 @@ def little_to_collect() -> Iterator[None]:
     gc.freeze()
     yield
     gc.unfreeze()
+
+
+@pytest.fixture(scope="session")
+def parties(tmp_path_factory: pytest.TempPathFactory) -> Tls:
+    """Who has what certificate."""
+    return Tls(made(tmp_path_factory.mktemp("tls")))
+
+
+@pytest.fixture(params=["plain", "tls"])
+def tls(request: pytest.FixtureRequest, parties: Tls) -> Tls | None:
+    """A test that asks for it runs without TLS and with it."""
+    return parties if request.param == "tls" else None
 
 
 @pytest_asyncio.fixture(loop_scope="module", autouse=True)

@@ -12,15 +12,18 @@ from typing import Any
 import grpc
 from grpc import aio
 
-from grpc_wire.channel import Channel, insecure_channel
+from grpc_wire.channel import Channel, insecure_channel, secure_channel
 from grpc_wire.server import Server, server
 from tests.wire.server.stage import SERVICE, answering, both_ways, taking, unary
+from tests.wire.tls import Tls, listen
 
 QUICK = (
     ("grpc.initial_reconnect_backoff_ms", 1),
     ("grpc.max_reconnect_backoff_ms", 5),
-    ("grpc.min_reconnect_backoff_ms", 5000),
+    ("grpc.min_reconnect_backoff_ms", 3000),
 )
+"""An attempt over TLS that is given up may stay with uvloop for as long as it might have taken: less than
+what is left is looked for (`leavings.SECONDS`)."""
 KINDS = ("Echo", "Count", "Collect", "Talk")
 
 
@@ -61,13 +64,15 @@ async def serving(
     methods: dict[str, Any] = METHODS,
     *,
     port: int = 0,
+    tls: Tls | None = None,
     options: Iterable[tuple[str, Any]] = (),
     **arguments: Any,
 ) -> AsyncIterator[tuple[Server, str]]:
     """Runs a server until the block is left; gives its address too."""
+    credentials = tls and tls.server()
     running = server(options=list(options), **arguments)
     running.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, methods),))
-    address = f"127.0.0.1:{running.add_insecure_port(f'127.0.0.1:{port}')}"
+    address = f"127.0.0.1:{listen(running, f'127.0.0.1:{port}', credentials)}"
     await running.start()
     try:
         yield running, address
@@ -99,20 +104,31 @@ class Client:
 
 
 @asynccontextmanager
-async def calling(address: str, *options: tuple[str, Any]) -> AsyncIterator[Client]:
+async def calling(
+    address: str, *options: tuple[str, Any], tls: Tls | None = None
+) -> AsyncIterator[Client]:
     """Opens a channel until the block is left."""
-    async with insecure_channel(address, (*QUICK, *options)) as channel:
+    wanted = (*QUICK, *options)
+    opened = (
+        insecure_channel(address, wanted)
+        if tls is None
+        else secure_channel(address, tls.channel(), wanted)
+    )
+    async with opened as channel:
         yield Client(channel)
 
 
 @asynccontextmanager
 async def pair(
-    methods: dict[str, Any] = METHODS, *client: tuple[str, Any], **arguments: Any
+    methods: dict[str, Any] = METHODS,
+    *client: tuple[str, Any],
+    tls: Tls | None = None,
+    **arguments: Any,
 ) -> AsyncIterator[tuple[Server, Client]]:
     """Runs both."""
     async with (
-        serving({**METHODS, **methods}, **arguments) as (running, address),
-        calling(address, *client) as opened,
+        serving({**METHODS, **methods}, tls=tls, **arguments) as (running, address),
+        calling(address, *client, tls=tls) as opened,
     ):
         yield running, opened
 
@@ -135,6 +151,15 @@ async def one_of(client: Client, kind: str, number: int = 3, **arguments: Any) -
             return await client.collect(requests(number), **arguments)
         case _:
             return [response async for response in client.talk(requests(number), **arguments)]
+
+
+async def standing(number: Any) -> None:
+    """Waits until a number has begun to rise, and does no more for a while."""
+    before = -1
+    async with asyncio.timeout(10):
+        while number() != before or not before:
+            before = number()
+            await asyncio.sleep(0.1)
 
 
 class Ends:

@@ -8,14 +8,20 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from tests.wire.tls import Tls
+
 ROOT = Path(__file__).parents[3]
 
 
 @asynccontextmanager
-async def server_process() -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+async def server_process(
+    tls: Tls | None = None,
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """Runs one until the block is left; gives its address too."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", __name__, stdout=asyncio.subprocess.PIPE, cwd=ROOT
+        *(sys.executable, "-m", __name__, *([str(tls.folder)] if tls else ())),
+        stdout=asyncio.subprocess.PIPE,
+        cwd=ROOT,
     )
     try:
         assert process.stdout is not None
@@ -27,13 +33,14 @@ async def server_process() -> AsyncIterator[tuple[asyncio.subprocess.Process, st
         await process.communicate()
 
 
-async def _serve() -> None:
+async def _serve(*folders: str) -> None:
     from tests.wire.faults.scene import serving
 
-    async with serving() as (running, address):
+    tls = Tls(Path(*folders)) if folders else None
+    async with serving(tls=tls) as (running, address):
         print(address.rpartition(":")[2], flush=True)
         await running.wait_for_termination()
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve())
+    asyncio.run(_serve(*sys.argv[1:]))

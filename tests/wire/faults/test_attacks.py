@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -17,9 +18,10 @@ import pytest
 
 from grpc_wire.errors import ErrorCode
 from grpc_wire.limits import DEFAULT
-from grpc_wire.writer import QUEUED
-from tests.wire.faults.scene import METHODS, calling, serving
+from grpc_wire.writer import BUFFERED, QUEUED
+from tests.wire.faults.scene import METHODS, calling, serving, standing
 from tests.wire.server.stage import SERVICE, RawClient, answering, raw_client, until
+from tests.wire.tls import Tls
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 PING = b"\x00\x00\x08\x06\x00\x00\x00\x00\x00" + b"12345678"
@@ -29,7 +31,7 @@ TIMEOUT = 5.0
 
 
 @asynccontextmanager
-async def answered_meanwhile(address: str) -> AsyncIterator[None]:
+async def answered_meanwhile(address: str, tls: Tls | None = None) -> AsyncIterator[None]:
     """Another client asks all the while, and is answered each time."""
     answers = 0
 
@@ -39,7 +41,7 @@ async def answered_meanwhile(address: str) -> AsyncIterator[None]:
             assert await client.echo(timeout=TIMEOUT) == b"hi"
             answers += 1
 
-    async with calling(address) as client:
+    async with calling(address, tls=tls) as client:
         asking = asyncio.create_task(ask())
         yield
         await asyncio.wait({asking}, timeout=0)
@@ -221,24 +223,30 @@ async def test_gzip_bombs() -> None:
 
 
 @pytest.mark.parametrize("deaf", [True, False], ids=["no socket", "no window"])
-async def test_readers_that_never_read(deaf: bool) -> None:
+async def test_readers_that_never_read(deaf: bool, tls: Tls | None) -> None:
     """20 streams of 10 kB messages for one who takes nothing more.
 
     Held for each stream: `writer.QUEUED` (64 KiB) and one message; for all: `Limits.output` (256 KiB) and one
-    frame, and what asyncio takes before it says pause (64 KiB) and is given then (`Limits.output` once more).
+    frame, and what asyncio takes before it says pause (`writer.BUFFERED`, 64 KiB) and is given then
+    (`Limits.output` and a frame once more).
     """
     message = b"x" * 10_000
 
+    sent = 0
+
     async def pour(_request: bytes, _context: Any) -> AsyncIterator[bytes]:
+        nonlocal sent
         while True:
+            sent += 1
             yield message
 
     methods = {**METHODS, "Pour": answering(pour)}
-    async with serving(methods) as (running, address), answered_meanwhile(address):
-        async with raw_client(address) as client:
+    async with serving(methods, tls=tls) as (running, address), answered_meanwhile(address, tls):
+        if deaf:
+            (listening,) = running._listeners[0].sockets
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        async with raw_client(address, tls=tls, narrow=deaf) as client:
             client.reads = False
-            if deaf:
-                client.connection.consumed = lambda *_: None  # type: ignore[method-assign] # never reads
             streams = []
             for _ in range(20):
                 stream = client.begin({b":path": f"/{SERVICE}/Pour".encode()})
@@ -246,12 +254,17 @@ async def test_readers_that_never_read(deaf: bool) -> None:
                 streams.append(stream)
             if deaf:
                 client.pause()
-            await until(lambda: sum(c._room is not None for c in running._calls) == 20)
+            await standing(lambda: sent)
             (attacked,) = (each for each in running._transports if each.stream_count == 20)
             for stream in streams:
                 assert attacked.connection.queued(stream) <= QUEUED + len(message) + 5
             ready = attacked.connection._outbound._size
             assert ready <= DEFAULT.output + DEFAULT.frame + 9
             buffered = attacked.socket.get_write_buffer_size()
-            assert buffered <= 2 * (DEFAULT.output + DEFAULT.frame) + 64 * 1024
+            assert bool(buffered) is deaf
+            assert buffered <= BUFFERED + DEFAULT.output + DEFAULT.frame
+            before, client.reads = sent, True
+            client.resume()  # and it goes on where it was
+            client.consume()
+            await until(lambda: sent > before + 500)
         await until(lambda: len(running._calls) <= 1)

@@ -28,9 +28,11 @@ from tests.wire.faults.scene import (
     pair,
     requests,
     serving,
+    standing,
 )
 from tests.wire.faults.server_process import server_process
-from tests.wire.server.stage import SERVICE, RawClient, answering, taking, unary, until
+from tests.wire.server.stage import SERVICE, answering, raw_client, taking, unary, until
+from tests.wire.tls import Tls
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 GONE = {StatusCode.OK, StatusCode.UNAVAILABLE}
@@ -51,10 +53,10 @@ def begin(client: Client, kind: str, **arguments: Any) -> Any:
             return client.echo(name=kind, **arguments)
 
 
-async def test_a_server_that_is_killed() -> None:
+async def test_a_server_that_is_killed(tls: Tls | None) -> None:
     """SIGKILL in the middle of 300 calls: those that had not ended are UNAVAILABLE, the next too."""
     ends = Ends()
-    async with server_process() as (process, address), calling(address) as client:
+    async with server_process(tls) as (process, address), calling(address, tls=tls) as client:
         await one_of(client, "Echo")
         calls = [begin(client, kind) for kind in (*KINDS, "Wait") for _ in range(60)]
         taking = asyncio.gather(*(ends.take(call) for call in calls))
@@ -70,11 +72,14 @@ async def test_a_server_that_is_killed() -> None:
     ends.check()
 
 
-async def test_a_server_that_halts() -> None:
+async def test_a_server_that_halts(tls: Tls | None) -> None:
     """SIGSTOP: deadlines hold, keepalive finds it; calls go on when the process does."""
     ends = Ends()
     keepalive = (("grpc.keepalive_time_ms", 300), ("grpc.keepalive_timeout_ms", 300))
-    async with server_process() as (process, address), calling(address, *keepalive) as client:
+    async with (
+        server_process(tls) as (process, address),
+        calling(address, *keepalive, tls=tls) as client,
+    ):
         await one_of(client, "Echo")
         process.send_signal(signal.SIGSTOP)
         async with asyncio.timeout(10):
@@ -94,7 +99,7 @@ async def test_a_server_that_halts() -> None:
     ends.check()
 
 
-async def test_a_client_that_halts() -> None:
+async def test_a_client_that_halts(tls: Tls | None) -> None:
     """A server asks as well: the servicer of a client that does not answer is cancelled."""
     cancelled = asyncio.Event()
 
@@ -106,10 +111,11 @@ async def test_a_client_that_halts() -> None:
         raise AssertionError
 
     options = [("grpc.keepalive_time_ms", 100), ("grpc.keepalive_timeout_ms", 100)]
-    async with serving({"Wait": unary(wait)}, options=options) as (running_server, address):
-        host, port = address.split(":")
-        loop = asyncio.get_running_loop()
-        _, client = await loop.create_connection(RawClient, host, int(port))
+    methods = {"Wait": unary(wait)}
+    async with (
+        serving(methods, options=options, tls=tls) as (running_server, address),
+        raw_client(address, tls=tls) as client,
+    ):
         stream = client.begin({b":path": f"/{SERVICE}/Wait".encode()})
         client.send(stream, b"\x00\x00\x00\x00\x02hi", end=True)
         await until(lambda: bool(running_server._calls))
@@ -117,18 +123,16 @@ async def test_a_client_that_halts() -> None:
         async with asyncio.timeout(10):
             await cancelled.wait()
             await until(lambda: not running_server._transports)
-        client.close()
-        await until(lambda: client.closed)
 
 
 @pytest.mark.parametrize("way", ["up", "down"])
-async def test_connections_that_are_cut_at_any_byte(way: str) -> None:
+async def test_connections_that_are_cut_at_any_byte(way: str, tls: Tls | None) -> None:
     """What was answered whole is OK, all else UNAVAILABLE; the next connection has nothing of the last."""
     ends = Ends()
     async with (
-        serving() as (_, address),
+        serving(tls=tls) as (_, address),
         proxy(address, Random(7)) as between,
-        calling(between.address) as client,
+        calling(between.address, tls=tls) as client,
     ):
         for size in (*range(0, 120, 11), *range(120, 3000, 173)):
             setattr(between, way, size)
@@ -146,13 +150,13 @@ async def test_connections_that_are_cut_at_any_byte(way: str) -> None:
     assert ends.codes[StatusCode.UNAVAILABLE] > 50
 
 
-async def test_a_network_that_stalls() -> None:
+async def test_a_network_that_stalls(tls: Tls | None) -> None:
     """Deadlines hold while nothing moves; what is not late goes on when it does."""
     ends = Ends()
     async with (
-        serving() as (_, address),
+        serving(tls=tls) as (_, address),
         proxy(address, Random(7)) as between,
-        calling(between.address) as client,
+        calling(between.address, tls=tls) as client,
     ):
         await one_of(client, "Echo")
         between.flowing.clear()
@@ -168,7 +172,9 @@ async def test_a_network_that_stalls() -> None:
 
 
 @pytest.mark.parametrize("grace", [5.0, None])
-async def test_rolling_restarts_in_the_middle_of_a_thousand_calls(grace: float | None) -> None:
+async def test_rolling_restarts_in_the_middle_of_a_thousand_calls(
+    grace: float | None, tls: Tls | None
+) -> None:
     """With a grace none is lost; without, only those that had begun: nothing is done twice either way."""
     ends = Ends()
     done: list[bytes] = []
@@ -181,8 +187,8 @@ async def test_rolling_restarts_in_the_middle_of_a_thousand_calls(grace: float |
     methods = {**METHODS, "Slow": unary(slow)}
     numbers = iter(range(1000))
     async with AsyncExitStack() as stack:
-        server, address = await stack.enter_async_context(serving(methods))
-        client = await stack.enter_async_context(calling(address))
+        server, address = await stack.enter_async_context(serving(methods, tls=tls))
+        client = await stack.enter_async_context(calling(address, tls=tls))
 
         async def call() -> None:
             for number in numbers:
@@ -195,7 +201,7 @@ async def test_rolling_restarts_in_the_middle_of_a_thousand_calls(grace: float |
                 port = int(address.split(":")[1])
                 old, (server, _) = (
                     server,
-                    await stack.enter_async_context(serving(methods, port=port)),
+                    await stack.enter_async_context(serving(methods, port=port, tls=tls)),
                 )
                 await old.stop(grace)
             await calling_on
@@ -208,7 +214,7 @@ async def test_rolling_restarts_in_the_middle_of_a_thousand_calls(grace: float |
         assert ends.codes == {StatusCode.OK: 1000}
 
 
-async def test_a_peer_that_says_nothing() -> None:
+async def test_a_peer_that_says_nothing(tls: Tls | None) -> None:
     """A connection without settings is none: calls fail when the attempt has, or at their deadline."""
 
     async def nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -220,7 +226,7 @@ async def test_a_peer_that_says_nothing() -> None:
 
     listening = await asyncio.start_server(nothing, "127.0.0.1", 0)
     address = f"127.0.0.1:{listening.sockets[0].getsockname()[1]}"
-    async with calling(address, ("grpc.min_reconnect_backoff_ms", 200)) as client:
+    async with calling(address, ("grpc.min_reconnect_backoff_ms", 200), tls=tls) as client:
         hasty = client.echo(timeout=0.05)
         call = client.echo()
         async with asyncio.timeout(10):
@@ -232,7 +238,7 @@ async def test_a_peer_that_says_nothing() -> None:
     await listening.wait_closed()
 
 
-async def test_a_peer_that_resets() -> None:
+async def test_a_peer_that_resets(tls: Tls | None) -> None:
     """Who accepts and resets, again and again, is UNAVAILABLE, and is not asked without end."""
     accepted: list[None] = []
 
@@ -243,7 +249,7 @@ async def test_a_peer_that_resets() -> None:
     listening = await asyncio.start_server(reset, "127.0.0.1", 0)
     address = f"127.0.0.1:{listening.sockets[0].getsockname()[1]}"
     slow = (("grpc.initial_reconnect_backoff_ms", 1000), ("grpc.max_reconnect_backoff_ms", 1000))
-    async with calling(address, *slow) as client:
+    async with calling(address, *slow, tls=tls) as client:
         for _ in range(10):
             with pytest.raises(aio.AioRpcError) as caught:
                 await asyncio.wait_for(client.echo(), 5)
@@ -279,7 +285,7 @@ async def test_a_storm_of_resets(code: int, expected: StatusCode, tries: int) ->
     ends.check()
 
 
-async def test_readers_that_are_slow() -> None:
+async def test_readers_that_are_slow(tls: Tls | None) -> None:
     """Of what nobody reads, either side holds its window and one message at most.
 
     A stream of 1 kB messages: the client holds 64 KiB (`Limits.stream_window`), the server's side of the
@@ -293,10 +299,10 @@ async def test_readers_that_are_slow() -> None:
             sent += 1
             yield b"x" * 1000
 
-    async with pair({"Pour": answering(pour)}) as (server, client):
+    async with pair({"Pour": answering(pour)}, tls=tls) as (server, client):
         call = client.count(0, name="Pour")
         stream = call._stream
-        await _standing(lambda: sent)
+        await standing(lambda: sent)
         held = sum(len(message) for message, _ in stream._responses._messages)
         (transport,) = server._transports
         assert 60_000 < held <= 64 * 1024
@@ -307,7 +313,7 @@ async def test_readers_that_are_slow() -> None:
         call.cancel()
 
 
-async def test_servicers_that_are_slow() -> None:
+async def test_servicers_that_are_slow(tls: Tls | None) -> None:
     """The same the other way: an upload that nobody reads stops at a window, and what may be queued."""
     hold = asyncio.Event()
 
@@ -323,9 +329,9 @@ async def test_servicers_that_are_slow() -> None:
             sent += 1
             yield b"x" * 1000
 
-    async with pair({"Idle": taking(idle)}) as (server, client):
+    async with pair({"Idle": taking(idle)}, tls=tls) as (server, client):
         call = client.collect(pouring(), name="Idle")
-        await _standing(lambda: sent)
+        await standing(lambda: sent)
         (serving_call,) = server._calls
         assert sum(map(len, serving_call._received._chunks)) <= 64 * 1024
         transport = call._stream._transport
@@ -334,12 +340,3 @@ async def test_servicers_that_are_slow() -> None:
         assert await client.echo() == b"hi"
         hold.set()
         assert await asyncio.wait_for(call, 5) == b"done"
-
-
-async def _standing(number: Any) -> None:
-    """Waits until a number has begun to rise, and does no more for a while."""
-    before = -1
-    async with asyncio.timeout(10):
-        while number() != before or not before:
-            before = number()
-            await asyncio.sleep(0.1)

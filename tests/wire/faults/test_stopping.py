@@ -12,6 +12,7 @@ import pytest
 from grpc_wire.server import server
 from tests.wire.faults.scene import METHODS, serving
 from tests.wire.server.stage import SERVICE, RawClient, raw_client, unary, until
+from tests.wire.tls import Tls
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 FRAMED = b"\x00\x00\x00\x00\x02hi"
@@ -86,7 +87,9 @@ class _Mute(RawClient):
             self._transport.write(out if at < 0 else out[:at] + out[at + 17 :])
 
 
-async def test_answers_that_are_still_being_read(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_answers_that_are_still_being_read(
+    monkeypatch: pytest.MonkeyPatch, tls: Tls | None
+) -> None:
     """A graceful stop waits, within the grace, until clients have read what was answered.
 
     The servicer has returned long before: 60 kB of its answer wait for the client's window.
@@ -97,7 +100,10 @@ async def test_answers_that_are_still_being_read(monkeypatch: pytest.MonkeyPatch
     async def answer(_request: bytes, _context: Any) -> bytes:
         return big
 
-    async with serving({"Big": unary(answer)}) as (running, address), raw_client(address) as client:
+    async with (
+        serving({"Big": unary(answer)}, tls=tls) as (running, address),
+        raw_client(address, tls=tls) as client,
+    ):
         client.reads = False
         stream = client.begin({b":path": f"/{SERVICE}/Big".encode()})
         client.send(stream, FRAMED, end=True)
@@ -111,8 +117,52 @@ async def test_answers_that_are_still_being_read(monkeypatch: pytest.MonkeyPatch
         client.connection.consumed(stream, len(client.answer(stream).data))
         client.flush()
         answered = await client.ended(stream)
+        client.close()
         assert answered.data == b"\x00" + len(big).to_bytes(4) + big
         assert answered.status == (0, "")
+        async with asyncio.timeout(5):
+            await stopping
+
+
+@pytest.mark.parametrize("speaks", [False, True])
+async def test_last_words_to_who_reads_late(speaks: bool, tls: Tls | None) -> None:
+    """What was answered, and GOAWAY, reach a client that reads when the server has closed.
+
+    It may still have said something meanwhile, which the server did not ask for any more.
+    """
+    answers = 20
+
+    async def answer(_request: bytes, _context: Any) -> bytes:
+        return b"x" * 60_000
+
+    methods = {"Big": unary(answer)}
+    async with (
+        serving(methods, tls=tls) as (running, address),
+        raw_client(address, tls=tls) as client,
+    ):
+        await until(lambda: client.connection.settings_acknowledged)
+        client.reads = False
+        client.pause()
+        streams = [client.begin({b":path": f"/{SERVICE}/Big".encode()}) for _ in range(answers)]
+        for stream in streams:
+            client.send(stream, FRAMED, end=True)
+        (transport,) = running._transports
+        await until(lambda: transport.connection._streams.last_from_peer == streams[-1])
+        await until(lambda: not transport.stream_count)
+        stopping = asyncio.create_task(running.stop(None))
+        await until(lambda: transport._writer.shut)
+        for _ in range(10):
+            if speaks:
+                client.connection.ping(b"hear me!")
+                client.flush()
+            await asyncio.sleep(0.01)
+        client.resume()
+        for stream in streams:
+            answered = await client.ended(stream)
+            assert answered.status == (0, "")
+            assert len(answered.data) == 60_005
+        await until(lambda: bool(client.going))
+        client.close()
         async with asyncio.timeout(5):
             await stopping
 

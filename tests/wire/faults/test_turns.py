@@ -15,6 +15,7 @@ from grpc import StatusCode
 
 from grpc_wire.server import Server
 from tests.wire.faults.scene import KINDS, Client, Ends, calling, one_of, pair, requests, serving
+from tests.wire.tls import Tls
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 TURNS = 31
@@ -60,9 +61,13 @@ async def cancel_servicer(server: Server, _call: Any, _reading: asyncio.Task[Any
 
 
 async def lose_by_server(server: Server, _call: Any, _reading: asyncio.Task[Any]) -> None:
-    """The server's socket is closed at once."""
+    """The server's socket is closed at once; the client hears of it before it calls again."""
     for transport in server._transports:
         transport.socket.abort()
+    while server._transports:
+        await asyncio.sleep(0)
+    for _ in range(5):
+        await asyncio.sleep(0)
 
 
 async def lose_by_client(_server: Server, call: Any, _reading: asyncio.Task[Any]) -> None:
@@ -94,14 +99,21 @@ ENDS: dict[End, set[StatusCode]] = {
     go_away: set(),
     cut: {StatusCode.UNAVAILABLE},
 }
+OF_CONNECTIONS = (lose_by_server, lose_by_client, go_away)
+"""Those for which TLS makes a difference."""
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("end", ENDS, ids=lambda end: end.__name__)
-async def test_after_k_turns(kind: str, end: End) -> None:
+@pytest.mark.parametrize(
+    ("end", "tls"),
+    [*((end, "plain") for end in ENDS), *((end, "tls") for end in OF_CONNECTIONS)],
+    indirect=["tls"],
+    ids=lambda given: getattr(given, "__name__", given),
+)
+async def test_after_k_turns(kind: str, end: End, tls: Tls | None) -> None:
     """The call is whole and OK, or it ended as it was made to; the next is answered."""
     ends = Ends()
-    async with pair() as (server, client):
+    async with pair(tls=tls) as (server, client):
         for turns in range(TURNS):
             call = begin(client, kind, ends)
             reading = asyncio.create_task(consume(call))
@@ -122,12 +134,13 @@ async def test_after_k_turns(kind: str, end: End) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_the_channel_closes_after_k_turns(kind: str) -> None:
+async def test_the_channel_closes_after_k_turns(kind: str, tls: Tls | None) -> None:
     """While it connects, while the call waits, while it is under way: close returns, and all has ended."""
     ends = Ends()
-    async with serving() as (server, address):
+    given_up = (("grpc.min_reconnect_backoff_ms", 1000),)
+    async with serving(tls=tls) as (server, address):
         for turns in range(TURNS):
-            async with calling(address) as client:
+            async with calling(address, *given_up, tls=tls) as client:
                 call = begin(client, kind, ends)
                 reading = asyncio.create_task(consume(call))
                 for _ in range(turns):
@@ -148,11 +161,16 @@ async def test_the_channel_closes_after_k_turns(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("grace", [None, 5.0])
-async def test_the_server_stops_after_k_turns(kind: str, grace: float | None) -> None:
+async def test_the_server_stops_after_k_turns(
+    kind: str, grace: float | None, tls: Tls | None
+) -> None:
     """Calls end with OK within a grace that is long enough, or as those of a server that is gone."""
     ends = Ends()
     for turns in range(0, TURNS, 3):
-        async with serving() as (server, address), calling(address) as client:
+        async with (
+            serving(tls=tls) as (server, address),
+            calling(address, tls=tls) as client,
+        ):
             call = begin(client, kind, ends)
             reading = asyncio.create_task(consume(call))
             for _ in range(turns):

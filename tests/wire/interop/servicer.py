@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 import grpc
@@ -24,6 +24,7 @@ from tests.wire.interop.contract import (
     zeros,
 )
 from tests.wire.interop.tap import Tap, tapped
+from tests.wire.tls import listen
 
 _ECHO_INITIAL = "x-grpc-test-echo-initial"
 _ECHO_TRAILING = "x-grpc-test-echo-trailing-bin"
@@ -142,17 +143,26 @@ def _handler(method: Any, behaviour: Any, request: Any) -> Any:
 
 
 @asynccontextmanager
-async def serving(make: Any, **arguments: Any) -> AsyncIterator[Tap]:
-    """Runs a server with a tap before it, and reflection, until the block is left."""
+async def serving(
+    make: Any, credentials: Any = None, tap: Tap | None = None, **arguments: Any
+) -> AsyncIterator[Tap]:
+    """Runs a server, and reflection, until the block is left.
+
+    Args:
+        make: makes the server.
+        credentials: its TLS, if it is to have any.
+        tap: hears what passes; without one, one is put before the server.
+        arguments: those of the server.
+    """
     server = make(options=[("grpc.so_reuseport", 0)], **arguments)
     servicer = TestServicer()
     add_to_server(servicer, server)
     reflection.enable_server_reflection([SERVICE], server, pool=POOL)
-    port = server.add_insecure_port("127.0.0.1:0")
+    address = f"127.0.0.1:{listen(server, '127.0.0.1:0', credentials)}"
     await server.start()
     try:
-        async with tapped(f"127.0.0.1:{port}") as tap:
-            servicer.tap = tap
-            yield tap
+        async with tapped(address) if tap is None else nullcontext(tap) as servicer.tap:
+            servicer.tap.address = servicer.tap.address or address
+            yield servicer.tap
     finally:
         await server.stop(None)

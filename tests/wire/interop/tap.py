@@ -1,16 +1,18 @@
-"""What stands between a client and a server, passes on every byte, and notes what messages were on the wire.
+"""What sees every byte between a client and a server, and notes what messages were on the wire.
 
 gRPC's API for Python tells neither side whether a message came compressed; some test cases want to know. What
-is read here is read without grpc_wire: frames of HTTP/2 (RFC 9113, 4.1), and the prefix of a message.
+is read here is read without grpc_wire: frames of HTTP/2 (RFC 9113, 4.1), and the prefix of a message. Without
+TLS a tap stands between both; with it, it sees what one of them gives to `ssl`, and takes from there.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 _PREFACE = 24
 _HEAD = 9
@@ -68,7 +70,7 @@ class _Way:
         self._messages = messages
         self._streams: dict[int, bytearray] = {}
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes | memoryview) -> None:
         """Reads what passes."""
         self._buffer += data
         if len(self._buffer) < self._skipped:
@@ -102,6 +104,54 @@ class _Way:
             del rest[: _PREFIX + size]
 
 
+class _Heard:
+    """A connection: what is heard either way."""
+
+    def __init__(self, tap: Tap) -> None:
+        self._tap = tap
+        self._calls: dict[int, Seen] = {}
+        self.requests = _Way(_PREFACE, lambda stream_id: self._call(stream_id).requests)
+        self.responses = _Way(0, lambda stream_id: self._call(stream_id).responses)
+
+    def _call(self, stream_id: int) -> Seen:
+        if stream_id not in self._calls:
+            self._calls[stream_id] = Seen()
+            self._tap.calls.append(self._calls[stream_id])
+        return self._calls[stream_id]
+
+
+def overhear(context: ssl.SSLContext, tap: Tap) -> None:
+    """Lets a tap see what passes in all connections of a server's or a client's context."""
+
+    class Overheard(ssl.SSLObject):
+        """One connection; `ssl` makes it without `__init__`."""
+
+        came: _Way
+        went: _Way
+
+        def __new__(cls) -> Any:
+            heard = _Heard(tap)
+            ways = (heard.requests, heard.responses)
+            made: Any = super().__new__(cls)
+            serves = context.protocol is ssl.PROTOCOL_TLS_SERVER
+            made.came, made.went = ways if serves else ways[::-1]
+            return made
+
+        def read(self, len: int = 1024, buffer: Any = None) -> Any:  # noqa: A002 - as `ssl` has it
+            """Reads, and is heard."""
+            read = super().read(len, buffer)
+            self.came.feed(read if buffer is None else buffer[:read])
+            return read
+
+        def write(self, data: Any) -> int:
+            """Writes, and is heard."""
+            written = super().write(data)
+            self.went.feed(data[:written])
+            return written
+
+    context.sslobject_class = Overheard
+
+
 @asynccontextmanager
 async def tapped(target: str) -> AsyncIterator[Tap]:
     """Stands before a server until the block is left."""
@@ -110,21 +160,13 @@ async def tapped(target: str) -> AsyncIterator[Tap]:
     passing: set[asyncio.Task[None]] = set()
 
     async def carry(client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
-        calls: dict[int, Seen] = {}
-
-        def call(stream_id: int) -> Seen:
-            if stream_id not in calls:
-                calls[stream_id] = Seen()
-                tap.calls.append(calls[stream_id])
-            return calls[stream_id]
-
-        requests = _Way(_PREFACE, lambda stream_id: call(stream_id).requests)
-        responses = _Way(0, lambda stream_id: call(stream_id).responses)
+        heard = _Heard(tap)
         with suppress(ConnectionError), closing(to_client):
             server, to_server = await asyncio.open_connection(host, int(port))
             with closing(to_server):
                 await asyncio.gather(
-                    _pass(client, to_server, requests), _pass(server, to_client, responses)
+                    _pass(client, to_server, heard.requests),
+                    _pass(server, to_client, heard.responses),
                 )
 
     def connected(client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:

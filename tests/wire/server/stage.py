@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from grpc_wire.events import (
 from grpc_wire.limits import DEFAULT, Limits
 from grpc_wire.message import frame
 from grpc_wire.server import server
+from tests.wire.tls import Tls
 
 SERVICE = "test.Service"
 MAKERS = {"grpcio": grpc.aio.server, "wire": server}
@@ -219,6 +221,16 @@ class RawClient(asyncio.Protocol):
         """Reads nothing more from the socket."""
         self._transport.pause_reading()
 
+    def resume(self) -> None:
+        """Reads on."""
+        self._transport.resume_reading()
+
+    def consume(self) -> None:
+        """Says that it has read all that has come."""
+        for stream_id, answer in self._answers.items():
+            self.connection.consumed(stream_id, len(answer.data))
+        self.flush()
+
     def answer(self, stream_id: int) -> Answer:
         """Returns what has come on a stream so far."""
         return self._answers[stream_id]
@@ -239,11 +251,19 @@ class RawClient(asyncio.Protocol):
 
 
 @asynccontextmanager
-async def raw_client(address: str, limits: Limits = DEFAULT) -> AsyncIterator[RawClient]:
-    """Connects a client that says what it likes."""
+async def raw_client(
+    address: str, limits: Limits = DEFAULT, *, tls: Tls | None = None, narrow: bool = False
+) -> AsyncIterator[RawClient]:
+    """Connects a client that says what it likes; if it is narrow, its system takes hardly anything for it."""
     host, port = address.rsplit(":", 1)
     loop = asyncio.get_running_loop()
-    _, client = await loop.create_connection(lambda: RawClient(limits), host, int(port))
+    connected = socket.socket()
+    if narrow:
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connected.setblocking(False)
+    await loop.sock_connect(connected, (host, int(port)))
+    secured: dict[str, Any] = {} if tls is None else {"ssl": tls.channel(), "server_hostname": host}
+    _, client = await loop.create_connection(lambda: RawClient(limits), sock=connected, **secured)
     try:
         yield client
     finally:

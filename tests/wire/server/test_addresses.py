@@ -56,6 +56,25 @@ async def test_a_unix_socket(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+async def test_small_messages_are_not_held_back(host: str) -> None:
+    """TCP does not wait for the client to acknowledge one before it sends the next (Nagle's algorithm).
+
+    It would cost a stream of small messages, and a handshake of TLS, 40 ms again and again.
+    """
+    peer = Peer()
+    running = _serving(peer)
+    port = running.add_insecure_port(f"{host}:0")
+    await running.start()
+    async with grpc.aio.insecure_channel(f"{host}:{port}") as channel:
+        method: Any = channel.unary_unary(f"/{SERVICE}/Look")
+        await method(b"request", timeout=10)
+        (transport,) = running._transports
+        accepted = transport.socket.get_extra_info("socket")
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    await running.stop(None)
+
+
 async def test_a_file_in_the_place_of_a_unix_socket(tmp_path: Path) -> None:
     """A file that is no socket is not removed: the address cannot be had."""
     path = tmp_path / "socket"

@@ -5,21 +5,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from random import Random
 from typing import Any
 
 import grpc
 from grpc import aio
 
-from grpc_wire.channel import insecure_channel
+from grpc_wire.channel import insecure_channel, secure_channel
 from grpc_wire.server import server
 from tests.wire.faults.scene import METHODS, Client
 from tests.wire.server.stage import SERVICE
+from tests.wire.tls import Tls, listen
 
 SERVERS: dict[str, Callable[..., Any]] = {"wire": server, "grpcio": aio.server}
 CHANNELS: dict[str, Callable[..., Any]] = {
     "wire": insecure_channel,
     "grpcio": aio.insecure_channel,
+}
+SECURE_CHANNELS: dict[str, Callable[..., Any]] = {
+    "wire": secure_channel,
+    "grpcio": aio.secure_channel,
 }
 OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 10),
@@ -40,12 +46,17 @@ class World:
         restarts: how often it was.
     """
 
-    def __init__(self, serving: str, calling: str, random: Random) -> None:
+    def __init__(self, serving: str, calling: str, random: Random, tls: Tls | None = None) -> None:
         self.port = 0
         self.restarts = 0
         self.random = random
         self._make = SERVERS[serving]
         self._open = CHANNELS[calling]
+        self._credentials = None
+        if tls is not None:
+            self._credentials = tls.server(serving)
+            channel = tls.channel(calling)
+            self._open = partial(SECURE_CHANNELS[calling], credentials=channel)
         self._server: Any = None
 
     async def start(self) -> None:
@@ -53,7 +64,7 @@ class World:
         running = self._make(options=[("grpc.so_reuseport", 1)])
         handler = grpc.method_handlers_generic_handler(SERVICE, METHODS)
         running.add_generic_rpc_handlers((handler,))
-        self.port = running.add_insecure_port(f"127.0.0.1:{self.port}")
+        self.port = listen(running, f"127.0.0.1:{self.port}", self._credentials)
         await running.start()
         self._server = running
 
