@@ -97,9 +97,13 @@ class Greeter(hello_pb2_grpc.GreeterServicer):
 def _reply(conversion: Conversion) -> ConvertReply:
     return ConvertReply(
         converted_amount=float(conversion.amount),
-        rate=float(conversion.rate),
+        rate=_double(conversion.rate),
         timestamp=_timestamp(conversion.instant),
     )
+
+
+_double = lru_cache(maxsize=1024)(float)
+"""Of a rate, which many answers tell until it moves."""
 
 
 @lru_cache(maxsize=8)

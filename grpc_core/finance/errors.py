@@ -3,8 +3,8 @@
 Rule: an error lists everything that is wrong with a request, not only what was found first.
 """
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Self
 
@@ -49,14 +49,25 @@ class OutOfRangeError(FinanceError):
     """A value of the right kind that lies past a limit, such as a negative amount."""
 
 
-@contextmanager
-def numbered(position: int) -> Iterator[None]:
+class _Numbered:
+    __slots__ = ("_position",)
+
+    def __init__(self, position: int) -> None:
+        self._position = position
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        if isinstance(error, FinanceError):
+            raise error.at(self._position) from None
+
+
+def numbered(position: int) -> AbstractContextManager[None]:
     """Makes the errors that are raised inside name the request at `position` of its stream.
+
+    It stands around every message, and is a class because a generator takes three times as long.
 
     Raises:
         FinanceError: The error from inside, with its place.
     """
-    try:
-        yield
-    except FinanceError as error:
-        raise error.at(position) from None
+    return _Numbered(position)
