@@ -179,10 +179,12 @@ async def test_the_server_stops_after_k_turns(
             async with asyncio.timeout(8):
                 await server.stop(grace)
             assert not server._calls
-            assert not server._transports
+            assert tls is not None or not server._transports
             async with asyncio.timeout(5):
                 await asyncio.gather(reading, return_exceptions=True)
                 code = await call.code()
+                while server._transports:  # of a handshake that ended in the same turn as the stop
+                    await asyncio.sleep(0.001)
             assert code in (StatusCode.OK, StatusCode.UNAVAILABLE), turns
             if begun and grace:
                 assert code is StatusCode.OK, turns
