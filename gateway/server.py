@@ -19,6 +19,7 @@ from fastapi import FastAPI
 from gateway.edge.direct import DirectAnswers
 from gateway.edge.exchange import Edge
 from gateway.edge.route import ContractRoutes
+from gateway.front import Front
 from gateway.settings import Settings
 from gateway.uvicorn_protocols import DirectHttpProtocol, HttpProtocol, WebSocketProtocol
 from gateway.workers import Parent, Workers
@@ -87,9 +88,9 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Starts, and says where; a middleware that a user has added sees all that is sent."""
         middleware: list[object] = [each.cls for each in self._app.user_middleware]
-        if middleware == [ContractRoutes]:
+        if middleware == [ContractRoutes] and not self._app.root_path:
             direct: DirectAnswers = self._app.state.direct
-            self.config.http_protocol_class = partial(DirectHttpProtocol, direct)  # type: ignore[assignment] # it is only called
+            self.config.http_protocol_class = partial(Front, direct, DirectHttpProtocol)  # type: ignore[assignment] # it is only called
         await super().startup(sockets)
         if self._parent is not None:
             self._parent.serving(self._stop)

@@ -5,17 +5,11 @@ Rule: as little as can be, for these are another project's insides; each has its
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, Final
 
-from uvicorn.protocols.http.httptools_impl import (
-    STATUS_LINE,
-    HttpToolsProtocol,
-    RequestResponseCycle,
-)
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from gateway.edge.direct import DirectAnswer, DirectAnswers
 from gateway.edge.types import WRITE
 
 _MOST_PIPELINED: Final = 16
@@ -26,6 +20,28 @@ class HttpProtocol(HttpToolsProtocol):
     """HTTP, in which the request that is answered hears of the end, though others wait behind it."""
 
     _answered: RequestResponseCycle | None = None
+    _in_message = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether all that came was answered, to the end of a request."""
+        cycle: RequestResponseCycle | None = self.cycle
+        answered = cycle is None or cycle.response_complete
+        return answered and not self._in_message and not self.pipeline
+
+    def wait_no_more(self) -> None:
+        """Does not close for want of a request: somebody else has taken one."""
+        self._unset_keepalive_if_required()
+
+    def on_message_begin(self) -> None:
+        """Takes the begin of a request."""
+        self._in_message = True
+        super().on_message_begin()
+
+    def on_message_complete(self) -> None:
+        """Takes the end of a request."""
+        self._in_message = False
+        super().on_message_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._answered = cycle
@@ -74,87 +90,25 @@ class DirectWrite:
 
 
 class DirectHttpProtocol(HttpProtocol):
-    """HTTP for an application that lets nobody stand between it and the server.
+    """HTTP for an application that lets nobody wrap `send`: it may write without it.
 
-    It may write a part of a stream without `send`: a thousand readers of one stream are a thousand tasks, and
-    what wakes one, steps through all that awaits in it, and makes an event of a message, is more than half of
-    what delivery costs. And a unary request whose body came with its head is answered without a task.
+    A thousand readers of one stream are a thousand tasks; what wakes a task, steps through all that awaits
+    within it, and makes an event of a message, is more than half of what delivery costs.
     """
 
-    def __init__(self, direct: DirectAnswers, *arguments: Any, **named: Any) -> None:
+    def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self._direct = direct
         self._write = DirectWrite()
-        self._ready: tuple[RequestResponseCycle, Any] | None = None
-        self._answer: DirectAnswer | None = None
-
-    def data_received(self, data: bytes) -> None:
-        """Takes what came, all of it, before a request in it is answered."""
-        super().data_received(data)
-        self._begin()
-
-    def on_response_complete(self) -> None:
-        """Goes on with the next request, if it has come already."""
-        super().on_response_complete()
-        self._begin()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        self._ready = cycle, app
-
-    def _begin(self) -> None:
-        if self._ready is None:
-            return
-        (cycle, app), self._ready = self._ready, None
-        if not (cycle.more_body or self.flow.write_paused or self.transport.is_closing()):
-            scope: Any = cycle.scope
-            respond = partial(self._respond, cycle)
-            answer = self._direct.begin(scope, bytes(cycle.body), respond)
-            if answer is not None:
-                if not cycle.response_complete:
-                    self._answer = answer
-                    self.tasks.add(answer)  # type: ignore[arg-type] # they are cancelled, and counted
-                return
         self._write.cycle = cycle
         cycle.scope["extensions"] = {WRITE: {"write": self._write}}
         super()._start_asgi_task(cycle, app)
-
-    def _respond(
-        self,
-        cycle: RequestResponseCycle,
-        status: int,
-        headers: list[tuple[bytes, bytes]],
-        body: bytes,
-    ) -> None:
-        """Writes what `cycle.send` would."""
-        self._end_answer()
-        cycle.response_started = cycle.response_complete = True
-        parts = [STATUS_LINE[status]]
-        for name, value in (*cycle.default_headers, *headers):
-            parts += (name, b": ", value, b"\r\n")
-        parts.append(b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
-        if cycle.scope["method"] != "HEAD":
-            parts.append(body)
-        self.transport.write(b"".join(parts))
-        if not cycle.keep_alive:
-            self.transport.close()
-        done, cycle.on_response = cycle.on_response, _nothing  # each holds the other
-        done()
-
-    def _end_answer(self) -> DirectAnswer | None:
-        answer, self._answer = self._answer, None
-        self.tasks.discard(answer)
-        return answer
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Parts the last request from what writes for it: each holds the other."""
         super().connection_lost(exc)
         self._write.cycle = None
-        if answer := self._end_answer():
-            answer.leave()
-
-
-def _nothing() -> None:
-    """Does nothing."""
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):

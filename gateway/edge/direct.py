@@ -10,14 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from gateway.contract.route_table import RouteMatch
 from gateway.edge.answer import Whole, failure
 from gateway.edge.client import Interruption, body_too_large
 from gateway.edge.exchange import Edge
 from gateway.edge.route import Answers, read_named_head
-from gateway.edge.types import Scope
 from gateway.edge.unary import check_body, encoder_of_one, whole_answer
 from gateway.transcoding.deadline import Deadline
 from gateway.transcoding.endpoint import EncodedBody, Endpoint
@@ -28,7 +27,19 @@ from gateway.upstream.port import Outcome, Response
 log = logging.getLogger(__name__)
 
 Respond: TypeAlias = Callable[[int, list[tuple[bytes, bytes]], bytes], None]
-"""Sends a whole answer: its status, headers and body, which an answer to HEAD leaves out."""
+"""Sends a whole answer: its status, headers and body."""
+
+
+class WholeRequest(NamedTuple):
+    """A request of which all has come."""
+
+    method: str
+    path: str
+    """As it came, percent-encoded."""
+    query: bytes
+    headers: list[tuple[bytes, bytes]]
+    """Their names are in lower case."""
+    body: bytes
 
 
 class DirectAnswers:
@@ -38,52 +49,56 @@ class DirectAnswers:
         self._answers = answers
         self._edge = edge
 
-    def begin(self, scope: Scope, body: bytes, respond: Respond) -> DirectAnswer | None:
+    def begin(self, request: WholeRequest, respond: Respond) -> DirectAnswer | None:
         """Begins to answer a request; None, and nothing has been done, if it is not one for here.
 
         Args:
-            scope: the request, as ASGI describes it.
-            body: all of its body.
+            request: all of it.
             respond: called once, perhaps before this returns; never once the answer was given up.
         """
-        found = self._answers.find(scope)
+        found = self._answers.look_up(request.method, request.path)
         if not isinstance(found, RouteMatch) or found.target.method.stream_type.value:
             return None
-        answer = DirectAnswer(self._edge, scope, respond)
-        answer.begin(found, body)
+        answer = DirectAnswer(self._edge, request, respond)
+        answer.begin(found)
         return answer
 
 
 class DirectAnswer:
-    """One request that is being answered. To a server it may stand for a task, which can be cancelled."""
+    """One request that is being answered. To a server it may stand for a task, which can be cancelled.
 
-    __slots__ = ("_call", "_edge", "_encode", "_head", "_over", "_respond", "_scope")
+    Attributes:
+        over: whether it was answered, or given up.
+    """
 
-    def __init__(self, edge: Edge, scope: Scope, respond: Respond) -> None:
+    __slots__ = ("_call", "_edge", "_encode", "_head", "_request", "_respond", "over")
+
+    def __init__(self, edge: Edge, request: WholeRequest, respond: Respond) -> None:
         self._edge = edge
-        self._scope = scope
+        self._request = request
         self._respond = respond
         self._head = RequestHead()
-        self._over = False
+        self.over = False
         self._call: Callable[[], object] | None = None
         self._encode: Callable[[bytes], EncodedBody]
 
-    def begin(self, found: RouteMatch[Endpoint], body: bytes) -> None:
+    def begin(self, found: RouteMatch[Endpoint]) -> None:
         """Makes the call, or answers at once what is wrong with the request."""
         try:
-            self._begin(found, body)
+            self._begin(found)
         except Exception as error:
             self._told(error)
 
-    def _begin(self, found: RouteMatch[Endpoint], body: bytes) -> None:
+    def _begin(self, found: RouteMatch[Endpoint]) -> None:
         edge, head, endpoint = self._edge, self._head, found.target
-        read_named_head(self._scope["headers"], edge.metadata, head)
+        _, _, query, headers, body = self._request
+        read_named_head(headers, edge.metadata, head)
         self._encode = encoder_of_one(edge, endpoint, head)
         if len(body) > edge.limits.max_message:
             raise body_too_large(edge.limits.max_message)
         check_body(endpoint, head, body)
         request = endpoint.decode_request(
-            found.captures, self._scope["query_string"], body, content_type=head.content_type
+            found.captures, query, body, content_type=head.content_type
         )
         self._call = edge.upstream.ask(
             endpoint.method,
@@ -95,7 +110,7 @@ class DirectAnswer:
 
     def leave(self) -> None:
         """Gives it up: the client has left."""
-        self._over = True
+        self.over = True
         if self._call is not None:
             self._call()
 
@@ -109,11 +124,12 @@ class DirectAnswer:
         self.leave()
 
     def _told(self, outcome: Outcome) -> None:
-        if self._over:
+        if self.over:
             return
-        self._over = True
+        self.over = True
         whole = self._whole(outcome)
-        self._respond(whole.status, whole.named(self._head.request_id), whole.body)
+        body = b"" if self._request.method == "HEAD" else whole.body
+        self._respond(whole.status, whole.named(self._head.request_id), body)
 
     def _whole(self, outcome: Outcome) -> Whole:
         if isinstance(outcome, Response):
@@ -122,7 +138,7 @@ class DirectAnswer:
             except Exception as error:
                 outcome = error
         if not isinstance(outcome, StatusError):
-            method, path = self._scope["method"], self._scope["path"]
+            method, path, *_ = self._request
             log.error("answering %s %s", method, path, exc_info=outcome)
             outcome = StatusError.of(INTERNAL, "internal error")
         return failure(self._edge.transcoder, outcome, self._head.accept)

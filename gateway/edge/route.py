@@ -114,11 +114,17 @@ class Answers:
 
     def find(self, scope: Scope) -> Found:
         """Looks a request up in the table."""
-        transcoder, path = self._edge.transcoder, raw_path(scope)
+        if scope["type"] == "websocket":
+            try:
+                return self._edge.transcoder.match_handshake(raw_path(scope))
+            except StatusError as error:
+                return error
+        return self.look_up(scope["method"], raw_path(scope))
+
+    def look_up(self, http_method: str, path: str) -> Found:
+        """Looks a request over HTTP up in the table, by its path as it came."""
+        transcoder = self._edge.transcoder
         try:
-            if scope["type"] == "websocket":
-                return transcoder.match_handshake(path)
-            http_method = scope["method"]
             found = transcoder.match(http_method, path)
             if isinstance(found, NoRoute) and http_method == "HEAD" and "GET" in found.allowed:
                 found = transcoder.match("GET", path)

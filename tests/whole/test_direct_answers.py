@@ -76,6 +76,7 @@ class Stage:
         *middleware: Any,
         port: Upstream | None = None,
         send_buffer: int | None = None,
+        keep_alive: float | None = None,
         **options: Any,
     ) -> AsyncIterator[int]:
         """Serves within the block, which is given the port."""
@@ -85,7 +86,9 @@ class Stage:
         app: FastAPI = create_app(settings, port)
         for each in middleware:
             app.add_middleware(each)
-        async with serving(app, settings, send_buffer=send_buffer) as listening:
+        async with serving(
+            app, settings, send_buffer=send_buffer, keep_alive=keep_alive
+        ) as listening:
             yield listening
 
 
@@ -197,7 +200,61 @@ async def test_a_connection_is_kept(stage: Stage, tasks: list[str]) -> None:
     assert b"connection" not in first[0]
     assert b"connection: close" in last[0]
     assert rest == b""
-    assert tasks == []
+    assert tasks == [f"/v1/names/{number}" for number in range(2, 10)]
+
+
+async def test_what_comes_early_waits(stage: Stage, transport: Name) -> None:
+    """The next requests may come while one is answered; they are answered behind it, in order."""
+    wanted = range(1, 17)
+    async with (
+        echo_server() as echo,
+        stage.edge(echo.address, transport=transport) as port,
+        line(port) as caller,
+    ):
+        caller.writer.write(_HANG.replace(b"\r\n\r\n", b"\r\nx-server-timeout: 0.2\r\n\r\n"))
+        await asyncio.wait_for(echo.started.wait(), 10)
+        for number in wanted:
+            caller.writer.write(_GET % number)
+            await asyncio.sleep(0)
+        late, _ = await caller.answer()
+        bodies = [(await caller.answer())[1] for _ in wanted]
+
+    assert late.startswith(b"HTTP/1.1 504 ")
+    assert bodies == [b'"%d"' % number for number in wanted]
+
+
+async def test_one_connection_for_all(stage: Stage, tasks: list[str]) -> None:
+    """What is answered without a task, and what needs one, in turn."""
+    async with (
+        echo_server() as echo,
+        stage.edge(echo.address, transport="wire") as port,
+        line(port) as caller,
+    ):
+        heads = []
+        for number in range(3):
+            for request in (_GET % number, b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"):
+                caller.writer.write(request)
+                heads.append((await caller.answer())[0])
+
+    assert all(head.startswith(b"HTTP/1.1 200 ") for head in heads)
+    assert tasks == ["/healthz"] * 3
+
+
+@pytest.mark.parametrize("last", ["direct", "with a task"])
+async def test_an_idle_connection_is_closed(stage: Stage, last: str) -> None:
+    """Whoever has answered last; while something is answered it is not idle."""
+    health = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"
+    hang = _HANG.replace(b"\r\n\r\n", b"\r\nx-server-timeout: 0.5\r\n\r\n")
+    async with (
+        echo_server() as echo,
+        stage.edge(echo.address, transport="wire", keep_alive=0.2) as port,
+        line(port) as caller,
+    ):
+        for request in (hang, health, _GET % 1) if last == "direct" else (_GET % 1, hang, health):
+            caller.writer.write(request)
+            await caller.answer()
+
+        assert await caller.end() == b""
 
 
 async def test_http_1_0_is_closed(stage: Stage) -> None:

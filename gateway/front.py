@@ -1,0 +1,266 @@
+"""A connection of HTTP/1.1, in front of uvicorn's.
+
+What comes as one whole unary request is answered here: it is parsed, given to `DirectAnswers`, and its answer
+written at once. All else goes to uvicorn's own protocol, byte for byte as it came, until that has answered
+it: streams, WebSockets, bodies in pieces, pipelined requests, what is no HTTP, and callers who do not read.
+
+Rule: nothing of HTTP is decided here that the two could decide differently. A request that asks for anything
+unusual (an upgrade, another form of target than a path) is uvicorn's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, cast
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+from uvicorn.server import ServerState
+
+from gateway.edge.direct import DirectAnswer, DirectAnswers, WholeRequest
+from gateway.uvicorn_protocols import HttpProtocol
+
+_MOST_HELD: Final = 64 * 1024
+"""What is read of the next request while one is answered."""
+
+
+class _Parser:
+    """Finds out whether some bytes are one whole request, again and again until some are not."""
+
+    __slots__ = ("_begun", "_complete", "_headers", "_keep_alive", "_parser", "_parts", "_target")
+
+    def __init__(self) -> None:
+        self._parser = HttpRequestParser(self)
+
+    def whole(self, data: bytes) -> tuple[WholeRequest, bool] | None:
+        """Parses bytes; returns the request, and whether the connection is kept behind it.
+
+        None if they are more or less than one request, or one with something unusual; then the parser is
+        of no use any more.
+        """
+        self._begun = self._complete = 0
+        self._target = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._parts: list[bytes] = []
+        parser = self._parser
+        try:
+            parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade):
+            return None
+        if self._begun != 1 or self._complete != 1 or parser.should_upgrade():
+            return None
+        path, _, query = self._target.partition(b"?")
+        if not path.startswith(b"/") or b"#" in self._target:
+            return None
+        keep_alive = self._keep_alive and parser.get_http_version() != "1.0"
+        method, body = parser.get_method().decode("ascii"), b"".join(self._parts)
+        return WholeRequest(method, path.decode("ascii"), query, self._headers, body), keep_alive
+
+    def close(self) -> None:
+        """Parts the two that hold each other."""
+        del self._parser
+
+    # What the parser calls.
+
+    def on_message_begin(self) -> None:
+        self._begun += 1
+
+    def on_url(self, part: bytes) -> None:
+        self._target += part
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        self._keep_alive = self._parser.should_keep_alive()
+
+    def on_body(self, part: bytes) -> None:
+        self._parts.append(part)
+
+    def on_message_complete(self) -> None:
+        self._complete += 1
+
+
+class Front(asyncio.Protocol):
+    """One connection."""
+
+    def __init__(
+        self,
+        direct: DirectAnswers,
+        behind: Callable[..., HttpProtocol],
+        *,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        """Takes what uvicorn gives to a protocol.
+
+        Args:
+            direct: what answers whole requests.
+            behind: makes uvicorn's protocol, when something comes for it.
+            config: uvicorn's.
+            server_state: the connections and tasks that a shutdown waits for.
+            app_state: what the application's lifespan has yielded.
+        """
+        self._direct = direct
+        self._make_behind = partial(
+            behind, config=config, server_state=server_state, app_state=app_state, _loop=_loop
+        )
+        self._loop = _loop or asyncio.get_running_loop()
+        self._state = server_state
+        self._keep_alive_seconds = config.timeout_keep_alive
+        self._transport: asyncio.Transport
+        self._behind: HttpProtocol | None = None
+        self._paused = False
+        self._answer: DirectAnswer | None = None
+        self._keep_alive = True
+        self._held = b""
+        self._parser: _Parser | None = None
+        self._idle_since = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    # What the loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begins."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._state.connections.add(self)  # type: ignore[arg-type] # it is asked to shut down, and counted
+
+    def data_received(self, data: bytes) -> None:
+        """Takes what came, or keeps it until the request before it is answered."""
+        if self._answer is not None:
+            self._held += data
+            if len(self._held) > _MOST_HELD:
+                self._transport.pause_reading()
+        elif self._behind is not None and not self._behind.idle:
+            self._pass_on(data)
+        else:
+            self._take(data)
+
+    def eof_received(self) -> None:
+        """Lets the transport close."""
+
+    def pause_writing(self) -> None:
+        """Knows that the caller does not read."""
+        self._paused = True
+        if self._behind is not None:
+            self._behind.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Knows that it does."""
+        self._paused = False
+        if self._behind is not None:
+            self._behind.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Ends; a call that is under way is cancelled."""
+        if answer := self._ended():
+            answer.leave()
+        if self._parser is not None:
+            self._parser.close()
+        self._leave()
+        if self._behind is not None:
+            self._behind.connection_lost(exc)
+
+    # What the server calls.
+
+    def shutdown(self) -> None:
+        """Closes when what is under way is answered."""
+        self._keep_alive = False
+        if self._behind is not None and not self._behind.idle:
+            self._behind.shutdown()
+        elif self._answer is None:
+            self._transport.close()
+
+    # Requests that are answered here.
+
+    def _take(self, data: bytes) -> None:
+        request = None if self._paused else self._whole(data)
+        answer = None if request is None else self._direct.begin(request, self._respond)
+        if answer is None:
+            self._pass_on(data)
+            return
+        if self._behind is not None:
+            self._behind.wait_no_more()
+        if not answer.over:
+            self._answer = answer
+            self._state.tasks.add(answer)  # type: ignore[arg-type] # it can be cancelled, and is counted
+
+    def _whole(self, data: bytes) -> WholeRequest | None:
+        """Parses what may be one request; None if it is more, or less, or unusual."""
+        parser = self._parser or _Parser()
+        found = parser.whole(data)
+        if found is None:
+            self._parser = None
+            parser.close()
+            return None
+        self._parser = parser
+        request, keep_alive = found
+        self._keep_alive &= keep_alive
+        return request
+
+    def _respond(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        self._ended()
+        self._state.total_requests += 1
+        parts = [STATUS_LINE[status]]
+        for name, value in (*self._state.default_headers, *headers):
+            parts += (name, b": ", value, b"\r\n")
+        parts.append(b"\r\n" if self._keep_alive else b"connection: close\r\n\r\n")
+        parts.append(body)
+        self._transport.write(b"".join(parts))
+        if not self._keep_alive:
+            self._transport.close()
+            return
+        self._wait_for_the_next()
+        if self._held:
+            data, self._held = self._held, b""
+            if len(data) > _MOST_HELD:
+                self._transport.resume_reading()
+            self.data_received(data)
+
+    def _ended(self) -> DirectAnswer | None:
+        answer, self._answer = self._answer, None
+        self._state.tasks.discard(answer)
+        return answer
+
+    # Connections on which nothing comes.
+
+    def _wait_for_the_next(self) -> None:
+        self._idle_since = self._loop.time()
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._keep_alive_seconds, self._look)
+
+    def _look(self) -> None:
+        """Closes a connection that has been idle for long enough; else looks again when it may be."""
+        self._timer = None
+        if self._answer is not None or not (self._behind is None or self._behind.idle):
+            return  # the next answer starts it anew; uvicorn's protocol has a timer of its own
+        left = self._idle_since + self._keep_alive_seconds - self._loop.time()
+        if left <= 0:
+            self._transport.close()
+        else:
+            self._timer = self._loop.call_later(left, self._look)
+
+    # What is uvicorn's.
+
+    def _pass_on(self, data: bytes) -> None:
+        behind = self._behind
+        if behind is None:
+            behind = self._behind = self._make_behind()
+            behind.connection_made(self._transport)
+            self._state.connections.discard(behind)  # this one stands for both
+            if self._paused:
+                behind.pause_writing()
+        self._idle_since = self._loop.time()
+        behind.data_received(data)
+        if self._transport.get_protocol() is not self:  # it is a WebSocket now
+            self._leave()
+
+    def _leave(self) -> None:
+        self._state.connections.discard(self)
+        if self._timer is not None:
+            self._timer.cancel()
