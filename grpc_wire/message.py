@@ -97,16 +97,26 @@ class MessageReader:
         `fault` is RESOURCE_EXHAUSTED for a message that is too large, which is told as soon as it is known;
         INTERNAL if it is compressed and should not be; UNIMPLEMENTED if that is in a way not known here.
         """
-        if self._body is None and not self._head and len(data) >= _HEAD.size:
-            flag, size = _HEAD.unpack_from(data)
-            if not flag and size == len(data) - _HEAD.size and size <= self._limit:
-                return [data[_HEAD.size :]]  # one message and nothing else, as it is most often
+        message = self.only(data)
+        if message is not None:
+            return [message]
         messages: list[bytes | Compressed] = []
         try:
             self._cut(self._completed(data, messages), messages)
         except MessageFault as fault:
             self.fault = fault
         return messages
+
+    def only(self, data: bytes) -> bytes | None:
+        """Returns the message that some bytes are, one and nothing else as it is most often; or None.
+
+        It is None too for what is compressed or too large, and within a message that has begun.
+        """
+        if self._body is None and not self._head and len(data) >= _HEAD.size:
+            flag, size = _HEAD.unpack_from(data)
+            if not flag and size == len(data) - _HEAD.size and size <= self._limit:
+                return data[_HEAD.size :]
+        return None
 
     def _completed(self, data: bytes, messages: list[bytes | Compressed]) -> bytes:
         """Completes what has begun, as far as it goes; returns what begins behind it."""

@@ -59,6 +59,15 @@ class Received:
             self.read += len(chunk)
         return reader.plain(self._messages.popleft())
 
+    def only(self) -> bytes | None:
+        """Takes the message of a request that has ended and came in one piece; else takes nothing."""
+        if not self.half_closed or len(self._chunks) != 1:
+            return None
+        message = self._reader.only(self._chunks[0])
+        if message is not None:
+            self._chunks.clear()
+        return message
+
     def close(self) -> None:
         """Forgets what was not taken: nobody is to take it."""
         self._chunks.clear()

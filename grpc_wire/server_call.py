@@ -125,6 +125,10 @@ class ServerCall:
                 return message
             await self._arrival()
 
+    def at_hand(self) -> bytes | None:
+        """Returns the one message of a request that has come as most do; None if it is to be waited for."""
+        return self._received.only()
+
     async def receive_only(self) -> bytes:
         """Returns the one message of a request.
 
