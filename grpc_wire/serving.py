@@ -62,7 +62,7 @@ async def _run(call: ServerCall, method: Method, compression: grpc.Compression |
         if handler.request_streaming:
             request: Any = Requests(context)
         else:
-            message = call.at_hand()
+            message = call.received.only()
             request = parse(await call.receive_only() if message is None else message)
         response = await servicer(request, context)
         if handler.response_streaming:
