@@ -72,7 +72,7 @@ class ServerCall:
         self._timer: asyncio.TimerHandle | None = None
         if request.timeout is not None:
             self.deadline = transport.loop.time() + request.timeout
-            self._timer = transport.loop.call_at(self.deadline, self._expire)
+            self._timer = transport.loop.call_later(request.timeout, self._expire)
 
     def handle(self, handler: Coroutine[Any, Any, None]) -> None:
         """Lets a coroutine handle the call; it calls `start` first, and `over` last."""
