@@ -97,13 +97,9 @@ class Greeter(hello_pb2_grpc.GreeterServicer):
 def _reply(conversion: Conversion) -> ConvertReply:
     return ConvertReply(
         converted_amount=float(conversion.amount),
-        rate=_double(conversion.rate),
+        rate=float(conversion.rate),
         timestamp=_timestamp(conversion.instant),
     )
-
-
-_double = lru_cache(maxsize=1024)(float)
-"""Of a rate, which many answers tell until it moves."""
 
 
 @lru_cache(maxsize=8)

@@ -207,6 +207,16 @@ class Connection:
             return 0
         return self._outbound.data(stream, data, end_stream=end_stream)
 
+    def answer(
+        self, stream_id: int, head: Headers, data: tuple[bytes, ...], trailers: Headers
+    ) -> int:
+        """Sends a whole answer at once, as a server; returns how much of it is queued."""
+        stream = self._sendable(stream_id)
+        if stream is None:
+            return 0
+        self._resets.earn()
+        return self._outbound.whole(stream, head, data, trailers)
+
     def _sendable(self, stream_id: int) -> Stream | None:
         stream = self._streams.open.get(stream_id)
         return None if stream is None or stream.sent_end or stream.ending else stream

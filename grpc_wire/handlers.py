@@ -25,8 +25,8 @@ _MOST_KEPT: Final = 4096
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Find: TypeAlias = "Callable[[Any], Awaitable[Handler | None]]"
-Run: TypeAlias = Callable[[ServerCall, Context], Awaitable[None]]
 Behaviour: TypeAlias = Callable[[Any, Context], Any]
+Run: TypeAlias = Callable[[Any, Context], Awaitable[Any]]
 
 
 class Method(NamedTuple):
@@ -90,8 +90,11 @@ class Methods:
         registered = self._registered.get(details.method)
         if registered is not None:
             return registered
-        found = (generic.service(details) for generic in self._generic)
-        return next((handler for handler in found if handler is not None), None)
+        for generic in self._generic:
+            found: Handler | None = generic.service(details)
+            if found is not None:
+                return found
+        return None
 
     def _compile(self, path: str, handler: Handler) -> Method:
         """Returns a method that was compiled before, unless an interceptor has made another since."""
@@ -105,21 +108,20 @@ class Methods:
 
 def compile_method(handler: Handler, pool: Executor | None) -> Method:
     """Prepares a method of any of the four types; plain functions are run in a pool of threads."""
-    take = _all_requests if handler.request_streaming else _one_request
     behaviour: Any = (
         handler.stream_stream or handler.unary_stream
         if handler.response_streaming
         else handler.stream_unary or handler.unary_unary
     )
-    run: Run
-    if iscoroutinefunction(behaviour):
-        run = partial(_written if handler.response_streaming else _returned, behaviour, take)
-    elif isasyncgenfunction(behaviour):
-        run = partial(_yielded, behaviour, take)
-    elif handler.response_streaming:
-        run = partial(_yielded, each_in_thread(behaviour, pool), take)
-    else:
-        run = partial(_returned, in_thread(behaviour, pool), take)
+    run: Run = behaviour  # which returns the one response, or writes them all by itself
+    if isasyncgenfunction(behaviour):
+        run = partial(_write_all, behaviour)
+    elif not iscoroutinefunction(behaviour):
+        run = (
+            partial(_write_all, each_in_thread(behaviour, pool))
+            if handler.response_streaming
+            else in_thread(behaviour, pool)
+        )
     return Method(
         handler, handler.request_deserializer or _as_is, handler.response_serializer or _as_is, run
     )
@@ -141,34 +143,11 @@ class Requests:
         return request
 
 
-async def _one_request(call: ServerCall, context: Context) -> Any:
-    return context.parse(await call.receive_only())
-
-
-async def _all_requests(_call: ServerCall, context: Context) -> Any:
-    return Requests(context)
-
-
-async def _returned(behaviour: Behaviour, take: Any, call: ServerCall, context: Context) -> None:
-    """Handles a call of which the one response is returned."""
-    request = await take(call, context)
-    context.answer(await behaviour(request, context))
-
-
-async def _written(behaviour: Behaviour, take: Any, call: ServerCall, context: Context) -> None:
-    """Handles a call whose responses the servicer writes by itself."""
-    request = await take(call, context)
-    await behaviour(request, context)
-    context.complete()
-
-
-async def _yielded(behaviour: Behaviour, take: Any, call: ServerCall, context: Context) -> None:
-    """Handles a call whose responses are yielded; a generator is closed when its call ends."""
-    request = await take(call, context)
+async def _write_all(behaviour: Behaviour, request: Any, context: Context) -> None:
+    """Writes the responses that are yielded; a generator is closed when its call ends."""
     async with aclosing(behaviour(request, context)) as responses:
         async for response in responses:
             await context.write(response)
-    context.complete()
 
 
 def _as_is(message: Any) -> Any:

@@ -56,6 +56,18 @@ def pieces(message: bytes, encoding: str = IDENTITY) -> tuple[bytes, ...]:
     return (frame(message, encoding),)
 
 
+def only(data: bytes, limit: int) -> bytes | None:
+    """Returns the message that some bytes are, one and nothing else, as it is most often; else None.
+
+    It is None too for what is compressed, or longer than the limit; -1 is no limit.
+    """
+    if len(data) >= _HEAD.size:
+        flag, size = _HEAD.unpack_from(data)
+        if not flag and size == len(data) - _HEAD.size and (size <= limit or limit < 0):
+            return data[_HEAD.size :]
+    return None
+
+
 @dataclass(slots=True)
 class Compressed:
     """A message as it came, which `MessageReader.plain` decompresses."""
@@ -97,10 +109,10 @@ class MessageReader:
         `fault` is RESOURCE_EXHAUSTED for a message that is too large, which is told as soon as it is known;
         INTERNAL if it is compressed and should not be; UNIMPLEMENTED if that is in a way not known here.
         """
-        if self._body is None and not self._head and len(data) >= _HEAD.size:
-            flag, size = _HEAD.unpack_from(data)
-            if not flag and size == len(data) - _HEAD.size and size <= self._limit:
-                return [data[_HEAD.size :]]  # one message and nothing else, as it is most often
+        if self._body is None and not self._head:
+            message = only(data, self._limit)
+            if message is not None:
+                return [message]
         messages: list[bytes | Compressed] = []
         try:
             self._cut(self._completed(data, messages), messages)

@@ -108,6 +108,28 @@ class Outbound:
             self.drained.pop(stream.id, None)  # to be told only of what was left in the queue
         return stream.queued
 
+    def whole(
+        self, stream: Stream, head: Headers, data: tuple[bytes, ...], trailers: Headers
+    ) -> int:
+        """Sends all that a side has to say; returns how much is queued."""
+        size = len(data[0])
+        if len(data) > 1 or not self._has_room(stream, size):
+            self.headers(stream, head, end_stream=False)
+            for piece in data:
+                self.data(stream, piece, end_stream=False)
+            self.headers(stream, trailers, end_stream=True)
+            return stream.queued
+        most = self.peer.max_frame
+        first = frames.headers(stream.id, self._encoder.encode(head), most, end_stream=False)
+        last = frames.headers(stream.id, self._encoder.encode(trailers), most, end_stream=True)
+        self._ready += (first, frames.data_head(size, stream.id, end_stream=False), data[0], last)
+        self._size += len(first) + frames.HEAD_SIZE + size + len(last)
+        self._window -= size
+        self._control.earn(CONTROL_FRAMES_EARNED)
+        stream.answered = True
+        self._end(stream)
+        return 0
+
     def _has_room(self, stream: Stream, size: int) -> bool:
         """Whether data can be sent as one frame, and nobody waits for its turn."""
         return (

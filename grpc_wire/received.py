@@ -7,9 +7,13 @@ does not read, the client's window stays closed.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
+from typing import Final
 
 from grpc_wire.codes import INTERNAL
-from grpc_wire.message import Compressed, MessageFault, MessageReader
+from grpc_wire.message import Compressed, MessageFault, MessageReader, only
+
+_NONE: Final[Iterator[bytes]] = iter(())
 
 
 class Received:
@@ -20,20 +24,21 @@ class Received:
         read: how many bytes were read since somebody has set it to 0.
     """
 
-    __slots__ = ("_chunks", "_messages", "_reader", "half_closed", "read")
+    __slots__ = ("_chunks", "_limits", "_messages", "_reader", "half_closed", "read")
 
     def __init__(self, limit: int, encoding: str, *, half_closed: bool) -> None:
         """Takes the limit and the encoding of messages, and whether there are none."""
         self.half_closed = half_closed
         self.read = 0
-        self._reader = MessageReader(limit, encoding)
+        self._limits = limit, encoding
+        self._reader: MessageReader | None = None
         self._chunks: deque[bytes] = deque()
-        self._messages: deque[bytes | Compressed] = deque()
+        self._messages: Iterator[bytes | Compressed] = _NONE
 
     @property
     def missing(self) -> int:
         """How many bytes of the message that has begun are still to come."""
-        return self._reader.missing
+        return 0 if self._reader is None else self._reader.missing
 
     def append(self, chunk: bytes, *, half_closed: bool) -> None:
         """Takes bytes."""
@@ -46,8 +51,8 @@ class Received:
         Raises:
             MessageFault: it cannot be a message.
         """
-        reader = self._reader
-        while not self._messages:
+        reader = self._reader = self._reader or MessageReader(*self._limits)
+        while (message := next(self._messages, None)) is None:
             if reader.fault is not None:
                 raise reader.fault
             if not self._chunks:
@@ -55,12 +60,21 @@ class Received:
                     raise MessageFault(INTERNAL, "the request ends within a message")
                 return None
             chunk = self._chunks.popleft()
-            self._messages.extend(reader.feed(chunk))
+            self._messages = iter(reader.feed(chunk))
             self.read += len(chunk)
-        return reader.plain(self._messages.popleft())
+        return reader.plain(message)
+
+    def only(self) -> bytes | None:
+        """Takes the message of a request that has ended and came in one piece; else takes nothing."""
+        if not self.half_closed or len(self._chunks) != 1 or self._reader is not None:
+            return None
+        message = only(self._chunks[0], self._limits[0])
+        if message is not None:
+            self._chunks.clear()
+        return message
 
     def close(self) -> None:
         """Forgets what was not taken: nobody is to take it."""
         self._chunks.clear()
-        self._messages.clear()
+        self._messages = _NONE
         self.half_closed = True

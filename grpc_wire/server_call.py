@@ -11,19 +11,14 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, NoReturn
 
-from grpc_wire.codes import (
-    DEADLINE_EXCEEDED,
-    RESOURCE_EXHAUSTED,
-    UNAVAILABLE,
-    UNIMPLEMENTED,
-)
+from grpc_wire.codes import DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNAVAILABLE, UNIMPLEMENTED
 from grpc_wire.errors import ErrorCode
 from grpc_wire.events import DataReceived, Headers, HeadersReceived, StreamReset
 from grpc_wire.header_block import list_size
 from grpc_wire.message import MessageFault, pieces
 from grpc_wire.received import Received
 from grpc_wire.request import OPENING, Request
-from grpc_wire.status import Status, to_trailers
+from grpc_wire.status import DONE, Status, to_trailers
 from grpc_wire.transport import Transport
 
 
@@ -33,6 +28,7 @@ class ServerCall:
     Attributes:
         request: the head of the request.
         transport: the connection.
+        received: what has come of the request's body.
         deadline: when it is over, in the loop's time; None is never.
         opened: whether the head of the answer was sent.
         ended: whether nothing more can be sent: the status was, or the call is lost.
@@ -40,17 +36,17 @@ class ServerCall:
 
     __slots__ = (
         "_arrived",
-        "_loop",
-        "_received",
         "_room",
         "_send_limit",
         "_started",
         "_stream_id",
         "_task",
         "_timer",
+        "_unread",
         "deadline",
         "ended",
         "opened",
+        "received",
         "request",
         "transport",
     )
@@ -62,45 +58,37 @@ class ServerCall:
         request: Request,
         limits: tuple[int, int],
     ) -> None:
-        """Begins a call.
-
-        Args:
-            transport: the connection.
-            event: the head as it came.
-            request: the head as it was read.
-            limits: bytes of the largest message, in and out; -1 is no limit.
-        """
+        """Begins a call; `limits` are bytes of the largest message, in and out, and -1 is no limit."""
         self.transport = transport
         self.request = request
-        self.opened = self.ended = False
+        self.opened = self.ended = self._unread = False
         self._stream_id = event.stream_id
-        self._received = Received(limits[0], request.encoding, half_closed=event.end_stream)
+        self.received = Received(limits[0], request.encoding, half_closed=event.end_stream)
         self._send_limit = limits[1]
         self._arrived: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
         self._started = False
-        self._loop = transport.loop
         self.deadline: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         if request.timeout is not None:
-            self.deadline = self._loop.time() + request.timeout
-            self._timer = self._loop.call_at(self.deadline, self._expire)
+            self.deadline = transport.loop.time() + request.timeout
+            self._timer = transport.loop.call_later(request.timeout, self._expire)
 
     def handle(self, handler: Coroutine[Any, Any, None]) -> None:
         """Lets a coroutine handle the call; it calls `start` first, and `over` last."""
-        self._task = self._loop.create_task(handler)
+        self._task = self.transport.loop.create_task(handler)
 
     def start(self) -> bool:
         """Begins to be handled; returns whether there is still somebody to answer."""
         self._started = True
-        if self.deadline is not None and self.deadline <= self._loop.time():
+        if self.deadline is not None and self.deadline <= self.transport.loop.time():
             self._expire()
         return not self.ended
 
     def over(self) -> None:
         """Ends the timer, unless what was answered still waits for the client to read it."""
-        if self._timer is not None and not (self.ended and self._queued()):
-            self._timer.cancel()
+        if not self._unread:
+            self._stop_timer()
 
     # What comes in.
 
@@ -110,7 +98,7 @@ class ServerCall:
         Raises:
             asyncio.CancelledError: what came cannot be a message; the call has ended with the reason.
         """
-        received = self._received
+        received = self.received
         while True:
             try:
                 message = received.take()
@@ -139,9 +127,9 @@ class ServerCall:
     async def _arrival(self) -> None:
         if self._arrived is not None:
             raise RuntimeError("two tasks read one call at once")
-        if self._received.missing:
-            self.transport.expect(self._stream_id, self._received.missing)
-        self._arrived = self._loop.create_future()
+        if self.received.missing:
+            self.transport.expect(self._stream_id, self.received.missing)
+        self._arrived = self.transport.loop.create_future()
         try:
             await self._arrived
         finally:
@@ -149,10 +137,10 @@ class ServerCall:
 
     # What goes out.
 
-    def open(self, headers: Headers) -> None:
-        """Sends the head of the answer: what `OPENING` says, and these headers."""
+    def open(self, head: Headers) -> None:
+        """Sends the head of the answer, which begins as `OPENING` says."""
         self.opened = True
-        self.transport.send_headers(self._stream_id, OPENING + headers)
+        self.transport.send_headers(self._stream_id, head)
 
     def send(self, message: bytes, encoding: str) -> bool:
         """Sends a message; returns whether to wait for `room` before the next.
@@ -160,19 +148,34 @@ class ServerCall:
         Raises:
             asyncio.CancelledError: it is too large; the call has ended with the reason.
         """
+        wait = False
+        for piece in self._pieces(message, encoding):
+            wait = self.transport.send_data(self._stream_id, piece)
+        return wait
+
+    def answer(self, head: Headers, message: bytes, encoding: str) -> None:
+        """Sends all of an answer that is OK, and ends the call, of which nothing was sent yet.
+
+        Raises:
+            asyncio.CancelledError: the message is too large; the call has ended with the reason.
+        """
+        data = self._pieces(message, encoding)
+        self.opened = self.ended = True
+        queued = self.transport.connection.answer(self._stream_id, head, data, DONE)
+        self.transport.touch()
+        self._leave(queued)
+
+    def _pieces(self, message: bytes, encoding: str) -> tuple[bytes, ...]:
         if 0 <= self._send_limit < len(message):
             text = f"Sent message larger than max ({len(message)} vs. {self._send_limit})"
             self.fail(MessageFault(RESOURCE_EXHAUSTED, text))
-        wait = False
-        for piece in pieces(message, encoding):
-            wait = self.transport.send_data(self._stream_id, piece)
-        return wait
+        return pieces(message, encoding)
 
     async def room(self) -> None:
         """Waits until there is room for more, or the call has ended."""
         if self._room is not None:
             raise RuntimeError("two tasks write to one call at once")
-        self._room = self._loop.create_future()
+        self._room = self.transport.loop.create_future()
         try:
             await self._room
         finally:
@@ -190,12 +193,17 @@ class ServerCall:
         if len(trailers) > 1:
             trailers = self._within_limit(trailers)
         self.ended = True
-        if self._arrived is not None or self._room is not None:
-            self._release()
         if not self.opened:
             trailers = OPENING + trailers
         self.transport.send_headers(self._stream_id, trailers, end_stream=True)
-        if not self._queued():
+        self._leave(self._queued())
+
+    def _leave(self, queued: int) -> None:
+        """Has ended; what is queued still waits for the client to read it."""
+        self._unread = queued > 0
+        if self._arrived is not None or self._room is not None:
+            self._release()
+        if not queued:
             self.transport.forget(self._stream_id)
 
     def _within_limit(self, trailers: Headers) -> Headers:
@@ -208,11 +216,7 @@ class ServerCall:
         return to_trailers(Status(RESOURCE_EXHAUSTED, text))
 
     def fail(self, fault: MessageFault) -> NoReturn:
-        """Ends the call for what was wrong with a message, and cancels who asked for it.
-
-        Raises:
-            asyncio.CancelledError: always.
-        """
+        """Ends the call for what was wrong with a message, and raises CancelledError in who asked for it."""
         self.finish(Status(fault.code, fault.reason))
         if asyncio.current_task() is not self._task:
             self._task.cancel()
@@ -226,20 +230,20 @@ class ServerCall:
 
     def headers_received(self, event: HeadersReceived) -> None:
         """Takes trailers: a request has none in gRPC, but may end with them."""
-        self._received.half_closed |= event.end_stream
+        self.received.half_closed |= event.end_stream
         self._wake(self._arrived)
 
     def data_received(self, event: DataReceived) -> None:
         """Takes a part of a message."""
-        self._received.append(event.data, half_closed=event.end_stream)
+        self.received.append(event.data, half_closed=event.end_stream)
         self._wake(self._arrived)
 
     def drained(self) -> None:
         """Lets the next message be sent; a call that has ended is done with."""
         self._wake(self._room)
-        if self.ended and not self._queued():
-            self.transport.forget(self._stream_id)
-            self._stop_timer()
+        if self.ended:
+            self._leave(self._queued())
+            self.over()
 
     def reset(self, _event: StreamReset) -> None:
         """Cancels the handler: the client has given the call up, or broken a rule."""
@@ -264,6 +268,7 @@ class ServerCall:
         """Ends the call with a status, or with a reset if the client does not read."""
         if self._queued():
             self.ended = True
+            self._unread = False
             self.transport.reset(self._stream_id, ErrorCode.CANCEL)
         self.finish(status)
         self._cancel()
@@ -276,7 +281,7 @@ class ServerCall:
 
     def _release(self) -> None:
         """Lets whoever waits to read or to write go on, and find that it is over."""
-        self._received.close()
+        self.received.close()
         self._wake(self._arrived)
         self._wake(self._room)
 

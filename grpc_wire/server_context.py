@@ -15,10 +15,12 @@ import grpc
 import grpc.aio
 
 from grpc_wire.codes import CANCELLED, INTERNAL, OK, UNKNOWN
+from grpc_wire.events import Headers
 from grpc_wire.grpc_terms import ENCODINGS, code_number, is_metadata, metadata_of
 from grpc_wire.message import ACCEPTED, IDENTITY
 from grpc_wire.metadata import to_headers
 from grpc_wire.peer import AuthContext, auth_context, identity_key, peer_name
+from grpc_wire.request import OPENING
 from grpc_wire.server_call import ServerCall
 from grpc_wire.status import Status
 
@@ -27,7 +29,7 @@ _log = logging.getLogger(__name__)
 _INVALID: Final = (
     "Invalid trailing metadata type, expected Tuple[Tuple[str, Union[str, bytes]]...]: "
 )
-_OPENING: Final = (ACCEPTED,)
+_OPENING: Final = (*OPENING, ACCEPTED)
 _DONE: Final = Status(OK)
 _ENDED: Final = "the call has ended"
 
@@ -53,14 +55,7 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
         serialize: Callable[[Any], bytes],
         compression: grpc.Compression | None,
     ) -> None:
-        """Makes a context.
-
-        Args:
-            call: the call.
-            parse: how a request is read from a message.
-            serialize: how a response becomes a message.
-            compression: how responses are compressed, if nothing else is set.
-        """
+        """Makes a context; responses are compressed so if nothing else is set."""
         self.parse = parse
         self._call = call
         self._serialize = serialize
@@ -90,8 +85,7 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
             grpc.aio.BaseError: the call has ended.
         """
         self.raise_for_termination()
-        data = self._serialize(message)
-        if self._send(data):
+        if self._send(self._serialize(message)):
             await self._call.room()
 
     async def send_initial_metadata(self, initial_metadata: Any) -> None:
@@ -108,22 +102,22 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
             headers = to_headers(initial_metadata)
         except ValueError as error:
             raise grpc.aio.InternalError(f"Send initial metadata failed: {error}") from None
-        self._open(headers)
+        self._call.open(self._head(headers))
 
-    def _open(self, headers: Any = ()) -> None:
+    def _head(self, headers: Headers = ()) -> Headers:
         if self._compression:
             encoding = ENCODINGS[self._compression]
             if encoding in self._call.request.accepts.decode("latin-1").replace(" ", "").split(","):
                 self._encoding = encoding
                 headers = ((b"grpc-encoding", encoding.encode()), *headers)
-        self._call.open(_OPENING + headers)
+        return _OPENING + headers
 
     def _send(self, data: bytes) -> bool:
         call = self._call
         if call.ended:
             raise grpc.aio.InternalError(_ENDED)
         if not call.opened:
-            self._open()
+            call.open(self._head())
         encoding = self._encoding if self._compress_next else IDENTITY
         self._compress_next = True
         return call.send(data, encoding)
@@ -160,8 +154,15 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
     def answer(self, response: Any) -> None:
         """Ends the call with its one response; with a status that is not OK there is none."""
         self.raise_for_termination()
-        if self._number == OK and not self._call.ended:
-            self._send(self._serialize(response))
+        call = self._call
+        if self._number == OK and not call.ended:
+            data = self._serialize(response)
+            if not (call.opened or self._details or self._trailing):
+                head = self._head()
+                call.answer(head, data, self._encoding if self._compress_next else IDENTITY)
+                self._status_sent = True
+                return
+            self._send(data)
         self.complete()
 
     def complete(self) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import Any
 
 import grpc
 import grpc.aio
 
 from grpc_wire.codes import CANCELLED, RESOURCE_EXHAUSTED, UNIMPLEMENTED, UNKNOWN
-from grpc_wire.handlers import Method, Methods
+from grpc_wire.handlers import Method, Methods, Requests
 from grpc_wire.server_call import ServerCall
 from grpc_wire.server_context import Context
 from grpc_wire.status import Status
@@ -37,7 +38,13 @@ async def serve(
     """
     try:
         if call.start():
-            await _handle(call, methods, compression, exceeded=exceeded)
+            method = methods.known(call.request.path) or await methods.find(call)
+            if method is None:
+                call.finish(Status(UNIMPLEMENTED, "Method not found!"))
+            elif exceeded:
+                call.finish(Status(RESOURCE_EXHAUSTED, "Concurrent RPC limit exceeded!"))
+            else:
+                await _run(call, method, compression)
     except asyncio.CancelledError:
         call.finish(Status(CANCELLED, "the servicer was cancelled"))
     except Exception as error:
@@ -48,25 +55,20 @@ async def serve(
         over(call)
 
 
-async def _handle(
-    call: ServerCall,
-    methods: Methods,
-    compression: grpc.Compression | None,
-    *,
-    exceeded: bool,
-) -> None:
-    method = methods.known(call.request.path) or await methods.find(call)
-    if method is None:
-        call.finish(Status(UNIMPLEMENTED, "Method not found!"))
-    elif exceeded:
-        call.finish(Status(RESOURCE_EXHAUSTED, "Concurrent RPC limit exceeded!"))
-    else:
-        await _run(call, method, Context(call, method.parse, method.serialize, compression))
-
-
-async def _run(call: ServerCall, method: Method, context: Context) -> None:
+async def _run(call: ServerCall, method: Method, compression: grpc.Compression | None) -> None:
+    handler, parse, serialize, servicer = method
+    context = Context(call, parse, serialize, compression)
     try:
-        await method.run(call, context)
+        if handler.request_streaming:
+            request: Any = Requests(context)
+        else:
+            message = call.received.only()
+            request = parse(await call.receive_only() if message is None else message)
+        response = await servicer(request, context)
+        if handler.response_streaming:
+            context.complete()
+        else:
+            context.answer(response)
     except grpc.aio.AbortError as error:
         if error is not context.aborted:
             _fail(error, call, context)

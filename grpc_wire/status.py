@@ -65,19 +65,19 @@ def to_trailers(status: Status) -> Headers:
         ValueError: the trailing metadata are not what gRPC allows.
     """
     if status == (OK, "", ()):
-        return _DONE
+        return DONE
     trailers = [(_STATUS, b"%d" % status.code)]
     if status.message:
         trailers.append((_MESSAGE, _escaped(status.message)))
     return (*trailers, *to_headers(status.trailing))
 
 
-_DONE: Final = ((_STATUS, b"0"),)
+DONE: Final = ((_STATUS, b"0"),)
 
 
 def from_trailers(headers: Headers) -> Status:
     """Reads trailers; those without a `grpc-status` that can be read are UNKNOWN."""
-    if headers == _DONE:
+    if headers == DONE:
         return Status(OK)
     found = dict(headers)
     text = found.get(_STATUS, b"")

@@ -151,8 +151,8 @@ async def test_a_message_without_end() -> None:
         for _ in range(100):
             client.send(stream, b"x" * 10)
             await asyncio.sleep(0)
-        (call,) = (each for each in running._calls if each._received.missing)
-        await until(lambda: call._received.missing == 4 * 1024 * 1024 - 1000)
+        (call,) = (each for each in running._calls if each.received.missing)
+        await until(lambda: call.received.missing == 4 * 1024 * 1024 - 1000)
         window = client.connection._streams.open[stream].send_window
         assert window <= 4 * 1024 * 1024 + DEFAULT.stream_window
         client.connection.reset(stream, ErrorCode.CANCEL)

@@ -333,7 +333,7 @@ async def test_servicers_that_are_slow(tls: Tls | None) -> None:
         call = client.collect(pouring(), name="Idle")
         await standing(lambda: sent)
         (serving_call,) = server._calls
-        assert sum(map(len, serving_call._received._chunks)) <= 64 * 1024
+        assert sum(map(len, serving_call.received._chunks)) <= 64 * 1024
         transport = call._stream._transport
         assert transport.connection.queued(call._stream._id) <= 64 * 1024 + 1005
         assert sent * 1005 <= 2 * 64 * 1024 + 2 * 1005
