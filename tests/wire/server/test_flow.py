@@ -11,6 +11,7 @@ import pytest
 from grpc_wire.codes import DEADLINE_EXCEEDED, OK
 from grpc_wire.limits import DEFAULT, Limits
 from grpc_wire.message import frame
+from tests.wire.faults.leavings import objects
 from tests.wire.server.stage import (
     REQUEST,
     SERVICE,
@@ -234,6 +235,31 @@ async def test_the_deadline_of_a_client_that_does_not_read() -> None:
         answer = await client.ended(stream_id)
         assert answer.reset is not None
         assert len(answer.data) <= DEFAULT.stream_window
+
+
+async def test_answers_that_are_not_taken_go_with_an_old_connection() -> None:
+    """Answers whose client gives no window are held; the age of connections and its grace end that."""
+    size = 100_000
+    asked = 20
+
+    async def large(_request: bytes, _context: Any) -> bytes:
+        return bytes(size)
+
+    age = [("grpc.max_connection_age_ms", 1000), ("grpc.max_connection_age_grace_ms", 100)]
+    before = objects()["Transport"]
+    async with (
+        serving({"Large": unary(large)}, options=age) as stage,
+        raw_client(stage.address) as client,
+    ):
+        client.reads = False
+        streams = [_begin(client, "Large") for _ in range(asked)]
+        await until(lambda: all(client.answer(each).data for each in streams))
+        (transport,) = stage.server._transports
+        held = sum(transport.connection.queued(each) for each in streams)
+        assert held >= asked * (size - DEFAULT.stream_window)
+        del transport
+        await until(lambda: client.closed)
+        await until(lambda: objects()["Transport"] == before)
 
 
 async def test_a_deadline_while_a_servicer_waits_to_write() -> None:

@@ -7,11 +7,8 @@ either side of it against grpc.aio.
 from __future__ import annotations
 
 import asyncio
-import ctypes
-import gc
 import os
 from collections import Counter
-from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -22,6 +19,7 @@ from grpc import StatusCode, aio
 from tests.whole.certificates import made
 from tests.wire.faults.leavings import left_behind, objects
 from tests.wire.faults.scene import Client
+from tests.wire.soak.memory import account, settled, watched
 from tests.wire.soak.world import KINDS, World, hurried
 from tests.wire.tls import Tls
 
@@ -38,7 +36,7 @@ WARM_UP_SHARE = 0.3
 GROWTH_BYTES = 30_000_000
 """What memory may grow by after a warm-up of seconds."""
 CALL_BYTES = {"wire": 20.0, "grpcio": 700.0}
-"""What a call may leave in the long run; grpc.aio loses some (docs/decisions/0004)."""
+"""What a call may leave in the long run; grpc.aio loses some (docs/decisions/0004 and 0016)."""
 OF_GRPC = "Internal error from Core"
 """What grpc.aio's `write` says of a connection that is lost."""
 ENDS = {StatusCode.CANCELLED, StatusCode.DEADLINE_EXCEEDED, StatusCode.UNAVAILABLE}
@@ -56,10 +54,11 @@ async def test_nothing_is_left(serving: str, calling: str, security: str, tmp_pa
     world = World(serving, calling, Random(int(SECONDS)), tls)
     met: Counter[str] = Counter()
     await world.start()
-    await _clients(world, SECONDS * WARM_UP_SHARE, met)
-    warm, warm_calls = _resident(), sum(met.values())
-    await _clients(world, SECONDS * (1 - WARM_UP_SHARE), met)
-    resident = _resident()
+    async with watched():
+        await _clients(world, SECONDS * WARM_UP_SHARE, met)
+        warm, warm_calls = settled(), sum(met.values())
+        await _clients(world, SECONDS * (1 - WARM_UP_SHARE), met)
+        resident, held = settled(), account()
     await world.stop()
     restarts = world.restarts
     del world
@@ -72,7 +71,7 @@ async def test_nothing_is_left(serving: str, calling: str, security: str, tmp_pa
     assert left == {}
     assert told == []
     per_call = CALL_BYTES["grpcio" if "grpcio" in (serving, calling) else "wire"]
-    assert resident < warm + GROWTH_BYTES + per_call * calls
+    assert resident < warm + GROWTH_BYTES + per_call * calls, str(held)
 
 
 async def _clients(world: World, seconds: float, met: Counter[str]) -> None:
@@ -115,15 +114,3 @@ async def _outcome(client: Client, random: Random) -> str:
             raise
         return f"{kind.__name__}: cancelled"
     return kind.__name__
-
-
-def _resident() -> int:
-    """Returns the bytes of memory that this process holds, without what its allocator keeps to give again.
-
-    Of TLS that is much: asyncio has a buffer of 256 KiB for each connection.
-    """
-    gc.collect()
-    with suppress(AttributeError):  # it is glibc's
-        ctypes.CDLL(None).malloc_trim(0)
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")

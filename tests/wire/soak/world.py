@@ -32,7 +32,9 @@ OPTIONS = (
     ("grpc.max_reconnect_backoff_ms", 50),
     ("grpc.min_reconnect_backoff_ms", 2000),
     ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.enable_retries", 0),
 )
+"""grpc.aio does not retry, for it may do so without end (docs/decisions/0016)."""
 BIG = b"b" * 200_000
 DEADLINE = 20.0
 """Seconds that no call takes; one that does has hung."""
