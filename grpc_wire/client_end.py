@@ -48,7 +48,7 @@ class ClientEnd:
         self._ending: list[asyncio.Future[None]] = []
         if timeout is not None:
             self.deadline = loop.time() + timeout
-            self._timer = loop.call_at(self.deadline, self._expired)
+            self._timer = loop.call_later(timeout, self._expired)
 
     def cancel(self, details: str) -> bool:
         """Gives the call up; returns whether there was something to give up."""
@@ -75,9 +75,9 @@ class ClientEnd:
         for futures in (self._ending, self._reading, self._writing):
             if futures:
                 wake(futures)
-        for callback in self.ended:
+        ended, self.ended = self.ended, []
+        for callback in ended:
             self._tell(callback)
-        self.ended = []
 
     async def over(self) -> Status:
         """Waits for the end."""

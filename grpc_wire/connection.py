@@ -137,9 +137,8 @@ class Connection:
     def can_open(self) -> bool:
         """Whether `open_stream` may be called now: not going away, ids left, below the peer's limit."""
         streams = self._streams
-        return (
-            not self.closing
-            and streams.next_own <= LARGEST_ID
+        return not (self._failed or self._leaving or self._inbound.peer_last is not None) and (
+            streams.next_own <= LARGEST_ID
             and len(streams.open) < self._outbound.peer.concurrent_streams
         )
 
@@ -168,25 +167,29 @@ class Connection:
         """Bytes of the largest header section that the peer takes; None if it has not said."""
         return self._outbound.peer.max_header_list
 
-    def open_stream(self, headers: Headers, *, end_stream: bool = False) -> int:
-        """Begins a stream as a client; returns its id.
+    def open_stream(
+        self, headers: Headers, data: bytes | None = None, *, end_stream: bool = False
+    ) -> int:
+        """Begins a stream as a client, with its first data if there are some; returns its id.
 
         Raises:
             RuntimeError: `can_open` is false.
         """
         if self._role is not Role.CLIENT or not self.can_open:
             raise RuntimeError("no stream can be opened")
-        stream = Stream(
-            self._streams.next_own,
-            self._outbound.peer.initial_window,
-            self._inbound.windows.initial,
-        )
-        self._streams.next_own += 2
-        self._streams.open[stream.id] = stream
-        self._outbound.headers(stream, headers, end_stream=end_stream)
-        if self.exhausted:  # as if the peer had said that it takes no more
-            self._inbound.events.append(GoAwayReceived(stream.id, ErrorCode.NO_ERROR, b""))
-        return stream.id
+        streams, outbound = self._streams, self._outbound
+        stream_id = streams.next_own
+        stream = Stream(stream_id, outbound.peer.initial_window, self._inbound.windows.initial)
+        streams.next_own += 2
+        streams.open[stream_id] = stream
+        if data is None:
+            outbound.headers(stream, headers, end_stream=end_stream)
+        else:
+            outbound.headers(stream, headers, end_stream=False)
+            outbound.data(stream, data, end_stream=end_stream)
+        if streams.next_own > LARGEST_ID:  # as if the peer had said that it takes no more
+            self._inbound.events.append(GoAwayReceived(stream_id, ErrorCode.NO_ERROR, b""))
+        return stream_id
 
     def send_headers(self, stream_id: int, headers: Headers, *, end_stream: bool = False) -> None:
         """Sends a header section: that of an answer, or trailers (behind whatever data is queued).
@@ -216,13 +219,15 @@ class Connection:
         stream = self._streams.open.get(stream_id)
         return 0 if stream is None else stream.queued
 
-    def reset(self, stream_id: int, code: ErrorCode) -> None:
-        """Ends a stream at once; what is queued is dropped. Does nothing if it has ended."""
+    def reset(self, stream_id: int, code: ErrorCode) -> bool:
+        """Ends a stream at once, and drops what is queued; returns whether it had not ended."""
         stream = self._streams.open.get(stream_id)
-        if stream is not None:
-            self._outbound.drop(stream)
-            self._streams.remember_reset(stream_id)
-            self._outbound.control(frames.rst_stream(stream_id, code))
+        if stream is None:
+            return False
+        self._outbound.drop(stream)
+        self._streams.remember_reset(stream_id)
+        self._outbound.control(frames.rst_stream(stream_id, code))
+        return True
 
     def consumed(self, stream_id: int, size: int) -> None:
         """Says that bytes of a stream were read, so that the peer may send as many again."""
