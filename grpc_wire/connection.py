@@ -148,11 +148,6 @@ class Connection:
         return len(self._streams.open)
 
     @property
-    def exhausted(self) -> bool:
-        """Whether a client has used all ids, and needs another connection (5.1.1)."""
-        return self._streams.next_own > LARGEST_ID
-
-    @property
     def closing(self) -> bool:
         """Whether GOAWAY was sent or received, or the connection has failed: no new streams begin."""
         return self._failed or self._leaving or self._inbound.peer_last is not None
@@ -187,7 +182,7 @@ class Connection:
         else:
             outbound.headers(stream, headers, end_stream=False)
             outbound.data(stream, data, end_stream=end_stream)
-        if streams.next_own > LARGEST_ID:  # as if the peer had said that it takes no more
+        if streams.next_own > LARGEST_ID:  # all ids are used: as if the peer takes no more (5.1.1)
             self._inbound.events.append(GoAwayReceived(stream_id, ErrorCode.NO_ERROR, b""))
         return stream_id
 
@@ -197,22 +192,19 @@ class Connection:
         A server that ends its side so before the request has ended says that it needs no more of it, by
         RST_STREAM with NO_ERROR (8.1). A client whose answer has ended calls `reset` to the same end.
         """
-        stream = self._sendable(stream_id)
-        if stream is not None:
-            if not stream.answered:
-                self._resets.earn()
-            self._outbound.headers(stream, headers, end_stream=end_stream)
+        stream = self._streams.open.get(stream_id)
+        if stream is None or stream.sent_end or stream.ending:
+            return
+        if not stream.answered:
+            self._resets.earn()
+        self._outbound.headers(stream, headers, end_stream=end_stream)
 
     def send_data(self, stream_id: int, data: bytes, *, end_stream: bool = False) -> int:
         """Sends data as the peer's windows allow, and queues the rest; returns how much is queued now."""
-        stream = self._sendable(stream_id)
-        if stream is None:
+        stream = self._streams.open.get(stream_id)
+        if stream is None or stream.sent_end or stream.ending:
             return 0
         return self._outbound.data(stream, data, end_stream=end_stream)
-
-    def _sendable(self, stream_id: int) -> Stream | None:
-        stream = self._streams.open.get(stream_id)
-        return None if stream is None or stream.sent_end or stream.ending else stream
 
     def queued(self, stream_id: int) -> int:
         """Returns how many bytes of a stream wait for the peer's windows, or for the transport."""

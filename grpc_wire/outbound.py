@@ -86,7 +86,9 @@ class Outbound:
             stream.ending = True
             return
         block = self._encoder.encode(headers)
-        self.control(frames.headers(stream.id, block, self.peer.max_frame, end_stream=end_stream))
+        frame = frames.headers(stream.id, block, self.peer.max_frame, end_stream=end_stream)
+        self._ready.append(frame)
+        self._size += len(frame)
         if end_stream:
             self._end(stream)
 
@@ -94,7 +96,12 @@ class Outbound:
         """Sends data, or queues it; returns how much is queued."""
         stream.answered = True
         size = len(data)
-        if stream.queue is None and (not size or self._has_room(stream, size)):
+        at_once = (
+            size <= self._largest_frame and not self._waiting and self._size < self._limits.output
+        )
+        if stream.queue is None and (
+            not size or (at_once and size <= stream.send_window and size <= self._window)
+        ):
             self._data_frame(stream, data, frames.END_STREAM if end_stream else 0)
             return 0
         told = stream.id in self.drained
@@ -108,16 +115,6 @@ class Outbound:
         if not told:
             self.drained.pop(stream.id, None)  # to be told only of what was left in the queue
         return stream.queued
-
-    def _has_room(self, stream: Stream, size: int) -> bool:
-        """Whether data can be sent as one frame, and nobody waits for its turn."""
-        return (
-            not self._waiting
-            and size <= stream.send_window
-            and size <= self._window
-            and size <= self._largest_frame
-            and self._size < self._limits.output
-        )
 
     def drop(self, stream: Stream) -> None:
         """Forgets what is queued for a stream."""
