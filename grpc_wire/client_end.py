@@ -77,7 +77,11 @@ class ClientEnd:
                 wake(futures)
         ended, self.ended = self.ended, []
         for callback in ended:
-            self._tell(callback)
+            try:
+                callback()
+            except (Exception, asyncio.CancelledError) as error:
+                told = {"message": "a callback of a call has failed", "exception": error}
+                self.loop.call_exception_handler(told)
 
     async def over(self) -> Status:
         """Waits for the end."""
@@ -101,13 +105,6 @@ class ClientEnd:
 
     def _expired(self) -> None:
         self.end(Status(DEADLINE_EXCEEDED, "Deadline Exceeded"), ErrorCode.CANCEL)
-
-    def _tell(self, callback: Callable[[], object]) -> None:
-        try:
-            callback()
-        except (Exception, asyncio.CancelledError) as error:
-            told = {"message": "a callback of a call has failed", "exception": error}
-            self.loop.call_exception_handler(told)
 
     async def _until(self, futures: list[asyncio.Future[None]]) -> None:
         future = self.loop.create_future()

@@ -217,7 +217,7 @@ class ClientStream(ClientEnd):
             transport.consumed(self._id, read)
         if responses.missing and (self._reading or self.method.one_response):
             transport.expect(self._id, responses.missing)
-        if responses and self._reading:
+        if self._reading and responses:
             wake(self._reading)
         if event.end_stream:
             self._trailers(())
