@@ -53,7 +53,7 @@ class _Call(aio.Call):
         self._stream = stream
 
     def __del__(self) -> None:
-        stream = self.__dict__.get("_stream")
+        stream = getattr(self, "_stream", None)
         if stream is not None and stream.status is None:
             with suppress(RuntimeError):  # the loop is closed
                 stream.loop.call_soon_threadsafe(stream.cancel, _DROPPED)  # this may be any thread
@@ -83,10 +83,11 @@ class _Call(aio.Call):
 
     def add_done_callback(self, callback: Callable[[Any], None]) -> None:
         """Lets a function be called with this call when it has ended; at once, if it has."""
-        if self.done():
-            callback(self)
+        stream = self._stream
+        if stream.status is None:
+            stream.ended.append(partial(callback, self))
         else:
-            self._stream.ended.append(partial(callback, self))
+            callback(self)
 
     async def initial_metadata(self) -> aio.Metadata:
         """Waits for the metadata of the answer's head; empty if it ends without."""

@@ -48,7 +48,7 @@ class ClientEnd:
         self._ending: list[asyncio.Future[None]] = []
         if timeout is not None:
             self.deadline = loop.time() + timeout
-            self._timer = loop.call_at(self.deadline, self._expired)
+            self._timer = loop.call_later(timeout, self._expired)
 
     def cancel(self, details: str) -> bool:
         """Gives the call up; returns whether there was something to give up."""
@@ -75,9 +75,13 @@ class ClientEnd:
         for futures in (self._ending, self._reading, self._writing):
             if futures:
                 wake(futures)
-        for callback in self.ended:
-            self._tell(callback)
-        self.ended = []
+        ended, self.ended = self.ended, []
+        for callback in ended:
+            try:
+                callback()
+            except (Exception, asyncio.CancelledError) as error:
+                told = {"message": "a callback of a call has failed", "exception": error}
+                self.loop.call_exception_handler(told)
 
     async def over(self) -> Status:
         """Waits for the end."""
@@ -101,13 +105,6 @@ class ClientEnd:
 
     def _expired(self) -> None:
         self.end(Status(DEADLINE_EXCEEDED, "Deadline Exceeded"), ErrorCode.CANCEL)
-
-    def _tell(self, callback: Callable[[], object]) -> None:
-        try:
-            callback()
-        except (Exception, asyncio.CancelledError) as error:
-            told = {"message": "a callback of a call has failed", "exception": error}
-            self.loop.call_exception_handler(told)
 
     async def _until(self, futures: list[asyncio.Future[None]]) -> None:
         future = self.loop.create_future()

@@ -64,10 +64,10 @@ class ClientStream(ClientEnd):
         balancer: Balancer,
         method: Method,
         headers: Headers,
-        *,
         timeout: float | None,
-        wait_for_ready: bool,
         encoding: str,
+        *,
+        wait_for_ready: bool,
     ) -> None:
         super().__init__(balancer.loop, timeout)
         self.method = method
@@ -79,8 +79,7 @@ class ClientStream(ClientEnd):
         self._encoding = encoding
         self._address: Address | None = None
         self._transport: Transport | None = None
-        self._id = 0
-        self._opened_at = 0
+        self._id = self._opened_at = 0
         self._blocked = self._refused = False
         self._sent: list[bytes] | None = []
         self._sent_size = 0
@@ -164,19 +163,24 @@ class ClientStream(ClientEnd):
     def begin(self, transport: Transport, address: Address) -> None:
         """Begins on a connection that has room."""
         headers = self._headers
-        if (left := self.time_left()) is not None:
-            headers = (*headers, (b"grpc-timeout", print_timeout(left)))
+        if self.deadline is not None:
+            left = print_timeout(self.deadline - self.loop.time())
+            headers = (*headers, (b"grpc-timeout", left))
         self._transport = transport
         self._address = address
         self._opened_at = transport.writes
-        self._id = transport.open(self, headers)
         self._blocked = False
         *before, last = self._sent or (b"",)
-        for piece in before:
-            transport.send_data(self._id, piece)
-        if last or self.half_closed:
-            self._blocked = transport.send_data(self._id, last, end_stream=self.half_closed)
-        wake(self._writing)
+        if self.half_closed and not before:
+            self._id = transport.open(self, headers, last)
+        else:
+            self._id = transport.open(self, headers)
+            for piece in before:
+                transport.send_data(self._id, piece)
+            if last or self.half_closed:
+                self._blocked = transport.send_data(self._id, last, end_stream=self.half_closed)
+        if self._writing:
+            wake(self._writing)
 
     def unavailable(self, reason: str) -> None:
         """Ends: there is no connection."""
@@ -213,7 +217,7 @@ class ClientStream(ClientEnd):
             transport.consumed(self._id, read)
         if responses.missing and (self._reading or self.method.one_response):
             transport.expect(self._id, responses.missing)
-        if responses and self._reading:
+        if self._reading and responses:
             wake(self._reading)
         if event.end_stream:
             self._trailers(())

@@ -137,9 +137,8 @@ class Connection:
     def can_open(self) -> bool:
         """Whether `open_stream` may be called now: not going away, ids left, below the peer's limit."""
         streams = self._streams
-        return (
-            not self.closing
-            and streams.next_own <= LARGEST_ID
+        return not (self._failed or self._leaving or self._inbound.peer_last is not None) and (
+            streams.next_own <= LARGEST_ID
             and len(streams.open) < self._outbound.peer.concurrent_streams
         )
 
@@ -147,11 +146,6 @@ class Connection:
     def open_streams(self) -> int:
         """How many streams are open (either side may still send)."""
         return len(self._streams.open)
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether a client has used all ids, and needs another connection (5.1.1)."""
-        return self._streams.next_own > LARGEST_ID
 
     @property
     def closing(self) -> bool:
@@ -168,25 +162,29 @@ class Connection:
         """Bytes of the largest header section that the peer takes; None if it has not said."""
         return self._outbound.peer.max_header_list
 
-    def open_stream(self, headers: Headers, *, end_stream: bool = False) -> int:
-        """Begins a stream as a client; returns its id.
+    def open_stream(
+        self, headers: Headers, data: bytes | None = None, *, end_stream: bool = False
+    ) -> int:
+        """Begins a stream as a client, with its first data if there are some; returns its id.
 
         Raises:
             RuntimeError: `can_open` is false.
         """
         if self._role is not Role.CLIENT or not self.can_open:
             raise RuntimeError("no stream can be opened")
-        stream = Stream(
-            self._streams.next_own,
-            self._outbound.peer.initial_window,
-            self._inbound.windows.initial,
-        )
-        self._streams.next_own += 2
-        self._streams.open[stream.id] = stream
-        self._outbound.headers(stream, headers, end_stream=end_stream)
-        if self.exhausted:  # as if the peer had said that it takes no more
-            self._inbound.events.append(GoAwayReceived(stream.id, ErrorCode.NO_ERROR, b""))
-        return stream.id
+        streams, outbound = self._streams, self._outbound
+        stream_id = streams.next_own
+        stream = Stream(stream_id, outbound.peer.initial_window, self._inbound.windows.initial)
+        streams.next_own += 2
+        streams.open[stream_id] = stream
+        if data is None:
+            outbound.headers(stream, headers, end_stream=end_stream)
+        else:
+            outbound.headers(stream, headers, end_stream=False)
+            outbound.data(stream, data, end_stream=end_stream)
+        if streams.next_own > LARGEST_ID:  # all ids are used: as if the peer takes no more (5.1.1)
+            self._inbound.events.append(GoAwayReceived(stream_id, ErrorCode.NO_ERROR, b""))
+        return stream_id
 
     def send_headers(self, stream_id: int, headers: Headers, *, end_stream: bool = False) -> None:
         """Sends a header section: that of an answer, or trailers (behind whatever data is queued).
@@ -194,16 +192,17 @@ class Connection:
         A server that ends its side so before the request has ended says that it needs no more of it, by
         RST_STREAM with NO_ERROR (8.1). A client whose answer has ended calls `reset` to the same end.
         """
-        stream = self._sendable(stream_id)
-        if stream is not None:
-            if not stream.answered:
-                self._resets.earn()
-            self._outbound.headers(stream, headers, end_stream=end_stream)
+        stream = self._streams.open.get(stream_id)
+        if stream is None or stream.sent_end or stream.ending:
+            return
+        if not stream.answered:
+            self._resets.earn()
+        self._outbound.headers(stream, headers, end_stream=end_stream)
 
     def send_data(self, stream_id: int, data: bytes, *, end_stream: bool = False) -> int:
         """Sends data as the peer's windows allow, and queues the rest; returns how much is queued now."""
-        stream = self._sendable(stream_id)
-        if stream is None:
+        stream = self._streams.open.get(stream_id)
+        if stream is None or stream.sent_end or stream.ending:
             return 0
         return self._outbound.data(stream, data, end_stream=end_stream)
 
@@ -211,28 +210,26 @@ class Connection:
         self, stream_id: int, head: Headers, data: tuple[bytes, ...], trailers: Headers
     ) -> int:
         """Sends a whole answer at once, as a server; returns how much of it is queued."""
-        stream = self._sendable(stream_id)
-        if stream is None:
+        stream = self._streams.open.get(stream_id)
+        if stream is None or stream.sent_end or stream.ending:
             return 0
         self._resets.earn()
         return self._outbound.whole(stream, head, data, trailers)
-
-    def _sendable(self, stream_id: int) -> Stream | None:
-        stream = self._streams.open.get(stream_id)
-        return None if stream is None or stream.sent_end or stream.ending else stream
 
     def queued(self, stream_id: int) -> int:
         """Returns how many bytes of a stream wait for the peer's windows, or for the transport."""
         stream = self._streams.open.get(stream_id)
         return 0 if stream is None else stream.queued
 
-    def reset(self, stream_id: int, code: ErrorCode) -> None:
-        """Ends a stream at once; what is queued is dropped. Does nothing if it has ended."""
+    def reset(self, stream_id: int, code: ErrorCode) -> bool:
+        """Ends a stream at once, and drops what is queued; returns whether it had not ended."""
         stream = self._streams.open.get(stream_id)
-        if stream is not None:
-            self._outbound.drop(stream)
-            self._streams.remember_reset(stream_id)
-            self._outbound.control(frames.rst_stream(stream_id, code))
+        if stream is None:
+            return False
+        self._outbound.drop(stream)
+        self._streams.remember_reset(stream_id)
+        self._outbound.control(frames.rst_stream(stream_id, code))
+        return True
 
     def consumed(self, stream_id: int, size: int) -> None:
         """Says that bytes of a stream were read, so that the peer may send as many again."""

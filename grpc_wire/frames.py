@@ -97,16 +97,17 @@ def frame(kind: int, flags: int, stream_id: int, payload: bytes = b"") -> bytes:
     return _HEAD.pack(size >> 8, size & 0xFF, kind, flags, stream_id) + payload
 
 
-def data_head(size: int, stream_id: int, *, end_stream: bool) -> bytes:
+def data_head(size: int, flags: int, stream_id: int) -> bytes:
     """Returns the head of a DATA frame, whose payload is to follow."""
-    return _HEAD.pack(size >> 8, size & 0xFF, DATA, END_STREAM if end_stream else 0, stream_id)
+    return _HEAD.pack(size >> 8, size & 0xFF, DATA, flags, stream_id)
 
 
 def headers(stream_id: int, block: bytes, max_frame: int, *, end_stream: bool) -> bytes:
     """Returns a header block as HEADERS, and CONTINUATION as far as it needs them."""
     flags = END_STREAM if end_stream else 0
-    if len(block) <= max_frame:
-        return frame(HEADERS, flags | END_HEADERS, stream_id, block)
+    size = len(block)
+    if size <= max_frame:
+        return _HEAD.pack(size >> 8, size & 0xFF, HEADERS, flags | END_HEADERS, stream_id) + block
     parts = [block[at : at + max_frame] for at in range(0, len(block), max_frame)]
     first, *between, last = parts
     return b"".join(

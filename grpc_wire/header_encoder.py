@@ -9,6 +9,7 @@ Source: RFC 7541.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
@@ -54,6 +55,17 @@ _SECRET: Final = frozenset({b"authorization", b"cookie", b"proxy-authorization",
 """Names whose values no proxy is to put into a table either (RFC 7541, 7.1.3)."""
 
 
+class _Fields(dict[tuple[bytes, bytes], bytes]):
+    """Fields as they are written; those that are not known are written when they are asked for."""
+
+    def __init__(self, write: Callable[[tuple[bytes, bytes]], bytes]) -> None:
+        super().__init__()
+        self._write = write
+
+    def __missing__(self, field: tuple[bytes, bytes]) -> bytes:
+        return self._write(field)
+
+
 class HeaderEncoder:
     """Writes the header blocks of one connection, in their order."""
 
@@ -65,7 +77,7 @@ class HeaderEncoder:
     def _forget(self) -> None:
         self._size = 0
         self._added: dict[tuple[bytes, bytes], int] = {}
-        self._fields: dict[tuple[bytes, bytes], bytes] = {}
+        self._fields = _Fields(self._encode)
 
     def allow_table(self, size: int) -> None:
         """Takes the peer's limit for the table; what is in it is given up if it changes."""
@@ -77,11 +89,11 @@ class HeaderEncoder:
 
     def encode(self, headers: Headers) -> bytes:
         """Returns the block of some headers."""
-        parts = [self._fields.get(field) or self._encode(field) for field in headers]
+        block = b"".join(map(self._fields.__getitem__, headers))
         if self._resized:
-            parts.insert(0, self._resized)
+            block = self._resized + block
             self._resized = b""
-        return b"".join(parts)
+        return block
 
     def _encode(self, field: tuple[bytes, bytes]) -> bytes:
         name, value = field
@@ -95,7 +107,7 @@ class HeaderEncoder:
             if self._size + size <= self._limit:
                 self._size += size
                 self._added[field] = len(self._added)
-                self._fields = {}  # what was added before has moved on by one
+                self._fields.clear()  # what was added before has moved on by one
                 return _literal(name, value, 0x3F, LITERAL_INDEXED)
             return self._keep(field, _literal(name, value, 0x0F, 0))
         if name == _TIMEOUT:

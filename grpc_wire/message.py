@@ -51,9 +51,10 @@ def frame(message: bytes, encoding: str = IDENTITY) -> bytes:
 
 def pieces(message: bytes, encoding: str = IDENTITY) -> tuple[bytes, ...]:
     """Returns a message with its prefix, in the pieces in which it is sent: a large one is not copied."""
-    if len(message) >= _LARGE and encoding == IDENTITY:
-        return _HEAD.pack(0, len(message)), message
-    return (frame(message, encoding),)
+    if encoding != IDENTITY:
+        return (frame(message, encoding),)
+    head = _HEAD.pack(0, len(message))
+    return (head, message) if len(message) >= _LARGE else (head + message,)
 
 
 def only(data: bytes, limit: int) -> bytes | None:

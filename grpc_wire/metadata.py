@@ -54,8 +54,8 @@ def to_headers(metadata: Iterable[tuple[str, str | bytes]]) -> Headers:
 
 
 def _to_header(key: str, value: str | bytes) -> tuple[bytes, bytes]:
-    name = _name(key)
-    if key.endswith(_BINARY):
+    name, binary = _name(key)
+    if binary:
         if not isinstance(value, bytes):
             raise ValueError(f"metadata {key!r}: a key that ends in -bin has bytes for its value")
         return name, b64encode(value).rstrip(b"=")
@@ -68,14 +68,16 @@ def _to_header(key: str, value: str | bytes) -> tuple[bytes, bytes]:
 
 
 @lru_cache(maxsize=_KEPT)
-def _name(key: str) -> bytes:
+def _name(key: str) -> tuple[bytes, bool]:
+    """Returns a key as a header's name, and whether its values are bytes."""
+    binary = key.endswith(_BINARY)
     if not _KEY.fullmatch(key):
         raise ValueError(f"metadata {key!r}: a key has lower-case letters, digits, _, - and .")
-    if key.startswith(_RESERVED) and not key.endswith(_BINARY):
+    if key.startswith(_RESERVED) and not binary:
         raise ValueError(f"metadata {key!r}: keys that begin with grpc- are gRPC's own")
     if key in _OF_HTTP:
         raise ValueError(f"metadata {key!r}: this key is HTTP's own")
-    return key.encode()
+    return key.encode(), binary
 
 
 def from_headers(headers: Headers) -> Metadata:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, NamedTuple, TypeAlias, TypeVar
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import grpc
 from grpc import aio
@@ -28,14 +28,14 @@ _ENCODINGS = {
 }
 
 
-class Settings(NamedTuple):
-    """What is said of one call."""
-
-    timeout: float | None
-    metadata: Iterable[tuple[str, str | bytes]] | None
-    credentials: grpc.CallCredentials | None
-    wait_for_ready: bool | None
-    compression: grpc.Compression | None
+_Settings: TypeAlias = tuple[
+    float | None,
+    Iterable[tuple[str, str | bytes]] | None,
+    grpc.CallCredentials | None,
+    bool | None,
+    grpc.Compression | None,
+]
+"""What is said of one call: timeout, metadata, credentials, wait_for_ready, compression."""
 
 
 class _MultiCallable:
@@ -63,55 +63,55 @@ class _MultiCallable:
         self._compression = compression
         self._interceptors = interceptors
 
-    def _call(self, request: Any, settings: Settings) -> Any:
-        if self._interceptors:
-            return type(self).intercepted(
-                self._interceptors,
-                request,
-                settings.timeout,
-                aio.Metadata(*(settings.metadata or ())),
-                settings.credentials,
-                settings.wait_for_ready,
-                self._continued(settings.compression),
-                self._method.path.encode(),
-                None,
-                None,
-                self._balancer().loop,
-            )
-        return self._begin(self._method, request, settings)
+    def _intercepted(self, request: Any, settings: _Settings) -> Any:
+        timeout, metadata, credentials, wait_for_ready, compression = settings
+        return type(self).intercepted(
+            self._interceptors,
+            request,
+            timeout,
+            aio.Metadata(*(metadata or ())),
+            credentials,
+            wait_for_ready,
+            self._continued(compression),
+            self._method.path.encode(),
+            None,
+            None,
+            self._balancer().loop,
+        )
 
     def _continued(self, compression: grpc.Compression | None) -> Callable[[Any, Any], Any]:
         """Returns what begins a call as the last interceptor wants it."""
 
         def begin(details: Any, request: Any) -> Any:
-            _, timeout, metadata, credentials, wait_for_ready = details
-            settings = Settings(timeout, metadata, credentials, wait_for_ready, compression)
-            return self._begin(_renamed(self._method, details.method), request, settings)
+            _, *settings = details
+            method = _renamed(self._method, details.method)
+            return self._begin(method, request, (*settings, compression))
 
         return begin
 
-    def _begin(self, method: Method, request: Any, settings: Settings) -> Any:
+    def _begin(self, method: Method, request: Any, settings: _Settings) -> Any:
         raise NotImplementedError
 
-    def _stream(self, method: Method, settings: Settings) -> ClientStream:
-        if settings.credentials is not None:
+    def _stream(self, method: Method, settings: _Settings) -> ClientStream:
+        timeout, metadata, credentials, wait_for_ready, compression = settings
+        if credentials is not None:
             raise aio.UsageError(
                 "what is in grpc.CallCredentials cannot be read; let an interceptor add metadata"
             )
-        compression = settings.compression or self._compression
+        compression = compression or self._compression
         encoding = IDENTITY if compression is None else _ENCODINGS[compression]
         headers = method.head
         if encoding != IDENTITY:
             headers = (*headers, (b"grpc-encoding", encoding.encode()))
-        if settings.metadata:
-            headers += to_headers(settings.metadata)
+        if metadata:
+            headers += to_headers(metadata)
         return ClientStream(
             self._balancer(),
             method,
             headers,
-            timeout=settings.timeout,
-            wait_for_ready=bool(settings.wait_for_ready),
-            encoding=encoding,
+            timeout,
+            encoding,
+            wait_for_ready=bool(wait_for_ready),
         )
 
 
@@ -129,16 +129,17 @@ class _OneRequest(_MultiCallable):
         compression: grpc.Compression | None = None,
     ) -> Any:
         """Begins a call."""
-        return self._call(
-            request, Settings(timeout, metadata, credentials, wait_for_ready, compression)
-        )
+        settings = (timeout, metadata, credentials, wait_for_ready, compression)
+        if self._interceptors:
+            return self._intercepted(request, settings)
+        return self._begin(self._method, request, settings)
 
-    def _begin(self, method: Method, request: Any, settings: Settings) -> Any:
+    def _begin(self, method: Method, request: Any, settings: _Settings) -> Any:
         stream = self._stream(method, settings)
         message = serialized(stream, request)
         if message is not None:
             stream.start(message)
-        return type(self).made(stream)
+        return self.made(stream)
 
 
 class _ManyRequests(_MultiCallable):
@@ -154,14 +155,15 @@ class _ManyRequests(_MultiCallable):
         compression: grpc.Compression | None = None,
     ) -> Any:
         """Begins a call; without an iterator, requests are sent by `write`."""
-        return self._call(
-            request_iterator, Settings(timeout, metadata, credentials, wait_for_ready, compression)
-        )
+        settings = (timeout, metadata, credentials, wait_for_ready, compression)
+        if self._interceptors:
+            return self._intercepted(request_iterator, settings)
+        return self._begin(self._method, request_iterator, settings)
 
-    def _begin(self, method: Method, request: Any, settings: Settings) -> Any:
+    def _begin(self, method: Method, request: Any, settings: _Settings) -> Any:
         stream = self._stream(method, settings)
         stream.start(None)
-        return type(self).made(stream, request)
+        return self.made(stream, request)
 
 
 class UnaryUnaryMultiCallable(_OneRequest, aio.UnaryUnaryMultiCallable[_Request, _Response]):

@@ -13,6 +13,7 @@ from grpc_wire import frames
 from grpc_wire.budget import Budget
 from grpc_wire.errors import ConnectionFault, ErrorCode, StreamFault
 from grpc_wire.events import Headers
+from grpc_wire.frames import HEAD_SIZE
 from grpc_wire.header_encoder import HeaderEncoder
 from grpc_wire.limits import CONTROL_FRAMES_EARNED, Limits
 from grpc_wire.send_queue import SendQueue
@@ -85,7 +86,9 @@ class Outbound:
             stream.ending = True
             return
         block = self._encoder.encode(headers)
-        self.control(frames.headers(stream.id, block, self.peer.max_frame, end_stream=end_stream))
+        frame = frames.headers(stream.id, block, self.peer.max_frame, end_stream=end_stream)
+        self._ready.append(frame)
+        self._size += len(frame)
         if end_stream:
             self._end(stream)
 
@@ -94,7 +97,7 @@ class Outbound:
         stream.answered = True
         size = len(data)
         if stream.queue is None and (not size or self._has_room(stream, size)):
-            self._data_frame(stream, data, end_stream=end_stream)
+            self._data_frame(stream, data, frames.END_STREAM if end_stream else 0)
             return 0
         told = stream.id in self.drained
         if stream.queue is None:
@@ -122,7 +125,7 @@ class Outbound:
         most = self.peer.max_frame
         first = frames.headers(stream.id, self._encoder.encode(head), most, end_stream=False)
         last = frames.headers(stream.id, self._encoder.encode(trailers), most, end_stream=True)
-        self._ready += (first, frames.data_head(size, stream.id, end_stream=False), data[0], last)
+        self._ready += (first, frames.data_head(size, 0, stream.id), data[0], last)
         self._size += len(first) + frames.HEAD_SIZE + size + len(last)
         self._window -= size
         self._control.earn(CONTROL_FRAMES_EARNED)
@@ -213,31 +216,32 @@ class Outbound:
             size = min(most, stream.send_window, self._window, queue.size)
             data = queue.take(size)
             if queue.size:
-                self._data_frame(stream, data, end_stream=False)
+                self._data_frame(stream, data, 0)
                 if stream.send_window > 0:
                     waiting[stream.id] = stream
                 continue
             stream.queue = None
-            self._data_frame(stream, data, end_stream=stream.ending and stream.trailers is None)
+            last = stream.ending and stream.trailers is None
+            self._data_frame(stream, data, frames.END_STREAM if last else 0)
             self.drained[stream.id] = None
             if stream.trailers is not None:
                 self.headers(stream, stream.trailers, end_stream=True)
 
-    def _data_frame(self, stream: Stream, data: bytes | memoryview, *, end_stream: bool) -> None:
+    def _data_frame(self, stream: Stream, data: bytes | memoryview, flags: int) -> None:
         size = len(data)
         stream.send_window -= size
         self._window -= size
         self._control.earn(CONTROL_FRAMES_EARNED)
-        self._ready += (frames.data_head(size, stream.id, end_stream=end_stream), data)
-        self._size += frames.HEAD_SIZE + size
-        if end_stream:
+        self._ready += (frames.data_head(size, flags, stream.id), data)
+        self._size += HEAD_SIZE + size
+        if flags:
             self._end(stream)
 
     def _end(self, stream: Stream) -> None:
         """Ends this side; a server that has answered does not wait for the rest of a request (8.1)."""
         stream.sent_end = True
-        if self._streams.role is Role.SERVER and not stream.received_end:
+        if stream.received_end:
+            self._streams.close(stream)
+        elif self._streams.role is Role.SERVER:
             self.control(frames.rst_stream(stream.id, ErrorCode.NO_ERROR))
             self._streams.remember_reset(stream.id)
-            return
-        self._streams.close_if_ended(stream)

@@ -63,11 +63,11 @@ class Transport(asyncio.Protocol):
 
     # What a call does.
 
-    def open(self, stream: Stream, headers: Headers, *, end_stream: bool = False) -> int:
-        """Begins a stream as a client, which `Connection.can_open` must allow; returns its id."""
-        stream_id = self.connection.open_stream(headers, end_stream=end_stream)
+    def open(self, stream: Stream, headers: Headers, data: bytes | None = None) -> int:
+        """Begins a stream, which `Connection.can_open` must allow; data given end it. Returns its id."""
+        stream_id = self.connection.open_stream(headers, data, end_stream=data is not None)
         self._streams[stream_id] = stream
-        self._writer.touch()
+        self._writer.count(len(data or b""))
         return stream_id
 
     def send_headers(self, stream_id: int, headers: Headers, *, end_stream: bool = False) -> None:
@@ -91,9 +91,9 @@ class Transport(asyncio.Protocol):
         self._writer.touch()
 
     def reset(self, stream_id: int, code: ErrorCode) -> None:
-        """Ends a stream at once. It is told nothing more."""
-        self.connection.reset(stream_id, code)
-        self._writer.touch()
+        """Ends a stream at once, if it has not ended. It is told nothing more."""
+        if self.connection.reset(stream_id, code):
+            self._writer.touch()
         self.forget(stream_id)
 
     def forget(self, stream_id: int) -> None:

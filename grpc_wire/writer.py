@@ -73,11 +73,16 @@ class Writer:
         if not held:
             self._loop.call_soon(self._flush)
 
-    def charge(self, stream_id: int, size: int, queued: int) -> bool:
-        """Counts a message; returns whether its sender is to wait."""
-        self.touch()
+    def count(self, size: int) -> None:
+        """Counts a message of one who does not wait."""
+        if not self._touched:
+            self.touch()
         self._bytes += size
         self._messages += 1
+
+    def charge(self, stream_id: int, size: int, queued: int) -> bool:
+        """Counts a message; returns whether its sender is to wait."""
+        self.count(size)
         if (
             self._paused
             or self._bytes >= TURN_BYTES
