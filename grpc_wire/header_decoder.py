@@ -9,13 +9,11 @@ Source: RFC 7541; RFC 9113, section 8.2.1 (what names and values may have).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
 from hpack.exceptions import HPACKDecodingError
 
 from grpc_wire import huffman
-from grpc_wire.events import Headers
 from grpc_wire.header_block import (
     DEFAULT_TABLE_SIZE,
     INDEXED,
@@ -25,6 +23,7 @@ from grpc_wire.header_block import (
     bad_block,
     read_integer,
 )
+from grpc_wire.header_rules import HeaderSection
 from grpc_wire.header_table import Entry, HeaderTable, entry
 
 _HUFFMAN: Final = 0x80
@@ -32,17 +31,6 @@ _INDEX_0: Final = 0x80
 _LARGE_INDEX: Final = 0xFF
 _ONE_BYTE_EACH: Final = re.compile(rb"[\x80-\xfe]{1,64}")
 """Indexed fields, with indices that have room in a byte; so few that keeping them costs little."""
-
-
-@dataclass(slots=True)
-class HeaderSection:
-    """What a block means."""
-
-    headers: Headers
-    fault: str = ""
-    """What is malformed in it (RFC 9113, 8.2.1), which is a fault of its stream alone."""
-    too_large: bool = False
-    """Whether there was more than may be, so that the headers are not all."""
 
 
 class HeaderDecoder:

@@ -6,6 +6,7 @@ Source: RFC 9113, sections 8.1.1 (malformed messages), 8.2.2 (connection-specifi
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from grpc_wire.events import Headers
@@ -22,46 +23,60 @@ _OF_THE_CONNECTION: Final = frozenset(
 _LOOKED_AT: Final = _OF_THE_CONNECTION | {b"te", b"content-length", b"host"}
 
 
-def check_request(headers: Headers) -> int | None:
-    """Returns the content-length of a request, if it says one.
+@dataclass(slots=True)
+class HeaderSection:
+    """What a header block means; one that is known when it comes again is looked at once."""
 
-    Raises:
-        ValueError: the request is malformed; why.
-    """
-    found, length = _check(headers, _OF_REQUESTS)
-    if found.get(b":method") == b"CONNECT":
-        raise ValueError("CONNECT is not served")
-    if not (b":method" in found and b":scheme" in found and found.get(b":path")):
-        raise ValueError("a pseudo-header is missing")
-    host = found.get(b"host")
-    if host is not None and host.lower() != found.get(b":authority", host).lower():
-        raise ValueError("host and :authority are not the same")
-    return length
+    headers: Headers
+    fault: str = ""
+    """What is malformed in it (RFC 9113, 8.2.1), which is a fault of its stream alone."""
+    too_large: bool = False
+    """Whether there was more than may be, so that the headers are not all."""
+    _answer: tuple[int, int | None] | None = None
+    _are_trailers: bool = False
 
+    def check_request(self) -> int | None:
+        """Returns the content-length of a request, if it says one.
 
-def check_answer(headers: Headers) -> tuple[int, int | None]:
-    """Returns the status of an answer, and its content-length, if it says one.
+        Raises:
+            ValueError: the request is malformed; why.
+        """
+        found, length = _check(self.headers, _OF_REQUESTS)
+        if found.get(b":method") == b"CONNECT":
+            raise ValueError("CONNECT is not served")
+        if not (b":method" in found and b":scheme" in found and found.get(b":path")):
+            raise ValueError("a pseudo-header is missing")
+        host = found.get(b"host")
+        if host is not None and host.lower() != found.get(b":authority", host).lower():
+            raise ValueError("host and :authority are not the same")
+        return length
 
-    Raises:
-        ValueError: the answer is malformed; why.
-    """
-    found, length = _check(headers, _OF_ANSWERS)
-    text = found.get(b":status", b"")
-    if len(text) != 3 or not text.isdigit():
-        raise ValueError("there is no :status of three digits")
-    status = int(text)
-    if status < 100 or status == _SWITCHING_PROTOCOLS:
-        raise ValueError(f":status {status} is not for HTTP/2")
-    return status, None if status in _WITHOUT_CONTENT else length
+    def check_answer(self) -> tuple[int, int | None]:
+        """Returns the status of an answer, and its content-length, if it says one.
 
+        Raises:
+            ValueError: the answer is malformed; why.
+        """
+        if self._answer is None:
+            found, length = _check(self.headers, _OF_ANSWERS)
+            text = found.get(b":status", b"")
+            if len(text) != 3 or not text.isdigit():
+                raise ValueError("there is no :status of three digits")
+            status = int(text)
+            if status < 100 or status == _SWITCHING_PROTOCOLS:
+                raise ValueError(f":status {status} is not for HTTP/2")
+            self._answer = status, None if status in _WITHOUT_CONTENT else length
+        return self._answer
 
-def check_trailers(headers: Headers) -> None:
-    """Looks at trailers.
+    def check_trailers(self) -> None:
+        """Looks at trailers.
 
-    Raises:
-        ValueError: the trailers are malformed; why.
-    """
-    _check(headers, frozenset())
+        Raises:
+            ValueError: the trailers are malformed; why.
+        """
+        if not self._are_trailers:
+            _check(self.headers, frozenset())
+            self._are_trailers = True
 
 
 def _check(headers: Headers, allowed: frozenset[bytes]) -> tuple[dict[bytes, bytes], int | None]:
