@@ -71,9 +71,10 @@ class Connection:
     def _take(self, data: bytes) -> None:
         if self._preface:
             data = self._without_preface(data)
-        for frame in self._frames.feed(data):
+        take = self._inbound.take
+        for kind, flags, stream_id, payload in self._frames.feed(data):
             try:
-                self._inbound.take(frame)
+                take(kind, flags, stream_id, payload)
             except StreamFault as fault:
                 self._reset(fault)
 

@@ -63,8 +63,8 @@ class FrameReader:
         self._wanted = 0
         """How many bytes it has at least."""
 
-    def feed(self, data: bytes) -> Iterator[Frame]:
-        """Yields the frames that are whole now.
+    def feed(self, data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+        """Yields what makes a `Frame` of each that is whole now.
 
         Raises:
             ConnectionFault: FRAME_SIZE_ERROR, a frame is longer than may be; known from its head alone.
@@ -87,7 +87,7 @@ class FrameReader:
                 self._wanted += length
                 break
             at = begin + length
-            yield Frame(kind, flags, stream_id & _ID_BITS, data[begin:at])
+            yield kind, flags, stream_id & _ID_BITS, data[begin:at]
         self._rest += data[at:]
 
 
@@ -182,14 +182,13 @@ def check_of_stream(frame: Frame) -> None:
         raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, reason)
 
 
-def without_padding(frame: Frame) -> bytes:
+def without_padding(flags: int, payload: bytes) -> bytes:
     """Returns the payload of a DATA or HEADERS frame without its padding.
 
     Raises:
         ConnectionFault: the padding is as long as the payload, or longer (6.1, 6.2).
     """
-    payload = frame.payload
-    if not frame.flags & PADDED:
+    if not flags & PADDED:
         return payload
     if not payload:
         raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "a padded frame without a pad length")

@@ -1,7 +1,7 @@
 """Header blocks that come, with the static table and the Huffman code of the `hpack` package.
 
-A block that names nothing but entries of the table is known when it comes again, as long as the table is what
-it was.
+What a block begins with is known when it comes again, as far as it names nothing but entries of the table,
+and as long as the table is what it was.
 
 Source: RFC 7541; RFC 9113, section 8.2.1 (what names and values may have).
 """
@@ -9,13 +9,11 @@ Source: RFC 7541; RFC 9113, section 8.2.1 (what names and values may have).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
 from hpack.exceptions import HPACKDecodingError
 
 from grpc_wire import huffman
-from grpc_wire.events import Headers
 from grpc_wire.header_block import (
     DEFAULT_TABLE_SIZE,
     INDEXED,
@@ -25,6 +23,7 @@ from grpc_wire.header_block import (
     bad_block,
     read_integer,
 )
+from grpc_wire.header_rules import HeaderSection
 from grpc_wire.header_table import Entry, HeaderTable, entry
 
 _HUFFMAN: Final = 0x80
@@ -33,16 +32,7 @@ _LARGE_INDEX: Final = 0xFF
 _ONE_BYTE_EACH: Final = re.compile(rb"[\x80-\xfe]{1,64}")
 """Indexed fields, with indices that have room in a byte; so few that keeping them costs little."""
 
-
-@dataclass(slots=True)
-class HeaderSection:
-    """What a block means."""
-
-    headers: Headers
-    fault: str = ""
-    """What is malformed in it (RFC 9113, 8.2.1), which is a fault of its stream alone."""
-    too_large: bool = False
-    """Whether there was more than may be, so that the headers are not all."""
+_EMPTY: Final = HeaderSection(())
 
 
 class HeaderDecoder:
@@ -57,7 +47,7 @@ class HeaderDecoder:
         self._max_list = max_list
         self._table = HeaderTable()
         self._known: dict[bytes, HeaderSection] = {}
-        """Blocks of nothing but indexed fields, as most answers and trailers are."""
+        """Runs of indexed fields: most requests begin with one, most answers and trailers are but one."""
         self._table_limit = DEFAULT_TABLE_SIZE
 
     def allow_table(self, size: int) -> None:
@@ -75,18 +65,28 @@ class HeaderDecoder:
         if known is not None:
             return known
         try:
-            section = self._decode(block)
+            run = _ONE_BYTE_EACH.match(block)
+            section = _EMPTY if run is None else self._run(run[0])
+            if len(block) > section.length:
+                section = self._decode(block, section)
         except (IndexError, HPACKDecodingError) as error:
             raise bad_block(str(error) or "truncated header block") from error
         if self._table.limit > self._table_limit:
             raise bad_block("the table was not made smaller")
-        if len(self._known) < MOST_KEPT and _ONE_BYTE_EACH.fullmatch(block):
-            self._known[block] = section
         return section
 
-    def _decode(self, block: bytes) -> HeaderSection:
-        headers: list[tuple[bytes, bytes]] = []
-        fault, size, at, end = "", 0, 0, len(block)
+    def _run(self, block: bytes) -> HeaderSection:
+        known = self._known.get(block)
+        if known is None:
+            known = self._decode(block, _EMPTY)
+            if len(self._known) < MOST_KEPT:
+                self._known[block] = known
+        return known
+
+    def _decode(self, block: bytes, begin: HeaderSection) -> HeaderSection:
+        """Reads what is behind the begin of a block."""
+        headers = [*begin.headers]
+        fault, size, at, end = begin.fault, begin.size, begin.length, len(block)
         entries, most = self._table.entries, self._max_list
         while at < end:
             first = block[at]
@@ -114,7 +114,7 @@ class HeaderDecoder:
             fault = fault or field_fault
             if size <= most:
                 headers.append(field)
-        return HeaderSection(tuple(headers), fault, size > most)
+        return HeaderSection(tuple(headers), fault, size > most, size, end, begin)
 
     def _literal(self, block: bytes, at: int, mask: int) -> tuple[Entry, int]:
         if block[at] & mask:
@@ -143,9 +143,10 @@ def _rare_index(block: bytes, at: int) -> tuple[int, int]:
 def _string(block: bytes, at: int) -> tuple[bytes, int]:
     """Reads a string (RFC 7541, 5.2); returns it, and where it ends."""
     first = block[at]
-    size, at = first & 0x7F, at + 1
-    if size == 0x7F:
-        size, at = read_integer(block, at - 1, 0x7F)
+    end = at + 1 + first
+    if first < 0x7F and end <= len(block):
+        return block[at + 1 : end], end
+    size, at = read_integer(block, at, 0x7F)
     end = at + size
     if end > len(block):
         raise bad_block("a string longer than its block")

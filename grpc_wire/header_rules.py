@@ -6,12 +6,14 @@ Source: RFC 9113, sections 8.1.1 (malformed messages), 8.2.2 (connection-specifi
 
 from __future__ import annotations
 
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 from grpc_wire.events import Headers
 
 _OF_REQUESTS: Final = frozenset({b":method", b":scheme", b":path", b":authority"})
 _OF_ANSWERS: Final = frozenset({b":status"})
+_OF_TRAILERS: Final[frozenset[bytes]] = frozenset()
 _SWITCHING_PROTOCOLS: Final = 101
 _WITHOUT_CONTENT: Final = frozenset({204, 304})
 """Answers whose content-length is that of another one (RFC 9110, 8.6)."""
@@ -21,53 +23,95 @@ _OF_THE_CONNECTION: Final = frozenset(
 )
 _LOOKED_AT: Final = _OF_THE_CONNECTION | {b"te", b"content-length", b"host"}
 
+_Found: TypeAlias = tuple[dict[bytes, bytes], int | None, bool]
+"""Pseudo-headers and host, content-length, and whether a pseudo-header may still follow."""
+_NOTHING: Final[_Found] = {}, None, True
 
-def check_request(headers: Headers) -> int | None:
-    """Returns the content-length of a request, if it says one.
 
-    Raises:
-        ValueError: the request is malformed; why.
+@dataclass(slots=True)
+class HeaderSection:
+    """What a header block means; one that is known when it comes again is looked at once.
+
+    A block may begin like others: then only what follows is looked at.
     """
-    found, length = _check(headers, _OF_REQUESTS)
-    if found.get(b":method") == b"CONNECT":
-        raise ValueError("CONNECT is not served")
-    if not (b":method" in found and b":scheme" in found and found.get(b":path")):
-        raise ValueError("a pseudo-header is missing")
-    host = found.get(b"host")
-    if host is not None and host.lower() != found.get(b":authority", host).lower():
-        raise ValueError("host and :authority are not the same")
-    return length
+
+    headers: Headers
+    fault: str = ""
+    """What is malformed in it (RFC 9113, 8.2.1), which is a fault of its stream alone."""
+    too_large: bool = False
+    """Whether there was more than may be, so that the headers are not all."""
+    size: int = 0
+    """As its limit counts it (RFC 9113, 6.5.2)."""
+    length: int = 0
+    """Of the block."""
+    begin: HeaderSection | None = None
+    """What it begins with, as others do."""
+    _allowed: frozenset[bytes] | None = None
+    _found: _Found = _NOTHING
+    """What was found when those pseudo-headers were allowed."""
+    _answer: tuple[int, int | None] | None = None
+
+    def check_request(self) -> int | None:
+        """Returns the content-length of a request, if it says one.
+
+        Raises:
+            ValueError: the request is malformed; why.
+        """
+        found, length, _ = self.look(_OF_REQUESTS)
+        if found.get(b":method") == b"CONNECT":
+            raise ValueError("CONNECT is not served")
+        if not (b":method" in found and b":scheme" in found and found.get(b":path")):
+            raise ValueError("a pseudo-header is missing")
+        host = found.get(b"host")
+        if host is not None and host.lower() != found.get(b":authority", host).lower():
+            raise ValueError("host and :authority are not the same")
+        return length
+
+    def check_answer(self) -> tuple[int, int | None]:
+        """Returns the status of an answer, and its content-length, if it says one.
+
+        Raises:
+            ValueError: the answer is malformed; why.
+        """
+        if self._answer is None:
+            found, length, _ = self.look(_OF_ANSWERS)
+            text = found.get(b":status", b"")
+            if len(text) != 3 or not text.isdigit():
+                raise ValueError("there is no :status of three digits")
+            status = int(text)
+            if status < 100 or status == _SWITCHING_PROTOCOLS:
+                raise ValueError(f":status {status} is not for HTTP/2")
+            self._answer = status, None if status in _WITHOUT_CONTENT else length
+        return self._answer
+
+    def check_trailers(self) -> None:
+        """Looks at trailers.
+
+        Raises:
+            ValueError: the trailers are malformed; why.
+        """
+        self.look(_OF_TRAILERS)
+
+    def look(self, allowed: frozenset[bytes]) -> _Found:
+        """Looks at it as one that has these pseudo-headers, or some of them.
+
+        Raises:
+            ValueError: it is malformed; why.
+        """
+        if self._allowed is not allowed:
+            if self.begin is None:
+                self._found = _look_at(self.headers, allowed, _NOTHING)
+            else:
+                more = self.headers[len(self.begin.headers) :]
+                self._found = _look_at(more, allowed, self.begin.look(allowed))
+            self._allowed = allowed
+        return self._found
 
 
-def check_answer(headers: Headers) -> tuple[int, int | None]:
-    """Returns the status of an answer, and its content-length, if it says one.
-
-    Raises:
-        ValueError: the answer is malformed; why.
-    """
-    found, length = _check(headers, _OF_ANSWERS)
-    text = found.get(b":status", b"")
-    if len(text) != 3 or not text.isdigit():
-        raise ValueError("there is no :status of three digits")
-    status = int(text)
-    if status < 100 or status == _SWITCHING_PROTOCOLS:
-        raise ValueError(f":status {status} is not for HTTP/2")
-    return status, None if status in _WITHOUT_CONTENT else length
-
-
-def check_trailers(headers: Headers) -> None:
-    """Looks at trailers.
-
-    Raises:
-        ValueError: the trailers are malformed; why.
-    """
-    _check(headers, frozenset())
-
-
-def _check(headers: Headers, allowed: frozenset[bytes]) -> tuple[dict[bytes, bytes], int | None]:
-    found: dict[bytes, bytes] = {}
-    length: int | None = None
-    in_front = True
+def _look_at(headers: Headers, allowed: frozenset[bytes], before: _Found) -> _Found:
+    """Looks at headers that follow others."""
+    found, length, in_front = before
+    found = found.copy()
     for name, value in headers:
         if name[0] == _COLON:
             if not in_front or name not in allowed or name in found:
@@ -87,4 +131,4 @@ def _check(headers: Headers, allowed: frozenset[bytes]) -> tuple[dict[bytes, byt
                 raise ValueError("content-length is not one number")
             else:
                 length = int(value)
-    return found, length
+    return found, length, in_front

@@ -5,132 +5,97 @@ Source: RFC 9113, sections 5 and 6; each method names its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 from grpc_wire import frames
 from grpc_wire.budget import Budget
+from grpc_wire.control_frames import ControlFrames
 from grpc_wire.errors import ConnectionFault, ErrorCode, StreamFault
-from grpc_wire.events import (
-    DataReceived,
-    Event,
-    GoAwayReceived,
-    Headers,
-    HeadersReceived,
-    PingAcknowledged,
-    SettingsReceived,
-    StreamReset,
-)
-from grpc_wire.frames import Frame
-from grpc_wire.header_rules import check_answer, check_request, check_trailers
-from grpc_wire.header_sections import PRIORITY_SIZE, HeaderSections, Section
-from grpc_wire.limits import CONTROL_FRAMES_EARNED, WINDOWS_MOVED, Limits
+from grpc_wire.events import DataReceived, HeadersReceived
+from grpc_wire.frames import DATA, END_HEADERS, END_STREAM, HEADERS, PADDED, PRIORITIZED, Frame
+from grpc_wire.header_rules import HeaderSection
+from grpc_wire.header_sections import HeaderSections
+from grpc_wire.limits import CONTROL_FRAMES_EARNED, Limits
 from grpc_wire.outbound import Outbound
-from grpc_wire.receive_windows import ReceiveWindows
 from grpc_wire.streams import Role, Stream, Streams
 
 _PROTOCOL: Final = ErrorCode.PROTOCOL_ERROR
 _INFORMATIONAL: Final = 200
 """A status below this is not the answer yet (RFC 9110, 15.2)."""
+_SHAPE: Final = END_HEADERS | PADDED | PRIORITIZED
+"""Of HEADERS, the flags that say how the block lies in it."""
 _LENGTH: Final = "content-length says something else"
 
 
-class Inbound:
+class Inbound(ControlFrames):
     """What the frames of one connection mean."""
 
     def __init__(
         self, streams: Streams, outbound: Outbound, limits: Limits, control: Budget
     ) -> None:
         """Takes what it shares with the sending side."""
-        self.events: list[Event] = []
-        self.going_away = False
-        """Whether streams that the peer opens from now on are passed over."""
-        self.peer_last: int | None = None
-        """The last stream that the peer will process, once it has said so."""
-        self.settings_acknowledged = False
-        self._streams = streams
-        self._outbound = outbound
-        self._limits = limits
-        self._control = control
-        self.windows = ReceiveWindows(outbound, limits)
-        self._sections = HeaderSections(limits)
-        self._began = False
-        self._on: dict[int, Callable[[Frame], None]] = {
-            frames.DATA: self._data,
-            frames.HEADERS: self._headers,
-            frames.PRIORITY: self._priority,
-            frames.RST_STREAM: self._rst_stream,
-            frames.SETTINGS: self._settings,
-            frames.PUSH_PROMISE: self._push_promise,
-            frames.PING: self._ping,
-            frames.GOAWAY: self._goaway,
-            frames.WINDOW_UPDATE: self._window_update,
-            frames.CONTINUATION: self._continuation,
-        }
+        super().__init__(streams, outbound, limits, control)
+        self._sections = HeaderSections(self._decoder, limits)
+        self._open = streams.open
+        self._awaited: int | None = frames.SETTINGS
+        """The only kind of frame that may come now, if there is but one."""
+        self._on[frames.CONTINUATION] = self._continuation
 
-    def take(self, frame: Frame) -> None:
-        """Takes a frame.
+    def take(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
+        """Takes what makes a frame; most are DATA and HEADERS.
 
         Raises:
             ConnectionFault: the connection is at an end.
             StreamFault: a stream is.
         """
-        if not self._began:
-            if frame.kind != frames.SETTINGS or frame.flags & frames.ACK:
-                raise ConnectionFault(_PROTOCOL, "the first frame is not SETTINGS")
-            self._began = True
-        if self._sections.incomplete and frame.kind != frames.CONTINUATION:
+        if self._awaited is not None:
+            self._check_awaited(kind, flags)
+        if kind == DATA:
+            self._data(flags, stream_id, payload)
+        elif kind == HEADERS:
+            self._headers(flags, stream_id, payload)
+        else:
+            self._on.get(kind, self._unknown)(Frame(kind, flags, stream_id, payload))
+
+    def _check_awaited(self, kind: int, flags: int) -> None:
+        """3.4 and 6.10."""
+        if self._awaited == frames.SETTINGS and (kind != frames.SETTINGS or flags & frames.ACK):
+            raise ConnectionFault(_PROTOCOL, "the first frame is not SETTINGS")
+        if kind != self._awaited:
             raise ConnectionFault(_PROTOCOL, "a header section is not complete")
-        self._on.get(frame.kind, self._unknown)(frame)
+        self._awaited = None
 
-    def _unknown(self, _frame: Frame) -> None:
-        """4.1: it is passed over."""
-        self._spend("unknown frames")
-
-    def _spend(self, what: str, times: int = 1) -> None:
-        if not all(self._control.spend() for _ in range(times)):
-            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, f"too many {what}")
-
-    def _known(self, frame: Frame) -> Stream | None:
-        """Returns the stream of a frame; None if it is closed. One that never was is a fault (5.1)."""
-        frames.check_of_stream(frame)
-        stream = self._streams.open.get(frame.stream_id)
-        if stream is None and self._streams.is_idle(frame.stream_id):
-            its_own = self._streams.role is Role.SERVER and frame.stream_id % 2 == 1
-            if not (its_own and self.going_away):  # streams past a GOAWAY are passed over (6.8)
-                raise ConnectionFault(_PROTOCOL, f"stream {frame.stream_id} is idle")
-        return stream
-
-    def _data(self, frame: Frame) -> None:
+    def _data(self, flags: int, stream_id: int, data: bytes) -> None:
         """6.1; the whole payload counts for flow control, its padding too."""
-        flags, stream_id, data = frame.flags, frame.stream_id, frame.payload
-        size = len(data)
-        stream = self._streams.open.get(stream_id) or self._known(frame)
-        self.windows.take(size)
+        stream = self._open.get(stream_id)
         if stream is None or stream.received_end:
-            self._late(frame, stream)
+            self._late(Frame(DATA, flags, stream_id, data))
             return
-        if flags & frames.PADDED:
-            data = frames.without_padding(frame)
+        size = len(data)
         self.windows.take_of(stream, size)
+        if flags & PADDED:
+            data = frames.without_padding(flags, data)
+            self.windows.consumed(stream, size - len(data))
         if not stream.received_headers:
             raise StreamFault(stream_id, _PROTOCOL, "data before headers")
-        end_stream = bool(flags & frames.END_STREAM)
+        end_stream = flags & END_STREAM != 0
         if stream.missing is not None and not stream.fits(len(data), end_stream=end_stream):
             raise StreamFault(stream_id, _PROTOCOL, _LENGTH)
         if data:
-            self._control.earn(CONTROL_FRAMES_EARNED)
+            if self._control.spent:
+                self._control.earn(CONTROL_FRAMES_EARNED)
         elif not end_stream:
             self._spend("empty frames")
-        if flags & frames.PADDED:
-            self.windows.consumed(stream, size - len(data))
         if end_stream:
             stream.received_end = True
-            self._streams.close_if_ended(stream)
+            if stream.sent_end:
+                self._streams.close(stream)
         self.events.append(DataReceived(stream_id, data, end_stream))
 
-    def _late(self, frame: Frame, stream: Stream | None) -> None:
+    def _late(self, frame: Frame) -> None:
         """Takes data of a stream that has ended; data that may have been under way cost nothing (5.1)."""
+        stream = self._known(frame)
+        self.windows.take(len(frame.payload))
         may_be = stream is None and (self.going_away or self._streams.was_reset(frame.stream_id))
         if not may_be or not frame.payload:
             self._spend("frames of closed streams")
@@ -139,44 +104,76 @@ class Inbound:
         if not may_be:
             self._outbound.answer(frames.rst_stream(frame.stream_id, ErrorCode.STREAM_CLOSED))
 
-    def _headers(self, frame: Frame) -> None:
-        """6.2."""
-        self._section(self._sections.begin(frame))
+    def _headers(self, flags: int, stream_id: int, block: bytes) -> None:
+        """6.2; most are a whole section, and nothing else."""
+        if stream_id and flags & _SHAPE == END_HEADERS and len(block) <= self._sections.longest:
+            self._section(stream_id, self._decoder.decode(block), flags)
+            return
+        section = self._sections.begin(Frame(HEADERS, flags, stream_id, block))
+        if section is None:
+            self._awaited = frames.CONTINUATION
+        else:
+            self._section(*section)
 
     def _continuation(self, frame: Frame) -> None:
         """6.10."""
-        self._section(self._sections.go_on(frame))
-
-    def _section(self, section: Section | None) -> None:
+        section = self._sections.go_on(frame)
         if section is None:
-            return
-        stream_id = section.stream_id
-        stream = self._streams.open.get(stream_id) or self._opened(stream_id)
+            self._awaited = frames.CONTINUATION
+        else:
+            self._section(*section)
+
+    def _section(self, stream_id: int, section: HeaderSection, flags: int) -> None:
+        stream = self._open.get(stream_id) or self._opened(stream_id)
         if stream is None:
             return
-        if stream.received_end:
-            raise StreamFault(stream_id, ErrorCode.STREAM_CLOSED, "headers after its end")
-        decoded = section.decoded
-        if decoded.fault:
-            raise StreamFault(stream_id, _PROTOCOL, decoded.fault)
-        if decoded.too_large:
-            raise StreamFault(stream_id, ErrorCode.ENHANCE_YOUR_CALM, "headers are too large")
+        if stream.received_end or section.fault or section.too_large:
+            raise _refusal(stream, section)
+        trailers = stream.received_headers
+        end_stream = flags & END_STREAM != 0
         try:
-            self._received(stream, decoded.headers, end_stream=section.end_stream)
+            if not self._is_told(stream, section, flags):
+                return
         except ValueError as error:
             raise StreamFault(stream_id, _PROTOCOL, str(error)) from error
+        if self._control.spent:
+            self._control.earn(CONTROL_FRAMES_EARNED)
+        stream.received_headers = True
+        if end_stream:
+            stream.received_end = True
+            if stream.sent_end:
+                self._streams.close(stream)
+        self.events.append(HeadersReceived(stream_id, section.headers, end_stream, trailers))
+
+    def _is_told(self, stream: Stream, section: HeaderSection, flags: int) -> bool:
+        """Looks at a section that stands where it does; whether it is to be told.
+
+        Raises:
+            ValueError: it is malformed; why.
+        """
+        if stream.received_headers:
+            if not flags & END_STREAM:
+                raise ValueError("trailers do not end the stream")
+            section.check_trailers()
+        elif self._streams.role is Role.SERVER:
+            stream.missing = section.check_request()
+        else:
+            status, stream.missing = section.check_answer()
+            if status < _INFORMATIONAL:
+                if flags & END_STREAM:
+                    raise ValueError("an informational answer ends the stream")
+                self._spend("informational answers")
+                return False
+        if stream.missing and flags & END_STREAM:
+            raise ValueError(_LENGTH)
+        return True
 
     def _opened(self, stream_id: int) -> Stream | None:
         """Opens a stream for the peer; None if what came is to be passed over (5.1.1, 5.1.2)."""
         streams = self._streams
-        if streams.was_reset(stream_id):
-            if streams.role is Role.SERVER:
-                self._spend("headers of closed streams")
+        if streams.role is Role.CLIENT or not stream_id % 2 or stream_id <= streams.last_from_peer:
+            self._check_reset(stream_id)
             return None
-        if not streams.is_idle(stream_id):
-            raise ConnectionFault(ErrorCode.STREAM_CLOSED, f"stream {stream_id} was closed")
-        if streams.role is Role.CLIENT or stream_id % 2 == 0:
-            raise ConnectionFault(_PROTOCOL, f"stream {stream_id} is not the peer's to open")
         if self.going_away:
             return None
         self._outbound.check_read()  # no window bounds the headers that answer it
@@ -187,114 +184,24 @@ class Inbound:
             self._outbound.answer(frames.rst_stream(stream_id, ErrorCode.REFUSED_STREAM))
             return None
         ours, theirs = self.windows.initial, self._outbound.peer.initial_window
-        stream = Stream(stream_id, theirs, ours, since=streams.clock())
-        return streams.open.setdefault(stream_id, stream)
+        stream = self._open[stream_id] = Stream(stream_id, theirs, ours, since=streams.clock())
+        return stream
 
-    def _received(self, stream: Stream, headers: Headers, *, end_stream: bool) -> None:
-        trailers = stream.received_headers
-        if trailers:
-            if not end_stream:
-                raise ValueError("trailers do not end the stream")
-            check_trailers(headers)
-        elif self._streams.role is Role.SERVER:
-            stream.missing = check_request(headers)
+    def _check_reset(self, stream_id: int) -> None:
+        """Sees to it that headers of a stream that is not open were under way when it was reset."""
+        streams = self._streams
+        if streams.was_reset(stream_id):
+            if streams.role is Role.SERVER:
+                self._spend("headers of closed streams")
+        elif streams.is_idle(stream_id):
+            raise ConnectionFault(_PROTOCOL, f"stream {stream_id} is not the peer's to open")
         else:
-            status, stream.missing = check_answer(headers)
-            if status < _INFORMATIONAL:
-                if end_stream:
-                    raise ValueError("an informational answer ends the stream")
-                self._spend("informational answers")
-                return
-        if end_stream and not stream.fits(0, end_stream=True):
-            raise ValueError(_LENGTH)
-        self._control.earn(CONTROL_FRAMES_EARNED)
-        stream.received_headers = True
-        if end_stream:
-            stream.received_end = True
-            self._streams.close_if_ended(stream)
-        self.events.append(HeadersReceived(stream.id, headers, end_stream, trailers))
+            raise ConnectionFault(ErrorCode.STREAM_CLOSED, f"stream {stream_id} was closed")
 
-    def _priority(self, frame: Frame) -> None:
-        """6.3; it means nothing any more."""
-        frames.check_of_stream(frame)
-        self._spend("PRIORITY frames")
-        if len(frame.payload) != PRIORITY_SIZE and frame.stream_id in self._streams.open:
-            raise StreamFault(frame.stream_id, ErrorCode.FRAME_SIZE_ERROR, "PRIORITY")
-        frames.check_size(frame, PRIORITY_SIZE)  # RST_STREAM is not for a stream that is not open
 
-    def _rst_stream(self, frame: Frame) -> None:
-        """6.4."""
-        frames.check_size(frame, 4)
-        stream = self._known(frame)
-        if stream is None:
-            self._spend("RST_STREAM frames")
-            return
-        self._streams.count_given_up(stream)
-        self._reset_by_peer(stream, frames.read_uint32(frame.payload), "reset by the peer")
-
-    def _reset_by_peer(self, stream: Stream, code: int, reason: str) -> None:
-        self._outbound.drop(stream)
-        self._streams.close(stream)
-        self.events.append(StreamReset(stream.id, code, reason, by_peer=True))
-
-    def _settings(self, frame: Frame) -> None:
-        """6.5."""
-        frames.check_of_connection(frame)
-        self._spend("SETTINGS frames")
-        if frame.flags & frames.ACK:
-            frames.check_size(frame, 0)
-            self.settings_acknowledged = True
-            self._sections.allow_table(self._limits.header_table)
-            self.windows.acknowledged(self._streams.open.values())
-            return
-        if len(frame.payload) % 6:
-            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS")
-        if self._outbound.settings(frame.payload, from_server=self._streams.role is Role.CLIENT):
-            moved = len(self._streams.open) // WINDOWS_MOVED
-            self._spend("SETTINGS that move windows", moved)
-        self.events.append(SettingsReceived(self._outbound.peer.concurrent_streams))
-
-    def _push_promise(self, _frame: Frame) -> None:
-        """6.6; a client has said by ENABLE_PUSH that it takes none, and a server never does."""
-        raise ConnectionFault(_PROTOCOL, "PUSH_PROMISE")
-
-    def _ping(self, frame: Frame) -> None:
-        """6.7."""
-        frames.check_of_connection(frame)
-        frames.check_size(frame, 8)
-        self._spend("PING frames")
-        if frame.flags & frames.ACK:
-            self.events.append(PingAcknowledged(frame.payload))
-        else:
-            self._outbound.answer(frames.frame(frames.PING, frames.ACK, 0, frame.payload))
-
-    def _goaway(self, frame: Frame) -> None:
-        """6.8; streams that will not be processed can be tried again (8.7)."""
-        frames.check_of_connection(frame)
-        self._spend("GOAWAY frames")
-        if len(frame.payload) < 8:
-            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "GOAWAY")
-        last, code, debug = frames.read_goaway(frame.payload)
-        last = last if self.peer_last is None else min(last, self.peer_last)
-        self.peer_last = last
-        if self._streams.role is Role.CLIENT:
-            for stream in [s for s in self._streams.open.values() if s.id > last]:
-                self._reset_by_peer(stream, ErrorCode.REFUSED_STREAM, "not processed")
-        self.events.append(GoAwayReceived(last, code, debug))
-
-    def _window_update(self, frame: Frame) -> None:
-        """6.9."""
-        frames.check_size(frame, 4)
-        self._spend("WINDOW_UPDATE frames")
-        increment = frames.read_increment(frame.payload)
-        if not frame.stream_id:
-            if not increment:
-                raise ConnectionFault(_PROTOCOL, "a window is widened by nothing")
-            self._outbound.widen(increment)
-            return
-        stream = self._known(frame)
-        if stream is None:
-            return
-        if not increment:
-            raise StreamFault(stream.id, _PROTOCOL, "a window is widened by nothing")
-        self._outbound.widen_stream(stream, increment)
+def _refusal(stream: Stream, section: HeaderSection) -> StreamFault:
+    if stream.received_end:
+        return StreamFault(stream.id, ErrorCode.STREAM_CLOSED, "headers after its end")
+    if section.fault:
+        return StreamFault(stream.id, _PROTOCOL, section.fault)
+    return StreamFault(stream.id, ErrorCode.ENHANCE_YOUR_CALM, "headers are too large")

@@ -44,18 +44,19 @@ class ReceiveWindows:
             ConnectionFault: it is more than was given.
         """
         self._left -= size
-        if self._left < 0:
-            raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "more than the connection's window")
         if self._left * 2 <= self._size:
-            self._outbound.control(frames.window_update(0, self._size - self._left))
-            self._left = self._size
+            self._widen()
 
     def take_of(self, stream: Stream, size: int) -> None:
-        """Counts what has come of a stream.
+        """Counts what has come of a stream that is open.
 
         Raises:
-            StreamFault: it is more than was given.
+            ConnectionFault: it is more than was given to all.
+            StreamFault: it is more than was given to this one.
         """
+        self._left -= size
+        if self._left * 2 <= self._size:
+            self._widen()
         stream.receive_window -= size
         if stream.receive_window < 0:
             raise StreamFault(stream.id, ErrorCode.FLOW_CONTROL_ERROR, "more than its window")
@@ -73,6 +74,12 @@ class ReceiveWindows:
         room = min(size, LARGEST_WINDOW) - stream.receive_window
         if room > 0:
             self._give(stream, room)
+
+    def _widen(self) -> None:
+        if self._left < 0:
+            raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "more than the connection's window")
+        self._outbound.control(frames.window_update(0, self._size - self._left))
+        self._left = self._size
 
     def _give(self, stream: Stream, size: int) -> None:
         if not stream.received_end:

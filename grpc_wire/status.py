@@ -88,6 +88,7 @@ def from_trailers(headers: Headers) -> Status:
     return Status(code if code <= _HIGHEST else UNKNOWN, message, from_headers(headers))
 
 
+@lru_cache(maxsize=64)
 def from_answer(headers: Headers) -> Status | None:
     """Returns None if the head of an answer is gRPC's; else the status that it stands for."""
     found = dict(headers)

@@ -237,6 +237,48 @@ def _calls(block: bytes) -> int:
     return calls
 
 
+def test_a_begin_that_is_known_means_another_field_once_the_table_has_moved() -> None:
+    """A block that begins like one before is read with the table as it is now."""
+    decoder = HeaderDecoder(16_384)
+    kept = [b"\x40" + h2.string(b"x-a") + h2.string(value) for value in (b"1", b"2")]
+    more = b"\x00" + h2.string(b"x-b") + h2.string(b"3")
+    for put_in, value in zip(kept, (b"1", b"2"), strict=True):
+        decoder.decode(put_in)
+        for _ in range(2):
+            assert decoder.decode(h2.indexed(62) + more).headers == (
+                (b"x-a", value),
+                (b"x-b", b"3"),
+            )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (b":method", b"POST"),
+        (b":authority", b"a"),
+        (b"content-length", b"1"),
+        (b"host", b"b"),
+    ],
+)
+def test_what_follows_a_begin_that_is_known_is_looked_at_together_with_it(
+    name: bytes, value: bytes
+) -> None:
+    """8.3: what cannot stand behind a begin is malformed, however often that has come with something else."""
+    decoder = HeaderDecoder(16_384)
+    for field in ((b":authority", b"a"), (b"content-length", b"2")):
+        decoder.decode(b"\x40" + h2.string(field[0]) + h2.string(field[1]))
+    begin = b"".join(map(h2.indexed, (2, 6, 4, 63, 62)))  # GET, http, /, and what was put in
+
+    def length(name: bytes, value: bytes) -> int | None:
+        more = b"\x00" + h2.string(name) + h2.string(value)
+        return decoder.decode(begin + more).check_request()
+
+    assert length(b"x-a", b"1") == length(b"host", b"A") == length(b"content-length", b"2") == 2
+    with pytest.raises(ValueError, match="not"):
+        length(name, value)
+    assert length(b"x-a", b"1") == 2
+
+
 NAMES = st.sampled_from(
     [b"x-a", b"x-b", b"grpc-timeout", b"user-agent", b"authorization", b"x" * 90]
 )
