@@ -237,7 +237,8 @@ class Front(asyncio.Protocol):
     def _look(self) -> None:
         """Closes a connection that has been idle for long enough; else looks again when it may be."""
         self._timer = None
-        if self._answer is not None or not (self._behind is None or self._behind.idle):
+        behind = self._behind
+        if self._answer is not None or (behind is not None and (behind.waits or not behind.idle)):
             return  # the next answer starts it anew; uvicorn's protocol has a timer of its own
         left = self._idle_since + self._keep_alive_seconds - self._loop.time()
         if left <= 0:

@@ -29,6 +29,11 @@ class HttpProtocol(HttpToolsProtocol):
         answered = cycle is None or cycle.response_complete
         return answered and not self._in_message and not self.pipeline
 
+    @property
+    def waits(self) -> bool:
+        """Whether it closes by itself if no request comes."""
+        return self.timeout_keep_alive_task is not None
+
     def wait_no_more(self) -> None:
         """Does not close for want of a request: somebody else has taken one."""
         self._unset_keepalive_if_required()

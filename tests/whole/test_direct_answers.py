@@ -6,6 +6,7 @@ import asyncio
 import logging
 import re
 import socket
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -151,6 +152,10 @@ class Line:
         size = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
         return head, await asyncio.wait_for(self._reader.readexactly(size), 10)
 
+    async def chunks(self) -> bytes:
+        """Reads an answer in chunks."""
+        return await asyncio.wait_for(self._reader.readuntil(b"\r\n0\r\n\r\n"), 10)
+
     async def end(self) -> bytes:
         """Reads to the end of the connection."""
         return await asyncio.wait_for(self._reader.read(), 10)
@@ -255,6 +260,25 @@ async def test_an_idle_connection_is_closed(stage: Stage, last: str) -> None:
             await caller.answer()
 
         assert await caller.end() == b""
+
+
+async def test_an_idle_connection_is_kept_for_its_time(stage: Stage) -> None:
+    """It counts from the last answer, whoever gave that, and however long it took."""
+    keep_alive = 1.0
+    stream = b"GET /v1/hang-stream HTTP/1.1\r\nhost: x\r\nx-server-timeout: 0.8\r\n\r\n"
+    async with (
+        echo_server() as echo,
+        stage.edge(echo.address, transport="wire", keep_alive=keep_alive) as port,
+        line(port) as caller,
+    ):
+        caller.writer.write(_GET % 1)
+        await caller.answer()
+        caller.writer.write(stream)
+        await caller.chunks()
+        answered = time.monotonic()
+        await caller.end()
+
+    assert time.monotonic() - answered > keep_alive * 0.9
 
 
 async def test_http_1_0_is_closed(stage: Stage) -> None:
