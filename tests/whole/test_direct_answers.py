@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import re
 import socket
@@ -18,6 +19,8 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from gateway.app import create_app
+from gateway.edge.direct import DirectAnswer
+from gateway.front import Front
 from gateway.settings import Settings
 from gateway.upstream.port import Upstream
 from gateway.upstream.transport import Name
@@ -323,6 +326,27 @@ async def test_who_leaves_cancels_the_call(stage: Stage, transport: Name) -> Non
             caller.writer.write(_HANG)
             await asyncio.wait_for(echo.started.wait(), 10)
         await asyncio.wait_for(echo.cancelled.wait(), 10)
+
+
+async def test_who_leaves_leaves_nothing(stage: Stage, transport: Name) -> None:
+    """Not even for the collector: those who leave may be many at once."""
+    gc.collect()
+    gc.disable()
+    try:
+        async with echo_server() as echo, stage.edge(echo.address, transport=transport) as port:
+            async with line(port) as caller:
+                caller.writer.write(_HANG)
+                await asyncio.wait_for(echo.started.wait(), 10)
+                assert _count(DirectAnswer) == 1
+            await asyncio.wait_for(echo.cancelled.wait(), 10)
+
+            assert (_count(DirectAnswer), _count(Front)) == (0, 0)
+    finally:
+        gc.enable()
+
+
+def _count(kind: type) -> int:
+    return sum(type(each) is kind for each in gc.get_objects())
 
 
 async def test_a_shutdown_tells_who_waits(stage: Stage, transport: Name) -> None:
