@@ -30,7 +30,16 @@ _MOST_HELD: Final = 64 * 1024
 class _Parser:
     """Finds out whether some bytes are one whole request, again and again until some are not."""
 
-    __slots__ = ("_begun", "_complete", "_headers", "_keep_alive", "_parser", "_parts", "_target")
+    __slots__ = (
+        "_begun",
+        "_complete",
+        "_fields",
+        "_headers",
+        "_keep_alive",
+        "_parser",
+        "_parts",
+        "_target",
+    )
 
     def __init__(self) -> None:
         self._parser = HttpRequestParser(self)
@@ -43,7 +52,7 @@ class _Parser:
         """
         self._begun = self._complete = 0
         self._target = b""
-        self._headers: list[tuple[bytes, bytes]] = []
+        self._fields: list[tuple[bytes, bytes]] = []
         self._parts: list[bytes] = []
         parser = self._parser
         try:
@@ -72,9 +81,10 @@ class _Parser:
         self._target += part
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name.lower(), value))
+        self._fields.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
+        self._headers, self._fields = self._fields, []  # what is to come are trailers
         self._keep_alive = self._parser.should_keep_alive()
 
     def on_body(self, part: bytes) -> None:

@@ -53,7 +53,11 @@ class HttpProtocol(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def on_headers_complete(self) -> None:
-        """Takes a request; one that has to wait does not keep the end of the connection from being read."""
+        """Takes a request; one that has to wait does not keep the end of the connection from being read.
+
+        What follows a body is none of its headers (RFC 9110, 6.5.1).
+        """
+        self.scope["headers"] = self.headers.copy()
         super().on_headers_complete()
         if len(self.pipeline) > _MOST_PIPELINED:
             self.transport.abort()

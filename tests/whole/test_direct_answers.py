@@ -284,6 +284,31 @@ async def test_an_idle_connection_is_kept_for_its_time(stage: Stage) -> None:
     assert time.monotonic() - answered > keep_alive * 0.9
 
 
+async def test_a_trailer_is_no_header(stage: Stage, tasks: list[str]) -> None:
+    """Whoever answers, and whether it comes with the rest: who checks the headers in front sees none."""
+    seen = []
+
+    class Seeing(EchoServer):
+        async def unary(self, request: bytes, context: Any) -> bytes:
+            seen.append(dict(context.invocation_metadata()))
+            return request
+
+    head = b"POST /v1/echo HTTP/1.1\r\nhost: x\r\nbaggage: b\r\ntransfer-encoding: chunked\r\n\r\n"
+    post = head + b"2\r\n{}\r\n0\r\nauthorization: of nobody\r\n\r\n"
+    async with echo_server(Seeing) as echo:
+        for middleware in ((), (PassesOn,)):
+            async with (
+                stage.edge(echo.address, *middleware, transport="wire") as port,
+                line(port) as caller,
+            ):
+                caller.writer.write(post)
+                await caller.answer()
+
+    assert [metadata["baggage"] for metadata in seen] == ["b"] * 2
+    assert ["authorization" in metadata for metadata in seen] == [False] * 2
+    assert tasks == ["/v1/echo"]
+
+
 async def test_http_1_0_is_closed(stage: Stage) -> None:
     """Such a caller knows the end of the answer by the end of the connection."""
     async with (
