@@ -24,7 +24,7 @@ from gateway.edge.direct import DirectAnswer, DirectAnswers, WholeRequest
 from gateway.uvicorn_protocols import HttpProtocol
 
 _MOST_HELD: Final = 64 * 1024
-"""What is read of the next request while one is answered."""
+"""What is read of the next request while one is answered; who sends more is not seen to leave before that."""
 
 
 class _Parser:
