@@ -24,13 +24,22 @@ from gateway.edge.direct import DirectAnswer, DirectAnswers, WholeRequest
 from gateway.uvicorn_protocols import HttpProtocol
 
 _MOST_HELD: Final = 64 * 1024
-"""What is read of the next request while one is answered."""
+"""What is read of the next request while one is answered; who sends more is not seen to leave before that."""
 
 
 class _Parser:
     """Finds out whether some bytes are one whole request, again and again until some are not."""
 
-    __slots__ = ("_begun", "_complete", "_headers", "_keep_alive", "_parser", "_parts", "_target")
+    __slots__ = (
+        "_begun",
+        "_complete",
+        "_fields",
+        "_headers",
+        "_keep_alive",
+        "_parser",
+        "_parts",
+        "_target",
+    )
 
     def __init__(self) -> None:
         self._parser = HttpRequestParser(self)
@@ -43,7 +52,7 @@ class _Parser:
         """
         self._begun = self._complete = 0
         self._target = b""
-        self._headers: list[tuple[bytes, bytes]] = []
+        self._fields: list[tuple[bytes, bytes]] = []
         self._parts: list[bytes] = []
         parser = self._parser
         try:
@@ -72,9 +81,10 @@ class _Parser:
         self._target += part
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name.lower(), value))
+        self._fields.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
+        self._headers, self._fields = self._fields, []  # what is to come are trailers
         self._keep_alive = self._parser.should_keep_alive()
 
     def on_body(self, part: bytes) -> None:
@@ -237,7 +247,8 @@ class Front(asyncio.Protocol):
     def _look(self) -> None:
         """Closes a connection that has been idle for long enough; else looks again when it may be."""
         self._timer = None
-        if self._answer is not None or not (self._behind is None or self._behind.idle):
+        behind = self._behind
+        if self._answer is not None or (behind is not None and (behind.waits or not behind.idle)):
             return  # the next answer starts it anew; uvicorn's protocol has a timer of its own
         left = self._idle_since + self._keep_alive_seconds - self._loop.time()
         if left <= 0:

@@ -29,6 +29,11 @@ class HttpProtocol(HttpToolsProtocol):
         answered = cycle is None or cycle.response_complete
         return answered and not self._in_message and not self.pipeline
 
+    @property
+    def waits(self) -> bool:
+        """Whether it closes by itself if no request comes."""
+        return self.timeout_keep_alive_task is not None
+
     def wait_no_more(self) -> None:
         """Does not close for want of a request: somebody else has taken one."""
         self._unset_keepalive_if_required()
@@ -48,7 +53,11 @@ class HttpProtocol(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def on_headers_complete(self) -> None:
-        """Takes a request; one that has to wait does not keep the end of the connection from being read."""
+        """Takes a request; one that has to wait does not keep the end of the connection from being read.
+
+        What follows a body is none of its headers (RFC 9110, 6.5.1).
+        """
+        self.scope["headers"] = self.headers.copy()
         super().on_headers_complete()
         if len(self.pipeline) > _MOST_PIPELINED:
             self.transport.abort()

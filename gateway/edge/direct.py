@@ -111,8 +111,9 @@ class DirectAnswer:
     def leave(self) -> None:
         """Gives it up: the client has left."""
         self.over = True
-        if self._call is not None:
-            self._call()
+        cancel, self._call = self._call, None  # the call holds this too
+        if cancel is not None:
+            cancel()
 
     def cancel(self, msg: object = None) -> None:
         """Ends it in the next turn of the loop, as a task's: the server stops, and waits no longer."""

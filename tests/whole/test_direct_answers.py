@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import re
 import socket
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -17,6 +19,8 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from gateway.app import create_app
+from gateway.edge.direct import DirectAnswer
+from gateway.front import Front
 from gateway.settings import Settings
 from gateway.upstream.port import Upstream
 from gateway.upstream.transport import Name
@@ -151,6 +155,10 @@ class Line:
         size = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
         return head, await asyncio.wait_for(self._reader.readexactly(size), 10)
 
+    async def chunks(self) -> bytes:
+        """Reads an answer in chunks."""
+        return await asyncio.wait_for(self._reader.readuntil(b"\r\n0\r\n\r\n"), 10)
+
     async def end(self) -> bytes:
         """Reads to the end of the connection."""
         return await asyncio.wait_for(self._reader.read(), 10)
@@ -257,6 +265,50 @@ async def test_an_idle_connection_is_closed(stage: Stage, last: str) -> None:
         assert await caller.end() == b""
 
 
+async def test_an_idle_connection_is_kept_for_its_time(stage: Stage) -> None:
+    """It counts from the last answer, whoever gave that, and however long it took."""
+    keep_alive = 1.0
+    stream = b"GET /v1/hang-stream HTTP/1.1\r\nhost: x\r\nx-server-timeout: 0.8\r\n\r\n"
+    async with (
+        echo_server() as echo,
+        stage.edge(echo.address, transport="wire", keep_alive=keep_alive) as port,
+        line(port) as caller,
+    ):
+        caller.writer.write(_GET % 1)
+        await caller.answer()
+        caller.writer.write(stream)
+        await caller.chunks()
+        answered = time.monotonic()
+        await caller.end()
+
+    assert time.monotonic() - answered > keep_alive * 0.9
+
+
+async def test_a_trailer_is_no_header(stage: Stage, tasks: list[str]) -> None:
+    """Whoever answers, and whether it comes with the rest: who checks the headers in front sees none."""
+    seen = []
+
+    class Seeing(EchoServer):
+        async def unary(self, request: bytes, context: Any) -> bytes:
+            seen.append(dict(context.invocation_metadata()))
+            return request
+
+    head = b"POST /v1/echo HTTP/1.1\r\nhost: x\r\nbaggage: b\r\ntransfer-encoding: chunked\r\n\r\n"
+    post = head + b"2\r\n{}\r\n0\r\nauthorization: of nobody\r\n\r\n"
+    async with echo_server(Seeing) as echo:
+        for middleware in ((), (PassesOn,)):
+            async with (
+                stage.edge(echo.address, *middleware, transport="wire") as port,
+                line(port) as caller,
+            ):
+                caller.writer.write(post)
+                await caller.answer()
+
+    assert [metadata["baggage"] for metadata in seen] == ["b"] * 2
+    assert ["authorization" in metadata for metadata in seen] == [False] * 2
+    assert tasks == ["/v1/echo"]
+
+
 async def test_http_1_0_is_closed(stage: Stage) -> None:
     """Such a caller knows the end of the answer by the end of the connection."""
     async with (
@@ -299,6 +351,27 @@ async def test_who_leaves_cancels_the_call(stage: Stage, transport: Name) -> Non
             caller.writer.write(_HANG)
             await asyncio.wait_for(echo.started.wait(), 10)
         await asyncio.wait_for(echo.cancelled.wait(), 10)
+
+
+async def test_who_leaves_leaves_nothing(stage: Stage, transport: Name) -> None:
+    """Not even for the collector: those who leave may be many at once."""
+    gc.collect()
+    gc.disable()
+    try:
+        async with echo_server() as echo, stage.edge(echo.address, transport=transport) as port:
+            async with line(port) as caller:
+                caller.writer.write(_HANG)
+                await asyncio.wait_for(echo.started.wait(), 10)
+                assert _count(DirectAnswer) == 1
+            await asyncio.wait_for(echo.cancelled.wait(), 10)
+
+            assert (_count(DirectAnswer), _count(Front)) == (0, 0)
+    finally:
+        gc.enable()
+
+
+def _count(kind: type) -> int:
+    return sum(type(each) is kind for each in gc.get_objects())
 
 
 async def test_a_shutdown_tells_who_waits(stage: Stage, transport: Name) -> None:
