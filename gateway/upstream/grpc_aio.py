@@ -81,7 +81,8 @@ class GrpcUpstream:
             ("grpc.max_send_message_length", max_message),
             ("grpc.max_receive_message_length", max_message),
             ("grpc.initial_reconnect_backoff_ms", 100),
-            ("grpc.min_reconnect_backoff_ms", 100),
+            # what an attempt has at least: over TLS to far away, or on a busy machine, 0.1 s is too little
+            ("grpc.min_reconnect_backoff_ms", 500),
             ("grpc.max_reconnect_backoff_ms", 2_000),
             ("grpc.keepalive_time_ms", round(keepalive * 1000)),
             # a server that comes back may have another address; by default that is found within 30 s
