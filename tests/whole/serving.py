@@ -34,7 +34,7 @@ async def serving(
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)  # inherited
         server = Server(app, settings)
         if keep_alive is not None:
-            server.config.timeout_keep_alive = keep_alive  # type: ignore[assignment]
+            server.config.timeout_keep_alive = keep_alive  # type: ignore[assignment] # it is only counted
         task = asyncio.create_task(server.serve(sockets=[listening]))
         while not server.started:
             await asyncio.sleep(0.001)
