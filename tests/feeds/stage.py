@@ -211,6 +211,9 @@ async def staged(
     finally:
         for reader in stage.readers:
             await reader.leave()
-    assert asyncio.all_tasks() == before
-    assert not any(value for name, value in vars(feeds).items() if hasattr(value, "__len__"))
-    assert all(line.call.ended.is_set() for line in stage.lines)
+    await settled()  # others, of tests before, may end or be collected meanwhile
+    assert asyncio.all_tasks() - before == set()
+    assert [
+        name for name, value in vars(feeds).items() if hasattr(value, "__len__") and value
+    ] == []
+    assert [line for line in stage.lines if not line.call.ended.is_set()] == []
