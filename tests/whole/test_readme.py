@@ -37,7 +37,7 @@ def test_the_commands_work(demo: Demo, command: str, key: str) -> None:
     assert key in command
     command = command.replace("localhost:8080", f"localhost:{demo.gateway_port}")
     if "/rates/" in command:
-        command = f"timeout 2 {command}"  # it has no end
+        command = f"timeout 3 {command}"  # it has no end
     done = subprocess.run(
         ["sh", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=30
     )
