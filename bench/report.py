@@ -10,8 +10,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+from bench.micro import reference
 from bench.results import Results, median, spread
 from bench.targets import TARGETS
+from bench.timing import side_by_side
 
 _PACKAGES: Final = (
     "grpcio",
@@ -57,10 +59,16 @@ def machine() -> dict[str, str]:
         "machine": f"{os.cpu_count()} x {model}",
         "load before": f"{os.getloadavg()[0]:.1f} (of others; 0 is a quiet machine)",
         "system": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
+        "python": f"{platform.python_version()}, {platform.python_compiler()}",
+        "plain Python": f"{_loop():.2f} µs for the loop that bench-micro compares with",
         **{package: version(package) for package in _PACKAGES},
         **_envoy_version(),
     }
+
+
+def _loop() -> float:
+    """Returns what the interpreter itself takes: one that was built without a profile is much slower."""
+    return side_by_side({"loop": reference})["loop"]
 
 
 def _envoy_version() -> dict[str, str]:
