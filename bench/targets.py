@@ -57,6 +57,7 @@ def _worst_codec(results: Results) -> float | None:
 
 
 _POST: Final = "POST small, our core, 32"
+_TRACED: Final = "POST small and traced, our core, 32"
 _CROWD: Final = "1000 subscribers"
 _CONVERT: Final = "Convert, 32"
 _BIDI: Final = "LiveConvert, 64 messages in flight"
@@ -145,14 +146,14 @@ TARGETS: Final = (
         _against("calls", _BIDI, "wire to our core, wire", "wire to our core", "core_us"),
     ),
     Target(
-        "unary POST before a core on wire: CPU of the edge (wire), to Envoy's",
+        "traced unary POST before a core on wire: CPU of the edge (wire), to Envoy's",
         0.65,
-        _against("unary", _POST, "ours, wire, wire core", "Envoy, wire core", "edge_us"),
+        _against("unary", _TRACED, "ours, wire, wire core", "Envoy, wire core", "edge_us"),
     ),
     Target(
-        "unary POST: CPU of edge and core, both on wire, to Envoy and a core on grpcio",
+        "traced unary POST: CPU of edge and core, both on wire, to Envoy and a core on grpcio",
         0.3,
-        _against("unary", _POST, "ours, wire, wire core", "Envoy", "edge_us", "core_us"),
+        _against("unary", _TRACED, "ours, wire, wire core", "Envoy", "edge_us", "core_us"),
     ),
     Target(
         "Convert, one call at a time: p50 of wire at both ends, to grpc.aio's",

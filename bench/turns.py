@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import itertools
 import os
 import time
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from typing import Final, cast
 _ANSWER_SECONDS: Final = 120
 _CHUNKED_END: Final = b"0\r\n\r\n"
 _LENGTH: Final = b"\r\ncontent-length: "
+NUMBER: Final = b"<a number of its own>"
+"""Stands in a request where each turn has another number, of 32 hexadecimal digits."""
 
 
 class BadAnswer(Exception):
@@ -28,6 +31,7 @@ class Turns:
         self.latencies: list[float] = []
         self.going = True
         self.failure: BadAnswer | None = None
+        self.numbers = itertools.count(1)
         self._asked = 0
         self._wanted = 0
         self._changed = asyncio.Event()
@@ -84,7 +88,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, turns: Turns, request: bytes) -> None:
         self._turns = turns
-        self._request = request
+        self._request, self._numbered, self._rest = request.partition(NUMBER)
         self._began = 0.0
         self.ready = asyncio.get_running_loop().create_future()
         """Done when the first turn may begin."""
@@ -105,7 +109,10 @@ class Connection(asyncio.Protocol):
     def ask(self) -> None:
         """Begins a turn."""
         self._began = self._turns.begin()
-        self.transport.write(self._request)
+        request = self._request
+        if self._numbered:
+            request = b"%b%032x%b" % (request, next(self._turns.numbers), self._rest)
+        self.transport.write(request)
 
     def answered(self) -> None:
         """Ends a turn, and begins the next."""
@@ -186,9 +193,11 @@ class WebSocketConnection(Connection):
         self.transport.write(handshake + b"\r\n\r\n")
 
 
-def http_request(verb: str, target: str, body: bytes = b"") -> bytes:
-    """Returns the bytes of a request."""
+def http_request(verb: str, target: str, body: bytes = b"", *, traced: bool = False) -> bytes:
+    """Returns the bytes of a request; a traced one is of another trace in each turn."""
     head = f"{verb} {target} HTTP/1.1\r\nhost: bench\r\naccept: application/json\r\n"
+    if traced:
+        head += f"traceparent: 00-{NUMBER.decode()}-00f067aa0ba902b7-01\r\n"
     if body:
         head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n"
     return head.encode() + b"\r\n" + body

@@ -20,7 +20,9 @@ from bench.turns import http_request
 GROUP: Final = "unary"
 _COUNTS: Final = (1, 32, 256)
 _AMOUNT: Final = {"fromCurrency": "USD", "toCurrency": "EUR", "amount": 100}
-POST: Final = http_request("POST", "/convert", json.dumps(_AMOUNT).encode())
+_BODY: Final = json.dumps(_AMOUNT).encode()
+POST: Final = http_request("POST", "/convert", _BODY)
+_TRACED: Final = http_request("POST", "/convert", _BODY, traced=True)
 _GET: Final = http_request("GET", "/convert?from_currency=USD&to_currency=EUR&amount=100")
 _POINT: Final = b'{"name":"Frankfurt","count":7,"weight":89.5}'
 
@@ -34,10 +36,12 @@ async def run(lab: Lab) -> None:
 
 async def _over_our_core(lab: Lab) -> None:
     counts = (32,) if lab.quick else _COUNTS
-    requests = {"POST": POST} if lab.quick else {"POST": POST, "GET": _GET}
+    requests = {"POST small": POST, "POST small and traced": _TRACED}
+    if not lab.quick:
+        requests["GET small"] = _GET
     cases = {
-        f"{verb} small, our core, {count}": Turns(request, count)
-        for verb, request in requests.items()
+        f"{name}, our core, {count}": Turns(request, count)
+        for name, request in requests.items()
         for count in counts
     }
     async with (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -69,6 +70,27 @@ async def test_an_answer_ends_where_it_ends(answer: bytes, cut: bool) -> None:
         connection.transport.abort()
 
     assert turns.failure is None
+
+
+async def test_a_traced_request_is_like_no_other() -> None:
+    """Whatever connection it comes over; so nothing that is kept of one helps with the next."""
+    seen = Turns()
+    request = http_request("POST", "/", b"{}", traced=True)
+    written: list[bytes] = []
+
+    class Transport(asyncio.Transport):
+        def write(self, data: object) -> None:
+            assert isinstance(data, bytes)
+            written.append(data)
+
+    for connection in [HttpConnection(seen, request), HttpConnection(seen, request)]:
+        connection.connection_made(Transport())
+        connection.ask()
+        connection.data_received(_WHOLE)
+
+    traces = [re.search(rb"traceparent: 00-([0-9a-f]{32})-[0-9a-f]{16}-01\r\n", w) for w in written]
+    assert len({trace[1] for trace in traces if trace}) == len(written) == 4
+    assert all(request.endswith(b"\r\n\r\n{}") for request in written)
 
 
 async def test_another_status_is_a_failure() -> None:
