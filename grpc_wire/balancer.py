@@ -19,6 +19,7 @@ from grpc import ChannelConnectivity
 
 from grpc_wire.backoff import Backoff
 from grpc_wire.channel_options import ChannelOptions
+from grpc_wire.deadlines import Deadlines, Expiring
 from grpc_wire.resolver import resolve
 from grpc_wire.subchannel import Subchannel, Watcher
 from grpc_wire.target import Address, Target
@@ -33,7 +34,7 @@ _FAILURE = ChannelConnectivity.TRANSIENT_FAILURE
 _SHUTDOWN = ChannelConnectivity.SHUTDOWN
 
 
-class Waiting(Protocol):
+class Waiting(Expiring, Protocol):
     """A call that is to be given a connection.
 
     Attributes:
@@ -75,6 +76,7 @@ class Balancer:
         self.state = _IDLE
         self.calls: set[Waiting] = set()
         self.loop = asyncio.get_running_loop()
+        self._deadlines = Deadlines(self.loop, self.calls)
         self._name = target.name
         self._interval = options.resolution_interval
         self._make = make
@@ -95,6 +97,8 @@ class Balancer:
     def begin(self, call: Waiting) -> None:
         """Gives a call its connection, now or later; or lets it fail."""
         self.calls.add(call)
+        if call.deadline is not None and call.deadline < self._deadlines.next:
+            self._deadlines.watch(call.deadline)
         if self._idle:
             self.connect()
         if not self._waiting:
@@ -210,6 +214,7 @@ class Balancer:
                 call.unavailable(reason)
 
     def _shut_down(self) -> list[Subchannel]:
+        self._deadlines.stop()
         subchannels = [*self._subchannels.values()]
         self._subchannels = {}
         self.state_changed(_SHUTDOWN)

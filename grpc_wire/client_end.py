@@ -27,7 +27,6 @@ class ClientEnd:
     __slots__ = (
         "_ending",
         "_reading",
-        "_timer",
         "_writing",
         "cancelled_here",
         "deadline",
@@ -41,14 +40,10 @@ class ClientEnd:
         self.status: Status | None = None
         self.ended: list[Callable[[], object]] = []
         self.cancelled_here = False
-        self.deadline: float | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self.deadline = None if timeout is None else loop.time() + timeout
         self._reading: list[asyncio.Future[None]] = []
         self._writing: list[asyncio.Future[None]] = []
         self._ending: list[asyncio.Future[None]] = []
-        if timeout is not None:
-            self.deadline = loop.time() + timeout
-            self._timer = loop.call_later(timeout, self._expired)
 
     def cancel(self, details: str) -> bool:
         """Gives the call up; returns whether there was something to give up."""
@@ -57,6 +52,10 @@ class ClientEnd:
         self.cancelled_here = True
         self.end(Status(CANCELLED, details), ErrorCode.CANCEL)
         return True
+
+    def expired(self) -> None:
+        """Ends: it is past its deadline."""
+        self.end(Status(DEADLINE_EXCEEDED, "Deadline Exceeded"), ErrorCode.CANCEL)
 
     def fail(self, status: Status) -> None:
         """Ends for what is wrong on this side, even if the peer had found nothing wrong."""
@@ -69,8 +68,6 @@ class ClientEnd:
         if self.status is not None:
             return
         self.status = status
-        if self._timer is not None:
-            self._timer.cancel()
         self._leave(code)
         for futures in (self._ending, self._reading, self._writing):
             if futures:
@@ -102,9 +99,6 @@ class ClientEnd:
     def _leave(self, code: ErrorCode) -> None:
         """Gives up what is left of the stream, or of the wait for one."""
         raise NotImplementedError
-
-    def _expired(self) -> None:
-        self.end(Status(DEADLINE_EXCEEDED, "Deadline Exceeded"), ErrorCode.CANCEL)
 
     async def _until(self, futures: list[asyncio.Future[None]]) -> None:
         future = self.loop.create_future()
