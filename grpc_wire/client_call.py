@@ -18,7 +18,7 @@ from grpc import aio
 
 from grpc_wire.client_stream import ClientStream
 from grpc_wire.codes import INTERNAL, OK
-from grpc_wire.metadata import Metadata, from_headers
+from grpc_wire.metadata import Metadata
 from grpc_wire.request_stream import Requests, send_all, serialized
 from grpc_wire.status import Status
 
@@ -92,7 +92,7 @@ class _Call(aio.Call):
     async def initial_metadata(self) -> aio.Metadata:
         """Waits for the metadata of the answer's head; empty if it ends without."""
         await self._stream.answered()
-        return aio.Metadata(*from_headers(self._stream.initial or ()))
+        return aio.Metadata(*(self._stream.initial or ()))
 
     async def trailing_metadata(self) -> aio.Metadata:
         """Waits for the end; returns the metadata that came with it."""
@@ -123,7 +123,7 @@ class _Call(aio.Call):
             raise asyncio.CancelledError
         raise aio.AioRpcError(
             _CODES[status.code],
-            aio.Metadata(*from_headers(self._stream.initial or ())),
+            aio.Metadata(*(self._stream.initial or ())),
             aio.Metadata(*status.trailing),
             status.message,
             _text(status),
@@ -166,7 +166,7 @@ class _UnaryResponse(_Call):
             raise asyncio.InvalidStateError("the RPC has not finished")
         code, details, trailing = stream.status
         message = stream.take() if stream.has_message else None
-        return Ended(code, details, message, from_headers(stream.initial or ()), trailing)
+        return Ended(code, details, message, stream.initial or (), trailing)
 
     def __await__(self) -> Generator[Any, None, Any]:
         stream = self._stream

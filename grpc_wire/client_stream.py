@@ -7,7 +7,7 @@ kept for that until the peer answers, or it is too much to keep.
 
 from __future__ import annotations
 
-from grpc_wire import status as grpc_status
+from grpc_wire.answer_head import read_head
 from grpc_wire.balancer import Balancer
 from grpc_wire.client_end import ClientEnd, wake
 from grpc_wire.codes import (
@@ -16,14 +16,14 @@ from grpc_wire.codes import (
     OK,
     RESOURCE_EXHAUSTED,
     UNAVAILABLE,
-    UNIMPLEMENTED,
 )
 from grpc_wire.errors import ErrorCode
 from grpc_wire.events import DataReceived, Headers, HeadersReceived, StreamReset
 from grpc_wire.message import ENCODINGS, IDENTITY, MessageFault, pieces
+from grpc_wire.metadata import Metadata
 from grpc_wire.method import Method
-from grpc_wire.responses import Responses
-from grpc_wire.status import Status
+from grpc_wire.responses import Responses, responses_of
+from grpc_wire.status import Status, from_reset, from_trailers
 from grpc_wire.target import Address
 from grpc_wire.timeout import print_timeout
 from grpc_wire.transport import Transport
@@ -36,7 +36,7 @@ class ClientStream(ClientEnd):
     """One call.
 
     Attributes:
-        initial: the head of the answer; None until it came.
+        initial: what the head of the answer says beside the messages; None until it came.
         half_closed: whether all requests were given.
     """
 
@@ -72,7 +72,7 @@ class ClientStream(ClientEnd):
         super().__init__(balancer.loop, timeout)
         self.method = method
         self.wait_for_ready = wait_for_ready
-        self.initial: Headers | None = None
+        self.initial: Metadata | None = None
         self.half_closed = False
         self._balancer = balancer
         self._headers = headers
@@ -129,11 +129,11 @@ class ClientStream(ClientEnd):
     @property
     def has_message(self) -> bool:
         """Whether a message has come that was not taken."""
-        return bool(self._responses)
+        return self._responses is not None and bool(self._responses.messages)
 
     async def receive(self) -> bytes | None:
         """Waits for a message; None if there are no more."""
-        while not self._responses:
+        while not self.has_message:
             if self.status is not None:
                 return None
             if self._responses is not None and self._responses.missing:
@@ -148,15 +148,15 @@ class ClientStream(ClientEnd):
         If it cannot be decompressed there are no more: it is None, and the call has ended with the reason.
         """
         assert self._responses is not None  # noqa: S101 - for the type checker
-        message, size = self._responses.take()
-        if size and self._transport is not None:
-            self._transport.consumed(self._id, size)
         try:
-            return self._responses.plain(message)
+            message, size = self._responses.take()
         except MessageFault as fault:
-            self._responses.clear()
+            self._responses.messages.clear()
             self.fail(Status(fault.code, f"CLIENT: {fault.reason}"))
             return None
+        if size and self._transport is not None:
+            self._transport.consumed(self._id, size)
+        return message
 
     # What the balancer does.
 
@@ -193,13 +193,13 @@ class ClientStream(ClientEnd):
         if event.trailers:
             self._trailers(event.headers)
             return
-        wrong = grpc_status.from_answer(event.headers)
+        wrong, encoding, metadata = read_head(event.headers)
         if wrong is not None:
             self.end(wrong, ErrorCode.CANCEL)
         elif event.end_stream:
             self._trailers(event.headers)
         else:
-            self._head(event.headers)
+            self._head(encoding, metadata)
 
     def data_received(self, event: DataReceived) -> None:
         """Takes bytes of messages."""
@@ -217,7 +217,7 @@ class ClientStream(ClientEnd):
             transport.consumed(self._id, read)
         if responses.missing and (self._reading or self.method.one_response):
             transport.expect(self._id, responses.missing)
-        if self._reading and responses:
+        if self._reading and responses.messages:
             wake(self._reading)
         if event.end_stream:
             self._trailers(())
@@ -238,7 +238,7 @@ class ClientStream(ClientEnd):
         if event.code == ErrorCode.CANCEL and late:
             self.end(Status(DEADLINE_EXCEEDED, "Deadline Exceeded"))
         else:
-            self.end(grpc_status.from_reset(event.code, event.reason))
+            self.end(from_reset(event.code, event.reason))
 
     def lost(self, reason: str) -> None:
         """Ends, or is tried again: the connection has ended."""
@@ -254,28 +254,27 @@ class ClientStream(ClientEnd):
         if transport is not None:
             transport.reset(self._id, code)
         if self.cancelled_here and self._responses is not None:
-            self._responses.clear()
+            self._responses.messages.clear()
         self._balancer.ended(self)
 
-    def _head(self, headers: Headers) -> None:
-        self.initial = headers
+    def _head(self, encoding: str, metadata: Metadata) -> None:
+        self.initial = metadata
         self._sent = None
-        encoding = dict(headers).get(b"grpc-encoding", IDENTITY.encode()).decode("latin-1")
         if encoding not in ENCODINGS:
             reason = f"the answer has a grpc-encoding that is not known: {encoding!r}"
             self.end(Status(INTERNAL, reason), ErrorCode.CANCEL)
             return
-        method = self.method
-        self._responses = Responses(method.max_receive, encoding, only=method.one_response)
-        wake(self._reading)
+        self._responses = responses_of(self.method, encoding)
+        if self._reading:
+            wake(self._reading)
 
     def _trailers(self, headers: Headers) -> None:
-        status = grpc_status.from_trailers(headers)
+        status = from_trailers(headers)
         if status.code == OK:
-            if self._responses is not None and self._responses.partial:
-                status = Status(INTERNAL, "the last message is not whole", status.trailing)
-            elif self.method.one_response and not self._responses:
-                status = Status(UNIMPLEMENTED, "no response came", status.trailing)
+            try:
+                (self._responses or responses_of(self.method, IDENTITY)).check_end()
+            except MessageFault as fault:
+                status = Status(fault.code, fault.reason, status.trailing)
         self.end(status)
 
     def _fits(self, message: bytes) -> bool:

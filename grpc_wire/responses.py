@@ -8,72 +8,125 @@ bytes do not count, for nobody takes it before the end, and nghttp2 sends that i
 from __future__ import annotations
 
 from collections import deque
+from typing import Final, TypeAlias
 
-from grpc_wire.codes import UNIMPLEMENTED
-from grpc_wire.message import Compressed, MessageFault, MessageReader
+from grpc_wire.codes import INTERNAL, UNIMPLEMENTED
+from grpc_wire.message import Compressed, MessageFault, MessageReader, only
+from grpc_wire.method import Method
+
+_WORTH_TELLING: Final = 8 * 1024
+"""Bytes of a message that were read; fewer leave the window of a stream open."""
 
 
-class Responses:
-    """What has come of one answer."""
+class ManyResponses:
+    """What has come of an answer that is a stream.
 
-    __slots__ = ("_messages", "_only", "_reader", "_unread")
+    Attributes:
+        missing: how many bytes of the message that has begun are still to come.
+        messages: those that were not taken, as they came, and how many bytes count as read by taking them.
+    """
 
-    def __init__(self, limit: int, encoding: str, *, only: bool) -> None:
-        """Takes the limit and the encoding of messages, and whether there is to be but one."""
-        self._reader = MessageReader(limit, encoding)
-        self._only = only
-        self._messages: deque[tuple[bytes | Compressed, int]] = deque()
+    __slots__ = ("_reader", "_unread", "messages", "missing")
+
+    def __init__(self, method: Method, encoding: str) -> None:
+        self.missing = 0
+        self.messages: deque[tuple[bytes | Compressed, int]] = deque()
+        self._reader = MessageReader(method.max_receive, encoding)
         self._unread = 0
 
-    def __len__(self) -> int:
-        """How many messages have come that were not taken."""
-        return len(self._messages)
-
-    @property
-    def missing(self) -> int:
-        """How many bytes of the message that has begun are still to come."""
-        return self._reader.missing
-
-    @property
-    def partial(self) -> bool:
-        """Whether a message has begun that is not whole."""
-        return self._reader.partial
-
     def feed(self, data: bytes) -> int:
-        """Takes bytes; returns how many of them count as read at once.
+        """Takes bytes; returns how many count as read.
 
         Raises:
             MessageFault: something in them cannot be a message; those before it were kept.
         """
         reader = self._reader
         messages = reader.feed(data)
-        if self._only:
-            for message in messages:
-                if self._messages:
-                    raise MessageFault(UNIMPLEMENTED, "more than one response came")
-                self._messages.append((reader.plain(message), 0))
-        else:
-            self._unread += len(data)
-            if messages:
-                self._messages.extend([(message, 0) for message in messages[:-1]])
-                self._messages.append((messages[-1], self._unread))  # it stands for all of them
-                self._unread = 0
+        self._unread += len(data)
+        if messages:
+            self.messages.extend([(message, 0) for message in messages[:-1]])
+            self.messages.append((messages[-1], self._unread))  # it stands for all of them
+            self._unread = 0
         if reader.fault is not None:
             raise reader.fault
-        return len(data) if self._only else 0
+        self.missing = reader.missing
+        return 0
 
-    def take(self) -> tuple[bytes | Compressed, int]:
-        """Takes the first message; returns it as it came, and how many bytes count as read by that."""
-        return self._messages.popleft()
-
-    def plain(self, message: bytes | Compressed) -> bytes:
-        """Returns a message decompressed.
+    def take(self) -> tuple[bytes, int]:
+        """Takes the first message; returns it, and how many bytes count as read by that.
 
         Raises:
-            MessageFault: that cannot be.
+            MessageFault: it cannot be decompressed.
         """
-        return self._reader.plain(message)
+        message, size = self.messages.popleft()
+        return self._reader.plain(message), size
 
-    def clear(self) -> None:
-        """Forgets what was not taken."""
-        self._messages.clear()
+    def check_end(self) -> None:
+        """Sees to it that the answer may end here.
+
+        Raises:
+            MessageFault: it may not.
+        """
+        if self._reader.partial:
+            raise _not_whole()
+
+
+class OneResponse:
+    """What has come of an answer that is one message; attributes and methods are those of many."""
+
+    __slots__ = ("_encoding", "_limit", "_reader", "_unread", "messages", "missing")
+
+    def __init__(self, method: Method, encoding: str) -> None:
+        self.missing = 0
+        self.messages: list[bytes] = []
+        self._limit = method.max_receive
+        self._encoding = encoding
+        self._reader: MessageReader | None = None
+        """None as long as what came is one whole message."""
+        self._unread = 0
+
+    def feed(self, data: bytes) -> int:
+        """Takes bytes; returns how many count as read; see `ManyResponses`."""
+        message = None if self._reader or self.messages else only(data, self._limit)
+        if message is None:
+            self._read(data)
+        else:
+            self.messages.append(message)
+        self._unread += len(data)
+        if self._unread < _WORTH_TELLING:
+            return 0
+        read, self._unread = self._unread, 0
+        return read
+
+    def _read(self, data: bytes) -> None:
+        reader = self._reader = self._reader or MessageReader(self._limit, self._encoding)
+        for message in reader.feed(data):
+            if self.messages:
+                raise MessageFault(UNIMPLEMENTED, "more than one response came")
+            self.messages.append(reader.plain(message))
+        if reader.fault is not None:
+            raise reader.fault
+        self.missing = reader.missing
+
+    def take(self) -> tuple[bytes, int]:
+        """Takes the message; see `ManyResponses`."""
+        return self.messages.pop(), 0
+
+    def check_end(self) -> None:
+        """Sees to it that the answer may end here; see `ManyResponses`."""
+        if self._reader is not None and self._reader.partial:
+            raise _not_whole()
+        if not self.messages:
+            raise MessageFault(UNIMPLEMENTED, "no response came")
+
+
+Responses: TypeAlias = OneResponse | ManyResponses
+
+
+def responses_of(method: Method, encoding: str) -> Responses:
+    """Makes the place for what comes of an answer."""
+    return OneResponse(method, encoding) if method.one_response else ManyResponses(method, encoding)
+
+
+def _not_whole() -> MessageFault:
+    return MessageFault(INTERNAL, "the last message is not whole")

@@ -73,12 +73,13 @@ def to_trailers(status: Status) -> Headers:
 
 
 DONE: Final = ((_STATUS, b"0"),)
+_OK: Final = Status(OK)
 
 
 def from_trailers(headers: Headers) -> Status:
     """Reads trailers; those without a `grpc-status` that can be read are UNKNOWN."""
     if headers == DONE:
-        return Status(OK)
+        return _OK
     found = dict(headers)
     text = found.get(_STATUS, b"")
     message = unquote_to_bytes(found.get(_MESSAGE, b"")).decode(errors="replace")
@@ -88,7 +89,6 @@ def from_trailers(headers: Headers) -> Status:
     return Status(code if code <= _HIGHEST else UNKNOWN, message, from_headers(headers))
 
 
-@lru_cache(maxsize=64)
 def from_answer(headers: Headers) -> Status | None:
     """Returns None if the head of an answer is gRPC's; else the status that it stands for."""
     found = dict(headers)

@@ -303,7 +303,7 @@ async def test_readers_that_are_slow(tls: Tls | None) -> None:
         call = client.count(0, name="Pour")
         stream = call._stream
         await standing(lambda: sent)
-        held = sum(len(message) for message, _ in stream._responses._messages)
+        held = sum(len(message) for message, _ in stream._responses.messages)
         (transport,) = server._transports
         assert 60_000 < held <= 64 * 1024
         assert transport.connection.queued(stream._id) <= 64 * 1024 + 1005
