@@ -11,14 +11,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import suppress
 from enum import Enum, auto
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import grpc
 from grpc import aio
 
 from grpc_wire.client_stream import ClientStream
 from grpc_wire.codes import INTERNAL, OK
-from grpc_wire.metadata import Metadata
 from grpc_wire.request_stream import Requests, send_all, serialized
 from grpc_wire.status import Status
 
@@ -28,22 +27,10 @@ _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
-_CANCELLED_HERE = "Locally cancelled by application!"
 _DROPPED = "Cancelled upon garbage collection!"
 _FINISHED = "RPC already finished."
 _HALF_CLOSED = 'RPC is half closed after calling "done_writing".'
 _MIXED = "The iterator and read/write APIs may not be mixed on a single RPC."
-
-
-class Ended(NamedTuple):
-    """What a call with one response has ended with: what is awaited elsewhere, at once."""
-
-    code: int
-    details: str
-    message: bytes | None
-    """The response as it came; None if there is none."""
-    initial: Metadata
-    trailing: Metadata
 
 
 class _Call(aio.Call):
@@ -75,7 +62,7 @@ class _Call(aio.Call):
 
     def cancel(self) -> bool:
         """Gives it up; returns whether there was something to give up."""
-        return self._stream.cancel(_CANCELLED_HERE)
+        return self._stream.cancel()
 
     def time_remaining(self) -> float | None:
         """Returns the seconds to its deadline; None if it has none."""
@@ -154,19 +141,6 @@ class _UnaryResponse(_Call):
     """A call that has one response."""
 
     _response: Any = None
-
-    def ended(self) -> Ended:
-        """Returns what it has ended with, for whom a done callback has told so; once.
-
-        Raises:
-            asyncio.InvalidStateError: it has not ended.
-        """
-        stream = self._stream
-        if stream.status is None:
-            raise asyncio.InvalidStateError("the RPC has not finished")
-        code, details, trailing = stream.status
-        message = stream.take() if stream.has_message else None
-        return Ended(code, details, message, stream.initial or (), trailing)
 
     def __await__(self) -> Generator[Any, None, Any]:
         stream = self._stream

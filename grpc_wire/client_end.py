@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Final
 
 from grpc_wire.codes import CANCELLED, DEADLINE_EXCEEDED, OK
 from grpc_wire.errors import ErrorCode
 from grpc_wire.status import Status
+
+_CANCELLED_HERE: Final = "Locally cancelled by application!"
 
 
 class ClientEnd:
@@ -45,7 +48,7 @@ class ClientEnd:
         self._writing: list[asyncio.Future[None]] = []
         self._ending: list[asyncio.Future[None]] = []
 
-    def cancel(self, details: str) -> bool:
+    def cancel(self, details: str = _CANCELLED_HERE) -> bool:
         """Gives the call up; returns whether there was something to give up."""
         if self.status is not None:
             return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import grpc
@@ -135,11 +136,13 @@ class _OneRequest(_MultiCallable):
         return self._begin(self._method, request, settings)
 
     def _begin(self, method: Method, request: Any, settings: _Settings) -> Any:
-        stream = self._stream(method, settings)
+        return self.made(self._started(self._stream(method, settings), request))
+
+    def _started(self, stream: ClientStream, request: Any) -> ClientStream:
         message = serialized(stream, request)
         if message is not None:
             stream.start(message)
-        return self.made(stream)
+        return stream
 
 
 class _ManyRequests(_MultiCallable):
@@ -171,6 +174,31 @@ class UnaryUnaryMultiCallable(_OneRequest, aio.UnaryUnaryMultiCallable[_Request,
 
     made = client_call.UnaryUnaryCall
     intercepted = client_interceptors.UnaryUnaryCall
+
+    def ask(
+        self,
+        request: _Request,
+        told: Callable[[ClientStream], object],
+        *,
+        timeout: float | None = None,
+        metadata: _Metadata | None = None,
+    ) -> ClientStream:
+        """Begins a call for whom it is not worth an object that can be awaited.
+
+        Args:
+            request: what is sent.
+            told: called with the stream once it has ended, perhaps before this returns.
+            timeout: seconds.
+            metadata: what is sent beside it.
+
+        Raises:
+            grpc.aio.UsageError: there are interceptors, which are given calls that can be awaited.
+        """
+        if self._interceptors:
+            raise aio.UsageError("what is asked passes no interceptors")
+        stream = self._stream(self._method, (timeout, metadata, None, None, None))
+        stream.ended.append(partial(told, stream))
+        return self._started(stream, request)
 
 
 class UnaryStreamMultiCallable(_OneRequest, aio.UnaryStreamMultiCallable[_Request, _Response]):

@@ -18,6 +18,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -28,7 +29,7 @@ from gateway.contract.method import Method, StreamType
 from gateway.transcoding.metadata import Metadata
 from gateway.transcoding.status import CANCELLED, StatusError
 from gateway.upstream.asking import ask_in_task
-from gateway.upstream.outcome import outcome, rpc_error
+from gateway.upstream.outcome import rpc_error, tell_outcome
 from gateway.upstream.port import Call, Outcome, Requests
 from gateway.upstream.transport import TRANSPORTS, Name
 
@@ -136,13 +137,12 @@ class GrpcUpstream:
         timeout: float | None = None,
     ) -> Callable[[], object]:
         """Makes a call with one message each way; see `gateway.upstream.port.Upstream`."""
-        ended = self._transport.ended
-        if ended is None:
+        begin = self._transport.ask
+        if begin is None:
             return ask_in_task(self, method, request, told, metadata=metadata, timeout=timeout)
-        call = self._multicallable(method)(request, metadata=metadata or None, timeout=timeout)
-        call.add_done_callback(lambda call: told(outcome(ended(call))))
-        cancel: Callable[[], object] = call.cancel
-        return cancel
+        tell = partial(tell_outcome, told)
+        multicallable = self._multicallable(method)
+        return begin(multicallable, request, tell, metadata=metadata, timeout=timeout).cancel
 
     def _multicallable(self, method: Method) -> Any:
         if not self._multicallables:

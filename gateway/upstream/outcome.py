@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Callable
 from typing import Final
 
 from google.protobuf.message import DecodeError
@@ -19,7 +20,7 @@ from gateway.transcoding.status import (
     StatusError,
 )
 from gateway.upstream.port import Outcome, Response
-from grpc_wire.client_call import Ended
+from grpc_wire.client_stream import ClientStream
 
 log = logging.getLogger(__name__)
 
@@ -31,11 +32,15 @@ _ADDRESS: Final = re.compile(
 _TOO_LARGE: Final = re.compile(r"CLIENT: Received message larger than max")
 
 
-def outcome(ended: Ended) -> Outcome:
-    """Returns how a call of `grpc_wire` has ended."""
-    if ended.code == OK and ended.message is not None:
-        return Response(ended.message, ended.initial, ended.trailing)
-    return status_error(ended.code, ended.details, ended.trailing)
+def tell_outcome(told: Callable[[Outcome], object], ended: ClientStream) -> None:
+    """Tells how a call of `grpc_wire` has ended."""
+    message = ended.take() if ended.has_message else None
+    assert ended.status is not None  # noqa: S101 - for the type checker
+    code, details, trailing = ended.status
+    if code == OK and message is not None:
+        told(Response(message, ended.initial or (), trailing))
+    else:
+        told(status_error(code, details, trailing))
 
 
 def rpc_error(error: aio.AioRpcError) -> StatusError:

@@ -14,7 +14,8 @@ from grpc import aio
 
 import grpc_wire.channel
 import grpc_wire.credentials
-from grpc_wire.client_call import Ended, UnaryUnaryCall
+from grpc_wire.client_stream import ClientStream
+from grpc_wire.multicallable import UnaryUnaryMultiCallable
 
 Name: TypeAlias = Literal["grpcio", "wire"]
 
@@ -26,8 +27,8 @@ class Transport:
     insecure_channel: Callable[..., aio.Channel]
     secure_channel: Callable[..., aio.Channel]
     credentials: Callable[..., Any]
-    ended: Callable[[Any], Ended] | None
-    """Says what a call that has ended has ended with; None where that must be waited for."""
+    ask: Callable[..., ClientStream] | None
+    """Begins a call by a multicallable, and tells when it has ended; None where that must be waited for."""
 
 
 TRANSPORTS: Final[Mapping[Name, Transport]] = {
@@ -35,12 +36,12 @@ TRANSPORTS: Final[Mapping[Name, Transport]] = {
         aio.insecure_channel,
         aio.secure_channel,
         grpc.ssl_channel_credentials,
-        ended=None,
+        ask=None,
     ),
     "wire": Transport(
         grpc_wire.channel.insecure_channel,
         grpc_wire.channel.secure_channel,
         grpc_wire.credentials.ssl_channel_credentials,
-        ended=UnaryUnaryCall.ended,
+        ask=UnaryUnaryMultiCallable.ask,
     ),
 }
