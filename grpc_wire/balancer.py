@@ -82,7 +82,7 @@ class Balancer:
         self._make = make
         self._changed = changed
         self._subchannels: dict[Address, Subchannel] = {}
-        self._ready: list[Subchannel] = []
+        self._ready: list[tuple[Transport, Address]] = []
         self._turn = 0
         self._idle = True
         self._leaving = False
@@ -101,22 +101,22 @@ class Balancer:
             self._deadlines.watch(call.deadline)
         if self._idle:
             self.connect()
-        if not self._waiting:
-            subchannel = self._pick()
-            if subchannel is not None and subchannel.transport is not None:
-                call.begin(subchannel.transport, subchannel.address)
-                return
-        if self.state is _FAILURE and not call.wait_for_ready:
+        if not self._waiting and (place := self._pick()) is not None:
+            call.begin(*place)
+        elif self.state is _FAILURE and not call.wait_for_ready:
             call.unavailable(self._why())
         elif self.state is _SHUTDOWN:
             call.unavailable("the channel is closed")
         else:
             self._waiting[call] = None
+            self.room_changed()  # by this call, if it is tried again
 
     def ended(self, call: Waiting) -> None:
         """Forgets a call."""
         self.calls.discard(call)
-        self._waiting.pop(call, None)
+        if self._waiting:
+            self._waiting.pop(call, None)
+            self.room_changed()
         if self._leaving and not self.calls:
             self.leave()
 
@@ -148,7 +148,11 @@ class Balancer:
 
     def state_changed(self, state: ChannelConnectivity | None = None) -> None:
         """Sees what state the channel is in now, and does what follows."""
-        self._ready = [one for one in self._subchannels.values() if one.transport is not None]
+        self._ready = [
+            (one.transport, one.address)
+            for one in self._subchannels.values()
+            if one.transport is not None
+        ]
         before, self.state = self.state, self._aggregate(state)
         self.room_changed()
         if self.state is _FAILURE:
@@ -162,11 +166,11 @@ class Balancer:
             if self._idle:
                 self.connect()
                 return
-            subchannel = self._pick()
-            if subchannel is None or subchannel.transport is None:
+            place = self._pick()
+            if place is None:
                 return
             call, _ = self._waiting.popitem(last=False)
-            call.begin(subchannel.transport, subchannel.address)
+            call.begin(*place)
 
     def connection_failed(self) -> None:
         """Asks for the addresses anew: they may have changed."""
@@ -175,18 +179,13 @@ class Balancer:
 
     # How it is done.
 
-    def _pick(self) -> Subchannel | None:
+    def _pick(self) -> tuple[Transport, Address] | None:
         ready = self._ready
         for _ in ready:
             self._turn = (self._turn + 1) % len(ready)
-            subchannel = ready[self._turn]
-            transport = subchannel.transport
-            if (
-                transport is not None
-                and transport.connection.can_open
-                and not transport.socket.is_closing()
-            ):
-                return subchannel
+            transport, _address = place = ready[self._turn]
+            if transport.connection.can_open and not transport.socket.is_closing():
+                return place
         return None
 
     def _aggregate(self, said: ChannelConnectivity | None) -> ChannelConnectivity:

@@ -235,7 +235,7 @@ class Server(grpc.aio.Server):
         self._stir()
 
     def changed(self, _transport: Transport) -> None:
-        """A stream has ended."""
+        """The last stream of a connection has ended."""
         self._stir()
 
     def _stir(self) -> None:

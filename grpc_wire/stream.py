@@ -42,7 +42,7 @@ class Owner(Protocol):
         """Takes a request (on a server): returns its stream, or None if it was answered at once."""
 
     def changed(self, transport: Transport) -> None:
-        """A stream has ended, or the peer's settings have changed: `Connection.can_open` may differ."""
+        """The last stream has ended, or the peer's settings have changed: it may take more, or fewer."""
 
     def going_away(self, transport: Transport, event: GoAwayReceived) -> None:
         """The peer takes no new streams."""

@@ -104,7 +104,7 @@ class Transport(asyncio.Protocol):
         if not self._streams:
             self._lifetime.idle_since = self.loop.time()
             self._close_if_done()
-        self._owner.changed(self)
+            self._owner.changed(self)
 
     # What an owner does.
 
