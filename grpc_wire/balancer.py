@@ -19,7 +19,7 @@ from grpc import ChannelConnectivity
 
 from grpc_wire.backoff import Backoff
 from grpc_wire.channel_options import ChannelOptions
-from grpc_wire.deadlines import Deadlines, Expiring
+from grpc_wire.client_deadlines import Deadlines, Expiring
 from grpc_wire.resolver import resolve
 from grpc_wire.subchannel import Subchannel, Watcher
 from grpc_wire.target import Address, Target

@@ -91,8 +91,7 @@ class ClientStream(ClientEnd):
         """Asks for a connection; a message that is given is the only one."""
         if message is not None:
             self.half_closed = True
-            if 0 <= self.method.max_send < len(message):
-                self._too_large(message)
+            if not self._fits(message):
                 return
             self._sent = [*pieces(message, self._encoding)]
         self._balancer.begin(self)
@@ -100,10 +99,7 @@ class ClientStream(ClientEnd):
     async def send(self, message: bytes) -> None:
         """Sends a message, and waits until one more may be sent, or the call has ended."""
         await self.begun()
-        if self.status is not None:
-            return
-        if 0 <= self.method.max_send < len(message):
-            self._too_large(message)
+        if self.status is not None or not self._fits(message):
             return
         assert self._transport is not None  # noqa: S101 - for the type checker
         for piece in pieces(message, self._encoding):
@@ -281,10 +277,13 @@ class ClientStream(ClientEnd):
                 status = Status(fault.code, fault.reason, status.trailing)
         self.end(status)
 
-    def _too_large(self, message: bytes) -> None:
+    def _fits(self, message: bytes) -> bool:
         limit = self.method.max_send
-        reason = f"CLIENT: Sent message larger than max ({len(message)} vs. {limit})"
-        self.end(Status(RESOURCE_EXHAUSTED, reason), ErrorCode.CANCEL)
+        if 0 <= limit < len(message):
+            reason = f"CLIENT: Sent message larger than max ({len(message)} vs. {limit})"
+            self.end(Status(RESOURCE_EXHAUSTED, reason), ErrorCode.CANCEL)
+            return False
+        return True
 
     def _keep(self, data: bytes) -> None:
         if self._sent is not None:

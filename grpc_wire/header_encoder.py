@@ -9,7 +9,6 @@ Source: RFC 7541.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
@@ -51,19 +50,43 @@ _LASTING: Final = frozenset(
 )
 """Names whose values are the same for many calls."""
 _TIMEOUT: Final = b"grpc-timeout"
+_KNOWN_AGAIN: Final = _LASTING | {_TIMEOUT} | {name for name, _ in _STATIC_FIELDS}
+"""Names of which fields are written once for all calls that have the same."""
 _SECRET: Final = frozenset({b"authorization", b"cookie", b"proxy-authorization", b"set-cookie"})
 """Names whose values no proxy is to put into a table either (RFC 7541, 7.1.3)."""
 
 
 class _Fields(dict[tuple[bytes, bytes], bytes]):
-    """Fields as they are written; those that are not known are written when they are asked for."""
+    """Fields as they are written with one table; those that are not known are written when asked for."""
 
-    def __init__(self, write: Callable[[tuple[bytes, bytes]], bytes]) -> None:
+    def __init__(self, limit: int) -> None:
         super().__init__()
-        self._write = write
+        self._limit = limit
+        self._size = 0
+        self._added: dict[tuple[bytes, bytes], int] = {}
 
     def __missing__(self, field: tuple[bytes, bytes]) -> bytes:
-        return self._write(field)
+        name, value = field
+        begin = _begin_of_varying(name)
+        if begin is not None:
+            return begin + _length(len(value)) + value
+        if field in _STATIC_FIELDS:
+            return self._keep(field, write_integer(_STATIC_FIELDS[field], 0x7F, INDEXED))
+        if field in self._added:
+            index = FIRST_DYNAMIC + len(self._added) - 1 - self._added[field]
+            return self._keep(field, write_integer(index, 0x7F, INDEXED))
+        size = table_entry_size(name, value)
+        if name in _LASTING and self._size + size <= self._limit:
+            self._size += size
+            self._added[field] = len(self._added)
+            self.clear()  # what was added before has moved on by one
+            return _literal(name, value, 0x3F, LITERAL_INDEXED)
+        return self._keep(field, _literal(name, value, 0x0F, 0))
+
+    def _keep(self, field: tuple[bytes, bytes], written: bytes) -> bytes:
+        if len(self) < MOST_KEPT:
+            self[field] = written
+        return written
 
 
 class HeaderEncoder:
@@ -72,12 +95,7 @@ class HeaderEncoder:
     def __init__(self) -> None:
         self._limit = DEFAULT_TABLE_SIZE
         self._resized = b""
-        self._forget()
-
-    def _forget(self) -> None:
-        self._size = 0
-        self._added: dict[tuple[bytes, bytes], int] = {}
-        self._fields = _Fields(self._encode)
+        self._fields = _Fields(self._limit)
 
     def allow_table(self, size: int) -> None:
         """Takes the peer's limit for the table; what is in it is given up if it changes."""
@@ -85,7 +103,7 @@ class HeaderEncoder:
         if size != self._limit:
             self._limit = size
             self._resized = b"\x20" + write_integer(size, 0x1F, RESIZED)
-            self._forget()
+            self._fields = _Fields(size)
 
     def encode(self, headers: Headers) -> bytes:
         """Returns the block of some headers."""
@@ -95,33 +113,17 @@ class HeaderEncoder:
             self._resized = b""
         return block
 
-    def _encode(self, field: tuple[bytes, bytes]) -> bytes:
-        name, value = field
-        if field in _STATIC_FIELDS:
-            return self._keep(field, write_integer(_STATIC_FIELDS[field], 0x7F, INDEXED))
-        if field in self._added:
-            index = FIRST_DYNAMIC + len(self._added) - 1 - self._added[field]
-            return self._keep(field, write_integer(index, 0x7F, INDEXED))
-        if name in _LASTING:
-            size = table_entry_size(name, value)
-            if self._size + size <= self._limit:
-                self._size += size
-                self._added[field] = len(self._added)
-                self._fields.clear()  # what was added before has moved on by one
-                return _literal(name, value, 0x3F, LITERAL_INDEXED)
-            return self._keep(field, _literal(name, value, 0x0F, 0))
-        if name == _TIMEOUT:
-            return self._keep(field, _literal(name, value, 0x0F, 0))
-        return _literal(name, value, 0x0F, NEVER_INDEXED if name in _SECRET else 0)
-
-    def _keep(self, field: tuple[bytes, bytes], written: bytes) -> bytes:
-        if len(self._fields) < MOST_KEPT:
-            self._fields[field] = written
-        return written
-
 
 def _literal(name: bytes, value: bytes, mask: int, pattern: int) -> bytes:
     return _named(name, mask, pattern) + _length(len(value)) + value
+
+
+@lru_cache(maxsize=MOST_KEPT)
+def _begin_of_varying(name: bytes) -> bytes | None:
+    """Returns the begin of fields of which each has another value; None if they are known again."""
+    if name in _KNOWN_AGAIN:
+        return None
+    return _named(name, 0x0F, NEVER_INDEXED if name in _SECRET else 0)
 
 
 @lru_cache(maxsize=MOST_KEPT)

@@ -50,21 +50,25 @@ def to_headers(metadata: Iterable[tuple[str, str | bytes]]) -> Headers:
     Raises:
         ValueError: a key or a value is not what gRPC allows; which.
     """
-    return tuple([_to_header(key, value) for key, value in metadata if key not in _LEFT_OUT])
-
-
-def _to_header(key: str, value: str | bytes) -> tuple[bytes, bytes]:
-    name, binary = _name(key)
-    if binary:
-        if not isinstance(value, bytes):
-            raise ValueError(f"metadata {key!r}: a key that ends in -bin has bytes for its value")
-        return name, b64encode(value).rstrip(b"=")
-    text = value.decode("latin-1") if isinstance(value, bytes) else value
-    if not isinstance(text, str):
-        raise ValueError(f"metadata {key!r}: the value is neither str nor bytes")
-    if not (text.isascii() and text.isprintable()):
-        raise ValueError(f"metadata {key!r}: the value is not printable ASCII")
-    return name, text.strip(" ").encode()
+    headers = []
+    for key, value in metadata:
+        if key in _LEFT_OUT:
+            continue
+        name, binary = _name(key)
+        if binary:
+            if not isinstance(value, bytes):
+                raise ValueError(
+                    f"metadata {key!r}: a key that ends in -bin has bytes for its value"
+                )
+            headers.append((name, b64encode(value).rstrip(b"=")))
+            continue
+        text = value.decode("latin-1") if isinstance(value, bytes) else value
+        if not isinstance(text, str):
+            raise ValueError(f"metadata {key!r}: the value is neither str nor bytes")
+        if not (text.isascii() and text.isprintable()):
+            raise ValueError(f"metadata {key!r}: the value is not printable ASCII")
+        headers.append((name, text.strip(" ").encode()))
+    return tuple(headers)
 
 
 @lru_cache(maxsize=_KEPT)

@@ -6,7 +6,7 @@ import asyncio
 import math
 from dataclasses import dataclass, field
 
-from grpc_wire.deadlines import Deadlines
+from grpc_wire.client_deadlines import Deadlines
 
 SOON = 0.03
 LATE = 0.5
