@@ -152,7 +152,7 @@ class _UnaryResponse(_Call):
                 raise
         if stream.status is None or stream.status.code != OK:
             self._raise_for_status()
-        if stream.has_message and (message := stream.take()) is not None:
+        if (message := stream.take()) is not None:
             self._response = self._deserialized(message)
         return self._response
 

@@ -10,13 +10,7 @@ from __future__ import annotations
 from grpc_wire.answer_head import read_head
 from grpc_wire.balancer import Balancer
 from grpc_wire.client_end import ClientEnd, wake
-from grpc_wire.codes import (
-    DEADLINE_EXCEEDED,
-    INTERNAL,
-    OK,
-    RESOURCE_EXHAUSTED,
-    UNAVAILABLE,
-)
+from grpc_wire.codes import DEADLINE_EXCEEDED, INTERNAL, OK, RESOURCE_EXHAUSTED, UNAVAILABLE
 from grpc_wire.errors import ErrorCode
 from grpc_wire.events import DataReceived, Headers, HeadersReceived, StreamReset
 from grpc_wire.message import ENCODINGS, IDENTITY, MessageFault, pieces
@@ -143,15 +137,17 @@ class ClientStream(ClientEnd):
         return self.take()
 
     def take(self) -> bytes | None:
-        """Returns the message that came first; the peer may send as much again.
+        """Returns the message that came first, if one has; the peer may send as much again.
 
         If it cannot be decompressed there are no more: it is None, and the call has ended with the reason.
         """
-        assert self._responses is not None  # noqa: S101 - for the type checker
+        responses = self._responses
+        if responses is None or not responses.messages:
+            return None
         try:
-            message, size = self._responses.take()
+            message, size = responses.take()
         except MessageFault as fault:
-            self._responses.messages.clear()
+            responses.messages.clear()
             self.fail(Status(fault.code, f"CLIENT: {fault.reason}"))
             return None
         if size and self._transport is not None:
@@ -170,10 +166,11 @@ class ClientStream(ClientEnd):
         self._address = address
         self._opened_at = transport.writes
         self._blocked = False
-        *before, last = self._sent or (b"",)
-        if self.half_closed and not before:
-            self._id = transport.open(self, headers, last)
+        sent = self._sent or [b""]
+        if self.half_closed and len(sent) == 1:
+            self._id = transport.open(self, headers, sent[0])
         else:
+            *before, last = sent
             self._id = transport.open(self, headers)
             for piece in before:
                 transport.send_data(self._id, piece)

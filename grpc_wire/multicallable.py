@@ -23,6 +23,7 @@ _Response = TypeVar("_Response")
 _Metadata: TypeAlias = aio.Metadata | Sequence[tuple[str, str | bytes]]
 
 _ENCODINGS = {
+    None: IDENTITY,
     grpc.Compression.NoCompression: IDENTITY,
     grpc.Compression.Deflate: DEFLATE,
     grpc.Compression.Gzip: GZIP,
@@ -99,8 +100,7 @@ class _MultiCallable:
             raise aio.UsageError(
                 "what is in grpc.CallCredentials cannot be read; let an interceptor add metadata"
             )
-        compression = compression or self._compression
-        encoding = IDENTITY if compression is None else _ENCODINGS[compression]
+        encoding = _ENCODINGS[compression or self._compression]
         headers = method.head
         if encoding != IDENTITY:
             headers = (*headers, (b"grpc-encoding", encoding.encode()))

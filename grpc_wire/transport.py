@@ -179,11 +179,11 @@ class Transport(asyncio.Protocol):
         held = self._writer.hold()
         streams = self._streams
         for event in self.connection.receive(data):
-            if isinstance(event, DataReceived):
+            if type(event) is DataReceived:
                 stream = streams.get(event.stream_id)
                 if stream is not None:
                     stream.data_received(event)
-            elif isinstance(event, HeadersReceived):
+            elif type(event) is HeadersReceived:
                 stream = streams.get(event.stream_id)
                 if stream is not None:
                     stream.headers_received(event)

@@ -34,7 +34,7 @@ _TOO_LARGE: Final = re.compile(r"CLIENT: Received message larger than max")
 
 def tell_outcome(told: Callable[[Outcome], object], ended: ClientStream) -> None:
     """Tells how a call of `grpc_wire` has ended."""
-    message = ended.take() if ended.has_message else None
+    message = ended.take()
     assert ended.status is not None  # noqa: S101 - for the type checker
     code, details, trailing = ended.status
     if code == OK and message is not None:

@@ -28,7 +28,7 @@ class Transport:
     secure_channel: Callable[..., aio.Channel]
     credentials: Callable[..., Any]
     ask: Callable[..., ClientStream] | None
-    """Begins a call by a multicallable, and tells when it has ended; None where that must be waited for."""
+    """Begins a call by a multicallable, and tells of its end; None where that must be waited for."""
 
 
 TRANSPORTS: Final[Mapping[Name, Transport]] = {
