@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import os
-import socket
 import ssl
 from typing import Any, Protocol
 
 from grpc import ChannelConnectivity
 
+from grpc_wire.attempt import Attempt, abandon
 from grpc_wire.backoff import Backoff
 from grpc_wire.channel_options import ChannelOptions
 from grpc_wire.connection import Role
@@ -73,9 +72,7 @@ class Subchannel:
         self._loop = asyncio.get_running_loop()
         self._backoff = Backoff(options.backoff)
         self._connecting: asyncio.Task[None] | None = None
-        self._settled: asyncio.Future[None] | None = None
-        self._opening: Transport | None = None
-        self._made = False
+        self._attempt: Attempt | None = None
         self._emptied: asyncio.Future[None] | None = None
         self._transports: set[Transport] = set()
 
@@ -112,24 +109,12 @@ class Subchannel:
         while True:
             await asyncio.sleep(self._backoff.wait(self._loop.time()))
             limit = self._backoff.begin(self._loop.time())
-            self._made = opened = False
-            reason = ""
-            settled = self._settled = self._loop.create_future()
+            attempt = self._attempt = Attempt()
             try:
-                async with asyncio.timeout(limit):
-                    await self._open(limit)
-                    opened = True
-                    await settled
-            except TimeoutError:
-                reason = f"no connection within {limit:g} s"
-            except Exception as error:  # whatever it is, calls are not to wait for it
-                reason = _words(error)
+                reason = await attempt.run(self._open(limit), limit)
             finally:
-                settled.cancel()
-                opening, self._opening = self._opening, None
-                if opening is not None and not (opened and self._made):
-                    _abandon(opening)
-            if self._made:  # perhaps in the very moment in which the time was over
+                self._attempt = None
+            if attempt.made:  # perhaps in the very moment in which the time was over
                 return
             self._failed(reason)
 
@@ -167,19 +152,16 @@ class Subchannel:
 
     def opened(self, transport: Transport) -> None:
         """Waits for the peer's settings; or does not, if the time for that is over."""
-        if self._settled is None or self._settled.done():
-            _abandon(transport)
+        if self._attempt is None:
+            abandon(transport)
         else:
-            self._opening = transport
+            self._attempt.opened(transport)
 
     def connected(self, transport: Transport) -> None:
         """Is READY: the peer's settings have come."""
-        settled = self._settled
-        if transport is not self._opening or settled is None or settled.done():
+        if self.state is ChannelConnectivity.SHUTDOWN or self._attempt is None:
             return
-        if self.state is not ChannelConnectivity.SHUTDOWN:
-            self._made = True
-            settled.set_result(None)
+        if self._attempt.connected(transport):
             self._transports.add(transport)
             self.transport = transport
             self._set(ChannelConnectivity.READY)
@@ -208,27 +190,11 @@ class Subchannel:
             self._emptied.set_result(None)
         if transport is self.transport:
             self._left()
-        elif transport is self._opening and self._settled is not None and not self._settled.done():
-            self._settled.set_exception(ConnectionError(reason))
+        elif self._attempt is not None:
+            self._attempt.disconnected(transport, reason)
 
     def _left(self) -> None:
         self.transport = None
         self._backoff.lost(self._loop.time())
         self._set(ChannelConnectivity.IDLE)
         self._watcher.connection_failed()
-
-
-def _abandon(transport: Transport) -> None:
-    """Closes without a word: nobody has waited for it.
-
-    Of a socket whose making was cancelled when it was there already, uvloop tells no end.
-    """
-    transport.socket.abort()
-    transport.connection_lost(None)
-
-
-def _words(error: Exception) -> str:
-    special = isinstance(error, ssl.SSLError | socket.gaierror)
-    if isinstance(error, OSError) and error.errno and not special:
-        return os.strerror(error.errno)  # asyncio puts its own words in place of the system's
-    return str(error) or "the peer closed the connection within the TLS handshake"
