@@ -124,7 +124,6 @@ class Balancer:
         """Lets all that is idle connect."""
         if self.state is _SHUTDOWN:
             return
-        self._idle = False
         if self._name is not None and not self._subchannels:
             self._resolve()
         for subchannel in tuple(self._subchannels.values()):
@@ -153,7 +152,9 @@ class Balancer:
             for one in self._subchannels.values()
             if one.transport is not None
         ]
-        before, self.state = self.state, self._aggregate(state)
+        states = {subchannel.state for subchannel in self._subchannels.values()}
+        before, self.state = self.state, self._aggregate(states, state)
+        self._idle = self.state is _IDLE or _IDLE in states
         self.room_changed()
         if self.state is _FAILURE:
             self._refuse(self._why())
@@ -188,12 +189,11 @@ class Balancer:
                 return place
         return None
 
-    def _aggregate(self, said: ChannelConnectivity | None) -> ChannelConnectivity:
+    def _aggregate(
+        self, states: set[ChannelConnectivity], said: ChannelConnectivity | None
+    ) -> ChannelConnectivity:
         if _SHUTDOWN in (said, self.state):
-            self._idle = False
             return _SHUTDOWN
-        states = {subchannel.state for subchannel in self._subchannels.values()}
-        self._idle = _IDLE in states or (not states and self.state is _IDLE and not self._resolving)
         if not states:
             if self._failure:
                 return _FAILURE
