@@ -156,6 +156,27 @@ async def test_refused_streams_are_tried_once_more() -> None:
         assert len(peer.wires[0].headers) == 4
 
 
+async def test_a_refused_stream_makes_room() -> None:
+    """What waits for room gets it from a call that was refused, which stands behind it then."""
+    order: list[str] = []
+
+    def script(wire: Wire, stream: int) -> None:
+        order.append(wire.header(stream, "name") or "")
+        if len(order) == 1:
+            wire.h2.reset_stream(stream, REFUSED_STREAM)
+        else:
+            answer(wire, stream)
+
+    settings = {h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: 1}
+    async with peer_and_channel(Peer(script, settings=settings)) as (_, channel):
+        await channel.channel_ready()
+        calls = [
+            unary(channel)(b"", timeout=5, metadata=(("name", name),)) for name in ("one", "two")
+        ]
+        assert await asyncio.gather(*calls) == [b"hi"] * 2
+    assert order == ["one", "two", "one"]
+
+
 async def test_answered_streams_are_not_tried_again() -> None:
     """A stream that has been answered was processed, whatever its reset says."""
 
