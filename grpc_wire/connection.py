@@ -166,7 +166,7 @@ class Connection:
     def open_stream(
         self, headers: Headers, data: bytes | None = None, *, end_stream: bool = False
     ) -> int:
-        """Begins a stream as a client, with its first data if there are some; returns its id.
+        """Begins a stream as a client; data that are given are all that it sends. Returns its id.
 
         Raises:
             RuntimeError: `can_open` is false.
@@ -181,8 +181,7 @@ class Connection:
         if data is None:
             outbound.headers(stream, headers, end_stream=end_stream)
         else:
-            outbound.headers(stream, headers, end_stream=False)
-            outbound.data(stream, data, end_stream=end_stream)
+            outbound.request(stream, headers, data)
         if streams.next_own > LARGEST_ID:  # all ids are used: as if the peer takes no more (5.1.1)
             self._inbound.events.append(GoAwayReceived(stream_id, ErrorCode.NO_ERROR, b""))
         return stream_id

@@ -133,6 +133,22 @@ class Outbound:
         self._end(stream)
         return 0
 
+    def request(self, stream: Stream, headers: Headers, data: bytes) -> None:
+        """Sends all that a client has to say on a stream, or queues what there is no room for."""
+        size = len(data)
+        if not self._has_room(stream, size):
+            self.headers(stream, headers, end_stream=False)
+            self.data(stream, data, end_stream=True)
+            return
+        block = self._encoder.encode(headers)
+        head = frames.headers(stream.id, block, self.peer.max_frame, end_stream=False)
+        self._ready += (head, frames.data_head(size, frames.END_STREAM, stream.id), data)
+        self._size += len(head) + HEAD_SIZE + size
+        self._window -= size
+        if self._control.spent:
+            self._control.earn(CONTROL_FRAMES_EARNED)
+        stream.sent_end = True
+
     def _has_room(self, stream: Stream, size: int) -> bool:
         """Whether data can be sent as one frame, and nobody waits for its turn."""
         return (

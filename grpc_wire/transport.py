@@ -65,7 +65,7 @@ class Transport(asyncio.Protocol):
 
     def open(self, stream: Stream, headers: Headers, data: bytes | None = None) -> int:
         """Begins a stream, which `Connection.can_open` must allow; data given end it. Returns its id."""
-        stream_id = self.connection.open_stream(headers, data, end_stream=data is not None)
+        stream_id = self.connection.open_stream(headers, data)
         self._streams[stream_id] = stream
         self._writer.count(len(data or b""))
         return stream_id
