@@ -52,16 +52,14 @@ class Deadlines:
             self._timer.cancel()
 
     def _look(self) -> None:
+        self.next = later = math.inf
         now = self._loop.time()
-        self.next = math.inf
-        later = math.inf
-        for call in tuple(self._calls):
-            deadline = call.deadline
-            if deadline is None:
+        for call in self._calls:
+            if call.deadline is None:
                 continue
-            if deadline <= now + _RESOLUTION:
-                call.expired()
+            if call.deadline <= now + _RESOLUTION:
+                self._loop.call_soon(call.expired)  # one that fails is to hold up no other
             else:
-                later = min(later, deadline)
-        if later < self.next:  # who has ended may have begun another
+                later = min(later, call.deadline)
+        if later < math.inf:
             self.watch(max(later, now + _PAUSE))

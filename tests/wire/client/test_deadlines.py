@@ -110,3 +110,22 @@ async def test_stop() -> None:
     begun.deadlines.stop()
     await other.after(2 * SOON).over
     assert not call.over.done()
+
+
+async def test_one_that_fails() -> None:
+    """It holds up neither those that are due with it, nor those that are due later."""
+    begun = Calls()
+    loop = asyncio.get_running_loop()
+    failures: asyncio.Queue[BaseException] = asyncio.Queue()
+    loop.set_exception_handler(lambda _loop, context: failures.put_nowait(context["exception"]))
+
+    class Failing(Call):
+        def expired(self) -> None:
+            """Ends badly."""
+            self.calls.remove(self)
+            raise ZeroDivisionError
+
+    Failing(begun.calls, begun.now + SOON)
+    now, later = begun.after(SOON), begun.after(2 * SOON)
+    await asyncio.gather(now.over, later.over)
+    assert isinstance(await failures.get(), ZeroDivisionError)
