@@ -50,7 +50,7 @@ class CallDetails:
     @property
     def invocation_metadata(self) -> tuple[Metadatum, ...]:
         """What the client has sent along with the request."""
-        return metadata_of(self._call.request.headers)
+        return metadata_of(self._call.headers)
 
 
 class Methods:

@@ -143,7 +143,8 @@ class Inbound(ControlFrames):
             stream.received_end = True
             if stream.sent_end:
                 self._streams.close(stream)
-        self.events.append(HeadersReceived(stream_id, section.headers, end_stream, trailers))
+        begin = () if section.begin is None else section.begin.headers
+        self.events.append(HeadersReceived(stream_id, section.headers, end_stream, trailers, begin))
 
     def _is_told(self, stream: Stream, section: HeaderSection, flags: int) -> bool:
         """Looks at a section that stands where it does; whether it is to be told.

@@ -6,6 +6,7 @@ Source: gRPC over HTTP/2, "Requests"; compression.md for an encoding that is not
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from grpc_wire.codes import INTERNAL, UNIMPLEMENTED
@@ -18,14 +19,25 @@ CONTENT_TYPE: Final = (b"content-type", b"application/grpc")
 OPENING: Final[Headers] = ((b":status", b"200"), CONTENT_TYPE)
 """How every answer of gRPC begins."""
 _IDENTITY: Final = IDENTITY.encode()
+_LOOKED_AT: Final = frozenset(
+    {
+        b":method",
+        b":path",
+        b"content-type",
+        b"grpc-accept-encoding",
+        b"grpc-encoding",
+        b"grpc-timeout",
+        b"te",
+    }
+)
+_KEPT: Final = 256
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Request:
-    """The head of a request."""
+    """What the head of a request says to gRPC; the same for many."""
 
     path: str
-    headers: Headers
     timeout: float | None
     encoding: str
     accepts: bytes
@@ -40,13 +52,23 @@ class Refusal(Exception):
         super().__init__(answer)
 
 
-def read_request(headers: Headers) -> Request:
+def read_request(headers: Headers, begin: Headers = ()) -> Request:
     """Reads the head of a request.
+
+    Args:
+        headers: the head.
+        begin: what it begins with as others do.
 
     Raises:
         Refusal: it is not one of gRPC, or asks for what is not known here.
     """
-    found = dict(headers)
+    more = [field for field in headers[len(begin) :] if field[0] in _LOOKED_AT]
+    return _read(begin, *more)
+
+
+@lru_cache(maxsize=_KEPT)
+def _read(begin: Headers, *more: tuple[bytes, bytes]) -> Request:
+    found = dict((*begin, *more))
     if found.get(b":method") != b"POST":
         raise _refusal(b"405", Status(INTERNAL, "the method of gRPC is POST"), (b"allow", b"POST"))
     if not is_grpc(found.get(b"content-type", b"")):
@@ -62,7 +84,7 @@ def read_request(headers: Headers) -> Request:
     accepts = found.get(b"grpc-accept-encoding", _IDENTITY)
     text = found.get(b"grpc-timeout")
     timeout = None if text is None else _timeout(text)
-    return Request(path, headers, timeout, encoding, accepts)
+    return Request(path, timeout, encoding, accepts)
 
 
 def _timeout(text: bytes) -> float:

@@ -220,7 +220,7 @@ class Server(grpc.aio.Server):
             transport.reset(event.stream_id, ErrorCode.REFUSED_STREAM)
             return None
         try:
-            request = read_request(event.headers)
+            request = read_request(event.headers, event.begin)
         except Refusal as refusal:
             transport.send_headers(event.stream_id, refusal.answer, end_stream=True)
             return None

@@ -26,7 +26,8 @@ class ServerCall:
     """A call, from its request's head to its end.
 
     Attributes:
-        request: the head of the request.
+        request: what the head of the request says to gRPC.
+        headers: all of it.
         transport: the connection.
         received: what has come of the request's body.
         deadline: when it is over, in the loop's time; None is never.
@@ -45,6 +46,7 @@ class ServerCall:
         "_unread",
         "deadline",
         "ended",
+        "headers",
         "opened",
         "received",
         "request",
@@ -61,6 +63,7 @@ class ServerCall:
         """Begins a call; `limits` are bytes of the largest message, in and out, and -1 is no limit."""
         self.transport = transport
         self.request = request
+        self.headers = event.headers
         self.opened = self.ended = self._unread = False
         self._stream_id = event.stream_id
         self.received = Received(limits[0], request.encoding, half_closed=event.end_stream)

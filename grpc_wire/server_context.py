@@ -260,7 +260,7 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
 
     def invocation_metadata(self) -> Any:
         """Returns what the client has sent along with the request."""
-        return metadata_of(self._call.request.headers)
+        return metadata_of(self._call.headers)
 
     def peer(self) -> str:
         """Returns the client's address."""
