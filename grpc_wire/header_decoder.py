@@ -9,6 +9,7 @@ Source: RFC 7541; RFC 9113, section 8.2.1 (what names and values may have).
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from hpack.exceptions import HPACKDecodingError
@@ -90,7 +91,9 @@ class HeaderDecoder:
         entries, most = self._table.entries, self._max_list
         while at < end:
             first = block[at]
-            if first & INDEXED:
+            if first < RESIZED:
+                (field, field_size, field_fault), at = self._literal(block, at, 0x0F)
+            elif first & INDEXED:
                 if _INDEX_0 < first < _LARGE_INDEX:
                     index = first & 0x7F
                     at += 1
@@ -102,14 +105,12 @@ class HeaderDecoder:
                 self._table.add(added)
                 self._known.clear()
                 field, field_size, field_fault = added
-            elif first & RESIZED:
+            else:
                 if size:
                     raise bad_block("the table is resized within a block")
                 limit, at = read_integer(block, at, 0x1F)
                 self._resize(limit)
                 continue
-            else:
-                (field, field_size, field_fault), at = self._literal(block, at, 0x0F)
             size += field_size
             fault = fault or field_fault
             if size <= most:
@@ -121,7 +122,7 @@ class HeaderDecoder:
             index, at = read_integer(block, at, mask)
             (name, _), _, _ = self._table.entries[index]
         else:
-            name, at = _string(block, at + 1)
+            name, at = _name(block, at + 1)
         value, at = _string(block, at)
         return entry(name, value), at
 
@@ -138,6 +139,20 @@ def _rare_index(block: bytes, at: int) -> tuple[int, int]:
     if index == 0:
         raise bad_block("index 0")
     return index, at
+
+
+def _name(block: bytes, at: int) -> tuple[bytes, int]:
+    """Reads a name, which is most often one that came before; returns it, and where it ends."""
+    size = block[at] & 0x7F
+    if size == 0x7F:
+        return _string(block, at)
+    end = at + 1 + size
+    return _short_name(block[at:end]), end
+
+
+@lru_cache(maxsize=MOST_KEPT)
+def _short_name(string: bytes) -> bytes:
+    return _string(string, 0)[0]
 
 
 def _string(block: bytes, at: int) -> tuple[bytes, int]:

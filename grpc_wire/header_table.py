@@ -9,9 +9,10 @@ Source: RFC 7541, sections 2.3 and 4.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final, TypeAlias
 
-from grpc_wire.header_block import DEFAULT_TABLE_SIZE, FIRST_DYNAMIC, STATIC
+from grpc_wire.header_block import DEFAULT_TABLE_SIZE, FIRST_DYNAMIC, MOST_KEPT, STATIC
 
 Entry: TypeAlias = tuple[tuple[bytes, bytes], int, str]
 """A field, its size (RFC 7541, 4.1), and what is malformed in it (RFC 9113, 8.2.1), if something is."""
@@ -23,12 +24,17 @@ _VALUE: Final = re.compile(rb"(?:[^\x00\r\n\t ](?:[^\x00\r\n]*[^\x00\r\n\t ])?)?
 
 def entry(name: bytes, value: bytes) -> Entry:
     """Returns what is to be known of a field."""
-    fault = ""
-    if not _NAME.fullmatch(name):
-        fault = f"a field is named {name!r}"
-    elif not (value.isalnum() or _VALUE.fullmatch(value)):  # most are, which is quickly seen
+    fault = _fault_of_name(name)
+    if not fault and not (
+        value.isalnum() or _VALUE.fullmatch(value)
+    ):  # most are, which is quickly seen
         fault = f"the value of {name!r} cannot be one"
     return (name, value), len(name) + len(value) + _OVERHEAD, fault
+
+
+@lru_cache(maxsize=MOST_KEPT)
+def _fault_of_name(name: bytes) -> str:
+    return "" if _NAME.fullmatch(name) else f"a field is named {name!r}"
 
 
 _STATIC_ENTRIES: Final = [entry(*field) for field in STATIC]
