@@ -26,9 +26,9 @@ class Received:
 
     __slots__ = ("_chunks", "_limits", "_messages", "_reader", "half_closed", "read")
 
-    def __init__(self, limit: int, encoding: str, *, half_closed: bool) -> None:
-        """Takes the limit and the encoding of messages, and whether there are none."""
-        self.half_closed = half_closed
+    def __init__(self, limit: int, encoding: str) -> None:
+        """Takes the limit and the encoding of messages."""
+        self.half_closed = False
         self.read = 0
         self._limits = limit, encoding
         self._reader: MessageReader | None = None

@@ -12,6 +12,7 @@ from collections.abc import Coroutine
 from typing import Any, NoReturn
 
 from grpc_wire.codes import DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNAVAILABLE, UNIMPLEMENTED
+from grpc_wire.deadlines import Deadlines
 from grpc_wire.errors import ErrorCode
 from grpc_wire.events import DataReceived, Headers, HeadersReceived, StreamReset
 from grpc_wire.header_block import list_size
@@ -37,12 +38,13 @@ class ServerCall:
 
     __slots__ = (
         "_arrived",
+        "_deadlines",
+        "_due",
         "_room",
         "_send_limit",
         "_started",
         "_stream_id",
         "_task",
-        "_timer",
         "_unread",
         "deadline",
         "ended",
@@ -59,6 +61,7 @@ class ServerCall:
         event: HeadersReceived,
         request: Request,
         limits: tuple[int, int],
+        deadlines: Deadlines,
     ) -> None:
         """Begins a call; `limits` are bytes of the largest message, in and out, and -1 is no limit."""
         self.transport = transport
@@ -66,16 +69,17 @@ class ServerCall:
         self.headers = event.headers
         self.opened = self.ended = self._unread = False
         self._stream_id = event.stream_id
-        self.received = Received(limits[0], request.encoding, half_closed=event.end_stream)
+        self.received = Received(limits[0], request.encoding)
+        self.received.half_closed = event.end_stream
         self._send_limit = limits[1]
         self._arrived: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
         self._started = False
         self.deadline: float | None = None
-        self._timer: asyncio.TimerHandle | None = None
         if request.timeout is not None:
             self.deadline = transport.loop.time() + request.timeout
-            self._timer = transport.loop.call_later(request.timeout, self._expire)
+            self._deadlines = deadlines
+            self._due = deadlines.add(self.deadline, self._expire)
 
     def handle(self, handler: Coroutine[Any, Any, None]) -> None:
         """Lets a coroutine handle the call; it calls `start` first, and `over` last."""
@@ -89,9 +93,9 @@ class ServerCall:
         return not self.ended
 
     def over(self) -> None:
-        """Ends the timer, unless what was answered still waits for the client to read it."""
+        """Has no deadline any more, unless what was answered still waits for the client to read it."""
         if not self._unread:
-            self._stop_timer()
+            self._drop_deadline()
 
     # What comes in.
 
@@ -259,7 +263,7 @@ class ServerCall:
     # How it ends.
 
     def _vanish(self) -> None:
-        self._stop_timer()
+        self._drop_deadline()
         if not self.ended:
             self.ended = True
             self._cancel()
@@ -288,9 +292,9 @@ class ServerCall:
         self._wake(self._arrived)
         self._wake(self._room)
 
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+    def _drop_deadline(self) -> None:
+        if self.deadline is not None:
+            self._deadlines.drop(self._due)
 
     def _queued(self) -> int:
         return self.transport.connection.queued(self._stream_id)
