@@ -37,7 +37,8 @@ PRIORITIZED: Final = 0x20
 """The flag PRIORITY of HEADERS."""
 
 _ID_BITS: Final = 2**31 - 1
-_HEAD: Final = Struct(">HBBBL")
+_HEAD: Final = Struct(">LBL")
+"""Length and kind, flags, stream."""
 _UINT32: Final = Struct(">L")
 _TWO_UINT32: Final = Struct(">LL")
 _SETTING: Final = Struct(">HL")
@@ -78,8 +79,8 @@ class FrameReader:
         at, end = 0, len(data)
         self._wanted = HEAD_SIZE
         while end - at >= HEAD_SIZE:
-            high, low, kind, flags, stream_id = _HEAD.unpack_from(data, at)
-            length = high << 8 | low
+            word, flags, stream_id = _HEAD.unpack_from(data, at)
+            length = word >> 8
             if length > self._max_frame:
                 raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, f"a frame of {length} bytes")
             begin = at + HEAD_SIZE
@@ -87,19 +88,18 @@ class FrameReader:
                 self._wanted += length
                 break
             at = begin + length
-            yield kind, flags, stream_id & _ID_BITS, data[begin:at]
+            yield word & 0xFF, flags, stream_id & _ID_BITS, data[begin:at]
         self._rest += data[at:]
 
 
 def frame(kind: int, flags: int, stream_id: int, payload: bytes = b"") -> bytes:
     """Returns a frame."""
-    size = len(payload)
-    return _HEAD.pack(size >> 8, size & 0xFF, kind, flags, stream_id) + payload
+    return _HEAD.pack(len(payload) << 8 | kind, flags, stream_id) + payload
 
 
 def data_head(size: int, flags: int, stream_id: int) -> bytes:
     """Returns the head of a DATA frame, whose payload is to follow."""
-    return _HEAD.pack(size >> 8, size & 0xFF, DATA, flags, stream_id)
+    return _HEAD.pack(size << 8 | DATA, flags, stream_id)
 
 
 def headers(stream_id: int, block: bytes, max_frame: int, *, end_stream: bool) -> bytes:
@@ -107,7 +107,7 @@ def headers(stream_id: int, block: bytes, max_frame: int, *, end_stream: bool) -
     flags = END_STREAM if end_stream else 0
     size = len(block)
     if size <= max_frame:
-        return _HEAD.pack(size >> 8, size & 0xFF, HEADERS, flags | END_HEADERS, stream_id) + block
+        return _HEAD.pack(size << 8 | HEADERS, flags | END_HEADERS, stream_id) + block
     parts = [block[at : at + max_frame] for at in range(0, len(block), max_frame)]
     first, *between, last = parts
     return b"".join(

@@ -132,7 +132,7 @@ class Inbound(ControlFrames):
         trailers = stream.received_headers
         end_stream = flags & END_STREAM != 0
         try:
-            if not self._is_told(stream, section, flags):
+            if not self._is_told(stream, section, end_stream=end_stream):
                 return
         except ValueError as error:
             raise StreamFault(stream_id, _PROTOCOL, str(error)) from error
@@ -146,14 +146,14 @@ class Inbound(ControlFrames):
         begin = () if section.begin is None else section.begin.headers
         self.events.append(HeadersReceived(stream_id, section.headers, end_stream, trailers, begin))
 
-    def _is_told(self, stream: Stream, section: HeaderSection, flags: int) -> bool:
+    def _is_told(self, stream: Stream, section: HeaderSection, *, end_stream: bool) -> bool:
         """Looks at a section that stands where it does; whether it is to be told.
 
         Raises:
             ValueError: it is malformed; why.
         """
         if stream.received_headers:
-            if not flags & END_STREAM:
+            if not end_stream:
                 raise ValueError("trailers do not end the stream")
             section.check_trailers()
         elif self._streams.role is Role.SERVER:
@@ -161,11 +161,11 @@ class Inbound(ControlFrames):
         else:
             status, stream.missing = section.check_answer()
             if status < _INFORMATIONAL:
-                if flags & END_STREAM:
+                if end_stream:
                     raise ValueError("an informational answer ends the stream")
                 self._spend("informational answers")
                 return False
-        if stream.missing and flags & END_STREAM:
+        if stream.missing and end_stream:
             raise ValueError(_LENGTH)
         return True
 
@@ -185,7 +185,7 @@ class Inbound(ControlFrames):
             self._outbound.answer(frames.rst_stream(stream_id, ErrorCode.REFUSED_STREAM))
             return None
         ours, theirs = self.windows.initial, self._outbound.peer.initial_window
-        stream = self._open[stream_id] = Stream(stream_id, theirs, ours, since=streams.clock())
+        stream = self._open[stream_id] = Stream(stream_id, theirs, ours, streams.clock())
         return stream
 
     def _check_reset(self, stream_id: int) -> None:
