@@ -119,6 +119,24 @@ def headers(stream_id: int, block: bytes, max_frame: int, *, end_stream: bool) -
     )
 
 
+def answer(stream_id: int, head: bytes, data: bytes, trailers: bytes, max_frame: int) -> bytes:
+    """Returns a whole answer: a header block, data that a frame has room for, and trailers."""
+    if len(head) > max_frame or len(trailers) > max_frame:
+        first = headers(stream_id, head, max_frame, end_stream=False)
+        last = headers(stream_id, trailers, max_frame, end_stream=True)
+        return b"".join((first, data_head(len(data), 0, stream_id), data, last))
+    return b"".join(
+        (
+            _HEAD.pack(len(head) << 8 | HEADERS, END_HEADERS, stream_id),
+            head,
+            _HEAD.pack(len(data) << 8 | DATA, 0, stream_id),
+            data,
+            _HEAD.pack(len(trailers) << 8 | HEADERS, END_HEADERS | END_STREAM, stream_id),
+            trailers,
+        )
+    )
+
+
 def settings(values: Iterable[tuple[int, int]]) -> bytes:
     """Returns SETTINGS of (identifier, value)."""
     return frame(SETTINGS, 0, 0, b"".join(_SETTING.pack(key, value) for key, value in values))

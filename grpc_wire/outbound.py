@@ -122,13 +122,13 @@ class Outbound:
                 self.data(stream, piece, end_stream=False)
             self.headers(stream, trailers, end_stream=True)
             return stream.queued
-        most = self.peer.max_frame
-        first = frames.headers(stream.id, self._encoder.encode(head), most, end_stream=False)
-        last = frames.headers(stream.id, self._encoder.encode(trailers), most, end_stream=True)
-        self._ready += (first, frames.data_head(size, 0, stream.id), data[0], last)
-        self._size += len(first) + frames.HEAD_SIZE + size + len(last)
+        first, last = self._encoder.encode(head), self._encoder.encode(trailers)
+        answer = frames.answer(stream.id, first, data[0], last, self.peer.max_frame)
+        self._ready.append(answer)
+        self._size += len(answer)
         self._window -= size
-        self._control.earn(CONTROL_FRAMES_EARNED)
+        if self._control.spent:
+            self._control.earn(CONTROL_FRAMES_EARNED)
         stream.answered = True
         self._end(stream)
         return 0
