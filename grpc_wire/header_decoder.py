@@ -122,7 +122,12 @@ class HeaderDecoder:
             index, at = read_integer(block, at, mask)
             (name, _), _, _ = self._table.entries[index]
         else:
-            name, at = _name(block, at + 1)
+            size = block[at + 1] & 0x7F
+            if size < 0x7F:  # most are names that came before
+                begin, at = at + 1, at + 2 + size
+                name = _short_name(block[begin:at])
+            else:
+                name, at = _string(block, at + 1)
         value, at = _string(block, at)
         return entry(name, value), at
 
@@ -139,15 +144,6 @@ def _rare_index(block: bytes, at: int) -> tuple[int, int]:
     if index == 0:
         raise bad_block("index 0")
     return index, at
-
-
-def _name(block: bytes, at: int) -> tuple[bytes, int]:
-    """Reads a name, which is most often one that came before; returns it, and where it ends."""
-    size = block[at] & 0x7F
-    if size == 0x7F:
-        return _string(block, at)
-    end = at + 1 + size
-    return _short_name(block[at:end]), end
 
 
 @lru_cache(maxsize=MOST_KEPT)

@@ -37,6 +37,9 @@ class Inbound(ControlFrames):
         super().__init__(streams, outbound, limits, control)
         self._sections = HeaderSections(self._decoder, limits)
         self._open = streams.open
+        self._serving = streams.role is Role.SERVER
+        self._longest = self._sections.longest
+        self._most_open = limits.concurrent_streams
         self._awaited: int | None = frames.SETTINGS
         """The only kind of frame that may come now, if there is but one."""
         self._on[frames.CONTINUATION] = self._continuation
@@ -106,7 +109,7 @@ class Inbound(ControlFrames):
 
     def _headers(self, flags: int, stream_id: int, block: bytes) -> None:
         """6.2; most are a whole section, and nothing else."""
-        if stream_id and flags & _SHAPE == END_HEADERS and len(block) <= self._sections.longest:
+        if stream_id and flags & _SHAPE == END_HEADERS and len(block) <= self._longest:
             self._section(stream_id, self._decoder.decode(block), flags)
             return
         section = self._sections.begin(Frame(HEADERS, flags, stream_id, block))
@@ -156,7 +159,7 @@ class Inbound(ControlFrames):
             if not end_stream:
                 raise ValueError("trailers do not end the stream")
             section.check_trailers()
-        elif self._streams.role is Role.SERVER:
+        elif self._serving:
             stream.missing = section.check_request()
         else:
             status, stream.missing = section.check_answer()
@@ -172,14 +175,14 @@ class Inbound(ControlFrames):
     def _opened(self, stream_id: int) -> Stream | None:
         """Opens a stream for the peer; None if what came is to be passed over (5.1.1, 5.1.2)."""
         streams = self._streams
-        if streams.role is Role.CLIENT or not stream_id % 2 or stream_id <= streams.last_from_peer:
+        if not (self._serving and stream_id % 2 and stream_id > streams.last_from_peer):
             self._check_reset(stream_id)
             return None
         if self.going_away:
             return None
         self._outbound.check_read()  # no window bounds the headers that answer it
         streams.last_from_peer = stream_id
-        if len(streams.open) >= self._limits.concurrent_streams:
+        if len(self._open) >= self._most_open:
             self._spend("streams")
             streams.remember_reset(stream_id)
             self._outbound.answer(frames.rst_stream(stream_id, ErrorCode.REFUSED_STREAM))
@@ -192,7 +195,7 @@ class Inbound(ControlFrames):
         """Sees to it that headers of a stream that is not open were under way when it was reset."""
         streams = self._streams
         if streams.was_reset(stream_id):
-            if streams.role is Role.SERVER:
+            if self._serving:
                 self._spend("headers of closed streams")
         elif streams.is_idle(stream_id):
             raise ConnectionFault(_PROTOCOL, f"stream {stream_id} is not the peer's to open")
