@@ -1,4 +1,4 @@
-"""What a server asks of the head of a request before anybody is called.
+"""What a server asks of the head of a request before anybody is called, and what a client asks of answers.
 
 Source: gRPC over HTTP/2, "Requests"; compression.md for an encoding that is not known.
 """
@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from grpc_wire.codes import INTERNAL, UNIMPLEMENTED
+from grpc_wire.codes import INTERNAL, RESOURCE_EXHAUSTED, UNIMPLEMENTED
 from grpc_wire.events import Headers
+from grpc_wire.header_block import list_size
 from grpc_wire.message import ACCEPTED, ENCODINGS, IDENTITY
 from grpc_wire.status import Status, is_grpc, to_trailers
 from grpc_wire.timeout import parse_timeout
@@ -96,3 +97,12 @@ def _timeout(text: bytes) -> float:
 
 def _refusal(http: bytes, status: Status, *also: tuple[bytes, bytes]) -> Refusal:
     return Refusal(((b":status", http), CONTENT_TYPE, *also, *to_trailers(status)))
+
+
+def within_limit(trailers: Headers, limit: int | None) -> Headers:
+    """Returns trailers, or those that say that the client does not take so much (RFC 9113, 6.5.2)."""
+    size = list_size(OPENING + trailers)
+    if limit is None or size <= limit:
+        return trailers
+    text = f"Trailing metadata larger than the client takes ({size} vs. {limit})"
+    return to_trailers(Status(RESOURCE_EXHAUSTED, text))

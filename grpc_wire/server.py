@@ -235,16 +235,11 @@ class Server(grpc.aio.Server):
 
     def _over(self, call: ServerCall) -> None:
         self._calls.discard(call)
-        self._stir()
+        self._changed.set()
 
     def changed(self, _transport: Transport) -> None:
-        """A stream has ended."""
-        self._stir()
-
-    def _stir(self) -> None:
-        """Lets who waits for the end look again."""
-        if self._state is _State.STOPPING:
-            self._changed.set()
+        """A stream has ended: who waits for the end of all looks again."""
+        self._changed.set()
 
     def going_away(self, transport: Transport, event: GoAwayReceived) -> None:
         """The client opens no more streams; it closes when it has no more."""

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from inspect import CORO_CREATED, getcoroutinestate
 from typing import Any, NoReturn
 
 from grpc_wire.codes import DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNAVAILABLE, UNIMPLEMENTED
 from grpc_wire.deadlines import Deadlines
 from grpc_wire.errors import ErrorCode
 from grpc_wire.events import DataReceived, Headers, HeadersReceived, StreamReset
-from grpc_wire.header_block import list_size
 from grpc_wire.message import MessageFault, pieces
 from grpc_wire.received import Received
-from grpc_wire.request import OPENING, Request
+from grpc_wire.request import OPENING, Request, within_limit
 from grpc_wire.status import DONE, Status, to_trailers
 from grpc_wire.transport import Transport
 
@@ -42,7 +42,6 @@ class ServerCall:
         "_due",
         "_room",
         "_send_limit",
-        "_started",
         "_stream_id",
         "_task",
         "_unread",
@@ -74,7 +73,6 @@ class ServerCall:
         self._send_limit = limits[1]
         self._arrived: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
-        self._started = False
         self.deadline: float | None = None
         if request.timeout is not None:
             self.deadline = transport.loop.time() + request.timeout
@@ -87,10 +85,15 @@ class ServerCall:
 
     def start(self) -> bool:
         """Begins to be handled; returns whether there is still somebody to answer."""
-        self._started = True
         if self.deadline is not None and self.deadline <= self.transport.loop.time():
             self._expire()
         return not self.ended
+
+    @property
+    def begun(self) -> bool:
+        """Whether the handler has begun."""
+        handler: Any = self._task.get_coro()
+        return getcoroutinestate(handler) != CORO_CREATED
 
     def over(self) -> None:
         """Has no deadline any more, unless what was answered still waits for the client to read it."""
@@ -198,7 +201,8 @@ class ServerCall:
             return
         trailers = to_trailers(status)
         if len(trailers) > 1:
-            trailers = self._within_limit(trailers)
+            limit = self.transport.connection.peer_max_header_list
+            trailers = within_limit(trailers, limit)
         self.ended = True
         if not self.opened:
             trailers = OPENING + trailers
@@ -212,15 +216,6 @@ class ServerCall:
             self._release()
         if not queued:
             self.transport.forget(self._stream_id)
-
-    def _within_limit(self, trailers: Headers) -> Headers:
-        """Returns trailers, or those that say that the client does not take so much (RFC 9113, 6.5.2)."""
-        limit = self.transport.connection.peer_max_header_list
-        size = list_size(OPENING + trailers)
-        if limit is None or size <= limit:
-            return trailers
-        text = f"Trailing metadata larger than the client takes ({size} vs. {limit})"
-        return to_trailers(Status(RESOURCE_EXHAUSTED, text))
 
     def fail(self, fault: MessageFault) -> NoReturn:
         """Ends the call for what was wrong with a message, and raises CancelledError in who asked for it."""
@@ -238,16 +233,16 @@ class ServerCall:
     def headers_received(self, event: HeadersReceived) -> None:
         """Takes trailers: a request has none in gRPC, but may end with them."""
         self.received.half_closed |= event.end_stream
-        self._wake(self._arrived)
+        _wake(self._arrived)
 
     def data_received(self, event: DataReceived) -> None:
         """Takes a part of a message."""
         self.received.append(event.data, half_closed=event.end_stream)
-        self._wake(self._arrived)
+        _wake(self._arrived)
 
     def drained(self) -> None:
         """Lets the next message be sent; a call that has ended is done with."""
-        self._wake(self._room)
+        _wake(self._room)
         if self.ended:
             self._leave(self._queued())
             self.over()
@@ -283,14 +278,14 @@ class ServerCall:
     def _cancel(self) -> None:
         """Cancels the handler; one that has not begun looks by itself (`start`)."""
         self._release()
-        if self._started:
+        if self.begun:
             self._task.cancel()
 
     def _release(self) -> None:
         """Lets whoever waits to read or to write go on, and find that it is over."""
         self.received.close()
-        self._wake(self._arrived)
-        self._wake(self._room)
+        _wake(self._arrived)
+        _wake(self._room)
 
     def _drop_deadline(self) -> None:
         if self.deadline is not None:
@@ -299,7 +294,7 @@ class ServerCall:
     def _queued(self) -> int:
         return self.transport.connection.queued(self._stream_id)
 
-    @staticmethod
-    def _wake(waiter: asyncio.Future[None] | None) -> None:
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+
+def _wake(waiter: asyncio.Future[None] | None) -> None:
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)
