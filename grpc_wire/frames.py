@@ -76,19 +76,21 @@ class FrameReader:
                 return
             data = b"".join((self._rest, data))
             self._rest.clear()
-        at, end = 0, len(data)
+        at, size = 0, len(data)
+        last = size - HEAD_SIZE
         self._wanted = HEAD_SIZE
-        while end - at >= HEAD_SIZE:
+        while at <= last:
             word, flags, stream_id = _HEAD.unpack_from(data, at)
             length = word >> 8
             if length > self._max_frame:
                 raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, f"a frame of {length} bytes")
             begin = at + HEAD_SIZE
-            if begin + length > end:
+            end = begin + length
+            if end > size:
                 self._wanted += length
                 break
-            at = begin + length
-            yield word & 0xFF, flags, stream_id & _ID_BITS, data[begin:at]
+            yield word & 0xFF, flags, stream_id & _ID_BITS, data[begin:end]
+            at = end
         self._rest += data[at:]
 
 

@@ -67,7 +67,7 @@ class HeaderDecoder:
             return known
         try:
             run = _ONE_BYTE_EACH.match(block)
-            section = _EMPTY if run is None else self._run(run[0])
+            section = _EMPTY if run is None else self._known.get(run[0]) or self._run(run[0])
             if len(block) > section.length:
                 section = self._decode(block, section)
         except (IndexError, HPACKDecodingError) as error:
@@ -77,12 +77,10 @@ class HeaderDecoder:
         return section
 
     def _run(self, block: bytes) -> HeaderSection:
-        known = self._known.get(block)
-        if known is None:
-            known = self._decode(block, _EMPTY)
-            if len(self._known) < MOST_KEPT:
-                self._known[block] = known
-        return known
+        section = self._decode(block, _EMPTY)
+        if len(self._known) < MOST_KEPT:
+            self._known[block] = section
+        return section
 
     def _decode(self, block: bytes, begin: HeaderSection) -> HeaderSection:
         """Reads what is behind the begin of a block."""
@@ -122,12 +120,13 @@ class HeaderDecoder:
             index, at = read_integer(block, at, mask)
             (name, _), _, _ = self._table.entries[index]
         else:
-            size = block[at + 1] & 0x7F
-            if size < 0x7F:  # most are names that came before
-                begin, at = at + 1, at + 2 + size
+            begin = at + 1
+            size = block[begin] & 0x7F
+            if size < 0x7F:
+                at = begin + 1 + size
                 name = _short_name(block[begin:at])
             else:
-                name, at = _string(block, at + 1)
+                name, at = _string(block, begin)
         value, at = _string(block, at)
         return entry(name, value), at
 
@@ -148,15 +147,17 @@ def _rare_index(block: bytes, at: int) -> tuple[int, int]:
 
 @lru_cache(maxsize=MOST_KEPT)
 def _short_name(string: bytes) -> bytes:
+    """Reads a name, which is most often one that came before."""
     return _string(string, 0)[0]
 
 
 def _string(block: bytes, at: int) -> tuple[bytes, int]:
     """Reads a string (RFC 7541, 5.2); returns it, and where it ends."""
     first = block[at]
-    end = at + 1 + first
+    begin = at + 1
+    end = begin + first
     if first < 0x7F and end <= len(block):
-        return block[at + 1 : end], end
+        return block[begin:end], end
     size, at = read_integer(block, at, 0x7F)
     end = at + size
     if end > len(block):
