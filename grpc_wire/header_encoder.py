@@ -77,6 +77,7 @@ class HeaderEncoder:
     def _forget(self) -> None:
         self._size = 0
         self._added: dict[tuple[bytes, bytes], int] = {}
+        self._blocks: dict[Headers, bytes] = {}
         self._fields = _Fields(self._encode)
 
     def allow_table(self, size: int) -> None:
@@ -95,6 +96,17 @@ class HeaderEncoder:
             self._resized = b""
         return block
 
+    def encode_lasting(self, headers: Headers) -> bytes:
+        """Returns the block of headers that are the same for many calls; it is looked up as a whole."""
+        block = self._blocks.get(headers)
+        if block is not None:
+            return block
+        size, resized = self._size, self._resized
+        block = self.encode(headers)
+        if size == self._size and not resized and len(self._blocks) < MOST_KEPT:
+            self._blocks[headers] = block
+        return block
+
     def _encode(self, field: tuple[bytes, bytes]) -> bytes:
         name, value = field
         if field in _STATIC_FIELDS:
@@ -108,6 +120,7 @@ class HeaderEncoder:
                 self._size += size
                 self._added[field] = len(self._added)
                 self._fields.clear()  # what was added before has moved on by one
+                self._blocks.clear()
                 return _literal(name, value, 0x3F, LITERAL_INDEXED)
             return self._keep(field, _literal(name, value, 0x0F, 0))
         if name == _TIMEOUT:

@@ -122,7 +122,7 @@ class Outbound:
                 self.data(stream, piece, end_stream=False)
             self.headers(stream, trailers, end_stream=True)
             return stream.queued
-        first, last = self._encoder.encode(head), self._encoder.encode(trailers)
+        first, last = self._encoder.encode_lasting(head), self._encoder.encode_lasting(trailers)
         answer = frames.answer(stream.id, first, data[0], last, self.peer.max_frame)
         self._ready.append(answer)
         self._size += len(answer)
