@@ -25,7 +25,7 @@ from grpc_wire.header_block import (
     read_integer,
 )
 from grpc_wire.header_rules import HeaderSection
-from grpc_wire.header_table import Entry, HeaderTable, entry
+from grpc_wire.header_table import Entry, HeaderTable, Name, entry, name_of
 
 _HUFFMAN: Final = 0x80
 _INDEX_0: Final = 0x80
@@ -118,7 +118,8 @@ class HeaderDecoder:
     def _literal(self, block: bytes, at: int, mask: int) -> tuple[Entry, int]:
         if block[at] & mask:
             index, at = read_integer(block, at, mask)
-            (name, _), _, _ = self._table.entries[index]
+            (text, _), _, _ = self._table.entries[index]
+            name = name_of(text)
         else:
             begin = at + 1
             size = block[begin] & 0x7F
@@ -126,7 +127,8 @@ class HeaderDecoder:
                 at = begin + 1 + size
                 name = _short_name(block[begin:at])
             else:
-                name, at = _string(block, begin)
+                text, at = _string(block, begin)
+                name = name_of(text)
         value, at = _string(block, at)
         return entry(name, value), at
 
@@ -146,9 +148,9 @@ def _rare_index(block: bytes, at: int) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=MOST_KEPT)
-def _short_name(string: bytes) -> bytes:
+def _short_name(string: bytes) -> Name:
     """Reads a name, which is most often one that came before."""
-    return _string(string, 0)[0]
+    return name_of(_string(string, 0)[0])
 
 
 def _string(block: bytes, at: int) -> tuple[bytes, int]:
