@@ -14,6 +14,8 @@ from grpc_wire.codes import INTERNAL
 from grpc_wire.message import Compressed, MessageFault, MessageReader, only
 
 _NONE: Final[Iterator[bytes]] = iter(())
+_AT_ONCE: Final = 16 * 1024
+"""Bytes that are cut together, of chunks that are smaller; a large one is not copied."""
 
 
 class Received:
@@ -59,10 +61,19 @@ class Received:
                 if self.half_closed and reader.partial:
                     raise MessageFault(INTERNAL, "the request ends within a message")
                 return None
-            chunk = self._chunks.popleft()
-            self._messages = iter(reader.feed(chunk))
-            self.read += len(chunk)
+            data = self._next()
+            self._messages = iter(reader.feed(data))
+            self.read += len(data)
         return reader.plain(message)
+
+    def _next(self) -> bytes:
+        chunks = self._chunks
+        taken = [chunks.popleft()]
+        size = len(taken[0])
+        while chunks and size + len(chunks[0]) <= _AT_ONCE:
+            size += len(chunks[0])
+            taken.append(chunks.popleft())
+        return b"".join(taken)
 
     def only(self) -> bytes | None:
         """Takes the message of a request that has ended and came in one piece; else takes nothing."""
