@@ -61,13 +61,12 @@ class ServerCall:
         """Begins a call; `limits` are bytes of the largest message, in and out, and -1 is no limit."""
         self.transport = transport
         self.request = request
-        self.opened = self.ended = self._unread = False
+        self.opened = self.ended = self._started = self._unread = False
         self._stream_id = event.stream_id
         self.received = Received(limits[0], request.encoding, half_closed=event.end_stream)
         self._send_limit = limits[1]
         self._arrived: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
-        self._started = False
         self.deadline: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         if request.timeout is not None:
@@ -92,26 +91,26 @@ class ServerCall:
 
     # What comes in.
 
-    async def receive(self) -> bytes | None:
-        """Returns the next message; None if there are no more.
-
-        Raises:
-            asyncio.CancelledError: what came cannot be a message; the call has ended with the reason.
-        """
+    def take(self) -> bytes | None:
+        """Returns the next message, or None if none is there; raises as `fail` does if it cannot be one."""
         received = self.received
-        while True:
-            try:
-                message = received.take()
-            except MessageFault as fault:
-                if self.ended:
-                    return None
+        try:
+            message = received.take()
+        except MessageFault as fault:
+            if not self.ended:
                 self.fail(fault)
-            if received.read and not received.half_closed:
-                self.transport.consumed(self._stream_id, received.read)
-                received.read = 0
-            if message is not None or received.half_closed:
-                return message
+            received.close()
+            return None
+        if received.read and not received.half_closed:
+            self.transport.consumed(self._stream_id, received.read)
+            received.read = 0
+        return message
+
+    async def receive(self) -> bytes | None:
+        """Waits for the next message, and takes it; None if there are no more."""
+        while (message := self.take()) is None and not self.received.half_closed:
             await self._arrival()
+        return message
 
     async def receive_only(self) -> bytes:
         """Returns the one message of a request.
@@ -267,8 +266,7 @@ class ServerCall:
     def _give_up(self, status: Status) -> None:
         """Ends the call with a status, or with a reset if the client does not read."""
         if self._queued():
-            self.ended = True
-            self._unread = False
+            self.ended, self._unread = True, False
             self.transport.reset(self._stream_id, ErrorCode.CANCEL)
         self.finish(status)
         self._cancel()
