@@ -42,7 +42,7 @@ class Outbound:
         self._size = 0
         self._growing: Stream | None = None
         """Whose data came last: while `_ready` has `_grown` parts its frame is the last, and may grow."""
-        self._head = self._grown = self._payload = 0
+        self._head = self._grown = self._payload = self._flags = 0
         self._waiting: dict[int, Stream] = {}
         """Streams that have something to send and a window of their own for it, in turn."""
 
@@ -52,10 +52,10 @@ class Outbound:
 
     def take(self) -> bytes:
         """Returns what is to be sent now, and makes ready what waited for room."""
+        self._seal()
         taken = b"".join(self._ready)
         self._ready.clear()
         self._size = 0
-        self._growing = None
         if self._waiting:
             self._send_waiting()
         return taken
@@ -243,18 +243,27 @@ class Outbound:
         payload = self._payload + size
         if stream is self._growing and len(ready) == self._grown and payload <= self._largest_frame:
             ready.append(data)
-            ready[self._head] = frames.data_head(payload, flags, stream.id)
             self._size += size
             self._payload = payload
         else:
+            self._seal()
             self._growing = stream
             self._head = len(ready)
-            ready += (frames.data_head(size, flags, stream.id), data)
+            ready += (b"", data)
             self._size += HEAD_SIZE + size
             self._payload = size
         self._grown = len(ready)
+        self._flags = flags
         if flags:
             self._end(stream)
+
+    def _seal(self) -> None:
+        """Gives the frame that was growing its head."""
+        stream = self._growing
+        if stream is not None:
+            head = frames.data_head(self._payload, self._flags, stream.id)
+            self._ready[self._head] = head
+            self._growing = None
 
     def _end(self, stream: Stream) -> None:
         """Ends this side; a server that has answered does not wait for the rest of a request (8.1)."""

@@ -53,20 +53,34 @@ class Received:
         Raises:
             MessageFault: it cannot be a message.
         """
-        reader = self._reader = self._reader or MessageReader(*self._limits)
-        while (message := next(self._messages, None)) is None:
-            if reader.fault is not None:
-                raise reader.fault
-            if not self._chunks:
-                if self.half_closed and reader.partial:
-                    raise MessageFault(INTERNAL, "the request ends within a message")
-                return None
+        message = next(self._messages, None)
+        if message is None:
+            message = self._cut()
+        return self._read_by().plain(message) if isinstance(message, Compressed) else message
+
+    def _cut(self) -> bytes | Compressed | None:
+        """Cuts what has come into messages; returns the first."""
+        reader = self._read_by()
+        while self._chunks and reader.fault is None:
             data = self._next()
             self._messages = iter(reader.feed(data))
             self.read += len(data)
-        return reader.plain(message)
+            message = next(self._messages, None)
+            if message is not None:
+                return message
+        if reader.fault is not None:
+            raise reader.fault
+        if self.half_closed and reader.partial:
+            raise MessageFault(INTERNAL, "the request ends within a message")
+        return None
+
+    def _read_by(self) -> MessageReader:
+        """Returns the reader, which a request of one message in one piece does without."""
+        reader = self._reader = self._reader or MessageReader(*self._limits)
+        return reader
 
     def _next(self) -> bytes:
+        """Takes a chunk, or several that are small."""
         chunks = self._chunks
         taken = [chunks.popleft()]
         size = len(taken[0])
