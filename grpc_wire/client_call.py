@@ -211,7 +211,8 @@ class _StreamResponse(_Call):
             self._raise_for_status()
             return aio.EOF
         self._read_by(_Style.CALLS)
-        message = stream.take() if stream.has_message else await self._or_cancel(stream.receive())
+        if (message := stream.take()) is None:
+            message = await self._or_cancel(stream.receive())
         if message is None:
             self._raise_for_status()
             return aio.EOF
@@ -220,9 +221,7 @@ class _StreamResponse(_Call):
     async def _responses(self) -> AsyncIterator[Any]:
         stream = self._stream
         while True:
-            if stream.has_message:
-                message = stream.take()
-            else:
+            if (message := stream.take()) is None:
                 message = await self._or_cancel(stream.receive())
             if message is None:
                 break

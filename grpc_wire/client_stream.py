@@ -20,7 +20,7 @@ from grpc_wire.codes import (
 )
 from grpc_wire.errors import ErrorCode
 from grpc_wire.events import DataReceived, Headers, HeadersReceived, StreamReset
-from grpc_wire.message import ENCODINGS, IDENTITY, MessageFault, pieces
+from grpc_wire.message import ENCODINGS, IDENTITY, Compressed, MessageFault, pieces
 from grpc_wire.method import Method
 from grpc_wire.responses import Responses
 from grpc_wire.status import Status
@@ -138,23 +138,24 @@ class ClientStream(ClientEnd):
 
     async def receive(self) -> bytes | None:
         """Waits for a message; None if there are no more."""
-        while not self._responses:
-            if self.status is not None:
-                return None
+        while (message := self.take()) is None and self.status is None:
             if self._transport and self._responses is not None and self._responses.missing:
                 self._transport.expect(self._id, self._responses.missing)
             await self._until(self._reading)
-        return self.take()
+        return message
 
     def take(self) -> bytes | None:
-        """Returns the message that came first; the peer may send as much again.
+        """Returns the message that came first, if one has come; the peer may send as much again.
 
         If it cannot be decompressed there are no more: it is None, and the call has ended with the reason.
         """
-        assert self._responses is not None  # noqa: S101 - for the type checker
+        if self._responses is None:
+            return None
         message, size = self._responses.take()
         if size and self._transport is not None:
             self._transport.consumed(self._id, size)
+        if not isinstance(message, Compressed):
+            return message
         try:
             return self._responses.plain(message)
         except MessageFault as fault:
@@ -204,10 +205,9 @@ class ClientStream(ClientEnd):
     def data_received(self, event: DataReceived) -> None:
         """Takes bytes of messages."""
         responses, transport = self._responses, self._transport
-        if responses is None:
+        if responses is None or transport is None:
             self.end(Status(INTERNAL, "data came before the head of the answer"), ErrorCode.CANCEL)
             return
-        assert transport is not None  # noqa: S101 - for the type checker
         try:
             read = responses.feed(event.data)
         except MessageFault as fault:
