@@ -139,7 +139,11 @@ class Requests:
         return self
 
     async def __anext__(self) -> Any:
-        request = await self._context.read()
+        context = self._context
+        message = context.take()
+        if message is not None:
+            return context.parse(message)
+        request = await context.read()
         if request is grpc.aio.EOF:
             raise StopAsyncIteration
         return request

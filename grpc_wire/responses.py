@@ -62,11 +62,11 @@ class Responses:
             raise reader.fault
         return len(data) if self._only else 0
 
-    def take(self) -> tuple[bytes | Compressed, int]:
-        """Takes the first message; returns it as it came, and how many bytes count as read by that."""
-        return self._messages.popleft()
+    def take(self) -> tuple[bytes | Compressed | None, int]:
+        """Takes the first message, if there is one, as it came; says how many bytes count as read by that."""
+        return self._messages.popleft() if self._messages else (None, 0)
 
-    def plain(self, message: bytes | Compressed) -> bytes:
+    def plain(self, message: Compressed) -> bytes:
         """Returns a message decompressed.
 
         Raises:

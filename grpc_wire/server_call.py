@@ -102,26 +102,26 @@ class ServerCall:
 
     # What comes in.
 
-    async def receive(self) -> bytes | None:
-        """Returns the next message; None if there are no more.
-
-        Raises:
-            asyncio.CancelledError: what came cannot be a message; the call has ended with the reason.
-        """
+    def take(self) -> bytes | None:
+        """Returns the next message, or None if none is there; raises as `fail` does if it cannot be one."""
         received = self.received
-        while True:
-            try:
-                message = received.take()
-            except MessageFault as fault:
-                if self.ended:
-                    return None
+        try:
+            message = received.take()
+        except MessageFault as fault:
+            if not self.ended:
                 self.fail(fault)
-            if received.read and not received.half_closed:
-                self.transport.consumed(self._stream_id, received.read)
-                received.read = 0
-            if message is not None or received.half_closed:
-                return message
+            received.close()
+            return None
+        if received.read and not received.half_closed:
+            self.transport.consumed(self._stream_id, received.read)
+            received.read = 0
+        return message
+
+    async def receive(self) -> bytes | None:
+        """Waits for the next message, and takes it; None if there are no more."""
+        while (message := self.take()) is None and not self.received.half_closed:
             await self._arrival()
+        return message
 
     async def receive_only(self) -> bytes:
         """Returns the one message of a request.
@@ -269,8 +269,7 @@ class ServerCall:
     def _give_up(self, status: Status) -> None:
         """Ends the call with a status, or with a reset if the client does not read."""
         if self._queued():
-            self.ended = True
-            self._unread = False
+            self.ended, self._unread = True, False
             self.transport.reset(self._stream_id, ErrorCode.CANCEL)
         self.finish(status)
         self._cancel()
