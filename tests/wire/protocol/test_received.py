@@ -14,7 +14,7 @@ INTERNAL = 13
 
 def received(*chunks: bytes, half_closed: bool = False, encoding: str = IDENTITY) -> Received:
     """Returns what has come in these chunks."""
-    made = Received(-1, encoding, half_closed=False)
+    made = Received(-1, encoding)
     for chunk in chunks:
         made.append(chunk, half_closed=False)
     made.half_closed = half_closed
