@@ -7,7 +7,7 @@ table is a bug: it is logged once, and the caller learns that there was one, but
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from inspect import isasyncgenfunction
 from typing import Any, NoReturn, TypeAlias
@@ -74,14 +74,14 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):
 def guard(method: RpcMethod, name: str) -> RpcMethod:
     """Wraps a method so that whatever it raises is answered with a status.
 
-    Requests are parsed and unary responses serialized inside, for grpc answers a failure of either
-    with the exception's text.
+    An only request is parsed and an only response serialized inside, for grpc answers a failure of
+    either with the exception's text. Requests of a stream are parsed inside anyhow: as they are read.
 
     Args:
         method: An asynchronous method of any of the four types.
         name: What the log calls it.
     """
-    parse = _parse_each(method) if method.request_streaming else method.request_deserializer
+    parse = None if method.request_streaming else method.request_deserializer
     if method.response_streaming:
         return _streaming(method, parse or _as_is, name)
     return _unary(method, parse or _as_is, name)
@@ -98,7 +98,7 @@ def _unary(method: RpcMethod, parse: Parse, name: str) -> RpcMethod:
             await _answer(error, context, name)
 
     if method.request_streaming:
-        return grpc.stream_unary_rpc_method_handler(guarded)
+        return grpc.stream_unary_rpc_method_handler(guarded, method.request_deserializer)
     return grpc.unary_unary_rpc_method_handler(guarded)
 
 
@@ -113,7 +113,9 @@ def _streaming(method: RpcMethod, parse: Parse, name: str) -> RpcMethod:
             await _answer(error, context, name)
 
     if method.request_streaming:
-        return grpc.stream_stream_rpc_method_handler(guarded, None, method.response_serializer)
+        return grpc.stream_stream_rpc_method_handler(
+            guarded, method.request_deserializer, method.response_serializer
+        )
     return grpc.unary_stream_rpc_method_handler(guarded, None, method.response_serializer)
 
 
@@ -129,16 +131,6 @@ def _writing_all(generate: Any) -> Callable[[Any, Context], Awaitable[None]]:
                 await context.write(response)
 
     return respond
-
-
-def _parse_each(method: RpcMethod) -> Parse:
-    parse = method.request_deserializer or _as_is
-
-    async def parsed(requests: AsyncIterator[bytes]) -> AsyncIterator[Any]:
-        async for request in requests:
-            yield parse(request)
-
-    return parsed
 
 
 def _as_is(message: Any) -> Any:

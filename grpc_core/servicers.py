@@ -8,6 +8,7 @@ refuses is raised, and becomes a status in `interceptors`.
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import datetime
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any, TypeAlias
 
@@ -23,7 +24,7 @@ from grpc_core._generated.finance_pb2 import (
 )
 from grpc_core._generated.hello_pb2 import HelloReply, HelloRequest
 from grpc_core.finance.conversion import Batch, Conversion, convert
-from grpc_core.finance.errors import InvalidArgumentError, Violation, numbered
+from grpc_core.finance.errors import FinanceError, InvalidArgumentError, Violation
 from grpc_core.finance.watchlist import Watchlist
 from grpc_core.rate_feed import RateFeed
 
@@ -56,8 +57,10 @@ class CurrencyConverter(finance_pb2_grpc.CurrencyConverterServicer):
         """Converts every amount that is sent, and answers with their sum and number."""
         batch = Batch()
         async for request in request_iterator:
-            with numbered(batch.count):
+            try:
                 batch = batch.plus(self._convert(request))
+            except FinanceError as error:
+                raise error.at(batch.count) from None
         return BatchReply(total_converted=float(batch.total), count=batch.count)
 
     async def LiveConvert(
@@ -66,8 +69,10 @@ class CurrencyConverter(finance_pb2_grpc.CurrencyConverterServicer):
         """Answers each amount as it comes."""
         position = 0
         async for request in request_iterator:
-            with numbered(position):
+            try:
                 conversion = self._convert(request)
+            except FinanceError as error:
+                raise error.at(position) from None
             yield _reply(conversion)
             position += 1
 
@@ -97,9 +102,15 @@ class Greeter(hello_pb2_grpc.GreeterServicer):
 def _reply(conversion: Conversion) -> ConvertReply:
     return ConvertReply(
         converted_amount=float(conversion.amount),
-        rate=float(conversion.rate),
+        rate=_double(conversion.rate),
         timestamp=_timestamp(conversion.instant),
     )
+
+
+@lru_cache(maxsize=1024)
+def _double(rate: Decimal) -> float:
+    """Returns a rate as a double; of 28 digits that takes as long as the conversion, and rates come again."""
+    return float(rate)
 
 
 @lru_cache(maxsize=8)

@@ -180,11 +180,13 @@ class _StreamResponse(_Call):
 
     async def read(self) -> Any:
         """Waits for a response; `grpc.aio.EOF` if there are no more."""
-        if self.done() and not self._stream.has_message:
+        stream = self._stream
+        if stream.status is not None and not stream.has_message:
             self._raise_for_status()
             return aio.EOF
         self._read_by(_Style.CALLS)
-        message = await self._or_cancel(self._stream.receive())
+        if (message := stream.take()) is None:
+            message = await self._or_cancel(stream.receive())
         if message is None:
             self._raise_for_status()
             return aio.EOF
@@ -193,9 +195,7 @@ class _StreamResponse(_Call):
     async def _responses(self) -> AsyncIterator[Any]:
         stream = self._stream
         while True:
-            if stream.has_message:
-                message = stream.take()
-            else:
+            if (message := stream.take()) is None:
                 message = await self._or_cancel(stream.receive())
             if message is None:
                 break
@@ -226,13 +226,17 @@ class _StreamRequest(_Call):
     async def write(self, request: Any) -> None:
         """Sends a request, and waits until there is room for more."""
         self._written_by_calls()
-        if self.done():
+        stream = self._stream
+        if stream.status is not None:
             raise asyncio.InvalidStateError(_FINISHED)
-        if self._stream.half_closed:
+        if stream.half_closed:
             raise asyncio.InvalidStateError(_HALF_CLOSED)
-        message = serialized(self._stream, request)
+        message = serialized(stream, request)
         if message is not None:
-            await self._or_cancel(self._stream.send(message))
+            if stream.waits:
+                await self._or_cancel(stream.begun())
+            if stream.send(message):
+                await self._or_cancel(stream.room())
         self._raise_for_status()
 
     async def done_writing(self) -> None:

@@ -90,29 +90,34 @@ class ClientStream(ClientEnd):
             self._sent = [*pieces(message, self._encoding)]
         self._balancer.begin(self)
 
-    async def send(self, message: bytes) -> None:
-        """Sends a message, and waits until one more may be sent, or the call has ended."""
-        await self.begun()
-        if self.status is not None or not self._fits(message):
-            return
-        assert self._transport is not None  # noqa: S101 - for the type checker
+    def send(self, message: bytes) -> bool:
+        """Sends a message, once the call has `begun`; returns whether to wait for `room` before the next."""
+        if self._transport is None or not self._fits(message):
+            return False
         for piece in pieces(message, self._encoding):
             self._keep(piece)
             self._blocked = self._transport.send_data(self._id, piece)
+        return self._blocked
+
+    async def room(self) -> None:
+        """Waits until one more message may be sent, or the call has ended."""
         while self._blocked and self.status is None:
             await self._until(self._writing)
 
     def half_close(self) -> None:
         """Says that there are no more messages."""
-        if self.half_closed:
-            return
-        self.half_closed = True
-        if self._transport is not None:
+        before, self.half_closed = self.half_closed, True
+        if self._transport is not None and not before:
             self._transport.send_data(self._id, b"", end_stream=True)
+
+    @property
+    def waits(self) -> bool:
+        """Whether the call has no connection as yet; it has `begun` when that is over."""
+        return self._transport is None and self.status is None
 
     async def begun(self) -> None:
         """Waits until the call has a connection, or has ended."""
-        while self._transport is None and self.status is None:
+        while self.waits:
             await self._until(self._writing)
 
     async def answered(self) -> None:
@@ -127,14 +132,11 @@ class ClientStream(ClientEnd):
 
     async def receive(self) -> bytes | None:
         """Waits for a message; None if there are no more."""
-        while not self.has_message:
-            if self.status is not None:
-                return None
-            if self._responses is not None and self._responses.missing:
-                assert self._transport is not None  # noqa: S101 - for the type checker
+        while (message := self.take()) is None and self.status is None:
+            if self._transport and self._responses is not None and self._responses.missing:
                 self._transport.expect(self._id, self._responses.missing)
             await self._until(self._reading)
-        return self.take()
+        return message
 
     def take(self) -> bytes | None:
         """Returns the message that came first, if one has; the peer may send as much again.
@@ -176,8 +178,7 @@ class ClientStream(ClientEnd):
                 transport.send_data(self._id, piece)
             if last or self.half_closed:
                 self._blocked = transport.send_data(self._id, last, end_stream=self.half_closed)
-        if self._writing:
-            wake(self._writing)
+        wake(self._writing)
 
     def unavailable(self, reason: str) -> None:
         """Ends: there is no connection."""
@@ -201,10 +202,9 @@ class ClientStream(ClientEnd):
     def data_received(self, event: DataReceived) -> None:
         """Takes bytes of messages."""
         responses, transport = self._responses, self._transport
-        if responses is None:
+        if responses is None or transport is None:
             self.end(Status(INTERNAL, "data came before the head of the answer"), ErrorCode.CANCEL)
             return
-        assert transport is not None  # noqa: S101 - for the type checker
         try:
             read = responses.feed(event.data)
         except MessageFault as fault:

@@ -213,7 +213,8 @@ class Connection:
         stream = self._streams.open.get(stream_id)
         if stream is None or stream.sent_end or stream.ending:
             return 0
-        self._resets.earn()
+        if self._resets.spent:
+            self._resets.earn()
         return self._outbound.whole(stream, head, data, trailers)
 
     def queued(self, stream_id: int) -> int:

@@ -8,7 +8,7 @@ with names.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
 Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
@@ -23,6 +23,8 @@ class HeadersReceived:
     end_stream: bool
     trailers: bool
     """Whether headers were received on this stream before; 1xx answers do not count, nor are they told."""
+    begin: Headers = field(default=(), compare=False)
+    """What they begin with as others of this connection do, and what was made of those holds for these."""
 
 
 @dataclass(slots=True)

@@ -37,7 +37,8 @@ PRIORITIZED: Final = 0x20
 """The flag PRIORITY of HEADERS."""
 
 _ID_BITS: Final = 2**31 - 1
-_HEAD: Final = Struct(">HBBBL")
+_HEAD: Final = Struct(">LBL")
+"""Length and kind, flags, stream."""
 _UINT32: Final = Struct(">L")
 _TWO_UINT32: Final = Struct(">LL")
 _SETTING: Final = Struct(">HL")
@@ -75,31 +76,32 @@ class FrameReader:
                 return
             data = b"".join((self._rest, data))
             self._rest.clear()
-        at, end = 0, len(data)
+        at, size = 0, len(data)
+        last = size - HEAD_SIZE
         self._wanted = HEAD_SIZE
-        while end - at >= HEAD_SIZE:
-            high, low, kind, flags, stream_id = _HEAD.unpack_from(data, at)
-            length = high << 8 | low
+        while at <= last:
+            word, flags, stream_id = _HEAD.unpack_from(data, at)
+            length = word >> 8
             if length > self._max_frame:
                 raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, f"a frame of {length} bytes")
             begin = at + HEAD_SIZE
-            if begin + length > end:
+            end = begin + length
+            if end > size:
                 self._wanted += length
                 break
-            at = begin + length
-            yield kind, flags, stream_id & _ID_BITS, data[begin:at]
+            yield word & 0xFF, flags, stream_id & _ID_BITS, data[begin:end]
+            at = end
         self._rest += data[at:]
 
 
 def frame(kind: int, flags: int, stream_id: int, payload: bytes = b"") -> bytes:
     """Returns a frame."""
-    size = len(payload)
-    return _HEAD.pack(size >> 8, size & 0xFF, kind, flags, stream_id) + payload
+    return _HEAD.pack(len(payload) << 8 | kind, flags, stream_id) + payload
 
 
 def data_head(size: int, flags: int, stream_id: int) -> bytes:
     """Returns the head of a DATA frame, whose payload is to follow."""
-    return _HEAD.pack(size >> 8, size & 0xFF, DATA, flags, stream_id)
+    return _HEAD.pack(size << 8 | DATA, flags, stream_id)
 
 
 def headers(stream_id: int, block: bytes, max_frame: int, *, end_stream: bool) -> bytes:
@@ -107,7 +109,7 @@ def headers(stream_id: int, block: bytes, max_frame: int, *, end_stream: bool) -
     flags = END_STREAM if end_stream else 0
     size = len(block)
     if size <= max_frame:
-        return _HEAD.pack(size >> 8, size & 0xFF, HEADERS, flags | END_HEADERS, stream_id) + block
+        return _HEAD.pack(size << 8 | HEADERS, flags | END_HEADERS, stream_id) + block
     parts = [block[at : at + max_frame] for at in range(0, len(block), max_frame)]
     first, *between, last = parts
     return b"".join(
@@ -115,6 +117,24 @@ def headers(stream_id: int, block: bytes, max_frame: int, *, end_stream: bool) -
             frame(HEADERS, flags, stream_id, first),
             *(frame(CONTINUATION, 0, stream_id, part) for part in between),
             frame(CONTINUATION, END_HEADERS, stream_id, last),
+        )
+    )
+
+
+def answer(stream_id: int, head: bytes, data: bytes, trailers: bytes, max_frame: int) -> bytes:
+    """Returns a whole answer: a header block, data that a frame has room for, and trailers."""
+    if len(head) > max_frame or len(trailers) > max_frame:
+        first = headers(stream_id, head, max_frame, end_stream=False)
+        last = headers(stream_id, trailers, max_frame, end_stream=True)
+        return b"".join((first, data_head(len(data), 0, stream_id), data, last))
+    return b"".join(
+        (
+            _HEAD.pack(len(head) << 8 | HEADERS, END_HEADERS, stream_id),
+            head,
+            _HEAD.pack(len(data) << 8 | DATA, 0, stream_id),
+            data,
+            _HEAD.pack(len(trailers) << 8 | HEADERS, END_HEADERS | END_STREAM, stream_id),
+            trailers,
         )
     )
 

@@ -50,17 +50,22 @@ class CallDetails:
     @property
     def invocation_metadata(self) -> tuple[Metadatum, ...]:
         """What the client has sent along with the request."""
-        return metadata_of(self._call.request.headers)
+        return metadata_of(self._call.headers)
 
 
 class Methods:
-    """All methods of a server, behind its interceptors."""
+    """All methods of a server, behind its interceptors.
+
+    Attributes:
+        known: methods by their path that need no looking for.
+    """
 
     def __init__(self, interceptors: Sequence[Any], pool: Executor | None) -> None:
         self._pool = pool
         self._registered: dict[str, Handler] = {}
         self._generic: list[Any] = []
         self._compiled: dict[str, Method] = {}
+        self.known: dict[str, Method] = {}
         self._intercepted = bool(interceptors)
         self._find: Find = self._look
         for interceptor in reversed(interceptors):
@@ -73,15 +78,12 @@ class Methods:
     def add_registered(self, methods: dict[str, Handler]) -> None:
         """Adds methods by their path, before all generic ones."""
         self._registered.update(methods)
-
-    def known(self, path: str) -> Method | None:
-        """Returns a method that needs no looking for; None if `find` is to be asked."""
-        if self._intercepted or path not in self._registered:
-            return None
-        return self._compile(path, self._registered[path])
+        if not self._intercepted:
+            for path, handler in methods.items():
+                self.known[path] = compile_method(handler, self._pool)
 
     async def find(self, call: ServerCall) -> Method | None:
-        """Returns the method that is called; None if there is none."""
+        """Returns a method that is not known; None if there is none."""
         path = call.request.path
         handler = await self._find(CallDetails(call))
         return None if handler is None else self._compile(path, handler)
@@ -137,7 +139,11 @@ class Requests:
         return self
 
     async def __anext__(self) -> Any:
-        request = await self._context.read()
+        context = self._context
+        message = context.take()
+        if message is not None:
+            return context.parse(message)
+        request = await context.read()
         if request is grpc.aio.EOF:
             raise StopAsyncIteration
         return request

@@ -9,6 +9,7 @@ Source: RFC 7541; RFC 9113, section 8.2.1 (what names and values may have).
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from hpack.exceptions import HPACKDecodingError
@@ -24,7 +25,7 @@ from grpc_wire.header_block import (
     read_integer,
 )
 from grpc_wire.header_rules import HeaderSection
-from grpc_wire.header_table import Entry, HeaderTable, entry
+from grpc_wire.header_table import Entry, HeaderTable, Name, entry, name_of
 
 _HUFFMAN: Final = 0x80
 _INDEX_0: Final = 0x80
@@ -66,7 +67,7 @@ class HeaderDecoder:
             return known
         try:
             run = _ONE_BYTE_EACH.match(block)
-            section = _EMPTY if run is None else self._run(run[0])
+            section = _EMPTY if run is None else self._known.get(run[0]) or self._run(run[0])
             if len(block) > section.length:
                 section = self._decode(block, section)
         except (IndexError, HPACKDecodingError) as error:
@@ -76,12 +77,10 @@ class HeaderDecoder:
         return section
 
     def _run(self, block: bytes) -> HeaderSection:
-        known = self._known.get(block)
-        if known is None:
-            known = self._decode(block, _EMPTY)
-            if len(self._known) < MOST_KEPT:
-                self._known[block] = known
-        return known
+        section = self._decode(block, _EMPTY)
+        if len(self._known) < MOST_KEPT:
+            self._known[block] = section
+        return section
 
     def _decode(self, block: bytes, begin: HeaderSection) -> HeaderSection:
         """Reads what is behind the begin of a block."""
@@ -90,7 +89,9 @@ class HeaderDecoder:
         entries, most = self._table.entries, self._max_list
         while at < end:
             first = block[at]
-            if first & INDEXED:
+            if first < RESIZED:
+                (field, field_size, field_fault), at = self._literal(block, at, 0x0F)
+            elif first & INDEXED:
                 if _INDEX_0 < first < _LARGE_INDEX:
                     index = first & 0x7F
                     at += 1
@@ -102,14 +103,12 @@ class HeaderDecoder:
                 self._table.add(added)
                 self._known.clear()
                 field, field_size, field_fault = added
-            elif first & RESIZED:
+            else:
                 if size:
                     raise bad_block("the table is resized within a block")
                 limit, at = read_integer(block, at, 0x1F)
                 self._resize(limit)
                 continue
-            else:
-                (field, field_size, field_fault), at = self._literal(block, at, 0x0F)
             size += field_size
             fault = fault or field_fault
             if size <= most:
@@ -119,9 +118,17 @@ class HeaderDecoder:
     def _literal(self, block: bytes, at: int, mask: int) -> tuple[Entry, int]:
         if block[at] & mask:
             index, at = read_integer(block, at, mask)
-            (name, _), _, _ = self._table.entries[index]
+            (text, _), _, _ = self._table.entries[index]
+            name = name_of(text)
         else:
-            name, at = _string(block, at + 1)
+            begin = at + 1
+            size = block[begin] & 0x7F
+            if size < 0x7F:
+                at = begin + 1 + size
+                name = _short_name(block[begin:at])
+            else:
+                text, at = _string(block, begin)
+                name = name_of(text)
         value, at = _string(block, at)
         return entry(name, value), at
 
@@ -140,12 +147,19 @@ def _rare_index(block: bytes, at: int) -> tuple[int, int]:
     return index, at
 
 
+@lru_cache(maxsize=MOST_KEPT)
+def _short_name(string: bytes) -> Name:
+    """Reads a name, which is most often one that came before."""
+    return name_of(_string(string, 0)[0])
+
+
 def _string(block: bytes, at: int) -> tuple[bytes, int]:
     """Reads a string (RFC 7541, 5.2); returns it, and where it ends."""
     first = block[at]
-    end = at + 1 + first
+    begin = at + 1
+    end = begin + first
     if first < 0x7F and end <= len(block):
-        return block[at + 1 : end], end
+        return block[begin:end], end
     size, at = read_integer(block, at, 0x7F)
     end = at + size
     if end > len(block):

@@ -57,12 +57,18 @@ _SECRET: Final = frozenset({b"authorization", b"cookie", b"proxy-authorization",
 
 
 class _Fields(dict[tuple[bytes, bytes], bytes]):
-    """Fields as they are written with one table; those that are not known are written when asked for."""
+    """Fields as they are written with one table; those that are not known are written when asked for.
+
+    Attributes:
+        size: of what is in the table.
+        blocks: of headers that were written whole, and are written the same again.
+    """
 
     def __init__(self, limit: int) -> None:
         super().__init__()
         self._limit = limit
-        self._size = 0
+        self.size = 0
+        self.blocks: dict[Headers, bytes] = {}
         self._added: dict[tuple[bytes, bytes], int] = {}
 
     def __missing__(self, field: tuple[bytes, bytes]) -> bytes:
@@ -76,10 +82,11 @@ class _Fields(dict[tuple[bytes, bytes], bytes]):
             index = FIRST_DYNAMIC + len(self._added) - 1 - self._added[field]
             return self._keep(field, write_integer(index, 0x7F, INDEXED))
         size = table_entry_size(name, value)
-        if name in _LASTING and self._size + size <= self._limit:
-            self._size += size
+        if name in _LASTING and self.size + size <= self._limit:
+            self.size += size
             self._added[field] = len(self._added)
             self.clear()  # what was added before has moved on by one
+            self.blocks.clear()
             return _literal(name, value, 0x3F, LITERAL_INDEXED)
         return self._keep(field, _literal(name, value, 0x0F, 0))
 
@@ -111,6 +118,18 @@ class HeaderEncoder:
         if self._resized:
             block = self._resized + block
             self._resized = b""
+        return block
+
+    def encode_lasting(self, headers: Headers) -> bytes:
+        """Returns the block of headers that are the same for many calls; it is looked up as a whole."""
+        fields = self._fields
+        block = fields.blocks.get(headers)
+        if block is not None:
+            return block
+        size, resized = fields.size, self._resized
+        block = self.encode(headers)
+        if size == fields.size and not resized and len(fields.blocks) < MOST_KEPT:
+            fields.blocks[headers] = block
         return block
 
 

@@ -7,7 +7,7 @@ Source: RFC 9113, sections 8.1.1 (malformed messages), 8.2.2 (connection-specifi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 from grpc_wire.events import Headers
 
@@ -23,12 +23,25 @@ _OF_THE_CONNECTION: Final = frozenset(
 )
 _LOOKED_AT: Final = _OF_THE_CONNECTION | {b"te", b"content-length", b"host"}
 
-_Found: TypeAlias = tuple[dict[bytes, bytes], int | None, bool]
-"""Pseudo-headers and host, content-length, and whether a pseudo-header may still follow."""
-_NOTHING: Final[_Found] = {}, None, True
+
+@dataclass(slots=True, eq=False)
+class _Found:
+    """What is to be known of some headers; the same for all that add nothing to it."""
+
+    fields: dict[bytes, bytes]
+    """Pseudo-headers, and host."""
+    length: int | None = None
+    """What content-length says."""
+    in_front: bool = True
+    """Whether a pseudo-header may still follow."""
+    is_request: bool = False
+    """Whether they are known to be in order for a request."""
 
 
-@dataclass(slots=True)
+_NOTHING: Final = _Found({})
+
+
+@dataclass(slots=True, eq=False)
 class HeaderSection:
     """What a header block means; one that is known when it comes again is looked at once.
 
@@ -57,15 +70,11 @@ class HeaderSection:
         Raises:
             ValueError: the request is malformed; why.
         """
-        found, length, _ = self.look(_OF_REQUESTS)
-        if found.get(b":method") == b"CONNECT":
-            raise ValueError("CONNECT is not served")
-        if not (b":method" in found and b":scheme" in found and found.get(b":path")):
-            raise ValueError("a pseudo-header is missing")
-        host = found.get(b"host")
-        if host is not None and host.lower() != found.get(b":authority", host).lower():
-            raise ValueError("host and :authority are not the same")
-        return length
+        found = self.look(_OF_REQUESTS)
+        if not found.is_request:
+            _check_request(found.fields)
+            found.is_request = True
+        return found.length
 
     def check_answer(self) -> tuple[int, int | None]:
         """Returns the status of an answer, and its content-length, if it says one.
@@ -74,14 +83,14 @@ class HeaderSection:
             ValueError: the answer is malformed; why.
         """
         if self._answer is None:
-            found, length, _ = self.look(_OF_ANSWERS)
-            text = found.get(b":status", b"")
+            found = self.look(_OF_ANSWERS)
+            text = found.fields.get(b":status", b"")
             if len(text) != 3 or not text.isdigit():
                 raise ValueError("there is no :status of three digits")
             status = int(text)
             if status < 100 or status == _SWITCHING_PROTOCOLS:
                 raise ValueError(f":status {status} is not for HTTP/2")
-            self._answer = status, None if status in _WITHOUT_CONTENT else length
+            self._answer = status, None if status in _WITHOUT_CONTENT else found.length
         return self._answer
 
     def check_trailers(self) -> None:
@@ -108,15 +117,32 @@ class HeaderSection:
         return self._found
 
 
+def _check_request(fields: dict[bytes, bytes]) -> None:
+    if fields.get(b":method") == b"CONNECT":
+        raise ValueError("CONNECT is not served")
+    if not (b":method" in fields and b":scheme" in fields and fields.get(b":path")):
+        raise ValueError("a pseudo-header is missing")
+    host = fields.get(b"host")
+    if host is not None and host.lower() != fields.get(b":authority", host).lower():
+        raise ValueError("host and :authority are not the same")
+
+
 def _look_at(headers: Headers, allowed: frozenset[bytes], before: _Found) -> _Found:
-    """Looks at headers that follow others."""
-    found, length, in_front = before
-    found = found.copy()
+    """Looks at headers that follow others; returns what was found there if they add nothing to it."""
+    in_front = before.in_front
+    for name, _ in headers:
+        if in_front or name[0] == _COLON or name in _LOOKED_AT:
+            return _look_closely(headers, allowed, before)
+    return before
+
+
+def _look_closely(headers: Headers, allowed: frozenset[bytes], before: _Found) -> _Found:
+    fields, length, in_front = before.fields.copy(), before.length, before.in_front
     for name, value in headers:
         if name[0] == _COLON:
-            if not in_front or name not in allowed or name in found:
+            if not in_front or name not in allowed or name in fields:
                 raise ValueError(f"{name.decode()} is not allowed, or not there")
-            found[name] = value
+            fields[name] = value
             continue
         in_front = False
         if name in _LOOKED_AT:
@@ -126,9 +152,9 @@ def _look_at(headers: Headers, allowed: frozenset[bytes], before: _Found) -> _Fo
                 if value != b"trailers":
                     raise ValueError("te is something else than trailers")
             elif name == b"host":
-                found.setdefault(name, value)
+                fields.setdefault(name, value)
             elif not value.isdigit() or length not in (None, int(value)):
                 raise ValueError("content-length is not one number")
             else:
                 length = int(value)
-    return found, length, in_front
+    return _Found(fields, length, in_front)

@@ -9,29 +9,37 @@ Source: RFC 7541, sections 2.3 and 4.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final, TypeAlias
 
-from grpc_wire.header_block import DEFAULT_TABLE_SIZE, FIRST_DYNAMIC, STATIC
+from grpc_wire.header_block import DEFAULT_TABLE_SIZE, FIRST_DYNAMIC, MOST_KEPT, STATIC
 
 Entry: TypeAlias = tuple[tuple[bytes, bytes], int, str]
 """A field, its size (RFC 7541, 4.1), and what is malformed in it (RFC 9113, 8.2.1), if something is."""
+Name: TypeAlias = tuple[bytes, int, str]
+"""A name, the size of a field that has it and no value, and what is malformed in it, if something is."""
 
 _OVERHEAD: Final = 32
 _NAME: Final = re.compile(rb":?[!#$%&'*+.^_`|~0-9a-z-]+")
 _VALUE: Final = re.compile(rb"(?:[^\x00\r\n\t ](?:[^\x00\r\n]*[^\x00\r\n\t ])?)?")
 
 
-def entry(name: bytes, value: bytes) -> Entry:
+@lru_cache(maxsize=MOST_KEPT)
+def name_of(text: bytes) -> Name:
+    """Returns what is to be known of a name."""
+    fault = "" if _NAME.fullmatch(text) else f"a field is named {text!r}"
+    return text, len(text) + _OVERHEAD, fault
+
+
+def entry(name: Name, value: bytes) -> Entry:
     """Returns what is to be known of a field."""
-    fault = ""
-    if not _NAME.fullmatch(name):
-        fault = f"a field is named {name!r}"
-    elif not (value.isalnum() or _VALUE.fullmatch(value)):  # most are, which is quickly seen
-        fault = f"the value of {name!r} cannot be one"
-    return (name, value), len(name) + len(value) + _OVERHEAD, fault
+    text, size, fault = name
+    if not fault and not (value.isalnum() or _VALUE.fullmatch(value)):  # most are quickly seen
+        fault = f"the value of {text!r} cannot be one"
+    return (text, value), size + len(value), fault
 
 
-_STATIC_ENTRIES: Final = [entry(*field) for field in STATIC]
+_STATIC_ENTRIES: Final = [entry(name_of(text), value) for text, value in STATIC]
 
 
 class HeaderTable:

@@ -37,6 +37,9 @@ class Inbound(ControlFrames):
         super().__init__(streams, outbound, limits, control)
         self._sections = HeaderSections(self._decoder, limits)
         self._open = streams.open
+        self._serving = streams.role is Role.SERVER
+        self._longest = self._sections.longest
+        self._most_open = limits.concurrent_streams
         self._awaited: int | None = frames.SETTINGS
         """The only kind of frame that may come now, if there is but one."""
         self._on[frames.CONTINUATION] = self._continuation
@@ -106,7 +109,7 @@ class Inbound(ControlFrames):
 
     def _headers(self, flags: int, stream_id: int, block: bytes) -> None:
         """6.2; most are a whole section, and nothing else."""
-        if stream_id and flags & _SHAPE == END_HEADERS and len(block) <= self._sections.longest:
+        if stream_id and flags & _SHAPE == END_HEADERS and len(block) <= self._longest:
             self._section(stream_id, self._decoder.decode(block), flags)
             return
         section = self._sections.begin(Frame(HEADERS, flags, stream_id, block))
@@ -132,7 +135,7 @@ class Inbound(ControlFrames):
         trailers = stream.received_headers
         end_stream = flags & END_STREAM != 0
         try:
-            if not self._is_told(stream, section, flags):
+            if not self._is_told(stream, section, end_stream=end_stream):
                 return
         except ValueError as error:
             raise StreamFault(stream_id, _PROTOCOL, str(error)) from error
@@ -143,55 +146,56 @@ class Inbound(ControlFrames):
             stream.received_end = True
             if stream.sent_end:
                 self._streams.close(stream)
-        self.events.append(HeadersReceived(stream_id, section.headers, end_stream, trailers))
+        begin = () if section.begin is None else section.begin.headers
+        self.events.append(HeadersReceived(stream_id, section.headers, end_stream, trailers, begin))
 
-    def _is_told(self, stream: Stream, section: HeaderSection, flags: int) -> bool:
+    def _is_told(self, stream: Stream, section: HeaderSection, *, end_stream: bool) -> bool:
         """Looks at a section that stands where it does; whether it is to be told.
 
         Raises:
             ValueError: it is malformed; why.
         """
         if stream.received_headers:
-            if not flags & END_STREAM:
+            if not end_stream:
                 raise ValueError("trailers do not end the stream")
             section.check_trailers()
-        elif self._streams.role is Role.SERVER:
+        elif self._serving:
             stream.missing = section.check_request()
         else:
             status, stream.missing = section.check_answer()
             if status < _INFORMATIONAL:
-                if flags & END_STREAM:
+                if end_stream:
                     raise ValueError("an informational answer ends the stream")
                 self._spend("informational answers")
                 return False
-        if stream.missing and flags & END_STREAM:
+        if stream.missing and end_stream:
             raise ValueError(_LENGTH)
         return True
 
     def _opened(self, stream_id: int) -> Stream | None:
         """Opens a stream for the peer; None if what came is to be passed over (5.1.1, 5.1.2)."""
         streams = self._streams
-        if streams.role is Role.CLIENT or not stream_id % 2 or stream_id <= streams.last_from_peer:
+        if not (self._serving and stream_id % 2 and stream_id > streams.last_from_peer):
             self._check_reset(stream_id)
             return None
         if self.going_away:
             return None
         self._outbound.check_read()  # no window bounds the headers that answer it
         streams.last_from_peer = stream_id
-        if len(streams.open) >= self._limits.concurrent_streams:
+        if len(self._open) >= self._most_open:
             self._spend("streams")
             streams.remember_reset(stream_id)
             self._outbound.answer(frames.rst_stream(stream_id, ErrorCode.REFUSED_STREAM))
             return None
         ours, theirs = self.windows.initial, self._outbound.peer.initial_window
-        stream = self._open[stream_id] = Stream(stream_id, theirs, ours, since=streams.clock())
+        stream = self._open[stream_id] = Stream(stream_id, theirs, ours, streams.clock())
         return stream
 
     def _check_reset(self, stream_id: int) -> None:
         """Sees to it that headers of a stream that is not open were under way when it was reset."""
         streams = self._streams
         if streams.was_reset(stream_id):
-            if streams.role is Role.SERVER:
+            if self._serving:
                 self._spend("headers of closed streams")
         elif streams.is_idle(stream_id):
             raise ConnectionFault(_PROTOCOL, f"stream {stream_id} is not the peer's to open")

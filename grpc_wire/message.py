@@ -132,7 +132,8 @@ class MessageReader:
             return b""
         self._body.write(data[: self.missing])
         rest = data[self.missing :]
-        messages.append(_message(self._flag, self._body.getvalue()))
+        message = self._body.getvalue()
+        messages.append(Compressed(message) if self._flag else message)
         self._body, self.missing = None, 0
         return rest
 
@@ -140,7 +141,8 @@ class MessageReader:
         at, last = 0, len(data)
         while last - at >= _HEAD.size:
             flag, size = _HEAD.unpack_from(data, at)
-            self._check(flag, size)
+            if flag or size > self._limit:
+                self._check(flag, size)
             begin = at + _HEAD.size
             end = begin + size
             if end > last:
@@ -148,7 +150,7 @@ class MessageReader:
                 self._body.write(data[begin:])
                 self.missing = end - last
                 return
-            messages.append(_message(flag, data[begin:end]))
+            messages.append(Compressed(data[begin:end]) if flag else data[begin:end])
             at = end
         self._head = data[at:]
 
@@ -193,7 +195,3 @@ class MessageReader:
         return MessageFault(
             RESOURCE_EXHAUSTED, f"Received message larger than max ({size} vs. {self._limit})"
         )
-
-
-def _message(flag: int, data: bytes) -> bytes | Compressed:
-    return Compressed(data) if flag else data

@@ -14,6 +14,8 @@ from grpc_wire.codes import INTERNAL
 from grpc_wire.message import Compressed, MessageFault, MessageReader, only
 
 _NONE: Final[Iterator[bytes]] = iter(())
+_AT_ONCE: Final = 16 * 1024
+"""Bytes that are cut together, of chunks that are smaller; a large one is not copied."""
 
 
 class Received:
@@ -26,9 +28,9 @@ class Received:
 
     __slots__ = ("_chunks", "_limits", "_messages", "_reader", "half_closed", "read")
 
-    def __init__(self, limit: int, encoding: str, *, half_closed: bool) -> None:
-        """Takes the limit and the encoding of messages, and whether there are none."""
-        self.half_closed = half_closed
+    def __init__(self, limit: int, encoding: str) -> None:
+        """Takes the limit and the encoding of messages."""
+        self.half_closed = False
         self.read = 0
         self._limits = limit, encoding
         self._reader: MessageReader | None = None
@@ -51,18 +53,41 @@ class Received:
         Raises:
             MessageFault: it cannot be a message.
         """
+        message = next(self._messages, None)
+        if message is None:
+            message = self._cut()
+        return self._read_by().plain(message) if isinstance(message, Compressed) else message
+
+    def _cut(self) -> bytes | Compressed | None:
+        """Cuts what has come into messages; returns the first."""
+        reader = self._read_by()
+        while self._chunks and reader.fault is None:
+            data = self._next()
+            self._messages = iter(reader.feed(data))
+            self.read += len(data)
+            message = next(self._messages, None)
+            if message is not None:
+                return message
+        if reader.fault is not None:
+            raise reader.fault
+        if self.half_closed and reader.partial:
+            raise MessageFault(INTERNAL, "the request ends within a message")
+        return None
+
+    def _read_by(self) -> MessageReader:
+        """Returns the reader, which a request of one message in one piece does without."""
         reader = self._reader = self._reader or MessageReader(*self._limits)
-        while (message := next(self._messages, None)) is None:
-            if reader.fault is not None:
-                raise reader.fault
-            if not self._chunks:
-                if self.half_closed and reader.partial:
-                    raise MessageFault(INTERNAL, "the request ends within a message")
-                return None
-            chunk = self._chunks.popleft()
-            self._messages = iter(reader.feed(chunk))
-            self.read += len(chunk)
-        return reader.plain(message)
+        return reader
+
+    def _next(self) -> bytes:
+        """Takes a chunk, or several that are small."""
+        chunks = self._chunks
+        taken = [chunks.popleft()]
+        size = len(taken[0])
+        while chunks and size + len(chunks[0]) <= _AT_ONCE:
+            size += len(chunks[0])
+            taken.append(chunks.popleft())
+        return b"".join(taken)
 
     def only(self) -> bytes | None:
         """Takes the message of a request that has ended and came in one piece; else takes nothing."""

@@ -1,4 +1,4 @@
-"""What a server asks of the head of a request before anybody is called.
+"""What a server asks of the head of a request before anybody is called, and what a client asks of answers.
 
 Source: gRPC over HTTP/2, "Requests"; compression.md for an encoding that is not known.
 """
@@ -6,10 +6,12 @@ Source: gRPC over HTTP/2, "Requests"; compression.md for an encoding that is not
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
-from grpc_wire.codes import INTERNAL, UNIMPLEMENTED
+from grpc_wire.codes import INTERNAL, RESOURCE_EXHAUSTED, UNIMPLEMENTED
 from grpc_wire.events import Headers
+from grpc_wire.header_block import list_size
 from grpc_wire.message import ACCEPTED, ENCODINGS, IDENTITY
 from grpc_wire.status import Status, is_grpc, to_trailers
 from grpc_wire.timeout import parse_timeout
@@ -18,14 +20,25 @@ CONTENT_TYPE: Final = (b"content-type", b"application/grpc")
 OPENING: Final[Headers] = ((b":status", b"200"), CONTENT_TYPE)
 """How every answer of gRPC begins."""
 _IDENTITY: Final = IDENTITY.encode()
+_LOOKED_AT: Final = frozenset(
+    {
+        b":method",
+        b":path",
+        b"content-type",
+        b"grpc-accept-encoding",
+        b"grpc-encoding",
+        b"grpc-timeout",
+        b"te",
+    }
+)
+_KEPT: Final = 256
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Request:
-    """The head of a request."""
+    """What the head of a request says to gRPC; the same for many."""
 
     path: str
-    headers: Headers
     timeout: float | None
     encoding: str
     accepts: bytes
@@ -40,13 +53,23 @@ class Refusal(Exception):
         super().__init__(answer)
 
 
-def read_request(headers: Headers) -> Request:
+def read_request(headers: Headers, begin: Headers = ()) -> Request:
     """Reads the head of a request.
+
+    Args:
+        headers: the head.
+        begin: what it begins with as others do.
 
     Raises:
         Refusal: it is not one of gRPC, or asks for what is not known here.
     """
-    found = dict(headers)
+    more = [field for field in headers[len(begin) :] if field[0] in _LOOKED_AT]
+    return _read(begin, *more)
+
+
+@lru_cache(maxsize=_KEPT)
+def _read(begin: Headers, *more: tuple[bytes, bytes]) -> Request:
+    found = dict((*begin, *more))
     if found.get(b":method") != b"POST":
         raise _refusal(b"405", Status(INTERNAL, "the method of gRPC is POST"), (b"allow", b"POST"))
     if not is_grpc(found.get(b"content-type", b"")):
@@ -62,7 +85,7 @@ def read_request(headers: Headers) -> Request:
     accepts = found.get(b"grpc-accept-encoding", _IDENTITY)
     text = found.get(b"grpc-timeout")
     timeout = None if text is None else _timeout(text)
-    return Request(path, headers, timeout, encoding, accepts)
+    return Request(path, timeout, encoding, accepts)
 
 
 def _timeout(text: bytes) -> float:
@@ -74,3 +97,12 @@ def _timeout(text: bytes) -> float:
 
 def _refusal(http: bytes, status: Status, *also: tuple[bytes, bytes]) -> Refusal:
     return Refusal(((b":status", http), CONTENT_TYPE, *also, *to_trailers(status)))
+
+
+def within_limit(trailers: Headers, limit: int | None) -> Headers:
+    """Returns trailers, or those that say that the client does not take so much (RFC 9113, 6.5.2)."""
+    size = list_size(OPENING + trailers)
+    if limit is None or size <= limit:
+        return trailers
+    text = f"Trailing metadata larger than the client takes ({size} vs. {limit})"
+    return to_trailers(Status(RESOURCE_EXHAUSTED, text))

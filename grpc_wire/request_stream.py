@@ -43,7 +43,10 @@ async def _send(stream: ClientStream, request: Any) -> bool:
     """Sends a request; returns whether to go on: an iterator without end must not outlive its call."""
     message = serialized(stream, request)
     if message is not None:
-        await stream.send(message)
+        if stream.waits:
+            await stream.begun()
+        if stream.send(message):
+            await stream.room()
     return stream.status is None
 
 

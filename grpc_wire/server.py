@@ -19,6 +19,7 @@ import grpc
 import grpc.aio
 
 from grpc_wire.connection import Role
+from grpc_wire.deadlines import Deadlines
 from grpc_wire.errors import ErrorCode
 from grpc_wire.events import GoAwayReceived, HeadersReceived
 from grpc_wire.handlers import Methods
@@ -66,6 +67,7 @@ class Server(grpc.aio.Server):
         self._transports: set[Transport] = set()
         self._calls: set[ServerCall] = set()
         self._cutting = False
+        self._deadlines: Deadlines
         self._changed = asyncio.Event()
         self._stopped = asyncio.Event()
         self._endings: set[asyncio.Task[None]] = set()
@@ -127,6 +129,7 @@ class Server(grpc.aio.Server):
         if self._state is not _State.READY:
             raise grpc.aio.UsageError("Server not in ready state")
         self._state = _State.RUNNING
+        self._deadlines = Deadlines(asyncio.get_running_loop())
         for listener in self._listeners:
             await listener.prepare(self._accept, self._options.lifetimes.handshake)
         for listener in self._listeners:
@@ -220,11 +223,11 @@ class Server(grpc.aio.Server):
             transport.reset(event.stream_id, ErrorCode.REFUSED_STREAM)
             return None
         try:
-            request = read_request(event.headers)
+            request = read_request(event.headers, event.begin)
         except Refusal as refusal:
             transport.send_headers(event.stream_id, refusal.answer, end_stream=True)
             return None
-        call = ServerCall(transport, event, request, self._message_limits)
+        call = ServerCall(transport, event, request, self._message_limits, self._deadlines)
         exceeded = self._most is not None and len(self._calls) >= self._most
         self._calls.add(call)
         call.handle(serve(call, self._methods, self._compression, self._over, exceeded=exceeded))
@@ -232,16 +235,11 @@ class Server(grpc.aio.Server):
 
     def _over(self, call: ServerCall) -> None:
         self._calls.discard(call)
-        self._stir()
+        self._changed.set()
 
     def changed(self, _transport: Transport) -> None:
-        """The last stream of a connection has ended."""
-        self._stir()
-
-    def _stir(self) -> None:
-        """Lets who waits for the end look again."""
-        if self._state is _State.STOPPING:
-            self._changed.set()
+        """The last stream of a connection has ended: who waits for the end of all looks again."""
+        self._changed.set()
 
     def going_away(self, transport: Transport, event: GoAwayReceived) -> None:
         """The client opens no more streams; it closes when it has no more."""

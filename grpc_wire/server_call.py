@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from inspect import CORO_CREATED, getcoroutinestate
 from typing import Any, NoReturn
 
 from grpc_wire.codes import DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNAVAILABLE, UNIMPLEMENTED
+from grpc_wire.deadlines import Deadlines
 from grpc_wire.errors import ErrorCode
 from grpc_wire.events import DataReceived, Headers, HeadersReceived, StreamReset
-from grpc_wire.header_block import list_size
 from grpc_wire.message import MessageFault, pieces
 from grpc_wire.received import Received
-from grpc_wire.request import OPENING, Request
+from grpc_wire.request import OPENING, Request, within_limit
 from grpc_wire.status import DONE, Status, to_trailers
 from grpc_wire.transport import Transport
 
@@ -26,7 +27,8 @@ class ServerCall:
     """A call, from its request's head to its end.
 
     Attributes:
-        request: the head of the request.
+        request: what the head of the request says to gRPC.
+        headers: all of it.
         transport: the connection.
         received: what has come of the request's body.
         deadline: when it is over, in the loop's time; None is never.
@@ -36,15 +38,16 @@ class ServerCall:
 
     __slots__ = (
         "_arrived",
+        "_deadlines",
+        "_due",
         "_room",
         "_send_limit",
-        "_started",
         "_stream_id",
         "_task",
-        "_timer",
         "_unread",
         "deadline",
         "ended",
+        "headers",
         "opened",
         "received",
         "request",
@@ -57,22 +60,24 @@ class ServerCall:
         event: HeadersReceived,
         request: Request,
         limits: tuple[int, int],
+        deadlines: Deadlines,
     ) -> None:
         """Begins a call; `limits` are bytes of the largest message, in and out, and -1 is no limit."""
         self.transport = transport
         self.request = request
+        self.headers = event.headers
         self.opened = self.ended = self._unread = False
         self._stream_id = event.stream_id
-        self.received = Received(limits[0], request.encoding, half_closed=event.end_stream)
+        self.received = Received(limits[0], request.encoding)
+        self.received.half_closed = event.end_stream
         self._send_limit = limits[1]
         self._arrived: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
-        self._started = False
         self.deadline: float | None = None
-        self._timer: asyncio.TimerHandle | None = None
         if request.timeout is not None:
             self.deadline = transport.loop.time() + request.timeout
-            self._timer = transport.loop.call_later(request.timeout, self._expire)
+            self._deadlines = deadlines
+            self._due = deadlines.add(self.deadline, self._expire)
 
     def handle(self, handler: Coroutine[Any, Any, None]) -> None:
         """Lets a coroutine handle the call; it calls `start` first, and `over` last."""
@@ -80,38 +85,43 @@ class ServerCall:
 
     def start(self) -> bool:
         """Begins to be handled; returns whether there is still somebody to answer."""
-        self._started = True
         if self.deadline is not None and self.deadline <= self.transport.loop.time():
             self._expire()
         return not self.ended
 
+    @property
+    def begun(self) -> bool:
+        """Whether the handler has begun."""
+        handler: Any = self._task.get_coro()
+        return getcoroutinestate(handler) != CORO_CREATED
+
     def over(self) -> None:
-        """Ends the timer, unless what was answered still waits for the client to read it."""
+        """Has no deadline any more, unless what was answered still waits for the client to read it."""
         if not self._unread:
-            self._stop_timer()
+            self._drop_deadline()
 
     # What comes in.
 
-    async def receive(self) -> bytes | None:
-        """Returns the next message; None if there are no more.
-
-        Raises:
-            asyncio.CancelledError: what came cannot be a message; the call has ended with the reason.
-        """
+    def take(self) -> bytes | None:
+        """Returns the next message, or None if none is there; raises as `fail` does if it cannot be one."""
         received = self.received
-        while True:
-            try:
-                message = received.take()
-            except MessageFault as fault:
-                if self.ended:
-                    return None
+        try:
+            message = received.take()
+        except MessageFault as fault:
+            if not self.ended:
                 self.fail(fault)
-            if received.read and not received.half_closed:
-                self.transport.consumed(self._stream_id, received.read)
-                received.read = 0
-            if message is not None or received.half_closed:
-                return message
+            received.close()
+            return None
+        if received.read and not received.half_closed:
+            self.transport.consumed(self._stream_id, received.read)
+            received.read = 0
+        return message
+
+    async def receive(self) -> bytes | None:
+        """Waits for the next message, and takes it; None if there are no more."""
+        while (message := self.take()) is None and not self.received.half_closed:
             await self._arrival()
+        return message
 
     async def receive_only(self) -> bytes:
         """Returns the one message of a request.
@@ -191,7 +201,8 @@ class ServerCall:
             return
         trailers = to_trailers(status)
         if len(trailers) > 1:
-            trailers = self._within_limit(trailers)
+            limit = self.transport.connection.peer_max_header_list
+            trailers = within_limit(trailers, limit)
         self.ended = True
         if not self.opened:
             trailers = OPENING + trailers
@@ -205,15 +216,6 @@ class ServerCall:
             self._release()
         if not queued:
             self.transport.forget(self._stream_id)
-
-    def _within_limit(self, trailers: Headers) -> Headers:
-        """Returns trailers, or those that say that the client does not take so much (RFC 9113, 6.5.2)."""
-        limit = self.transport.connection.peer_max_header_list
-        size = list_size(OPENING + trailers)
-        if limit is None or size <= limit:
-            return trailers
-        text = f"Trailing metadata larger than the client takes ({size} vs. {limit})"
-        return to_trailers(Status(RESOURCE_EXHAUSTED, text))
 
     def fail(self, fault: MessageFault) -> NoReturn:
         """Ends the call for what was wrong with a message, and raises CancelledError in who asked for it."""
@@ -231,16 +233,16 @@ class ServerCall:
     def headers_received(self, event: HeadersReceived) -> None:
         """Takes trailers: a request has none in gRPC, but may end with them."""
         self.received.half_closed |= event.end_stream
-        self._wake(self._arrived)
+        _wake(self._arrived)
 
     def data_received(self, event: DataReceived) -> None:
         """Takes a part of a message."""
         self.received.append(event.data, half_closed=event.end_stream)
-        self._wake(self._arrived)
+        _wake(self._arrived)
 
     def drained(self) -> None:
         """Lets the next message be sent; a call that has ended is done with."""
-        self._wake(self._room)
+        _wake(self._room)
         if self.ended:
             self._leave(self._queued())
             self.over()
@@ -256,7 +258,7 @@ class ServerCall:
     # How it ends.
 
     def _vanish(self) -> None:
-        self._stop_timer()
+        self._drop_deadline()
         if not self.ended:
             self.ended = True
             self._cancel()
@@ -267,8 +269,7 @@ class ServerCall:
     def _give_up(self, status: Status) -> None:
         """Ends the call with a status, or with a reset if the client does not read."""
         if self._queued():
-            self.ended = True
-            self._unread = False
+            self.ended, self._unread = True, False
             self.transport.reset(self._stream_id, ErrorCode.CANCEL)
         self.finish(status)
         self._cancel()
@@ -276,23 +277,23 @@ class ServerCall:
     def _cancel(self) -> None:
         """Cancels the handler; one that has not begun looks by itself (`start`)."""
         self._release()
-        if self._started:
+        if self.begun:
             self._task.cancel()
 
     def _release(self) -> None:
         """Lets whoever waits to read or to write go on, and find that it is over."""
         self.received.close()
-        self._wake(self._arrived)
-        self._wake(self._room)
+        _wake(self._arrived)
+        _wake(self._room)
 
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+    def _drop_deadline(self) -> None:
+        if self.deadline is not None:
+            self._deadlines.drop(self._due)
 
     def _queued(self) -> int:
         return self.transport.connection.queued(self._stream_id)
 
-    @staticmethod
-    def _wake(waiter: asyncio.Future[None] | None) -> None:
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+
+def _wake(waiter: asyncio.Future[None] | None) -> None:
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)

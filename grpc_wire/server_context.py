@@ -30,7 +30,6 @@ _INVALID: Final = (
     "Invalid trailing metadata type, expected Tuple[Tuple[str, Union[str, bytes]]...]: "
 )
 _OPENING: Final = (*OPENING, ACCEPTED)
-_DONE: Final = Status(OK)
 _ENDED: Final = "the call has ended"
 
 
@@ -63,20 +62,24 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
 
     # Messages.
 
+    def take(self) -> bytes | None:
+        """Returns the next request, which `parse` reads, if it is there: then nobody needs to wait."""
+        self.raise_for_termination()
+        return self._call.take()
+
     async def read(self) -> Any:
         """Returns the next request, or `grpc.aio.EOF`.
 
         Raises:
             grpc.aio.BaseError: the call has ended, perhaps before its requests have.
         """
-        self.raise_for_termination()
-        message = await self._call.receive()
-        self.raise_for_termination()
-        if message is not None:
-            return self.parse(message)
-        if self._call.ended:
+        message = self.take()
+        if message is None:
+            message = await self._call.receive()
+            self.raise_for_termination()
+        if message is None and self._call.ended:
             raise grpc.aio.InternalError(_ENDED)
-        return grpc.aio.EOF
+        return grpc.aio.EOF if message is None else self.parse(message)
 
     async def write(self, message: Any) -> None:
         """Sends a response; waits while the client does not read.
@@ -139,7 +142,6 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
             self.set_trailing_metadata(trailing_metadata)
         self._details = details or self._details
         self.set_code(code)
-        self._status_sent = True
         self._finish()
         raise self._aborted
 
@@ -168,21 +170,17 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
     def complete(self) -> None:
         """Ends the call, with the status that was set."""
         self.raise_for_termination()
-        self._status_sent = True
         self._finish()
 
     def fail(self, error: Exception) -> None:
         """Ends the call for an error of its servicer, if it has not ended."""
         if not self._status_sent:
-            self._status_sent = True
             self._number = self._number or UNKNOWN
             self._details = f"Unexpected {type(error)}: {error}"
             self._finish()
 
     def _finish(self) -> None:
-        if self._number == OK and not self._details and not self._trailing:
-            self._call.finish(_DONE)
-            return
+        self._status_sent = True
         try:
             self._call.finish(Status(self._number, self._details, self._trailing))
         except ValueError as error:
@@ -260,7 +258,7 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
 
     def invocation_metadata(self) -> Any:
         """Returns what the client has sent along with the request."""
-        return metadata_of(self._call.request.headers)
+        return metadata_of(self._call.headers)
 
     def peer(self) -> str:
         """Returns the client's address."""

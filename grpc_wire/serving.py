@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import grpc
-import grpc.aio
 
 from grpc_wire.codes import CANCELLED, RESOURCE_EXHAUSTED, UNIMPLEMENTED, UNKNOWN
-from grpc_wire.handlers import Method, Methods, Requests
+from grpc_wire.handlers import Methods, Requests
 from grpc_wire.server_call import ServerCall
 from grpc_wire.server_context import Context
 from grpc_wire.status import Status
 
 _log = logging.getLogger(__name__)
+
+_NOT_FOUND: Final = Status(UNIMPLEMENTED, "Method not found!")
+_EXCEEDED: Final = Status(RESOURCE_EXHAUSTED, "Concurrent RPC limit exceeded!")
 
 
 async def serve(
@@ -36,29 +38,16 @@ async def serve(
         over: what is told when nothing of it is left.
         exceeded: whether there are too many calls, so that it is refused.
     """
+    context = None
     try:
-        if call.start():
-            method = methods.known(call.request.path) or await methods.find(call)
-            if method is None:
-                call.finish(Status(UNIMPLEMENTED, "Method not found!"))
-            elif exceeded:
-                call.finish(Status(RESOURCE_EXHAUSTED, "Concurrent RPC limit exceeded!"))
-            else:
-                await _run(call, method, compression)
-    except asyncio.CancelledError:
-        call.finish(Status(CANCELLED, "the servicer was cancelled"))
-    except Exception as error:
-        _report(error, call)
-        call.finish(Status(UNKNOWN, f"Unexpected {type(error)}: {error}"))
-    finally:
-        call.over()
-        over(call)
-
-
-async def _run(call: ServerCall, method: Method, compression: grpc.Compression | None) -> None:
-    handler, parse, serialize, servicer = method
-    context = Context(call, parse, serialize, compression)
-    try:
+        if not call.start():
+            return
+        method = methods.known.get(call.request.path) or await methods.find(call)
+        if method is None or exceeded:
+            call.finish(_NOT_FOUND if method is None else _EXCEEDED)
+            return
+        handler, parse, serialize, servicer = method
+        context = Context(call, parse, serialize, compression)
         if handler.request_streaming:
             request: Any = Requests(context)
         else:
@@ -69,20 +58,31 @@ async def _run(call: ServerCall, method: Method, compression: grpc.Compression |
             context.complete()
         else:
             context.answer(response)
-    except grpc.aio.AbortError as error:
-        if error is not context.aborted:
-            _fail(error, call, context)
+    except asyncio.CancelledError:
+        call.finish(Status(CANCELLED, "the servicer was cancelled"))
     except Exception as error:
         _fail(error, call, context)
     finally:
-        context.over()
+        if context is not None:
+            context.over()
+        call.over()
+        over(call)
 
 
-def _fail(error: Exception, call: ServerCall, context: Context) -> None:
-    lost = call.ended and not context.done()
-    if not lost:
-        _report(error, call)
+def _fail(error: Exception, call: ServerCall, context: Context | None) -> None:
+    """Ends a call for what its servicer, or who looked for it, has raised."""
+    if context is not None:
+        lost = call.ended and not context.done()
+        if lost or error is context.aborted:
+            return
+    _report(error, call)
+    if context is None:
+        call.finish(Status(UNKNOWN, f"Unexpected {type(error)}: {error}"))
+        return
+    try:
         context.fail(error)
+    except Exception as worse:  # the error cannot even say what it is
+        _fail(worse, call, None)
 
 
 def _report(error: Exception, call: ServerCall) -> None:

@@ -37,6 +37,8 @@ class Stream:
     """What the peer lets this side send; below 0 where the peer has changed its mind (6.9.2)."""
     receive_window: int
     """What this side lets the peer send."""
+    since: float = 0.0
+    """When a client has opened it, on the clock of the budget of resets."""
     held: int = 0
     """Bytes that came and were not read yet."""
     queue: SendQueue | None = None
@@ -47,8 +49,6 @@ class Stream:
     """Whether this side ends when the queue is empty."""
     answered: bool = False
     """Whether this side has sent something."""
-    since: float = 0.0
-    """When a client has opened it, on the clock of the budget of resets."""
     received_headers: bool = False
     sent_end: bool = False
     received_end: bool = False

@@ -82,7 +82,10 @@ class Writer:
 
     def charge(self, stream_id: int, size: int, queued: int) -> bool:
         """Counts a message; returns whether its sender is to wait."""
-        self.count(size)
+        if not self._touched:
+            self.touch()
+        self._bytes += size
+        self._messages += 1
         if (
             self._paused
             or self._bytes >= TURN_BYTES

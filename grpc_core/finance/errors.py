@@ -4,7 +4,6 @@ Rule: an error lists everything that is wrong with a request, not only what was 
 """
 
 from collections.abc import Iterable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Self
 
@@ -47,27 +46,3 @@ class InvalidArgumentError(FinanceError):
 
 class OutOfRangeError(FinanceError):
     """A value of the right kind that lies past a limit, such as a negative amount."""
-
-
-class _Numbered:
-    __slots__ = ("_position",)
-
-    def __init__(self, position: int) -> None:
-        self._position = position
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
-        if isinstance(error, FinanceError):
-            raise error.at(self._position) from None
-
-
-def numbered(position: int) -> AbstractContextManager[None]:
-    """Makes the errors that are raised inside name the request at `position` of its stream.
-
-    It stands around every message, and is a class because a generator takes three times as long.
-
-    Raises:
-        FinanceError: The error from inside, with its place.
-    """
-    return _Numbered(position)

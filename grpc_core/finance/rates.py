@@ -5,7 +5,7 @@ contradict each other, and a currency that is not in the table has no rate at al
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from types import MappingProxyType
@@ -37,6 +37,10 @@ class Snapshot:
     instant: datetime
     per_euro: Mapping[str, Decimal]
     retired: frozenset[str] = frozenset()
+    _rates: dict[tuple[str, str], Decimal] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    """Rates that were asked for, by base and target as the tables spell them."""
 
     def __post_init__(self) -> None:
         complete = MappingProxyType({**self.per_euro, EURO: Decimal(1)})
@@ -55,11 +59,16 @@ class Snapshot:
 
     def known_rate(self, base: str, target: str) -> Decimal | None:
         """Returns how many units of `target` one unit of `base` is; None if one of them has no rate."""
+        known = self._rates.get((base, target))
+        if known is not None:
+            return known
+        base, target = canonical(base), canonical(target)
         per_euro = self.per_euro
         try:
-            return per_euro[canonical(target)] / per_euro[canonical(base)]
+            rate = self._rates[base, target] = per_euro[target] / per_euro[base]
         except KeyError:
             return None
+        return rate
 
     def refused(self, codes: Mapping[str, str]) -> list[Violation]:
         """Lists what is wrong with currency codes.

@@ -56,7 +56,7 @@ async def cancel_reader(_server: Server, _call: Any, reading: asyncio.Task[Any])
 async def cancel_servicer(server: Server, _call: Any, _reading: asyncio.Task[Any]) -> None:
     """The servicer's task is cancelled; before it has begun nobody can know of it."""
     for call in server._calls:
-        if call._started:
+        if call.begun:
             call._task.cancel()
 
 

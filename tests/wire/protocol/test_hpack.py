@@ -142,6 +142,25 @@ def test_we_count_from_the_newest_entry_too() -> None:
         assert stage.fields(stage.frames()) == [fields]
 
 
+@pytest.mark.parametrize("table", [4096, 60, 0])
+def test_whole_answers_are_read_as_they_were_meant(table: int) -> None:
+    """Also when others have put something into the table since, and when the client's table changes."""
+    stage = Stage(Role.SERVER)
+    plain, zipped = ANSWER, (*ANSWER, (b"grpc-encoding", b"gzip"))
+    done, late = ((b"grpc-status", b"0"),), ((b"grpc-status", b"0"), (b"user-agent", b"x" * 30))
+    answers = [(head, end) for head in (plain, zipped) for end in (done, done, late)]
+    for number, (head, end) in enumerate(answers * 4):
+        if number == len(answers) * 2:
+            stage.hear(h2.settings((1, table)))
+            stage.decoder.max_allowed_table_size = table
+        stream = 2 * number + 1
+        stage.hear(h2.headers(stream, START, end=True))
+        stage.connection.answer(stream, head, (b"data",), end)
+        sent = stage.frames()
+        assert [bytes(f.payload) for f in sent if f.kind == h2.Kind.DATA] == [b"data"]
+        assert stage.fields(sent) == [head, end]
+
+
 def test_a_broken_block_has_an_end_soon() -> None:
     """An integer of many bytes is not computed to its end."""
     stage = Stage(Role.SERVER)
