@@ -148,8 +148,10 @@ class Front(asyncio.Protocol):
             self.data_received(data)
 
     def _ended(self) -> DirectAnswer | None:
-        answer, self._answer = self._answer, None
-        self._state.tasks.discard(answer)
+        answer = self._answer
+        if answer is not None:
+            self._answer = None
+            self._state.tasks.discard(answer)
         return answer
 
     # Connections on which nothing comes.

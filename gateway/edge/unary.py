@@ -59,7 +59,7 @@ def encoder_of_one(
 def _json_encoder(edge: Edge, endpoint: Endpoint, accept: str) -> Callable[[bytes], EncodedBody]:
     media_type = require(accept, _OFFERED)
     encode = endpoint.encoder(json_options(accept, media_type, edge.json_options))
-    return lambda message: EncodedBody(media_type, encode(message))
+    return lambda message: (media_type, encode(message))
 
 
 async def read_answer(
