@@ -26,7 +26,7 @@ from gateway.edge.unary import check_body, encoder_of_one, whole_answer
 from gateway.edge.whole_request import WholeHead, WholeRequests
 from gateway.transcoding.deadline import shortest
 from gateway.transcoding.endpoint import EncodedBody, Endpoint
-from gateway.transcoding.metadata import Metadata
+from gateway.transcoding.metadata import TRACES, Metadata
 from gateway.transcoding.request_head import REQUEST_ID, RequestHead, read_head
 from gateway.transcoding.status import INTERNAL, UNAVAILABLE, StatusError
 from gateway.upstream.port import Outcome, Response
@@ -104,7 +104,11 @@ class DirectAnswers:
         return answer
 
     def _keep(self, head: bytes, meaning: Meaning) -> None:
-        if len(head) > _LONGEST_KEPT or isinstance(meaning.question, Exception):
+        """Keeps what a head means, unless it will hardly come again, or something is wrong with it."""
+        question = meaning.question
+        if len(head) > _LONGEST_KEPT or isinstance(question, Exception):
+            return
+        if not TRACES.isdisjoint([key for key, _ in question.metadata]):
             return
         if len(self._known) >= _MOST_KEPT:
             self._known.clear()

@@ -93,6 +93,13 @@ async def test_what_is_wrong_with_a_head_is_said_each_time(app: FastAPI) -> None
     assert app.state.direct.read(data)[0] is not app.state.direct.read(data)[0]
 
 
+def test_the_head_of_a_traced_request_is_not_kept(app: FastAPI) -> None:
+    """It will not come again."""
+    data = b"GET /v1/names/1 HTTP/1.1\r\nhost: x\r\ntraceparent: 00-1-2-01\r\n\r\n"
+
+    assert app.state.direct.read(data)[0] is not app.state.direct.read(data)[0]
+
+
 def test_what_is_kept_is_bounded(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
     """By number, and a long head is not kept at all."""
     monkeypatch.setattr(direct, "_MOST_KEPT", 4)
