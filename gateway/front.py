@@ -1,11 +1,8 @@
 """A connection of HTTP/1.1, in front of uvicorn's.
 
-What comes as one whole unary request is answered here: it is parsed, given to `DirectAnswers`, and its answer
-written at once. All else goes to uvicorn's own protocol, byte for byte as it came, until that has answered
-it: streams, WebSockets, bodies in pieces, pipelined requests, what is no HTTP, and callers who do not read.
-
-Rule: nothing of HTTP is decided here that the two could decide differently. A request that asks for anything
-unusual (an upgrade, another form of target than a path) is uvicorn's.
+What `DirectAnswers` reads as one whole unary request is answered here, and its answer written at once. All
+else goes to uvicorn's own protocol, byte for byte as it came, until that has answered it: streams,
+WebSockets, bodies in pieces, pipelined requests, what is unusual, and callers who do not read.
 """
 
 from __future__ import annotations
@@ -15,83 +12,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, cast
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
-from gateway.edge.direct import DirectAnswer, DirectAnswers, WholeRequest
+from gateway.edge.direct import DirectAnswer, DirectAnswers
 from gateway.uvicorn_protocols import HttpProtocol
 
 _MOST_HELD: Final = 64 * 1024
 """What is read of the next request while one is answered; who sends more is not seen to leave before that."""
-
-
-class _Parser:
-    """Finds out whether some bytes are one whole request, again and again until some are not."""
-
-    __slots__ = (
-        "_begun",
-        "_complete",
-        "_fields",
-        "_headers",
-        "_keep_alive",
-        "_parser",
-        "_parts",
-        "_target",
-    )
-
-    def __init__(self) -> None:
-        self._parser = HttpRequestParser(self)
-
-    def whole(self, data: bytes) -> tuple[WholeRequest, bool] | None:
-        """Parses bytes; returns the request, and whether the connection is kept behind it.
-
-        None if they are more or less than one request, or one with something unusual; then the parser is
-        of no use any more.
-        """
-        self._begun = self._complete = 0
-        self._target = b""
-        self._fields: list[tuple[bytes, bytes]] = []
-        self._parts: list[bytes] = []
-        parser = self._parser
-        try:
-            parser.feed_data(data)
-        except (HttpParserError, HttpParserUpgrade):
-            return None
-        if self._begun != 1 or self._complete != 1 or parser.should_upgrade():
-            return None
-        path, _, query = self._target.partition(b"?")
-        if not path.startswith(b"/") or b"#" in self._target:
-            return None
-        keep_alive = self._keep_alive and parser.get_http_version() != "1.0"
-        method, body = parser.get_method().decode("ascii"), b"".join(self._parts)
-        return WholeRequest(method, path.decode("ascii"), query, self._headers, body), keep_alive
-
-    def close(self) -> None:
-        """Parts the two that hold each other."""
-        del self._parser
-
-    # What the parser calls.
-
-    def on_message_begin(self) -> None:
-        self._begun += 1
-
-    def on_url(self, part: bytes) -> None:
-        self._target += part
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._fields.append((name.lower(), value))
-
-    def on_headers_complete(self) -> None:
-        self._headers, self._fields = self._fields, []  # what is to come are trailers
-        self._keep_alive = self._parser.should_keep_alive()
-
-    def on_body(self, part: bytes) -> None:
-        self._parts.append(part)
-
-    def on_message_complete(self) -> None:
-        self._complete += 1
 
 
 class Front(asyncio.Protocol):
@@ -129,7 +58,6 @@ class Front(asyncio.Protocol):
         self._answer: DirectAnswer | None = None
         self._keep_alive = True
         self._held = b""
-        self._parser: _Parser | None = None
         self._idle_since = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -170,8 +98,6 @@ class Front(asyncio.Protocol):
         """Ends; a call that is under way is cancelled."""
         if answer := self._ended():
             answer.leave()
-        if self._parser is not None:
-            self._parser.close()
         self._leave()
         if self._behind is not None:
             self._behind.connection_lost(exc)
@@ -189,29 +115,18 @@ class Front(asyncio.Protocol):
     # Requests that are answered here.
 
     def _take(self, data: bytes) -> None:
-        request = None if self._paused else self._whole(data)
-        answer = None if request is None else self._direct.begin(request, self._respond)
-        if answer is None:
+        request = None if self._paused else self._direct.read(data)
+        if request is None:
             self._pass_on(data)
             return
         if self._behind is not None:
             self._behind.wait_no_more()
+        meaning, body = request
+        self._keep_alive &= meaning.head.keep_alive
+        answer = self._direct.begin(meaning, body, self._respond)
         if not answer.over:
             self._answer = answer
             self._state.tasks.add(answer)  # type: ignore[arg-type] # it can be cancelled, and is counted
-
-    def _whole(self, data: bytes) -> WholeRequest | None:
-        """Parses what may be one request; None if it is more, or less, or unusual."""
-        parser = self._parser or _Parser()
-        found = parser.whole(data)
-        if found is None:
-            self._parser = None
-            parser.close()
-            return None
-        self._parser = parser
-        request, keep_alive = found
-        self._keep_alive &= keep_alive
-        return request
 
     def _respond(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
         self._ended()
@@ -233,8 +148,10 @@ class Front(asyncio.Protocol):
             self.data_received(data)
 
     def _ended(self) -> DirectAnswer | None:
-        answer, self._answer = self._answer, None
-        self._state.tasks.discard(answer)
+        answer = self._answer
+        if answer is not None:
+            self._answer = None
+            self._state.tasks.discard(answer)
         return answer
 
     # Connections on which nothing comes.

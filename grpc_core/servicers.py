@@ -1,7 +1,7 @@
 """The services of the contract, one method per RPC.
 
 Rule: a method translates between messages and the domain, and nothing else. What the domain
-refuses is raised, and becomes a status in `interceptors`.
+refuses is raised, and becomes a status in `guard`.
 """
 # ruff: noqa: ARG002, N802 - the contract names the methods, grpc their parameters
 

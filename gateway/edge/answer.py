@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 
 from gateway.edge.client import ClientGone
 from gateway.edge.types import Event, Send, Write
@@ -21,7 +22,8 @@ _KEPT: Final = 64
 _STARTS: Final = ("http.response.start", "websocket.http.response.start")
 
 
-class Whole(NamedTuple):
+@dataclass(slots=True)
+class Whole:
     """A whole answer over HTTP."""
 
     status: int
@@ -107,5 +109,5 @@ def failure(transcoder: Transcoder, error: StatusError, accept: str) -> Whole:
 def error_body(transcoder: Transcoder, error: StatusError, accept: str) -> EncodedBody:
     """Returns the body of an error in the form that the caller asks for."""
     if prefers_problem(accept):
-        return EncodedBody(PROBLEM_JSON, transcoder.errors.problem(error))
-    return EncodedBody(STATUS_JSON, transcoder.errors.status(error.status))
+        return PROBLEM_JSON, transcoder.errors.problem(error)
+    return STATUS_JSON, transcoder.errors.status(error.status)

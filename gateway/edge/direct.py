@@ -3,6 +3,9 @@
 What such a request means is said by the same functions as elsewhere (`route`, `unary`); here they are called
 one after the other, and the rest when the call upstream has ended. It is for a server that has the whole
 request, and an application that lets nobody stand between the two.
+
+Callers send the same head again and again, so what one means is kept, by its bytes: all but the body of a
+request is then neither parsed nor looked up.
 """
 
 from __future__ import annotations
@@ -10,17 +13,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from dataclasses import dataclass
+from secrets import token_hex
+from typing import Final, TypeAlias
 
 from gateway.contract.route_table import RouteMatch
 from gateway.edge.answer import Whole, failure
 from gateway.edge.client import Interruption, body_too_large
 from gateway.edge.exchange import Edge
-from gateway.edge.route import Answers, read_named_head
+from gateway.edge.route import Answers
 from gateway.edge.unary import check_body, encoder_of_one, whole_answer
-from gateway.transcoding.deadline import Deadline
+from gateway.edge.whole_request import WholeHead, WholeRequests
+from gateway.transcoding.deadline import shortest
 from gateway.transcoding.endpoint import EncodedBody, Endpoint
-from gateway.transcoding.request_head import RequestHead
+from gateway.transcoding.metadata import TRACES, Metadata
+from gateway.transcoding.request_head import REQUEST_ID, RequestHead, read_head
 from gateway.transcoding.status import INTERNAL, UNAVAILABLE, StatusError
 from gateway.upstream.port import Outcome, Response
 
@@ -29,17 +36,34 @@ log = logging.getLogger(__name__)
 Respond: TypeAlias = Callable[[int, list[tuple[bytes, bytes]], bytes], None]
 """Sends a whole answer: its status, headers and body."""
 
+_END_OF_HEAD: Final = b"\r\n\r\n"
+_MOST_KEPT: Final = 1024
+"""So many heads are kept."""
+_LONGEST_KEPT: Final = 1024
+"""No head is kept that is longer; in bytes."""
 
-class WholeRequest(NamedTuple):
-    """A request of which all has come."""
 
-    method: str
-    path: str
-    """As it came, percent-encoded."""
-    query: bytes
-    headers: list[tuple[bytes, bytes]]
-    """Their names are in lower case."""
-    body: bytes
+@dataclass(slots=True)
+class Question:
+    """What is asked of upstream, but for the message."""
+
+    endpoint: Endpoint
+    captures: tuple[str, ...]
+    encode: Callable[[bytes], EncodedBody]
+    metadata: Metadata
+    id_key: str | None
+    """As what the id that a request is given goes upstream; None if it does not, or has one."""
+    timeout: float | None
+
+
+@dataclass(slots=True)
+class Meaning:
+    """What the head of a unary request means, for all that come with the same."""
+
+    head: WholeHead
+    said: RequestHead
+    question: Question | Exception
+    """An exception is what is wrong with the head."""
 
 
 class DirectAnswers:
@@ -48,20 +72,71 @@ class DirectAnswers:
     def __init__(self, answers: Answers, edge: Edge) -> None:
         self._answers = answers
         self._edge = edge
+        self._requests = WholeRequests()
+        self._known: dict[bytes, Meaning] = {}
 
-    def begin(self, request: WholeRequest, respond: Respond) -> DirectAnswer | None:
-        """Begins to answer a request; None, and nothing has been done, if it is not one for here.
+    def read(self, data: bytes) -> tuple[Meaning, bytes] | None:
+        """Returns what the head of a request means, and its body; None if it is not one for here."""
+        end = data.find(_END_OF_HEAD) + len(_END_OF_HEAD)
+        as_it_came = data[:end]
+        known = self._known.get(as_it_came)
+        if known is not None and known.head.length == len(data) - end:
+            return known, data[end:]
+        request = self._requests.parse(data)
+        if request is None:
+            return None
+        head, body = request
+        meaning = self._understand(head)
+        if meaning is not None and body == data[end:]:  # one in chunks is not, for instance
+            self._keep(as_it_came, meaning)
+        return None if meaning is None else (meaning, body)
+
+    def begin(self, meaning: Meaning, body: bytes, respond: Respond) -> DirectAnswer:
+        """Begins to answer a request.
 
         Args:
-            request: all of it.
+            meaning: what its head means.
+            body: all of it.
             respond: called once, perhaps before this returns; never once the answer was given up.
         """
-        found = self._answers.look_up(request.method, request.path)
+        answer = DirectAnswer(self._edge, meaning, respond)
+        answer.begin(body)
+        return answer
+
+    def _keep(self, head: bytes, meaning: Meaning) -> None:
+        """Keeps what a head means, unless it will hardly come again, or something is wrong with it."""
+        question = meaning.question
+        if len(head) > _LONGEST_KEPT or isinstance(question, Exception):
+            return
+        if not TRACES.isdisjoint([key for key, _ in question.metadata]):
+            return
+        if len(self._known) >= _MOST_KEPT:
+            self._known.clear()
+        self._known[head] = meaning
+
+    def _understand(self, head: WholeHead) -> Meaning | None:
+        """Says what a head means; None if what it asks for is not for here."""
+        found = self._answers.look_up(head.method, head.path)
         if not isinstance(found, RouteMatch) or found.target.method.stream_type.value:
             return None
-        answer = DirectAnswer(self._edge, request, respond)
-        answer.begin(found)
-        return answer
+        said = RequestHead()
+        try:
+            return Meaning(head, said, self._question(head, said, found))
+        except Exception as error:
+            return Meaning(head, said, error)
+
+    def _question(
+        self, head: WholeHead, said: RequestHead, found: RouteMatch[Endpoint]
+    ) -> Question:
+        edge, endpoint = self._edge, found.target
+        read_head(head.headers, edge.metadata, said)
+        encode = encoder_of_one(edge, endpoint, said)
+        if head.length > edge.limits.max_message:
+            raise body_too_large(edge.limits.max_message)
+        check_body(endpoint, said, head.length)
+        id_key = None if said.request_id else edge.metadata.request.get(REQUEST_ID)
+        timeout = shortest(said.timeout, edge.limits.timeout)
+        return Question(endpoint, found.captures, encode, tuple(said.metadata), id_key, timeout)
 
 
 class DirectAnswer:
@@ -71,41 +146,37 @@ class DirectAnswer:
         over: whether it was answered, or given up.
     """
 
-    __slots__ = ("_call", "_edge", "_encode", "_head", "_request", "_respond", "over")
+    __slots__ = ("_call", "_edge", "_encode", "_meaning", "_request_id", "_respond", "over")
 
-    def __init__(self, edge: Edge, request: WholeRequest, respond: Respond) -> None:
+    def __init__(self, edge: Edge, meaning: Meaning, respond: Respond) -> None:
         self._edge = edge
-        self._request = request
+        self._meaning = meaning
         self._respond = respond
-        self._head = RequestHead()
+        self._request_id = meaning.said.request_id or token_hex(16)
         self.over = False
         self._call: Callable[[], object] | None = None
         self._encode: Callable[[bytes], EncodedBody]
 
-    def begin(self, found: RouteMatch[Endpoint]) -> None:
+    def begin(self, body: bytes) -> None:
         """Makes the call, or answers at once what is wrong with the request."""
         try:
-            self._begin(found)
+            self._ask(body)
         except Exception as error:
             self._told(error)
 
-    def _begin(self, found: RouteMatch[Endpoint]) -> None:
-        edge, head, endpoint = self._edge, self._head, found.target
-        _, _, query, headers, body = self._request
-        read_named_head(headers, edge.metadata, head)
-        self._encode = encoder_of_one(edge, endpoint, head)
-        if len(body) > edge.limits.max_message:
-            raise body_too_large(edge.limits.max_message)
-        check_body(endpoint, head, body)
+    def _ask(self, body: bytes) -> None:
+        meaning = self._meaning
+        question = meaning.question
+        if isinstance(question, Exception):
+            raise question
+        endpoint, self._encode, metadata = question.endpoint, question.encode, question.metadata
         request = endpoint.decode_request(
-            found.captures, query, body, content_type=head.content_type
+            question.captures, meaning.head.query, body, content_type=meaning.said.content_type
         )
-        self._call = edge.upstream.ask(
-            endpoint.method,
-            request,
-            self._told,
-            metadata=tuple(head.metadata),
-            timeout=Deadline.after(0.0, head.timeout, edge.limits.timeout).at,
+        if question.id_key is not None:
+            metadata = (*metadata, (question.id_key, self._request_id))
+        self._call = self._edge.upstream.ask(
+            endpoint.method, request, self._told, metadata=metadata, timeout=question.timeout
         )
 
     def leave(self) -> None:
@@ -129,8 +200,8 @@ class DirectAnswer:
             return
         self.over = True
         whole = self._whole(outcome)
-        body = b"" if self._request.method == "HEAD" else whole.body
-        self._respond(whole.status, whole.named(self._head.request_id), body)
+        body = b"" if self._meaning.head.method == "HEAD" else whole.body
+        self._respond(whole.status, whole.named(self._request_id), body)
 
     def _whole(self, outcome: Outcome) -> Whole:
         if isinstance(outcome, Response):
@@ -139,7 +210,7 @@ class DirectAnswer:
             except Exception as error:
                 outcome = error
         if not isinstance(outcome, StatusError):
-            method, path, *_ = self._request
-            log.error("answering %s %s", method, path, exc_info=outcome)
+            head = self._meaning.head
+            log.error("answering %s %s", head.method, head.path, exc_info=outcome)
             outcome = StatusError.of(INTERNAL, "internal error")
-        return failure(self._edge.transcoder, outcome, self._head.accept)
+        return failure(self._edge.transcoder, outcome, self._meaning.said.accept)

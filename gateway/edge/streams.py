@@ -144,9 +144,9 @@ def _unwrapping(endpoint: Endpoint, encoder: RawEncoder) -> Encode:
     """Returns what takes the data out of HttpBody messages; the first says what it all is."""
 
     def unwrap(message: bytes) -> bytes:
-        raw = endpoint.raw_response(message)
-        encoder.begin(raw.content_type)
-        return raw.data
+        content_type, data = endpoint.raw_response(message)
+        encoder.begin(content_type)
+        return data
 
     return unwrap
 

@@ -59,7 +59,7 @@ def encoder_of_one(
 def _json_encoder(edge: Edge, endpoint: Endpoint, accept: str) -> Callable[[bytes], EncodedBody]:
     media_type = require(accept, _OFFERED)
     encode = endpoint.encoder(json_options(accept, media_type, edge.json_options))
-    return lambda message: EncodedBody(media_type, encode(message))
+    return lambda message: (media_type, encode(message))
 
 
 async def read_answer(
@@ -96,15 +96,15 @@ async def read_body(exchange: Exchange, client: HttpClient) -> bytes:
     if (head.content_length or 0) > limit:
         raise body_too_large(limit)
     body = await client.body(limit)
-    check_body(exchange.endpoint, head, body)
+    check_body(exchange.endpoint, head, len(body))
     return body
 
 
-def check_body(endpoint: Endpoint, head: RequestHead, body: bytes) -> None:
-    """Looks whether a body is said to be what its endpoint takes.
+def check_body(endpoint: Endpoint, head: RequestHead, length: int) -> None:
+    """Looks whether a body of some length is said to be what its endpoint takes.
 
     Raises:
         StatusError: 415, it is not.
     """
-    if body and not endpoint.takes_raw:
+    if length and not endpoint.takes_raw:
         check_json(head.content_type, head.content_encoding)

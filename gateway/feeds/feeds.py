@@ -19,13 +19,11 @@ from gateway.feeds.feed import Feed
 from gateway.feeds.source import CallSource, Gap, Source, new_stream_id
 from gateway.feeds.subscription import Subscription
 from gateway.transcoding.event_fields import StreamReading
-from gateway.transcoding.metadata import Metadata
+from gateway.transcoding.metadata import TRACES, Metadata
 from gateway.transcoding.status import DEADLINE_EXCEEDED, UNAVAILABLE, StatusError, may_pass
 from gateway.upstream.port import Call, Requests, Upstream
 
 _EVENT_ID: Final = re.compile(r"([0-9a-f]{16})-([0-9]{1,18})")
-_TRACES: Final = frozenset({"baggage", "traceparent", "tracestate", "x-request-id"})
-"""Metadata that tells one request from another, and makes no difference to its answer."""
 
 Key: TypeAlias = tuple[str, bytes, Metadata]
 """What makes requests equal: method, digest of the message, and metadata but for traces."""
@@ -266,5 +264,5 @@ def _own_call(call: Call, request: StreamRequest) -> CallSource:
 
 
 def _identity(metadata: Metadata) -> Metadata:
-    said = (item for item in metadata if item[0] not in _TRACES)
+    said = (item for item in metadata if item[0] not in TRACES)
     return tuple(sorted(said, key=itemgetter(0)))

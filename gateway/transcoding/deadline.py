@@ -6,7 +6,9 @@ Sources: gRPC over HTTP/2, "Timeout" (`grpc-timeout: 1H`); Envoy and vanguard's 
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from functools import reduce
+from typing import Final
 
 _GRPC_TIMEOUT: Final = re.compile(r"([0-9]{1,8})([HMSmun])")
 _SECONDS: Final = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
@@ -15,7 +17,15 @@ _LONGEST: Final = 365 * 24 * 3600.0
 _SERVER_TIMEOUT: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
-class Deadline(NamedTuple):
+def shortest(one: float | None, other: float | None) -> float | None:
+    """Returns the shorter of two timeouts in seconds; None is no timeout."""
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one, other)
+
+
+@dataclass(slots=True)
+class Deadline:
     """A fixed point on the caller's clock; None means never."""
 
     at: float | None
@@ -23,11 +33,8 @@ class Deadline(NamedTuple):
     @classmethod
     def after(cls, now: float, *timeouts: float | None) -> Deadline:
         """Makes the deadline from the shortest of some timeouts in seconds; None is no timeout."""
-        shortest = None
-        for timeout in timeouts:
-            if timeout is not None and (shortest is None or timeout < shortest):
-                shortest = timeout
-        return cls(None if shortest is None else now + shortest)
+        timeout = reduce(shortest, timeouts, None)
+        return cls(None if timeout is None else now + timeout)
 
     def remaining(self, now: float) -> float | None:
         """Returns the seconds left, not below 0; None where there is no deadline."""

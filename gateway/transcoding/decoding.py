@@ -29,7 +29,7 @@ from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.descriptor_pool import DescriptorPool
-from google.protobuf.message import Message
+from google.protobuf.message import EncodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
 from gateway.contract.json_types import ANY, WRAPPERS
@@ -169,10 +169,13 @@ def serialize(message: Message) -> bytes:
     Raises:
         Violations: a required field is not there, which is a fault of the caller's.
     """
-    if not message.IsInitialized():
+    try:
+        return message.SerializeToString(deterministic=True)
+    except EncodeError:
         missing = message.FindInitializationErrors()  # type: ignore[attr-defined] # the stubs lack it
-        raise Violations(*((path, "required, but not given") for path in missing))
-    return message.SerializeToString(deterministic=True)
+        if not missing:
+            raise
+        raise Violations(*((path, "required, but not given") for path in missing)) from None
 
 
 def _key(field: FieldDescriptor) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
@@ -29,15 +29,11 @@ from gateway.transcoding.well_known import Write
 ReadBody: TypeAlias = Callable[[Message, bytes, str], Any]
 """(message to fill, body, its Content-Type) -> the JSON value that was read, or None."""
 
+EncodedBody: TypeAlias = tuple[str, bytes]
+"""The type of a body, and the body, ready to be sent."""
+
 _NO_PATH: Final[FieldPath] = ()
 _OCTETS: Final = "application/octet-stream"
-
-
-class EncodedBody(NamedTuple):
-    """A body and its type, ready to be sent."""
-
-    content_type: str
-    data: bytes
 
 
 class Endpoint:
@@ -56,10 +52,9 @@ class Endpoint:
         self._new_request = GetMessageClass(binding.method.input)
         self._new_response = GetMessageClass(binding.method.output)
         self._read_body = self._raw_reader() if self.takes_raw else self._json_reader()
-        self._write = self._answer_writer(codec.options)
-        self._encoders: dict[JsonOptions, Callable[[bytes], bytes]] = {
-            codec.options: self.encode_response
-        }
+        self._encoders: dict[JsonOptions, Callable[[bytes], bytes]] = {}
+        self.encode_response = self.encoder(codec.options)
+        """Makes the JSON of an answer, printed as the process prints; see `encoder`."""
         self._bound = self._bound_paths()
         self._mask = inferred_mask(binding)
         self.reading = stream_reading(binding.method)
@@ -113,23 +108,18 @@ class Endpoint:
         self._apply_body(message, frame, "", violations)
         return _serialized(message, violations, step)
 
-    def encode_response(self, data: bytes) -> bytes:
-        """Makes the JSON of an answer, printed as the process prints.
-
-        Raises:
-            StatusError: INTERNAL, for what upstream sent is not what the contract says.
-        """
-        return self._encode(data, self._write)
-
     def encoder(self, options: JsonOptions) -> Callable[[bytes], bytes]:
-        """Returns what makes the JSON of an answer, printed as `options` say; the same for the same."""
+        """Returns what makes the JSON of an answer, printed as `options` say; the same for the same.
+
+        It raises StatusError: INTERNAL, for what upstream sent is not what the contract says.
+        """
         encode = self._encoders.get(options)
         if encode is None:
-            encode = partial(self._encode, write=self._answer_writer(options))
+            encode = partial(self._encode, self._answer_writer(options))
             self._encoders[options] = encode
         return encode
 
-    def _encode(self, data: bytes, write: Write) -> bytes:
+    def _encode(self, write: Write, data: bytes) -> bytes:
         try:
             return print_json(write(self._new_response.FromString(data)))
         except (DecodeError, ValueError) as error:
@@ -147,7 +137,7 @@ class Endpoint:
             raise self._bad_answer(error) from error
         if self.binding.response_body is not None:
             answer = getattr(answer, self.binding.response_body.name)
-        return EncodedBody(answer.content_type or _OCTETS, answer.data)
+        return answer.content_type or _OCTETS, answer.data
 
     def _bad_answer(self, error: Exception) -> StatusError:
         name = self.method.full_name

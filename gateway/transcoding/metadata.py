@@ -18,6 +18,9 @@ Metadata: TypeAlias = tuple[tuple[str, str | bytes], ...]
 PREFIX: Final = b"grpc-metadata-"
 """A header of this name passes whatever the allow-list says, under the name that follows."""
 
+TRACES: Final = frozenset({"baggage", "traceparent", "tracestate", "x-request-id"})
+"""What only traces a request: no two have the same, and it says nothing of what is asked."""
+
 DEFAULT_REQUEST_HEADERS: Final = (
     "accept-language",
     "authorization",

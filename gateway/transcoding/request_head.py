@@ -58,8 +58,9 @@ def read_head(
     passing = allowed.request
     for name, value in headers:
         try:
-            if name in _READERS:
-                _READERS[name](head, value.decode("latin-1"))
+            read = _READERS.get(name)
+            if read is not None:
+                read(head, value.decode("latin-1"))
             if name in passing or name.startswith(PREFIX):
                 key = allowed.metadata_key(name) or ""
                 head.metadata.append((key, metadata_value(key, value)))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
 
 from gateway.contract.method import Method
 from gateway.transcoding.metadata import Metadata
@@ -13,7 +14,8 @@ Requests: TypeAlias = bytes | AsyncIterator[bytes]
 """One message, or those that a client streams."""
 
 
-class Response(NamedTuple):
+@dataclass(slots=True)
+class Response:
     """What a call has answered whose server sends one message."""
 
     message: bytes

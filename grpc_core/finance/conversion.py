@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import NamedTuple, Self
+from typing import Self
 
 from grpc_core.finance.errors import (
     FinanceError,
@@ -21,7 +21,8 @@ from grpc_core.finance.rates import Snapshot
 LARGEST_DOUBLE = Decimal(sys.float_info.max)
 
 
-class Conversion(NamedTuple):
+@dataclass(slots=True)
+class Conversion:
     """An amount that has been converted.
 
     Attributes:

@@ -34,6 +34,12 @@ def test_a_rate_is_crossed_through_the_euro(base: str, target: str, expected: st
     assert Decimal(expected) == SNAPSHOT.rate(base, target)
 
 
+def test_a_rate_is_worked_out_once() -> None:
+    """And means the same however the codes are spelled."""
+    assert SNAPSHOT.rate("USD", "EUR") is SNAPSHOT.rate("USD", "EUR")
+    assert len({SNAPSHOT.rate(base, "JPY") for base in ("USD", "usd", "Usd")}) == 1
+
+
 @pytest.mark.parametrize(
     ("code", "description"),
     [

@@ -7,7 +7,7 @@ table is a bug: it is logged once, and the caller learns that there was one, but
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from inspect import isasyncgenfunction
 from typing import Any, NoReturn, TypeAlias
@@ -46,29 +46,28 @@ def status_of(error: Exception) -> Status | None:
     return None
 
 
-class StatusInterceptor(grpc.aio.ServerInterceptor):
-    """Answers every error with its status, in methods of all four types.
+class Guarded:
+    """A server for those who register services with it: each of their methods is guarded."""
 
-    A method is wrapped when it is first called and looked up from then on, so it must be the last
-    interceptor of its server: those behind it would see only the first call of each method.
-    """
+    def __init__(self, server: grpc.aio.Server) -> None:
+        self._server = server
 
-    def __init__(self) -> None:
-        self._guarded: dict[str, RpcMethod] = {}
+    def add_generic_rpc_handlers(
+        self, generic_rpc_handlers: Sequence[grpc.GenericRpcHandler]
+    ) -> None:
+        """Does nothing: generated code registers the methods of such a one too, and those are added."""
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[RpcMethod | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> RpcMethod | None:
-        """Returns the method that is called, guarded; None if there is no such method."""
-        name = handler_call_details.method
-        if name in self._guarded:
-            return self._guarded[name]
-        method = await continuation(handler_call_details)
-        if method is None:
-            return None
-        return self._guarded.setdefault(name, guard(method, name))
+    def add_registered_method_handlers(
+        self, service_name: str, method_handlers: Mapping[str, RpcMethod]
+    ) -> None:
+        """Adds the methods of a service."""
+        methods = {
+            name: guard(method, f"/{service_name}/{name}")
+            for name, method in method_handlers.items()
+        }
+        service = grpc.method_handlers_generic_handler(service_name, methods)
+        self._server.add_generic_rpc_handlers((service,))
+        self._server.add_registered_method_handlers(service_name, methods)
 
 
 def guard(method: RpcMethod, name: str) -> RpcMethod:

@@ -12,12 +12,12 @@ import pytest
 
 from grpc_core._generated.finance_pb2 import ConvertRequest
 from grpc_core.finance.errors import InvalidArgumentError, OutOfRangeError, Violation
-from grpc_core.interceptors import MAX_VIOLATIONS, StatusInterceptor, status_of
+from grpc_core.guard import MAX_VIOLATIONS, Guarded, status_of
 from grpc_core.rate_feed import FeedClosedError
 from tests.grpc_core.loopback import collect, each, refusal
 
 SECRET = "the password is 1234"
-LOGGER = "grpc_core.interceptors"
+LOGGER = "grpc_core.guard"
 
 CALLS: dict[str, Callable[[Any], Any]] = {
     "Unary": lambda channel: channel.unary_unary("/test.Test/Unary")(b""),
@@ -103,15 +103,15 @@ class Reading(Failing):
 
 @asynccontextmanager
 async def serving(methods: Failing, parse: Any = None, serialize: Any = None) -> AsyncIterator[Any]:
-    """Serves methods behind the interceptor, and yields a channel to them."""
-    server = grpc.aio.server(interceptors=[StatusInterceptor()])
+    """Serves methods that are guarded, and yields a channel to them."""
+    server = grpc.aio.server()
     table = {
         "Unary": grpc.unary_unary_rpc_method_handler(methods.one, parse, serialize),
         "ServerStreaming": grpc.unary_stream_rpc_method_handler(methods.many, parse, serialize),
         "ClientStreaming": grpc.stream_unary_rpc_method_handler(methods.one, parse, serialize),
         "Bidi": grpc.stream_stream_rpc_method_handler(methods.many, parse, serialize),
     }
-    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("test.Test", table)])
+    Guarded(server).add_registered_method_handlers("test.Test", table)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
