@@ -19,7 +19,7 @@ from grpc import ChannelConnectivity
 
 from grpc_wire.backoff import Backoff
 from grpc_wire.channel_options import ChannelOptions
-from grpc_wire.client_deadlines import Deadlines, Expiring
+from grpc_wire.deadlines import Deadline, Deadlines
 from grpc_wire.resolver import resolve
 from grpc_wire.subchannel import Subchannel, Watcher
 from grpc_wire.target import Address, Target
@@ -34,14 +34,18 @@ _FAILURE = ChannelConnectivity.TRANSIENT_FAILURE
 _SHUTDOWN = ChannelConnectivity.SHUTDOWN
 
 
-class Waiting(Expiring, Protocol):
+class Waiting(Protocol):
     """A call that is to be given a connection.
 
     Attributes:
         wait_for_ready: whether it waits where all attempts have failed.
+        deadline: when it is over, in the loop's time; None is never.
+        due: that deadline, once it is known here.
     """
 
     wait_for_ready: bool
+    deadline: float | None
+    due: Deadline | None
 
     def begin(self, transport: Transport, address: Address) -> None:
         """Begins on a connection that has room for it."""
@@ -51,6 +55,9 @@ class Waiting(Expiring, Protocol):
 
     def cancel(self, details: str) -> bool:
         """Ends: nobody wants it."""
+
+    def expired(self) -> None:
+        """Ends: it is past its deadline."""
 
     def over_soon(self) -> asyncio.Future[None]:
         """Returns what is done when it has ended."""
@@ -76,7 +83,7 @@ class Balancer:
         self.state = _IDLE
         self.calls: set[Waiting] = set()
         self.loop = asyncio.get_running_loop()
-        self._deadlines = Deadlines(self.loop, self.calls)
+        self._deadlines = Deadlines(self.loop)
         self._name = target.name
         self._interval = options.resolution_interval
         self._make = make
@@ -97,16 +104,17 @@ class Balancer:
     def begin(self, call: Waiting) -> None:
         """Gives a call its connection, now or later; or lets it fail."""
         self.calls.add(call)
-        if call.deadline is not None and call.deadline < self._deadlines.next:
-            self._deadlines.watch(call.deadline)
+        if self.state is _SHUTDOWN:
+            call.unavailable("the channel is closed")
+            return
+        if call.due is None and call.deadline is not None:
+            call.due = self._deadlines.add(call.deadline, call.expired)
         if self._idle:
             self.connect()
         if not self._waiting and (place := self._pick()) is not None:
             call.begin(*place)
         elif self.state is _FAILURE and not call.wait_for_ready:
             call.unavailable(self._why())
-        elif self.state is _SHUTDOWN:
-            call.unavailable("the channel is closed")
         else:
             self._waiting[call] = None
             self.room_changed()  # by this call, if it is tried again
@@ -114,6 +122,8 @@ class Balancer:
     def ended(self, call: Waiting) -> None:
         """Forgets a call."""
         self.calls.discard(call)
+        if call.due is not None:
+            self._deadlines.drop(call.due)
         if self._waiting:
             self._waiting.pop(call, None)
             self.room_changed()

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from grpc_wire.codes import CANCELLED, DEADLINE_EXCEEDED, OK
+from grpc_wire.deadlines import Deadline
 from grpc_wire.errors import ErrorCode
 from grpc_wire.status import Status
 
@@ -25,6 +26,7 @@ class ClientEnd:
         ended: what is called then.
         cancelled_here: whether this side gave it up.
         deadline: on the loop's clock; None if there is none.
+        due: that deadline, where somebody watches it.
     """
 
     __slots__ = (
@@ -33,6 +35,7 @@ class ClientEnd:
         "_writing",
         "cancelled_here",
         "deadline",
+        "due",
         "ended",
         "loop",
         "status",
@@ -44,6 +47,7 @@ class ClientEnd:
         self.ended: list[Callable[[], object]] = []
         self.cancelled_here = False
         self.deadline = None if timeout is None else loop.time() + timeout
+        self.due: Deadline | None = None
         self._reading: list[asyncio.Future[None]] = []
         self._writing: list[asyncio.Future[None]] = []
         self._ending: list[asyncio.Future[None]] = []

@@ -55,6 +55,17 @@ class Deadlines:
             heapify(self._heap)
             self._dropped = 0
 
+    def stop(self) -> None:
+        """Calls nobody back any more of those that are known."""
+        for deadline in self._heap:
+            deadline[2] = None
+        self._heap.clear()
+        self._dropped = 0
+        self._next = math.inf
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _arm(self, when: float) -> None:
         if self._timer is not None:
             self._timer.cancel()

@@ -179,6 +179,7 @@ class Server(grpc.aio.Server):
         for transport in tuple(self._transports):
             transport.abort(_STOPPED)
         await self._until(lambda: not self._transports, None)
+        self._deadlines.stop()
 
     async def _let_finish(self, grace: float) -> None:
         loop = asyncio.get_running_loop()

@@ -121,6 +121,19 @@ def test_one_that_begins_another(clock: Clock, deadlines: Deadlines) -> None:
     assert called == [2.0, 9.0]
 
 
+def test_stopped(clock: Clock, deadlines: Deadlines) -> None:
+    """Nobody is called back any more, no timer is left, and what was known may still be dropped."""
+    known = deadlines.add(1.0, lambda: None)
+    deadlines.stop()
+    assert (len(deadlines), clock.timers) == (0, [])
+    deadlines.drop(known)
+
+    called: list[float] = []
+    deadlines.add(2.0, lambda: called.append(2.0))
+    clock.pass_to(3.0)
+    assert called == [2.0]
+
+
 def test_nothing_is_held(deadlines: Deadlines) -> None:
     """What is dropped is forgotten at once; and of many that are, no more is left than of others."""
 
