@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from secrets import token_hex
 from typing import Final, TypeAlias
 
@@ -21,12 +20,12 @@ from gateway.contract.route_table import RouteMatch
 from gateway.edge.answer import Whole, failure
 from gateway.edge.client import Interruption, body_too_large
 from gateway.edge.exchange import Edge
+from gateway.edge.known_heads import NOTHING, KnownHeads, Meaning, Own, Question
 from gateway.edge.route import Answers
 from gateway.edge.unary import check_body, encoder_of_one, whole_answer
 from gateway.edge.whole_request import WholeHead, WholeRequests
 from gateway.transcoding.deadline import shortest
 from gateway.transcoding.endpoint import EncodedBody, Endpoint
-from gateway.transcoding.metadata import TRACES, Metadata
 from gateway.transcoding.request_head import REQUEST_ID, RequestHead, read_head
 from gateway.transcoding.status import INTERNAL, UNAVAILABLE, StatusError
 from gateway.upstream.port import Outcome, Response
@@ -37,33 +36,6 @@ Respond: TypeAlias = Callable[[int, list[tuple[bytes, bytes]], bytes], None]
 """Sends a whole answer: its status, headers and body."""
 
 _END_OF_HEAD: Final = b"\r\n\r\n"
-_MOST_KEPT: Final = 1024
-"""So many heads are kept."""
-_LONGEST_KEPT: Final = 1024
-"""No head is kept that is longer; in bytes."""
-
-
-@dataclass(slots=True)
-class Question:
-    """What is asked of upstream, but for the message."""
-
-    endpoint: Endpoint
-    captures: tuple[str, ...]
-    encode: Callable[[bytes], EncodedBody]
-    metadata: Metadata
-    id_key: str | None
-    """As what the id that a request is given goes upstream; None if it does not, or has one."""
-    timeout: float | None
-
-
-@dataclass(slots=True)
-class Meaning:
-    """What the head of a unary request means, for all that come with the same."""
-
-    head: WholeHead
-    said: RequestHead
-    question: Question | Exception
-    """An exception is what is wrong with the head."""
 
 
 class DirectAnswers:
@@ -73,46 +45,39 @@ class DirectAnswers:
         self._answers = answers
         self._edge = edge
         self._requests = WholeRequests()
-        self._known: dict[bytes, Meaning] = {}
+        self._known = KnownHeads(edge.metadata)
 
-    def read(self, data: bytes) -> tuple[Meaning, bytes] | None:
-        """Returns what the head of a request means, and its body; None if it is not one for here."""
+    def read(self, data: bytes) -> tuple[Meaning, Own, bytes] | None:
+        """Returns what the head of a request means, what is its own, and its body.
+
+        None if it is not one for here.
+        """
         end = data.find(_END_OF_HEAD) + len(_END_OF_HEAD)
         as_it_came = data[:end]
         known = self._known.get(as_it_came)
-        if known is not None and known.head.length == len(data) - end:
-            return known, data[end:]
+        if known is not None and known[0].head.length == len(data) - end:
+            return *known, data[end:]
         request = self._requests.parse(data)
         if request is None:
             return None
         head, body = request
         meaning = self._understand(head)
         if meaning is not None and body == data[end:]:  # one in chunks is not, for instance
-            self._keep(as_it_came, meaning)
-        return None if meaning is None else (meaning, body)
+            self._known.keep(as_it_came, meaning)
+        return None if meaning is None else (meaning, NOTHING, body)
 
-    def begin(self, meaning: Meaning, body: bytes, respond: Respond) -> DirectAnswer:
+    def begin(self, meaning: Meaning, own: Own, body: bytes, respond: Respond) -> DirectAnswer:
         """Begins to answer a request.
 
         Args:
             meaning: what its head means.
+            own: what it has for itself.
             body: all of it.
             respond: called once, perhaps before this returns; never once the answer was given up.
         """
-        answer = DirectAnswer(self._edge, meaning, respond)
+        answer = DirectAnswer(self._edge, meaning, own, respond)
         answer.begin(body)
         return answer
-
-    def _keep(self, head: bytes, meaning: Meaning) -> None:
-        """Keeps what a head means, unless it will hardly come again, or something is wrong with it."""
-        question = meaning.question
-        if len(head) > _LONGEST_KEPT or isinstance(question, Exception):
-            return
-        if not TRACES.isdisjoint([key for key, _ in question.metadata]):
-            return
-        if len(self._known) >= _MOST_KEPT:
-            self._known.clear()
-        self._known[head] = meaning
 
     def _understand(self, head: WholeHead) -> Meaning | None:
         """Says what a head means; None if what it asks for is not for here."""
@@ -136,7 +101,7 @@ class DirectAnswers:
         check_body(endpoint, said, head.length)
         id_key = None if said.request_id else edge.metadata.request.get(REQUEST_ID)
         timeout = shortest(said.timeout, edge.limits.timeout)
-        return Question(endpoint, found.captures, encode, tuple(said.metadata), id_key, timeout)
+        return Question(endpoint, found.captures, encode, tuple(said.metadata), timeout, id_key)
 
 
 class DirectAnswer:
@@ -146,13 +111,23 @@ class DirectAnswer:
         over: whether it was answered, or given up.
     """
 
-    __slots__ = ("_call", "_edge", "_encode", "_meaning", "_request_id", "_respond", "over")
+    __slots__ = (
+        "_call",
+        "_edge",
+        "_encode",
+        "_meaning",
+        "_request_id",
+        "_respond",
+        "_trace",
+        "over",
+    )
 
-    def __init__(self, edge: Edge, meaning: Meaning, respond: Respond) -> None:
+    def __init__(self, edge: Edge, meaning: Meaning, own: Own, respond: Respond) -> None:
         self._edge = edge
         self._meaning = meaning
+        self._trace, request_id = own
         self._respond = respond
-        self._request_id = meaning.said.request_id or token_hex(16)
+        self._request_id = request_id or meaning.said.request_id or token_hex(16)
         self.over = False
         self._call: Callable[[], object] | None = None
         self._encode: Callable[[bytes], EncodedBody]
@@ -175,6 +150,8 @@ class DirectAnswer:
         )
         if question.id_key is not None:
             metadata = (*metadata, (question.id_key, self._request_id))
+        if question.trace_key is not None:
+            metadata = (*metadata, (question.trace_key, self._trace))
         self._call = self._edge.upstream.ask(
             endpoint.method, request, self._told, metadata=metadata, timeout=question.timeout
         )

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from gateway.edge import direct
+from gateway.edge import known_heads
 
 _POST = b"POST /v1/echo HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b"
 _CHUNKED = (
@@ -93,16 +93,9 @@ async def test_what_is_wrong_with_a_head_is_said_each_time(app: FastAPI) -> None
     assert app.state.direct.read(data)[0] is not app.state.direct.read(data)[0]
 
 
-def test_the_head_of_a_traced_request_is_not_kept(app: FastAPI) -> None:
-    """It will not come again."""
-    data = b"GET /v1/names/1 HTTP/1.1\r\nhost: x\r\ntraceparent: 00-1-2-01\r\n\r\n"
-
-    assert app.state.direct.read(data)[0] is not app.state.direct.read(data)[0]
-
-
 def test_what_is_kept_is_bounded(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
     """By number, and a long head is not kept at all."""
-    monkeypatch.setattr(direct, "_MOST_KEPT", 4)
+    monkeypatch.setattr(known_heads, "_MOST", 4)
     direct_answers = app.state.direct
     get = b"GET /v1/names/%b HTTP/1.1\r\nhost: x\r\n\r\n"
     kept = direct_answers.read(get % b"0")[0]

@@ -1,0 +1,119 @@
+"""What the heads of requests mean, kept by their bytes: callers send the same again and again.
+
+What a request has for itself, its trace and its id, is cut out of its head first. Rule: what is cut are
+values of letters, digits and hyphens, on lines of their own. So two heads that are equal but for these mean
+the same but for these.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final, TypeAlias
+
+from gateway.edge.whole_request import WholeHead
+from gateway.transcoding.endpoint import EncodedBody, Endpoint
+from gateway.transcoding.metadata import TRACES, Metadata, MetadataFilter
+from gateway.transcoding.request_head import REQUEST_ID, RequestHead
+
+_TRACEPARENT: Final = b"traceparent"
+_OWN: Final = re.compile(
+    rb"\r\n(traceparent|[Xx]-[Rr]equest-[Ii][Dd]): ([0-9A-Za-z-]{1,64})(?=\r\n[^ \t])"
+)
+"""What is behind the line does not go on with it (RFC 9112, 5.2)."""
+_MOST: Final = 1024
+"""So many heads are kept."""
+_LONGEST: Final = 1024
+"""No head is kept that is longer; in bytes."""
+
+Form: TypeAlias = bytes | tuple[bytes, ...]
+"""A head as it came; or what stands around the values that are its own."""
+
+
+@dataclass(slots=True)
+class Question:
+    """What is asked of upstream, but for the message."""
+
+    endpoint: Endpoint
+    captures: tuple[str, ...]
+    encode: Callable[[bytes], EncodedBody]
+    metadata: Metadata
+    timeout: float | None
+    id_key: str | None
+    """As what the id goes upstream that is not among the metadata; None if it does not."""
+    trace_key: str | None = None
+    """The same of the trace."""
+
+
+@dataclass(slots=True)
+class Meaning:
+    """What the head of a unary request means, for all that come with the same."""
+
+    head: WholeHead
+    said: RequestHead
+    question: Question | Exception
+    """An exception is what is wrong with the head."""
+
+
+Own: TypeAlias = tuple[str, str]
+"""The trace and the id that one request has for itself; empty is what is not cut out of its head."""
+NOTHING: Final[Own] = ("", "")
+
+
+class KnownHeads:
+    """Heads that came before."""
+
+    def __init__(self, allowed: MetadataFilter) -> None:
+        self._allowed = allowed.request
+        self._known: dict[Form, Meaning] = {}
+
+    def get(self, head: bytes) -> tuple[Meaning, Own] | None:
+        """Returns what a head means, and what else its request says."""
+        meaning = self._known.get(head)
+        if meaning is not None:
+            return meaning, NOTHING
+        form, own = _form(head)
+        meaning = None if own is None else self._known.get(form)
+        return None if meaning is None or own is None else (meaning, own)
+
+    def keep(self, head: bytes, meaning: Meaning) -> None:
+        """Keeps what a head means, unless it will hardly come again, or something is wrong with it."""
+        question = meaning.question
+        if len(head) > _LONGEST or isinstance(question, Exception):
+            return
+        form, own = _form(head)
+        if own is not None:
+            question = self._without(own, question)
+        if not TRACES.isdisjoint([key for key, _ in question.metadata]):
+            return
+        if len(self._known) >= _MOST:
+            self._known.clear()
+        self._known[form] = replace(meaning, question=question)
+
+    def _without(self, own: Own, question: Question) -> Question:
+        """Returns what all requests ask that have such values."""
+        trace, request_id = own
+        trace_key = self._allowed.get(_TRACEPARENT) if trace else None
+        id_key = self._allowed.get(REQUEST_ID) if request_id else question.id_key
+        said = ((trace_key, trace), (id_key, request_id))
+        metadata = tuple(pair for pair in question.metadata if pair not in said)
+        return replace(question, metadata=metadata, trace_key=trace_key, id_key=id_key)
+
+
+def _form(head: bytes) -> tuple[Form, Own | None]:
+    """Cuts out what is a request's own; None if that is nothing, or more than one of a kind."""
+    parts = _OWN.split(head)
+    if len(parts) == 1:
+        return head, None
+    trace = request_id = ""
+    for at in range(1, len(parts), 3):
+        value = parts[at + 1].decode("ascii")
+        if parts[at] == _TRACEPARENT and not trace:
+            trace = value
+        elif parts[at] != _TRACEPARENT and not request_id:
+            request_id = value
+        else:
+            return head, None
+    del parts[2::3]
+    return tuple(parts), (trace, request_id)

@@ -1,0 +1,131 @@
+"""Heads that differ in what traces a request alone: they mean the same, and each keeps what is its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.edge import known_heads
+from gateway.edge.known_heads import NOTHING
+from gateway.edge.whole_request import WholeRequests
+from gateway.testing import ScriptedUpstream
+from tests.edge.test_direct import answer
+
+_GET = b"GET /v1/names/1 HTTP/1.1\r\nhost: x\r\n%b\r\n"
+_TRACE = b"traceparent: 00-%032x-00f067aa0ba902b7-01\r\n"
+_OWN_NAMES = (b"traceparent", b"x-request-id")
+
+
+async def ask(app: FastAPI, upstream: ScriptedUpstream, lines: bytes) -> tuple[Any, bytes]:
+    """Asks with these lines in the head; returns the metadata upstream, and the id that is answered."""
+    _, headers, _ = await answer(app, _GET % lines)
+    return dict(upstream.calls[-1].metadata), headers[b"x-request-id"]
+
+
+async def test_a_trace_is_its_request_s(app: FastAPI, upstream: ScriptedUpstream) -> None:
+    """Upstream is told of the trace of each request, once, though their head is read once."""
+    asked = [await ask(app, upstream, _TRACE % number) for number in range(4)]
+
+    assert [metadata["traceparent"] for metadata, _ in asked] == [
+        f"00-{number:032x}-00f067aa0ba902b7-01" for number in range(4)
+    ]
+    assert all(len(call.metadata) == 2 for call in upstream.calls)
+    assert len({request_id for _, request_id in asked}) == 4
+    assert all(metadata["x-request-id"].encode() == answered for metadata, answered in asked)
+    meanings = [app.state.direct.read(_GET % (_TRACE % number))[0] for number in (7, 8)]
+    assert meanings[0] is meanings[1]
+
+
+@pytest.mark.parametrize("name", [b"x-request-id", b"X-Request-Id", b"X-Request-ID"])
+async def test_an_id_is_its_request_s(
+    app: FastAPI, upstream: ScriptedUpstream, name: bytes
+) -> None:
+    """Upstream and the caller are told the id that the request came with, beside a trace or alone."""
+    for lines in (b"%b: id-%d\r\n", _TRACE % 1 + b"%b: id-%d\r\n"):
+        for number in range(3):
+            metadata, answered = await ask(app, upstream, lines % (name, number))
+            assert metadata["x-request-id"].encode() == answered == b"id-%d" % number
+            assert len(upstream.calls[-1].metadata) == lines.count(b"\r\n")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        _TRACE % 1 + _TRACE % 2,
+        b"x-request-id: a\r\nX-Request-Id: b\r\n",
+        b"traceparent:1\r\n",
+        b"Traceparent: 1\r\n",
+        b"traceparent: 1 \r\n",
+        b"tracestate: a=1\r\n" + _TRACE % 1,
+    ],
+)
+def test_what_is_unusual_is_not_kept(app: FastAPI, lines: bytes) -> None:
+    """Two of a kind, other spellings, and what else traces."""
+    direct = app.state.direct
+
+    assert direct.read(_GET % lines)[0] is not direct.read(_GET % lines)[0]
+
+
+_LINES = st.lists(
+    st.sampled_from(
+        [
+            b"traceparent: %b",
+            b"x-request-id: %b",
+            b"X-Request-ID: %b",
+            b"Traceparent: %b",
+            b"traceparent: %b ",
+            b"traceparent:%b",
+            b"xtraceparent: %b",
+            b"host: x",
+            b"t-request-id: %b",
+            b"xraceparent: %b",
+            b"accept: traceparent: 1",
+            b" folded %b",
+            b"\ttraceparent: %b",
+            b"baggage: traceparent",
+            b"",
+        ]
+    ),
+    max_size=6,
+)
+_VALUES = st.lists(st.sampled_from([b"1", b"2-a", b"x" * 64, b"x" * 65, b"a b", b""]), min_size=6)
+
+
+def _head(lines: list[bytes], values: list[bytes]) -> bytes:
+    written = (
+        line % value if b"%" in line else line for line, value in zip(lines, values, strict=False)
+    )
+    return b"\r\n".join([b"GET / HTTP/1.1", *written, b"", b""])
+
+
+@given(_LINES, _VALUES, _VALUES)
+def test_heads_of_one_form_mean_the_same(
+    lines: list[bytes], values: list[bytes], others: list[bytes]
+) -> None:
+    """Whatever a head is made of: if the form is the same, all is that HTTP sees but for its own."""
+    one, other = _head(lines, values), _head(lines, others)
+    (form, own), (other_form, other_own) = known_heads._form(one), known_heads._form(other)
+    if form != other_form or own is None or other_own is None:
+        return
+    parse = WholeRequests().parse
+    seen, other_seen = parse(one), parse(other)
+    assert (seen is None) == (other_seen is None)
+    if seen is None or other_seen is None:
+        return
+    mine = [(name, value) for name, value in seen[0].headers if name not in _OWN_NAMES]
+    its = [(name, value) for name, value in other_seen[0].headers if name not in _OWN_NAMES]
+    assert mine == its
+    for name, value in zip(_OWN_NAMES, other_own, strict=True):
+        if value:
+            assert (name, value.encode()) in other_seen[0].headers
+
+
+def test_what_has_nothing_of_its_own(app: FastAPI) -> None:
+    """Is known by its bytes."""
+    direct = app.state.direct
+    direct.read(_GET % b"")
+    assert direct.read(_GET % b"")[1] is NOTHING
