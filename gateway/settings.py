@@ -8,14 +8,27 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import DirectoryPath, Field
+from pydantic import AfterValidator, DirectoryPath, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from gateway.transcoding.metadata import DEFAULT_REQUEST_HEADERS, DEFAULT_RESPONSE_HEADERS
+from gateway.transcoding.metadata import (
+    DEFAULT_REQUEST_HEADERS,
+    DEFAULT_RESPONSE_HEADERS,
+    checked_key,
+)
 from gateway.upstream.transport import Name
 
 HeaderName = Annotated[str, Field(pattern=r"^[0-9A-Za-z_.-]+$")]
 """A name that both an HTTP header and gRPC metadata can have."""
+
+
+def _checked(name: str) -> str:
+    checked_key(name.lower())
+    return name
+
+
+RequestHeaderName = Annotated[HeaderName, AfterValidator(_checked)]
+"""One that metadata of a request can have: none that is gRPC's or HTTP's own."""
 
 
 class Settings(BaseSettings):
@@ -85,7 +98,7 @@ class Settings(BaseSettings):
     """How long a shutdown waits for answers that are under way."""
     origins: tuple[str, ...] = ()
     """Origins whose pages may open a WebSocket beside the edge's own; `*` lets every page in."""
-    request_headers: tuple[HeaderName, ...] = DEFAULT_REQUEST_HEADERS
+    request_headers: tuple[RequestHeaderName, ...] = DEFAULT_REQUEST_HEADERS
     """Request headers that become metadata. `Grpc-Metadata-NAME` always does, as NAME."""
     response_headers: tuple[HeaderName, ...] = DEFAULT_RESPONSE_HEADERS
     """Initial metadata that becomes response headers."""

@@ -14,10 +14,11 @@ from typing import Final, TypeAlias
 
 from gateway.edge.whole_request import WholeHead
 from gateway.transcoding.endpoint import EncodedBody, Endpoint
-from gateway.transcoding.metadata import TRACES, Metadata, MetadataFilter
+from gateway.transcoding.metadata import PREFIX, TRACES, Metadata, MetadataFilter
 from gateway.transcoding.request_head import REQUEST_ID, RequestHead
 
 _TRACEPARENT: Final = b"traceparent"
+_CUT: Final = (_TRACEPARENT, REQUEST_ID)
 _OWN: Final = re.compile(
     rb"\r\n(traceparent|[Xx]-[Rr]equest-[Ii][Dd]): ([0-9A-Za-z-]{1,64})(?=\r\n[^ \t])"
 )
@@ -84,12 +85,16 @@ class KnownHeads:
             return
         form, own = _form(head)
         if own is not None:
+            if not _are_alone(own, meaning.head):
+                return
             question = self._without(own, question)
         if not TRACES.isdisjoint([key for key, _ in question.metadata]):
             return
         if len(self._known) >= _MOST:
             self._known.clear()
-        self._known[form] = replace(meaning, question=question)
+        self._known[form] = Meaning(
+            replace(meaning.head, headers=[]), replace(meaning.said, metadata=[]), question
+        )
 
     def _without(self, own: Own, question: Question) -> Question:
         """Returns what all requests ask that have such values."""
@@ -99,6 +104,12 @@ class KnownHeads:
         said = ((trace_key, trace), (id_key, request_id))
         metadata = tuple(pair for pair in question.metadata if pair not in said)
         return replace(question, metadata=metadata, trace_key=trace_key, id_key=id_key)
+
+
+def _are_alone(own: Own, head: WholeHead) -> bool:
+    """Whether nothing else in a head speaks of what is cut out, by whatever spelling."""
+    names = [name.removeprefix(PREFIX) for name, _ in head.headers]
+    return all(names.count(name) == 1 for name, value in zip(_CUT, own, strict=True) if value)
 
 
 def _form(head: bytes) -> tuple[Form, Own | None]:

@@ -39,7 +39,7 @@ class WholeRequests:
         None if they are more or less than one request, or one with something unusual.
         """
         request = self._parser.parse(data)
-        if request is None or not request[0].keep_alive:
+        if request is None or not self._parser.goes_on:
             self._parser.close()
             self._parser = _Parser()
         return request
@@ -57,6 +57,7 @@ class _Parser:
         "_parser",
         "_parts",
         "_target",
+        "goes_on",
     )
 
     def __init__(self) -> None:
@@ -106,3 +107,4 @@ class _Parser:
 
     def on_message_complete(self) -> None:
         self._complete += 1
+        self.goes_on = self._parser.should_keep_alive()  # trailers have a say in that

@@ -40,6 +40,10 @@ _KEY: Final = re.compile(r"[0-9a-z_.-]+")
 _TEXT: Final = re.compile(r"[\x20-\x7e]*")
 _CONTROLS: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _RESERVED: Final = ("grpc-",)
+_OF_HTTP: Final = frozenset(
+    {"connection", "host", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"}
+)
+"""What makes a message of HTTP/2 malformed (RFC 9113, 8.2.2 and 8.3.1)."""
 
 
 class MetadataFilter:
@@ -59,9 +63,7 @@ class MetadataFilter:
         """
         key = self.request.get(header)
         if key is None and header.startswith(PREFIX):
-            key = header[len(PREFIX) :].decode("latin-1")
-            if not _KEY.fullmatch(key) or key.startswith(_RESERVED):
-                raise ValueError(f"{key!r} cannot be a metadata key")
+            key = checked_key(header[len(PREFIX) :].decode("latin-1"))
         return key
 
     def headers(self, metadata: Metadata, prefix: str = "") -> Headers:
@@ -77,6 +79,17 @@ class MetadataFilter:
     def initial(self, metadata: Metadata) -> Metadata:
         """Returns those initial metadata that a caller is told."""
         return tuple(pair for pair in metadata if pair[0] in self._response)
+
+
+def checked_key(key: str) -> str:
+    """Returns a key that request metadata can have.
+
+    Raises:
+        ValueError: it is none, or one that is gRPC's or HTTP's own.
+    """
+    if not _KEY.fullmatch(key) or key.startswith(_RESERVED) or key in _OF_HTTP:
+        raise ValueError(f"{key!r} cannot be a metadata key")
+    return key
 
 
 def trailing(metadata: Metadata) -> Metadata:

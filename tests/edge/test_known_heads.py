@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from gateway.edge import known_heads
 from gateway.edge.known_heads import NOTHING
 from gateway.edge.whole_request import WholeRequests
 from gateway.testing import ScriptedUpstream
+from tests.edge.asgi import running
+from tests.edge.conftest import MakeApp
 from tests.edge.test_direct import answer
 
 _GET = b"GET /v1/names/1 HTTP/1.1\r\nhost: x\r\n%b\r\n"
@@ -68,6 +71,45 @@ def test_what_is_unusual_is_not_kept(app: FastAPI, lines: bytes) -> None:
     direct = app.state.direct
 
     assert direct.read(_GET % lines)[0] is not direct.read(_GET % lines)[0]
+
+
+@pytest.mark.parametrize(
+    ("cut", "other"),
+    [
+        (b"x-request-id: %b\r\n", b"X-REQUEST-ID: %b\r\n"),
+        (b"traceparent: %b\r\n", b"Traceparent: %b\r\n"),
+        (b"traceparent: %b\r\n", b"Grpc-Metadata-Traceparent: %b\r\n"),
+        (b"x-request-id: %b\r\n", b"Grpc-Metadata-X-Request-Id: %b\r\n"),
+    ],
+)
+@pytest.mark.parametrize("passing", [True, False])
+async def test_what_is_said_twice_means_what_it_meant(
+    make_app: MakeApp, upstream: ScriptedUpstream, cut: bytes, other: bytes, passing: bool
+) -> None:
+    """By another spelling too, whatever came before, and whether or not upstream is told."""
+    options: dict[str, Any] = {} if passing else {"request_headers": ()}
+
+    async def told(app: FastAPI, lines: bytes) -> list[str]:
+        metadata, answered = await ask(app, upstream, lines)
+        text = repr((sorted(metadata.items()), upstream.calls[-1].metadata, answered))
+        return re.sub(r"[0-9a-f]{32}", "an id that was made", text).split(", ")
+
+    async with running(make_app(**options)) as cold, running(make_app(**options)) as warm:
+        await ask(warm, upstream, cut % b"b" + other % b"b")
+        lines = cut % b"a" + other % b"b"
+
+        assert await told(warm, lines) == await told(cold, lines)
+
+
+def test_a_trailer_that_closes_leaves_no_parser_behind(app: FastAPI) -> None:
+    """The next request, whoever sends it, is parsed as ever."""
+    chunked = (
+        b"POST /v1/echo HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+        b"2\r\n{}\r\n0\r\nConnection: close\r\n\r\n"
+    )
+    direct = app.state.direct
+    assert direct.read(chunked) is not None
+    assert direct.read(_GET % b"") is not None
 
 
 _LINES = st.lists(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
+import pytest
+from pydantic import ValidationError
+
+from gateway.settings import Settings
 from gateway.transcoding.metadata import (
     DEFAULT_REQUEST_HEADERS,
     DEFAULT_RESPONSE_HEADERS,
@@ -45,12 +49,21 @@ def test_which_headers_pass(header: bytes, key: str | None) -> None:
         b"grpc-metadata-:path",
         b"grpc-metadata-\xe9",
         b"grpc-metadata-A",
+        b"grpc-metadata-host",
+        b"grpc-metadata-connection",
     ],
 )
 def test_no_header_passes_under_a_name_that_metadata_cannot_have(header: bytes) -> None:
-    """GRPC's own names, and those that are none, are refused and not passed over."""
+    """GRPC's own names, HTTP's, and those that are none, are refused and not passed over."""
     with pytest.raises(ValueError, match=r"cannot be a metadata key"):
         DEFAULT.metadata_key(header)
+
+
+@pytest.mark.parametrize("name", ["Host", "grpc-timeout", "upgrade"])
+def test_the_allow_list_has_no_name_that_metadata_cannot_have(name: str) -> None:
+    """It is refused at the start, for upstream would refuse each call."""
+    with pytest.raises(ValidationError, match="cannot be a metadata key"):
+        Settings(descriptor_set=Path("contract.binpb"), request_headers=(name,))
 
 
 def test_the_allow_list_is_the_operators() -> None:
