@@ -7,6 +7,7 @@ caller or the deadline was before it. That something could not be written is nev
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -46,7 +47,11 @@ class ClientEnd:
         self.status: Status | None = None
         self.ended: list[Callable[[], object]] = []
         self.cancelled_here = False
-        self.deadline = None if timeout is None else loop.time() + timeout
+        self.deadline: float | None = None
+        if timeout is not None and timeout < math.inf:
+            self.deadline = loop.time() + max(timeout, 0.0)
+        elif timeout is not None and math.isnan(timeout):
+            raise ValueError("the timeout is not a number")
         self.due: Deadline | None = None
         self._reading: list[asyncio.Future[None]] = []
         self._writing: list[asyncio.Future[None]] = []

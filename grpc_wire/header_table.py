@@ -20,15 +20,23 @@ Name: TypeAlias = tuple[bytes, int, str]
 """A name, the size of a field that has it and no value, and what is malformed in it, if something is."""
 
 _OVERHEAD: Final = 32
+_SHORT: Final = 64
+"""Bytes of a name that is kept."""
 _NAME: Final = re.compile(rb":?[!#$%&'*+.^_`|~0-9a-z-]+")
 _VALUE: Final = re.compile(rb"(?:[^\x00\r\n\t ](?:[^\x00\r\n]*[^\x00\r\n\t ])?)?")
 
 
-@lru_cache(maxsize=MOST_KEPT)
 def name_of(text: bytes) -> Name:
-    """Returns what is to be known of a name."""
+    """Returns what is to be known of a name; of a short one it is kept, whoever sends it."""
+    return _kept(text) if len(text) <= _SHORT else _name(text)
+
+
+def _name(text: bytes) -> Name:
     fault = "" if _NAME.fullmatch(text) else f"a field is named {text!r}"
     return text, len(text) + _OVERHEAD, fault
+
+
+_kept = lru_cache(maxsize=MOST_KEPT)(_name)
 
 
 def entry(name: Name, value: bytes) -> Entry:

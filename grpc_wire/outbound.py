@@ -150,6 +150,7 @@ class Outbound:
         self._ready += (head, frames.data_head(size, frames.END_STREAM, stream.id), data)
         self._size += len(head) + HEAD_SIZE + size
         self._window -= size
+        stream.send_window -= size
         if self._control.spent:
             self._control.earn(CONTROL_FRAMES_EARNED)
         stream.sent_end = True

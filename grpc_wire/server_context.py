@@ -22,7 +22,7 @@ from grpc_wire.metadata import to_headers
 from grpc_wire.peer import AuthContext, auth_context, identity_key, peer_name
 from grpc_wire.request import OPENING
 from grpc_wire.server_call import ServerCall
-from grpc_wire.status import Status
+from grpc_wire.status import Status, text_of
 
 _log = logging.getLogger(__name__)
 
@@ -137,10 +137,11 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
             raise grpc.aio.UsageError("Abort already called!")
         if code_number(code) == OK:
             raise grpc.aio.UsageError("Abort needs a code other than OK")
+        if details:
+            self.set_details(details)
         self._aborted = grpc.aio.AbortError("Locally aborted.")
         if trailing_metadata:
             self.set_trailing_metadata(trailing_metadata)
-        self._details = details or self._details
         self.set_code(code)
         self._finish()
         raise self._aborted
@@ -176,7 +177,7 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
         """Ends the call for an error of its servicer, if it has not ended."""
         if not self._status_sent:
             self._number = self._number or UNKNOWN
-            self._details = f"Unexpected {type(error)}: {error}"
+            self._details = f"Unexpected {type(error)}: {text_of(error)}"
             self._finish()
 
     def _finish(self) -> None:

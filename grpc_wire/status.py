@@ -119,6 +119,14 @@ def from_reset(code: int, reason: str = "") -> Status:
     return Status(_FROM_RESET.get(code, INTERNAL), f"{text}: {reason}" if reason else text)
 
 
+def text_of(error: Exception) -> str:
+    """Returns what an error says; of one that fails to say it, that."""
+    try:
+        return str(error)
+    except Exception as fault:
+        return f"(its text: {type(fault)})"
+
+
 def _escaped(message: str) -> bytes:
     """Percent-encodes what is not printable ASCII, `%`, and what a header's value would lose."""
     return _TO_ESCAPE.sub(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -267,6 +268,22 @@ async def test_a_deadline_that_is_over(channel: Channel) -> None:
     """A call that may take no time ends so."""
     with pytest.raises(aio.AioRpcError, match="Deadline Exceeded"):
         await unary(channel, "Hang")(b"", timeout=0)
+
+
+async def test_a_deadline_without_end(channel: Channel) -> None:
+    """Is none."""
+    call = unary(channel)(MESSAGE, timeout=math.inf)
+    assert call.time_remaining() is None
+    assert await call == MESSAGE
+
+
+async def test_a_deadline_that_is_no_number(channel: Channel) -> None:
+    """Is refused before anything is done, and calls beside it keep theirs."""
+    beside = unary(channel, "Hang")(b"", timeout=0.2)
+    with pytest.raises(ValueError, match="not a number"):
+        unary(channel)(MESSAGE, timeout=math.nan)
+    with pytest.raises(aio.AioRpcError, match="Deadline Exceeded"):
+        await asyncio.wait_for(beside, 5)
 
 
 async def test_a_deadline_between_messages(channel: Channel) -> None:

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
+import tracemalloc
 from types import FrameType
 
 import pytest
@@ -38,6 +40,24 @@ from tests.wire.protocol.stage import (
 
 COMPRESSION = ErrorCode.COMPRESSION_ERROR
 START = h2.block(REQUEST)
+
+
+def test_nothing_large_is_kept_of_names() -> None:
+    """What is known of names outlives connections, so it is bounded by bytes too."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        stage = Stage(Role.SERVER, State.IDLE)
+        before, _ = tracemalloc.get_traced_memory()
+        for stream in range(1, 101, 2):
+            name = b"%d" % stream + b"a" * 20_000
+            stage.hear(h2.headers(stream, [*REQUEST, (name, b"")]))
+            stage.frames()
+        del stage
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] - before < 200_000
+    finally:
+        tracemalloc.stop()
 
 
 def broken(clause: str, octets: bytes) -> Case:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from unittest.mock import ANY
 
 import pytest
 
@@ -54,6 +55,23 @@ UPDATES = [
 def test_a_window_update(case: Case, role: Role) -> None:
     """Increments of zero and windows beyond 2^31-1 are errors (6.9, 6.9.1)."""
     check(case, role)
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_what_was_sent_of_a_request_counts(at_once: bool) -> None:
+    """The peer may give a client back what that has sent, however it sent it, and no byte more."""
+    stage = Stage(Role.CLIENT, State.IDLE)
+    body = b"x" * 1000
+    if at_once:
+        stage.connection.open_stream(REQUEST, body)
+    else:
+        stage.connection.open_stream(REQUEST)
+        stage.connection.send_data(1, body, end_stream=True)
+    widest = h2.settings((Setting.INITIAL_WINDOW_SIZE, h2.TOP))
+
+    assert not any(isinstance(event, ConnectionFailed) for event in stage.hear(widest))
+    assert stage.hear(h2.window(1, len(body))) == []
+    assert stage.hear(h2.window(1, 1)) == [StreamReset(1, FLOW, ANY, by_peer=False)]
 
 
 class Ledger:

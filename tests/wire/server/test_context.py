@@ -76,6 +76,36 @@ async def test_abort(make: Any) -> None:
     assert after == []
 
 
+async def test_abort_with_details_that_are_no_text(make: Any) -> None:
+    """Is a fault of the servicer, and the call ends as with any other."""
+
+    async def fail(_request: bytes, context: Any) -> None:
+        await context.abort(grpc.StatusCode.ABORTED, 123)
+
+    async with serving({"Fail": unary(fail)}, make=make) as stage:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stage.call("Fail")
+    assert caught.value.code() is grpc.StatusCode.UNKNOWN
+
+
+async def test_an_error_that_cannot_say_what_it_is() -> None:
+    """Ends the call as any other; grpc's own server never ends it."""
+
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise LookupError
+
+    async def fail(_request: bytes, _context: Any) -> None:
+        raise Mute
+
+    async with serving({"Fail": unary(fail)}) as stage:
+        with pytest.raises(
+            grpc.aio.AioRpcError, match=r"Unexpected <class .*Mute'>: \(its text: "
+        ) as caught:
+            await stage.call("Fail")
+    assert caught.value.code() is grpc.StatusCode.UNKNOWN
+
+
 async def test_abort_keeps_what_was_set(make: Any) -> None:
     """An abort without details and metadata ends with those that were set before."""
 
