@@ -90,6 +90,12 @@ class Side(Protocol):
     def open(self, headers: Headers, *, end: bool) -> int:
         """Opens a stream."""
 
+    def ask(self, headers: Headers, data: bytes) -> int:
+        """Opens a stream, with all that is to be said on it."""
+
+    def answer(self, stream: int, head: Headers, data: bytes, trailers: Headers) -> None:
+        """Says all that is to be said on a stream."""
+
     def headers(self, stream: int, headers: Headers, *, end: bool) -> None:
         """Sends headers."""
 
@@ -140,6 +146,18 @@ class Ours:
     def open(self, headers: Headers, *, end: bool) -> int:
         """Opens a stream."""
         return self.connection.open_stream(headers, end_stream=end)
+
+    def ask(self, headers: Headers, data: bytes) -> int:
+        """Opens a stream, with all that is to be said on it."""
+        stream = self.connection.open_stream(headers, data)
+        if self.connection.queued(stream):
+            self._waiting.add(stream)
+        return stream
+
+    def answer(self, stream: int, head: Headers, data: bytes, trailers: Headers) -> None:
+        """Says all that is to be said on a stream."""
+        if self.connection.answer(stream, head, (data,), trailers):
+            self._waiting.add(stream)
 
     def headers(self, stream: int, headers: Headers, *, end: bool) -> None:
         """Sends headers."""
@@ -227,6 +245,7 @@ class Theirs:
         {SettingCodes.INITIAL_WINDOW_SIZE: 1},
         {SettingCodes.INITIAL_WINDOW_SIZE: 65_535},
         {SettingCodes.INITIAL_WINDOW_SIZE: 1_000_000},
+        {SettingCodes.INITIAL_WINDOW_SIZE: 2**31 - 1},
         {SettingCodes.MAX_FRAME_SIZE: 16_384},
         {SettingCodes.MAX_FRAME_SIZE: 100_000},
         {SettingCodes.HEADER_TABLE_SIZE: 0},
@@ -261,6 +280,18 @@ class Theirs:
         stream = self._connection.get_next_available_stream_id()
         self._connection.send_headers(stream, headers, end_stream=end)
         return stream
+
+    def ask(self, headers: Headers, data: bytes) -> int:
+        """Opens a stream, with all that is to be said on it."""
+        stream = self.open(headers, end=False)
+        self.data(stream, data, end=True)
+        return stream
+
+    def answer(self, stream: int, head: Headers, data: bytes, trailers: Headers) -> None:
+        """Says all that is to be said on a stream."""
+        self.headers(stream, head, end=False)
+        self.data(stream, data, end=False)
+        self.headers(stream, trailers, end=True)
 
     def headers(self, stream: int, headers: Headers, *, end: bool) -> None:
         """Sends headers, behind the data that wait."""

@@ -33,7 +33,9 @@ FIELDS: tuple[Headers, ...] = (
 )
 ACTS = (
     "open",
+    "ask",
     "answer",
+    "whole answer",
     "data",
     "data",
     "trailers",
@@ -55,6 +57,10 @@ acts = st.lists(
 )
 
 
+def _data(number: int) -> bytes:
+    return bytes([number % 251]) * SIZES[number % len(SIZES)]
+
+
 class Conversation:
     """Two sides, and the bytes between them."""
 
@@ -70,6 +76,8 @@ class Conversation:
         side = self.sides[who]
         if name == "open":
             self._open(choice, end=number % 3 == 0)
+        elif name == "ask":
+            self._ask(choice, number)
         elif name == "flow":
             self._flow(who, number if choice % 2 else 70_000)
         elif name == "ping":
@@ -88,6 +96,14 @@ class Conversation:
             assert stream not in client.talks
             client.talks[stream] = Talk(said=Words(head, ended=end))
 
+    def _ask(self, choice: int, number: int) -> None:
+        client = self.sides[0]
+        if client.can_open():
+            head, body = REQUEST + FIELDS[choice % len(FIELDS)], _data(number)
+            stream = client.ask(head, body)
+            assert stream not in client.talks
+            client.talks[stream] = Talk(said=Words(head, bytearray(body), ended=True))
+
     def _on_stream(self, name: str, side: Side, choice: int, number: int) -> None:
         if not side.talks:
             return
@@ -99,11 +115,15 @@ class Conversation:
             if talk.reset is None and not (talk.said.ended and talk.heard.ended):
                 side.reset(stream)
                 talk.reset = 8
-        elif name == "answer":
+        elif "answer" in name:
             if side is self.sides[1] and talk.said.head is None and talk.reset is None:
-                talk.said.head = ANSWER + FIELDS[number % len(FIELDS)]
-                talk.said.ended = number % 5 == 0
-                side.headers(stream, talk.said.head, end=talk.said.ended)
+                head = ANSWER + FIELDS[number % len(FIELDS)]
+                if name == "answer":
+                    talk.said = Words(head, ended=number % 5 == 0)
+                    side.headers(stream, head, end=talk.said.ended)
+                else:
+                    talk.said = Words(head, bytearray(_data(number)), TRAILERS, ended=True)
+                    side.answer(stream, head, _data(number), TRAILERS)
         elif talk.may_say:
             self._say(name, side, stream, number)
 
@@ -114,7 +134,7 @@ class Conversation:
             said.ended = True
             side.headers(stream, said.trailers, end=True)
         else:
-            data = bytes([number % 251]) * SIZES[number % len(SIZES)]
+            data = _data(number)
             said.body += data
             said.ended = number % 7 == 0
             side.data(stream, data, end=said.ended)
