@@ -113,18 +113,15 @@ def _are_alone(own: Own, head: WholeHead) -> bool:
 
 
 def _form(head: bytes) -> tuple[Form, Own | None]:
-    """Cuts out what is a request's own; None if that is nothing, or more than one of a kind."""
+    """Cuts out what is a request's own; None if that is nothing."""
     parts = _OWN.split(head)
     if len(parts) == 1:
         return head, None
     trace = request_id = ""
-    for at in range(1, len(parts), 3):
-        value = parts[at + 1].decode("ascii")
-        if parts[at] == _TRACEPARENT and not trace:
-            trace = value
-        elif parts[at] != _TRACEPARENT and not request_id:
-            request_id = value
+    for name, value in zip(parts[1::3], parts[2::3], strict=True):
+        if name == _TRACEPARENT:
+            trace = value.decode("ascii")
         else:
-            return head, None
+            request_id = value.decode("ascii")
     del parts[2::3]
     return tuple(parts), (trace, request_id)

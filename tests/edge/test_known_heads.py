@@ -101,6 +101,25 @@ async def test_what_is_said_twice_means_what_it_meant(
         assert await told(warm, lines) == await told(cold, lines)
 
 
+@pytest.mark.parametrize("value", [b"x" * 65, b"x" * 129, b"a b", b"", b"\x80"])
+async def test_a_value_of_another_kind_means_what_it_meant(
+    make_app: MakeApp, upstream: ScriptedUpstream, value: bytes
+) -> None:
+    """Where the head is known but for an id that cannot be cut out, the id is judged as ever."""
+    async with running(make_app()) as cold, running(make_app()) as warm:
+        await ask(warm, upstream, b"x-request-id: a\r\n")
+        data = _GET % (b"x-request-id: %b\r\n" % value)
+
+        (status, _, body), expected = await answer(warm, data), await answer(cold, data)
+        assert (status, body) == (expected[0], expected[2])
+
+
+def test_a_line_that_goes_on_is_not_cut() -> None:
+    """What is behind it would go on with another line; though httptools refuses such a head."""
+    head = _GET % (_TRACE % 1 + b" more\r\n")
+    assert known_heads._form(head) == (head, None)
+
+
 def test_a_trailer_that_closes_leaves_no_parser_behind(app: FastAPI) -> None:
     """The next request, whoever sends it, is parsed as ever."""
     chunked = (
