@@ -46,7 +46,7 @@ class Connection:
     ) -> None:
         """Makes a connection whose preface and settings are ready in `take_output`."""
         self._role = role
-        self._failed = self._leaving = False
+        self._failed = False
         self._preface = frames.PREFACE if role is Role.SERVER else b""
         self._frames = frames.FrameReader(limits.frame)
         control = Budget(limits.control_frames, limits.period, clock)
@@ -96,7 +96,7 @@ class Connection:
         return events
 
     def _fail(self, fault: ConnectionFault) -> None:
-        self._failed = True
+        self._failed = self._streams.closing = True
         self._outbound.forget()
         self._streams.open.clear()
         last = self._streams.last_from_peer
@@ -136,12 +136,9 @@ class Connection:
 
     @property
     def can_open(self) -> bool:
-        """Whether `open_stream` may be called now: not going away, ids left, below the peer's limit."""
+        """Whether `open_stream` may be called now: new streams begin, and are below the peer's limit."""
         streams = self._streams
-        return not (self._failed or self._leaving or self._inbound.peer_last is not None) and (
-            streams.next_own <= LARGEST_ID
-            and len(streams.open) < self._outbound.peer.concurrent_streams
-        )
+        return not streams.closing and len(streams.open) < self._outbound.peer.concurrent_streams
 
     @property
     def open_streams(self) -> int:
@@ -150,8 +147,8 @@ class Connection:
 
     @property
     def closing(self) -> bool:
-        """Whether GOAWAY was sent or received, or the connection has failed: no new streams begin."""
-        return self._failed or self._leaving or self._inbound.peer_last is not None
+        """Whether GOAWAY was sent or received, or all ids are used: no new streams begin."""
+        return self._streams.closing
 
     @property
     def settings_acknowledged(self) -> bool:
@@ -182,7 +179,8 @@ class Connection:
             outbound.headers(stream, headers, end_stream=end_stream)
         else:
             outbound.request(stream, headers, data)
-        if streams.next_own > LARGEST_ID:  # all ids are used: as if the peer takes no more (5.1.1)
+        if streams.next_own > LARGEST_ID:  # as if the peer takes no more (5.1.1)
+            streams.closing = True
             self._inbound.events.append(GoAwayReceived(stream_id, ErrorCode.NO_ERROR, b""))
         return stream_id
 
@@ -262,7 +260,7 @@ class Connection:
             last: False for the first of two phases: streams that are under way to here are still
                 taken until it is said again (6.8).
         """
-        self._leaving = True
+        self._streams.closing = True
         self._inbound.going_away |= last  # the last stream never rises again
         known = self._streams.last_from_peer if self._inbound.going_away else LARGEST_ID
         self._outbound.control(frames.goaway(known, code, debug))

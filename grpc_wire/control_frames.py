@@ -24,7 +24,7 @@ from grpc_wire.header_sections import PRIORITY_SIZE
 from grpc_wire.limits import WINDOWS_MOVED, Limits
 from grpc_wire.outbound import Outbound
 from grpc_wire.receive_windows import ReceiveWindows
-from grpc_wire.streams import Role, Stream, Streams
+from grpc_wire.streams import LARGEST_ID, Role, Stream, Streams
 
 _PROTOCOL: Final = ErrorCode.PROTOCOL_ERROR
 
@@ -39,7 +39,7 @@ class ControlFrames:
         self.events: list[Event] = []
         self.going_away = False
         """Whether streams that the peer opens from now on are passed over."""
-        self.peer_last: int | None = None
+        self._peer_last = LARGEST_ID
         """The last stream that the peer will process, once it has said so."""
         self.settings_acknowledged = False
         self._streams = streams
@@ -137,8 +137,8 @@ class ControlFrames:
         if len(frame.payload) < 8:
             raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "GOAWAY")
         last, code, debug = frames.read_goaway(frame.payload)
-        last = last if self.peer_last is None else min(last, self.peer_last)
-        self.peer_last = last
+        last = self._peer_last = min(last, self._peer_last)
+        self._streams.closing = True
         if self._streams.role is Role.CLIENT:
             for stream in [s for s in self._streams.open.values() if s.id > last]:
                 self._reset_by_peer(stream, ErrorCode.REFUSED_STREAM, "not processed")

@@ -81,6 +81,8 @@ class Streams:
         """The highest id of a stream that the peer has opened."""
         self.next_own = 1
         """The id of the next stream that a client opens."""
+        self.closing = False
+        """Whether no new streams begin: one of the two sides goes away, or all ids are used."""
         self._reset: OrderedDict[int, None] = OrderedDict()
         self._resets = resets
         self._rapid = rapid

@@ -77,7 +77,7 @@ class _Mute(RawClient):
     def data_received(self, data: bytes) -> None:
         """Takes all but GOAWAY to heart."""
         super().data_received(data)
-        self.connection._inbound.peer_last = None
+        self.connection._streams.closing = False
 
     def flush(self) -> None:
         """Sends all but acknowledgements of pings."""
