@@ -10,7 +10,6 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import suppress
 from enum import Enum, auto
-from functools import partial
 from typing import Any, TypeVar
 
 import grpc
@@ -72,7 +71,7 @@ class _Call(aio.Call):
         """Lets a function be called with this call when it has ended; at once, if it has."""
         stream = self._stream
         if stream.status is None:
-            stream.ended.append(partial(callback, self))
+            stream.ended.append(lambda _stream: callback(self))
         else:
             callback(self)
 
@@ -216,7 +215,7 @@ class _StreamRequest(_Call):
         self._writes = _Style.CALLS if requests is None else _Style.ITERATOR
         if requests is not None and stream.status is None:
             sending = stream.loop.create_task(send_all(stream, requests))
-            stream.ended.append(sending.cancel)
+            stream.ended.append(lambda _stream: sending.cancel())
 
     @property
     def _done_writing_flag(self) -> bool:

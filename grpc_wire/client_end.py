@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from grpc_wire.codes import CANCELLED, DEADLINE_EXCEEDED, OK
 from grpc_wire.deadlines import Deadline
@@ -24,7 +24,7 @@ class ClientEnd:
 
     Attributes:
         status: how it ended; None until then.
-        ended: what is called then.
+        ended: what is called then, with this.
         cancelled_here: whether this side gave it up.
         deadline: on the loop's clock; None if there is none.
         due: that deadline, where somebody watches it.
@@ -45,7 +45,7 @@ class ClientEnd:
     def __init__(self, loop: asyncio.AbstractEventLoop, timeout: float | None) -> None:
         self.loop = loop
         self.status: Status | None = None
-        self.ended: list[Callable[[], object]] = []
+        self.ended: list[Callable[[Any], object]] = []
         self.cancelled_here = False
         self.deadline: float | None = None
         if timeout is not None and timeout < math.inf:
@@ -87,7 +87,7 @@ class ClientEnd:
         ended, self.ended = self.ended, []
         for callback in ended:
             try:
-                callback()
+                callback(self)
             except (Exception, asyncio.CancelledError) as error:
                 told = {"message": "a callback of a call has failed", "exception": error}
                 self.loop.call_exception_handler(told)

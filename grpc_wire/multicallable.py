@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import grpc
@@ -197,7 +196,7 @@ class UnaryUnaryMultiCallable(_OneRequest, aio.UnaryUnaryMultiCallable[_Request,
         if self._interceptors:
             raise aio.UsageError("what is asked passes no interceptors")
         stream = self._stream(self._method, (timeout, metadata, None, None, None))
-        stream.ended.append(partial(told, stream))
+        stream.ended.append(told)
         return self._started(stream, request)
 
 

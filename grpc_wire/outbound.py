@@ -146,9 +146,9 @@ class Outbound:
             self.data(stream, data, end_stream=True)
             return
         block = self._encoder.encode(headers)
-        head = frames.headers(stream.id, block, self.peer.max_frame, end_stream=False)
-        self._ready += (head, frames.data_head(size, frames.END_STREAM, stream.id), data)
-        self._size += len(head) + HEAD_SIZE + size
+        request = frames.request(stream.id, block, data, self.peer.max_frame)
+        self._ready.append(request)
+        self._size += len(request)
         self._window -= size
         stream.send_window -= size
         if self._control.spent:

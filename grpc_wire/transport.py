@@ -100,7 +100,7 @@ class Transport(asyncio.Protocol):
         """Tells a stream nothing more: it has ended both ways."""
         if self._streams.pop(stream_id, None) is None:
             return
-        self._writer.forget(stream_id)
+        self._writer.blocked.discard(stream_id)
         if not self._streams:
             self._lifetime.idle_since = self.loop.time()
             self._close_if_done()

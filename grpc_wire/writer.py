@@ -27,6 +27,7 @@ class Writer:
     Attributes:
         shut: whether nothing more may be written.
         writes: how often something was.
+        blocked: the streams whose senders wait.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class Writer:
         self._react = react
         self._loop = asyncio.get_running_loop()
         self._socket: asyncio.Transport
-        self._blocked: set[int] = set()
+        self.blocked: set[int] = set()
         self._touched = False
         self._paused = False
         self._bytes = 0
@@ -92,21 +93,17 @@ class Writer:
             or self._messages >= TURN_MESSAGES
             or queued > QUEUED
         ):
-            self._blocked.add(stream_id)
+            self.blocked.add(stream_id)
             return True
         return False
 
     def drained(self, stream_id: int) -> None:
         """Lets a stream go on, whose queue is empty, unless the socket is full."""
         if self._paused:
-            self._blocked.add(stream_id)
+            self.blocked.add(stream_id)
         else:
-            self._blocked.discard(stream_id)
+            self.blocked.discard(stream_id)
             self._tell(stream_id)
-
-    def forget(self, stream_id: int) -> None:
-        """Tells a stream nothing more."""
-        self._blocked.discard(stream_id)
 
     def pause(self) -> None:
         """Writes nothing more until `resume`: the socket's buffer is full."""
@@ -133,6 +130,6 @@ class Writer:
         if self._paused:
             return
         self.write()
-        for stream_id in tuple(self._blocked) if self._blocked else ():
+        for stream_id in tuple(self.blocked) if self.blocked else ():
             if self._connection.queued(stream_id) <= QUEUED:
                 self.drained(stream_id)
