@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from secrets import token_hex
 from typing import Final, TypeAlias
 
 from gateway.contract.route_table import RouteMatch
@@ -21,7 +20,7 @@ from gateway.edge.answer import Whole, failure
 from gateway.edge.client import Interruption, body_too_large
 from gateway.edge.exchange import Edge
 from gateway.edge.known_heads import NOTHING, KnownHeads, Meaning, Own, Question
-from gateway.edge.route import Answers
+from gateway.edge.route import Answers, new_request_id
 from gateway.edge.unary import check_body, encoder_of_one, whole_answer
 from gateway.edge.whole_request import WholeHead, WholeRequests
 from gateway.transcoding.deadline import shortest
@@ -127,34 +126,31 @@ class DirectAnswer:
         self._meaning = meaning
         self._trace, request_id = own
         self._respond = respond
-        self._request_id = request_id or meaning.said.request_id or token_hex(16)
+        self._request_id = request_id or meaning.said.request_id or new_request_id()
         self.over = False
         self._call: Callable[[], object] | None = None
         self._encode: Callable[[bytes], EncodedBody]
 
     def begin(self, body: bytes) -> None:
         """Makes the call, or answers at once what is wrong with the request."""
-        try:
-            self._ask(body)
-        except Exception as error:
-            self._told(error)
-
-    def _ask(self, body: bytes) -> None:
         meaning = self._meaning
         question = meaning.question
-        if isinstance(question, Exception):
-            raise question
-        endpoint, self._encode, metadata = question.endpoint, question.encode, question.metadata
-        request = endpoint.decode_request(
-            question.captures, meaning.head.query, body, content_type=meaning.said.content_type
-        )
-        if question.id_key is not None:
-            metadata = (*metadata, (question.id_key, self._request_id))
-        if question.trace_key is not None:
-            metadata = (*metadata, (question.trace_key, self._trace))
-        self._call = self._edge.upstream.ask(
-            endpoint.method, request, self._told, metadata=metadata, timeout=question.timeout
-        )
+        try:
+            if isinstance(question, Exception):
+                raise question
+            endpoint, self._encode, metadata = question.endpoint, question.encode, question.metadata
+            request = endpoint.decode_request(
+                question.captures, meaning.head.query, body, content_type=meaning.said.content_type
+            )
+            if question.id_key is not None:
+                metadata += ((question.id_key, self._request_id),)
+            if question.trace_key is not None:
+                metadata += ((question.trace_key, self._trace),)
+            self._call = self._edge.upstream.ask(
+                endpoint.method, request, self._told, metadata=metadata, timeout=question.timeout
+            )
+        except Exception as error:
+            self._told(error)
 
     def leave(self) -> None:
         """Gives it up: the client has left."""

@@ -1,13 +1,12 @@
 """What the heads of requests mean, kept by their bytes: callers send the same again and again.
 
 What a request has for itself, its trace and its id, is cut out of its head first. Rule: what is cut are
-values of letters, digits and hyphens, on lines of their own. So two heads that are equal but for these mean
-the same but for these.
+values of letters, digits and hyphens, on lines of their own, each of the first header of its name. So two
+heads of which the same was cut out, and that are equal without, mean the same but for that.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
@@ -19,17 +18,16 @@ from gateway.transcoding.request_head import REQUEST_ID, RequestHead
 
 _TRACEPARENT: Final = b"traceparent"
 _CUT: Final = (_TRACEPARENT, REQUEST_ID)
-_OWN: Final = re.compile(
-    rb"\r\n(traceparent|[Xx]-[Rr]equest-[Ii][Dd]): ([0-9A-Za-z-]{1,64})(?=\r\n[^ \t])"
-)
-"""What is behind the line does not go on with it (RFC 9112, 5.2)."""
+_TRACE_LINE, _ID_LINE = (b"\r\n%b: " % name for name in _CUT)
+_LONGEST_CUT: Final = 64
+"""No value is cut out that is longer; in bytes."""
 _MOST: Final = 1024
 """So many heads are kept."""
 _LONGEST: Final = 1024
 """No head is kept that is longer; in bytes."""
 
-Form: TypeAlias = bytes | tuple[bytes, ...]
-"""A head as it came; or what stands around the values that are its own."""
+Form: TypeAlias = tuple[bytes, bool, bool]
+"""A head without what is its own, and whether that was a trace, and an id."""
 
 
 @dataclass(slots=True)
@@ -71,12 +69,9 @@ class KnownHeads:
 
     def get(self, head: bytes) -> tuple[Meaning, Own] | None:
         """Returns what a head means, and what else its request says."""
-        meaning = self._known.get(head)
-        if meaning is not None:
-            return meaning, NOTHING
         form, own = _form(head)
-        meaning = None if own is None else self._known.get(form)
-        return None if meaning is None or own is None else (meaning, own)
+        meaning = self._known.get(form)
+        return None if meaning is None else (meaning, own)
 
     def keep(self, head: bytes, meaning: Meaning) -> None:
         """Keeps what a head means, unless it will hardly come again, or something is wrong with it."""
@@ -84,7 +79,7 @@ class KnownHeads:
         if len(head) > _LONGEST or isinstance(question, Exception):
             return
         form, own = _form(head)
-        if own is not None:
+        if own != NOTHING:
             if not _are_alone(own, meaning.head):
                 return
             question = self._without(own, question)
@@ -112,16 +107,25 @@ def _are_alone(own: Own, head: WholeHead) -> bool:
     return all(names.count(name) == 1 for name, value in zip(_CUT, own, strict=True) if value)
 
 
-def _form(head: bytes) -> tuple[Form, Own | None]:
-    """Cuts out what is a request's own; None if that is nothing."""
-    parts = _OWN.split(head)
-    if len(parts) == 1:
-        return head, None
-    trace = request_id = ""
-    for name, value in zip(parts[1::3], parts[2::3], strict=True):
-        if name == _TRACEPARENT:
-            trace = value.decode("ascii")
-        else:
-            request_id = value.decode("ascii")
-    del parts[2::3]
-    return tuple(parts), (trace, request_id)
+def _form(head: bytes) -> tuple[Form, Own]:
+    """Cuts out what is a request's own."""
+    names = head.lower()
+    trace_at, id_at = names.find(_TRACE_LINE), names.find(_ID_LINE)
+    rest, trace, request_id = head, b"", b""
+    if trace_at >= 0:
+        rest, trace = _cut(head, trace_at + len(_TRACE_LINE))
+    if id_at >= 0:
+        moved = len(trace) if trace_at < id_at else 0
+        rest, request_id = _cut(rest, id_at + len(_ID_LINE) - moved)
+    own = trace.decode("ascii"), request_id.decode("ascii")
+    return (rest, bool(trace), bool(request_id)), own
+
+
+def _cut(head: bytes, begin: int) -> tuple[bytes, bytes]:
+    """Cuts out the value that begins somewhere; it is empty if it is of another kind."""
+    end = head.find(b"\r\n", begin)
+    value = head[begin:end]
+    goes_on = head[end + 2] in b" \t"  # RFC 9112, 5.2
+    if len(value) > _LONGEST_CUT or goes_on or not value.replace(b"-", b"").isalnum():
+        return head, b""
+    return head[:begin] + head[end:], value

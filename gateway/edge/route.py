@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
-from secrets import token_hex
+from random import getrandbits
 from typing import Any, Final, NamedTuple, NoReturn, TypeAlias
 from urllib.parse import quote
 
@@ -228,7 +228,12 @@ def read_named_head(
         read_head(headers, allowed, head)
     finally:
         if not head.request_id:
-            head.name(token_hex(16), allowed)
+            head.name(new_request_id(), allowed)
+
+
+def new_request_id() -> str:
+    """Returns an id that no other request has; it is no secret, so the system need not be asked for it."""
+    return getrandbits(128).to_bytes(16, "big").hex()  # a process that was forked draws others
 
 
 def raw_path(scope: Scope) -> str:
