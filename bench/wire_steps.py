@@ -56,14 +56,14 @@ def _headers() -> Mapping[str, Callable[[], object]]:
     numbers = count()
 
     def fresh() -> Headers:
-        return (*_HEAD, (b"x-request-id", b"%032x" % next(numbers)))
+        return ((b"x-request-id", b"%032x" % next(numbers)),)
 
-    for headers in (fresh(), _TRAILERS, fresh(), _TRAILERS):
-        block = encoder.encode(headers)
-        assert decoder.decode(block).headers == headers
-    request, trailers = encoder.encode(fresh()), encoder.encode(_TRAILERS)
+    for headers, begin in ((fresh(), _HEAD), (_TRAILERS, ()), (fresh(), _HEAD), (_TRAILERS, ())):
+        block = encoder.encode(headers, begin)
+        assert decoder.decode(block).headers == begin + headers
+    request, trailers = encoder.encode(fresh(), _HEAD), encoder.encode(_TRAILERS)
     peer = Encoder()
-    kept = [peer.encode(fresh()) for _ in range(_COUNT)]
+    kept = [peer.encode([*_HEAD, *fresh()]) for _ in range(_COUNT)]
 
     def decode_kept() -> None:
         reader = HeaderDecoder(DEFAULT.header_list)
@@ -71,7 +71,7 @@ def _headers() -> Mapping[str, Callable[[], object]]:
             reader.decode(block)
 
     return {
-        "encode the headers of a request": lambda: encoder.encode(fresh()),
+        "encode the headers of a request": lambda: encoder.encode(fresh(), _HEAD),
         "encode trailers": lambda: encoder.encode(_TRAILERS),
         "decode the headers of a request": lambda: decoder.decode(request),
         "decode trailers": lambda: decoder.decode(trailers),

@@ -163,17 +163,17 @@ class ClientStream(ClientEnd):
         headers = self._headers
         if self.deadline is not None:
             left = print_timeout(self.deadline - self.loop.time())
-            headers = (*headers, (b"grpc-timeout", left))
+            headers += ((b"grpc-timeout", left),)
         self._transport = transport
         self._address = address
         self._opened_at = transport.writes
         self._blocked = False
         sent = self._sent or [b""]
         if self.half_closed and len(sent) == 1:
-            self._id = transport.open(self, headers, sent[0])
+            self._id = transport.open(self, self.method.head, headers, sent[0])
         else:
             *before, last = sent
-            self._id = transport.open(self, headers)
+            self._id = transport.open(self, self.method.head, headers)
             for piece in before:
                 transport.send_data(self._id, piece)
             if last or self.half_closed:

@@ -161,9 +161,20 @@ class Connection:
         return self._outbound.peer.max_header_list
 
     def open_stream(
-        self, headers: Headers, data: bytes | None = None, *, end_stream: bool = False
+        self,
+        headers: Headers,
+        data: bytes | None = None,
+        begin: Headers = (),
+        *,
+        end_stream: bool = False,
     ) -> int:
-        """Begins a stream as a client; data that are given are all that it sends. Returns its id.
+        """Begins a stream as a client; returns its id.
+
+        Args:
+            headers: its header section.
+            data: all that it sends; None: that is not known yet.
+            begin: what stands in front of the headers, and does so in many requests.
+            end_stream: whether it sends no data.
 
         Raises:
             RuntimeError: `can_open` is false.
@@ -176,9 +187,9 @@ class Connection:
         streams.next_own += 2
         streams.open[stream_id] = stream
         if data is None:
-            outbound.headers(stream, headers, end_stream=end_stream)
+            outbound.headers(stream, headers, begin, end_stream=end_stream)
         else:
-            outbound.request(stream, headers, data)
+            outbound.request(stream, headers, begin, data)
         if streams.next_own > LARGEST_ID:  # as if the peer takes no more (5.1.1)
             streams.closing = True
             self._inbound.events.append(GoAwayReceived(stream_id, ErrorCode.NO_ERROR, b""))

@@ -76,11 +76,11 @@ class FrameReader:
                 return
             data = b"".join((self._rest, data))
             self._rest.clear()
-        at, size = 0, len(data)
+        at, size, unpack = 0, len(data), _HEAD.unpack_from
         last = size - HEAD_SIZE
         self._wanted = HEAD_SIZE
         while at <= last:
-            word, flags, stream_id = _HEAD.unpack_from(data, at)
+            word, flags, stream_id = unpack(data, at)
             length = word >> 8
             if length > self._max_frame:
                 raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, f"a frame of {length} bytes")

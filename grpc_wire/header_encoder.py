@@ -73,9 +73,6 @@ class _Fields(dict[tuple[bytes, bytes], bytes]):
 
     def __missing__(self, field: tuple[bytes, bytes]) -> bytes:
         name, value = field
-        begin = _begin_of_varying(name)
-        if begin is not None:
-            return begin + _length(len(value)) + value
         if field in _STATIC_FIELDS:
             return self._keep(field, write_integer(_STATIC_FIELDS[field], 0x7F, INDEXED))
         if field in self._added:
@@ -112,13 +109,20 @@ class HeaderEncoder:
             self._resized = b"\x20" + write_integer(size, 0x1F, RESIZED)
             self._fields = _Fields(size)
 
-    def encode(self, headers: Headers) -> bytes:
-        """Returns the block of some headers."""
-        block = b"".join(map(self._fields.__getitem__, headers))
+    def encode(self, headers: Headers, begin: Headers = ()) -> bytes:
+        """Returns the block of some headers, behind others with which many begin."""
+        parts = [self.encode_lasting(begin)] if begin else []
+        fields = self._fields
+        for name, value in headers:
+            varying = _begin_of_varying(name)
+            if varying is None:
+                parts.append(fields[name, value])
+            else:
+                parts += (varying, _length(len(value)), value)
         if self._resized:
-            block = self._resized + block
+            parts.insert(0, self._resized)
             self._resized = b""
-        return block
+        return b"".join(parts)
 
     def encode_lasting(self, headers: Headers) -> bytes:
         """Returns the block of headers that are the same for many calls; it is looked up as a whole."""

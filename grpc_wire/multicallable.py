@@ -100,11 +100,9 @@ class _MultiCallable:
                 "what is in grpc.CallCredentials cannot be read; let an interceptor add metadata"
             )
         encoding = _ENCODINGS[compression or self._compression]
-        headers = method.head
+        headers = to_headers(metadata) if metadata else ()
         if encoding != IDENTITY:
-            headers = (*headers, (b"grpc-encoding", encoding.encode()))
-        if metadata:
-            headers += to_headers(metadata)
+            headers = ((b"grpc-encoding", encoding.encode()), *headers)
         return ClientStream(
             self._balancer(),
             method,

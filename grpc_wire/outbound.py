@@ -83,14 +83,16 @@ class Outbound:
         if self._size > self._limits.unsent:
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "answers are not read")
 
-    def headers(self, stream: Stream, headers: Headers, *, end_stream: bool) -> None:
-        """Sends a header section, behind what the stream has queued."""
+    def headers(
+        self, stream: Stream, headers: Headers, begin: Headers = (), *, end_stream: bool
+    ) -> None:
+        """Sends a header section, behind what the stream has queued; it has a begin if nothing is."""
         stream.answered = True
         if stream.queue is not None:
             stream.trailers = headers
             stream.ending = True
             return
-        block = self._encoder.encode(headers)
+        block = self._encoder.encode(headers, begin)
         frame = frames.headers(stream.id, block, self.peer.max_frame, end_stream=end_stream)
         self._ready.append(frame)
         self._size += len(frame)
@@ -138,14 +140,14 @@ class Outbound:
         self._end(stream)
         return 0
 
-    def request(self, stream: Stream, headers: Headers, data: bytes) -> None:
+    def request(self, stream: Stream, headers: Headers, begin: Headers, data: bytes) -> None:
         """Sends all that a client has to say on a stream, or queues what there is no room for."""
         size = len(data)
         if not self._has_room(stream, size):
-            self.headers(stream, headers, end_stream=False)
+            self.headers(stream, headers, begin, end_stream=False)
             self.data(stream, data, end_stream=True)
             return
-        block = self._encoder.encode(headers)
+        block = self._encoder.encode(headers, begin)
         request = frames.request(stream.id, block, data, self.peer.max_frame)
         self._ready.append(request)
         self._size += len(request)

@@ -63,9 +63,11 @@ class Transport(asyncio.Protocol):
 
     # What a call does.
 
-    def open(self, stream: Stream, headers: Headers, data: bytes | None = None) -> int:
-        """Begins a stream, which `Connection.can_open` must allow; data given end it. Returns its id."""
-        stream_id = self.connection.open_stream(headers, data)
+    def open(
+        self, stream: Stream, begin: Headers, headers: Headers, data: bytes | None = None
+    ) -> int:
+        """Begins a stream, which `Connection.can_open` must allow; see `Connection.open_stream`."""
+        stream_id = self.connection.open_stream(headers, data, begin)
         self._streams[stream_id] = stream
         self._writer.count(len(data or b""))
         return stream_id
