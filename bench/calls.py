@@ -14,7 +14,7 @@ from bench.sides import GRPCIO, WIRE, Side
 from grpc_core._generated.finance_pb2 import ConvertRequest, WatchRequest
 
 GROUP: Final = "calls"
-_COUNTS: Final = (1, 32, 256)
+_COUNT: Final = 32
 _SERVICE: Final = "/finance.CurrencyConverter"
 _REQUEST: Final = ConvertRequest(from_currency="USD", to_currency="EUR", amount=100)
 _IN_FLIGHT: Final = 64
@@ -35,8 +35,10 @@ async def run(lab: Lab) -> None:
             "bare servicer, wire": await stack.enter_async_context(_bare(WIRE)),
         }
         fast = {"fast core": await stack.enter_async_context(Part.serving("bench.peers.fast_core"))}
-        await in_turn(lab, GROUP, _asked(cores | bare | fast), _small(lab))
-        await in_turn(lab, GROUP, _asked(cores), {_BIDI: _bidi()})
+        everyone = _asked(cores | bare | fast)
+        await in_turn(lab.aimed_at, GROUP, everyone, _small(_COUNT))
+        await in_turn(lab, GROUP, everyone, _small(1) if lab.quick else _small(1, 256))
+        await in_turn(lab.aimed_at, GROUP, _asked(cores), {_BIDI: _bidi()})
         await in_turn(lab, GROUP, _asked(bare), _large())
     await _idle(lab)
 
@@ -54,9 +56,8 @@ def _asked(cores: dict[str, Part]) -> list[Side]:
     ]
 
 
-def _small(lab: Lab) -> dict[str, Turns]:
+def _small(*counts: int) -> dict[str, Turns]:
     request = _REQUEST.SerializeToString()
-    counts = (1, 32) if lab.quick else _COUNTS
     return {
         f"Convert, {count}": Turns(request, count, "unary", f"{_SERVICE}/Convert")
         for count in counts

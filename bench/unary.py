@@ -18,7 +18,8 @@ from bench.sides import GRPCIO
 from bench.turns import http_request
 
 GROUP: Final = "unary"
-_COUNTS: Final = (1, 32, 256)
+_COUNT: Final = 32
+_COUNTS: Final = (1, _COUNT, 256)
 _AMOUNT: Final = {"fromCurrency": "USD", "toCurrency": "EUR", "amount": 100}
 _BODY: Final = json.dumps(_AMOUNT).encode()
 POST: Final = http_request("POST", "/convert", _BODY)
@@ -35,22 +36,20 @@ async def run(lab: Lab) -> None:
 
 
 async def _over_our_core(lab: Lab) -> None:
-    counts = (32,) if lab.quick else _COUNTS
     requests = {"POST small": POST, "POST small and traced": _TRACED}
-    if not lab.quick:
-        requests["GET small"] = _GET
-    cases = {
-        f"{name}, our core, {count}": Turns(request, count)
-        for name, request in requests.items()
-        for count in counts
-    }
+    aimed_at = _cases(requests, (_COUNT,), "our core")
+    cases = _cases(requests | {"GET small": _GET}, _COUNTS, "our core")
+    others = {case: turns for case, turns in cases.items() if case not in aimed_at}
     async with (
         sides.cores() as cores,
         sides.edges(lab.folder, cores) as edges,
         sides.stub() as stub,
         sides.empty() as empty,
     ):
-        await in_turn(lab, GROUP, [*edges, stub, empty], cases)
+        everyone = [*edges, stub, empty]
+        await in_turn(lab.aimed_at, GROUP, everyone, aimed_at)
+        if not lab.quick:
+            await in_turn(lab, GROUP, everyone, others)
 
 
 async def _over_a_fast_core(lab: Lab) -> None:
@@ -69,16 +68,17 @@ async def _over_a_fast_core(lab: Lab) -> None:
     async with AsyncExitStack() as stack:
         core = await stack.enter_async_context(Part.serving("bench.peers.fast_core"))
         edges = await stack.enter_async_context(sides.edges(lab.folder, {GRPCIO: core}, contract))
-        await in_turn(lab, GROUP, edges, _cases(small, _COUNTS))
-        await in_turn(lab, GROUP, edges, _cases(large, _COUNTS[:-1]))
+        await in_turn(lab, GROUP, edges, _cases(small, _COUNTS, "fast core"))
+        await in_turn(lab, GROUP, edges, _cases(large, _COUNTS[:-1], "fast core"))
         # a crowd that waits for 100 kB by hand waits for minutes
         crowd = [side for side in edges if side.name != "by hand"]
-        await in_turn(replace(lab, rounds=1), GROUP, crowd, _cases(large, _COUNTS[-1:]))
+        cases = _cases(large, _COUNTS[-1:], "fast core")
+        await in_turn(replace(lab, rounds=1), GROUP, crowd, cases)
 
 
-def _cases(requests: Mapping[str, bytes], counts: Sequence[int]) -> dict[str, Turns]:
+def _cases(requests: Mapping[str, bytes], counts: Sequence[int], core: str) -> dict[str, Turns]:
     return {
-        f"{name}, fast core, {count}": Turns(request, count)
+        f"{name}, {core}, {count}": Turns(request, count)
         for name, request in requests.items()
         for count in counts
     }
