@@ -41,7 +41,7 @@ class ReceiveWindows:
         """Counts what has come, of whatever stream.
 
         Raises:
-            ConnectionFault: it is more than was given.
+            ConnectionFault: it is more than was given, or the peer does not read what it is given.
         """
         self._left -= size
         if self._left * 2 <= self._size:
@@ -51,7 +51,7 @@ class ReceiveWindows:
         """Counts what has come of a stream that is open.
 
         Raises:
-            ConnectionFault: it is more than was given to all.
+            ConnectionFault: it is more than was given to all, or the peer does not read what it is given.
             StreamFault: it is more than was given to this one.
         """
         self._left -= size
@@ -78,6 +78,7 @@ class ReceiveWindows:
     def _widen(self) -> None:
         if self._left < 0:
             raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "more than the connection's window")
+        self._outbound.check_read()
         self._outbound.control(frames.window_update(0, self._size - self._left))
         self._left = self._size
 

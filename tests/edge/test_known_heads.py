@@ -71,6 +71,7 @@ async def test_an_id_is_its_request_s(
 def test_what_is_unusual_is_not_kept(app: FastAPI, lines: bytes) -> None:
     """Two of a kind, another layout, and what else traces."""
     direct = app.state.direct
+    direct.read(_GET % lines)
 
     assert direct.read(_GET % lines)[0] is not direct.read(_GET % lines)[0]
 
@@ -115,6 +116,27 @@ async def test_a_value_of_another_kind_means_what_it_meant(
 
         (status, _, body), expected = await answer(warm, data), await answer(cold, data)
         assert (status, body) == (expected[0], expected[2])
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_both_are_cut_out_wherever_they_stand(*, turned: bool) -> None:
+    """The head is left without them, though the first that is cut out moves the other."""
+    lines = [(b"traceparent", b"ab"), (b"x-request-id", b"0123456789")]
+    if turned:
+        lines.reverse()
+    head = _GET % b"".join(b"%b: %b\r\n" % line for line in lines)
+    rest = _GET % b"".join(b"%b: \r\n" % name for name, _ in lines)
+
+    assert known_heads._form(head) == ((rest, True, True), ("ab", "0123456789"))
+
+
+def test_chunks_are_no_body(app: FastAPI) -> None:
+    """A head that announces chunks is not kept: what is behind it is not the body."""
+    head = b"POST /v1/echo HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+    direct = app.state.direct
+
+    assert direct.read(head + b'5\r\n"abc"\r\n0\r\n\r\n')[2] == b'"abc"'
+    assert direct.read(head + b"0\r\n\r\n")[2] == b""
 
 
 def test_a_line_that_goes_on_is_not_cut() -> None:

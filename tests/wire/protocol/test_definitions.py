@@ -190,6 +190,16 @@ def test_6_8_what_still_comes_of_a_stream_that_was_not_to_be_processed() -> None
     stage.lives()
 
 
+def test_6_8_the_last_stream_never_rises() -> None:
+    """What a peer has said that it will not process it will not, whatever it says later."""
+    stage = Stage(Role.CLIENT)
+    for _ in range(3):
+        stage.connection.open_stream(REQUEST)
+
+    assert GoAwayReceived(3, 0, b"") in stage.hear(h2.goaway(3))
+    assert stage.hear(h2.goaway(5)) == [GoAwayReceived(3, 0, b"")]
+
+
 def test_6_8_a_goaway_of_ours_in_two_phases() -> None:
     """2^31-1 first, and streams are taken; then the last that was; then what is beyond is dropped."""
     stage = Stage(Role.SERVER, State.OPEN)

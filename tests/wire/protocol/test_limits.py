@@ -278,6 +278,21 @@ def test_answers_that_are_not_read() -> None:
     assert limits.unsent < len(stage.connection.take_output()) <= limits.unsent + 200
 
 
+def test_windows_that_are_not_read() -> None:
+    """`unsent` holds for the windows that are given back too: who sends on and never reads is cut."""
+    limits = replace(DEFAULT, unsent=10_000)
+    stage = Stage(Role.SERVER, State.OPEN, limits)
+    piece = h2.data(1, bytes(16_384))
+
+    sent = 0
+    while not any(isinstance(event, ConnectionFailed) for event in stage.hear(piece)):
+        stage.connection.consumed(1, 16_384)
+        sent += 1
+        assert sent < limits.unsent
+
+    assert limits.unsent < len(stage.connection.take_output()) <= limits.unsent + 200
+
+
 def test_settings_that_move_many_windows() -> None:
     """`control_frames`: each SETTINGS costs what it moves, and what comes beside it does not pay for that."""
     stage = Stage(Role.SERVER)
