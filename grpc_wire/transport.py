@@ -63,11 +63,9 @@ class Transport(asyncio.Protocol):
 
     # What a call does.
 
-    def open(
-        self, stream: Stream, begin: Headers, headers: Headers, data: bytes | None = None
-    ) -> int:
+    def open(self, stream: Stream, begin: Headers, more: Headers, data: bytes | None = None) -> int:
         """Begins a stream, which `Connection.can_open` must allow; see `Connection.open_stream`."""
-        stream_id = self.connection.open_stream(headers, data, begin)
+        stream_id = self.connection.open_stream(more, data, begin)
         self._streams[stream_id] = stream
         self._writer.count(len(data or b""))
         return stream_id
