@@ -47,10 +47,11 @@ def create_app(settings: Settings, upstream: Upstream | None = None) -> FastAPI:
 
     Args:
         settings: what to serve, and how.
-        upstream: who carries the calls; by default a channel of `grpc.aio` to `settings.upstream`.
+        upstream: who carries the calls; by default a channel to `settings.upstream`.
 
     Raises:
         ContractError: the contract cannot be served.
+        TargetError: the transport does not know what the upstream's address is.
         TlsError: a certificate, a key or the CA for the upstream cannot be used.
         OSError: a file cannot be read.
     """

@@ -27,6 +27,7 @@ from gateway.render.routes import render_routes
 from gateway.server import Server
 from gateway.settings import EnvoySettings, Settings
 from gateway.tls import TlsError, check_serving
+from gateway.upstream.transport import TargetError
 
 CONTRACT = ("descriptor_set", "http_rules", "auto_mapping", "services")
 """The settings that say what the contract is."""
@@ -59,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CommandError as error:
         print(f"protoway: {error}", file=sys.stderr)
         return error.status
-    except (ContractError, ListenError, TlsError) as error:
+    except (ContractError, ListenError, TargetError, TlsError) as error:
         print(f"protoway: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:

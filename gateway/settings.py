@@ -42,8 +42,8 @@ class Settings(BaseSettings):
     """File with the contract: what `protoc --include_imports --include_source_info -o FILE` writes."""
     upstream: str = "127.0.0.1:50051"
     """Address of the gRPC server: HOST:PORT, or any name that gRPC resolves."""
-    transport: Name = "grpcio"
-    """Which gRPC carries the calls to the upstream: `grpcio`, or `wire`, which is `grpc_wire`."""
+    transport: Name = "wire"
+    """Which gRPC carries the calls to the upstream: `wire`, which is `grpc_wire`, or `grpcio`."""
     upstream_keepalive_seconds: float = Field(default=300.0, ge=1)
     """After so long a silence the server is asked whether it is there. It must allow being asked so often."""
     upstream_tls: bool = False

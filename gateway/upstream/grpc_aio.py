@@ -31,7 +31,7 @@ from gateway.transcoding.status import CANCELLED, StatusError
 from gateway.upstream.asking import ask_in_task
 from gateway.upstream.outcome import rpc_error, tell_outcome
 from gateway.upstream.port import Call, Outcome, Requests
-from gateway.upstream.transport import TRANSPORTS, Name
+from gateway.upstream.transport import TRANSPORTS, Name, check_target
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class GrpcUpstream:
         keepalive: float = DEFAULT_KEEPALIVE,
         credentials: Any = None,
         name: str | None = None,
-        transport: Name = "grpcio",
+        transport: Name = "wire",
     ) -> None:
         """Takes the address of a server.
 
@@ -73,7 +73,11 @@ class GrpcUpstream:
             credentials: what TLS needs, as the transport makes it; None is no TLS.
             name: what the server's certificate must name, where it is not the address.
             transport: which gRPC carries the calls.
+
+        Raises:
+            TargetError: the transport does not know what the target is.
         """
+        check_target(transport, target)
         self._target = target
         self._credentials = credentials
         self._transport = TRANSPORTS[transport]

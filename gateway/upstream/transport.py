@@ -14,10 +14,15 @@ from grpc import aio
 
 import grpc_wire.channel
 import grpc_wire.credentials
+import grpc_wire.target
 from grpc_wire.client_stream import ClientStream
 from grpc_wire.multicallable import UnaryUnaryMultiCallable
 
 Name: TypeAlias = Literal["grpcio", "wire"]
+
+
+class TargetError(Exception):
+    """The address of the upstream is none that its transport knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,8 @@ class Transport:
     credentials: Callable[..., Any]
     ask: Callable[..., ClientStream] | None
     """Begins a call by a multicallable, and tells of its end; None where that must be waited for."""
+    read_target: Callable[[str], object] | None
+    """Raises ValueError for a target that is none; None where that is found out by connecting."""
 
 
 TRANSPORTS: Final[Mapping[Name, Transport]] = {
@@ -37,11 +44,28 @@ TRANSPORTS: Final[Mapping[Name, Transport]] = {
         aio.secure_channel,
         grpc.ssl_channel_credentials,
         ask=None,
+        read_target=None,
     ),
     "wire": Transport(
         grpc_wire.channel.insecure_channel,
         grpc_wire.channel.secure_channel,
         grpc_wire.credentials.ssl_channel_credentials,
         ask=UnaryUnaryMultiCallable.ask,
+        read_target=grpc_wire.target.parse,
     ),
 }
+
+
+def check_target(transport: Name, target: str) -> None:
+    """Looks at the address of an upstream.
+
+    Raises:
+        TargetError: the transport does not know what it is.
+    """
+    read = TRANSPORTS[transport].read_target
+    if read is None:
+        return
+    try:
+        read(target)
+    except ValueError as error:
+        raise TargetError(f"upstream: {error}; the transport grpcio knows more names") from error

@@ -111,6 +111,14 @@ def protoway(*arguments: str, **environment: str) -> subprocess.CompletedProcess
         (
             (
                 *("serve", "--descriptor-set", "protos/descriptor_set.binpb"),
+                *("--upstream", "xds:///core"),
+            ),
+            1,
+            "protoway: upstream: 'xds:///core' is not host:port; the transport grpcio knows more names",
+        ),
+        (
+            (
+                *("serve", "--descriptor-set", "protos/descriptor_set.binpb"),
                 *("--services", "finance.Bank"),
             ),
             1,
