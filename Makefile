@@ -17,7 +17,7 @@ INTEROP ?= $(CURDIR)/build/interop
 GOCODE := /usr/share/gocode
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test e2e interop fuzz soak bench bench-micro check fmt generate lock clean
+.PHONY: help demo up down test test-others e2e interop fuzz soak bench bench-micro check fmt generate lock clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -42,6 +42,10 @@ down: ## take them down
 test: check ## run every check and every test, two files at a time
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
+test-others: $(VENV)/installed ## try the edge on grpcio and the core on grpc_wire, which are not their defaults
+	PROTOWAY_TRANSPORT=grpcio CORE_TRANSPORT=wire \
+		$(BIN)/python -m pytest -n 2 --dist loadfile tests/whole tests/parity tests/soak
+
 e2e: $(VENV)/installed ## try core, edge and Envoy in containers; needs a Docker engine
 	$(PORTS) $(BIN)/python -m pytest -m e2e -s tests/e2e
 
@@ -61,7 +65,7 @@ fuzz: $(VENV)/installed ## say odd things to the edge, and to the protocol of gr
 soak: $(VENV)/installed ## let clients of all kinds come and go for SOAK_SECONDS (1800)
 	SOAK_SECONDS=$(SOAK_SECONDS) UPLOAD_BYTES=1073741824 $(BIN)/python -m pytest -s tests/soak tests/wire/soak tests/whole/test_upload.py
 
-bench: $(VENV)/installed ## measure our edge beside Envoy and others (15 min; BENCH=--quick: 3)
+bench: $(VENV)/installed ## measure our edge beside Envoy and others (25 min; BENCH=--quick: 10)
 	$(BIN)/python -m bench --json build/bench.json $(BENCH)
 
 bench-micro: $(VENV)/installed ## look whether a step of a request has become dearer by a fifth

@@ -111,7 +111,7 @@ def protoway(*arguments: str, **environment: str) -> subprocess.CompletedProcess
         (
             (
                 *("serve", "--descriptor-set", "protos/descriptor_set.binpb"),
-                *("--upstream", "xds:///core"),
+                *("--upstream", "xds:///core", "--transport", "wire"),
             ),
             1,
             "protoway: upstream: 'xds:///core' is not host:port; the transport grpcio knows more names",
