@@ -86,10 +86,10 @@ class Outbound:
     def headers(
         self, stream: Stream, headers: Headers, begin: Headers = (), *, end_stream: bool
     ) -> None:
-        """Sends a header section, behind what the stream has queued; it has a begin if nothing is."""
+        """Sends a header section, behind what the stream has queued; many may have its begin."""
         stream.answered = True
         if stream.queue is not None:
-            stream.trailers = headers
+            stream.trailers = begin + headers
             stream.ending = True
             return
         block = self._encoder.encode(headers, begin)
