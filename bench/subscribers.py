@@ -134,7 +134,7 @@ def stalled(port: int, requests: bytes) -> socket.socket:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
     connection.connect(("127.0.0.1", port))
     connection.sendall(requests)
-    connection.setblocking(False)  # noqa: FBT003
+    connection.setblocking(False)  # noqa: FBT003 - socket's own signature
     return connection
 
 

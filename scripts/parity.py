@@ -13,10 +13,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.parity.differences import unlisted  # noqa: E402
-from tests.parity.edges import why_no_envoy  # noqa: E402
-from tests.parity.page import render_page  # noqa: E402
-from tests.parity.run import run  # noqa: E402
+from tests.parity.differences import unlisted  # noqa: E402 - behind the path that finds them
+from tests.parity.edges import why_no_envoy  # noqa: E402 - behind the path that finds them
+from tests.parity.page import render_page  # noqa: E402 - behind the path that finds them
+from tests.parity.run import run  # noqa: E402 - behind the path that finds them
 
 
 def main() -> None:
