@@ -47,7 +47,7 @@ test-others: $(VENV)/installed ## try the edge on grpcio and the core on grpc_wi
 		$(BIN)/python -m pytest -n 2 --dist loadfile tests/whole tests/parity tests/soak
 
 e2e: $(VENV)/installed ## try core, edge and Envoy in containers; needs a Docker engine
-	$(PORTS) $(BIN)/python -m pytest -m e2e -s tests/e2e
+	$(BIN)/python -m pytest -m e2e -s tests/e2e
 
 interop: $(VENV)/installed ## install clients that are not ours, and let them call the core, Envoy and grpc_wire (needs Node.js)
 	mkdir -p $(INTEROP)/bin

@@ -11,9 +11,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tests.whole.conftest import ROOT
+from tests.whole.conftest import ROOT, free_ports
 
-PORTS = {
+PUBLISHED = {
     "CORE_PORT": 50051,
     "GATEWAY_PORT": 8080,
     "ENVOY_PORT": 8081,
@@ -22,6 +22,9 @@ PORTS = {
     "ENVOY_TLS_PORT": 8444,
 }
 """What the compose file publishes where nobody says otherwise."""
+
+PROJECT = os.environ.get("COMPOSE_PROJECT_NAME", "protoway-e2e")
+"""The name that docker has for the project; runs at one time on one engine need two."""
 
 
 def docker(*arguments: str) -> str:
@@ -38,18 +41,11 @@ def _instant(text: str) -> datetime:
 
 @dataclass
 class Stack:
-    """One project; two with other ports do not meet."""
+    """The project, on ports that are free."""
 
     ports: dict[str, int] = field(
-        default_factory=lambda: {
-            name: int(os.environ.get(name, port)) for name, port in PORTS.items()
-        }
+        default_factory=lambda: dict(zip(PUBLISHED, free_ports(len(PUBLISHED)), strict=True))
     )
-
-    @property
-    def project(self) -> str:
-        """The name that docker has for it."""
-        return f"protoway-e2e-{self.ports['GATEWAY_PORT']}"
 
     @property
     def core(self) -> str:
@@ -69,7 +65,7 @@ class Stack:
     def compose(self, *arguments: str) -> str:
         """Runs `docker compose` for this project, with the profile tls."""
         os.environ.update({name: str(port) for name, port in self.ports.items()})
-        return docker("compose", "-p", self.project, "--profile", "tls", *arguments)
+        return docker("compose", "-p", PROJECT, "--profile", "tls", *arguments)
 
     def up(self, *services: str) -> None:
         """Builds and starts services, and what they depend on, until all are healthy."""
@@ -104,7 +100,7 @@ class Stack:
 
     def left(self) -> dict[str, list[str]]:
         """Returns what there is of this project, by kind."""
-        ours = f"label=com.docker.compose.project={self.project}"
+        ours = f"label=com.docker.compose.project={PROJECT}"
         listings = {
             "containers": ("ps", "--all"),
             "networks": ("network", "ls"),

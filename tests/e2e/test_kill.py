@@ -14,7 +14,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from tests.e2e.compose import Stack, docker
+from tests.e2e.compose import PROJECT, Stack, docker
 from tests.grpc_core.loopback import health_stub
 from tests.whole.event_stream import Event, EventSource
 from tests.whole.test_cuts import account
@@ -159,8 +159,8 @@ async def test_the_core_is_killed(stack: Stack) -> None:
 
 async def test_the_core_comes_back_elsewhere(stack: Stack) -> None:
     """A core that has another address after its return is found as soon."""
-    core, squatter = stack.container("core"), f"{stack.project}-squatter"
-    image, network = stack.inspect("core")["Image"], f"{stack.project}_back"
+    core, squatter = stack.container("core"), f"{PROJECT}-squatter"
+    image, network = stack.inspect("core")["Image"], f"{PROJECT}_back"
     sleeping = ("--rm", "--name", squatter, "--network", network, "--entrypoint", "sleep")
     before = address(stack)
     docker("kill", core)
@@ -184,7 +184,7 @@ async def test_the_core_comes_back_elsewhere(stack: Stack) -> None:
 def address(stack: Stack) -> str:
     """Returns the core's address in the network that it shares with the edges."""
     networks = stack.inspect("core")["NetworkSettings"]["Networks"]
-    return str(networks[f"{stack.project}_back"]["IPAddress"])
+    return str(networks[f"{PROJECT}_back"]["IPAddress"])
 
 
 async def test_a_core_that_crashes(stack: Stack) -> None:

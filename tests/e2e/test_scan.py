@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.compose import Stack, docker
+from tests.e2e.compose import PROJECT, PUBLISHED, Stack, docker
+from tests.whole.conftest import ROOT
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -163,7 +166,7 @@ def test_core_and_edge_do_not_carry_each_other(files: dict[str, dict[str, bytes]
 
 def test_who_is_in_which_network(whole_stack: Stack, containers: dict[str, Any]) -> None:
     """The core is beside its edges where nothing leads out, and alone where its port is published."""
-    prefix = f"{whole_stack.project}_"
+    prefix = f"{PROJECT}_"
     members: dict[str, set[str]] = {}
     for service, container in containers.items():
         for network in container["NetworkSettings"]["Networks"]:
@@ -198,6 +201,17 @@ def test_no_name_of_the_world_outside_is_looked_up(whole_stack: Stack, service: 
 
     said = whole_stack.compose("exec", "-T", service, "python", "-c", lookup, other)
     assert float(said) < LOOKUP_SECONDS
+
+
+def test_the_ports_are_those_that_are_documented() -> None:
+    """Where nobody says otherwise, each service is published where README and its readers expect it."""
+    nobody = {name: text for name, text in os.environ.items() if name not in PUBLISHED}
+    command = ["docker", "compose", "--profile", "tls", "config", "--format", "json"]
+    done = subprocess.run(command, cwd=ROOT, env=nobody, capture_output=True, text=True, check=True)
+    services = json.loads(done.stdout)["services"].values()
+    published = {int(port["published"]) for each in services for port in each.get("ports", ())}
+
+    assert published == set(PUBLISHED.values())
 
 
 def test_only_this_machine_reaches_the_ports(containers: dict[str, Any]) -> None:

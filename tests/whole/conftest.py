@@ -10,9 +10,10 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from random import SystemRandom
 
 import pytest
 
@@ -46,13 +47,20 @@ class Demo:
         return f"127.0.0.1:{self.core_port}"
 
 
+_LISTENED_ON = range(10_000, 32_768)
+"""Ports that no system gives to the calling end of a connection; Linux begins at 32768."""
+
+
 def free_ports(count: int) -> list[int]:
-    """Returns ports that nobody uses."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [taken.getsockname()[1] for taken in sockets]
-    for taken in sockets:
-        taken.close()
-    return ports
+    """Returns ports that nobody uses, and that no connection takes before they are listened on."""
+    free: list[int] = []
+    with ExitStack() as taken:
+        while len(free) < count:
+            address = ("127.0.0.1", SystemRandom().choice(_LISTENED_ON))
+            with suppress(OSError):
+                taken.enter_context(socket.create_server(address))
+                free.append(address[1])
+    return free
 
 
 def start_demo(core_port: int, gateway_port: int, **environment: str) -> Demo:
