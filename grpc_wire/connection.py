@@ -59,7 +59,7 @@ class Connection:
         self._inbound = Inbound(self._streams, self._outbound, limits, control)
 
     def receive(self, data: bytes) -> list[Event]:
-        """Takes what came from the peer; returns what happened, in order."""
+        """Takes what came from the peer; returns what happened, of each stream in order."""
         if self._failed:
             return []
         try:
@@ -71,6 +71,7 @@ class Connection:
     def _take(self, data: bytes) -> None:
         if self._preface:
             data = self._without_preface(data)
+        self._streams.now = self._streams.clock()
         take = self._inbound.take
         for kind, flags, stream_id, payload in self._frames.feed(data):
             try:
@@ -92,7 +93,7 @@ class Connection:
         if self._outbound.drained:
             events += [StreamDrained(i) for i in self._outbound.drained if not self.queued(i)]
             self._outbound.drained.clear()
-        self._inbound.events = []
+        self._inbound.events, self._inbound.told = [], None
         return events
 
     def _fail(self, fault: ConnectionFault) -> None:

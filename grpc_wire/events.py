@@ -25,11 +25,13 @@ class HeadersReceived:
     """Whether headers were received on this stream before; 1xx answers do not count, nor are they told."""
     begin: Headers = field(default=(), compare=False)
     """What they begin with as others of this connection do, and what was made of those holds for these."""
+    data: bytes = b""
+    """What has come with the head of a request, as `DataReceived` has it; `end_stream` is after that."""
 
 
 @dataclass(slots=True)
 class DataReceived:
-    """Some bytes of a stream. They count against the stream's window until `Connection.consumed`."""
+    """Bytes of a stream, of one frame or many. They count against its window until `Connection.consumed`."""
 
     stream_id: int
     data: bytes

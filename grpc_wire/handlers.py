@@ -16,6 +16,7 @@ import grpc
 import grpc.aio
 
 from grpc_wire.grpc_terms import Metadatum, metadata_of
+from grpc_wire.received import Received
 from grpc_wire.server_call import ServerCall
 from grpc_wire.server_context import Context
 from grpc_wire.sync_handlers import each_in_thread, in_thread
@@ -132,17 +133,19 @@ def compile_method(handler: Handler, pool: Executor | None) -> Method:
 class Requests:
     """The requests of a call, in turn."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, received: Received) -> None:
         self._context = context
+        self._received = received
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return self
 
     async def __anext__(self) -> Any:
         context = self._context
-        message = context.take()
-        if message is not None:
-            return context.parse(message)
+        if not context.closed:
+            message = next(self._received.cut, None)
+            if message is not None:
+                return context.parse(message)
         request = await context.read()
         if request is grpc.aio.EOF:
             raise StopAsyncIteration

@@ -49,12 +49,14 @@ class HeaderDecoder:
         self._table = HeaderTable()
         self._known: dict[bytes, HeaderSection] = {}
         """Runs of indexed fields: most requests begin with one, most answers and trailers are but one."""
+        self._latest, self._begin = b"", _EMPTY
+        """The run that the block before began with: most requests begin as that one did."""
         self._table_limit = DEFAULT_TABLE_SIZE
 
     def allow_table(self, size: int) -> None:
         """Bounds the table, when the peer has acknowledged the setting that says so."""
         self._table_limit = size
-        self._known.clear()  # for `decode` is to look whether the table is small enough
+        self._forget()  # for `decode` is to look whether the table is small enough
 
     def decode(self, block: bytes) -> HeaderSection:
         """Reads a block.
@@ -66,8 +68,10 @@ class HeaderDecoder:
         if known is not None:
             return known
         try:
-            run = _ONE_BYTE_EACH.match(block)
-            section = _EMPTY if run is None else self._known.get(run[0]) or self._run(run[0])
+            section = self._begin
+            size = section.length
+            if size >= len(block) or block[size] & INDEXED or not block.startswith(self._latest):
+                section = self._run(block)
             if len(block) > section.length:
                 section = self._decode(block, section)
         except (IndexError, HPACKDecodingError) as error:
@@ -77,10 +81,21 @@ class HeaderDecoder:
         return section
 
     def _run(self, block: bytes) -> HeaderSection:
-        section = self._decode(block, _EMPTY)
-        if len(self._known) < MOST_KEPT:
-            self._known[block] = section
+        """Reads the indexed fields that a block begins with."""
+        found = _ONE_BYTE_EACH.match(block)
+        run = b"" if found is None else found[0]
+        section = self._known.get(run) if run else _EMPTY
+        if section is None:
+            section = self._decode(run, _EMPTY)
+            if len(self._known) < MOST_KEPT:
+                self._known[run] = section
+        self._latest, self._begin = run, section
         return section
+
+    def _forget(self) -> None:
+        """Forgets what indices meant: the table has changed."""
+        self._known.clear()
+        self._latest, self._begin = b"", _EMPTY
 
     def _decode(self, block: bytes, begin: HeaderSection) -> HeaderSection:
         """Reads what is behind the begin of a block."""
@@ -101,7 +116,7 @@ class HeaderDecoder:
             elif first & LITERAL_INDEXED:
                 added, at = self._literal(block, at, 0x3F)
                 self._table.add(added)
-                self._known.clear()
+                self._forget()
                 field, field_size, field_fault = added
             else:
                 if size:
@@ -129,6 +144,11 @@ class HeaderDecoder:
             else:
                 text, at = _string(block, begin)
                 name = name_of(text)
+        size = block[at]
+        begin = at + 1
+        end = begin + size
+        if size < 0x7F and end <= len(block):
+            return entry(name, block[begin:end]), end
         value, at = _string(block, at)
         return entry(name, value), at
 
@@ -136,7 +156,7 @@ class HeaderDecoder:
         if limit > self._table_limit:
             raise bad_block(f"a table of {limit} bytes")
         self._table.resize(limit)
-        self._known.clear()
+        self._forget()
 
 
 def _rare_index(block: bytes, at: int) -> tuple[int, int]:
@@ -156,10 +176,6 @@ def _short_name(string: bytes) -> Name:
 def _string(block: bytes, at: int) -> tuple[bytes, int]:
     """Reads a string (RFC 7541, 5.2); returns it, and where it ends."""
     first = block[at]
-    begin = at + 1
-    end = begin + first
-    if first < 0x7F and end <= len(block):
-        return block[begin:end], end
     size, at = read_integer(block, at, 0x7F)
     end = at + size
     if end > len(block):

@@ -24,6 +24,8 @@ _INFORMATIONAL: Final = 200
 """A status below this is not the answer yet (RFC 9110, 15.2)."""
 _SHAPE: Final = END_HEADERS | PADDED | PRIORITIZED
 """Of HEADERS, the flags that say how the block lies in it."""
+_SMALL: Final = 1024
+"""Bytes of an event to which more are added."""
 _LENGTH: Final = "content-length says something else"
 
 
@@ -42,6 +44,8 @@ class Inbound(ControlFrames):
         self._most_open = limits.concurrent_streams
         self._awaited: int | None = frames.SETTINGS
         """The only kind of frame that may come now, if there is but one."""
+        self.told: DataReceived | HeadersReceived | None = None
+        """What was told last of a header section or of data, to which data of its stream may be added."""
         self._on[frames.CONTINUATION] = self._continuation
 
     def take(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
@@ -84,16 +88,21 @@ class Inbound(ControlFrames):
         end_stream = flags & END_STREAM != 0
         if stream.missing is not None and not stream.fits(len(data), end_stream=end_stream):
             raise StreamFault(stream_id, _PROTOCOL, _LENGTH)
-        if data:
-            if self._control.spent:
-                self._control.earn(CONTROL_FRAMES_EARNED)
-        elif not end_stream:
+        if data and self._control.spent:
+            self._control.earn(CONTROL_FRAMES_EARNED)
+        elif not (data or end_stream):
             self._spend("empty frames")
         if end_stream:
             stream.received_end = True
             if stream.sent_end:
                 self._streams.close(stream)
-        self.events.append(DataReceived(stream_id, data, end_stream))
+        told = self.told
+        if told is not None and told.stream_id == stream_id and len(told.data) < _SMALL:
+            told.data += data
+            told.end_stream = end_stream
+        else:
+            self.told = told = DataReceived(stream_id, data, end_stream)
+            self.events.append(told)
 
     def _late(self, frame: Frame) -> None:
         """Takes data of a stream that has ended; data that may have been under way cost nothing (5.1)."""
@@ -147,7 +156,9 @@ class Inbound(ControlFrames):
             if stream.sent_end:
                 self._streams.close(stream)
         begin = () if section.begin is None else section.begin.headers
-        self.events.append(HeadersReceived(stream_id, section.headers, end_stream, trailers, begin))
+        event = HeadersReceived(stream_id, section.headers, end_stream, trailers, begin)
+        self.told = event if self._serving else None
+        self.events.append(event)
 
     def _is_told(self, stream: Stream, section: HeaderSection, *, end_stream: bool) -> bool:
         """Looks at a section that stands where it does; whether it is to be told.
@@ -188,7 +199,7 @@ class Inbound(ControlFrames):
             self._outbound.answer(frames.rst_stream(stream_id, ErrorCode.REFUSED_STREAM))
             return None
         ours, theirs = self.windows.initial, self._outbound.peer.initial_window
-        stream = self._open[stream_id] = Stream(stream_id, theirs, ours, streams.clock())
+        stream = self._open[stream_id] = Stream(stream_id, theirs, ours, streams.now)
         return stream
 
     def _check_reset(self, stream_id: int) -> None:

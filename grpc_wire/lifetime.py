@@ -48,6 +48,9 @@ FOREVER = Lifetimes()
 class Mortal(Protocol):
     """What a lifetime asks of a connection, and does to it."""
 
+    heard: float
+    """When something last came from the peer."""
+
     @property
     def established(self) -> bool:
         """Whether settings have been sent and acknowledged both ways."""
@@ -70,7 +73,6 @@ class Lifetime:
     """The clock of one connection.
 
     Attributes:
-        heard: when something last came from the peer.
         idle_since: when the last stream ended.
     """
 
@@ -80,7 +82,7 @@ class Lifetime:
         self._loop = loop
         self._handles: dict[str, asyncio.TimerHandle] = {}
         spread = random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - nobody is to be surprised
-        self._birth = self.heard = self.idle_since = loop.time()
+        self._birth = self.idle_since = loop.time()
         self._asked = -math.inf
         self._old = self._birth + times.age * spread
         self._rule("handshake", self._handshake)
@@ -110,13 +112,13 @@ class Lifetime:
         return due
 
     def _keepalive(self, now: float) -> float:
-        if self._asked > self.heard:
+        if self._asked > self._mortal.heard:
             due = self._asked + self._times.keepalive_timeout
             if now < due:
                 return due
             self._mortal.abort("keepalive watchdog timeout")
             return math.inf
-        due = self.heard + self._times.keepalive
+        due = self._mortal.heard + self._times.keepalive
         if now < due:
             return due
         if not (self._mortal.stream_count or self._times.keepalive_without_streams):

@@ -1,7 +1,6 @@
 """All that goes out: frames ready to be sent, and data that waits for the peer's windows.
 
-Of many streams that wait each sends one frame in turn. Trailers stand behind what is queued. Data that
-follows data of its stream, of which the frame has not left, goes into that: many small messages are one.
+Of many streams that wait each sends one frame in turn. Trailers stand behind what is queued.
 
 Source: RFC 9113, sections 5.2 and 6.9 (flow control).
 """
@@ -40,9 +39,6 @@ class Outbound:
         self._largest_frame = min(self.peer.max_frame, _LARGEST_FRAME)
         self._ready: list[bytes | memoryview] = []
         self._size = 0
-        self._growing: Stream | None = None
-        """Whose data came last: while `_ready` has `_grown` parts its frame is the last, and may grow."""
-        self._head = self._grown = self._payload = self._flags = 0
         self._waiting: dict[int, Stream] = {}
         """Streams that have something to send and a window of their own for it, in turn."""
 
@@ -52,7 +48,6 @@ class Outbound:
 
     def take(self) -> bytes:
         """Returns what is to be sent now, and makes ready what waited for room."""
-        self._seal()
         taken = b"".join(self._ready)
         self._ready.clear()
         self._size = 0
@@ -252,37 +247,16 @@ class Outbound:
                 self.headers(stream, stream.trailers, end_stream=True)
 
     def _data_frame(self, stream: Stream, data: bytes | memoryview, flags: int) -> None:
-        """Sends data that there is room for, in a frame of its own or in that of the data before it."""
+        """Sends a frame of data that there is room for."""
         size = len(data)
         stream.send_window -= size
         self._window -= size
         if self._control.spent:
             self._control.earn(CONTROL_FRAMES_EARNED)
-        ready = self._ready
-        payload = self._payload + size
-        if stream is self._growing and len(ready) == self._grown and payload <= self._largest_frame:
-            ready.append(data)
-            self._size += size
-            self._payload = payload
-        else:
-            self._seal()
-            self._growing = stream
-            self._head = len(ready)
-            ready += (b"", data)
-            self._size += HEAD_SIZE + size
-            self._payload = size
-        self._grown = len(ready)
-        self._flags = flags
+        self._ready += (frames.data_head(size, flags, stream.id), data)
+        self._size += HEAD_SIZE + size
         if flags:
             self._end(stream)
-
-    def _seal(self) -> None:
-        """Gives the frame that was growing its head."""
-        stream = self._growing
-        if stream is not None:
-            head = frames.data_head(self._payload, self._flags, stream.id)
-            self._ready[self._head] = head
-            self._growing = None
 
     def _end(self, stream: Stream) -> None:
         """Ends this side; a server that has answered does not wait for the rest of a request (8.1)."""

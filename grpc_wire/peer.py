@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 from urllib.parse import quote
 
@@ -54,6 +54,12 @@ def auth_context(transport: asyncio.BaseTransport) -> AuthContext:
 def identity_key(context: AuthContext) -> str | None:
     """Returns the property that identifies a peer; None if it is nobody in particular."""
     return next((key for key in (_ALTERNATIVE_NAME, _COMMON_NAME) if key in context), None)
+
+
+def identities(context: AuthContext) -> Iterable[bytes] | None:
+    """Returns who a peer is, by its certificate; None if it is nobody in particular."""
+    key = identity_key(context)
+    return None if key is None else context[key]
 
 
 def _names(certificate: Mapping[str, Any]) -> dict[str, list[bytes]]:

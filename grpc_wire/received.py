@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, cast
 
 from grpc_wire.codes import INTERNAL
-from grpc_wire.message import Compressed, MessageFault, MessageReader, only
+from grpc_wire.message import IDENTITY, Compressed, MessageFault, MessageReader, only
 
 _NONE: Final[Iterator[bytes]] = iter(())
 _AT_ONCE: Final = 16 * 1024
@@ -24,18 +24,22 @@ class Received:
     Attributes:
         half_closed: whether nothing more will come.
         read: how many bytes were read since somebody has set it to 0.
+        cut: messages that may be taken without asking, for they are cut, and none of them is compressed.
     """
 
-    __slots__ = ("_chunks", "_limits", "_messages", "_reader", "half_closed", "read")
+    __slots__ = ("_chunks", "_limits", "_messages", "_reader", "cut", "half_closed", "read")
 
-    def __init__(self, limit: int, encoding: str) -> None:
-        """Takes the limit and the encoding of messages."""
-        self.half_closed = False
+    def __init__(
+        self, limit: int, encoding: str, data: bytes = b"", *, half_closed: bool = False
+    ) -> None:
+        """Takes the limit and the encoding of messages, and what has come already."""
+        self.half_closed = half_closed
         self.read = 0
         self._limits = limit, encoding
         self._reader: MessageReader | None = None
-        self._chunks: deque[bytes] = deque()
+        self._chunks = deque((data,)) if data else deque[bytes]()
         self._messages: Iterator[bytes | Compressed] = _NONE
+        self.cut: Iterator[bytes] = _NONE
 
     @property
     def missing(self) -> int:
@@ -63,7 +67,9 @@ class Received:
         reader = self._read_by()
         while self._chunks and reader.fault is None:
             data = self._next()
-            self._messages = iter(reader.feed(data))
+            self._messages = messages = iter(reader.feed(data))
+            if self._limits[1] == IDENTITY:
+                self.cut = cast("Iterator[bytes]", messages)
             self.read += len(data)
             message = next(self._messages, None)
             if message is not None:
@@ -101,5 +107,5 @@ class Received:
     def close(self) -> None:
         """Forgets what was not taken: nobody is to take it."""
         self._chunks.clear()
-        self._messages = _NONE
+        self._messages = self.cut = _NONE
         self.half_closed = True

@@ -236,7 +236,8 @@ class Server(grpc.aio.Server):
 
     def _over(self, call: ServerCall) -> None:
         self._calls.discard(call)
-        self._changed.set()
+        if not self._calls:
+            self._changed.set()
 
     def changed(self, _transport: Transport) -> None:
         """The last stream of a connection has ended: who waits for the end of all looks again."""

@@ -68,14 +68,13 @@ class ServerCall:
         self.headers = event.headers
         self.opened = self.ended = self._unread = False
         self._stream_id = event.stream_id
-        self.received = Received(limits[0], request.encoding)
-        self.received.half_closed = event.end_stream
-        self._send_limit = limits[1]
+        limit, self._send_limit = limits
+        self.received = Received(limit, request.encoding, event.data, half_closed=event.end_stream)
         self._arrived: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
         self.deadline: float | None = None
         if request.timeout is not None:
-            self.deadline = transport.loop.time() + request.timeout
+            self.deadline = transport.heard + request.timeout
             self._deadlines = deadlines
             self._due = deadlines.add(self.deadline, self._expire)
 
@@ -158,8 +157,10 @@ class ServerCall:
         Raises:
             asyncio.CancelledError: it is too large; the call has ended with the reason.
         """
+        if 0 <= self._send_limit < len(message):
+            self._refuse(message)
         wait = False
-        for piece in self._pieces(message, encoding):
+        for piece in pieces(message, encoding):
             wait = self.transport.send_data(self._stream_id, piece)
         return wait
 
@@ -169,17 +170,17 @@ class ServerCall:
         Raises:
             asyncio.CancelledError: the message is too large; the call has ended with the reason.
         """
-        data = self._pieces(message, encoding)
-        self.opened = self.ended = True
-        queued = self.transport.connection.answer(self._stream_id, head, data, DONE)
-        self.transport.touch()
-        self._leave(queued)
-
-    def _pieces(self, message: bytes, encoding: str) -> tuple[bytes, ...]:
         if 0 <= self._send_limit < len(message):
-            text = f"Sent message larger than max ({len(message)} vs. {self._send_limit})"
-            self.fail(MessageFault(RESOURCE_EXHAUSTED, text))
-        return pieces(message, encoding)
+            self._refuse(message)
+        self.opened = self.ended = True
+        data = pieces(message, encoding)
+        self._unread = self.transport.answer(self._stream_id, head, data, DONE)
+        if self._arrived is not None or self._room is not None:
+            self._release()
+
+    def _refuse(self, message: bytes) -> NoReturn:
+        text = f"Sent message larger than max ({len(message)} vs. {self._send_limit})"
+        self.fail(MessageFault(RESOURCE_EXHAUSTED, text))
 
     async def room(self) -> None:
         """Waits until there is room for more, or the call has ended."""
@@ -207,14 +208,14 @@ class ServerCall:
         if not self.opened:
             trailers = OPENING + trailers
         self.transport.send_headers(self._stream_id, trailers, end_stream=True)
-        self._leave(self._queued())
+        self._leave()
 
-    def _leave(self, queued: int) -> None:
+    def _leave(self) -> None:
         """Has ended; what is queued still waits for the client to read it."""
-        self._unread = queued > 0
+        self._unread = self.transport.connection.queued(self._stream_id) > 0
         if self._arrived is not None or self._room is not None:
             self._release()
-        if not queued:
+        if not self._unread:
             self.transport.forget(self._stream_id)
 
     def fail(self, fault: MessageFault) -> NoReturn:
@@ -244,7 +245,7 @@ class ServerCall:
         """Lets the next message be sent; a call that has ended is done with."""
         _wake(self._room)
         if self.ended:
-            self._leave(self._queued())
+            self._leave()
             self.over()
 
     def reset(self, _event: StreamReset) -> None:
@@ -268,7 +269,7 @@ class ServerCall:
 
     def _give_up(self, status: Status) -> None:
         """Ends the call with a status, or with a reset if the client does not read."""
-        if self._queued():
+        if self.transport.connection.queued(self._stream_id):
             self.ended, self._unread = True, False
             self.transport.reset(self._stream_id, ErrorCode.CANCEL)
         self.finish(status)
@@ -289,9 +290,6 @@ class ServerCall:
     def _drop_deadline(self) -> None:
         if self.deadline is not None:
             self._deadlines.drop(self._due)
-
-    def _queued(self) -> int:
-        return self.transport.connection.queued(self._stream_id)
 
 
 def _wake(waiter: asyncio.Future[None] | None) -> None:

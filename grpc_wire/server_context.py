@@ -19,7 +19,7 @@ from grpc_wire.events import Headers
 from grpc_wire.grpc_terms import ENCODINGS, code_number, is_metadata, metadata_of
 from grpc_wire.message import ACCEPTED, IDENTITY
 from grpc_wire.metadata import to_headers
-from grpc_wire.peer import AuthContext, auth_context, identity_key, peer_name
+from grpc_wire.peer import AuthContext, auth_context, identities, identity_key, peer_name
 from grpc_wire.request import OPENING
 from grpc_wire.server_call import ServerCall
 from grpc_wire.status import Status, text_of
@@ -31,6 +31,7 @@ _INVALID: Final = (
 )
 _OPENING: Final = (*OPENING, ACCEPTED)
 _ENDED: Final = "the call has ended"
+_OPENED: Final = "Compression setting must be specified before sending initial metadata"
 
 
 class Context(grpc.aio.ServicerContext[Any, Any]):
@@ -44,7 +45,7 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
     _details = ""
     _trailing: tuple[tuple[str, str | bytes], ...] = ()
     _aborted: grpc.aio.AbortError | None = None
-    _status_sent = False
+    _status_sent = closed = False  # it is closed, too, where the servicer has only tried to end it
     _callbacks: tuple[Callable[[Any], None], ...] = ()
 
     def __init__(
@@ -64,7 +65,8 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
 
     def take(self) -> bytes | None:
         """Returns the next request, which `parse` reads, if it is there: then nobody needs to wait."""
-        self.raise_for_termination()
+        if self.closed:
+            self.raise_for_termination()
         return self._call.take()
 
     async def read(self) -> Any:
@@ -87,7 +89,8 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
         Raises:
             grpc.aio.BaseError: the call has ended.
         """
-        self.raise_for_termination()
+        if self.closed:
+            self.raise_for_termination()
         if self._send(self._serialize(message)):
             await self._call.room()
 
@@ -140,6 +143,7 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
         if details:
             self.set_details(details)
         self._aborted = grpc.aio.AbortError("Locally aborted.")
+        self.closed = True
         if trailing_metadata:
             self.set_trailing_metadata(trailing_metadata)
         self.set_code(code)
@@ -156,14 +160,15 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
 
     def answer(self, response: Any) -> None:
         """Ends the call with its one response; with a status that is not OK there is none."""
-        self.raise_for_termination()
+        if self.closed:
+            self.raise_for_termination()
         call = self._call
         if self._number == OK and not call.ended:
             data = self._serialize(response)
             if not (call.opened or self._details or self._trailing):
                 head = self._head()
                 call.answer(head, data, self._encoding if self._compress_next else IDENTITY)
-                self._status_sent = True
+                self._status_sent = self.closed = True
                 return
             self._send(data)
         self.complete()
@@ -181,7 +186,7 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
             self._finish()
 
     def _finish(self) -> None:
-        self._status_sent = True
+        self._status_sent = self.closed = True
         try:
             self._call.finish(Status(self._number, self._details, self._trailing))
         except ValueError as error:
@@ -246,9 +251,7 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
             RuntimeError: the head of the answer was sent, which says so.
         """
         if self._call.opened:
-            raise RuntimeError(
-                "Compression setting must be specified before sending initial metadata"
-            )
+            raise RuntimeError(_OPENED)
         self._compression = compression
 
     def disable_next_message_compression(self) -> None:
@@ -275,9 +278,7 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
 
     def peer_identities(self) -> Iterable[bytes] | None:
         """Returns who the client is, by its certificate."""
-        context = self.auth_context()
-        key = identity_key(context)
-        return None if key is None else context[key]
+        return identities(self.auth_context())
 
     def time_remaining(self) -> float:
         """Returns the seconds until the deadline; None if there is none."""

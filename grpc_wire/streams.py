@@ -76,6 +76,8 @@ class Streams:
     ) -> None:
         self.role = role
         self.clock = clock
+        self.now = clock()
+        """When bytes last came, on that clock."""
         self.open: dict[int, Stream] = {}
         self.last_from_peer = 0
         """The highest id of a stream that the peer has opened."""

@@ -40,24 +40,26 @@ class Transport(asyncio.Protocol):
     """One connection.
 
     Attributes:
-        connection: its state; what has no method here may be called there, and then `touch`.
+        connection: its state; what sends nothing may be called there.
         socket: what asyncio gave; nothing here may be used before it has.
         loop: the one that all happens in. (To ask asyncio for it with each call is to ask the system.)
+        heard: when something last came from the peer.
     """
 
     def __init__(
         self, role: Role, owner: Owner, limits: Limits = DEFAULT, lifetimes: Lifetimes = FOREVER
     ) -> None:
         self.loop = asyncio.get_running_loop()
+        self.heard = self.loop.time()
         self.connection = Connection(role, limits, self.loop.time)
         self._role = role
-        self._greeted = False
         self.socket: asyncio.Transport
         self._owner = owner
         self._lifetimes = lifetimes
         self._streams: dict[int, Stream] = {}
         self._writer = Writer(self.connection, self._drained, self._look)
-        self._leaving = self._gone = False
+        self.send_data = self._writer.send
+        self._greeted = self._leaving = self._gone = False
         self._reason = ""
         self._ends: list[asyncio.TimerHandle] = []
 
@@ -72,13 +74,17 @@ class Transport(asyncio.Protocol):
 
     def send_headers(self, stream_id: int, headers: Headers, *, end_stream: bool = False) -> None:
         """Sends a header section."""
+        self._writer.part()
         self.connection.send_headers(stream_id, headers, end_stream=end_stream)
         self._writer.touch()
 
-    def send_data(self, stream_id: int, data: bytes, *, end_stream: bool = False) -> bool:
-        """Sends data; returns whether the sender is to wait for `Stream.drained` before it sends more."""
-        queued = self.connection.send_data(stream_id, data, end_stream=end_stream)
-        return self._writer.charge(stream_id, len(data), queued)
+    def answer(self, stream_id: int, head: Headers, data: tuple[bytes, ...], end: Headers) -> bool:
+        """Sends all of an answer; returns whether some of it waits until the peer reads."""
+        queued = self.connection.answer(stream_id, head, data, end)
+        self._writer.touch()
+        if not queued:
+            self.forget(stream_id)
+        return queued > 0
 
     def consumed(self, stream_id: int, size: int) -> None:
         """Says that bytes of a stream were read."""
@@ -92,6 +98,7 @@ class Transport(asyncio.Protocol):
 
     def reset(self, stream_id: int, code: ErrorCode) -> None:
         """Ends a stream at once, if it has not ended. It is told nothing more."""
+        self._writer.part()
         if self.connection.reset(stream_id, code):
             self._writer.touch()
         self.forget(stream_id)
@@ -175,7 +182,7 @@ class Transport(asyncio.Protocol):
         """Takes bytes of the peer."""
         if self._writer.shut:
             return
-        self._lifetime.heard = self.loop.time()
+        self.heard = self.loop.time()
         held = self._writer.hold()
         streams = self._streams
         for event in self.connection.receive(data):
@@ -187,8 +194,10 @@ class Transport(asyncio.Protocol):
                 stream = streams.get(event.stream_id)
                 if stream is not None:
                     stream.headers_received(event)
-                elif not event.trailers:
-                    self._request(event)
+                elif not (event.trailers or self._writer.shut):
+                    stream = self._owner.requested(self, event)
+                    if stream is not None:
+                        self._streams[event.stream_id] = stream
             else:
                 self._rare(event)
         self._writer.release(held=held)
@@ -218,10 +227,6 @@ class Transport(asyncio.Protocol):
         self._end_streams()
         self._owner.disconnected(self, self._reason)
 
-    def touch(self) -> None:
-        """Sees to it that what is to be sent leaves at the end of this turn."""
-        self._writer.touch()
-
     def _look(self) -> None:
         for event in self.connection.take_events():
             self._rare(event)
@@ -229,11 +234,6 @@ class Transport(asyncio.Protocol):
     def _drained(self, stream_id: int) -> None:
         if stream := self._streams.get(stream_id):
             stream.drained()
-
-    def _request(self, event: HeadersReceived) -> None:
-        stream = None if self._writer.shut else self._owner.requested(self, event)
-        if stream is not None:
-            self._streams[event.stream_id] = stream
 
     def _rare(self, event: Event) -> None:
         match event:

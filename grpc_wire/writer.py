@@ -52,6 +52,10 @@ class Writer:
         self._paused = False
         self._bytes = 0
         self._messages = 0
+        self._joining = 0
+        """The stream of which data was sent last, in this turn, if nothing of it is queued."""
+        self._joined: list[bytes] = []
+        """What it has sent since."""
 
     def attach(self, socket: asyncio.Transport) -> None:
         """Takes the socket that is written to."""
@@ -81,11 +85,23 @@ class Writer:
         self._bytes += size
         self._messages += 1
 
-    def charge(self, stream_id: int, size: int, queued: int) -> bool:
-        """Counts a message; returns whether its sender is to wait."""
-        if not self._touched:
+    def send(self, stream_id: int, data: bytes, *, end_stream: bool = False) -> bool:
+        """Sends data; returns whether the sender is to wait for `Stream.drained` before it sends more.
+
+        What follows data of the same stream is joined: many small messages are one frame.
+        """
+        queued = 0
+        if stream_id == self._joining:
+            self._joined.append(data)
+            if end_stream:
+                self.part(end_stream=True)
+        else:
+            self.part()
+            queued = self._connection.send_data(stream_id, data, end_stream=end_stream)
+            if not (queued or end_stream):
+                self._joining = stream_id
             self.touch()
-        self._bytes += size
+        self._bytes += len(data)
         self._messages += 1
         if (
             self._paused
@@ -96,6 +112,14 @@ class Writer:
             self.blocked.add(stream_id)
             return True
         return False
+
+    def part(self, *, end_stream: bool = False) -> None:
+        """Lets out what was joined, before anything that is to stand behind it."""
+        if self._joined:
+            data = b"".join(self._joined)
+            self._joined.clear()
+            self._connection.send_data(self._joining, data, end_stream=end_stream)
+        self._joining = 0
 
     def drained(self, stream_id: int) -> None:
         """Lets a stream go on, whose queue is empty, unless the socket is full."""
@@ -116,6 +140,7 @@ class Writer:
 
     def write(self) -> None:
         """Writes now what there is."""
+        self.part()
         connection = self._connection
         closed = self.shut or self._socket.is_closing()
         while connection.has_output and not (self._paused or closed):

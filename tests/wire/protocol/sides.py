@@ -135,6 +135,7 @@ class Ours:
         self.pongs: Counter[bytes] = Counter()
         self.gone: list[tuple[int, int]] = []
         self.connection = Connection(role, limits)
+        self._role = role
         self.window = limits.stream_window
         self.needs_no_more = True
         self._waiting: set[int] = set()
@@ -195,7 +196,12 @@ class Ours:
             if isinstance(event, HeadersReceived):
                 talk = self.talks.setdefault(event.stream_id, Talk())
                 assert event.trailers == (talk.heard.head is not None)
-                talk.hear(event.headers, end=event.end_stream)
+                talk.hear(event.headers, end=False)
+                if event.data:
+                    assert self._role is Role.SERVER
+                    talk.hear_data(event.data)
+                    talk.unread += len(event.data)
+                talk.heard.ended |= event.end_stream
             elif isinstance(event, DataReceived):
                 talk = self.talks[event.stream_id]
                 talk.hear_data(event.data)

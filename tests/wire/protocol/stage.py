@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import NamedTuple
 
@@ -182,6 +182,8 @@ class Outcome:
     """What must come of what the peer said."""
 
     events: tuple[Event, ...] = ()
+    together: tuple[Event, ...] | None = None
+    """The events if all is said at once, where some of them are one then; None: they are the same."""
     sent: tuple[bytes, ...] = ()
     """Frames, without WINDOW_UPDATE; other tests count windows."""
     fails: tuple[ErrorCode, ...] = ()
@@ -195,9 +197,14 @@ def fails(*codes: ErrorCode) -> Outcome:
     return Outcome(fails=codes)
 
 
-def resets(stream: int, *codes: ErrorCode, told: Sequence[Event] = ()) -> Outcome:
+def resets(
+    stream: int,
+    *codes: ErrorCode,
+    told: Sequence[Event] = (),
+    together: tuple[Event, ...] | None = None,
+) -> Outcome:
     """A stream is reset with a code, or one of several that the RFC allows; others go on."""
-    return Outcome(events=tuple(told), reset=(stream, codes))
+    return Outcome(events=tuple(told), together=together, reset=(stream, codes))
 
 
 def ignored() -> Outcome:
@@ -205,9 +212,11 @@ def ignored() -> Outcome:
     return Outcome()
 
 
-def tells(*events: Event, sent: Sequence[bytes] = ()) -> Outcome:
+def tells(
+    *events: Event, sent: Sequence[bytes] = (), together: tuple[Event, ...] | None = None
+) -> Outcome:
     """These events, and these frames."""
-    return Outcome(events=events, sent=tuple(sent))
+    return Outcome(events=events, together=together, sent=tuple(sent))
 
 
 def bare(event: Event) -> Event:
@@ -244,7 +253,8 @@ def check(case: Case, role: Role) -> None:
     """Plays a case: what the peer says comes at once, and byte by byte."""
     says = case.says if isinstance(case.says, bytes) else case.says(role)
     outcome = case.outcome if isinstance(case.outcome, Outcome) else case.outcome(role)
-    _play(case, role, outcome, [says])
+    at_once = outcome.events if outcome.together is None else outcome.together
+    _play(case, role, replace(outcome, events=at_once), [says])
     if len(says) < 2000:
         _play(case, role, outcome, [says[at : at + 1] for at in range(len(says))])
 

@@ -81,6 +81,7 @@ class Driver:
             assert event.trailers == (event.stream_id in self.alive) or self.role is Role.CLIENT
             self.alive.add(event.stream_id)
             assert sum(32 + len(n) + len(v) for n, v in event.headers) <= LIMITS.header_list
+            assert not event.data or (self.role is Role.SERVER and not event.trailers)
         elif isinstance(event, DataReceived | StreamReset):
             assert event.stream_id in self.alive
         if isinstance(event, StreamReset):
@@ -88,6 +89,8 @@ class Driver:
 
     def _act(self, event: Event) -> None:
         connection, chance = self.connection, self.random.random()
+        if isinstance(event, HeadersReceived) and event.data and self.random.random() < 0.8:
+            connection.consumed(event.stream_id, len(event.data))
         if isinstance(event, HeadersReceived) and self.role is Role.SERVER and chance < 0.8:
             connection.send_headers(event.stream_id, ANSWER)
             connection.send_data(event.stream_id, bytes(self.random.randrange(30_000)))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from grpc_wire.connection import Role
+from grpc_wire.errors import ErrorCode
+from grpc_wire.writer import QUEUED, TURN_BYTES, TURN_MESSAGES, Writer
 from tests.wire.protocol import octets as h2
 from tests.wire.protocol.octets import Frame, Kind, Setting
 from tests.wire.protocol.stage import ANSWER, BOTH, REQUEST, TRAILERS, Stage, State, head
@@ -14,9 +18,51 @@ LARGEST = 64 * 1024
 """What a frame has at most, whatever the peer takes."""
 
 
-def opened(role: Role, largest: int = 1 << 20) -> Stage:
-    """Returns a stage on which streams 1 and 3 are open both ways, with wide windows."""
-    settings = [(Setting.MAX_FRAME_SIZE, largest), (Setting.INITIAL_WINDOW_SIZE, 1 << 20)]
+class Sender:
+    """A writer whose turns end when they are asked what has left."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.drained: list[int] = []
+        self._left = bytearray()
+        self.writer = Writer(stage.connection, self.drained.append, self._react)
+        self.writer.attach(_Socket(self._left))
+        self.send = self.writer.send
+
+    def _react(self) -> None:
+        for event in self.stage.connection.take_events():
+            self.writer.drained(event.stream_id)  # type: ignore[union-attr]  # no others are expected
+
+    async def left(self) -> list[Frame]:
+        """Ends the turn; returns what has left in it."""
+        await asyncio.sleep(0)
+        frames = h2.parse(bytes(self._left))
+        self._left.clear()
+        return frames
+
+
+class _Socket(asyncio.Transport):
+    """Takes what is written."""
+
+    def __init__(self, taken: bytearray) -> None:
+        super().__init__()
+        self._taken = taken
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Has no limits."""
+
+    def is_closing(self) -> bool:
+        """Never is."""
+        return False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Takes it."""
+        self._taken += data
+
+
+async def opened(role: Role, largest: int = 1 << 20, window: int = 1 << 20) -> Sender:
+    """Returns one by whom streams 1 and 3 are open both ways."""
+    settings = [(Setting.MAX_FRAME_SIZE, largest), (Setting.INITIAL_WINDOW_SIZE, window)]
     stage = Stage(role, State.IDLE, peer_settings=settings)
     stage.hear(h2.window(0, 1 << 20))
     for stream in (1, 3):
@@ -26,120 +72,145 @@ def opened(role: Role, largest: int = 1 << 20) -> Stage:
         if role is Role.SERVER:
             stage.connection.send_headers(stream, ANSWER)
     stage.frames()
-    return stage
+    return Sender(stage)
+
+
+def data(stream: int, payload: bytes, flags: int = 0) -> Frame:
+    """Returns a frame."""
+    return Frame(Kind.DATA, flags, stream, payload)
 
 
 @both
-def test_data_of_one_stream_are_one_frame(role: Role) -> None:
-    """What follows data of its stream goes into their frame, until they have left."""
-    stage = opened(role)
+async def test_data_of_one_stream_are_joined(role: Role) -> None:
+    """What follows data of its stream goes into one frame; data of the next turn do not."""
+    sender = await opened(role)
 
-    for data in (b"one ", b"two ", b"three"):
-        stage.connection.send_data(1, data)
-    assert stage.frames() == [Frame(Kind.DATA, 0, 1, b"one two three")]
+    for text in (b"one", b"two", b"three"):
+        assert not sender.send(1, text)
+    assert await sender.left() == [data(1, b"one"), data(1, b"twothree")]
 
-    stage.connection.send_data(1, b"four")
-    assert stage.frames() == [Frame(Kind.DATA, 0, 1, b"four")]
-
-
-@both
-def test_data_stay_in_their_order(role: Role) -> None:
-    """Frames of other streams, and of the connection, stand where they were sent."""
-    stage = opened(role)
-    stage.connection.send_data(1, b"a")
-    stage.connection.send_data(3, b"b")
-    stage.connection.send_data(1, b"c")
-    stage.connection.ping(b"together")
-    stage.connection.send_data(1, b"d")
-    stage.connection.send_data(1, b"e")
-
-    assert stage.frames() == [
-        Frame(Kind.DATA, 0, 1, b"a"),
-        Frame(Kind.DATA, 0, 3, b"b"),
-        Frame(Kind.DATA, 0, 1, b"c"),
-        Frame(Kind.PING, 0, 0, b"together"),
-        Frame(Kind.DATA, 0, 1, b"de"),
-    ]
+    sender.send(1, b"four")
+    assert await sender.left() == [data(1, b"four")]
+    assert await sender.left() == []
 
 
 @both
-def test_frames_of_another_turn_are_not_taken_for_the_last(role: Role) -> None:
-    """As many frames as stood there when data came last are not those data."""
-    stage = opened(role)
-    stage.connection.send_data(1, b"a")
-    stage.frames()
-    stage.connection.ping(b"one.....")
-    stage.connection.ping(b"two.....")
-    stage.connection.send_data(1, b"b")
+async def test_data_stay_in_their_order(role: Role) -> None:
+    """Of each stream; streams that take turns are not joined."""
+    sender = await opened(role)
+    for stream, text in ((1, b"a"), (3, b"b"), (1, b"c"), (1, b"d"), (1, b"e"), (3, b"f")):
+        sender.send(stream, text)
 
-    assert [(frame.kind, frame.payload) for frame in stage.frames()] == [
-        (Kind.PING, b"one....."),
-        (Kind.PING, b"two....."),
-        (Kind.DATA, b"b"),
+    assert await sender.left() == [
+        *(data(1, b"a"), data(3, b"b"), data(1, b"c")),
+        *(data(1, b"de"), data(3, b"f")),
     ]
 
 
 @both
 @pytest.mark.parametrize("largest", [16_384, 20_000, 1 << 20])
-def test_a_frame_grows_no_further_than_a_frame_may(role: Role, largest: int) -> None:
-    """Neither beyond what the peer takes, nor beyond what leaves other streams their turn."""
-    stage = opened(role, largest)
-    for _ in range(100):
-        stage.connection.send_data(1, bytes(1_000))
-    frames = stage.frames()
+async def test_no_frame_is_larger_than_a_frame_may_be(role: Role, largest: int) -> None:
+    """Neither than what the peer takes, nor than what leaves other streams their turn."""
+    sender = await opened(role, largest)
+    for _ in range(60):
+        sender.send(1, bytes(1_500))
+    sizes = [len(frame.payload) for frame in await sender.left()]
 
-    sizes = [len(frame.payload) for frame in frames]
-    most = min(largest, LARGEST) // 1_000 * 1_000
-    assert sum(sizes) == 100_000
-    assert set(sizes[:-1]) == {most}
-    assert sizes[-1] <= most
+    assert sum(sizes) == 90_000
+    assert max(sizes) <= min(largest, LARGEST)
+    assert len(sizes) < 8
 
 
 @both
-def test_a_frame_size_that_the_peer_lowers_holds_for_a_frame_that_grows(role: Role) -> None:
-    """6.5.2: what is added to a frame counts with what it has."""
-    stage = opened(role, 30_000)
-    stage.connection.send_data(1, bytes(12_000))
-    stage.hear(h2.settings((Setting.MAX_FRAME_SIZE, 16_384)))
-    stage.connection.send_data(1, bytes(12_000))
+async def test_a_frame_size_that_the_peer_lowers_holds_for_what_is_joined(role: Role) -> None:
+    """6.5.2: what is joined counts with what it was joined to."""
+    sender = await opened(role, 30_000)
+    for _ in range(3):
+        sender.send(1, bytes(12_000))
+    sender.stage.hear(h2.settings((Setting.MAX_FRAME_SIZE, 16_384)))
 
-    assert [len(frame.payload) for frame in stage.sent(Kind.DATA)] == [12_000, 12_000]
-
-
-def test_the_end_goes_with_what_is_last() -> None:
-    """END_STREAM stands on the frame of the last data, also if they grow into it, or are none."""
-    for last in (b"b", b""):
-        stage = opened(Role.CLIENT)
-        stage.connection.send_data(1, b"a")
-        stage.connection.send_data(1, last, end_stream=True)
-
-        assert stage.frames() == [Frame(Kind.DATA, h2.END_STREAM, 1, b"a" + last)]
+    sizes = [len(frame.payload) for frame in await sender.left() if frame.kind == Kind.DATA]
+    assert sizes == [12_000, 16_384, 24_000 - 16_384]
 
 
-def test_trailers_stand_behind_a_frame_that_has_grown() -> None:
-    """All data, then the trailers."""
-    stage = opened(Role.SERVER)
-    stage.connection.send_data(1, b"a")
-    stage.connection.send_data(1, b"b")
-    stage.connection.send_headers(1, TRAILERS, end_stream=True)
-    stage.connection.send_data(3, b"c")
+async def test_the_end_goes_with_what_is_last() -> None:
+    """END_STREAM stands on the frame of the last data, also if they are joined, or are none."""
+    for last in (b"c", b""):
+        sender = await opened(Role.CLIENT)
+        sender.send(1, b"a")
+        sender.send(1, b"b")
+        sender.send(1, last, end_stream=True)
+        sender.send(3, b"x")
 
-    data, trailers, *_, other = stage.frames()
-    assert data == Frame(Kind.DATA, 0, 1, b"ab")
-    assert stage.fields([trailers]) == [TRAILERS]
-    assert other == Frame(Kind.DATA, 0, 3, b"c")
+        ended = data(1, b"b" + last, h2.END_STREAM)
+        assert await sender.left() == [data(1, b"a"), ended, data(3, b"x")]
+
+
+async def test_what_is_let_out_stands_before_what_comes_next() -> None:
+    """Trailers after `part` are behind all data."""
+    sender = await opened(Role.SERVER)
+    for text in (b"a", b"b", b"c"):
+        sender.send(1, text)
+    sender.writer.part()
+    sender.stage.connection.send_headers(1, TRAILERS, end_stream=True)
+    sender.send(3, b"d")
+
+    first, rest, trailers, *_, other = await sender.left()
+    assert [first, rest, other] == [data(1, b"a"), data(1, b"bc"), data(3, b"d")]
+    assert sender.stage.fields([trailers]) == [TRAILERS]
 
 
 @both
-def test_data_that_a_window_lets_out_join_what_went_before(role: Role) -> None:
-    """What was queued goes into the same frame, in its order, and windows are kept to the byte."""
-    stage = Stage(role, State.ANSWERED)
-    stage.connection.send_data(1, b"x" * 65_530)
-    stage.frames()
-    stage.connection.send_data(1, b"abc")
-    assert stage.connection.send_data(1, b"defg") == 2
-    stage.hear(h2.window(0, 10), h2.window(1, 1))
+async def test_a_stream_that_is_reset_meanwhile_sends_nothing_more(role: Role) -> None:
+    """What was joined is forgotten with its stream, and hurts no other."""
+    sender = await opened(role)
+    for text in (b"a", b"b", b"c"):
+        sender.send(1, text)
+    sender.stage.hear(h2.reset(1, ErrorCode.CANCEL))
+    sender.send(3, b"d")
+    sender.send(3, b"e")
 
-    assert b"".join(frame.payload for frame in stage.sent(Kind.DATA)) == b"abcdef"
-    stage.hear(h2.window(1, 10))
-    assert b"".join(frame.payload for frame in stage.sent(Kind.DATA)) == b"g"
+    assert await sender.left() == [data(1, b"a"), data(3, b"d"), data(3, b"e")]
+
+
+@both
+async def test_nothing_is_joined_to_what_waits_for_a_window(role: Role) -> None:
+    """Each message behind it is counted as queued at once, and its sender waits as soon as that is much."""
+    sender = await opened(role, window=10)
+    waits = [sender.send(1, bytes(20_000)) for _ in range(4)]
+
+    assert waits == [False, False, False, True]
+    assert sender.stage.connection.queued(1) == 80_000 - 10
+    assert [len(frame.payload) for frame in await sender.left()] == [10]
+    assert sender.writer.blocked == {1}
+
+
+@both
+async def test_a_window_that_ends_within_what_is_joined(role: Role) -> None:
+    """What it has room for leaves, the rest is queued, and windows are kept to the byte."""
+    sender = await opened(role, window=10)
+    for text in (b"12345", b"678", b"9abcd", b"e"):
+        assert not sender.send(1, text)
+
+    assert await sender.left() == [data(1, b"12345"), data(1, b"6789a")]
+    assert sender.stage.connection.queued(1) == len(b"bcde")
+    sender.stage.hear(h2.window(1, 3))
+    sender.send(1, b"f")
+    assert b"".join(frame.payload for frame in await sender.left()) == b"bcd"
+    assert sender.stage.connection.queued(1) == len(b"ef")
+
+
+@both
+@pytest.mark.parametrize("size", [10, 3_000])
+async def test_a_sender_waits_when_a_turn_has_done_much(role: Role, size: int) -> None:
+    """So many messages, or so many bytes; no more than that is joined, and it goes on in the next turn."""
+    sender = await opened(role)
+    sent = 1
+    while not sender.send(1, bytes(size)):
+        sent += 1
+
+    assert sent == min(TURN_MESSAGES, -(-TURN_BYTES // size))
+    assert sum(len(frame.payload) for frame in await sender.left()) == sent * size
+    assert sender.drained == [1]
+    assert sender.stage.connection.queued(1) <= QUEUED
+    assert not sender.send(1, b"more")

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from grpc_wire.connection import Role
@@ -151,7 +153,8 @@ ENDED = HeadersReceived(1, TRAILERS, end_stream=True, trailers=True)
 
 MESSAGES = [
     Case("8.1-whole", BOTH, State.ANSWERED, h2.data(1, b"ab") + h2.data(1, b"c") + h2.headers(1, TRAILERS, end=True),
-         tells(DataReceived(1, b"ab", end_stream=False), DataReceived(1, b"c", end_stream=False), ENDED)),
+         tells(DataReceived(1, b"ab", end_stream=False), DataReceived(1, b"c", end_stream=False), ENDED,
+               together=(DataReceived(1, b"abc", end_stream=False), ENDED))),
     Case("8.1-trailers-only", CLIENT, State.OPEN, h2.headers(1, ANSWER, end=True), tells(HeadersReceived(1, ANSWER, end_stream=True, trailers=False))),
     Case("8.1-data-before-the-answer", CLIENT, State.OPEN, h2.data(1, b"x"), MALFORMED),
     Case("8.1-data-after-an-interim-answer", CLIENT, State.OPEN, h2.headers(1, CONTINUE) + h2.data(1, b"x"), MALFORMED),
@@ -173,6 +176,18 @@ def length(value: bytes) -> Headers:
     return ((b"content-length", value),)
 
 
+def said_at_once(role: Role, first: HeadersReceived, told: tuple[Event, ...]) -> tuple[Event, ...]:
+    """Returns what is told of a head and what follows: a server has the data with the head."""
+    data = [event for event in told if isinstance(event, DataReceived)]
+    rest = [event for event in told if not isinstance(event, DataReceived)]
+    if not data:
+        return (first, *rest)
+    content, end = b"".join(event.data for event in data), data[-1].end_stream
+    if role is Role.SERVER:
+        return (replace(first, data=content, end_stream=end), *rest)
+    return (first, DataReceived(1, content, end), *rest)
+
+
 def of_length(
     clause: str,
     role: Role,
@@ -184,7 +199,11 @@ def of_length(
 ) -> Case:
     """Returns a case of a message with a length, and data on stream 1 behind its head."""
     first = HeadersReceived(1, head(role) + value, end_stream=end, trailers=False)
-    outcome = tells(first, *told) if good else resets(1, PROTOCOL, told=(first, *told))
+    together = said_at_once(role, first, told)
+    if good:
+        outcome = tells(first, *told, together=together)
+    else:
+        outcome = resets(1, PROTOCOL, told=(first, *told), together=together)
     return Case(
         clause,
         (role,),

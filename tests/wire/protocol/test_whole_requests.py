@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from grpc_wire.connection import Role
-from grpc_wire.events import ConnectionFailed, DataReceived, Headers, HeadersReceived
+from grpc_wire.events import ConnectionFailed, Headers, HeadersReceived
 from grpc_wire.limits import DEFAULT
 from tests.wire.protocol import octets as h2
 from tests.wire.protocol.octets import Kind
@@ -25,10 +25,10 @@ def test_a_head_of_any_size(size: int, *, begun: bool) -> None:
     headers, octets = _sent(near + rest, begun=begun)
     assert _block_size(octets) == size
 
-    head, data = Stage(Role.SERVER, limits=replace(DEFAULT, header_list=1 << 17)).hear(octets)
+    (head,) = Stage(Role.SERVER, limits=replace(DEFAULT, header_list=1 << 17)).hear(octets)
     assert isinstance(head, HeadersReceived)
     assert head.headers == headers
-    assert data == DataReceived(1, b"data", end_stream=True)
+    assert (head.data, head.end_stream) == (b"data", True)
     first, *between, last = h2.parse(octets)
     assert (first.kind, last.kind) == (Kind.HEADERS, Kind.DATA)
     assert all(frame.kind == Kind.CONTINUATION for frame in between)
