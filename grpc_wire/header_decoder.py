@@ -51,6 +51,8 @@ class HeaderDecoder:
         """Runs of indexed fields: most requests begin with one, most answers and trailers are but one."""
         self._latest, self._begin = b"", _EMPTY
         """The run that the block before began with: most requests begin as that one did."""
+        self._prefixes: dict[bytes, tuple[Name, int]] = {}
+        """How literals begin of which each has another value: the name, and how long the value is."""
         self._table_limit = DEFAULT_TABLE_SIZE
 
     def allow_table(self, size: int) -> None:
@@ -101,11 +103,19 @@ class HeaderDecoder:
         """Reads what is behind the begin of a block."""
         headers = [*begin.headers]
         fault, size, at, end = begin.fault, begin.size, begin.length, len(block)
-        entries, most = self._table.entries, self._max_list
+        entries, most, prefixes = self._table.entries, self._max_list, self._prefixes
         while at < end:
             first = block[at]
             if first < RESIZED:
-                (field, field_size, field_fault), at = self._literal(block, at, 0x0F)
+                value_at = at + 3 + block[at + 1]
+                known = prefixes.get(block[at:value_at])
+                if known is not None and value_at + known[1] <= end:
+                    at = value_at + known[1]
+                    field, field_size, field_fault = entry(known[0], block[value_at:at])
+                else:
+                    literal_at = at
+                    (field, field_size, field_fault), at = self._literal(block, at, 0x0F)
+                    self._keep_prefix(block, literal_at, value_at, field)
             elif first & INDEXED:
                 if _INDEX_0 < first < _LARGE_INDEX:
                     index = first & 0x7F
@@ -144,13 +154,16 @@ class HeaderDecoder:
             else:
                 text, at = _string(block, begin)
                 name = name_of(text)
-        size = block[at]
-        begin = at + 1
-        end = begin + size
-        if size < 0x7F and end <= len(block):
-            return entry(name, block[begin:end]), end
         value, at = _string(block, at)
         return entry(name, value), at
+
+    def _keep_prefix(
+        self, block: bytes, at: int, value_at: int, field: tuple[bytes, bytes]
+    ) -> None:
+        """Keeps how a literal begins, if its name stands there, and both lengths have room in a byte."""
+        short = not block[at] & 0x0F and block[at + 1] < 0x7F and block[value_at - 1] < 0x7F
+        if short and len(self._prefixes) < MOST_KEPT:
+            self._prefixes[block[at:value_at]] = name_of(field[0]), len(field[1])
 
     def _resize(self, limit: int) -> None:
         if limit > self._table_limit:
@@ -176,6 +189,10 @@ def _short_name(string: bytes) -> Name:
 def _string(block: bytes, at: int) -> tuple[bytes, int]:
     """Reads a string (RFC 7541, 5.2); returns it, and where it ends."""
     first = block[at]
+    begin = at + 1
+    end = begin + first
+    if first < 0x7F and end <= len(block):
+        return block[begin:end], end
     size, at = read_integer(block, at, 0x7F)
     end = at + size
     if end > len(block):
