@@ -17,14 +17,13 @@ from collections.abc import Callable
 
 from grpc_wire import frames
 from grpc_wire.budget import Budget
-from grpc_wire.errors import ConnectionFault, ErrorCode, StreamFault
+from grpc_wire.errors import ConnectionFault, ErrorCode
 from grpc_wire.events import (
     ConnectionFailed,
     Event,
     GoAwayReceived,
     Headers,
     StreamDrained,
-    StreamReset,
 )
 from grpc_wire.inbound import Inbound
 from grpc_wire.limits import DEFAULT, Limits
@@ -72,12 +71,7 @@ class Connection:
         if self._preface:
             data = self._without_preface(data)
         self._streams.now = self._streams.clock()
-        take = self._inbound.take
-        for kind, flags, stream_id, payload in self._frames.feed(data):
-            try:
-                take(kind, flags, stream_id, payload)
-            except StreamFault as fault:
-                self._reset(fault)
+        self._inbound.take(self._frames.feed(data))
 
     def _without_preface(self, data: bytes) -> bytes:
         """Takes the client's preface off what came, as far as it has come (3.4)."""
@@ -103,19 +97,6 @@ class Connection:
         last = self._streams.last_from_peer
         self._outbound.control(frames.goaway(last, fault.code, fault.reason.encode()))
         self._inbound.events.append(ConnectionFailed(fault.code, fault.reason))
-
-    def _reset(self, fault: StreamFault) -> None:
-        stream = self._streams.open.get(fault.stream_id)
-        told = stream is not None and (stream.received_headers or self._role is Role.CLIENT)
-        if stream is not None:
-            self._streams.count_given_up(stream)
-            self._outbound.drop(stream)
-        self._streams.remember_reset(fault.stream_id)
-        self._outbound.answer(frames.rst_stream(fault.stream_id, fault.code))
-        if told:
-            self._inbound.events.append(
-                StreamReset(fault.stream_id, fault.code, fault.reason, by_peer=False)
-            )
 
     def take_output(self) -> bytes:
         """Returns what is to be sent, and forgets it; empty if nothing is.

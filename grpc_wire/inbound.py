@@ -5,13 +5,14 @@ Source: RFC 9113, sections 5 and 6; each method names its own.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from grpc_wire import frames
 from grpc_wire.budget import Budget
 from grpc_wire.control_frames import ControlFrames
 from grpc_wire.errors import ConnectionFault, ErrorCode, StreamFault
-from grpc_wire.events import DataReceived, HeadersReceived
+from grpc_wire.events import DataReceived, HeadersReceived, StreamReset
 from grpc_wire.frames import DATA, END_HEADERS, END_STREAM, HEADERS, PADDED, PRIORITIZED, Frame
 from grpc_wire.header_rules import HeaderSection
 from grpc_wire.header_sections import HeaderSections
@@ -48,21 +49,36 @@ class Inbound(ControlFrames):
         """What was told last of a header section or of data, to which data of its stream may be added."""
         self._on[frames.CONTINUATION] = self._continuation
 
-    def take(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
-        """Takes what makes a frame; most are DATA and HEADERS.
+    def take(self, received: Iterable[tuple[int, int, int, bytes]]) -> None:
+        """Takes frames, of which most are DATA and HEADERS; a fault of a stream resets that stream.
 
         Raises:
             ConnectionFault: the connection is at an end.
-            StreamFault: a stream is.
         """
-        if self._awaited is not None:
-            self._check_awaited(kind, flags)
-        if kind == DATA:
-            self._data(flags, stream_id, payload)
-        elif kind == HEADERS:
-            self._headers(flags, stream_id, payload)
-        else:
-            self._on.get(kind, self._unknown)(Frame(kind, flags, stream_id, payload))
+        for kind, flags, stream_id, payload in received:
+            try:
+                if self._awaited is not None:
+                    self._check_awaited(kind, flags)
+                if kind == DATA:
+                    self._data(flags, stream_id, payload)
+                elif kind == HEADERS:
+                    self._headers(flags, stream_id, payload)
+                else:
+                    self._on.get(kind, self._unknown)(Frame(kind, flags, stream_id, payload))
+            except StreamFault as fault:
+                self._reset(fault)
+
+    def _reset(self, fault: StreamFault) -> None:
+        stream_id = fault.stream_id
+        stream = self._open.get(stream_id)
+        told = stream is not None and (stream.received_headers or not self._serving)
+        if stream is not None:
+            self._streams.count_given_up(stream)
+            self._outbound.drop(stream)
+        self._streams.remember_reset(stream_id)
+        self._outbound.answer(frames.rst_stream(stream_id, fault.code))
+        if told:
+            self.events.append(StreamReset(stream_id, fault.code, fault.reason, by_peer=False))
 
     def _check_awaited(self, kind: int, flags: int) -> None:
         """3.4 and 6.10."""
