@@ -199,14 +199,29 @@ class RawClient(asyncio.Protocol):
         self, changes: Mapping[bytes, bytes | None] | None = None, *, end: bool = False
     ) -> int:
         """Sends the head of a request, `REQUEST` with changes; returns its stream."""
+        stream_id = self._open(changes, end=end)
+        self.flush()
+        return stream_id
+
+    def _open(self, changes: Mapping[bytes, bytes | None] | None, *, end: bool) -> int:
         wanted = {**REQUEST, **(changes or {})}
         headers: Headers = tuple(
             (name, value) for name, value in wanted.items() if value is not None
         )
         stream_id = self.connection.open_stream(headers, end_stream=end)
         self._answers[stream_id] = Answer()
-        self.flush()
         return stream_id
+
+    def begin_together(
+        self, requests: Iterable[Mapping[bytes, bytes | None]], data: bytes
+    ) -> list[int]:
+        """Sends whole requests in one write, `REQUEST` with changes for each; returns their streams."""
+        streams = []
+        for changes in requests:
+            streams.append(self._open(changes, end=False))
+            self.connection.send_data(streams[-1], data, end_stream=True)
+        self.flush()
+        return streams
 
     def send(self, stream_id: int, data: bytes, *, end: bool = False) -> None:
         """Sends bytes."""
