@@ -172,7 +172,8 @@ class Server(grpc.aio.Server):
             await self._let_finish(grace)
         self._cutting = True
         for call in tuple(self._calls):
-            call.cut()
+            if not call.cut():  # its task was cancelled, by somebody, before it had begun
+                self._calls.discard(call)
         await self._until(lambda: not self._calls, None)
         if grace is not None:
             await self._until(lambda: not self._transports, _CLOSING)

@@ -225,9 +225,10 @@ class ServerCall:
             self._task.cancel()
         raise asyncio.CancelledError(fault.reason)
 
-    def cut(self) -> None:
-        """Ends the call because the server stops."""
+    def cut(self) -> bool:
+        """Ends the call because the server stops; returns whether it is still being handled."""
         self._give_up(Status(UNAVAILABLE, "Cancelling all calls"))
+        return not self._task.done()
 
     # What the connection says.
 

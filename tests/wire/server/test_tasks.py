@@ -408,3 +408,31 @@ def test_a_servicer_that_goes_on_when_its_client_has_read_its_end(runner: asynci
                 never.set()
 
     runner.run(act())
+
+
+def test_a_task_that_is_cancelled_before_it_has_begun(runner: asyncio.Runner) -> None:
+    """As by one who cancels all tasks of the loop: later calls are answered, and the server stops."""
+
+    async def act() -> None:
+        test = asyncio.current_task()
+
+        async def cancel_others(request: bytes, _context: Any) -> bytes:
+            for task in asyncio.all_tasks() - {test, asyncio.current_task()}:
+                task.cancel()
+            return request
+
+        methods = {"M0": unary(cancel_others), "M1": unary(echo), "M2": unary(echo)}
+        async with (
+            asyncio.timeout(SECONDS),
+            serving(methods) as (server, address),
+            raw_client(address) as client,
+        ):
+            first, second, third = send(client, methods)
+            assert (await client.ended(first)).status[0] == OK
+            (later,) = send(client, ["M1"])
+            assert (await client.ended(later)).status[0] == OK
+            await server.stop(None)
+            for cancelled in (second, third):
+                assert (await client.ended(cancelled)).status[0] == UNAVAILABLE
+
+    runner.run(act())
