@@ -42,8 +42,8 @@ down: ## take them down
 test: check ## run every check and every test, two files at a time
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-test-others: $(VENV)/installed ## try the edge on grpcio and the core on grpc_wire, which are not their defaults
-	PROTOWAY_TRANSPORT=grpcio CORE_TRANSPORT=wire \
+test-others: $(VENV)/installed ## try edge and core on grpcio, which is not their default
+	PROTOWAY_TRANSPORT=grpcio CORE_TRANSPORT=grpcio \
 		$(BIN)/python -m pytest -n 2 --dist loadfile tests/whole tests/parity tests/soak
 
 e2e: $(VENV)/installed ## try core, edge and Envoy in containers; needs a Docker engine

@@ -22,7 +22,7 @@ class Settings(BaseSettings):
         host: Where to listen. The default is reached only from this machine, since the core asks
             nobody who they are; in a container it is `0.0.0.0` or `::`.
         port: The TCP port; 0 picks a free one.
-        transport: Which gRPC serves: `grpcio`, or `wire`, which is `grpc_wire`.
+        transport: Which gRPC serves: `wire`, which is `grpc_wire`, or `grpcio`.
         workers: How many processes serve; all tell the same rates at the same tick.
         tls_certificate: PEM file with the certificate of the core, and those it is signed by.
         tls_key: PEM file with its private key.
@@ -40,7 +40,7 @@ class Settings(BaseSettings):
 
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     port: Port = 50051
-    transport: Name = "grpcio"
+    transport: Name = "wire"
     workers: Annotated[int, Field(ge=1)] = 1
     tls_certificate: Path | None = None
     tls_key: Path | None = None

@@ -50,7 +50,7 @@ class Refusal:
 
 
 @asynccontextmanager
-async def loopback(feed: RateFeed, transport: Name = "grpcio") -> AsyncIterator[Loopback]:
+async def loopback(feed: RateFeed, transport: Name = "wire") -> AsyncIterator[Loopback]:
     """Runs a core until the block is left."""
     server = CoreServer(Settings(port=0, transport=transport), feed)
     await server.start()
