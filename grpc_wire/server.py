@@ -28,7 +28,6 @@ from grpc_wire.request import Refusal, read_request
 from grpc_wire.server_call import ServerCall
 from grpc_wire.server_options import server_options
 from grpc_wire.serving import serve
-from grpc_wire.stream import Stream
 from grpc_wire.transport import Transport
 
 _log = logging.getLogger(__name__)
@@ -219,21 +218,21 @@ class Server(grpc.aio.Server):
     def connected(self, transport: Transport) -> None:
         """Knows a connection, once it has said that it speaks HTTP/2."""
 
-    def requested(self, transport: Transport, event: HeadersReceived) -> Stream | None:
+    def requested(self, transport: Transport, event: HeadersReceived) -> None:
         """Begins a call; refuses it where all others are cut: it may be tried elsewhere."""
         if self._cutting:
             transport.reset(event.stream_id, ErrorCode.REFUSED_STREAM)
-            return None
+            return
         try:
             request = read_request(event.headers, event.begin)
         except Refusal as refusal:
             transport.send_headers(event.stream_id, refusal.answer, end_stream=True)
-            return None
+            return
         call = ServerCall(transport, event, request, self._message_limits, self._deadlines)
         exceeded = self._most is not None and len(self._calls) >= self._most
         self._calls.add(call)
+        transport.adopt(event.stream_id, call)
         call.handle(serve(call, self._methods, self._compression, self._over, exceeded=exceeded))
-        return call
 
     def _over(self, call: ServerCall) -> None:
         self._calls.discard(call)

@@ -212,7 +212,7 @@ class ServerCall:
 
     def _leave(self) -> None:
         """Has ended; what is queued still waits for the client to read it."""
-        self._unread = self.transport.connection.queued(self._stream_id) > 0
+        self._unread = self.transport.queued(self._stream_id) > 0
         if self._arrived is not None or self._room is not None:
             self._release()
         if not self._unread:
@@ -270,7 +270,7 @@ class ServerCall:
 
     def _give_up(self, status: Status) -> None:
         """Ends the call with a status, or with a reset if the client does not read."""
-        if self.transport.connection.queued(self._stream_id):
+        if self.transport.queued(self._stream_id):
             self.ended, self._unread = True, False
             self.transport.reset(self._stream_id, ErrorCode.CANCEL)
         self.finish(status)

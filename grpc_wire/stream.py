@@ -38,8 +38,8 @@ class Owner(Protocol):
     def connected(self, transport: Transport) -> None:
         """The peer's first settings have come."""
 
-    def requested(self, transport: Transport, event: HeadersReceived) -> Stream | None:
-        """Takes a request (on a server): returns its stream, or None if it was answered at once."""
+    def requested(self, transport: Transport, event: HeadersReceived) -> None:
+        """Takes a request (on a server), whose stream it gives to `Transport.adopt` or ends at once."""
 
     def changed(self, transport: Transport) -> None:
         """The last stream has ended, or the peer's settings have changed: it may take more, or fewer."""

@@ -54,11 +54,10 @@ class Transport(asyncio.Protocol):
         self.connection = Connection(role, limits, self.loop.time)
         self._role = role
         self.socket: asyncio.Transport
-        self._owner = owner
-        self._lifetimes = lifetimes
+        self._owner, self._lifetimes = owner, lifetimes
         self._streams: dict[int, Stream] = {}
         self._writer = Writer(self.connection, self._drained, self._look)
-        self.send_data = self._writer.send
+        self.send_data, self.queued = self._writer.send, self._writer.queued
         self._greeted = self._leaving = self._gone = False
         self._reason = ""
         self._ends: list[asyncio.TimerHandle] = []
@@ -77,6 +76,10 @@ class Transport(asyncio.Protocol):
         self._writer.part()
         self.connection.send_headers(stream_id, headers, end_stream=end_stream)
         self._writer.touch()
+
+    def adopt(self, stream_id: int, stream: Stream) -> None:
+        """Takes who is to be told of a stream that the peer has opened."""
+        self._streams[stream_id] = stream
 
     def answer(self, stream_id: int, head: Headers, data: tuple[bytes, ...], end: Headers) -> bool:
         """Sends all of an answer; returns whether some of it waits until the peer reads."""
@@ -98,7 +101,6 @@ class Transport(asyncio.Protocol):
 
     def reset(self, stream_id: int, code: ErrorCode) -> None:
         """Ends a stream at once, if it has not ended. It is told nothing more."""
-        self._writer.part()
         if self.connection.reset(stream_id, code):
             self._writer.touch()
         self.forget(stream_id)
@@ -161,6 +163,7 @@ class Transport(asyncio.Protocol):
         if self._writer.shut:
             return
         self._reason = reason
+        self._writer.part()
         self.connection.go_away(code, reason.encode())
         self._close()
 
@@ -195,9 +198,7 @@ class Transport(asyncio.Protocol):
                 if stream is not None:
                     stream.headers_received(event)
                 elif not (event.trailers or self._writer.shut):
-                    stream = self._owner.requested(self, event)
-                    if stream is not None:
-                        self._streams[event.stream_id] = stream
+                    self._owner.requested(self, event)
             else:
                 self._rare(event)
         self._writer.release(held=held)

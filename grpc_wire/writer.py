@@ -70,6 +70,7 @@ class Writer:
 
     def hold(self) -> bool:
         """Begins to receive: what comes of it shall leave behind the tasks that begin in it."""
+        self.part()
         held, self._touched = self._touched, True
         return held
 
@@ -121,6 +122,11 @@ class Writer:
             self._connection.send_data(self._joining, data, end_stream=end_stream)
         self._joining = 0
 
+    def queued(self, stream_id: int) -> int:
+        """Returns how many bytes of a stream wait until the peer reads."""
+        self.part()
+        return self._connection.queued(stream_id)
+
     def drained(self, stream_id: int) -> None:
         """Lets a stream go on, whose queue is empty, unless the socket is full."""
         if self._paused:
@@ -152,6 +158,7 @@ class Writer:
     def _flush(self) -> None:
         self._touched = False
         self._bytes = self._messages = 0
+        self.part()
         if self._paused:
             return
         self.write()

@@ -214,3 +214,39 @@ async def test_a_sender_waits_when_a_turn_has_done_much(role: Role, size: int) -
     assert sender.drained == [1]
     assert sender.stage.connection.queued(1) <= QUEUED
     assert not sender.send(1, b"more")
+
+
+@both
+async def test_what_is_asked_for_counts_what_is_joined(role: Role) -> None:
+    """What waits for a window is told of all that was sent."""
+    sender = await opened(role, window=10)
+    for text in (b"12345", b"6789abcd"):
+        sender.send(1, text)
+
+    assert sender.writer.queued(1) == len(b"bcd")
+
+
+@both
+async def test_what_comes_is_answered_behind_what_was_sent(role: Role) -> None:
+    """Also by the end of the connection, which forgets what is queued."""
+    sender = await opened(role)
+    for text in (b"a", b"b", b"c"):
+        sender.send(1, text)
+    held = sender.writer.hold()
+    sender.stage.hear(h2.frame(Kind.PING, 0, 0, b"short"))
+    sender.writer.release(held=held)
+
+    *before, goaway = await sender.left()
+    assert before == [data(1, b"a"), data(1, b"bc")]
+    assert goaway.kind == Kind.GOAWAY
+
+
+async def test_nothing_stays_joined_while_the_socket_is_full() -> None:
+    """A turn ends though nothing can be written: then it is queued for all to see."""
+    sender = await opened(Role.SERVER, window=10)
+    sender.writer.pause()
+    for text in (b"12345", b"6789abcd"):
+        sender.send(1, text)
+
+    assert await sender.left() == []
+    assert sender.stage.connection.queued(1) == len(b"bcd")

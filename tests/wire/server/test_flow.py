@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from grpc_wire.codes import DEADLINE_EXCEEDED, OK
+from grpc_wire.errors import ErrorCode
 from grpc_wire.limits import DEFAULT, Limits
 from grpc_wire.message import frame
+from grpc_wire.settings import DEFAULT_WINDOW
 from tests.wire.faults.leavings import objects
 from tests.wire.server.stage import (
     REQUEST,
@@ -59,6 +61,28 @@ def _begin(client: RawClient, name: str) -> int:
     stream_id = client.begin({b":path": f"/{SERVICE}/{name}".encode()})
     client.send(stream_id, frame(b"request"), end=True)
     return stream_id
+
+
+async def test_a_call_that_is_cut_while_its_client_does_not_read() -> None:
+    """It is reset: a status would wait behind what was written last, in the same turn even."""
+
+    async def write_and_cut(_request: bytes, context: Any) -> None:
+        await context.write(bytes(DEFAULT_WINDOW - 500))
+        await asyncio.sleep(0)
+        for size in (10, 1000):
+            await context.write(bytes(size))
+        for call in tuple(stage.server._calls):
+            call.cut()
+        await asyncio.Event().wait()
+
+    narrow = Limits(stream_window=DEFAULT_WINDOW)
+    async with (
+        serving({"Written": answering(write_and_cut)}) as stage,
+        raw_client(stage.address, narrow) as client,
+    ):
+        client.reads = False
+        answer = await client.ended(_begin(client, "Written"))
+        assert (answer.reset, answer.trailers) == (ErrorCode.CANCEL, {})
 
 
 async def test_a_client_that_gives_no_window() -> None:
