@@ -6,8 +6,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -17,7 +18,10 @@ ROOT = Path(__file__).parents[1]
 PROMPTLY = 30
 PROGRAM = """
 import asyncio, os, signal, sys, time
+from gateway import workers
 from gateway.workers import Workers
+
+{prelude}
 
 def say(*words):  # in one piece, for others say something at the same time
     os.write(1, (" ".join(map(str, words)) + "\\n").encode())
@@ -45,7 +49,23 @@ sys.exit(
     )
 )
 """
-Start = Callable[[str], subprocess.Popen[str]]
+TOLD_AS_WORKERS_END = """
+def wait(objects, timeout=None):
+    happened = look(objects, timeout)
+    if any(isinstance(each, int) and each != objects[0] for each in happened):
+        os.kill(os.getpid(), signal.SIGTERM)
+    return happened
+
+look, workers.wait = workers.wait, wait
+"""
+"""The parent's signal is delivered when it was seen already that a worker has ended."""
+
+
+class Start(Protocol):
+    """Starts a program."""
+
+    def __call__(self, work: str, *, prelude: str = "") -> subprocess.Popen[str]:
+        """Starts it with two workers that do so."""
 
 
 @pytest.fixture
@@ -53,9 +73,9 @@ def start() -> Iterator[Start]:
     """Starts programs with two workers that do what is said, and ends those that are left over."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(work: str) -> subprocess.Popen[str]:
+    def start(work: str, *, prelude: str = "") -> subprocess.Popen[str]:
         program = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM.format(work=work)],
+            [sys.executable, "-c", PROGRAM.format(work=work, prelude=prelude)],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -101,6 +121,19 @@ def test_a_signal_lets_all_drain(start: Start, everybody: bool) -> None:
     out, log = program.communicate(timeout=PROMPTLY)
 
     assert lines == ["start 0", "start 1", "all serve"]
+    assert sorted(out.split()) == ["drained", "drained", "stopping"]
+    assert log == ""
+    assert program.returncode == 0
+
+
+def test_a_parent_that_hears_of_its_end_last(start: Start) -> None:
+    """Workers that were told to stop too, and are gone before the parent looks, are not missed."""
+    program = start(f"{SERVE}; say('drained')", prelude=TOLD_AS_WORKERS_END)
+    read_to(program, "all serve")
+    for pid in workers_of(program.pid):
+        os.kill(pid, signal.SIGTERM)
+    out, log = program.communicate(timeout=PROMPTLY)
+
     assert sorted(out.split()) == ["drained", "drained", "stopping"]
     assert log == ""
     assert program.returncode == 0
