@@ -158,10 +158,9 @@ class Writer:
     def _flush(self) -> None:
         self._touched = False
         self._bytes = self._messages = 0
-        self.part()
+        self.write()
         if self._paused:
             return
-        self.write()
         for stream_id in tuple(self.blocked) if self.blocked else ():
             if self._connection.queued(stream_id) <= QUEUED:
                 self.drained(stream_id)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from unittest.mock import Mock
 
 import pytest
 
 from grpc_wire.connection import Role
 from grpc_wire.errors import ErrorCode
+from grpc_wire.frames import PREFACE
+from grpc_wire.stream import Owner
+from grpc_wire.transport import Transport
 from grpc_wire.writer import QUEUED, TURN_BYTES, TURN_MESSAGES, Writer
 from tests.wire.protocol import octets as h2
 from tests.wire.protocol.octets import Frame, Kind, Setting
@@ -53,6 +57,10 @@ class _Socket(asyncio.Transport):
 
     def is_closing(self) -> bool:
         """Never is."""
+        return False
+
+    def can_write_eof(self) -> bool:
+        """Cannot be closed by halves."""
         return False
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
@@ -238,6 +246,23 @@ async def test_what_comes_is_answered_behind_what_was_sent(role: Role) -> None:
 
     *before, goaway = await sender.left()
     assert before == [data(1, b"a"), data(1, b"bc")]
+    assert goaway.kind == Kind.GOAWAY
+
+
+async def test_the_end_of_a_connection_stands_behind_what_was_sent() -> None:
+    """What closes it at once says so after all that was sent in this turn."""
+    left = bytearray()
+    transport = Transport(Role.SERVER, Mock(Owner))
+    transport.connection_made(_Socket(left))
+    transport.data_received(PREFACE + h2.settings() + h2.headers(1, REQUEST))
+    transport.send_headers(1, ANSWER)
+    for text in (b"a", b"b", b"c"):
+        transport.send_data(1, text)
+    transport.abort("enough")
+    transport.connection_lost(None)
+
+    *_, first, rest, goaway = h2.parse(bytes(left))
+    assert [first, rest] == [data(1, b"a"), data(1, b"bc")]
     assert goaway.kind == Kind.GOAWAY
 
 
