@@ -35,7 +35,7 @@ from bench.results import Results
 try:
     from uvloop import new_event_loop
 except ImportError:
-    from asyncio import new_event_loop  # type: ignore[assignment]
+    from asyncio import new_event_loop  # type: ignore[assignment]  # it is another type of loop
 
 _CASES: Final[dict[str, Callable[[Lab], Awaitable[None]]]] = {
     module.GROUP: module.run

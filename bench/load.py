@@ -26,7 +26,7 @@ from bench.turns import Connection, HttpConnection, Turns, WebSocketConnection, 
 try:
     from uvloop import new_event_loop
 except ImportError:
-    from asyncio import new_event_loop  # type: ignore[assignment]
+    from asyncio import new_event_loop  # type: ignore[assignment]  # it is another type of loop
 
 _LINE: Final = 2**24
 _WARM_SECONDS: Final = 0.3

@@ -110,7 +110,8 @@ class Workers:
                 self._start(place)
             pause = min(self._due.values()) - time.monotonic() if self._due else None
             happened = wait([self._told, self._served, *self._running], pause and max(0.0, pause))
-            if wait([self._told], 0):  # asked anew: who stops all may be seen after those who stopped
+            # asked anew: that one stops all may be seen behind those who stopped
+            if wait([self._told], 0):
                 os.read(self._told, 1)
                 return 0
             while self._served.poll():

@@ -23,7 +23,7 @@ from grpc_core.workers import Parent, Workers
 try:
     from uvloop import new_event_loop
 except ImportError:
-    from asyncio import new_event_loop  # type: ignore[assignment]
+    from asyncio import new_event_loop  # type: ignore[assignment]  # it is another type of loop
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -80,10 +80,10 @@ class CoreServer:
 
     def _register(self, converter: CurrencyConverter, greeter: Greeter) -> None:
         server: Any = Guarded(self._server)  # all that generated code needs of a server
-        add_CurrencyConverterServicer_to_server(converter, server)  # type: ignore[no-untyped-call]
-        add_GreeterServicer_to_server(greeter, server)  # type: ignore[no-untyped-call]
+        add_CurrencyConverterServicer_to_server(converter, server)  # type: ignore[no-untyped-call]  # generated code has no types
+        add_GreeterServicer_to_server(greeter, server)  # type: ignore[no-untyped-call]  # generated code has no types
         add_HealthServicer_to_server(self._health, server)
-        add_ServerReflectionServicer_to_server(  # type: ignore[no-untyped-call]
+        add_ServerReflectionServicer_to_server(  # type: ignore[no-untyped-call]  # generated code has no types
             reflection.aio.ReflectionServicer(SERVICES), server
         )
 

@@ -19,7 +19,7 @@ from grpc_core.transport import TRANSPORTS, Name
 try:
     from uvloop import new_event_loop
 except ImportError:
-    from asyncio import new_event_loop  # type: ignore[assignment]
+    from asyncio import new_event_loop  # type: ignore[assignment]  # it is another type of loop
 
 _REPLY = ConvertReply(converted_amount=86.5, rate=0.865, timestamp="2026-11-20T13:15:00Z")
 
@@ -39,7 +39,7 @@ async def _echo(message: bytes, _context: Any) -> bytes:
 async def serve(transport: Name) -> None:
     """Serves on a free port without end."""
     server = TRANSPORTS[transport].server()
-    finance_pb2_grpc.add_CurrencyConverterServicer_to_server(Constant(), server)  # type: ignore[no-untyped-call]
+    finance_pb2_grpc.add_CurrencyConverterServicer_to_server(Constant(), server)  # type: ignore[no-untyped-call]  # generated code has no types
     echo: Any = grpc.unary_unary_rpc_method_handler(_echo)
     server.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler("bench.Points", {"Echo": echo}),)

@@ -81,7 +81,7 @@ class Batch(_Model):
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with grpc.aio.insecure_channel(sys.argv[1]) as channel:
-        app.state.converter = CurrencyConverterStub(channel)  # type: ignore[no-untyped-call]
+        app.state.converter = CurrencyConverterStub(channel)  # type: ignore[no-untyped-call]  # generated code has no types
         app.state.echo = _unary(channel, "Echo", _Point, _Point)
         app.state.echo_batch = _unary(channel, "EchoBatch", _Batch, _Batch)
         app.state.list = _unary(channel, "List", _Ask, _Batch)

@@ -16,7 +16,7 @@ from bench.contracts import filled, messages
 try:
     from uvloop import new_event_loop
 except ImportError:
-    from asyncio import new_event_loop  # type: ignore[assignment]
+    from asyncio import new_event_loop  # type: ignore[assignment]  # it is another type of loop
 
 _PREFACE: Final = 24
 _DATA, _HEADERS, _RST_STREAM, _SETTINGS, _PING, _WINDOW_UPDATE = 0, 1, 3, 4, 6, 8

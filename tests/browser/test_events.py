@@ -26,7 +26,7 @@ PIECES = (
 
 async def follow(page: Page, url: str, **options: Json) -> list[Json]:
     """Returns all events of a stream up to its last one; of each cut, when it will come back."""
-    return await page.run(  # type: ignore[no-any-return]
+    return await page.run(  # type: ignore[no-any-return]  # the page gives what its script does
         f"""
         const seen = [];
         for await (const event of protoway.openEvents({json.dumps(url)}, {json.dumps(options)})) {{

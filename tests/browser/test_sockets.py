@@ -59,7 +59,7 @@ async def playing(play: Callable[[ServerConnection], Awaitable[None]]) -> AsyncI
 async def said(page: Page, url: str, lines: str = "", **options: Json) -> list[Json]:
     """Opens a socket, runs some lines with it, and returns all its events."""
     opening = f"const socket = protoway.openSocket({json.dumps(url)}, {json.dumps(options)});"
-    return await page.run(opening + lines + READ)  # type: ignore[no-any-return]
+    return await page.run(opening + lines + READ)  # type: ignore[no-any-return]  # the page gives what its script does
 
 
 async def test_messages_go_both_ways_and_the_half_close_ends(page: Page) -> None:

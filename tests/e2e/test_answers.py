@@ -56,7 +56,7 @@ def test_plain_grpc(stack: Stack) -> None:
     """The four kinds of RPC, health and reflection answer on the core's own port."""
     with grpc.insecure_channel(stack.core) as channel:
         converter = converter_stub(channel)
-        greeter: Any = GreeterStub(channel)  # type: ignore[no-untyped-call]
+        greeter: Any = GreeterStub(channel)  # type: ignore[no-untyped-call]  # generated code has no types
         reflection: Any = ServerReflectionStub(channel)
         assert converter.Convert(REQUEST, timeout=10).converted_amount > 0
         watch = converter.WatchRates(WatchRequest(base_currency="USD"), timeout=10)

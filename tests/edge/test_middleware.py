@@ -97,7 +97,7 @@ async def test_a_send_that_finds_nobody_is_a_client_that_left(
 
     async with running(app):
         request = connect(app, "/v1/hang-stream")
-        request._send = send  # type: ignore[method-assign]
+        request._send = send  # type: ignore[method-assign]  # what is sent is what fails
         await asyncio.wait_for(request.ended(), 10)
 
     assert upstream.calls[0].ended.is_set()

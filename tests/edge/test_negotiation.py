@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator
 import pytest
 from fastapi import FastAPI
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
 from google.rpc import code_pb2
 from google.rpc.error_details_pb2 import DebugInfo, ErrorInfo, RetryInfo
 
-from gateway.testing import ScriptedCall, ScriptedUpstream
+from gateway.testing import Script, ScriptedCall, ScriptedUpstream
 from gateway.transcoding.status import StatusError
 from tests.edge.asgi import ask, running
 from tests.edge.conftest import MakeApp
@@ -128,12 +129,12 @@ async def test_errors_are_the_status_to_others(app: FastAPI) -> None:
         assert answer.headers["content-type"] == "application/json"
 
 
-def failing_with(*details: object) -> object:
+def failing_with(*details: Message) -> Script:
     """Returns a script that fails with some details."""
 
     async def script(call: ScriptedCall) -> AsyncIterator[bytes]:
         if call.timeout is not None:
-            raise StatusError.of(code_pb2.UNAVAILABLE, "later", *details)  # type: ignore[arg-type]
+            raise StatusError.of(code_pb2.UNAVAILABLE, "later", *details)
         yield b""
 
     return script
@@ -142,7 +143,7 @@ def failing_with(*details: object) -> object:
 async def test_retry_info_is_retry_after(make_app: MakeApp, upstream: ScriptedUpstream) -> None:
     """The time that the server asks for is HTTP's own header too, in whole seconds."""
     detail = RetryInfo(retry_delay=Duration(seconds=1, nanos=1))
-    upstream.scripts["/echo.v1.Echo/Unary"] = failing_with(detail)  # type: ignore[assignment]
+    upstream.scripts["/echo.v1.Echo/Unary"] = failing_with(detail)
     async with running(make_app()) as app:
         answer = await ask(app, "GET", "/v1/echo")
 
@@ -154,7 +155,7 @@ async def test_every_503_is_to_be_tried_again(
     make_app: MakeApp, upstream: ScriptedUpstream
 ) -> None:
     """What is unavailable says when to come back, though the server, or who cannot reach it, does not."""
-    upstream.scripts["/echo.v1.Echo/Unary"] = failing_with()  # type: ignore[assignment]
+    upstream.scripts["/echo.v1.Echo/Unary"] = failing_with()
     async with running(make_app()) as app:
         answer = await ask(app, "GET", "/v1/echo")
 
@@ -167,7 +168,7 @@ async def test_debug_info_is_for_insiders(
 ) -> None:
     """Stack entries of the server reach a caller only where the operator lets them."""
     details = (DebugInfo(detail="secret"), ErrorInfo(reason="R"))
-    upstream.scripts["/echo.v1.Echo/Unary"] = failing_with(*details)  # type: ignore[assignment]
+    upstream.scripts["/echo.v1.Echo/Unary"] = failing_with(*details)
     async with running(make_app(show_debug_info=shown)) as app:
         answer = await ask(app, "GET", "/v1/echo")
 

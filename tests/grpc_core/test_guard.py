@@ -55,7 +55,7 @@ class Aborting(Failing):
 
     async def one(self, request: Any, context: Any) -> bytes:
         """Aborts before its answer."""
-        return await context.abort(grpc.StatusCode.DATA_LOSS, "gone")  # type: ignore[no-any-return]
+        return await context.abort(grpc.StatusCode.DATA_LOSS, "gone")  # type: ignore[no-any-return]  # it never returns
 
     async def many(self, request: Any, context: Any) -> AsyncIterator[bytes]:
         """Aborts after its first response."""

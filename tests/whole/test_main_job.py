@@ -31,7 +31,7 @@ async def client(demo: Demo) -> AsyncIterator[httpx.AsyncClient]:
 async def converter(demo: Demo) -> AsyncIterator[Any]:
     """A gRPC client of the core."""
     async with grpc.aio.insecure_channel(demo.core) as channel:
-        yield finance_pb2_grpc.CurrencyConverterStub(channel)  # type: ignore[no-untyped-call]
+        yield finance_pb2_grpc.CurrencyConverterStub(channel)  # type: ignore[no-untyped-call]  # generated code has no types
 
 
 async def test_rest_and_grpc_give_the_same_answer(
@@ -146,7 +146,7 @@ async def test_hello(demo: Demo, client: httpx.AsyncClient) -> None:
         (await client.post("/hello", json={"name": "Jürgen/1"})).json(),
     ]
     async with grpc.aio.insecure_channel(demo.core) as channel:
-        greeter: Any = hello_pb2_grpc.GreeterStub(channel)  # type: ignore[no-untyped-call]
+        greeter: Any = hello_pb2_grpc.GreeterStub(channel)  # type: ignore[no-untyped-call]  # generated code has no types
         over_grpc = await greeter.SayHello(hello_pb2.HelloRequest(name="Jürgen/1"))
 
     assert over_http == [{"message": "Hello, Jürgen/1!"}] * 2

@@ -83,4 +83,4 @@ def test_a_detour_costs_nothing(a: Decimal, b: Decimal, c: Decimal) -> None:
 def test_a_snapshot_cannot_be_changed() -> None:
     """Who holds a snapshot can trust it."""
     with pytest.raises(TypeError):
-        SNAPSHOT.per_euro["USD"] = Decimal(2)  # type: ignore[index]
+        SNAPSHOT.per_euro["USD"] = Decimal(2)  # type: ignore[index]  # that it cannot be set is what is tried
