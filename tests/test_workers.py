@@ -77,6 +77,7 @@ def start() -> Iterator[Start]:
         program = subprocess.Popen(
             [sys.executable, "-c", PROGRAM.format(work=work, prelude=prelude)],
             cwd=ROOT,
+            start_new_session=True,  # so that it and its workers are a group, and can be told at once
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -116,8 +117,7 @@ def test_a_signal_lets_all_drain(start: Start, everybody: bool) -> None:
     """Be it sent to the parent, or to its workers too, as terminals and systemd do."""
     program = start(f"{SERVE}; say('drained')")
     lines = read_to(program, "all serve")
-    for pid in [program.pid, *(workers_of(program.pid) if everybody else ())]:
-        os.kill(pid, signal.SIGTERM)
+    (os.killpg if everybody else os.kill)(program.pid, signal.SIGTERM)
     out, log = program.communicate(timeout=PROMPTLY)
 
     assert lines == ["start 0", "start 1", "all serve"]
