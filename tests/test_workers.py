@@ -53,6 +53,7 @@ TOLD_AS_WORKERS_END = """
 def wait(objects, timeout=None):
     happened = look(objects, timeout)
     if any(isinstance(each, int) and each != objects[0] for each in happened):
+        workers.wait = look  # a second signal would end those who drain
         os.kill(os.getpid(), signal.SIGTERM)
     return happened
 
