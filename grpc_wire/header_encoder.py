@@ -113,12 +113,13 @@ class HeaderEncoder:
         """Returns the block of some headers, behind others with which many begin."""
         parts = [self.encode_lasting(begin)] if begin else []
         fields = self._fields
-        for name, value in headers:
-            varying = _begin_of_varying(name)
+        for field in headers:
+            name, value = field
+            varying = _BEGINS[name, len(value)]
             if varying is None:
-                parts.append(fields[name, value])
+                parts.append(fields[field])
             else:
-                parts += (varying, _length(len(value)), value)
+                parts += (varying, value)
         if self._resized:
             parts.insert(0, self._resized)
             self._resized = b""
@@ -141,12 +142,20 @@ def _literal(name: bytes, value: bytes, mask: int, pattern: int) -> bytes:
     return _named(name, mask, pattern) + _length(len(value)) + value
 
 
-@lru_cache(maxsize=MOST_KEPT)
-def _begin_of_varying(name: bytes) -> bytes | None:
-    """Returns the begin of fields of which each has another value; None if they are known again."""
-    if name in _KNOWN_AGAIN:
-        return None
-    return _named(name, 0x0F, NEVER_INDEXED if name in _SECRET else 0)
+class _Begins(dict[tuple[bytes, int], bytes | None]):
+    """How fields begin of which each has another value, by name and length; None if they are known again."""
+
+    def __missing__(self, kind: tuple[bytes, int]) -> bytes | None:
+        name, size = kind
+        begin = None
+        if name not in _KNOWN_AGAIN:
+            begin = _named(name, 0x0F, NEVER_INDEXED if name in _SECRET else 0) + _length(size)
+        if len(self) < MOST_KEPT:
+            self[kind] = begin
+        return begin
+
+
+_BEGINS: Final = _Begins()
 
 
 @lru_cache(maxsize=MOST_KEPT)

@@ -41,6 +41,7 @@ _OF_HTTP: Final = frozenset(
     {"connection", "host", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"}
 )
 """What makes a message of HTTP/2 malformed (RFC 9113, 8.2.2 and 8.3.1)."""
+_PRINTABLE: Final = bytes(range(0x20, 0x7F))
 _KEPT: Final = 1024
 
 
@@ -52,28 +53,34 @@ def to_headers(metadata: Iterable[tuple[str, str | bytes]]) -> Headers:
     """
     headers = []
     for key, value in metadata:
-        if key in _LEFT_OUT:
-            continue
         name, binary = _name(key)
-        if binary:
-            if not isinstance(value, bytes):
-                raise ValueError(
-                    f"metadata {key!r}: a key that ends in -bin has bytes for its value"
-                )
-            headers.append((name, b64encode(value).rstrip(b"=")))
+        if not name:
             continue
-        text = value.decode("latin-1") if isinstance(value, bytes) else value
-        if not isinstance(text, str):
-            raise ValueError(f"metadata {key!r}: the value is neither str nor bytes")
-        if not (text.isascii() and text.isprintable()):
-            raise ValueError(f"metadata {key!r}: the value is not printable ASCII")
-        headers.append((name, text.strip(" ").encode()))
+        if isinstance(value, str) and value.isascii() and not binary:
+            text = value.encode()
+        elif isinstance(value, bytes):
+            text = b64encode(value).rstrip(b"=") if binary else value
+        else:
+            raise _refusal(key, value, binary=binary)
+        if text.translate(None, _PRINTABLE):
+            raise _refusal(key, text)
+        headers.append((name, text.strip()))
     return tuple(headers)
+
+
+def _refusal(key: str, value: object, *, binary: bool = False) -> ValueError:
+    if binary:
+        return ValueError(f"metadata {key!r}: a key that ends in -bin has bytes for its value")
+    if isinstance(value, str | bytes):
+        return ValueError(f"metadata {key!r}: the value is not printable ASCII")
+    return ValueError(f"metadata {key!r}: the value is neither str nor bytes")
 
 
 @lru_cache(maxsize=_KEPT)
 def _name(key: str) -> tuple[bytes, bool]:
-    """Returns a key as a header's name, and whether its values are bytes."""
+    """Returns a key as a header's name, empty for what is left out, and whether its values are bytes."""
+    if key in _LEFT_OUT:
+        return b"", False
     binary = key.endswith(_BINARY)
     if not _KEY.fullmatch(key):
         raise ValueError(f"metadata {key!r}: a key has lower-case letters, digits, _, - and .")
