@@ -112,7 +112,8 @@ class Balancer:
         if self._idle:
             self.connect()
         if not self._waiting and (place := self._pick()) is not None:
-            call.begin(*place)
+            transport, address = place
+            call.begin(transport, address)
         elif self.state is _FAILURE and not call.wait_for_ready:
             call.unavailable(self._why())
         else:

@@ -161,9 +161,10 @@ class Connection:
         Raises:
             RuntimeError: `can_open` is false.
         """
-        if self._role is not Role.CLIENT or not self.can_open:
-            raise RuntimeError("no stream can be opened")
         streams, outbound = self._streams, self._outbound
+        room = len(streams.open) < outbound.peer.concurrent_streams  # as `can_open` says
+        if streams.closing or not room or self._role is not Role.CLIENT:
+            raise RuntimeError("no stream can be opened")
         stream_id = streams.next_own
         stream = Stream(stream_id, outbound.peer.initial_window, self._inbound.windows.initial)
         streams.next_own += 2
