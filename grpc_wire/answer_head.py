@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
+from grpc_wire.codes import INTERNAL
 from grpc_wire.events import Headers
-from grpc_wire.message import IDENTITY
+from grpc_wire.message import ENCODINGS, IDENTITY
 from grpc_wire.metadata import Metadata, from_headers
 from grpc_wire.status import Status, from_answer
 
@@ -16,6 +17,8 @@ class AnswerHead(NamedTuple):
 
     wrong: Status | None
     """What it stands for if it is not gRPC's."""
+    unreadable: Status | None
+    """What it stands for if there are messages, and nobody here can read them."""
     encoding: str
     """Of the messages."""
     metadata: Metadata
@@ -25,4 +28,8 @@ class AnswerHead(NamedTuple):
 def read_head(headers: Headers) -> AnswerHead:
     """Reads the head of an answer."""
     encoding = dict(headers).get(b"grpc-encoding", IDENTITY.encode()).decode("latin-1")
-    return AnswerHead(from_answer(headers), encoding, from_headers(headers))
+    unreadable = None
+    if encoding not in ENCODINGS:
+        reason = f"the answer has a grpc-encoding that is not known: {encoding!r}"
+        unreadable = Status(INTERNAL, reason)
+    return AnswerHead(from_answer(headers), unreadable, encoding, from_headers(headers))

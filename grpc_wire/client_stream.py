@@ -10,10 +10,10 @@ from __future__ import annotations
 from grpc_wire.answer_head import read_head
 from grpc_wire.balancer import Balancer
 from grpc_wire.client_end import ClientEnd, wake
-from grpc_wire.codes import DEADLINE_EXCEEDED, INTERNAL, OK, RESOURCE_EXHAUSTED, UNAVAILABLE
+from grpc_wire.codes import DEADLINE_EXCEEDED, OK, RESOURCE_EXHAUSTED, UNAVAILABLE
 from grpc_wire.errors import ErrorCode
 from grpc_wire.events import DataReceived, Headers, HeadersReceived, StreamReset
-from grpc_wire.message import ENCODINGS, IDENTITY, MessageFault, pieces
+from grpc_wire.message import IDENTITY, MessageFault, only, pieces
 from grpc_wire.metadata import Metadata
 from grpc_wire.method import Method
 from grpc_wire.responses import Responses, responses_of
@@ -36,11 +36,13 @@ class ClientStream(ClientEnd):
 
     __slots__ = (
         "_address",
+        "_answer_encoding",
         "_balancer",
         "_blocked",
         "_encoding",
         "_headers",
         "_id",
+        "_only",
         "_opened_at",
         "_refused",
         "_responses",
@@ -73,11 +75,12 @@ class ClientStream(ClientEnd):
         self._encoding = encoding
         self._address: Address | None = None
         self._transport: Transport | None = None
-        self._id = self._opened_at = 0
+        self._id = self._opened_at = self._sent_size = 0
         self._blocked = self._refused = False
         self._sent: list[bytes] | None = []
-        self._sent_size = 0
+        self._answer_encoding = IDENTITY
         self._responses: Responses | None = None
+        self._only: bytes | None = None  # what came in one piece, for which there are no responses
 
     # What the caller does.
 
@@ -128,7 +131,8 @@ class ClientStream(ClientEnd):
     @property
     def has_message(self) -> bool:
         """Whether a message has come that was not taken."""
-        return self._responses is not None and bool(self._responses.messages)
+        responses = self._responses
+        return self._only is not None or (responses is not None and bool(responses.messages))
 
     async def receive(self) -> bytes | None:
         """Waits for a message; None if there are no more."""
@@ -145,7 +149,8 @@ class ClientStream(ClientEnd):
         """
         responses = self._responses
         if responses is None or not responses.messages:
-            return None
+            message, self._only = self._only, None
+            return message
         try:
             message, size = responses.take()
         except MessageFault as fault:
@@ -162,23 +167,22 @@ class ClientStream(ClientEnd):
         """Begins on a connection that has room."""
         headers = self._headers
         if self.deadline is not None:
-            left = print_timeout(self.deadline - self.loop.time())
-            headers += ((b"grpc-timeout", left),)
+            headers += ((b"grpc-timeout", print_timeout(self.deadline - self.loop.time())),)
         self._transport = transport
         self._address = address
         self._opened_at = transport.writes
         self._blocked = False
         sent = self._sent or [b""]
-        if self.half_closed and len(sent) == 1:
-            self._id = transport.open(self, self.method.head, headers, sent[0])
-        else:
+        whole = self.half_closed and len(sent) == 1
+        self._id = transport.open(self, self.method.head, headers, sent[0] if whole else None)
+        if not whole:
             *before, last = sent
-            self._id = transport.open(self, self.method.head, headers)
             for piece in before:
                 transport.send_data(self._id, piece)
             if last or self.half_closed:
                 self._blocked = transport.send_data(self._id, last, end_stream=self.half_closed)
-        wake(self._writing)
+        if self._writing:
+            wake(self._writing)
 
     def unavailable(self, reason: str) -> None:
         """Ends: there is no connection."""
@@ -187,24 +191,35 @@ class ClientStream(ClientEnd):
     # What the connection does.
 
     def headers_received(self, event: HeadersReceived) -> None:
-        """Takes the head of the answer, or the trailers."""
+        """Takes the head of the answer with what has come beside it, or the trailers."""
         if event.trailers:
             self._trailers(event.headers)
             return
-        wrong, encoding, metadata = read_head(event.headers)
+        wrong, unreadable, encoding, metadata = read_head(event.headers)
         if wrong is not None:
             self.end(wrong, ErrorCode.CANCEL)
-        elif event.end_stream:
+        elif event.end_stream and not event.data and event.ending is None:
             self._trailers(event.headers)
         else:
-            self._head(encoding, metadata)
+            self.initial, self._answer_encoding, self._sent = metadata, encoding, None
+            if self._reading:
+                wake(self._reading)
+            if unreadable is not None:
+                self.end(unreadable, ErrorCode.CANCEL)
+            elif event.data or event.end_stream:
+                self.data_received(event)
 
-    def data_received(self, event: DataReceived) -> None:
-        """Takes bytes of messages."""
-        responses, transport = self._responses, self._transport
-        if responses is None or transport is None:
-            self.end(Status(INTERNAL, "data came before the head of the answer"), ErrorCode.CANCEL)
-            return
+    def data_received(self, event: DataReceived | HeadersReceived) -> None:
+        """Takes bytes of messages, and perhaps the trailers behind them."""
+        responses, transport, method = self._responses, self._transport, self.method
+        assert transport is not None  # noqa: S101 - for the type checker
+        if responses is None:
+            if event.end_stream and method.one_response:
+                self._only = only(event.data, method.max_receive)
+                if self._only is not None:
+                    self._trailers(event.ending or ())
+                    return
+            responses = self._responses = responses_of(method, self._answer_encoding)
         try:
             read = responses.feed(event.data)
         except MessageFault as fault:
@@ -212,12 +227,12 @@ class ClientStream(ClientEnd):
             return
         if read:
             transport.consumed(self._id, read)
-        if responses.missing and (self._reading or self.method.one_response):
+        if responses.missing and (self._reading or method.one_response):
             transport.expect(self._id, responses.missing)
         if self._reading and responses.messages:
             wake(self._reading)
         if event.end_stream:
-            self._trailers(())
+            self._trailers(event.ending or ())
 
     def drained(self) -> None:
         """Lets who waits send more."""
@@ -254,20 +269,9 @@ class ClientStream(ClientEnd):
             self._responses.messages.clear()
         self._balancer.ended(self)
 
-    def _head(self, encoding: str, metadata: Metadata) -> None:
-        self.initial = metadata
-        self._sent = None
-        if encoding not in ENCODINGS:
-            reason = f"the answer has a grpc-encoding that is not known: {encoding!r}"
-            self.end(Status(INTERNAL, reason), ErrorCode.CANCEL)
-            return
-        self._responses = responses_of(self.method, encoding)
-        if self._reading:
-            wake(self._reading)
-
     def _trailers(self, headers: Headers) -> None:
         status = from_trailers(headers)
-        if status.code == OK:
+        if status.code == OK and self._only is None:
             try:
                 (self._responses or responses_of(self.method, IDENTITY)).check_end()
             except MessageFault as fault:

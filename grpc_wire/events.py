@@ -26,7 +26,9 @@ class HeadersReceived:
     begin: Headers = field(default=(), compare=False)
     """What they begin with as others of this connection do, and what was made of those holds for these."""
     data: bytes = b""
-    """What has come with the head of a request, as `DataReceived` has it; `end_stream` is after that."""
+    """What has come with it, as `DataReceived` has it; `end_stream` is after that."""
+    ending: Headers | None = None
+    """The trailers that have come with it. An answer that is but a head has neither these nor data."""
 
 
 @dataclass(slots=True)
@@ -36,6 +38,8 @@ class DataReceived:
     stream_id: int
     data: bytes
     end_stream: bool
+    ending: Headers | None = None
+    """The trailers that have come with them."""
 
 
 class StreamReset(NamedTuple):

@@ -46,7 +46,7 @@ class Inbound(ControlFrames):
         self._awaited: int | None = frames.SETTINGS
         """The only kind of frame that may come now, if there is but one."""
         self.told: DataReceived | HeadersReceived | None = None
-        """What was told last of a header section or of data, to which data of its stream may be added."""
+        """What was told last of a header section or of data, to which more of its stream may be added."""
         self._on[frames.CONTINUATION] = self._continuation
 
     def take(self, received: Iterable[tuple[int, int, int, bytes]]) -> None:
@@ -104,10 +104,10 @@ class Inbound(ControlFrames):
         end_stream = flags & END_STREAM != 0
         if stream.missing is not None and not stream.fits(len(data), end_stream=end_stream):
             raise StreamFault(stream_id, _PROTOCOL, _LENGTH)
-        if data and self._control.spent:
+        if not data:
+            self._empty(end_stream=end_stream)
+        elif self._control.spent:
             self._control.earn(CONTROL_FRAMES_EARNED)
-        elif not (data or end_stream):
-            self._spend("empty frames")
         if end_stream:
             stream.received_end = True
             if stream.sent_end:
@@ -119,6 +119,13 @@ class Inbound(ControlFrames):
         else:
             self.told = told = DataReceived(stream_id, data, end_stream)
             self.events.append(told)
+
+    def _empty(self, *, end_stream: bool) -> None:
+        """Looks at a frame without data, which is of use only as an end."""
+        if not end_stream:
+            self._spend("empty frames")
+        elif not (self._serving or isinstance(self.told, DataReceived)):
+            self.told = None  # for an answer that is but a head ends with that, and this is none
 
     def _late(self, frame: Frame) -> None:
         """Takes data of a stream that has ended; data that may have been under way cost nothing (5.1)."""
@@ -171,9 +178,12 @@ class Inbound(ControlFrames):
             stream.received_end = True
             if stream.sent_end:
                 self._streams.close(stream)
+        told = self.told
+        if trailers and told is not None and told.stream_id == stream_id:
+            told.end_stream, told.ending = True, section.headers
+            return
         begin = () if section.begin is None else section.begin.headers
-        event = HeadersReceived(stream_id, section.headers, end_stream, trailers, begin)
-        self.told = event if self._serving else None
+        self.told = event = HeadersReceived(stream_id, section.headers, end_stream, trailers, begin)
         self.events.append(event)
 
     def _is_told(self, stream: Stream, section: HeaderSection, *, end_stream: bool) -> bool:

@@ -11,7 +11,7 @@ from collections import deque
 from typing import Final, TypeAlias
 
 from grpc_wire.codes import INTERNAL, UNIMPLEMENTED
-from grpc_wire.message import Compressed, MessageFault, MessageReader, only
+from grpc_wire.message import Compressed, MessageFault, MessageReader
 from grpc_wire.method import Method
 
 _WORTH_TELLING: Final = 8 * 1024
@@ -74,32 +74,17 @@ class ManyResponses:
 class OneResponse:
     """What has come of an answer that is one message; attributes and methods are those of many."""
 
-    __slots__ = ("_encoding", "_limit", "_reader", "_unread", "messages", "missing")
+    __slots__ = ("_reader", "_unread", "messages", "missing")
 
     def __init__(self, method: Method, encoding: str) -> None:
         self.missing = 0
         self.messages: list[bytes] = []
-        self._limit = method.max_receive
-        self._encoding = encoding
-        self._reader: MessageReader | None = None
-        """None as long as what came is one whole message."""
+        self._reader = MessageReader(method.max_receive, encoding)
         self._unread = 0
 
     def feed(self, data: bytes) -> int:
         """Takes bytes; returns how many count as read; see `ManyResponses`."""
-        message = None if self._reader or self.messages else only(data, self._limit)
-        if message is None:
-            self._read(data)
-        else:
-            self.messages.append(message)
-        self._unread += len(data)
-        if self._unread < _WORTH_TELLING:
-            return 0
-        read, self._unread = self._unread, 0
-        return read
-
-    def _read(self, data: bytes) -> None:
-        reader = self._reader = self._reader or MessageReader(self._limit, self._encoding)
+        reader = self._reader
         for message in reader.feed(data):
             if self.messages:
                 raise MessageFault(UNIMPLEMENTED, "more than one response came")
@@ -107,6 +92,11 @@ class OneResponse:
         if reader.fault is not None:
             raise reader.fault
         self.missing = reader.missing
+        self._unread += len(data)
+        if self._unread < _WORTH_TELLING:
+            return 0
+        read, self._unread = self._unread, 0
+        return read
 
     def take(self) -> tuple[bytes, int]:
         """Takes the message; see `ManyResponses`."""
@@ -114,7 +104,7 @@ class OneResponse:
 
     def check_end(self) -> None:
         """Sees to it that the answer may end here; see `ManyResponses`."""
-        if self._reader is not None and self._reader.partial:
+        if self._reader.partial:
             raise _not_whole()
         if not self.messages:
             raise MessageFault(UNIMPLEMENTED, "no response came")

@@ -197,16 +197,9 @@ class Ours:
                 talk = self.talks.setdefault(event.stream_id, Talk())
                 assert event.trailers == (talk.heard.head is not None)
                 talk.hear(event.headers, end=False)
-                if event.data:
-                    assert self._role is Role.SERVER
-                    talk.hear_data(event.data)
-                    talk.unread += len(event.data)
-                talk.heard.ended |= event.end_stream
+                self._hear_more(talk, event)
             elif isinstance(event, DataReceived):
-                talk = self.talks[event.stream_id]
-                talk.hear_data(event.data)
-                talk.unread += len(event.data)
-                talk.heard.ended |= event.end_stream
+                self._hear_more(self.talks[event.stream_id], event)
             elif isinstance(event, StreamReset):
                 talk = self.talks[event.stream_id]
                 assert talk.reset is None
@@ -222,6 +215,16 @@ class Ours:
                 self.gone.append((event.last_stream_id, event.code))
             else:
                 assert not isinstance(event, ConnectionFailed), event
+
+    def _hear_more(self, talk: Talk, event: HeadersReceived | DataReceived) -> None:
+        """Takes data and trailers, which may have come with a head."""
+        if event.data:
+            talk.hear_data(event.data)
+            talk.unread += len(event.data)
+        if event.ending is not None:
+            assert event.end_stream
+            talk.hear(event.ending, end=False)
+        talk.heard.ended |= event.end_stream
 
     def output(self) -> bytes:
         """Returns what is to be sent."""

@@ -155,8 +155,7 @@ def test_6_8_streams_that_a_server_will_not_process_are_told() -> None:
         stage.connection.open_stream(REQUEST)
     assert stage.connection.open_streams == 2
     assert stage.hear(h2.headers(3, ANSWER), h2.data(3, b"x", end=True)) == [
-        HeadersReceived(3, ANSWER, end_stream=False, trailers=False),
-        DataReceived(3, b"x", end_stream=True),
+        HeadersReceived(3, ANSWER, end_stream=True, trailers=False, data=b"x"),
     ]
     stage.connection.send_data(1, b"more", end_stream=True)
     assert [frame.payload for frame in stage.sent(Kind.DATA)] == [b"more"]

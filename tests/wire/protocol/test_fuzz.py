@@ -81,7 +81,7 @@ class Driver:
             assert event.trailers == (event.stream_id in self.alive) or self.role is Role.CLIENT
             self.alive.add(event.stream_id)
             assert sum(32 + len(n) + len(v) for n, v in event.headers) <= LIMITS.header_list
-            assert not event.data or (self.role is Role.SERVER and not event.trailers)
+            assert not (event.trailers and (event.data or event.ending is not None))
         elif isinstance(event, DataReceived | StreamReset):
             assert event.stream_id in self.alive
         if isinstance(event, StreamReset):

@@ -162,25 +162,92 @@ def test_nothing_is_added_to_what_was_taken(role: Role) -> None:
 
 
 @both
-def test_the_head_of_a_request_has_its_data(role: Role) -> None:
-    """A server is told a request that comes at once in one event; to a client a head is a head."""
+def test_the_head_has_its_data(role: Role) -> None:
+    """What comes at once is told in one event."""
     stage = begun(role, 1)
 
     told = stage.hear(h2.headers(1, head(role)), h2.data(1, b"a"), h2.data(1, b"b", end=True))
 
-    if role is Role.SERVER:
-        assert told == [
-            HeadersReceived(1, REQUEST, end_stream=True, trailers=False, data=b"ab"),
-        ]
-    else:
-        assert told == [
-            HeadersReceived(1, head(role), end_stream=False, trailers=False),
-            DataReceived(1, b"ab", end_stream=True),
-        ]
+    assert told == [HeadersReceived(1, head(role), end_stream=True, trailers=False, data=b"ab")]
+
+
+@both
+def test_the_head_has_its_trailers(role: Role) -> None:
+    """With data or without; they end the stream, and nothing is told behind them."""
+    for data in ([], [b""], [b"a"], [b"a", b"b"]):
+        stage = begun(role, 1)
+
+        told = stage.hear(
+            h2.headers(1, head(role)),
+            *(h2.data(1, each) for each in data),
+            h2.headers(1, TRAILERS, end=True),
+            h2.data(1, b"late"),
+        )
+
+        first, reset = told
+        assert first == HeadersReceived(
+            1, head(role), end_stream=True, trailers=False, data=b"".join(data), ending=TRAILERS
+        )
+        assert bare(reset) == StreamReset(1, ErrorCode.STREAM_CLOSED, "", by_peer=False)
+
+
+@both
+def test_data_have_their_trailers(role: Role) -> None:
+    """Where the head was taken before."""
+    stage = Stage(role, State.ANSWERED)
+
+    told = stage.hear(h2.data(1, b"a"), h2.data(1, b"b"), h2.headers(1, TRAILERS, end=True))
+
+    assert told == [DataReceived(1, b"ab", end_stream=True, ending=TRAILERS)]
+
+
+@both
+def test_trailers_alone(role: Role) -> None:
+    """Are an event of their own where nothing of their stream was told last."""
+    stage = begun(role, 1, 3)
+    stage.hear(h2.headers(1, head(role)))
+    trailers = HeadersReceived(1, TRAILERS, end_stream=True, trailers=True)
+
+    assert stage.hear(h2.headers(3, head(role)), h2.headers(1, TRAILERS, end=True)) == [
+        HeadersReceived(3, head(role), end_stream=False, trailers=False),
+        trailers,
+    ]
+
+
+@both
+def test_malformed_trailers_are_not_added(role: Role) -> None:
+    """The stream is reset (8.1); what was told before has not ended it."""
+    for fields, end in ((TRAILERS, False), (((b":status", b"200"),), True), (TRAILERS, True)):
+        stage = begun(role, 1)
+        length = (LENGTH,) if (fields, end) == (TRAILERS, True) else ()  # which they do not keep
+
+        told = stage.hear(
+            h2.headers(1, (*head(role), *length)),
+            h2.data(1, b"a"),
+            h2.headers(1, fields, end=end),
+        )
+
+        before, reset = told
+        assert isinstance(before, HeadersReceived)
+        assert not before.end_stream
+        assert before.ending is None
+        assert bare(reset) == StreamReset(1, ErrorCode.PROTOCOL_ERROR, "", by_peer=False)
+
+
+def test_an_answer_that_is_but_a_head() -> None:
+    """Ends with that, and is not taken for one that ends with an empty frame of data."""
+    answer = head(Role.CLIENT)
+    alone = HeadersReceived(1, answer, end_stream=True, trailers=False)
+    assert begun(Role.CLIENT, 1).hear(h2.headers(1, answer, end=True)) == [alone]
+
+    assert begun(Role.CLIENT, 1).hear(h2.headers(1, answer), h2.data(1, end=True)) == [
+        HeadersReceived(1, answer, end_stream=False, trailers=False),
+        DataReceived(1, b"", end_stream=True),
+    ]
 
 
 def test_a_head_does_not_wait_for_its_data() -> None:
-    """What comes behind the head of another stream is not with its own; trailers are not, either."""
+    """What comes behind the head of another stream is not with its own."""
     stage = begun(Role.SERVER)
 
     told = stage.hear(
@@ -193,8 +260,7 @@ def test_a_head_does_not_wait_for_its_data() -> None:
 
     assert told == [
         HeadersReceived(1, REQUEST, end_stream=False, trailers=False),
-        HeadersReceived(3, REQUEST, end_stream=False, trailers=False, data=b"b"),
-        HeadersReceived(3, TRAILERS, end_stream=True, trailers=True),
+        HeadersReceived(3, REQUEST, end_stream=True, trailers=False, data=b"b", ending=TRAILERS),
         DataReceived(1, b"a", end_stream=True),
     ]
 
@@ -294,7 +360,7 @@ def test_a_length_that_joined_data_do_not_keep(role: Role, good: list[bytes], ba
     *before, last = told
     assert bare(last) == StreamReset(1, ErrorCode.PROTOCOL_ERROR, "", by_peer=False)
     assert received(before) == b"ab"
-    assert len(before) == (1 if role is Role.SERVER else 2)
+    assert len(before) == 1
     assert not any(
         event.end_stream for event in before if isinstance(event, HeadersReceived | DataReceived)
     )

@@ -169,22 +169,28 @@ class RawClient(asyncio.Protocol):
         match event:
             case HeadersReceived():
                 answer = self._answers[event.stream_id]
-                found = {name.decode(): value.decode() for name, value in event.headers}
                 if event.trailers:
-                    answer.trailers = found
+                    answer.trailers = _decoded(event.headers)
                 else:
-                    answer.head = found
-                answer.ended = event.end_stream
+                    answer.head = _decoded(event.headers)
+                self._take_more(event)
             case DataReceived():
-                self._answers[event.stream_id].data += event.data
-                if self.reads:
-                    self.connection.consumed(event.stream_id, len(event.data))
+                self._take_more(event)
             case StreamReset():
                 self._answers[event.stream_id].reset = event.code
             case GoAwayReceived():
                 self.going.append(event)
             case ConnectionFailed():
                 self.failed.append(event)
+
+    def _take_more(self, event: HeadersReceived | DataReceived) -> None:
+        answer = self._answers[event.stream_id]
+        answer.data += event.data
+        if self.reads and event.data:
+            self.connection.consumed(event.stream_id, len(event.data))
+        if event.ending is not None:
+            answer.trailers = _decoded(event.ending)
+        answer.ended = event.end_stream
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Knows that it is over."""
@@ -263,6 +269,10 @@ class RawClient(asyncio.Protocol):
         stream_id = self.begin(changes)
         self.send(stream_id, frame(b"request") if data is None else data, end=True)
         return await self.ended(stream_id)
+
+
+def _decoded(headers: Headers) -> dict[str, str]:
+    return {name.decode(): value.decode() for name, value in headers}
 
 
 @asynccontextmanager
