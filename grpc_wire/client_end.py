@@ -81,8 +81,8 @@ class ClientEnd:
             return
         self.status = status
         self._leave(code)
-        for futures in (self._ending, self._reading, self._writing):
-            if futures:
+        if self._ending or self._reading or self._writing:
+            for futures in (self._ending, self._reading, self._writing):
                 wake(futures)
         ended, self.ended = self.ended, []
         for callback in ended:

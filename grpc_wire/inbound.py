@@ -167,7 +167,7 @@ class Inbound(ControlFrames):
         trailers = stream.received_headers
         end_stream = flags & END_STREAM != 0
         try:
-            if not self._is_told(stream, section, end_stream=end_stream):
+            if not self._is_told(stream, section, flags):
                 return
         except ValueError as error:
             raise StreamFault(stream_id, _PROTOCOL, str(error)) from error
@@ -186,14 +186,14 @@ class Inbound(ControlFrames):
         self.told = event = HeadersReceived(stream_id, section.headers, end_stream, trailers, begin)
         self.events.append(event)
 
-    def _is_told(self, stream: Stream, section: HeaderSection, *, end_stream: bool) -> bool:
+    def _is_told(self, stream: Stream, section: HeaderSection, flags: int) -> bool:
         """Looks at a section that stands where it does; whether it is to be told.
 
         Raises:
             ValueError: it is malformed; why.
         """
         if stream.received_headers:
-            if not end_stream:
+            if not flags & END_STREAM:
                 raise ValueError("trailers do not end the stream")
             section.check_trailers()
         elif self._serving:
@@ -201,11 +201,11 @@ class Inbound(ControlFrames):
         else:
             status, stream.missing = section.check_answer()
             if status < _INFORMATIONAL:
-                if end_stream:
+                if flags & END_STREAM:
                     raise ValueError("an informational answer ends the stream")
                 self._spend("informational answers")
                 return False
-        if stream.missing and end_stream:
+        if stream.missing and flags & END_STREAM:
             raise ValueError(_LENGTH)
         return True
 

@@ -18,12 +18,21 @@ _MOST: Final = 10**8 - 1
 _BITS: Final = 18
 """Of a number that is sent."""
 _KEPT: Final = 256
+_latest: Final = [(0.0, 0.0, b"")]
+"""What was printed last: above which timeout, up to which, and as what."""
 
 
 def print_timeout(seconds: float) -> bytes:
     """Returns the header's value in the finest unit that has room, rounded up; 1 ns at least."""
+    below, most, text = _latest[0]
+    if below < seconds <= most:
+        return text
     mantissa, exponent = frexp(seconds)
-    return _printed(ldexp(ceil(ldexp(mantissa, _BITS)), exponent - _BITS))
+    step = ceil(ldexp(mantissa, _BITS))
+    below, most = ldexp(step - 1, exponent - _BITS), ldexp(step, exponent - _BITS)
+    text = _printed(most)
+    _latest[0] = below, most, text
+    return text
 
 
 @lru_cache(maxsize=_KEPT)

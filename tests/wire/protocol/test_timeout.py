@@ -23,6 +23,18 @@ def test_a_timeout_goes_there_and_back(seconds: float) -> None:
     assert parse_timeout(text) <= seconds * (1 + 1e-4) + 1e-9
 
 
+@given(st.floats(1e-9, MOST, allow_nan=False), st.integers(-3, 3), st.floats(1e-9, MOST))
+def test_what_was_printed_before_says_nothing(seconds: float, steps: int, other: float) -> None:
+    """Nor where both are next to each other, on either side of what one is rounded up to."""
+    near = seconds * (1 + steps * 2**-19)
+    print_timeout(other)
+    alone = print_timeout(near)
+
+    print_timeout(seconds)
+
+    assert print_timeout(near) == alone
+
+
 @pytest.mark.parametrize("seconds", [0.0, -0.0, -1.0, 1e-12, -1e300])
 def test_no_time_is_the_least_that_can_be_said(seconds: float) -> None:
     """A deadline that has passed is not one without end."""
