@@ -19,7 +19,7 @@ from grpc_wire.method import Method
 from grpc_wire.responses import Responses, responses_of
 from grpc_wire.status import Status, from_reset, from_trailers
 from grpc_wire.target import Address
-from grpc_wire.timeout import print_timeout
+from grpc_wire.timeout import LOST, print_timeout
 from grpc_wire.transport import Transport
 
 REPLAY_BYTES = 256 * 1024
@@ -167,7 +167,7 @@ class ClientStream(ClientEnd):
         """Begins on a connection that has room."""
         headers = self._headers
         if self.deadline is not None:
-            headers += ((b"grpc-timeout", print_timeout(self.deadline - self.loop.time())),)
+            headers += ((b"grpc-timeout", print_timeout(self.deadline - self.loop.time() - LOST)),)
         self._transport = transport
         self._address = address
         self._opened_at = transport.writes

@@ -18,6 +18,8 @@ _MOST: Final = 10**8 - 1
 _BITS: Final = 18
 """Of a number that is sent."""
 _KEPT: Final = 256
+LOST: Final = 1e-6
+"""Seconds: more than is lost, or won, where a time is added and taken away again."""
 _latest: Final = [(0.0, 0.0, b"")]
 """What was printed last: above which timeout, up to which, and as what."""
 
