@@ -121,36 +121,34 @@ def headers(stream_id: int, block: bytes, max_frame: int, *, end_stream: bool) -
     )
 
 
-def request(stream_id: int, head: bytes, data: bytes, max_frame: int) -> bytes:
-    """Returns a whole request: a header block, and data that a frame has room for."""
+def request(stream_id: int, head: bytes, data: bytes, max_frame: int) -> tuple[bytes, ...]:
+    """Returns the parts of a whole request: a header block, and data that a frame has room for."""
     if len(head) > max_frame:
         first = headers(stream_id, head, max_frame, end_stream=False)
-        return b"".join((first, data_head(len(data), END_STREAM, stream_id), data))
-    return b"".join(
-        (
-            _HEAD.pack(len(head) << 8 | HEADERS, END_HEADERS, stream_id),
-            head,
-            _HEAD.pack(len(data) << 8 | DATA, END_STREAM, stream_id),
-            data,
-        )
+        return first, data_head(len(data), END_STREAM, stream_id), data
+    return (
+        _HEAD.pack(len(head) << 8 | HEADERS, END_HEADERS, stream_id),
+        head,
+        _HEAD.pack(len(data) << 8 | DATA, END_STREAM, stream_id),
+        data,
     )
 
 
-def answer(stream_id: int, head: bytes, data: bytes, trailers: bytes, max_frame: int) -> bytes:
-    """Returns a whole answer: a header block, data that a frame has room for, and trailers."""
+def answer(
+    stream_id: int, head: bytes, data: bytes, trailers: bytes, max_frame: int
+) -> tuple[bytes, ...]:
+    """Returns the parts of a whole answer: a header block, data that a frame has room for, and trailers."""
     if len(head) > max_frame or len(trailers) > max_frame:
         first = headers(stream_id, head, max_frame, end_stream=False)
         last = headers(stream_id, trailers, max_frame, end_stream=True)
-        return b"".join((first, data_head(len(data), 0, stream_id), data, last))
-    return b"".join(
-        (
-            _HEAD.pack(len(head) << 8 | HEADERS, END_HEADERS, stream_id),
-            head,
-            _HEAD.pack(len(data) << 8 | DATA, 0, stream_id),
-            data,
-            _HEAD.pack(len(trailers) << 8 | HEADERS, END_HEADERS | END_STREAM, stream_id),
-            trailers,
-        )
+        return first, data_head(len(data), 0, stream_id), data, last
+    return (
+        _HEAD.pack(len(head) << 8 | HEADERS, END_HEADERS, stream_id),
+        head,
+        _HEAD.pack(len(data) << 8 | DATA, 0, stream_id),
+        data,
+        _HEAD.pack(len(trailers) << 8 | HEADERS, END_HEADERS | END_STREAM, stream_id),
+        trailers,
     )
 
 

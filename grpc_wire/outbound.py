@@ -125,9 +125,8 @@ class Outbound:
             self.headers(stream, trailers, end_stream=True)
             return stream.queued
         first, last = self._encoder.encode_lasting(head), self._encoder.encode_lasting(trailers)
-        answer = frames.answer(stream.id, first, data[0], last, self.peer.max_frame)
-        self._ready.append(answer)
-        self._size += len(answer)
+        self._ready += frames.answer(stream.id, first, data[0], last, self.peer.max_frame)
+        self._size += 3 * HEAD_SIZE + len(first) + size + len(last)
         self._window -= size
         if self._control.spent:
             self._control.earn(CONTROL_FRAMES_EARNED)
@@ -143,9 +142,8 @@ class Outbound:
             self.data(stream, data, end_stream=True)
             return
         block = self._encoder.encode(headers, begin)
-        request = frames.request(stream.id, block, data, self.peer.max_frame)
-        self._ready.append(request)
-        self._size += len(request)
+        self._ready += frames.request(stream.id, block, data, self.peer.max_frame)
+        self._size += 2 * HEAD_SIZE + len(block) + size
         self._window -= size
         stream.send_window -= size
         if self._control.spent:
