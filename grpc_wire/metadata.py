@@ -41,7 +41,8 @@ _OF_HTTP: Final = frozenset(
     {"connection", "host", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"}
 )
 """What makes a message of HTTP/2 malformed (RFC 9113, 8.2.2 and 8.3.1)."""
-_PRINTABLE: Final = bytes(range(0x20, 0x7F))
+_MARKED: Final = bytes(byte if 0x20 <= byte < 0x7F else ord("?") for byte in range(256))
+"""A table that changes whatever is not printable ASCII."""
 _KEPT: Final = 1024
 
 
@@ -62,7 +63,7 @@ def to_headers(metadata: Iterable[tuple[str, str | bytes]]) -> Headers:
             text = b64encode(value).rstrip(b"=") if binary else value
         else:
             raise _refusal(key, value, binary=binary)
-        if text.translate(None, _PRINTABLE):
+        if text.translate(_MARKED) != text:
             raise _refusal(key, text)
         headers.append((name, text.strip()))
     return tuple(headers)
