@@ -121,9 +121,9 @@ class Front(asyncio.Protocol):
             return
         if self._behind is not None:
             self._behind.wait_no_more()
-        meaning, own, body = request
+        meaning, own = request
         self._keep_alive &= meaning.head.keep_alive
-        answer = self._direct.begin(meaning, own, body, self._respond)
+        answer = self._direct.begin(meaning, own, self._respond)
         if not answer.over:
             self._answer = answer
             self._state.tasks.add(answer)  # type: ignore[arg-type] # it can be cancelled, and is counted

@@ -13,13 +13,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from gateway.contract.route_table import RouteMatch
 from gateway.edge.answer import Whole, failure
 from gateway.edge.client import Interruption, body_too_large
 from gateway.edge.exchange import Edge
-from gateway.edge.known_heads import NOTHING, KnownHeads, Meaning, Own, Question
+from gateway.edge.known_heads import KnownHeads, Meaning, Own, Question
 from gateway.edge.route import Answers, new_request_id
 from gateway.edge.unary import check_body, encoder_of_one, whole_answer
 from gateway.edge.whole_request import WholeHead, WholeRequests
@@ -34,8 +34,6 @@ log = logging.getLogger(__name__)
 Respond: TypeAlias = Callable[[int, list[tuple[bytes, bytes]], bytes], None]
 """Sends a whole answer: its status, headers and body."""
 
-_END_OF_HEAD: Final = b"\r\n\r\n"
-
 
 class DirectAnswers:
     """Answers those requests of one application that can be answered so."""
@@ -46,36 +44,34 @@ class DirectAnswers:
         self._requests = WholeRequests()
         self._known = KnownHeads(edge.metadata)
 
-    def read(self, data: bytes) -> tuple[Meaning, Own, bytes] | None:
-        """Returns what the head of a request means, what is its own, and its body.
+    def read(self, data: bytes) -> tuple[Meaning, Own] | None:
+        """Returns what the head of a request means, and what the request has for itself.
 
         None if it is not one for here.
         """
-        end = data.find(_END_OF_HEAD) + len(_END_OF_HEAD)
-        as_it_came = data[:end]
-        known = self._known.get(as_it_came)
-        if known is not None and known[0].head.length == len(data) - end:
-            return *known, data[end:]
+        known = self._known.get(data)
+        if known is not None:
+            return known
         request = self._requests.parse(data)
         if request is None:
             return None
         head, body = request
         meaning = self._understand(head)
-        if meaning is not None and body == data[end:]:  # one in chunks is not, for instance
-            self._known.keep(as_it_came, meaning)
-        return None if meaning is None else (meaning, NOTHING, body)
+        if meaning is None:
+            return None
+        self._known.keep(data, body, meaning)
+        return meaning, (b"", b"", body)
 
-    def begin(self, meaning: Meaning, own: Own, body: bytes, respond: Respond) -> DirectAnswer:
+    def begin(self, meaning: Meaning, own: Own, respond: Respond) -> DirectAnswer:
         """Begins to answer a request.
 
         Args:
             meaning: what its head means.
             own: what it has for itself.
-            body: all of it.
             respond: called once, perhaps before this returns; never once the answer was given up.
         """
         answer = DirectAnswer(self._edge, meaning, own, respond)
-        answer.begin(body)
+        answer.begin()
         return answer
 
     def _understand(self, head: WholeHead) -> Meaning | None:
@@ -115,25 +111,26 @@ class DirectAnswer:
         "_edge",
         "_encode",
         "_meaning",
+        "_own",
         "_request_id",
         "_respond",
-        "_trace",
         "over",
     )
 
     def __init__(self, edge: Edge, meaning: Meaning, own: Own, respond: Respond) -> None:
         self._edge = edge
         self._meaning = meaning
-        self._trace, request_id = own
+        self._own = own
         self._respond = respond
-        self._request_id = request_id or meaning.said.request_id or new_request_id()
+        self._request_id = own[1].decode() or meaning.said.request_id or new_request_id()
         self.over = False
         self._call: Callable[[], object] | None = None
         self._encode: Callable[[bytes], EncodedBody]
 
-    def begin(self, body: bytes) -> None:
+    def begin(self) -> None:
         """Makes the call, or answers at once what is wrong with the request."""
         meaning = self._meaning
+        trace, _, body = self._own
         question = meaning.question
         try:
             if isinstance(question, Exception):
@@ -145,7 +142,7 @@ class DirectAnswer:
             if question.id_key is not None:
                 metadata += ((question.id_key, self._request_id),)
             if question.trace_key is not None:
-                metadata += ((question.trace_key, self._trace),)
+                metadata += ((question.trace_key, trace.decode()),)
             self._call = self._edge.upstream.ask(
                 endpoint.method, request, self._told, metadata=metadata, timeout=question.timeout
             )
