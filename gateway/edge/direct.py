@@ -31,8 +31,8 @@ from gateway.upstream.port import Outcome, Response
 
 log = logging.getLogger(__name__)
 
-Respond: TypeAlias = Callable[[int, list[tuple[bytes, bytes]], bytes], None]
-"""Sends a whole answer: its status, headers and body."""
+Respond: TypeAlias = Callable[[int, bytes, bytes], None]
+"""Sends a whole answer: its status, the lines of its headers, and its body."""
 
 
 class DirectAnswers:
@@ -171,7 +171,7 @@ class DirectAnswer:
         self.over = True
         whole = self._whole(outcome)
         body = b"" if self._meaning.head.method == "HEAD" else whole.body
-        self._respond(whole.status, whole.named(self._request_id), body)
+        self._respond(whole.status, whole.lines(self._request_id), body)
 
     def _whole(self, outcome: Outcome) -> Whole:
         if isinstance(outcome, Response):
