@@ -9,18 +9,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Final, cast
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
+from gateway.edge.answer import header_lines
 from gateway.edge.direct import DirectAnswer, DirectAnswers
 from gateway.uvicorn_protocols import HttpProtocol
 
 _MOST_HELD: Final = 64 * 1024
 """What is read of the next request while one is answered; who sends more is not seen to leave before that."""
+
+_KEPT: Final = 16
+"""Statuses that are answered in one second are few."""
 
 
 class Front(asyncio.Protocol):
@@ -121,26 +125,26 @@ class Front(asyncio.Protocol):
             return
         if self._behind is not None:
             self._behind.wait_no_more()
-        meaning, own, body = request
+        meaning, own = request
         self._keep_alive &= meaning.head.keep_alive
-        answer = self._direct.begin(meaning, own, body, self._respond)
+        answer = self._direct.begin(meaning, own, self._respond)
         if not answer.over:
             self._answer = answer
             self._state.tasks.add(answer)  # type: ignore[arg-type] # it can be cancelled, and is counted
 
-    def _respond(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+    def _respond(self, status: int, lines: bytes, body: bytes) -> None:
         self._ended()
-        self._state.total_requests += 1
-        parts = [STATUS_LINE[status]]
-        for name, value in (*self._state.default_headers, *headers):
-            parts += (name, b": ", value, b"\r\n")
-        parts.append(b"\r\n" if self._keep_alive else b"connection: close\r\n\r\n")
-        parts.append(body)
-        self._transport.write(b"".join(parts))
+        state = self._state
+        state.total_requests += 1
+        begin = _begin(status, *state.default_headers)
         if not self._keep_alive:
+            self._transport.write(b"%b%bconnection: close\r\n\r\n%b" % (begin, lines, body))
             self._transport.close()
             return
-        self._wait_for_the_next()
+        self._transport.write(b"".join((begin, lines, b"\r\n", body)))
+        self._idle_since = self._loop.time()
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._keep_alive_seconds, self._look)
         if self._held:
             data, self._held = self._held, b""
             if len(data) > _MOST_HELD:
@@ -155,11 +159,6 @@ class Front(asyncio.Protocol):
         return answer
 
     # Connections on which nothing comes.
-
-    def _wait_for_the_next(self) -> None:
-        self._idle_since = self._loop.time()
-        if self._timer is None:
-            self._timer = self._loop.call_later(self._keep_alive_seconds, self._look)
 
     def _look(self) -> None:
         """Closes a connection that has been idle for long enough; else looks again when it may be."""
@@ -192,3 +191,9 @@ class Front(asyncio.Protocol):
         self._state.connections.discard(self)
         if self._timer is not None:
             self._timer.cancel()
+
+
+@lru_cache(maxsize=_KEPT)
+def _begin(status: int, *headers: tuple[bytes, bytes]) -> bytes:
+    """Returns how each answer of a status begins; uvicorn's own headers change once a second."""
+    return STATUS_LINE[status] + header_lines(*headers)

@@ -19,6 +19,7 @@ from gateway.transcoding.transcoder import Transcoder, allow_header
 
 _KEPT: Final = 64
 """Media types are few; those of HttpBody may be many."""
+_value: Final = lru_cache(maxsize=_KEPT)(header_value)
 _STARTS: Final = ("http.response.start", "websocket.http.response.start")
 
 
@@ -27,12 +28,34 @@ class Whole:
     """A whole answer over HTTP."""
 
     status: int
-    headers: Headers = ()
     body: bytes = b""
+    content_type: str = ""
+    """Empty is an answer that has no body."""
+    headers: Headers = ()
+    """Those beside."""
 
     def named(self, request_id: str) -> list[tuple[bytes, bytes]]:
-        """Returns the headers, and the one that names the request."""
-        return [*self.headers, (b"x-request-id", request_id.encode())]
+        """Returns all headers, and the one that names the request."""
+        of_body: Headers = ()
+        if self.content_type:
+            length = b"%d" % len(self.body)
+            of_body = ((b"content-type", _value(self.content_type)), (b"content-length", length))
+        return [*of_body, *self.headers, (b"x-request-id", request_id.encode())]
+
+    def lines(self, request_id: str) -> bytes:
+        """Returns the same of an answer that has a body, as lines of HTTP/1.1."""
+        others = header_lines(*self.headers) if self.headers else b""
+        return b"content-type: %b\r\ncontent-length: %d\r\n%bx-request-id: %b\r\n" % (
+            _value(self.content_type),
+            len(self.body),
+            others,
+            request_id.encode(),
+        )
+
+
+def header_lines(*headers: tuple[bytes, bytes]) -> bytes:
+    """Returns headers as lines of HTTP/1.1."""
+    return b"".join(b"%b: %b\r\n" % header for header in headers)
 
 
 class Answer:
@@ -84,26 +107,15 @@ class Answer:
                 await self.whole(Whole(499))
 
 
-def with_body(status: int, body: bytes, content_type: str, headers: Headers = ()) -> Whole:
-    """Makes a whole answer that has a body."""
-    length = (b"content-length", b"%d" % len(body))
-    return Whole(status, (_content_type(content_type), length, *headers), body)
-
-
-@lru_cache(maxsize=_KEPT)
-def _content_type(media_type: str) -> tuple[bytes, bytes]:
-    return b"content-type", header_value(media_type)
-
-
 def options(methods: list[str]) -> Whole:
     """Makes the answer to OPTIONS: the methods that a path takes."""
-    return Whole(204, (allow_header(methods),))
+    return Whole(204, headers=(allow_header(methods),))
 
 
 def failure(transcoder: Transcoder, error: StatusError, accept: str) -> Whole:
     """Makes the answer that is an error: the JSON of its Status, or problem details for who asks for them."""
     media_type, body = error_body(transcoder, error, accept)
-    return with_body(error.http_status, body, media_type, error_headers(error))
+    return Whole(error.http_status, body, media_type, error_headers(error))
 
 
 def error_body(transcoder: Transcoder, error: StatusError, accept: str) -> EncodedBody:

@@ -13,28 +13,26 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from gateway.contract.route_table import RouteMatch
 from gateway.edge.answer import Whole, failure
 from gateway.edge.client import Interruption, body_too_large
 from gateway.edge.exchange import Edge
-from gateway.edge.known_heads import NOTHING, KnownHeads, Meaning, Own, Question
+from gateway.edge.known_heads import KnownHeads, Meaning, Own, Question
 from gateway.edge.route import Answers, new_request_id
 from gateway.edge.unary import check_body, encoder_of_one, whole_answer
 from gateway.edge.whole_request import WholeHead, WholeRequests
 from gateway.transcoding.deadline import shortest
-from gateway.transcoding.endpoint import EncodedBody, Endpoint
+from gateway.transcoding.endpoint import Endpoint
 from gateway.transcoding.request_head import REQUEST_ID, RequestHead, read_head
 from gateway.transcoding.status import INTERNAL, UNAVAILABLE, StatusError
 from gateway.upstream.port import Outcome, Response
 
 log = logging.getLogger(__name__)
 
-Respond: TypeAlias = Callable[[int, list[tuple[bytes, bytes]], bytes], None]
-"""Sends a whole answer: its status, headers and body."""
-
-_END_OF_HEAD: Final = b"\r\n\r\n"
+Respond: TypeAlias = Callable[[int, bytes, bytes], None]
+"""Sends a whole answer: its status, the lines of its headers, and its body."""
 
 
 class DirectAnswers:
@@ -46,36 +44,56 @@ class DirectAnswers:
         self._requests = WholeRequests()
         self._known = KnownHeads(edge.metadata)
 
-    def read(self, data: bytes) -> tuple[Meaning, Own, bytes] | None:
-        """Returns what the head of a request means, what is its own, and its body.
+    def read(self, data: bytes) -> tuple[Meaning, Own] | None:
+        """Returns what the head of a request means, and what the request has for itself.
 
         None if it is not one for here.
         """
-        end = data.find(_END_OF_HEAD) + len(_END_OF_HEAD)
-        as_it_came = data[:end]
-        known = self._known.get(as_it_came)
-        if known is not None and known[0].head.length == len(data) - end:
-            return *known, data[end:]
+        known = self._known.get(data)
+        if known is not None:
+            return known
         request = self._requests.parse(data)
         if request is None:
             return None
         head, body = request
         meaning = self._understand(head)
-        if meaning is not None and body == data[end:]:  # one in chunks is not, for instance
-            self._known.keep(as_it_came, meaning)
-        return None if meaning is None else (meaning, NOTHING, body)
+        if meaning is None:
+            return None
+        self._known.keep(data, body, meaning)
+        return meaning, (b"", b"", body)
 
-    def begin(self, meaning: Meaning, own: Own, body: bytes, respond: Respond) -> DirectAnswer:
+    def begin(self, meaning: Meaning, own: Own, respond: Respond) -> DirectAnswer:
         """Begins to answer a request.
 
         Args:
             meaning: what its head means.
             own: what it has for itself.
-            body: all of it.
             respond: called once, perhaps before this returns; never once the answer was given up.
         """
-        answer = DirectAnswer(self._edge, meaning, own, respond)
-        answer.begin(body)
+        trace, own_id, body = own
+        said, question = meaning.said, meaning.question
+        request_id = own_id.decode() or said.request_id or new_request_id()
+        answer = DirectAnswer(self._edge, meaning, request_id, respond)
+        try:
+            if not isinstance(question, Question):
+                raise question
+            request = question.endpoint.decode_request(
+                question.captures, meaning.head.query, body, content_type=said.content_type
+            )
+            metadata = question.metadata
+            if question.id_key is not None:
+                metadata += ((question.id_key, request_id),)
+            if question.trace_key is not None:
+                metadata += ((question.trace_key, trace.decode()),)
+            answer.call = self._edge.upstream.ask(
+                question.endpoint.method,
+                request,
+                answer.told,
+                metadata=metadata,
+                timeout=question.timeout,
+            )
+        except Exception as error:
+            answer.told(error)
         return answer
 
     def _understand(self, head: WholeHead) -> Meaning | None:
@@ -107,55 +125,41 @@ class DirectAnswer:
     """One request that is being answered. To a server it may stand for a task, which can be cancelled.
 
     Attributes:
+        call: cancels the call; None if there is none.
         over: whether it was answered, or given up.
     """
 
-    __slots__ = (
-        "_call",
-        "_edge",
-        "_encode",
-        "_meaning",
-        "_request_id",
-        "_respond",
-        "_trace",
-        "over",
-    )
+    __slots__ = ("_edge", "_meaning", "_request_id", "_respond", "call", "over")
 
-    def __init__(self, edge: Edge, meaning: Meaning, own: Own, respond: Respond) -> None:
+    def __init__(self, edge: Edge, meaning: Meaning, request_id: str, respond: Respond) -> None:
         self._edge = edge
         self._meaning = meaning
-        self._trace, request_id = own
+        self._request_id = request_id
         self._respond = respond
-        self._request_id = request_id or meaning.said.request_id or new_request_id()
+        self.call: Callable[[], object] | None = None
         self.over = False
-        self._call: Callable[[], object] | None = None
-        self._encode: Callable[[bytes], EncodedBody]
 
-    def begin(self, body: bytes) -> None:
-        """Makes the call, or answers at once what is wrong with the request."""
+    def told(self, outcome: Outcome) -> None:
+        """Answers, unless that is over."""
+        if self.over:
+            return
+        self.over = True
         meaning = self._meaning
-        question = meaning.question
-        try:
-            if isinstance(question, Exception):
-                raise question
-            endpoint, self._encode, metadata = question.endpoint, question.encode, question.metadata
-            request = endpoint.decode_request(
-                question.captures, meaning.head.query, body, content_type=meaning.said.content_type
-            )
-            if question.id_key is not None:
-                metadata += ((question.id_key, self._request_id),)
-            if question.trace_key is not None:
-                metadata += ((question.trace_key, self._trace),)
-            self._call = self._edge.upstream.ask(
-                endpoint.method, request, self._told, metadata=metadata, timeout=question.timeout
-            )
-        except Exception as error:
-            self._told(error)
+        if isinstance(outcome, Response):
+            encode = meaning.question.encode  # type: ignore[union-attr] # it was asked
+            try:
+                whole = whole_answer(outcome, encode, self._edge.metadata)
+            except Exception as error:
+                whole = self._failure(error)
+        else:
+            whole = self._failure(outcome)
+        body = b"" if meaning.head.method == "HEAD" else whole.body
+        self._respond(whole.status, whole.lines(self._request_id), body)
 
     def leave(self) -> None:
         """Gives it up: the client has left."""
         self.over = True
-        cancel, self._call = self._call, None  # the call holds this too
+        cancel, self.call = self.call, None  # the call holds this too
         if cancel is not None:
             cancel()
 
@@ -165,25 +169,12 @@ class DirectAnswer:
         asyncio.get_running_loop().call_soon(self._cut)
 
     def _cut(self) -> None:
-        self._told(StatusError.of(UNAVAILABLE, Interruption.SHUTDOWN.value))
+        self.told(StatusError.of(UNAVAILABLE, Interruption.SHUTDOWN.value))
         self.leave()
 
-    def _told(self, outcome: Outcome) -> None:
-        if self.over:
-            return
-        self.over = True
-        whole = self._whole(outcome)
-        body = b"" if self._meaning.head.method == "HEAD" else whole.body
-        self._respond(whole.status, whole.named(self._request_id), body)
-
-    def _whole(self, outcome: Outcome) -> Whole:
-        if isinstance(outcome, Response):
-            try:
-                return whole_answer(outcome, self._encode, self._edge.metadata)
-            except Exception as error:
-                outcome = error
-        if not isinstance(outcome, StatusError):
-            head = self._meaning.head
-            log.error("answering %s %s", head.method, head.path, exc_info=outcome)
-            outcome = StatusError.of(INTERNAL, "internal error")
-        return failure(self._edge.transcoder, outcome, self._meaning.said.accept)
+    def _failure(self, error: Exception) -> Whole:
+        head = self._meaning.head
+        if not isinstance(error, StatusError):
+            log.error("answering %s %s", head.method, head.path, exc_info=error)
+            error = StatusError.of(INTERNAL, "internal error")
+        return failure(self._edge.transcoder, error, self._meaning.said.accept)

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
-from gateway.edge.answer import Whole, with_body
+from gateway.edge.answer import Whole
 from gateway.edge.client import Attendance, HttpClient, body_too_large
 from gateway.edge.exchange import Edge, Exchange
 from gateway.transcoding.endpoint import EncodedBody, Endpoint
 from gateway.transcoding.metadata import MetadataFilter
 from gateway.transcoding.negotiation import check_json, json_options, require
 from gateway.transcoding.request_head import RequestHead
+from gateway.transcoding.status import Headers
 from gateway.upstream.port import Call, Response
 
 _OFFERED: Final = ("application/json",)
@@ -80,9 +81,11 @@ def whole_answer(
         StatusError: INTERNAL, for what upstream sent is not what the contract says.
     """
     media_type, body = encode(response.message)
-    headers = metadata.headers(response.initial)
-    headers += metadata.headers(response.trailing, prefix="grpc-trailer-")
-    return with_body(200, body, media_type, headers)
+    headers: Headers = ()
+    if response.initial or response.trailing:
+        headers = metadata.headers(response.initial)
+        headers += metadata.headers(response.trailing, prefix="grpc-trailer-")
+    return Whole(200, body, media_type, headers)
 
 
 async def read_body(exchange: Exchange, client: HttpClient) -> bytes:

@@ -71,8 +71,6 @@ class MetadataFilter:
 
         Without a prefix only the allow-list passes, for a name of HTTP's own would speak for the edge.
         """
-        if not metadata:
-            return ()
         passing = trailing(metadata) if prefix else self.initial(metadata)
         return tuple(((prefix + key).encode(), header_value(value)) for key, value in passing)
 

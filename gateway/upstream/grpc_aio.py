@@ -97,7 +97,7 @@ class GrpcUpstream:
             ("grpc.enable_http_proxy", 0),
             *((("grpc.ssl_target_name_override", name),) if name else ()),
         )
-        self._multicallables: dict[Method, Any] = {}
+        self._multicallables: dict[Method, Any] = _NotOpen()
 
     async def __aenter__(self) -> Self:
         """Opens the channel; it connects with the first call."""
@@ -128,7 +128,7 @@ class GrpcUpstream:
     ) -> AbstractAsyncContextManager[Call]:
         """Opens a call; see `gateway.upstream.port.Upstream`."""
         return _GrpcCall(
-            self._multicallable(method), method.stream_type, requests, metadata, timeout
+            self._multicallables[method], method.stream_type, requests, metadata, timeout
         )
 
     def ask(
@@ -145,13 +145,17 @@ class GrpcUpstream:
         if begin is None:
             return ask_in_task(self, method, request, told, metadata=metadata, timeout=timeout)
         tell = partial(tell_outcome, told)
-        multicallable = self._multicallable(method)
-        return begin(multicallable, request, tell, metadata=metadata, timeout=timeout).cancel
+        call = begin(
+            self._multicallables[method], request, tell, metadata=metadata, timeout=timeout
+        )
+        return call.cancel
 
-    def _multicallable(self, method: Method) -> Any:
-        if not self._multicallables:
-            raise RuntimeError("the upstream is not open: its application's lifespan was not run")
-        return self._multicallables[method]
+
+class _NotOpen(dict[Method, Any]):
+    """What can be called before the channel is open."""
+
+    def __missing__(self, _method: Method) -> Any:
+        raise RuntimeError("the upstream is not open: its application's lifespan was not run")
 
 
 class _GrpcCall:

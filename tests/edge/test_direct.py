@@ -28,8 +28,9 @@ async def answer(app: FastAPI, data: bytes) -> tuple[int, dict[bytes, bytes], An
     asked = app.state.direct.read(data)
     told: asyncio.Future[tuple[int, dict[bytes, bytes], Any]] = asyncio.Future()
 
-    def respond(status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-        told.set_result((status, dict(headers), json.loads(body)))
+    def respond(status: int, lines: bytes, body: bytes) -> None:
+        pairs = (line.split(b": ", 1) for line in lines.splitlines())
+        told.set_result((status, dict(pairs), json.loads(body)))
 
     app.state.direct.begin(*asked, respond)
     return await told
