@@ -168,8 +168,7 @@ class ClientStream(ClientEnd):
         headers = self._headers
         if self.deadline is not None:
             headers += ((b"grpc-timeout", print_timeout(self.deadline - self.loop.time() - LOST)),)
-        self._transport = transport
-        self._address = address
+        self._transport, self._address = transport, address
         self._opened_at = transport.writes
         self._blocked = False
         sent = self._sent or [b""]
@@ -212,7 +211,8 @@ class ClientStream(ClientEnd):
     def data_received(self, event: DataReceived | HeadersReceived) -> None:
         """Takes bytes of messages, and perhaps the trailers behind them."""
         responses, transport, method = self._responses, self._transport, self.method
-        assert transport is not None  # noqa: S101 - for the type checker
+        if transport is None:  # it has ended, by what was told before this
+            return
         if responses is None:
             if event.end_stream and method.one_response:
                 self._only = only(event.data, method.max_receive)
