@@ -17,6 +17,8 @@ _UNITS: Final = {b"n": 1e-9, b"u": 1e-6, b"m": 1e-3, b"S": 1.0, b"M": 60.0, b"H"
 _MOST: Final = 10**8 - 1
 _BITS: Final = 18
 """Of a number that is sent."""
+_LEAST: Final = 2 ** (_BITS - 1)
+"""Such a number, of which those below lie twice as close."""
 _KEPT: Final = 256
 LOST: Final = 1e-6
 """Seconds: more than is lost, or won, where a time is added and taken away again."""
@@ -31,7 +33,8 @@ def print_timeout(seconds: float) -> bytes:
         return text
     mantissa, exponent = frexp(seconds)
     step = ceil(ldexp(mantissa, _BITS))
-    below, most = ldexp(step - 1, exponent - _BITS), ldexp(step, exponent - _BITS)
+    below = ldexp(max(step - 1, _LEAST), exponent - _BITS)
+    most = ldexp(step, exponent - _BITS)
     text = _printed(most)
     _latest[0] = below, most, text
     return text

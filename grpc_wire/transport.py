@@ -295,6 +295,7 @@ class Transport(asyncio.Protocol):
         self._ends.append(self.loop.call_later(self._lifetimes.linger, self.socket.abort))
 
     def _end_streams(self) -> None:
-        streams, self._streams = self._streams, {}
-        for stream in streams.values():
+        streams = tuple(self._streams.values())
+        self._streams.clear()  # what else has come, and is being told, is for nobody
+        for stream in streams:
             stream.lost(self._reason)

@@ -101,7 +101,7 @@ class KnownHeads:
         own = own_of(data)
         values = own[0] + own[1]
         if len(own[2]) != meaning.head.length or (
-            values and not values.replace(b"-", b"").isalnum()
+            values and not values.replace(b"-", b"0").isalnum()
         ):
             return None
         return meaning, own
@@ -159,7 +159,7 @@ def _value(head: bytes, names: bytes, line: bytes) -> tuple[int, int]:
         return _NOWHERE
     end = head.find(b"\r\n", begin)
     goes_on = head[end + 2] in b" \t"  # RFC 9112, 5.2
-    is_plain = head[begin:end].replace(b"-", b"").isalnum()
+    is_plain = head[begin:end].replace(b"-", b"0").isalnum()
     return (begin, end) if is_plain and not goes_on and end - begin <= _LONGEST_CUT else _NOWHERE
 
 

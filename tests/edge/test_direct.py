@@ -106,3 +106,18 @@ def test_what_is_kept_is_bounded(app: FastAPI, monkeypatch: pytest.MonkeyPatch) 
     assert direct_answers.read(get % b"0")[0] is not kept
     long = get % (b"x" * 1024)
     assert direct_answers.read(long)[0] is not direct_answers.read(long)[0]
+
+
+async def test_head_has_no_body(app: FastAPI) -> None:
+    """It would be read as the next answer (RFC 9110, 9.3.2); its length is that of GET's."""
+    told: dict[bytes, asyncio.Future[tuple[bytes, bytes]]] = {}
+    for method in (b"GET", b"HEAD"):
+        done = told[method] = asyncio.get_running_loop().create_future()
+        asked = app.state.direct.read(method + b" /v1/echo HTTP/1.1\r\nhost: x\r\n\r\n")
+        app.state.direct.begin(
+            *asked, lambda _status, lines, body, done=done: done.set_result((lines, body))
+        )
+    (lines, body), (lines_of_head, nothing) = await told[b"GET"], await told[b"HEAD"]
+    assert (body, nothing) == (b"{}", b"")
+    for each in (lines, lines_of_head):
+        assert b"content-length: 2\r\n" in each

@@ -273,6 +273,30 @@ def test_a_request_of_the_same_length_is_not_the_same(byte: bytes) -> None:
         assert found is None or found[1] == _cut(other)[1]
 
 
+@pytest.mark.parametrize("own", [(b"--", b"ab"), (b"1-", b"--"), (b"--", b"--")])
+def test_values_of_hyphens_alone(own: tuple[bytes, bytes]) -> None:
+    """Are cut out like others, wherever the last request was cut that is as long."""
+    heads = KnownHeads(MetadataFilter(DEFAULT_REQUEST_HEADERS, ()))
+    form = _GET % b"traceparent: %b\r\nx-request-id: %b\r\n"
+    _keep(heads, form % (b"1-", b"ab"))
+    heads.get(form % (b"1-", b"ab"))
+
+    found = heads.get(form % own)
+    assert found is not None
+    assert found[1] == _cut(form % own)[1] == (*own, b"")
+
+
+def test_a_long_head_is_not_kept() -> None:
+    """What is kept is bounded: in number, and each; but a long body is no long head."""
+    heads = KnownHeads(MetadataFilter(DEFAULT_REQUEST_HEADERS, ()))
+    for head, body, known in (
+        (b"te: x\r\n", b"b" * 5000, True),
+        (b"te: %b\r\n" % (b"x" * 1024), b"", False),
+    ):
+        _keep(heads, _GET % head + body)
+        assert (heads.get(_GET % head + body) is not None) == known
+
+
 def test_another_value_in_the_same_place_is_not_the_same() -> None:
     """A trace may stand where the id of another request did."""
     heads = KnownHeads(MetadataFilter(DEFAULT_REQUEST_HEADERS, ()))

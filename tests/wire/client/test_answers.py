@@ -109,6 +109,25 @@ async def test_trailers_only() -> None:
     assert tuple(error.initial_metadata()) == ()
 
 
+async def test_an_answer_that_ends_with_data() -> None:
+    """What came is read, though with its head; the head's fields are no trailers, whatever they say."""
+
+    def answer(wire: Wire, stream: int) -> None:
+        wire.h2.send_headers(stream, (*HEAD, ("grpc-status", "0"), ("why", "so")))
+        wire.h2.send_data(stream, ANSWER, end_stream=True)
+
+    async with running(Peer(answer)) as peer, insecure_channel(peer.target) as channel:
+        call = channel.unary_stream("/a/b")(b"", timeout=5)
+        assert await call.read() == b"hi"
+        with pytest.raises(aio.AioRpcError) as caught:
+            await call.read()
+        assert caught.value.code() is StatusCode.UNKNOWN
+        assert tuple(caught.value.initial_metadata()) == (("why", "so"),)
+        assert tuple(caught.value.trailing_metadata()) == ()
+        with pytest.raises(aio.AioRpcError):
+            await channel.unary_unary("/a/b")(b"", timeout=5)
+
+
 @pytest.mark.parametrize(
     "trailers", [(("why", "so"),), (("grpc-status", "many"),), (("grpc-status", "77"),)]
 )

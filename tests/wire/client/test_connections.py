@@ -18,7 +18,7 @@ from grpc import ChannelConnectivity, StatusCode, aio
 from grpc_wire.channel import insecure_channel
 from tests.echo_server import EchoServer, echo_server
 from tests.wire.client.calling import QUICK, answer, free_port, peer_and_channel, unary
-from tests.wire.client.peer import Peer, Wire, running, until
+from tests.wire.client.peer import ANSWER, HEAD, OK, Peer, Wire, running, until
 
 
 async def test_nothing_connects_before_it_is_asked() -> None:
@@ -293,6 +293,33 @@ async def test_a_name_of_a_channel_that_is_dropped(monkeypatch: pytest.MonkeyPat
         await unary(insecure_channel("nowhere.example:1", QUICK))(b"")
     await until(lambda: asyncio.all_tasks() <= before)
     assert asked
+
+
+async def test_nothing_is_told_behind_the_end() -> None:
+    """A call whose connection was cut by the end of another hears no more of what had come with that."""
+    faults: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: faults.append(context))
+
+    def answer_both(wire: Wire, last: int) -> None:
+        for stream in (1, 3) if last == 3 else ():
+            wire.h2.send_headers(stream, HEAD)
+            wire.h2.send_data(stream, ANSWER)
+            wire.h2.send_headers(stream, OK, end_stream=True)
+
+    async with peer_and_channel(Peer(answer_both)) as (_, channel):
+        first, second = (channel.unary_stream("/a/b")(b"") for _ in range(2))
+        await first.wait_for_connection()
+        await second.wait_for_connection()
+        transport = first._stream._transport
+        first.add_done_callback(lambda _call: transport.abort("enough"))
+
+        assert [message async for message in first] == [b"hi"]
+        with pytest.raises(aio.AioRpcError) as caught:
+            await second.read()
+        assert caught.value.code() is StatusCode.UNAVAILABLE
+        assert tuple(caught.value.initial_metadata()) == ()
+        assert second._stream.initial is None
+    assert faults == []
 
 
 async def test_close_with_grace() -> None:

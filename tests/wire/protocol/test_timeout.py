@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from grpc_wire.timeout import parse_timeout, print_timeout
@@ -24,6 +24,7 @@ def test_a_timeout_goes_there_and_back(seconds: float) -> None:
 
 
 @given(st.floats(1e-9, MOST, allow_nan=False), st.integers(-3, 3), st.floats(1e-9, MOST))
+@example(1.0, -2, 5.0)  # below a power of two what is rounded up to lies twice as close
 def test_what_was_printed_before_says_nothing(seconds: float, steps: int, other: float) -> None:
     """Nor where both are next to each other, on either side of what one is rounded up to."""
     near = seconds * (1 + steps * 2**-19)
