@@ -211,8 +211,7 @@ class ClientStream(ClientEnd):
     def data_received(self, event: DataReceived | HeadersReceived) -> None:
         """Takes bytes of messages, and perhaps the trailers behind them."""
         responses, transport, method = self._responses, self._transport, self.method
-        if transport is None:  # it has ended, by what was told before this
-            return
+        assert transport is not None  # noqa: S101 - for the type checker
         if responses is None:
             if event.end_stream and method.one_response:
                 self._only = only(event.data, method.max_receive)

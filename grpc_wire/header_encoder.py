@@ -150,8 +150,9 @@ class _Begins(dict[tuple[bytes, int], bytes | None]):
         begin = None
         if name not in _KNOWN_AGAIN:
             begin = _named(name, 0x0F, NEVER_INDEXED if name in _SECRET else 0) + _length(size)
-        if len(self) < MOST_KEPT:
-            self[kind] = begin
+        if len(self) >= MOST_KEPT:
+            self.clear()
+        self[kind] = begin
         return begin
 
 

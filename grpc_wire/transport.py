@@ -52,9 +52,8 @@ class Transport(asyncio.Protocol):
         self.loop = asyncio.get_running_loop()
         self.heard = self.loop.time()
         self.connection = Connection(role, limits, self.loop.time)
-        self._role = role
         self.socket: asyncio.Transport
-        self._owner, self._lifetimes = owner, lifetimes
+        self._role, self._owner, self._lifetimes = role, owner, lifetimes
         self._streams: dict[int, Stream] = {}
         self._writer = Writer(self.connection, self._drained, self._look)
         self.send_data, self.queued = self._writer.send, self._writer.queued

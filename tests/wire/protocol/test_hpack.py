@@ -10,7 +10,7 @@ import tracemalloc
 from types import FrameType
 
 import pytest
-from hpack import Encoder
+from hpack import Decoder, Encoder
 from hpack.exceptions import HPACKDecodingError
 from hpack.huffman import HuffmanEncoder
 from hpack.huffman_constants import REQUEST_CODES, REQUEST_CODES_LENGTH
@@ -23,6 +23,7 @@ from grpc_wire.connection import Role
 from grpc_wire.errors import ErrorCode
 from grpc_wire.events import Headers, HeadersReceived
 from grpc_wire.header_decoder import HeaderDecoder
+from grpc_wire.header_encoder import HeaderEncoder
 from tests.wire.protocol import octets as h2
 from tests.wire.protocol.stage import (
     ANSWER,
@@ -385,3 +386,20 @@ def test_7_1_3_secrets_do_not_leave_with_what_may_be_guessed(name: bytes) -> Non
     for _ in range(3):
         stage.connection.open_stream((*REQUEST, (name, b"secret")))
         assert stage.fields(stage.frames())[0][-1] == (name, b"secret")
+
+
+@pytest.mark.parametrize("name", [b"authorization", b"cookie"])
+def test_7_1_3_no_proxy_is_to_put_a_secret_into_a_table(name: bytes) -> None:
+    """A literal that is never indexed, however often it is written."""
+    encoder = HeaderEncoder()
+    for value in (b"secret", b"secret", b"another"):
+        assert encoder.encode(((name, value),))[0] & 0xF0 == 0x10
+    assert encoder.encode(((b"x-other", b"secret"),))[0] & 0xF0 == 0
+
+
+def test_more_kinds_of_fields_than_are_kept() -> None:
+    """Are written as all others, before and after; the first of them too, when they come again."""
+    encoder, decoder = HeaderEncoder(), Decoder()
+    fields = [(b"x-%d" % (number % 700), b"v" * (number % 300)) for number in range(1400)]
+    for field in fields:
+        assert tuple(decoder.decode(encoder.encode((field,)), raw=True)) == (field,)
