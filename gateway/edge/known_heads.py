@@ -107,7 +107,7 @@ class KnownHeads:
         return meaning, own
 
     def keep(self, data: bytes, body: bytes, meaning: Meaning) -> None:
-        """Keeps what the head of a request means.
+        """Keeps what the head of a request means, for which its headers are no longer needed.
 
         Unless it will hardly come again, something is wrong with it, or its body is not what follows it.
         """
@@ -124,9 +124,8 @@ class KnownHeads:
             return
         if len(self._known) >= _MOST:
             self._known.clear()
-        self._known[names, form_of(data)] = Meaning(
-            replace(meaning.head, headers=[]), replace(meaning.said, metadata=[]), question
-        )
+        self._known[names, form_of(data)] = Meaning(meaning.head, meaning.said, question)
+        meaning.head.headers, meaning.said.metadata = [], []  # what they say is in the question
 
     def _without(self, own: Own, question: Question) -> Question:
         """Returns what all requests ask that have such values."""
