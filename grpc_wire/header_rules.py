@@ -99,8 +99,7 @@ class HeaderSection:
         Raises:
             ValueError: the trailers are malformed; why.
         """
-        if self._allowed is not _OF_TRAILERS:
-            self.look(_OF_TRAILERS)
+        self.look(_OF_TRAILERS)
 
     def look(self, allowed: frozenset[bytes]) -> _Found:
         """Looks at it as one that has these pseudo-headers, or some of them.
