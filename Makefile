@@ -17,7 +17,7 @@ INTEROP ?= $(CURDIR)/build/interop
 GOCODE := /usr/share/gocode
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test test-others e2e interop fuzz soak bench bench-micro check fmt generate lock clean
+.PHONY: help demo up down test test-others test-floors e2e interop fuzz soak bench bench-micro check fmt generate lock clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -45,6 +45,18 @@ test: check ## run every check and every test, two files at a time
 test-others: $(VENV)/installed ## try edge and core on grpcio, which is not their default
 	PROTOWAY_TRANSPORT=grpcio CORE_TRANSPORT=grpcio \
 		$(BIN)/python -m pytest -n 2 --dist loadfile tests/whole tests/parity tests/soak
+
+test-floors: build/floors/installed ## run every test on the lowest versions that pyproject.toml allows
+	build/floors/bin/python -m pytest -n 2 --dist loadfile
+
+build/floors/installed: requirements/dev.txt requirements/floors.txt pyproject.toml
+	@echo "making build/floors from requirements/dev.txt and requirements/floors.txt; this takes a minute"
+	@$(PYTHON) -m venv build/floors
+	@build/floors/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt
+	@build/floors/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/floors.txt
+	@build/floors/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@build/floors/bin/python -m pip check
+	@touch $@
 
 e2e: $(VENV)/installed ## try core, edge and Envoy in containers; needs a Docker engine
 	$(BIN)/python -m pytest -m e2e -s tests/e2e
@@ -88,6 +100,8 @@ generate: $(VENV)/installed ## make stubs and descriptor set from protos/
 lock: ## choose the newest versions anew (needs uv)
 	uv pip compile --quiet --universal --no-annotate --no-header --no-emit-index-url \
 		--upgrade --group dev pyproject.toml -o requirements/dev.txt
+	uv pip compile --quiet --universal --no-annotate --no-header --no-emit-index-url \
+		--python-version 3.11 --resolution lowest-direct pyproject.toml -o requirements/floors.txt
 	for image in core gateway tls; do \
 		uv pip compile --quiet --universal --no-annotate --no-header --no-emit-index-url \
 			--constraint requirements/dev.txt --python-version 3.11 \

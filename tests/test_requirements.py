@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.version import Version
+
+from gateway.uvicorn_protocols import DirectHttpProtocol, HttpProtocol, WebSocketProtocol
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 NOT_SHIPPED = {"httpx"}
 """A client, for checks."""
+NOT_OVERRIDING: dict[type, set[str]] = {HttpProtocol: {"wait_no_more"}}
+"""Methods of ours that are called by our own code."""
 
 
 def pins(name: str) -> set[str]:
@@ -49,3 +55,25 @@ def test_a_lock_has_all_that_its_image_needs(image: str) -> None:
     locked = names(sorted(pins(image)))
 
     assert set(PROJECT["dependency-groups"][image]) <= locked
+
+
+def test_each_lower_bound_is_tested() -> None:
+    """`make test-floors` installs exactly the lowest version that each bound allows."""
+    floors = dict(pin.partition(" ;")[0].split("==") for pin in pins("floors"))
+    bounds = dict(
+        requirement.partition(";")[0].split(">=")
+        for requirement in PROJECT["project"]["dependencies"]
+    )
+
+    assert {name: Version(floors[name]) for name in bounds} == {
+        name: Version(bound) for name, bound in bounds.items()
+    }
+
+
+@pytest.mark.parametrize("protocol", [HttpProtocol, DirectHttpProtocol, WebSocketProtocol])
+def test_what_overrides_a_method_of_uvicorn_overrides_one(protocol: type) -> None:
+    """A method that a version of uvicorn does not have would never be called, and nobody would notice."""
+    own = {name for name, value in vars(protocol).items() if inspect.isfunction(value)}
+    inherited = {name for base in protocol.__mro__[1:] for name in vars(base)}
+
+    assert own - inherited == NOT_OVERRIDING.get(protocol, set())

@@ -98,7 +98,11 @@ async def serving() -> AsyncIterator[ScriptedServer]:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         server = ScriptedServer(f"http://127.0.0.1:{listening.getsockname()[1]}")
         config = uvicorn.Config(
-            server, log_config=None, lifespan="off", timeout_graceful_shutdown=1
+            server,
+            log_config=None,
+            lifespan="off",
+            ws="websockets-sansio",
+            timeout_graceful_shutdown=1,
         )
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # the cuts are meant
         uvicorn_server = _Uvicorn(config)
