@@ -54,6 +54,11 @@ def resolve(message: Descriptor, text: str) -> FieldPath:
     return tuple(fields)
 
 
+def dotted(path: FieldPath) -> str:
+    """Returns a path as a rule writes it, by proto names; `*` for the message itself."""
+    return ".".join(field.name for field in path) or "*"
+
+
 def _descend(field: FieldDescriptor) -> Descriptor:
     if field.message_type is None or field.is_repeated:
         raise ValueError(f"{field.full_name} is not a single message, so it has no fields to name")

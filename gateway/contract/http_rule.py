@@ -1,13 +1,14 @@
 """`google.api.HttpRule` -> bindings: which request reaches which method, and what goes where.
 
 Source: google/api/http.proto. One rule yields one binding and one more for each of its
-`additional_bindings`; all field paths are resolved here, so that what a request does is look-ups.
+`additional_bindings`; all field paths are resolved here, so that what a request does is look-ups. One thing
+is wider than http.proto: `body` and `response_body` may be dotted paths, as Envoy and grpc-gateway take them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +17,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from gateway.contract.errors import ContractError
 from gateway.contract.fields import FieldPath, resolve
+from gateway.contract.http_methods import CONNECT, HTTP_METHODS
 from gateway.contract.json_types import HTTP_BODY, TEXTUAL
 from gateway.contract.method import Method
 from gateway.contract.path_template import PathTemplate, TemplateError, Variable
@@ -29,10 +31,15 @@ ANY_METHOD: Final = "*"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Body:
-    """Where the HTTP body of a request goes: the whole message, or one top-level field of it."""
+    """Where the HTTP body of a request goes: the whole message, or one field of it."""
 
-    field: FieldDescriptor | None
-    """None means the whole message (`body: "*"`)."""
+    path: FieldPath
+    """Empty means the whole message (`body: "*"`); more than one field goes beyond http.proto."""
+
+    @property
+    def field(self) -> FieldDescriptor | None:
+        """The field that the body fills; None means the whole message."""
+        return self.path[-1] if self.path else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,21 +53,46 @@ class Binding:
     variables: tuple[tuple[Variable, FieldPath], ...]
     body: Body | None
     """None means that a request has no body."""
-    response_body: FieldDescriptor | None
-    """The field that is the whole body of the answer; None means the message itself."""
+    response_path: FieldPath
+    """Where the whole body of the answer is taken from; empty means the message itself."""
+
+    @property
+    def response_body(self) -> FieldDescriptor | None:
+        """The field that is the whole body of the answer; None means the message itself."""
+        return self.response_path[-1] if self.response_path else None
 
     def __str__(self) -> str:
         return f"{self.http_method} {self.template}"
 
 
+def rules(rule: HttpRule | None) -> tuple[HttpRule, ...]:
+    """Returns a method's rule and its additional bindings, in order; nothing where it has no rule."""
+    return () if rule is None else (rule, *rule.additional_bindings)
+
+
+def joined(rules: Iterable[HttpRule]) -> HttpRule | None:
+    """Returns one rule with the others as its additional bindings; the inverse of `rules`."""
+    alone: list[HttpRule] = []
+    for rule in rules:
+        copy = HttpRule()
+        copy.CopyFrom(rule)
+        del copy.additional_bindings[:]
+        alone.append(copy)
+    if not alone:
+        return None
+    alone[0].additional_bindings.extend(alone[1:])
+    return alone[0]
+
+
 def bindings(method: Method) -> Iterator[Binding | ContractError]:
     """Yields the bindings of `method` in the order of the contract; none where it has no rule.
 
-    In the place of a binding whose rule is wrong stands the error that says how.
+    In the place of a binding whose rule is wrong stands the error that says how; behind all of them stands
+    one for what is wrong with the rule as a whole.
     """
     if method.rule is None:
         return
-    for rule in (method.rule, *method.rule.additional_bindings):
+    for rule in rules(method.rule):
         try:
             yield _binding(method, rule)
         except ValueError as error:
@@ -79,14 +111,17 @@ def _binding(method: Method, rule: HttpRule) -> Binding:
     variables = tuple(
         (variable, _variable_field(method, path, variable)) for variable in template.variables
     )
-    return Binding(
+    binding = Binding(
         method=method,
         http_method=http_method,
         template=template,
         variables=variables,
         body=_body(method, rule.body),
-        response_body=_response_body(method, rule.response_body),
+        response_path=_named_field("response_body", method.output, rule.response_body),
     )
+    if not takes_handshake(binding):
+        _check_sendable(http_method)
+    return binding
 
 
 def _pattern(rule: HttpRule) -> tuple[str, str]:
@@ -100,6 +135,24 @@ def _pattern(rule: HttpRule) -> tuple[str, str]:
     if not _TOKEN.fullmatch(rule.custom.kind):
         raise ValueError(f"the kind {rule.custom.kind!r} of the custom pattern is no HTTP method")
     return rule.custom.kind, rule.custom.path
+
+
+def _check_sendable(kind: str) -> None:
+    """Refuses an HTTP method that no request can have."""
+    if is_sendable(kind):
+        return
+    subject = f"the kind {kind!r} of the custom pattern"
+    if kind == CONNECT:
+        raise ValueError(f"{subject} cannot be sent to a path: it names a host (RFC 9110, 9.3.6)")
+    known = f"one of {', '.join(sorted(HTTP_METHODS))}, or {ANY_METHOD!r} for all of them"
+    if kind.upper() in HTTP_METHODS:
+        known = f"HTTP methods are case-sensitive: write {kind.upper()!r}"
+    raise ValueError(f"{subject} is no HTTP method that a request can have here; {known}")
+
+
+def is_sendable(http_method: str) -> bool:
+    """Whether a request over HTTP can have the method of a binding."""
+    return http_method == ANY_METHOD or http_method in HTTP_METHODS
 
 
 def _variable_field(method: Method, template: str, variable: Variable) -> FieldPath:
@@ -121,21 +174,17 @@ def _check_captured(leaf: FieldDescriptor) -> None:
 def _body(method: Method, name: str) -> Body | None:
     if not name:
         return None
-    return Body(None if name == "*" else _top_level_field("body", method, name))
+    return Body(() if name == "*" else _named_field("body", method.input, name))
 
 
-def _response_body(method: Method, name: str) -> FieldDescriptor | None:
+def _named_field(option: str, message: Descriptor, name: str) -> FieldPath:
+    """Resolves the field that an option names, by a dotted path as Envoy and grpc-gateway take it too."""
     if not name:
-        return None
-    if name not in method.output.fields_by_name:
-        raise ValueError(f"response_body: {method.output.full_name} has no field {name!r}")
-    return method.output.fields_by_name[name]
-
-
-def _top_level_field(option: str, method: Method, name: str) -> FieldDescriptor:
-    if name not in method.input.fields_by_name:
-        raise ValueError(f"{option}: {method.input.full_name} has no field {name!r}")
-    return method.input.fields_by_name[name]
+        return ()
+    try:
+        return resolve(message, name)
+    except ValueError as error:
+        raise ValueError(f"{option}: {error}") from None
 
 
 def body_type(binding: Binding) -> Descriptor | None:
@@ -150,6 +199,12 @@ def answer_type(binding: Binding) -> Descriptor | None:
     """Returns the message type of an answer's body; None where it is no message."""
     field = binding.response_body
     return binding.method.output if field is None else _single_type(field)
+
+
+def takes_handshake(binding: Binding) -> bool:
+    """Whether a WebSocket reaches a binding: one side streams, and frames can be messages in JSON."""
+    raw = is_http_body(body_type(binding)) or is_http_body(answer_type(binding))
+    return bool(binding.method.stream_type.value) and not raw
 
 
 def _single_type(field: FieldDescriptor) -> Descriptor | None:

@@ -9,7 +9,8 @@ r"""The path templates of `google.api.http`, parsed by the productions of their 
 
 Source: google/api/http.proto, "Path template syntax". What its prose adds is held here too: `{var}` is
 `{var=*}`, variables do not nest, and `**` is the last segment but for the verb. One thing is wider than
-the grammar: the bare template `/`, which Google's own parsers take as the root.
+the grammar: the bare template `/`, which Google's own parsers take as the root. One is narrower: the segments
+`.` and `..`, encoded or not, which clients remove from a path before they send it (RFC 3986, 5.2.4).
 
 Rule: every error is a `TemplateError` that carries the column at which the text went wrong.
 """
@@ -19,6 +20,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from typing import Final
+from urllib.parse import unquote
 
 WILDCARD: Final = "*"
 DEEP_WILDCARD: Final = "**"
@@ -27,6 +29,7 @@ WILDCARDS: Final = (WILDCARD, DEEP_WILDCARD)
 _IDENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # RFC 3986 pchar, without those that mean something to a template: `*`, `=` and `:`
 _LITERAL = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()+,;@]|%[0-9A-Fa-f]{2})+")
+_DOT_SEGMENTS: Final = (".", "..")
 
 
 class TemplateError(ValueError):
@@ -130,7 +133,11 @@ class _Parser:
         elif self._peek() == WILDCARD:
             self._wildcard(WILDCARD)
         else:
-            self._segments.append(self._literal("a segment"))
+            start = self._at
+            segment = self._literal("a segment")
+            if unquote(segment) in _DOT_SEGMENTS:
+                raise self._error(f"clients remove the segment {segment!r} from a path", at=start)
+            self._segments.append(segment)
 
     def _wildcard(self, text: str) -> None:
         self._at += len(text)

@@ -13,6 +13,7 @@ from typing import Final
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from gateway.contract.fields import FieldPath, resolve
+from gateway.contract.http_rule import Binding, answer_type, bindings
 from gateway.contract.json_types import HTTP_BODY
 from gateway.contract.method import Method, StreamType
 from gateway.v1 import options_pb2
@@ -114,10 +115,9 @@ def _check_method(method: Method) -> None:
 def _answers(method: Method) -> Iterator[Descriptor]:
     """Yields the types of what the method's rules answer with, where those are messages."""
     yield method.output
-    for rule in (method.rule, *method.rule.additional_bindings) if method.rule else ():
-        field = method.output.fields_by_name.get(rule.response_body)
-        if field is not None and field.message_type is not None:
-            yield field.message_type
+    for binding in bindings(method):
+        if isinstance(binding, Binding) and (output := answer_type(binding)) is not None:
+            yield output
 
 
 def _check_start(options: options_pb2.StreamOptions, *, has_key: bool) -> None:

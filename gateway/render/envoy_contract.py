@@ -21,7 +21,16 @@ from google.protobuf.descriptor_pb2 import (
 from google.rpc import error_details_pb2
 
 from gateway.contract.descriptors import Contract
-from gateway.contract.http_rule import Binding, answer_type, bindings, body_type, is_http_body
+from gateway.contract.fields import dotted
+from gateway.contract.http_rule import (
+    Binding,
+    answer_type,
+    bindings,
+    body_type,
+    is_http_body,
+    joined,
+    rules,
+)
 from gateway.contract.method import Method
 from gateway.contract.path_template import DEEP_WILDCARD, WILDCARD, PathTemplate
 
@@ -103,19 +112,13 @@ def _served(method: Method, rule: HttpRule) -> tuple[HttpRule | None, list[tuple
     kept: list[HttpRule] = []
     left_out: list[tuple[str, str]] = []
     first: Binding | None = None
-    for each, binding in zip((rule, *rule.additional_bindings), _bindings(method), strict=True):
+    for each, binding in zip(rules(rule), _bindings(method), strict=True):
         if reason := refusal(binding, first):
             left_out.append((f"{binding} ({method.full_name})", reason))
         else:
-            alone = HttpRule()
-            alone.CopyFrom(each)
-            del alone.additional_bindings[:]
-            kept.append(alone)
+            kept.append(each)
             first = first or binding
-    if not kept:
-        return None, left_out
-    kept[0].additional_bindings.extend(kept[1:])
-    return kept[0], left_out
+    return joined(kept), left_out
 
 
 def _bindings(method: Method) -> Iterator[Binding]:
@@ -136,11 +139,10 @@ def refusal(binding: Binding, first: Binding | None = None) -> str:
 
 def _raw(binding: Binding) -> tuple[str | None, ...]:
     """Returns in which fields a binding has data that is not JSON."""
-    body = binding.body.field if binding.body is not None else None
-    answer = binding.response_body
+    body = binding.body.path if binding.body is not None else ()
     return (
-        (body.name if body else "*") if is_http_body(body_type(binding)) else None,
-        (answer.name if answer else "*") if is_http_body(answer_type(binding)) else None,
+        dotted(body) if is_http_body(body_type(binding)) else None,
+        dotted(binding.response_path) if is_http_body(answer_type(binding)) else None,
     )
 
 

@@ -201,8 +201,8 @@ def _query_parameters(binding: Binding, schemas: Schemas) -> Iterator[Schema]:
     if binding.body is not None and binding.body.field is None:
         return
     taken = [path for _, path in binding.variables]
-    if binding.body is not None and binding.body.field is not None:
-        taken.append((binding.body.field,))
+    if binding.body is not None:
+        taken.append(binding.body.path)
     for path in _leaves(binding.method.input, ()):
         if not any(path[: len(bound)] == bound for bound in taken):
             name = ".".join(field.json_name for field in path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from gateway.contract.fields import dotted
 from gateway.contract.http_rule import Binding
 from gateway.contract.method import StreamType
 
@@ -29,9 +30,7 @@ def render_routes(bindings: Iterable[Binding]) -> str:
 
 
 def _row(binding: Binding) -> tuple[str, ...]:
-    body = ""
-    if binding.body is not None:
-        body = binding.body.field.name if binding.body.field is not None else "*"
+    body = dotted(binding.body.path) if binding.body is not None else ""
     return (
         binding.http_method,
         str(binding.template),

@@ -20,6 +20,7 @@ from gateway.contract.method import Method
 from gateway.transcoding.codec import JsonCodec, JsonOptions, parse_json, print_json
 from gateway.transcoding.decoding import serialize
 from gateway.transcoding.event_fields import stream_reading
+from gateway.transcoding.messages import descend, has_field, set_in_parent
 from gateway.transcoding.parameters import Parameters, parse_query
 from gateway.transcoding.status import INTERNAL, StatusError, bad_request
 from gateway.transcoding.update_mask import inferred_mask, mask_paths
@@ -34,6 +35,8 @@ EncodedBody: TypeAlias = tuple[str, bytes]
 
 _NO_PATH: Final[FieldPath] = ()
 _OCTETS: Final = "application/octet-stream"
+_JSON_SPACE: Final = b" \t\r\n"
+"""What may stand around a JSON text, and in it (RFC 8259, 2)."""
 
 
 class Endpoint:
@@ -132,11 +135,10 @@ class Endpoint:
             StatusError: INTERNAL, for what upstream sent is not what the contract says.
         """
         try:
-            answer: Any = self._new_response.FromString(data)
+            message = self._new_response.FromString(data)
         except DecodeError as error:
             raise self._bad_answer(error) from error
-        if self.binding.response_body is not None:
-            answer = getattr(answer, self.binding.response_body.name)
+        answer = descend(message, self.binding.response_path)
         return answer.content_type or _OCTETS, answer.data
 
     def _bad_answer(self, error: Exception) -> StatusError:
@@ -157,12 +159,14 @@ class Endpoint:
 
             return read_message
         store = self._codec.decoder.store(body.field)
-        name = body.field.json_name
+        parents, depth = body.path[:-1], len(body.path) - 1
+        name = ".".join(field.json_name for field in body.path)
 
         def read_field(message: Message, text: bytes, _content_type: str) -> Any:
             value = parse_json(text)
+            target = _existing(message, parents) if parents and value is not None else message
             try:
-                store(message, value, 0)
+                store(target, value, depth)
             except ValueError as error:
                 raise Violations(*below(name, error)) from error
             return value
@@ -170,10 +174,10 @@ class Endpoint:
         return read_field
 
     def _raw_reader(self) -> ReadBody:
-        field = self.binding.body.field if self.binding.body else None
+        path = self.binding.body.path if self.binding.body else _NO_PATH
 
         def read_raw(message: Any, data: bytes, content_type: str) -> None:
-            target = message if field is None else getattr(message, field.name)
+            target = descend(message, path)
             target.data = data
             target.content_type = content_type
 
@@ -181,15 +185,18 @@ class Endpoint:
 
     def _answer_writer(self, options: JsonOptions) -> Write:
         encoder = self._codec.encoder(options)
-        if self.binding.response_body is not None:
-            return encoder.field_writer(self.binding.response_body)
-        return encoder.writer(self.method.output)
+        path = self.binding.response_path
+        if not path:
+            return encoder.writer(self.method.output)
+        write = encoder.field_writer(path[-1])
+        if len(path) == 1:
+            return write
+        return lambda message: write(descend(message, path[:-1]))
 
     def _bound_paths(self) -> tuple[FieldPath, ...]:
         paths = [path for _, path in self._variables]
         if self.binding.body is not None:
-            field = self.binding.body.field
-            paths.append((field,) if field is not None else _NO_PATH)
+            paths.append(self.binding.body.path)
         return tuple(paths)
 
     def _apply_body(
@@ -199,7 +206,8 @@ class Endpoint:
         if not body and not (self.takes_raw and content_type):
             return None
         if self._read_body is None:
-            violations.append(("", "this method takes no body"))
+            if not _is_empty_object(body):
+                violations.append(("", "this method takes no body"))
             return None
         try:
             return self._read_body(message, body, content_type)
@@ -209,12 +217,7 @@ class Endpoint:
 
     def _infer_mask(self, message: Any, mask: FieldDescriptor, value: Any) -> None:
         body = self.binding.body
-        if (
-            value
-            and body is not None
-            and body.field is not None
-            and not message.HasField(mask.name)
-        ):
+        if value and body is not None and body.field is not None and not has_field(message, mask):
             paths = mask_paths(message_type(body.field), value)
             getattr(message, mask.name).paths.extend(paths)
 
@@ -244,6 +247,20 @@ class Endpoint:
         except ValueError as error:
             return below("last-event-id", error)
         return []
+
+
+def _existing(message: Message, path: FieldPath) -> Message:
+    """Returns the message that a path leads to, and marks all on the way to it as present."""
+    for field in path:
+        message = getattr(message, field.name)
+        set_in_parent(message)
+    return message
+
+
+def _is_empty_object(body: bytes) -> bool:
+    """Whether a body says nothing: many clients send `{}` where a method takes no body."""
+    inner = body.strip(_JSON_SPACE)
+    return inner[:1] == b"{" and inner[-1:] == b"}" and not inner[1:-1].strip(_JSON_SPACE)
 
 
 def _serialized(message: Message, violations: list[tuple[str, str]], step: str) -> bytes:

@@ -6,7 +6,9 @@ import pytest
 
 from gateway.contract.descriptors import Contract, load
 from gateway.contract.errors import ContractError
+from gateway.contract.http_methods import HTTP_METHODS
 from gateway.contract.http_rule import Binding, bindings
+from gateway.edge.whole_request import WholeRequests
 from gateway.transcoding.codec import JsonOptions
 from gateway.transcoding.transcoder import Transcoder
 from tests.contracts import compile_text, echo_contract
@@ -60,7 +62,7 @@ def bound(rule: str) -> list[Binding]:
         ('patch: "/x"', "PATCH"),
         ('custom { kind: "HEAD" path: "/x" }', "HEAD"),
         ('custom { kind: "*" path: "/x" }', "*"),
-        ('custom { kind: "propfind" path: "/x" }', "propfind"),
+        ('custom { kind: "PROPFIND" path: "/x" }', "PROPFIND"),
     ],
 )
 def test_a_pattern_is_a_method_and_a_template(rule: str, http_method: str) -> None:
@@ -68,6 +70,23 @@ def test_a_pattern_is_a_method_and_a_template(rule: str, http_method: str) -> No
     (binding,) = bound(rule)
 
     assert str(binding) == f"{http_method} /x"
+
+
+@pytest.mark.parametrize("http_method", sorted(HTTP_METHODS | {"CONNECT", "LIST", "get", "PRI"}))
+def test_the_methods_are_those_that_the_parser_takes(http_method: str) -> None:
+    """A rule can have the methods with which a request gets past the parser, and no other."""
+    request = f"{http_method} /x HTTP/1.1\r\nhost: x\r\n\r\n".encode()
+    whole = WholeRequests().parse(request)
+
+    assert (whole is not None) == (http_method in HTTP_METHODS)
+
+
+def test_dotted_fields_are_resolved() -> None:
+    """`body` and `response_body` may lead through single messages, beyond what http.proto asks for."""
+    (binding,) = bound('post: "/x" body: "inner.name"')
+
+    assert binding.body is not None
+    assert [field.name for field in binding.body.path] == ["inner", "name"]
 
 
 def test_additional_bindings_follow_in_order() -> None:
@@ -121,7 +140,36 @@ REFUSED = [
     ('get: "/{inner}"', "column 3: test.Ask.inner is a message, which a path cannot capture"),
     ('get: "/{name}/{name}"', "column 10: the field 'name' is captured twice"),
     ('post: "/x" body: "nme"', "body: test.Ask has no field 'nme'"),
-    ('post: "/x" body: "inner.name"', "body: test.Ask has no field 'inner.name'"),
+    ('post: "/x" body: "inner.nme"', "body: test.Inner has no field 'nme'"),
+    ('post: "/x" body: "inner."', "body: test.Inner has no field ''"),
+    ('post: "/x" body: "inners.name"', "body: test.Ask.inners is not a single message"),
+    ('post: "/x" body: "name.x"', "body: test.Ask.name is not a single message"),
+    ('get: "/x" response_body: "name.x"', "response_body: test.Inner.name is not a single message"),
+    (
+        'custom { kind: "LIST" path: "/x" }',
+        "the kind 'LIST' of the custom pattern is no HTTP method that a request can have here; one of ACL, ",
+    ),
+    ('custom { kind: "get" path: "/x" }', "HTTP methods are case-sensitive: write 'GET'"),
+    (
+        'custom { kind: "PRI" path: "/x" }',
+        "the kind 'PRI' of the custom pattern is no HTTP method that a request can have",
+    ),
+    (
+        'custom { kind: "CONNECT" path: "/x" }',
+        "the kind 'CONNECT' of the custom pattern cannot be sent to a path",
+    ),
+    (
+        'get: "/x" additional_bindings { custom { kind: "Watch" path: "/y" } }',
+        "the kind 'Watch' of",
+    ),
+    ('get: "/a/../b"', "column 4: clients remove the segment '..' from a path"),
+    ('get: "/."', "column 2: clients remove the segment '.' from a path"),
+    ('get: "/{name=a/%2e%2E}"', "column 10: clients remove the segment '%2e%2E' from a path"),
+    ('get: "/a//b"', "column 4: expected a segment, found '/'"),
+    ('get: "/a?b=c"', "column 3: unexpected '?'"),
+    ('get: "/a#b"', "column 3: unexpected '#'"),
+    ('get: "/a b"', "column 3: unexpected ' '"),
+    ('get: "/a:b/c"', "column 5: unexpected '/'"),
     ('get: "/x" response_body: "tags"', "response_body: test.Inner has no field 'tags'"),
     ('get: "/x" response_body: "*"', "response_body: test.Inner has no field '*'"),
     ('get: "/x" additional_bindings { get: "/{}" }', "column 3: expected a field name"),

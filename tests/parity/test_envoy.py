@@ -105,7 +105,7 @@ service S { rpc R(M) returns (M) { option (google.api.http) = { RULE }; } }
         'get: "/a%20b/c-d_e~f"',
         'get: "/{a}/{h.content_type}"',
         'custom {kind: "*" path: "/a"} additional_bindings {get: "/a"}',
-        'custom {kind: "report" path: "/a"}',
+        'custom {kind: "REPORT" path: "/a"}',
         'post: "/a" body: "l"',
         'post: "/a" body: "m"',
         'get: "/a" body: "*"',

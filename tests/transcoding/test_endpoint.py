@@ -59,6 +59,8 @@ READ = [
     ),
     ("a field of many messages", "POST", "/v1/items", b'[{"name": "a"}, {}]', EVERYTHING(nested_list=[{"name": "a"}, {}])),
     ("a field that is a scalar", "POST", "/v1/scalar", b'"x"', EVERYTHING(string_field="x")),
+    ("an empty object where no body is", "GET", "/v1/echo/a", b"{}", EVERYTHING(string_field="a")),
+    ("and with space around it and in it", "DELETE", "/v1/echo/a", b"\r\n { \t} ", EVERYTHING(string_field="a")),
     ("an empty body of a field", "POST", "/v1/items?int32_field=1", b"", EVERYTHING(int32_field=1)),
     ("several segments", "GET", "/v1/shelves/a%20b:watch", b"", EVERYTHING(string_field="shelves/a b")),
     ("no segments", "GET", "/v1/files", b"", EVERYTHING()),
@@ -79,7 +81,12 @@ def test_reads(http_method: str, path: str, body: bytes, expected: Any) -> None:
 
 
 REFUSED: list[tuple[str, str, str, bytes, list[tuple[str, str]]]] = [
-    ("no body is taken", "GET", "/v1/echo", b"{}", [("", "this method takes no body")]),
+    ("no body is taken", "GET", "/v1/echo", b'{"int32Field":1}', [("", "this method takes no body")]),
+    ("no array for no body", "GET", "/v1/echo", b"[]", [("", "this method takes no body")]),
+    ("no null for no body", "GET", "/v1/echo", b"null", [("", "this method takes no body")]),
+    ("no half an object for no body", "GET", "/v1/echo", b"{", [("", "this method takes no body")]),
+    ("no two objects for no body", "GET", "/v1/echo", b"{}{}", [("", "this method takes no body")]),
+    ("no empty form for no body", "GET", "/v1/echo", b"=", [("", "this method takes no body")]),
     ("a malformed body", "POST", "/v1/echo", b"{", [("", "malformed JSON at line 1 column 2")]),
     ("a body of another kind", "POST", "/v1/echo", b"[]", [("", "expected an object, got an array")]),
     ("a key twice", "POST", "/v1/echo", b'{"a":1,"a":1}', [("", "the key 'a' is given twice")]),
