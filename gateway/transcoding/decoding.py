@@ -170,9 +170,9 @@ def serialize(message: Message) -> bytes:
         Violations: a required field is not there, which is a fault of the caller's.
     """
     try:
-        return message.SerializeToString(deterministic=True)
+        return type(message).SerializeToString(message, deterministic=True)
     except EncodeError:
-        missing = message.FindInitializationErrors()  # type: ignore[attr-defined] # the stubs lack it
+        missing = type(message).FindInitializationErrors(message)  # type: ignore[attr-defined] # the stubs lack it
         if not missing:
             raise
         raise Violations(*((path, "required, but not given") for path in missing)) from None

@@ -30,6 +30,7 @@ from gateway.contract.fields import is_message, map_entry, message_type
 from gateway.contract.json_types import ANY, NULLABLE, WRAPPERS
 from gateway.transcoding import scalars
 from gateway.transcoding.decoding import is_special
+from gateway.transcoding.messages import class_with
 from gateway.transcoding.source import Source
 from gateway.transcoding.well_known import TOO_DEEP, Write, well_known
 
@@ -116,12 +117,10 @@ class JsonEncoder:
         target = f"out[{self._key(field)!r}]"
         access = source.access(field)
         if field.has_presence:
-            has = (
-                f"HasExtension({source.name(field)})"
-                if field.is_extension
-                else f"HasField({field.name!r})"
-            )
-            yield f"if m.{has}: {target} = {source.field_value(field, access)}"
+            message = class_with(field)  # a field may be called HasField
+            has = source.name(message.HasExtension if field.is_extension else message.HasField)
+            which = source.name(field) if field.is_extension else repr(field.name)
+            yield f"if {has}(m, {which}): {target} = {source.field_value(field, access)}"
         elif self._options.defaults and not field.is_extension:
             yield f"{target} = {source.field_value(field, access)}"
         else:

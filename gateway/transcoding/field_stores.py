@@ -9,10 +9,12 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message_factory import GetMessageClass
 
 from gateway.contract.fields import is_message, map_entry, message_type, rivals
 from gateway.contract.json_types import NULLABLE
 from gateway.transcoding import scalars
+from gateway.transcoding.messages import extensions, which_oneof
 from gateway.transcoding.plain import PLAIN_TYPES
 from gateway.transcoding.violations import Violations, gather
 from gateway.transcoding.well_known import Read
@@ -48,6 +50,7 @@ class FieldStores:
 
     def _message_store(self, field: FieldDescriptor) -> Store:
         get = _getter(field)
+        set_in_parent = GetMessageClass(message_type(field)).SetInParent
         read = self._reader(message_type(field))
         takes_null = message_type(field).full_name in NULLABLE
         oneof = rivals(field)
@@ -58,7 +61,7 @@ class FieldStores:
             if oneof:
                 _check_oneof(message, oneof)
             child = get(message)
-            child.SetInParent()
+            set_in_parent(child)
             read(child, value, depth + 1)
 
         return store
@@ -173,22 +176,48 @@ class FieldStores:
         return set_scalar
 
 
+def is_passed_over(field: FieldDescriptor, value: Any) -> bool:
+    """Whether nothing is set of a value that was let pass, with `ignore_unknown`: its enum lacks the name.
+
+    Of a list or a map that is so where none of its elements is known; one that is empty is set to that.
+    """
+    entry = map_entry(field)
+    element = entry[1] if entry else field
+    if element.enum_type is None or value is None:
+        return False
+    items = [value]
+    if field.is_repeated:
+        items = list(value.values()) if entry else value
+    convert = scalars.from_json(element)
+    return bool(items) and all(_is_unknown(convert, item) for item in items)
+
+
+def _is_unknown(convert: scalars.FromJson, value: Any) -> bool:
+    try:
+        convert(value)
+    except scalars.UnknownEnumValue:
+        return True
+    except ValueError:  # null, where it is a value
+        return False
+    return False
+
+
 def _getter(field: FieldDescriptor) -> Callable[[Any], Any]:
     if field.is_extension:
-        return lambda message: message.Extensions[field]
+        return lambda message: extensions(message)[field]
     name = field.name
     return lambda message: getattr(message, name)
 
 
 def _setter(field: FieldDescriptor) -> Callable[[Any, Any], None]:
     if field.is_extension:
-        return lambda message, value: message.Extensions.__setitem__(field, value)
+        return lambda message, value: extensions(message).__setitem__(field, value)
     name = field.name
     return lambda message, value: setattr(message, name, value)
 
 
 def _check_oneof(message: Any, oneof: str) -> None:
-    if other := message.WhichOneof(oneof):
+    if other := which_oneof(message, oneof):
         raise ValueError(
             f"only one of the fields of {oneof!r} can be given; {other!r} is there already"
         )

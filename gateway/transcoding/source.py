@@ -11,6 +11,8 @@ from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
 
+from gateway.transcoding.messages import extensions
+
 
 class Source:
     """One function that is being written; the message that it is about is called `m`."""
@@ -27,14 +29,14 @@ class Source:
     def access(self, field: FieldDescriptor) -> str:
         """Returns the expression for a field of the message."""
         if field.is_extension:
-            return f"m.Extensions[{self.name(field)}]"
-        if iskeyword(field.name):
+            return f"{self.name(extensions)}(m)[{self.name(field)}]"
+        if not _is_attribute(field.name):
             return f"getattr(m, {field.name!r})"
         return f"m.{field.name}"
 
     def assignment(self, field: FieldDescriptor, value: str) -> str:
         """Returns the statement that sets a field of the message, which is no extension."""
-        if iskeyword(field.name):
+        if not _is_attribute(field.name):
             return f"setattr(m, {field.name!r}, {value})"
         return f"m.{field.name} = {value}"
 
@@ -44,3 +46,8 @@ class Source:
         exec(text, self._names)  # noqa: S102 -- see the rule of this module
         function: Callable[..., Any] = self._names[head.partition("(")[0]]
         return function
+
+
+def _is_attribute(name: str) -> bool:
+    """Whether Python's syntax has `m.name`; it has not for a keyword, and sets no `m.__debug__`."""
+    return not iskeyword(name) and not name.startswith("__")

@@ -1,6 +1,8 @@
 """The `update_mask` of a PATCH that does not name one: what the body has is what is to be changed.
 
-Source: AIP-134 ("if the mask is omitted, the service must treat it as the set of populated fields").
+Source: AIP-134 ("if the mask is omitted, the service must treat it as the set of populated fields"). What
+the decoder passed over (`ignore_unknown`) is not in the mask: the server would clear a field of which the
+caller gave a value.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from gateway.contract.fields import is_message, message_type
 from gateway.contract.http_rule import Binding
 from gateway.contract.json_types import FIELD_MASK, SPECIAL
+from gateway.transcoding.field_stores import is_passed_over
 
 
 def inferred_mask(binding: Binding) -> FieldDescriptor | None:
@@ -41,7 +44,7 @@ def _paths(descriptor: Descriptor, value: Any, prefix: str) -> Iterator[str]:
     names = {field.json_name: field for field in descriptor.fields}
     for key, item in value.items():
         field = names.get(key) or descriptor.fields_by_name.get(key)
-        if field is None:
+        if field is None or is_passed_over(field, item):
             continue
         path = f"{prefix}{field.name}"
         if _has_parts(field) and isinstance(item, dict) and item:
