@@ -2,10 +2,10 @@
 
 Source: google/api/http.proto. A name is a dotted path of proto or JSON names; a repeated field takes each
 value that is given; a message that JSON writes as one scalar takes that scalar; `Value`, `Struct` and
-`ListValue` take JSON; a map takes `name[key]=value`.
+`ListValue` take JSON; a message without fields takes an empty text or `{}`; a map takes `name[key]=value`.
 
 Rule: a name is resolved with each request, for a recursive type has no end of names; what is done with the
-field that it leads to is decided once.
+field that it leads to is decided once. A name is unknown where a step of it is no field, and only then.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from copy import deepcopy
-from typing import Any, Final, TypeAlias
-from urllib.parse import parse_qsl
+from typing import Any, Final, NoReturn, TypeAlias
+from urllib.parse import parse_qsl, quote
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
@@ -23,6 +23,7 @@ from gateway.contract.json_types import TEXTUAL, WRAPPERS
 from gateway.transcoding import scalars
 from gateway.transcoding.codec import parse_json
 from gateway.transcoding.decoding import JsonDecoder
+from gateway.transcoding.messages import class_with, has_field, set_in_parent, which_oneof
 from gateway.transcoding.violations import Violations, gather, nearest
 from gateway.transcoding.well_known import read_field_mask_text
 
@@ -35,7 +36,10 @@ Target: TypeAlias = tuple[FieldPath, str | None]
 _JSON_VALUES: Final = frozenset(
     f"google.protobuf.{kind}" for kind in ("Value", "Struct", "ListValue")
 )
-_STEP: Final = re.compile(r"([^.\[\]]+)(?:\[([^\]]*)\])?(?:\.|$)")
+_PUNCTUATION: Final = re.compile(r"[.\[\]]")
+_KEY: Final = re.compile(r"\[([^\]]*)\]")
+_SHOWN: Final = 20
+"""Characters of a value that are shown where the caller is told how to write it."""
 _MAX_PARAMETERS: Final = 1000
 
 
@@ -114,11 +118,11 @@ class Parameters:
         found: list[tuple[str, str]] = []
         for name, texts in given.items():
             try:
-                target = self._resolve(message.DESCRIPTOR, name)
+                target = self._resolve(type(message).DESCRIPTOR, name, texts)
                 first = names.setdefault(target, name)
                 if first != name and not _takes_many(target):
                     raise ValueError(f"given twice, as {first!r} too")
-                self._set_parameter(message, target, texts, bound)
+                self._set_parameter(message, target, name, texts, bound)
             except UnknownParameter as error:
                 if not self._decoder.ignore_unknown:
                     gather(found, name, error)
@@ -128,7 +132,12 @@ class Parameters:
             raise Violations(*found)
 
     def _set_parameter(
-        self, message: Any, target: Target, texts: list[str], bound: Iterable[FieldPath]
+        self,
+        message: Any,
+        target: Target,
+        name: str,
+        texts: list[str],
+        bound: Iterable[FieldPath],
     ) -> None:
         path, key = target
         for taken in bound:
@@ -140,31 +149,96 @@ class Parameters:
             self._set_entry(parent, field, key, _single(texts))
         elif _takes_many(target):
             for text in texts:
-                self._setter(field)(parent, text)
+                self._set_text(parent, field, name, text)
         else:
             _check_oneof(parent, field)
-            self._setter(field)(parent, _single(texts))
+            self._set_text(parent, field, name, _single(texts))
 
-    def _resolve(self, descriptor: Descriptor | None, name: str) -> Target:
-        """Returns the path that a name stands for, and the key where it ends in `[key]`."""
+    def _set_text(self, message: Any, field: FieldDescriptor, name: str, text: str) -> None:
+        try:
+            self._setter(field)(message, text)
+        except Violations:
+            raise
+        except ValueError as error:
+            raise ValueError(f"{error}{self._advice(field, name, text)}") from None
+
+    def _advice(self, field: FieldDescriptor, name: str, text: str) -> str:
+        """Returns what to write instead of a text that does not fit, where it is a known slip."""
+        if " " in text and self._fits(field, text.replace(" ", "+")):
+            return "; in a query a + is a space: write it as %2B"
+        items = text.strip("[]").split(",", 2)[:2]
+        if field.is_repeated and len(items) > 1 and all(self._fits(field, each) for each in items):
+            return f"; write {_repeated(name, items)}"
+        first, semicolon, _ = text.partition(";")
+        if semicolon and self._fits(field, first):
+            return "; between the parameters of a query stands &, not ;"
+        return ""
+
+    def _fits(self, field: FieldDescriptor, text: str) -> bool:
+        """Whether a field could be set to a text."""
+        try:
+            self._setter(field)(class_with(field)(), text)
+        except ValueError:
+            return False
+        return True
+
+    def _resolve(self, descriptor: Descriptor, name: str, texts: list[str]) -> Target:
+        """Returns the path that a name stands for, and the key where it ends in `[key]`.
+
+        Raises:
+            UnknownParameter: a step of the name is no field.
+            ValueError: it goes on behind a field below which a query can name nothing, or is misspelled.
+        """
         fields: list[FieldDescriptor] = []
-        key: str | None = None
         at = 0
-        while at < len(name):
-            step = _STEP.match(name, at)
-            if step is None or key is not None or descriptor is None:
-                raise UnknownParameter("unknown query parameter")
+        while True:
+            end = _end_of_name(name, at)
             names = self._names_of(descriptor)
-            if step[1] not in names:
-                raise UnknownParameter(f"unknown query parameter{nearest(step[1], names)}")
-            field = names[step[1]]
+            field = names.get(name[at:end])
+            if field is None:
+                raise UnknownParameter(f"unknown query parameter{nearest(name[at:end], names)}")
             fields.append(field)
-            key = step[2]
-            at = step.end()
-            descriptor = None if field.is_repeated else field.message_type
-        if not fields or name.endswith("."):
-            raise UnknownParameter("unknown query parameter")
-        return tuple(fields), key
+            if end == len(name):
+                return tuple(fields), None
+            key = _KEY.fullmatch(name, end)
+            if key is not None and map_entry(field):
+                return tuple(fields), key[1]
+            if name[end] == "[":
+                self._refuse_key(field, name, end, texts)
+            at = end + 1
+            if name[end] != ".":
+                raise _misspelled(name[:end])
+            if field.message_type is None or field.is_repeated:
+                raise ValueError(f"{name[:end]!r} is {_what_to_name(field, name[:end])}")
+            descriptor = field.message_type
+
+    def _refuse_key(
+        self, field: FieldDescriptor, name: str, end: int, texts: list[str]
+    ) -> NoReturn:
+        """Says what to write where a name goes on with `[`, and the field before that is no map.
+
+        Raises:
+            UnknownParameter: what stands there in brackets is no field.
+            ValueError: in any other case.
+        """
+        before = name[:end]
+        key = _KEY.match(name, end)
+        if key is None:
+            raise _misspelled(before)
+        if entry := map_entry(field):
+            item = name[: key.end()]
+            if name[key.end()] != ".":
+                raise _misspelled(item)
+            raise ValueError(f"{item!r} is {_what_to_name(entry[1], item)}")
+        if field.is_repeated and not _is_structure(field):
+            raise ValueError(f"is not a map, but a list: write {_repeated(before, texts)}")
+        if field.is_repeated:
+            raise ValueError(f"{before!r} is {_what_to_name(field, before)}")
+        if field.message_type is None:
+            raise ValueError("is not a map")
+        dotted = before + _KEY.sub(r".\1", name[end:])
+        self._resolve(field.message_type, dotted[end + 1 :], texts)
+        raise ValueError(f"is not a map, but a message: write {dotted}={_shown(texts[0])}")
 
     def _names_of(self, descriptor: Descriptor) -> dict[str, FieldDescriptor]:
         names = self._names.get(descriptor.full_name)
@@ -193,7 +267,7 @@ class Parameters:
 
         def set_message(message: Any, text: str) -> None:
             child = getattr(message, name)
-            child.SetInParent()
+            set_in_parent(child)
             fill(child, text)
 
         return set_message
@@ -212,21 +286,23 @@ class Parameters:
             return lambda message, text: read(message, text, 0)
         if name in _JSON_VALUES:
             return lambda message, text: read(message, parse_json(text.encode()), 0)
-        raise ValueError(f"is {_what_to_name(field)}")
+        if not descriptor.fields:
+            return _fill_empty
+        raise ValueError(f"is {_what_to_name(field, field.json_name)}")
 
     def _set_entry(self, message: Any, field: FieldDescriptor, key: str, text: str) -> None:
-        entry = map_entry(field)
-        if entry is None:
-            raise ValueError("is not a map")
-        key_field, value_field = entry
+        key_field, value_field = message_type(field).fields
         key_value = scalars.from_text(key_field)(key)
         container = getattr(message, field.name)
         if key_value in container:
             raise ValueError("is given twice, in two ways to write its key")
         if is_message(value_field):
             self._make_fill(value_field)(container[key_value], text)
-        else:
+            return
+        try:
             container[key_value] = scalars.from_text(value_field)(text)
+        except ValueError as error:
+            raise ValueError(f"{error}{self._advice(value_field, field.json_name, text)}") from None
 
 
 def _takes_many(target: Target) -> bool:
@@ -234,15 +310,51 @@ def _takes_many(target: Target) -> bool:
     return path[-1].is_repeated and key is None
 
 
-def _what_to_name(field: FieldDescriptor) -> str:
+def _what_to_name(field: FieldDescriptor, name: str) -> str:
+    """Says what a field is that was named otherwise than it can be, and how to name it."""
+    if map_entry(field):
+        return f"a map; name an entry of it, as {name}[key]"
+    if field.message_type is None:
+        return "no message, and has no fields to name"
     holder = field.containing_type
     if holder is not None and holder.GetOptions().map_entry:
-        return "is a message in a map, which a query cannot give"
-    if map_entry(field):
-        return f"a map; name an entry of it, as {field.json_name}[key]"
+        return "a message in a map, which a query cannot give"
     if field.is_repeated:
         return "a list of messages, which a query cannot give"
     return "a message; name one of its fields"
+
+
+def _misspelled(before: str) -> ValueError:
+    return ValueError(f"unknown query parameter; {before!r} is a field, but not what follows it")
+
+
+def _is_structure(field: FieldDescriptor) -> bool:
+    """Whether no single text stands for a value of the field."""
+    if field.message_type is None:
+        return False
+    name = field.message_type.full_name
+    return name not in TEXTUAL and name not in _JSON_VALUES and bool(field.message_type.fields)
+
+
+def _repeated(name: str, texts: list[str]) -> str:
+    """Returns the way to write a list in a query, shown with the first two values."""
+    return "&".join(f"{name}={_shown(text)}" for text in texts[:2])
+
+
+def _shown(text: str) -> str:
+    return quote(text[:_SHOWN]) + ("…" if len(text) > _SHOWN else "")
+
+
+def _end_of_name(text: str, at: int) -> int:
+    """Returns where a step of a name ends that begins at an offset."""
+    found = _PUNCTUATION.search(text, at)
+    return found.start() if found else len(text)
+
+
+def _fill_empty(_message: Any, text: str) -> None:
+    """Takes what says that an empty message is there."""
+    if text not in ("", "{}"):
+        raise ValueError(f"expected an empty text or {{}}, got {scalars.shown(text)}")
 
 
 def _descend(message: Any, path: FieldPath) -> Any:
@@ -254,14 +366,14 @@ def _descend(message: Any, path: FieldPath) -> Any:
 
 def _check_oneof(message: Any, field: FieldDescriptor) -> None:
     oneof = rivals(field)
-    other = message.WhichOneof(oneof) if oneof else None
+    other = which_oneof(message, oneof) if oneof else None
     if other not in (None, field.name):
         raise ValueError(f"only one field of {oneof!r} can be given; {other!r} is there already")
 
 
 def _is_set(message: Any, field: FieldDescriptor) -> bool:
     if field.has_presence:
-        return bool(message.HasField(field.name))
+        return has_field(message, field)
     return bool(getattr(message, field.name))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -25,10 +26,12 @@ def queried(query: str, *bound: str, parameters: Parameters = PARAMETERS) -> Any
     return message
 
 
-def query_faults(query: str, *bound: str) -> list[tuple[str, str]]:
+def query_faults(
+    query: str, *bound: str, parameters: Parameters = PARAMETERS
+) -> list[tuple[str, str]]:
     """Returns what is wrong with a query."""
     try:
-        queried(query, *bound)
+        queried(query, *bound, parameters=parameters)
     except ValueError as error:
         return list(faults(error))
     return []
@@ -136,11 +139,37 @@ REFUSED = [
     ("nested.=1", "nested.", "unknown query parameter"),
     (".nested=1", ".nested", "unknown query parameter"),
     ("nested..name=1", "nested..name", "unknown query parameter"),
-    ("string_field.x=1", "string_field.x", "unknown query parameter"),
-    ("nested_list.name=1", "nested_list.name", "unknown query parameter"),
+    (
+        "string_field.x=1",
+        "string_field.x",
+        "'string_field' is no message, and has no fields to name",
+    ),
+    (
+        "nested_list.name=1",
+        "nested_list.name",
+        "'nested_list' is a list of messages, which a query cannot give",
+    ),
+    (
+        "everything.nestedList.name=1",
+        "everything.nestedList.name",
+        "'everything.nestedList' is a list of messages",
+    ),
+    ("nested_list[0].name=1", "nested_list[0].name", "'nested_list' is a list of messages"),
+    ("nested_list[]=1", "nested_list[]", "'nested_list' is a list of messages"),
+    ("int32_list.x=1", "int32_list.x", "'int32_list' is no message, and has no fields to name"),
+    ("timestamp_field.x=1", "timestamp_field.x", "unknown query parameter"),
     ("string_map[a=1", "string_map[a", "unknown query parameter"),
-    ("string_map.a=1", "string_map.a", "unknown query parameter"),
-    ("nested_map[1].name=1", "nested_map[1].name", "unknown query parameter"),
+    (
+        "string_map.a=1",
+        "string_map.a",
+        "'string_map' is a map; name an entry of it, as string_map[key]",
+    ),
+    (
+        "nested_map[1].name=1",
+        "nested_map[1].name",
+        "'nested_map[1]' is a message in a map, which a query cannot give",
+    ),
+    ("string_map[a].x=1", "string_map[a].x", "'string_map[a]' is no message"),
     ("string_map[a][b]=1", "string_map[a][b]", "unknown query parameter"),
     ("string_field[a]=1", "string_field[a]", "is not a map"),
     ("int32_list[0]=1", "int32_list[0]", "is not a map"),
@@ -171,6 +200,133 @@ REFUSED = [
     ("choice_nested.name=a&choice_int32=1", "choice_int32", "'choice_nested' is there already"),
     ("choice_int32=1&choice_nested.name=a", "choice_nested.name", "only one field of 'choice'"),
 ]
+
+
+SLIPS = [
+    ("int32_list[]=1&int32_list[]=2", "is not a map, but a list: write int32_list=1&int32_list=2"),
+    ("int32List[0]=7", "is not a map, but a list: write int32List=7"),
+    ("nested.tags[]=a&nested.tags[]=b%26c", "write nested.tags=a&nested.tags=b%26c"),
+    ("timestamp_list[]=2026-11-22T08:00:00Z", "write timestamp_list=2026-11-22T08%3A00%3A00Z"),
+    ("nested[name]=x", "is not a map, but a message: write nested.name=x"),
+    ("nested[child][name]=x", "is not a map, but a message: write nested.child.name=x"),
+    ("int32_list=1,2", "; write int32_list=1&int32_list=2"),
+    ("int32_list=[1,2]", "; write int32_list=1&int32_list=2"),
+    ("enum_list=COLOR_RED,COLOR_BLUE", "; write enum_list=COLOR_RED&enum_list=COLOR_BLUE"),
+    ("timestamp_field=2026-11-22T08:00:00+02:00", "; in a query a + is a space: write it as %2B"),
+    ("timestamp_list=2026-11-22T08:00:00+02:00", "write it as %2B"),
+    ("double_field=1e+5", "write it as %2B"),
+    ("double_wrapper=1e+5", "write it as %2B"),
+    ("int64_map[1]=1e+5", "write it as %2B"),
+    ("bytes_field=a+b=", "write it as %2B"),
+    ("int32_field=1;int64_field=2", "; between the parameters of a query stands &, not ;"),
+]
+
+
+@pytest.mark.parametrize(("query", "words"), SLIPS)
+@pytest.mark.parametrize("ignore_unknown", [False, True])
+def test_a_slip_is_told_what_to_write(query: str, words: str, *, ignore_unknown: bool) -> None:
+    """Spellings that other servers take are refused, with the spelling that is right here."""
+    parameters = Parameters(JsonDecoder(POOL, ignore_unknown=ignore_unknown))
+    ((_, told),) = query_faults(query, parameters=parameters)
+
+    assert words in told
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "timestamp_field=at+noon",
+        "int32_field=+5",
+        "int32_list=1,x",
+        "int32_field=x;y",
+        "bytes_field=%25+",
+    ],
+)
+def test_no_advice_that_would_not_help(query: str) -> None:
+    """What is told to be written would be taken."""
+    ((_, told),) = query_faults(query)
+
+    assert not re.search("write|%2B|&", told)
+
+
+def test_long_values_are_cut_in_advice() -> None:
+    """What is told is no longer for a long value."""
+    ((_, told),) = query_faults("int32_list[]=" + "1" * 100_000)
+
+    assert len(told) < 200
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("empty_field=", EVERYTHING(empty_field={})),
+        ("emptyField", EVERYTHING(empty_field={})),
+        ("empty_field={}", EVERYTHING(empty_field={})),
+        ("everything.empty_field=", EVERYTHING(everything={"empty_field": {}})),
+    ],
+)
+def test_an_empty_message_is_there(query: str, expected: Any) -> None:
+    """A message without fields is given by its name alone."""
+    assert queried(query) == expected
+
+
+def test_an_empty_message_has_no_value() -> None:
+    """Whatever else is given for it is refused."""
+    assert query_faults("empty_field=true") == [
+        ("empty_field", "expected an empty text or {}, got 'true'")
+    ]
+
+
+KNOWN = [
+    "nested_list.name=x",
+    "nestedList.unknown=x",
+    "nested_list[0].name=x",
+    "everything.nested_list.name=x",
+    "string_map.a=x",
+    "nested_map[1].name=x",
+    "string_field.x=1",
+    "int32_list.x=1",
+    "string_wrapper.value.x=1",
+    "nested=x",
+    "any_field=x",
+    "struct_field.fields=x",
+    "string_map[a=1",
+    "string_map[a][b]=1",
+    "string_field[a]=1",
+    "int32_list[]=1",
+    "nested[name]=x",
+]
+
+
+@pytest.mark.parametrize("query", KNOWN)
+@pytest.mark.parametrize("ignore_unknown", [False, True])
+def test_a_known_field_is_never_ignored(query: str, *, ignore_unknown: bool) -> None:
+    """What names a field, but in a way that a query has not, is refused whatever is ignored."""
+    parameters = Parameters(JsonDecoder(POOL, ignore_unknown=ignore_unknown))
+
+    assert [name for name, _ in query_faults(query, parameters=parameters)] == [
+        query.partition("=")[0]
+    ]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "x=1",
+        "x[]=1",
+        "x.y[0]=1",
+        "nested.x=1",
+        "nested[x]=1",
+        "nested[child][x]=1",
+        "timestamp_field.x=1",
+    ],
+)
+def test_an_unknown_name_is_ignored(query: str) -> None:
+    """Where unknown fields pass, so does a name of which a step is no field."""
+    parameters = Parameters(JsonDecoder(POOL, ignore_unknown=True))
+
+    assert queried(query, parameters=parameters) == EVERYTHING()
+    assert query_faults(query) != []
 
 
 @pytest.mark.parametrize(("query", "name", "words"), REFUSED)
