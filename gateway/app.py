@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -11,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway import __version__
+from gateway.contract.bindings import warnings, without_faulty_rules
 from gateway.contract.descriptors import Contract, load
 from gateway.contract.service_config import apply_rules, auto_mapped, read_service_config
 from gateway.edge.direct import DirectAnswers
@@ -19,7 +21,7 @@ from gateway.edge.pages import Pages
 from gateway.edge.route import Answers, ContractRoutes, OtherMethods
 from gateway.feeds.feeds import Feeds
 from gateway.render.openapi import render_openapi
-from gateway.settings import Settings
+from gateway.settings import OAUTH2_REDIRECT, Settings
 from gateway.tls import upstream_credentials
 from gateway.transcoding.codec import JsonOptions
 from gateway.transcoding.metadata import MetadataFilter
@@ -27,19 +29,27 @@ from gateway.transcoding.transcoder import Transcoder
 from gateway.upstream.grpc_aio import GrpcUpstream
 from gateway.upstream.port import Upstream
 
+log = logging.getLogger(__name__)
+
 
 def read_contract(settings: Settings) -> Contract:
     """Reads what is to be served: the descriptor set, and the rules beside it.
+
+    With `skip_faulty_rules` the contract is without those that are wrong, and lists them.
 
     Raises:
         ContractError: a file is not what it should be, or the two do not fit.
         OSError: a file cannot be read.
     """
+    skip = settings.skip_faulty_rules
     contract = load(settings.descriptor_set.read_bytes(), settings.services)
     if settings.http_rules is not None:
         text = settings.http_rules.read_bytes()
-        contract = apply_rules(contract, read_service_config(text, str(settings.http_rules)))
-    return auto_mapped(contract) if settings.auto_mapping else contract
+        config = read_service_config(text, str(settings.http_rules))
+        contract = apply_rules(contract, config, skip_faulty=skip)
+    if settings.auto_mapping:
+        contract = auto_mapped(contract)
+    return without_faulty_rules(contract) if skip else contract
 
 
 def create_app(settings: Settings, upstream: Upstream | None = None) -> FastAPI:
@@ -56,6 +66,9 @@ def create_app(settings: Settings, upstream: Upstream | None = None) -> FastAPI:
         OSError: a file cannot be read.
     """
     contract = read_contract(settings)
+    for error in contract.left_out:
+        log.error("left out, and not served: %s", error)
+    own_paths = settings.own_paths()
     options = _json_options(settings)
     upstream = upstream or GrpcUpstream(
         settings.upstream,
@@ -94,16 +107,22 @@ def create_app(settings: Settings, upstream: Upstream | None = None) -> FastAPI:
         async with edge.upstream, edge.feeds:
             yield
 
+    for warning in warnings(edge.transcoder.bindings, own_paths):
+        log.warning("%s", warning)
     app = FastAPI(
         title=_title(contract),
         version=__version__,
         lifespan=lifespan,
+        openapi_url=settings.openapi_path or None,
+        docs_url=settings.docs_path or None,
+        redoc_url=settings.redoc_path or None,
+        swagger_ui_oauth2_redirect_url=settings.docs_path + OAUTH2_REDIRECT,
         redirect_slashes=False,
         # FastAPI would look for it anew with each request, which costs what decoding one does
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.edge = edge
-    answers = Answers(edge)
+    answers = Answers(edge, own_paths)
     app.state.direct = DirectAnswers(answers, edge)
     app.add_middleware(ContractRoutes, answers=answers)  # those that a user adds stand around it
     app.router.routes.insert(0, OtherMethods(answers))
@@ -111,7 +130,8 @@ def create_app(settings: Settings, upstream: Upstream | None = None) -> FastAPI:
     if settings.pages is not None:
         app.router.default = Pages(settings.pages, otherwise=answers.not_found)
     app.add_exception_handler(HTTPException, answers.framework_error)
-    app.add_route("/healthz", _healthz, methods=["GET"], include_in_schema=False)
+    if settings.health_path:
+        app.add_route(settings.health_path, _healthz, methods=["GET"], include_in_schema=False)
     document = render_openapi(contract, edge.transcoder.bindings, title=app.title)
     app.openapi = lambda: document  # type: ignore[method-assign] # FastAPI's own way
     return app

@@ -17,7 +17,8 @@ from pydantic_settings import SettingsError
 
 from gateway import __version__
 from gateway.app import create_app, read_contract
-from gateway.contract.bindings import bind
+from gateway.contract.bindings import bind, warnings
+from gateway.contract.descriptors import Contract
 from gateway.contract.errors import ContractError
 from gateway.listening import ListenError, allow_many_files, listen, listen_for_workers
 from gateway.render.envoy import render_envoy
@@ -29,8 +30,10 @@ from gateway.settings import EnvoySettings, Settings
 from gateway.tls import TlsError, check_serving
 from gateway.upstream.transport import TargetError
 
-CONTRACT = ("descriptor_set", "http_rules", "auto_mapping", "services")
+CONTRACT = ("descriptor_set", "http_rules", "auto_mapping", "services", "skip_faulty_rules")
 """The settings that say what the contract is."""
+OWN_PATHS = ("health_path", "openapi_path", "docs_path", "redoc_path")
+"""The settings that say which paths are the edge's own."""
 ENVOY = (
     *CONTRACT,
     *("descriptor_set_out", "descriptor_set_path", "upstream", "host", "port", "admin_port"),
@@ -79,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, run, kind, names, purpose in (
         ("serve", _serve, Settings, Settings.model_fields, "serve a contract over HTTP"),
         ("routes", _routes, Settings, CONTRACT, "print the table of routes"),
-        ("check", _check, Settings, CONTRACT, "report every problem of a contract"),
+        ("check", _check, Settings, (*CONTRACT, *OWN_PATHS), "report every problem of a contract"),
         ("envoy", _envoy, EnvoySettings, ENVOY, "print what makes Envoy serve a contract"),
     ):
         command = commands.add_parser(
@@ -139,16 +142,25 @@ def _serve(settings: Settings) -> int:
 
 
 def _routes(settings: Settings) -> int:
-    bindings, problems = bind(read_contract(settings).methods)
+    contract = read_contract(settings)
+    bindings, problems = bind(contract.methods)
     print(render_routes(bindings))
+    _report_left_out(contract)
     return _report(problems)
 
 
 def _check(settings: Settings) -> int:
-    bindings, problems = bind(read_contract(settings).methods)
+    contract = read_contract(settings)
+    bindings, problems = bind(contract.methods)
+    _report_left_out(contract)
+    for warning in warnings(bindings, settings.own_paths()):
+        print(f"protoway: warning: {warning}", file=sys.stderr)
     if not problems:
         methods = {binding.method for binding in bindings}
-        print(f"{len(bindings)} bindings of {len(methods)} methods, no problems")
+        left_out = (
+            f"{len(contract.left_out)} problems left out" if contract.left_out else "no problems"
+        )
+        print(f"{len(bindings)} bindings of {len(methods)} methods, {left_out}")
     return _report(problems)
 
 
@@ -158,6 +170,7 @@ def _envoy(settings: EnvoySettings) -> int:
         return _report(problems)
     # Envoy maps by itself what has no rule
     contract = read_contract(settings.model_copy(update={"auto_mapping": False}))
+    _report_left_out(contract)
     given = envoy_contract(contract, auto_mapping=settings.auto_mapping)
     out = settings.descriptor_set_out
     if out is None and given.own_set:
@@ -181,6 +194,11 @@ def _envoy_options(settings: EnvoySettings, place: str) -> EnvoyOptions:
     given: dict[str, Any] = {name: getattr(settings, name) for name in same}
     own = settings.descriptor_set_out is not None
     return EnvoyOptions(**given | {"descriptor_set": place, "own_descriptor_set": own})
+
+
+def _report_left_out(contract: Contract) -> None:
+    for error in contract.left_out:
+        print(f"protoway: left out, and not served: {error}", file=sys.stderr)
 
 
 def _report(problems: list[ContractError]) -> int:

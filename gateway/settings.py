@@ -1,14 +1,14 @@
 """What an operator can set: each by an option of `protoway serve`, or by an environment variable.
 
-Rule: this is the only reader of the environment. Each limit has a name, a default and a unit.
+Rule: this and `gateway.health` alone read the environment. Each limit has a name, a default and a unit.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final, Self
 
-from pydantic import AfterValidator, DirectoryPath, Field
+from pydantic import AfterValidator, DirectoryPath, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gateway.transcoding.metadata import (
@@ -29,6 +29,14 @@ def _checked(name: str) -> str:
 
 RequestHeaderName = Annotated[HeaderName, AfterValidator(_checked)]
 """One that metadata of a request can have: none that is gRPC's or HTTP's own."""
+
+OwnPath = Annotated[str, Field(pattern=r"^(/[A-Za-z0-9\-._~!$&'()*+,;=:@]+)*$")]
+"""A path that the edge answers itself, without characters that are percent-encoded; or empty."""
+
+
+OAUTH2_REDIRECT: Final = "/oauth2-redirect"
+"""Where Swagger UI comes back to from a login, below `docs_path`."""
+_OWN_PATHS: Final = ("health_path", "openapi_path", "docs_path", "redoc_path")
 
 
 class Settings(BaseSettings):
@@ -72,6 +80,16 @@ class Settings(BaseSettings):
     """Serve methods without a rule too, at `POST /package.Service/Method`."""
     services: tuple[str, ...] = ()
     """Full names of the services to serve; none means all in the contract that have HTTP rules."""
+    skip_faulty_rules: bool = False
+    """Serve a contract without the rules that are wrong, each of which is logged, instead of refusing it."""
+    health_path: OwnPath = "/healthz"
+    """Path that answers whether the edge is alive; empty closes it. The contract cannot take it."""
+    openapi_path: OwnPath = "/openapi.json"
+    """Path of the OpenAPI document; empty closes it, and the two pages that show it."""
+    docs_path: OwnPath = "/docs"
+    """Path of the page that shows the document in Swagger UI; empty closes it."""
+    redoc_path: OwnPath = "/redoc"
+    """Path of the page that shows the document in ReDoc; empty closes it."""
     pages: DirectoryPath | None = None
     """Folder of static files to serve at `/`, beside the contract."""
     max_message_bytes: int = Field(default=4 * 1024 * 1024, gt=0, le=2**31 - 1)
@@ -116,6 +134,23 @@ class Settings(BaseSettings):
     """Print 64-bit integers as numbers."""
     log_level: str = Field(default="info", pattern="^(critical|error|warning|info|debug)$")
     """Least severe level that is logged: critical, error, warning, info or debug."""
+
+    @model_validator(mode="after")
+    def _own_paths_differ(self) -> Self:
+        paths = [path for path in (getattr(self, name) for name in _OWN_PATHS) if path]
+        if len(set(paths)) < len(paths):
+            raise ValueError(f"no two of {', '.join(_OWN_PATHS)} can be the same")
+        return self
+
+    def own_paths(self) -> dict[str, str]:
+        """Returns the paths that the edge answers itself, each with the setting that moves or closes it."""
+        paths = [(self.health_path, "health_path")]
+        if self.openapi_path:
+            paths += [(self.openapi_path, "openapi_path"), (self.docs_path, "docs_path")]
+            if self.docs_path:
+                paths.append((self.docs_path + OAUTH2_REDIRECT, "docs_path"))
+            paths.append((self.redoc_path, "redoc_path"))
+        return {path: name for path, name in paths if path}
 
 
 class EnvoySettings(Settings):

@@ -1,4 +1,4 @@
-"""All bindings of a contract, and all that is wrong with them.
+"""All bindings of a contract, all that is wrong with them, and what is worth a warning.
 
 Two bindings that the same requests would reach are an error. No binding hides another one whole: of two
 templates that both match a path, the table takes the one with the earlier literal, and each keeps the paths
@@ -7,10 +7,16 @@ that the other does not match.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from itertools import zip_longest
 
-from gateway.contract.errors import ContractError
-from gateway.contract.http_rule import Binding, bindings
+from google.api.http_pb2 import HttpRule
+
+from gateway.contract.descriptors import Contract
+from gateway.contract.errors import ContractError, ContractWarning
+from gateway.contract.fields import dotted
+from gateway.contract.http_rule import Binding, bindings, is_sendable, joined, rules
 from gateway.contract.method import Method
 from gateway.contract.route_table import RouteConflict, RouteTable
 from gateway.contract.stream_policy import stream_policy
@@ -20,28 +26,117 @@ def bind(methods: Iterable[Method]) -> tuple[list[Binding], list[ContractError]]
     """Returns the bindings of some methods, and every problem that a person has to mend."""
     found: list[Binding] = []
     problems: list[ContractError] = []
-    table: RouteTable[Binding] = RouteTable()
-    for binding in (each for method in methods for each in _checked(method)):
-        if isinstance(binding, ContractError):
-            problems.append(binding)
-            continue
-        try:
-            table.add(binding.http_method, binding.template, binding)
-        except RouteConflict as conflict:
-            problems.append(_conflict(binding, conflict.other))
+    for _, _, result in _results(methods):
+        if isinstance(result, ContractError):
+            problems.append(result)
         else:
-            found.append(binding)
+            found.append(result)
     if not found and not problems:
         problems.append(ContractError("no method of the served services has an HTTP rule"))
     return found, problems
 
 
-def _checked(method: Method) -> Iterator[Binding | ContractError]:
-    yield from bindings(method)
+def without_faulty_rules(contract: Contract) -> Contract:
+    """Returns the contract without the rules that `bind` finds a problem with; `left_out` has those.
+
+    Of a rule only the faulty bindings are left out. A method whose stream options are wrong has none left.
+    """
+    kept: dict[str, list[HttpRule]] = {}
+    faulty: set[str] = set()
+    left_out: list[ContractError] = []
+    for method, rule, result in _results(contract.methods):
+        if isinstance(result, ContractError):
+            faulty.add(method.full_name)
+            left_out.append(result)
+        elif rule is not None:
+            kept.setdefault(method.full_name, []).append(rule)
+    methods = (
+        replace(
+            method,
+            rule=joined(kept.get(method.full_name, ())),
+            stream=method.stream if method.full_name in kept else None,
+        )
+        if method.full_name in faulty
+        else method
+        for method in contract.methods
+    )
+    return replace(contract, methods=tuple(methods), left_out=(*contract.left_out, *left_out))
+
+
+def warnings(
+    bindings: Iterable[Binding], own_paths: Mapping[str, str]
+) -> Iterator[ContractWarning]:
+    """Yields what is served otherwise than the author of a contract may expect.
+
+    Args:
+        bindings: those that are served.
+        own_paths: the paths that the edge answers itself, each with the setting that moves or closes it.
+    """
+    table: RouteTable[Binding] = RouteTable()
+    hidden: dict[Binding, list[str]] = {}
+    for binding in bindings:
+        table.add(binding.http_method, binding.template, binding)
+        hidden[binding] = []
+    for path in own_paths:
+        for binding in table.reached(path):
+            hidden[binding].append(path)
+    for binding, paths in hidden.items():
+        for text in _remarks(binding, paths, own_paths):
+            yield ContractWarning(text, binding.method.location, binding.method.full_name)
+
+
+def _remarks(binding: Binding, hidden: list[str], own_paths: Mapping[str, str]) -> Iterator[str]:
+    if hidden:
+        settings = ", ".join(dict.fromkeys(own_paths[path] for path in hidden))
+        if binding.template.is_literal:
+            yield f"{binding} is never reached: the edge answers this path itself ({settings})"
+        else:
+            yield f"{binding} does not get {', '.join(hidden)}: the edge answers that itself ({settings})"
+    for option, path in (
+        ("body", binding.body.path if binding.body is not None else ()),
+        ("response_body", binding.response_path),
+    ):
+        if len(path) > 1:
+            yield (
+                f"{binding}: {option} {dotted(path)!r} goes beyond google/api/http.proto, which has"
+                " it name a field of the message itself"
+            )
+    if not is_sendable(binding.http_method):
+        yield f"{binding} is reached by WebSockets alone: no request can have its HTTP method here"
+
+
+def _results(
+    methods: Iterable[Method],
+) -> Iterator[tuple[Method, HttpRule | None, Binding | ContractError]]:
+    """Yields each method's bindings with their rules, and the errors in the place of faulty ones."""
+    table: RouteTable[Binding] = RouteTable()
+    for method in methods:
+        fault = _stream_fault(method)
+        for rule, result in zip_longest(rules(method.rule), bindings(method)):
+            added = _added(table, result)
+            if fault is None or isinstance(added, ContractError):
+                yield method, rule, added
+        if fault is not None:
+            yield method, None, fault
+
+
+def _added(table: RouteTable[Binding], binding: Binding | ContractError) -> Binding | ContractError:
+    """Adds a binding to the table; returns it, or the error that it is bound already."""
+    if isinstance(binding, ContractError):
+        return binding
+    try:
+        table.add(binding.http_method, binding.template, binding)
+    except RouteConflict as conflict:
+        return _conflict(binding, conflict.other)
+    return binding
+
+
+def _stream_fault(method: Method) -> ContractError | None:
     try:
         stream_policy(method)
     except ValueError as error:
-        yield ContractError(str(error), location=method.stream_location, subject=method.full_name)
+        return ContractError(str(error), location=method.stream_location, subject=method.full_name)
+    return None
 
 
 def _conflict(binding: Binding, other: object) -> ContractError:

@@ -74,6 +74,8 @@ class Contract:
     """The names of all files in the pool, each after those that it imports."""
     supplied: frozenset[str] = frozenset()
     """Those of them that the set leaves out, so that they are from the installed packages."""
+    left_out: tuple[ContractError, ...] = ()
+    """The faulty rules that are not served, where the operator lets the rest be (`skip_faulty_rules`)."""
 
 
 def load(descriptor_set: bytes, services: Iterable[str] = ()) -> Contract:

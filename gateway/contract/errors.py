@@ -26,4 +26,20 @@ class ContractError(Exception):
         self.problem = problem
         self.location = location
         self.subject = subject
-        super().__init__(": ".join(str(part) for part in (location, subject, problem) if part))
+        super().__init__(_line(location, subject, problem))
+
+
+@dataclass(frozen=True, slots=True)
+class ContractWarning:
+    """What is served, but perhaps not as its author expects; its text has the form of a ContractError's."""
+
+    text: str
+    location: Location
+    subject: str
+
+    def __str__(self) -> str:
+        return _line(self.location, self.subject, self.text)
+
+
+def _line(location: Location | None, subject: str, text: str) -> str:
+    return ": ".join(str(part) for part in (location, subject, text) if part)

@@ -124,6 +124,12 @@ class RouteTable(Generic[T]):
                 allowed.update(method for method, own_verb in leaves if own_verb == verb)
         return NoRoute(frozenset(allowed))
 
+    def reached(self, raw_path: str) -> Iterator[T]:
+        """Yields the target of every route that matches a path, whatever its HTTP method."""
+        for segments, verb in self._readings(raw_path):
+            for leaves in _candidates(self._root, segments, 0):
+                yield from (leaf.target for (_, own), leaf in leaves.items() if own == verb)
+
     def _readings(self, raw_path: str) -> Sequence[tuple[list[str], str]]:
         """Returns the ways to read a path: with its verb split off, if some route has it, and whole."""
         if not raw_path.startswith("/"):

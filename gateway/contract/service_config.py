@@ -78,23 +78,36 @@ def _child(node: yaml.Node | None, name: str) -> yaml.Node | None:
     return None
 
 
-def apply_rules(contract: Contract, config: ServiceConfig) -> Contract:
+def apply_rules(
+    contract: Contract, config: ServiceConfig, *, skip_faulty: bool = False
+) -> Contract:
     """Returns the contract with the rules of a configuration in the place of its annotations.
 
+    Args:
+        contract: what the rules are for.
+        config: the rules.
+        skip_faulty: whether a rule whose selector names no method is left out.
+
     Raises:
-        ContractError: a selector names no method.
+        ContractError: a selector names no method, and is not left out.
     """
     by_name = {method.full_name: method for method in contract.methods}
+    left_out: list[ContractError] = []
     for rule, location in config.rules:
         if rule.selector not in by_name:
-            raise ContractError(
+            error = ContractError(
                 f"the selector {rule.selector!r} names no method that is served", location=location
             )
+            if not skip_faulty:
+                raise error
+            left_out.append(error)
+            continue
         by_name[rule.selector] = replace(by_name[rule.selector], rule=rule, location=location)
     return replace(
         contract,
         methods=tuple(by_name.values()),
         fully_decode=config.fully_decode_reserved_expansion,
+        left_out=(*contract.left_out, *left_out),
     )
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from random import getrandbits
 from typing import Any, Final, NamedTuple, NoReturn, TypeAlias
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -50,6 +50,8 @@ _CODES: Final = {405: UNIMPLEMENTED} | {
 """The code of an HTTP status; of several the first in `google.rpc.Code`."""
 _BODILESS: Final = (204, 205, 304)
 _NOWHERE: Final = NoRoute(frozenset())
+_OWN: Final = NoRoute(frozenset({"GET"}))
+"""A path of the edge's own, asked with another method than it takes."""
 
 
 class Options(NamedTuple):
@@ -109,20 +111,27 @@ class OtherMethods(BaseRoute):
 class Answers:
     """Finds what requests ask for, and answers them."""
 
-    def __init__(self, edge: Edge) -> None:
+    def __init__(self, edge: Edge, own_paths: Container[str] = ()) -> None:
+        """Takes the edge, and the paths that the framework's routes answer whatever the contract says."""
         self._edge = edge
+        self._own_paths = own_paths
 
     def find(self, scope: Scope) -> Found:
         """Looks a request up in the table."""
         if scope["type"] == "websocket":
+            path = raw_path(scope)
+            if self._is_own(path):
+                return _NOWHERE
             try:
-                return self._edge.transcoder.match_handshake(raw_path(scope))
+                return self._edge.transcoder.match_handshake(path)
             except StatusError as error:
                 return error
         return self.look_up(scope["method"], raw_path(scope))
 
     def look_up(self, http_method: str, path: str) -> Found:
         """Looks a request over HTTP up in the table, by its path as it came."""
+        if self._is_own(path):
+            return _own(http_method)
         transcoder = self._edge.transcoder
         try:
             found = transcoder.match(http_method, path)
@@ -133,6 +142,10 @@ class Answers:
         if isinstance(found, NoRoute) and http_method == "OPTIONS" and found.allowed:
             return Options(allowed_methods(found))
         return found
+
+    def _is_own(self, path: str) -> bool:
+        """Whether a path is one that the framework's routes have, which see it decoded."""
+        return path in self._own_paths or ("%" in path and unquote(path) in self._own_paths)
 
     async def not_found(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers what neither the contract nor any other route takes."""
@@ -214,6 +227,13 @@ class Answers:
                 await answer.whole(failure(self._edge.transcoder, error, answer.request.accept))
         except ClientGone:
             return
+
+
+def _own(http_method: str) -> Found:
+    """Returns what is found at a path of the edge's own, which takes GET and HEAD."""
+    if http_method in ("GET", "HEAD"):
+        return _NOWHERE  # and so the framework's to answer
+    return Options(allowed_methods(_OWN)) if http_method == "OPTIONS" else _OWN
 
 
 def read_named_head(

@@ -62,9 +62,8 @@ def envoy_contract(contract: Contract, *, auto_mapping: bool) -> EnvoyContract:
     rules: dict[str, HttpRule | None] = {}
     left_out: list[tuple[str, str]] = []
     for method in methods:
-        if method.rule is not None:
-            rules[method.full_name], refused = _served(method, method.rule)
-            left_out += refused
+        rules[method.full_name], refused = _served(method)
+        left_out += refused
     files, changed = _files(contract, rules)
     supplied = any(
         imported in contract.supplied
@@ -107,12 +106,12 @@ def _regex(template: PathTemplate) -> str:
     return ("".join(parts) or "/") + (f":{re.escape(template.verb)}" if template.verb else "")
 
 
-def _served(method: Method, rule: HttpRule) -> tuple[HttpRule | None, list[tuple[str, str]]]:
-    """Returns the rule without the bindings that Envoy refuses, and those with the reasons."""
+def _served(method: Method) -> tuple[HttpRule | None, list[tuple[str, str]]]:
+    """Returns a method's rule without the bindings that Envoy refuses, and those with the reasons."""
     kept: list[HttpRule] = []
     left_out: list[tuple[str, str]] = []
     first: Binding | None = None
-    for each, binding in zip(rules(rule), _bindings(method), strict=True):
+    for each, binding in zip(rules(method.rule), _bindings(method), strict=True):
         if reason := refusal(binding, first):
             left_out.append((f"{binding} ({method.full_name})", reason))
         else:
@@ -159,13 +158,14 @@ def _files(
             if full_name not in rules:
                 continue
             rule, extension = rules[full_name], annotations_pb2.http
-            before = method.options.Extensions[extension]
-            if rule is None:
-                method.options.ClearExtension(extension)
-                changed = True
-            elif not method.options.HasExtension(extension) or before != rule:
-                method.options.Extensions[extension].CopyFrom(rule)
-                changed = True
+            options = method.options
+            before = options.Extensions[extension] if options.HasExtension(extension) else None
+            if rule == before:
+                continue
+            changed = True
+            options.ClearExtension(extension)
+            if rule is not None:
+                options.Extensions[extension].CopyFrom(rule)
         files.append(file)
     return files, changed
 

@@ -1,0 +1,187 @@
+"""The edge's own paths: the contract cannot hide them, and settings move or close them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from pydantic import ValidationError
+
+from gateway import health
+from gateway.app import create_app
+from gateway.contract.route_table import NoRoute, RouteMatch
+from gateway.edge.route import Answers
+from gateway.settings import Settings
+from gateway.testing import ScriptedCall, ScriptedUpstream
+from tests.contracts import compile_text
+from tests.edge.asgi import ask, connect, running
+
+PROTO = """
+syntax = "proto3";
+package t;
+import "google/api/annotations.proto";
+message M { string id = 1; }
+service S {
+  rpc All(M) returns (M) {
+    option (google.api.http) = {
+      get: "/{id=**}"
+      additional_bindings { post: "/{id=**}" }
+      additional_bindings { get: "/healthz" }
+      additional_bindings { custom { kind: "*" path: "/{id}" } }
+    };
+  }
+  rpc Stream(M) returns (stream M) { option (google.api.http) = {put: "/{id=**}"}; }
+}
+"""
+OWN = ["/healthz", "/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"]
+
+
+async def echo(call: ScriptedCall) -> AsyncIterator[bytes]:
+    """Answers with the request."""
+    async for request in call.requests:
+        yield request
+
+
+def make(folder: Path, **settings: Any) -> FastAPI:
+    """Makes an application whose contract takes every path."""
+    path = folder / "all.binpb"
+    path.write_bytes(compile_text(PROTO))
+    upstream = ScriptedUpstream({"/t.S/All": echo, "/t.S/Stream": echo})
+    return create_app(Settings(descriptor_set=path, **settings), upstream)
+
+
+@pytest.mark.parametrize("path", [*OWN, "/%68ealthz", "/docs/oauth2%2Dredirect"])
+async def test_the_contract_cannot_hide_them(path: str, tmp_path: Path) -> None:
+    """They are answered by the edge, whatever method they are asked with, and as a WebSocket not at all."""
+    async with running(make(tmp_path)) as app:
+        get = await ask(app, "GET", path)
+        head = await ask(app, "HEAD", path)
+        options = await ask(app, "OPTIONS", path)
+        post = await ask(app, "POST", path)
+        report = await ask(app, "REPORT", path)
+        socket = await connect(app, path).ended()
+
+    assert (get.status, b'"id"' in get.body[:5]) == (200, False)
+    assert head.status == 200
+    assert (options.status, options.headers["allow"]) == (204, "GET, HEAD, OPTIONS")
+    for refused in (post, report):
+        assert (refused.status, refused.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
+    assert socket.status == 404
+
+
+async def test_what_lies_beside_is_the_contracts(tmp_path: Path) -> None:
+    """Only these very paths are the edge's."""
+    async with running(make(tmp_path)) as app:
+        for path in ("/healthz/", "/docs/x", "/healthz:x", "/openapi"):
+            answer = await ask(app, "GET", path)
+
+            assert (answer.status, answer.json) == (200, {"id": path[1:]})
+
+
+async def test_settings_move_them(tmp_path: Path) -> None:
+    """What they leave is the contract's; the page's return from a login moves along."""
+    moved = {
+        "health_path": "/-/alive",
+        "openapi_path": "/-/api.json",
+        "docs_path": "/-/docs",
+        "redoc_path": "/-/redoc",
+    }
+    async with running(make(tmp_path, **moved)) as app:
+        for path in (*moved.values(), "/-/docs/oauth2-redirect"):
+            answer = await ask(app, "GET", path)
+            assert (answer.status, b'"id"' in answer.body[:5]) == (200, False)
+        page = await ask(app, "GET", "/-/docs")
+        for path in OWN[1:]:
+            assert (await ask(app, "GET", path)).json == {"id": path[1:]}
+
+    assert b"/-/api.json" in page.body
+    assert b"/-/docs/oauth2-redirect" in page.body
+
+
+@pytest.mark.parametrize(
+    ("closed", "paths"),
+    [
+        ({"health_path": ""}, ["/healthz"]),
+        ({"openapi_path": ""}, ["/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"]),
+        ({"docs_path": ""}, ["/docs", "/docs/oauth2-redirect"]),
+        ({"redoc_path": ""}, ["/redoc"]),
+    ],
+)
+async def test_settings_close_them(
+    closed: dict[str, str], paths: list[str], tmp_path: Path
+) -> None:
+    """An empty path is none; then the contract may have it, and the others stay."""
+    async with running(make(tmp_path, **closed)) as app:
+        for path in OWN:
+            answer = await ask(app, "POST", path)
+
+            assert answer.status == (200 if path in paths else 405)
+
+
+@pytest.mark.parametrize("path", OWN)
+def test_the_fast_path_leaves_them_too(path: str, tmp_path: Path) -> None:
+    """What answers whole requests without ASGI asks the same function."""
+    answers: Answers = make(tmp_path).state.direct._answers
+
+    assert isinstance(answers.look_up("GET", path), NoRoute)
+    assert isinstance(answers.look_up("GET", "/other"), RouteMatch)
+
+
+def test_the_start_warns_of_rules_that_would_take_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once for each rule, with its place, the paths and the settings."""
+    with caplog.at_level(logging.WARNING):
+        make(tmp_path)
+
+    told = [record.getMessage() for record in caplog.records]
+    assert told == [
+        (
+            f"test.proto:8:5: t.S.All: GET /{{id=**}} does not get {', '.join(OWN)}:"
+            " the edge answers that itself (health_path, openapi_path, docs_path, redoc_path)"
+        ),
+        (
+            f"test.proto:8:5: t.S.All: POST /{{id=**}} does not get {', '.join(OWN)}:"
+            " the edge answers that itself (health_path, openapi_path, docs_path, redoc_path)"
+        ),
+        (
+            "test.proto:8:5: t.S.All: GET /healthz is never reached:"
+            " the edge answers this path itself (health_path)"
+        ),
+        (
+            "test.proto:8:5: t.S.All: * /{id} does not get /healthz, /openapi.json, /docs, /redoc:"
+            " the edge answers that itself (health_path, openapi_path, docs_path, redoc_path)"
+        ),
+        (
+            f"test.proto:15:38: t.S.Stream: PUT /{{id=**}} does not get {', '.join(OWN)}:"
+            " the edge answers that itself (health_path, openapi_path, docs_path, redoc_path)"
+        ),
+    ]
+
+
+@pytest.mark.parametrize("path", ["healthz", "/a b", "/{x}", "/a//b", "/é", "/%41", "/a/"])
+def test_a_path_is_a_path(path: str, tmp_path: Path) -> None:
+    """What is none is refused at the start."""
+    with pytest.raises(ValidationError):
+        Settings(descriptor_set=tmp_path, health_path=path)
+
+
+def test_no_two_are_the_same(tmp_path: Path) -> None:
+    """One would hide the other."""
+    with pytest.raises(ValidationError, match="no two of health_path, openapi_path"):
+        Settings(descriptor_set=tmp_path, health_path="/docs")
+
+
+def test_the_health_command_follows_the_setting(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The container's check asks at the path that its environment names."""
+    monkeypatch.setenv("PROTOWAY_HEALTH_PATH", "/-/alive")
+    with pytest.raises(SystemExit):
+        health.main(["--help"])
+
+    assert "http://127.0.0.1:8080/-/alive" in "".join(capsys.readouterr().out.split())
