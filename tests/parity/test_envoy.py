@@ -88,7 +88,13 @@ syntax = "proto3";
 package test;
 import "google/api/annotations.proto";
 import "google/api/httpbody.proto";
-message M { string a = 1; google.api.HttpBody h = 2; repeated M l = 3; map<string, string> m = 4; }
+message M {
+  string a = 1;
+  google.api.HttpBody h = 2;
+  repeated M l = 3;
+  map<string, string> m = 4;
+  M n = 5;
+}
 service S { rpc R(M) returns (M) { option (google.api.http) = { RULE }; } }
 """
 
@@ -109,6 +115,9 @@ service S { rpc R(M) returns (M) { option (google.api.http) = { RULE }; } }
         'post: "/a" body: "l"',
         'post: "/a" body: "m"',
         'get: "/a" body: "*"',
+        'post: "/a" body: "n.n" additional_bindings {post: "/b" body: "n.a"}',
+        'post: "/a" body: "n.h" response_body: "n.n.h"',
+        'post: "/a" response_body: "n.a"',
     ],
 )
 def test_envoy_takes_every_rule_that_is_left(tmp_path: Path, rule: str) -> None:
