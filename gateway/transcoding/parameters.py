@@ -1,45 +1,42 @@
 """Texts of a path or a query -> fields of a message.
 
-Source: google/api/http.proto. A name is a dotted path of proto or JSON names; a repeated field takes each
-value that is given; a message that JSON writes as one scalar takes that scalar; `Value`, `Struct` and
-`ListValue` take JSON; a message without fields takes an empty text or `{}`; a map takes `name[key]=value`.
+Source: google/api/http.proto. A repeated field takes each value that is given; a message that JSON writes as
+one scalar takes that scalar; `Value`, `Struct` and `ListValue` take JSON; a message without fields takes an
+empty text or `{}`.
 
 Rule: a name is resolved with each request, for a recursive type has no end of names; what is done with the
-field that it leads to is decided once. A name is unknown where a step of it is no field, and only then.
+field that it leads to is decided once.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from copy import deepcopy
-from typing import Any, Final, NoReturn, TypeAlias
-from urllib.parse import parse_qsl, quote
+from typing import Any, Final
+from urllib.parse import parse_qsl
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import FieldDescriptor
 
-from gateway.contract.fields import FieldPath, is_message, map_entry, message_type, rivals
+from gateway.contract.fields import FieldPath, is_message, message_type, rivals
 from gateway.contract.json_types import TEXTUAL, WRAPPERS
 from gateway.transcoding import scalars
 from gateway.transcoding.codec import parse_json
 from gateway.transcoding.decoding import JsonDecoder
 from gateway.transcoding.messages import class_with, has_field, set_in_parent, which_oneof
-from gateway.transcoding.violations import Violations, gather, nearest
+from gateway.transcoding.query_names import (
+    JSON_VALUES,
+    QueryNames,
+    Target,
+    UnknownParameter,
+    repeated,
+    what_to_name,
+)
+from gateway.transcoding.violations import Violations, gather
 from gateway.transcoding.well_known import read_field_mask_text
 
 SetText = Callable[[Any, str], None]
 """(message that holds the field, text) -> None."""
 
-Target: TypeAlias = tuple[FieldPath, str | None]
-"""What a parameter names: a field, or the entry of a map that has this key."""
-
-_JSON_VALUES: Final = frozenset(
-    f"google.protobuf.{kind}" for kind in ("Value", "Struct", "ListValue")
-)
-_PUNCTUATION: Final = re.compile(r"[.\[\]]")
-_KEY: Final = re.compile(r"\[([^\]]*)\]")
-_SHOWN: Final = 20
-"""Characters of a value that are shown where the caller is told how to write it."""
 _MAX_PARAMETERS: Final = 1000
 
 
@@ -63,17 +60,13 @@ def parse_query(query: bytes) -> list[tuple[str, str]]:
         raise ValueError(f"the query has more than {_MAX_PARAMETERS} parameters") from None
 
 
-class UnknownParameter(ValueError):
-    """A name that no field has; let pass where unknown fields are."""
-
-
 class Parameters:
     """Sets fields of the contract's messages from texts."""
 
     def __init__(self, decoder: JsonDecoder) -> None:
         self._decoder = decoder
         self._setters: dict[FieldDescriptor, SetText] = {}
-        self._names: dict[str, dict[str, FieldDescriptor]] = {}
+        self._names = QueryNames()
 
     def set_variable(self, message: Any, path: FieldPath, text: str) -> None:
         """Sets the field that a path variable names.
@@ -118,7 +111,7 @@ class Parameters:
         found: list[tuple[str, str]] = []
         for name, texts in given.items():
             try:
-                target = self._resolve(type(message).DESCRIPTOR, name, texts)
+                target = self._names.resolve(type(message).DESCRIPTOR, name, texts)
                 first = names.setdefault(target, name)
                 if first != name and not _takes_many(target):
                     raise ValueError(f"given twice, as {first!r} too")
@@ -168,7 +161,7 @@ class Parameters:
             return "; in a query a + is a space: write it as %2B"
         items = text.strip("[]").split(",", 2)[:2]
         if field.is_repeated and len(items) > 1 and all(self._fits(field, each) for each in items):
-            return f"; write {_repeated(name, items)}"
+            return f"; write {repeated(name, items)}"
         first, semicolon, _ = text.partition(";")
         if semicolon and self._fits(field, first):
             return "; between the parameters of a query stands &, not ;"
@@ -181,72 +174,6 @@ class Parameters:
         except ValueError:
             return False
         return True
-
-    def _resolve(self, descriptor: Descriptor, name: str, texts: list[str]) -> Target:
-        """Returns the path that a name stands for, and the key where it ends in `[key]`.
-
-        Raises:
-            UnknownParameter: a step of the name is no field.
-            ValueError: it goes on behind a field below which a query can name nothing, or is misspelled.
-        """
-        fields: list[FieldDescriptor] = []
-        at = 0
-        while True:
-            end = _end_of_name(name, at)
-            names = self._names_of(descriptor)
-            field = names.get(name[at:end])
-            if field is None:
-                raise UnknownParameter(f"unknown query parameter{nearest(name[at:end], names)}")
-            fields.append(field)
-            if end == len(name):
-                return tuple(fields), None
-            key = _KEY.fullmatch(name, end)
-            if key is not None and map_entry(field):
-                return tuple(fields), key[1]
-            if name[end] == "[":
-                self._refuse_key(field, name, end, texts)
-            at = end + 1
-            if name[end] != ".":
-                raise _misspelled(name[:end])
-            if field.message_type is None or field.is_repeated:
-                raise ValueError(f"{name[:end]!r} is {_what_to_name(field, name[:end])}")
-            descriptor = field.message_type
-
-    def _refuse_key(
-        self, field: FieldDescriptor, name: str, end: int, texts: list[str]
-    ) -> NoReturn:
-        """Says what to write where a name goes on with `[`, and the field before that is no map.
-
-        Raises:
-            UnknownParameter: what stands there in brackets is no field.
-            ValueError: in any other case.
-        """
-        before = name[:end]
-        key = _KEY.match(name, end)
-        if key is None:
-            raise _misspelled(before)
-        if entry := map_entry(field):
-            item = name[: key.end()]
-            if name[key.end()] != ".":
-                raise _misspelled(item)
-            raise ValueError(f"{item!r} is {_what_to_name(entry[1], item)}")
-        if field.is_repeated and not _is_structure(field):
-            raise ValueError(f"is not a map, but a list: write {_repeated(before, texts)}")
-        if field.is_repeated:
-            raise ValueError(f"{before!r} is {_what_to_name(field, before)}")
-        if field.message_type is None:
-            raise ValueError("is not a map")
-        dotted = before + _KEY.sub(r".\1", name[end:])
-        self._resolve(field.message_type, dotted[end + 1 :], texts)
-        raise ValueError(f"is not a map, but a message: write {dotted}={_shown(texts[0])}")
-
-    def _names_of(self, descriptor: Descriptor) -> dict[str, FieldDescriptor]:
-        names = self._names.get(descriptor.full_name)
-        if names is None:
-            names = {field.json_name: field for field in descriptor.fields}
-            names |= {field.name: field for field in descriptor.fields}
-            self._names[descriptor.full_name] = names
-        return names
 
     def _setter(self, field: FieldDescriptor) -> SetText:
         setter = self._setters.get(field)
@@ -284,11 +211,11 @@ class Parameters:
         read = self._decoder.reader(descriptor)
         if name in TEXTUAL:
             return lambda message, text: read(message, text, 0)
-        if name in _JSON_VALUES:
+        if name in JSON_VALUES:
             return lambda message, text: read(message, parse_json(text.encode()), 0)
         if not descriptor.fields:
             return _fill_empty
-        raise ValueError(f"is {_what_to_name(field, field.json_name)}")
+        raise ValueError(f"is {what_to_name(field, field.json_name)}")
 
     def _set_entry(self, message: Any, field: FieldDescriptor, key: str, text: str) -> None:
         key_field, value_field = message_type(field).fields
@@ -305,56 +232,15 @@ class Parameters:
             raise ValueError(f"{error}{self._advice(value_field, field.json_name, text)}") from None
 
 
-def _takes_many(target: Target) -> bool:
-    path, key = target
-    return path[-1].is_repeated and key is None
-
-
-def _what_to_name(field: FieldDescriptor, name: str) -> str:
-    """Says what a field is that was named otherwise than it can be, and how to name it."""
-    if map_entry(field):
-        return f"a map; name an entry of it, as {name}[key]"
-    if field.message_type is None:
-        return "no message, and has no fields to name"
-    holder = field.containing_type
-    if holder is not None and holder.GetOptions().map_entry:
-        return "a message in a map, which a query cannot give"
-    if field.is_repeated:
-        return "a list of messages, which a query cannot give"
-    return "a message; name one of its fields"
-
-
-def _misspelled(before: str) -> ValueError:
-    return ValueError(f"unknown query parameter; {before!r} is a field, but not what follows it")
-
-
-def _is_structure(field: FieldDescriptor) -> bool:
-    """Whether no single text stands for a value of the field."""
-    if field.message_type is None:
-        return False
-    name = field.message_type.full_name
-    return name not in TEXTUAL and name not in _JSON_VALUES and bool(field.message_type.fields)
-
-
-def _repeated(name: str, texts: list[str]) -> str:
-    """Returns the way to write a list in a query, shown with the first two values."""
-    return "&".join(f"{name}={_shown(text)}" for text in texts[:2])
-
-
-def _shown(text: str) -> str:
-    return quote(text[:_SHOWN]) + ("…" if len(text) > _SHOWN else "")
-
-
-def _end_of_name(text: str, at: int) -> int:
-    """Returns where a step of a name ends that begins at an offset."""
-    found = _PUNCTUATION.search(text, at)
-    return found.start() if found else len(text)
-
-
 def _fill_empty(_message: Any, text: str) -> None:
     """Takes what says that an empty message is there."""
     if text not in ("", "{}"):
         raise ValueError(f"expected an empty text or {{}}, got {scalars.shown(text)}")
+
+
+def _takes_many(target: Target) -> bool:
+    path, key = target
+    return path[-1].is_repeated and key is None
 
 
 def _descend(message: Any, path: FieldPath) -> Any:

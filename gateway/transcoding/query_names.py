@@ -1,0 +1,148 @@
+"""The names of a query's parameters -> fields of a message.
+
+Source: google/api/http.proto. A name is a dotted path of proto or JSON names, through single messages; an
+entry of a map is `name[key]`. A name is unknown where a step of it is no field, and only then.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NoReturn, TypeAlias
+from urllib.parse import quote
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+
+from gateway.contract.fields import FieldPath, map_entry
+from gateway.contract.json_types import TEXTUAL
+from gateway.transcoding.violations import nearest
+
+Target: TypeAlias = tuple[FieldPath, str | None]
+"""What a parameter names: a field, or the entry of a map that has this key."""
+
+JSON_VALUES: Final = frozenset(
+    f"google.protobuf.{kind}" for kind in ("Value", "Struct", "ListValue")
+)
+"""Messages that a query gives as JSON."""
+
+_PUNCTUATION: Final = re.compile(r"[.\[\]]")
+_KEY: Final = re.compile(r"\[([^\]]*)\]")
+_SHOWN: Final = 20
+"""Characters of a value that are shown where the caller is told how to write it."""
+
+
+class UnknownParameter(ValueError):
+    """A name that no field has; let pass where unknown fields are."""
+
+
+class QueryNames:
+    """Resolves names in the messages of one contract."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, dict[str, FieldDescriptor]] = {}
+
+    def resolve(self, descriptor: Descriptor, name: str, texts: list[str]) -> Target:
+        """Returns the path that a name stands for, and the key where it ends in `[key]`.
+
+        Raises:
+            UnknownParameter: a step of the name is no field.
+            ValueError: it goes on behind a field below which a query can name nothing, or is misspelled.
+        """
+        fields: list[FieldDescriptor] = []
+        at = 0
+        while True:
+            end = _end_of_name(name, at)
+            names = self._names_of(descriptor)
+            field = names.get(name[at:end])
+            if field is None:
+                raise UnknownParameter(f"unknown query parameter{nearest(name[at:end], names)}")
+            fields.append(field)
+            if end == len(name):
+                return tuple(fields), None
+            key = _KEY.fullmatch(name, end)
+            if key is not None and map_entry(field):
+                return tuple(fields), key[1]
+            if name[end] == "[":
+                self._refuse_key(field, name, end, texts)
+            at = end + 1
+            if name[end] != ".":
+                raise _misspelled(name[:end])
+            if field.message_type is None or field.is_repeated:
+                raise ValueError(f"{name[:end]!r} is {what_to_name(field, name[:end])}")
+            descriptor = field.message_type
+
+    def _refuse_key(
+        self, field: FieldDescriptor, name: str, end: int, texts: list[str]
+    ) -> NoReturn:
+        """Says what to write where a name goes on with `[`, and the field before that is no map.
+
+        Raises:
+            UnknownParameter: what stands there in brackets is no field.
+            ValueError: in any other case.
+        """
+        before = name[:end]
+        key = _KEY.match(name, end)
+        if key is None:
+            raise _misspelled(before)
+        if entry := map_entry(field):
+            item = name[: key.end()]
+            if name[key.end()] != ".":
+                raise _misspelled(item)
+            raise ValueError(f"{item!r} is {what_to_name(entry[1], item)}")
+        if field.is_repeated and not _is_structure(field):
+            raise ValueError(f"is not a map, but a list: write {repeated(before, texts)}")
+        if field.is_repeated:
+            raise ValueError(f"{before!r} is {what_to_name(field, before)}")
+        if field.message_type is None:
+            raise ValueError("is not a map")
+        dotted = before + _KEY.sub(r".\1", name[end:])
+        self.resolve(field.message_type, dotted[end + 1 :], texts)
+        raise ValueError(f"is not a map, but a message: write {dotted}={_shown(texts[0])}")
+
+    def _names_of(self, descriptor: Descriptor) -> dict[str, FieldDescriptor]:
+        names = self._names.get(descriptor.full_name)
+        if names is None:
+            names = {field.json_name: field for field in descriptor.fields}
+            names |= {field.name: field for field in descriptor.fields}
+            self._names[descriptor.full_name] = names
+        return names
+
+
+def what_to_name(field: FieldDescriptor, name: str) -> str:
+    """Says what a field is that was named otherwise than it can be, and how to name it."""
+    if map_entry(field):
+        return f"a map; name an entry of it, as {name}[key]"
+    if field.message_type is None:
+        return "no message, and has no fields to name"
+    holder = field.containing_type
+    if holder is not None and holder.GetOptions().map_entry:
+        return "a message in a map, which a query cannot give"
+    if field.is_repeated:
+        return "a list of messages, which a query cannot give"
+    return "a message; name one of its fields"
+
+
+def _misspelled(before: str) -> ValueError:
+    return ValueError(f"unknown query parameter; {before!r} is a field, but not what follows it")
+
+
+def _is_structure(field: FieldDescriptor) -> bool:
+    """Whether no single text stands for a value of the field."""
+    if field.message_type is None:
+        return False
+    name = field.message_type.full_name
+    return name not in TEXTUAL and name not in JSON_VALUES and bool(field.message_type.fields)
+
+
+def repeated(name: str, texts: list[str]) -> str:
+    """Returns the way to write a list in a query, shown with the first two values."""
+    return "&".join(f"{name}={_shown(text)}" for text in texts[:2])
+
+
+def _shown(text: str) -> str:
+    return quote(text[:_SHOWN]) + ("…" if len(text) > _SHOWN else "")
+
+
+def _end_of_name(text: str, at: int) -> int:
+    """Returns where a step of a name ends that begins at an offset."""
+    found = _PUNCTUATION.search(text, at)
+    return found.start() if found else len(text)
