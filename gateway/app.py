@@ -67,7 +67,7 @@ def create_app(settings: Settings, upstream: Upstream | None = None) -> FastAPI:
     """
     contract = read_contract(settings)
     for error in contract.left_out:
-        log.error("left out, and not served: %s", error)
+        log.error("protoway: left out, and not served: %s", error)
     own_paths = settings.own_paths()
     options = _json_options(settings)
     upstream = upstream or GrpcUpstream(
@@ -108,7 +108,7 @@ def create_app(settings: Settings, upstream: Upstream | None = None) -> FastAPI:
             yield
 
     for warning in warnings(edge.transcoder.bindings, own_paths):
-        log.warning("%s", warning)
+        log.warning("protoway: warning: %s", warning)
     app = FastAPI(
         title=_title(contract),
         version=__version__,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -63,14 +64,14 @@ async def test_the_contract_cannot_hide_them(path: str, tmp_path: Path) -> None:
         options = await ask(app, "OPTIONS", path)
         post = await ask(app, "POST", path)
         report = await ask(app, "REPORT", path)
-        socket = await connect(app, path).ended()
+        handshake = await connect(app, path).ended()
 
     assert (get.status, b'"id"' in get.body[:5]) == (200, False)
     assert head.status == 200
     assert (options.status, options.headers["allow"]) == (204, "GET, HEAD, OPTIONS")
     for refused in (post, report):
         assert (refused.status, refused.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
-    assert socket.status == 404
+    assert handshake.status == 404
 
 
 async def test_what_lies_beside_is_the_contracts(tmp_path: Path) -> None:
@@ -138,7 +139,8 @@ def test_the_start_warns_of_rules_that_would_take_them(
     with caplog.at_level(logging.WARNING):
         make(tmp_path)
 
-    told = [record.getMessage() for record in caplog.records]
+    prefix = "protoway: warning: "
+    told = [record.getMessage().removeprefix(prefix) for record in caplog.records]
     assert told == [
         (
             f"test.proto:8:5: t.S.All: GET /{{id=**}} does not get {', '.join(OWN)}:"
@@ -185,3 +187,17 @@ def test_the_health_command_follows_the_setting(
         health.main(["--help"])
 
     assert "http://127.0.0.1:8080/-/alive" in "".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("alive", [True, False])
+def test_the_health_command_connects_where_the_path_is_closed(
+    monkeypatch: pytest.MonkeyPatch, *, alive: bool
+) -> None:
+    """An edge that takes a connection is alive; one that is not there is not."""
+    monkeypatch.setenv("PROTOWAY_HEALTH_PATH", "")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        monkeypatch.setattr(health, "_ADDRESS", listening.getsockname())
+        if not alive:
+            listening.close()
+
+        assert health.main([]) == (0 if alive else 1)
