@@ -108,14 +108,18 @@ def _remarks(binding: Binding, hidden: list[str], own_paths: Mapping[str, str]) 
 def _results(
     methods: Iterable[Method],
 ) -> Iterator[tuple[Method, HttpRule | None, Binding | ContractError]]:
-    """Yields each method's bindings with their rules, and the errors in the place of faulty ones."""
+    """Yields each method's bindings with their rules, and the errors in the place of faulty ones.
+
+    A method whose stream options are wrong has no bindings, so it takes no path from another.
+    """
     table: RouteTable[Binding] = RouteTable()
     for method in methods:
         fault = _stream_fault(method)
         for rule, result in zip_longest(rules(method.rule), bindings(method)):
-            added = _added(table, result)
-            if fault is None or isinstance(added, ContractError):
-                yield method, rule, added
+            if fault is None:
+                yield method, rule, _added(table, result)
+            elif isinstance(result, ContractError):
+                yield method, rule, result
         if fault is not None:
             yield method, None, fault
 
