@@ -68,6 +68,7 @@ class Balancer:
 
     Attributes:
         state: of the channel.
+        max_streams: how many streams its ready connections may have open at once, as their peers allow.
         calls: those that have begun or wait.
         loop: the one that all happens in.
     """
@@ -79,8 +80,9 @@ class Balancer:
         make: Callable[[Address, Watcher], Subchannel],
         changed: Callable[[], None],
     ) -> None:
-        """Takes how to make a subchannel, and what to call when the state is another."""
+        """Takes how to make a subchannel, and what to call when `state` or `max_streams` has changed."""
         self.state = _IDLE
+        self.max_streams = 0
         self.calls: set[Waiting] = set()
         self.loop = asyncio.get_running_loop()
         self._deadlines = Deadlines(self.loop)
@@ -158,18 +160,17 @@ class Balancer:
 
     def state_changed(self, state: ChannelConnectivity | None = None) -> None:
         """Sees what state the channel is in now, and does what follows."""
-        self._ready = [
-            (one.transport, one.address)
-            for one in self._subchannels.values()
-            if one.transport is not None
-        ]
+        ready = [one for one in self._subchannels.values() if one.transport is not None]
+        self._ready = [(one.transport, one.address) for one in ready if one.transport is not None]
         states = {subchannel.state for subchannel in self._subchannels.values()}
-        before, self.state = self.state, self._aggregate(states, state)
+        before = (self.state, self.max_streams)
+        self.state = self._aggregate(states, state)
+        self.max_streams = sum(one.max_streams for one in ready)
         self._idle = self.state is _IDLE or _IDLE in states
         self.room_changed()
         if self.state is _FAILURE:
             self._refuse(self._why())
-        if self.state is not before:
+        if (self.state, self.max_streams) != before:
             self._changed()
 
     def room_changed(self) -> None:

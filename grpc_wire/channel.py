@@ -85,6 +85,7 @@ class Channel(aio.Channel):
                 raise ValueError(f"{interceptor!r} is not one of grpc.aio's client interceptors")
         self._interceptors = interceptors
         self._watching: list[asyncio.Future[None]] = []
+        self._watchers: list[Callable[[], object]] = []
         self._head = self._make_head()
 
     def __del__(self) -> None:
@@ -113,7 +114,7 @@ class Channel(aio.Channel):
         self._closed = True
         balancer = self._balancer
         if balancer is None:
-            _tell(self._watching)
+            _tell(self._watching, self._watchers)
             return
         if grace and balancer.calls:
             ends = [call.over_soon() for call in balancer.calls]
@@ -132,6 +133,15 @@ class Channel(aio.Channel):
         if self._balancer is not None:
             return self._balancer.state
         return grpc.ChannelConnectivity.SHUTDOWN if self._closed else grpc.ChannelConnectivity.IDLE
+
+    @property
+    def max_streams(self) -> int:
+        """How many calls its ready connections carry at once, as their servers allow; 0 if none is ready."""
+        return 0 if self._balancer is None else self._balancer.max_streams
+
+    def watch(self, changed: Callable[[], object]) -> None:
+        """Lets a function be called each time that the state or `max_streams` has changed."""
+        self._watchers.append(changed)
 
     async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
         """Waits until the state is another.
@@ -248,7 +258,7 @@ class Channel(aio.Channel):
         if self._balancer is None:
             name = self._options.tls_name or (self._target.name.host if self._target.name else "")
             make = partial(_subchannel, self._options, self._tls, name)
-            changed = partial(_tell, self._watching)
+            changed = partial(_tell, self._watching, self._watchers)
             self._balancer = Balancer(self._target, self._options, make, changed)
         return self._balancer
 
@@ -263,7 +273,9 @@ def _subchannel(
     return Subchannel(address, options, tls, tls_name or address.host, watcher)
 
 
-def _tell(watching: list[asyncio.Future[None]]) -> None:
+def _tell(watching: list[asyncio.Future[None]], watchers: list[Callable[[], object]]) -> None:
     for future in watching:
         if not future.done():
             future.set_result(None)
+    for changed in watchers:
+        changed()

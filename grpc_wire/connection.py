@@ -128,6 +128,11 @@ class Connection:
         return len(self._streams.open)
 
     @property
+    def peer_max_streams(self) -> int:
+        """How many streams the peer lets this side have open at once (SETTINGS_MAX_CONCURRENT_STREAMS)."""
+        return self._outbound.peer.concurrent_streams
+
+    @property
     def closing(self) -> bool:
         """Whether GOAWAY was sent or received, or all ids are used: no new streams begin."""
         return self._streams.closing

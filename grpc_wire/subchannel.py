@@ -49,6 +49,7 @@ class Subchannel:
     Attributes:
         state: as the channel sees it.
         transport: the connection that takes new streams; None unless READY.
+        max_streams: how many streams the peer allows on it at once.
         failure: why the last attempt failed.
     """
 
@@ -63,6 +64,7 @@ class Subchannel:
         self.address = address
         self.state = ChannelConnectivity.IDLE
         self.transport: Transport | None = None
+        self.max_streams = 0
         self.failure = ""
         self._options = options
         self._lifetimes = options.lifetimes
@@ -164,14 +166,20 @@ class Subchannel:
         if self._attempt.connected(transport):
             self._transports.add(transport)
             self.transport = transport
+            self.max_streams = transport.connection.peer_max_streams
             self._set(ChannelConnectivity.READY)
 
     def requested(self, _transport: Transport, _event: HeadersReceived) -> None:
         """Passes over headers of streams that are gone; servers ask nothing of clients."""
 
-    def changed(self, _transport: Transport) -> None:
-        """Tells that there may be room for streams."""
-        self._watcher.room_changed()
+    def changed(self, transport: Transport) -> None:
+        """Tells that there may be room for streams, or that the peer allows more or fewer than before."""
+        limit = transport.connection.peer_max_streams
+        if transport is self.transport and limit != self.max_streams:
+            self.max_streams = limit
+            self._watcher.state_changed()
+        else:
+            self._watcher.room_changed()
 
     def going_away(self, transport: Transport, event: GoAwayReceived) -> None:
         """Lets a connection finish what it has; the next call makes another."""

@@ -264,3 +264,26 @@ async def test_a_status_that_is_far_too_long() -> None:
         assert caught.value.code() is StatusCode.RESOURCE_EXHAUSTED
         assert await asyncio.wait_for(other, 5) == b"hi"
         assert len(peer.wires) == 1
+
+
+async def test_what_the_servers_allow_is_told() -> None:
+    """`max_streams` is the sum over the ready connections; each change of it is told, and of the state."""
+    limit = h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS
+    changes: list[tuple[ChannelConnectivity, int]] = []
+    async with (
+        running(Peer(answer, settings={limit: 2})) as first,
+        running(Peer(answer, settings={limit: 3})) as second,
+        insecure_channel(f"ipv4:{first.target},{second.target}", QUICK) as channel,
+    ):
+        channel.watch(lambda: changes.append((channel.get_state(), channel.max_streams)))
+        assert channel.max_streams == 0
+        await unary(channel)(b"")
+        await until(lambda: channel.max_streams == 5)
+        first.wires[0].h2.update_settings({limit: 7})
+        first.wires[0].flush()
+        await until(lambda: channel.max_streams == 10)
+        second.wires[0].transport.abort()
+        await until(lambda: channel.max_streams == 7)
+
+    assert (ChannelConnectivity.READY, 10) in changes
+    assert changes[-1] == (ChannelConnectivity.SHUTDOWN, 0)
