@@ -27,6 +27,7 @@ from gateway.transcoding.codec import JsonOptions
 from gateway.transcoding.metadata import MetadataFilter
 from gateway.transcoding.transcoder import Transcoder
 from gateway.upstream.grpc_aio import GrpcUpstream
+from gateway.upstream.pool_limits import PoolLimits
 from gateway.upstream.port import Upstream
 
 log = logging.getLogger(__name__)
@@ -78,6 +79,13 @@ def create_app(settings: Settings, upstream: Upstream | None = None) -> FastAPI:
         credentials=upstream_credentials(settings),
         name=settings.upstream_name,
         transport=settings.transport,
+        pool=PoolLimits(
+            max_connections=settings.upstream_max_connections,
+            min_connections=settings.upstream_min_connections,
+            streams_per_connection=settings.upstream_streams_per_connection,
+            idle=settings.upstream_idle_seconds,
+            unary_reserve=settings.upstream_unary_reserve,
+        ),
     )
     edge = Edge(
         transcoder=Transcoder(

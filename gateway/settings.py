@@ -8,7 +8,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Final, Self
 
-from pydantic import AfterValidator, DirectoryPath, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    DirectoryPath,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gateway.transcoding.metadata import (
@@ -64,6 +71,16 @@ class Settings(BaseSettings):
     """File with its private key, in PEM, without a password."""
     upstream_name: str | None = Field(default=None, min_length=1)
     """Name that the upstream's certificate must have, where it is not that of the address."""
+    upstream_max_connections: int = Field(default=32, ge=1)
+    """Most connections to the upstream. Another is opened before the streams on those open run out."""
+    upstream_min_connections: int = Field(default=1, ge=1)
+    """Connections that are opened after the first call, share the calls in turn, and stay open."""
+    upstream_streams_per_connection: int | None = Field(default=None, ge=1)
+    """Most calls on one connection; None is what the server allows, with `grpcio` 100."""
+    upstream_idle_seconds: float = Field(default=60.0, gt=0)
+    """A connection beyond the least number is closed after so long without calls."""
+    upstream_unary_reserve: float = Field(default=0.1, ge=0, lt=1)
+    """The part of all streams to the upstream that is kept for unary calls."""
     host: str = "127.0.0.1"
     """Address to listen on; 0.0.0.0 is every IPv4 address of the machine."""
     port: int = Field(default=8080, ge=0, le=65535)
@@ -151,6 +168,14 @@ class Settings(BaseSettings):
                 paths.append((self.docs_path + OAUTH2_REDIRECT, "docs_path"))
             paths.append((self.redoc_path, "redoc_path"))
         return {path: name for path, name in paths if path}
+
+    @field_validator("upstream_min_connections")
+    @classmethod
+    def _check_connections(cls, least: int, others: ValidationInfo) -> int:
+        most = others.data.get("upstream_max_connections", least)
+        if least > most:
+            raise ValueError(f"is more than upstream_max_connections, which is {most}")
+        return least
 
 
 class EnvoySettings(Settings):

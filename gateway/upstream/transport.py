@@ -5,6 +5,7 @@ Rule: whatever is different about them for the edge stands in this table.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
@@ -21,6 +22,10 @@ from grpc_wire.multicallable import UnaryUnaryMultiCallable
 Name: TypeAlias = Literal["grpcio", "wire"]
 
 
+_ASSUMED_STREAMS: Final = 100
+"""What a server is assumed to allow that does not say: no server should allow fewer (RFC 9113, 6.5.2)."""
+
+
 class TargetError(Exception):
     """The address of the upstream is none that its transport knows."""
 
@@ -34,8 +39,30 @@ class Transport:
     credentials: Callable[..., Any]
     ask: Callable[..., ClientStream] | None
     """Begins a call by a multicallable, and tells of its end; None where that must be waited for."""
+    watch: Callable[[Any, Callable[[], object]], Callable[[], object]]
+    """Calls a function whenever the state of a channel, or what it takes, has changed; returns its end."""
+    max_streams: Callable[[Any], int]
+    """Returns how many calls a channel that is READY takes at once."""
     read_target: Callable[[str], object] | None
     """Raises ValueError for a target that is none; None where that is found out by connecting."""
+
+
+def _watch_in_task(channel: aio.Channel, changed: Callable[[], object]) -> Callable[[], object]:
+    async def watch() -> None:
+        state = grpc.ChannelConnectivity.IDLE
+        while True:
+            await channel.wait_for_state_change(state)
+            state = channel.get_state()
+            changed()
+
+    return asyncio.get_running_loop().create_task(watch()).cancel
+
+
+def _watch(
+    channel: grpc_wire.channel.Channel, changed: Callable[[], object]
+) -> Callable[[], object]:
+    channel.watch(changed)
+    return lambda: None
 
 
 TRANSPORTS: Final[Mapping[Name, Transport]] = {
@@ -44,6 +71,8 @@ TRANSPORTS: Final[Mapping[Name, Transport]] = {
         aio.secure_channel,
         grpc.ssl_channel_credentials,
         ask=None,
+        watch=_watch_in_task,
+        max_streams=lambda _channel: _ASSUMED_STREAMS,
         read_target=None,
     ),
     "wire": Transport(
@@ -51,6 +80,8 @@ TRANSPORTS: Final[Mapping[Name, Transport]] = {
         grpc_wire.channel.secure_channel,
         grpc_wire.credentials.ssl_channel_credentials,
         ask=UnaryUnaryMultiCallable.ask,
+        watch=_watch,
+        max_streams=lambda channel: int(channel.max_streams),
         read_target=grpc_wire.target.parse,
     ),
 }

@@ -19,7 +19,7 @@ from gateway.contract.method import Method
 from gateway.transcoding.status import StatusError
 from gateway.upstream.grpc_aio import GrpcUpstream
 from gateway.upstream.port import Upstream
-from gateway.upstream.transport import TRANSPORTS, Name
+from gateway.upstream.transport import Name
 from tests.echo_server import ALL_CODES, EchoServer, Everything, FailRequest, Summary, echo_server
 from tests.upstream.conftest import MESSAGE, METHODS, failing, open_upstream
 
@@ -221,21 +221,25 @@ async def test_what_a_server_says_of_itself_is_told(upstream: Upstream) -> None:
             await anext(call)
 
 
-async def test_an_answer_over_the_limit_is_the_servers_fault(
-    echo: EchoServer, transport: Name
-) -> None:
+class LargeServer(EchoServer):
+    """A server whose answers are larger than the requests."""
+
+    async def unary(self, _request: bytes, _context: object) -> bytes:
+        """Answers with 2,000 bytes."""
+        return bytes(Everything(bytes_field=bytes(2000)).SerializeToString())
+
+
+async def test_an_answer_over_the_limit_is_the_servers_fault(transport: Name) -> None:
     """It is INTERNAL, for a caller that tries again fares no better."""
-    large = Everything(bytes_field=bytes(2000)).SerializeToString()
-    async with GrpcUpstream(
-        echo.address, METHODS.values(), max_message=1000, transport=transport
-    ) as upstream:
-        receives_less = (("grpc.max_receive_message_length", 1000),)
-        channel = TRANSPORTS[transport].insecure_channel(echo.address, options=receives_less)
-        upstream._multicallables[METHODS["Unary"]] = channel.unary_unary(METHODS["Unary"].path)
+    async with (
+        echo_server(LargeServer) as large,
+        GrpcUpstream(
+            large.address, METHODS.values(), max_message=1000, transport=transport
+        ) as upstream,
+    ):
         with pytest.raises(StatusError) as caught:
-            async with upstream.open(METHODS["Unary"], large) as call:
+            async with upstream.open(METHODS["Unary"], MESSAGE) as call:
                 await anext(call)
-        await channel.close()
 
     assert caught.value.code == code_pb2.INTERNAL
     assert "larger than the largest message" in caught.value.status.message

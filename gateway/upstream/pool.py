@@ -1,0 +1,297 @@
+"""The connections to the upstream: which one a call is made on, and where it waits for one.
+
+A server limits how many streams a connection carries at once (RFC 9113, 5.1.2), and each call is one stream.
+So there are several connections, each a channel of its own. Another is opened before those that are there are
+full, one at a time; one that nobody uses is closed.
+
+The last part of each connection, and of all together, is kept for unary calls. A streaming call that finds
+the rest taken is refused at once; a unary call waits its turn until its deadline.
+
+A connection whose server goes away takes no new calls, finishes those that it has, and does not count any
+more. One that cannot be made takes calls, which it fails with its own words, only where no other can.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from grpc import ChannelConnectivity, aio
+
+from gateway.transcoding.status import (
+    CANCELLED,
+    DEADLINE_EXCEEDED,
+    RESOURCE_EXHAUSTED,
+    StatusError,
+)
+from gateway.upstream.pool_limits import PoolLimits
+from gateway.upstream.pooled_channel import Callables, PooledChannel, Waiting
+from gateway.upstream.transport import Transport
+
+log = logging.getLogger(__name__)
+
+_IDLE: Final = ChannelConnectivity.IDLE
+_CONNECTING: Final = ChannelConnectivity.CONNECTING
+_READY: Final = ChannelConnectivity.READY
+_FAILURE: Final = ChannelConnectivity.TRANSIENT_FAILURE
+_NEVER: Final = 2**62
+"""A number of calls that is never reached."""
+_SWEEPS: Final = 4
+"""How often unused connections are looked for, in the time after which they are closed."""
+_CLOSED: Final = "the upstream is closed"
+_WARNING_SECONDS: Final = 60.0
+"""The least time between two warnings that calls are refused."""
+
+
+class ConnectionPool:
+    """The connections of one upstream, in one event loop."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        limits: PoolLimits,
+        open_channel: Callable[[], tuple[aio.Channel, Callables]],
+    ) -> None:
+        """Opens nothing yet.
+
+        Args:
+            transport: what carries the calls, which knows what a channel takes.
+            limits: of the pool.
+            open_channel: makes a channel that shares no connection with another.
+        """
+        self._transport = transport
+        self._limits = limits
+        self._open_channel = open_channel
+        self._loop = asyncio.get_running_loop()
+        self._channels: list[PooledChannel] = []
+        """All but those that drain: the oldest first, which are filled first."""
+        self._draining: set[PooledChannel] = set()
+        self._closing: set[asyncio.Task[None]] = set()
+        self._unary, self._streaming = Waiting(), Waiting()
+        self._calls = self._streams = 0
+        self._turn = 0
+        self._sweeping: asyncio.TimerHandle | None = None
+        self._warned_at = -math.inf
+        self._closed = False
+        # what follows from the states and limits of the channels; see _look
+        self._ready: list[PooledChannel] = []
+        self._sharing = 0
+        self._max_streams = 0
+        self._grow_at = _NEVER
+
+    def take(self, *, stream: bool) -> PooledChannel | None:
+        """Returns a connection with room for a call, which is to `release` it; None if there is none now."""
+        if stream:
+            if self._streaming or self._streams >= self._max_streams:
+                return None
+        elif self._unary:
+            return None
+        one = self._with_room(stream=stream)
+        if one is not None:
+            self._count(one, stream=stream)
+            if self._calls >= self._grow_at:
+                self._look()
+        return one
+
+    async def wait(self, *, stream: bool, deadline: float | None) -> PooledChannel:
+        """Waits for a connection with room for a call, which is to `release` it.
+
+        Args:
+            stream: whether it is a streaming call. It waits while a connection is being made, no longer.
+            deadline: when the call has to end, in the loop's time; None is never.
+
+        Raises:
+            StatusError: DEADLINE_EXCEEDED, or RESOURCE_EXHAUSTED (503) for a streaming call.
+        """
+        if self._closed:
+            raise StatusError.of(CANCELLED, _CLOSED)
+        waiting = self._streaming if stream else self._unary
+        turn = waiting.join()
+        self._look()
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await turn
+        except BaseException as error:
+            if (one := waiting.leave(turn)) is not None:
+                self.release(one, stream=stream)
+            if isinstance(error, TimeoutError):
+                reason = "no stream to the gRPC server was free before the deadline"
+                raise StatusError.of(DEADLINE_EXCEEDED, reason) from None
+            raise
+
+    def release(self, one: PooledChannel, *, stream: bool) -> None:
+        """Gives back what `take` or `wait` has returned, once its call has ended."""
+        one.calls -= 1
+        if one.draining:
+            if not one.calls and not self._closed:
+                self._draining.discard(one)
+                self._close(one)
+            return
+        self._calls -= 1
+        if stream:
+            one.streams -= 1
+            self._streams -= 1
+        if self._unary or self._streaming:
+            self._serve()
+        if self._sweeping is not None and not one.calls:
+            one.idle_since = self._loop.time()
+
+    async def close(self) -> None:
+        """Ends the calls that are left or wait, and closes all connections."""
+        self._closed = True
+        self._ready, self._sharing = [], 0
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+        for waiting in (self._unary, self._streaming):
+            waiting.refuse(StatusError.of(CANCELLED, _CLOSED))
+        for one in (*self._channels, *self._draining):
+            self._close(one)
+        await asyncio.gather(*self._closing)
+
+    # On the way of every call.
+
+    def _with_room(self, *, stream: bool) -> PooledChannel | None:
+        ready = self._ready
+        if self._sharing > 1:
+            self._turn = turn = (self._turn + 1) % self._sharing
+            one = ready[turn]
+            if one.calls < one.limit and not (stream and one.streams >= one.max_streams):
+                return one
+        for one in ready:
+            if one.calls < one.limit and not (stream and one.streams >= one.max_streams):
+                return one
+        return None
+
+    def _count(self, one: PooledChannel, *, stream: bool) -> None:
+        one.calls += 1
+        self._calls += 1
+        if stream:
+            one.streams += 1
+            self._streams += 1
+
+    # When something has changed.
+
+    def _changed(self, one: PooledChannel) -> None:
+        """Takes account of the state of a channel, and of what its server allows."""
+        if self._closed or one.draining:
+            return
+        before, one.state = one.state, one.channel.get_state()
+        if one.state is _READY:
+            one.limit = self._transport.max_streams(one.channel)
+            if self._limits.streams_per_connection is not None:
+                one.limit = min(one.limit, self._limits.streams_per_connection)
+            one.max_streams = self._limits.max_streams(one.limit)
+        elif before is _READY and one.calls:
+            self._drain(one)
+        self._look()
+
+    def _look(self) -> None:
+        """Decides what calls find, lets those begin that can, and opens or gives up what follows from it."""
+        if self._closed:
+            return
+        self._ready = [one for one in self._channels if one.state is _READY]
+        capacity = sum(one.limit for one in self._ready)
+        streams = sum(one.max_streams for one in self._ready)
+        self._max_streams = min(self._limits.max_streams(capacity), streams)
+        self._grow_at = (
+            self._limits.grows_at(capacity, len(self._ready)) if self._can_grow() else _NEVER
+        )
+        if not self._ready:
+            self._fail_by(next((one for one in self._channels if one.state is _FAILURE), None))
+        self._sharing = min(self._limits.min_connections, len(self._ready))
+        self._serve()
+        if self._grow_at != _NEVER and (
+            self._unary or self._streaming or self._calls >= self._grow_at
+        ):
+            self._grow()
+        if self._streaming and not any(one.state is _CONNECTING for one in self._channels):
+            self._exhausted()
+
+    def _fail_by(self, failing: PooledChannel | None) -> None:
+        """Lets calls go to a channel that cannot connect, and fails them, until one can."""
+        if failing is not None:
+            failing.limit = failing.max_streams = self._max_streams = _NEVER
+            self._ready = [failing]
+
+    def _can_grow(self) -> bool:
+        """Whether a connection may be opened: none is being made, and the server allows streams on it."""
+        if any(one.state not in (_READY, _IDLE) for one in self._channels):
+            return False
+        if any(not one.limit for one in self._ready):
+            return False
+        return len(self._ready) < self._limits.max_connections
+
+    def _grow(self) -> None:
+        self._grow_at = _NEVER
+        one = next((one for one in self._channels if one.state is _IDLE), None) or self._add()
+        one.state = _CONNECTING
+        one.channel.get_state(try_to_connect=True)
+
+    def _add(self) -> PooledChannel:
+        channel, callables = self._open_channel()
+        one = PooledChannel(channel, callables, self._loop.time())
+        self._channels.append(one)
+        one.unwatch = self._transport.watch(channel, partial(self._changed, one))
+        if self._sweeping is None and len(self._channels) > self._limits.min_connections:
+            self._sweeping = self._loop.call_later(self._limits.idle / _SWEEPS, self._sweep)
+        return one
+
+    def _serve(self) -> None:
+        """Gives calls that wait their connections, in their order; unary ones first."""
+        while self._unary and (one := self._with_room(stream=False)) is not None:
+            if self._unary.give(one):
+                self._count(one, stream=False)
+        while self._streaming and self._streams < self._max_streams:
+            one = self._with_room(stream=True)
+            if one is None:
+                return
+            if self._streaming.give(one):
+                self._count(one, stream=True)
+
+    def _exhausted(self) -> None:
+        """Refuses the streaming calls that wait: no connection is being made that could take them."""
+        text = f"all streams to the gRPC server that streaming calls may use are taken ({self._max_streams})"
+        now = self._loop.time()
+        if now >= self._warned_at + _WARNING_SECONDS:
+            self._warned_at = now
+            log.warning(
+                "%s, on %d connections: see upstream_max_connections", text, len(self._ready)
+            )
+        self._streaming.refuse(StatusError.of(RESOURCE_EXHAUSTED, text, http_status=503))
+
+    # How connections end.
+
+    def _drain(self, one: PooledChannel) -> None:
+        """Lets a connection finish the calls that it has."""
+        one.draining = True
+        self._channels.remove(one)
+        self._draining.add(one)
+        self._calls -= one.calls
+        self._streams -= one.streams
+
+    def _sweep(self) -> None:
+        """Closes connections beyond the least number that nobody has used for long, the newest first."""
+        self._sweeping = None
+        unused_since = self._loop.time() - self._limits.idle
+        capacity = sum(one.limit for one in self._channels if one.state is _READY)
+        for one in self._channels[: self._limits.min_connections - 1 : -1]:
+            left = capacity - (one.limit if one.state is _READY else 0)
+            needed = self._calls >= self._limits.grows_at(left, len(self._ready))
+            if not (needed or one.calls or one.idle_since > unused_since):
+                capacity = left
+                self._channels.remove(one)
+                self._close(one)
+        self._look()
+        if len(self._channels) > self._limits.min_connections:
+            self._sweeping = self._loop.call_later(self._limits.idle / _SWEEPS, self._sweep)
+
+    def _close(self, one: PooledChannel) -> None:
+        one.draining = True  # nothing that it tells counts any more
+        one.unwatch()
+        task = self._loop.create_task(one.channel.close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
