@@ -17,6 +17,7 @@ from typing import Final
 
 from bench import (
     calls,
+    capacity,
     codec,
     duplex,
     memory,
@@ -39,9 +40,11 @@ except ImportError:
 
 _CASES: Final[dict[str, Callable[[Lab], Awaitable[None]]]] = {
     module.GROUP: module.run
-    for module in (codec, routes, calls, unary, duplex, streams, stalled, memory, starts)
+    for module in (codec, routes, calls, unary, duplex, streams, stalled, memory, capacity, starts)
 }
-_QUICK: Final = (codec.GROUP, routes.GROUP, calls.GROUP, unary.GROUP, streams.GROUP, memory.GROUP)
+_QUICK: Final = tuple(
+    module.GROUP for module in (codec, routes, calls, unary, streams, memory, capacity)
+)
 _FOLDER: Final = Path(__file__).parent
 
 

@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,14 @@ from typing import Any, Final, Self
 from bench import accounts, callers
 from bench.orders import Figures, Pids
 from bench.subscribers import DATA, Tally, subscribed
-from bench.turns import Connection, HttpConnection, Turns, WebSocketConnection, connect
+from bench.turns import (
+    Connection,
+    HttpConnection,
+    StreamConnection,
+    Turns,
+    WebSocketConnection,
+    connect,
+)
 
 try:
     from uvloop import new_event_loop
@@ -31,6 +38,8 @@ except ImportError:
 _LINE: Final = 2**24
 _WARM_SECONDS: Final = 0.3
 _SETTLE_SECONDS: Final = 1.5
+_BESIDE: Final = 4
+"""Connections that take turns beside streams: few, for it is not their own crowd that they wait for."""
 _WINDINGS: Final = {"http": HttpConnection, "websocket": WebSocketConnection}
 
 
@@ -166,26 +175,44 @@ def _read(ticks: str | None) -> list[float]:
 
 async def idle(port: int, request: str, count: int, pids: Pids) -> Figures:
     """Measures the memory of connections that have asked once."""
+    async with _silent(HttpConnection, port, request, count, pids) as held:
+        return held
+
+
+async def beside(
+    port: int, opening: str, request: str, count: int, seconds: float, pids: Pids
+) -> Figures:
+    """Measures the memory of streams that are open, and turns beside them."""
+    async with _silent(StreamConnection, port, opening, count, pids) as held:
+        taken = await turns("http", port, request, _BESIDE, seconds, pids, "", "")
+        return {"p50_ms": taken["p50_ms"], "p99_ms": taken["p99_ms"], **held}
+
+
+@asynccontextmanager
+async def _silent(
+    kind: Callable[[Turns, bytes], Connection], port: int, request: str, count: int, pids: Pids
+) -> AsyncIterator[Figures]:
+    """Has connections that have asked once, within the block, and measures what they take."""
     seen = Turns()
+    seen.going = False  # one turn, and no more
     connections: list[Connection] = []
     sizes = []
     try:
         for more in (1, count):
             opened = await connect(
-                HttpConnection, seen, port=port, request=base64.b64decode(request), count=more
+                kind, seen, port=port, request=base64.b64decode(request), count=more
             )
             connections += opened
-            seen.going = False  # one turn, and no more
             for connection in opened:
                 connection.ask()
                 await seen.rest()
             await asyncio.sleep(_SETTLE_SECONDS)
             sizes.append({name: accounts.resident(pid) for name, pid in pids.items()})
+        begin, end = sizes
+        yield {f"{name}_kb_each": (end[name] - begin[name]) / count / 1000 for name in pids}
     finally:
         for connection in connections:
             connection.transport.abort()
-    begin, end = sizes
-    return {f"{name}_kb_each": (end[name] - begin[name]) / count / 1000 for name in pids}
 
 
 async def idle_calls(
@@ -205,14 +232,16 @@ async def idle_calls(
 
 async def obey() -> None:
     """Takes orders until there are no more."""
-    orders = {"turns": turns, "subscribers": subscribers, "idle": idle, "idle_calls": idle_calls}
+    orders: dict[str, Callable[..., Awaitable[Any]]] = {
+        order.__name__: order for order in (turns, subscribers, idle, beside, idle_calls)
+    }
     reader = asyncio.StreamReader(limit=_LINE)
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     while line := await reader.readline():
         order: dict[str, Any] = json.loads(line)
         try:
-            answer: Any = {"figures": await orders[order.pop("do")](**order)}  # type: ignore[operator] # they differ in arguments
+            answer: Any = {"figures": await orders[order.pop("do")](**order)}
         except Exception as error:
             answer = {"failed": f"{type(error).__name__}: {error}"}
         print(json.dumps(answer), flush=True)

@@ -89,6 +89,21 @@ class Load:
         )
         return figures
 
+    async def beside(
+        self, port: int, opening: bytes, request: bytes, *, count: int, seconds: float, pids: Pids
+    ) -> Figures:
+        """Lets so many streams be open and silent, and a few connections take turns beside them."""
+        figures: Figures = await self._order(
+            "beside",
+            port=port,
+            opening=base64.b64encode(opening).decode(),
+            request=base64.b64encode(request).decode(),
+            count=count,
+            seconds=seconds,
+            pids=dict(pids),
+        )
+        return figures
+
     async def idle_calls(
         self, port: int, path: str, request: bytes, *, channel: str, count: int, pids: Pids
     ) -> Figures:

@@ -58,6 +58,7 @@ def _worst_codec(results: Results) -> float | None:
 
 _POST: Final = "POST small, our core, 32"
 _TRACED: Final = "POST small and traced, our core, 32"
+_WIRE: Final = "ours, wire, wire core"
 _CROWD: Final = "1000 subscribers"
 _CONVERT: Final = "Convert, 32"
 _BIDI: Final = "LiveConvert, 64 messages in flight"
@@ -154,6 +155,15 @@ TARGETS: Final = (
         "traced unary POST: CPU of edge and core, both on wire, to Envoy and a core on grpcio",
         0.3,
         _against("unary", _TRACED, "ours, wire, wire core", "Envoy", "edge_us", "core_us"),
+    ),
+    *(
+        Target(
+            f"unary POST beside 2,000 {kind} with credentials of their own: p99",
+            50,
+            _itself("capacity", f"2000 {kind}, each with its own credentials", _WIRE, "p99_ms"),
+            " ms",
+        )
+        for kind in ("event streams", "WebSockets", "uploads")
     ),
     Target(
         "Convert, one call at a time: p50 of wire at both ends, to grpc.aio's",

@@ -158,6 +158,21 @@ class HttpConnection(Connection):
         return int(head[start + len(_LENGTH) :].split(b"\r", 1)[0]) if start >= 0 else None
 
 
+class StreamConnection(Connection):
+    """A request that begins a stream; its one turn is over when the first of the answer has come."""
+
+    _begun = False
+
+    def data_received(self, data: bytes) -> None:
+        """Looks whether it is a stream: 100 where a server reads on, 101 or 200."""
+        if self._begun:
+            return
+        self._begun = True
+        if not data.startswith((b"HTTP/1.1 100", b"HTTP/1.1 101", b"HTTP/1.1 200")):
+            self._turns.fail(f"the server answered {data!r}")
+        self._turns.end(self._began)
+
+
 class WebSocketConnection(Connection):
     """A WebSocket on which each text frame is answered by one; frames are unmasked and whole (RFC 6455)."""
 
@@ -206,15 +221,20 @@ def http_request(verb: str, target: str, body: bytes = b"", *, traced: bool = Fa
 def websocket_request(target: str, subprotocol: str, text: bytes) -> bytes:
     """Returns the bytes of a handshake, and behind them those of a masked text frame."""
     assert len(text) < 126
-    key = base64.b64encode(os.urandom(16)).decode()
-    head = (
-        f"GET {target} HTTP/1.1\r\nhost: bench\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
-        f"sec-websocket-version: 13\r\nsec-websocket-key: {key}\r\n"
-        f"sec-websocket-protocol: {subprotocol}\r\n\r\n"
-    )
+    head = websocket_handshake(target, subprotocol) + b"\r\n"
     mask = os.urandom(4)
     masked = bytes(byte ^ mask[at % 4] for at, byte in enumerate(text))
-    return head.encode() + bytes((0x81, 0x80 | len(text))) + mask + masked
+    return head + bytes((0x81, 0x80 | len(text))) + mask + masked
+
+
+def websocket_handshake(target: str, subprotocol: str) -> bytes:
+    """Returns the bytes of a handshake, without the empty line at its end."""
+    key = base64.b64encode(os.urandom(16)).decode()
+    return (
+        f"GET {target} HTTP/1.1\r\nhost: bench\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
+        f"sec-websocket-version: 13\r\nsec-websocket-key: {key}\r\n"
+        f"sec-websocket-protocol: {subprotocol}\r\n"
+    ).encode()
 
 
 async def connect(
