@@ -148,7 +148,7 @@ class Feeds:
         feed = self._shared.get(key)
         if feed is None or feed.ended:
             feed = self._start(request, reading, message, key)
-        restarted = bool(request.last_event_id) and reading.read_id is None
+        restarted = bool(request.last_event_id) and not reading.resumes(request.last_event_id)
         gap = Gap(restarted=True) if restarted else None
         reader = Subscription(feed, gap=gap, resumable=request.resumable)
         if reading.policy.start_with_last_of_each_key:
@@ -259,7 +259,7 @@ def _own_call(call: Call, request: StreamRequest) -> CallSource:
         call,
         read_id=reading.read_id if reading else None,
         resumed_without=bool(request.last_event_id)
-        and (reading is None or reading.read_id is None),
+        and not (reading is not None and reading.resumes(request.last_event_id)),
     )
 
 

@@ -95,7 +95,7 @@ class Endpoint:
         if query:
             violations += self._apply_query(message, query)
         if last_event_id:
-            violations += self._apply_last_event_id(message, last_event_id)
+            self._apply_last_event_id(message, last_event_id)
         if self._mask is not None and not violations:
             self._infer_mask(message, self._mask, value)
         return _serialized(message, violations, step)
@@ -237,16 +237,14 @@ class Endpoint:
             return list(faults(error))
         return []
 
-    def _apply_last_event_id(self, message: Message, text: str) -> list[tuple[str, str]]:
-        """Sets the field that takes it; it is newer than what a URL says that is asked for again."""
-        path = self.reading.policy.resume_field if self.reading is not None else _NO_PATH
-        if not path:
-            return []
-        try:
-            self._parameters.replace(message, path, text)
-        except ValueError as error:
-            return below("last-event-id", error)
-        return []
+    def _apply_last_event_id(self, message: Message, text: str) -> None:
+        """Sets the field that takes it; it is newer than what a URL says that is asked for again.
+
+        An id that the field cannot hold was given out by nobody here. It is passed over, and the stream says
+        that it begins anew (`gateway.feeds`), for an `EventSource` takes a 400 for the end.
+        """
+        if self.reading is not None and self.reading.resumes(text):
+            self._parameters.replace(message, self.reading.policy.resume_field, text)
 
 
 def _existing(message: Message, path: FieldPath) -> Message:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable
 from functools import reduce
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import DecodeError
@@ -13,10 +14,14 @@ from google.protobuf.message_factory import GetMessageClass
 from gateway.contract.fields import FieldPath
 from gateway.contract.method import Method
 from gateway.contract.stream_policy import StreamPolicy, stream_policy
-from gateway.transcoding.frame_encoders import LAST_ID
+from gateway.transcoding.frame_encoders import comes_back
+from gateway.transcoding.scalars import INTEGERS
 
 ReadKey: TypeAlias = Callable[[bytes], Hashable]
 ReadId: TypeAlias = Callable[[bytes], bytes]
+TakesId: TypeAlias = Callable[[str], bool]
+
+_INTEGER: Final = re.compile(r"-?[0-9]{1,20}")
 
 
 class StreamReading(NamedTuple):
@@ -25,6 +30,12 @@ class StreamReading(NamedTuple):
     policy: StreamPolicy
     read_key: ReadKey | None
     read_id: ReadId | None
+    takes_id: TakesId | None
+    """Whether the field for the last id holds an id; None where the ids are the edge's own."""
+
+    def resumes(self, last_event_id: str) -> bool:
+        """Whether the server is told this id, and so knows what comes after it."""
+        return self.takes_id is not None and self.takes_id(last_event_id)
 
 
 def stream_reading(method: Method) -> StreamReading | None:
@@ -36,10 +47,12 @@ def stream_reading(method: Method) -> StreamReading | None:
     policy = stream_policy(method)
     if policy is None:
         return None
+    takes_id = id_check(policy.resume_field) if policy.id_field else None
     return StreamReading(
         policy,
         key_reader(method.output, policy.key) if policy.key else None,
-        id_reader(method.output, policy.id_field) if policy.id_field else None,
+        id_reader(method.output, policy.id_field, takes_id) if takes_id else None,
+        takes_id,
     )
 
 
@@ -58,16 +71,20 @@ def key_reader(message: Descriptor, path: FieldPath) -> ReadKey:
     return read
 
 
-def id_reader(message: Descriptor, path: FieldPath) -> ReadId:
-    """Returns what reads the id of an event; one that would not come back as it is is left out.
-
-    An event stream or a header would break it, or cut spaces off it; or it means the end of a stream.
-    """
+def id_reader(message: Descriptor, path: FieldPath, takes_id: TakesId) -> ReadId:
+    """Returns what reads the id of an event; one that could not be taken when it comes back is left out."""
     read_key = key_reader(message, path)
 
     def read(data: bytes) -> bytes:
         text = str(read_key(data))
-        comes_back = text.isprintable() and text == text.strip() and text != LAST_ID
-        return text.encode() if comes_back else b""
+        return text.encode() if takes_id(text) else b""
 
     return read
+
+
+def id_check(path: FieldPath) -> TakesId:
+    """Returns what says whether an id comes back as it is, and the field at `path` can hold it."""
+    integers = INTEGERS.get(path[-1].type)
+    if integers is None:
+        return comes_back
+    return lambda text: _INTEGER.fullmatch(text) is not None and int(text) in integers

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.transcoding import deadline
+from gateway.transcoding.frame_encoders import MAX_ID_BYTES, UNKNOWN_ID
 from gateway.transcoding.metadata import PREFIX, MetadataFilter, metadata_value
 from gateway.transcoding.status import bad_request
 
@@ -114,8 +115,10 @@ def _shorten(head: RequestHead, timeout: float) -> None:
 
 
 def _read_last_event_id(head: RequestHead, value: str) -> None:
-    # a browser says it in UTF-8 (HTML Living Standard, "The Last-Event-ID header")
-    head.last_event_id = _kept(value).encode("latin-1").decode(errors="replace")
+    # a browser says it in UTF-8 (HTML Living Standard, "The Last-Event-ID header"); it takes an error for
+    # the end, so what was given out by nobody here is not refused
+    known = len(value) <= MAX_ID_BYTES
+    head.last_event_id = value.encode("latin-1").decode(errors="replace") if known else UNKNOWN_ID
 
 
 def _read_origin(head: RequestHead, value: str) -> None:

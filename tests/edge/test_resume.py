@@ -155,18 +155,21 @@ async def test_the_server_is_told_the_last_id(
 
 @pytest.mark.parametrize("last", ["x", "1.5", "9223372036854775808", f"{STREAM_ID}-1"])
 @pytest.mark.parametrize("http_method", ["GET", "POST"])
-async def test_an_id_that_the_field_cannot_hold_is_400(
+async def test_an_id_that_the_field_cannot_hold_is_a_restart(
     app: FastAPI, server: Server, http_method: str, last: str
 ) -> None:
-    """The violation names the header, and no call is made."""
-    target = "/own-numbers/t" if http_method == "GET" else "/own-numbers"
-    headers = {"accept": SSE, "last-event-id": last}
-    answer = await ask(app, http_method, target, headers=headers)
+    """A browser takes a 400 for the end; so it is told that the stream begins anew, as the URL says."""
+    target = "/own-numbers/t?after_number=5" if http_method == "GET" else "/own-numbers"
+    body = b"" if http_method == "GET" else b'{"afterNumber":"5"}'
+    back = start(app, http_method, target, body, headers={"accept": SSE, "last-event-id": last})
+    await settled()
+    asked = FeedsRequest.FromString(await anext(server.lines[-1].call.requests))
+    await server.send(6)
+    await server.end()
+    await back.ended()
 
-    assert answer.status == 400
-    (violation,) = answer.json["details"][0]["fieldViolations"]
-    assert violation["field"] == "last-event-id"
-    assert server.lines == []
+    assert asked.after_number == 5
+    assert back.body == RETRY + RESTARTED + event(6, "6") + END
 
 
 @pytest.mark.parametrize(
@@ -191,7 +194,13 @@ async def test_after_the_end_there_is_nothing(
     assert server.lines == []
 
 
-@pytest.mark.parametrize("bad", ["end", "a\nb", "a\rb", "a\0b", " a", "a ", "a\x01b", ""])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        *("end", "a\nb", "a\rb", "a\0b", " a", "a ", "a\x01b", "a\x7fb", "\x85a", "a\u2028b", ""),
+        *("x" * 1025, "x" * 1102, "x" * 100_000, "ä" * 513, "😀" * 257),
+    ],
+)
 async def test_an_id_that_would_not_come_back_as_it_is_is_left_out(
     app: FastAPI, server: Server, bad: str
 ) -> None:
@@ -202,6 +211,51 @@ async def test_an_id_that_would_not_come_back_as_it_is_is_left_out(
     printed = {"id": bad} if bad else {}
 
     assert await left(reader) == RETRY + b"data: %b\n\n" % orjson.dumps(printed)
+
+
+@pytest.mark.parametrize("longest", ["x" * 1024, "ä" * 512, "😀" * 256, "ä" * 511 + "xx"])
+async def test_the_longest_id_that_is_given_out_comes_back(
+    app: FastAPI, server: Server, longest: str
+) -> None:
+    """As a browser says it, in UTF-8; the server is told it as it was."""
+    reader = await get(app, "/own-ids/t")
+    server.lines[-1].send(News(id=longest).SerializeToString())
+    await settled()
+    assert (await left(reader)).startswith(RETRY + b"id: %b\n" % longest.encode())
+
+    await get(app, "/own-ids/t", longest)
+    asked = FeedsRequest.FromString(await anext(server.lines[-1].call.requests))
+    assert asked.after_id == longest
+
+
+@pytest.mark.parametrize("last", ["x" * 1025, "x" * 1102, "9" * 5000, "ä" * 513])
+@pytest.mark.parametrize(
+    "target", ["/own-ids/t", "/own-numbers/t", "/plain/t", "/drop-oldest/t", "/lingering/t"]
+)
+async def test_an_id_that_is_too_long_is_a_restart(
+    app: FastAPI, server: Server, target: str, last: str
+) -> None:
+    """Nobody gave it out; a 400 would keep an `EventSource` away for ever."""
+    back = await get(app, target, last)
+    asked = FeedsRequest.FromString(await anext(server.lines[-1].call.requests))
+    await server.send(1)
+
+    assert (await left(back)).startswith(RETRY + RESTARTED)
+    assert (asked.after_id, asked.after_number) == ("", 0)
+
+
+@pytest.mark.parametrize("accept", [NDJSON, ARRAY, SEQ])
+async def test_an_id_that_is_too_long_is_no_matter_where_there_are_no_ids(
+    app: FastAPI, server: Server, accept: str
+) -> None:
+    """The header means nothing in other framings."""
+    headers = {"accept": accept, "last-event-id": "x" * 2000}
+    back = start(app, "GET", "/own-ids/t", headers=headers)
+    await settled()
+    await server.send(1)
+    await server.end()
+
+    assert ((await back.ended()).status, plain(1) in back.body) == (200, True)
 
 
 GAP = b'{"@type":"type.googleapis.com/gateway.v1.Gap","missed":2}'
