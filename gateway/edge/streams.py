@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
+from math import ceil
 from random import SystemRandom
 from typing import Final
 
@@ -33,6 +34,7 @@ from gateway.transcoding.frame_encoders import (
 )
 from gateway.transcoding.metadata import header_value
 from gateway.transcoding.negotiation import require
+from gateway.transcoding.retry import retry_seconds
 from gateway.transcoding.status import Headers, StatusError, may_pass
 from gateway.upstream.port import Requests
 
@@ -248,14 +250,20 @@ class StreamAnswer:
             StatusError: the connection has to be cut.
         """
         status = self._edge.transcoder.errors.status(error.status)
-        last = self._encoder.error(status, self._retry() if may_pass(error) else None)
+        last = self._encoder.error(status, self._retry(error) if may_pass(error) else None)
         if last is None:
             raise error
         await self._end(last)
 
-    def _retry(self) -> int:
-        """Returns when to come back after an error; not the same for all, who will come back at once."""
-        return _milliseconds(self._edge.limits.retry * _RANDOM.uniform(1, 2))
+    def _retry(self, error: StatusError) -> int:
+        """Returns the milliseconds after which to come back after an error.
+
+        At least what its `RetryInfo` says, and what the settings say; with up to `retry_seconds` more, for
+        all may be told at once.
+        """
+        usual = self._edge.limits.retry
+        least = max(usual, retry_seconds(error.status) or 0.0)
+        return _milliseconds(least + usual * _RANDOM.uniform(0, 1))
 
     async def _write(self, data: bytes) -> None:
         self._written_at = self._loop.time()
@@ -286,5 +294,5 @@ class StreamAnswer:
 
 
 def _milliseconds(seconds: float) -> int:
-    """Returns a time as the `retry` of an event stream says it."""
-    return round(seconds * 1000)
+    """Returns a time as the `retry` of an event stream says it, rounded up."""
+    return ceil(seconds * 1000)

@@ -15,6 +15,7 @@ from gateway.edge.types import Receive, Scope, Send
 from gateway.edge.websocket_client import WebSocketClient
 from gateway.feeds.source import Gap, Source
 from gateway.transcoding.deadline import Deadline
+from gateway.transcoding.error_body import error_headers
 from gateway.transcoding.metadata import trailing
 from gateway.transcoding.request_head import RequestHead, read_head
 from gateway.transcoding.status import (
@@ -174,7 +175,7 @@ async def refuse(send: Send, scope: Scope, transcoder: Transcoder, error: Status
     if "websocket.http.response" not in scope.get("extensions", {}):
         await send({"type": "websocket.close", "code": 1008, "reason": ""})
         return
-    headers = [(b"content-type", b"application/json"), *error.headers]
+    headers = [(b"content-type", b"application/json"), *error_headers(error)]
     await send(
         {"type": "websocket.http.response.start", "status": error.http_status, "headers": headers}
     )

@@ -13,6 +13,8 @@ _GROWTH: Final = 1.6
 _LONGEST: Final = 5.0
 _JITTER: Final = 0.2
 _RANDOM: Final = SystemRandom()
+LONGEST_WAIT: Final = 60.0
+"""Seconds; where a server asks for more patience, readers are told so, instead of being left to wait."""
 
 
 class Backoff:
@@ -25,8 +27,9 @@ class Backoff:
         """Begins with the shortest wait again."""
         self._seconds = _FIRST
 
-    def next(self) -> float:
-        """Returns the seconds to wait now."""
+    def next(self, least: float = 0.0) -> float:
+        """Returns the seconds to wait now: as many as the server asks for (`least`) and a jitter, or more."""
         seconds = self._seconds
         self._seconds = min(seconds * _GROWTH, _LONGEST)
-        return seconds * _RANDOM.uniform(1 - _JITTER, 1 + _JITTER)
+        wait = seconds * _RANDOM.uniform(1 - _JITTER, 1 + _JITTER)
+        return max(wait, least * _RANDOM.uniform(1, 1 + _JITTER))

@@ -9,10 +9,11 @@ from contextlib import AbstractAsyncContextManager
 from typing import Final, TypeAlias
 
 from gateway.contract.stream_policy import SlowConsumer, StreamPolicy
-from gateway.feeds.backoff import Backoff
+from gateway.feeds.backoff import LONGEST_WAIT, Backoff
 from gateway.feeds.event_log import EventLog
 from gateway.feeds.subscription import Subscription
 from gateway.transcoding.metadata import Metadata
+from gateway.transcoding.retry import retry_seconds
 from gateway.transcoding.status import INTERNAL, UNAVAILABLE, StatusError
 from gateway.upstream.port import Call
 
@@ -28,7 +29,8 @@ class Feed:
     """Reads a call into a log, and wakes whoever waits for more.
 
     A call that fails with UNAVAILABLE is made anew, if it is shared, and as long as somebody reads it to
-    whom the failure could not be told by an HTTP status any more, or who has come back.
+    whom the failure could not be told by an HTTP status any more, or who has come back; after what its
+    `RetryInfo` says at least, unless that is longer than `LONGEST_WAIT`.
     """
 
     def __init__(
@@ -115,7 +117,7 @@ class Feed:
             failure = await self._read_call()
             if failure is None or not self._waits_out(failure):
                 return failure
-            await asyncio.sleep(self._backoff.next())
+            await asyncio.sleep(self._backoff.next(retry_seconds(failure.status) or 0.0))
 
     async def _read_call(self) -> StatusError | None:
         self._down = None
@@ -163,6 +165,10 @@ class Feed:
         """Tells a failure to the readers that can hear it; returns whether others are left to wait."""
         if failure.code != UNAVAILABLE or not self.policy.shared:
             return False
+        if (retry_seconds(failure.status) or 0.0) > LONGEST_WAIT:
+            return (
+                False  # its readers can do something else meanwhile, and are told when to come back
+            )
         waiting = [reader for reader in self.readers if reader.begun]
         if not waiting:
             return False

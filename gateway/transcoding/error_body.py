@@ -13,12 +13,12 @@ from typing import Any, Final
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.descriptor_pool import DescriptorPool
-from google.protobuf.message import DecodeError, Message
-from google.rpc.error_details_pb2 import DebugInfo, RetryInfo
+from google.rpc.error_details_pb2 import DebugInfo
 from google.rpc.status_pb2 import Status
 
 from gateway.transcoding.codec import JsonOptions, print_json
 from gateway.transcoding.encoding import JsonEncoder, type_name
+from gateway.transcoding.retry import retry_seconds
 from gateway.transcoding.status import HTTP_STATUS, UNAVAILABLE, Headers, StatusError
 
 STATUS_JSON: Final = "application/json"
@@ -78,23 +78,14 @@ class ErrorBodies:
 def error_headers(error: StatusError) -> Headers:
     """Returns the headers that belong to an error: its own, and when to come back.
 
-    That is what its `RetryInfo` says; every 503 says something.
+    That is what its `RetryInfo` says, in whole seconds and rounded up; every 503 says something.
     """
-    retry = RetryInfo()
-    for detail in error.status.details:
-        if detail.Is(RetryInfo.DESCRIPTOR) and _unpacks(detail, retry):
-            seconds = retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9
-            return (*error.headers, (b"retry-after", str(max(0, ceil(seconds))).encode()))
+    seconds = retry_seconds(error.status)
+    if seconds is not None:
+        return (*error.headers, (b"retry-after", b"%d" % ceil(seconds)))
     if error.http_status == HTTP_STATUS[UNAVAILABLE]:
-        return (*error.headers, (b"retry-after", str(_RETRY_SECONDS).encode()))
+        return (*error.headers, (b"retry-after", b"%d" % _RETRY_SECONDS))
     return error.headers
-
-
-def _unpacks(detail: Any, message: Message) -> bool:
-    try:
-        return bool(detail.Unpack(message))
-    except DecodeError:
-        return False
 
 
 def _phrase(http_status: int) -> str:

@@ -14,6 +14,8 @@ from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2
 from google.rpc.status_pb2 import Status
 
+from gateway.transcoding.retry import retry_seconds
+
 OK: Final = code_pb2.OK
 CANCELLED: Final = code_pb2.CANCELLED
 UNKNOWN: Final = code_pb2.UNKNOWN
@@ -95,8 +97,11 @@ class StatusError(Exception):
 
 
 def may_pass(error: StatusError) -> bool:
-    """Whether the same request may well fare better later; what is too large (413) will not."""
-    return error.http_status in _MAY_PASS
+    """Whether the same request may well fare better later; what is too large (413) will not.
+
+    So it may where the server says when to come back (`RetryInfo`), whatever its code.
+    """
+    return error.http_status in _MAY_PASS or retry_seconds(error.status) is not None
 
 
 def code_name(code: int) -> str:

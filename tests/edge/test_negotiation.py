@@ -140,6 +140,30 @@ def failing_with(*details: Message) -> Script:
     return script
 
 
+@pytest.mark.parametrize(
+    ("seconds", "nanos", "said"),
+    [
+        (0, 0, "0"),
+        (0, 1, "1"),
+        (59, 999_999_999, "60"),
+        (-1, 0, "0"),
+        (-(2**63), 0, "0"),
+        (10**9, 0, "86400"),
+        (2**63 - 1, 2**31 - 1, "86400"),
+    ],
+)
+async def test_retry_after_is_a_time_that_makes_sense(
+    make_app: MakeApp, upstream: ScriptedUpstream, seconds: int, nanos: int, said: str
+) -> None:
+    """Rounded up, from nothing to a day, whatever the server says; in problem details too."""
+    detail = RetryInfo(retry_delay=Duration(seconds=seconds, nanos=nanos))
+    upstream.scripts["/echo.v1.Echo/Unary"] = failing_with(detail)
+    async with running(make_app()) as app:
+        for accept in ("application/json", "application/json, application/problem+json"):
+            answer = await ask(app, "GET", "/v1/echo", headers={"accept": accept})
+            assert (answer.status, answer.headers["retry-after"]) == (503, said)
+
+
 async def test_retry_info_is_retry_after(make_app: MakeApp, upstream: ScriptedUpstream) -> None:
     """The time that the server asks for is HTTP's own header too, in whole seconds."""
     detail = RetryInfo(retry_delay=Duration(seconds=1, nanos=1))

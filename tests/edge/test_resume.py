@@ -9,10 +9,14 @@ from pathlib import Path
 import orjson
 import pytest
 from fastapi import FastAPI
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.code_pb2 import ABORTED
+from google.rpc.error_details_pb2 import RetryInfo
 
 from gateway.app import create_app
 from gateway.settings import Settings
 from gateway.testing import ScriptedCall, ScriptedUpstream
+from gateway.transcoding.status import RESOURCE_EXHAUSTED, UNAVAILABLE, StatusError
 from tests.contracts import feeds_descriptor_set
 from tests.edge.asgi import Request, ask, running, start
 from tests.edge.conftest import STREAM_ID
@@ -256,6 +260,50 @@ async def test_an_id_that_is_too_long_is_no_matter_where_there_are_no_ids(
     await server.end()
 
     assert ((await back.ended()).status, plain(1) in back.body) == (200, True)
+
+
+def info(seconds: int, nanos: int = 0) -> RetryInfo:
+    """Returns when to come back."""
+    return RetryInfo(retry_delay=Duration(seconds=seconds, nanos=nanos))
+
+
+@pytest.mark.parametrize(
+    ("details", "least"),
+    [
+        ([info(30)], 30_000),
+        ([info(3, 1)], 3_001),
+        ([info(0, 500_000_000)], 2_000),
+        ([info(-5)], 2_000),
+        ([info(10**9)], 86_400_000),
+        ([info(4), info(7)], 7_000),
+        ([], 2_000),
+    ],
+)
+@pytest.mark.parametrize("code", [RESOURCE_EXHAUSTED, UNAVAILABLE])
+async def test_events_say_to_come_back_no_sooner_than_the_server(
+    app: FastAPI, server: Server, details: list[RetryInfo], least: int, code: int
+) -> None:
+    """Rounded up, within a day, and with a jitter that only adds; never sooner than the settings say."""
+    reader = await get(app, "/plain/t")
+    await server.send(1)
+    server.lines[-1].fail(StatusError.of(code, "later", *details))
+    await reader.ended()
+
+    (retry,) = re.findall(rb"retry: (\d+)\nevent: error\n", reader.body)
+    assert least <= int(retry) <= least + 2_000
+
+
+async def test_what_the_server_says_to_try_again_is_not_the_end(
+    app: FastAPI, server: Server
+) -> None:
+    """A status that usually does not pass may do so where the server says when."""
+    reader = await get(app, "/plain/t")
+    await server.send(1)
+    server.lines[-1].fail(StatusError.of(ABORTED, "later", info(30)))
+    await reader.ended()
+
+    assert re.search(rb"\n\nretry: 3\d{4}\nevent: error\n", reader.body)
+    assert b"id: end" not in reader.body
 
 
 GAP = b'{"@type":"type.googleapis.com/gateway.v1.Gap","missed":2}'

@@ -16,4 +16,4 @@ def wake_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets the next try begin at once."""
-    monkeypatch.setattr(Backoff, "next", lambda _self: 0)
+    monkeypatch.setattr(Backoff, "next", lambda _self, _least=0.0: 0)

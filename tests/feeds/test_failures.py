@@ -7,6 +7,8 @@ import logging
 from collections.abc import AsyncIterator
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import RetryInfo
 
 from gateway.feeds.backoff import Backoff
 from gateway.feeds.source import Gap
@@ -55,6 +57,58 @@ async def test_the_wait_before_a_new_call_grows(monkeypatch: pytest.MonkeyPatch)
     assert 0.08 <= backoff.next() <= 0.12
 
 
+def later(seconds: float, code: int = UNAVAILABLE) -> StatusError:
+    """Returns a failure that says when to come back."""
+    delay = Duration()
+    delay.FromNanoseconds(round(seconds * 1e9))
+    return StatusError.of(code, "later", RetryInfo(retry_delay=delay))
+
+
+@pytest.mark.parametrize("said", [0.5, 30, 59.9])
+async def test_the_wait_before_a_new_call_is_what_the_server_says(
+    monkeypatch: pytest.MonkeyPatch, said: float
+) -> None:
+    """At least that, whichever try it is; jitter only adds."""
+    monkeypatch.undo()
+    waits = [Backoff().next(said) for _ in range(50)]
+
+    assert min(waits) >= said
+    assert max(waits) <= said * 1.2
+    assert len(set(waits)) > 1
+
+
+async def test_a_shared_call_is_not_made_anew_too_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the server says reaches the wait."""
+    said: list[float] = []
+
+    def wait(_self: Backoff, least: float) -> float:
+        said.append(least)
+        return 0
+
+    monkeypatch.setattr(Backoff, "next", wait)
+    async with staged() as stage:
+        reader = await stage.join("DropOldest")
+        await stage.send(news(1))
+        await reader.read()
+        for failure in (later(30), later(-1), UNAVAILABLE):
+            stage.line.fail(failure)
+            await settled()
+
+        assert (said, len(stage.lines)) == ([30, 0, 0], 4)
+
+
+async def test_readers_are_not_left_to_wait_for_long() -> None:
+    """Where the server wants them to stay away for minutes they are told so, and no call is made."""
+    async with staged() as stage:
+        reader = await stage.join("DropOldest")
+        await stage.send(news(1))
+        await reader.read()
+        stage.line.fail(later(61))
+
+        assert (await reader.failure()).status == later(61).status
+        assert len(stage.lines) == 1
+
+
 async def test_who_has_not_begun_is_told_of_a_failure_at_once() -> None:
     """An HTTP status can still say it; those that have begun wait on."""
     async with staged() as stage:
@@ -73,7 +127,7 @@ async def test_who_joins_while_the_call_is_down_is_told_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It does not wait for the next try; one that comes back does, for it would take a status for the end."""
-    monkeypatch.setattr(Backoff, "next", lambda _self: 60)
+    monkeypatch.setattr(Backoff, "next", lambda _self, _least: 60)
     async with staged() as stage:
         begun = await stage.join("DropOldest")
         await stage.send(news(1))
