@@ -19,7 +19,9 @@ from gateway.transcoding.transcoder import Transcoder, allow_header
 
 _KEPT: Final = 64
 """Media types are few; those of HttpBody may be many."""
-_value: Final = lru_cache(maxsize=_KEPT)(header_value)
+_LONGEST_KEPT: Final = 256
+"""Characters of the longest of them that is kept: an HttpBody may say anything."""
+_kept_value: Final = lru_cache(maxsize=_KEPT)(header_value)
 _STARTS: Final = ("http.response.start", "websocket.http.response.start")
 
 
@@ -56,6 +58,10 @@ class Whole:
 def header_lines(*headers: tuple[bytes, bytes]) -> bytes:
     """Returns headers as lines of HTTP/1.1."""
     return b"".join(b"%b: %b\r\n" % header for header in headers)
+
+
+def _value(media_type: str) -> bytes:
+    return (_kept_value if len(media_type) <= _LONGEST_KEPT else header_value)(media_type)
 
 
 class Answer:

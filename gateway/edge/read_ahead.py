@@ -12,8 +12,8 @@ from typing import Final, Generic, TypeVar
 
 READ_AHEAD_BYTES: Final = 64 * 1024
 """How far the reader may be ahead; the item that reaches the bound may go beyond it."""
-ITEM_BYTES: Final = 256
-"""What an item counts beside its own bytes, so that many small ones are bounded too."""
+ITEM_BYTES: Final = 512
+"""Bytes of an item beside its own: the event of ASGI, its text or bytes, and its slot in the queue."""
 
 Item = TypeVar("Item")
 

@@ -72,7 +72,9 @@ class WebSocketClient:
                 return
             self._touch()
             if not self._half_closed:
-                self._ahead.append(event, len(event.get("text") or event.get("bytes") or b""))
+                self._ahead.append(
+                    event, size_in_memory(event.get("text") or event.get("bytes") or b"")
+                )
 
     async def send(self, frame: str) -> None:
         """Sends a frame; nothing is one that the dialect does not have."""
@@ -89,3 +91,8 @@ class WebSocketClient:
     def _touch(self) -> None:
         if self._idle_seconds is not None and not self._idle.expired():
             self._idle.reschedule(asyncio.get_running_loop().time() + self._idle_seconds)
+
+
+def size_in_memory(data: str | bytes) -> int:
+    """Returns the bytes that a frame takes in memory: a text has up to four for each character."""
+    return len(data) if isinstance(data, bytes) or data.isascii() else 4 * len(data)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
 
 from gateway.edge.read_ahead import ITEM_BYTES, READ_AHEAD_BYTES, ReadAhead
+from gateway.edge.websocket_client import size_in_memory
 from gateway.testing import ScriptedCall, ScriptedUpstream
 from tests.edge.asgi import Request, connect, start
 from tests.edge.conftest import Everything, Summary, hang
@@ -145,3 +148,20 @@ async def test_many_empty_items_are_bounded_too() -> None:
         await asyncio.wait_for(ahead.room(), 0.01)
     await ahead.take()
     await asyncio.wait_for(ahead.room(), 1)
+
+
+@pytest.mark.parametrize("text", ["", "a", "\N{SNOWMAN}", "😀" * 100])
+def test_what_is_ahead_weighs_no_more_than_is_said(text: str) -> None:
+    """Each frame is an event, a text and a place in the queue, whatever script the text is in."""
+    ahead: ReadAhead[dict[str, Any]] = ReadAhead()
+    data = text.encode()
+    tracemalloc.start()
+    try:
+        for _ in range(100):
+            event = {"type": "websocket.receive", "text": data.decode()}
+            ahead.append(event, size_in_memory(event["text"]))
+        real = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+
+    assert real <= 100 * (ITEM_BYTES + size_in_memory(text))
