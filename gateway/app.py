@@ -20,6 +20,7 @@ from gateway.edge.exchange import Edge, Limits
 from gateway.edge.pages import Pages
 from gateway.edge.route import Answers, ContractRoutes, OtherMethods
 from gateway.feeds.feeds import Feeds
+from gateway.feeds.room import FeedLimits
 from gateway.render.openapi import render_openapi
 from gateway.settings import OAUTH2_REDIRECT, Settings
 from gateway.tls import upstream_credentials
@@ -29,6 +30,7 @@ from gateway.transcoding.transcoder import Transcoder
 from gateway.upstream.grpc_aio import GrpcUpstream
 from gateway.upstream.pool_limits import PoolLimits
 from gateway.upstream.port import Upstream
+from gateway.upstream.transport import TRANSPORTS
 
 log = logging.getLogger(__name__)
 
@@ -95,9 +97,7 @@ def create_app(settings: Settings, upstream: Upstream | None = None) -> FastAPI:
             show_debug_info=settings.show_debug_info,
         ),
         upstream=upstream,
-        feeds=Feeds(
-            upstream, max_bytes=settings.max_feed_bytes, max_idle_bytes=settings.max_idle_feed_bytes
-        ),
+        feeds=Feeds(upstream, _feed_limits(settings)),
         metadata=MetadataFilter(settings.request_headers, settings.response_headers),
         limits=Limits(
             max_message=settings.max_message_bytes,
@@ -151,6 +151,19 @@ def _json_options(settings: Settings) -> JsonOptions:
         proto_names=settings.print_proto_names,
         enum_numbers=settings.print_enum_numbers,
         int64_numbers=settings.print_int64_numbers,
+    )
+
+
+def _feed_limits(settings: Settings) -> FeedLimits:
+    return FeedLimits(
+        max_feed_bytes=settings.max_feed_bytes,
+        max_idle_bytes=settings.max_idle_feed_bytes,
+        max_feeds=settings.max_feeds,
+        max_bytes=settings.max_total_feed_bytes,
+        max_caller_feeds=settings.max_caller_feeds,
+        max_caller_bytes=settings.max_caller_feed_bytes,
+        caller_keys=frozenset(name.lower() for name in settings.caller_headers),
+        call_bytes=TRANSPORTS[settings.transport].call_bytes,
     )
 
 

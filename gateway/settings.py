@@ -120,9 +120,19 @@ class Settings(BaseSettings):
     retry_seconds: float = Field(default=2.0, gt=0)
     """After so long a reader of Server-Sent Events that was cut should come back."""
     max_feed_bytes: int = Field(default=8 * 1024 * 1024, gt=0)
-    """Bytes of messages kept of one stream, for readers that are slow or come back."""
+    """Bytes of memory for what is kept of one stream, for readers that are slow or come back."""
     max_idle_feed_bytes: int = Field(default=64 * 1024 * 1024, ge=0)
     """Bytes of all streams that go on though nobody reads them, for readers that come back."""
+    max_total_feed_bytes: int = Field(default=256 * 1024 * 1024, gt=0)
+    """Bytes of all streams of which messages are kept, read or not."""
+    max_feeds: int = Field(default=10_000, gt=0)
+    """How many streams may be open of which messages are kept; equal requests share one."""
+    max_caller_feed_bytes: int = Field(default=128 * 1024 * 1024, gt=0)
+    """Bytes of those of one caller."""
+    max_caller_feeds: int = Field(default=5_000, gt=0)
+    """How many of them one caller may have."""
+    caller_headers: tuple[RequestHeaderName, ...] = ("authorization",)
+    """Request headers, of those that become metadata, that tell callers apart for the two limits above."""
     websocket_ping_seconds: float = Field(default=20.0, gt=0)
     """How often a WebSocket is pinged; a client that does not answer for as long again is given up."""
     websocket_idle_seconds: float | None = Field(default=None, gt=0)

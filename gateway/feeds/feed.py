@@ -39,7 +39,7 @@ class Feed:
         policy: StreamPolicy,
         log: EventLog,
         *,
-        grown: Callable[[Feed], None],
+        share: Callable[[], int],
     ) -> None:
         """Makes a feed that is read with `run`.
 
@@ -47,10 +47,10 @@ class Feed:
             open_call: opens its call, each time anew.
             policy: what the contract says of it.
             log: where its messages go.
-            grown: is told of messages that come while nobody reads.
+            share: returns the bytes that it may keep of what is unread, where it holds its server back.
         """
         self._open_call = open_call
-        self._grown = grown
+        self._share = share
         self.policy = policy
         self.log = log
         self.readers: set[Subscription] = set()
@@ -74,6 +74,7 @@ class Feed:
                 other.failure = StatusError.of(UNAVAILABLE, "the stream is read elsewhere")
                 other.wake()
         self.readers.add(reader)
+        self.log.keeps_json = len(self.readers) > 1
         if self._down is not None and not reader.begun:
             reader.failure = self._down
 
@@ -82,6 +83,7 @@ class Feed:
         if reader not in self.readers:
             return False
         self.readers.remove(reader)
+        self.log.keeps_json = len(self.readers) > 1
         self._left_at = reader.place
         self._room.set()
         return True
@@ -111,6 +113,17 @@ class Feed:
             self.ended = True
             self.failure = failure
             self._wake()
+
+    def abort(self, failure: StatusError) -> None:
+        """Ends it for all readers at once: what they have not read is not kept for them."""
+        for reader in self.readers:
+            reader.failure = failure
+        self.end(failure)
+        self.log.clear()
+
+    def shrink(self, max_bytes: int) -> None:
+        """Keeps no more than so many bytes; but the newest message and, where it holds back, all unread."""
+        self.log.shrink(max_bytes, self._first_unread() if self._holds_back else None)
 
     async def _read_calls(self) -> StatusError | None:
         while True:
@@ -143,23 +156,29 @@ class Feed:
         return None
 
     async def _append(self, message: bytes) -> None:
-        if self.policy.slow_consumer is SlowConsumer.BLOCK:
-            while not self._has_room(len(message)):
+        if self._holds_back:
+            while not self.ended and not self._has_room(len(message)):
                 self._room.clear()
                 await self._room.wait()
+        if self.ended:  # it was closed: what has come already is nobody's
+            return
         self.log.append(message)
-        if not self.readers:
-            self._grown(self)
         if not self.policy.shared:
             self._wake()
         elif self._gathering is None:
             loop = asyncio.get_running_loop()
             self._gathering = loop.call_later(_GATHER_SECONDS, self._wake)
 
+    @property
+    def _holds_back(self) -> bool:
+        return self.policy.slow_consumer is SlowConsumer.BLOCK
+
+    def _first_unread(self) -> int:
+        return min((reader.place for reader in self.readers), default=self._left_at)
+
     def _has_room(self, size: int) -> bool:
         """Whether a message may be unread too: half of what is kept is for a reader that comes back."""
-        place = min((reader.place for reader in self.readers), default=self._left_at)
-        return self.log.has_room(place, size)
+        return self.log.has_room(self._first_unread(), size, self._share())
 
     def _waits_out(self, failure: StatusError) -> bool:
         """Tells a failure to the readers that can hear it; returns whether others are left to wait."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Final, Self, TypeAlias
 from gateway.contract.method import Method
 from gateway.feeds.event_log import EventLog
 from gateway.feeds.feed import Feed
+from gateway.feeds.room import Account, FeedLimits, Room
 from gateway.feeds.source import CallSource, Gap, Source, new_stream_id
 from gateway.feeds.subscription import Subscription
 from gateway.transcoding.event_fields import StreamReading
@@ -27,8 +27,6 @@ _EVENT_ID: Final = re.compile(r"([0-9a-f]{16})-([0-9]{1,18})")
 
 Key: TypeAlias = tuple[str, bytes, Metadata]
 """What makes requests equal: method, digest of the message, and metadata but for traces."""
-_OVERHEAD_BYTES: Final = 16 * 1024
-"""What a feed takes beside its messages, with its call."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,35 +51,30 @@ class _Place:
     """What is known here of one feed."""
 
     key: Key
-    request_bytes: int
+    account: Account
     task: asyncio.Task[None]
     timer: asyncio.TimerHandle | None = None
     """Ends the feed that nobody reads; None while somebody does."""
-    counted: int = 0
-    """How many of the bytes of idle feeds are this one's."""
 
 
 class Feeds:
     """Opens the sources of streams, within its own block."""
 
-    def __init__(self, upstream: Upstream, *, max_bytes: int, max_idle_bytes: int) -> None:
+    def __init__(self, upstream: Upstream, limits: FeedLimits) -> None:
         """Makes a place without feeds.
 
         Args:
             upstream: who carries the calls.
-            max_bytes: bytes of messages that one feed keeps; of those by key, as many again.
-            max_idle_bytes: bytes of all feeds that nobody reads; beyond that the oldest end.
+            limits: what all feeds, those of a caller, and one may take.
         """
         self._upstream = upstream
-        self._max_bytes = max_bytes
-        self._max_idle_bytes = max_idle_bytes
+        self._limits = limits
+        self.room = Room(limits, self._close)
         self._running: set[asyncio.Task[None]] = set()
         """Tasks of feeds, those too that are closed but have not ended yet."""
         self._places: dict[Feed, _Place] = {}
         self._by_id: dict[bytes, Feed] = {}
         self._shared: dict[Key, Feed] = {}
-        self._idle: OrderedDict[Feed, None] = OrderedDict()
-        self._idle_bytes = 0
 
     @property
     def count(self) -> int:
@@ -174,13 +167,20 @@ class Feeds:
     def _start(
         self, request: StreamRequest, reading: StreamReading, message: bytes, key: Key
     ) -> Feed:
+        """Begins a feed.
+
+        Raises:
+            StatusError: RESOURCE_EXHAUSTED, there are too many, or they keep too much.
+        """
+        account = self.room.admit(len(message), request.metadata, key[2])
         policy = reading.policy
         log = EventLog(
             new_stream_id(),
             keep=policy.keep,
-            max_bytes=self._max_bytes,
+            max_bytes=self._limits.max_feed_bytes,
             read_key=reading.read_key,
             read_id=reading.read_id,
+            on_bytes=partial(self.room.count, account),
         )
 
         def open_call() -> AbstractAsyncContextManager[Call]:
@@ -191,14 +191,15 @@ class Feeds:
                 timeout=None if policy.shared else request.timeout,
             )
 
-        feed = Feed(open_call, policy, log, grown=self._grown)
+        feed = Feed(open_call, policy, log, share=account.share)
         task = asyncio.create_task(feed.run(), name=f"feed {key[0]}")
-        self._places[feed] = _Place(key, len(message), task)
+        self._places[feed] = _Place(key, account, task)
         self._by_id[log.stream_id] = feed
         if policy.shared:
             self._shared[key] = feed
         self._running.add(task)
         task.add_done_callback(partial(self._ended, feed))
+        self.room.enter(account, feed)
         return feed
 
     def _ended(self, feed: Feed, task: asyncio.Task[None]) -> None:
@@ -214,21 +215,10 @@ class Feeds:
         if feed.policy.linger == 0 or not (feed.policy.shared or reader.resumable):
             self._close(feed)
             return
-        loop = asyncio.get_running_loop()
-        self._places[feed].timer = loop.call_later(feed.policy.linger, self._close, feed)
-        self._idle[feed] = None
-        self._grown(feed)
-
-    def _grown(self, feed: Feed) -> None:
-        """Counts what a feed keeps that nobody reads, and ends the oldest of those where it is too much."""
-        if feed not in self._idle:
-            return
         place = self._places[feed]
-        size = _OVERHEAD_BYTES + place.request_bytes + feed.log.bytes
-        self._idle_bytes += size - place.counted
-        place.counted = size
-        while self._idle_bytes > self._max_idle_bytes:
-            self._close(next(iter(self._idle)))
+        loop = asyncio.get_running_loop()
+        place.timer = loop.call_later(feed.policy.linger, self._close, feed)
+        self.room.leave(place.account)
 
     def _stay(self, feed: Feed) -> None:
         """Lets a feed go on that was about to end."""
@@ -236,9 +226,7 @@ class Feeds:
         if place.timer is not None:
             place.timer.cancel()
             place.timer = None
-            del self._idle[feed]
-            self._idle_bytes -= place.counted
-            place.counted = 0
+            self.room.come_back(place.account)
 
     def _unshare(self, feed: Feed) -> None:
         """Lets nobody join a feed any more, but those who come back to it."""
@@ -249,8 +237,13 @@ class Feeds:
     def _close(self, feed: Feed) -> None:
         self._stay(feed)
         self._unshare(feed)
-        self._places.pop(feed).task.cancel()
+        place = self._places.pop(feed)
         del self._by_id[feed.log.stream_id]
+        self.room.remove(place.account)
+        feed.end(StatusError.of(UNAVAILABLE, "the stream was closed"))
+        if not feed.readers:
+            feed.log.clear()  # the exception that cancels its task keeps the feed until it is collected
+        place.task.cancel()
 
 
 def _own_call(call: Call, request: StreamRequest) -> CallSource:

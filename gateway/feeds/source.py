@@ -17,34 +17,21 @@ Encode: TypeAlias = Callable[[bytes], bytes]
 """Message -> JSON; equal where it prints alike, so that what it has made can be kept."""
 
 _ID_BYTES: Final = 8
-_JSON_FORMS: Final = 2
-_JSON_FACTOR: Final = 8
-_JSON_OVERHEAD: Final = 256
-"""JSON that is kept has at most so many bytes for each of its message, and so many beside."""
 
 
 class Event:
-    """One message of a stream, as all its readers get it."""
+    """One message of a stream."""
 
-    __slots__ = ("_encoded", "id", "message")
+    __slots__ = ("id", "message")
 
     def __init__(self, event_id: bytes, message: bytes) -> None:
+        """Takes a message and its id; no bytes are no id."""
         self.id = event_id
         self.message = message
-        self._encoded: dict[Encode, bytes] = {}
 
     def json(self, encode: Encode) -> bytes:
-        """Returns the JSON of the message, made once for all readers that want it alike.
-
-        What readers make a feed keep is bounded: few forms, and none out of proportion to its message.
-        """
-        json = self._encoded.get(encode)
-        if json is None:
-            json = encode(self.message)
-            bound = _JSON_FACTOR * len(self.message) + _JSON_OVERHEAD
-            if len(self._encoded) < _JSON_FORMS and len(json) <= bound:
-                self._encoded[encode] = json
-        return json
+        """Returns the JSON of the message."""
+        return encode(self.message)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from gateway.contract.stream_policy import SlowConsumer
-from gateway.feeds.event_log import Entry
+from gateway.feeds.event_log import KeptEvent
 from gateway.feeds.source import Gap, Item, Take
 from gateway.transcoding.metadata import Metadata
 from gateway.transcoding.status import RESOURCE_EXHAUSTED, StatusError
@@ -168,12 +168,12 @@ class Subscription:
         items: list[Item] = []
         size = 0
         while self.place < log.end and size < _MOST_BYTES and len(items) < _MOST_ITEMS:
-            entry = log.at(self.place)
-            if entry.since > self._since:
+            event = log.at(self.place)
+            if event.since > self._since:
                 items.append(Gap(restarted=True, id=log.id_at(self.place)))
-                self._since = entry.since
-            items.append(entry.event)
-            size += len(entry.event.message)
+                self._since = event.since
+            items.append(event)
+            size += len(event.message)
             self.place += 1
         return items
 
@@ -184,12 +184,11 @@ class Subscription:
         end = taken[-1].place + 1 if len(taken) < len(newest) else log.end
         gap = self._move(end, log.since, taken)
         self._conflates = end < log.end
-        events: list[Item] = [entry.event for entry in taken]
-        return [gap, *events] if gap is not None else events
+        return [gap, *taken] if gap is not None else [*taken]
 
-    def _move(self, place: int, since: int, taken: Sequence[Entry] = ()) -> Gap | None:
+    def _move(self, place: int, since: int, taken: Sequence[KeptEvent] = ()) -> Gap | None:
         """Goes to a place; returns what it misses of what lies before, but for what it has taken."""
-        owed = sum(entry.place >= self._owed for entry in taken)
+        owed = sum(event.place >= self._owed for event in taken)
         missed = max(0, place - max(self.place, self._owed)) - owed
         restarted = since > self._since
         gap = Gap(missed, restarted, id=self.feed.log.id_at(self.place))
@@ -197,11 +196,11 @@ class Subscription:
         return gap if missed or restarted else None
 
 
-def _first_of(entries: Sequence[Entry]) -> Sequence[Entry]:
-    """Returns as many entries as are given at once."""
+def _first_of(events: Sequence[KeptEvent]) -> Sequence[KeptEvent]:
+    """Returns as many events as are given at once."""
     size = 0
-    for number, entry in enumerate(entries[:_MOST_ITEMS], 1):
-        size += len(entry.event.message)
+    for number, event in enumerate(events[:_MOST_ITEMS], 1):
+        size += len(event.message)
         if size >= _MOST_BYTES:
-            return entries[:number]
-    return entries[:_MOST_ITEMS]
+            return events[:number]
+    return events[:_MOST_ITEMS]

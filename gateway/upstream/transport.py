@@ -45,6 +45,8 @@ class Transport:
     """Returns how many calls a channel that is READY takes at once."""
     read_target: Callable[[str], object] | None
     """Raises ValueError for a target that is none; None where that is found out by connecting."""
+    call_bytes: int
+    """Bytes of memory of a call that is open, without its messages; measured."""
 
 
 def _watch_in_task(channel: aio.Channel, changed: Callable[[], object]) -> Callable[[], object]:
@@ -74,6 +76,7 @@ TRANSPORTS: Final[Mapping[Name, Transport]] = {
         watch=_watch_in_task,
         max_streams=lambda _channel: _ASSUMED_STREAMS,
         read_target=None,
+        call_bytes=36 * 1024,
     ),
     "wire": Transport(
         grpc_wire.channel.insecure_channel,
@@ -83,6 +86,7 @@ TRANSPORTS: Final[Mapping[Name, Transport]] = {
         watch=_watch,
         max_streams=lambda channel: int(channel.max_streams),
         read_target=grpc_wire.target.parse,
+        call_bytes=12 * 1024,
     ),
 }
 

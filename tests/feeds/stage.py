@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from google.protobuf.message_factory import GetMessageClass
 
 from gateway.feeds.feeds import Feeds, StreamRequest
+from gateway.feeds.room import FeedLimits
 from gateway.feeds.source import Event, Gap, Item, Source
 from gateway.testing import ScriptedCall, ScriptedUpstream
 from gateway.transcoding.event_fields import stream_reading
@@ -189,14 +190,23 @@ class Stage:
         await settled()
 
 
+LIMITS = FeedLimits(
+    max_feed_bytes=1 << 20,
+    max_idle_bytes=1 << 20,
+    max_feeds=1000,
+    max_bytes=1 << 30,
+    max_caller_feeds=1000,
+    max_caller_bytes=1 << 30,
+    caller_keys=frozenset({"authorization"}),
+)
+
+
 @asynccontextmanager
-async def staged(
-    *, max_bytes: int = 1 << 20, max_idle_bytes: int = 1 << 20
-) -> AsyncIterator[Stage]:
+async def staged(**limits: Any) -> AsyncIterator[Stage]:
     """Runs feeds around the block, and looks whether anything is left of them then."""
     before = asyncio.all_tasks()
     upstream = ScriptedUpstream({})
-    feeds = Feeds(upstream, max_bytes=max_bytes, max_idle_bytes=max_idle_bytes)
+    feeds = Feeds(upstream, replace(LIMITS, **limits))
     stage = Stage(upstream, feeds)
 
     def script(call: ScriptedCall) -> AsyncIterator[bytes]:
@@ -216,4 +226,5 @@ async def staged(
     assert [
         name for name, value in vars(feeds).items() if hasattr(value, "__len__") and value
     ] == []
+    assert feeds.room.is_empty
     assert [line for line in stage.lines if not line.call.ended.is_set()] == []

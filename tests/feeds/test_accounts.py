@@ -17,7 +17,7 @@ from hypothesis.stateful import (
 )
 
 from gateway.contract.stream_policy import SlowConsumer, stream_policy
-from gateway.feeds.event_log import EventLog
+from gateway.feeds.event_log import EVENT_BYTES, EventLog
 from gateway.feeds.feed import Feed
 from gateway.feeds.source import Gap, Item
 from gateway.feeds.subscription import Subscription
@@ -28,6 +28,10 @@ from tests.feeds.stage import METHODS
 
 def _no_call() -> AbstractAsyncContextManager[Call]:
     raise AssertionError("nothing is opened: the test writes the log")
+
+
+def _most_bytes(message: bytes) -> int:
+    return EVENT_BYTES + len(b"s-1000") + len(message)
 
 
 @dataclass(eq=False)
@@ -68,7 +72,7 @@ class Accounts(RuleBasedStateMachine):
 
     policy: SlowConsumer
 
-    @initialize(keep=st.integers(1, 6), max_bytes=st.integers(1, 120))
+    @initialize(keep=st.integers(1, 6), max_bytes=st.integers(1, 4 * EVENT_BYTES))
     def begin(self, keep: int, max_bytes: int) -> None:
         """Begins with an empty log of some bounds."""
         policy = stream_policy(METHODS["Conflated"])
@@ -76,7 +80,7 @@ class Accounts(RuleBasedStateMachine):
         self.bounds = keep, max_bytes
         self.log = EventLog(b"s", keep=keep, max_bytes=max_bytes, read_key=lambda m: m[:1])
         policy = replace(policy, slow_consumer=self.policy)
-        self.feed = Feed(_no_call, policy, self.log, grown=lambda _feed: None)
+        self.feed = Feed(_no_call, policy, self.log, share=lambda: max_bytes)
         self.sent: list[bytes] = []
         self.restarts = [-1]
         self.accounts: list[Account] = []
@@ -114,7 +118,7 @@ class Accounts(RuleBasedStateMachine):
         if account.sent_away:
             return False
         if self.policy is SlowConsumer.DISCONNECT and account.reader.place < self.log.start:
-            assert len(unread) > keep or sum(map(len, unread)) > max_bytes
+            assert len(unread) > keep or sum(map(_most_bytes, unread)) > max_bytes
             with pytest.raises(StatusError, match="read too slowly") as failure:
                 account.reader._take()
             assert failure.value.code == RESOURCE_EXHAUSTED

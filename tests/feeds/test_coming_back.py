@@ -234,7 +234,9 @@ async def test_an_evicted_reader_that_leaves_late_ends_nothing() -> None:
         await old.read()
         new = await stage.join("Lingering", last_event_id=old.ids[-1])
         await new.leave()
-        (timer,) = stage.feeds._idle.values()
+        feed = feed_of(new)
+        timer = stage.feeds._places[feed].timer
+        assert timer is not None
         await old.leave()
 
-        assert list(stage.feeds._idle.values()) == [timer]
+        assert stage.feeds._places[feed].timer is timer

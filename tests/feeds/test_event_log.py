@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.feeds.event_log import EventLog
+from gateway.feeds.event_log import EVENT_BYTES, KEY_BYTES, EventLog
 
 
 def log_of(
-    *messages: bytes | None, keep: int = 4, max_bytes: int = 1000, keyed: bool = False
+    *messages: bytes | None, keep: int = 4, max_bytes: int = 1 << 20, keyed: bool = False
 ) -> EventLog:
     """Makes a log; None is a restart, and a message's key is its first byte."""
     log = EventLog(
@@ -33,14 +33,14 @@ def test_an_empty_log() -> None:
     assert (log.start, log.end, log.since) == (0, 0, -1)
     assert log.last(3) == 0
     assert log.newest_of_each_key() == []
-    assert log.has_room(0, 10_000)
+    assert log.has_room(0, 10_000, 0)
 
 
 def test_messages_are_numbered() -> None:
     """An id is that of the stream and the number of the message, from 1."""
     log = log_of(b"a", b"b")
 
-    assert [log.at(place).event.id for place in range(2)] == [b"s-1", b"s-2"]
+    assert [log.at(place).id for place in range(2)] == [b"s-1", b"s-2"]
 
 
 def test_ids_of_the_server_are_its_own() -> None:
@@ -48,25 +48,33 @@ def test_ids_of_the_server_are_its_own() -> None:
     log = EventLog(b"s", keep=1, max_bytes=1, read_id=lambda message: b"<" + message + b">")
     log.append(b"a")
 
-    assert log.at(0).event.id == b"<a>"
+    assert log.at(0).id == b"<a>"
 
 
 @pytest.mark.parametrize(
     ("unread", "size", "room"),
     [
-        ([], 1000, True),
-        ([10], 40, True),
-        ([10], 41, False),
-        ([51], 0, False),
-        ([1, 1], 48, True),
+        ([], 10_000, True),
+        ([10], 90, True),
+        ([10], 91, False),
+        ([EVENT_BYTES + 101], 0, False),
         ([1, 1, 1], 1, False),
     ],
 )
-def test_room_is_half_of_what_may_be_kept(unread: list[int], size: int, room: bool) -> None:
+@pytest.mark.parametrize("bound", ["of the log", "of now"])
+def test_room_is_half_of_what_may_be_kept(
+    unread: list[int], size: int, room: bool, bound: str
+) -> None:
     """In number and in bytes, with the message that waits; but one message always has room."""
-    log = log_of(b"read", *(b"x" * each for each in unread), keep=6, max_bytes=100)
+    most = 2 * (EVENT_BYTES * 2 + len(b"s-1") + 100)
+    large = 100 * most
+    log = log_of(
+        *(b"read", *(b"x" * each for each in unread)),
+        keep=6,
+        max_bytes=most if bound == "of the log" else large,
+    )
 
-    assert log.has_room(1, size) is room
+    assert log.has_room(1, size, most if bound == "of now" else large) is room
 
 
 class Kept(NamedTuple):
@@ -76,11 +84,16 @@ class Kept(NamedTuple):
     message: bytes
     since: int
 
+    @property
+    def size(self) -> int:
+        """Its bytes in memory."""
+        return EVENT_BYTES + len(b"s-%d" % (self.place + 1)) + len(self.message)
+
 
 @given(
     st.lists(st.none() | st.binary(min_size=1, max_size=6), max_size=40),
     st.integers(1, 6),
-    st.integers(1, 20),
+    st.integers(1, 4 * (EVENT_BYTES + KEY_BYTES)),
     st.data(),
 )
 def test_a_log_is_the_end_of_all_that_came(
@@ -102,13 +115,17 @@ def test_a_log_is_the_end_of_all_that_came(
             by_key.pop(step[:1], None)
             by_key[step[:1]] = everything[-1]
             by_key = {
-                kept.message[:1]: kept for kept in _end(list(by_key.values()), keep, max_bytes)
+                kept.message[:1]: kept
+                for kept in _end(list(by_key.values()), keep, max_bytes, KEY_BYTES)
             }
     end = _end(everything, keep, max_bytes)
 
     assert (log.end, log.since) == (len(everything), since)
+    assert log.bytes == sum(kept.size for kept in {*end, *by_key.values()}) + KEY_BYTES * len(
+        by_key
+    )
     assert log.start == (end[0].place if end else 0)
-    assert [log.at(place).event.message for place in range(log.start, log.end)] == [
+    assert [log.at(place).message for place in range(log.start, log.end)] == [
         kept.message for kept in end
     ]
     assert [log.at(place).since for place in range(log.start, log.end)] == [
@@ -118,17 +135,17 @@ def test_a_log_is_the_end_of_all_that_came(
     newest = [kept for kept in end if kept.since == since]
     assert log.end - log.last(count) == min(count, len(newest))
     place = data.draw(st.integers(0, log.end))
-    assert [entry.event.message for entry in log.newest_of_each_key(place)] == [
+    assert [entry.message for entry in log.newest_of_each_key(place)] == [
         kept.message for kept in by_key.values() if kept.place >= place
     ]
 
 
-def _end(everything: list[Kept], keep: int, max_bytes: int) -> list[Kept]:
+def _end(everything: list[Kept], keep: int, max_bytes: int, beside: int = 0) -> list[Kept]:
     """Returns the last messages that the bounds allow, and the newest in any case."""
     count = min(len(everything), 1)
     while (
         count < min(len(everything), keep)
-        and sum(len(kept.message) for kept in everything[-count - 1 :]) <= max_bytes
+        and sum(kept.size + beside for kept in everything[-count - 1 :]) <= max_bytes
     ):
         count += 1
     return everything[len(everything) - count :]

@@ -9,6 +9,8 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.feeds.event_log import EventLog
+from gateway.feeds.room import FEED_BYTES
 from gateway.feeds.source import Event, Gap
 from gateway.testing import ScriptedCall
 from gateway.transcoding.metadata import Metadata
@@ -16,7 +18,7 @@ from gateway.transcoding.status import (
     UNAVAILABLE,
     StatusError,
 )
-from tests.feeds.stage import METHODS, Reader, news, settled, staged
+from tests.feeds.stage import LIMITS, METHODS, Reader, news, settled, staged
 
 
 async def test_equal_requests_share_one_call() -> None:
@@ -45,13 +47,12 @@ async def test_json_is_made_once() -> None:
         readers = [await stage.join("DropOldest") for _ in range(5)]
         await stage.send(news(1))
         events = [item for reader in readers for item in await reader.items()]
-
-    texts = [event.json(encode) for event in events if isinstance(event, Event)]
-    assert texts == [b"{}"] * 5
-    assert encoded == [news(1)]
-    assert isinstance(events[0], Event)
-    assert (events[0].json(otherwise), events[0].json(encode)) == (b"[]", b"{}")
-    assert encoded == [news(1)] * 2
+        texts = [event.json(encode) for event in events if isinstance(event, Event)]
+        assert texts == [b"{}"] * 5
+        assert encoded == [news(1)]
+        assert isinstance(events[0], Event)
+        assert (events[0].json(otherwise), events[0].json(encode)) == (b"[]", b"{}")
+        assert encoded == [news(1)] * 2
 
 
 @pytest.mark.parametrize(
@@ -161,7 +162,7 @@ async def test_who_joins_late_and_reads_later_gets_what_is_newest_then() -> None
 
 async def test_who_joins_where_not_every_key_is_kept_is_told_that_some_are_missing() -> None:
     """A snapshot that is not whole begins with a gap of unknown size."""
-    async with staged(max_bytes=100) as stage:
+    async with staged(max_feed_bytes=1000) as stage:
         await stage.join("Conflated")
         await stage.send(*(news(n, f"key{n}", padding=40) for n in range(1, 6)))
         late = await stage.join("Conflated")
@@ -171,7 +172,7 @@ async def test_who_joins_where_not_every_key_is_kept_is_told_that_some_are_missi
 
 async def test_a_reader_holds_no_messages() -> None:
     """One that joined and read nothing keeps nothing alive that the log has dropped."""
-    async with staged(max_bytes=1000) as stage:
+    async with staged(max_feed_bytes=2000) as stage:
         await stage.join("Conflated")
         await stage.send(news(1, "a", padding=200), news(2, "b", padding=200))
         late = await stage.join("Conflated")
@@ -183,7 +184,9 @@ async def test_a_reader_holds_no_messages() -> None:
 
 def test_json_is_kept_in_few_forms_and_none_out_of_proportion() -> None:
     """What a caller's print options make a feed keep is bounded."""
-    event = Event(b"1", b"x" * 10)
+    log = EventLog(b"s", keep=1, max_bytes=1 << 20)
+    log.keeps_json = True
+    log.append(b"x" * 10)
     counts: Counter[str] = Counter()
 
     def form(name: str, size: int) -> Callable[[bytes], bytes]:
@@ -196,9 +199,9 @@ def test_json_is_kept_in_few_forms_and_none_out_of_proportion() -> None:
     forms = [form("huge", 10_000), form("one", 100), form("two", 100), form("three", 100)]
     for _ in range(3):
         for encode in forms:
-            event.json(encode)
+            assert log.at(0).json(encode) == encode(b"")
 
-    assert counts == {"huge": 3, "one": 1, "two": 1, "three": 3}
+    assert counts == {"huge": 6, "one": 4, "two": 4, "three": 6}
 
 
 async def test_who_joins_late_gets_its_first_messages_at_once() -> None:
@@ -248,12 +251,12 @@ async def test_who_joins_while_it_lingers_keeps_the_call() -> None:
 
         assert await joiner.read() == [1]
         assert len(stage.upstream.calls) == 1
-        assert not stage.feeds._idle
+        assert not stage.feeds.room._all.idle
 
 
 async def test_too_many_calls_that_nobody_reads_end_the_oldest() -> None:
     """Only so many go on without a reader; the one that was left first ends first."""
-    async with staged(max_idle_bytes=3 * 16 * 1024) as stage:
+    async with staged(max_idle_bytes=3 * (FEED_BYTES + LIMITS.call_bytes)) as stage:
         readers = [await stage.join("Lingering", topic=str(n)) for n in range(3)]
         for index in (1, 0, 2):
             await readers[index].leave()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.feeds.event_log import EVENT_BYTES
 from gateway.feeds.source import Gap
 from gateway.transcoding.decoding import serialize
 from gateway.transcoding.status import (
@@ -39,11 +40,11 @@ async def test_the_slow_may_be_sent_away() -> None:
 
 async def test_bytes_bound_what_is_kept() -> None:
     """Few large messages are too many as well; the newest is always kept."""
-    async with staged(max_bytes=250) as stage:
+    async with staged(max_feed_bytes=3 * EVENT_BYTES + 250) as stage:
         slow = await stage.join("DropOldest")
         await stage.send(*(news(number, padding=80) for number in range(1, 4)))
         assert await slow.read() == [Gap(missed=1), 2, 3]
-        await stage.send(news(4), news(5, padding=1000))
+        await stage.send(news(4), news(5, padding=10_000))
 
         assert await slow.read() == [Gap(missed=1), 5]
 
@@ -81,10 +82,10 @@ async def test_a_call_that_nobody_reads_is_held_back_too() -> None:
         assert found == list(range(2, 21))
 
 
-@pytest.mark.parametrize("sizes", [(90, 10, 90), (40, 80, 80), (10, 400, 10, 400), (400, 400)])
+@pytest.mark.parametrize("sizes", [(90, 10, 90), (40, 800, 80), (10, 4000, 10, 4000), (4000, 4000)])
 async def test_who_holds_the_call_back_misses_nothing_for_its_size(sizes: tuple[int, ...]) -> None:
     """A message for which there is no room beside those that are unread waits for them."""
-    async with staged(max_bytes=150) as stage:
+    async with staged(max_feed_bytes=4 * EVENT_BYTES + 400) as stage:
         reader = await stage.join("Lingering")
         await stage.send(*(news(n, padding=size) for n, size in enumerate(sizes, 1)))
         stage.line.end()

@@ -1,0 +1,88 @@
+"""How many feeds there may be, and how many bytes they may keep: of one process, and of one caller."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import RetryInfo
+
+from gateway.transcoding.status import RESOURCE_EXHAUSTED, StatusError
+
+if TYPE_CHECKING:
+    from gateway.feeds.room import Account
+
+RETRY_SECONDS: Final = 5
+"""When to come back, says an answer for which there was no room."""
+_SHRINK_AT: Final = 64
+"""All feeds are looked at again once a 64th of what they may keep was added: that takes a while."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What the feeds of one kind of owner may take; see `gateway.settings` for the defaults."""
+
+    feeds: int
+    """Maximum number of feeds."""
+    bytes: int
+    """Maximum bytes of them, with all that they keep."""
+    feeds_setting: str
+    """Name of the setting that says `feeds`."""
+    bytes_setting: str
+    """Name of the setting that says `bytes`."""
+    http_status: int
+    """What HTTP says beyond: 503 where the process is full, 429 where a caller has its share."""
+
+
+class Quota:
+    """The feeds of one owner, and their bytes."""
+
+    __slots__ = ("_grown", "bound", "bytes", "feeds", "idle")
+
+    def __init__(self, bound: Bound) -> None:
+        """Begins without feeds."""
+        self.bound = bound
+        self.bytes = 0
+        self.feeds: dict[Account, None] = {}
+        self.idle: OrderedDict[Account, None] = OrderedDict()
+        """Those of feeds that nobody reads; the first was left first."""
+        self._grown = bound.bytes
+
+    def count(self, size: int) -> bool:
+        """Counts so many bytes more, or less; returns whether there are too many."""
+        self.bytes += size
+        if size > 0:
+            self._grown += size
+        return self.bytes > self.bound.bytes
+
+    def is_full(self) -> bool:
+        """Whether there may be no more feeds."""
+        return len(self.feeds) >= self.bound.feeds
+
+    def has_room(self, size: int) -> bool:
+        """Whether there may be so many bytes more."""
+        return self.bytes + size <= self.bound.bytes
+
+    def may_shrink(self) -> bool:
+        """Whether so much was added since this was last asked that it pays to look for what can go."""
+        if self._grown * _SHRINK_AT < self.bound.bytes:
+            return False
+        self._grown = 0
+        return True
+
+    @property
+    def share(self) -> int:
+        """Bytes of a feed where all have as many."""
+        return self.bound.bytes // max(1, len(self.feeds))
+
+    def refusal(self) -> StatusError:
+        """Returns what a stream is told for which there is no room."""
+        bound = self.bound
+        if self.is_full():
+            message = f"too many streams are open: {bound.feeds_setting} is {bound.feeds}"
+        else:
+            message = f"too much is kept of open streams: {bound.bytes_setting} is {bound.bytes}"
+        retry = RetryInfo(retry_delay=Duration(seconds=RETRY_SECONDS))
+        return StatusError.of(RESOURCE_EXHAUSTED, message, retry, http_status=bound.http_status)
