@@ -98,7 +98,9 @@ def create_app(settings: Settings, upstream: Upstream | None = None) -> FastAPI:
         ),
         upstream=upstream,
         feeds=Feeds(upstream, _feed_limits(settings)),
-        metadata=MetadataFilter(settings.request_headers, settings.response_headers),
+        metadata=MetadataFilter(
+            settings.request_headers, settings.response_headers, challenge=settings.www_authenticate
+        ),
         limits=Limits(
             max_message=settings.max_message_bytes,
             timeout=settings.timeout_seconds,

@@ -19,6 +19,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gateway.transcoding.metadata import (
+    DEFAULT_CHALLENGE,
     DEFAULT_REQUEST_HEADERS,
     DEFAULT_RESPONSE_HEADERS,
     checked_key,
@@ -147,6 +148,8 @@ class Settings(BaseSettings):
     """Request headers that become metadata. `Grpc-Metadata-NAME` always does, as NAME."""
     response_headers: tuple[HeaderName, ...] = DEFAULT_RESPONSE_HEADERS
     """Initial metadata that becomes response headers."""
+    www_authenticate: str = Field(default=DEFAULT_CHALLENGE, pattern=r"^[\x20-\x7e]*$")
+    """The `WWW-Authenticate` of a 401 whose server gave none; empty: none."""
     ignore_unknown: bool = False
     """Let unknown JSON fields and query parameters pass, instead of answering 400."""
     show_debug_info: bool = False

@@ -4,7 +4,8 @@
     app = create_app(settings, upstream)
 
 A script is an async generator function: it is given the call, reads `call.requests`, and yields the
-messages that the server answers. Raising a StatusError ends the call with that status.
+messages that the server answers. Raising a StatusError ends the call with that status, and with the
+metadata of the call unless the error has its own.
 """
 
 from __future__ import annotations
@@ -104,6 +105,11 @@ class _Block:
             return await anext(self._answers)
         except StopAsyncIteration:
             self._call.finished = True
+            raise
+        except StatusError as error:
+            call = self._call
+            error.initial = error.initial or call.initial
+            error.trailing = error.trailing or call.trailing
             raise
 
     async def initial_metadata(self) -> Metadata:

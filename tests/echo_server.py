@@ -117,13 +117,16 @@ class DeafServer(EchoServer):
 async def _abort(context: Any, wanted: Any) -> None:
     if not wanted.code:
         return
-    metadata = []
+    metadata: list[tuple[str, str | bytes]] = []
     if wanted.details:
         status = Status(code=wanted.code, message=wanted.message)
         status.details.add().Pack(ErrorInfo(reason="WISH", domain="tests"))
         if wanted.message == "debug":
             status.details.add().Pack(DebugInfo(detail="an inner matter"))
         metadata.append(("grpc-status-details-bin", status.SerializeToString()))
+    if wanted.message == "metadata":
+        await context.send_initial_metadata((("etag", '"e"'), ("www-authenticate", "Basic")))
+        metadata.append(("cost", "3"))
     await context.abort(_CODES[wanted.code], wanted.message, tuple(metadata))
 
 

@@ -11,7 +11,7 @@ from gateway.edge.client import ClientGone
 from gateway.edge.types import Event, Send, Write
 from gateway.transcoding.endpoint import EncodedBody
 from gateway.transcoding.error_body import PROBLEM_JSON, STATUS_JSON, error_headers
-from gateway.transcoding.metadata import header_value
+from gateway.transcoding.metadata import MetadataFilter, header_value
 from gateway.transcoding.negotiation import prefers_problem
 from gateway.transcoding.request_head import RequestHead
 from gateway.transcoding.status import Headers, StatusError
@@ -118,10 +118,16 @@ def options(methods: list[str]) -> Whole:
     return Whole(204, headers=(allow_header(methods),))
 
 
-def failure(transcoder: Transcoder, error: StatusError, accept: str) -> Whole:
-    """Makes the answer that is an error: the JSON of its Status, or problem details for who asks for them."""
+def failure(
+    transcoder: Transcoder, metadata: MetadataFilter, error: StatusError, accept: str
+) -> Whole:
+    """Makes the answer that is an error: the JSON of its Status, or problem details for who asks for them.
+
+    Its headers have the metadata of the call that failed, as those of a success do.
+    """
     media_type, body = error_body(transcoder, error, accept)
-    return Whole(error.http_status, body, media_type, error_headers(error))
+    headers = metadata.error_headers(error, error_headers(error))
+    return Whole(error.http_status, body, media_type, headers)
 
 
 def error_body(transcoder: Transcoder, error: StatusError, accept: str) -> EncodedBody:

@@ -177,4 +177,5 @@ class DirectAnswer:
         if not isinstance(error, StatusError):
             log.error("answering %s %s", head.method, head.path, exc_info=error)
             error = StatusError.of(INTERNAL, "internal error")
-        return failure(self._edge.transcoder, error, self._meaning.said.accept)
+        edge = self._edge
+        return failure(edge.transcoder, edge.metadata, error, self._meaning.said.accept)

@@ -220,11 +220,13 @@ class Answers:
     async def _send_error(self, scope: Scope, answer: Answer, error: StatusError) -> None:
         if answer.started:
             raise error  # too late for a status; the server cuts the connection, as it must
+        edge = self._edge
         try:
             if scope["type"] == "websocket":
-                await refuse(answer, scope, self._edge.transcoder, error)
+                await refuse(answer, scope, edge.transcoder, error)
             else:
-                await answer.whole(failure(self._edge.transcoder, error, answer.request.accept))
+                accept = answer.request.accept
+                await answer.whole(failure(edge.transcoder, edge.metadata, error, accept))
         except ClientGone:
             return
 

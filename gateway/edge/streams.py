@@ -103,7 +103,8 @@ async def serve_server_stream(exchange: Exchange) -> None:
         if not answer.started:
             if not (exchange.head.last_event_id and may_pass(error)):
                 raise
-            await answer.start(())  # a browser that comes back takes any other status for the end
+            # a browser that comes back takes any other status for the end
+            await answer.start(exchange.edge.metadata.headers(error.initial))
         await answer.fail(error)
     else:
         await answer.end()

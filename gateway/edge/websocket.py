@@ -61,7 +61,6 @@ async def serve_websocket(exchange: Exchange, subprotocols: list[str]) -> None:
     idle = asyncio.timeout(edge.limits.websocket_idle)
     client = WebSocketClient(exchange, dialect, idle)
     status, code = Status(), CLOSE_OK
-    source: Source | None = None
     try:
         async with _until_idle(idle, edge.limits):
             with edge.attend_stream(client.gone):
@@ -69,10 +68,12 @@ async def serve_websocket(exchange: Exchange, subprotocols: list[str]) -> None:
                 requests = await _requests(exchange, client)
                 async with exchange.source(requests) as source:
                     await _answer(exchange, client, source)
+        trailers = await source.trailing_metadata()
     except StatusError as error:
-        status, code = error.status, _close_code(error, edge)
-    trailers = trailing(await source.trailing_metadata()) if source is not None else ()
-    last = dialect.status(edge.transcoder.errors.status(status), trailers)
+        status, code, trailers = error.status, _close_code(error, edge), error.trailing
+        if metadata := edge.metadata.initial(error.initial):
+            await client.send_headers(metadata)
+    last = dialect.status(edge.transcoder.errors.status(status), trailing(trailers))
     await client.close(last, code, close_reason(status.message))
 
 
@@ -119,10 +120,8 @@ async def _requests(exchange: Exchange, client: WebSocketClient) -> Requests:
 
 async def _answer(exchange: Exchange, client: WebSocketClient, source: Source) -> None:
     encode, dialect = exchange.endpoint.encode_response, client.dialect
-    begun = False
     async for items in source:
-        if not begun:
-            begun = True
+        if not client.told_headers:
             source.begin()
             await _send_headers(exchange, client, source)
         for item in items:
@@ -130,13 +129,12 @@ async def _answer(exchange: Exchange, client: WebSocketClient, source: Source) -
                 await client.send(dialect.gap(item.json()))
             else:
                 await client.send(dialect.message(item.json(encode)))
-    if not begun:
-        await _send_headers(exchange, client, source)
+    await _send_headers(exchange, client, source)
 
 
 async def _send_headers(exchange: Exchange, client: WebSocketClient, source: Source) -> None:
     metadata = exchange.edge.metadata.initial(await source.initial_metadata())
-    await client.send(client.dialect.headers(metadata))
+    await client.send_headers(metadata)
 
 
 def _close_code(error: StatusError, edge: Edge) -> int:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from gateway.edge.exchange import Exchange
 from gateway.edge.read_ahead import ReadAhead
 from gateway.edge.types import Event
+from gateway.transcoding.metadata import Metadata
 from gateway.transcoding.status import RESOURCE_EXHAUSTED, StatusError
 from gateway.transcoding.websocket_protocol import Dialect, HalfClose, HeadersFrame
 
@@ -29,6 +30,8 @@ class WebSocketClient:
         self._ahead: ReadAhead[Event] = ReadAhead()
         self._half_closed = False
         self.dialect = dialect
+        self.told_headers = False
+        """Whether the client was told the initial metadata of the call."""
 
     async def headers(self) -> HeadersFrame | None:
         """Waits for the metadata with which the call begins; None where the dialect has no such frame.
@@ -81,6 +84,12 @@ class WebSocketClient:
         if frame:
             await self._send({"type": "websocket.send", "text": frame})
             self._touch()
+
+    async def send_headers(self, metadata: Metadata) -> None:
+        """Sends the frame of the initial metadata, unless the client was told them."""
+        if not self.told_headers:
+            self.told_headers = True
+            await self.send(self.dialect.headers(metadata))
 
     async def close(self, frame: str, code: int, reason: str) -> None:
         """Sends the last frame, and closes the connection."""

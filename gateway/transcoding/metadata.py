@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Final, TypeAlias
 
 from gateway.transcoding import scalars
-from gateway.transcoding.status import Headers
+from gateway.transcoding.status import Headers, StatusError
 
 Metadata: TypeAlias = tuple[tuple[str, str | bytes], ...]
 
@@ -34,7 +34,9 @@ DEFAULT_RESPONSE_HEADERS: Final = (
     "etag",
     "location",
     "retry-after",
+    "www-authenticate",
 )
+DEFAULT_CHALLENGE: Final = "Bearer"
 
 _KEY: Final = re.compile(r"[0-9a-z_.-]+")
 _TEXT: Final = re.compile(r"[\x20-\x7e]*")
@@ -44,16 +46,38 @@ _OF_HTTP: Final = frozenset(
     {"connection", "host", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"}
 )
 """What makes a message of HTTP/2 malformed (RFC 9113, 8.2.2 and 8.3.1)."""
+_OF_THE_EDGE: Final = _OF_HTTP | {"content-length", "content-type", "trailer", "x-request-id"}
+"""Response headers that frame the answer or name the request; metadata never set them."""
+_OF_A_BODY: Final = b"content-"
+_UNAUTHORIZED: Final = 401
+_CHALLENGE: Final = b"www-authenticate"
+_RETRY_AFTER: Final = b"retry-after"
 
 
 class MetadataFilter:
     """Which headers become metadata, and which metadata becomes headers."""
 
-    def __init__(self, request_headers: Iterable[str], response_headers: Iterable[str]) -> None:
+    def __init__(
+        self,
+        request_headers: Iterable[str],
+        response_headers: Iterable[str],
+        *,
+        challenge: str = DEFAULT_CHALLENGE,
+    ) -> None:
+        """Compiles the lists.
+
+        Args:
+            request_headers: names of the request headers that become metadata.
+            response_headers: keys of the initial metadata that become response headers.
+            challenge: `WWW-Authenticate` of a 401 whose server gave none; empty is none.
+        """
         self.request = {name.lower().encode("ascii"): name.lower() for name in request_headers}
         """The request headers that pass, and the keys as which they do; see `PREFIX` for the others."""
         response = {name.lower() for name in response_headers}
-        self._response = frozenset(key for key in response if not key.startswith(_RESERVED))
+        self._response = frozenset(
+            key for key in response - _OF_THE_EDGE if not key.startswith(_RESERVED)
+        )
+        self._challenge = ((_CHALLENGE, challenge.encode()),) if challenge else ()
 
     def metadata_key(self, header: bytes) -> str | None:
         """Returns the metadata key for a request header (in lower case), or None if it does not pass.
@@ -73,6 +97,27 @@ class MetadataFilter:
         """
         passing = trailing(metadata) if prefix else self.initial(metadata)
         return tuple(((prefix + key).encode(), header_value(value)) for key, value in passing)
+
+    def error_headers(self, error: StatusError, own: Headers) -> Headers:
+        """Returns all response headers of an error: the edge's own, and those for its call's metadata.
+
+        A key that the initial metadata lack is looked for in the trailing metadata: a server that fails at
+        once may send both in one block (gRPC over HTTP/2, "Trailers-Only"). The body of an error is the
+        edge's, so `content-…` does not pass. There is one `Retry-After`: the longest delay, or the
+        server's date; and a 401 has a challenge (RFC 9110, 10.2.3 and 15.5.2).
+        """
+        said = {key for key, _ in error.initial}
+        initial = (*error.initial, *(pair for pair in error.trailing if pair[0] not in said))
+        headers = own
+        if initial:
+            headers += tuple(
+                header for header in self.headers(initial) if not header[0].startswith(_OF_A_BODY)
+            )
+            headers = _with_one_retry(headers)
+            headers += self.headers(error.trailing, prefix="grpc-trailer-")
+        if error.http_status == _UNAUTHORIZED and _CHALLENGE not in dict(headers):
+            headers += self._challenge
+        return headers
 
     def initial(self, metadata: Metadata) -> Metadata:
         """Returns those initial metadata that a caller is told."""
@@ -102,6 +147,19 @@ def metadata_object(metadata: Metadata) -> dict[str, str | list[str]]:
         text = scalars.bytes_to_json(value) if isinstance(value, bytes) else value
         values.setdefault(key, []).append(text)
     return {key: texts[0] if len(texts) == 1 else texts for key, texts in values.items()}
+
+
+def _with_one_retry(headers: Headers) -> Headers:
+    """Returns headers with one `Retry-After` at most."""
+    values = [value for name, value in headers if name == _RETRY_AFTER]
+    if len(values) < 2:
+        return headers
+    dates = [value for value in values if not value.isdigit()]
+    longest = (
+        dates[0] if dates else max(values, key=lambda v: (len(v.lstrip(b"0")), v.lstrip(b"0")))
+    )
+    others = tuple(header for header in headers if header[0] != _RETRY_AFTER)
+    return (*others, (_RETRY_AFTER, longest))
 
 
 def metadata_value(key: str, value: bytes) -> str | bytes:

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2
 from google.rpc.status_pb2 import Status
 
 from gateway.transcoding.retry import retry_seconds
+
+if TYPE_CHECKING:
+    from gateway.transcoding.metadata import Metadata
 
 OK: Final = code_pb2.OK
 CANCELLED: Final = code_pb2.CANCELLED
@@ -61,7 +64,13 @@ class StatusError(Exception):
     """An RPC, or a request for one, that ended with a status other than OK."""
 
     def __init__(
-        self, status: Status, *, http_status: int | None = None, headers: Headers = ()
+        self,
+        status: Status,
+        *,
+        http_status: int | None = None,
+        headers: Headers = (),
+        initial: Metadata = (),
+        trailing: Metadata = (),
     ) -> None:
         """Makes the error.
 
@@ -69,10 +78,14 @@ class StatusError(Exception):
             status: what is written to the caller.
             http_status: where HTTP has a more exact word than the table has for the code: 405, 413, …
             headers: what HTTP wants said beside that word: `allow`, `accept-post`, …
+            initial: initial metadata of the call that ended so; empty if the edge made the error.
+            trailing: trailing metadata of that call.
         """
         self.status = status
         self.http_status = http_status or HTTP_STATUS.get(status.code, 500)
         self.headers = headers
+        self.initial = initial
+        self.trailing = trailing
         super().__init__(f"{code_name(status.code)}: {status.message}")
 
     @classmethod

@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeAlias
 
 import grpc
 from grpc import aio
@@ -33,6 +33,8 @@ from gateway.upstream.port import Requests
 _WRITE_FAILED: Final = "Internal error from Core"
 _STATUS_SECONDS: Final = 0.5
 """How long the status may take that comes after a failed write."""
+_Ended: TypeAlias = tuple[grpc.StatusCode, aio.Metadata, str]
+"""Code, trailing metadata and message of a status."""
 
 
 class _Place:
@@ -151,7 +153,11 @@ class GrpcCall:
         """Returns what the server has ended the call with, where grpc says something else."""
         if not self._stream_type.client or error.details() != _WRITE_FAILED:
             return error
-        return await self._true_status.within(_STATUS_SECONDS) or error
+        true = await self._true_status.within(_STATUS_SECONDS)
+        if true is None:
+            return error
+        code, trailing, details = true
+        return aio.AioRpcError(code, error.initial_metadata(), trailing, details)
 
     def _reason(self) -> BaseException:
         task = asyncio.current_task()
@@ -164,16 +170,15 @@ class _TrueStatus:
     """Keeps the status that came over the wire, whatever a failed write says before or after it."""
 
     def __init__(self, call: Any) -> None:
-        self._found: asyncio.Future[aio.AioRpcError] = asyncio.get_running_loop().create_future()
+        self._found: asyncio.Future[_Ended] = asyncio.get_running_loop().create_future()
         call.add_done_callback(self._look)
 
     def _look(self, call: Any) -> None:
         code, details = _known(call.code()), _known(call.details())
         if details != _WRITE_FAILED and code is not grpc.StatusCode.OK and not self._found.done():
-            trailing = _known(call.trailing_metadata())
-            self._found.set_result(aio.AioRpcError(code, aio.Metadata(), trailing, details))
+            self._found.set_result((code, _known(call.trailing_metadata()), details))
 
-    async def within(self, seconds: float) -> aio.AioRpcError | None:
+    async def within(self, seconds: float) -> _Ended | None:
         """Waits for the status; None if it does not come."""
         done, _ = await asyncio.wait({self._found}, timeout=seconds)
         return self._found.result() if done else None

@@ -40,17 +40,23 @@ def tell_outcome(told: Callable[[Outcome], object], ended: ClientStream) -> None
     if code == OK and message is not None:
         told(Response(message, ended.initial or (), trailing))
     else:
-        told(status_error(code, details, trailing))
+        told(status_error(code, details, ended.initial or (), trailing))
 
 
 def rpc_error(error: aio.AioRpcError) -> StatusError:
     """Makes the edge's error from one of `grpc.aio`'s shape."""
     code: int = error.code().value[0]
-    return status_error(code, error.details() or "", tuple(error.trailing_metadata() or ()))
+    initial = tuple(error.initial_metadata() or ())
+    return status_error(
+        code, error.details() or "", initial, tuple(error.trailing_metadata() or ())
+    )
 
 
-def status_error(code: int, details: str, trailing: Metadata) -> StatusError:
-    """Makes the edge's error of what a server, or gRPC itself, has ended a call with."""
+def status_error(code: int, details: str, initial: Metadata, trailing: Metadata) -> StatusError:
+    """Makes the edge's error of what a server, or gRPC itself, has ended a call with.
+
+    It has the metadata of the call; `initial` is empty where the server sent a trailers-only answer.
+    """
     for key, value in trailing:
         if key == _STATUS_DETAILS and isinstance(value, bytes):
             try:
@@ -58,11 +64,11 @@ def status_error(code: int, details: str, trailing: Metadata) -> StatusError:
             except DecodeError:
                 break
             if status.code == code:
-                return StatusError(status)
+                return StatusError(status, initial=initial, trailing=trailing)
     if code == UNAVAILABLE and _ADDRESS.search(details):
         log.warning("upstream cannot be reached: %s", details)
         details = "upstream cannot be reached"  # grpc's own text names addresses
     elif code == RESOURCE_EXHAUSTED and _TOO_LARGE.search(details):
         # said on our side, and of the server: a caller that tried again would fare no better
         code, details = INTERNAL, "the server's answer is larger than the largest message"
-    return StatusError.of(code, details)
+    return StatusError(Status(code=code, message=details), initial=initial, trailing=trailing)

@@ -30,8 +30,8 @@ Outcome: TypeAlias = Response | Exception
 class Call(Protocol):
     """One RPC, as an iterator of the messages that the server sends: one, or a stream.
 
-    Iteration raises StatusError where the call ends with another status than OK, and whatever the
-    iterator of requests raised, if it did.
+    Iteration raises StatusError, with the call's metadata, where it ends with another status than OK, and
+    whatever the iterator of requests raised, if it did.
     """
 
     def __aiter__(self) -> Call:

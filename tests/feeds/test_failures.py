@@ -168,6 +168,23 @@ async def test_what_is_not_made_anew(method: str, code: int) -> None:
         assert len(stage.lines) == 1
 
 
+async def test_every_reader_is_told_the_metadata_of_the_call_that_failed() -> None:
+    """One call has failed for all of them."""
+    async with staged() as stage:
+        readers = [await stage.join("DropOldest") for _ in range(2)]
+        await settled()
+        stage.line.call.initial = (("www-authenticate", "Bearer"),)
+        stage.line.call.trailing = (("cost", "3"),)
+        stage.line.fail(NOT_FOUND)
+
+        for reader in readers:
+            error = await reader.failure()
+            assert (error.initial, error.trailing) == (
+                (("www-authenticate", "Bearer"),),
+                (("cost", "3"),),
+            )
+
+
 async def test_who_joins_while_the_call_is_down_is_told_of_no_restart() -> None:
     """It has seen nothing that could be repeated, so nothing has begun anew for it."""
     async with staged() as stage:

@@ -288,7 +288,15 @@ DIFFERENCES: Final = (
         "trailing metadata",
         "neither",
         "Those of a unary call are headers of our answers, `grpc-trailer-NAME`; Envoy drops them.",
-        ("metadata/trailing",),
+        ("metadata/trailing", "metadata/trailing-of-an-error"),
+    ),
+    Difference(
+        "a challenge with every 401",
+        "protoway",
+        "A 401 has a `WWW-Authenticate` (RFC 9110, 15.5.2). Where the server gives none ours says `Bearer`"
+        " (the setting `www_authenticate`); Envoy leaves it out.",
+        ("metadata/no-challenge",),
+        ("headers",),
     ),
 )
 

@@ -507,6 +507,16 @@ def _metadata() -> Iterator[Case]:
         ("trailing", {}, "grpc-trailer-cost"),
     ):
         yield Case(f"metadata/{name}", "GET", "/v1/echo", headers=headers, compared=(compared,))
+    failing = "/v1/fail/16?message="
+    yield Case(
+        "metadata/of-an-error", "GET", f"{failing}metadata", compared=("etag", "www-authenticate")
+    )
+    yield Case(
+        "metadata/trailing-of-an-error",
+        *("GET", f"{failing}metadata"),
+        compared=("grpc-trailer-cost",),
+    )
+    yield Case("metadata/no-challenge", "GET", f"{failing}no", compared=("www-authenticate",))
     request_id = {"x-request-id": "7e2c1d9a-0000-4000-8000-000000000001"}
     yield Case(
         "metadata/request-id", "GET", "/v1/echo", headers=request_id, compared=("x-request-id",)

@@ -1,0 +1,106 @@
+"""Metadata of calls that fail, over each gRPC."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import pytest
+
+from gateway.transcoding.metadata import Metadata
+from gateway.transcoding.status import StatusError
+from gateway.upstream.port import Upstream
+from gateway.upstream.transport import Name
+from tests.echo_server import EchoServer, echo_server
+from tests.upstream.conftest import MESSAGE, METHODS, open_upstream
+
+INITIAL: Metadata = (("www-authenticate", "Bearer"), ("key-bin", b"\xff\x00"))
+TRAILING: Metadata = (("cost", "3"),)
+
+
+async def _fail(context: Any) -> None:
+    await context.send_initial_metadata(INITIAL)
+    await context.abort(grpc.StatusCode.UNAUTHENTICATED, "who are you?", TRAILING)
+
+
+class Telling(EchoServer):
+    """A server whose calls fail with metadata on either side."""
+
+    async def unary(self, _request: bytes, context: Any) -> bytes:
+        """Fails."""
+        await _fail(context)
+        return b""
+
+    async def server_stream(self, _request: bytes, context: Any) -> AsyncIterator[bytes]:
+        """Fails before its first message."""
+        await _fail(context)
+        yield b""
+
+    async def client_stream(self, _requests: AsyncIterator[bytes], context: Any) -> bytes:
+        """Fails, whatever the client writes."""
+        await _fail(context)
+        return b""
+
+    async def bidi(self, _requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
+        """Fails, whatever the client writes."""
+        await _fail(context)
+        yield b""
+
+
+class AtOnce(Telling):
+    """A server that sends no head before it fails: all is in the trailers."""
+
+    async def unary(self, _request: bytes, context: Any) -> bytes:
+        """Fails."""
+        await context.abort(grpc.StatusCode.UNAUTHENTICATED, "who are you?", INITIAL)
+        return b""
+
+
+@pytest.fixture
+async def telling(transport: Name) -> AsyncIterator[Upstream]:
+    """A channel to a server whose calls fail."""
+    async with echo_server(Telling) as server, open_upstream(server.address, transport) as opened:
+        yield opened
+
+
+async def _endless() -> AsyncIterator[bytes]:
+    while True:
+        yield MESSAGE
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("name", ["Unary", "ServerStream", "ClientStream", "Bidi"])
+async def test_an_error_has_the_metadata_of_its_call(telling: Upstream, name: str) -> None:
+    """Of every kind of call, while the client still writes too."""
+    method = METHODS[name]
+    requests = _endless() if method.stream_type.client else MESSAGE
+    with pytest.raises(StatusError) as caught:
+        async with telling.open(method, requests) as call:
+            await anext(call)
+
+    assert set(INITIAL) <= set(caught.value.initial)
+    assert set(TRAILING) <= set(caught.value.trailing)
+
+
+async def test_an_error_that_is_told_has_them_too(telling: Upstream) -> None:
+    """A call that nobody waits for ends alike."""
+    told: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    telling.ask(METHODS["Unary"], MESSAGE, told.set_result)
+    error = await asyncio.wait_for(told, 10)
+
+    assert isinstance(error, StatusError)
+    assert set(INITIAL) <= set(error.initial)
+    assert set(TRAILING) <= set(error.trailing)
+
+
+async def test_a_trailers_only_answer_has_trailing_metadata(transport: Name) -> None:
+    """Both transports take the one block for trailers."""
+    async with echo_server(AtOnce) as server, open_upstream(server.address, transport) as upstream:
+        with pytest.raises(StatusError) as caught:
+            async with upstream.open(METHODS["Unary"], MESSAGE) as call:
+                await anext(call)
+
+    assert caught.value.initial == ()
+    assert set(INITIAL) <= set(caught.value.trailing)
