@@ -18,6 +18,7 @@ from typing import Self
 
 from gateway.edge.read_ahead import ReadAhead
 from gateway.edge.types import Receive
+from gateway.transcoding.content_coding import ContentDecoder, content_decoder
 from gateway.transcoding.deadline import Deadline
 from gateway.transcoding.status import (
     DEADLINE_EXCEEDED,
@@ -41,15 +42,17 @@ class HttpClient:
         self._read = False
         self._read_to_end: asyncio.Event | None = None
 
-    async def body(self, limit: int) -> bytes:
-        """Reads the whole body.
+    async def body(self, limit: int, content_encoding: str = "") -> bytes:
+        """Reads the whole body, and decodes it where it has a coding, a piece a turn of the loop.
 
         Raises:
-            StatusError: 413, it is longer than `limit` bytes.
+            StatusError: 413, it is longer than `limit` bytes, as it comes or decoded; 415, its coding is not
+                known here; INVALID_ARGUMENT, its data are not of its coding.
             ClientGone: the client left before its end.
         """
-        parts: list[bytes] = []
+        parts = _Parts(limit)
         size = 0
+        decoder: ContentDecoder | None = None
         more = True
         while more:
             event = await self._receive()
@@ -57,14 +60,20 @@ class HttpClient:
                 raise ClientGone
             more = event.get("more_body", False)
             if part := event.get("body", b""):
+                if not content_encoding:
+                    parts.append(part)
+                    continue
                 size += len(part)
                 if size > limit:
                     raise body_too_large(limit)
-                parts.append(part)
+                decoder = decoder or content_decoder(content_encoding)
+                await parts.decode(part, decoder)
+        if decoder is not None:
+            decoder.close()
         self._read = True
         if self._read_to_end is not None:
             self._read_to_end.set()
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return parts.joined()
 
     async def gone(self) -> None:
         """Waits for `body` to read to the end, and returns when the client has left.
@@ -81,6 +90,43 @@ class HttpClient:
                 late = "the body did not arrive in time"
                 raise StatusError.of(DEADLINE_EXCEEDED, late) from None
         await _disconnect(self._receive)
+
+
+class _Parts:
+    """The parts of a body, of which all together have a limit."""
+
+    __slots__ = ("_limit", "_parts", "_size")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def append(self, part: bytes) -> None:
+        """Adds a part.
+
+        Raises:
+            StatusError: 413, it is one too many.
+        """
+        self._size += len(part)
+        if self._size > self._limit:
+            raise body_too_large(self._limit)
+        self._parts.append(part)
+
+    async def decode(self, data: bytes, decoder: ContentDecoder) -> None:
+        """Adds data that have a coding.
+
+        Raises:
+            StatusError: they are not of it, or too much.
+        """
+        for number, piece in enumerate(decoder.feed(data)):
+            if number:
+                await asyncio.sleep(0)
+            self.append(piece)
+
+    def joined(self) -> bytes:
+        """Returns the body."""
+        return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
 
 
 class UploadClient:

@@ -102,10 +102,14 @@ class DirectAnswers:
         if not isinstance(found, RouteMatch) or found.target.method.stream_type.value:
             return None
         said = RequestHead()
+        question: Question | Exception
         try:
-            return Meaning(head, said, self._question(head, said, found))
+            question = self._question(head, said, found)
         except Exception as error:
-            return Meaning(head, said, error)
+            question = error
+        if said.content_encoding and head.length:
+            return None  # a compressed body is decoded in pieces, with turns of the loop between
+        return Meaning(head, said, question)
 
     def _question(
         self, head: WholeHead, said: RequestHead, found: RouteMatch[Endpoint]

@@ -92,13 +92,13 @@ async def read_body(exchange: Exchange, client: HttpClient) -> bytes:
     """Reads the body of a request that is one message.
 
     Raises:
-        StatusError: it is too large, or said to be what it must not be.
+        StatusError: it is too large, wrongly coded, or said to be what it must not be.
         ClientGone: the client left.
     """
     head, limit = exchange.head, exchange.edge.limits.max_message
     if (head.content_length or 0) > limit:
         raise body_too_large(limit)
-    body = await client.body(limit)
+    body = await client.body(limit, head.content_encoding)
     check_body(exchange.endpoint, head, len(body))
     return body
 
@@ -110,4 +110,4 @@ def check_body(endpoint: Endpoint, head: RequestHead, length: int) -> None:
         StatusError: 415, it is not.
     """
     if length and not endpoint.takes_raw:
-        check_json(head.content_type, head.content_encoding)
+        check_json(head.content_type)

@@ -108,21 +108,12 @@ def prefers_problem(accept: str) -> bool:
     return bool(named) and max(named) > 0 and max(named) >= _quality(STATUS_JSON, ranges)
 
 
-def check_json(
-    content_type: str, content_encoding: str, also: frozenset[str] = frozenset()
-) -> None:
+def check_json(content_type: str, also: frozenset[str] = frozenset()) -> None:
     """Refuses a body that is said to be something else than JSON in UTF-8, or one of the types `also`.
 
     Raises:
         StatusError: 415, with the header that says what is taken.
     """
-    if content_encoding not in ("", "identity"):
-        raise StatusError.of(
-            INVALID_ARGUMENT,
-            f"a body with Content-Encoding {content_encoding!r} is not taken",
-            http_status=415,
-            headers=((b"accept-encoding", b"identity"),),
-        )
     if not _may_be_json(content_type, also):
         raise StatusError.of(
             INVALID_ARGUMENT,

@@ -87,7 +87,9 @@ def _read_content_type(head: RequestHead, value: str) -> None:
 
 
 def _read_content_encoding(head: RequestHead, value: str) -> None:
-    head.content_encoding = value.strip().lower()
+    head.content_encoding = _kept(
+        f"{head.content_encoding}, {value}" if head.content_encoding else value
+    )
 
 
 def _read_request_id(head: RequestHead, value: str) -> None:

@@ -244,8 +244,16 @@ DIFFERENCES: Final = (
     Difference(
         "the type of a body",
         "protoway",
-        "A body that is surely no JSON, or compressed, is 415 (RFC 9110, 15.5.16); Envoy does not look.",
+        "A body that is surely no JSON is 415 (RFC 9110, 15.5.16), and one that is not of its content coding"
+        " 400; Envoy does not look.",
         ("body/xml-type", "wrong-body/gzip-type"),
+    ),
+    Difference(
+        "compressed bodies",
+        "protoway",
+        "A body in gzip or deflate is decoded, and the data of an HttpBody too (RFC 9110, 8.4.1); Envoy takes"
+        " it for JSON as it is, or passes it on under the type of what it was before.",
+        ("body/gzip", "body/deflate", "upload/gzip"),
     ),
     Difference(
         "a wrong grpc-timeout",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -305,6 +307,11 @@ def _bodies() -> Iterator[Case]:
     yield _post("body/empty-object", "{}")
     yield Case("body/none", "POST", "/v1/echo")
     yield _post("body/empty", b"")
+    for coding, encoded in (
+        ("gzip", gzip.compress(b"{}", mtime=0)),
+        ("deflate", zlib.compress(b"{}")),
+    ):
+        yield _post(f"body/{coding}", encoded, content_encoding=coding)
     yield _post("body/spaces", '  {"stringField" : "a"}\n')
     for name, body in (
         ("proto-names", {"string_field": "a", "int32_field": 1}),
@@ -477,6 +484,8 @@ _UPLOADS: tuple[tuple[str, bytes, dict[str, str]], ...] = (
 def _uploads() -> Iterator[Case]:
     for name, body, headers in _UPLOADS:
         yield Case(f"upload/{name}", "POST", "/v1/upload", body, headers)
+    gzipped = gzip.compress(_AS_ARRAY, mtime=0)
+    yield Case("upload/gzip", "POST", "/v1/upload", gzipped, _JSON | {"content-encoding": "gzip"})
     yield Case("upload/with-path", "POST", "/v1/upload/p", b'[{"name":"a"},{"name":"b"}]', _JSON)
 
 

@@ -1,0 +1,137 @@
+"""Content codings: which a request's body may have, and its decoding in pieces.
+
+Sources: RFC 9110, 8.4 (`Content-Encoding`), 8.4.1.2 (`deflate` is zlib's format, RFC 1950), 8.4.1.3 (`gzip`,
+RFC 1952, of which several members may follow one another; `x-gzip` is the same) and 12.5.3
+(`Accept-Encoding` in an answer). A body has one coding at most: each more would multiply the work for a byte.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Final, Protocol
+
+from gateway.transcoding.status import INVALID_ARGUMENT, StatusError, bad_request
+
+_PIECE: Final = 64 * 1024
+"""Bytes of the largest decoded piece."""
+_STEP: Final = 4 * 1024
+"""Encoded bytes that zlib is given at a time; it copies what it leaves of them."""
+_KEPT: Final = 256
+_GZIP: Final = "gzip"
+_DEFLATE: Final = "deflate"
+_NAMES: Final = {_GZIP: _GZIP, "x-gzip": _GZIP, _DEFLATE: _DEFLATE}
+_WBITS: Final = {_GZIP: 16 + zlib.MAX_WBITS, _DEFLATE: zlib.MAX_WBITS}
+
+
+class ContentDecoder(Protocol):
+    """Decodes one body as it arrives."""
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yields the decoded bytes in pieces of at most 64 KiB, some of which may be empty.
+
+        The work for a piece is bounded, whatever the data are, so other work can be done between two.
+
+        Raises:
+            StatusError: INVALID_ARGUMENT, the data are not of the coding that the body is said to have.
+        """
+        ...
+
+    def close(self) -> None:
+        """Checks, behind the end of the body, that its data were complete.
+
+        Raises:
+            StatusError: INVALID_ARGUMENT, they were not.
+        """
+        ...
+
+
+def content_decoder(content_encoding: str) -> ContentDecoder:
+    """Returns what decodes a body with this `Content-Encoding`; empty is none.
+
+    Raises:
+        StatusError: 415, the coding is not known here, or there are several.
+    """
+    coding = _coding(content_encoding) if content_encoding else ""
+    return _ZlibDecoder(coding) if coding else _IDENTITY
+
+
+@lru_cache(maxsize=_KEPT)
+def _coding(content_encoding: str) -> str:
+    """Returns the one coding that a body has; empty if it has none."""
+    names = [name.strip().lower() for name in content_encoding.split(",")]
+    codings = [name for name in names if name not in ("", "identity")]
+    if not codings:
+        return ""
+    if len(codings) > 1 or codings[0] not in _NAMES:
+        raise StatusError.of(
+            INVALID_ARGUMENT,
+            f"a body with Content-Encoding {content_encoding!r} is not taken",
+            http_status=415,
+            headers=((b"accept-encoding", ", ".join(_WBITS).encode()),),
+        )
+    return _NAMES[codings[0]]
+
+
+class _Identity:
+    """For a body that has no coding."""
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yields the data as they are."""
+        yield data
+
+    def close(self) -> None:
+        """Finds nothing wrong."""
+
+
+_IDENTITY: Final = _Identity()
+
+
+class _ZlibDecoder:
+    """Decodes gzip, of one member or several, or deflate."""
+
+    def __init__(self, coding: str) -> None:
+        self._coding = coding
+        self._stream: zlib._Decompress | None = None
+        """The member that is read; None before the first and between two."""
+        self._ended = False
+        """Whether a member has ended."""
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yields the decoded bytes in pieces."""
+        for begin in range(0, len(data), _STEP):
+            rest = data[begin : begin + _STEP]
+            more = True
+            while more:
+                piece, rest = self._decode(rest)
+                # a full piece may have left some of its output behind in zlib
+                more = bool(rest) or (len(piece) == _PIECE and self._stream is not None)
+                yield piece
+
+    def _decode(self, data: bytes) -> tuple[bytes, bytes]:
+        """Decodes one piece of one member; returns it, and the data behind it."""
+        stream = self._stream
+        if stream is None:
+            if self._ended and self._coding != _GZIP:
+                raise self._wrong("there is more after its end")
+            stream = self._stream = zlib.decompressobj(_WBITS[self._coding])
+        try:
+            piece = stream.decompress(data, _PIECE)
+        except zlib.error:
+            behind = "there is something else after its end" if self._ended else "it is not"
+            raise self._wrong(behind) from None
+        if not stream.eof:
+            return piece, stream.unconsumed_tail
+        self._stream, self._ended = None, True
+        return piece, stream.unused_data
+
+    def close(self) -> None:
+        """Checks that the last member was complete."""
+        if self._stream is not None:
+            raise self._wrong("it ends too early")
+
+    def _wrong(self, problem: str) -> StatusError:
+        return bad_request(
+            [("content-encoding", f"the body is said to be {self._coding}: {problem}")]
+        )
