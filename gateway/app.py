@@ -99,7 +99,10 @@ def create_app(settings: Settings, upstream: Upstream | None = None) -> FastAPI:
         upstream=upstream,
         feeds=Feeds(upstream, _feed_limits(settings)),
         metadata=MetadataFilter(
-            settings.request_headers, settings.response_headers, challenge=settings.www_authenticate
+            settings.request_headers,
+            settings.response_headers,
+            challenge=settings.www_authenticate,
+            status_key=settings.http_status_key,
         ),
         limits=Limits(
             max_message=settings.max_message_bytes,

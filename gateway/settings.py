@@ -22,6 +22,7 @@ from gateway.transcoding.metadata import (
     DEFAULT_CHALLENGE,
     DEFAULT_REQUEST_HEADERS,
     DEFAULT_RESPONSE_HEADERS,
+    DEFAULT_STATUS_KEY,
     checked_key,
 )
 from gateway.upstream.transport import Name
@@ -150,6 +151,8 @@ class Settings(BaseSettings):
     """Initial metadata that becomes response headers."""
     www_authenticate: str = Field(default=DEFAULT_CHALLENGE, pattern=r"^[\x20-\x7e]*$")
     """The `WWW-Authenticate` of a 401 whose server gave none; empty: none."""
+    http_status_key: str = Field(default=DEFAULT_STATUS_KEY, pattern=r"^[0-9A-Za-z_.-]*$")
+    """Key of initial metadata that names the HTTP status of a success, 2xx or 3xx; empty: none."""
     ignore_unknown: bool = False
     """Let unknown JSON fields and query parameters pass, instead of answering 400."""
     show_debug_info: bool = False

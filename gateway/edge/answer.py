@@ -22,6 +22,8 @@ _KEPT: Final = 64
 _LONGEST_KEPT: Final = 256
 """Characters of the longest of them that is kept: an HttpBody may say anything."""
 _kept_value: Final = lru_cache(maxsize=_KEPT)(header_value)
+_RESET_CONTENT: Final = 205
+"""The one status without content whose answer has to say so by its length (RFC 9112, 6.3)."""
 _STARTS: Final = ("http.response.start", "websocket.http.response.start")
 
 
@@ -42,10 +44,14 @@ class Whole:
         if self.content_type:
             length = b"%d" % len(self.body)
             of_body = ((b"content-type", _value(self.content_type)), (b"content-length", length))
+        elif self.status == _RESET_CONTENT:
+            of_body = ((b"content-length", b"0"),)
         return [*of_body, *self.headers, (b"x-request-id", request_id.encode())]
 
     def lines(self, request_id: str) -> bytes:
-        """Returns the same of an answer that has a body, as lines of HTTP/1.1."""
+        """Returns the same as lines of HTTP/1.1."""
+        if not self.content_type:
+            return header_lines(*self.named(request_id))
         others = header_lines(*self.headers) if self.headers else b""
         return b"content-type: %b\r\ncontent-length: %d\r\n%bx-request-id: %b\r\n" % (
             _value(self.content_type),

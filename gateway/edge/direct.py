@@ -150,9 +150,12 @@ class DirectAnswer:
         self.over = True
         meaning = self._meaning
         if isinstance(outcome, Response):
-            encode = meaning.question.encode  # type: ignore[union-attr] # it was asked
+            question = meaning.question
+            assert isinstance(question, Question)  # noqa: S101 - it was asked
             try:
-                whole = whole_answer(outcome, encode, self._edge.metadata)
+                whole = whole_answer(
+                    self._edge, question.endpoint, question.encode, question.metadata, outcome
+                )
             except Exception as error:
                 whole = self._failure(error)
         else:

@@ -54,6 +54,9 @@ class Edge:
     json_options: JsonOptions
     attendances: set[Attendance] = field(default_factory=set)
 
+    warnings: set[tuple[str, str]] = field(default_factory=set)
+    """What was logged of statuses that make no sense: method and reason. It is said once."""
+
     closing: bool = False
     """Whether the edge shuts down: a stream that would begin now is told so instead."""
 

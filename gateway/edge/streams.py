@@ -18,6 +18,7 @@ from typing import Final
 from gateway.edge.answer import Whole
 from gateway.edge.client import ClientGone, HttpClient, UploadClient
 from gateway.edge.exchange import Exchange
+from gateway.edge.success import success
 from gateway.edge.types import Write
 from gateway.edge.unary import encoder_of_one, read_answer, read_body
 from gateway.edge.upload import read_upload
@@ -36,6 +37,7 @@ from gateway.transcoding.metadata import header_value
 from gateway.transcoding.negotiation import require
 from gateway.transcoding.retry import retry_seconds
 from gateway.transcoding.status import Headers, StatusError, may_pass
+from gateway.transcoding.success_status import CONTENTLESS
 from gateway.upstream.port import Requests
 
 _SSE: Final = SseEncoder.media_type
@@ -166,6 +168,9 @@ class StreamAnswer:
         self._written_at = self._loop.time()
         self._beating: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
+        self._endpoint = exchange.endpoint
+        self._request = tuple(exchange.head.metadata)
+        self._contentless = False
         self.started = False
 
     @property
@@ -183,12 +188,12 @@ class StreamAnswer:
                     await self._write(frames)
                 elif frames:
                     source.begin()
-                    await self.start(await self._headers(source), frames)
+                    await self._start(source, frames)
                 if failure is not None:
                     raise failure
                 if frames and self._send.write is not None:
                     source.offer_to(partial(self._write_at_once, self._send.write))
-            await self.start(await self._headers(source))
+            await self._start(source)
         finally:
             self._timer.cancel()
             if self._beating is not None:
@@ -216,33 +221,46 @@ class StreamAnswer:
         self._written_at = self._loop.time()
         return True
 
-    async def _headers(self, source: Source) -> Headers:
-        return self._edge.metadata.headers(await source.initial_metadata())
+    async def _start(self, source: Source, frames: bytes = b"") -> None:
+        """Sends the head that the source's initial metadata ask for, and the first frames."""
+        if self.started:
+            await self.start((), frames)
+            return
+        initial = await source.initial_metadata()
+        status, headers = success(
+            self._edge, self._endpoint, self._request, initial, may_be_empty=not frames
+        )
+        await self.start(headers, frames, status)
 
-    async def start(self, headers: Headers, frames: bytes = b"") -> None:
+    async def start(self, headers: Headers, frames: bytes = b"", status: int = 200) -> None:
         """Sends the head of the answer, unless it has gone out already, and the first frames."""
         async with self._starting:
             if not self.started:
                 self.started = True
-                await self._send_head(headers)
+                if status in CONTENTLESS:
+                    self._contentless = True
+                    await self._send.whole(Whole(status, headers=headers))
+                    return
+                await self._send_head(status, headers)
                 frames = self._encoder.start() + frames
             await self._write(frames)
 
-    async def _send_head(self, headers: Headers) -> None:
+    async def _send_head(self, status: int, headers: Headers) -> None:
         names = {name for name, _ in headers}
         own = [header for header in _STREAM_HEADERS if header[0] not in names]
         content_type = (b"content-type", header_value(self._encoder.media_type))
         await self._send(
             {
                 "type": "http.response.start",
-                "status": 200,
+                "status": status,
                 "headers": [content_type, *own, *headers],
             }
         )
 
     async def end(self) -> None:
         """Ends the answer cleanly."""
-        await self._end(self._encoder.end())
+        if not self._contentless:
+            await self._end(self._encoder.end())
 
     async def fail(self, error: StatusError) -> None:
         """Ends the answer with a status; where the framing has no room for one, by cutting it.

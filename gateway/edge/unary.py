@@ -9,14 +9,17 @@ from typing import Final
 from gateway.edge.answer import Whole
 from gateway.edge.client import Attendance, HttpClient, body_too_large
 from gateway.edge.exchange import Edge, Exchange
+from gateway.edge.success import success
 from gateway.transcoding.endpoint import EncodedBody, Endpoint
-from gateway.transcoding.metadata import MetadataFilter
+from gateway.transcoding.metadata import Metadata
 from gateway.transcoding.negotiation import check_json, json_options, require
 from gateway.transcoding.request_head import RequestHead
 from gateway.transcoding.status import Headers
+from gateway.transcoding.success_status import CONTENTLESS
 from gateway.upstream.port import Call, Response
 
 _OFFERED: Final = ("application/json",)
+_NO_HEADERS: Final[Headers] = ()
 _KEPT: Final = 1024
 """Callers send the same few `Accept` again and again, so what one means is kept."""
 _PATIENCE: Final = 0.01
@@ -69,23 +72,39 @@ async def read_answer(
     """Waits for the one message that a call answers; makes the answer of it."""
     message = await anext(call)
     response = Response(message, await call.initial_metadata(), await call.trailing_metadata())
-    return whole_answer(response, encode, exchange.edge.metadata)
+    return whole_answer(
+        exchange.edge, exchange.endpoint, encode, tuple(exchange.head.metadata), response
+    )
 
 
 def whole_answer(
-    response: Response, encode: Callable[[bytes], EncodedBody], metadata: MetadataFilter
+    edge: Edge,
+    endpoint: Endpoint,
+    encode: Callable[[bytes], EncodedBody],
+    request: Metadata,
+    response: Response,
 ) -> Whole:
     """Makes the answer of what a call has answered.
+
+    Args:
+        edge: what is served, and how.
+        endpoint: of the request.
+        encode: makes the body.
+        request: the metadata that the server was sent.
+        response: what it has answered.
 
     Raises:
         StatusError: INTERNAL, for what upstream sent is not what the contract says.
     """
+    status, headers = 200, _NO_HEADERS
+    if response.initial:
+        status, headers = success(edge, endpoint, request, response.initial, may_be_empty=True)
+    if response.trailing:
+        headers += edge.metadata.headers(response.trailing, prefix="grpc-trailer-")
+    if status in CONTENTLESS:
+        return Whole(status, headers=headers)
     media_type, body = encode(response.message)
-    headers: Headers = ()
-    if response.initial or response.trailing:
-        headers = metadata.headers(response.initial)
-        headers += metadata.headers(response.trailing, prefix="grpc-trailer-")
-    return Whole(200, body, media_type, headers)
+    return Whole(status, body, media_type, headers)
 
 
 async def read_body(exchange: Exchange, client: HttpClient) -> bytes:

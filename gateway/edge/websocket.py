@@ -16,7 +16,6 @@ from gateway.edge.websocket_client import WebSocketClient
 from gateway.feeds.source import Gap, Source
 from gateway.transcoding.deadline import Deadline
 from gateway.transcoding.error_body import error_headers
-from gateway.transcoding.metadata import trailing
 from gateway.transcoding.request_head import RequestHead, read_head
 from gateway.transcoding.status import (
     DEADLINE_EXCEEDED,
@@ -73,7 +72,7 @@ async def serve_websocket(exchange: Exchange, subprotocols: list[str]) -> None:
         status, code, trailers = error.status, _close_code(error, edge), error.trailing
         if metadata := edge.metadata.initial(error.initial):
             await client.send_headers(metadata)
-    last = dialect.status(edge.transcoder.errors.status(status), trailing(trailers))
+    last = dialect.status(edge.transcoder.errors.status(status), edge.metadata.trailing(trailers))
     await client.close(last, code, close_reason(status.message))
 
 

@@ -37,6 +37,7 @@ DEFAULT_RESPONSE_HEADERS: Final = (
     "www-authenticate",
 )
 DEFAULT_CHALLENGE: Final = "Bearer"
+DEFAULT_STATUS_KEY: Final = "x-http-code"
 
 _KEY: Final = re.compile(r"[0-9a-z_.-]+")
 _TEXT: Final = re.compile(r"[\x20-\x7e]*")
@@ -63,6 +64,7 @@ class MetadataFilter:
         response_headers: Iterable[str],
         *,
         challenge: str = DEFAULT_CHALLENGE,
+        status_key: str = DEFAULT_STATUS_KEY,
     ) -> None:
         """Compiles the lists.
 
@@ -70,13 +72,15 @@ class MetadataFilter:
             request_headers: names of the request headers that become metadata.
             response_headers: keys of the initial metadata that become response headers.
             challenge: `WWW-Authenticate` of a 401 whose server gave none; empty is none.
+            status_key: the key of initial metadata that names the status of a success; empty is none.
+                It becomes no header.
         """
         self.request = {name.lower().encode("ascii"): name.lower() for name in request_headers}
         """The request headers that pass, and the keys as which they do; see `PREFIX` for the others."""
-        response = {name.lower() for name in response_headers}
-        self._response = frozenset(
-            key for key in response - _OF_THE_EDGE if not key.startswith(_RESERVED)
-        )
+        self.status_key = status_key.lower()
+        """The key of initial metadata that names the status of a success; empty is none."""
+        response = {name.lower() for name in response_headers} - _OF_THE_EDGE - {self.status_key}
+        self._response = frozenset(key for key in response if not key.startswith(_RESERVED))
         self._challenge = ((_CHALLENGE, challenge.encode()),) if challenge else ()
 
     def metadata_key(self, header: bytes) -> str | None:
@@ -95,7 +99,7 @@ class MetadataFilter:
 
         Without a prefix only the allow-list passes, for a name of HTTP's own would speak for the edge.
         """
-        passing = trailing(metadata) if prefix else self.initial(metadata)
+        passing = self.trailing(metadata) if prefix else self.initial(metadata)
         return tuple(((prefix + key).encode(), header_value(value)) for key, value in passing)
 
     def error_headers(self, error: StatusError, own: Headers) -> Headers:
@@ -123,6 +127,14 @@ class MetadataFilter:
         """Returns those initial metadata that a caller is told."""
         return tuple(pair for pair in metadata if pair[0] in self._response)
 
+    def trailing(self, metadata: Metadata) -> Metadata:
+        """Returns those trailing metadata that a caller is told: all but gRPC's own, and no status."""
+        return tuple(
+            pair
+            for pair in metadata
+            if not pair[0].startswith(_RESERVED) and pair[0] != self.status_key
+        )
+
 
 def checked_key(key: str) -> str:
     """Returns a key that request metadata can have.
@@ -133,11 +145,6 @@ def checked_key(key: str) -> str:
     if not _KEY.fullmatch(key) or key.startswith(_RESERVED) or key in _OF_HTTP:
         raise ValueError(f"{key!r} cannot be a metadata key")
     return key
-
-
-def trailing(metadata: Metadata) -> Metadata:
-    """Returns those trailing metadata that a caller is told: all but gRPC's own."""
-    return tuple(pair for pair in metadata if not pair[0].startswith(_RESERVED))
 
 
 def metadata_object(metadata: Metadata) -> dict[str, str | list[str]]:

@@ -299,6 +299,19 @@ DIFFERENCES: Final = (
         ("metadata/trailing", "metadata/trailing-of-an-error"),
     ),
     Difference(
+        "the status of a success",
+        "neither",
+        "A server may name it by `x-http-code` in its initial metadata (the setting `http_status_key`); Envoy"
+        " always answers 200.",
+        (
+            "metadata/status-201",
+            "metadata/status-204",
+            "metadata/status-205",
+            "metadata/status-302",
+        ),
+        ("status", "type", "framing", "messages", "headers"),
+    ),
+    Difference(
         "a challenge with every 401",
         "protoway",
         "A 401 has a `WWW-Authenticate` (RFC 9110, 15.5.2). Where the server gives none ours says `Bearer`"

@@ -516,6 +516,11 @@ def _metadata() -> Iterator[Case]:
         ("trailing", {}, "grpc-trailer-cost"),
     ):
         yield Case(f"metadata/{name}", "GET", "/v1/echo", headers=headers, compared=(compared,))
+    for code in ("201", "204", "205", "302", "abc"):
+        said = {"grpc-metadata-x-http-code": code}
+        if code == "302":
+            said["grpc-metadata-location"] = "/v1/echo/b"
+        yield Case(f"metadata/status-{code}", "GET", "/v1/echo", headers=said)
     failing = "/v1/fail/16?message="
     yield Case(
         "metadata/of-an-error", "GET", f"{failing}metadata", compared=("etag", "www-authenticate")

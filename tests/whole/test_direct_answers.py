@@ -155,9 +155,13 @@ class Line:
 
     async def answer(self) -> tuple[bytes, bytes]:
         """Reads an answer; returns its head and body."""
-        head = await asyncio.wait_for(self._reader.readuntil(b"\r\n\r\n"), 10)
+        head = await self.head()
         size = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
         return head, await asyncio.wait_for(self._reader.readexactly(size), 10)
+
+    async def head(self) -> bytes:
+        """Reads the head of an answer."""
+        return await asyncio.wait_for(self._reader.readuntil(b"\r\n\r\n"), 10)
 
     async def chunks(self) -> bytes:
         """Reads an answer in chunks."""
@@ -213,6 +217,30 @@ async def test_a_connection_is_kept(stage: Stage, tasks: list[str]) -> None:
     assert b"connection: close" in last[0]
     assert rest == b""
     assert tasks == [f"/v1/names/{number}" for number in range(2, 10)]
+
+
+@pytest.mark.parametrize("middleware", [(), (PassesOn,)], ids=["direct", "asgi"])
+@pytest.mark.parametrize("code", [204, 205])
+async def test_an_answer_without_content_ends_with_its_head(
+    stage: Stage, middleware: tuple[Any, ...], code: int
+) -> None:
+    """The next answer on the connection begins right behind it (RFC 9112, 6.3)."""
+    named = b"GET /v1/echo HTTP/1.1\r\nhost: x\r\ngrpc-metadata-x-http-code: %d\r\n\r\n" % code
+    async with (
+        echo_server() as echo,
+        stage.edge(echo.address, *middleware, transport="wire") as port,
+        line(port) as caller,
+    ):
+        caller.writer.write(named)
+        head = await caller.head()
+        caller.writer.write(_GET % 7)
+        after, body = await caller.answer()
+
+    assert head.startswith(b"HTTP/1.1 %d " % code)
+    assert b"content-type" not in head
+    assert b"transfer-encoding" not in head
+    assert (b"content-length: 0\r\n" in head) is (code == 205)
+    assert (after[:12], body) == (b"HTTP/1.1 200", b'"7"')
 
 
 async def test_what_comes_early_waits(stage: Stage, transport: Name) -> None:
