@@ -15,6 +15,7 @@ from gateway import __version__
 from gateway.contract.bindings import warnings, without_faulty_rules
 from gateway.contract.descriptors import Contract, load
 from gateway.contract.service_config import apply_rules, auto_mapped, read_service_config
+from gateway.edge.compression import Compression
 from gateway.edge.direct import DirectAnswers
 from gateway.edge.exchange import Edge, Limits
 from gateway.edge.pages import Pages
@@ -113,6 +114,11 @@ def create_app(settings: Settings, upstream: Upstream | None = None) -> FastAPI:
             origins=frozenset(settings.origins),
         ),
         json_options=options,
+        compression=Compression(
+            whole=settings.compression,
+            min_bytes=settings.compression_min_bytes,
+            streams=settings.stream_compression,
+        ),
     )
 
     @asynccontextmanager

@@ -141,6 +141,12 @@ class Settings(BaseSettings):
     """After so long without a message either way a WebSocket is closed; None is never."""
     websocket_compression: bool = False
     """Compress WebSockets whose client offers it (permessage-deflate), for CPU and memory."""
+    compression: bool = True
+    """Compress answers of one message for callers that ask, by gzip or deflate."""
+    compression_min_bytes: int = Field(default=1024, ge=0)
+    """Bytes of the smallest answer that is compressed."""
+    stream_compression: bool = False
+    """Compress streams for callers that ask, each message by itself, for CPU and memory."""
     drain_seconds: float = Field(default=5.0, ge=0)
     """How long a shutdown waits for answers that are under way."""
     origins: tuple[str, ...] = ()

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Final
 
 from gateway.edge.client import ClientGone
+from gateway.edge.compression import Compression
 from gateway.edge.types import Event, Send, Write
 from gateway.transcoding.endpoint import EncodedBody
 from gateway.transcoding.error_body import PROBLEM_JSON, STATUS_JSON, error_headers
@@ -77,10 +78,13 @@ class Answer:
     by an OSError that the client has left (ASGI 2.4).
     """
 
-    __slots__ = ("_send", "head", "request", "started", "write")
+    __slots__ = ("_compression", "_send", "head", "request", "started", "write")
 
-    def __init__(self, send: Send, *, head: bool, write: Write | None = None) -> None:
+    def __init__(
+        self, send: Send, compression: Compression, *, head: bool, write: Write | None = None
+    ) -> None:
         self._send = send
+        self._compression = compression
         self.head = head
         self.write = write
         """Writes a part of a body that has begun, where the server offers that."""
@@ -100,8 +104,9 @@ class Answer:
             raise ClientGone from error
 
     async def whole(self, whole: Whole) -> None:
-        """Sends a whole answer over HTTP."""
+        """Sends a whole answer over HTTP, compressed where its caller asks and it pays."""
         self.started = True
+        self._compression.apply(whole, self.request.accept_encoding)
         headers = whole.named(self.request.request_id)
         body = b"" if self.head else whole.body
         try:

@@ -10,6 +10,7 @@ from typing import Any
 
 from gateway.edge.answer import Answer
 from gateway.edge.client import Attendance, Interruption
+from gateway.edge.compression import Compression
 from gateway.edge.types import Receive
 from gateway.feeds.feeds import Feeds, StreamRequest
 from gateway.feeds.source import Encode, Source
@@ -52,6 +53,7 @@ class Edge:
     metadata: MetadataFilter
     limits: Limits
     json_options: JsonOptions
+    compression: Compression
     attendances: set[Attendance] = field(default_factory=set)
 
     warnings: set[tuple[str, str]] = field(default_factory=set)

@@ -169,7 +169,8 @@ class Answers:
         """Answers a request with what was found for it."""
         offered = scope["extensions"].get(WRITE) if "extensions" in scope else None
         write = offered["write"] if offered is not None else None
-        answer = Answer(send, head=scope.get("method") == "HEAD", write=write)
+        head = scope.get("method") == "HEAD"
+        answer = Answer(send, self._edge.compression, head=head, write=write)
         try:
             await self._answer(found, scope, receive, answer)
         except ClientGone:

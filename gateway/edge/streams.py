@@ -8,50 +8,30 @@ the last frame.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import partial
-from math import ceil
 from random import SystemRandom
 from typing import Final
 
 from gateway.edge.answer import Whole
 from gateway.edge.client import ClientGone, HttpClient, UploadClient
 from gateway.edge.exchange import Exchange
+from gateway.edge.framing import choose_framing, milliseconds
 from gateway.edge.success import success
 from gateway.edge.types import Write
 from gateway.edge.unary import encoder_of_one, read_answer, read_body
 from gateway.edge.upload import read_upload
 from gateway.feeds.source import Encode, Gap, Item, Source
-from gateway.transcoding.endpoint import Endpoint
-from gateway.transcoding.frame_encoders import (
-    LAST_ID,
-    FrameEncoder,
-    JsonArrayEncoder,
-    JsonSeqEncoder,
-    NdjsonEncoder,
-    RawEncoder,
-    SseEncoder,
-)
+from gateway.transcoding.content_coding import StreamCompressor
+from gateway.transcoding.frame_encoders import LAST_ID, FrameEncoder, SseEncoder
 from gateway.transcoding.metadata import header_value
-from gateway.transcoding.negotiation import require
 from gateway.transcoding.retry import retry_seconds
 from gateway.transcoding.status import Headers, StatusError, may_pass
 from gateway.transcoding.success_status import CONTENTLESS
 from gateway.upstream.port import Requests
 
 _SSE: Final = SseEncoder.media_type
-_ENCODERS: Final[dict[str, Callable[[], FrameEncoder]]] = {
-    NdjsonEncoder.media_type: NdjsonEncoder,
-    JsonArrayEncoder.media_type: JsonArrayEncoder,
-    JsonSeqEncoder.media_type: JsonSeqEncoder,
-}
-_OFFERED: Final = (
-    NdjsonEncoder.media_type,
-    _SSE,
-    JsonArrayEncoder.media_type,
-    JsonSeqEncoder.media_type,
-)
 _RANDOM: Final = SystemRandom()
 _STREAM_HEADERS: Final = (
     (b"cache-control", b"no-cache"),
@@ -132,28 +112,7 @@ async def _requests(exchange: Exchange, client: HttpClient | UploadClient) -> Re
 
 
 def _answer(exchange: Exchange) -> StreamAnswer:
-    if exchange.endpoint.gives_raw:
-        raw = RawEncoder()
-        return StreamAnswer(exchange, raw, _unwrapping(exchange.endpoint, raw))
-    media_type = require(exchange.head.accept, _OFFERED)
-    return StreamAnswer(exchange, _encoder(exchange, media_type), exchange.encoder(media_type))
-
-
-def _encoder(exchange: Exchange, media_type: str) -> FrameEncoder:
-    if media_type == _SSE:
-        return SseEncoder(_milliseconds(exchange.edge.limits.retry))
-    return _ENCODERS[media_type]()
-
-
-def _unwrapping(endpoint: Endpoint, encoder: RawEncoder) -> Encode:
-    """Returns what takes the data out of HttpBody messages; the first says what it all is."""
-
-    def unwrap(message: bytes) -> bytes:
-        content_type, data = endpoint.raw_response(message)
-        encoder.begin(content_type)
-        return data
-
-    return unwrap
+    return StreamAnswer(exchange, *choose_framing(exchange))
 
 
 class StreamAnswer:
@@ -170,6 +129,8 @@ class StreamAnswer:
         self._starting = asyncio.Lock()
         self._endpoint = exchange.endpoint
         self._request = tuple(exchange.head.metadata)
+        self._accept_encoding = exchange.head.accept_encoding
+        self._compressor: StreamCompressor | None = None
         self._contentless = False
         self.started = False
 
@@ -216,7 +177,13 @@ class StreamAnswer:
     def _write_at_once(self, write: Write, items: Sequence[Item]) -> bool:
         """Writes items that need no waiting; frames after the first do not depend on what was before."""
         frames, failure = self._frames(items)
-        if failure is not None or not write(frames):
+        if failure is not None:
+            return False
+        if self._compressor is not None:
+            if not write(b""):  # what was compressed has to be written
+                return False
+            frames = self._coded(frames)
+        if not write(frames):
             return False
         self._written_at = self._loop.time()
         return True
@@ -248,7 +215,11 @@ class StreamAnswer:
     async def _send_head(self, status: int, headers: Headers) -> None:
         names = {name for name, _ in headers}
         own = [header for header in _STREAM_HEADERS if header[0] not in names]
-        content_type = (b"content-type", header_value(self._encoder.media_type))
+        media_type = self._encoder.media_type
+        content_type = (b"content-type", header_value(media_type))
+        headers, self._compressor = self._edge.compression.of_stream(
+            media_type, headers, self._accept_encoding
+        )
         await self._send(
             {
                 "type": "http.response.start",
@@ -282,15 +253,20 @@ class StreamAnswer:
         """
         usual = self._edge.limits.retry
         least = max(usual, retry_seconds(error.status) or 0.0)
-        return _milliseconds(least + usual * _RANDOM.uniform(0, 1))
+        return milliseconds(least + usual * _RANDOM.uniform(0, 1))
 
     async def _write(self, data: bytes) -> None:
         self._written_at = self._loop.time()
         if data:
-            await self._send({"type": "http.response.body", "body": data, "more_body": True})
+            body = self._coded(data)
+            await self._send({"type": "http.response.body", "body": body, "more_body": True})
 
     async def _end(self, data: bytes) -> None:
-        await self._send({"type": "http.response.body", "body": data})
+        body = data if self._compressor is None else self._compressor.last(data)
+        await self._send({"type": "http.response.body", "body": body})
+
+    def _coded(self, data: bytes) -> bytes:
+        return data if self._compressor is None or not data else self._compressor.part(data)
 
     def _beat(self, source: Source) -> None:
         """Shows that the answer lives, if it was silent for so long; and looks again when it may have been.
@@ -310,8 +286,3 @@ class StreamAnswer:
     async def _show_life(self, idle: bytes) -> None:
         with suppress(ClientGone):  # which is noticed where the client is attended
             await self.start((), idle)
-
-
-def _milliseconds(seconds: float) -> int:
-    """Returns a time as the `retry` of an event stream says it, rounded up."""
-    return ceil(seconds * 1000)

@@ -16,5 +16,6 @@ WRITE: Final = "protoway.write"
 Write: TypeAlias = Callable[[bytes], bool]
 """Writes a part of a body that has begun, as `http.response.body` with `more_body` does, but at once.
 
-It returns False, and has done nothing, where `send` would wait, or do more than write.
+It returns False, and has done nothing, where `send` would wait, or do more than write. No bytes at all are
+the question whether it would.
 """

@@ -1,8 +1,9 @@
-"""Content codings: which a request's body may have, and its decoding in pieces.
+"""Content codings: which a request's body may have, its decoding in pieces, and the coding of an answer.
 
 Sources: RFC 9110, 8.4 (`Content-Encoding`), 8.4.1.2 (`deflate` is zlib's format, RFC 1950), 8.4.1.3 (`gzip`,
 RFC 1952, of which several members may follow one another; `x-gzip` is the same) and 12.5.3
-(`Accept-Encoding` in an answer). A body has one coding at most: each more would multiply the work for a byte.
+(`Accept-Encoding`, of a request and of an answer). A body has one coding at most: each more would multiply
+the work for a byte.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
+from gateway.transcoding.negotiation import media_type, weighted
 from gateway.transcoding.status import INVALID_ARGUMENT, StatusError, bad_request
 
 _PIECE: Final = 64 * 1024
@@ -22,7 +24,22 @@ _KEPT: Final = 256
 _GZIP: Final = "gzip"
 _DEFLATE: Final = "deflate"
 _NAMES: Final = {_GZIP: _GZIP, "x-gzip": _GZIP, _DEFLATE: _DEFLATE}
-_WBITS: Final = {_GZIP: 16 + zlib.MAX_WBITS, _DEFLATE: zlib.MAX_WBITS}
+_FORMAT: Final = {_GZIP: 16, _DEFLATE: 0}
+"""What zlib wants added to the size of its window, by coding; the caller's first choice comes first."""
+_LEVEL: Final = 1
+"""zlib's fastest: the next ones take twice the time for a tenth less."""
+_LARGE: Final = (zlib.MAX_WBITS, 8)
+_SMALL: Final = (13, 6)
+"""Window (its binary logarithm) and `memLevel` of zlib for small bodies; large ones take 50 µs to clear."""
+_SMALL_BYTES: Final = 16 * 1024
+_OF_STREAM: Final = (12, 5)
+"""The same for a stream, which keeps its 28 KiB as long as it lasts."""
+_COMPRESSIBLE: Final = frozenset(
+    {
+        *("application/json", "application/json-seq", "application/x-ndjson", "application/xml"),
+        *("application/javascript", "application/yaml", "application/x-yaml", "application/toml"),
+    }
+)
 
 
 class ContentDecoder(Protocol):
@@ -69,7 +86,7 @@ def _coding(content_encoding: str) -> str:
             INVALID_ARGUMENT,
             f"a body with Content-Encoding {content_encoding!r} is not taken",
             http_status=415,
-            headers=((b"accept-encoding", ", ".join(_WBITS).encode()),),
+            headers=((b"accept-encoding", ", ".join(_FORMAT).encode()),),
         )
     return _NAMES[codings[0]]
 
@@ -115,7 +132,7 @@ class _ZlibDecoder:
         if stream is None:
             if self._ended and self._coding != _GZIP:
                 raise self._wrong("there is more after its end")
-            stream = self._stream = zlib.decompressobj(_WBITS[self._coding])
+            stream = self._stream = zlib.decompressobj(_FORMAT[self._coding] + zlib.MAX_WBITS)
         try:
             piece = stream.decompress(data, _PIECE)
         except zlib.error:
@@ -135,3 +152,60 @@ class _ZlibDecoder:
         return bad_request(
             [("content-encoding", f"the body is said to be {self._coding}: {problem}")]
         )
+
+
+class Accepted(NamedTuple):
+    """What an `Accept-Encoding` means for an answer."""
+
+    coding: str
+    """The one that the caller likes best; empty is none."""
+    required: bool
+    """Whether the caller refuses an answer without it (`identity;q=0`)."""
+
+
+@lru_cache(maxsize=_KEPT)
+def accepted(accept_encoding: str) -> Accepted:
+    """Reads an `Accept-Encoding`; of equals gzip is first, and a caller that says nothing asks for none."""
+    weights: dict[str, float] = {}
+    for item in weighted(accept_encoding):
+        name = _NAMES.get(item.name, item.name)
+        weights[name] = max(item.quality, weights.get(name, 0.0))
+    others = weights.get("*", 0.0)
+    coding = max(_FORMAT, key=lambda name: weights.get(name, others))
+    weight = weights.get(coding, others)
+    if weight <= 0 or weight < weights.get("identity", 0.0):
+        return Accepted("", required=False)
+    refused = weights.get("identity", weights.get("*", 1.0)) == 0
+    return Accepted(coding, required=refused)
+
+
+@lru_cache(maxsize=_KEPT)
+def compressible(content_type: str) -> bool:
+    """Whether data of a type are likely to become smaller; those of media mostly are compressed already."""
+    name = media_type(content_type)
+    return name in _COMPRESSIBLE or name.startswith("text/") or name.endswith(("+json", "+xml"))
+
+
+def compress(data: bytes, coding: str) -> bytes:
+    """Returns a whole body in a coding."""
+    wbits, memory = _SMALL if len(data) <= _SMALL_BYTES else _LARGE
+    stream = zlib.compressobj(_LEVEL, zlib.DEFLATED, _FORMAT[coding] + wbits, memory)
+    return stream.compress(data) + stream.flush()
+
+
+class StreamCompressor:
+    """Compresses a body that goes on: what was given is all in what was returned."""
+
+    __slots__ = ("_stream",)
+
+    def __init__(self, coding: str) -> None:
+        wbits, memory = _OF_STREAM
+        self._stream = zlib.compressobj(_LEVEL, zlib.DEFLATED, _FORMAT[coding] + wbits, memory)
+
+    def part(self, data: bytes) -> bytes:
+        """Returns the next bytes, which end where a reader can decode all of `data`."""
+        return self._stream.compress(data) + self._stream.flush(zlib.Z_SYNC_FLUSH)
+
+    def last(self, data: bytes) -> bytes:
+        """Returns the last bytes, with the checksum."""
+        return self._stream.compress(data) + self._stream.flush()

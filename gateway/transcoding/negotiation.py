@@ -57,7 +57,7 @@ def choose(accept: str, offered: tuple[str, ...]) -> str | None:
     """
     if not accept.strip():
         return offered[0]
-    ranges = _ranges(accept)
+    ranges = weighted(accept)
     best = max(offered, key=lambda media_type: _quality(media_type, ranges))
     return best if _quality(best, ranges) > 0 else None
 
@@ -85,7 +85,7 @@ def json_options(accept: str, media_type: str, default: JsonOptions) -> JsonOpti
     Raises:
         StatusError: 406, a parameter has a value that it cannot have.
     """
-    wanted = _matching(media_type, _ranges(accept))
+    wanted = _matching(media_type, weighted(accept))
     changes: dict[str, bool] = {}
     for key, value in wanted.parameters if wanted else ():
         if key in _OPTIONS:
@@ -103,7 +103,7 @@ def json_options(accept: str, media_type: str, default: JsonOptions) -> JsonOpti
 @lru_cache(maxsize=_KEPT)
 def prefers_problem(accept: str) -> bool:
     """Whether a caller names RFC 9457's problem details, and wants them no less than plain JSON."""
-    ranges = _ranges(accept)
+    ranges = weighted(accept)
     named = [item.quality for item in ranges if item.name == PROBLEM_JSON]
     return bool(named) and max(named) > 0 and max(named) >= _quality(STATUS_JSON, ranges)
 
@@ -138,7 +138,8 @@ def _may_be_json(content_type: str, also: frozenset[str]) -> bool:
     return charset in ("utf-8", "utf8", "us-ascii")
 
 
-def _ranges(accept: str) -> list[MediaRange]:
+def weighted(accept: str) -> list[MediaRange]:
+    """Returns the elements of an `Accept`, or of a header with weights like it (RFC 9110, 12.4.2)."""
     return [_range(part) for part in accept.split(",") if part.strip()]
 
 

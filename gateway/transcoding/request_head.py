@@ -22,6 +22,7 @@ class RequestHead:
     """The headers that the edge itself understands, and the metadata for upstream."""
 
     accept: str = ""
+    accept_encoding: str = ""
     content_type: str = ""
     """The media type with its parameters, as it came."""
     content_encoding: str = ""
@@ -82,6 +83,12 @@ def _read_accept(head: RequestHead, value: str) -> None:
     head.accept = _kept(f"{head.accept}, {value}" if head.accept else value)
 
 
+def _read_accept_encoding(head: RequestHead, value: str) -> None:
+    both = f"{head.accept_encoding}, {value}" if head.accept_encoding else value
+    if len(both) <= _MAX_KEPT:  # an answer without a coding is always an answer
+        head.accept_encoding = both
+
+
 def _read_content_type(head: RequestHead, value: str) -> None:
     head.content_type = _kept(value)
 
@@ -133,6 +140,7 @@ def _read_host(head: RequestHead, value: str) -> None:
 
 _READERS = {
     b"accept": _read_accept,
+    b"accept-encoding": _read_accept_encoding,
     b"content-type": _read_content_type,
     b"content-encoding": _read_content_encoding,
     REQUEST_ID: _read_request_id,

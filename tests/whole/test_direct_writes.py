@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import os
 import re
 import socket
 from collections.abc import AsyncIterator
@@ -19,7 +21,7 @@ from gateway.feeds.feed import Feed
 from gateway.settings import Settings
 from gateway.testing import ScriptedCall, ScriptedUpstream
 from tests.contracts import feeds_descriptor_set
-from tests.feeds.stage import METHODS, Line, news
+from tests.feeds.stage import METHODS, Line, News, news
 from tests.whole.serving import serving as listen
 
 _SMALL = 4096
@@ -74,12 +76,18 @@ class Whole:
 
 
 @asynccontextmanager
-async def serving(tmp_path: Path, *middleware: Any, heartbeat: float = 60) -> AsyncIterator[Whole]:
+async def serving(
+    tmp_path: Path, *middleware: Any, heartbeat: float = 60, **others: Any
+) -> AsyncIterator[Whole]:
     """Runs an edge within the block, with some middleware of a user's."""
     path = tmp_path / "feeds.binpb"
     path.write_bytes(feeds_descriptor_set())
     settings = Settings(
-        descriptor_set=path, log_level="error", drain_seconds=1, heartbeat_seconds=heartbeat
+        descriptor_set=path,
+        log_level="error",
+        drain_seconds=1,
+        heartbeat_seconds=heartbeat,
+        **others,
     )
     upstream = Upstream()
     app = create_app(settings, upstream.port)
@@ -112,9 +120,10 @@ class Client:
         self._loop = asyncio.get_running_loop()
         self._rest = b""
 
-    async def ask(self, target: str, http_method: str = "GET") -> None:
+    async def ask(self, target: str, http_method: str = "GET", coding: str = "identity") -> None:
         """Asks for events."""
-        head = f"{http_method} {target} HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\n\r\n"
+        accepted = f"accept: text/event-stream\r\naccept-encoding: {coding}"
+        head = f"{http_method} {target} HTTP/1.1\r\nhost: x\r\n{accepted}\r\n\r\n"
         await self._loop.sock_sendall(self._socket, head.encode())
 
     async def until(self, mark: bytes) -> bytes:
@@ -156,9 +165,9 @@ def numbers(body: bytes) -> list[int]:
     return [int(number) for number in re.findall(rb'"number":"(\d+)"', body)]
 
 
-async def begun(whole: Whole, reader: Client, target: str) -> None:
+async def begun(whole: Whole, reader: Client, target: str, coding: str = "identity") -> None:
     """Asks for a stream, and reads up to its first message."""
-    await reader.ask(target)
+    await reader.ask(target, coding=coding)
     while not whole.upstream.lines:
         await asyncio.sleep(0.001)
     whole.upstream.lines[-1].send(news(1))
@@ -259,6 +268,46 @@ async def test_who_does_not_read_is_not_written_to(tmp_path: Path) -> None:
     assert len(found) + sum(missed) == total
     assert found == sorted(set(found))
     assert found[-1] == total
+
+
+async def test_compressed_events_are_written_without_send(
+    tmp_path: Path, bodies: list[bytes]
+) -> None:
+    """Each as soon as it comes, and all together are one body of the coding."""
+    async with (
+        serving(tmp_path, stream_compression=True) as whole,
+        client(whole.port) as reader,
+    ):
+        await begun(whole, reader, "/drop-oldest/t", "gzip")
+        await whole.send(2, 3, 4)
+        whole.upstream.lines[-1].end()
+        body = await reader.body()
+
+    assert numbers(gzip.decompress(body)) == [1, 2, 3, 4]
+    assert len(bodies) == 2
+
+
+async def test_what_is_compressed_is_written(tmp_path: Path) -> None:
+    """A reader that is too slow misses messages, and no part of the coding."""
+    total = 100
+    async with (
+        serving(tmp_path, stream_compression=True) as whole,
+        client(whole.port) as reader,
+    ):
+        await begun(whole, reader, "/drop-oldest/t", "gzip")
+        line, feed = whole.upstream.lines[-1], whole.feed
+        (reading,) = feed.readers
+        for number in range(2, total + 1):
+            line.send(News(number=number, padding=os.urandom(8192)).SerializeToString())
+            while feed.log.end < number or feed._gathering is not None:
+                await asyncio.sleep(0.001)
+        assert reading.place < feed.log.start
+        line.end()
+        body = gzip.decompress(await reader.body())
+
+    missed = [int(number) for number in re.findall(rb'"missed":(\d+)', body)]
+    assert missed
+    assert len(numbers(body)) + sum(missed) == total
 
 
 async def test_the_answer_to_head_is_no_stream(tmp_path: Path) -> None:
