@@ -16,7 +16,7 @@ from typing import Final, NamedTuple, Protocol
 from gateway.transcoding.negotiation import media_type, weighted
 from gateway.transcoding.status import INVALID_ARGUMENT, StatusError, bad_request
 
-_PIECE: Final = 64 * 1024
+_PIECE: Final = 16 * 1024
 """Bytes of the largest decoded piece."""
 _STEP: Final = 4 * 1024
 """Encoded bytes that zlib is given at a time; it copies what it leaves of them."""
@@ -46,7 +46,7 @@ class ContentDecoder(Protocol):
     """Decodes one body as it arrives."""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Yields the decoded bytes in pieces of at most 64 KiB, some of which may be empty.
+        """Yields the decoded bytes in pieces of at most 16 KiB, some of which may be empty.
 
         The work for a piece is bounded, whatever the data are, so other work can be done between two.
 

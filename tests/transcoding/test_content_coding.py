@@ -15,7 +15,7 @@ from gateway.transcoding.content_coding import content_decoder
 from gateway.transcoding.status import INVALID_ARGUMENT, StatusError
 
 CODERS: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "deflate": zlib.compress}
-MOST = 64 * 1024
+MOST = 16 * 1024
 
 
 def decoded(content_encoding: str, *chunks: bytes) -> bytes:
