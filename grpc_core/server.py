@@ -73,6 +73,9 @@ class CoreServer:
                 *KEEPALIVE,
                 ("grpc.so_reuseport", int(shared)),  # a port that is taken shall be an error
                 ("grpc.max_receive_message_length", settings.max_message_bytes),
+                # two limits, between which grpcio refuses at random
+                ("grpc.max_metadata_size", settings.max_metadata_bytes),
+                ("grpc.absolute_max_metadata_size", settings.max_metadata_bytes),
             ],
         )
         self._register(CurrencyConverter(feed), Greeter())

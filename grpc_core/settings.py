@@ -33,6 +33,7 @@ class Settings(BaseSettings):
         seed: What the simulated moves are drawn from; the same seed gives the same moves.
         shutdown_grace: Seconds that running calls have to finish after SIGTERM or SIGINT.
         max_message_bytes: The largest request message that is accepted.
+        max_metadata_bytes: The largest metadata of a request, as HTTP/2 counts header fields.
         log_level: The least severity that is logged.
     """
 
@@ -50,4 +51,5 @@ class Settings(BaseSettings):
     seed: int = 0
     shutdown_grace: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5.0
     max_message_bytes: Annotated[int, Field(ge=1, le=2**31 - 1)] = 4 * 1024 * 1024
+    max_metadata_bytes: Annotated[int, Field(ge=1024, le=2**31 - 1)] = 16 * 1024
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -17,6 +17,7 @@ from grpc_wire import channel_options, target
 from grpc_wire import multicallable as made
 from grpc_wire.balancer import Balancer
 from grpc_wire.credentials import restrict
+from grpc_wire.header_block import list_size
 from grpc_wire.message import ACCEPTED
 from grpc_wire.method import Method
 from grpc_wire.subchannel import Subchannel, Watcher
@@ -224,9 +225,11 @@ class Channel(aio.Channel):
         *,
         one_response: bool = False,
     ) -> tuple[Callable[[], Balancer], Method, grpc.Compression | None]:
+        head = ((b":path", path.encode()), *self._head)
         method = Method(
             path=path,
-            head=((b":path", path.encode()), *self._head),
+            head=head,
+            head_size=list_size(head),
             one_response=one_response,
             max_send=self._options.max_send,
             max_receive=self._options.max_receive,

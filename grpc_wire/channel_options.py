@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from grpc_wire.backoff import BackoffTimes
 from grpc_wire.lifetime import Lifetimes
-from grpc_wire.limits import Limits
+from grpc_wire.limits import Limits, in_order
 
 NEVER: Final = 2**31 - 1
 """What grpc takes for infinite milliseconds."""
@@ -32,8 +32,7 @@ class ChannelOptions:
     """Options of a channel; sizes in bytes, -1 is no limit; times in seconds.
 
     The handshake has the time of the attempt to connect. Who closes a channel has nothing more to say, and
-    does not wait long for a peer to close: grpc's never do so first where there is TLS. Servers put whole
-    tracebacks into a status: one that is too long shall not cost the other calls their connection.
+    does not wait long for a peer to close: grpc's never do so first where there is TLS.
     """
 
     max_send: int = -1
@@ -43,20 +42,20 @@ class ChannelOptions:
     user_agent: str = ""
     resolution_interval: float = 30.0
     backoff: BackoffTimes = field(default_factory=BackoffTimes)
-    limits: Limits = field(default_factory=lambda: Limits(header_block=512 * 1024))
+    limits: Limits = field(default_factory=Limits)
     lifetimes: Lifetimes = field(
         default_factory=lambda: Lifetimes(handshake=math.inf, idle=1800.0, linger=0.1)
     )
 
 
 def read(options: Iterable[tuple[str, Any]]) -> ChannelOptions:
-    """Reads options as `grpc.aio.insecure_channel` takes them.
+    """Reads options as `grpc.aio.insecure_channel` takes them; see `in_order` for the limits of metadata.
 
     Raises:
         ValueError: one is not known, or has a value that it cannot have.
     """
     result = ChannelOptions()
-    for name, value in options:
+    for name, value in in_order(options):
         if name in _TEXTS:
             result = _set(result, "", _TEXTS[name], _text(name, value))
         elif name in _NUMBERS:
@@ -121,6 +120,7 @@ _NUMBERS = {
     "grpc.max_send_message_length": ("", "max_send", _size),
     "grpc.max_receive_message_length": ("", "max_receive", _size),
     "grpc.max_metadata_size": ("limits", "header_list", _count),
+    "grpc.absolute_max_metadata_size": ("limits", "header_list", _count),
     "grpc.dns_min_time_between_resolutions_ms": ("", "resolution_interval", _seconds),
     "grpc.initial_reconnect_backoff_ms": ("backoff", "initial", _seconds),
     "grpc.min_reconnect_backoff_ms": ("backoff", "min_connect_timeout", _seconds),

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from typing import Any, Final
 
-from grpc_wire.codes import CANCELLED, DEADLINE_EXCEEDED, OK
+from grpc_wire.codes import CANCELLED, DEADLINE_EXCEEDED, OK, RESOURCE_EXHAUSTED, UNAVAILABLE
 from grpc_wire.deadlines import Deadline
 from grpc_wire.errors import ErrorCode
 from grpc_wire.status import Status
@@ -68,6 +68,18 @@ class ClientEnd:
     def expired(self) -> None:
         """Ends: it is past its deadline."""
         self.end(Status(DEADLINE_EXCEEDED, "Deadline Exceeded"), ErrorCode.CANCEL)
+
+    def unavailable(self, reason: str) -> None:
+        """Ends: there is no connection."""
+        self.end(Status(UNAVAILABLE, reason))
+
+    def too_large(self, size: int, limit: int) -> None:
+        """Ends soon: its headers are larger than the server has announced that it takes.
+
+        Not at once, for many such calls may wait, and the end of each lets the next begin.
+        """
+        reason = f"CLIENT: Sent metadata larger than the server takes ({size} vs. {limit})"
+        self.loop.call_soon(self.end, Status(RESOURCE_EXHAUSTED, reason))
 
     def fail(self, status: Status) -> None:
         """Ends for what is wrong on this side, even if the peer had found nothing wrong."""

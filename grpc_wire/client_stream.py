@@ -13,6 +13,7 @@ from grpc_wire.client_end import ClientEnd, wake
 from grpc_wire.codes import DEADLINE_EXCEEDED, OK, RESOURCE_EXHAUSTED, UNAVAILABLE
 from grpc_wire.errors import ErrorCode
 from grpc_wire.events import DataReceived, Headers, HeadersReceived, StreamReset
+from grpc_wire.header_block import list_size
 from grpc_wire.message import IDENTITY, MessageFault, only, pieces
 from grpc_wire.metadata import Metadata
 from grpc_wire.method import Method
@@ -164,10 +165,14 @@ class ClientStream(ClientEnd):
     # What the balancer does.
 
     def begin(self, transport: Transport, address: Address) -> None:
-        """Begins on a connection that has room."""
+        """Begins on a connection that has room, if its server takes such headers (RFC 9113, 6.5.2)."""
         headers = self._headers
         if self.deadline is not None:
             headers += ((b"grpc-timeout", print_timeout(self.deadline - self.loop.time() - LOST)),)
+        limit = transport.connection.peer_max_header_list
+        if limit is not None and (size := self.method.head_size + list_size(headers)) > limit:
+            self.too_large(size, limit)
+            return
         self._transport, self._address = transport, address
         self._opened_at = transport.writes
         self._blocked = False
@@ -182,10 +187,6 @@ class ClientStream(ClientEnd):
                 self._blocked = transport.send_data(self._id, last, end_stream=self.half_closed)
         if self._writing:
             wake(self._writing)
-
-    def unavailable(self, reason: str) -> None:
-        """Ends: there is no connection."""
-        self.end(Status(UNAVAILABLE, reason))
 
     # What the connection does.
 

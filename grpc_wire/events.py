@@ -42,6 +42,17 @@ class DataReceived:
     """The trailers that have come with them."""
 
 
+class RequestTooLarge(NamedTuple):
+    """A request whose header section is larger than `Limits.header_list`, which is not kept.
+
+    Its stream is open: it is to be answered, or reset.
+    """
+
+    stream_id: int
+    sizes: str
+    """That of the section, at least, and the limit, for people."""
+
+
 class StreamReset(NamedTuple):
     """A stream ended before its time; nothing more comes of it, and nothing can be sent.
 
@@ -101,6 +112,7 @@ class ConnectionFailed(NamedTuple):
 Event: TypeAlias = (
     HeadersReceived
     | DataReceived
+    | RequestTooLarge
     | StreamReset
     | StreamDrained
     | SettingsReceived

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from hpack.table import HeaderTable, table_entry_size
+from hpack.table import HeaderTable
 
 from grpc_wire.errors import ConnectionFault, ErrorCode
 from grpc_wire.events import Headers
@@ -60,7 +60,7 @@ def write_integer(number: int, mask: int, pattern: int) -> bytes:
 
 def list_size(headers: Headers) -> int:
     """Returns the size of a header section as its limit counts it (RFC 9113, 6.5.2)."""
-    return sum(table_entry_size(*field) for field in headers)
+    return sum([len(name) + len(value) for name, value in headers]) + 32 * len(headers)
 
 
 def bad_block(reason: str) -> ConnectionFault:

@@ -24,6 +24,7 @@ from grpc_wire.header_block import (
     bad_block,
     read_integer,
 )
+from grpc_wire.header_passing import PassedBlock
 from grpc_wire.header_rules import HeaderSection
 from grpc_wire.header_table import Entry, HeaderTable, Name, entry, name_of
 
@@ -79,8 +80,27 @@ class HeaderDecoder:
         except (IndexError, HPACKDecodingError) as error:
             raise bad_block(str(error) or "truncated header block") from error
         if self._table.limit > self._table_limit:
-            raise bad_block("the table was not made smaller")
+            self._check_table()
         return section
+
+    def pass_over(self) -> PassedBlock:
+        """Begins a block that is too large to be kept, which is to be fed with it and given to `passed`."""
+        self._forget()
+        return PassedBlock(self._table, self._resize)
+
+    def passed(self, block: PassedBlock) -> HeaderSection:
+        """Ends such a block.
+
+        Raises:
+            ConnectionFault: COMPRESSION_ERROR.
+        """
+        block.close()
+        self._check_table()
+        return HeaderSection((), too_large=True, size=block.size)
+
+    def _check_table(self) -> None:
+        if self._table.limit > self._table_limit:
+            raise bad_block("the table was not made smaller")
 
     def _run(self, block: bytes) -> HeaderSection:
         """Reads the indexed fields that a block begins with."""

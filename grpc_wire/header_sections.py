@@ -6,17 +6,24 @@ Each is decoded, whatever becomes of its stream, for the state of the compressio
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
+
+from hpack.exceptions import HPACKDecodingError
 
 from grpc_wire import frames
 from grpc_wire.errors import ConnectionFault, ErrorCode
 from grpc_wire.frames import Frame
+from grpc_wire.header_block import bad_block
 from grpc_wire.header_decoder import HeaderDecoder
+from grpc_wire.header_passing import PassedBlock
 from grpc_wire.header_rules import HeaderSection
 from grpc_wire.limits import Limits
 
 PRIORITY_SIZE: Final = 5
 """Fields of priority, which mean nothing any more (5.3.2)."""
+_KEPT: Final = 64 * 1024
+"""Bytes of a block that is kept until it is whole, at least."""
 
 
 class Section(NamedTuple):
@@ -28,21 +35,31 @@ class Section(NamedTuple):
     """Those of its HEADERS."""
 
 
-class _Begun(NamedTuple):
+@dataclass(slots=True)
+class _Begun:
+    """A header section that is not whole."""
+
     stream_id: int
     flags: int
-    parts: list[bytes]
+    size: int = 0
+    """Bytes of the block that have come."""
+    frames: int = 0
+    parts: list[bytes] = field(default_factory=list)
+    """What has come, unless it is too much to be kept."""
+    passed: PassedBlock | None = None
 
 
 class HeaderSections:
     """Reads the header sections of one connection.
 
     Attributes:
-        longest: how long a block may be.
+        kept: bytes of a block that is kept until it is whole. A longer one is larger than `header_list`
+            whatever it says, and is read as it comes.
     """
 
     def __init__(self, decoder: HeaderDecoder, limits: Limits) -> None:
-        self.longest = max(limits.header_block, 2 * limits.header_list)
+        self._longest = max(limits.header_block, 2 * limits.header_list)
+        self.kept = max(_KEPT, 2 * limits.header_list)
         self._continuations = limits.continuations
         self._decoder = decoder
         self._begun: _Begun | None = None
@@ -59,14 +76,7 @@ class HeaderSections:
             if len(part) < PRIORITY_SIZE:
                 raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "HEADERS without its priority")
             part = part[PRIORITY_SIZE:]
-        if len(part) > self.longest:
-            raise ConnectionFault(
-                ErrorCode.ENHANCE_YOUR_CALM, "a header section too long to be read"
-            )
-        if frame.flags & frames.END_HEADERS:
-            return Section(frame.stream_id, self._decoder.decode(part), frame.flags)
-        self._begun = _Begun(frame.stream_id, frame.flags, [part])
-        return None
+        return self._add(_Begun(frame.stream_id, frame.flags), part, frame.flags)
 
     def go_on(self, frame: Frame) -> Section | None:
         """Takes CONTINUATION (6.10).
@@ -77,12 +87,33 @@ class HeaderSections:
         begun = self._begun
         if begun is None or begun.stream_id != frame.stream_id:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "CONTINUATION of nothing")
-        begun.parts.append(frame.payload)
-        size = sum(map(len, begun.parts))
-        if size > self.longest or len(begun.parts) - 1 > self._continuations:
+        begun.frames += 1
+        return self._add(begun, frame.payload, frame.flags)
+
+    def _add(self, begun: _Begun, part: bytes, flags: int) -> Section | None:
+        """Adds a part of a block, of a frame with some flags; returns the section if it is the last."""
+        begun.size += len(part)
+        if begun.size > self._longest or begun.frames > self._continuations:
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "a header section without end")
-        if not frame.flags & frames.END_HEADERS:
+        begun.parts.append(part)
+        if begun.size > self.kept:
+            self._pass_over(begun)
+        if not flags & frames.END_HEADERS:
+            self._begun = begun
             return None
         self._begun = None
-        block = b"".join(begun.parts)
-        return Section(begun.stream_id, self._decoder.decode(block), begun.flags)
+        if begun.passed is not None:
+            decoded = self._decoder.passed(begun.passed)
+        else:
+            decoded = self._decoder.decode(b"".join(begun.parts))
+        return Section(begun.stream_id, decoded, begun.flags)
+
+    def _pass_over(self, begun: _Begun) -> None:
+        """Reads what has come of a block that is too large to be kept."""
+        if begun.passed is None:
+            begun.passed = self._decoder.pass_over()
+        try:
+            begun.passed.feed(b"".join(begun.parts))
+        except HPACKDecodingError as error:
+            raise bad_block(str(error)) from error
+        begun.parts.clear()

@@ -69,6 +69,11 @@ class HeaderTable:
         self._size += added[1]
         self._shrink()
 
+    def clear(self) -> None:
+        """Gives up all entries, as for one that is larger than the table (4.4)."""
+        del self.entries[FIRST_DYNAMIC:]
+        self._size = 0
+
     def resize(self, limit: int) -> None:
         """Takes another limit (4.3)."""
         self.limit = limit

@@ -12,7 +12,7 @@ from grpc_wire import frames
 from grpc_wire.budget import Budget
 from grpc_wire.control_frames import ControlFrames
 from grpc_wire.errors import ConnectionFault, ErrorCode, StreamFault
-from grpc_wire.events import DataReceived, HeadersReceived, StreamReset
+from grpc_wire.events import DataReceived, HeadersReceived, RequestTooLarge, StreamReset
 from grpc_wire.frames import DATA, END_HEADERS, END_STREAM, HEADERS, PADDED, PRIORITIZED, Frame
 from grpc_wire.header_rules import HeaderSection
 from grpc_wire.header_sections import HeaderSections
@@ -28,6 +28,7 @@ _SHAPE: Final = END_HEADERS | PADDED | PRIORITIZED
 _SMALL: Final = 1024
 """Bytes of an event to which more are added."""
 _LENGTH: Final = "content-length says something else"
+_TOO_LARGE: Final = "Received metadata larger than max"
 
 
 class Inbound(ControlFrames):
@@ -41,7 +42,7 @@ class Inbound(ControlFrames):
         self._sections = HeaderSections(self._decoder, limits)
         self._open = streams.open
         self._serving = streams.role is Role.SERVER
-        self._longest = self._sections.longest
+        self._kept = self._sections.kept
         self._most_open = limits.concurrent_streams
         self._awaited: int | None = frames.SETTINGS
         """The only kind of frame that may come now, if there is but one."""
@@ -141,7 +142,7 @@ class Inbound(ControlFrames):
 
     def _headers(self, flags: int, stream_id: int, block: bytes) -> None:
         """6.2; most are a whole section, and nothing else."""
-        if stream_id and flags & _SHAPE == END_HEADERS and len(block) <= self._longest:
+        if stream_id and flags & _SHAPE == END_HEADERS and len(block) <= self._kept:
             self._section(stream_id, self._decoder.decode(block), flags)
             return
         section = self._sections.begin(Frame(HEADERS, flags, stream_id, block))
@@ -163,7 +164,8 @@ class Inbound(ControlFrames):
         if stream is None:
             return
         if stream.received_end or section.fault or section.too_large:
-            raise _refusal(stream, section)
+            self._refuse(stream, section, flags)
+            return
         trailers = stream.received_headers
         end_stream = flags & END_STREAM != 0
         try:
@@ -185,6 +187,25 @@ class Inbound(ControlFrames):
         begin = () if section.begin is None else section.begin.headers
         self.told = event = HeadersReceived(stream_id, section.headers, end_stream, trailers, begin)
         self.events.append(event)
+
+    def _refuse(self, stream: Stream, section: HeaderSection, flags: int) -> None:
+        """Refuses a section. A request that is too large is told, so that it is answered with a status.
+
+        Raises:
+            StreamFault: its stream is to be reset.
+        """
+        if stream.received_end:
+            raise StreamFault(stream.id, ErrorCode.STREAM_CLOSED, "headers after its end")
+        if section.fault:
+            raise StreamFault(stream.id, _PROTOCOL, section.fault)
+        sizes = f"{section.size} vs. {self._limits.header_list}"
+        if stream.received_headers or not self._serving:
+            text = f"{_TOO_LARGE} ({sizes})"
+            raise StreamFault(stream.id, ErrorCode.ENHANCE_YOUR_CALM, text)
+        stream.received_headers = True
+        stream.received_end = flags & END_STREAM != 0
+        self.told = None
+        self.events.append(RequestTooLarge(stream.id, sizes))
 
     def _is_told(self, stream: Stream, section: HeaderSection, flags: int) -> bool:
         """Looks at a section that stands where it does; whether it is to be told.
@@ -238,11 +259,3 @@ class Inbound(ControlFrames):
             raise ConnectionFault(_PROTOCOL, f"stream {stream_id} is not the peer's to open")
         else:
             raise ConnectionFault(ErrorCode.STREAM_CLOSED, f"stream {stream_id} was closed")
-
-
-def _refusal(stream: Stream, section: HeaderSection) -> StreamFault:
-    if stream.received_end:
-        return StreamFault(stream.id, ErrorCode.STREAM_CLOSED, "headers after its end")
-    if section.fault:
-        return StreamFault(stream.id, _PROTOCOL, section.fault)
-    return StreamFault(stream.id, ErrorCode.ENHANCE_YOUR_CALM, "headers are too large")

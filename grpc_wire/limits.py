@@ -7,7 +7,9 @@ its kin (endless CONTINUATION).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,11 +19,12 @@ class Limits:
     concurrent_streams: int = 1000
     """How many streams the peer may have open; one more is refused (SETTINGS_MAX_CONCURRENT_STREAMS)."""
     header_list: int = 16 * 1024
-    """One header section, decoded, as HPACK counts it (SETTINGS_MAX_HEADER_LIST_SIZE)."""
-    header_block: int = 64 * 1024
-    """One header section as it comes, in HEADERS and CONTINUATION; at least twice `header_list`. More is the
-    end of the connection, for what is not read cannot be passed over."""
-    continuations: int = 32
+    """One header section, decoded, as HPACK counts it (SETTINGS_MAX_HEADER_LIST_SIZE). A larger one is read
+    to its end, for the sake of the table, and its stream is refused."""
+    header_block: int = 4 * 1024 * 1024
+    """One header section as it comes, in HEADERS and CONTINUATION. More is the end of the connection. A block
+    that is longer than twice `header_list`, and 64 KiB, is read as it comes and not kept."""
+    continuations: int = 256
     """Frames of one header section beside the first."""
     header_table: int = 4096
     """The table of the headers that come (SETTINGS_HEADER_TABLE_SIZE)."""
@@ -50,6 +53,16 @@ class Limits:
 
 
 DEFAULT = Limits()
+_ABSOLUTE = "grpc.absolute_max_metadata_size"
 CONTROL_FRAMES_EARNED = 3
 WINDOWS_MOVED = 50
 """That SETTINGS may move for the price of a control frame."""
+
+
+def in_order(options: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """Returns options in the order in which they are to be read: the last that sets a limit holds.
+
+    grpc has two limits of metadata, between which it refuses at random. Here the absolute one holds, wherever
+    it stands; `grpc.max_metadata_size` alone is one too.
+    """
+    return sorted(options, key=lambda option: option[0] == _ABSOLUTE)

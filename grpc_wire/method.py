@@ -16,6 +16,8 @@ class Method:
     path: str
     head: Headers
     """Headers of each request; `:path` among them."""
+    head_size: int
+    """Its size, as limits count it (RFC 9113, 6.5.2)."""
     one_response: bool
     max_send: int
     max_receive: int

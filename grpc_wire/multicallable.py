@@ -12,6 +12,7 @@ from grpc import aio
 from grpc_wire import client_call, client_interceptors
 from grpc_wire.balancer import Balancer
 from grpc_wire.client_stream import ClientStream
+from grpc_wire.header_block import list_size
 from grpc_wire.message import DEFLATE, GZIP, IDENTITY
 from grpc_wire.metadata import to_headers
 from grpc_wire.method import Method
@@ -224,4 +225,4 @@ def _renamed(method: Method, path: bytes | str) -> Method:
     if name == method.path.encode():
         return method
     head = tuple((key, name if key == b":path" else value) for key, value in method.head)
-    return replace(method, path=name.decode(), head=head)
+    return replace(method, path=name.decode(), head=head, head_size=list_size(head))

@@ -12,7 +12,7 @@ from typing import Final
 from grpc_wire.codes import INTERNAL, RESOURCE_EXHAUSTED, UNIMPLEMENTED
 from grpc_wire.events import Headers
 from grpc_wire.header_block import list_size
-from grpc_wire.message import ACCEPTED, ENCODINGS, IDENTITY
+from grpc_wire.message import ACCEPTED, ENCODINGS, IDENTITY, MessageFault
 from grpc_wire.status import Status, is_grpc, to_trailers
 from grpc_wire.timeout import parse_timeout
 
@@ -32,6 +32,9 @@ _LOOKED_AT: Final = frozenset(
     }
 )
 _KEPT: Final = 256
+LEAST_HEAD: Final = 256
+"""Bytes that the head of an answer without metadata has at most, as limits count them. A client that takes
+less cannot be answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +102,27 @@ def _refusal(http: bytes, status: Status, *also: tuple[bytes, bytes]) -> Refusal
     return Refusal(((b":status", http), CONTENT_TYPE, *also, *to_trailers(status)))
 
 
+def refusal_of(sizes: str) -> Headers:
+    """Returns the answer to a request whose headers are too large: their size, and the limit."""
+    status = Status(RESOURCE_EXHAUSTED, f"Received metadata larger than max ({sizes})")
+    return OPENING + to_trailers(status)
+
+
+def head_fault(head: Headers, limit: int | None) -> MessageFault | None:
+    """Returns what is wrong with the head of an answer that the client does not take (RFC 9113, 6.5.2)."""
+    if limit is None or (size := list_size(head)) <= limit:
+        return None
+    text = f"Initial metadata larger than the client takes ({size} vs. {limit})"
+    return MessageFault(RESOURCE_EXHAUSTED, text)
+
+
 def within_limit(trailers: Headers, limit: int | None) -> Headers:
     """Returns trailers, or those that say that the client does not take so much (RFC 9113, 6.5.2)."""
     size = list_size(OPENING + trailers)
     if limit is None or size <= limit:
         return trailers
     text = f"Trailing metadata larger than the client takes ({size} vs. {limit})"
-    return to_trailers(Status(RESOURCE_EXHAUSTED, text))
+    instead = to_trailers(Status(RESOURCE_EXHAUSTED, text))
+    if list_size(OPENING + instead) > limit:
+        return to_trailers(Status(RESOURCE_EXHAUSTED))
+    return instead

@@ -24,7 +24,7 @@ from grpc_wire.errors import ErrorCode
 from grpc_wire.events import GoAwayReceived, HeadersReceived
 from grpc_wire.handlers import Methods
 from grpc_wire.listener import Listener
-from grpc_wire.request import Refusal, read_request
+from grpc_wire.request import LEAST_HEAD, Refusal, read_request
 from grpc_wire.server_call import ServerCall
 from grpc_wire.server_options import server_options
 from grpc_wire.serving import serve
@@ -216,7 +216,10 @@ class Server(grpc.aio.Server):
     # What its connections tell it.
 
     def connected(self, transport: Transport) -> None:
-        """Knows a connection, once it has said that it speaks HTTP/2."""
+        """Serves a connection, once it has said that it speaks HTTP/2; not one that takes no answers."""
+        limit = transport.connection.peer_max_header_list
+        if limit is not None and limit < LEAST_HEAD:
+            transport.abort("the client takes no headers", ErrorCode.ENHANCE_YOUR_CALM)
 
     def requested(self, transport: Transport, event: HeadersReceived) -> None:
         """Begins a call; refuses it where all others are cut: it may be tried elsewhere."""

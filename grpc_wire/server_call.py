@@ -18,7 +18,7 @@ from grpc_wire.errors import ErrorCode
 from grpc_wire.events import DataReceived, Headers, HeadersReceived, StreamReset
 from grpc_wire.message import MessageFault, pieces
 from grpc_wire.received import Received
-from grpc_wire.request import OPENING, Request, within_limit
+from grpc_wire.request import OPENING, Request, head_fault, within_limit
 from grpc_wire.status import DONE, Status, to_trailers
 from grpc_wire.transport import Transport
 
@@ -147,7 +147,10 @@ class ServerCall:
     # What goes out.
 
     def open(self, head: Headers) -> None:
-        """Sends the head of the answer, which begins as `OPENING` says."""
+        """Sends the head of an answer, which begins as `OPENING`; raises as `fail` if it is too large."""
+        fault = head_fault(head, self.transport.connection.peer_max_header_list)
+        if fault is not None:
+            self.fail(fault)
         self.opened = True
         self.transport.send_headers(self._stream_id, head)
 
@@ -202,8 +205,7 @@ class ServerCall:
             return
         trailers = to_trailers(status)
         if len(trailers) > 1:
-            limit = self.transport.connection.peer_max_header_list
-            trailers = within_limit(trailers, limit)
+            trailers = within_limit(trailers, self.transport.connection.peer_max_header_list)
         self.ended = True
         if not self.opened:
             trailers = OPENING + trailers

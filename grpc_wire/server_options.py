@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from grpc_wire.lifetime import FOREVER, Lifetimes
-from grpc_wire.limits import DEFAULT, Limits
+from grpc_wire.limits import DEFAULT, Limits, in_order
 
 NEVER: Final = 2**31 - 1
 """What grpc takes for infinite milliseconds."""
@@ -78,6 +78,7 @@ _KNOWN: Final[dict[str, tuple[str, str, Callable[[Any], Any]]]] = {
     "grpc.so_reuseport": ("own", "reuse_port", bool),
     "grpc.max_concurrent_streams": ("limits", "concurrent_streams", _count),
     "grpc.max_metadata_size": ("limits", "header_list", _count),
+    "grpc.absolute_max_metadata_size": ("limits", "header_list", _count),
     "grpc.server_handshake_timeout_ms": ("lifetimes", "handshake", _period),
     "grpc.keepalive_time_ms": ("lifetimes", "keepalive", _period),
     "grpc.keepalive_timeout_ms": ("lifetimes", "keepalive_timeout", _seconds),
@@ -89,13 +90,13 @@ _KNOWN: Final[dict[str, tuple[str, str, Callable[[Any], Any]]]] = {
 
 
 def server_options(options: Sequence[tuple[str, Any]]) -> ServerOptions:
-    """Reads options; of two with one name the last holds.
+    """Reads options; of two with one name the last holds; see `in_order` for the limits of metadata.
 
     Raises:
         ValueError: one is not known, or its value is not what it takes.
     """
     told = _Told()
-    for name, value in options:
+    for name, value in in_order(options):
         if name in NEEDLESS:
             continue
         if name not in _KNOWN:

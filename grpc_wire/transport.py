@@ -23,12 +23,14 @@ from grpc_wire.events import (
     Headers,
     HeadersReceived,
     PingAcknowledged,
+    RequestTooLarge,
     SettingsReceived,
     StreamDrained,
     StreamReset,
 )
 from grpc_wire.lifetime import FOREVER, Lifetime, Lifetimes
 from grpc_wire.limits import DEFAULT, Limits
+from grpc_wire.request import refusal_of
 from grpc_wire.stream import Owner, Stream
 from grpc_wire.writer import Writer
 
@@ -139,8 +141,7 @@ class Transport(asyncio.Protocol):
     def go_away(self, grace: float = math.inf) -> None:
         """Takes no new streams; closes when the last has ended, or is cut when the grace is over.
 
-        GOAWAY is said twice: requests that are under way when it is first said are still taken
-        (RFC 9113, 6.8).
+        GOAWAY is said twice: requests that are under way at the first are still taken (RFC 9113, 6.8).
         """
         if self._writer.shut:
             return
@@ -189,12 +190,10 @@ class Transport(asyncio.Protocol):
         streams = self._streams
         for event in self.connection.receive(data):
             if type(event) is DataReceived:
-                stream = streams.get(event.stream_id)
-                if stream is not None:
+                if (stream := streams.get(event.stream_id)) is not None:
                     stream.data_received(event)
             elif type(event) is HeadersReceived:
-                stream = streams.get(event.stream_id)
-                if stream is not None:
+                if (stream := streams.get(event.stream_id)) is not None:
                     stream.headers_received(event)
                 elif not (event.trailers or self._writer.shut):
                     self._owner.requested(self, event)
@@ -240,10 +239,11 @@ class Transport(asyncio.Protocol):
             case StreamDrained():
                 self._writer.drained(event.stream_id)
             case StreamReset():
-                stream = self._streams.get(event.stream_id)
-                if stream is not None:
+                if (stream := self._streams.get(event.stream_id)) is not None:
                     self.forget(event.stream_id)
                     stream.reset(event)
+            case RequestTooLarge():
+                self.send_headers(event.stream_id, refusal_of(event.sizes), end_stream=True)
             case SettingsReceived():
                 if not self._greeted:
                     self._greeted = True

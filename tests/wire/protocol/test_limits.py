@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
@@ -10,7 +11,13 @@ import pytest
 
 from grpc_wire.connection import Role
 from grpc_wire.errors import ErrorCode
-from grpc_wire.events import ConnectionFailed, DataReceived, HeadersReceived, StreamReset
+from grpc_wire.events import (
+    ConnectionFailed,
+    DataReceived,
+    HeadersReceived,
+    RequestTooLarge,
+    StreamReset,
+)
 from grpc_wire.limits import DEFAULT
 from tests.wire.protocol import octets as h2
 from tests.wire.protocol.octets import Kind, Setting
@@ -175,24 +182,27 @@ def test_continuations(role: Role) -> None:
 
 @both
 def test_a_header_block_that_never_ends(role: Role) -> None:
-    """`header_block`: bytes of a header section as it comes."""
+    """`header_block`: bytes of a header section as it comes, of which none is kept that is not needed."""
     stage = Stage(role, State.OPEN, replace(DEFAULT, continuations=10_000))
     stream = 3 if role is Role.SERVER else 1
-    stage.hear(h2.headers(stream, bytes(1000), more=True))
+    stage.hear(h2.headers(stream, b"\x00\x01x\x00" * 250, more=True))
+    part = h2.continuation(stream, b"\x00\x01x\x00" * 250, more=True)
 
-    cut = flood(stage, lambda _: h2.continuation(stream, bytes(1000), more=True))
+    tracemalloc.start()
+    cut = flood(stage, lambda _: part)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
 
     assert (cut + 1) * 1000 <= DEFAULT.header_block < (cut + 2) * 1000
+    assert peak < 1_000_000
 
 
 @both
 def test_a_header_block_in_one_frame(role: Role) -> None:
     """`header_block` holds for a frame alone too, where larger frames are taken."""
-    stage = Stage(role, State.OPEN, replace(DEFAULT, frame=1 << 20))
+    stage = Stage(role, State.OPEN, replace(DEFAULT, frame=1 << 20, header_block=100_000))
 
-    stage.hear(
-        h2.headers(1, h2.block(TRAILERS) + h2.literal(b"x", bytes(DEFAULT.header_block)), end=True)
-    )
+    stage.hear(h2.headers(1, h2.block(TRAILERS) + h2.literal(b"x", bytes(100_000)), end=True))
 
     stage.has_failed(CALM)
 
@@ -200,7 +210,10 @@ def test_a_header_block_in_one_frame(role: Role) -> None:
 @both
 @pytest.mark.parametrize("size", [DEFAULT.header_list, DEFAULT.header_list + 1])
 def test_header_list(role: Role, size: int) -> None:
-    """`header_list`: a section that is larger resets its stream, and the table is as it should be."""
+    """`header_list`: a section that is larger is refused alone, and the table is as it should be.
+
+    A server is told, and answers; a client resets the stream.
+    """
     opened = State.OPEN if role is Role.CLIENT else State.IDLE
     stage = Stage(role, opened)
     fields = head(role)
@@ -212,9 +225,12 @@ def test_header_list(role: Role, size: int) -> None:
     if size <= DEFAULT.header_list:
         assert events == [HeadersReceived(1, large, end_stream=False, trailers=False)]
         return
-    assert [type(event) for event in events] == ([StreamReset] if role is Role.CLIENT else [])
-    assert [(f.stream, f.code) for f in stage.sent(Kind.RST_STREAM)] == [(1, CALM)]
-    if role is Role.SERVER:
+    if role is Role.CLIENT:
+        assert [type(event) for event in events] == [StreamReset]
+        assert [(f.stream, f.code) for f in stage.sent(Kind.RST_STREAM)] == [(1, CALM)]
+    else:
+        assert events == [RequestTooLarge(1, f"{size} vs. {DEFAULT.header_list}")]
+        assert stage.frames() == []
         block = h2.indexed(62) + h2.block(REQUEST[1:])
         assert stage.hear(h2.headers(3, block)) == [
             HeadersReceived(3, REQUEST, end_stream=False, trailers=False)
@@ -231,12 +247,10 @@ def test_a_header_list_by_reference() -> None:
     stage = Stage(Role.SERVER)
     bomb = h2.block(REQUEST) + h2.remembered(b"x-bomb", b"x" * 4000) + h2.indexed(62) * 12_000
 
-    assert stage.hear(h2.headers(1, bomb)) == []
-    assert [(f.stream, f.code) for f in stage.sent(Kind.RST_STREAM)] == [(1, CALM)]
-    for number in range(1, 50):
-        assert stage.hear(h2.headers(2 * number + 1, h2.indexed(62) * 16_000)) == []
-        stage.connection.take_output()
-    assert stage.connection.open_streams == 0
+    for number in range(50):
+        block = h2.indexed(62) * 16_000 if number else bomb
+        assert [type(e) for e in stage.hear(h2.headers(2 * number + 1, block))] == [RequestTooLarge]
+    stage.lives()
 
 
 def test_concurrent_streams() -> None:
