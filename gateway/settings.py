@@ -113,6 +113,12 @@ class Settings(BaseSettings):
     """Folder of static files to serve at `/`, beside the contract."""
     max_message_bytes: int = Field(default=4 * 1024 * 1024, gt=0, le=2**31 - 1)
     """Bytes of the largest message, so of the largest unary body too."""
+    max_metadata_bytes: int = Field(default=8 * 1024, gt=0, le=2**31 - 1)
+    """Bytes of the metadata that a request forwards, each counted with 32 more; more is 431."""
+    max_upstream_metadata_bytes: int = Field(default=16 * 1024, ge=1024, le=2**31 - 1)
+    """Bytes of initial metadata, or of trailers, that the server may send; more ends its call."""
+    max_answer_header_bytes: int = Field(default=3 * 1024, ge=0)
+    """Bytes of headers of an HTTP answer that are made of metadata; what does not fit is left out."""
     timeout_seconds: float | None = Field(default=60.0, gt=0)
     """The longest that a unary call may take. A caller may ask for less, with `grpc-timeout`."""
     heartbeat_seconds: float = Field(default=15.0, gt=0)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from gateway.contract.route_table import RouteMatch
 from gateway.edge.answer import Whole, failure
@@ -25,11 +25,15 @@ from gateway.edge.unary import check_body, encoder_of_one, whole_answer
 from gateway.edge.whole_request import WholeHead, WholeRequests
 from gateway.transcoding.deadline import shortest
 from gateway.transcoding.endpoint import Endpoint
+from gateway.transcoding.metadata_size import check_metadata
 from gateway.transcoding.request_head import REQUEST_ID, RequestHead, read_head
 from gateway.transcoding.status import INTERNAL, UNAVAILABLE, StatusError
 from gateway.upstream.port import Outcome, Response
 
 log = logging.getLogger(__name__)
+
+_ANY_ID: Final = new_request_id()
+"""All are of one length."""
 
 Respond: TypeAlias = Callable[[int, bytes, bytes], None]
 """Sends a whole answer: its status, the lines of its headers, and its body."""
@@ -42,7 +46,7 @@ class DirectAnswers:
         self._answers = answers
         self._edge = edge
         self._requests = WholeRequests()
-        self._known = KnownHeads(edge.metadata)
+        self._known = KnownHeads(edge.metadata, edge.limits.max_metadata)
 
     def read(self, data: bytes) -> tuple[Meaning, Own] | None:
         """Returns what the head of a request means, and what the request has for itself.
@@ -121,6 +125,8 @@ class DirectAnswers:
             raise body_too_large(edge.limits.max_message)
         check_body(endpoint, said, head.length)
         id_key = None if said.request_id else edge.metadata.request.get(REQUEST_ID)
+        made_id = () if id_key is None else ((id_key, _ANY_ID),)
+        check_metadata((*said.metadata, *made_id), edge.limits.max_metadata)
         timeout = shortest(said.timeout, edge.limits.timeout)
         return Question(endpoint, found.captures, encode, tuple(said.metadata), timeout, id_key)
 

@@ -31,6 +31,8 @@ class Limits:
 
     max_message: int
     """One message, in JSON or in protobuf; so the whole body of a unary request too."""
+    max_metadata: int
+    """Metadata that a request forwards, as `metadata_size` counts it."""
     timeout: float | None
     """The longest that a unary call may take, whatever its caller allows; None: no end."""
     heartbeat: float

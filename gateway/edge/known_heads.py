@@ -18,6 +18,7 @@ from typing import Final, TypeAlias
 from gateway.edge.whole_request import WholeHead
 from gateway.transcoding.endpoint import EncodedBody, Endpoint
 from gateway.transcoding.metadata import PREFIX, TRACES, Metadata, MetadataFilter
+from gateway.transcoding.metadata_size import metadata_size
 from gateway.transcoding.request_head import REQUEST_ID, RequestHead
 
 _TRACEPARENT: Final = b"traceparent"
@@ -71,8 +72,16 @@ Cut: TypeAlias = tuple[Names, Callable[[bytes], Form], Callable[[bytes], Own]]
 class KnownHeads:
     """Heads that came before."""
 
-    def __init__(self, allowed: MetadataFilter) -> None:
+    def __init__(self, allowed: MetadataFilter, max_metadata: int) -> None:
+        """Makes an empty cache.
+
+        Args:
+            allowed: which headers are metadata.
+            max_metadata: bytes of the metadata of a request, as `metadata_size` counts them. A head is not
+                kept if another with longer values cut out of it could be larger.
+        """
         self._allowed = allowed.request
+        self._max_metadata = max_metadata
         self._known: dict[tuple[Names, Form], Meaning] = {}
         self._cuts: dict[int, Cut] = {}
 
@@ -117,7 +126,8 @@ class KnownHeads:
         if own[2] != body or len(data) - len(body) > _LONGEST or isinstance(question, Exception):
             return
         if own[0] or own[1]:
-            if not _are_alone(own, meaning.head):
+            size = metadata_size(question.metadata) + len(_CUT) * _LONGEST_CUT
+            if size > self._max_metadata or not _are_alone(own, meaning.head):
                 return
             question = self._without(own, question)
         if not TRACES.isdisjoint([key for key, _ in question.metadata]):

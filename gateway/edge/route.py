@@ -30,6 +30,7 @@ from gateway.edge.websocket import refuse, serve_websocket
 from gateway.transcoding.deadline import Deadline
 from gateway.transcoding.endpoint import Endpoint
 from gateway.transcoding.metadata import MetadataFilter
+from gateway.transcoding.metadata_size import check_metadata
 from gateway.transcoding.request_head import RequestHead, read_head
 from gateway.transcoding.status import (
     HTTP_STATUS,
@@ -197,6 +198,7 @@ class Answers:
         if isinstance(found, Options):
             await answer.whole(options(found.methods))
             return
+        check_metadata(head.metadata, edge.limits.max_metadata)
         stream_type = found.target.method.stream_type
         longest = None if stream_type.value else edge.limits.timeout
         exchange = Exchange(

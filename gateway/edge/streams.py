@@ -86,7 +86,8 @@ async def serve_server_stream(exchange: Exchange) -> None:
             if not (exchange.head.last_event_id and may_pass(error)):
                 raise
             # a browser that comes back takes any other status for the end
-            await answer.start(exchange.edge.metadata.headers(error.initial))
+            metadata = exchange.edge.metadata
+            await answer.start(metadata.fitting(metadata.headers(error.initial)))
         await answer.fail(error)
     else:
         await answer.end()

@@ -30,7 +30,7 @@ def success(
         initial: the server's initial metadata.
         may_be_empty: whether the answer can go without a body.
     """
-    headers = edge.metadata.headers(initial)
+    headers = edge.metadata.fitting(edge.metadata.headers(initial))
     key = edge.metadata.status_key
     values = [value for each, value in initial if each == key]
     if not values:

@@ -101,6 +101,7 @@ def whole_answer(
         status, headers = success(edge, endpoint, request, response.initial, may_be_empty=True)
     if response.trailing:
         headers += edge.metadata.headers(response.trailing, prefix="grpc-trailer-")
+        headers = edge.metadata.fitting(headers)
     if status in CONTENTLESS:
         return Whole(status, headers=headers)
     media_type, body = encode(response.message)

@@ -16,6 +16,7 @@ from gateway.edge.websocket_client import WebSocketClient
 from gateway.feeds.source import Gap, Source
 from gateway.transcoding.deadline import Deadline
 from gateway.transcoding.error_body import error_headers
+from gateway.transcoding.metadata_size import check_metadata
 from gateway.transcoding.request_head import RequestHead, read_head
 from gateway.transcoding.status import (
     DEADLINE_EXCEEDED,
@@ -89,13 +90,18 @@ async def _until_idle(idle: asyncio.Timeout, limits: Limits) -> AsyncIterator[No
 
 
 async def _begin(exchange: Exchange, client: WebSocketClient) -> None:
-    """Waits for the client's metadata, in a dialect that has a frame for them."""
+    """Waits for the client's metadata, in a dialect that has a frame for them.
+
+    Raises:
+        StatusError: they make no sense, or are too large with those of the handshake.
+    """
     frame = await client.headers()
     if frame is None:
         return
     said = RequestHead()
     read_head(frame.fields, exchange.edge.metadata, said)
     exchange.head.override(said)
+    check_metadata(exchange.head.metadata, exchange.edge.limits.max_metadata)
     if said.timeout is not None:
         exchange.deadline = Deadline.after(asyncio.get_running_loop().time(), said.timeout)
 

@@ -35,6 +35,8 @@ EncodedBody: TypeAlias = tuple[str, bytes]
 
 _NO_PATH: Final[FieldPath] = ()
 _OCTETS: Final = "application/octet-stream"
+_LONGEST_TYPE: Final = 1024
+"""Characters of a server's `content_type`, which becomes a header."""
 _JSON_SPACE: Final = b" \t\r\n"
 """What may stand around a JSON text, and in it (RFC 8259, 2)."""
 
@@ -139,6 +141,9 @@ class Endpoint:
         except DecodeError as error:
             raise self._bad_answer(error) from error
         answer = descend(message, self.binding.response_path)
+        if len(answer.content_type) > _LONGEST_TYPE:
+            text = f"the content_type of an answer is longer than {_LONGEST_TYPE} characters"
+            raise StatusError.of(INTERNAL, text)
         return answer.content_type or _OCTETS, answer.data
 
     def _bad_answer(self, error: Exception) -> StatusError:

@@ -53,6 +53,7 @@ _OF_A_BODY: Final = b"content-"
 _UNAUTHORIZED: Final = 401
 _CHALLENGE: Final = b"www-authenticate"
 _RETRY_AFTER: Final = b"retry-after"
+_LINE_OVERHEAD: Final = len(": \r\n")
 
 
 class MetadataFilter:
@@ -65,6 +66,7 @@ class MetadataFilter:
         *,
         challenge: str = DEFAULT_CHALLENGE,
         status_key: str = DEFAULT_STATUS_KEY,
+        max_answer_headers: int | None = None,
     ) -> None:
         """Compiles the lists.
 
@@ -74,6 +76,7 @@ class MetadataFilter:
             challenge: `WWW-Authenticate` of a 401 whose server gave none; empty is none.
             status_key: the key of initial metadata that names the status of a success; empty is none.
                 It becomes no header.
+            max_answer_headers: bytes of response headers that are made of metadata; None is no limit.
         """
         self.request = {name.lower().encode("ascii"): name.lower() for name in request_headers}
         """The request headers that pass, and the keys as which they do; see `PREFIX` for the others."""
@@ -82,6 +85,7 @@ class MetadataFilter:
         response = {name.lower() for name in response_headers} - _OF_THE_EDGE - {self.status_key}
         self._response = frozenset(key for key in response if not key.startswith(_RESERVED))
         self._challenge = ((_CHALLENGE, challenge.encode()),) if challenge else ()
+        self._max_answer_headers = max_answer_headers
 
     def metadata_key(self, header: bytes) -> str | None:
         """Returns the metadata key for a request header (in lower case), or None if it does not pass.
@@ -114,14 +118,31 @@ class MetadataFilter:
         initial = (*error.initial, *(pair for pair in error.trailing if pair[0] not in said))
         headers = own
         if initial:
-            headers += tuple(
+            passing = tuple(
                 header for header in self.headers(initial) if not header[0].startswith(_OF_A_BODY)
             )
-            headers = _with_one_retry(headers)
-            headers += self.headers(error.trailing, prefix="grpc-trailer-")
+            passing += self.headers(error.trailing, prefix="grpc-trailer-")
+            headers = _with_one_retry(own + self.fitting(passing))
         if error.http_status == _UNAUTHORIZED and _CHALLENGE not in dict(headers):
             headers += self._challenge
         return headers
+
+    def fitting(self, headers: Headers) -> Headers:
+        """Returns the headers made of metadata that fit into the head of an answer, in their order.
+
+        A header that does not fit in what those before it have left is left out: proxies refuse a whole
+        answer whose head is larger than their buffer. Counted are the bytes of its line.
+        """
+        limit = self._max_answer_headers
+        if limit is None or not headers:
+            return headers
+        fitting: list[tuple[bytes, bytes]] = []
+        for header in headers:
+            size = len(header[0]) + len(header[1]) + _LINE_OVERHEAD
+            if size <= limit:
+                fitting.append(header)
+                limit -= size
+        return tuple(fitting)
 
     def initial(self, metadata: Metadata) -> Metadata:
         """Returns those initial metadata that a caller is told."""

@@ -23,6 +23,8 @@ from grpc_wire.client_stream import ClientStream
 
 DEFAULT_KEEPALIVE: Final = 300.0
 """What every gRPC server allows (gRPC's "Keepalive User Guide", on the server's enforcement)."""
+DEFAULT_MAX_METADATA: Final = 16 * 1024
+"""What gRPC clients announce by default."""
 _NOT_OPEN: Final = "the upstream is not open: its application's lifespan was not run"
 _MULTICALLABLE: Final[Mapping[StreamType, str]] = {
     StreamType.UNARY: "unary_unary",
@@ -41,6 +43,7 @@ class GrpcUpstream:
         methods: Iterable[Method],
         *,
         max_message: int,
+        max_metadata: int = DEFAULT_MAX_METADATA,
         keepalive: float = DEFAULT_KEEPALIVE,
         credentials: Any = None,
         name: str | None = None,
@@ -53,6 +56,7 @@ class GrpcUpstream:
             target: `host:port`, or any name that gRPC resolves.
             methods: all methods that will be called.
             max_message: bytes of the largest message either way.
+            max_metadata: bytes of the initial metadata, or the trailers, that the server may send.
             keepalive: seconds of silence after which the server is asked whether it is there. A server that
                 is asked more often than it allows ends all calls.
             credentials: what TLS needs, as the transport makes it; None is no TLS.
@@ -71,6 +75,9 @@ class GrpcUpstream:
         self._options = (
             ("grpc.max_send_message_length", max_message),
             ("grpc.max_receive_message_length", max_message),
+            # two limits, between which grpcio refuses at random
+            ("grpc.max_metadata_size", max_metadata),
+            ("grpc.absolute_max_metadata_size", max_metadata),
             ("grpc.initial_reconnect_backoff_ms", 100),
             # what an attempt has at least: over TLS to far away, or on a busy machine, 0.1 s is too little
             ("grpc.min_reconnect_backoff_ms", 500),

@@ -12,6 +12,7 @@ from google.rpc.status_pb2 import Status
 from grpc import aio
 
 from gateway.transcoding.metadata import Metadata
+from gateway.transcoding.metadata_size import metadata_too_large
 from gateway.transcoding.status import (
     INTERNAL,
     OK,
@@ -30,6 +31,16 @@ _ADDRESS: Final = re.compile(
 )
 """What gRPC's own words have where they name addresses; a server's words are its own."""
 _TOO_LARGE: Final = re.compile(r"CLIENT: Received message larger than max")
+_REQUEST_METADATA: Final = re.compile(
+    r"CLIENT: Sent metadata larger than|[Rr]eceived metadata (?:larger than|size exceeds)"
+)
+"""How gRPC begins to say that metadata of the request are too large: `grpc_wire` where they would be sent, it
+and grpcio where they have come."""
+_ANSWER_METADATA: Final = re.compile(
+    r"(?:ENHANCE_YOUR_CALM: Received|Initial|Trailing) metadata larger than"
+    r"|Stream removed \(received metadata size exceeds"
+)
+"""What gRPC says where those of the answer are: where they have come, or a server that keeps them back."""
 
 
 def tell_outcome(told: Callable[[Outcome], object], ended: ClientStream) -> None:
@@ -71,4 +82,8 @@ def status_error(code: int, details: str, initial: Metadata, trailing: Metadata)
     elif code == RESOURCE_EXHAUSTED and _TOO_LARGE.search(details):
         # said on our side, and of the server: a caller that tried again would fare no better
         code, details = INTERNAL, "the server's answer is larger than the largest message"
+    elif code == RESOURCE_EXHAUSTED and _REQUEST_METADATA.match(details):
+        return metadata_too_large("more than the server takes")
+    elif code == RESOURCE_EXHAUSTED and _ANSWER_METADATA.search(details):
+        code, details = INTERNAL, "the server's metadata are larger than the edge takes"
     return StatusError(Status(code=code, message=details), initial=initial, trailing=trailing)

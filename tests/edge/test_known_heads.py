@@ -242,7 +242,7 @@ def _keep(heads: KnownHeads, data: bytes) -> None:
 @given(st.lists(_LINES, min_size=3, max_size=3), st.lists(_ASKED, max_size=12))
 def test_where_others_were_cut_is_but_tried(forms: list[list[bytes]], asked: list[Any]) -> None:
     """Whatever came before, a request is read as if it were looked through."""
-    heads = KnownHeads(MetadataFilter(DEFAULT_REQUEST_HEADERS, ()))
+    heads = KnownHeads(MetadataFilter(DEFAULT_REQUEST_HEADERS, ()), 8192)
     kept: dict[Form, int] = {}
     for lines, values, body, (place, byte) in asked:
         data = _head(forms[lines], values) + body
@@ -261,7 +261,7 @@ def test_where_others_were_cut_is_but_tried(forms: list[list[bytes]], asked: lis
 @pytest.mark.parametrize("byte", [b"~", b"\n", b"0"])
 def test_a_request_of_the_same_length_is_not_the_same(byte: bytes) -> None:
     """Whichever byte of one that is known is another: it is known if that is one of its own."""
-    heads = KnownHeads(MetadataFilter(DEFAULT_REQUEST_HEADERS, ()))
+    heads = KnownHeads(MetadataFilter(DEFAULT_REQUEST_HEADERS, ()), 8192)
     data = _GET % (b"traceparent: 1-1\r\naccept: x\r\nx-request-id: ab\r\nte: y\r\n") + b"body"
     form, _ = _cut(data)
     _keep(heads, data)
@@ -276,7 +276,7 @@ def test_a_request_of_the_same_length_is_not_the_same(byte: bytes) -> None:
 @pytest.mark.parametrize("own", [(b"--", b"ab"), (b"1-", b"--"), (b"--", b"--")])
 def test_values_of_hyphens_alone(own: tuple[bytes, bytes]) -> None:
     """Are cut out like others, wherever the last request was cut that is as long."""
-    heads = KnownHeads(MetadataFilter(DEFAULT_REQUEST_HEADERS, ()))
+    heads = KnownHeads(MetadataFilter(DEFAULT_REQUEST_HEADERS, ()), 8192)
     form = _GET % b"traceparent: %b\r\nx-request-id: %b\r\n"
     _keep(heads, form % (b"1-", b"ab"))
     heads.get(form % (b"1-", b"ab"))
@@ -288,7 +288,7 @@ def test_values_of_hyphens_alone(own: tuple[bytes, bytes]) -> None:
 
 def test_a_long_head_is_not_kept() -> None:
     """What is kept is bounded: in number, and each; but a long body is no long head."""
-    heads = KnownHeads(MetadataFilter(DEFAULT_REQUEST_HEADERS, ()))
+    heads = KnownHeads(MetadataFilter(DEFAULT_REQUEST_HEADERS, ()), 8192)
     for head, body, known in (
         (b"te: x\r\n", b"b" * 5000, True),
         (b"te: %b\r\n" % (b"x" * 1024), b"", False),
@@ -299,7 +299,7 @@ def test_a_long_head_is_not_kept() -> None:
 
 def test_another_value_in_the_same_place_is_not_the_same() -> None:
     """A trace may stand where the id of another request did."""
-    heads = KnownHeads(MetadataFilter(DEFAULT_REQUEST_HEADERS, ()))
+    heads = KnownHeads(MetadataFilter(DEFAULT_REQUEST_HEADERS, ()), 8192)
     asked = {
         b"te: ab\r\ntraceparent: 1\r\n": (b"1", b"", b""),
         b"te: a\r\nx-request-id: 2\r\n": (b"", b"2", b""),
