@@ -26,6 +26,7 @@ from gateway.transcoding.status import (
     StatusError,
 )
 from gateway.transcoding.transcoder import Transcoder
+from gateway.transcoding.violations import shown
 from gateway.transcoding.websocket_envelope import GrpcJsonEnvelope
 from gateway.transcoding.websocket_protocol import (
     CLOSE_GOING_AWAY,
@@ -170,7 +171,7 @@ def _check_origin(head: RequestHead, limits: Limits) -> None:
         return
     _, _, authority = head.origin.partition("://")  # RFC 6454, 6.2: nothing comes after it
     if not authority or authority != head.host:
-        raise StatusError.of(PERMISSION_DENIED, f"the origin {head.origin!r} is not allowed")
+        raise StatusError.of(PERMISSION_DENIED, f"the origin {shown(head.origin)} is not allowed")
 
 
 async def refuse(send: Send, scope: Scope, transcoder: Transcoder, error: StatusError) -> None:

@@ -14,11 +14,21 @@ from google.protobuf.descriptor_pool import DescriptorPool
 
 from gateway.transcoding.decoding import JsonDecoder
 from gateway.transcoding.encoding import JsonEncoder, JsonOptions
+from gateway.transcoding.violations import shown
 
-__all__ = ["JsonCodec", "JsonOptions", "JsonSyntaxError", "parse_json", "print_json"]
+__all__ = [
+    "JsonCodec",
+    "JsonOptions",
+    "JsonPrintError",
+    "JsonSyntaxError",
+    "parse_json",
+    "print_json",
+]
 
 _BACKSLASH: Final = ord("\\")
-_ESCAPED_COLON: Final = rb"\u003"
+_ESCAPED_COLONS: Final = (rb"\u003a", rb"\u003A")
+_MAX_NAMED: Final = 64 * 1024
+"""Bytes of a text in which a key that is given twice is looked for, to name it: that is slow."""
 
 
 class JsonSyntaxError(ValueError):
@@ -60,26 +70,37 @@ def parse_json(text: bytes) -> Any:
         ) from None
     except orjson.JSONEncodeError:  # of what was parsed, only its depth cannot be printed
         raise JsonSyntaxError("malformed JSON: it nests too deep") from None
-    if printed != text and _may_repeat_a_key(text, printed):
-        json.loads(text, object_pairs_hook=_unique, parse_int=str, parse_float=str)
+    if printed != text and _colons(text) != printed.count(b":"):
+        if len(text) <= _MAX_NAMED:
+            json.loads(text, object_pairs_hook=_unique, parse_int=str, parse_float=str)
+        raise JsonSyntaxError("malformed JSON: a key is given twice in one object")
     return value
 
 
-def _may_repeat_a_key(text: bytes, printed: bytes) -> bool:
-    """Whether a text, parsed and printed again, may have lost a key: each is followed by a colon."""
-    return text.count(b":") != printed.count(b":") or (
-        _BACKSLASH in text and _ESCAPED_COLON in text
-    )
+def _colons(text: bytes) -> int:
+    """Returns how many colons a JSON text has when it is printed again, if no key of it is given twice.
+
+    Each key has one behind it, which is lost with the key; those in strings stay, and may be escaped.
+    """
+    colons = text.count(b":")
+    if _BACKSLASH in text:
+        unpaired = text.replace(rb"\\", b"")  # a backslash that is left escapes what follows it
+        colons += sum(unpaired.count(escaped) for escaped in _ESCAPED_COLONS)
+    return colons
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value: dict[str, Any] = {}
     for key, item in pairs:
         if key in value:
-            raise JsonSyntaxError(f"malformed JSON: the key {key!r} is given twice in one object")
+            raise JsonSyntaxError(
+                f"malformed JSON: the key {shown(key)} is given twice in one object"
+            )
         value[key] = item
     return value
 
 
 print_json: Final = orjson.dumps
-"""Prints a JSON value on one line."""
+"""Prints a JSON value on one line; raises `JsonPrintError` if it nests deeper than 254 arrays and objects."""
+
+JsonPrintError: Final = orjson.JSONEncodeError

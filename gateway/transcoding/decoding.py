@@ -33,11 +33,10 @@ from google.protobuf.message import EncodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
 from gateway.contract.json_types import ANY, WRAPPERS
-from gateway.transcoding import scalars
 from gateway.transcoding.field_stores import FieldStores, Store
 from gateway.transcoding.plain import plain_form
 from gateway.transcoding.source import Source
-from gateway.transcoding.violations import Violations, gather, nearest
+from gateway.transcoding.violations import Violations, gather, nearest, shown
 from gateway.transcoding.well_known import (
     MAX_DEPTH,
     TOO_DEEP,
@@ -129,7 +128,7 @@ class JsonDecoder:
         """Takes `{"@type": URL, …fields}`, or `{"@type": URL, "value": …}` for a special type."""
         check_depth(depth)
         if type(value) is not dict:
-            raise ValueError(f"expected an object, got {scalars.shown(value)}")
+            raise ValueError(f"expected an object, got {shown(value)}")
         if not value:
             return
         url = value.get("@type")
@@ -153,7 +152,7 @@ class JsonDecoder:
                 raise KeyError(url)
             descriptor: Descriptor = self._pool.FindMessageTypeByName(name)
         except KeyError:
-            raise Violations(("@type", f"no type {url!r} in the contract")) from None
+            raise Violations(("@type", f"no type {shown(url)} in the contract")) from None
         return descriptor
 
 
@@ -167,14 +166,14 @@ def serialize(message: Message) -> bytes:
     """Returns the message's bytes, the same for equal messages.
 
     Raises:
-        Violations: a required field is not there, which is a fault of the caller's.
+        Violations: a required field is not there, or it nests too deep; both are faults of the caller's.
     """
     try:
         return type(message).SerializeToString(message, deterministic=True)
     except EncodeError:
         missing = type(message).FindInitializationErrors(message)  # type: ignore[attr-defined] # the stubs lack it
         if not missing:
-            raise
+            raise Violations(("", TOO_DEEP)) from None
         raise Violations(*((path, "required, but not given") for path in missing)) from None
 
 
@@ -184,7 +183,7 @@ def _key(field: FieldDescriptor) -> str:
 
 def _refuse(value: Any) -> None:
     if type(value) is not dict:
-        raise ValueError(f"expected an object, got {scalars.shown(value)}")
+        raise ValueError(f"expected an object, got {shown(value)}")
     raise ValueError(TOO_DEEP)
 
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import copysign
-from typing import Any
+from typing import Any, Final
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.descriptor_pool import DescriptorPool
@@ -41,6 +41,8 @@ _INT64_TYPES = {
     FieldDescriptor.TYPE_SFIXED64,
     FieldDescriptor.TYPE_SINT64,
 }
+_MAX_ANYS: Final = 32
+"""How deep `Any` nests in `Any` when it is written: each is parsed anew, with all that is within it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,8 @@ class JsonEncoder:
         self._hidden = hidden
         self._options = options
         self._writers: dict[str, Write] = {ANY: self._write_any}
+        self._anys = 0
+        """How many `Any`s are being written, each within the one before it."""
 
     def writer(self, descriptor: Descriptor) -> Write:
         """Returns what makes the JSON value of a message; it raises ValueError where there is none."""
@@ -170,13 +174,18 @@ class JsonEncoder:
         name = type_name(message)
         if name in self._hidden:
             return {"@type": message.type_url}
+        if self._anys >= _MAX_ANYS:
+            raise ValueError(f"nests deeper than {_MAX_ANYS} google.protobuf.Any")
+        self._anys += 1
         try:
             descriptor = self._pool.FindMessageTypeByName(name)
             value = self.writer(descriptor)(GetMessageClass(descriptor).FromString(message.value))
         except (KeyError, DecodeError):
             return {"@type": message.type_url, "value": scalars.bytes_to_json(message.value)}
-        except RecursionError:  # each `Any` is parsed anew, so no parser limits how deep they nest
+        except RecursionError:
             raise ValueError(TOO_DEEP) from None
+        finally:
+            self._anys -= 1
         if is_special(descriptor):
             return {"@type": message.type_url, "value": value}
         return {"@type": message.type_url, **value}

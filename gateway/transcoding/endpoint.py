@@ -17,7 +17,7 @@ from google.protobuf.message_factory import GetMessageClass
 from gateway.contract.fields import FieldPath, message_type
 from gateway.contract.http_rule import Binding, answer_type, body_type, is_http_body
 from gateway.contract.method import Method
-from gateway.transcoding.codec import JsonCodec, JsonOptions, parse_json, print_json
+from gateway.transcoding.codec import JsonCodec, JsonOptions, JsonPrintError, parse_json, print_json
 from gateway.transcoding.decoding import serialize
 from gateway.transcoding.event_fields import stream_reading
 from gateway.transcoding.messages import descend, has_field, set_in_parent
@@ -127,7 +127,7 @@ class Endpoint:
     def _encode(self, write: Write, data: bytes) -> bytes:
         try:
             return print_json(write(self._new_response.FromString(data)))
-        except (DecodeError, ValueError) as error:
+        except (DecodeError, ValueError, JsonPrintError) as error:
             raise self._bad_answer(error) from error
 
     def raw_response(self, data: bytes) -> EncodedBody:

@@ -6,7 +6,7 @@ Sources: google/rpc/status.proto and google/rpc/error_details.proto; RFC 9457; R
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from math import ceil
 from typing import Any, Final
@@ -16,7 +16,7 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.rpc.error_details_pb2 import DebugInfo
 from google.rpc.status_pb2 import Status
 
-from gateway.transcoding.codec import JsonOptions, print_json
+from gateway.transcoding.codec import JsonOptions, JsonPrintError, print_json
 from gateway.transcoding.encoding import JsonEncoder, type_name
 from gateway.transcoding.retry import retry_seconds
 from gateway.transcoding.status import HTTP_STATUS, UNAVAILABLE, Headers, StatusError
@@ -39,32 +39,36 @@ class ErrorBodies:
 
     def status(self, status: Status) -> bytes:
         """Returns the JSON of a status, with its details decoded as far as their types are known."""
-        return print_json(self._written(status))
+        return self._printed(status, lambda written: written)
 
     def problem(self, error: StatusError) -> bytes:
         """Returns an error as problem details; `code` and `details` are extension members."""
-        written = self._written(error.status)
         problem = {
             "title": _phrase(error.http_status),
             "status": error.http_status,
             "detail": error.status.message,
             "code": error.code,
         }
-        return print_json(problem | {key: written[key] for key in ("details",) if key in written})
 
-    def _written(self, status: Status) -> Any:
-        """Returns the JSON value of a status; a detail that has none does not keep the rest back."""
+        def form(written: Any) -> Any:
+            return problem | {key: written[key] for key in ("details",) if key in written}
+
+        return self._printed(error.status, form)
+
+    def _printed(self, status: Status, form: Callable[[Any], Any]) -> bytes:
+        """Returns the JSON of what `form` makes of a status; details that have no JSON are left out."""
         shown = self._shown(status)
         try:
-            return self._write(shown)
-        except ValueError:
+            return print_json(form(self._write(shown)))
+        except (ValueError, JsonPrintError):
             details = [detail for detail in shown.details if self._has_json(detail)]
-            return self._write(Status(code=shown.code, message=shown.message, details=details))
+            rest = Status(code=shown.code, message=shown.message, details=details)
+            return print_json(form(self._write(rest)))
 
     def _has_json(self, detail: AnyMessage) -> bool:
         try:
-            self._write(Status(details=[detail]))
-        except ValueError:
+            print_json(self._write(Status(details=[detail])))
+        except (ValueError, JsonPrintError):
             return False
         return True
 

@@ -16,7 +16,7 @@ from gateway.contract.json_types import NULLABLE
 from gateway.transcoding import scalars
 from gateway.transcoding.messages import extensions, which_oneof
 from gateway.transcoding.plain import PLAIN_TYPES
-from gateway.transcoding.violations import Violations, gather
+from gateway.transcoding.violations import Violations, gather, shortened, shown
 from gateway.transcoding.well_known import Read
 
 Store = Callable[[Any, Any, int], None]
@@ -139,7 +139,7 @@ class FieldStores:
             if value is None:
                 return
             if type(value) is not dict:
-                raise ValueError(f"expected an object, got {scalars.shown(value)}")
+                raise ValueError(f"expected an object, got {shown(value)}")
             found: list[tuple[str, str]] = []
             container = get(message)
             for text, item in value.items():
@@ -149,7 +149,7 @@ class FieldStores:
                         raise ValueError("given twice, in two ways to write this key")
                     set_item(container, key, item, depth + 2)
                 except ValueError as error:
-                    gather(found, f"[{text}]", error)
+                    gather(found, f"[{shortened(text)}]", error)
             if found:
                 raise Violations(*found)
 
@@ -237,7 +237,7 @@ def _map_key(field: FieldDescriptor) -> Callable[[str], Any]:
 
 def _array(value: Any) -> list[Any]:
     if type(value) is not list:
-        raise ValueError(f"expected an array, got {scalars.shown(value)}")
+        raise ValueError(f"expected an array, got {shown(value)}")
     return value
 
 

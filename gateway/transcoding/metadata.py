@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 
 from gateway.transcoding import scalars
 from gateway.transcoding.status import Headers, StatusError
+from gateway.transcoding.violations import shown
 
 Metadata: TypeAlias = tuple[tuple[str, str | bytes], ...]
 
@@ -164,7 +165,7 @@ def checked_key(key: str) -> str:
         ValueError: it is none, or one that is gRPC's or HTTP's own.
     """
     if not _KEY.fullmatch(key) or key.startswith(_RESERVED) or key in _OF_HTTP:
-        raise ValueError(f"{key!r} cannot be a metadata key")
+        raise ValueError(f"{shown(key)} cannot be a metadata key")
     return key
 
 

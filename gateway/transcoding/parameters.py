@@ -31,13 +31,15 @@ from gateway.transcoding.query_names import (
     repeated,
     what_to_name,
 )
-from gateway.transcoding.violations import Violations, gather
-from gateway.transcoding.well_known import read_field_mask_text
+from gateway.transcoding.violations import Violations, gather, shown
+from gateway.transcoding.well_known import check_depth, read_field_mask_text
 
-SetText = Callable[[Any, str], None]
-"""(message that holds the field, text) -> None."""
+SetText = Callable[[Any, str, int], None]
+"""(message that holds the field, text, how deep that message nests) -> None."""
 
 _MAX_PARAMETERS: Final = 1000
+_MAX_QUERY: Final = 64 * 1024
+"""Bytes."""
 
 
 def parse_query(query: bytes) -> list[tuple[str, str]]:
@@ -46,10 +48,12 @@ def parse_query(query: bytes) -> list[tuple[str, str]]:
     Source: the URL Standard, `application/x-www-form-urlencoded`.
 
     Raises:
-        ValueError: it is not UTF-8, or has more than 1,000 parameters.
+        ValueError: it is not UTF-8, has more than 1,000 parameters, or more than 64 KiB.
     """
     if not query:
         return []
+    if len(query) > _MAX_QUERY:
+        raise ValueError(f"the query is longer than {_MAX_QUERY} bytes")
     try:
         return parse_qsl(
             query.decode(), keep_blank_values=True, errors="strict", max_num_fields=_MAX_PARAMETERS
@@ -78,9 +82,9 @@ class Parameters:
         field = path[-1]
         _check_oneof(parent, field)
         before = deepcopy(getattr(parent, field.name)) if _is_set(parent, field) else None
-        self._setter(field)(parent, text)
+        self._setter(field)(parent, text, len(path) - 1)
         if before is not None and before != getattr(parent, field.name):
-            raise ValueError(f"the path says {scalars.shown(text)}, and the body something else")
+            raise ValueError(f"the path says {shown(text)}, and the body something else")
 
     def replace(self, message: Any, path: FieldPath, text: str) -> None:
         """Sets a field, whatever it has been set to.
@@ -88,7 +92,7 @@ class Parameters:
         Raises:
             ValueError: the text does not fit the field.
         """
-        self._setter(path[-1])(_descend(message, path), text)
+        self._setter(path[-1])(_descend(message, path), text, len(path) - 1)
 
     def set_query(
         self, message: Any, pairs: Iterable[tuple[str, str]], bound: Iterable[FieldPath]
@@ -114,7 +118,7 @@ class Parameters:
                 target = self._names.resolve(type(message).DESCRIPTOR, name, texts)
                 first = names.setdefault(target, name)
                 if first != name and not _takes_many(target):
-                    raise ValueError(f"given twice, as {first!r} too")
+                    raise ValueError(f"given twice, as {shown(first)} too")
                 self._set_parameter(message, target, name, texts, bound)
             except UnknownParameter as error:
                 if not self._decoder.ignore_unknown:
@@ -136,20 +140,20 @@ class Parameters:
         for taken in bound:
             if path[: len(taken)] == taken:
                 raise ValueError("is not a query parameter here: path or body provide this field")
-        field = path[-1]
         parent = _descend(message, path)
         if key is not None:
-            self._set_entry(parent, field, key, _single(texts))
+            self._set_entry(parent, path, key, _single(texts))
         elif _takes_many(target):
             for text in texts:
-                self._set_text(parent, field, name, text)
+                self._set_text(parent, path, name, text)
         else:
-            _check_oneof(parent, field)
-            self._set_text(parent, field, name, _single(texts))
+            _check_oneof(parent, path[-1])
+            self._set_text(parent, path, name, _single(texts))
 
-    def _set_text(self, message: Any, field: FieldDescriptor, name: str, text: str) -> None:
+    def _set_text(self, message: Any, path: FieldPath, name: str, text: str) -> None:
+        field = path[-1]
         try:
-            self._setter(field)(message, text)
+            self._setter(field)(message, text, len(path) - 1)
         except Violations:
             raise
         except ValueError as error:
@@ -170,7 +174,7 @@ class Parameters:
     def _fits(self, field: FieldDescriptor, text: str) -> bool:
         """Whether a field could be set to a text."""
         try:
-            self._setter(field)(class_with(field)(), text)
+            self._setter(field)(class_with(field)(), text, 0)
         except ValueError:
             return False
         return True
@@ -186,16 +190,16 @@ class Parameters:
         if not is_message(field):
             convert = scalars.from_text(field)
             if field.is_repeated:
-                return lambda message, text: getattr(message, name).append(convert(text))
-            return lambda message, text: setattr(message, name, convert(text))
+                return lambda message, text, _: getattr(message, name).append(convert(text))
+            return lambda message, text, _: setattr(message, name, convert(text))
         fill = self._make_fill(field)
         if field.is_repeated:
-            return lambda message, text: fill(getattr(message, name).add(), text)
+            return lambda message, text, depth: fill(getattr(message, name).add(), text, depth + 1)
 
-        def set_message(message: Any, text: str) -> None:
+        def set_message(message: Any, text: str, depth: int) -> None:
             child = getattr(message, name)
             set_in_parent(child)
-            fill(child, text)
+            fill(child, text, depth + 1)
 
         return set_message
 
@@ -204,27 +208,34 @@ class Parameters:
         descriptor = message_type(field)
         name = descriptor.full_name
         if name == "google.protobuf.FieldMask":
-            return lambda message, text: read_field_mask_text(message, text, 0)
+            return read_field_mask_text
         if name in WRAPPERS:
             convert = scalars.from_text(descriptor.fields_by_name["value"])
-            return lambda message, text: setattr(message, "value", convert(text))
+
+            def set_wrapped(message: Any, text: str, depth: int) -> None:
+                check_depth(depth)
+                message.value = convert(text)
+
+            return set_wrapped
         read = self._decoder.reader(descriptor)
         if name in TEXTUAL:
-            return lambda message, text: read(message, text, 0)
+            return read
         if name in JSON_VALUES:
-            return lambda message, text: read(message, parse_json(text.encode()), 0)
+            return lambda message, text, depth: read(message, parse_json(text.encode()), depth)
         if not descriptor.fields:
             return _fill_empty
         raise ValueError(f"is {what_to_name(field, field.json_name)}")
 
-    def _set_entry(self, message: Any, field: FieldDescriptor, key: str, text: str) -> None:
+    def _set_entry(self, message: Any, path: FieldPath, key: str, text: str) -> None:
+        field = path[-1]
         key_field, value_field = message_type(field).fields
         key_value = scalars.from_text(key_field)(key)
         container = getattr(message, field.name)
         if key_value in container:
             raise ValueError("is given twice, in two ways to write its key")
+        check_depth(len(path))  # the entry is a message, and so may its value be
         if is_message(value_field):
-            self._make_fill(value_field)(container[key_value], text)
+            self._make_fill(value_field)(container[key_value], text, len(path) + 1)
             return
         try:
             container[key_value] = scalars.from_text(value_field)(text)
@@ -232,10 +243,11 @@ class Parameters:
             raise ValueError(f"{error}{self._advice(value_field, field.json_name, text)}") from None
 
 
-def _fill_empty(_message: Any, text: str) -> None:
+def _fill_empty(_message: Any, text: str, depth: int) -> None:
     """Takes what says that an empty message is there."""
+    check_depth(depth)
     if text not in ("", "{}"):
-        raise ValueError(f"expected an empty text or {{}}, got {scalars.shown(text)}")
+        raise ValueError(f"expected an empty text or {{}}, got {shown(text)}")
 
 
 def _takes_many(target: Target) -> bool:

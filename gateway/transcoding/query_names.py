@@ -14,7 +14,8 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from gateway.contract.fields import FieldPath, map_entry
 from gateway.contract.json_types import TEXTUAL
-from gateway.transcoding.violations import nearest
+from gateway.transcoding.violations import nearest, shortened, shown
+from gateway.transcoding.well_known import MAX_DEPTH, TOO_DEEP
 
 Target: TypeAlias = tuple[FieldPath, str | None]
 """What a parameter names: a field, or the entry of a map that has this key."""
@@ -56,6 +57,8 @@ class QueryNames:
             if field is None:
                 raise UnknownParameter(f"unknown query parameter{nearest(name[at:end], names)}")
             fields.append(field)
+            if len(fields) > MAX_DEPTH + 1:  # the last one is held by the message before it
+                raise ValueError(TOO_DEEP)
             if end == len(name):
                 return tuple(fields), None
             key = _KEY.fullmatch(name, end)
@@ -67,7 +70,7 @@ class QueryNames:
             if name[end] != ".":
                 raise _misspelled(name[:end])
             if field.message_type is None or field.is_repeated:
-                raise ValueError(f"{name[:end]!r} is {what_to_name(field, name[:end])}")
+                raise ValueError(f"{shown(name[:end])} is {what_to_name(field, name[:end])}")
             descriptor = field.message_type
 
     def _refuse_key(
@@ -87,16 +90,18 @@ class QueryNames:
             item = name[: key.end()]
             if name[key.end()] != ".":
                 raise _misspelled(item)
-            raise ValueError(f"{item!r} is {what_to_name(entry[1], item)}")
+            raise ValueError(f"{shown(item)} is {what_to_name(entry[1], item)}")
         if field.is_repeated and not _is_structure(field):
             raise ValueError(f"is not a map, but a list: write {repeated(before, texts)}")
         if field.is_repeated:
-            raise ValueError(f"{before!r} is {what_to_name(field, before)}")
+            raise ValueError(f"{shown(before)} is {what_to_name(field, before)}")
         if field.message_type is None:
             raise ValueError("is not a map")
         dotted = before + _KEY.sub(r".\1", name[end:])
         self.resolve(field.message_type, dotted[end + 1 :], texts)
-        raise ValueError(f"is not a map, but a message: write {dotted}={_shown(texts[0])}")
+        raise ValueError(
+            f"is not a map, but a message: write {shortened(dotted)}={_shown(texts[0])}"
+        )
 
     def _names_of(self, descriptor: Descriptor) -> dict[str, FieldDescriptor]:
         names = self._names.get(descriptor.full_name)
@@ -110,7 +115,7 @@ class QueryNames:
 def what_to_name(field: FieldDescriptor, name: str) -> str:
     """Says what a field is that was named otherwise than it can be, and how to name it."""
     if map_entry(field):
-        return f"a map; name an entry of it, as {name}[key]"
+        return f"a map; name an entry of it, as {shortened(name)}[key]"
     if field.message_type is None:
         return "no message, and has no fields to name"
     holder = field.containing_type
@@ -122,7 +127,9 @@ def what_to_name(field: FieldDescriptor, name: str) -> str:
 
 
 def _misspelled(before: str) -> ValueError:
-    return ValueError(f"unknown query parameter; {before!r} is a field, but not what follows it")
+    return ValueError(
+        f"unknown query parameter; {shown(before)} is a field, but not what follows it"
+    )
 
 
 def _is_structure(field: FieldDescriptor) -> bool:
@@ -135,7 +142,7 @@ def _is_structure(field: FieldDescriptor) -> bool:
 
 def repeated(name: str, texts: list[str]) -> str:
     """Returns the way to write a list in a query, shown with the first two values."""
-    return "&".join(f"{name}={_shown(text)}" for text in texts[:2])
+    return "&".join(f"{shortened(name)}={_shown(text)}" for text in texts[:2])
 
 
 def _shown(text: str) -> str:

@@ -11,6 +11,7 @@ from gateway.transcoding import deadline
 from gateway.transcoding.frame_encoders import MAX_ID_BYTES, UNKNOWN_ID
 from gateway.transcoding.metadata import PREFIX, MetadataFilter, metadata_value
 from gateway.transcoding.status import bad_request
+from gateway.transcoding.violations import MAX_STEP, shortened, shown
 
 REQUEST_ID: Final = b"x-request-id"
 _MAX_KEPT: Final = 1024
@@ -67,7 +68,7 @@ def read_head(
                 key = allowed.metadata_key(name) or ""
                 head.metadata.append((key, metadata_value(key, value)))
         except ValueError as error:
-            violations.append((name.decode("latin-1"), str(error)))
+            violations.append((shortened(name.decode("latin-1"), MAX_STEP), str(error)))
     if violations:
         raise bad_request(violations)
 
@@ -107,7 +108,7 @@ def _read_request_id(head: RequestHead, value: str) -> None:
 
 def _read_content_length(head: RequestHead, value: str) -> None:
     if not value.isascii() or not value.isdigit():
-        raise ValueError(f"expected a number of bytes, got {value!r}")
+        raise ValueError(f"expected a number of bytes, got {shown(value)}")
     head.content_length = int(value)
 
 

@@ -19,12 +19,13 @@ from typing import Any, Final
 
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 
-from gateway.transcoding.violations import nearest
+from gateway.transcoding.violations import nearest, shown
 
 FromJson = Callable[[Any], Any]
 
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,4})?")
-_SHOWN: Final = 60
+_MAX_NUMBER: Final = 1100
+"""Characters of a number that is given as text: a double that is written exactly has fewer."""
 _INT64_MIN: Final = -(2**63)
 _LARGEST_INTEGER: Final = 2**1023 * 2 - 1
 """A double holds no larger one, not even nearly; Python itself would work it out each time."""
@@ -36,21 +37,12 @@ _NON_FINITE: Final[Mapping[str, float]] = MappingProxyType(
 )
 
 
-def shown(value: object) -> str:
-    """Writes a caller's value into a message, cut where it is long."""
-    names = {True: "true", False: "false", None: "null"}
-    if value is None or isinstance(value, bool):
-        return names[value]
-    if isinstance(value, dict):
-        return "an object"
-    if isinstance(value, list):
-        return "an array"
-    text = repr(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
-
-
 def _expected(what: str, value: object) -> ValueError:
     return ValueError(f"expected {what}, got {shown(value)}")
+
+
+def _is_number(text: str) -> bool:
+    return len(text) <= _MAX_NUMBER and _NUMBER.fullmatch(text) is not None
 
 
 def _integer(name: str, integers: range) -> FromJson:
@@ -78,7 +70,7 @@ def _integer_float(value: float) -> int:
 def _integer_text(text: str, name: str) -> int:
     if text.isascii() and text.isdigit() and (text[0] != "0" or text == "0") and len(text) <= 20:
         return int(text)
-    if _NUMBER.fullmatch(text):
+    if _is_number(text):
         number = Decimal(text)
         if number == 0:
             return 0
@@ -96,7 +88,7 @@ def double_from_json(value: Any) -> float:
     elif type(value) is str:
         if value in _NON_FINITE:
             return _NON_FINITE[value]
-        if not _NUMBER.fullmatch(value):
+        if not _is_number(value):
             raise _expected("a number", value)
         number = float(value)
     else:
@@ -200,7 +192,7 @@ def enum_from_json(enum: EnumDescriptor) -> FromJson:
         number = numbers.get(value) if type(value) is str else None
         if number is not None:
             return number
-        if type(value) is str and not _NUMBER.fullmatch(value):
+        if type(value) is str and not _is_number(value):
             raise UnknownEnumValue(
                 f"{enum.full_name} has no value {shown(value)}{nearest(value, numbers)}"
             )

@@ -15,6 +15,7 @@ from google.rpc import code_pb2, error_details_pb2
 from google.rpc.status_pb2 import Status
 
 from gateway.transcoding.retry import retry_seconds
+from gateway.transcoding.violations import told
 
 if TYPE_CHECKING:
     from gateway.transcoding.metadata import Metadata
@@ -124,19 +125,20 @@ def code_name(code: int) -> str:
 
 
 def bad_request(violations: Iterable[tuple[str, str]]) -> StatusError:
-    """Makes the INVALID_ARGUMENT that lists all that is wrong with a request.
+    """Makes the INVALID_ARGUMENT that lists what is wrong with a request, as far as `told` goes.
 
     Args:
         violations: pairs of field path (`""` for the request as a whole) and what is wrong there.
     """
+    kept, left_out = told(violations)
     detail = error_details_pb2.BadRequest(
         field_violations=[
             error_details_pb2.BadRequest.FieldViolation(field=path, description=text)
-            for path, text in violations
+            for path, text in kept
         ]
     )
     first = detail.field_violations[0]
-    more = len(detail.field_violations) - 1
+    more = len(kept) - 1 + left_out
     message = f"{first.field}: {first.description}" if first.field else first.description
     if more:
         message += f" (and {more} more)"

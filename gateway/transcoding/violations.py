@@ -1,14 +1,31 @@
-"""What is wrong with a request, gathered field by field before it is said all at once."""
+"""What is wrong with a request: gathered field by field, told all at once, and cut where it is long.
+
+Rule: a text of the caller's is repeated in an error only through `shown` or `shortened`, or as a step of a
+path, which `below` and `gather` shorten.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from heapq import nlargest
 from typing import Final
 
 MAX_FAULTS: Final = 100
-"""With so many faults a list, a map or an object is read no further: nobody mends more at once, and a caller
-could make us look for the nearest name all day."""
+"""Faults told of one value. A list, a map or an object with so many is read no further."""
+MAX_SHOWN: Final = 60
+"""Characters of a caller's value that an error repeats."""
+MAX_STEP: Final = 128
+"""Characters of one name, key or index in the path of a fault."""
+MAX_PATH: Final = 2048
+"""Characters of the path of a fault; it may lead through 100 messages."""
+MAX_TOLD: Final = 32 * 1024
+"""Characters of all faults of one request, paths and texts together; those beyond are only counted."""
+MAX_COMPARED: Final = 64
+"""Characters of a name for which the nearest known name is looked for; the search is quadratic in them."""
+_CANDIDATES: Final = 8
+"""Known names that are compared letter by letter: those that have most letters in common."""
+_CUTOFF: Final = 0.7
 
 
 class Violations(ValueError):
@@ -16,7 +33,29 @@ class Violations(ValueError):
 
     def __init__(self, *items: tuple[str, str]) -> None:
         self.items = items
-        super().__init__("; ".join(f"{path}: {text}" if path else text for path, text in items))
+        super().__init__(*items)
+
+    def __str__(self) -> str:
+        return "; ".join(f"{path}: {text}" if path else text for path, text in self.items)
+
+
+def shortened(text: str, most: int = MAX_SHOWN) -> str:
+    """Returns a text, cut behind `most` characters."""
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
+def shown(value: object) -> str:
+    """Writes a caller's value into a message, cut where it is long."""
+    names = {True: "true", False: "false", None: "null"}
+    if value is None or isinstance(value, bool):
+        return names[value]
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return "an array"
+    if isinstance(value, str):  # cut before it is copied
+        value = value[: MAX_SHOWN + 1]
+    return shortened(repr(value))
 
 
 def faults(error: ValueError) -> tuple[tuple[str, str], ...]:
@@ -25,8 +64,9 @@ def faults(error: ValueError) -> tuple[tuple[str, str], ...]:
 
 
 def below(step: str, error: ValueError) -> list[tuple[str, str]]:
-    """Returns the faults as seen from one step up; a step is `name` or `[index]`."""
-    return [(join(step, path), text) for path, text in faults(error)]
+    """Returns the faults as seen from one step up; a step is `name` or `[index]`, and is shortened."""
+    step = shortened(step, MAX_STEP)
+    return [(shortened(join(step, path), MAX_PATH), text) for path, text in faults(error)]
 
 
 def gather(found: list[tuple[str, str]], step: str, error: ValueError) -> None:
@@ -37,7 +77,7 @@ def gather(found: list[tuple[str, str]], step: str, error: ValueError) -> None:
     """
     found += below(step, error)
     if len(found) >= MAX_FAULTS:
-        raise Violations(*found) from None
+        raise Violations(*found[:MAX_FAULTS]) from None
 
 
 def join(step: str, path: str) -> str:
@@ -47,7 +87,30 @@ def join(step: str, path: str) -> str:
     return f"{step}{path}" if path.startswith("[") else f"{step}.{path}"
 
 
+def told(violations: Iterable[tuple[str, str]]) -> tuple[list[tuple[str, str]], int]:
+    """Returns the first faults, up to `MAX_FAULTS` and `MAX_TOLD`, and how many were left out."""
+    kept: list[tuple[str, str]] = []
+    size = left_out = 0
+    for path, text in violations:
+        fault = shortened(path, MAX_PATH), shortened(text, MAX_PATH)
+        size += len(fault[0]) + len(fault[1])
+        if kept and (len(kept) >= MAX_FAULTS or size > MAX_TOLD):
+            left_out += 1
+        else:
+            kept.append(fault)
+    return kept, left_out
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Returns `; did you mean 'x'?` where a known name is close to `name`, else nothing."""
-    matches = get_close_matches(name, list(known), n=1, cutoff=0.7)
+    if len(name) > MAX_COMPARED:
+        return ""
+    letters = set(name)
+    size = len(name)
+
+    def likeness(other: str) -> float:
+        return len(letters.intersection(other)) / (size + len(other) + 1)
+
+    candidates = nlargest(_CANDIDATES, known, key=likeness)
+    matches = get_close_matches(name, candidates, n=1, cutoff=_CUTOFF)
     return f"; did you mean {matches[0]!r}?" if matches else ""

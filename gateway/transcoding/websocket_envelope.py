@@ -14,6 +14,7 @@ import orjson
 from gateway.transcoding.codec import JsonSyntaxError, parse_json, print_json
 from gateway.transcoding.metadata import Metadata, metadata_object
 from gateway.transcoding.status import INVALID_ARGUMENT, StatusError, bad_request
+from gateway.transcoding.violations import MAX_STEP, shortened, shown
 from gateway.transcoding.websocket_protocol import HalfClose, HeadersFrame, text_frame
 
 _SPACE: Final = b" \t\r\n"
@@ -87,7 +88,7 @@ def _member(frame: bytes) -> tuple[str, Any]:
         raise StatusError.of(INVALID_ARGUMENT, f"a frame is an object with one member: {_KINDS}")
     (member,) = value.items()
     if member[0] not in ("headers", "message", "half_close"):
-        raise StatusError.of(INVALID_ARGUMENT, f"{member[0]!r} is no frame: expected {_KINDS}")
+        raise StatusError.of(INVALID_ARGUMENT, f"{shown(member[0])} is no frame: expected {_KINDS}")
     return member
 
 
@@ -102,7 +103,9 @@ def _fields(metadata: Any) -> tuple[tuple[bytes, bytes], ...]:
         if all(isinstance(one, str) for one in values):
             fields += ((key.lower().encode(), one.encode()) for one in values)
         else:
-            violations.append((key, "expected a string, or an array of strings"))
+            violations.append(
+                (shortened(key, MAX_STEP), "expected a string, or an array of strings")
+            )
     if violations:
         raise bad_request(violations)
     return tuple(fields)
