@@ -14,14 +14,16 @@ from grpc_wire.codes import DEADLINE_EXCEEDED, OK, RESOURCE_EXHAUSTED, UNAVAILAB
 from grpc_wire.errors import ErrorCode
 from grpc_wire.events import DataReceived, Headers, HeadersReceived, StreamReset
 from grpc_wire.header_block import list_size
+from grpc_wire.limits import MESSAGE_COST
 from grpc_wire.message import IDENTITY, MessageFault, only, pieces
 from grpc_wire.metadata import Metadata
 from grpc_wire.method import Method
-from grpc_wire.responses import Responses, responses_of
+from grpc_wire.responses import OneResponse, Responses, responses_of
 from grpc_wire.status import Status, from_reset, from_trailers
 from grpc_wire.target import Address
 from grpc_wire.timeout import LOST, print_timeout
 from grpc_wire.transport import Transport
+from grpc_wire.turn import Turn
 
 REPLAY_BYTES = 256 * 1024
 """What is kept of a call's requests, to be sent again; grpc's `per_rpc_retry_buffer_size`."""
@@ -50,6 +52,8 @@ class ClientStream(ClientEnd):
         "_sent",
         "_sent_size",
         "_transport",
+        "_turn",
+        "_withheld",
         "half_closed",
         "initial",
         "method",
@@ -76,6 +80,10 @@ class ClientStream(ClientEnd):
         self._encoding = encoding
         self._address: Address | None = None
         self._transport: Transport | None = None
+        self._turn: Turn | None = None
+        self._withheld: Headers | None = (
+            None  # trailers behind a message that is not decompressed yet
+        )
         self._id = self._opened_at = self._sent_size = 0
         self._blocked = self._refused = False
         self._sent: list[bytes] | None = []
@@ -136,8 +144,14 @@ class ClientStream(ClientEnd):
         return self._only is not None or (responses is not None and bool(responses.messages))
 
     async def receive(self) -> bytes | None:
-        """Waits for a message; None if there are no more."""
-        while (message := self.take()) is None and self.status is None:
+        """Waits for a message; None if there are no more.
+
+        It also waits where the connection has had its share of this turn of the loop.
+        """
+        while (message := self.take()) is None and (self.status is None or self.has_message):
+            if self._turn is not None and self.has_message:
+                await self._turn.begun()
+                continue
             if self._transport and self._responses is not None and self._responses.missing:
                 self._transport.expect(self._id, self._responses.missing)
             await self._until(self._reading)
@@ -146,18 +160,24 @@ class ClientStream(ClientEnd):
     def take(self) -> bytes | None:
         """Returns the message that came first, if one has; the peer may send as much again.
 
-        If it cannot be decompressed there are no more: it is None, and the call has ended with the reason.
+        None, too, if the connection has had its share of this turn of the loop (`receive` waits for another);
+        or if the message cannot be decompressed: then there are no more, and the call has ended for that.
         """
         responses = self._responses
         if responses is None or not responses.messages:
             message, self._only = self._only, None
             return message
+        turn = self._turn
+        if turn is not None and turn.left <= 0 and not self.method.one_response:
+            return None
         try:
             message, size = responses.take()
         except MessageFault as fault:
             responses.messages.clear()
             self.fail(Status(fault.code, f"CLIENT: {fault.reason}"))
             return None
+        if turn is not None:
+            turn.left -= MESSAGE_COST + len(message)
         if size and self._transport is not None:
             self._transport.consumed(self._id, size)
         return message
@@ -174,6 +194,7 @@ class ClientStream(ClientEnd):
             self.too_large(size, limit)
             return
         self._transport, self._address = transport, address
+        self._turn = transport.turn
         self._opened_at = transport.writes
         self._blocked = False
         sent = self._sent or [b""]
@@ -225,6 +246,8 @@ class ClientStream(ClientEnd):
         except MessageFault as fault:
             self.end(Status(fault.code, f"CLIENT: {fault.reason}"), ErrorCode.CANCEL)
             return
+        if responses.packed is not None:
+            self._unpack()
         if read:
             transport.consumed(self._id, read)
         if responses.missing and (self._reading or method.one_response):
@@ -242,6 +265,8 @@ class ClientStream(ClientEnd):
     def reset(self, event: StreamReset) -> None:
         """Ends, or is tried again: the peer has given it up, or has broken a rule."""
         self._transport = None
+        if self._withheld is not None:
+            return
         if event.code == ErrorCode.REFUSED_STREAM and not self._refused:
             self._refused = True
             if self._again():
@@ -255,6 +280,8 @@ class ClientStream(ClientEnd):
     def lost(self, reason: str) -> None:
         """Ends, or is tried again: the connection has ended."""
         transport, self._transport = self._transport, None
+        if self._withheld is not None:
+            return
         if transport is not None and transport.writes == self._opened_at and self._again():
             return
         self.end(Status(UNAVAILABLE, f"the connection to {self._address} has ended: {reason}"))
@@ -271,12 +298,31 @@ class ClientStream(ClientEnd):
 
     def _trailers(self, headers: Headers) -> None:
         status = from_trailers(headers)
+        if status.code == OK and self._responses is not None and self._responses.packed is not None:
+            self._withheld = headers
+            return
         if status.code == OK and self._only is None:
             try:
                 (self._responses or responses_of(self.method, IDENTITY)).check_end()
             except MessageFault as fault:
                 status = Status(fault.code, fault.reason, status.trailing)
         self.end(status)
+
+    def _unpack(self) -> None:
+        """Decompresses an only message in its connection's turn; then the trailers behind it count."""
+        responses, turn = self._responses, self._turn
+        if self.status is not None or not isinstance(responses, OneResponse) or turn is None:
+            return
+        if turn.left <= 0:
+            turn.later(self._unpack)
+            return
+        try:
+            turn.left -= MESSAGE_COST + responses.unpack()
+        except MessageFault as fault:
+            self.end(Status(fault.code, f"CLIENT: {fault.reason}"), ErrorCode.CANCEL)
+            return
+        if self._withheld is not None:
+            self._trailers(self._withheld)
 
     def _fits(self, message: bytes) -> bool:
         limit = self.method.max_send

@@ -47,7 +47,7 @@ class Connection:
         self._role = role
         self._failed = False
         self._preface = frames.PREFACE if role is Role.SERVER else b""
-        self._frames = frames.FrameReader(limits.frame)
+        self._frames = frames.FrameReader(limits.frame, limits.turn_frames)
         control = Budget(limits.control_frames, limits.period, clock)
         self._resets = Budget(limits.resets, limits.period, clock)
         self._streams = Streams(role, self._resets, clock, limits.rapid)
@@ -58,7 +58,10 @@ class Connection:
         self._inbound = Inbound(self._streams, self._outbound, limits, control)
 
     def receive(self, data: bytes) -> list[Event]:
-        """Takes what came from the peer; returns what happened, of each stream in order."""
+        """Takes what came from the peer; returns what happened, of each stream in order.
+
+        No more than `Limits.turn_frames` are looked at; see `behind`.
+        """
         if self._failed:
             return []
         try:
@@ -66,6 +69,11 @@ class Connection:
         except ConnectionFault as fault:
             self._fail(fault)
         return self.take_events()
+
+    @property
+    def behind(self) -> bool:
+        """Whether to call `receive` again, in a later turn, for what has come and was not looked at."""
+        return self._frames.behind and not self._failed
 
     def _take(self, data: bytes) -> None:
         if self._preface:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import repeat
 from struct import Struct
 from typing import Final
 
@@ -55,31 +56,53 @@ class Frame:
 
 
 class FrameReader:
-    """Cuts the bytes of a connection into frames."""
+    """Cuts the bytes of a connection into frames, so many at a time.
 
-    def __init__(self, max_frame: int) -> None:
+    Attributes:
+        behind: whether bytes have come that were not looked at, for so many frames stood before them.
+    """
+
+    def __init__(self, max_frame: int, most: int = LARGEST_MAX_FRAME) -> None:
+        """Takes the largest frame, in bytes, and how many frames are cut at a time."""
+        self.behind = False
         self._max_frame = max_frame
+        self._most = most
+        self._data = b""
+        """What was not looked at, from `_at` on."""
+        self._at = 0
         self._rest = bytearray()
         """Of a frame that is not whole."""
         self._wanted = 0
         """How many bytes it has at least."""
 
     def feed(self, data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
-        """Yields what makes a `Frame` of each that is whole now.
+        """Yields what makes a `Frame` of each that is whole now; `most` of them, and then it is `behind`.
+
+        It has to be read to its end. To go on is to feed what has come since, which may be nothing.
 
         Raises:
             ConnectionFault: FRAME_SIZE_ERROR, a frame is longer than may be; known from its head alone.
         """
-        if self._rest:
+        at = 0
+        if self.behind:
+            self.behind = False
+            if data:
+                data = self._data[self._at :] + data
+            else:
+                data, at = self._data, self._at
+            self._data = b""
+        elif self._rest:
             if len(self._rest) + len(data) < self._wanted:
                 self._rest += data
                 return
             data = b"".join((self._rest, data))
             self._rest.clear()
-        at, size, unpack = 0, len(data), _HEAD.unpack_from
+        size, unpack = len(data), _HEAD.unpack_from
         last = size - HEAD_SIZE
         self._wanted = HEAD_SIZE
-        while at <= last:
+        for _ in repeat(None, self._most):
+            if at > last:
+                break
             word, flags, stream_id = unpack(data, at)
             length = word >> 8
             if length > self._max_frame:
@@ -91,6 +114,9 @@ class FrameReader:
                 break
             yield word & 0xFF, flags, stream_id & _ID_BITS, data[begin:end]
             at = end
+        else:
+            self.behind, self._data, self._at = True, data, at
+            return
         self._rest += data[at:]
 
 

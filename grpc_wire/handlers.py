@@ -16,10 +16,12 @@ import grpc
 import grpc.aio
 
 from grpc_wire.grpc_terms import Metadatum, metadata_of
+from grpc_wire.limits import MESSAGE_COST
 from grpc_wire.received import Received
 from grpc_wire.server_call import ServerCall
 from grpc_wire.server_context import Context
 from grpc_wire.sync_handlers import each_in_thread, in_thread
+from grpc_wire.turn import Turn
 
 _MOST_KEPT: Final = 4096
 """Methods: a generic handler may have one for whatever path a client names."""
@@ -133,18 +135,21 @@ def compile_method(handler: Handler, pool: Executor | None) -> Method:
 class Requests:
     """The requests of a call, in turn."""
 
-    def __init__(self, context: Context, received: Received) -> None:
+    def __init__(self, context: Context, received: Received, turn: Turn) -> None:
         self._context = context
         self._received = received
+        self._turn = turn
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return self
 
     async def __anext__(self) -> Any:
         context = self._context
-        if not context.closed:
+        turn = self._turn
+        if turn.left > 0 and not context.closed:
             message = next(self._received.cut, None)
             if message is not None:
+                turn.left -= MESSAGE_COST + len(message)
                 return context.parse(message)
         request = await context.read()
         if request is grpc.aio.EOF:

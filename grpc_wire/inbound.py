@@ -16,7 +16,7 @@ from grpc_wire.events import DataReceived, HeadersReceived, RequestTooLarge, Str
 from grpc_wire.frames import DATA, END_HEADERS, END_STREAM, HEADERS, PADDED, PRIORITIZED, Frame
 from grpc_wire.header_rules import HeaderSection
 from grpc_wire.header_sections import HeaderSections
-from grpc_wire.limits import CONTROL_FRAMES_EARNED, Limits
+from grpc_wire.limits import CONTROL_FRAMES_EARNED, TINY, Limits
 from grpc_wire.outbound import Outbound
 from grpc_wire.streams import Role, Stream, Streams
 
@@ -76,6 +76,8 @@ class Inbound(ControlFrames):
         if stream is not None:
             self._streams.count_given_up(stream)
             self._outbound.drop(stream)
+        if self._serving:
+            self._spend("faults of streams")
         self._streams.remember_reset(stream_id)
         self._outbound.answer(frames.rst_stream(stream_id, fault.code))
         if told:
@@ -105,8 +107,8 @@ class Inbound(ControlFrames):
         end_stream = flags & END_STREAM != 0
         if stream.missing is not None and not stream.fits(len(data), end_stream=end_stream):
             raise StreamFault(stream_id, _PROTOCOL, _LENGTH)
-        if not data:
-            self._empty(end_stream=end_stream)
+        if len(data) < TINY:
+            self._little(data, end_stream=end_stream)
         elif self._control.spent:
             self._control.earn(CONTROL_FRAMES_EARNED)
         if end_stream:
@@ -121,23 +123,31 @@ class Inbound(ControlFrames):
             self.told = told = DataReceived(stream_id, data, end_stream)
             self.events.append(told)
 
-    def _empty(self, *, end_stream: bool) -> None:
-        """Looks at a frame without data, which is of use only as an end."""
+    def _little(self, data: bytes, *, end_stream: bool) -> None:
+        """Looks at a frame with next to no data, which is of use only as an end."""
         if not end_stream:
             self._spend("empty frames")
-        elif not (self._serving or isinstance(self.told, DataReceived)):
+        elif not (data or self._serving or isinstance(self.told, DataReceived)):
             self.told = None  # for an answer that is but a head ends with that, and this is none
 
     def _late(self, frame: Frame) -> None:
-        """Takes data of a stream that has ended; data that may have been under way cost nothing (5.1)."""
+        """Takes data of a stream that has ended (5.1).
+
+        What may have been under way when this side reset it costs nothing.
+        """
         stream = self._known(frame)
-        self.windows.take(len(frame.payload))
-        may_be = stream is None and (self.going_away or self._streams.was_reset(frame.stream_id))
-        if not may_be or not frame.payload:
+        size = len(frame.payload)
+        self.windows.take(size)
+        reset = self._streams.given_up(frame.stream_id)
+        if reset is None:
+            under_way = stream is None and self.going_away and size >= TINY
+        else:
+            under_way = reset.takes(size)
+        if not under_way:
             self._spend("frames of closed streams")
         if stream is not None:
             raise StreamFault(stream.id, ErrorCode.STREAM_CLOSED, "data after its end")
-        if not may_be:
+        if reset is None and not self.going_away:
             self._outbound.answer(frames.rst_stream(frame.stream_id, ErrorCode.STREAM_CLOSED))
 
     def _headers(self, flags: int, stream_id: int, block: bytes) -> None:
@@ -242,7 +252,7 @@ class Inbound(ControlFrames):
         streams.last_from_peer = stream_id
         if len(self._open) >= self._most_open:
             self._spend("streams")
-            streams.remember_reset(stream_id)
+            streams.remember_reset(stream_id, self.windows.initial)
             self._outbound.answer(frames.rst_stream(stream_id, ErrorCode.REFUSED_STREAM))
             return None
         ours, theirs = self.windows.initial, self._outbound.peer.initial_window
@@ -250,11 +260,16 @@ class Inbound(ControlFrames):
         return stream
 
     def _check_reset(self, stream_id: int) -> None:
-        """Sees to it that headers of a stream that is not open were under way when it was reset."""
+        """Sees to it that headers of a stream that is not open were under way when it was reset.
+
+        A client may have given up more than it remembers, so there they only count.
+        """
         streams = self._streams
-        if streams.was_reset(stream_id):
-            if self._serving:
-                self._spend("headers of closed streams")
+        reset = streams.given_up(stream_id)
+        if reset is not None and reset.sections and not self._serving:
+            reset.sections -= 1
+        elif reset is not None or not (self._serving or streams.is_idle(stream_id)):
+            self._spend("headers of closed streams")
         elif streams.is_idle(stream_id):
             raise ConnectionFault(_PROTOCOL, f"stream {stream_id} is not the peer's to open")
         else:

@@ -33,6 +33,12 @@ class Limits:
     many small ones."""
     stream_window: int = 64 * 1024
     """What a peer may send on a stream unread; more for a message that is larger (`Connection.expect`)."""
+    turn_frames: int = 256
+    """Frames that are taken in one turn of the event loop; more of them wait, and nothing is read meanwhile.
+    So one connection holds the others no longer than these take."""
+    turn_bytes: int = 256 * 1024
+    """Bytes of messages that are taken in one turn of the event loop, decompressed, and `MESSAGE_COST` for
+    each; a message is taken whole."""
     connection_window: int = 4 * 1024 * 1024
     """What a peer may send on all streams before this side has seen it; at least 65,535."""
     output: int = 256 * 1024
@@ -41,8 +47,8 @@ class Limits:
     """What may wait for the transport when a peer opens a stream, or another answer to a control frame joins
     it; one that asks and does not read is cut."""
     control_frames: int = 1000
-    """Frames that ask for work and carry nothing, in one period; each frame of headers or data either way
-    earns `CONTROL_FRAMES_EARNED` more, up to this."""
+    """Frames that ask for work and carry nothing, or next to nothing, in one period; each frame of headers or
+    data either way earns `CONTROL_FRAMES_EARNED` more, up to this."""
     resets: int = 1000
     """Streams that the peer has opened and given up at once, before they were answered, in one period; each
     that is answered earns one more, up to this."""
@@ -55,6 +61,14 @@ class Limits:
 DEFAULT = Limits()
 _ABSOLUTE = "grpc.absolute_max_metadata_size"
 CONTROL_FRAMES_EARNED = 3
+TINY = 5
+"""Bytes of DATA, the prefix of a message. A frame with fewer carries next to nothing, but the last."""
+MESSAGE_COST = 1024
+"""Bytes that the taking of a message counts for, beside its own."""
+INFLATION = 200
+"""How many times its compressed size a message may have; above `INFLATION_FREE`."""
+INFLATION_FREE = 512 * 1024
+"""Bytes that a message may have however small it came."""
 WINDOWS_MOVED = 50
 """That SETTINGS may move for the price of a control frame."""
 

@@ -12,6 +12,7 @@ from struct import Struct
 from typing import Final
 
 from grpc_wire.codes import INTERNAL, RESOURCE_EXHAUSTED, UNIMPLEMENTED
+from grpc_wire.limits import INFLATION, INFLATION_FREE
 
 IDENTITY: Final = "identity"
 GZIP: Final = "gzip"
@@ -170,21 +171,26 @@ class MessageReader:
             raise MessageFault(UNIMPLEMENTED, f"grpc-encoding {self._encoding!r} is not known")
 
     def plain(self, message: bytes | Compressed) -> bytes:
-        """Returns a message that `feed` has given, decompressed no further than the limit goes.
+        """Returns a message that `feed` has given, decompressed no further than the limits go.
 
         Raises:
-            MessageFault: RESOURCE_EXHAUSTED, it is larger; INTERNAL, it is broken.
+            MessageFault: RESOURCE_EXHAUSTED, it is larger, or larger than its size allows (`INFLATION`);
+                INTERNAL, it is broken.
         """
         if not isinstance(message, Compressed):
             return message
         decompressor = zlib.decompressobj(wbits=_WINDOW_BITS[self._encoding])
-        most = 0 if self._limit == _UNLIMITED else self._limit + 1
+        inflated = max(INFLATION_FREE, INFLATION * len(message.data))
+        most = min(self._limit, inflated) + 1
         try:
             decompressed = decompressor.decompress(message.data, most)
         except zlib.error as error:
             raise MessageFault(INTERNAL, f"a message cannot be decompressed: {error}") from error
-        if most and len(decompressed) == most:
-            raise self._too_large(most)
+        if len(decompressed) == most:
+            if most <= inflated:
+                raise self._too_large(most)
+            size = f"{len(message.data)} bytes are more than {inflated} decompressed"
+            raise MessageFault(RESOURCE_EXHAUSTED, f"Received message inflates too much ({size})")
         if not decompressor.eof:
             raise MessageFault(INTERNAL, "a message cannot be decompressed: its end is missing")
         if decompressor.unused_data:

@@ -1,14 +1,15 @@
 """The messages of an answer, from their bytes until the caller asks for them.
 
 One of many is decompressed when it is asked for, and counts against the stream's window until then. An only
-one is wanted as soon as it is there, for the end of the call is told when it is known to be readable; and its
-bytes do not count, for nobody takes it before the end, and nghttp2 sends that into an open window alone.
+one is decompressed as soon as it is there, in its connection's turn, for the end of the call is told when it
+is known to be readable; and its bytes do not count, for nobody takes it before the end, and nghttp2 sends
+that into an open window alone.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from typing import Final, TypeAlias
+from typing import ClassVar, Final, TypeAlias
 
 from grpc_wire.codes import INTERNAL, UNIMPLEMENTED
 from grpc_wire.message import Compressed, MessageFault, MessageReader
@@ -27,6 +28,9 @@ class ManyResponses:
     """
 
     __slots__ = ("_reader", "_unread", "messages", "missing")
+
+    packed: ClassVar[None] = None
+    """None of them is decompressed before it is taken."""
 
     def __init__(self, method: Method, encoding: str) -> None:
         self.missing = 0
@@ -72,13 +76,18 @@ class ManyResponses:
 
 
 class OneResponse:
-    """What has come of an answer that is one message; attributes and methods are those of many."""
+    """What has come of an answer that is one message; attributes and methods are those of many.
 
-    __slots__ = ("_reader", "_unread", "messages", "missing")
+    Attributes:
+        packed: the message, if it is not decompressed yet.
+    """
+
+    __slots__ = ("_reader", "_unread", "messages", "missing", "packed")
 
     def __init__(self, method: Method, encoding: str) -> None:
         self.missing = 0
         self.messages: list[bytes] = []
+        self.packed: Compressed | None = None
         self._reader = MessageReader(method.max_receive, encoding)
         self._unread = 0
 
@@ -86,9 +95,12 @@ class OneResponse:
         """Takes bytes; returns how many count as read; see `ManyResponses`."""
         reader = self._reader
         for message in reader.feed(data):
-            if self.messages:
+            if self.messages or self.packed is not None:
                 raise MessageFault(UNIMPLEMENTED, "more than one response came")
-            self.messages.append(reader.plain(message))
+            if isinstance(message, Compressed):
+                self.packed = message
+            else:
+                self.messages.append(message)
         if reader.fault is not None:
             raise reader.fault
         self.missing = reader.missing
@@ -97,6 +109,17 @@ class OneResponse:
             return 0
         read, self._unread = self._unread, 0
         return read
+
+    def unpack(self) -> int:
+        """Decompresses the message; returns how many bytes it has.
+
+        Raises:
+            MessageFault: it cannot be decompressed.
+        """
+        packed, self.packed = self.packed, None
+        message = b"" if packed is None else self._reader.plain(packed)
+        self.messages.append(message)
+        return len(message)
 
     def take(self) -> tuple[bytes, int]:
         """Takes the message; see `ManyResponses`."""

@@ -16,6 +16,7 @@ from grpc_wire.codes import DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNAVAILABLE, 
 from grpc_wire.deadlines import Deadlines
 from grpc_wire.errors import ErrorCode
 from grpc_wire.events import DataReceived, Headers, HeadersReceived, StreamReset
+from grpc_wire.limits import MESSAGE_COST
 from grpc_wire.message import MessageFault, pieces
 from grpc_wire.received import Received
 from grpc_wire.request import OPENING, Request, head_fault, within_limit
@@ -111,16 +112,25 @@ class ServerCall:
                 self.fail(fault)
             received.close()
             return None
+        if message is not None:
+            self.transport.turn.left -= MESSAGE_COST + len(message)
         if received.read and not received.half_closed:
             self.transport.consumed(self._stream_id, received.read)
             received.read = 0
         return message
 
     async def receive(self) -> bytes | None:
-        """Waits for the next message, and takes it; None if there are no more."""
-        while (message := self.take()) is None and not self.received.half_closed:
+        """Waits for the next message, and takes it; None if there are no more.
+
+        It also waits where this connection has had its share of this turn of the loop.
+        """
+        turn = self.transport.turn
+        while True:
+            if turn.left <= 0:
+                await turn.begun()
+            if (message := self.take()) is not None or self.received.half_closed:
+                return message
             await self._arrival()
-        return message
 
     async def receive_only(self) -> bytes:
         """Returns the one message of a request.

@@ -64,10 +64,10 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
     # Messages.
 
     def take(self) -> bytes | None:
-        """Returns the next request, which `parse` reads, if it is there: then nobody needs to wait."""
+        """Returns the next request, which `parse` reads, if it is there and nobody needs to wait."""
         if self.closed:
             self.raise_for_termination()
-        return self._call.take()
+        return self._call.take() if self._call.transport.turn.left > 0 else None
 
     async def read(self) -> Any:
         """Returns the next request, or `grpc.aio.EOF`.

@@ -49,7 +49,7 @@ async def serve(
         handler, parse, serialize, servicer = method
         context = Context(call, parse, serialize, compression)
         if handler.request_streaming:
-            request: Any = Requests(context, call.received)
+            request: Any = Requests(context, call.received, call.transport.turn)
         else:
             message = call.received.only()
             request = parse(await call.receive_only() if message is None else message)

@@ -6,19 +6,23 @@ Source: RFC 9113, section 5.1 (stream states).
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from types import MappingProxyType
 from typing import Final
 
 from grpc_wire.budget import Budget
 from grpc_wire.errors import ConnectionFault, ErrorCode
 from grpc_wire.events import Headers
+from grpc_wire.limits import TINY
 from grpc_wire.send_queue import SendQueue
 
 LARGEST_ID: Final = 2**31 - 1
-_REMEMBERED: Final = 1024
-"""Streams that this side has reset, of which frames may still be under way."""
+_SECTIONS: Final = 2
+"""Header sections of one answer: its head, and its trailers."""
+_LITTLE: Final = 4
+"""Frames with less than `TINY` bytes that a stream's window has room for, beside large ones that they end."""
 
 
 class Role(Enum):
@@ -26,6 +30,33 @@ class Role(Enum):
 
     CLIENT = 0
     SERVER = 1
+
+
+_REMEMBERED: Final[Mapping[Role, int]] = MappingProxyType({Role.CLIENT: 8192, Role.SERVER: 1024})
+"""Streams that this side has reset, of which frames may still be under way: a client may give up at once as
+many as it has open."""
+
+
+@dataclass(slots=True)
+class GivenUp:
+    """What may still come, and was under way, of a stream that this side has reset.
+
+    Attributes:
+        window: bytes of data; below 0 if more came than the peer was allowed to send.
+        sections: header sections.
+        little: frames with next to no data.
+    """
+
+    window: int
+    sections: int = _SECTIONS
+    little: int = _LITTLE
+
+    def takes(self, size: int) -> bool:
+        """Counts a frame of data; whether it may have been under way."""
+        self.window -= size
+        if size < TINY:
+            self.little -= 1
+        return self.window >= 0 and self.little >= 0
 
 
 @dataclass(slots=True, eq=False)
@@ -85,7 +116,8 @@ class Streams:
         """The id of the next stream that a client opens."""
         self.closing = False
         """Whether no new streams begin: one of the two sides goes away, or all ids are used."""
-        self._reset: OrderedDict[int, None] = OrderedDict()
+        self._reset: OrderedDict[int, GivenUp] = OrderedDict()
+        self._remembered = _REMEMBERED[role]
         self._resets = resets
         self._rapid = rapid
 
@@ -98,11 +130,16 @@ class Streams:
         if stream.sent_end and stream.received_end:
             del self.open[stream.id]
 
-    def remember_reset(self, stream_id: int) -> None:
-        """Remembers that this side has reset a stream, so that what is under way is passed over."""
-        self.open.pop(stream_id, None)
-        self._reset[stream_id] = None
-        if len(self._reset) > _REMEMBERED:
+    def remember_reset(self, stream_id: int, window: int = 0) -> None:
+        """Remembers that this side has reset a stream, so that what is under way is passed over.
+
+        `window` is what the peer may send on it, if it was never open.
+        """
+        stream = self.open.pop(stream_id, None)
+        if stream is not None:
+            window = stream.receive_window
+        self._reset.setdefault(stream_id, GivenUp(window))
+        if len(self._reset) > self._remembered:
             self._reset.popitem(last=False)
 
     def count_given_up(self, stream: Stream) -> None:
@@ -119,15 +156,9 @@ class Streams:
         if not self._resets.spend():
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "streams are opened and given up")
 
-    def was_reset(self, stream_id: int) -> bool:
-        """Whether this side may have reset the stream, lately.
-
-        A client gives up as many at once as it has open, and a server sends nothing of its own accord: all
-        that comes of a client's stream that is closed may have been under way.
-        """
-        if self.role is Role.CLIENT:
-            return not self.is_idle(stream_id)
-        return stream_id in self._reset
+    def given_up(self, stream_id: int) -> GivenUp | None:
+        """Returns what may still come of a stream that this side has reset; None if it has not, lately."""
+        return self._reset.get(stream_id)
 
     def is_idle(self, stream_id: int) -> bool:
         """Whether a stream was never opened (5.1.1)."""

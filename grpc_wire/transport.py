@@ -1,8 +1,10 @@
 """One connection on a socket: between asyncio and the sans-IO `Connection`, the same for both sides.
 
 Rules:
-- Reading never stops: an answer that cannot be sent stays with the connection, whose limits cut a peer
-  that asks and does not read. (If both sides stopped to read when they cannot write, neither would go on.)
+- Reading goes on however much waits to be sent: an answer that cannot be sent stays with the connection,
+  whose limits cut a peer that asks and does not read. (If both sides stopped to read when they cannot write,
+  neither would go on.)
+- What comes in many frames is taken in several turns of the loop, in order; nothing is read meanwhile.
 - Each stream is told its end once: by what came from the peer, by `Stream.reset` or by `Stream.lost`.
 """
 
@@ -32,6 +34,7 @@ from grpc_wire.lifetime import FOREVER, Lifetime, Lifetimes
 from grpc_wire.limits import DEFAULT, Limits
 from grpc_wire.request import refusal_of
 from grpc_wire.stream import Owner, Stream
+from grpc_wire.turn import Turn
 from grpc_wire.writer import Writer
 
 _KEEPALIVE = b"are you?"
@@ -46,6 +49,7 @@ class Transport(asyncio.Protocol):
         socket: what asyncio gave; nothing here may be used before it has.
         loop: the one that all happens in. (To ask asyncio for it with each call is to ask the system.)
         heard: when something last came from the peer.
+        turn: what may still be taken of messages in this turn of the loop.
     """
 
     def __init__(
@@ -59,7 +63,8 @@ class Transport(asyncio.Protocol):
         self._streams: dict[int, Stream] = {}
         self._writer = Writer(self.connection, self._drained, self._look)
         self.send_data, self.queued = self._writer.send, self._writer.queued
-        self._greeted = self._leaving = self._gone = False
+        self._greeted = self._leaving = self._gone = self._lost = self._behind = False
+        self.turn = Turn(self.loop, limits.turn_bytes)
         self._reason = ""
         self._ends: list[asyncio.TimerHandle] = []
 
@@ -186,6 +191,27 @@ class Transport(asyncio.Protocol):
         if self._writer.shut:
             return
         self.heard = self.loop.time()
+        self.turn.left = self.turn.most
+        self._take(data)
+        if self.connection.behind and not self._behind:
+            self._behind = True
+            self.socket.pause_reading()
+            self.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """Takes more of what came at once, in a turn of its own."""
+        if not self._writer.shut:
+            self._take(b"")
+        if self.connection.behind and not self._writer.shut:
+            self.loop.call_soon(self._go_on)
+            return
+        self._behind = False
+        if self._lost:
+            self._end_all()
+        else:
+            self.socket.resume_reading()
+
+    def _take(self, data: bytes) -> None:
         held = self._writer.hold()
         streams = self._streams
         for event in self.connection.receive(data):
@@ -214,15 +240,20 @@ class Transport(asyncio.Protocol):
         self._writer.resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Ends what has not ended."""
-        self._writer.shut = True
-        self._lifetime.end()
-        for handle in self._ends:
-            handle.cancel()
+        """Ends what has not ended; what had come before is taken first."""
         closed = "the peer closed the connection"
         if not self._greeted:
             closed += " before it said that it speaks HTTP/2"
         self._reason = self._reason or str(exc or closed)
+        self._lost = True
+        if not self._behind:
+            self._end_all()
+
+    def _end_all(self) -> None:
+        self._writer.shut = True
+        self._lifetime.end()
+        for handle in self._ends:
+            handle.cancel()
         self._end_streams()
         self._owner.disconnected(self, self._reason)
 
@@ -286,6 +317,8 @@ class Transport(asyncio.Protocol):
         self._writer.write()
         self._writer.shut = True
         self._end_streams()
+        if self._lost:  # there is nothing to close: `_go_on` ends it
+            return
         with suppress(OSError):  # it may have ended meanwhile, untold as yet
             if self.socket.can_write_eof():
                 self.socket.write_eof()

@@ -26,6 +26,7 @@ from grpc_wire.events import (
     StreamReset,
 )
 from grpc_wire.limits import DEFAULT, Limits
+from tests.wire.driving import heard
 
 
 @dataclass
@@ -189,7 +190,7 @@ class Ours:
 
     def hear(self, octets: bytes) -> None:
         """Takes bytes, and what they tell."""
-        self._note(self.connection.receive(octets))
+        self._note(heard(self.connection, octets))
 
     def _note(self, events: Sequence[Event]) -> None:
         for event in events:

@@ -20,6 +20,7 @@ from grpc_wire.events import (
     StreamReset,
 )
 from grpc_wire.limits import DEFAULT, Limits
+from tests.wire.driving import heard
 from tests.wire.protocol import octets as h2
 from tests.wire.protocol.octets import Frame, Kind
 
@@ -124,7 +125,7 @@ class Stage:
 
     def hear(self, *octets: bytes) -> list[Event]:
         """Lets the peer say this; returns what was told of it."""
-        events = list(self.connection.receive(b"".join(octets)))
+        events = list(heard(self.connection, b"".join(octets)))
         self.told += events
         return events
 

@@ -25,6 +25,7 @@ from grpc_wire.events import (
     StreamReset,
 )
 from grpc_wire.limits import DEFAULT
+from tests.wire.driving import heard
 from tests.wire.protocol import octets as h2
 from tests.wire.protocol.octets import Kind
 from tests.wire.protocol.stage import ANSWER, BOTH, REQUEST, TRAILERS
@@ -63,7 +64,7 @@ class Driver:
 
     def hear(self, octets: bytes) -> None:
         """Takes bytes, sees that what comes of them makes sense, and acts upon some of it."""
-        events = self.connection.receive(octets)
+        events = heard(self.connection, octets)
         for event in events:
             self.seen += 1
             assert not self.failed

@@ -47,11 +47,17 @@ FLOODS: dict[str, Callable[[int], bytes]] = {
     "window-update-of-a-stream": lambda _: h2.window(1, 1),
     "empty-data": lambda _: h2.data(1),
     "empty-padded-data": lambda _: h2.data(1, pad=200),
+    "data-of-a-byte": lambda _: h2.data(1, b"x"),
+    "data-of-four-bytes": lambda _: h2.data(1, b"four"),
+    "padded-data-of-a-byte": lambda _: h2.data(1, b"x", pad=200),
 }
 LATE = {
     "window-update-of-a-closed-stream": lambda _: h2.window(1, 1),
     "reset-of-a-closed-stream": lambda _: h2.reset(1),
     "empty-data-of-a-closed-stream": lambda _: h2.data(1),
+    "data-of-a-byte-of-a-closed-stream": lambda _: h2.data(1, b"x"),
+    "trailers-of-a-closed-stream": lambda _: h2.headers(1, TRAILERS, end=True),
+    "heads-of-a-closed-stream": lambda _: h2.headers(1, ANSWER),
 }
 
 
@@ -86,6 +92,93 @@ def test_control_frames_of_streams_that_are_closed(
     stage = Stage(role, State.RESET_BY_US, SMALL)
 
     assert flood(stage, says) <= SMALL.control_frames + 10
+
+
+@both
+def test_data_beyond_the_window_of_a_stream_that_was_reset(role: Role) -> None:
+    """What its window had room for may have been under way, and is free; what is beyond it counts."""
+    stage = Stage(role, State.RESET_BY_US, SMALL)
+    piece = h2.data(1, bytes(100))
+    free = DEFAULT.stream_window // 100
+
+    assert free <= flood(stage, lambda _: piece) <= free + SMALL.control_frames + 10
+
+
+def test_data_of_a_stream_that_the_server_had_ended() -> None:
+    """A server that sends on behind its own end was never allowed to: it counts from the first frame."""
+    stage = Stage(Role.CLIENT, State.CLOSED, SMALL)
+
+    assert flood(stage, lambda _: h2.data(1, bytes(100))) <= SMALL.control_frames + 10
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [(), ((b"X", b""),), ((b":method", b"POST"),), ((b":status", b"200"),)],
+    ids=["nothing", "a capital", "a method alone", "a status"],
+)
+def test_requests_that_are_none(fields: h2.Fields) -> None:
+    """Streams that begin with a malformed head count as frames that carry nothing."""
+    stage = Stage(Role.SERVER, limits=SMALL)
+
+    cut = flood(stage, lambda n: h2.headers(2 * n + 1, fields))
+
+    assert cut <= SMALL.control_frames + 10
+
+
+@both
+def test_frames_are_taken_so_many_at_a_time(role: Role) -> None:
+    """`turn_frames`: the rest waits, whatever the frames are, and nothing of it is lost or out of order."""
+    limits = replace(DEFAULT, turn_frames=10)
+    stage = Stage(role, State.ANSWERED, limits)
+    pieces = [b"%05d" % number for number in range(95)]
+    connection = stage.connection
+
+    events = connection.receive(b"".join(h2.data(1, piece) for piece in pieces))
+    told, turns = list(events), 1
+    while connection.behind:
+        turns += 1
+        more = connection.receive(b"")
+        told += more
+        assert sum(len(event.data) for event in more if isinstance(event, DataReceived)) <= 50
+
+    assert turns == 10
+    assert b"".join(event.data for event in told if isinstance(event, DataReceived)) == b"".join(
+        pieces
+    )
+
+
+@both
+@pytest.mark.parametrize("size", [1, 7, 100, 10_000])
+def test_frames_that_wait_are_before_those_that_come(role: Role, size: int) -> None:
+    """Bytes that come while others wait stand behind them, wherever they were cut."""
+    limits = replace(DEFAULT, turn_frames=3)
+    stage = Stage(role, State.ANSWERED, limits)
+    pieces = [b"%05d" % number for number in range(200)]
+    octets = b"".join(h2.data(1, piece) for piece in pieces)
+    connection = stage.connection
+
+    told: list[object] = []
+    for at in range(0, len(octets), size):
+        told += connection.receive(octets[at : at + size])
+    while connection.behind:
+        told += connection.receive(b"")
+
+    assert b"".join(event.data for event in told if isinstance(event, DataReceived)) == b"".join(
+        pieces
+    )
+
+
+@both
+def test_nothing_waits_behind_the_end_of_a_connection(role: Role) -> None:
+    """A fault of the connection is the last thing that is told, though frames wait behind it."""
+    stage = Stage(role, State.ANSWERED, replace(DEFAULT, turn_frames=3))
+    connection = stage.connection
+
+    events = connection.receive(h2.ping(b"x" * 7) + h2.ping() * 50)
+
+    assert [type(event) for event in events] == [ConnectionFailed]
+    assert not connection.behind
+    assert connection.receive(h2.ping()) == []
 
 
 @both

@@ -7,11 +7,13 @@ import itertools
 import struct
 import tracemalloc
 import zlib
+from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from grpc_wire.limits import INFLATION, INFLATION_FREE
 from grpc_wire.message import GZIP, IDENTITY, MessageFault, MessageReader, frame
 
 INTERNAL, EXHAUSTED, UNIMPLEMENTED = 13, 8, 12
@@ -141,12 +143,28 @@ def test_the_limit_itself_is_a_size_that_may_be() -> None:
     whole = bytes(LIMIT)
     assert read(MessageReader(LIMIT), prefixed(whole)) == [whole]
     assert read(MessageReader(LIMIT, GZIP), prefixed(gzip.compress(whole), 1)) == [whole]
-    large = bytes(5_000_000)
+    large = Random(1).randbytes(100_000).hex().encode() * 25
     assert read(MessageReader(-1), prefixed(large)) == [large]
     assert read(MessageReader(-1, GZIP), prefixed(gzip.compress(large), 1)) == [large]
     assert read(MessageReader(0), prefixed(b"")) == [b""]
     with pytest.raises(MessageFault):
         read(MessageReader(0), prefixed(b"x"))
+
+
+@pytest.mark.parametrize("encoding", [GZIP, "deflate"])
+def test_a_message_inflates_only_so_far(encoding: str) -> None:
+    """A message of few bytes may have `INFLATION_FREE`, a larger one `INFLATION` times its own size."""
+    reader = MessageReader(8 << 20, encoding)
+    free = frame(bytes(INFLATION_FREE), encoding)
+    beyond = frame(bytes(INFLATION_FREE + 1), encoding)
+    mixed = Random(1).randbytes(30_000) + bytes(INFLATION * 30_000 - 40_000)
+    assert len(free) < 1000
+
+    assert read(reader, free) == [bytes(INFLATION_FREE)]
+    assert read(reader, frame(mixed, encoding)) == [mixed]
+    with pytest.raises(MessageFault, match="inflates too much") as fault:
+        read(reader, beyond)
+    assert fault.value.code == EXHAUSTED
 
 
 def test_a_gzip_bomb_is_not_blown_up() -> None:

@@ -176,8 +176,8 @@ def test_padding_alone_is_granted_again(role: Role) -> None:
     for _ in range(2000):
         if ledger.streams[1] < 256 or ledger.connection < 256:
             break
-        ledger.send(1, 1, pad=255)
-        stage.connection.consumed(1, 1)
+        ledger.send(1, 5, pad=250)
+        stage.connection.consumed(1, 5)
         ledger.read()
     else:
         return

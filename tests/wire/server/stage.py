@@ -25,6 +25,7 @@ from grpc_wire.events import (
 from grpc_wire.limits import DEFAULT, Limits
 from grpc_wire.message import frame
 from grpc_wire.server import server
+from tests.wire.driving import heard
 from tests.wire.tls import Tls
 
 SERVICE = "test.Service"
@@ -161,7 +162,7 @@ class RawClient(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Keeps what came."""
-        for event in self.connection.receive(data):
+        for event in heard(self.connection, data):
             self._take(event)
         self.flush()
 

@@ -1,0 +1,14 @@
+"""Who drives a connection without a loop: all that has come is taken at once."""
+
+from __future__ import annotations
+
+from grpc_wire.connection import Connection
+from grpc_wire.events import Event
+
+
+def heard(connection: Connection, octets: bytes) -> list[Event]:
+    """Lets a connection take bytes, however many frames they are; returns what it tells."""
+    events = connection.receive(octets)
+    while connection.behind:
+        events += connection.receive(b"")
+    return events
