@@ -5,13 +5,21 @@ Rule: as little as can be, for these are another project's insides; each has its
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
+from uvicorn._types import ASGIReceiveEvent
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.extensions import Extension, ServerExtensionFactory
+from websockets.frames import Frame
+from websockets.typing import ExtensionParameter
 
 from gateway.edge.types import WRITE
+from grpc_wire.limits import INFLATION, INFLATION_FREE
 
+PIECE_BYTES: Final = 4096
+"""Bytes of a WebSocket that are parsed in one turn of the event loop; at most some 700 frames."""
 _MOST_PIPELINED: Final = 16
 """So many requests may wait behind one that is answered; who sends more is cut."""
 
@@ -121,7 +129,91 @@ class DirectHttpProtocol(HttpProtocol):
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """WebSocket, whose keepalive knows of back-pressure."""
+    """WebSocket, whose keepalive knows of back-pressure, and of which much in little holds nobody up.
+
+    What comes is parsed `PIECE_BYTES` at a time, each in a turn of the event loop, and no further than the
+    application takes its messages. Of pings that a client does not read the answers to, the last is answered
+    (RFC 6455, 5.5.3). The fragments of a message are joined as they come.
+    """
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.conn.available_extensions = [
+            _BoundedDeflateFactory(each) for each in self.conn.available_extensions or ()
+        ]
+        self._waiting = b""
+        """What has come; it is parsed up to `_at`."""
+        self._at = 0
+        self._due = False
+        self._pong = b""
+
+    def data_received(self, data: bytes) -> None:
+        """Parses what came, or as much as one turn has time for."""
+        if not self._waiting and len(data) <= PIECE_BYTES:
+            super().data_received(data)
+            return
+        self._waiting, self._at = self._waiting[self._at :] + data, 0
+        self._go_on_later()
+
+    def _go_on_later(self) -> None:
+        self.transport.pause_reading()
+        if not self._due and not self.read_paused:
+            self._due = True
+            self.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """Parses the next piece, unless the application has messages that it has not taken."""
+        self._due = False
+        if self.transport.is_closing() or self.conn.parser_exc is not None:
+            self._waiting = b""
+            return
+        if self._waiting and not self.read_paused:
+            piece = self._waiting[self._at : self._at + PIECE_BYTES]
+            self._at += PIECE_BYTES
+            if self._at >= len(self._waiting):
+                self._waiting = b""
+            super().data_received(piece)
+        if self._waiting:
+            self._go_on_later()
+        elif not self.read_paused:
+            self.transport.resume_reading()
+
+    async def receive(self) -> ASGIReceiveEvent:
+        """Gives the next message; when there are no more, what has come behind it is parsed."""
+        message = await super().receive()
+        if self._waiting:
+            self._go_on_later()
+        return message
+
+    def handle_cont(self, event: Frame) -> None:
+        """Takes a fragment; a message of many small ones is no larger than its bytes."""
+        message: Any = self.frames[0]
+        if not isinstance(message, bytearray):
+            message = bytearray(message)
+            self.frames = [message]
+        message += event.data
+        if event.fin:
+            self.send_receive_event_to_app()
+
+    def handle_ping(self) -> None:
+        """Answers pings; while the client does not read, with the last answers alone."""
+        pong = b"".join(self.conn.data_to_send())
+        if self.writable.is_set() or self.conn.close_sent is not None:
+            self.transport.write(pong)
+        elif pong:
+            self._pong = pong
+
+    def resume_writing(self) -> None:
+        """Writes again."""
+        super().resume_writing()
+        if self._pong and not self.transport.is_closing():
+            self.transport.write(self._pong)
+        self._pong = b""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Ends; what was not parsed is for nobody."""
+        self._waiting = b""
+        super().connection_lost(exc)
 
     def keepalive_timeout(self) -> None:
         """Gives up a client that has not answered a ping, if its answer would have been seen."""
@@ -134,3 +226,33 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if not self.writable.is_set():
             # a client that reads nothing would not let the connection close either
             self.transport.abort()
+
+
+class _BoundedDeflate(Extension):
+    """Compression of which a frame inflates no further than a message over gRPC may."""
+
+    def __init__(self, deflate: Extension) -> None:
+        self.name = deflate.name
+        self.encode = deflate.encode  # type: ignore[method-assign] # the same
+        self._deflate = deflate
+
+    def decode(self, frame: Frame, *, max_size: int | None = None) -> Frame:
+        """Decompresses a frame; websockets closes with 1009 where it becomes too large."""
+        inflated = max(INFLATION_FREE, INFLATION * len(frame.data))
+        most = inflated if max_size is None else min(max_size, inflated)
+        return self._deflate.decode(frame, max_size=most)
+
+
+class _BoundedDeflateFactory(ServerExtensionFactory):
+    """Makes such compression of what another factory has agreed on."""
+
+    def __init__(self, factory: ServerExtensionFactory) -> None:
+        self.name = factory.name
+        self._factory = factory
+
+    def process_request_params(
+        self, params: Sequence[ExtensionParameter], accepted_extensions: Sequence[Extension]
+    ) -> tuple[list[ExtensionParameter], Extension]:
+        """Agrees as the other factory does."""
+        agreed, deflate = self._factory.process_request_params(params, accepted_extensions)
+        return agreed, _BoundedDeflate(deflate)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Final
 
 from gateway.edge.client import UploadClient, body_too_large
@@ -31,6 +31,8 @@ _DECODERS: Final[dict[str, Callable[[int], FrameDecoder]]] = {
     "application/x-jsonlines": NdjsonDecoder,
 }
 _STREAM_TYPES: Final = frozenset(_DECODERS)
+_PIECE_BYTES: Final = 16 * 1024
+"""Bytes in which messages are looked for in one turn of the event loop: they may be as many empty lines."""
 
 
 def read_upload(exchange: Exchange, client: UploadClient) -> AsyncIterator[bytes]:
@@ -55,10 +57,10 @@ def _decoder(exchange: Exchange) -> FrameDecoder:
 async def _frames(
     exchange: Exchange, client: UploadClient, content: ContentDecoder, decoder: FrameDecoder
 ) -> AsyncIterator[bytes]:
-    """Yields the frames of a body; a compressed one is decoded a piece a turn of the loop."""
+    """Yields the frames of a body, which is decoded and looked through a piece a turn of the loop."""
     try:
         async for chunk in client.chunks():
-            for number, piece in enumerate(content.feed(chunk)):
+            for number, piece in enumerate(_pieces(content.feed(chunk), decoder)):
                 if number:
                     await asyncio.sleep(0)
                 for frame in decoder.feed(piece):
@@ -70,3 +72,12 @@ async def _frames(
         raise body_too_large(exchange.edge.limits.max_message) from error
     except FrameError as error:
         raise bad_request([(f"[{error.number}]", str(error))]) from error
+
+
+def _pieces(decoded: Iterable[bytes], decoder: FrameDecoder) -> Iterator[bytes]:
+    """Cuts what is JSON; raw data are a frame as they come."""
+    for data in decoded:
+        if len(data) <= _PIECE_BYTES or isinstance(decoder, RawDecoder):
+            yield data
+        else:
+            yield from (data[at : at + _PIECE_BYTES] for at in range(0, len(data), _PIECE_BYTES))

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple, Protocol
 
 from gateway.transcoding.negotiation import media_type, weighted
 from gateway.transcoding.status import INVALID_ARGUMENT, StatusError, bad_request
+from gateway.transcoding.violations import shown
 
 _PIECE: Final = 16 * 1024
 """Bytes of the largest decoded piece."""
@@ -84,7 +85,7 @@ def _coding(content_encoding: str) -> str:
     if len(codings) > 1 or codings[0] not in _NAMES:
         raise StatusError.of(
             INVALID_ARGUMENT,
-            f"a body with Content-Encoding {content_encoding!r} is not taken",
+            f"a body with Content-Encoding {shown(content_encoding)} is not taken",
             http_status=415,
             headers=((b"accept-encoding", ", ".join(_FORMAT).encode()),),
         )

@@ -60,21 +60,21 @@ class _SeparatedDecoder:
         self._rest.append(rest)
         self._rest_size += len(rest)
         for frame in frames:
-            yield from self._frame(frame)
+            if frame and frame.strip(_SPACE):
+                yield self._frame(frame)
         if self._rest_size > self._max_frame:
             raise self._too_large()
 
     def close(self) -> list[bytes]:
         """Returns the last frame, if it had no end."""
-        return list(self._frame(b"".join(self._rest)))
+        last = b"".join(self._rest)
+        return [self._frame(last)] if last.strip(_SPACE) else []
 
-    def _frame(self, frame: bytes) -> Iterator[bytes]:
-        if not frame.strip(_SPACE):
-            return
+    def _frame(self, frame: bytes) -> bytes:
         if len(frame) > self._max_frame:
             raise self._too_large()
         self._count += 1
-        yield frame
+        return frame
 
     def _too_large(self) -> FrameTooLarge:
         return FrameTooLarge(f"longer than {self._max_frame} bytes", self._count)
