@@ -11,13 +11,14 @@ PORTS = CORE_PORT=$(CORE_PORT) GATEWAY_PORT=$(GATEWAY_PORT) ENVOY_PORT=$(ENVOY_P
 
 FUZZ_SECONDS ?= 600
 SOAK_SECONDS ?= 1800
+ATTACK_SECONDS ?= 600
 BENCH ?=
 INTEROP ?= $(CURDIR)/build/interop
 # where Debian's packages of Go sources are
 GOCODE := /usr/share/gocode
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test test-others test-floors e2e interop fuzz soak bench bench-micro check fmt generate lock clean
+.PHONY: help demo up down test test-others test-floors e2e interop fuzz soak attack bench bench-micro check fmt generate lock clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -76,6 +77,9 @@ fuzz: $(VENV)/installed ## say odd things to the edge, and to the protocol of gr
 
 soak: $(VENV)/installed ## let clients of all kinds come and go for SOAK_SECONDS (1800)
 	SOAK_SECONDS=$(SOAK_SECONDS) UPLOAD_BYTES=1073741824 $(BIN)/python -m pytest -s tests/soak tests/wire/soak tests/whole/test_upload.py
+
+attack: $(VENV)/installed ## attack core and edge beside callers that behave, for ATTACK_SECONDS (600)
+	ATTACK_SECONDS=$(ATTACK_SECONDS) $(BIN)/python -m pytest -s tests/attack
 
 bench: $(VENV)/installed ## measure our edge beside Envoy and others (25 min; BENCH=--quick: 10)
 	$(BIN)/python -m bench --json build/bench.json $(BENCH)

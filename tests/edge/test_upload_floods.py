@@ -96,8 +96,7 @@ async def test_raw_data_is_not_cut(app: FastAPI, upstream: ScriptedUpstream) -> 
     requests: list[bytes] = []
 
     async def keep(call: ScriptedCall) -> AsyncIterator[bytes]:
-        async for request in call.requests:
-            requests.append(request)
+        requests.extend([request async for request in call.requests])
         yield b""
 
     upstream.scripts["/echo.v1.Echo/RawUpload"] = keep

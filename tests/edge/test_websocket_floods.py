@@ -86,7 +86,7 @@ class Talk:
             self.pieces.append((self.turn, len(data)))
             parse(data)
 
-        self.protocol.conn.receive_data = spy  # type: ignore[method-assign] # it is a spy
+        self.protocol.conn.receive_data = spy  # type: ignore[method-assign, assignment] # it is a spy
 
     async def says(self, data: bytes) -> None:
         """Lets bytes come, as the loop reads them: up to 256 kB at a time, while it is asked to."""

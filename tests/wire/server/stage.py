@@ -287,9 +287,15 @@ async def raw_client(
     if narrow:
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     connected.setblocking(False)
-    await loop.sock_connect(connected, (host, int(port)))
     secured: dict[str, Any] = {} if tls is None else {"ssl": tls.channel(), "server_hostname": host}
-    _, client = await loop.create_connection(lambda: RawClient(limits), sock=connected, **secured)
+    try:
+        await loop.sock_connect(connected, (host, int(port)))
+        _, client = await loop.create_connection(
+            lambda: RawClient(limits), sock=connected, **secured
+        )
+    except BaseException:
+        connected.close()
+        raise
     try:
         yield client
     finally:

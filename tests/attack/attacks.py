@@ -1,0 +1,220 @@
+"""Attacks, one coroutine each: bounded in bytes and in connections, and on loopback alone.
+
+An attack is made once, and returns; who runs it makes it again. To add one is to write it, and to name it in
+`ATTACKS`. Those of `LATER` wait for what mends them: moving a name from there is all that it takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+from contextlib import AsyncExitStack
+from typing import Final
+
+from grpc_core._generated import finance_pb2
+from grpc_wire.errors import ErrorCode
+from grpc_wire.message import frame
+from tests.attack.scene import Attack, Scene, ask, connected, post
+from tests.wire.server.stage import RawClient, raw_client, until
+
+SIZE: Final = 4 * 1024 * 1024 - 1024
+CONVERT_PATH, BATCH_PATH, LIVE_PATH = (
+    f"/finance.CurrencyConverter/{name}".encode()
+    for name in ("Convert", "BatchConvert", "LiveConvert")
+)
+_UPGRADE: Final = (
+    b"GET /convert:live HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+    b"Sec-WebSocket-Protocol: grpc-json.v1\r\n\r\n"
+)
+
+# JSON, queries and uploads, to the edge.
+
+
+async def long_key(scene: Scene) -> None:
+    """An unknown key of 4 MB."""
+    assert await ask(scene.edge, post("/convert", b'{"%b":1}' % (b"k" * SIZE))) in (0, 400)
+
+
+async def long_number(scene: Scene) -> None:
+    """A number of 4 MB of digits, as text."""
+    assert await ask(scene.edge, post("/convert", b'{"amount":"%b"}' % (b"1" * SIZE))) in (0, 400)
+
+
+async def unknown_keys(scene: Scene) -> None:
+    """150,000 unknown keys, near to known ones."""
+    body = b",".join(b'"fromCurrenc%d":1' % number for number in range(150_000))
+    assert await ask(scene.edge, post("/convert", b"{%b}" % body)) in (0, 400)
+
+
+async def nested_json(scene: Scene) -> None:
+    """Arrays in arrays."""
+    assert await ask(scene.edge, post("/convert", b"[" * SIZE)) in (0, 400)
+
+
+async def nested_query(scene: Scene) -> None:
+    """A query of names that go deep, and one of many parameters."""
+    for query in (b"a." * 5_000 + b"a=1", b"&".join(b"a%d=1" % n for n in range(2_000))):
+        await ask(scene.edge, b"GET /convert?%b HTTP/1.1\r\nHost: x\r\n\r\n" % query)
+
+
+async def empty_lines(scene: Scene) -> None:
+    """An upload of a megabyte of empty lines."""
+    body = b"\n" * 1_000_000
+    await ask(scene.edge, post("/convert:batch", body, "application/x-ndjson"))
+
+
+async def small_uploads(scene: Scene) -> None:
+    """An upload of 100,000 empty messages."""
+    await ask(scene.edge, post("/convert:batch", b"{}\n" * 100_000, "application/x-ndjson"))
+
+
+async def websocket_frames(scene: Scene) -> None:
+    """A WebSocket of 100,000 frames and fragments of a byte, and pings whose answers are not read."""
+    small = b"\x81\x81\0\0\0\0x" * 20_000
+    fragments = b"\x01\x80\0\0\0\0" + b"\x00\x81\0\0\0\0x" * 40_000
+    pings = b"\x89\x80\0\0\0\0" * 40_000
+    for flood in (small, fragments, pings):
+        async with connected(scene.edge) as (reader, writer):
+            writer.write(_UPGRADE)
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(flood)
+            await writer.drain()
+            await asyncio.sleep(0.2)
+
+
+# Frames of HTTP/2, to the core.
+
+
+async def small_data(scene: Scene) -> None:
+    """DATA of a byte on a stream that the server has ended."""
+    async with raw_client(scene.core.address) as client:
+        stream = client.begin({b":path": b"/finance.CurrencyConverter/Nothing"})
+        await client.ended(stream)
+        await _flood(client, b"\x00\x00\x01\x00\x00" + stream.to_bytes(4) + b"x")
+
+
+async def empty_messages(scene: Scene) -> None:
+    """Empty messages, a frame each, until the window is full."""
+    async with raw_client(scene.core.address) as client:
+        stream = client.begin({b":path": BATCH_PATH})
+        piece = b"\x00\x00\x05\x00\x00" + stream.to_bytes(4) + bytes(5)
+        client._transport.write(piece * 13_000)
+        await asyncio.sleep(0.2)
+
+
+async def control_frames(scene: Scene) -> None:
+    """Pings, settings, priorities and frames that are not known."""
+    for kind, payload in ((6, bytes(8)), (4, b""), (2, bytes(5)), (0xFA, b"x")):
+        stream = 1 if kind == 2 else 0
+        piece = len(payload).to_bytes(3) + bytes([kind, 0]) + stream.to_bytes(4) + payload
+        async with raw_client(scene.core.address) as client:
+            await _flood(client, piece)
+
+
+async def malformed_requests(scene: Scene) -> None:
+    """Streams whose heads are empty."""
+    async with raw_client(scene.core.address) as client:
+        for number in range(1, 10_000, 2):
+            client._transport.write(b"\x00\x00\x00\x01\x05" + number.to_bytes(4))
+        await until(lambda: client.closed or client.connection.closing)
+
+
+async def rapid_resets(scene: Scene) -> None:
+    """Calls that are given up at once."""
+    async with raw_client(scene.core.address) as client:
+        await until(lambda: client.connection.settings_acknowledged)
+        for _ in range(1_500):
+            if client.connection.closing:
+                break
+            stream = client.begin({b":path": LIVE_PATH})
+            client.connection.reset(stream, ErrorCode.CANCEL)
+            client.flush()
+            await asyncio.sleep(0)
+
+
+async def bombs(scene: Scene) -> None:
+    """Messages of 4 kB that become 4 MB, on a hundred streams, and as much as is allowed on as many."""
+    asked = {b":path": BATCH_PATH, b"grpc-encoding": b"gzip"}
+    wide = finance_pb2.ConvertRequest(from_currency="x" * 500_000).SerializeToString()
+    for bomb in (frame(bytes(4 * 1024 * 1024), "gzip"), frame(wide, "gzip") * 5):
+        async with raw_client(scene.core.address) as client:
+            streams = client.begin_together([asked] * 100, bomb)
+            await asyncio.gather(*(client.ended(stream) for stream in streams))
+
+
+# What others mend.
+
+
+async def large_metadata(scene: Scene) -> None:
+    """70 kB of authorization, which one connection upstream would have to carry."""
+    head = b"GET /hello/x HTTP/1.1\r\nHost: x\r\nAuthorization: %b\r\n\r\n" % (b"b" * 70_000)
+    assert await ask(scene.edge, head) in (0, 431)
+
+
+async def smuggled_upgrade(scene: Scene) -> None:
+    """An upgrade that is not ours, with a body that is a request."""
+    inner = b"GET /hello/SMUGGLED HTTP/1.1\r\nHost: x\r\n\r\n"
+    async with connected(scene.edge) as (reader, writer):
+        writer.write(
+            b"POST /nowhere HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: foo\r\n"
+            b"Content-Length: %d\r\n\r\n" % len(inner)
+        )
+        await asyncio.sleep(0.1)
+        writer.write(inner)
+        answers = await reader.read(4096)
+        assert answers.count(b"HTTP/1.1 ") == 1
+        assert b"SMUGGLED" not in answers
+
+
+async def silent_streams(scene: Scene) -> None:
+    """1,100 WebSockets with credentials of their own, which say nothing."""
+    async with AsyncExitStack() as stack:
+        for _ in range(1_100):
+            _, writer = await stack.enter_async_context(connected(scene.edge))
+            token = base64.b64encode(os.urandom(9))
+            writer.write(_UPGRADE[:-2] + b"Authorization: Bearer %b\r\n\r\n" % token)
+        await asyncio.sleep(2)
+
+
+async def feeds_of_many(scene: Scene) -> None:
+    """200 event streams with credentials of their own, which are left at once."""
+    for _ in range(200):
+        async with connected(scene.edge) as (reader, writer):
+            token = base64.b64encode(os.urandom(9))
+            writer.write(
+                b"GET /rates/USD?target_currencies=EUR HTTP/1.1\r\nHost: x\r\n"
+                b"Accept: text/event-stream\r\nAuthorization: Bearer %b\r\n\r\n" % token
+            )
+            await reader.read(1)
+
+
+async def _flood(client: RawClient, piece: bytes) -> None:
+    """Sends a frame again and again until the server has had enough, or 100,000 times."""
+    await until(lambda: client.connection.settings_acknowledged)
+    for _ in range(100):
+        if client.closed or client.connection.closing:
+            return
+        client._transport.write(piece * 1_000)
+        await asyncio.sleep(0.01)
+
+
+ATTACKS: tuple[Attack, ...] = (
+    long_key,
+    long_number,
+    unknown_keys,
+    nested_json,
+    nested_query,
+    empty_lines,
+    small_uploads,
+    websocket_frames,
+    small_data,
+    empty_messages,
+    control_frames,
+    malformed_requests,
+    rapid_resets,
+    bombs,
+)
+LATER: tuple[Attack, ...] = (large_metadata, smuggled_upgrade, silent_streams, feeds_of_many)
+"""Attacks whose mends have not landed here."""
