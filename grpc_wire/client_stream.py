@@ -81,9 +81,7 @@ class ClientStream(ClientEnd):
         self._address: Address | None = None
         self._transport: Transport | None = None
         self._turn: Turn | None = None
-        self._withheld: Headers | None = (
-            None  # trailers behind a message that is not decompressed yet
-        )
+        self._withheld: Headers | None = None  # trailers behind a message that waits for its turn
         self._id = self._opened_at = self._sent_size = 0
         self._blocked = self._refused = False
         self._sent: list[bytes] | None = []

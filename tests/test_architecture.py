@@ -14,7 +14,8 @@ SOURCES = [
     for path in sorted((ROOT / package).rglob("*.py"))
     if not {"_generated", "v1"} & set(path.parts)
 ]
-MAX_LINES = 300
+MAX_LINES = 350
+"""A sign, and no ceiling: nothing is split to satisfy a number."""
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
