@@ -5,29 +5,50 @@ Rule: as little as can be, for these are another project's insides; each has its
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+import httptools
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from gateway.edge.types import WRITE
+from gateway.upgrade import handshake_headers, head_without_upgrade, is_websocket_handshake
 
 _MOST_PIPELINED: Final = 16
 """So many requests may wait behind one that is answered; who sends more is cut."""
+_MAX_EARLY_BYTES: Final = 64 * 1024
+"""Bytes of frames that are read before the handshake is answered; the rest waits in the socket."""
+_BAD_HANDSHAKE: Final = STATUS_LINE[400] + b"connection: close\r\ncontent-length: 0\r\n\r\n"
+"""The response where the WebSocket library refuses a handshake and has none of its own."""
+_INVALID_REQUEST: Final = "Invalid HTTP request received."
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """HTTP, in which the request that is answered hears of the end, though others wait behind it."""
+    """HTTP, in which the request that is answered hears of the end, though others wait behind it.
+
+    It switches to WebSocket for a handshake, and ignores every other `Upgrade` (RFC 9110, section 7.8).
+    httptools takes a request that asks for an upgrade to end with its head, and goes on after it as if
+    another request began there. So such a request is parsed anew, without the header that asks.
+    """
 
     _answered: RequestResponseCycle | None = None
     _in_message = False
+    _ends_with_response = False
 
     @property
     def idle(self) -> bool:
         """Whether all that came was answered, to the end of a request."""
-        cycle: RequestResponseCycle | None = self.cycle
-        answered = cycle is None or cycle.response_complete
-        return answered and not self._in_message and not self.pipeline
+        return self._all_answered and not self._in_message and not self.pipeline
+
+    @property
+    def _all_answered(self) -> bool:
+        """Whether every request has its whole response, but for one whose head is being read."""
+        last: RequestResponseCycle | None = self.cycle
+        return last is None or last.response_complete
 
     @property
     def waits(self) -> bool:
@@ -46,7 +67,57 @@ class HttpProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Takes the end of a request."""
         self._in_message = False
-        super().on_message_complete()
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
+
+    def data_received(self, data: bytes) -> None:
+        """Parses what came; what follows a head that asks for an upgrade goes where that leads."""
+        self._unset_keepalive_if_required()
+        rest: bytes | None = None if self._ends_with_response else data
+        while rest is not None and not self.transport.is_closing():
+            try:
+                self.parser.feed_data(rest)
+                return
+            except httptools.HttpParserUpgrade as upgrade:
+                rest = self._after_upgrade(rest[upgrade.args[0] :])
+            except httptools.HttpParserError:
+                self.logger.warning(_INVALID_REQUEST)
+                self.send_400_response(_INVALID_REQUEST)
+                return
+
+    def _after_upgrade(self, rest: bytes) -> bytes | None:
+        """Decides about a request that asks for an upgrade; returns what is to be parsed now, if anything.
+
+        Args:
+            rest: what came behind the head of the request.
+        """
+        method, version = self.parser.get_method(), self.parser.get_http_version()
+        if method == b"CONNECT":
+            self._refuse_tunnel()
+            return None
+        if self._all_answered and is_websocket_handshake(method, version, self.headers):
+            self.scope["method"] = method.decode("ascii")
+            self.scope["headers"] = handshake_headers(self.headers)
+            self.handle_websocket_upgrade()
+            websocket = cast("WebSocketProtocol", self.transport.get_protocol())
+            if rest and not self.transport.is_closing():
+                websocket.data_received(rest)
+            return None
+        head = head_without_upgrade(method, self.url, version, self.headers)
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+        return head + rest
+
+    def _refuse_tunnel(self) -> None:
+        """Ends the connection: what follows a CONNECT is not HTTP (RFC 9110, section 9.3.6).
+
+        If requests before it are not answered yet, the connection ends behind the last of their responses.
+        """
+        self._ends_with_response = True
+        if self._all_answered:
+            self.send_400_response(_INVALID_REQUEST)
+        else:
+            self.cycle.keep_alive = False
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._answered = cycle
@@ -55,8 +126,11 @@ class HttpProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Takes a request; one that has to wait does not keep the end of the connection from being read.
 
-        What follows a body is none of its headers (RFC 9110, 6.5.1).
+        What follows a body is none of its headers (RFC 9110, 6.5.1). One that asks for an upgrade is not
+        taken yet: `data_received` decides what it is.
         """
+        if self.parser.should_upgrade():
+            return
         self.scope["headers"] = self.headers.copy()
         super().on_headers_complete()
         if len(self.pipeline) > _MOST_PIPELINED:
@@ -121,7 +195,32 @@ class DirectHttpProtocol(HttpProtocol):
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """WebSocket, whose keepalive knows of back-pressure."""
+    """WebSocket, whose keepalive knows of back-pressure, and whose client need not await the handshake."""
+
+    _early = b""
+
+    def data_received(self, data: bytes) -> None:
+        """Takes the handshake, then frames; those that come before it is answered wait until it is."""
+        if self.handshake_complete:
+            super().data_received(data)
+        elif self.handshake_initiated:
+            self._early += data
+            if len(self._early) > _MAX_EARLY_BYTES:
+                self.transport.pause_reading()
+        else:
+            super().data_received(data)  # the whole head
+            if not self.handshake_initiated:  # it was refused as it was read
+                self.transport.write(b"".join(self.conn.data_to_send()) or _BAD_HANDSHAKE)
+                self.transport.close()
+
+    def start_keepalive(self) -> None:
+        """Begins to ping, for the handshake has been accepted; takes what came before it was."""
+        super().start_keepalive()
+        data, self._early = self._early, b""
+        if len(data) > _MAX_EARLY_BYTES:
+            self.transport.resume_reading()
+        if data:
+            super().data_received(data)
 
     def keepalive_timeout(self) -> None:
         """Gives up a client that has not answered a ping, if its answer would have been seen."""

@@ -16,7 +16,9 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 NOT_SHIPPED = {"httpx"}
 """A client, for checks."""
-NOT_OVERRIDING: dict[type, set[str]] = {HttpProtocol: {"wait_no_more"}}
+NOT_OVERRIDING: dict[type, set[str]] = {
+    HttpProtocol: {"wait_no_more", "_after_upgrade", "_refuse_tunnel"}
+}
 """Methods of ours that are called by our own code."""
 
 
