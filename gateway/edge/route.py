@@ -212,7 +212,8 @@ class Answers:
             deadline=Deadline.after(asyncio.get_running_loop().time(), head.timeout, longest),
         )
         if scope["type"] == "websocket":
-            await serve_websocket(exchange, scope["subprotocols"])
+            secure = scope.get("scheme") == "wss"
+            await serve_websocket(exchange, scope["subprotocols"], secure=secure)
         elif stream_type.server:
             await serve_server_stream(exchange)
         elif stream_type.client:
