@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from fastapi import FastAPI
 
@@ -65,6 +67,22 @@ async def test_a_request_has_an_id(app: FastAPI, upstream: ScriptedUpstream) -> 
         "mine",
         made.headers["x-request-id"],
     ]
+
+
+@pytest.mark.parametrize("unusable", ["a b", "", "a\tb", "é", "x" * 129, "a\x7f"])
+@pytest.mark.parametrize("path", ["/v1/echo", "/nowhere", "/v1/stream/x?int32Field=1"])
+async def test_an_id_that_cannot_travel_is_replaced(
+    app: FastAPI, upstream: ScriptedUpstream, path: str, unusable: str
+) -> None:
+    """The request is answered as one without an id; upstream and answer both have the one that is made."""
+    plain = await ask(app, "GET", path)
+    answer = await ask(app, "GET", path, headers={"x-request-id": unusable})
+
+    assert (answer.status, answer.body) == (plain.status, plain.body)
+    assert re.fullmatch("[0-9a-f]{32}", answer.headers["x-request-id"])
+    if path != "/nowhere":
+        keys = [value for key, value in upstream.calls[-1].metadata if key == "x-request-id"]
+        assert keys == [answer.headers["x-request-id"]]
 
 
 async def test_a_path_that_is_not_utf8_is_400(app: FastAPI) -> None:
