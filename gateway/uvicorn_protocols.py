@@ -5,6 +5,7 @@ Rule: as little as can be, for these are another project's insides; each has its
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Final, cast
 
 import httptools
@@ -194,10 +195,35 @@ class DirectHttpProtocol(HttpProtocol):
         self._write.cycle = None
 
 
+class _WithoutQuery(logging.Filter):
+    """Cuts the query off the targets in uvicorn's lines: it may hold credentials."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Lets every line pass."""
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                each.partition("?")[0] if isinstance(each, str) else each for each in record.args
+            )
+        return True
+
+
+_WEBSOCKET_LOG: Final = logging.getLogger("uvicorn.error.websocket")
+_WEBSOCKET_LOG.addFilter(_WithoutQuery())
+
+
 class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """WebSocket, whose keepalive knows of back-pressure, and whose client need not await the handshake."""
+    """WebSocket, whose keepalive knows of back-pressure, and whose client need not await the handshake.
+
+    Of a handshake its path is logged. The library's own lines, which tell headers and frames at the level
+    `debug`, are left out.
+    """
 
     _early = b""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.logger = self.conn.logger = _WEBSOCKET_LOG
+        self.conn.debug = False
 
     def data_received(self, data: bytes) -> None:
         """Takes the handshake, then frames; those that come before it is answered wait until it is."""

@@ -64,6 +64,15 @@ class Connection:
             raise EOFError(f"closed after {self._responses}")
         self._parser.feed_data(data)
 
+    async def some(self) -> None:
+        """Reads until a response is complete.
+
+        Raises:
+            EOFError: the server has closed the connection before.
+        """
+        while not any(response.complete for response in self._responses):
+            await self.read()
+
     async def rest(self) -> list[Response]:
         """Returns the responses that come until the server closes the connection."""
         while data := await asyncio.wait_for(self._reader.read(65536), 10):
