@@ -25,6 +25,7 @@ from gateway.transcoding.metadata import (
     DEFAULT_STATUS_KEY,
     checked_key,
 )
+from gateway.transcoding.origin import serialized_origin
 from gateway.upstream.transport import Name
 
 HeaderName = Annotated[str, Field(pattern=r"^[0-9A-Za-z_.-]+$")]
@@ -46,6 +47,12 @@ OwnPath = Annotated[str, Field(pattern=r"^(/[A-Za-z0-9\-._~!$&'()*+,;=:@]+)*$")]
 OAUTH2_REDIRECT: Final = "/oauth2-redirect"
 """Where Swagger UI comes back to from a login, below `docs_path`."""
 _OWN_PATHS: Final = ("health_path", "openapi_path", "docs_path", "redoc_path")
+
+
+Origin = Annotated[
+    str, AfterValidator(lambda text: text if text == "*" else serialized_origin(text))
+]
+"""An origin as browsers serialize it, or `*`."""
 
 
 class Settings(BaseSettings):
@@ -155,8 +162,8 @@ class Settings(BaseSettings):
     """Compress streams for callers that ask, each message by itself, for CPU and memory."""
     drain_seconds: float = Field(default=5.0, ge=0)
     """How long a shutdown waits for answers that are under way."""
-    origins: tuple[str, ...] = ()
-    """Origins whose pages may open a WebSocket beside the edge's own; `*` lets every page in."""
+    origins: tuple[Origin, ...] = ()
+    """Origins, SCHEME://HOST[:PORT], whose pages may open a WebSocket beside the edge's own; `*` is any."""
     request_headers: tuple[RequestHeaderName, ...] = DEFAULT_REQUEST_HEADERS
     """Request headers that become metadata. `Grpc-Metadata-NAME` always does, as NAME."""
     response_headers: tuple[HeaderName, ...] = DEFAULT_RESPONSE_HEADERS

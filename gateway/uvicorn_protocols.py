@@ -5,37 +5,56 @@ Rule: as little as can be, for these are another project's insides; each has its
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from uvicorn._types import ASGIReceiveEvent
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+import httptools
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.extensions import Extension, ServerExtensionFactory
 from websockets.frames import Frame
 from websockets.typing import ExtensionParameter
 
 from gateway.edge.types import WRITE
+from gateway.upgrade import handshake_headers, head_without_upgrade, is_websocket_handshake
 from grpc_wire.limits import INFLATION, INFLATION_FREE
 
 PIECE_BYTES: Final = 4096
 """Bytes of a WebSocket that are parsed in one turn of the event loop; at most some 700 frames."""
 _MOST_PIPELINED: Final = 16
 """So many requests may wait behind one that is answered; who sends more is cut."""
+_BAD_HANDSHAKE: Final = STATUS_LINE[400] + b"connection: close\r\ncontent-length: 0\r\n\r\n"
+"""The response where the WebSocket library refuses a handshake and has none of its own."""
+_INVALID_REQUEST: Final = "Invalid HTTP request received."
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """HTTP, in which the request that is answered hears of the end, though others wait behind it."""
+    """HTTP, in which the request that is answered hears of the end, though others wait behind it.
+
+    It switches to WebSocket for a handshake, and ignores every other `Upgrade` (RFC 9110, section 7.8).
+    httptools takes a request that asks for an upgrade to end with its head, and goes on after it as if
+    another request began there. So such a request is parsed anew, without the header that asks.
+    """
 
     _answered: RequestResponseCycle | None = None
     _in_message = False
+    _ends_with_response = False
 
     @property
     def idle(self) -> bool:
         """Whether all that came was answered, to the end of a request."""
-        cycle: RequestResponseCycle | None = self.cycle
-        answered = cycle is None or cycle.response_complete
-        return answered and not self._in_message and not self.pipeline
+        return self._all_answered and not self._in_message and not self.pipeline
+
+    @property
+    def _all_answered(self) -> bool:
+        """Whether every request has its whole response, but for one whose head is being read."""
+        last: RequestResponseCycle | None = self.cycle
+        return last is None or last.response_complete
 
     @property
     def waits(self) -> bool:
@@ -54,7 +73,57 @@ class HttpProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Takes the end of a request."""
         self._in_message = False
-        super().on_message_complete()
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
+
+    def data_received(self, data: bytes) -> None:
+        """Parses what came; what follows a head that asks for an upgrade goes where that leads."""
+        self._unset_keepalive_if_required()
+        rest: bytes | None = None if self._ends_with_response else data
+        while rest is not None and not self.transport.is_closing():
+            try:
+                self.parser.feed_data(rest)
+                return
+            except httptools.HttpParserUpgrade as upgrade:
+                rest = self._after_upgrade(rest[upgrade.args[0] :])
+            except httptools.HttpParserError:
+                self.logger.warning(_INVALID_REQUEST)
+                self.send_400_response(_INVALID_REQUEST)
+                return
+
+    def _after_upgrade(self, rest: bytes) -> bytes | None:
+        """Decides about a request that asks for an upgrade; returns what is to be parsed now, if anything.
+
+        Args:
+            rest: what came behind the head of the request.
+        """
+        method, version = self.parser.get_method(), self.parser.get_http_version()
+        if method == b"CONNECT":
+            self._refuse_tunnel()
+            return None
+        if self._all_answered and is_websocket_handshake(method, version, self.headers):
+            self.scope["method"] = method.decode("ascii")
+            self.scope["headers"] = handshake_headers(self.headers)
+            self.handle_websocket_upgrade()
+            websocket = cast("WebSocketProtocol", self.transport.get_protocol())
+            if rest and not self.transport.is_closing():
+                websocket.data_received(rest)
+            return None
+        head = head_without_upgrade(method, self.url, version, self.headers)
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+        return head + rest
+
+    def _refuse_tunnel(self) -> None:
+        """Ends the connection: what follows a CONNECT is not HTTP (RFC 9110, section 9.3.6).
+
+        If requests before it are not answered yet, the connection ends behind the last of their responses.
+        """
+        self._ends_with_response = True
+        if self._all_answered:
+            self.send_400_response(_INVALID_REQUEST)
+        else:
+            self.cycle.keep_alive = False
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._answered = cycle
@@ -63,8 +132,11 @@ class HttpProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Takes a request; one that has to wait does not keep the end of the connection from being read.
 
-        What follows a body is none of its headers (RFC 9110, 6.5.1).
+        What follows a body is none of its headers (RFC 9110, 6.5.1). One that asks for an upgrade is not
+        taken yet: `data_received` decides what it is.
         """
+        if self.parser.should_upgrade():
+            return
         self.scope["headers"] = self.headers.copy()
         super().on_headers_complete()
         if len(self.pipeline) > _MOST_PIPELINED:
@@ -128,16 +200,36 @@ class DirectHttpProtocol(HttpProtocol):
         self._write.cycle = None
 
 
+class _WithoutQuery(logging.Filter):
+    """Cuts the query off the targets in uvicorn's lines: it may hold credentials."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Lets every line pass."""
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                each.partition("?")[0] if isinstance(each, str) else each for each in record.args
+            )
+        return True
+
+
+_WEBSOCKET_LOG: Final = logging.getLogger("uvicorn.error.websocket")
+_WEBSOCKET_LOG.addFilter(_WithoutQuery())
+
+
 class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """WebSocket, whose keepalive knows of back-pressure, and of which much in little holds nobody up.
+    """WebSocket, with bounded work in each turn of the loop and back-pressure for pings.
 
     What comes is parsed `PIECE_BYTES` at a time, each in a turn of the event loop, and no further than the
-    application takes its messages. Of pings that a client does not read the answers to, the last is answered
-    (RFC 6455, 5.5.3). The fragments of a message are joined as they come.
+    application takes its messages; nothing before it has accepted the handshake. Of pings that a client does
+    not read the answers to, the last is answered (RFC 6455, 5.5.3). The fragments of a message are joined as
+    they come. Of a handshake its path is logged. The library's own lines, which tell headers and frames at
+    the level `debug`, are left out.
     """
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
+        self.logger = self.conn.logger = _WEBSOCKET_LOG
+        self.conn.debug = False
         self.conn.available_extensions = [
             _BoundedDeflateFactory(each) for each in self.conn.available_extensions or ()
         ]
@@ -148,16 +240,30 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self._pong = b""
 
     def data_received(self, data: bytes) -> None:
-        """Parses what came, or as much as one turn has time for."""
-        if not self._waiting and len(data) <= PIECE_BYTES:
+        """Takes the handshake; then parses what came, or as much as one turn has time for."""
+        if not self.handshake_initiated:
+            self._read_handshake(data)
+        elif self.handshake_complete and not self._waiting and len(data) <= PIECE_BYTES:
             super().data_received(data)
-            return
-        self._waiting, self._at = self._waiting[self._at :] + data, 0
-        self._go_on_later()
+        elif data:
+            self._waiting, self._at = self._waiting[self._at :] + data, 0
+            self._go_on_later()
+
+    def _read_handshake(self, head: bytes) -> None:
+        super().data_received(head)
+        if not self.handshake_initiated:  # the library refused it as it read it
+            self.transport.write(b"".join(self.conn.data_to_send()) or _BAD_HANDSHAKE)
+            self.transport.close()
+
+    def start_keepalive(self) -> None:
+        """Begins to ping, for the handshake has been accepted; parses what came before it was."""
+        super().start_keepalive()
+        if self._waiting:
+            self._go_on_later()
 
     def _go_on_later(self) -> None:
         self.transport.pause_reading()
-        if not self._due and not self.read_paused:
+        if self.handshake_complete and not self._due and not self.read_paused:
             self._due = True
             self.loop.call_soon(self._go_on)
 
@@ -178,7 +284,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         elif not self.read_paused:
             self.transport.resume_reading()
 
-    async def receive(self) -> ASGIReceiveEvent:
+    async def receive(self) -> Any:
         """Gives the next message; when there are no more, what has come behind it is parsed."""
         message = await super().receive()
         if self._waiting:

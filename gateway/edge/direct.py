@@ -189,7 +189,7 @@ class DirectAnswer:
     def _failure(self, error: Exception) -> Whole:
         head = self._meaning.head
         if not isinstance(error, StatusError):
-            log.error("answering %s %s", head.method, head.path, exc_info=error)
+            log.error("answering %s %a", head.method, head.path, exc_info=error)
             error = StatusError.of(INTERNAL, "internal error")
         edge = self._edge
         return failure(edge.transcoder, edge.metadata, error, self._meaning.said.accept)

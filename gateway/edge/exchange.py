@@ -42,7 +42,7 @@ class Limits:
     websocket_idle: float | None
     """After so long without a message either way a WebSocket is closed; None: never."""
     origins: frozenset[str]
-    """The origins from which a browser may open a WebSocket beside its own; `*` is any."""
+    """The origins from which a browser may open a WebSocket beside its own, serialized; `*` is any."""
 
 
 @dataclass(slots=True, eq=False)

@@ -185,7 +185,7 @@ class Answers:
             shutdown = StatusError.of(UNAVAILABLE, Interruption.SHUTDOWN.value)
             await self._send_error(scope, answer, shutdown)
         except Exception:
-            log.exception("answering %s %s", scope.get("method", "WebSocket"), scope["path"])
+            log.exception("answering %s %a", scope.get("method", "WebSocket"), raw_path(scope))
             await self._send_error(scope, answer, StatusError.of(INTERNAL, "internal error"))
 
     async def _answer(self, found: Found, scope: Scope, receive: Receive, answer: Answer) -> None:
@@ -212,7 +212,8 @@ class Answers:
             deadline=Deadline.after(asyncio.get_running_loop().time(), head.timeout, longest),
         )
         if scope["type"] == "websocket":
-            await serve_websocket(exchange, scope["subprotocols"])
+            secure = scope.get("scheme") == "wss"
+            await serve_websocket(exchange, scope["subprotocols"], secure=secure)
         elif stream_type.server:
             await serve_server_stream(exchange)
         elif stream_type.client:
@@ -222,7 +223,9 @@ class Answers:
 
     async def _send_error(self, scope: Scope, answer: Answer, error: StatusError) -> None:
         if answer.started:
-            raise error  # too late for a status; the server cuts the connection, as it must
+            # too late for a status; the server cuts the connection, as it must, and logs the error, but not
+            # what the transport knows of the call
+            raise error from None
         edge = self._edge
         try:
             if scope["type"] == "websocket":

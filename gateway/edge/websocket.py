@@ -17,6 +17,7 @@ from gateway.feeds.source import Gap, Source
 from gateway.transcoding.deadline import Deadline
 from gateway.transcoding.error_body import error_headers
 from gateway.transcoding.metadata_size import check_metadata
+from gateway.transcoding.origin import is_own_origin, serialized_origin
 from gateway.transcoding.request_head import RequestHead, read_head
 from gateway.transcoding.status import (
     DEADLINE_EXCEEDED,
@@ -45,15 +46,20 @@ _DIALECTS: Final[dict[str, Callable[[], Dialect]]] = {
 }
 
 
-async def serve_websocket(exchange: Exchange, subprotocols: list[str]) -> None:
+async def serve_websocket(exchange: Exchange, subprotocols: list[str], *, secure: bool) -> None:
     """Answers a handshake, and then the frames, of a method of which at least one side streams.
+
+    Args:
+        exchange: of the handshake.
+        subprotocols: those that the client offers.
+        secure: whether it came over TLS.
 
     Raises:
         StatusError: the handshake is refused.
         ClientGone: the client left.
     """
     edge = exchange.edge
-    _check_origin(exchange.head, edge.limits)
+    _check_origin(exchange.head, edge.limits, secure=secure)
     exchange.head.last_event_id = ""  # only Server-Sent Events have ids
     subprotocol = _subprotocol(subprotocols)
     await _next_connect(exchange.receive)
@@ -165,12 +171,19 @@ def _subprotocol(offered: list[str]) -> str | None:
     raise StatusError.of(INVALID_ARGUMENT, f"the subprotocols spoken here are {spoken}")
 
 
-def _check_origin(head: RequestHead, limits: Limits) -> None:
-    """Lets a page of another site in only where the operator said so (RFC 6455, section 10.2)."""
-    if not head.origin or head.origin in limits.origins or "*" in limits.origins:
+def _check_origin(head: RequestHead, limits: Limits, *, secure: bool) -> None:
+    """Lets a page of another site in only where the operator said so (RFC 6455, section 10.2).
+
+    Raises:
+        StatusError: PERMISSION_DENIED, the page's origin is neither the edge's own nor allowed.
+    """
+    if not head.origin or "*" in limits.origins:
         return
-    _, _, authority = head.origin.partition("://")  # RFC 6454, 6.2: nothing comes after it
-    if not authority or authority != head.host:
+    try:
+        origin = serialized_origin(head.origin)
+    except ValueError:
+        origin = ""
+    if origin not in limits.origins and not is_own_origin(origin, head.host, secure=secure):
         raise StatusError.of(PERMISSION_DENIED, f"the origin {shown(head.origin)} is not allowed")
 
 

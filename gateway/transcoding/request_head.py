@@ -16,6 +16,7 @@ from gateway.transcoding.violations import MAX_STEP, shortened, shown
 REQUEST_ID: Final = b"x-request-id"
 _MAX_KEPT: Final = 1024
 _REQUEST_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
+"""What travels unchanged in a header, in metadata and in a line of a log."""
 
 
 @dataclass(slots=True)
@@ -34,10 +35,11 @@ class RequestHead:
     host: str = ""
     last_event_id: str = ""
     request_id: str = ""
+    """The caller's; empty if it gave none, or one that cannot travel."""
     metadata: list[tuple[str, str | bytes]] = field(default_factory=list)
 
     def name(self, request_id: str, allowed: MetadataFilter) -> None:
-        """Gives a request that came without one an id, for upstream too if that may know it."""
+        """Gives a request that came without a usable one an id, for upstream too if that may know it."""
         self.request_id = request_id
         if REQUEST_ID in allowed.request:
             self.metadata.append((allowed.request[REQUEST_ID], request_id))
@@ -49,10 +51,16 @@ class RequestHead:
         self.metadata += later.metadata
 
 
+class _PassedOver(Exception):
+    """A header is read as if it had not come."""
+
+
 def read_head(
     headers: Iterable[tuple[bytes, bytes]], allowed: MetadataFilter, head: RequestHead
 ) -> None:
     """Reads headers whose names are in lower case, as ASGI gives them, into `head`.
+
+    A request id that cannot travel on is passed over, and is no metadata either.
 
     Raises:
         StatusError: INVALID_ARGUMENT that lists the headers which make no sense; the others are read.
@@ -67,6 +75,8 @@ def read_head(
             if name in passing or name.startswith(PREFIX):
                 key = allowed.metadata_key(name) or ""
                 head.metadata.append((key, metadata_value(key, value)))
+        except _PassedOver:
+            continue
         except ValueError as error:
             violations.append((shortened(name.decode("latin-1"), MAX_STEP), str(error)))
     if violations:
@@ -102,7 +112,7 @@ def _read_content_encoding(head: RequestHead, value: str) -> None:
 
 def _read_request_id(head: RequestHead, value: str) -> None:
     if not _REQUEST_ID.fullmatch(value):
-        raise ValueError("expected 1 to 128 printable characters of ASCII, without spaces")
+        raise _PassedOver
     head.request_id = value
 
 

@@ -77,7 +77,7 @@ def status_error(code: int, details: str, initial: Metadata, trailing: Metadata)
             if status.code == code:
                 return StatusError(status, initial=initial, trailing=trailing)
     if code == UNAVAILABLE and _ADDRESS.search(details):
-        log.warning("upstream cannot be reached: %s", details)
+        log.warning("upstream cannot be reached: %a", details)
         details = "upstream cannot be reached"  # grpc's own text names addresses
     elif code == RESOURCE_EXHAUSTED and _TOO_LARGE.search(details):
         # said on our side, and of the server: a caller that tried again would fare no better

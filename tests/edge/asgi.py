@@ -120,10 +120,13 @@ def connect(
     target: str,
     headers: dict[str, str] | None = None,
     subprotocols: tuple[str, ...] = (),
+    *,
+    scheme: str = "ws",
 ) -> Request:
-    """Begins a WebSocket handshake."""
+    """Begins a WebSocket handshake; with `wss` as the scheme it comes over TLS."""
     scope = _scope("websocket", target, headers)
     scope |= {
+        "scheme": scheme,
         "subprotocols": list(subprotocols),
         "extensions": {"websocket.http.response": {}},
     }

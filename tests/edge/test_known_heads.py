@@ -111,6 +111,7 @@ async def test_a_value_of_another_kind_means_what_it_meant(
     make_app: MakeApp, upstream: ScriptedUpstream, value: bytes
 ) -> None:
     """Where the head is known but for an id that cannot be cut out, the id is judged as ever."""
+    replaced = value not in (b"x" * 65, b"a.b")
     async with running(make_app()) as cold, running(make_app()) as warm:
         for _ in range(2):  # the second is cut where the first was
             await ask(
@@ -120,6 +121,11 @@ async def test_a_value_of_another_kind_means_what_it_meant(
 
         (status, _, body), expected = await answer(warm, data), await answer(cold, data)
         assert (status, body) == (expected[0], expected[2])
+        for app in (warm, cold, warm):  # the last time the head is known
+            _, headers, _ = await answer(app, data)
+            sent = [v for key, v in upstream.calls[-1].metadata if key == "x-request-id"]
+            assert [headers[b"x-request-id"].decode()] == sent
+            assert (len(sent[0]) == 32) is replaced
 
 
 def _cut(data: bytes) -> tuple[Form, Own]:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
+from typing import Never
+
 import pytest
 from fastapi import FastAPI
 
 from gateway.testing import ScriptedUpstream
-from tests.edge.asgi import ask, connect
+from gateway.transcoding.status import StatusError
+from tests.edge.asgi import Request, ask, connect, http_scope, running
+from tests.edge.conftest import MakeApp
 
 
 async def test_an_unknown_path_is_404_in_json(app: FastAPI) -> None:
@@ -67,6 +73,22 @@ async def test_a_request_has_an_id(app: FastAPI, upstream: ScriptedUpstream) -> 
     ]
 
 
+@pytest.mark.parametrize("unusable", ["a b", "", "a\tb", "é", "x" * 129, "a\x7f"])
+@pytest.mark.parametrize("path", ["/v1/echo", "/nowhere", "/v1/stream/x?int32Field=1"])
+async def test_an_id_that_cannot_travel_is_replaced(
+    app: FastAPI, upstream: ScriptedUpstream, path: str, unusable: str
+) -> None:
+    """The request is answered as one without an id; upstream and answer both have the one that is made."""
+    plain = await ask(app, "GET", path)
+    answer = await ask(app, "GET", path, headers={"x-request-id": unusable})
+
+    assert (answer.status, answer.body) == (plain.status, plain.body)
+    assert re.fullmatch("[0-9a-f]{32}", answer.headers["x-request-id"])
+    if path != "/nowhere":
+        keys = [value for key, value in upstream.calls[-1].metadata if key == "x-request-id"]
+        assert keys == [answer.headers["x-request-id"]]
+
+
 async def test_a_path_that_is_not_utf8_is_400(app: FastAPI) -> None:
     """A captured text that no string can hold is the caller's fault."""
     answer = await ask(app, "GET", "/v1/echo/%FF")
@@ -111,3 +133,41 @@ async def test_a_websocket_on_a_unary_path_is_refused(app: FastAPI) -> None:
     answer = await connect(app, "/v1/scalar").ended()
 
     assert answer.status == 404
+
+
+@pytest.mark.parametrize("served", ["asgi", "asgi without a raw path", "direct", "websocket"])
+async def test_a_fault_is_logged_with_the_path_as_it_came(
+    make_app: MakeApp,
+    upstream: ScriptedUpstream,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    served: str,
+) -> None:
+    """Neither decoded, so that a caller cannot make lines up, nor with the query."""
+
+    def fail(*_arguments: object, **_named: object) -> Never:
+        raise LookupError("a fault")
+
+    monkeypatch.setattr(upstream, "ask", fail)
+    monkeypatch.setattr(upstream, "open", fail)
+    path = "/v1/stream/a%0AERROR%0D%1B" if served == "websocket" else "/v1/names/a%0AERROR%0D%1B"
+    target = f"{path}?access_token=c0ffee"
+    async with running(make_app(ignore_unknown=True)) as app:
+        if served == "direct":
+            asked = app.state.direct.read(f"GET {target} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+            app.state.direct.begin(*asked, lambda *_: None)
+        elif served == "websocket":
+            with suppress(StatusError):  # of a WebSocket that is open; the server closes it
+                await connect(app, target).ended()
+        else:
+            scope = http_scope("GET", target)
+            if served == "asgi without a raw path":
+                del scope["raw_path"]
+            request = Request(app, scope)
+            request.arrives("http.request", body=b"", more_body=False)
+            await request.ended()
+
+    (record,) = caplog.records
+    line = record.getMessage()
+    assert re.fullmatch(r"answering (GET|WebSocket) '/v1/[!-~]*ERROR[!-~]*'", line)
+    assert "c0ffee" not in caplog.text

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import RetryInfo
+from pydantic import ValidationError
 
 from gateway.edge.websocket import refuse
 from gateway.testing import ScriptedUpstream
@@ -172,23 +174,34 @@ async def test_a_client_of_another_subprotocol_is_refused(app: FastAPI) -> None:
 
 
 @pytest.mark.parametrize(
-    ("origins", "origin", "allowed"),
+    ("origins", "origin", "host", "allowed"),
     [
-        ((), "https://edge.example", True),
-        ((), "https://evil.example", False),
-        ((), "null", False),
-        (("https://app.example",), "https://app.example", True),
-        (("https://app.example",), "https://evil.example", False),
-        (("*",), "https://evil.example", True),
+        ((), "https://edge.example", "edge.example", True),
+        ((), "https://edge.example", "edge.example:443", True),
+        ((), "https://edge.example", "Edge.Example", True),
+        ((), "HTTP://EDGE.EXAMPLE:80", "edge.example", True),
+        ((), "http://[::1]", "[0::1]:80", True),
+        ((), "https://edge.example", "edge.example:80", False),
+        ((), "https://evil.example", "edge.example", False),
+        ((), "https://edge.example.evil.example", "edge.example", False),
+        ((), "https://edge.example https://evil.example", "edge.example", False),
+        ((), "null", "edge.example", False),
+        ((), "null", "null", False),
+        (("https://app.example",), "https://app.example", "edge.example", True),
+        (("https://App.Example:443",), "https://app.example", "edge.example", True),
+        (("https://app.example",), "https://APP.example:443", "edge.example", True),
+        (("https://app.example",), "http://app.example", "edge.example", False),
+        (("https://app.example",), "https://evil.example", "edge.example", False),
+        (("*",), "https://evil.example", "edge.example", True),
+        (("*",), "null", "edge.example", True),
     ],
 )
 async def test_the_origin_is_checked(
-    make_app: MakeApp, origins: tuple[str, ...], origin: str, allowed: bool
+    make_app: MakeApp, origins: tuple[str, ...], origin: str, host: str, allowed: bool
 ) -> None:
     """A page of another site gets in only where the operator has named it."""
-    headers = {"host": "edge.example", "origin": origin}
     async with running(make_app(origins=origins)) as app:
-        request = connect(app, "/v1/bidi", headers, OURS)
+        request = connect(app, "/v1/bidi", {"host": host, "origin": origin}, OURS)
         says(request, "")
         await request.ended()
 
@@ -210,3 +223,25 @@ async def test_a_refused_handshake_says_when_to_come_back(app: FastAPI) -> None:
     await refuse(send, scope, app.state.edge.transcoder, error)
 
     assert (sent[0]["status"], dict(sent[0]["headers"])[b"retry-after"]) == (429, b"31")
+
+
+@pytest.mark.parametrize(("scheme", "allowed"), [("ws", True), ("wss", False)])
+async def test_a_page_without_tls_is_not_that_of_an_edge_with_it(
+    app: FastAPI, scheme: str, allowed: bool
+) -> None:
+    """An edge that speaks TLS knows the scheme of its own pages."""
+    headers = {"host": "edge.example", "origin": "http://edge.example"}
+    request = connect(app, "/v1/bidi", headers, OURS, scheme=scheme)
+    says(request, "")
+    await request.ended()
+
+    assert (request.sent[0]["type"] == "websocket.accept") is allowed
+
+
+@pytest.mark.parametrize(
+    "wrong", ["https://app.example/", "app.example", "https://*.example", "null", ""]
+)
+def test_a_setting_that_is_no_origin_stops_the_start(make_app: MakeApp, wrong: str) -> None:
+    """It would let nobody in, and the operator would not know why."""
+    with pytest.raises(ValidationError, match=f"{re.escape(repr(wrong))} is not an origin"):
+        make_app(origins=("https://app.example", wrong))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -110,6 +111,20 @@ async def test_metadata_come_from_handshake_and_frame(
         ("tags", "b"),
         ("key-bin", b"\xff"),
     )
+
+
+@pytest.mark.parametrize("unusable", ["a b", "", "é€", "x" * 129, ["a b", "c\nd"]])
+@pytest.mark.parametrize("of_handshake", ["mine", "not mine"])
+async def test_an_id_that_cannot_travel_is_passed_over(
+    app: FastAPI, upstream: ScriptedUpstream, of_handshake: str, unusable: str | list[str]
+) -> None:
+    """That of the frame leaves that of the handshake, and in place of that of the handshake one is made."""
+    request = begin(app, "/v1/bidi", {"X-Request-ID": unusable}, x_request_id=of_handshake)
+    tell(request, half_close={})
+    await request.ended()
+
+    (sent,) = [value for key, value in upstream.calls[0].metadata if key == "x-request-id"]
+    assert re.fullmatch("mine" if of_handshake == "mine" else "[0-9a-f]{32}", str(sent))
 
 
 @pytest.mark.parametrize(

@@ -381,6 +381,19 @@ def test_the_command_prints_it_and_writes_the_set(tmp_path: Path) -> None:
     assert load(out.read_bytes()).methods
 
 
+def test_origins_are_rendered_as_browsers_write_them() -> None:
+    """Envoy compares them as text."""
+    done = _command(
+        *("--descriptor-set", ROOT / "protos/descriptor_set.binpb"),
+        *("--origins", "HTTPS://App.Example:443", "http://[0::1]:8080"),
+    )
+
+    assert re.findall(r"exact: (.*)", done.stdout)[:2] == [
+        "https://app.example",
+        "http://[::1]:8080",
+    ]
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "says"),
     [
@@ -403,6 +416,11 @@ def test_the_command_prints_it_and_writes_the_set(tmp_path: Path) -> None:
         (("--host", "localhost"), 2, "host 'localhost' is no IP address, as Envoy wants it"),
         (("--port", "9901"), 2, "port and admin_port are both 9901"),
         (("--admin-port", "0"), 2, "--admin-port: Input should be greater than or equal to 1"),
+        (
+            ("--origins", "*", "https://app.example/"),
+            2,
+            "--origins.1: Value error, 'https://app.example/' is not an origin: ",
+        ),
         (("--services", "no.Such"), 1, "no service 'no.Such'"),
         (("--descriptor-set-out", "/no/such/folder/x"), 1, "cannot write /no/such/folder/x: "),
         (("--http-rules", "{rules}"), 1, "Envoy reads rules in the descriptor set only"),
