@@ -18,7 +18,7 @@ from uvicorn.server import ServerState
 
 from gateway.edge.answer import header_lines
 from gateway.edge.direct import DirectAnswer, DirectAnswers
-from gateway.uvicorn_protocols import HttpProtocol
+from gateway.uvicorn_http import HttpProtocol
 
 _MOST_HELD: Final = 64 * 1024
 """What is read of the next request while one is answered; who sends more is not seen to leave before that."""

@@ -21,7 +21,8 @@ from gateway.edge.exchange import Edge
 from gateway.edge.route import ContractRoutes
 from gateway.front import Front
 from gateway.settings import Settings
-from gateway.uvicorn_protocols import DirectHttpProtocol, HttpProtocol, WebSocketProtocol
+from gateway.uvicorn_http import DirectHttpProtocol, HttpProtocol
+from gateway.uvicorn_websocket import WebSocketProtocol
 from gateway.workers import Parent, Workers
 
 _LOOK_SECONDS = 0.1

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from packaging.version import Version
 
-from gateway.uvicorn_protocols import DirectHttpProtocol, HttpProtocol, WebSocketProtocol
+from gateway.uvicorn_http import DirectHttpProtocol, HttpProtocol
+from gateway.uvicorn_websocket import WebSocketProtocol
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())

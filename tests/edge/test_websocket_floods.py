@@ -12,7 +12,7 @@ import pytest
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from gateway.uvicorn_protocols import PIECE_BYTES, WebSocketProtocol
+from gateway.uvicorn_websocket import PIECE_BYTES, WebSocketProtocol
 from grpc_wire.limits import INFLATION_FREE
 
 HANDSHAKE = (
