@@ -43,7 +43,6 @@ _NAME: Final = re.compile(r"{[^}]*}")
 _PROBLEM: Final = "problem-details"
 _NOTICE: Final = "stream-notice"
 """Components that no message of a contract can be called, for its name would have a hyphen."""
-_NOTICES: Final = ("google.rpc.Status", "gateway.v1.Gap")
 
 
 def render_openapi(
@@ -255,19 +254,29 @@ class _Responses:
         )
 
     def _notice(self) -> Schema:
+        gap = {
+            "type": "object",
+            "properties": {
+                "missed": {"type": "integer", "format": "uint32"},
+                "restarted": {"type": "boolean"},
+            },
+        }
         return self.schemas.add(
             _NOTICE,
             {
-                "type": "object",
                 "description": "Stands among the messages of a stream: as its last, the"
                 " `google.rpc.Status` that it ended with; a `gateway.v1.Gap` where messages are missing."
                 " In `text/event-stream` each is an event of its own name.",
-                "properties": {
-                    "@type": {
-                        "type": "string",
-                        "enum": [f"type.googleapis.com/{name}" for name in _NOTICES],
-                    }
-                },
-                "required": ["@type"],
+                "anyOf": [
+                    _as_any("google.rpc.Status", self.schemas.message(self._status())),
+                    _as_any("gateway.v1.Gap", gap),
+                ],
             },
         )
+
+
+def _as_any(name: str, schema: Schema) -> Schema:
+    """Returns the schema of a message that stands in a `google.protobuf.Any`."""
+    kind = {"type": "string", "enum": [f"type.googleapis.com/{name}"]}
+    url = {"type": "object", "properties": {"@type": kind}, "required": ["@type"]}
+    return {"allOf": [schema, url]}
