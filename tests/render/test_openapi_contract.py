@@ -387,7 +387,8 @@ def test_an_error_can_be_the_last_of_a_stream() -> None:
         JsonOptions(defaults=True),
     )
     [operation] = operations(document)
-    status = {"@type": "type.googleapis.com/google.rpc.Status", "code": 3, "message": ""}
+    kind = "type.googleapis.com/google.rpc.Status"
+    status = {"@type": kind, "code": 3, "message": "", "details": []}
 
     assert matches(document, answer_schema(operation), [{"count": 0}, status])
     assert not matches(document, answer_schema(operation), [{"count": 0}, {}])
@@ -405,3 +406,40 @@ def test_raw_bodies_are_of_any_type() -> None:
 
     assert operation["requestBody"]["content"] == {"*/*": {}}
     assert operation["responses"]["200"]["content"] == {"*/*": {}}
+
+
+def test_dotted_bodies_are_what_they_name() -> None:
+    """A body of a nested field has that field's schema, and the query what is beside it at each depth."""
+    document = document_of("""
+        service S {
+          rpc A(M) returns (M) {
+            option (google.api.http) = {
+              post: "/a/{outer.inner.name}" body: "outer.inner" response_body: "outer.note"
+            };
+          }
+        }
+        message M { Outer outer = 1 [(google.api.field_behavior) = REQUIRED]; string free = 2; }
+        message Outer {
+          Inner inner = 1 [(google.api.field_behavior) = REQUIRED];
+          string note = 2;
+        }
+        message Inner { string name = 1; string text = 2; }""")
+    [operation] = operations(document)
+
+    assert parameters(operation).keys() == {"free", "outer.note"}
+    assert operation["requestBody"]["required"] is True
+    assert matches(document, request_schema(operation), {"text": ""})
+    assert not matches(document, request_schema(operation), {"name": ""})
+    assert answer_schema(operation) == {"type": "string"}
+
+
+def test_messages_without_fields_are_given_as_no_text() -> None:
+    """`?all=` and `?all={}` give one of a query; those in a list are not given."""
+    document = document_of("""
+        service S { rpc A(M) returns (M) { option (google.api.http) = {get: "/a"}; } }
+        message M { All all = 1; repeated All list = 2; }
+        message All {}""")
+    [operation] = operations(document)
+
+    [parameter] = parameters(operation).values()
+    assert parameter["schema"]["enum"] == ["", "{}"]
