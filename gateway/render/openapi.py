@@ -30,13 +30,14 @@ from gateway.contract.http_rule import (
 )
 from gateway.contract.json_options import JsonOptions
 from gateway.contract.method import Method
-from gateway.render.json_schema import AnswerSchemas, RequestSchemas, Schema
+from gateway.render.json_schema import AnswerSchemas, Schema
 from gateway.render.openapi_parameters import (
     bound_paths,
     path_of,
     path_parameters,
     query_parameters,
 )
+from gateway.render.request_schema import RequestSchemas
 
 _OPERATIONS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _NAME: Final = re.compile(r"{[^}]*}")

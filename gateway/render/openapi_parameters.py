@@ -19,7 +19,8 @@ from gateway.contract.fields import FieldPath, is_message, map_entry, message_ty
 from gateway.contract.http_rule import Binding
 from gateway.contract.json_types import ANY, FIELD_MASK, TEXTUAL
 from gateway.contract.path_template import WILDCARDS, Variable
-from gateway.render.json_schema import RequestSchemas, Schema
+from gateway.render.json_schema import Schema
+from gateway.render.request_schema import RequestSchemas
 
 _JSON_VALUES: Final = frozenset(
     f"google.protobuf.{kind}" for kind in ("Value", "Struct", "ListValue")
