@@ -14,11 +14,12 @@ SOAK_SECONDS ?= 1800
 ATTACK_SECONDS ?= 600
 BENCH ?=
 INTEROP ?= $(CURDIR)/build/interop
+OPENAPI ?= $(CURDIR)/build/openapi
 # where Debian's packages of Go sources are
 GOCODE := /usr/share/gocode
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test test-others test-floors e2e interop fuzz soak attack bench bench-micro check fmt generate lock clean
+.PHONY: help demo up down test test-others test-floors e2e interop openapi fuzz soak attack bench bench-micro check fmt generate lock clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -71,6 +72,14 @@ interop: $(VENV)/installed ## install clients that are not ours, and let them ca
 		cd tests/interop/grpc_go && GO111MODULE=off GOPATH=$(GOCODE) go build -o $(INTEROP)/bin/grpc_go main.go; \
 	fi
 	INTEROP=$(INTEROP) $(BIN)/python -m pytest -m interop tests/interop
+
+openapi: $(VENV)/installed ## install openapi-typescript and schemathesis, and try the OpenAPI documents with them (needs Node.js)
+	mkdir -p $(OPENAPI)
+	cp tests/openapi/package.json $(OPENAPI)
+	npm install --prefix $(OPENAPI) --no-save --no-package-lock --no-audit --no-fund
+	test -x $(OPENAPI)/venv/bin/python || $(BIN)/python -m venv $(OPENAPI)/venv
+	$(OPENAPI)/venv/bin/python -m pip install --quiet --disable-pip-version-check --upgrade "schemathesis>=4.30,<5"
+	OPENAPI=$(OPENAPI) $(BIN)/python -m pytest -m openapi tests/openapi
 
 fuzz: $(VENV)/installed ## say odd things to the edge, and to the protocol of grpc_wire, for FUZZ_SECONDS (600) each
 	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/fuzz tests/wire/protocol/test_fuzz.py tests/wire/protocol/test_against_h2.py

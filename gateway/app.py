@@ -154,7 +154,13 @@ def create_app(settings: Settings, upstream: Upstream | None = None) -> FastAPI:
     app.add_exception_handler(HTTPException, answers.framework_error)
     if settings.health_path:
         app.add_route(settings.health_path, _healthz, methods=["GET"], include_in_schema=False)
-    document = render_openapi(contract, edge.transcoder.bindings, title=app.title)
+    document = render_openapi(
+        contract,
+        edge.transcoder.bindings,
+        title=app.title,
+        options=options,
+        ignore_unknown=settings.ignore_unknown,
+    )
     app.openapi = lambda: document  # type: ignore[method-assign] # FastAPI's own way
     return app
 

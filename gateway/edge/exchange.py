@@ -99,6 +99,8 @@ class Exchange:
     async def messages(self, frames: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """Yields the messages of a client's frames, as they arrive; path and query speak in the first.
 
+        Where no frame comes there is no message, but path and query are checked.
+
         Raises:
             StatusError: a frame is wrong; the violations' paths begin with its number.
         """
@@ -116,6 +118,10 @@ class Exchange:
             else:
                 yield self.endpoint.decode_frame(frame, step=step)
             number += 1
+        if number == 0:
+            self.endpoint.decode_request(
+                self.captures, self.query, b""
+            )  # what is wrong is wrong still
 
     def encoder(self, media_type: str) -> Encode:
         """Returns what makes the JSON of an answer of this media type, printed as the caller asks."""

@@ -1,93 +1,55 @@
-"""Message types as JSON Schema, in the JSON that the edge reads and writes.
+"""Message types as JSON Schema, in the JSON that the edge prints.
 
-Source: "ProtoJSON Format"; JSON Schema 2020-12, which is OpenAPI 3.1's dialect.
+An answer has one form, which the options of the process choose. A request (`request_schema`) may leave fields
+out and say null for them, give a number as text and an enum by name or number, and must give what the
+contract requires. So a type that is both sent and answered has two components, `pkg.Type-Input` and
+`pkg.Type`; one that is only sent is `pkg.Type`. No name in a .proto has a hyphen.
+
+Sources: "ProtoJSON Format"; JSON Schema 2020-12, which is OpenAPI 3.1's dialect.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
-from gateway.contract.fields import map_entry
+from gateway.contract.descriptors import Contract
+from gateway.contract.field_options import FieldFacts, field_facts
+from gateway.contract.fields import map_entry, rivals
+from gateway.contract.json_options import JsonOptions
 from gateway.contract.json_types import WRAPPERS
+from gateway.render import scalar_schemas as scalars
+from gateway.render.scalar_schemas import Schema
 
-Schema: TypeAlias = dict[str, Any]
+__all__ = ["NULL_VALUE", "AnswerSchemas", "Schema", "limited"]
 
-_F = FieldDescriptor
-_INT32: Final[Schema] = {"type": "integer", "format": "int32"}
-_INT64: Final[Schema] = {"type": "string", "format": "int64"}
-_UINT32: Final[Schema] = {"type": "integer", "format": "int64", "minimum": 0}
-_UINT64: Final[Schema] = {"type": "string", "format": "uint64"}
-_SCALARS: Final[Mapping[int, Schema]] = {
-    _F.TYPE_DOUBLE: {"type": "number", "format": "double"},
-    _F.TYPE_FLOAT: {"type": "number", "format": "float"},
-    _F.TYPE_INT64: _INT64,
-    _F.TYPE_UINT64: _UINT64,
-    _F.TYPE_INT32: _INT32,
-    _F.TYPE_FIXED64: _UINT64,
-    _F.TYPE_FIXED32: _UINT32,
-    _F.TYPE_BOOL: {"type": "boolean"},
-    _F.TYPE_STRING: {"type": "string"},
-    _F.TYPE_BYTES: {"type": "string", "contentEncoding": "base64"},
-    _F.TYPE_UINT32: _UINT32,
-    _F.TYPE_SFIXED32: _INT32,
-    _F.TYPE_SFIXED64: _INT64,
-    _F.TYPE_SINT32: _INT32,
-    _F.TYPE_SINT64: _INT64,
-}
-_WELL_KNOWN: Final[Mapping[str, Schema]] = {
-    "google.protobuf.Timestamp": {"type": "string", "format": "date-time"},
-    "google.protobuf.Duration": {"type": "string", "pattern": r"^-?\d+(\.\d{1,9})?s$"},
-    "google.protobuf.FieldMask": {"type": "string"},
-    "google.protobuf.Struct": {"type": "object"},
-    "google.protobuf.ListValue": {"type": "array", "items": {}},
-    "google.protobuf.Value": {},
-    "google.protobuf.Any": {
-        "type": "object",
-        "properties": {"@type": {"type": "string"}},
-        "required": ["@type"],
-        "additionalProperties": True,
-    },
-}
+NULL_VALUE = "google.protobuf.NullValue"
 
 
-class Schemas:
-    """The component schemas of one document; grows with the types that are asked for."""
+class AnswerSchemas:
+    """The schemas of what the edge prints; `components` grows with the types that are asked for."""
 
-    def __init__(self, comments: Mapping[str, str]) -> None:
-        self._comments = comments
+    def __init__(self, contract: Contract, options: JsonOptions) -> None:
+        self._contract = contract
+        self._options = options
         self.components: dict[str, Schema] = {}
 
     def message(self, descriptor: Descriptor) -> Schema:
         """Returns the schema of a message type, by reference where it has a name of its own."""
         name = descriptor.full_name
-        if name in _WELL_KNOWN:
-            return dict(_WELL_KNOWN[name])
+        special = self._well_known(name)
+        if special is not None:
+            return special
         if name in WRAPPERS:
             return self.single(descriptor.fields_by_name["value"])
-        if name not in self.components:
-            schema: Schema = {"type": "object"}
-            self.components[name] = schema  # first, for a type may hold itself
-            self._describe(schema, name)
-            schema["properties"] = {
-                field.json_name: self.field(field) for field in descriptor.fields
-            }
-        return {"$ref": f"#/components/schemas/{name}"}
+        return self._component(name, lambda: self._object(descriptor))
 
     def field(self, field: FieldDescriptor) -> Schema:
-        """Returns the schema of a field with its comment."""
-        schema = self._shape(field)
-        self._describe(schema, field.full_name)
-        return schema
-
-    def _shape(self, field: FieldDescriptor) -> Schema:
-        if entry := map_entry(field):
-            return {"type": "object", "additionalProperties": self.single(entry[1])}
-        if field.is_repeated:
-            return {"type": "array", "items": self.single(field)}
-        return self.single(field)
+        """Returns the schema of a field's value, with what the contract says of the field."""
+        facts = field_facts(field)
+        return self._described(self._value(field, facts), field, facts)
 
     def single(self, field: FieldDescriptor) -> Schema:
         """Returns the schema of one value of a field."""
@@ -95,18 +57,156 @@ class Schemas:
             return self.message(field.message_type)
         if field.enum_type is not None:
             return self._enum(field.enum_type)
-        return dict(_SCALARS[field.type])
+        return self._scalar(field.type)
+
+    def add(self, name: str, schema: Schema) -> Schema:
+        """Adds a component that is no type of the contract; returns the reference to it."""
+        return self._component(name, lambda: schema)
+
+    def name(self, field: FieldDescriptor) -> str:
+        """Returns the name of a field as it is printed."""
+        if field.is_extension:
+            return f"[{field.full_name}]"
+        return field.name if self._options.proto_names else field.json_name
+
+    def _value(self, field: FieldDescriptor, facts: FieldFacts) -> Schema:
+        if entry := map_entry(field):
+            return self._map(entry[0].type, limited(self.single(entry[1]), facts))
+        one = limited(self.single(field), facts)
+        return {"type": "array", "items": one} if field.is_repeated else one
+
+    def _map(self, key_kind: int, value: Schema) -> Schema:
+        schema: Schema = {"type": "object", "additionalProperties": value}
+        if keys := scalars.map_keys(key_kind):
+            schema["propertyNames"] = keys
+        return schema
+
+    def _well_known(self, name: str) -> Schema | None:
+        return scalars.answered_message(name)
+
+    def _scalar(self, kind: int) -> Schema:
+        return scalars.answered_scalar(kind, int64_numbers=self._options.int64_numbers)
+
+    def _component(self, name: str, make: Callable[[], Schema]) -> Schema:
+        """Returns the reference to a component, which is made once."""
+        key = self._key(name)
+        if key not in self.components:
+            self.components[key] = {}  # first, for a type may hold itself
+            self.components[key].update(make())
+        return {"$ref": f"#/components/schemas/{key}"}
+
+    def _key(self, name: str) -> str:
+        return name
+
+    def _object(self, descriptor: Descriptor) -> Schema:
+        fields = list(self._fields(descriptor))
+        schema = self._type_of(descriptor) | {
+            "properties": {self.name(field): self.field(field) for field in fields}
+        }
+        if required := [self.name(field) for field in fields if self._is_required(field)]:
+            schema["required"] = required
+        return schema | self._oneofs(fields)
+
+    def _type_of(self, descriptor: Descriptor) -> Schema:
+        schema: Schema = {"type": "object"}
+        if comment := self._contract.comments.get(descriptor.full_name):
+            schema["description"] = comment
+        if descriptor.GetOptions().deprecated:
+            schema["deprecated"] = True
+        return schema
+
+    def _fields(self, descriptor: Descriptor) -> Iterator[FieldDescriptor]:
+        yield from descriptor.fields
+        if descriptor.is_extendable:
+            yield from self._contract.pool.FindAllExtensions(descriptor)
+
+    def _is_required(self, field: FieldDescriptor) -> bool:
+        """Whether the field is in every answer."""
+        if field.is_extension or field_facts(field).input_only:
+            return False
+        return field.is_required or (self._options.defaults and not field.has_presence)
+
+    def _oneofs(self, fields: Collection[FieldDescriptor]) -> Schema:
+        """Returns what says that of each oneof at most one field is there."""
+        groups: dict[str, list[FieldDescriptor]] = {}
+        for field in fields:
+            if oneof := rivals(field):
+                groups.setdefault(oneof, []).append(field)
+        rules = [self._at_most_one(group) for group in groups.values() if len(group) > 1]
+        return {"allOf": rules} if rules else {}
+
+    def _at_most_one(self, group: list[FieldDescriptor]) -> Schema:
+        alternatives = []
+        for chosen in group:
+            others = {self.name(other): self._absent(other) for other in group if other != chosen}
+            alternatives.append({"properties": others})
+        return {"anyOf": alternatives}
+
+    def _absent(self, _field: FieldDescriptor) -> Schema | bool:
+        """Returns what a field matches that is not there, beside another of its oneof."""
+        return False
 
     def _enum(self, enum: EnumDescriptor) -> Schema:
-        name = enum.full_name
-        if name == "google.protobuf.NullValue":
+        if enum.full_name == NULL_VALUE:
             return {"type": "null"}
-        if name not in self.components:
-            schema: Schema = {"type": "string", "enum": [value.name for value in enum.values]}
-            self.components[name] = schema
-            self._describe(schema, name)
-        return {"$ref": f"#/components/schemas/{name}"}
+        return self._component(enum.full_name, lambda: self._enum_type(enum))
 
-    def _describe(self, schema: Schema, name: str) -> None:
-        if comment := self._comments.get(name):
-            schema["description"] = comment
+    def _enum_type(self, enum: EnumDescriptor) -> Schema:
+        schema = self._enum_values(enum)
+        if description := self._enum_description(enum):
+            schema["description"] = description
+        if enum.GetOptions().deprecated:
+            schema["deprecated"] = True
+        return schema
+
+    def _enum_values(self, enum: EnumDescriptor) -> Schema:
+        """Returns the schema of what is printed: of aliases the first; a number that has no name as it is."""
+        first = {value.number: value.name for value in reversed(enum.values)}
+        if self._options.enum_numbers:
+            numbers: Schema = dict(scalars.INT32)
+            return numbers | {"enum": sorted(first)} if enum.is_closed else numbers
+        names: Schema = {"type": "string", "enum": list(reversed(first.values()))}
+        return names if enum.is_closed else {"anyOf": [names, dict(scalars.INT32)]}
+
+    def _enum_description(self, enum: EnumDescriptor) -> str:
+        lines = [line for value in enum.values if (line := self._value_line(value))]
+        comment = self._contract.comments.get(enum.full_name, "")
+        return "\n\n".join(filter(None, (comment, "\n".join(lines))))
+
+    def _value_line(self, value: Any) -> str:
+        """Returns what is to be said of one value of an enum; nothing where its name says all."""
+        name = value.type.full_name
+        comment = " ".join(self._contract.comments.get(f"{name}.{value.name}", "").split())
+        if value.GetOptions().deprecated:
+            comment = f"Deprecated. {comment}".strip()
+        shown = f"`{value.name}`"
+        if self._options.enum_numbers:
+            return f"- {value.number} is {shown}" + (f": {comment}" if comment else "")
+        return f"- {shown}: {comment}" if comment else ""
+
+    def _described(self, schema: Schema, field: FieldDescriptor, facts: FieldFacts) -> Schema:
+        comment = self._contract.comments.get(field.full_name, "")
+        if description := "\n\n".join(filter(None, (comment, *facts.notes))):
+            schema["description"] = description
+        for keyword, holds in (
+            ("deprecated", facts.deprecated),
+            ("readOnly", facts.output_only),
+            ("writeOnly", facts.input_only),
+        ):
+            if holds:
+                schema[keyword] = True
+        return schema
+
+
+def limited(schema: Schema, facts: FieldFacts) -> Schema:
+    """Returns the schema of a value with the limits that the contract sets to it."""
+    values = facts.values
+    if values.HasField("greater_than"):
+        numbers = scalars.numbers_only(schema)
+        return numbers | {"exclusiveMinimum": values.greater_than} if numbers else schema
+    limits: Schema = {}
+    if facts.format:
+        limits["format"] = facts.format
+    if allowed := list(getattr(values, "in")):  # a keyword of Python's
+        limits["enum"] = allowed
+    return schema | limits

@@ -1,7 +1,10 @@
 """The contract as an OpenAPI 3.1 document; the comments of the .proto are its descriptions.
 
-Source: OpenAPI Specification 3.1.1. A method of which a side streams is described by its messages, in each
-framing that the edge speaks; that a WebSocket is there too is said in words, for OpenAPI has none for it.
+It describes one process: the JSON that it prints, by its options, and all that it takes. A method of which a
+side streams is described by its messages, in each framing that the edge speaks; that a WebSocket is there too
+is said in words, for OpenAPI has none for it.
+
+Source: OpenAPI Specification 3.1.1.
 """
 
 from __future__ import annotations
@@ -9,14 +12,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import Descriptor
 from google.rpc.status_pb2 import Status
 
 from gateway import __version__
 from gateway.contract.descriptors import Contract
-from gateway.contract.fields import FieldPath, is_message, message_type
+from gateway.contract.field_options import field_facts
 from gateway.contract.http_rule import (
     ANY_METHOD,
     Binding,
@@ -24,37 +28,64 @@ from gateway.contract.http_rule import (
     body_type,
     is_http_body,
 )
-from gateway.contract.json_types import TEXTUAL
-from gateway.contract.path_template import WILDCARDS
-from gateway.render.json_schema import Schema, Schemas
+from gateway.contract.json_options import JsonOptions
+from gateway.contract.method import Method
+from gateway.render.json_schema import AnswerSchemas, Schema
+from gateway.render.openapi_parameters import (
+    bound_paths,
+    path_of,
+    path_parameters,
+    query_parameters,
+)
+from gateway.render.request_schema import RequestSchemas
 
 _OPERATIONS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
-_MAX_QUERY_DEPTH: Final = 4
 _NAME: Final = re.compile(r"{[^}]*}")
+_PROBLEM: Final = "problem-details"
+_NOTICE: Final = "stream-notice"
+"""Components that no message of a contract can be called, for its name would have a hyphen."""
 
 
 def render_openapi(
-    contract: Contract, bindings: Sequence[Binding], *, title: str
+    contract: Contract,
+    bindings: Sequence[Binding],
+    *,
+    title: str,
+    options: JsonOptions = JsonOptions(),  # noqa: B008 - it is frozen
+    ignore_unknown: bool = False,
 ) -> dict[str, Any]:
-    """Returns the document for the bindings of a contract."""
-    schemas = Schemas(contract.comments)
+    """Returns the document for the bindings of a contract.
+
+    Args:
+        contract: types and comments.
+        bindings: what is served, in the order of the contract.
+        title: the title of the document.
+        options: how this process prints JSON.
+        ignore_unknown: whether it lets fields pass that the contract has not.
+    """
+    answers = AnswerSchemas(contract, options)
+    responses = [_Responses(answers, contract).of(binding) for binding in bindings]
+    requests = RequestSchemas(contract, options, answers.components, ignore_unknown=ignore_unknown)
+    ids = _operation_ids(bindings)
     paths: dict[str, dict[str, Any]] = {}
-    shapes: dict[str, tuple[str, list[Schema]]] = {}
-    for binding in bindings:
-        found = _path(binding, schemas)
+    shapes: dict[str, tuple[str, list[str]]] = {}
+    for binding, answered, operation_id in zip(bindings, responses, ids, strict=True):
+        found = path_of(binding)
         # paths that differ in names alone are one path to OpenAPI (4.8.8.2), named as it first was
-        path, parameters = shapes.setdefault(_NAME.sub("{}", found[0]), found)
-        for operation in _operations(binding):
+        path, names = shapes.setdefault(_NAME.sub("{}", found[0]), found)
+        for name in _operations(binding):
+            operation = _operation(binding, requests, names) | {"responses": answered}
+            suffix = f"-{name}" if binding.http_method == ANY_METHOD else ""
             paths.setdefault(path, {}).setdefault(
-                operation, _operation(binding, schemas, parameters, contract)
+                name, {"operationId": operation_id + suffix} | operation
             )
-    _unique_operation_ids(paths)
+    components = answers.components | requests.components
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": __version__},
         "tags": list(_tags(contract, bindings)),
-        "paths": paths,
-        "components": {"schemas": schemas.components},
+        "paths": {path: operations for path, operations in paths.items() if operations},
+        "components": {"schemas": dict(sorted(components.items()))},
     }
 
 
@@ -66,90 +97,50 @@ def _operations(binding: Binding) -> tuple[str, ...]:
     return (name,) if name in _OPERATIONS else ()
 
 
+def _operation_ids(bindings: Sequence[Binding]) -> Iterator[str]:
+    """Yields an id for each binding, which no other binding of the contract changes.
+
+    It is the method's full name with underscores, and `-2` and so on for its additional bindings, for no
+    name in a .proto has a hyphen. Of methods that underscores make the same (`a_b.C.D` and `a.b_C.D`) it has
+    the dots.
+    """
+    names = {binding.method.full_name for binding in bindings}
+    same = Counter(name.replace(".", "_") for name in names)
+    count: Counter[str] = Counter()
+    for binding in bindings:
+        name = binding.method.full_name
+        count[name] += 1
+        short = name.replace(".", "_")
+        base = short if same[short] == 1 else name
+        yield base if count[name] == 1 else f"{base}-{count[name]}"
+
+
 def _tags(contract: Contract, bindings: Sequence[Binding]) -> Iterator[dict[str, str]]:
     for name in dict.fromkeys(binding.method.service_name for binding in bindings):
         yield {"name": name, "description": contract.comments.get(name, "")}
 
 
-def _path(binding: Binding, schemas: Schemas) -> tuple[str, list[Schema]]:
-    """Returns OpenAPI's path and the parameters in it.
-
-    OpenAPI has no pattern for a parameter, so each wildcard is one of its own:
-    `/v1/{name=shelves/*/books/*}` is `/v1/shelves/{name}/books/{name_1}`.
-    """
-    template = binding.template
-    segments: list[str] = []
-    parameters: list[Schema] = []
-    used: Counter[str] = Counter()
-    for index, segment in enumerate(template.segments):
-        if segment in WILDCARDS:
-            base, schema = _wildcard(binding, schemas, index)
-            name = f"{base}_{used[base]}" if used[base] else base
-            used[base] += 1
-            parameters.append(_parameter(name, "path", schema))
-            segments.append(f"{{{name}}}")
-        else:
-            segments.append(segment)
-    verb = f":{template.verb}" if template.verb else ""
-    return "/" + "/".join(segments) + verb, parameters
-
-
-def _wildcard(binding: Binding, schemas: Schemas, index: int) -> tuple[str, Schema]:
-    """Returns the name of the variable that a wildcard is in, and the schema of what it takes."""
-    for variable, path in binding.variables:
-        if variable.start <= index < variable.end:
-            name = variable.field_path
-            if not variable.multi_segment:
-                return name, schemas.field(path[-1])
-            pattern = "/".join(binding.template.segments[variable.start : variable.end])
-            return name, {
-                "type": "string",
-                "description": f"Part of `{name}`, which is `{pattern}`.",
-            }
-    return "segment", {"type": "string"}
-
-
-def _parameter(name: str, place: str, schema: Schema) -> Schema:
-    description = schema.pop("description", "")
-    parameter: Schema = {"name": name, "in": place, "schema": schema}
-    if description:
-        parameter["description"] = description
-    if place == "path":
-        parameter["required"] = True
-    return parameter
-
-
-def _operation(
-    binding: Binding, schemas: Schemas, parameters: list[Schema], contract: Contract
-) -> dict[str, Any]:
+def _operation(binding: Binding, requests: RequestSchemas, names: list[str]) -> dict[str, Any]:
     method = binding.method
     summary, _, _ = method.comment.partition("\n")
     operation: dict[str, Any] = {
-        "operationId": method.full_name.replace(".", "_"),
         "tags": [method.service_name],
         "summary": summary,
         "description": _description(binding),
-        "parameters": [*parameters, *_query_parameters(binding, schemas)],
-        "responses": {
-            "200": {"description": "OK", "content": _response_content(binding, schemas)},
-            "default": {
-                "description": "The call failed; `code` is the gRPC status code.",
-                "content": {
-                    "application/json": {"schema": schemas.message(_status_type(contract))}
-                },
-            },
-        },
+        "parameters": [
+            *path_parameters(binding, names, requests),
+            *query_parameters(binding, requests),
+        ],
     }
-    if binding.body is not None:
-        operation["requestBody"] = {"content": _request_content(binding, schemas)}
-    if method.deprecated:
+    if binding.body is not None or method.stream_type.client:
+        operation["requestBody"] = _request_body(binding, requests)
+    if _is_deprecated(method):
         operation["deprecated"] = True
     return operation
 
 
-def _status_type(contract: Contract) -> Descriptor:
-    descriptor: Descriptor = contract.pool.FindMessageTypeByName(Status.DESCRIPTOR.full_name)
-    return descriptor
+def _is_deprecated(method: Method) -> bool:
+    return method.deprecated or method.descriptor.containing_service.GetOptions().deprecated
 
 
 def _description(binding: Binding) -> str:
@@ -168,68 +159,125 @@ _RAW: Final[dict[str, Any]] = {"*/*": {}}
 """The data of an HttpBody: whatever it says that it is."""
 
 
-def _request_content(binding: Binding, schemas: Schemas) -> dict[str, Any]:
+def _request_body(binding: Binding, requests: RequestSchemas) -> dict[str, Any]:
     if is_http_body(body_type(binding)):
-        return _RAW
-    field = binding.body.field if binding.body else None
-    schema = schemas.message(binding.method.input) if field is None else schemas.field(field)
-    if not binding.method.stream_type.client:
-        return {"application/json": {"schema": schema}}
-    return {
-        "application/x-ndjson": {"schema": schema},
-        "application/json": {"schema": {"type": "array", "items": schema}},
-        "application/json-seq": {"schema": schema},
-    }
+        return {"content": _RAW}
+    schema, required = _body_schema(binding, requests)
+    if binding.method.stream_type.client:
+        return {
+            "content": {
+                "application/x-ndjson": {"schema": schema},
+                "application/json": {"schema": {"type": "array", "items": schema}},
+                "application/json-seq": {"schema": schema},
+            }
+        }
+    body: dict[str, Any] = {"content": {"application/json": {"schema": schema}}}
+    return body | {"required": True} if required else body
 
 
-def _response_content(binding: Binding, schemas: Schemas) -> dict[str, Any]:
-    if is_http_body(answer_type(binding)):
-        return _RAW
-    field = binding.response_body
-    schema = schemas.message(binding.method.output) if field is None else schemas.field(field)
-    if not binding.method.stream_type.server:
-        return {"application/json": {"schema": schema}}
-    return {
-        "application/x-ndjson": {"schema": schema},
-        "text/event-stream": {"schema": schema},
-        "application/json": {"schema": {"type": "array", "items": schema}},
-        "application/json-seq": {"schema": schema},
-    }
+def _body_schema(binding: Binding, requests: RequestSchemas) -> tuple[Schema, bool]:
+    """Returns the schema of the JSON in a body, and whether a request has to have one."""
+    bound = bound_paths(binding)
+    body = binding.body.path if binding.body is not None else ()
+    if not body:
+        message = binding.method.input
+        required = any(
+            field_facts(field).required and not any(path[0] == field for path in bound)
+            for field in message.fields
+        )
+        return requests.without(message, bound), required
+    required = all(field_facts(field).required for field in body)
+    below = [path[len(body) :] for path in bound if path[: len(body)] == body]
+    return requests.body_field(body[-1], below), required
 
 
-def _query_parameters(binding: Binding, schemas: Schemas) -> Iterator[Schema]:
-    if binding.body is not None and binding.body.field is None:
-        return
-    taken = [path for _, path in binding.variables]
-    if binding.body is not None:
-        taken.append(binding.body.path)
-    for path in _leaves(binding.method.input, ()):
-        if not any(path[: len(bound)] == bound for bound in taken):
-            name = ".".join(field.json_name for field in path)
-            yield _parameter(name, "query", schemas.field(path[-1]))
+@dataclass(frozen=True, slots=True)
+class _Responses:
+    """Makes the answers of operations."""
+
+    schemas: AnswerSchemas
+    contract: Contract
+
+    def of(self, binding: Binding) -> dict[str, Any]:
+        """Returns the answers of one binding."""
+        return {
+            "200": {"description": "OK", "content": self._content(binding)},
+            "default": {
+                "description": "The call failed; `code` is the gRPC status code.",
+                "content": {
+                    "application/json": {"schema": self.schemas.message(self._status())},
+                    "application/problem+json": {"schema": self._problem()},
+                },
+            },
+        }
+
+    def _content(self, binding: Binding) -> dict[str, Any]:
+        if is_http_body(answer_type(binding)):
+            return _RAW
+        field = binding.response_body
+        schema = (
+            self.schemas.message(binding.method.output)
+            if field is None
+            else self.schemas.field(field)
+        )
+        if not binding.method.stream_type.server:
+            return {"application/json": {"schema": schema}}
+        item = {"anyOf": [schema, self._notice()]}
+        return {
+            "application/x-ndjson": {"schema": item},
+            "text/event-stream": {"schema": schema},
+            "application/json": {"schema": {"type": "array", "items": item}},
+            "application/json-seq": {"schema": item},
+        }
+
+    def _status(self) -> Descriptor:
+        descriptor: Descriptor = self.contract.pool.FindMessageTypeByName(
+            Status.DESCRIPTOR.full_name
+        )
+        return descriptor
+
+    def _problem(self) -> Schema:
+        status = self._status()
+        return self.schemas.add(
+            _PROBLEM,
+            {
+                "type": "object",
+                "description": "Problem details (RFC 9457), for who asks for them with `Accept`.",
+                "properties": {
+                    "title": {"type": "string"},
+                    "status": {"type": "integer"},
+                    "detail": {"type": "string"},
+                    "code": {"type": "integer", "description": "The gRPC status code."},
+                    "details": self.schemas.field(status.fields_by_name["details"]),
+                },
+                "required": ["title", "status", "detail", "code"],
+            },
+        )
+
+    def _notice(self) -> Schema:
+        gap = {
+            "type": "object",
+            "properties": {
+                "missed": {"type": "integer", "format": "uint32"},
+                "restarted": {"type": "boolean"},
+            },
+        }
+        return self.schemas.add(
+            _NOTICE,
+            {
+                "description": "Stands among the messages of a stream: as its last, the"
+                " `google.rpc.Status` that it ended with; a `gateway.v1.Gap` where messages are missing."
+                " In `text/event-stream` each is an event of its own name.",
+                "anyOf": [
+                    _as_any("google.rpc.Status", self.schemas.message(self._status())),
+                    _as_any("gateway.v1.Gap", gap),
+                ],
+            },
+        )
 
 
-def _leaves(message: Descriptor, above: FieldPath) -> Iterator[FieldPath]:
-    """Yields what a query can name; a type that holds itself has no end, and is cut where it recurs."""
-    for field in message.fields:
-        path = (*above, field)
-        if not is_message(field) or message_type(field).full_name in TEXTUAL:
-            yield path
-        elif not field.is_repeated and _goes_on(path):
-            yield from _leaves(message_type(field), path)
-
-
-def _goes_on(path: tuple[FieldDescriptor, ...]) -> bool:
-    name = message_type(path[-1]).full_name
-    recurs = any(field.containing_type is message_type(path[-1]) for field in path)
-    return not recurs and len(path) < _MAX_QUERY_DEPTH and not name.startswith("google.protobuf.")
-
-
-def _unique_operation_ids(paths: dict[str, dict[str, Any]]) -> None:
-    seen: dict[str, int] = {}
-    for operations in paths.values():
-        for operation in operations.values():
-            name = operation["operationId"]
-            seen[name] = seen.get(name, 0) + 1
-            if seen[name] > 1:
-                operation["operationId"] = f"{name}_{seen[name]}"
+def _as_any(name: str, schema: Schema) -> Schema:
+    """Returns the schema of a message that stands in a `google.protobuf.Any`."""
+    kind = {"type": "string", "enum": [f"type.googleapis.com/{name}"]}
+    url = {"type": "object", "properties": {"@type": kind}, "required": ["@type"]}
+    return {"allOf": [schema, url]}

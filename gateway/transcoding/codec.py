@@ -12,8 +12,9 @@ from typing import Any, Final
 import orjson
 from google.protobuf.descriptor_pool import DescriptorPool
 
+from gateway.contract.json_options import JsonOptions
 from gateway.transcoding.decoding import JsonDecoder
-from gateway.transcoding.encoding import JsonEncoder, JsonOptions
+from gateway.transcoding.encoding import JsonEncoder
 from gateway.transcoding.violations import shown
 
 __all__ = [

@@ -17,7 +17,6 @@ Source: "ProtoJSON Format" in protobuf's language guide.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from math import copysign
 from typing import Any, Final
 
@@ -27,6 +26,7 @@ from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
 from gateway.contract.fields import is_message, map_entry, message_type
+from gateway.contract.json_options import JsonOptions
 from gateway.contract.json_types import ANY, NULLABLE, WRAPPERS
 from gateway.transcoding import scalars
 from gateway.transcoding.decoding import is_special
@@ -43,20 +43,6 @@ _INT64_TYPES = {
 }
 _MAX_ANYS: Final = 32
 """How deep `Any` nests in `Any` when it is written: each is parsed anew, with all that is within it."""
-
-
-@dataclass(frozen=True, slots=True)
-class JsonOptions:
-    """How messages are printed, where the specification leaves a choice; its defaults are the defaults."""
-
-    defaults: bool = False
-    """Print fields without presence though they have their default value."""
-    proto_names: bool = False
-    """Name fields as the .proto does, not in lowerCamelCase."""
-    enum_numbers: bool = False
-    """Print enums as numbers, not by name."""
-    int64_numbers: bool = False
-    """Print 64-bit integers as numbers; beyond 2**53 many readers lose digits."""
 
 
 class JsonEncoder:

@@ -24,15 +24,26 @@ _sym_db = _symbol_database.Default()
 
 from .gateway.v1 import options_pb2 as gateway_dot_v1_dot_options__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\rfinance.proto\x12\x07\x66inance\x1a\x18gateway/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\"L\n\x0e\x43onvertRequest\x12\x15\n\rfrom_currency\x18\x01 \x01(\t\x12\x13\n\x0bto_currency\x18\x02 \x01(\t\x12\x0e\n\x06\x61mount\x18\x03 \x01(\x01\"I\n\x0c\x43onvertReply\x12\x18\n\x10\x63onverted_amount\x18\x01 \x01(\x01\x12\x0c\n\x04rate\x18\x02 \x01(\x01\x12\x11\n\ttimestamp\x18\x03 \x01(\t\"@\n\x0cWatchRequest\x12\x15\n\rbase_currency\x18\x01 \x01(\t\x12\x19\n\x11target_currencies\x18\x02 \x03(\t\",\n\nRateUpdate\x12\x10\n\x08\x63urrency\x18\x01 \x01(\t\x12\x0c\n\x04rate\x18\x02 \x01(\x01\"4\n\nBatchReply\x12\x17\n\x0ftotal_converted\x18\x01 \x01(\x01\x12\r\n\x05\x63ount\x18\x02 \x01(\x05\x32\x9b\x03\n\x11\x43urrencyConverter\x12Z\n\x07\x43onvert\x12\x17.finance.ConvertRequest\x1a\x15.finance.ConvertReply\"\x1f\x82\xd3\xe4\x93\x02\x19\"\x08/convert:\x01*Z\n\x12\x08/convert\x12r\n\nWatchRates\x12\x15.finance.WatchRequest\x1a\x13.finance.RateUpdate\"6\xb2\xc8\x18\x14\x08\x01\x12\x08\x63urrency \x01\x30\x03:\x02\x08\x05\x82\xd3\xe4\x93\x02\x18\x12\x16/rates/{base_currency}0\x01\x12Y\n\x0c\x42\x61tchConvert\x12\x17.finance.ConvertRequest\x1a\x13.finance.BatchReply\"\x19\x82\xd3\xe4\x93\x02\x13\"\x0e/convert:batch:\x01*(\x01\x12[\n\x0bLiveConvert\x12\x17.finance.ConvertRequest\x1a\x15.finance.ConvertReply\"\x18\x82\xd3\xe4\x93\x02\x12\"\r/convert:live:\x01*(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\rfinance.proto\x12\x07\x66inance\x1a\x18gateway/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\"\xa5\x03\n\x0e\x43onvertRequest\x12\xb7\x01\n\rfrom_currency\x18\x01 \x01(\tB\x9f\x01\xe2\x41\x01\x02\xba\xc8\x18\x96\x01\n\x03\x41UD\n\x03\x42RL\n\x03\x43\x41\x44\n\x03\x43HF\n\x03\x43NY\n\x03\x43ZK\n\x03\x44KK\n\x03\x45UR\n\x03GBP\n\x03HKD\n\x03HUF\n\x03IDR\n\x03ILS\n\x03INR\n\x03ISK\n\x03JPY\n\x03KRW\n\x03MXN\n\x03MYR\n\x03NOK\n\x03NZD\n\x03PHP\n\x03PLN\n\x03RON\n\x03SEK\n\x03SGD\n\x03THB\n\x03TRY\n\x03USD\n\x03ZAR\x12\xb5\x01\n\x0bto_currency\x18\x02 \x01(\tB\x9f\x01\xe2\x41\x01\x02\xba\xc8\x18\x96\x01\n\x03\x41UD\n\x03\x42RL\n\x03\x43\x41\x44\n\x03\x43HF\n\x03\x43NY\n\x03\x43ZK\n\x03\x44KK\n\x03\x45UR\n\x03GBP\n\x03HKD\n\x03HUF\n\x03IDR\n\x03ILS\n\x03INR\n\x03ISK\n\x03JPY\n\x03KRW\n\x03MXN\n\x03MYR\n\x03NOK\n\x03NZD\n\x03PHP\n\x03PLN\n\x03RON\n\x03SEK\n\x03SGD\n\x03THB\n\x03TRY\n\x03USD\n\x03ZAR\x12!\n\x06\x61mount\x18\x03 \x01(\x01\x42\x11\xe2\x41\x01\x02\xba\xc8\x18\t\x11\x00\x00\x00\x00\x00\x00\x00\x00\"I\n\x0c\x43onvertReply\x12\x18\n\x10\x63onverted_amount\x18\x01 \x01(\x01\x12\x0c\n\x04rate\x18\x02 \x01(\x01\x12\x11\n\ttimestamp\x18\x03 \x01(\t\"\x82\x03\n\x0cWatchRequest\x12\xb7\x01\n\rbase_currency\x18\x01 \x01(\tB\x9f\x01\xe2\x41\x01\x02\xba\xc8\x18\x96\x01\n\x03\x41UD\n\x03\x42RL\n\x03\x43\x41\x44\n\x03\x43HF\n\x03\x43NY\n\x03\x43ZK\n\x03\x44KK\n\x03\x45UR\n\x03GBP\n\x03HKD\n\x03HUF\n\x03IDR\n\x03ILS\n\x03INR\n\x03ISK\n\x03JPY\n\x03KRW\n\x03MXN\n\x03MYR\n\x03NOK\n\x03NZD\n\x03PHP\n\x03PLN\n\x03RON\n\x03SEK\n\x03SGD\n\x03THB\n\x03TRY\n\x03USD\n\x03ZAR\x12\xb7\x01\n\x11target_currencies\x18\x02 \x03(\tB\x9b\x01\xba\xc8\x18\x96\x01\n\x03\x41UD\n\x03\x42RL\n\x03\x43\x41\x44\n\x03\x43HF\n\x03\x43NY\n\x03\x43ZK\n\x03\x44KK\n\x03\x45UR\n\x03GBP\n\x03HKD\n\x03HUF\n\x03IDR\n\x03ILS\n\x03INR\n\x03ISK\n\x03JPY\n\x03KRW\n\x03MXN\n\x03MYR\n\x03NOK\n\x03NZD\n\x03PHP\n\x03PLN\n\x03RON\n\x03SEK\n\x03SGD\n\x03THB\n\x03TRY\n\x03USD\n\x03ZAR\",\n\nRateUpdate\x12\x10\n\x08\x63urrency\x18\x01 \x01(\t\x12\x0c\n\x04rate\x18\x02 \x01(\x01\"4\n\nBatchReply\x12\x17\n\x0ftotal_converted\x18\x01 \x01(\x01\x12\r\n\x05\x63ount\x18\x02 \x01(\x05\x32\x9b\x03\n\x11\x43urrencyConverter\x12Z\n\x07\x43onvert\x12\x17.finance.ConvertRequest\x1a\x15.finance.ConvertReply\"\x1f\x82\xd3\xe4\x93\x02\x19\"\x08/convert:\x01*Z\n\x12\x08/convert\x12r\n\nWatchRates\x12\x15.finance.WatchRequest\x1a\x13.finance.RateUpdate\"6\xb2\xc8\x18\x14\x08\x01\x12\x08\x63urrency \x01\x30\x03:\x02\x08\x05\x82\xd3\xe4\x93\x02\x18\x12\x16/rates/{base_currency}0\x01\x12Y\n\x0c\x42\x61tchConvert\x12\x17.finance.ConvertRequest\x1a\x13.finance.BatchReply\"\x19\x82\xd3\xe4\x93\x02\x13\"\x0e/convert:batch:\x01*(\x01\x12[\n\x0bLiveConvert\x12\x17.finance.ConvertRequest\x1a\x15.finance.ConvertReply\"\x18\x82\xd3\xe4\x93\x02\x12\"\r/convert:live:\x01*(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'finance_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_CONVERTREQUEST'].fields_by_name['from_currency']._loaded_options = None
+  _globals['_CONVERTREQUEST'].fields_by_name['from_currency']._serialized_options = b'\342A\001\002\272\310\030\226\001\n\003AUD\n\003BRL\n\003CAD\n\003CHF\n\003CNY\n\003CZK\n\003DKK\n\003EUR\n\003GBP\n\003HKD\n\003HUF\n\003IDR\n\003ILS\n\003INR\n\003ISK\n\003JPY\n\003KRW\n\003MXN\n\003MYR\n\003NOK\n\003NZD\n\003PHP\n\003PLN\n\003RON\n\003SEK\n\003SGD\n\003THB\n\003TRY\n\003USD\n\003ZAR'
+  _globals['_CONVERTREQUEST'].fields_by_name['to_currency']._loaded_options = None
+  _globals['_CONVERTREQUEST'].fields_by_name['to_currency']._serialized_options = b'\342A\001\002\272\310\030\226\001\n\003AUD\n\003BRL\n\003CAD\n\003CHF\n\003CNY\n\003CZK\n\003DKK\n\003EUR\n\003GBP\n\003HKD\n\003HUF\n\003IDR\n\003ILS\n\003INR\n\003ISK\n\003JPY\n\003KRW\n\003MXN\n\003MYR\n\003NOK\n\003NZD\n\003PHP\n\003PLN\n\003RON\n\003SEK\n\003SGD\n\003THB\n\003TRY\n\003USD\n\003ZAR'
+  _globals['_CONVERTREQUEST'].fields_by_name['amount']._loaded_options = None
+  _globals['_CONVERTREQUEST'].fields_by_name['amount']._serialized_options = b'\342A\001\002\272\310\030\t\021\000\000\000\000\000\000\000\000'
+  _globals['_WATCHREQUEST'].fields_by_name['base_currency']._loaded_options = None
+  _globals['_WATCHREQUEST'].fields_by_name['base_currency']._serialized_options = b'\342A\001\002\272\310\030\226\001\n\003AUD\n\003BRL\n\003CAD\n\003CHF\n\003CNY\n\003CZK\n\003DKK\n\003EUR\n\003GBP\n\003HKD\n\003HUF\n\003IDR\n\003ILS\n\003INR\n\003ISK\n\003JPY\n\003KRW\n\003MXN\n\003MYR\n\003NOK\n\003NZD\n\003PHP\n\003PLN\n\003RON\n\003SEK\n\003SGD\n\003THB\n\003TRY\n\003USD\n\003ZAR'
+  _globals['_WATCHREQUEST'].fields_by_name['target_currencies']._loaded_options = None
+  _globals['_WATCHREQUEST'].fields_by_name['target_currencies']._serialized_options = b'\272\310\030\226\001\n\003AUD\n\003BRL\n\003CAD\n\003CHF\n\003CNY\n\003CZK\n\003DKK\n\003EUR\n\003GBP\n\003HKD\n\003HUF\n\003IDR\n\003ILS\n\003INR\n\003ISK\n\003JPY\n\003KRW\n\003MXN\n\003MYR\n\003NOK\n\003NZD\n\003PHP\n\003PLN\n\003RON\n\003SEK\n\003SGD\n\003THB\n\003TRY\n\003USD\n\003ZAR'
   _globals['_CURRENCYCONVERTER'].methods_by_name['Convert']._loaded_options = None
   _globals['_CURRENCYCONVERTER'].methods_by_name['Convert']._serialized_options = b'\202\323\344\223\002\031\"\010/convert:\001*Z\n\022\010/convert'
   _globals['_CURRENCYCONVERTER'].methods_by_name['WatchRates']._loaded_options = None
@@ -41,16 +52,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CURRENCYCONVERTER'].methods_by_name['BatchConvert']._serialized_options = b'\202\323\344\223\002\023\"\016/convert:batch:\001*'
   _globals['_CURRENCYCONVERTER'].methods_by_name['LiveConvert']._loaded_options = None
   _globals['_CURRENCYCONVERTER'].methods_by_name['LiveConvert']._serialized_options = b'\202\323\344\223\002\022\"\r/convert:live:\001*'
-  _globals['_CONVERTREQUEST']._serialized_start=82
-  _globals['_CONVERTREQUEST']._serialized_end=158
-  _globals['_CONVERTREPLY']._serialized_start=160
-  _globals['_CONVERTREPLY']._serialized_end=233
-  _globals['_WATCHREQUEST']._serialized_start=235
-  _globals['_WATCHREQUEST']._serialized_end=299
-  _globals['_RATEUPDATE']._serialized_start=301
-  _globals['_RATEUPDATE']._serialized_end=345
-  _globals['_BATCHREPLY']._serialized_start=347
-  _globals['_BATCHREPLY']._serialized_end=399
-  _globals['_CURRENCYCONVERTER']._serialized_start=402
-  _globals['_CURRENCYCONVERTER']._serialized_end=813
+  _globals['_CONVERTREQUEST']._serialized_start=116
+  _globals['_CONVERTREQUEST']._serialized_end=537
+  _globals['_CONVERTREPLY']._serialized_start=539
+  _globals['_CONVERTREPLY']._serialized_end=612
+  _globals['_WATCHREQUEST']._serialized_start=615
+  _globals['_WATCHREQUEST']._serialized_end=1001
+  _globals['_RATEUPDATE']._serialized_start=1003
+  _globals['_RATEUPDATE']._serialized_end=1047
+  _globals['_BATCHREPLY']._serialized_start=1049
+  _globals['_BATCHREPLY']._serialized_end=1101
+  _globals['_CURRENCYCONVERTER']._serialized_start=1104
+  _globals['_CURRENCYCONVERTER']._serialized_end=1515
 # @@protoc_insertion_point(module_scope)

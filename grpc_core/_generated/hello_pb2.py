@@ -23,21 +23,24 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0bhello.proto\x12\x05hello\x1a\x1cgoogle/api/annotations.proto\"\x1c\n\x0cHelloRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x1d\n\nHelloReply\x12\x0f\n\x07message\x18\x01 \x01(\t2a\n\x07Greeter\x12V\n\x08SayHello\x12\x13.hello.HelloRequest\x1a\x11.hello.HelloReply\"\"\x82\xd3\xe4\x93\x02\x1c\"\x06/hello:\x01*Z\x0f\x12\r/hello/{name}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0bhello.proto\x12\x05hello\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\"\"\n\x0cHelloRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\x1d\n\nHelloReply\x12\x0f\n\x07message\x18\x01 \x01(\t2a\n\x07Greeter\x12V\n\x08SayHello\x12\x13.hello.HelloRequest\x1a\x11.hello.HelloReply\"\"\x82\xd3\xe4\x93\x02\x1c\"\x06/hello:\x01*Z\x0f\x12\r/hello/{name}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hello_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_HELLOREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_HELLOREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
   _globals['_GREETER'].methods_by_name['SayHello']._loaded_options = None
   _globals['_GREETER'].methods_by_name['SayHello']._serialized_options = b'\202\323\344\223\002\034\"\006/hello:\001*Z\017\022\r/hello/{name}'
-  _globals['_HELLOREQUEST']._serialized_start=52
-  _globals['_HELLOREQUEST']._serialized_end=80
-  _globals['_HELLOREPLY']._serialized_start=82
-  _globals['_HELLOREPLY']._serialized_end=111
-  _globals['_GREETER']._serialized_start=113
-  _globals['_GREETER']._serialized_end=210
+  _globals['_HELLOREQUEST']._serialized_start=85
+  _globals['_HELLOREQUEST']._serialized_end=119
+  _globals['_HELLOREPLY']._serialized_start=121
+  _globals['_HELLOREPLY']._serialized_end=150
+  _globals['_GREETER']._serialized_start=152
+  _globals['_GREETER']._serialized_end=249
 # @@protoc_insertion_point(module_scope)

@@ -121,6 +121,36 @@ async def test_the_frameworks_own_routes_are_there(app: FastAPI) -> None:
     assert page.status == 200
 
 
+@pytest.mark.parametrize(
+    ("setting", "name", "types"),
+    [
+        ({"print_proto_names": True}, "int64_field", {"type": "string"}),
+        ({"print_int64_numbers": True}, "int64Field", {"type": "integer"}),
+    ],
+)
+async def test_the_document_is_of_this_process(
+    make_app: MakeApp, setting: dict[str, bool], name: str, types: dict[str, str]
+) -> None:
+    """`/openapi.json` describes the JSON that the settings of this process make."""
+    async with running(make_app(**setting)) as app:
+        document = (await ask(app, "GET", "/openapi.json")).json
+
+    properties = document["components"]["schemas"]["echo.v1.Everything"]["properties"]
+    assert properties[name].items() >= types.items()
+
+
+@pytest.mark.parametrize("setting", ["print_defaults", "print_enum_numbers", "ignore_unknown"])
+async def test_each_setting_of_the_json_is_in_the_document(
+    make_app: MakeApp, app: FastAPI, setting: str
+) -> None:
+    """No setting that changes what is printed, or what is taken, leaves the document as it was."""
+    async with running(make_app(**{setting: True})) as other:
+        changed = (await ask(other, "GET", "/openapi.json")).json
+    plain = (await ask(app, "GET", "/openapi.json")).json
+
+    assert changed["components"] != plain["components"]
+
+
 async def test_an_unknown_websocket_path_is_404(app: FastAPI) -> None:
     """A handshake on a path without a stream is refused with a Status."""
     answer = await connect(app, "/nowhere").ended()

@@ -179,6 +179,25 @@ async def test_a_frame_over_the_limit_is_413(make_app: MakeApp) -> None:
     assert many.json == {"count": 10, "strings": [""] * 10}
 
 
+@pytest.mark.parametrize(
+    ("target", "field"),
+    [
+        ("/v1/upload/x?int32Field=y", "int32Field"),
+        ("/v1/upload/x?unknown=1", "unknown"),
+        ("/v1/upload/x?nested.number=1", "nested.number"),
+    ],
+)
+@pytest.mark.parametrize(("content_type", "body"), [(NDJSON, b""), ("application/json", b"[]")])
+async def test_a_wrong_query_is_refused_though_nothing_is_uploaded(
+    app: FastAPI, target: str, field: str, content_type: str, body: bytes
+) -> None:
+    """Path and query speak in the first message; where there is none they are checked nevertheless."""
+    answer = await ask(app, "POST", target, body, {"content-type": content_type})
+
+    assert answer.status == 400
+    assert answer.json["details"][0]["fieldViolations"][0]["field"] == field
+
+
 async def test_an_upload_arrives_as_it_is_sent(app: FastAPI, upstream: ScriptedUpstream) -> None:
     """A bidi call over HTTP answers each line before the next one is there."""
     request = start(app, "POST", "/v1/bidi", None, {"content-type": NDJSON})

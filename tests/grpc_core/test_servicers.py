@@ -4,6 +4,7 @@ import math
 import sys
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -13,9 +14,12 @@ from grpc_core._generated.finance_pb2 import (
     BatchReply,
     ConvertReply,
     ConvertRequest,
+    WatchRequest,
 )
+from grpc_core._generated.gateway.v1 import options_pb2
 from grpc_core._generated.hello_pb2 import HelloReply, HelloRequest
 from grpc_core.finance.rates import Snapshot
+from grpc_core.finance.reference import load
 from tests.grpc_core.loopback import Loopback, Refusal, collect, each, published, refusal
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
@@ -190,3 +194,17 @@ async def test_say_hello_wants_a_name(core: Loopback) -> None:
     assert await refusal(core.greeter.SayHello(HelloRequest())) == Refusal(
         INVALID, "name must not be empty", [("name", "name must not be empty")]
     )
+
+
+def test_the_contract_lists_the_currencies_that_have_a_rate() -> None:
+    """Documents offer what the core takes: `gateway.v1.values` has the codes of the newest rates."""
+    codes = sorted(load().per_euro)
+    for message, name in (
+        (ConvertRequest, "from_currency"),
+        (ConvertRequest, "to_currency"),
+        (WatchRequest, "base_currency"),
+        (WatchRequest, "target_currencies"),
+    ):
+        options: Any = message.DESCRIPTOR.fields_by_name[name].GetOptions()
+        values = options.Extensions[options_pb2.values]
+        assert list(getattr(values, "in")) == codes, name

@@ -5,25 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pytest
 from openapi_spec_validator import validate
 
-from gateway.contract.bindings import bind
-from gateway.contract.descriptors import Contract, load
-from gateway.render.openapi import render_openapi
+from gateway.contract.descriptors import load
 from tests.contracts import echo_contract
+from tests.render.documents import rendered
 
 DESCRIPTOR_SET = Path(__file__).parents[2] / "protos" / "descriptor_set.binpb"
-
-
-def rendered(contract: Contract) -> dict[str, Any]:
-    """Returns the document, as a client gets it."""
-    bound, _ = bind(contract.methods)
-    document: dict[str, Any] = orjson.loads(
-        orjson.dumps(render_openapi(contract, bound, title="t"))
-    )
-    return document
 
 
 @pytest.fixture(scope="module")

@@ -168,7 +168,9 @@ def test_the_other_views_show_it() -> None:
     operation = document["paths"]["/deep"]["post"]
 
     assert "t.S.R       nested.nested.id" in routes
-    assert operation["requestBody"]["content"]["application/json"]["schema"] == {"type": "string"}
+    assert operation["requestBody"]["content"]["application/json"]["schema"] == {
+        "type": ["string", "null"]
+    }
     names = [parameter["name"] for parameter in operation["parameters"]]
     assert "nested.nested.id" not in names
     assert "id" in names

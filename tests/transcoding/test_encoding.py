@@ -9,8 +9,9 @@ import pytest
 from google.protobuf.message_factory import GetMessageClass
 
 from gateway.contract.descriptors import load
+from gateway.contract.json_options import JsonOptions
 from gateway.transcoding.decoding import JsonDecoder
-from gateway.transcoding.encoding import JsonEncoder, JsonOptions
+from gateway.transcoding.encoding import JsonEncoder
 from tests.contracts import compile_text
 from tests.transcoding.messages import EVERYTHING, codec, encoded
 

@@ -24,6 +24,15 @@ SLOW_CONSUMER_CONFLATE: SlowConsumer
 SLOW_CONSUMER_DISCONNECT: SlowConsumer
 STREAM_FIELD_NUMBER: _ClassVar[int]
 stream: _descriptor.FieldDescriptor
+VALUES_FIELD_NUMBER: _ClassVar[int]
+values: _descriptor.FieldDescriptor
+
+class FieldValues(_message.Message):
+    __slots__ = ("greater_than",)
+    IN_FIELD_NUMBER: _ClassVar[int]
+    GREATER_THAN_FIELD_NUMBER: _ClassVar[int]
+    greater_than: float
+    def __init__(self, greater_than: _Optional[float] = ..., **kwargs) -> None: ...
 
 class StreamOptions(_message.Message):
     __slots__ = ("shared", "key", "start_with_last", "start_with_last_of_each_key", "keep", "slow_consumer", "linger", "id_field", "resume_field")

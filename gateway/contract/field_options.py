@@ -1,0 +1,76 @@
+"""What a contract says of a field beside its type: the options that documents show.
+
+Sources: google/api/field_behavior.proto and AIP-203; google/api/field_info.proto; `deprecated` of
+google/protobuf/descriptor.proto; `gateway.v1.values` in gateway/v1/options.proto.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Final
+
+from google.api import field_behavior_pb2, field_info_pb2
+from google.api.field_behavior_pb2 import FieldBehavior
+from google.protobuf.descriptor import FieldDescriptor
+
+from gateway.v1 import options_pb2
+
+_REQUIRED: Final = FieldBehavior.REQUIRED
+_OUTPUT_ONLY: Final = FieldBehavior.OUTPUT_ONLY
+_INPUT_ONLY: Final = FieldBehavior.INPUT_ONLY
+_NOTES: Final[Mapping[int, str]] = {
+    FieldBehavior.IMMUTABLE: "Immutable: it cannot be changed once it is set.",
+    FieldBehavior.UNORDERED_LIST: "The order of the elements means nothing.",
+    FieldBehavior.NON_EMPTY_DEFAULT: "Where it is not given, the server chooses a value.",
+    FieldBehavior.IDENTIFIER: "The name of the resource; a request that creates one need not have it.",
+}
+"""Behaviors that JSON Schema has no keyword for, in words."""
+_FORMATS: Final[Mapping[int, str]] = {
+    field_info_pb2.FieldInfo.UUID4: "uuid",
+    field_info_pb2.FieldInfo.IPV4: "ipv4",
+    field_info_pb2.FieldInfo.IPV6: "ipv6",
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FieldFacts:
+    """The options of one field."""
+
+    required: bool = False
+    """REQUIRED, or `required` of proto2; never together with `output_only`."""
+    output_only: bool = False
+    input_only: bool = False
+    deprecated: bool = False
+    notes: tuple[str, ...] = ()
+    """Sentences on what else `google.api.field_behavior` says."""
+    format: str = ""
+    """A format of JSON Schema's vocabulary, or `""`."""
+    values: options_pb2.FieldValues = dataclasses.field(default_factory=options_pb2.FieldValues)
+    """Which values the server takes; empty where the contract says nothing."""
+
+
+_NOTHING: Final = FieldFacts()
+_REQUIRED_OF_PROTO2: Final = FieldFacts(required=True)
+
+
+def field_facts(field: FieldDescriptor) -> FieldFacts:
+    """Reads the options of a field."""
+    if not field.has_options:
+        return _REQUIRED_OF_PROTO2 if field.is_required else _NOTHING
+    options = field.GetOptions()
+    behaviors = frozenset(_extension(options, field_behavior_pb2.field_behavior))
+    output_only = _OUTPUT_ONLY in behaviors
+    return FieldFacts(
+        required=(_REQUIRED in behaviors and not output_only) or field.is_required,
+        output_only=output_only,
+        input_only=_INPUT_ONLY in behaviors,
+        deprecated=options.deprecated,
+        notes=tuple(text for behavior, text in _NOTES.items() if behavior in behaviors),
+        format=_FORMATS.get(_extension(options, field_info_pb2.field_info).format, ""),
+        values=_extension(options, options_pb2.values),
+    )
+
+
+def _extension(options: Any, extension: Any) -> Any:
+    return options.Extensions[extension]

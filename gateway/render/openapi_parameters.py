@@ -1,0 +1,206 @@
+"""Where the fields of a request go beside its body: the path and the query, as OpenAPI's parameters.
+
+Sources: OpenAPI Specification 3.1.1, 4.8.12; google/api/http.proto. The query takes what nothing else binds:
+scalars and what JSON writes as one, alone or repeated; those of nested messages by dotted names;
+`google.protobuf.Value` and its kin as JSON; maps as `name[key]=value`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Iterator
+from itertools import islice
+from typing import Final
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+
+from gateway.contract.field_options import field_facts
+from gateway.contract.fields import FieldPath, is_message, map_entry, message_type, rivals
+from gateway.contract.http_rule import Binding
+from gateway.contract.json_types import ANY, FIELD_MASK, TEXTUAL
+from gateway.contract.path_template import WILDCARDS, Variable
+from gateway.render.json_schema import Schema
+from gateway.render.request_schema import RequestSchemas
+
+_JSON_VALUES: Final = frozenset(
+    f"google.protobuf.{kind}" for kind in ("Value", "Struct", "ListValue")
+)
+_MAX_PARAMETERS: Final = 1000
+"""As many as a query of the edge can have; a contract of wide and deep messages can name more."""
+
+
+def path_of(binding: Binding) -> tuple[str, list[str]]:
+    """Returns OpenAPI's path, and the names of the parameters in it.
+
+    OpenAPI has no pattern for a parameter, so each wildcard is one of its own:
+    `/v1/{name=shelves/*/books/*}` is `/v1/shelves/{name}/books/{name_1}`. What reads documents often takes a
+    dot in such a name for more than it is, so `{book.name}` is `{book_name}`.
+    """
+    template = binding.template
+    segments: list[str] = []
+    names: list[str] = []
+    reserved = {_parameter_name(variable) for variable, _ in binding.variables}
+    for index, segment in enumerate(template.segments):
+        if segment in WILDCARDS:
+            names.append(_unused(_base_name(binding, index), names, reserved))
+            segments.append(f"{{{names[-1]}}}")
+        else:
+            segments.append(segment)
+    verb = f":{template.verb}" if template.verb else ""
+    return "/" + "/".join(segments) + verb, names
+
+
+def path_parameters(binding: Binding, names: list[str], schemas: RequestSchemas) -> list[Schema]:
+    """Returns the parameters in a path; the names are the path's, which another binding may have given."""
+    wildcards = [
+        index for index, segment in enumerate(binding.template.segments) if segment in WILDCARDS
+    ]
+    return [
+        _parameter(name, "path", _wildcard_schema(binding, index, schemas), required=True)
+        for name, index in zip(names, wildcards, strict=True)
+    ]
+
+
+def bound_paths(binding: Binding) -> tuple[FieldPath, ...]:
+    """Returns the fields that a path provides, and those that a oneof excludes beside them."""
+    found: list[FieldPath] = []
+    for _, path in binding.variables:
+        found.append(path)
+        for index, field in enumerate(path):
+            if rivals(field) and field.containing_oneof is not None:
+                others = (other for other in field.containing_oneof.fields if other != field)
+                found += [(*path[:index], other) for other in others]
+    return tuple(found)
+
+
+def query_parameters(binding: Binding, schemas: RequestSchemas) -> Iterator[Schema]:
+    """Yields the parameters of a query."""
+    taken = bound_paths(binding)
+    if binding.body is not None:
+        if not binding.body.path:
+            return
+        taken = (*taken, binding.body.path)
+    for path in islice(_leaves(binding.method.input, taken), _MAX_PARAMETERS):
+        yield _query_parameter(path, schemas, required=_is_required(binding, path))
+
+
+def _unused(base: str, names: list[str], reserved: set[str]) -> str:
+    """Returns a name like `base`, which no other parameter of the path has or will have."""
+    name, count = base, 0
+    while name in names or (count and name in reserved):
+        count += 1
+        name = f"{base}_{count}"
+    return name
+
+
+def _base_name(binding: Binding, index: int) -> str:
+    for variable, _ in binding.variables:
+        if variable.start <= index < variable.end:
+            return _parameter_name(variable)
+    return "segment"
+
+
+def _parameter_name(variable: Variable) -> str:
+    return variable.field_path.replace(".", "_")
+
+
+def _wildcard_schema(binding: Binding, index: int, schemas: RequestSchemas) -> Schema:
+    for variable, path in binding.variables:
+        if variable.start <= index < variable.end:
+            if not variable.multi_segment:
+                return _not_empty(schemas.text(path[-1]))
+            pattern = "/".join(binding.template.segments[variable.start : variable.end])
+            name = variable.field_path
+            return {
+                "type": "string",
+                "minLength": 1,
+                "description": f"Part of `{name}`, which is `{pattern}`.",
+            }
+    return {"type": "string", "minLength": 1}
+
+
+def _not_empty(schema: Schema) -> Schema:
+    """Returns the schema of a segment, which is never empty."""
+    free_text = schema.get("type") == "string" and not schema.keys() & {"enum", "format"}
+    return schema | {"minLength": 1} if free_text else schema
+
+
+def _parameter(name: str, place: str, schema: Schema, *, required: bool) -> Schema:
+    parameter: Schema = {"name": name, "in": place}
+    for keyword in ("description", "deprecated"):
+        if keyword in schema:
+            parameter[keyword] = schema.pop(keyword)
+    for keyword in ("readOnly", "writeOnly"):  # words about properties, which a parameter is not
+        schema.pop(keyword, None)
+    if required:
+        parameter["required"] = True
+    return parameter | {"schema": schema}
+
+
+def _query_parameter(path: FieldPath, schemas: RequestSchemas, *, required: bool) -> Schema:
+    field = path[-1]
+    name = ".".join(schemas.name(step) for step in path)
+    if map_entry(field):
+        schema = schemas.map_of_texts(field)
+        return _parameter(name, "query", schema, required=required) | {
+            "style": "deepObject",
+            "explode": True,
+        }
+    if not field.is_repeated and is_message(field) and _name(field) in _JSON_VALUES:
+        parameter = _parameter(name, "query", schemas.json_text(field), required=required)
+        return parameter | {"content": {"application/json": {"schema": parameter.pop("schema")}}}
+    return _parameter(name, "query", schemas.text(field), required=required)
+
+
+def _is_required(binding: Binding, path: FieldPath) -> bool:
+    """Whether a query has to name the field: it is required, and so is each message that it is in."""
+    return not _is_inferred(binding, path) and all(field_facts(field).required for field in path)
+
+
+def _is_inferred(binding: Binding, path: FieldPath) -> bool:
+    """Whether it is the mask of a PATCH, which the edge infers from the body."""
+    field = path[-1]
+    is_mask = is_message(field) and _name(field) == FIELD_MASK
+    return is_mask and len(path) == 1 and binding.http_method == "PATCH"
+
+
+def _leaves(message: Descriptor, taken: Collection[FieldPath]) -> Iterator[FieldPath]:
+    """Yields what a query can name, those of outer messages first.
+
+    A type that holds itself has no end of names, and is cut where it recurs.
+    """
+    waiting: deque[tuple[Descriptor, FieldPath]] = deque([(message, ())])
+    while waiting:
+        descriptor, above = waiting.popleft()
+        for field in descriptor.fields:
+            path = (*above, field)
+            if path in taken or field_facts(field).output_only:
+                continue
+            if _is_leaf(field):
+                yield path
+            elif not field.is_repeated and _goes_on(path, message):
+                waiting.append((message_type(field), path))
+
+
+def _is_leaf(field: FieldDescriptor) -> bool:
+    if not is_message(field):
+        return True
+    if entry := map_entry(field):
+        value = entry[1]
+        return not is_message(value) or _name(value) in TEXTUAL
+    return _name(field) in TEXTUAL | _JSON_VALUES or _is_empty(field)
+
+
+def _is_empty(field: FieldDescriptor) -> bool:
+    """Whether it is one message of a type without fields, as `google.protobuf.Empty` is."""
+    return not field.is_repeated and not message_type(field).fields
+
+
+def _goes_on(path: FieldPath, message: Descriptor) -> bool:
+    descriptor = message_type(path[-1])
+    above = (message, *(message_type(field) for field in path[:-1]))
+    return descriptor not in above and descriptor.full_name != ANY
+
+
+def _name(field: FieldDescriptor) -> str:
+    return message_type(field).full_name

@@ -1,0 +1,162 @@
+"""Message types as JSON Schema, in what the edge reads: JSON, and the texts of a path and a query.
+
+Sources: "ProtoJSON Format"; JSON Schema 2020-12; AIP-203.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+
+from gateway.contract.descriptors import Contract
+from gateway.contract.field_options import FieldFacts, field_facts
+from gateway.contract.fields import FieldPath, map_entry, message_type
+from gateway.contract.json_options import JsonOptions
+from gateway.contract.json_types import NULLABLE, WRAPPERS
+from gateway.render import scalar_schemas as scalars
+from gateway.render.json_schema import NULL_VALUE, AnswerSchemas, limited
+from gateway.render.scalar_schemas import Schema, nullable
+
+_INPUT = "-Input"
+
+
+class RequestSchemas(AnswerSchemas):
+    """The schemas of what the edge reads, from JSON or from the texts of a path and a query."""
+
+    def __init__(
+        self,
+        contract: Contract,
+        options: JsonOptions,
+        answered: Collection[str],
+        *,
+        ignore_unknown: bool,
+    ) -> None:
+        """Makes the schemas.
+
+        Args:
+            contract: the types and their comments.
+            options: which of a field's names is documented; the edge takes both.
+            answered: names that components of answers have.
+            ignore_unknown: whether fields that the contract has not are let pass.
+        """
+        super().__init__(contract, options)
+        self._answered = frozenset(answered)
+        self._ignore_unknown = ignore_unknown
+
+    def without(self, descriptor: Descriptor, bound: Collection[FieldPath]) -> Schema:
+        """Returns the schema of a message without the fields that something else than the body provides."""
+        if not bound:
+            return self.message(descriptor)
+        schema = self._type_of(descriptor)
+        properties: dict[str, Schema] = {}
+        fields = [field for field in self._fields(descriptor) if (field,) not in bound]
+        for field in fields:
+            below = [path[1:] for path in bound if path[0] == field]
+            properties[self.name(field)] = (
+                nullable(self.without(message_type(field), below)) if below else self.field(field)
+            )
+        free = [field for field in fields if not any(path[0] == field for path in bound)]
+        if required := [self.name(field) for field in free if self._is_required(field)]:
+            schema["required"] = required
+        return schema | {"properties": properties} | self._others() | self._oneofs(fields)
+
+    def body_field(self, field: FieldDescriptor, bound: Collection[FieldPath]) -> Schema:
+        """Returns the schema of a body that is one field, without what something else provides of it."""
+        if not bound:
+            return self.field(field)
+        return nullable(self.without(message_type(field), bound))
+
+    def text(self, field: FieldDescriptor) -> Schema:
+        """Returns the schema of a field whose value, or each of whose values, is a text."""
+        facts = field_facts(field)
+        schema = limited(self._text_value(field), facts)
+        if field.is_repeated:
+            schema = {"type": "array", "items": schema}
+            if facts.required:
+                schema["minItems"] = 1
+        elif facts.required:
+            schema = _not_empty(schema, field)
+        return self._described(schema, field, facts)
+
+    def json_text(self, field: FieldDescriptor) -> Schema:
+        """Returns the schema of a field whose text is JSON."""
+        return self._described(self.single(field), field, field_facts(field))
+
+    def map_of_texts(self, field: FieldDescriptor) -> Schema:
+        """Returns the schema of a map whose values are texts."""
+        facts = field_facts(field)
+        key, value = map_entry(field) or (field, field)
+        schema = self._map(key.type, self._text_value(value))
+        schema.setdefault("propertyNames", {"pattern": "^[^\\]]*$"})  # its name ends at the bracket
+        return self._described(schema, field, facts)
+
+    def _text_value(self, field: FieldDescriptor) -> Schema:
+        descriptor = field.message_type
+        if descriptor is None:
+            if field.enum_type is not None:
+                null = field.enum_type.full_name == NULL_VALUE
+                return (self._enum_values if null else self._enum)(field.enum_type)
+            return scalars.text_scalar(field.type, int64_numbers=self._options.int64_numbers)
+        if descriptor.full_name in WRAPPERS:
+            return self._text_value(descriptor.fields_by_name["value"])
+        if not descriptor.fields:
+            return {"type": "string", "enum": ["", "{}"]}
+        special = scalars.text_message(descriptor.full_name)
+        return dict(scalars.JSON_TEXT) if special is None else special
+
+    def _key(self, name: str) -> str:
+        return name + _INPUT if name in self._answered else name
+
+    def _well_known(self, name: str) -> Schema | None:
+        return scalars.sent_message(name)
+
+    def _scalar(self, kind: int) -> Schema:
+        return scalars.sent_scalar(kind)
+
+    def _value(self, field: FieldDescriptor, facts: FieldFacts) -> Schema:
+        schema = super()._value(field, facts)
+        return _not_empty(schema, field) if facts.required else nullable(schema)
+
+    def _object(self, descriptor: Descriptor) -> Schema:
+        return super()._object(descriptor) | self._others()
+
+    def _others(self) -> Schema:
+        return {} if self._ignore_unknown else {"additionalProperties": False}
+
+    def _is_required(self, field: FieldDescriptor) -> bool:
+        """Whether a request has to give the field."""
+        return field_facts(field).required
+
+    def _absent(self, field: FieldDescriptor) -> Schema | bool:
+        """Null is as good as nothing, but where it is a value."""
+        enum, message = field.enum_type, field.message_type
+        name = enum.full_name if enum else message.full_name if message else ""
+        return False if name in NULLABLE else {"type": "null"}
+
+    def _enum(self, enum: EnumDescriptor) -> Schema:
+        if enum.full_name == NULL_VALUE:
+            return {"anyOf": [{"type": "null"}, *self._enum_values(enum)["anyOf"]]}
+        return super()._enum(enum)
+
+    def _enum_values(self, enum: EnumDescriptor) -> Schema:
+        """Returns the schema of what is taken: each name, each alias, and numbers."""
+        numbers: Schema = dict(scalars.INT32)
+        if enum.is_closed:
+            numbers["enum"] = sorted(enum.values_by_number)
+        names: Schema = {"type": "string", "enum": [value.name for value in enum.values]}
+        both = [numbers, names] if self._options.enum_numbers else [names, numbers]
+        return {"anyOf": both}
+
+
+def _not_empty(schema: Schema, field: FieldDescriptor) -> Schema:
+    """Returns what a required field takes: not what is the same as nothing, where it has no presence."""
+    if field.has_presence:
+        return schema
+    if map_entry(field):
+        return schema | {"minProperties": 1}
+    if field.is_repeated:
+        return schema | {"minItems": 1}
+    if field.type in (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES):
+        return schema if "enum" in schema else schema | {"minLength": 1}
+    return schema
