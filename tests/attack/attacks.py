@@ -1,7 +1,7 @@
 """Attacks, one coroutine each: bounded in bytes and in connections, and on loopback alone.
 
 An attack is made once, and returns; who runs it makes it again. To add one is to write it, and to name it in
-`ATTACKS`. Those of `LATER` wait for what mends them: moving a name from there is all that it takes.
+`ATTACKS`.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ async def bombs(scene: Scene) -> None:
             await asyncio.gather(*(client.ended(stream) for stream in streams))
 
 
-# What others mend.
+# Heads, upgrades, streams and feeds, to the edge.
 
 
 async def large_metadata(scene: Scene) -> None:
@@ -163,7 +163,7 @@ async def smuggled_upgrade(scene: Scene) -> None:
         )
         await asyncio.sleep(0.1)
         writer.write(inner)
-        answers = b""
+        answers = await reader.readuntil(b"\r\n\r\n")
         with suppress(TimeoutError):
             async with asyncio.timeout(1):
                 while answer := await reader.read(4096):
@@ -219,6 +219,8 @@ ATTACKS: tuple[Attack, ...] = (
     malformed_requests,
     rapid_resets,
     bombs,
+    large_metadata,
+    smuggled_upgrade,
+    silent_streams,
+    feeds_of_many,
 )
-LATER: tuple[Attack, ...] = (large_metadata, smuggled_upgrade, silent_streams, feeds_of_many)
-"""Attacks that are not made yet: what mends them lands elsewhere."""
