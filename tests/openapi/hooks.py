@@ -1,11 +1,14 @@
 """What schemathesis is told of the contracts under test that OpenAPI 3.1 cannot say.
 
-It alters requests that are to be accepted, and none that are to be refused:
+It alters requests that are to be accepted:
 
 - parameters of a query cannot exclude each other, so of `echo.v1.Everything.choice` one stays;
 - what an `Any` may hold depends on the type that it names, and `value` of an `Any` is left out;
 - a mask in a query may have a path such as `a__b`, which has no JSON when it is echoed;
 - what comes of an amount has to fit a double, which depends on the rate of the day and on the whole batch.
+
+Of those that are to be refused it drops some: in a query each value is a text, so a number or a truth value
+in the place of a text, or of bytes, is none that is wrong.
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ import schemathesis
 from schemathesis import GenerationMode
 
 _LARGEST_AMOUNT = 1e290
+_TEXTS = ("string", "bytes", "custom", "class", "nested.", "choiceNested.", "choice_nested.")
+"""How the names begin of parameters that take texts."""
 
 
 @schemathesis.hook  # type: ignore[untyped-decorator] # it is installed for this run alone
@@ -28,6 +33,23 @@ def before_call(_context: Any, case: Any, **_kwargs: Any) -> None:
         _keep_camel_case(case.query)
     for part in (case.query, case.body):
         _soften(part)
+
+
+@schemathesis.hook  # type: ignore[untyped-decorator] # it is installed for this run alone
+def filter_case(_context: Any, case: Any) -> bool:
+    """Drops a request that is wrong by the type of a value alone, which a query does not have."""
+    if case.meta is None or case.meta.generation.mode is not GenerationMode.NEGATIVE:
+        return True
+    query: dict[str, Any] = case.query or {}
+    return not any(name.startswith(_TEXTS) and _has_no_text(query[name]) for name in query)
+
+
+def _has_no_text(value: Any) -> bool:
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return any(_has_no_text(item) for item in value)
+    return isinstance(value, bool | int | float)
 
 
 def _keep_one_choice(query: dict[str, Any]) -> None:
