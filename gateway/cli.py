@@ -26,14 +26,12 @@ from gateway.render.envoy_contract import envoy_contract
 from gateway.render.envoy_routes import EnvoyOptions
 from gateway.render.routes import render_routes
 from gateway.server import Server
-from gateway.settings import EnvoySettings, Settings
+from gateway.settings import OWN_PATHS, EnvoySettings, Settings
 from gateway.tls import TlsError, check_serving
 from gateway.upstream.transport import TargetError
 
 CONTRACT = ("descriptor_set", "http_rules", "auto_mapping", "services", "skip_faulty_rules")
 """The settings that say what the contract is."""
-OWN_PATHS = ("health_path", "openapi_path", "docs_path", "redoc_path")
-"""The settings that say which paths are the edge's own."""
 ENVOY = (
     *CONTRACT,
     *("descriptor_set_out", "descriptor_set_path", "upstream", "host", "port", "admin_port"),

@@ -46,7 +46,8 @@ OwnPath = Annotated[str, Field(pattern=r"^(/[A-Za-z0-9\-._~!$&'()*+,;=:@]+)*$")]
 
 OAUTH2_REDIRECT: Final = "/oauth2-redirect"
 """Where Swagger UI comes back to from a login, below `docs_path`."""
-_OWN_PATHS: Final = ("health_path", "openapi_path", "docs_path", "redoc_path")
+OWN_PATHS: Final = ("health_path", "openapi_path", "docs_path", "redoc_path")
+"""The settings that name paths which the edge answers itself."""
 
 
 Origin = Annotated[
@@ -189,9 +190,9 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _own_paths_differ(self) -> Self:
-        paths = [path for path in (getattr(self, name) for name in _OWN_PATHS) if path]
+        paths = [path for path in (getattr(self, name) for name in OWN_PATHS) if path]
         if len(set(paths)) < len(paths):
-            raise ValueError(f"no two of {', '.join(_OWN_PATHS)} can be the same")
+            raise ValueError(f"no two of {', '.join(OWN_PATHS)} can be the same")
         return self
 
     def own_paths(self) -> dict[str, str]:

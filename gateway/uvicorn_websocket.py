@@ -15,7 +15,7 @@ from websockets.extensions import Extension, ServerExtensionFactory
 from websockets.frames import Frame
 from websockets.typing import ExtensionParameter
 
-from grpc_wire.limits import INFLATION, INFLATION_FREE
+from grpc_wire.limits import max_inflated
 
 PIECE_BYTES: Final = 4096
 """Bytes of a WebSocket that are parsed in one turn of the event loop; at most some 700 frames."""
@@ -167,7 +167,7 @@ class _BoundedDeflate(Extension):
 
     def decode(self, frame: Frame, *, max_size: int | None = None) -> Frame:
         """Decompresses a frame; websockets closes with 1009 where it becomes too large."""
-        inflated = max(INFLATION_FREE, INFLATION * len(frame.data))
+        inflated = max_inflated(len(frame.data))
         most = inflated if max_size is None else min(max_size, inflated)
         return self._deflate.decode(frame, max_size=most)
 

@@ -68,9 +68,14 @@ MESSAGE_COST = 1024
 INFLATION = 200
 """How many times its compressed size a message may have; above `INFLATION_FREE`."""
 INFLATION_FREE = 512 * 1024
-"""Bytes that a message may have however small it came."""
+"""Bytes that a message may have however small it came; see `max_inflated`."""
 WINDOWS_MOVED = 50
 """That SETTINGS may move for the price of a control frame."""
+
+
+def max_inflated(size: int) -> int:
+    """Returns the bytes that may be decompressed from so many."""
+    return max(INFLATION_FREE, INFLATION * size)
 
 
 def in_order(options: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:

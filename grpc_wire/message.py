@@ -12,7 +12,7 @@ from struct import Struct
 from typing import Final
 
 from grpc_wire.codes import INTERNAL, RESOURCE_EXHAUSTED, UNIMPLEMENTED
-from grpc_wire.limits import INFLATION, INFLATION_FREE
+from grpc_wire.limits import max_inflated
 
 IDENTITY: Final = "identity"
 GZIP: Final = "gzip"
@@ -174,13 +174,13 @@ class MessageReader:
         """Returns a message that `feed` has given, decompressed no further than the limits go.
 
         Raises:
-            MessageFault: RESOURCE_EXHAUSTED, it is larger, or larger than its size allows (`INFLATION`);
+            MessageFault: RESOURCE_EXHAUSTED, it is larger, or larger than its size allows (`max_inflated`);
                 INTERNAL, it is broken.
         """
         if not isinstance(message, Compressed):
             return message
         decompressor = zlib.decompressobj(wbits=_WINDOW_BITS[self._encoding])
-        inflated = max(INFLATION_FREE, INFLATION * len(message.data))
+        inflated = max_inflated(len(message.data))
         most = min(self._limit, inflated) + 1
         try:
             decompressed = decompressor.decompress(message.data, most)

@@ -18,6 +18,11 @@ TEXTUAL: Final = WRAPPERS | {
 }
 """Messages that are written as one scalar, so that a path segment or a query value can hold them."""
 
+JSON_VALUES: Final = frozenset(
+    f"google.protobuf.{kind}" for kind in ("Value", "Struct", "ListValue")
+)
+"""Messages that stand for any JSON, so that a query gives them as JSON."""
+
 NULLABLE: Final = frozenset({"google.protobuf.Value", "google.protobuf.NullValue"})
 """Types for which null is a value, and not the word for "absent"."""
 
@@ -25,9 +30,5 @@ ANY: Final = "google.protobuf.Any"
 FIELD_MASK: Final = "google.protobuf.FieldMask"
 HTTP_BODY: Final = "google.api.HttpBody"
 
-SPECIAL: Final = (
-    TEXTUAL
-    | {ANY, HTTP_BODY}
-    | {f"google.protobuf.{kind}" for kind in ("Struct", "Value", "ListValue")}
-)
+SPECIAL: Final = TEXTUAL | JSON_VALUES | {ANY, HTTP_BODY}
 """Messages whose fields are no part of the JSON that a caller writes."""

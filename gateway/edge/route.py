@@ -40,6 +40,7 @@ from gateway.transcoding.status import (
     UNKNOWN,
     StatusError,
 )
+from gateway.transcoding.success_status import CONTENTLESS
 from gateway.transcoding.transcoder import allowed_methods, no_route
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,6 @@ _CODES: Final = {405: UNIMPLEMENTED} | {
     status: code for code, status in sorted(HTTP_STATUS.items(), reverse=True)
 }
 """The code of an HTTP status; of several the first in `google.rpc.Code`."""
-_BODILESS: Final = (204, 205, 304)
 _NOWHERE: Final = NoRoute(frozenset())
 _OWN: Final = NoRoute(frozenset({"GET"}))
 """A path of the edge's own, asked with another method than it takes."""
@@ -158,7 +158,7 @@ class Answers:
         """Makes a Status of the HTTPException of a route that is not the contract's."""
         if not isinstance(error, HTTPException):
             raise error
-        if error.status_code in _BODILESS:
+        if error.status_code in CONTENTLESS:
             return Response(status_code=error.status_code, headers=error.headers)
         code = _CODES.get(error.status_code, UNKNOWN)
         own = StatusError.of(code, str(error.detail), http_status=error.status_code)

@@ -17,14 +17,11 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from gateway.contract.field_options import field_facts
 from gateway.contract.fields import FieldPath, is_message, map_entry, message_type, rivals
 from gateway.contract.http_rule import Binding
-from gateway.contract.json_types import ANY, FIELD_MASK, TEXTUAL
+from gateway.contract.json_types import ANY, FIELD_MASK, JSON_VALUES, TEXTUAL
 from gateway.contract.path_template import WILDCARDS, Variable
 from gateway.render.json_schema import Schema
 from gateway.render.request_schema import RequestSchemas
 
-_JSON_VALUES: Final = frozenset(
-    f"google.protobuf.{kind}" for kind in ("Value", "Struct", "ListValue")
-)
 _MAX_PARAMETERS: Final = 1000
 """As many as a query of the edge can have; a contract of wide and deep messages can name more."""
 
@@ -146,7 +143,7 @@ def _query_parameter(path: FieldPath, schemas: RequestSchemas, *, required: bool
             "style": "deepObject",
             "explode": True,
         }
-    if not field.is_repeated and is_message(field) and _name(field) in _JSON_VALUES:
+    if not field.is_repeated and is_message(field) and _name(field) in JSON_VALUES:
         parameter = _parameter(name, "query", schemas.json_text(field), required=required)
         return parameter | {"content": {"application/json": {"schema": parameter.pop("schema")}}}
     return _parameter(name, "query", schemas.text(field), required=required)
@@ -188,7 +185,7 @@ def _is_leaf(field: FieldDescriptor) -> bool:
     if entry := map_entry(field):
         value = entry[1]
         return not is_message(value) or _name(value) in TEXTUAL
-    return _name(field) in TEXTUAL | _JSON_VALUES or _is_empty(field)
+    return _name(field) in TEXTUAL | JSON_VALUES or _is_empty(field)
 
 
 def _is_empty(field: FieldDescriptor) -> bool:

@@ -18,13 +18,12 @@ from urllib.parse import parse_qsl
 from google.protobuf.descriptor import FieldDescriptor
 
 from gateway.contract.fields import FieldPath, is_message, message_type, rivals
-from gateway.contract.json_types import TEXTUAL, WRAPPERS
+from gateway.contract.json_types import JSON_VALUES, TEXTUAL, WRAPPERS
 from gateway.transcoding import scalars
 from gateway.transcoding.codec import parse_json
 from gateway.transcoding.decoding import JsonDecoder
 from gateway.transcoding.messages import class_with, has_field, set_in_parent, which_oneof
 from gateway.transcoding.query_names import (
-    JSON_VALUES,
     QueryNames,
     Target,
     UnknownParameter,

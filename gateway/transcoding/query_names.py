@@ -13,17 +13,12 @@ from urllib.parse import quote
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from gateway.contract.fields import FieldPath, map_entry
-from gateway.contract.json_types import TEXTUAL
+from gateway.contract.json_types import JSON_VALUES, TEXTUAL
 from gateway.transcoding.violations import nearest, shortened, shown
 from gateway.transcoding.well_known import MAX_DEPTH, TOO_DEEP
 
 Target: TypeAlias = tuple[FieldPath, str | None]
 """What a parameter names: a field, or the entry of a map that has this key."""
-
-JSON_VALUES: Final = frozenset(
-    f"google.protobuf.{kind}" for kind in ("Value", "Struct", "ListValue")
-)
-"""Messages that a query gives as JSON."""
 
 _PUNCTUATION: Final = re.compile(r"[.\[\]]")
 _KEY: Final = re.compile(r"\[([^\]]*)\]")
