@@ -24,7 +24,8 @@ from gateway.edge.unary import encoder_of_one, read_answer, read_body
 from gateway.edge.upload import read_upload
 from gateway.feeds.source import Encode, Gap, Item, Source
 from gateway.transcoding.content_coding import StreamCompressor
-from gateway.transcoding.frame_encoders import LAST_ID, FrameEncoder, SseEncoder
+from gateway.transcoding.event_ids import LAST_ID
+from gateway.transcoding.frame_encoders import FrameEncoder, SseEncoder
 from gateway.transcoding.metadata import header_value
 from gateway.transcoding.retry import retry_seconds
 from gateway.transcoding.status import Headers, StatusError, may_pass

@@ -14,7 +14,7 @@ from google.protobuf.message_factory import GetMessageClass
 from gateway.contract.fields import FieldPath
 from gateway.contract.method import Method
 from gateway.contract.stream_policy import StreamPolicy, stream_policy
-from gateway.transcoding.frame_encoders import comes_back
+from gateway.transcoding.event_ids import comes_back
 from gateway.transcoding.scalars import INTEGERS
 
 ReadKey: TypeAlias = Callable[[bytes], Hashable]

@@ -14,27 +14,7 @@ from typing import ClassVar, Final, Protocol
 
 import orjson
 
-LAST_ID: Final = "end"
-"""The id of an SSE stream that is over; nothing comes after it."""
-UNKNOWN_ID: Final = "\0"
-"""Stands for a `Last-Event-ID` that no stream can have given; no header can have this value."""
-MAX_ID_BYTES: Final = 1024
-"""Bytes of the longest id of an event, in UTF-8; a longer one is neither given out nor read."""
-
-
-def comes_back(event_id: str) -> bool:
-    """Whether an id comes back in `Last-Event-ID` as it was given out.
-
-    An event stream or a header would break one with control characters, and cut spaces off its ends; one
-    that is too long is read by no server; and `LAST_ID` means the end of a stream.
-    """
-    return (
-        event_id.isprintable()
-        and event_id == event_id.strip()
-        and event_id not in ("", LAST_ID)
-        and len(event_id.encode()) <= MAX_ID_BYTES
-    )
-
+from gateway.transcoding.event_ids import LAST_ID
 
 _ANY: Final = "type.googleapis.com/"
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.transcoding import deadline
-from gateway.transcoding.frame_encoders import MAX_ID_BYTES, UNKNOWN_ID
+from gateway.transcoding.event_ids import MAX_ID_BYTES, UNKNOWN_ID
 from gateway.transcoding.metadata import PREFIX, MetadataFilter, metadata_value
 from gateway.transcoding.status import bad_request
 from gateway.transcoding.violations import MAX_STEP, shortened, shown

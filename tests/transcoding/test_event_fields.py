@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.contract.fields import FieldPath
 from gateway.transcoding.event_fields import id_check, id_reader
-from gateway.transcoding.frame_encoders import LAST_ID, MAX_ID_BYTES, UNKNOWN_ID, comes_back
+from gateway.transcoding.event_ids import LAST_ID, MAX_ID_BYTES, UNKNOWN_ID, comes_back
 
 
 def value_of(wrapper: Any) -> FieldPath:
