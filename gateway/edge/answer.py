@@ -11,11 +11,12 @@ from gateway.edge.client import ClientGone
 from gateway.edge.compression import Compression
 from gateway.edge.types import Event, Send, Write
 from gateway.transcoding.endpoint import EncodedBody
-from gateway.transcoding.error_body import PROBLEM_JSON, STATUS_JSON, error_headers
-from gateway.transcoding.metadata import MetadataFilter, header_value
+from gateway.transcoding.error_body import PROBLEM_JSON, STATUS_JSON
+from gateway.transcoding.error_headers import error_headers
+from gateway.transcoding.metadata import Headers, MetadataFilter, header_value
 from gateway.transcoding.negotiation import prefers_problem
 from gateway.transcoding.request_head import RequestHead
-from gateway.transcoding.status import Headers, StatusError
+from gateway.transcoding.status import StatusError
 from gateway.transcoding.transcoder import Transcoder, allow_header
 
 _KEPT: Final = 64
@@ -137,8 +138,7 @@ def failure(
     Its headers have the metadata of the call that failed, as those of a success do.
     """
     media_type, body = error_body(transcoder, error, accept)
-    headers = metadata.error_headers(error, error_headers(error))
-    return Whole(error.http_status, body, media_type, headers)
+    return Whole(error.http_status, body, media_type, error_headers(error, metadata))
 
 
 def error_body(transcoder: Transcoder, error: StatusError, accept: str) -> EncodedBody:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from gateway.transcoding.content_coding import StreamCompressor, accepted, compress, compressible
-from gateway.transcoding.status import Headers
+from gateway.transcoding.metadata import Headers
 
 if TYPE_CHECKING:
     from gateway.edge.answer import Whole

@@ -229,7 +229,7 @@ class Answers:
         edge = self._edge
         try:
             if scope["type"] == "websocket":
-                await refuse(answer, scope, edge.transcoder, error)
+                await refuse(answer, scope, edge, error)
             else:
                 accept = answer.request.accept
                 await answer.whole(failure(edge.transcoder, edge.metadata, error, accept))

@@ -26,9 +26,9 @@ from gateway.feeds.source import Encode, Gap, Item, Source
 from gateway.transcoding.content_coding import StreamCompressor
 from gateway.transcoding.event_ids import LAST_ID
 from gateway.transcoding.frame_encoders import FrameEncoder, SseEncoder
-from gateway.transcoding.metadata import header_value
+from gateway.transcoding.metadata import Headers, header_value
 from gateway.transcoding.retry import retry_seconds
-from gateway.transcoding.status import Headers, StatusError, may_pass
+from gateway.transcoding.status import StatusError, may_pass
 from gateway.transcoding.success_status import CONTENTLESS
 from gateway.upstream.port import Requests
 

@@ -6,8 +6,7 @@ import logging
 
 from gateway.edge.exchange import Edge
 from gateway.transcoding.endpoint import Endpoint
-from gateway.transcoding.metadata import Metadata
-from gateway.transcoding.status import Headers
+from gateway.transcoding.metadata import Headers, Metadata
 from gateway.transcoding.success_status import SenselessStatus, success_status
 
 log = logging.getLogger(__name__)

@@ -11,10 +11,9 @@ from gateway.edge.client import Attendance, HttpClient, body_too_large
 from gateway.edge.exchange import Edge, Exchange
 from gateway.edge.success import success
 from gateway.transcoding.endpoint import EncodedBody, Endpoint
-from gateway.transcoding.metadata import Metadata
+from gateway.transcoding.metadata import Headers, Metadata
 from gateway.transcoding.negotiation import check_json, json_options, require
 from gateway.transcoding.request_head import RequestHead
-from gateway.transcoding.status import Headers
 from gateway.transcoding.success_status import CONTENTLESS
 from gateway.upstream.port import Call, Response
 

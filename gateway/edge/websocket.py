@@ -15,7 +15,7 @@ from gateway.edge.types import Receive, Scope, Send
 from gateway.edge.websocket_client import WebSocketClient
 from gateway.feeds.source import Gap, Source
 from gateway.transcoding.deadline import Deadline
-from gateway.transcoding.error_body import error_headers
+from gateway.transcoding.error_headers import error_headers
 from gateway.transcoding.metadata_size import check_metadata
 from gateway.transcoding.origin import is_own_origin, serialized_origin
 from gateway.transcoding.request_head import RequestHead, read_head
@@ -26,7 +26,6 @@ from gateway.transcoding.status import (
     UNAVAILABLE,
     StatusError,
 )
-from gateway.transcoding.transcoder import Transcoder
 from gateway.transcoding.violations import shown
 from gateway.transcoding.websocket_envelope import GrpcJsonEnvelope
 from gateway.transcoding.websocket_protocol import (
@@ -187,14 +186,14 @@ def _check_origin(head: RequestHead, limits: Limits, *, secure: bool) -> None:
         raise StatusError.of(PERMISSION_DENIED, f"the origin {shown(head.origin)} is not allowed")
 
 
-async def refuse(send: Send, scope: Scope, transcoder: Transcoder, error: StatusError) -> None:
+async def refuse(send: Send, scope: Scope, edge: Edge, error: StatusError) -> None:
     """Answers a handshake with an error, in JSON where the server can send a body with it."""
     if "websocket.http.response" not in scope.get("extensions", {}):
         await send({"type": "websocket.close", "code": 1008, "reason": ""})
         return
-    headers = [(b"content-type", b"application/json"), *error_headers(error)]
+    headers = [(b"content-type", b"application/json"), *error_headers(error, edge.metadata)]
     await send(
         {"type": "websocket.http.response.start", "status": error.http_status, "headers": headers}
     )
-    body = transcoder.errors.status(error.status)
+    body = edge.transcoder.errors.status(error.status)
     await send({"type": "websocket.http.response.body", "body": body})

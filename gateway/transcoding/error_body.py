@@ -1,14 +1,12 @@
 """What an error says over HTTP: `google.rpc.Status` as JSON, or RFC 9457's problem details.
 
-Sources: google/rpc/status.proto and google/rpc/error_details.proto; RFC 9457; RFC 9110, 10.2.3
-(`Retry-After`).
+Sources: google/rpc/status.proto and google/rpc/error_details.proto; RFC 9457.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from math import ceil
 from typing import Any, Final
 
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -18,13 +16,10 @@ from google.rpc.status_pb2 import Status
 
 from gateway.transcoding.codec import JsonOptions, JsonPrintError, print_json
 from gateway.transcoding.encoding import JsonEncoder, type_name
-from gateway.transcoding.retry import retry_seconds
-from gateway.transcoding.status import HTTP_STATUS, UNAVAILABLE, Headers, StatusError
+from gateway.transcoding.status import StatusError
 
 STATUS_JSON: Final = "application/json"
 PROBLEM_JSON: Final = "application/problem+json"
-_RETRY_SECONDS: Final = 1
-"""When to come back to what is unavailable, where nobody says."""
 _OUR_PHRASES: Final[Mapping[int, str]] = {499: "Client Closed Request"}
 
 
@@ -77,19 +72,6 @@ class ErrorBodies:
         if len(details) == len(status.details):
             return status
         return Status(code=status.code, message=status.message, details=details)
-
-
-def error_headers(error: StatusError) -> Headers:
-    """Returns the headers that belong to an error: its own, and when to come back.
-
-    That is what its `RetryInfo` says, in whole seconds and rounded up; every 503 says something.
-    """
-    seconds = retry_seconds(error.status)
-    if seconds is not None:
-        return (*error.headers, (b"retry-after", b"%d" % ceil(seconds)))
-    if error.http_status == HTTP_STATUS[UNAVAILABLE]:
-        return (*error.headers, (b"retry-after", b"%d" % _RETRY_SECONDS))
-    return error.headers
 
 
 def _phrase(http_status: int) -> str:

@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from typing import Final, TypeAlias
 
 from gateway.transcoding import scalars
-from gateway.transcoding.status import Headers, StatusError
 from gateway.transcoding.violations import shown
 
 Metadata: TypeAlias = tuple[tuple[str, str | bytes], ...]
+Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
 
 PREFIX: Final = b"grpc-metadata-"
 """A header of this name passes whatever the allow-list says, under the name that follows."""
@@ -50,10 +50,6 @@ _OF_HTTP: Final = frozenset(
 """What makes a message of HTTP/2 malformed (RFC 9113, 8.2.2 and 8.3.1)."""
 _OF_THE_EDGE: Final = _OF_HTTP | {"content-length", "content-type", "trailer", "x-request-id"}
 """Response headers that frame the answer or name the request; metadata never set them."""
-_OF_A_BODY: Final = b"content-"
-_UNAUTHORIZED: Final = 401
-_CHALLENGE: Final = b"www-authenticate"
-_RETRY_AFTER: Final = b"retry-after"
 _LINE_OVERHEAD: Final = len(": \r\n")
 
 
@@ -85,7 +81,8 @@ class MetadataFilter:
         """The key of initial metadata that names the status of a success; empty is none."""
         response = {name.lower() for name in response_headers} - _OF_THE_EDGE - {self.status_key}
         self._response = frozenset(key for key in response if not key.startswith(_RESERVED))
-        self._challenge = ((_CHALLENGE, challenge.encode()),) if challenge else ()
+        self.challenge: Headers = ((b"www-authenticate", challenge.encode()),) if challenge else ()
+        """The header of a 401 whose server gave none."""
         self._max_answer_headers = max_answer_headers
 
     def metadata_key(self, header: bytes) -> str | None:
@@ -106,27 +103,6 @@ class MetadataFilter:
         """
         passing = self.trailing(metadata) if prefix else self.initial(metadata)
         return tuple(((prefix + key).encode(), header_value(value)) for key, value in passing)
-
-    def error_headers(self, error: StatusError, own: Headers) -> Headers:
-        """Returns all response headers of an error: the edge's own, and those for its call's metadata.
-
-        A key that the initial metadata lack is looked for in the trailing metadata: a server that fails at
-        once may send both in one block (gRPC over HTTP/2, "Trailers-Only"). The body of an error is the
-        edge's, so `content-…` does not pass. There is one `Retry-After`: the longest delay, or the
-        server's date; and a 401 has a challenge (RFC 9110, 10.2.3 and 15.5.2).
-        """
-        said = {key for key, _ in error.initial}
-        initial = (*error.initial, *(pair for pair in error.trailing if pair[0] not in said))
-        headers = own
-        if initial:
-            passing = tuple(
-                header for header in self.headers(initial) if not header[0].startswith(_OF_A_BODY)
-            )
-            passing += self.headers(error.trailing, prefix="grpc-trailer-")
-            headers = _with_one_retry(own + self.fitting(passing))
-        if error.http_status == _UNAUTHORIZED and _CHALLENGE not in dict(headers):
-            headers += self._challenge
-        return headers
 
     def fitting(self, headers: Headers) -> Headers:
         """Returns the headers made of metadata that fit into the head of an answer, in their order.
@@ -176,19 +152,6 @@ def metadata_object(metadata: Metadata) -> dict[str, str | list[str]]:
         text = scalars.bytes_to_json(value) if isinstance(value, bytes) else value
         values.setdefault(key, []).append(text)
     return {key: texts[0] if len(texts) == 1 else texts for key, texts in values.items()}
-
-
-def _with_one_retry(headers: Headers) -> Headers:
-    """Returns headers with one `Retry-After` at most."""
-    values = [value for name, value in headers if name == _RETRY_AFTER]
-    if len(values) < 2:
-        return headers
-    dates = [value for value in values if not value.isdigit()]
-    longest = (
-        dates[0] if dates else max(values, key=lambda v: (len(v.lstrip(b"0")), v.lstrip(b"0")))
-    )
-    others = tuple(header for header in headers if header[0] != _RETRY_AFTER)
-    return (*others, (_RETRY_AFTER, longest))
 
 
 def metadata_value(key: str, value: bytes) -> str | bytes:

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2
 from google.rpc.status_pb2 import Status
 
+from gateway.transcoding.metadata import Headers, Metadata
 from gateway.transcoding.retry import retry_seconds
 from gateway.transcoding.violations import told
-
-if TYPE_CHECKING:
-    from gateway.transcoding.metadata import Metadata
 
 OK: Final = code_pb2.OK
 CANCELLED: Final = code_pb2.CANCELLED
@@ -57,8 +55,6 @@ _MAY_PASS: Final = (429, 503)
 
 if HTTP_STATUS.keys() != set(code_pb2.Code.values()):
     raise AssertionError("HTTP_STATUS must be total over google.rpc.Code")
-
-Headers = tuple[tuple[bytes, bytes], ...]
 
 
 class StatusError(Exception):

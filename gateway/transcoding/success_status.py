@@ -10,8 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from gateway.transcoding.metadata import Metadata
-from gateway.transcoding.status import Headers
+from gateway.transcoding.metadata import Headers, Metadata
 
 CONTENTLESS: Final = frozenset({204, 205, 304})
 """Statuses of answers that have no content."""

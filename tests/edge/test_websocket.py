@@ -220,7 +220,7 @@ async def test_a_refused_handshake_says_when_to_come_back(app: FastAPI) -> None:
     retry = RetryInfo(retry_delay=Duration(seconds=30, nanos=1))
     error = StatusError.of(RESOURCE_EXHAUSTED, "later", retry)
     scope: dict[str, Any] = {"extensions": {"websocket.http.response": {}}}
-    await refuse(send, scope, app.state.edge.transcoder, error)
+    await refuse(send, scope, app.state.edge, error)
 
     assert (sent[0]["status"], dict(sent[0]["headers"])[b"retry-after"]) == (429, b"31")
 
