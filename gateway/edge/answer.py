@@ -40,6 +40,12 @@ class Whole:
     headers: Headers = ()
     """Those beside."""
 
+    def compress(self, compression: Compression, accept_encoding: str) -> None:
+        """Compresses the body, where the caller's `Accept-Encoding` asks for it and it pays; once."""
+        self.headers, self.body = compression.of_whole(
+            self.content_type, self.headers, self.body, accept_encoding
+        )
+
     def named(self, request_id: str) -> list[tuple[bytes, bytes]]:
         """Returns all headers, and the one that names the request."""
         of_body: Headers = ()
@@ -107,7 +113,7 @@ class Answer:
     async def whole(self, whole: Whole) -> None:
         """Sends a whole answer over HTTP, compressed where its caller asks and it pays."""
         self.started = True
-        self._compression.apply(whole, self.request.accept_encoding)
+        whole.compress(self._compression, self.request.accept_encoding)
         headers = whole.named(self.request.request_id)
         body = b"" if self.head else whole.body
         try:

@@ -8,13 +8,10 @@ have been compressed for somebody else says so by `Vary` (RFC 9110, 12.5.5).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from gateway.transcoding.content_coding import StreamCompressor, accepted, compress, compressible
 from gateway.transcoding.metadata import Headers
-
-if TYPE_CHECKING:
-    from gateway.edge.answer import Whole
 
 _VARY: Final = (b"vary", b"Accept-Encoding")
 _LONGEST_TYPE: Final = 128
@@ -33,16 +30,19 @@ class Compression:
     streams: bool
     """Whether streams are."""
 
-    def apply(self, answer: Whole, accept_encoding: str) -> None:
-        """Makes of an answer what its caller gets; once."""
-        if len(answer.body) < self.min_bytes and not _required(accept_encoding):
-            return
-        if not (self.whole and answer.body and _pays(answer.content_type, answer.headers)):
-            return
-        answer.headers = _varied(answer.headers)
-        if coding := accepted(accept_encoding).coding:
-            answer.headers += ((b"content-encoding", coding.encode()),)
-            answer.body = compress(answer.body, coding)
+    def of_whole(
+        self, content_type: str, headers: Headers, body: bytes, accept_encoding: str
+    ) -> tuple[Headers, bytes]:
+        """Returns the headers and the body that a whole answer is sent with."""
+        if len(body) < self.min_bytes and not _required(accept_encoding):
+            return headers, body
+        if not (self.whole and body and _pays(content_type, headers)):
+            return headers, body
+        headers = _varied(headers)
+        coding = accepted(accept_encoding).coding
+        if not coding:
+            return headers, body
+        return (*headers, (b"content-encoding", coding.encode())), compress(body, coding)
 
     def of_stream(
         self, content_type: str, headers: Headers, accept_encoding: str

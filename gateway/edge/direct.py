@@ -166,7 +166,7 @@ class DirectAnswer:
                 whole = self._failure(error)
         else:
             whole = self._failure(outcome)
-        self._edge.compression.apply(whole, meaning.said.accept_encoding)
+        whole.compress(self._edge.compression, meaning.said.accept_encoding)
         body = b"" if meaning.head.method == "HEAD" else whole.body
         self._respond(whole.status, whole.lines(self._request_id), body)
 

@@ -15,7 +15,8 @@ from typing import Final, Self, TypeAlias
 from gateway.contract.method import Method
 from gateway.feeds.event_log import EventLog
 from gateway.feeds.feed import Feed
-from gateway.feeds.room import Account, FeedLimits, Room
+from gateway.feeds.quota import Account
+from gateway.feeds.room import FeedLimits, Room
 from gateway.feeds.source import CallSource, Gap, Source, new_stream_id
 from gateway.feeds.subscription import Subscription
 from gateway.transcoding.event_fields import StreamReading

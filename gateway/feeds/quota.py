@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import RetryInfo
 
+from gateway.feeds.feed import Feed
+from gateway.transcoding.metadata import Metadata
 from gateway.transcoding.status import RESOURCE_EXHAUSTED, StatusError
-
-if TYPE_CHECKING:
-    from gateway.feeds.room import Account
 
 RETRY_SECONDS: Final = 5
 """When to come back, says an answer for which there was no room."""
@@ -34,6 +33,32 @@ class Bound:
     """Name of the setting that says `bytes`."""
     http_status: int
     """What HTTP says beyond: 503 where the process is full, 429 where a caller has its share."""
+
+
+@dataclass(slots=True, eq=False)
+class Account:
+    """What one feed takes."""
+
+    caller: Metadata
+    quotas: tuple[Quota, ...]
+    """That of its caller, and that of the process; none of a feed that has ended."""
+    fixed: int
+    """Its bytes beside those of its log."""
+    size: int = 0
+    """Its bytes, as they are counted in its quotas."""
+    idle: bool = False
+    """Whether nobody reads it."""
+    feed: Feed | None = None
+    """None before it begins, and when it has ended."""
+
+    def share(self) -> int:
+        """Returns the bytes that its log may have where all feeds have as many."""
+        return min((quota.share for quota in self.quotas), default=self.fixed) - self.fixed
+
+    def shrink(self, max_bytes: int) -> None:
+        """Lets the feed keep no more than that it takes so many bytes in all."""
+        if self.feed is not None and self.size > max_bytes:
+            self.feed.shrink(max_bytes - self.fixed)
 
 
 class Quota:

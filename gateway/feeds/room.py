@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.feeds.feed import Feed
-from gateway.feeds.quota import Bound, Quota
+from gateway.feeds.quota import Account, Bound, Quota
 from gateway.transcoding.metadata import Metadata
 
 FEED_BYTES: Final = 4 * 1024
@@ -56,32 +56,6 @@ class FeedLimits:
             "max_caller_feed_bytes",
             429,
         )
-
-
-@dataclass(slots=True, eq=False)
-class Account:
-    """What one feed takes."""
-
-    caller: Metadata
-    quotas: tuple[Quota, ...]
-    """That of its caller, and that of the process; none of a feed that has ended."""
-    fixed: int
-    """Its bytes beside those of its log."""
-    size: int = 0
-    """Its bytes, as they are counted in its quotas."""
-    idle: bool = False
-    """Whether nobody reads it."""
-    feed: Feed | None = None
-    """None before it begins, and when it has ended."""
-
-    def share(self) -> int:
-        """Returns the bytes that its log may have where all feeds have as many."""
-        return min((quota.share for quota in self.quotas), default=self.fixed) - self.fixed
-
-    def shrink(self, max_bytes: int) -> None:
-        """Lets the feed keep no more than that it takes so many bytes in all."""
-        if self.feed is not None and self.size > max_bytes:
-            self.feed.shrink(max_bytes - self.fixed)
 
 
 class Room:
