@@ -73,56 +73,7 @@ def create_app(settings: Settings, upstream: Upstream | None = None) -> FastAPI:
     for error in contract.left_out:
         log.error("protoway: left out, and not served: %s", error)
     own_paths = settings.own_paths()
-    options = _json_options(settings)
-    upstream = upstream or GrpcUpstream(
-        settings.upstream,
-        contract.methods,
-        max_message=settings.max_message_bytes,
-        max_metadata=settings.max_upstream_metadata_bytes,
-        keepalive=settings.upstream_keepalive_seconds,
-        credentials=upstream_credentials(settings),
-        name=settings.upstream_name,
-        transport=settings.transport,
-        pool=PoolLimits(
-            max_connections=settings.upstream_max_connections,
-            min_connections=settings.upstream_min_connections,
-            streams_per_connection=settings.upstream_streams_per_connection,
-            idle=settings.upstream_idle_seconds,
-            unary_reserve=settings.upstream_unary_reserve,
-        ),
-    )
-    edge = Edge(
-        transcoder=Transcoder(
-            contract,
-            options,
-            ignore_unknown=settings.ignore_unknown,
-            show_debug_info=settings.show_debug_info,
-        ),
-        upstream=upstream,
-        feeds=Feeds(upstream, _feed_limits(settings)),
-        metadata=MetadataFilter(
-            settings.request_headers,
-            settings.response_headers,
-            challenge=settings.www_authenticate,
-            status_key=settings.http_status_key,
-            max_answer_headers=settings.max_answer_header_bytes,
-        ),
-        limits=Limits(
-            max_message=settings.max_message_bytes,
-            max_metadata=settings.max_metadata_bytes,
-            timeout=settings.timeout_seconds,
-            heartbeat=settings.heartbeat_seconds,
-            retry=settings.retry_seconds,
-            websocket_idle=settings.websocket_idle_seconds,
-            origins=frozenset(settings.origins),
-        ),
-        json_options=options,
-        compression=Compression(
-            whole=settings.compression,
-            min_bytes=settings.compression_min_bytes,
-            streams=settings.stream_compression,
-        ),
-    )
+    edge = _edge(settings, contract, upstream or _grpc_upstream(settings, contract))
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -158,32 +109,83 @@ def create_app(settings: Settings, upstream: Upstream | None = None) -> FastAPI:
         contract,
         edge.transcoder.bindings,
         title=app.title,
-        options=options,
+        options=edge.json_options,
         ignore_unknown=settings.ignore_unknown,
     )
     app.openapi = lambda: document  # type: ignore[method-assign] # FastAPI's own way
     return app
 
 
-def _json_options(settings: Settings) -> JsonOptions:
-    return JsonOptions(
+def _grpc_upstream(settings: Settings, contract: Contract) -> GrpcUpstream:
+    return GrpcUpstream(
+        settings.upstream,
+        contract.methods,
+        max_message=settings.max_message_bytes,
+        max_metadata=settings.max_upstream_metadata_bytes,
+        keepalive=settings.upstream_keepalive_seconds,
+        credentials=upstream_credentials(settings),
+        name=settings.upstream_name,
+        transport=settings.transport,
+        pool=PoolLimits(
+            max_connections=settings.upstream_max_connections,
+            min_connections=settings.upstream_min_connections,
+            streams_per_connection=settings.upstream_streams_per_connection,
+            idle=settings.upstream_idle_seconds,
+            unary_reserve=settings.upstream_unary_reserve,
+        ),
+    )
+
+
+def _edge(settings: Settings, contract: Contract, upstream: Upstream) -> Edge:
+    options = JsonOptions(
         defaults=settings.print_defaults,
         proto_names=settings.print_proto_names,
         enum_numbers=settings.print_enum_numbers,
         int64_numbers=settings.print_int64_numbers,
     )
-
-
-def _feed_limits(settings: Settings) -> FeedLimits:
-    return FeedLimits(
-        max_feed_bytes=settings.max_feed_bytes,
-        max_idle_bytes=settings.max_idle_feed_bytes,
-        max_feeds=settings.max_feeds,
-        max_bytes=settings.max_total_feed_bytes,
-        max_caller_feeds=settings.max_caller_feeds,
-        max_caller_bytes=settings.max_caller_feed_bytes,
-        caller_keys=frozenset(name.lower() for name in settings.caller_headers),
-        call_bytes=TRANSPORTS[settings.transport].call_bytes,
+    return Edge(
+        transcoder=Transcoder(
+            contract,
+            options,
+            ignore_unknown=settings.ignore_unknown,
+            show_debug_info=settings.show_debug_info,
+        ),
+        upstream=upstream,
+        feeds=Feeds(
+            upstream,
+            FeedLimits(
+                max_feed_bytes=settings.max_feed_bytes,
+                max_idle_bytes=settings.max_idle_feed_bytes,
+                max_feeds=settings.max_feeds,
+                max_bytes=settings.max_total_feed_bytes,
+                max_caller_feeds=settings.max_caller_feeds,
+                max_caller_bytes=settings.max_caller_feed_bytes,
+                caller_keys=frozenset(name.lower() for name in settings.caller_headers),
+                call_bytes=TRANSPORTS[settings.transport].call_bytes,
+            ),
+        ),
+        metadata=MetadataFilter(
+            settings.request_headers,
+            settings.response_headers,
+            challenge=settings.www_authenticate,
+            status_key=settings.http_status_key,
+            max_answer_headers=settings.max_answer_header_bytes,
+        ),
+        limits=Limits(
+            max_message=settings.max_message_bytes,
+            max_metadata=settings.max_metadata_bytes,
+            timeout=settings.timeout_seconds,
+            heartbeat=settings.heartbeat_seconds,
+            retry=settings.retry_seconds,
+            websocket_idle=settings.websocket_idle_seconds,
+            origins=frozenset(settings.origins),
+        ),
+        json_options=options,
+        compression=Compression(
+            whole=settings.compression,
+            min_bytes=settings.compression_min_bytes,
+            streams=settings.stream_compression,
+        ),
     )
 
 

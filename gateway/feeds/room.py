@@ -36,9 +36,9 @@ class FeedLimits:
     max_caller_feeds: int
     max_caller_bytes: int
     """Of all feeds of one caller."""
-    caller_keys: frozenset[str] = frozenset()
+    caller_keys: frozenset[str]
     """Metadata keys that tell callers apart; requests without any of them are one caller."""
-    call_bytes: int = 12 * 1024
+    call_bytes: int
     """Of the call upstream that each feed has."""
 
     @property

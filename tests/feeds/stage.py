@@ -198,6 +198,7 @@ LIMITS = FeedLimits(
     max_caller_feeds=1000,
     max_caller_bytes=1 << 30,
     caller_keys=frozenset({"authorization"}),
+    call_bytes=12 * 1024,
 )
 
 
