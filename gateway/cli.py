@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import fields
 from typing import Any, get_origin
 
@@ -26,7 +26,7 @@ from gateway.render.envoy_contract import envoy_contract
 from gateway.render.envoy_routes import EnvoyOptions
 from gateway.render.routes import render_routes
 from gateway.server import Server
-from gateway.settings import OWN_PATHS, EnvoySettings, Settings
+from gateway.settings import GROUPS, OWN_PATHS, EnvoySettings, Settings
 from gateway.tls import TlsError, check_serving
 from gateway.upstream.transport import TargetError
 
@@ -95,22 +95,44 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_settings(
-    parser: argparse.ArgumentParser, kind: type[Settings], names: Iterable[str]
+    parser: argparse.ArgumentParser, kind: type[Settings], names: Collection[str]
 ) -> None:
-    """Adds an option for each setting, with its description and its default."""
+    """Adds an option for each setting, with its description and its default, below its group's heading."""
+    headings = _headings(kind)
+    groups = {
+        heading: parser.add_argument_group(heading)
+        for heading in dict.fromkeys(headings.values())
+        if any(headings[name] == heading for name in names)
+    }
     for name in names:
         field = kind.model_fields[name]
-        default = "required" if field.is_required() else f"default: {field.default}"
+        default = "required" if field.is_required() else f"default: {_shown(field.default)}"
         extra: dict[str, Any] = {"metavar": name.upper()}
         if field.annotation is bool:
             extra = {"action": argparse.BooleanOptionalAction}
         elif get_origin(field.annotation) is tuple:
             extra["nargs"] = "+"
-        parser.add_argument(
+        groups[headings[name]].add_argument(
             "--" + name.replace("_", "-"),
             help=f"{field.description} ({default})".replace("%", "%%"),
             **extra,
         )
+
+
+def _shown(default: Any) -> str:
+    if isinstance(default, tuple):
+        return " ".join(default) or "none"
+    return str(default)
+
+
+def _headings(kind: type[Settings]) -> dict[str, str]:
+    """Returns the heading of each setting's group."""
+    headings: dict[str, str] = {}
+    heading = ""
+    for name in kind.model_fields:
+        heading = GROUPS.get(name, heading)
+        headings[name] = heading
+    return headings
 
 
 def _settings(options: argparse.Namespace, kind: type[Settings]) -> Settings:

@@ -5,7 +5,9 @@ Rule: this and `gateway.health` alone read the environment. Each limit has a nam
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Final, Self
 
 from pydantic import (
@@ -55,6 +57,23 @@ Origin = Annotated[
 ]
 """An origin as browsers serialize it, or `*`."""
 
+GROUPS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "descriptor_set": "The contract",
+        "upstream": "The upstream",
+        "host": "The process",
+        "health_path": "Own paths",
+        "max_message_bytes": "Requests and answers",
+        "request_headers": "Headers and metadata",
+        "print_defaults": "JSON",
+        "compression": "Compression",
+        "heartbeat_seconds": "Streams",
+        "origins": "WebSockets",
+        "admin_port": "Envoy",
+    }
+)
+"""The first setting of each group, and the group's heading in `--help` and docs/settings.md."""
+
 
 class Settings(BaseSettings):
     """The settings of one edge; `PROTOWAY_` stands before each name in the environment."""
@@ -65,14 +84,21 @@ class Settings(BaseSettings):
 
     descriptor_set: Path
     """File with the contract: what `protoc --include_imports --include_source_info -o FILE` writes."""
+    http_rules: Path | None = None
+    """File with more HTTP rules: a `google.api.Service` in YAML. They win over the contract's own."""
+    auto_mapping: bool = False
+    """Serve methods without a rule too, at `POST /package.Service/Method`."""
+    services: tuple[str, ...] = ()
+    """Full names of the services to serve; none means all in the contract that have HTTP rules."""
+    skip_faulty_rules: bool = False
+    """Leave rules that are wrong out of the contract, and log each, instead of refusing to start."""
+
     upstream: str = "127.0.0.1:50051"
     """Address of the gRPC server: HOST:PORT, or any name that gRPC resolves."""
     transport: Name = "wire"
     """Which gRPC carries the calls to the upstream: `wire`, which is `grpc_wire`, or `grpcio`."""
-    upstream_keepalive_seconds: float = Field(default=300.0, ge=1)
-    """After so long a silence the server is asked whether it is there. It must allow being asked so often."""
     upstream_tls: bool = False
-    """Speak TLS to the upstream, trusting the CAs that gRPC knows. The four below turn it on too."""
+    """Speak TLS to the upstream, trusting the CAs that gRPC knows. Each of the next four turns it on too."""
     upstream_ca: Path | None = None
     """File with the CAs, in PEM, that the upstream's certificate is checked by."""
     upstream_certificate: Path | None = None
@@ -81,16 +107,19 @@ class Settings(BaseSettings):
     """File with its private key, in PEM, without a password."""
     upstream_name: str | None = Field(default=None, min_length=1)
     """Name that the upstream's certificate must have, where it is not that of the address."""
+    upstream_keepalive_seconds: float = Field(default=300.0, ge=1)
+    """Interval of keepalive pings on a silent connection; the server must allow them so often."""
     upstream_max_connections: int = Field(default=32, ge=1)
-    """Most connections to the upstream. Another is opened before the streams on those open run out."""
+    """Maximum connections. Another is opened before the free streams of the others run out."""
     upstream_min_connections: int = Field(default=1, ge=1)
-    """Connections that are opened after the first call, share the calls in turn, and stay open."""
+    """Minimum connections, opened at the first call and kept open; they take calls in turn."""
     upstream_streams_per_connection: int | None = Field(default=None, ge=1)
-    """Most calls on one connection; None is what the server allows, with `grpcio` 100."""
+    """Maximum calls at once on a connection; None is what the server allows, with `grpcio` 100."""
     upstream_idle_seconds: float = Field(default=60.0, gt=0)
-    """A connection beyond the least number is closed after so long without calls."""
+    """Connections above the minimum are closed after so long without calls."""
     upstream_unary_reserve: float = Field(default=0.1, ge=0, lt=1)
-    """The part of all streams to the upstream that is kept for unary calls."""
+    """Fraction of all streams that streaming calls leave to unary calls."""
+
     host: str = "127.0.0.1"
     """Address to listen on; 0.0.0.0 is every IPv4 address of the machine."""
     port: int = Field(default=8080, ge=0, le=65535)
@@ -101,82 +130,48 @@ class Settings(BaseSettings):
     """File with the edge's certificate for callers, and those it is signed by, in PEM: serve HTTPS."""
     tls_key: Path | None = None
     """File with its private key, in PEM, without a password."""
-    http_rules: Path | None = None
-    """File with more HTTP rules: a `google.api.Service` in YAML. They win over the contract's own."""
-    auto_mapping: bool = False
-    """Serve methods without a rule too, at `POST /package.Service/Method`."""
-    services: tuple[str, ...] = ()
-    """Full names of the services to serve; none means all in the contract that have HTTP rules."""
-    skip_faulty_rules: bool = False
-    """Serve a contract without the rules that are wrong, each of which is logged, instead of refusing it."""
-    health_path: OwnPath = "/healthz"
-    """Path that answers whether the edge is alive; empty closes it. The contract cannot take it."""
-    openapi_path: OwnPath = "/openapi.json"
-    """Path of the OpenAPI document; empty closes it, and the two pages that show it."""
-    docs_path: OwnPath = "/docs"
-    """Path of the page that shows the document in Swagger UI; empty closes it."""
-    redoc_path: OwnPath = "/redoc"
-    """Path of the page that shows the document in ReDoc; empty closes it."""
-    pages: DirectoryPath | None = None
-    """Folder of static files to serve at `/`, beside the contract."""
-    max_message_bytes: int = Field(default=4 * 1024 * 1024, gt=0, le=2**31 - 1)
-    """Bytes of the largest message, so of the largest unary body too."""
-    max_metadata_bytes: int = Field(default=8 * 1024, gt=0, le=2**31 - 1)
-    """Bytes of the metadata that a request forwards, each counted with 32 more; more is 431."""
-    max_upstream_metadata_bytes: int = Field(default=16 * 1024, ge=1024, le=2**31 - 1)
-    """Bytes of initial metadata, or of trailers, that the server may send; more ends its call."""
-    max_answer_header_bytes: int = Field(default=3 * 1024, ge=0)
-    """Bytes of headers of an HTTP answer that are made of metadata; what does not fit is left out."""
-    timeout_seconds: float | None = Field(default=60.0, gt=0)
-    """The longest that a unary call may take. A caller may ask for less, with `grpc-timeout`."""
-    heartbeat_seconds: float = Field(default=15.0, gt=0)
-    """After so long without a message a stream shows that it lives."""
-    send_timeout_seconds: float = Field(default=60.0, gt=0, le=86_400)
-    """A client that takes nothing of what it is sent for so long is cut."""
-    retry_seconds: float = Field(default=2.0, gt=0)
-    """After so long a reader of Server-Sent Events that was cut should come back."""
-    max_feed_bytes: int = Field(default=8 * 1024 * 1024, gt=0)
-    """Bytes of memory for what is kept of one stream, for readers that are slow or come back."""
-    max_idle_feed_bytes: int = Field(default=64 * 1024 * 1024, ge=0)
-    """Bytes of all streams that go on though nobody reads them, for readers that come back."""
-    max_total_feed_bytes: int = Field(default=256 * 1024 * 1024, gt=0)
-    """Bytes of all streams of which messages are kept, read or not."""
-    max_feeds: int = Field(default=10_000, gt=0)
-    """How many streams may be open of which messages are kept; equal requests share one."""
-    max_caller_feed_bytes: int = Field(default=128 * 1024 * 1024, gt=0)
-    """Bytes of those of one caller."""
-    max_caller_feeds: int = Field(default=5_000, gt=0)
-    """How many of them one caller may have."""
-    caller_headers: tuple[RequestHeaderName, ...] = ("authorization",)
-    """Request headers, of those that become metadata, that tell callers apart for the two limits above."""
-    websocket_ping_seconds: float = Field(default=20.0, gt=0)
-    """How often a WebSocket is pinged; a client that does not answer for as long again is given up."""
-    websocket_idle_seconds: float | None = Field(default=None, gt=0)
-    """After so long without a message either way a WebSocket is closed; None is never."""
-    websocket_compression: bool = False
-    """Compress WebSockets whose client offers it (permessage-deflate), for CPU and memory."""
-    compression: bool = True
-    """Compress answers of one message for callers that ask, by gzip or deflate."""
-    compression_min_bytes: int = Field(default=1024, ge=0)
-    """Bytes of the smallest answer that is compressed."""
-    stream_compression: bool = False
-    """Compress streams for callers that ask, each message by itself, for CPU and memory."""
     drain_seconds: float = Field(default=5.0, ge=0)
     """How long a shutdown waits for answers that are under way."""
-    origins: tuple[Origin, ...] = ()
-    """Origins, SCHEME://HOST[:PORT], whose pages may open a WebSocket beside the edge's own; `*` is any."""
+    log_level: str = Field(default="info", pattern="^(critical|error|warning|info|debug)$")
+    """Least severe level that is logged: critical, error, warning, info or debug."""
+
+    health_path: OwnPath = "/healthz"
+    """Path that answers whether the edge is alive; empty: none."""
+    openapi_path: OwnPath = "/openapi.json"
+    """Path of the OpenAPI document; empty: none, and neither of the two pages that show it."""
+    docs_path: OwnPath = "/docs"
+    """Path of the page that shows the document in Swagger UI; empty: none."""
+    redoc_path: OwnPath = "/redoc"
+    """Path of the page that shows the document in ReDoc; empty: none."""
+    pages: DirectoryPath | None = None
+    """Folder of static files to serve at `/`, for paths that nothing else takes."""
+
+    max_message_bytes: int = Field(default=4 * 1024 * 1024, gt=0, le=2**31 - 1)
+    """Maximum bytes of a message, so of a unary body too; beyond it 413."""
+    timeout_seconds: float | None = Field(default=60.0, gt=0)
+    """Maximum duration of a unary call. A caller may ask for less, with `grpc-timeout`."""
+    send_timeout_seconds: float = Field(default=60.0, gt=0, le=86_400)
+    """A client that reads nothing of what it is sent for so long is disconnected."""
+    ignore_unknown: bool = False
+    """Ignore unknown JSON fields, enum names and query parameters, instead of answering 400."""
+    show_debug_info: bool = False
+    """Send `google.rpc.DebugInfo` in the details of an error to callers."""
+
     request_headers: tuple[RequestHeaderName, ...] = DEFAULT_REQUEST_HEADERS
     """Request headers that become metadata. `Grpc-Metadata-NAME` always does, as NAME."""
     response_headers: tuple[HeaderName, ...] = DEFAULT_RESPONSE_HEADERS
-    """Initial metadata that becomes response headers."""
+    """Initial metadata that become response headers."""
+    max_metadata_bytes: int = Field(default=8 * 1024, gt=0, le=2**31 - 1)
+    """Maximum bytes of the metadata of a request: for each, name, value and 32; beyond it 431."""
+    max_upstream_metadata_bytes: int = Field(default=16 * 1024, ge=1024, le=2**31 - 1)
+    """Maximum bytes of the server's initial metadata, and of its trailers, counted likewise."""
+    max_answer_header_bytes: int = Field(default=3 * 1024, ge=0)
+    """Maximum bytes of response headers made of metadata; headers that do not fit are left out."""
     www_authenticate: str = Field(default=DEFAULT_CHALLENGE, pattern=r"^[\x20-\x7e]*$")
-    """The `WWW-Authenticate` of a 401 whose server gave none; empty: none."""
+    """`WWW-Authenticate` of a 401 whose server sent none; empty: none."""
     http_status_key: str = Field(default=DEFAULT_STATUS_KEY, pattern=r"^[0-9A-Za-z_.-]*$")
-    """Key of initial metadata that names the HTTP status of a success, 2xx or 3xx; empty: none."""
-    ignore_unknown: bool = False
-    """Let unknown JSON fields and query parameters pass, instead of answering 400."""
-    show_debug_info: bool = False
-    """Let `google.rpc.DebugInfo` in the details of an error pass to callers."""
+    """Key of initial metadata whose value is the HTTP status of a success, 2xx or 3xx; empty: none."""
+
     print_defaults: bool = False
     """Print fields without presence though they have their default value."""
     print_proto_names: bool = False
@@ -185,8 +180,41 @@ class Settings(BaseSettings):
     """Print enums as numbers."""
     print_int64_numbers: bool = False
     """Print 64-bit integers as numbers."""
-    log_level: str = Field(default="info", pattern="^(critical|error|warning|info|debug)$")
-    """Least severe level that is logged: critical, error, warning, info or debug."""
+
+    compression: bool = True
+    """Compress answers of one message for callers that ask, by gzip or deflate."""
+    compression_min_bytes: int = Field(default=1024, ge=0)
+    """Minimum bytes of an answer that is compressed."""
+    stream_compression: bool = False
+    """Compress streams for callers that ask; each message can be read at once."""
+    websocket_compression: bool = False
+    """Compress WebSockets whose client offers it (permessage-deflate)."""
+
+    heartbeat_seconds: float = Field(default=15.0, gt=0)
+    """A stream without a message for so long sends a sign of life."""
+    retry_seconds: float = Field(default=2.0, gt=0)
+    """`retry` of Server-Sent Events: reconnection time of a client that was disconnected."""
+    max_feed_bytes: int = Field(default=8 * 1024 * 1024, gt=0)
+    """Maximum memory of the messages kept of one stream, for readers that are slow or reconnect."""
+    max_idle_feed_bytes: int = Field(default=64 * 1024 * 1024, ge=0)
+    """Maximum memory of all kept streams that nobody reads; beyond it the oldest end."""
+    max_total_feed_bytes: int = Field(default=256 * 1024 * 1024, gt=0)
+    """Maximum memory of all kept streams."""
+    max_feeds: int = Field(default=10_000, gt=0)
+    """Maximum number of kept streams; equal requests for a shared stream are one."""
+    max_caller_feed_bytes: int = Field(default=128 * 1024 * 1024, gt=0)
+    """Maximum memory of the kept streams of one caller."""
+    max_caller_feeds: int = Field(default=5_000, gt=0)
+    """Maximum number of kept streams of one caller."""
+    caller_headers: tuple[RequestHeaderName, ...] = ("authorization",)
+    """Request headers, among `request_headers`, that identify a caller for the two limits above."""
+
+    origins: tuple[Origin, ...] = ()
+    """Origins, SCHEME://HOST[:PORT], whose pages may open a WebSocket beside the edge's own; `*` is any."""
+    websocket_ping_seconds: float = Field(default=20.0, gt=0)
+    """Interval of pings; a client that does not answer one within the next interval is disconnected."""
+    websocket_idle_seconds: float | None = Field(default=None, gt=0)
+    """A WebSocket without a message either way for so long is closed; None is never."""
 
     @model_validator(mode="after")
     def _own_paths_differ(self) -> Self:

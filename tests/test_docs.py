@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway import __version__
-from gateway.settings import EnvoySettings
+from gateway.settings import GROUPS, EnvoySettings
 from gateway.settings import Settings as EdgeSettings
 from gateway.transcoding.status import HTTP_STATUS, code_name
 from grpc_core.settings import Settings as CoreSettings
@@ -38,6 +38,18 @@ def test_every_setting_is_documented(
 
     own = [name for name in settings.model_fields if name not in inherited]
     assert re.findall(r"^\| `(\w+)`", section, re.MULTILINE) == own
+
+
+def test_settings_are_documented_in_their_groups() -> None:
+    """Each group of `protoway serve --help` is a section of the page, with the same settings."""
+    section = SETTINGS.split("## The edge")[1].split("\n## ")[0]
+    headings = {
+        heading: re.findall(r"^\| `(\w+)`", text, re.MULTILINE)
+        for heading, text in re.findall(r"^### (.+)\n((?:(?!### ).*\n)*)", section, re.MULTILINE)
+    }
+
+    first = {rows[0]: heading for heading, rows in headings.items() if rows}
+    assert first == {name: heading for name, heading in GROUPS.items() if heading != "Envoy"}
 
 
 def test_every_limit_of_the_wire_is_documented() -> None:
