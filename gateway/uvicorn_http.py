@@ -15,12 +15,12 @@ from gateway.upgrade import handshake_headers, head_without_upgrade, is_websocke
 from gateway.uvicorn_websocket import WebSocketProtocol
 
 _MOST_PIPELINED: Final = 16
-"""So many requests may wait behind one that is answered; who sends more is cut."""
+"""Maximum requests that wait behind the active one; beyond it the connection is aborted."""
 _INVALID_REQUEST: Final = "Invalid HTTP request received."
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """HTTP, in which the request that is answered hears of the end, though others wait behind it.
+    """HTTP that reports a disconnect to the active request, not only to the last pipelined one.
 
     It switches to WebSocket for a handshake, and ignores every other `Upgrade` (RFC 9110, section 7.8).
     httptools takes a request that asks for an upgrade to end with its head, and goes on after it as if

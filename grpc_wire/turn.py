@@ -1,7 +1,7 @@
-"""One connection's share of a turn of the event loop: who takes messages yields when it is used up.
+"""One connection's share of a turn of the event loop, in bytes of messages.
 
-Without it one task that reads messages which are all there, or a thousand tasks that each decompress one,
-would keep the loop from everybody else until they have done.
+Who takes messages waits for the next turn when the share is used up. Otherwise one task that reads messages
+which are all there, or a thousand tasks that each decompress one, would hold up all other connections.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from itertools import count
 from typing import Final
 
 _WOKEN: Final = 16
-"""Of those who wait, how many go on in one turn; to whom the others leave nothing waits for the next."""
+"""Maximum waiters that go on in one turn; those who find nothing left wait for the next."""
 
 
 class Turn:
-    """What may still be taken in this turn.
+    """What a connection's calls may still take in this turn.
 
     Attributes:
         most: bytes in a turn.

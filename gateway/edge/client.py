@@ -1,11 +1,10 @@
 """The client's side of one exchange: what it sends, and that it leaves.
 
-ASGI says both through the one `receive`, which only one may await at a time. A body that is one message is
-read to its end first, while `gone` looks at the clock; from then on it listens for the client to leave. Of a
-stream `gone` is the reader:
-it reads ahead of whoever takes the stream (`gateway.edge.read_ahead`), so that a client which leaves while
-nobody takes anything is noticed too. What is left: while the read-ahead is full nothing is read, and an end
-that lies behind unread data stays unseen.
+ASGI reports both through the one `receive`, which only one task may await at a time. A body that is one
+message is read to its end first, while `gone` waits for that or the deadline; then `gone` awaits the
+disconnect. Of a stream `gone` is the reader: it reads ahead of the consumer (`gateway.edge.read_ahead`), so
+that a disconnect is noticed while nothing is consumed. While the read-ahead is full nothing is read, so a
+disconnect behind unread data is noticed later.
 """
 
 from __future__ import annotations

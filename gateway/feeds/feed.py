@@ -185,9 +185,7 @@ class Feed:
         if failure.code != UNAVAILABLE or not self.policy.shared:
             return False
         if (retry_seconds(failure.status) or 0.0) > LONGEST_WAIT:
-            return (
-                False  # its readers can do something else meanwhile, and are told when to come back
-            )
+            return False  # its readers end with the failure, which says when to reconnect
         waiting = [reader for reader in self.readers if reader.begun]
         if not waiting:
             return False

@@ -14,34 +14,34 @@ from gateway.transcoding.metadata import Metadata
 from gateway.transcoding.status import RESOURCE_EXHAUSTED, StatusError
 
 RETRY_SECONDS: Final = 5
-"""When to come back, says an answer for which there was no room."""
+"""`RetryInfo` of a stream that is refused."""
 _SHRINK_AT: Final = 64
-"""All feeds are looked at again once a 64th of what they may keep was added: that takes a while."""
+"""All feeds are examined again only when a 64th of the bound was added, for that takes time for each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """What the feeds of one kind of owner may take; see `gateway.settings` for the defaults."""
+    """The limits of one kind of owner; see `gateway.settings` for the defaults."""
 
     feeds: int
     """Maximum number of feeds."""
     bytes: int
-    """Maximum bytes of them, with all that they keep."""
+    """Maximum memory of them, with all that they keep."""
     feeds_setting: str
     """Name of the setting that says `feeds`."""
     bytes_setting: str
     """Name of the setting that says `bytes`."""
     http_status: int
-    """What HTTP says beyond: 503 where the process is full, 429 where a caller has its share."""
+    """Status beyond the limits: 503 for the process, 429 for a caller."""
 
 
 @dataclass(slots=True, eq=False)
 class Account:
-    """What one feed takes."""
+    """The memory of one feed."""
 
     caller: Metadata
     quotas: tuple[Quota, ...]
-    """That of its caller, and that of the process; none of a feed that has ended."""
+    """That of its caller, and that of the process; empty when the feed has ended."""
     fixed: int
     """Its bytes beside those of its log."""
     size: int = 0
@@ -49,14 +49,14 @@ class Account:
     idle: bool = False
     """Whether nobody reads it."""
     feed: Feed | None = None
-    """None before it begins, and when it has ended."""
+    """None before it starts, and when it has ended."""
 
     def share(self) -> int:
-        """Returns the bytes that its log may have where all feeds have as many."""
+        """Returns the bytes that its log may have if all feeds have an equal share."""
         return min((quota.share for quota in self.quotas), default=self.fixed) - self.fixed
 
     def shrink(self, max_bytes: int) -> None:
-        """Lets the feed keep no more than that it takes so many bytes in all."""
+        """Drops the feed's oldest messages until it takes no more than so many bytes in all."""
         if self.feed is not None and self.size > max_bytes:
             self.feed.shrink(max_bytes - self.fixed)
 
@@ -76,14 +76,14 @@ class Quota:
         self._grown = bound.bytes
 
     def count(self, size: int) -> bool:
-        """Counts so many bytes more, or less; returns whether there are too many."""
+        """Adds to the bytes; returns whether there are too many."""
         self.bytes += size
         if size > 0:
             self._grown += size
         return self.bytes > self.bound.bytes
 
     def is_full(self) -> bool:
-        """Whether there may be no more feeds."""
+        """Whether the maximum number of feeds is reached."""
         return len(self.feeds) >= self.bound.feeds
 
     def has_room(self, size: int) -> bool:
@@ -91,7 +91,7 @@ class Quota:
         return self.bytes + size <= self.bound.bytes
 
     def may_shrink(self) -> bool:
-        """Whether so much was added since this was last asked that it pays to look for what can go."""
+        """Whether enough was added, since this last returned True, to examine all feeds again."""
         if self._grown * _SHRINK_AT < self.bound.bytes:
             return False
         self._grown = 0
@@ -99,11 +99,11 @@ class Quota:
 
     @property
     def share(self) -> int:
-        """Bytes of a feed where all have as many."""
+        """An equal share of the bytes, for each feed."""
         return self.bound.bytes // max(1, len(self.feeds))
 
     def refusal(self) -> StatusError:
-        """Returns what a stream is told for which there is no room."""
+        """Returns the error of a stream that is refused: RESOURCE_EXHAUSTED, with the name of the setting."""
         bound = self.bound
         if self.is_full():
             message = f"too many streams are open: {bound.feeds_setting} is {bound.feeds}"

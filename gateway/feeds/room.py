@@ -1,7 +1,8 @@
-"""What all feeds of a process take in memory, and what goes where it is too much.
+"""The memory of all feeds of a process, and what is given up when a limit is reached.
 
-Feeds that nobody reads end first, the oldest of them first. Then those that keep more than an equal share
-keep less. Then new ones are refused; and where all keep as little as they can, the largest ends.
+First, feeds that nobody reads end, the one that was left first before the others. Then those that keep more
+than an equal share drop messages. Then new feeds are refused; and where all keep as little as they can and
+there is still too much, the largest ends.
 """
 
 from __future__ import annotations
@@ -19,15 +20,15 @@ FEED_BYTES: Final = 4 * 1024
 _PAIR_BYTES: Final = 256
 """Bytes of a pair of metadata beside its characters."""
 _SHRUNK: Final = 3, 4
-"""Of its share a feed keeps so much where all keep too much, so that not each message more looks at all."""
+"""Three quarters: feeds shrink to so much of an equal share, so that the next message fits too."""
 
 
 @dataclass(frozen=True, slots=True)
 class FeedLimits:
-    """What the feeds of a process may take; sizes in bytes, as they are in memory."""
+    """The limits of the feeds of a process; sizes are bytes of memory."""
 
     max_feed_bytes: int
-    """Of what one feed keeps, but for its newest message; of those by key, as much again."""
+    """Of what one feed keeps beside its newest message; as much again for the newest message of each key."""
     max_idle_bytes: int
     """Of all feeds that nobody reads; beyond that the oldest end."""
     max_feeds: int
@@ -39,7 +40,7 @@ class FeedLimits:
     caller_keys: frozenset[str]
     """Metadata keys that tell callers apart; requests without any of them are one caller."""
     call_bytes: int
-    """Of the call upstream that each feed has."""
+    """Of the call upstream of each feed."""
 
     @property
     def of_process(self) -> Bound:
@@ -115,7 +116,7 @@ class Room:
         self.count(account, 0)
 
     def leave(self, account: Account) -> None:
-        """Says that nobody reads a feed any more; it may end at once."""
+        """Counts a feed as idle, since nobody reads it; it may end at once."""
         account.idle = True
         for quota in account.quotas:
             quota.idle[account] = None
@@ -123,14 +124,14 @@ class Room:
         self._bound_idle()
 
     def come_back(self, account: Account) -> None:
-        """Says that somebody reads a feed again."""
+        """Counts an idle feed as read again."""
         account.idle = False
         for quota in account.quotas:
             del quota.idle[account]
         self._idle_bytes -= account.size
 
     def remove(self, account: Account) -> None:
-        """Counts a feed no longer, which is not idle."""
+        """Removes a feed, which must not be idle, from its quotas."""
         for quota in account.quotas:
             del quota.feeds[account]
             quota.count(-account.size)
@@ -139,7 +140,7 @@ class Room:
         account.quotas, account.feed = (), None
 
     def count(self, account: Account, size: int) -> None:
-        """Counts the bytes of a feed, whose log has `size`; makes room where there are too many."""
+        """Takes the new size of a feed's log; makes room where there are too many bytes."""
         grown = account.fixed + size - account.size
         account.size += grown
         full = False

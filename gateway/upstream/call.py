@@ -37,10 +37,10 @@ _Ended: TypeAlias = tuple[grpc.StatusCode, aio.Metadata, str]
 """Code, trailing metadata and message of a status."""
 
 
-class _Place:
-    """What a call takes of a connection, until it has ended or its block is left.
+class _Slot:
+    """One stream of a pooled connection, held until its call has ended or its block is left.
 
-    It does not know the call, which knows it, so that no cycle keeps the call alive.
+    It has no reference to the call, so that no cycle keeps the call alive.
     """
 
     __slots__ = ("_one", "_pool", "_stream")
@@ -51,7 +51,7 @@ class _Place:
         self._stream = stream
 
     def release(self, _call: object = None) -> None:
-        """Gives it back, the first time."""
+        """Gives the stream back; after the first time, does nothing."""
         one, self._one = self._one, None
         if one is not None:
             self._pool.release(one, stream=self._stream)
@@ -80,7 +80,7 @@ class GrpcCall:
     async def __aenter__(self) -> Self:
         stream = self._stream_type is not StreamType.UNARY
         one = self._pool.take(stream=stream) or await self._wait(stream=stream)
-        self._place = _Place(self._pool, one, stream=stream)
+        self._slot = _Slot(self._pool, one, stream=stream)
         requests = self._requests
         try:
             self._call = one.callables[self._method](
@@ -89,9 +89,9 @@ class GrpcCall:
                 timeout=self._timeout,
             )
         except BaseException:
-            self._place.release()
+            self._slot.release()
             raise
-        self._call.add_done_callback(self._place.release)
+        self._call.add_done_callback(self._slot.release)
         if self._stream_type.client:
             self._true_status = _TrueStatus(self._call)
         self._responses = self._call.__aiter__() if self._stream_type.server else _Only(self._call)
@@ -104,14 +104,14 @@ class GrpcCall:
         _traceback: TracebackType | None,
     ) -> None:
         self._call.cancel()
-        self._place.release()
+        self._slot.release()
         if self._reader is not None:
             self._reader.cancel()
         if not isinstance(self._requests, bytes):
             await _close(self._requests)
 
     async def _wait(self, *, stream: bool) -> PooledChannel:
-        """Waits for a connection, at the cost of the time that the call has."""
+        """Waits for a stream; the call's timeout is shortened by the time that this takes."""
         loop = asyncio.get_running_loop()
         if self._timeout is None:
             return await self._pool.wait(stream=stream, deadline=None)

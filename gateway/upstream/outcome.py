@@ -34,13 +34,14 @@ _TOO_LARGE: Final = re.compile(r"CLIENT: Received message larger than max")
 _REQUEST_METADATA: Final = re.compile(
     r"CLIENT: Sent metadata larger than|[Rr]eceived metadata (?:larger than|size exceeds)"
 )
-"""How gRPC begins to say that metadata of the request are too large: `grpc_wire` where they would be sent, it
-and grpcio where they have come."""
+"""Begins the details where metadata of the request are too large: of `grpc_wire`'s client, which does not
+send them, and of either server."""
 _ANSWER_METADATA: Final = re.compile(
     r"(?:ENHANCE_YOUR_CALM: Received|Initial|Trailing) metadata larger than"
     r"|Stream removed \(received metadata size exceeds"
 )
-"""What gRPC says where those of the answer are: where they have come, or a server that keeps them back."""
+"""Stands in the details where metadata of the answer are too large: of either client, and of a `grpc_wire`
+server, which does not send them."""
 
 
 def tell_outcome(told: Callable[[Outcome], object], ended: ClientStream) -> None:

@@ -1,14 +1,13 @@
-"""The connections to the upstream: which one a call is made on, and where it waits for one.
+"""The connections to the upstream: a pool of channels, each with one connection.
 
-A server limits how many streams a connection carries at once (RFC 9113, 5.1.2), and each call is one stream.
-So there are several connections, each a channel of its own. Another is opened before those that are there are
-full, one at a time; one that nobody uses is closed.
+A server limits the streams of a connection (RFC 9113, 5.1.2), and each call is one stream. Another connection
+is opened before those that are open are full, one at a time; one that is idle is closed.
 
-The last part of each connection, and of all together, is kept for unary calls. A streaming call that finds
-the rest taken is refused at once; a unary call waits its turn until its deadline.
+A fraction of the streams of each connection, and of all together, is reserved for unary calls. A streaming
+call that finds the rest taken is refused at once; a unary call waits in a queue until its deadline.
 
-A connection whose server goes away takes no new calls, finishes those that it has, and does not count any
-more. One that cannot be made takes calls, which it fails with its own words, only where no other can.
+A connection whose server goes away takes no new calls, no longer counts, and closes after its last call. One
+that fails to connect takes calls, and fails each with its own status, only where no connection is ready.
 """
 
 from __future__ import annotations
@@ -39,12 +38,12 @@ _CONNECTING: Final = ChannelConnectivity.CONNECTING
 _READY: Final = ChannelConnectivity.READY
 _FAILURE: Final = ChannelConnectivity.TRANSIENT_FAILURE
 _NEVER: Final = 2**62
-"""A number of calls that is never reached."""
+"""Larger than any number of calls."""
 _SWEEPS: Final = 4
-"""How often unused connections are looked for, in the time after which they are closed."""
+"""Searches for idle connections within `PoolLimits.idle`."""
 _CLOSED: Final = "the upstream is closed"
 _WARNING_SECONDS: Final = 60.0
-"""The least time between two warnings that calls are refused."""
+"""Minimum interval of the warnings that calls are refused."""
 
 
 class ConnectionPool:
@@ -59,7 +58,7 @@ class ConnectionPool:
         """Opens nothing yet.
 
         Args:
-            transport: what carries the calls, which knows what a channel takes.
+            transport: tells the state of a channel, and how many streams its server allows.
             limits: of the pool.
             open_channel: makes a channel that shares no connection with another.
         """
@@ -68,7 +67,7 @@ class ConnectionPool:
         self._open_channel = open_channel
         self._loop = asyncio.get_running_loop()
         self._channels: list[PooledChannel] = []
-        """All but those that drain: the oldest first, which are filled first."""
+        """Those that take new calls, the oldest first: in this order they are filled."""
         self._draining: set[PooledChannel] = set()
         self._closing: set[asyncio.Task[None]] = set()
         self._unary, self._streaming = Waiting(), Waiting()
@@ -77,14 +76,14 @@ class ConnectionPool:
         self._sweeping: asyncio.TimerHandle | None = None
         self._warned_at = -math.inf
         self._closed = False
-        # what follows from the states and limits of the channels; see _look
+        # derived from the states and limits of the channels by _update
         self._ready: list[PooledChannel] = []
         self._sharing = 0
         self._max_streams = 0
         self._grow_at = _NEVER
 
     def take(self, *, stream: bool) -> PooledChannel | None:
-        """Returns a connection with room for a call, which is to `release` it; None if there is none now."""
+        """Takes a stream of a connection, which `release` gives back; None if none is free now."""
         if stream:
             if self._streaming or self._streams >= self._max_streams:
                 return None
@@ -94,14 +93,14 @@ class ConnectionPool:
         if one is not None:
             self._count(one, stream=stream)
             if self._calls >= self._grow_at:
-                self._look()
+                self._update()
         return one
 
     async def wait(self, *, stream: bool, deadline: float | None) -> PooledChannel:
-        """Waits for a connection with room for a call, which is to `release` it.
+        """Waits for a stream of a connection, which `release` gives back.
 
         Args:
-            stream: whether it is a streaming call. It waits while a connection is being made, no longer.
+            stream: whether it is for a streaming call, which waits only while a connection is being made.
             deadline: when the call has to end, in the loop's time; None is never.
 
         Raises:
@@ -111,7 +110,7 @@ class ConnectionPool:
             raise StatusError.of(CANCELLED, _CLOSED)
         waiting = self._streaming if stream else self._unary
         turn = waiting.join()
-        self._look()
+        self._update()
         try:
             async with asyncio.timeout_at(deadline):
                 return await turn
@@ -124,7 +123,7 @@ class ConnectionPool:
             raise
 
     def release(self, one: PooledChannel, *, stream: bool) -> None:
-        """Gives back what `take` or `wait` has returned, once its call has ended."""
+        """Gives back a stream that `take` or `wait` has returned, once its call has ended."""
         one.calls -= 1
         if one.draining:
             if not one.calls and not self._closed:
@@ -141,7 +140,7 @@ class ConnectionPool:
             one.idle_since = self._loop.time()
 
     async def close(self) -> None:
-        """Ends the calls that are left or wait, and closes all connections."""
+        """Refuses the calls that wait, and closes all connections, which ends their calls."""
         self._closed = True
         self._ready, self._sharing = [], 0
         if self._sweeping is not None:
@@ -152,7 +151,7 @@ class ConnectionPool:
             self._close(one)
         await asyncio.gather(*self._closing)
 
-    # On the way of every call.
+    # The hot path: once for each call.
 
     def _with_room(self, *, stream: bool) -> PooledChannel | None:
         ready = self._ready
@@ -173,10 +172,10 @@ class ConnectionPool:
             one.streams += 1
             self._streams += 1
 
-    # When something has changed.
+    # What follows from a change of a channel, or of the calls that wait.
 
     def _changed(self, one: PooledChannel) -> None:
-        """Takes account of the state of a channel, and of what its server allows."""
+        """Reads the state of a channel and the limit of its server, of which one has changed."""
         if self._closed or one.draining:
             return
         before, one.state = one.state, one.channel.get_state()
@@ -187,10 +186,13 @@ class ConnectionPool:
             one.max_streams = self._limits.max_streams(one.limit)
         elif before is _READY and one.calls:
             self._drain(one)
-        self._look()
+        self._update()
 
-    def _look(self) -> None:
-        """Decides what calls find, lets those begin that can, and opens or gives up what follows from it."""
+    def _update(self) -> None:
+        """Computes the capacity, gives free streams to calls that wait, opens a connection if one is needed.
+
+        Streaming calls that still wait are refused, unless a connection is being made.
+        """
         if self._closed:
             return
         self._ready = [one for one in self._channels if one.state is _READY]
@@ -212,7 +214,7 @@ class ConnectionPool:
             self._exhausted()
 
     def _fail_by(self, failing: PooledChannel | None) -> None:
-        """Lets calls go to a channel that cannot connect, and fails them, until one can."""
+        """Sends calls to a channel that cannot connect, which fails them with its own status."""
         if failing is not None:
             failing.limit = failing.max_streams = self._max_streams = _NEVER
             self._ready = [failing]
@@ -241,7 +243,7 @@ class ConnectionPool:
         return one
 
     def _serve(self) -> None:
-        """Gives calls that wait their connections, in their order; unary ones first."""
+        """Gives free streams to the calls that wait: unary ones first, each kind in order."""
         while self._unary and (one := self._with_room(stream=False)) is not None:
             if self._unary.give(one):
                 self._count(one, stream=False)
@@ -266,7 +268,7 @@ class ConnectionPool:
     # How connections end.
 
     def _drain(self, one: PooledChannel) -> None:
-        """Lets a connection finish the calls that it has."""
+        """Takes a connection out of the pool; it closes after its last call."""
         one.draining = True
         self._channels.remove(one)
         self._draining.add(one)
@@ -274,7 +276,7 @@ class ConnectionPool:
         self._streams -= one.streams
 
     def _sweep(self) -> None:
-        """Closes connections beyond the least number that nobody has used for long, the newest first."""
+        """Closes idle connections above the minimum, the newest first."""
         self._sweeping = None
         unused_since = self._loop.time() - self._limits.idle
         capacity = sum(one.limit for one in self._channels if one.state is _READY)
@@ -285,12 +287,12 @@ class ConnectionPool:
                 capacity = left
                 self._channels.remove(one)
                 self._close(one)
-        self._look()
+        self._update()
         if len(self._channels) > self._limits.min_connections:
             self._sweeping = self._loop.call_later(self._limits.idle / _SWEEPS, self._sweep)
 
     def _close(self, one: PooledChannel) -> None:
-        one.draining = True  # nothing that it tells counts any more
+        one.draining = True  # so that its changes are ignored
         one.unwatch()
         task = self._loop.create_task(one.channel.close())
         self._closing.add(task)

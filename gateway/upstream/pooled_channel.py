@@ -13,7 +13,7 @@ from gateway.contract.method import Method
 from gateway.transcoding.status import StatusError
 
 Callables: TypeAlias = Mapping[Method, Any]
-"""What makes the calls of each method on one channel."""
+"""The multicallable of each method on one channel."""
 
 
 class PooledChannel:
@@ -21,15 +21,15 @@ class PooledChannel:
 
     Attributes:
         channel: what carries the calls.
-        callables: what makes them.
+        callables: the multicallables of its channel.
         state: of the channel.
-        limit: how many calls it takes at once.
-        max_streams: how many of them may be streaming calls.
-        calls: how many it has.
-        streams: how many of them are streaming calls.
-        draining: whether it takes no new ones, since its server has gone away.
+        limit: maximum calls at once.
+        max_streams: maximum streaming calls among them.
+        calls: open calls.
+        streams: open streaming calls among them.
+        draining: whether it takes no new calls, since its server has gone away.
         idle_since: when its last call ended, in the loop's time.
-        unwatch: ends that its changes are told.
+        unwatch: ends the notifications of its changes.
     """
 
     __slots__ = (
@@ -56,7 +56,7 @@ class PooledChannel:
 
 
 class Waiting:
-    """Calls that wait for a connection: first come, first served."""
+    """A queue of calls that wait for a stream."""
 
     def __init__(self) -> None:
         self._turns: OrderedDict[asyncio.Future[PooledChannel], None] = OrderedDict()
@@ -66,28 +66,28 @@ class Waiting:
         return bool(self._turns)
 
     def join(self) -> asyncio.Future[PooledChannel]:
-        """Lets one more wait; returns what is done when its turn has come."""
+        """Adds a call; returns the future of its connection."""
         turn: asyncio.Future[PooledChannel] = asyncio.get_running_loop().create_future()
         self._turns[turn] = None
         return turn
 
     def leave(self, turn: asyncio.Future[PooledChannel]) -> PooledChannel | None:
-        """Lets one wait no longer; returns the connection that it had been given meanwhile, if it had."""
+        """Removes a call; returns the connection that it has been given meanwhile, if any."""
         self._turns.pop(turn, None)
         if not turn.done() or turn.cancelled() or turn.exception() is not None:
             return None
         return turn.result()
 
     def give(self, one: PooledChannel) -> bool:
-        """Gives a connection to the first; returns whether that still waits."""
+        """Gives a connection to the first call; returns False if that was cancelled."""
         turn, _ = self._turns.popitem(last=False)
-        if turn.done():  # cancelled in this turn of the loop
+        if turn.done():
             return False
         turn.set_result(one)
         return True
 
     def refuse(self, error: StatusError) -> None:
-        """Ends the wait of all."""
+        """Fails all calls that wait."""
         while self._turns:
             turn, _ = self._turns.popitem(last=False)
             if not turn.done():
