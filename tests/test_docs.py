@@ -76,6 +76,14 @@ def test_links_lead_somewhere() -> None:
             assert (page.parent / target).exists(), f"{page}: {target}"
 
 
+def test_the_readme_counts_the_requests_of_the_comparison() -> None:
+    """As many as docs/parity.md, which is generated."""
+    total = re.search(r"\| \*\*all\*\* \| \*\*(\d+)\*\*", (ROOT / "docs" / "parity.md").read_text())
+
+    assert total is not None
+    assert f"the same {total[1]} requests" in (ROOT / "README.md").read_text()
+
+
 def test_the_changelog_knows_the_version() -> None:
     """A version is released with its section, or is still to be."""
     text = (ROOT / "CHANGELOG.md").read_text()
