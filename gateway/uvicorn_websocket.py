@@ -40,13 +40,14 @@ _WEBSOCKET_LOG.addFilter(_WithoutQuery())
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """WebSocket, with bounded work in each turn of the loop and back-pressure for pings.
+    """WebSocket with bounded work in each turn of the loop, and back-pressure for pings.
 
-    What comes is parsed `PIECE_BYTES` at a time, each in a turn of the event loop, and no further than the
-    application takes its messages; nothing before it has accepted the handshake. Of pings that a client does
-    not read the answers to, the last is answered (RFC 6455, 5.5.3). The fragments of a message are joined as
-    they come. Of a handshake its path is logged. The library's own lines, which tell headers and frames at
-    the level `debug`, are left out.
+    - What comes is parsed `PIECE_BYTES` at a time, each in a turn of the event loop; nothing before the
+      application has accepted the handshake, or while there are messages that it has not taken.
+    - While a client does not read, only the last of its pings is answered (RFC 6455, 5.5.3).
+    - The fragments of a message are joined as they come.
+    - Of a handshake only the path is logged; the library's debug lines, which show headers and frames, are
+      off.
     """
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
@@ -63,7 +64,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self._pong = b""
 
     def data_received(self, data: bytes) -> None:
-        """Takes the handshake; then parses what came, or as much as one turn has time for."""
+        """Takes the handshake; then parses one piece of what came, and the rest in later turns."""
         if not self.handshake_initiated:
             self._read_handshake(data)
         elif self.handshake_complete and not self._waiting and len(data) <= PIECE_BYTES:
@@ -79,7 +80,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.transport.close()
 
     def start_keepalive(self) -> None:
-        """Begins to ping, for the handshake has been accepted; parses what came before it was."""
+        """Starts the pings when the handshake is accepted; parses what came before that."""
         super().start_keepalive()
         if self._waiting:
             self._go_on_later()
@@ -108,7 +109,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.transport.resume_reading()
 
     async def receive(self) -> Any:
-        """Gives the next message; when there are no more, what has come behind it is parsed."""
+        """Returns the next message; then more of what has come can be parsed."""
         message = await super().receive()
         if self._waiting:
             self._go_on_later()
@@ -140,7 +141,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self._pong = b""
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Ends; what was not parsed is for nobody."""
+        """Drops what was not parsed."""
         self._waiting = b""
         super().connection_lost(exc)
 
@@ -158,7 +159,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
 
 class _BoundedDeflate(Extension):
-    """Compression of which a frame inflates no further than a message over gRPC may."""
+    """permessage-deflate whose frames become no larger than `max_inflated` says."""
 
     def __init__(self, deflate: Extension) -> None:
         self.name = deflate.name
@@ -173,7 +174,7 @@ class _BoundedDeflate(Extension):
 
 
 class _BoundedDeflateFactory(ServerExtensionFactory):
-    """Makes such compression of what another factory has agreed on."""
+    """Negotiates as another factory does, and bounds what that has agreed on."""
 
     def __init__(self, factory: ServerExtensionFactory) -> None:
         self.name = factory.name
@@ -182,6 +183,6 @@ class _BoundedDeflateFactory(ServerExtensionFactory):
     def process_request_params(
         self, params: Sequence[ExtensionParameter], accepted_extensions: Sequence[Extension]
     ) -> tuple[list[ExtensionParameter], Extension]:
-        """Agrees as the other factory does."""
+        """Returns the parameters that were agreed on, and the extension."""
         agreed, deflate = self._factory.process_request_params(params, accepted_extensions)
         return agreed, _BoundedDeflate(deflate)

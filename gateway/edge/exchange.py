@@ -59,7 +59,7 @@ class Edge:
     attendances: set[Attendance] = field(default_factory=set)
 
     warnings: set[tuple[str, str]] = field(default_factory=set)
-    """What was logged of statuses that make no sense: method and reason. It is said once."""
+    """Method and reason of each HTTP status of a server that was ignored, so that each is logged once."""
 
     closing: bool = False
     """Whether the edge shuts down: a stream that would begin now is told so instead."""
@@ -118,10 +118,8 @@ class Exchange:
             else:
                 yield self.endpoint.decode_frame(frame, step=step)
             number += 1
-        if number == 0:
-            self.endpoint.decode_request(
-                self.captures, self.query, b""
-            )  # what is wrong is wrong still
+        if number == 0:  # path and query are checked all the same
+            self.endpoint.decode_request(self.captures, self.query, b"")
 
     def encoder(self, media_type: str) -> Encode:
         """Returns what makes the JSON of an answer of this media type, printed as the caller asks."""

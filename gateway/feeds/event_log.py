@@ -1,9 +1,9 @@
-"""The messages of one call that are kept: the last of all, and the last of each key.
+"""The kept messages of one call: the newest of all, and the newest of each key.
 
-Pure: nothing here waits. A reader is a place in the log, so one that is slow costs no more than one that is
-not; what it may still read is bounded in number and in bytes, and what it misses can be counted.
+Pure: nothing here waits. A reader is an offset in the log, so a slow one costs no more than a fast one. What
+is kept is limited in number and in bytes, and what a reader misses can be counted.
 
-Bytes are counted as they are in memory: message, id, JSON, and the objects that hold them (`EVENT_BYTES`,
+Bytes are those of memory: message, id, JSON, and the objects that hold them (`EVENT_BYTES`,
 `JSON_BYTES`, `KEY_BYTES`; measured on CPython 3.11, which takes the most of those supported).
 """
 
@@ -107,7 +107,7 @@ class _Kept(Generic[K]):
         return self.trim() if self.bytes > self._max_bytes else 0
 
     def trim(self) -> int:
-        """Drops the oldest events while there are too many; returns by how much the log has grown."""
+        """Drops the oldest events while there are too many; returns the change of the log in bytes."""
         grown = 0
         while len(self.events) > 1 and (
             len(self.events) > self._keep or self.bytes > self._max_bytes
@@ -116,12 +116,12 @@ class _Kept(Generic[K]):
         return grown
 
     def drop_oldest(self) -> int:
-        """Drops the oldest event; returns by how much the log has grown."""
+        """Drops the oldest event; returns the change of the log in bytes."""
         self.whole = False
         return self._drop(*self.events.popitem(last=False))
 
     def clear(self) -> int:
-        """Keeps nothing; returns by how much the log has grown."""
+        """Keeps nothing; returns the change of the log in bytes."""
         grown = 0
         while self.events:
             grown += self.drop_oldest()
