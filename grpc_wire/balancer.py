@@ -160,12 +160,12 @@ class Balancer:
 
     def state_changed(self, state: ChannelConnectivity | None = None) -> None:
         """Sees what state the channel is in now, and does what follows."""
-        ready = [one for one in self._subchannels.values() if one.transport is not None]
-        self._ready = [(one.transport, one.address) for one in ready if one.transport is not None]
-        states = {subchannel.state for subchannel in self._subchannels.values()}
+        subchannels = self._subchannels.values()
+        self._ready = [(one.transport, one.address) for one in subchannels if one.transport]
+        states = {one.state for one in subchannels}
         before = (self.state, self.max_streams)
         self.state = self._aggregate(states, state)
-        self.max_streams = sum(one.max_streams for one in ready)
+        self.max_streams = sum(one.max_streams for one in subchannels if one.transport)
         self._idle = self.state is _IDLE or _IDLE in states
         self.room_changed()
         if self.state is _FAILURE:
