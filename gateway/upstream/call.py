@@ -9,7 +9,7 @@ The four kinds of call become one shape: requests in, an iterator of responses o
 * A server that aborts while the client still writes loses its status on the client (grpc/grpc#36066): a
   write that fails after the status has come puts an INTERNAL of its own in its place. The status is seen
   before that in a done callback, which is called each time; so it is kept there (`_TrueStatus`).
-  The initial metadata are lost for good if they come behind such a write.
+* Initial metadata that are taken behind the status, or behind such a write, are dropped for good.
 * A call that has ended goes on waiting for its next request; so whoever waits there is cancelled.
 """
 

@@ -20,8 +20,14 @@ INITIAL: Metadata = (("www-authenticate", "Bearer"), ("key-bin", b"\xff\x00"))
 TRAILING: Metadata = (("cost", "3"),)
 
 
-async def _fail(context: Any, requests: AsyncIterator[bytes] | None = None) -> None:
+async def _fail(
+    context: Any,
+    requests: AsyncIterator[bytes] | None = None,
+    head_taken: asyncio.Event | None = None,
+) -> None:
     await context.send_initial_metadata(INITIAL)
+    if head_taken is not None:
+        await head_taken.wait()
     if requests is not None:
         async for _ in requests:
             break
@@ -29,7 +35,13 @@ async def _fail(context: Any, requests: AsyncIterator[bytes] | None = None) -> N
 
 
 class Telling(EchoServer):
-    """A server whose calls fail with metadata on either side."""
+    """A server whose calls fail with metadata on either side.
+
+    Attributes:
+        head_taken: set when the client has the initial metadata; a server stream fails no sooner.
+    """
+
+    head_taken: asyncio.Event
 
     async def unary(self, _request: bytes, context: Any) -> bytes:
         """Fails."""
@@ -38,7 +50,7 @@ class Telling(EchoServer):
 
     async def server_stream(self, _request: bytes, context: Any) -> AsyncIterator[bytes]:
         """Fails before its first message."""
-        await _fail(context)
+        await _fail(context, head_taken=self.head_taken)
         yield b""
 
     async def client_stream(self, requests: AsyncIterator[bytes], context: Any) -> bytes:
@@ -64,12 +76,13 @@ class AtOnce(Telling):
 @pytest.fixture
 async def telling(transport: Name) -> AsyncIterator[Upstream]:
     """A channel to a server whose calls fail."""
+    Telling.head_taken = asyncio.Event()
     async with echo_server(Telling) as server, open_upstream(server.address, transport) as opened:
         yield opened
 
 
-async def _endless(begin: asyncio.Event) -> AsyncIterator[bytes]:
-    await begin.wait()
+async def _endless() -> AsyncIterator[bytes]:
+    await Telling.head_taken.wait()
     while True:
         yield MESSAGE
         await asyncio.sleep(0)
@@ -79,15 +92,15 @@ async def _endless(begin: asyncio.Event) -> AsyncIterator[bytes]:
 async def test_an_error_has_the_metadata_of_its_call(telling: Upstream, name: str) -> None:
     """Of every kind of call, while the client still writes too.
 
-    It writes once the head has come: grpcio drops a head that comes behind a write which failed.
+    The status comes when the head has been taken: grpcio drops a head that it takes behind a status, or
+    behind a write that failed.
     """
     method = METHODS[name]
-    begin = asyncio.Event()
-    requests = _endless(begin) if method.stream_type.client else MESSAGE
+    requests = _endless() if method.stream_type.client else MESSAGE
     with pytest.raises(StatusError) as caught:
         async with telling.open(method, requests) as call:
             await call.initial_metadata()
-            begin.set()
+            Telling.head_taken.set()
             await anext(call)
 
     assert set(INITIAL) <= set(caught.value.initial)
