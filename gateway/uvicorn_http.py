@@ -57,10 +57,13 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_message_complete(self) -> None:
-        """Takes the end of a request."""
+        """Takes the end of a request; if a trailer says `close`, the parser reads nothing behind it."""
         self._in_message = False
-        if not self.parser.should_upgrade():
-            super().on_message_complete()
+        if self.parser.should_upgrade():
+            return
+        if not self.parser.should_keep_alive():
+            self._end_with_response()
+        super().on_message_complete()
 
     def data_received(self, data: bytes) -> None:
         """Parses what came; what follows a head that asks for an upgrade goes where that leads."""
@@ -110,6 +113,12 @@ class HttpProtocol(HttpToolsProtocol):
             self.send_400_response(_INVALID_REQUEST)
         else:
             self.cycle.keep_alive = False
+
+    def _end_with_response(self) -> None:
+        """Ends the connection behind the response to the request that came last."""
+        self.cycle.keep_alive = False
+        if self.cycle.response_complete:
+            self.transport.close()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._answered = cycle

@@ -20,15 +20,15 @@ class Budget:
         self._clock = clock
         self._until = clock() + period
 
-    def spend(self) -> bool:
-        """Takes one; returns whether there was one."""
-        if self.spent >= self._credit:
+    def spend(self, number: int = 1) -> bool:
+        """Takes some; returns whether there was so much."""
+        if self.spent + number > self._credit:
             now = self._clock()
             if now < self._until:
                 return False
             self._until = now + self._period
             self.spent = 0
-        self.spent += 1
+        self.spent += number
         return True
 
     def earn(self, number: int = 1) -> None:

@@ -50,7 +50,7 @@ class Connection:
         self._frames = frames.FrameReader(limits.frame, limits.turn_frames)
         control = Budget(limits.control_frames, limits.period, clock)
         self._resets = Budget(limits.resets, limits.period, clock)
-        self._streams = Streams(role, self._resets, clock, limits.rapid)
+        self._streams = Streams(role, self._resets, clock, limits)
         self._outbound = Outbound(self._streams, limits, control)
         if role is Role.CLIENT:
             self._outbound.control(frames.PREFACE)
@@ -102,6 +102,7 @@ class Connection:
         self._failed = self._streams.closing = True
         self._outbound.forget()
         self._streams.open.clear()
+        self._streams.lingering.clear()
         last = self._streams.last_from_peer
         self._outbound.control(frames.goaway(last, fault.code, fault.reason.encode()))
         self._inbound.events.append(ConnectionFailed(fault.code, fault.reason))
@@ -128,12 +129,17 @@ class Connection:
     def can_open(self) -> bool:
         """Whether `open_stream` may be called now: new streams begin, and are below the peer's limit."""
         streams = self._streams
-        return not streams.closing and len(streams.open) < self._outbound.peer.concurrent_streams
+        return not streams.closing and streams.used < self._outbound.peer.concurrent_streams
 
     @property
     def open_streams(self) -> int:
         """How many streams are open (either side may still send)."""
         return len(self._streams.open)
+
+    @property
+    def lingering(self) -> int:
+        """How many streams a client has given up, and resets later; see `reset_lingering`."""
+        return len(self._streams.lingering)
 
     @property
     def peer_max_streams(self) -> int:
@@ -175,11 +181,12 @@ class Connection:
             RuntimeError: `can_open` is false.
         """
         streams, outbound = self._streams, self._outbound
-        room = len(streams.open) < outbound.peer.concurrent_streams  # as `can_open` says
+        room = streams.used < outbound.peer.concurrent_streams  # as `can_open` says
         if streams.closing or not room or self._role is not Role.CLIENT:
             raise RuntimeError("no stream can be opened")
         stream_id = streams.next_own
-        stream = Stream(stream_id, outbound.peer.initial_window, self._inbound.windows.initial)
+        ours, theirs = self._inbound.windows.initial, outbound.peer.initial_window
+        stream = Stream(stream_id, theirs, ours, streams.clock())
         streams.next_own += 2
         streams.open[stream_id] = stream
         if data is None:
@@ -228,14 +235,32 @@ class Connection:
         return 0 if stream is None else stream.queued
 
     def reset(self, stream_id: int, code: ErrorCode) -> bool:
-        """Ends a stream at once, and drops what is queued; returns whether it had not ended."""
+        """Ends a stream at once, and drops what is queued; returns whether it had not ended.
+
+        A client that has reset many early (`Limits.early_resets`) tells its server later.
+        """
         stream = self._streams.open.get(stream_id)
         if stream is None:
             return False
         self._outbound.drop(stream)
+        lingers = self._streams.linger(stream, code)
         self._streams.remember_reset(stream_id)
-        self._outbound.control(frames.rst_stream(stream_id, code))
+        if not lingers:
+            self._outbound.control(frames.rst_stream(stream_id, code))
         return True
+
+    def reset_lingering(self) -> float | None:
+        """Resets the streams that were given up early and are old enough by now.
+
+        Returns:
+            Seconds until there are more to reset; None if no stream lingers.
+        """
+        lingering, now = self._streams.lingering, self._streams.clock()
+        for stream_id, each in [*lingering.items()]:
+            if each.due <= now:
+                del lingering[stream_id]
+                self._outbound.control(frames.rst_stream(stream_id, each.code))
+        return min((each.due - now for each in lingering.values()), default=None)
 
     def consumed(self, stream_id: int, size: int) -> None:
         """Says that bytes of a stream were read, so that the peer may send as many again."""

@@ -89,7 +89,8 @@ class ControlFrames:
         frames.check_size(frame, 4)
         stream = self._known(frame)
         if stream is None:
-            self._spend("RST_STREAM frames")
+            if self._streams.lingering.pop(frame.stream_id, None) is None:
+                self._spend("RST_STREAM frames")
             return
         self._streams.count_given_up(stream)
         self._reset_by_peer(stream, frames.read_uint32(frame.payload), "reset by the peer")
@@ -140,6 +141,8 @@ class ControlFrames:
         last = self._peer_last = min(last, self._peer_last)
         self._streams.closing = True
         if self._streams.role is Role.CLIENT:
+            for stream_id in [each for each in self._streams.lingering if each > last]:
+                del self._streams.lingering[stream_id]
             for stream in [s for s in self._streams.open.values() if s.id > last]:
                 self._reset_by_peer(stream, ErrorCode.REFUSED_STREAM, "not processed")
         self.events.append(GoAwayReceived(last, code, debug))

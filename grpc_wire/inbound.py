@@ -41,6 +41,7 @@ class Inbound(ControlFrames):
         super().__init__(streams, outbound, limits, control)
         self._sections = HeaderSections(self._decoder, limits)
         self._open = streams.open
+        self._early_resets = streams.early_resets
         self._serving = streams.role is Role.SERVER
         self._kept = self._sections.kept
         self._most_open = limits.concurrent_streams
@@ -172,6 +173,7 @@ class Inbound(ControlFrames):
     def _section(self, stream_id: int, section: HeaderSection, flags: int) -> None:
         stream = self._open.get(stream_id) or self._opened(stream_id)
         if stream is None:
+            self._answered_late(stream_id, flags)
             return
         if stream.received_end or section.fault or section.too_large:
             self._refuse(stream, section, flags)
@@ -185,6 +187,8 @@ class Inbound(ControlFrames):
             raise StreamFault(stream_id, _PROTOCOL, str(error)) from error
         if self._control.spent:
             self._control.earn(CONTROL_FRAMES_EARNED)
+        if self._early_resets.spent and not trailers:
+            self._early_resets.earn()
         stream.received_headers = True
         if end_stream:
             stream.received_end = True
@@ -258,6 +262,12 @@ class Inbound(ControlFrames):
         ours, theirs = self.windows.initial, self._outbound.peer.initial_window
         stream = self._open[stream_id] = Stream(stream_id, theirs, ours, streams.now)
         return stream
+
+    def _answered_late(self, stream_id: int, flags: int) -> None:
+        """Resets a stream that lingers, for it is answered now; unless that has ended it."""
+        lingering = self._streams.lingering.pop(stream_id, None)
+        if lingering is not None and not (lingering.sent_end and flags & END_STREAM):
+            self._outbound.control(frames.rst_stream(stream_id, lingering.code))
 
     def _check_reset(self, stream_id: int) -> None:
         """Sees to it that headers of a stream that is not open were under way when it was reset.

@@ -56,6 +56,13 @@ class Limits:
     """Seconds after which a stream that is given up was not given up at once."""
     period: float = 10.0
     """Seconds."""
+    early_resets: int = 100
+    """Streams that a client resets early, before they were answered; two that are answered earn one more, up
+    to this. Beyond it a stream that is given up is reset when it is `early` seconds old, or answered. Servers
+    end the connection of a client that resets more: ours by `resets`, Envoy where half of 500 were."""
+    early: float = 2.5
+    """Seconds after which no server counts a reset: more than `rapid`, and than the two that Envoy needs to
+    see one gone by."""
 
 
 DEFAULT = Limits()

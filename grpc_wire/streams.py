@@ -5,20 +5,23 @@ Source: RFC 9113, section 5.1 (stream states).
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from grpc_wire.budget import Budget
 from grpc_wire.errors import ConnectionFault, ErrorCode
 from grpc_wire.events import Headers
-from grpc_wire.limits import TINY
+from grpc_wire.limits import TINY, Limits
 from grpc_wire.send_queue import SendQueue
 
 LARGEST_ID: Final = 2**31 - 1
+_PRICE: Final = 2
+"""What an early reset costs a client, where an answer earns 1."""
 _SECTIONS: Final = 2
 """Header sections of one answer: its head, and its trailers."""
 _LITTLE: Final = 4
@@ -59,6 +62,16 @@ class GivenUp:
         return self.window >= 0 and self.little >= 0
 
 
+class Lingering(NamedTuple):
+    """A stream that a client has given up, of which the server is not told yet."""
+
+    due: float
+    """When it is to be told, on the clock of the budget of resets."""
+    code: ErrorCode
+    sent_end: bool
+    """Whether all of the request was sent."""
+
+
 @dataclass(slots=True, eq=False)
 class Stream:
     """One stream that is not closed."""
@@ -69,7 +82,7 @@ class Stream:
     receive_window: int
     """What this side lets the peer send."""
     since: float = 0.0
-    """When a client has opened it, on the clock of the budget of resets."""
+    """When the client has opened it, on the clock of the budget of resets."""
     held: int = 0
     """Bytes that came and were not read yet."""
     queue: SendQueue | None = None
@@ -103,7 +116,7 @@ class Streams:
     """Those that are open, by id."""
 
     def __init__(
-        self, role: Role, resets: Budget, clock: Callable[[], float], rapid: float
+        self, role: Role, resets: Budget, clock: Callable[[], float], limits: Limits
     ) -> None:
         self.role = role
         self.clock = clock
@@ -116,10 +129,15 @@ class Streams:
         """The id of the next stream that a client opens."""
         self.closing = False
         """Whether no new streams begin: one of the two sides goes away, or all ids are used."""
+        self.lingering: dict[int, Lingering] = {}
+        """Those that a client has given up early; the server still counts them as open."""
+        self.early_resets = Budget(_PRICE * limits.early_resets, math.inf, clock)
+        """Those that a client may reset early; what each answer earns is half of one."""
         self._reset: OrderedDict[int, GivenUp] = OrderedDict()
         self._remembered = _REMEMBERED[role]
         self._resets = resets
-        self._rapid = rapid
+        self._rapid = limits.rapid
+        self._early = limits.early
 
     def close(self, stream: Stream) -> None:
         """Forgets a stream that has ended on both sides, or was reset by the peer."""
@@ -141,6 +159,24 @@ class Streams:
         self._reset.setdefault(stream_id, GivenUp(window))
         if len(self._reset) > self._remembered:
             self._reset.popitem(last=False)
+
+    @property
+    def used(self) -> int:
+        """How many streams the peer counts as open."""
+        return len(self.open) + len(self.lingering)
+
+    def linger(self, stream: Stream, code: ErrorCode) -> bool:
+        """Counts a stream that this side gives up; returns whether a client is to reset it later.
+
+        It is, if it would be one more than a client may reset early and before an answer.
+        """
+        if self.role is Role.SERVER or stream.received_headers:
+            return False
+        due = stream.since + self._early
+        if self.clock() >= due or self.early_resets.spend(_PRICE):
+            return False
+        self.lingering[stream.id] = Lingering(due, code, stream.sent_end)
+        return True
 
     def count_given_up(self, stream: Stream) -> None:
         """Counts a stream that the peer has reset, or has made this side reset by a fault.

@@ -49,7 +49,8 @@ class Subchannel:
     Attributes:
         state: as the channel sees it.
         transport: the connection that takes new streams; None unless READY.
-        max_streams: how many streams the peer allows on it at once.
+        max_streams: how many streams calls may have on it at once: as many as the peer allows, without those
+            that were given up and are not reset yet.
         failure: why the last attempt failed.
     """
 
@@ -166,15 +167,15 @@ class Subchannel:
         if self._attempt.connected(transport):
             self._transports.add(transport)
             self.transport = transport
-            self.max_streams = transport.connection.peer_max_streams
+            self.max_streams = _max_streams(transport)
             self._set(ChannelConnectivity.READY)
 
     def requested(self, _transport: Transport, _event: HeadersReceived) -> None:
         """Passes over headers of streams that are gone; servers ask nothing of clients."""
 
     def changed(self, transport: Transport) -> None:
-        """Tells that there may be room for streams, or that the peer allows more or fewer than before."""
-        limit = transport.connection.peer_max_streams
+        """Tells that there may be room for streams, or that calls may have more or fewer than before."""
+        limit = _max_streams(transport)
         if transport is self.transport and limit != self.max_streams:
             self.max_streams = limit
             self._watcher.state_changed()
@@ -206,3 +207,9 @@ class Subchannel:
         self._backoff.lost(self._loop.time())
         self._set(ChannelConnectivity.IDLE)
         self._watcher.connection_failed()
+
+
+def _max_streams(transport: Transport) -> int:
+    """Returns how many streams calls may have; 0 only if the peer allows none."""
+    allowed = transport.connection.peer_max_streams
+    return max(allowed - transport.connection.lingering, min(allowed, 1))

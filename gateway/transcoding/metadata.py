@@ -155,12 +155,15 @@ def metadata_object(metadata: Metadata) -> dict[str, str | list[str]]:
 
 
 def metadata_value(key: str, value: bytes) -> str | bytes:
-    """Returns the metadata value for a header's value.
+    """Returns the metadata value for a header's value, without the spaces around it.
+
+    With them a request of HTTP/2 is malformed (RFC 9113, 8.2.1), and a server that is sent many such ends the
+    connection. A frame of a WebSocket can have them; HTTP/1.1 cannot.
 
     Raises:
         ValueError: it is not printable ASCII, or not base64 where the key ends in `-bin`.
     """
-    text = value.decode("latin-1")
+    text = value.decode("latin-1").strip(" ")
     if key.endswith("-bin"):
         return scalars.bytes_from_json(text)
     if not _TEXT.fullmatch(text):

@@ -146,6 +146,8 @@ def _read_origin(head: RequestHead, value: str) -> None:
 
 
 def _read_host(head: RequestHead, value: str) -> None:
+    if head.host:
+        raise ValueError("given more than once")  # RFC 9112, 3.2
     head.host = value
 
 

@@ -78,6 +78,8 @@ def test_the_allow_list_is_the_operators() -> None:
 @pytest.mark.parametrize(
     ("key", "value", "expected"),
     [
+        ("a", b" b c  ", "b c"),
+        ("a", b"   ", ""),
         ("authorization", b"Bearer x", "Bearer x"),
         ("empty", b"", ""),
         ("trace-bin", b"AQI=", b"\x01\x02"),

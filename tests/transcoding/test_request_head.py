@@ -64,6 +64,12 @@ def test_the_shorter_timeout_counts(
     assert read(headers).timeout == timeout
 
 
+def test_a_request_has_one_host() -> None:
+    """RFC 9112, 3.2: which of two is meant nobody knows, and the origin of a page is compared with it."""
+    with pytest.raises(StatusError, match="host: given more than once"):
+        read([(b"host", b"a.example"), (b"host", b"b.example")])
+
+
 def test_tells_all_that_makes_no_sense() -> None:
     """Every header that makes no sense is named at once."""
     headers = [

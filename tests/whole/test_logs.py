@@ -183,3 +183,4 @@ async def test_no_query_and_no_header_is_logged(tmp_path: Path, transport: str, 
             assert not re.search(r"[^\x20-\x7e\n\x1b]", text)
             assert '"WebSocket /v1/bidi" [accepted]' in text
             assert "Invalid HTTP request received." in text
+            assert "without completing handshake" not in text

@@ -196,6 +196,25 @@ async def test_a_close_beside_an_upgrade_closes(port: int) -> None:
     assert responses[0].headers["connection"] == "close"
 
 
+@pytest.mark.parametrize("wire", ["unary", "upload of lines", "lines", "nowhere"])
+@pytest.mark.parametrize("together", [True, False])
+async def test_a_close_in_the_trailers_leaves_nobody_waiting(
+    port: int, wire: str, together: bool
+) -> None:
+    """The request is answered; one behind it is too, or finds the connection closed."""
+    path, sent, wanted, content = _WIRES[wire]
+    headers = (f"Content-Type: {sent}", f"Accept: {wanted}")
+    head, body = _request(path, content, "chunked", *headers)
+    request = head + body.removesuffix(b"\r\n") + b"Connection: close\r\n\r\n"
+    last = _NEXT.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    async with connection(port) as caller:
+        await caller.send(*([request + last] if together else [request, last]))
+        responses = await caller.rest()
+
+    assert [response.status for response in responses][:1] == [404 if wire == "nowhere" else 200]
+    assert [response.body for response in responses][1:] in ([], [b'"next"'])
+
+
 async def test_a_client_that_waits_for_100_is_told_to_go_on(port: int) -> None:
     """Of `Expect` and `Upgrade` in one request only the first is heeded."""
     head, body = _request("/v1/raw", _HIDDEN, "length", "Expect: 100-continue", _UPGRADES["curl"])

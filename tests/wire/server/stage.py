@@ -6,7 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import grpc
@@ -147,7 +147,7 @@ class RawClient(asyncio.Protocol):
     """
 
     def __init__(self, limits: Limits = DEFAULT) -> None:
-        self.connection = Connection(Role.CLIENT, limits)
+        self.connection = Connection(Role.CLIENT, replace(limits, early_resets=2**31))
         self.reads = True
         self.closed = False
         self.going: list[GoAwayReceived] = []
