@@ -14,8 +14,14 @@ from functools import lru_cache
 from typing import Final, NamedTuple, Protocol
 
 from gateway.transcoding.negotiation import media_type, weighted
-from gateway.transcoding.status import INVALID_ARGUMENT, StatusError, bad_request
+from gateway.transcoding.status import (
+    INVALID_ARGUMENT,
+    RESOURCE_EXHAUSTED,
+    StatusError,
+    bad_request,
+)
 from gateway.transcoding.violations import shown
+from grpc_wire.limits import INFLATION, INFLATION_FREE
 
 _PIECE: Final = 16 * 1024
 """Bytes of the largest decoded piece."""
@@ -52,7 +58,8 @@ class ContentDecoder(Protocol):
         The work for a piece is bounded, whatever the data are, so other work can be done between two.
 
         Raises:
-            StatusError: INVALID_ARGUMENT, the data are not of the coding that the body is said to have.
+            StatusError: INVALID_ARGUMENT, the data are not of the coding that the body is said to have; 413,
+                what they stand for is larger than a message of their size may be over gRPC (`INFLATION`).
         """
         ...
 
@@ -115,9 +122,12 @@ class _ZlibDecoder:
         """The member that is read; None before the first and between two."""
         self._ended = False
         """Whether a member has ended."""
+        self._came = self._decoded = 0
+        """Bytes of the body so far, as it came and decoded."""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Yields the decoded bytes in pieces."""
+        self._came += len(data)
         for begin in range(0, len(data), _STEP):
             rest = data[begin : begin + _STEP]
             more = True
@@ -125,7 +135,18 @@ class _ZlibDecoder:
                 piece, rest = self._decode(rest)
                 # a full piece may have left some of its output behind in zlib
                 more = bool(rest) or (len(piece) == _PIECE and self._stream is not None)
+                self._check_size(len(piece))
                 yield piece
+
+    def _check_size(self, more: int) -> None:
+        self._decoded += more
+        if self._decoded > max(INFLATION_FREE, INFLATION * self._came):
+            raise StatusError.of(
+                RESOURCE_EXHAUSTED,
+                f"the body is larger than {INFLATION} times its size in {self._coding}, "
+                f"and than {INFLATION_FREE} bytes",
+                http_status=413,
+            )
 
     def _decode(self, data: bytes) -> tuple[bytes, bytes]:
         """Decodes one piece of one member; returns it, and the data behind it."""

@@ -36,6 +36,10 @@ def of(coding: str, **headers: str) -> dict[str, str]:
     return {"content-encoding": coding, **named}
 
 
+SPACE = b"".join(b" " * (number % 97) + b"\t" for number in range(40_000))
+"""Space between JSON texts, some two megabytes, which does not compress as a bomb does."""
+
+
 @pytest.mark.parametrize("coding", CODERS)
 async def test_a_compressed_body_is_decoded(app: FastAPI, coding: str) -> None:
     """JSON is JSON, whatever it was compressed by."""
@@ -143,6 +147,41 @@ async def test_a_bomb_is_413(app: FastAPI, target: str) -> None:
     assert (answer.status, answer.json["code"]) == (413, 8)
 
 
+@pytest.mark.parametrize("kind", [*UPLOADS, "raw"])
+@pytest.mark.parametrize("coding", CODERS)
+async def test_an_upload_is_no_larger_than_its_size_allows(
+    app: FastAPI, upstream: ScriptedUpstream, coding: str, kind: str
+) -> None:
+    """However small its messages, so that few bytes cannot ask for hours of work: 200 times, or 512 KiB."""
+    taken = 0
+
+    async def count(call: ScriptedCall) -> AsyncIterator[bytes]:
+        nonlocal taken
+        async for request in call.requests:
+            taken += len(request)
+        yield b""
+
+    for name in ("ClientStream", "RawUpload"):
+        upstream.scripts[f"/echo.v1.Echo/{name}"] = count
+    target = "/v1/raw:upload" if kind == "raw" else "/v1/upload"
+    first = {"application/json": b"[", "application/json-seq": b"\x1e"}.get(kind, b"")
+    body = CODERS[coding](first + b"\n" * 2**24)
+    answer = await ask(app, "POST", target, body, of(coding, content_type=kind))
+
+    assert (answer.status, answer.json["code"]) == (413, 8)
+    assert "200 times" in answer.json["message"]
+    assert taken <= 201 * len(body)
+
+
+async def test_what_an_upload_may_become_grows_with_it(app: FastAPI) -> None:
+    """A long one that compresses well, but as texts and numbers do, is taken to its end."""
+    lines = b"".join(b'{"int32Field":%d}\n' % number for number in range(60_000))
+    assert len(lines) > 2**20
+    answer = await ask(app, "POST", "/v1/upload", gzip.compress(lines), of("gzip"))
+
+    assert answer.json["count"] == 60_000
+
+
 async def test_what_is_too_large_compressed_is_413(make_app: MakeApp) -> None:
     """Though it says nothing."""
     async with running(make_app(max_message_bytes=100)) as app:
@@ -162,7 +201,7 @@ async def test_an_upload_may_be_larger_than_a_message(make_app: MakeApp) -> None
 @pytest.mark.parametrize("target", ["/v1/echo", "/v1/upload"])
 async def test_others_have_their_turns_while_a_body_is_decoded(app: FastAPI, target: str) -> None:
     """Nobody waits for the whole of what a few bytes stand for."""
-    body = gzip.compress(b" " * (4 * 2**20 - 2) + b"{}")
+    body = gzip.compress(SPACE + b"{}")
     turns = 0
     request = start(app, "POST", target, body, of("gzip"))
     while not request.task.done():
