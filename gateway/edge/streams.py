@@ -133,6 +133,8 @@ class StreamAnswer:
         self._request = tuple(exchange.head.metadata)
         self._accept_encoding = exchange.head.accept_encoding
         self._compressor: StreamCompressor | None = None
+        self._unsent = b""
+        """What `send` was given and has not taken: it waits for the client, or was interrupted there."""
         self._contentless = False
         self.started = False
 
@@ -178,6 +180,8 @@ class StreamAnswer:
 
     def _write_at_once(self, write: Write, items: Sequence[Item]) -> bool:
         """Writes items that need no waiting; frames after the first do not depend on what was before."""
+        if self._unsent:  # a heartbeat, which comes first
+            return False
         frames, failure = self._frames(items)
         if failure is not None:
             return False
@@ -261,11 +265,14 @@ class StreamAnswer:
         self._written_at = self._loop.time()
         if data:
             body = self._coded(data)
+            self._unsent += body
             await self._send({"type": "http.response.body", "body": body, "more_body": True})
+            self._unsent = self._unsent[len(body) :]
 
     async def _end(self, data: bytes) -> None:
+        """Sends the last bytes, behind those whose sending was interrupted: they cannot be read without."""
         body = data if self._compressor is None else self._compressor.last(data)
-        await self._send({"type": "http.response.body", "body": body})
+        await self._send({"type": "http.response.body", "body": self._unsent + body})
 
     def _coded(self, data: bytes) -> bytes:
         return data if self._compressor is None or not data else self._compressor.part(data)

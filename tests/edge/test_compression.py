@@ -8,6 +8,7 @@ import zlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import orjson
 import pytest
 from fastapi import FastAPI
 from google.api.httpbody_pb2 import HttpBody
@@ -348,3 +349,90 @@ async def test_a_users_middleware_does_not_compress_again(
     assert names(answer).count("content-encoding") == 1
     assert gzip.decompress(answer.body)[:1] == b"{"
     assert names(answer).count("vary") == 1
+
+
+class Slow:
+    """A client that takes as many events as the test says; the others wait, as for a socket that is full."""
+
+    def __init__(self, app: FastAPI, target: str, headers: dict[str, str]) -> None:
+        self.body = b""
+        self.waiting = 0
+        self.complete = False
+        self._takes = asyncio.Semaphore(0)
+        self._comes: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._comes.put_nowait({"type": "http.request", "body": b"", "more_body": False})
+        scope = http_scope("GET", target, headers)
+        self.task = asyncio.ensure_future(app(scope, self._comes.get, self._send))
+
+    async def _send(self, event: Any) -> None:
+        self.waiting += 1
+        try:
+            await self._takes.acquire()
+        finally:
+            self.waiting -= 1
+        self.body += event.get("body", b"")
+        self.complete = event["type"] == "http.response.body" and not event.get("more_body")
+
+    async def takes(self, count: int) -> None:
+        """Takes so many events; returns when another waits."""
+        for _ in range(count):
+            self._takes.release()
+        async with asyncio.timeout(10):
+            while not self.waiting or not self._takes.locked():
+                await asyncio.sleep(0)
+
+    async def takes_all(self) -> None:
+        """Takes all that is still to come."""
+        for _ in range(100):
+            self._takes.release()
+        await self.task
+
+
+@pytest.mark.parametrize("code", [0, NOT_FOUND])
+async def test_a_sign_of_life_that_waits_is_not_lost_to_the_coding(
+    make_app: MakeApp, upstream: ScriptedUpstream, code: int
+) -> None:
+    """A stream that ends while its last heartbeat waits for a slow client can be decoded to its end."""
+    goes_on = asyncio.Event()
+
+    async def pause(_call: ScriptedCall) -> AsyncIterator[bytes]:
+        yield Everything(string_field=LONG).SerializeToString()
+        await goes_on.wait()
+        if code:
+            raise StatusError.of(code, "no")
+
+    upstream.scripts["/echo.v1.Echo/HangStream"] = pause
+    headers = {"accept": "text/event-stream", **GZIP}
+    async with running(make_app(stream_compression=True, heartbeat_seconds=0.05)) as app:
+        client = Slow(app, "/v1/hang-stream", headers)
+        await client.takes(2)  # head and message; what waits is a heartbeat
+        goes_on.set()
+        for _ in range(10):  # to the end of the call
+            await asyncio.sleep(0)
+        await client.takes_all()
+
+    assert client.complete
+    assert (b"event: error" if code else b"event: end") in gzip.decompress(client.body)
+
+
+@pytest.mark.parametrize("accept", ["text/event-stream", *STREAMS])
+@pytest.mark.parametrize("coding", ["gzip", ""])
+@pytest.mark.parametrize("taken", [1, 2])
+async def test_a_write_that_a_shutdown_ends_is_made_before_the_status(
+    make_app: MakeApp, accept: str, coding: str, taken: int
+) -> None:
+    """A slow client is sent the message that waited, and then the status; with a coding it can read both."""
+    headers = {"accept": accept, "accept-encoding": coding}
+    app = make_app(stream_compression=True)
+    async with running(app):
+        client = Slow(app, "/v1/stream/a?int32Field=5", headers)
+        await client.takes(taken)
+        app.state.edge.interrupt_streams()
+        await client.takes_all()
+
+    body = DECODERS[coding](client.body)
+    assert client.complete
+    assert b'"code":14' in body
+    assert body.count(b'"stringField":"a"') == taken
+    if accept == "application/json":
+        assert len(orjson.loads(body)) == taken + 1

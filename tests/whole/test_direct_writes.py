@@ -17,10 +17,12 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from gateway.app import create_app
+from gateway.edge.types import WRITE
 from gateway.feeds.feed import Feed
 from gateway.settings import Settings
 from gateway.testing import ScriptedCall, ScriptedUpstream
 from tests.contracts import feeds_descriptor_set
+from tests.edge.asgi import http_scope
 from tests.feeds.stage import METHODS, Line, News, news
 from tests.whole.serving import serving as listen
 
@@ -308,6 +310,50 @@ async def test_what_is_compressed_is_written(tmp_path: Path) -> None:
     missed = [int(number) for number in re.findall(rb'"missed":(\d+)', body)]
     assert missed
     assert len(numbers(body)) + sum(missed) == total
+
+
+async def test_nothing_is_written_before_a_sign_of_life_that_waits(tmp_path: Path) -> None:
+    """What `send` was given first is first on the wire: with a coding the order of its parts matters."""
+    body = b""
+    taken = asyncio.Semaphore(0)
+    come: asyncio.Queue[Any] = asyncio.Queue()
+    come.put_nowait({"type": "http.request", "body": b"", "more_body": False})
+
+    def write(part: bytes) -> bool:
+        nonlocal body
+        body += part
+        return True
+
+    async def send(event: Any) -> None:
+        await taken.acquire()
+        write(event.get("body", b""))
+
+    headers = {"accept": "text/event-stream", "accept-encoding": "gzip"}
+    scope = http_scope("GET", "/drop-oldest/t", headers)
+    scope["extensions"] = {WRITE: {"write": write}}
+    async with serving(tmp_path, heartbeat=0.1, stream_compression=True) as whole:
+        answering = asyncio.create_task(whole.app(scope, come.get, send))
+        while not whole.upstream.lines:
+            await asyncio.sleep(0.001)
+        line = whole.upstream.lines[-1]
+        line.send(news(1))
+        taken.release()
+        taken.release()
+        while not body:
+            await asyncio.sleep(0.001)
+        await whole.waits()
+        before = len(body)
+        await asyncio.sleep(0.3)  # the sign of life waits in `send`
+        line.send(news(2))
+        while whole.feed.log.end < 2 or whole.feed._gathering is not None:
+            await asyncio.sleep(0.001)
+        assert len(body) == before
+        for _ in range(10):
+            taken.release()
+        line.end()
+        await answering
+
+    assert numbers(gzip.decompress(body)) == [1, 2]
 
 
 async def test_the_answer_to_head_is_no_stream(tmp_path: Path) -> None:
