@@ -201,7 +201,12 @@ class StreamAnswer:
             return
         initial = await source.initial_metadata()
         status, headers = success(
-            self._edge, self._endpoint, self._request, initial, may_be_empty=not frames
+            self._edge,
+            self._endpoint,
+            self._request,
+            initial,
+            may_be_empty=not frames,
+            events=self.media_type == _SSE,
         )
         await self.start(headers, frames, status)
 

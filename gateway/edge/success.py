@@ -16,7 +16,13 @@ _SAFE = ("GET", "HEAD")
 
 
 def success(
-    edge: Edge, endpoint: Endpoint, request: Metadata, initial: Metadata, *, may_be_empty: bool
+    edge: Edge,
+    endpoint: Endpoint,
+    request: Metadata,
+    initial: Metadata,
+    *,
+    may_be_empty: bool,
+    events: bool = False,
 ) -> tuple[int, Headers]:
     """Returns HTTP status and headers.
 
@@ -28,6 +34,7 @@ def success(
         request: the metadata that the server was sent.
         initial: the server's initial metadata.
         may_be_empty: whether the answer can go without a body.
+        events: whether the answer is Server-Sent Events.
     """
     headers = edge.metadata.fitting(edge.metadata.headers(initial))
     key = edge.metadata.status_key
@@ -42,6 +49,7 @@ def success(
             safe=endpoint.binding.http_method in _SAFE,
             raw=endpoint.gives_raw,
             may_be_empty=may_be_empty,
+            events=events,
         )
     except SenselessStatus as error:
         warning = (endpoint.method.full_name, str(error))

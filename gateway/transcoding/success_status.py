@@ -1,7 +1,8 @@
 """The HTTP status of a success, where the server names another than 200 in its initial metadata.
 
-Source: RFC 9110, 15.3 and 15.4: a 204, 205 or 304 has no content; a 206 is a range that was asked for; a 304
-answers a condition; any other redirect says where to.
+Sources: RFC 9110, 15.3 and 15.4: a 204, 205 or 304 has no content; a 206 is a range that was asked for; a 304
+answers a condition; any other redirect says where to. HTML Living Standard, "Server-sent events": a reader of
+events takes any success but 200 for the end.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from gateway.transcoding.metadata import Headers, Metadata
 CONTENTLESS: Final = frozenset({204, 205, 304})
 """Statuses of answers that have no content."""
 _STATUS: Final = re.compile(r"[23][0-9][0-9]", re.ASCII)
+_OF_EVENTS: Final = (200, 204)
+"""The successes that a reader of events knows; after a 204 it does not come back."""
 _PARTIAL, _NOT_MODIFIED = 206, 304
 _REDIRECTS: Final = frozenset({300, 301, 302, 303, 307, 308})
 _LOWEST_REDIRECT: Final = 300
@@ -33,6 +36,7 @@ def success_status(
     safe: bool,
     raw: bool,
     may_be_empty: bool,
+    events: bool = False,
 ) -> int:
     """Returns the status that a server names.
 
@@ -43,6 +47,7 @@ def success_status(
         safe: whether the method is GET or HEAD.
         raw: whether the body is the data of an HttpBody.
         may_be_empty: whether the answer can go without a body.
+        events: whether the answer is Server-Sent Events.
 
     Raises:
         SenselessStatus: the answer cannot have it.
@@ -54,6 +59,8 @@ def success_status(
         raise SenselessStatus("it is no status of a success or of a redirect")
     status = int(value)
     asked = {key for key, _ in request}
+    if events and status < _LOWEST_REDIRECT and status not in _OF_EVENTS:
+        raise SenselessStatus("a reader of events takes it for the end")
     if status in CONTENTLESS and not may_be_empty:
         raise SenselessStatus("the answer has a body, and the status allows none")
     if status == _NOT_MODIFIED:

@@ -53,7 +53,7 @@ def says_first(
         ("POST", "/v1/raw", {}),
         ("POST", "/v1/upload", LINES),
         ("GET", "/v1/stream/a", {}),
-        ("GET", "/v1/stream/a", {"accept": "text/event-stream"}),
+        ("GET", "/v1/stream/a", {"accept": "application/json"}),
         ("POST", "/v1/bidi", LINES),
     ],
 )
@@ -72,6 +72,36 @@ async def test_the_server_names_the_status_of_a_success(
     assert answer.status == int(code)
     assert KEY not in answer.headers
     assert answer.complete
+
+
+@pytest.mark.parametrize("code", ["201", "202", "203", "205", "206", "299"])
+@pytest.mark.parametrize("messages", [0, 1])
+async def test_events_are_answered_200(
+    app: FastAPI,
+    upstream: ScriptedUpstream,
+    code: str,
+    messages: int,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A browser takes any other success for a failure, and does not come back (HTML, "EventSource")."""
+    says_first(upstream, (KEY, code), messages=messages)
+    for last_event_id in ({}, {"last-event-id": "x"}):
+        headers = {"accept": "text/event-stream", **last_event_id}
+        answer = await ask(app, "GET", "/v1/stream/a", headers=headers)
+
+        assert answer.status == 200
+        assert answer.body.endswith(b"id: end\nevent: end\ndata: {}\n\n")
+    assert len(caplog.records) == 1
+
+
+async def test_events_without_messages_may_be_204(app: FastAPI, upstream: ScriptedUpstream) -> None:
+    """By which a browser learns not to come back; and it follows redirects."""
+    headers = {"accept": "text/event-stream"}
+    says_first(upstream, (KEY, "204"), messages=0)
+    assert (await ask(app, "GET", "/v1/stream/a", headers=headers)).status == 204
+
+    says_first(upstream, (KEY, "307"), ("location", "/elsewhere"))
+    assert (await ask(app, "GET", "/v1/stream/a", headers=headers)).status == 307
 
 
 @pytest.mark.parametrize("code", ["301", "302", "303", "307", "308"])
