@@ -27,7 +27,6 @@ from gateway.transcoding.content_coding import StreamCompressor
 from gateway.transcoding.event_ids import LAST_ID
 from gateway.transcoding.frame_encoders import FrameEncoder, SseEncoder
 from gateway.transcoding.metadata import Headers, header_value
-from gateway.transcoding.retry import retry_seconds
 from gateway.transcoding.status import StatusError, may_pass
 from gateway.transcoding.success_status import CONTENTLESS
 from gateway.upstream.port import Requests
@@ -259,11 +258,11 @@ class StreamAnswer:
     def _retry(self, error: StatusError) -> int:
         """Returns the milliseconds after which to come back after an error.
 
-        At least what its `RetryInfo` says, and what the settings say; with up to `retry_seconds` more, for
+        At least what its server says, and what the settings say; with up to `retry_seconds` more, for
         all may be told at once.
         """
         usual = self._edge.limits.retry
-        least = max(usual, retry_seconds(error.status) or 0.0)
+        least = max(usual, error.retry_seconds or 0.0)
         return milliseconds(least + usual * _RANDOM.uniform(0, 1))
 
     async def _write(self, data: bytes) -> None:

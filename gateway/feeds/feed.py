@@ -13,7 +13,6 @@ from gateway.feeds.backoff import LONGEST_WAIT, Backoff
 from gateway.feeds.event_log import EventLog
 from gateway.feeds.subscription import Subscription
 from gateway.transcoding.metadata import Metadata
-from gateway.transcoding.retry import retry_seconds
 from gateway.transcoding.status import INTERNAL, UNAVAILABLE, StatusError
 from gateway.upstream.port import Call
 
@@ -30,7 +29,7 @@ class Feed:
 
     A call that fails with UNAVAILABLE is made anew, if it is shared, and as long as somebody reads it to
     whom the failure could not be told by an HTTP status any more, or who has come back; after what its
-    `RetryInfo` says at least, unless that is longer than `LONGEST_WAIT`.
+    server says at least, unless that is longer than `LONGEST_WAIT`.
     """
 
     def __init__(
@@ -130,7 +129,7 @@ class Feed:
             failure = await self._read_call()
             if failure is None or not self._waits_out(failure):
                 return failure
-            await asyncio.sleep(self._backoff.next(retry_seconds(failure.status) or 0.0))
+            await asyncio.sleep(self._backoff.next(failure.retry_seconds or 0.0))
 
     async def _read_call(self) -> StatusError | None:
         self._down = None
@@ -184,7 +183,7 @@ class Feed:
         """Tells a failure to the readers that can hear it; returns whether others are left to wait."""
         if failure.code != UNAVAILABLE or not self.policy.shared:
             return False
-        if (retry_seconds(failure.status) or 0.0) > LONGEST_WAIT:
+        if (failure.retry_seconds or 0.0) > LONGEST_WAIT:
             return False  # its readers end with the failure, which says when to reconnect
         waiting = [reader for reader in self.readers if reader.begun]
         if not waiting:

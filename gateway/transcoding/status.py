@@ -105,13 +105,18 @@ class StatusError(Exception):
         """The number of the code in `google.rpc.Code`."""
         return int(self.status.code)
 
+    @property
+    def retry_seconds(self) -> float | None:
+        """Seconds after which to come back, as the server says it; None: it does not."""
+        return retry_seconds(self.status, (*self.initial, *self.trailing))
+
 
 def may_pass(error: StatusError) -> bool:
     """Whether the same request may well fare better later; what is too large (413) will not.
 
-    So it may where the server says when to come back (`RetryInfo`), whatever its code.
+    So it may where the server says when to come back, whatever its code.
     """
-    return error.http_status in _MAY_PASS or retry_seconds(error.status) is not None
+    return error.http_status in _MAY_PASS or error.retry_seconds is not None
 
 
 def code_name(code: int) -> str:

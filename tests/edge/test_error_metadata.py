@@ -164,6 +164,9 @@ async def test_only_a_401_is_challenged(app: FastAPI) -> None:
     assert "www-authenticate" not in answer.headers
 
 
+DATE = "Wed, 21 Oct 2037 07:28:00 GMT"
+
+
 def _retry(seconds: int) -> RetryInfo:
     delay = Duration()
     delay.FromTimedelta(timedelta(seconds=seconds))
@@ -178,22 +181,60 @@ def _retry(seconds: int) -> RetryInfo:
         (("30",), (_retry(5),), "30"),
         (("5",), (_retry(30),), "30"),
         (("5", "9"), (), "9"),
-        (("Wed, 21 Oct 2037 07:28:00 GMT",), (_retry(5),), "Wed, 21 Oct 2037 07:28:00 GMT"),
+        ((DATE,), (_retry(5),), DATE),
+        (("5", DATE, "Thu, 22 Oct 2037 07:28:00 GMT"), (), DATE),
+        (("007",), (), "7"),
+        (("9" * 400,), (), "86400"),
+        (("soon",), (), "1"),
+        (("soon", "-5", "1.5", "", "5, 6", "\u00b2"), (_retry(4),), "4"),
+        ((b"30",), (), "1"),
     ],
 )
 async def test_there_is_one_retry_after(
     app: FastAPI,
     upstream: ScriptedUpstream,
-    said: tuple[str, ...],
+    said: tuple[str | bytes, ...],
     info: tuple[Any, ...],
     expected: str,
 ) -> None:
-    """Of the delays in metadata and details the longest; a date stands as it is (RFC 9110, 10.2.3)."""
+    """Of the delays in metadata and details the longest; a date stands as it is (RFC 9110, 10.2.3).
+
+    What is neither is passed over.
+    """
     initial = tuple(("retry-after", value) for value in said)
     fails(upstream, failing(UNAVAILABLE, initial, (), *info))
     answer = await ask(app, "GET", "/v1/echo")
 
     assert [v.decode() for n, v in answer.sent[0]["headers"] if n == b"retry-after"] == [expected]
+
+
+@pytest.mark.parametrize(
+    ("initial", "trailing", "expected"),
+    [
+        ((), (("retry-after", "30"),), "30"),
+        ((("retry-after", "5"),), (("retry-after", "30"),), "30"),
+        ((), (("grpc-retry-pushback-ms", "2001"),), "3"),
+        ((("retry-after", "2"),), (("grpc-retry-pushback-ms", "2001"),), "3"),
+        ((), (("grpc-retry-pushback-ms", "0"),), "0"),
+        ((), (("grpc-retry-pushback-ms", "-1"),), None),
+        ((), (("retry-after", "soon"),), None),
+    ],
+)
+@pytest.mark.parametrize("settings", [{}, {"response_headers": ()}])
+async def test_a_server_says_when_to_come_back_in_any_of_its_ways(
+    make_app: MakeApp,
+    upstream: ScriptedUpstream,
+    initial: Metadata,
+    trailing: Metadata,
+    expected: str | None,
+    settings: dict[str, Any],
+) -> None:
+    """One rule for `Retry-After`, whatever the code, and whatever else passes."""
+    fails(upstream, failing(NOT_FOUND, initial, trailing))
+    async with running(make_app(**settings)) as app:
+        answer = await ask(app, "GET", "/v1/echo")
+
+    assert answer.headers.get("retry-after") == expected
 
 
 @pytest.mark.parametrize("code", [0, NOT_FOUND])

@@ -12,10 +12,12 @@ from fastapi import FastAPI
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.code_pb2 import ABORTED
 from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
 
 from gateway.app import create_app
 from gateway.settings import Settings
 from gateway.testing import ScriptedCall, ScriptedUpstream
+from gateway.transcoding.metadata import Metadata
 from gateway.transcoding.status import RESOURCE_EXHAUSTED, UNAVAILABLE, StatusError
 from tests.contracts import feeds_descriptor_set
 from tests.edge.asgi import Request, ask, running, start
@@ -291,6 +293,23 @@ async def test_events_say_to_come_back_no_sooner_than_the_server(
 
     (retry,) = re.findall(rb"retry: (\d+)\nevent: error\n", reader.body)
     assert least <= int(retry) <= least + 2_000
+
+
+@pytest.mark.parametrize(
+    "trailing", [(("retry-after", "30"),), (("grpc-retry-pushback-ms", "30000"),)]
+)
+@pytest.mark.parametrize("target", ["/plain/t", "/drop-oldest/t"])
+async def test_metadata_say_when_to_come_back_to_events_too(
+    app: FastAPI, server: Server, target: str, trailing: Metadata
+) -> None:
+    """As they do in `Retry-After`; and then a status that usually does not pass may do so."""
+    reader = await get(app, target)
+    await server.send(1)
+    server.lines[-1].fail(StatusError(Status(code=ABORTED, message="later"), trailing=trailing))
+    await reader.ended()
+
+    assert re.search(rb"\n\nretry: 3\d{4}\nevent: error\n", reader.body)
+    assert b"id: end" not in reader.body
 
 
 async def test_what_the_server_says_to_try_again_is_not_the_end(

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
 
 from gateway.feeds.backoff import Backoff
 from gateway.feeds.source import Gap
@@ -90,11 +91,14 @@ async def test_a_shared_call_is_not_made_anew_too_soon(monkeypatch: pytest.Monke
         reader = await stage.join("DropOldest")
         await stage.send(news(1))
         await reader.read()
-        for failure in (later(30), later(-1), UNAVAILABLE):
+        pushback = StatusError(
+            Status(code=UNAVAILABLE), trailing=(("grpc-retry-pushback-ms", "7000"),)
+        )
+        for failure in (later(30), later(-1), pushback, UNAVAILABLE):
             stage.line.fail(failure)
             await settled()
 
-        assert (said, len(stage.lines)) == ([30, 0, 0], 4)
+        assert (said, len(stage.lines)) == ([30, 0, 7, 0], 5)
 
 
 async def test_readers_are_not_left_to_wait_for_long() -> None:
