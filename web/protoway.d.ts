@@ -9,7 +9,7 @@ export type Detail = { "@type"?: string; [field: string]: unknown };
 export interface StatusExtras {
   details?: Detail[];
   httpStatus?: number;
-  /** Seconds to wait for, where no `RetryInfo` in the details says so. */
+  /** Seconds that `Retry-After` asks to wait for; of it and `RetryInfo` in the details the longer holds. */
   retryAfter?: number;
   trailers?: Metadata;
 }
@@ -23,7 +23,7 @@ export class StatusError extends Error {
   /** The HTTP status, where the call failed with one. */
   httpStatus: number | undefined;
   trailers: Metadata;
-  /** Milliseconds that the server asks to wait for; 0 where it does not say. */
+  /** Milliseconds that the server asks to wait for, a day at most; 0 where it does not say. */
   retryDelay: number;
 }
 

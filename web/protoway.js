@@ -36,6 +36,9 @@ const CLOSE_CODES = /** @type {Record<number, [number, string]>} */ ({
   1011: [UNAVAILABLE, "no pong came back in time"],
 });
 
+/** The longest wait, in milliseconds; a browser's timer of more than 24 days would go off at once. */
+const DAY = 24 * 60 * 60 * 1000;
+
 /** How a call ended that did not end with OK: a `google.rpc.Status`, and what its wire said beside it. */
 export class StatusError extends Error {
   /**
@@ -51,8 +54,9 @@ export class StatusError extends Error {
     this.httpStatus = httpStatus;
     this.trailers = trailers;
     const info = details.find((detail) => detail["@type"]?.endsWith("/google.rpc.RetryInfo"));
-    /** Milliseconds that the server asks to wait for; 0 where it does not say. */
-    this.retryDelay = Math.max(0, parseFloat(String(info?.retryDelay ?? retryAfter)) * 1000 || 0);
+    const delay = Math.max(parseFloat(String(info?.retryDelay)) || 0, retryAfter);
+    /** Milliseconds that the server asks to wait for, a day at most; 0 where it does not say. */
+    this.retryDelay = Math.min(delay * 1000, DAY);
   }
 }
 
@@ -64,7 +68,8 @@ export class StatusError extends Error {
 export async function statusOf(response) {
   const status = (await response.json().catch(() => null)) ?? {};
   const { status: httpStatus, statusText, headers } = response;
-  const retryAfter = Number(headers.get("retry-after")) || 0;
+  const after = headers.get("retry-after") ?? "";
+  const retryAfter = Math.max(0, /^[0-9]+$/.test(after) ? Number(after) : (Date.parse(after) - Date.now()) / 1000 || 0);
   const message = `HTTP ${httpStatus} ${statusText}`.trimEnd();
   return toError(status, { code: HTTP_CODES[httpStatus] ?? UNKNOWN, message, httpStatus, retryAfter });
 }
@@ -102,9 +107,10 @@ export async function* openEvents(url, options = {}) {
     const attempt = new AbortController();
     /** @type {StatusError} */
     let error;
+    let told = false;
     try {
       yield { type: "connecting" };
-      if (stream.lastId) request.headers.set("last-event-id", stream.lastId);
+      if (stream.lastId) request.headers.set("last-event-id", byteString(stream.lastId));
       const stop = signal ? AbortSignal.any([signal, attempt.signal]) : attempt.signal;
       const response = await within(silence, attempt, fetch(request.clone(), { signal: stop }));
       if (response.status === 204) return yield { type: "ended", trailers: {} };
@@ -115,7 +121,11 @@ export async function* openEvents(url, options = {}) {
       for await (const chunk of chunks(response, (read) => within(silence, attempt, read))) {
         for (const { name, data } of parse(decoder.decode(chunk, { stream: true }))) {
           if (name === "end") return yield { type: "ended", trailers: {} };
-          if (name === "error") throw toError(parseJson(data));
+          if (name === "error") {
+            error = toError(parseJson(data));
+            told = true;
+            throw error;
+          }
           if (name === "message" || name === "gap") cuts = 0;
           if (name === "message") yield { type: "message", data: parseJson(data), id: stream.lastId };
           if (name === "gap") yield toGap(parseJson(data));
@@ -128,18 +138,26 @@ export async function* openEvents(url, options = {}) {
     } finally {
       attempt.abort();
     }
-    if (stream.lastId === "end" || !mayPass(error)) return yield { type: "failed", error };
+    // an `event: error` says by its id whether it is the end
+    if (stream.lastId === "end" || !(told || mayPass(error))) return yield { type: "failed", error };
     const growing = Math.min(stream.retry * 2 ** cuts, maxRetry);
-    const wait = Math.max(stream.retry, error.retryDelay, growing) * (1 + Math.random() / 4);
+    const least = Math.min(Math.max(stream.retry, error.retryDelay, growing), DAY);
+    const wait = least * (1 + Math.random() / 4);
     yield { type: "cut", error, retryAt: new Date(Date.now() + wait) };
     await sleep(wait, signal);
   }
   yield { type: "failed", error: new StatusError(CANCELLED, "cancelled") };
 }
 
-/** @param {StatusError} error whether coming back may help; a request that is too large stays so (413) */
-function mayPass({ code, httpStatus }) {
-  return code === UNAVAILABLE || (code === RESOURCE_EXHAUSTED && httpStatus !== 413);
+/** @param {StatusError} error whether coming back may help; a request that is too large stays so (413, 431) */
+function mayPass({ code, httpStatus, retryDelay }) {
+  const tooLarge = httpStatus === 413 || httpStatus === 431;
+  return code === UNAVAILABLE || (code === RESOURCE_EXHAUSTED && !tooLarge) || retryDelay > 0;
+}
+
+/** @param {string} text what `fetch` sends as the UTF-8 of a text, as EventSource does; it takes only Latin-1 */
+function byteString(text) {
+  return String.fromCharCode(...new TextEncoder().encode(text));
 }
 
 /** @param {unknown} thrown what `fetch` or the reading of its body threw */

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import time
+from email.utils import formatdate
 from typing import Any
 
 import pytest
@@ -161,6 +163,95 @@ async def test_the_server_may_ask_for_a_longer_wait(page: Page, server: Scripted
     first, second = (event["wait"] for event in events if event["type"] == "cut")
     assert 250 <= first <= 375
     assert 900 <= second <= 1250
+
+
+async def test_the_longest_of_what_the_server_says_is_waited_for(
+    page: Page, server: ScriptedServer
+) -> None:
+    """A proxy may ask for more than the server, and may say a date."""
+    info = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "0.1s"}
+    body = json.dumps({"code": 14, "details": [info]}).encode()
+    seconds = Answer(body, 503, "application/json", ((b"retry-after", b"1"),))
+    soon = formatdate(time.time() + 3, usegmt=True).encode()
+    date = Answer(body, 503, "application/json", ((b"retry-after", soon),))
+    events = await follow(page, server.plays("/s", seconds, date, Answer(REST)), retry=1)
+
+    first, second = (event["wait"] for event in events if event["type"] == "cut")
+    assert 900 <= first <= 1250
+    assert (
+        1000 <= second <= 3750
+    )  # a date has no fractions, and the page waits before it asks again
+
+
+@pytest.mark.parametrize("way", ["RetryInfo", "retry", "header", "date"])
+async def test_a_wait_of_years_is_one_of_a_day(
+    page: Page, server: ScriptedServer, way: str
+) -> None:
+    """A timer of more than 24 days would go off at once, and again and again."""
+    info = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "315576000000s"}
+    status = json.dumps({"code": 14, "details": [info] if way == "RetryInfo" else []}).encode()
+    value = {"header": b"99999999999", "date": b"Wed, 21 Oct 2099 07:28:00 GMT"}.get(way)
+    if way == "retry":
+        answer = Answer(b"retry: 99999999999999\nevent: error\ndata: " + status + b"\n\n")
+    else:
+        said = () if value is None else ((b"retry-after", value),)
+        answer = Answer(status, 503, "application/json", said)
+    url = server.plays("/s", answer)
+    wait, asked = await page.run(
+        f"""
+        const stop = new AbortController();
+        let wait, asked = 0;
+        for await (const event of protoway.openEvents("{url}", {{ signal: stop.signal }})) {{
+          if (event.type === "connecting") asked++;
+          if (event.type === "cut") {{
+            wait = event.retryAt - Date.now();
+            setTimeout(() => stop.abort(), 100);
+          }}
+        }}
+        return [wait, asked];
+        """
+    )
+
+    assert 86_000_000 <= wait <= 86_400_000 * 1.25
+    assert asked == 1
+
+
+async def test_the_id_says_whether_an_error_is_the_end(page: Page, server: ScriptedServer) -> None:
+    """The server may say when to come back after any code; only its last id `end` is final."""
+    aborted = b'retry: 10\nevent: error\ndata: {"code":10,"message":"later"}\n\n'
+    url = server.plays("/s", Answer(FIRST + aborted), Answer(REST))
+    events = await follow(page, url)
+
+    assert [event["error"]["code"] for event in events if event["type"] == "cut"] == [10]
+    assert numbers(events) == [1, 2, 3]
+    assert server.last_ids("/s") == [None, "s-2"]
+
+
+async def test_an_answer_that_says_when_to_come_back_is_no_end(
+    page: Page, server: ScriptedServer
+) -> None:
+    """Whatever its code; but what is too large stays so."""
+    info = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "0.010s"}
+    aborted = json.dumps({"code": 10, "details": [info]}).encode()
+    large = b'{"code":8,"message":"metadata"}'
+    answers = (Answer(aborted, 409, "application/json"), Answer(large, 431, "application/json"))
+    events = await follow(page, server.plays("/s", *answers), retry=1)
+
+    assert names(events) == ["connecting", "cut", "connecting", "failed"]
+    assert events[-1]["error"]["code"] == 8
+
+
+@pytest.mark.parametrize("last_id", ["é", "日本-7", "😀", "a b"])
+async def test_any_id_goes_back_as_it_came(
+    page: Page, server: ScriptedServer, last_id: str
+) -> None:
+    """In UTF-8, as a browser's EventSource sends it, though `fetch` takes only Latin-1."""
+    first = f'retry: 10\n\nid: {last_id}\ndata: {{"n":1}}\n\n'.encode()
+    events = await follow(page, server.plays("/s", Answer(first, end="cut"), Answer(REST)))
+
+    assert numbers(events) == [1, 3]
+    assert events[2]["id"] == last_id
+    assert server.last_ids("/s") == [None, last_id]
 
 
 @pytest.mark.parametrize(
