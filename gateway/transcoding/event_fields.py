@@ -21,7 +21,8 @@ ReadKey: TypeAlias = Callable[[bytes], Hashable]
 ReadId: TypeAlias = Callable[[bytes], bytes]
 TakesId: TypeAlias = Callable[[str], bool]
 
-_INTEGER: Final = re.compile(r"-?[0-9]{1,20}")
+_INTEGER: Final = re.compile(r"0|-?[1-9][0-9]{0,19}")
+"""As it is given out: a number that was written differently came from nobody here."""
 
 
 class StreamReading(NamedTuple):

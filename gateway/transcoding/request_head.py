@@ -137,8 +137,11 @@ def _shorten(head: RequestHead, timeout: float) -> None:
 def _read_last_event_id(head: RequestHead, value: str) -> None:
     # a browser says it in UTF-8 (HTML Living Standard, "The Last-Event-ID header"); it takes an error for
     # the end, so what was given out by nobody here is not refused
-    known = len(value) <= MAX_ID_BYTES
-    head.last_event_id = value.encode("latin-1").decode(errors="replace") if known else UNKNOWN_ID
+    try:
+        known = value.encode("latin-1").decode() if len(value) <= MAX_ID_BYTES else UNKNOWN_ID
+    except UnicodeDecodeError:
+        known = UNKNOWN_ID
+    head.last_event_id = known
 
 
 def _read_origin(head: RequestHead, value: str) -> None:

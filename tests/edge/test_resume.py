@@ -20,7 +20,7 @@ from gateway.testing import ScriptedCall, ScriptedUpstream
 from gateway.transcoding.metadata import Metadata
 from gateway.transcoding.status import RESOURCE_EXHAUSTED, UNAVAILABLE, StatusError
 from tests.contracts import feeds_descriptor_set
-from tests.edge.asgi import Request, ask, running, start
+from tests.edge.asgi import Request, ask, http_scope, running, start
 from tests.edge.conftest import STREAM_ID
 from tests.feeds.stage import METHODS, Line, News, news, settled
 from tests.feeds.stage import Request as FeedsRequest
@@ -243,6 +243,39 @@ async def test_an_id_that_is_too_long_is_a_restart(
 ) -> None:
     """Nobody gave it out; a 400 would keep an `EventSource` away for ever."""
     back = await get(app, target, last)
+    asked = FeedsRequest.FromString(await anext(server.lines[-1].call.requests))
+    await server.send(1)
+
+    assert (await left(back)).startswith(RETRY + RESTARTED)
+    assert (asked.after_id, asked.after_number) == ("", 0)
+
+
+@pytest.mark.parametrize(
+    ("target", "last"),
+    [
+        ("/own-ids/t", b"\xff"),
+        ("/own-ids/t", b"caf\xe9"),  # Latin-1
+        ("/own-ids/t", b"id1\xed\xa0\x80"),  # half a pair of surrogates
+        ("/own-ids/t", b"a\x00b"),
+        ("/own-ids/t", "a\u2028b".encode()),
+        ("/own-numbers/t", b"007"),
+        ("/own-numbers/t", b"-0"),
+        ("/own-numbers/t", b"+7"),
+        ("/own-numbers/t", b"7.0"),
+        ("/own-numbers/t", "\u0667".encode()),
+        ("/plain/t", b"\xff"),
+        ("/drop-oldest/t", b"\xff-1"),
+    ],
+)
+async def test_an_id_that_nobody_gives_out_is_a_restart(
+    app: FastAPI, server: Server, target: str, last: bytes
+) -> None:
+    """The server is not told a text that it has not said."""
+    scope = http_scope("GET", target, {"accept": SSE})
+    scope["headers"].append((b"last-event-id", last))
+    back = Request(app, scope)
+    back.arrives("http.request", body=b"", more_body=False)
+    await settled()
     asked = FeedsRequest.FromString(await anext(server.lines[-1].call.requests))
     await server.send(1)
 
