@@ -132,11 +132,17 @@ def _operation(binding: Binding, requests: RequestSchemas, names: list[str]) -> 
             *query_parameters(binding, requests),
         ],
     }
-    if binding.body is not None or method.stream_type.client:
+    if (binding.body is not None or method.stream_type.client) and not _is_provided(binding):
         operation["requestBody"] = _request_body(binding, requests)
     if _is_deprecated(method):
         operation["deprecated"] = True
     return operation
+
+
+def _is_provided(binding: Binding) -> bool:
+    """Whether the path provides all that the body would, or excludes it by a oneof."""
+    body = binding.body.path if binding.body is not None else ()
+    return any(body[: len(path)] == path for path in bound_paths(binding))
 
 
 def _is_deprecated(method: Method) -> bool:

@@ -103,7 +103,9 @@ class RequestSchemas(AnswerSchemas):
         if not descriptor.fields:
             return {"type": "string", "enum": ["", "{}"]}
         special = scalars.text_message(descriptor.full_name)
-        return dict(scalars.JSON_TEXT) if special is None else special
+        if special is None:
+            raise TypeError(f"{descriptor.full_name} is given by no text")
+        return special
 
     def _key(self, name: str) -> str:
         return name + _INPUT if name in self._answered else name

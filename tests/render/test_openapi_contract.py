@@ -443,3 +443,49 @@ def test_messages_without_fields_are_given_as_no_text() -> None:
 
     [parameter] = parameters(operation).values()
     assert parameter["schema"]["enum"] == ["", "{}"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "named"),
+    [
+        ('post: "/a/{id}" body: "id"', {"at", "word", "one.x", "two"}),
+        ('post: "/a/{at}" body: "at"', {"id", "word", "one.x", "two"}),
+        ('post: "/a/{word}" body: "word.value"', {"id", "at", "one.x", "two"}),
+        ('post: "/a/{one.x}" body: "two"', {"id", "at", "word"}),
+        ('post: "/a/{two}" body: "one.x"', {"id", "at", "word"}),
+    ],
+)
+def test_a_body_that_the_path_provides_is_none(rule: str, named: set[str]) -> None:
+    """Or one that excludes what the path provides: nothing is left to be sent."""
+    document = document_of(
+        """
+        service S { rpc A(M) returns (M) { option (google.api.http) = {RULE}; } }
+        message M {
+          string id = 1;
+          google.protobuf.Timestamp at = 2;
+          google.protobuf.StringValue word = 3;
+          oneof choice { One one = 4; string two = 5; }
+        }
+        message One { string x = 1; }""".replace("RULE", rule)
+    )
+    [operation] = operations(document)
+
+    assert "requestBody" not in operation
+    assert parameters(operation).keys() == named
+
+
+def test_a_query_does_not_document_what_holds_the_body() -> None:
+    """A message that is one text, and of which a part is the body, is not the query's to give."""
+    document = document_of("""
+        service S {
+          rpc A(M) returns (M) {
+            option (google.api.http) = {
+              post: "/a" body: "at.seconds" additional_bindings {get: "/a/{word.value}"}
+            };
+          }
+        }
+        message M { google.protobuf.Timestamp at = 1; google.protobuf.StringValue word = 2; }""")
+    first, second = operations(document)
+
+    assert parameters(first).keys() == {"word"}
+    assert parameters(second).keys() == {"at"}
