@@ -23,7 +23,7 @@ from gateway.transcoding.messages import descend, set_in_parent
 from gateway.transcoding.parameters import Parameters, parse_query
 from gateway.transcoding.status import INTERNAL, StatusError, bad_request
 from gateway.transcoding.update_mask import update_mask
-from gateway.transcoding.violations import Violations, below, faults, join
+from gateway.transcoding.violations import MAX_PATH, Violations, below, faults, join
 from gateway.transcoding.well_known import Write
 
 ReadBody: TypeAlias = Callable[[Message, bytes, str], Any]
@@ -172,7 +172,7 @@ class Endpoint:
             try:
                 store(target, value, depth)
             except ValueError as error:
-                raise Violations(*below(name, error)) from error
+                raise Violations(*below(name, error, MAX_PATH)) from error
             return value
 
         return read_field
@@ -225,7 +225,7 @@ class Endpoint:
             try:
                 self._parameters.set_variable(message, path, text)
             except ValueError as error:
-                violations += below(variable.field_path, error)
+                violations += below(variable.field_path, error, MAX_PATH)
         return violations
 
     def _apply_query(self, message: Message, query: bytes) -> list[tuple[str, str]]:

@@ -32,7 +32,7 @@ from gateway.transcoding.query_names import (
     repeated,
     what_to_name,
 )
-from gateway.transcoding.violations import Violations, gather, shown
+from gateway.transcoding.violations import MAX_PATH, MAX_STEP, Violations, gather, shown
 from gateway.transcoding.well_known import check_depth, read_field_mask_text
 
 SetText = Callable[[Any, str, int], None]
@@ -116,8 +116,11 @@ class Parameters:
         within: dict[Target, str] = {}
         found: list[tuple[str, str]] = []
         for name, texts in given.items():
+            most = MAX_STEP
             try:
                 target = self._names.resolve(type(message).DESCRIPTOR, name, texts)
+                if target[1] is None:
+                    most = MAX_PATH
                 first = names.setdefault(target, name)
                 if first != name and not _takes_many(target):
                     raise ValueError(f"given twice, as {shown(first)} too")
@@ -127,7 +130,7 @@ class Parameters:
                 if not self._decoder.ignore_unknown:
                     gather(found, name, error)
             except ValueError as error:
-                gather(found, name, error)
+                gather(found, name, error, most)
         if found:
             raise Violations(*found)
 

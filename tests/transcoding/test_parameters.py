@@ -399,6 +399,15 @@ def test_a_sibling_of_what_the_path_provides_is_free() -> None:
     assert queried("nested.number=1", "nested.name") == EVERYTHING(nested={"number": 1})
 
 
+@pytest.mark.parametrize("last", ["int32_field", "timestamp_field", "enum_field"])
+def test_a_long_path_is_told_to_its_end(last: str) -> None:
+    """Its end says which field it is; only a name that is no field's is cut early."""
+    name = "everything." * 20 + last
+
+    assert [where for where, _ in query_faults(f"{name}=x")] == [name]
+    assert len(query_faults(f"{name}{'x' * 200}=x")[0][0]) < len(name)
+
+
 def test_tells_all_faults_at_once() -> None:
     """Every wrong parameter is told, and an unknown one once however often it comes."""
     names = [name for name, _ in query_faults("a=1&int32_field=x&a=2&nested=&bool_field=true")]
