@@ -144,11 +144,18 @@ class AnswerSchemas:
         return {"allOf": rules} if rules else {}
 
     def _at_most_one(self, group: list[FieldDescriptor]) -> Schema:
-        alternatives = []
-        for chosen in group:
+        alternatives: list[Schema] = []
+        needed = [field for field in group if self._is_alternative(field)]
+        for chosen in needed or group:
             others = {self.name(other): self._absent(other) for other in group if other != chosen}
             alternatives.append({"properties": others})
+            if needed:
+                alternatives[-1]["required"] = [self.name(chosen)]
         return {"anyOf": alternatives}
+
+    def _is_alternative(self, _field: FieldDescriptor) -> bool:
+        """Whether one of several fields of its oneof has to be there, of which it is one."""
+        return False
 
     def _absent(self, _field: FieldDescriptor) -> Schema | bool:
         """Returns what a field matches that is not there, beside another of its oneof."""

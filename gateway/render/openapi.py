@@ -75,10 +75,11 @@ def render_openapi(
         path, names = shapes.setdefault(_NAME.sub("{}", found[0]), found)
         for name in _operations(binding):
             operation = _operation(binding, requests, names) | {"responses": answered}
-            suffix = f"-{name}" if binding.http_method == ANY_METHOD else ""
-            paths.setdefault(path, {}).setdefault(
-                name, {"operationId": operation_id + suffix} | operation
-            )
+            operations = paths.setdefault(path, {})
+            if binding.http_method != ANY_METHOD:
+                operations[name] = {"operationId": operation_id} | operation
+            elif name not in operations:  # a binding of that very method comes first
+                operations[name] = {"operationId": f"{operation_id}-{name}"} | operation
     components = answers.components | requests.components
     return {
         "openapi": "3.1.0",

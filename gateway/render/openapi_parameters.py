@@ -15,7 +15,7 @@ from typing import Final
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from gateway.contract.field_options import field_facts
+from gateway.contract.field_options import field_facts, is_alternative
 from gateway.contract.fields import (
     FieldPath,
     is_message,
@@ -169,7 +169,9 @@ def _query_name(field: FieldDescriptor, schemas: RequestSchemas) -> str:
 
 def _is_required(binding: Binding, path: FieldPath) -> bool:
     """Whether a query has to name the field: it is required, and so is each message that it is in."""
-    return not _is_inferred(binding, path) and all(field_facts(field).required for field in path)
+    return not _is_inferred(binding, path) and all(
+        field_facts(field).required and not is_alternative(field) for field in path
+    )
 
 
 def _is_inferred(binding: Binding, path: FieldPath) -> bool:
