@@ -185,12 +185,15 @@ def _check(settings: Settings) -> int:
 
 
 def _envoy(settings: EnvoySettings) -> int:
-    _, problems = bind(read_contract(settings).methods)
+    contract = read_contract(settings)
+    _report_left_out(contract)
+    _, problems = bind(contract.methods)
     if problems:
         return _report(problems)
-    # Envoy maps by itself what has no rule
-    contract = read_contract(settings.model_copy(update={"auto_mapping": False}))
-    _report_left_out(contract)
+    if contract.left_out:  # Envoy would map the methods of which the rules were left out
+        settings = settings.model_copy(update={"auto_mapping": False})
+    elif settings.auto_mapping:  # Envoy maps by itself what has no rule
+        contract = read_contract(settings.model_copy(update={"auto_mapping": False}))
     given = envoy_contract(contract, auto_mapping=settings.auto_mapping)
     out = settings.descriptor_set_out
     if out is None and given.own_set:

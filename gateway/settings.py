@@ -42,7 +42,18 @@ def _checked(name: str) -> str:
 RequestHeaderName = Annotated[HeaderName, AfterValidator(_checked)]
 """One that metadata of a request can have: none that is gRPC's or HTTP's own."""
 
-OwnPath = Annotated[str, Field(pattern=r"^(/[A-Za-z0-9\-._~!$&'()*+,;=:@]+)*$")]
+
+def _without_dots(path: str) -> str:
+    if {".", ".."} & set(path.split("/")):
+        raise ValueError("has a segment . or .., which clients remove")
+    return path
+
+
+OwnPath = Annotated[
+    str,
+    Field(pattern=r"^(/[A-Za-z0-9\-._~!$&'()*+,;=:@]+)*$"),
+    AfterValidator(_without_dots),
+]
 """A path that the edge answers itself, without characters that are percent-encoded; or empty."""
 
 
@@ -219,6 +230,8 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _own_paths_differ(self) -> Self:
         paths = [path for path in (getattr(self, name) for name in OWN_PATHS) if path]
+        if self.docs_path:
+            paths.append(self.docs_path + OAUTH2_REDIRECT)
         if len(set(paths)) < len(paths):
             raise ValueError(f"no two of {', '.join(OWN_PATHS)} can be the same")
         return self

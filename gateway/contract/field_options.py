@@ -72,5 +72,13 @@ def field_facts(field: FieldDescriptor) -> FieldFacts:
     )
 
 
+def is_alternative(field: FieldDescriptor) -> bool:
+    """Whether it is one of several REQUIRED fields of a oneof, of which a message can have but one."""
+    oneof = field.containing_oneof
+    if oneof is None or not field_facts(field).required:
+        return False
+    return sum(field_facts(each).required for each in oneof.fields) > 1
+
+
 def _extension(options: Any, extension: Any) -> Any:
     return options.Extensions[extension]

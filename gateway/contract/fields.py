@@ -5,6 +5,7 @@ Source: `google.api.HttpRule`: path variables, `body` and `response_body` name f
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TypeAlias
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -36,6 +37,36 @@ def rivals(field: FieldDescriptor) -> str:
     """Returns the name of the oneof in which the field is not alone, or `""`."""
     oneof = field.containing_oneof
     return oneof.name if oneof is not None and len(oneof.fields) > 1 else ""
+
+
+def json_names(message: Descriptor) -> dict[str, str]:
+    """Returns the name that JSON has for each field of a message, by the field's own name.
+
+    It is the field's JSON name. Fields that share a JSON name, as `foo_bar` and `fooBar` do where a .proto
+    allows it (`deprecated_legacy_json_field_conflicts`), have their own names in JSON.
+    """
+    count = Counter(field.json_name for field in message.fields)
+    return {
+        field.name: field.json_name if count[field.json_name] == 1 else field.name
+        for field in message.fields
+    }
+
+
+def json_name(field: FieldDescriptor) -> str:
+    """Returns the name that JSON has for one field of a message."""
+    message = field.containing_type
+    return field.name if message is None else json_names(message)[field.name]
+
+
+def query_names(message: Descriptor) -> dict[str, FieldDescriptor]:
+    """Returns the fields of a message by each name that a query has for them; own names come first."""
+    names = json_names(message)
+    return {names[field.name]: field for field in message.fields} | dict(message.fields_by_name)
+
+
+def overlap(one: FieldPath, other: FieldPath) -> bool:
+    """Whether two paths lead to one field, or one of them to what holds the other's."""
+    return all(left == right for left, right in zip(one, other, strict=False))
 
 
 def resolve(message: Descriptor, text: str) -> FieldPath:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import zip_longest
+from typing import Any
 
 import yaml
 from google.api.http_pb2 import Http, HttpRule
@@ -23,7 +24,8 @@ from gateway.contract.errors import ContractError, Location
 class ServiceConfig:
     """The HTTP part of a service configuration."""
 
-    rules: tuple[tuple[HttpRule, Location], ...]
+    rules: tuple[tuple[str, HttpRule | ContractError, Location], ...]
+    """The selector of each, and in the place of one that is no rule the error that says so."""
     fully_decode_reserved_expansion: bool
     """Whether a variable of several segments is decoded fully, `%2F` too."""
 
@@ -36,7 +38,7 @@ def read_service_config(text: str | bytes, file: str) -> ServiceConfig:
         file: its name, for what is said of errors.
 
     Raises:
-        ContractError: it is not YAML, or its `http` is not a `google.api.Http`.
+        ContractError: it is not YAML, or its `http` is not a `google.api.Http`, whatever its rules are.
     """
     try:
         document = yaml.safe_load(text)
@@ -51,15 +53,32 @@ def read_service_config(text: str | bytes, file: str) -> ServiceConfig:
     section = document.get("http") if isinstance(document, dict) else None
     if not isinstance(section, dict):
         raise ContractError("no `http` section with rules", location=Location(file))
+    rules = section.get("rules") or []
     try:
-        http = ParseDict(section, Http())
+        if not isinstance(rules, list):
+            raise ParseError("`rules` is no list")
+        http = ParseDict({key: item for key, item in section.items() if key != "rules"}, Http())
     except ParseError as error:
-        raise ContractError(str(error), location=Location(file)) from error
+        raise ContractError(_first_line(error), location=Location(file)) from error
+    # rules that come by a merge or an anchor have no place of their own
+    placed = zip_longest(rules, places[: len(rules)], fillvalue=Location(file))
     return ServiceConfig(
-        # rules that come by a merge or an anchor have no place of their own
-        rules=tuple(zip_longest(http.rules, places[: len(http.rules)], fillvalue=Location(file))),
+        rules=tuple(_rule(item, place) for item, place in placed),
         fully_decode_reserved_expansion=http.fully_decode_reserved_expansion,
     )
+
+
+def _rule(item: Any, place: Location) -> tuple[str, HttpRule | ContractError, Location]:
+    selector = str(item.get("selector", "")) if isinstance(item, dict) else ""
+    try:
+        return selector, ParseDict(item, HttpRule()), place
+    except (ParseError, TypeError, AttributeError) as error:  # the last two: it is no mapping
+        problem = f"no HTTP rule: {_first_line(error)}"
+        return selector, ContractError(problem, location=place, subject=selector), place
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
 
 
 def _rule_places(root: yaml.Node | None, file: str) -> Iterator[Location]:
@@ -86,23 +105,27 @@ def apply_rules(
     Args:
         contract: what the rules are for.
         config: the rules.
-        skip_faulty: whether a rule whose selector names no method is left out.
+        skip_faulty: whether what is no rule, or has a selector that names no method, is left out. A method
+            of which the rule is left out has none, whatever its annotation is.
 
     Raises:
-        ContractError: a selector names no method, and is not left out.
+        ContractError: something is to be left out, and is not.
     """
     by_name = {method.full_name: method for method in contract.methods}
     left_out: list[ContractError] = []
-    for rule, location in config.rules:
-        if rule.selector not in by_name:
-            error = ContractError(
-                f"the selector {rule.selector!r} names no method that is served", location=location
+    for selector, given, location in config.rules:
+        rule = given
+        if selector not in by_name and not isinstance(rule, ContractError):
+            rule = ContractError(
+                f"the selector {selector!r} names no method that is served", location=location
             )
+        if isinstance(rule, ContractError):
             if not skip_faulty:
-                raise error
-            left_out.append(error)
-            continue
-        by_name[rule.selector] = replace(by_name[rule.selector], rule=rule, location=location)
+                raise rule
+            left_out.append(rule)
+        if selector in by_name:
+            kept = None if isinstance(rule, ContractError) else rule
+            by_name[selector] = replace(by_name[selector], rule=kept, location=location)
     return replace(
         contract,
         methods=tuple(by_name.values()),
@@ -114,10 +137,13 @@ def apply_rules(
 def auto_mapped(contract: Contract) -> Contract:
     """Returns the contract with a rule for each method that has none: `POST /package.Service/Method`.
 
-    Source: Envoy's `auto_mapping`.
+    A method whose rule was left out stays without. Source: Envoy's `auto_mapping`.
     """
+    refused = {error.subject for error in contract.left_out}
     methods = (
-        method if method.rule else replace(method, rule=HttpRule(post=method.path, body="*"))
+        method
+        if method.rule or method.full_name in refused
+        else replace(method, rule=HttpRule(post=method.path, body="*"))
         for method in contract.methods
     )
     return replace(contract, methods=tuple(methods))

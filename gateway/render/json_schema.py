@@ -17,7 +17,7 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 
 from gateway.contract.descriptors import Contract
 from gateway.contract.field_options import FieldFacts, field_facts
-from gateway.contract.fields import map_entry, rivals
+from gateway.contract.fields import json_names, map_entry, rivals
 from gateway.contract.json_options import JsonOptions
 from gateway.contract.json_types import WRAPPERS
 from gateway.render import scalar_schemas as scalars
@@ -35,6 +35,8 @@ class AnswerSchemas:
         self._contract = contract
         self._options = options
         self.components: dict[str, Schema] = {}
+        self._names: dict[str, dict[str, str]] = {}
+        """Full name of a message -> the names of its fields in JSON."""
 
     def message(self, descriptor: Descriptor) -> Schema:
         """Returns the schema of a message type, by reference where it has a name of its own."""
@@ -67,7 +69,13 @@ class AnswerSchemas:
         """Returns the name of a field as it is printed."""
         if field.is_extension:
             return f"[{field.full_name}]"
-        return field.name if self._options.proto_names else field.json_name
+        message = field.containing_type
+        if self._options.proto_names or message is None:
+            return field.name
+        names = self._names.get(message.full_name)
+        if names is None:
+            names = self._names[message.full_name] = json_names(message)
+        return names[field.name]
 
     def _value(self, field: FieldDescriptor, facts: FieldFacts) -> Schema:
         if entry := map_entry(field):
@@ -136,11 +144,18 @@ class AnswerSchemas:
         return {"allOf": rules} if rules else {}
 
     def _at_most_one(self, group: list[FieldDescriptor]) -> Schema:
-        alternatives = []
-        for chosen in group:
+        alternatives: list[Schema] = []
+        needed = [field for field in group if self._is_alternative(field)]
+        for chosen in needed or group:
             others = {self.name(other): self._absent(other) for other in group if other != chosen}
             alternatives.append({"properties": others})
+            if needed:
+                alternatives[-1]["required"] = [self.name(chosen)]
         return {"anyOf": alternatives}
+
+    def _is_alternative(self, _field: FieldDescriptor) -> bool:
+        """Whether one of several fields of its oneof has to be there, of which it is one."""
+        return False
 
     def _absent(self, _field: FieldDescriptor) -> Schema | bool:
         """Returns what a field matches that is not there, beside another of its oneof."""

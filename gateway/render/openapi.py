@@ -75,10 +75,11 @@ def render_openapi(
         path, names = shapes.setdefault(_NAME.sub("{}", found[0]), found)
         for name in _operations(binding):
             operation = _operation(binding, requests, names) | {"responses": answered}
-            suffix = f"-{name}" if binding.http_method == ANY_METHOD else ""
-            paths.setdefault(path, {}).setdefault(
-                name, {"operationId": operation_id + suffix} | operation
-            )
+            operations = paths.setdefault(path, {})
+            if binding.http_method != ANY_METHOD:
+                operations[name] = {"operationId": operation_id} | operation
+            elif name not in operations:  # a binding of that very method comes first
+                operations[name] = {"operationId": f"{operation_id}-{name}"} | operation
     components = answers.components | requests.components
     return {
         "openapi": "3.1.0",
@@ -132,11 +133,17 @@ def _operation(binding: Binding, requests: RequestSchemas, names: list[str]) -> 
             *query_parameters(binding, requests),
         ],
     }
-    if binding.body is not None or method.stream_type.client:
+    if (binding.body is not None or method.stream_type.client) and not _is_provided(binding):
         operation["requestBody"] = _request_body(binding, requests)
     if _is_deprecated(method):
         operation["deprecated"] = True
     return operation
+
+
+def _is_provided(binding: Binding) -> bool:
+    """Whether the path provides all that the body would, or excludes it by a oneof."""
+    body = binding.body.path if binding.body is not None else ()
+    return any(body[: len(path)] == path for path in bound_paths(binding))
 
 
 def _is_deprecated(method: Method) -> bool:

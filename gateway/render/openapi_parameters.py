@@ -7,6 +7,7 @@ scalars and what JSON writes as one, alone or repeated; those of nested messages
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Collection, Iterator
 from itertools import islice
@@ -14,14 +15,23 @@ from typing import Final
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from gateway.contract.field_options import field_facts
-from gateway.contract.fields import FieldPath, is_message, map_entry, message_type, rivals
+from gateway.contract.field_options import field_facts, is_alternative
+from gateway.contract.fields import (
+    FieldPath,
+    is_message,
+    map_entry,
+    message_type,
+    overlap,
+    rivals,
+)
 from gateway.contract.http_rule import Binding
 from gateway.contract.json_types import ANY, FIELD_MASK, JSON_VALUES, TEXTUAL
 from gateway.contract.path_template import WILDCARDS, Variable
 from gateway.render.json_schema import Schema
 from gateway.render.request_schema import RequestSchemas
 
+_NAME: Final = re.compile(r"[^.\[\]]+")
+"""What a query reads as one step of a name."""
 _MAX_PARAMETERS: Final = 1000
 """As many as a query of the edge can have; a contract of wide and deep messages can name more."""
 
@@ -136,7 +146,7 @@ def _parameter(name: str, place: str, schema: Schema, *, required: bool) -> Sche
 
 def _query_parameter(path: FieldPath, schemas: RequestSchemas, *, required: bool) -> Schema:
     field = path[-1]
-    name = ".".join(schemas.name(step) for step in path)
+    name = ".".join(_query_name(step, schemas) for step in path)
     if map_entry(field):
         schema = schemas.map_of_texts(field)
         return _parameter(name, "query", schema, required=required) | {
@@ -149,9 +159,19 @@ def _query_parameter(path: FieldPath, schemas: RequestSchemas, *, required: bool
     return _parameter(name, "query", schemas.text(field), required=required)
 
 
+def _query_name(field: FieldDescriptor, schemas: RequestSchemas) -> str:
+    """Returns the printed name of a field, or its own where a query takes the printed one for another's."""
+    name = schemas.name(field)
+    message = field.containing_type
+    other = message.fields_by_name.get(name) if message is not None else None
+    return name if other in (None, field) and _NAME.fullmatch(name) else field.name
+
+
 def _is_required(binding: Binding, path: FieldPath) -> bool:
     """Whether a query has to name the field: it is required, and so is each message that it is in."""
-    return not _is_inferred(binding, path) and all(field_facts(field).required for field in path)
+    return not _is_inferred(binding, path) and all(
+        field_facts(field).required and not is_alternative(field) for field in path
+    )
 
 
 def _is_inferred(binding: Binding, path: FieldPath) -> bool:
@@ -174,7 +194,8 @@ def _leaves(message: Descriptor, taken: Collection[FieldPath]) -> Iterator[Field
             if path in taken or field_facts(field).output_only:
                 continue
             if _is_leaf(field):
-                yield path
+                if not any(overlap(path, other) for other in taken):
+                    yield path
             elif not field.is_repeated and _goes_on(path, message):
                 waiting.append((message_type(field), path))
 
@@ -182,10 +203,9 @@ def _leaves(message: Descriptor, taken: Collection[FieldPath]) -> Iterator[Field
 def _is_leaf(field: FieldDescriptor) -> bool:
     if not is_message(field):
         return True
-    if entry := map_entry(field):
-        value = entry[1]
-        return not is_message(value) or _name(value) in TEXTUAL
-    return _name(field) in TEXTUAL | JSON_VALUES or _is_empty(field)
+    entry = map_entry(field)
+    value = entry[1] if entry else field
+    return not is_message(value) or _name(value) in TEXTUAL | JSON_VALUES or _is_empty(field)
 
 
 def _is_empty(field: FieldDescriptor) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
 from gateway.contract.descriptors import Contract
-from gateway.contract.field_options import FieldFacts, field_facts
+from gateway.contract.field_options import FieldFacts, field_facts, is_alternative
 from gateway.contract.fields import FieldPath, map_entry, message_type
 from gateway.contract.json_options import JsonOptions
 from gateway.contract.json_types import NULLABLE, WRAPPERS
@@ -103,7 +103,9 @@ class RequestSchemas(AnswerSchemas):
         if not descriptor.fields:
             return {"type": "string", "enum": ["", "{}"]}
         special = scalars.text_message(descriptor.full_name)
-        return dict(scalars.JSON_TEXT) if special is None else special
+        if special is None:
+            raise TypeError(f"{descriptor.full_name} is given by no text")
+        return special
 
     def _key(self, name: str) -> str:
         return name + _INPUT if name in self._answered else name
@@ -126,7 +128,10 @@ class RequestSchemas(AnswerSchemas):
 
     def _is_required(self, field: FieldDescriptor) -> bool:
         """Whether a request has to give the field."""
-        return field_facts(field).required
+        return field_facts(field).required and not is_alternative(field)
+
+    def _is_alternative(self, field: FieldDescriptor) -> bool:
+        return is_alternative(field)
 
     def _absent(self, field: FieldDescriptor) -> Schema | bool:
         """Null is as good as nothing, but where it is a value."""

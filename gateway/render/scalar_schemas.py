@@ -153,12 +153,14 @@ _TEXT: Final[Mapping[str, Schema]] = {
 }
 
 
-JSON_TEXT: Final[Schema] = {
-    "type": "string",
-    "contentMediaType": "application/json",
-    "pattern": _whole(rf'null|true|false|{_NUMBER_TEXT}|"[^"\\\x00-\x1f]*"'),
+_JSON_STRING: Final = r'"[^"\\\x00-\x1f]*"'
+_JSON_SCALAR: Final = rf"(null|true|false|{_NUMBER_TEXT}|{_JSON_STRING})"
+_JSON_TEXTS: Final[Mapping[str, str]] = {
+    "google.protobuf.Value": _JSON_SCALAR,
+    "google.protobuf.Struct": rf"\{{({_JSON_STRING}:{_JSON_SCALAR})?\}}",
+    "google.protobuf.ListValue": rf"\[({_JSON_SCALAR}(,{_JSON_SCALAR})*)?\]",
 }
-"""A text that is JSON itself: by its pattern a scalar, for no pattern has an end of brackets."""
+"""Texts of JSON, as far as a pattern goes: none can match brackets, or find a key that is given twice."""
 
 
 def answered_message(name: str) -> Schema | None:
@@ -173,6 +175,9 @@ def sent_message(name: str) -> Schema | None:
 
 def text_message(name: str) -> Schema | None:
     """Returns the schema of a well-known type in a path or a query; None where it is no special one."""
+    if name in _JSON_TEXTS:
+        pattern = _whole(_JSON_TEXTS[name])
+        return {"type": "string", "contentMediaType": "application/json", "pattern": pattern}
     return dict(_TEXT[name]) if name in _TEXT else None
 
 

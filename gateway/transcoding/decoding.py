@@ -32,6 +32,7 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import EncodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
+from gateway.contract.fields import json_names
 from gateway.contract.json_types import ANY, WRAPPERS
 from gateway.transcoding.field_stores import FieldStores, Store
 from gateway.transcoding.plain import plain_form
@@ -78,18 +79,19 @@ class JsonDecoder:
             self._readers[descriptor.full_name](message, value, depth)
 
         self._readers[descriptor.full_name] = not_yet  # first, for a type may hold itself
-        stores = {_key(field): self.store(field) for field in self._fields(descriptor)}
+        names = json_names(descriptor)
+        stores = {_key(field, names): self.store(field) for field in self._fields(descriptor)}
         source = Source(
             MAX_DEPTH=MAX_DEPTH,
             Violations=Violations,
             gather=gather,
-            read_others=self._others_reader(descriptor, stores),
+            read_others=self._others_reader(names, stores),
             refuse=_refuse,
         )
         lines = [
             line
             for field in self._fields(descriptor)
-            for line in _field_lines(source, field, stores)
+            for line in _field_lines(source, field, _key(field, names), stores)
         ]
         reader = self._readers[descriptor.full_name] = source.compile(
             "read(m, value, depth)",
@@ -103,10 +105,9 @@ class JsonDecoder:
         return reader
 
     def _others_reader(
-        self, descriptor: Descriptor, stores: Mapping[str, Store]
+        self, aliases: Mapping[str, str], stores: Mapping[str, Store]
     ) -> Callable[[dict[str, Any], list[tuple[str, str]]], None]:
         """Returns what looks at the keys that are not JSON names; a proto name has been read already."""
-        aliases = {field.name: field.json_name for field in descriptor.fields}
 
         def read_others(value: dict[str, Any], found: list[tuple[str, str]]) -> None:
             for key in [key for key in value if key not in stores]:
@@ -177,8 +178,8 @@ def serialize(message: Message) -> bytes:
         raise Violations(*((path, "required, but not given") for path in missing)) from None
 
 
-def _key(field: FieldDescriptor) -> str:
-    return f"[{field.full_name}]" if field.is_extension else field.json_name
+def _key(field: FieldDescriptor, names: Mapping[str, str]) -> str:
+    return f"[{field.full_name}]" if field.is_extension else names[field.name]
 
 
 def _refuse(value: Any) -> None:
@@ -188,10 +189,10 @@ def _refuse(value: Any) -> None:
 
 
 def _field_lines(
-    source: Source, field: FieldDescriptor, stores: Mapping[str, Store]
+    source: Source, field: FieldDescriptor, name: str, stores: Mapping[str, Store]
 ) -> Iterator[str]:
-    """Yields the lines that read one field; its proto name is right too."""
-    store, key = stores[_key(field)], repr(_key(field))
+    """Yields the lines that read one field by its JSON name; its proto name is right too."""
+    store, key = stores[name], repr(name)
     if not field.is_extension and field.name not in stores:
         yield f"k = {key} if {key} in value else {field.name!r}"
         key = "k"

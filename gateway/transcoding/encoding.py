@@ -16,7 +16,7 @@ Source: "ProtoJSON Format" in protobuf's language guide.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from math import copysign
 from typing import Any, Final
 
@@ -25,7 +25,7 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
-from gateway.contract.fields import is_message, map_entry, message_type
+from gateway.contract.fields import is_message, json_names, map_entry, message_type
 from gateway.contract.json_options import JsonOptions
 from gateway.contract.json_types import ANY, NULLABLE, WRAPPERS
 from gateway.transcoding import scalars
@@ -91,8 +91,11 @@ class JsonEncoder:
             return self._writers[descriptor.full_name](message)
 
         self._writers[descriptor.full_name] = not_yet  # first, for a type may hold itself
+        names = json_names(descriptor)
         lines = [
-            line for field in self._fields(descriptor) for line in self._field_lines(source, field)
+            line
+            for field in self._fields(descriptor)
+            for line in self._field_lines(source, field, self._key(field, names))
         ]
         writer = source.compile("write(m)", "out = {}", *lines, "return out")
         self._writers[descriptor.full_name] = writer
@@ -103,8 +106,8 @@ class JsonEncoder:
         if descriptor.is_extendable:
             yield from self._pool.FindAllExtensions(descriptor)
 
-    def _field_lines(self, source: _Source, field: FieldDescriptor) -> Iterator[str]:
-        target = f"out[{self._key(field)!r}]"
+    def _field_lines(self, source: _Source, field: FieldDescriptor, key: str) -> Iterator[str]:
+        target = f"out[{key!r}]"
         access = source.access(field)
         if field.has_presence:
             message = class_with(field)  # a field may be called HasField
@@ -122,10 +125,10 @@ class JsonEncoder:
             test = "v or is_negative_zero(v)" if signed_zero and not field.is_repeated else "v"
             yield f"if {test}: {target} = {source.field_value(field, 'v')}"
 
-    def _key(self, field: FieldDescriptor) -> str:
+    def _key(self, field: FieldDescriptor, names: Mapping[str, str]) -> str:
         if field.is_extension:
             return f"[{field.full_name}]"
-        return field.name if self._options.proto_names else field.json_name
+        return field.name if self._options.proto_names else names[field.name]
 
     def _wrapper_writer(self, descriptor: Descriptor) -> Write:
         return self.field_writer(descriptor.fields_by_name["value"])

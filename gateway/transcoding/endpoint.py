@@ -10,21 +10,20 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, TypeAlias
 
-from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
-from gateway.contract.fields import FieldPath, message_type
+from gateway.contract.fields import FieldPath, json_name
 from gateway.contract.http_rule import Binding, answer_type, body_type, is_http_body
 from gateway.contract.method import Method
 from gateway.transcoding.codec import JsonCodec, JsonOptions, JsonPrintError, parse_json, print_json
 from gateway.transcoding.decoding import serialize
 from gateway.transcoding.event_fields import stream_reading
-from gateway.transcoding.messages import descend, has_field, set_in_parent
+from gateway.transcoding.messages import descend, set_in_parent
 from gateway.transcoding.parameters import Parameters, parse_query
 from gateway.transcoding.status import INTERNAL, StatusError, bad_request
-from gateway.transcoding.update_mask import inferred_mask, mask_paths
-from gateway.transcoding.violations import Violations, below, faults, join
+from gateway.transcoding.update_mask import update_mask
+from gateway.transcoding.violations import MAX_PATH, Violations, below, faults, join
 from gateway.transcoding.well_known import Write
 
 ReadBody: TypeAlias = Callable[[Message, bytes, str], Any]
@@ -61,7 +60,7 @@ class Endpoint:
         self.encode_response = self.encoder(codec.options)
         """Makes the JSON of an answer, printed as the process prints; see `encoder`."""
         self._bound = self._bound_paths()
-        self._mask = inferred_mask(binding)
+        self._mask = update_mask(binding)
         self.reading = stream_reading(binding.method)
         """What the contract says of the method's stream; None where it says nothing."""
 
@@ -99,7 +98,7 @@ class Endpoint:
         if last_event_id:
             self._apply_last_event_id(message, last_event_id)
         if self._mask is not None and not violations:
-            self._infer_mask(message, self._mask, value)
+            self._mask.complete(message, value)
         return _serialized(message, violations, step)
 
     def decode_frame(self, frame: bytes, *, step: str) -> bytes:
@@ -165,7 +164,7 @@ class Endpoint:
             return read_message
         store = self._codec.decoder.store(body.field)
         parents, depth = body.path[:-1], len(body.path) - 1
-        name = ".".join(field.json_name for field in body.path)
+        name = ".".join(json_name(field) for field in body.path)
 
         def read_field(message: Message, text: bytes, _content_type: str) -> Any:
             value = parse_json(text)
@@ -173,7 +172,7 @@ class Endpoint:
             try:
                 store(target, value, depth)
             except ValueError as error:
-                raise Violations(*below(name, error)) from error
+                raise Violations(*below(name, error, MAX_PATH)) from error
             return value
 
         return read_field
@@ -220,19 +219,13 @@ class Endpoint:
             violations += faults(error)
             return None
 
-    def _infer_mask(self, message: Any, mask: FieldDescriptor, value: Any) -> None:
-        body = self.binding.body
-        if value and body is not None and body.field is not None and not has_field(message, mask):
-            paths = mask_paths(message_type(body.field), value)
-            getattr(message, mask.name).paths.extend(paths)
-
     def _apply_path(self, message: Message, captures: tuple[str, ...]) -> list[tuple[str, str]]:
         violations: list[tuple[str, str]] = []
         for (variable, path), text in zip(self._variables, captures, strict=True):
             try:
                 self._parameters.set_variable(message, path, text)
             except ValueError as error:
-                violations += below(variable.field_path, error)
+                violations += below(variable.field_path, error, MAX_PATH)
         return violations
 
     def _apply_query(self, message: Message, query: bytes) -> list[tuple[str, str]]:

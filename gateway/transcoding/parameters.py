@@ -10,14 +10,14 @@ field that it leads to is decided once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from google.protobuf.descriptor import FieldDescriptor
 
-from gateway.contract.fields import FieldPath, is_message, message_type, rivals
+from gateway.contract.fields import FieldPath, is_message, json_name, message_type, overlap, rivals
 from gateway.contract.json_types import JSON_VALUES, TEXTUAL, WRAPPERS
 from gateway.transcoding import scalars
 from gateway.transcoding.codec import parse_json
@@ -27,10 +27,12 @@ from gateway.transcoding.query_names import (
     QueryNames,
     Target,
     UnknownParameter,
+    is_empty,
+    is_one_value,
     repeated,
     what_to_name,
 )
-from gateway.transcoding.violations import Violations, gather, shown
+from gateway.transcoding.violations import MAX_PATH, MAX_STEP, Violations, gather, shown
 from gateway.transcoding.well_known import check_depth, read_field_mask_text
 
 SetText = Callable[[Any, str, int], None]
@@ -111,19 +113,24 @@ class Parameters:
         for name, text in pairs:
             given.setdefault(name, []).append(text)
         names: dict[Target, str] = {}
+        within: dict[Target, str] = {}
         found: list[tuple[str, str]] = []
         for name, texts in given.items():
+            most = MAX_STEP
             try:
                 target = self._names.resolve(type(message).DESCRIPTOR, name, texts)
+                if target[1] is None:
+                    most = MAX_PATH
                 first = names.setdefault(target, name)
                 if first != name and not _takes_many(target):
                     raise ValueError(f"given twice, as {shown(first)} too")
+                _check_values(target, name, names, within)
                 self._set_parameter(message, target, name, texts, bound)
             except UnknownParameter as error:
                 if not self._decoder.ignore_unknown:
                     gather(found, name, error)
             except ValueError as error:
-                gather(found, name, error)
+                gather(found, name, error, most)
         if found:
             raise Violations(*found)
 
@@ -137,7 +144,7 @@ class Parameters:
     ) -> None:
         path, key = target
         for taken in bound:
-            if path[: len(taken)] == taken:
+            if overlap(path, taken):
                 raise ValueError("is not a query parameter here: path or body provide this field")
         parent = _descend(message, path)
         if key is not None:
@@ -221,9 +228,9 @@ class Parameters:
             return read
         if name in JSON_VALUES:
             return lambda message, text, depth: read(message, parse_json(text.encode()), depth)
-        if not descriptor.fields:
+        if is_empty(field):
             return _fill_empty
-        raise ValueError(f"is {what_to_name(field, field.json_name)}")
+        raise ValueError(f"is {what_to_name(field, json_name(field))}")
 
     def _set_entry(self, message: Any, path: FieldPath, key: str, text: str) -> None:
         field = path[-1]
@@ -239,7 +246,9 @@ class Parameters:
         try:
             container[key_value] = scalars.from_text(value_field)(text)
         except ValueError as error:
-            raise ValueError(f"{error}{self._advice(value_field, field.json_name, text)}") from None
+            raise ValueError(
+                f"{error}{self._advice(value_field, json_name(field), text)}"
+            ) from None
 
 
 def _fill_empty(_message: Any, text: str, depth: int) -> None:
@@ -247,6 +256,27 @@ def _fill_empty(_message: Any, text: str, depth: int) -> None:
     check_depth(depth)
     if text not in ("", "{}"):
         raise ValueError(f"expected an empty text or {{}}, got {shown(text)}")
+
+
+def _check_values(
+    target: Target, name: str, names: Mapping[Target, str], within: dict[Target, str]
+) -> None:
+    """Refuses a message that is given as one value, and of which a field is given too.
+
+    Args:
+        target: what a parameter names.
+        name: the parameter's name.
+        names: all that was named so far.
+        within: the messages of which a field was named so far, where they could be given as one value.
+    """
+    path, _ = target
+    above: list[Target] = [
+        (path[:end], None) for end, field in enumerate(path[:-1], 1) if is_one_value(field)
+    ]
+    other = within.get(target) or next((names[each] for each in above if each in names), None)
+    if other is not None:
+        raise ValueError(f"given twice, as {shown(other)} too")
+    within.update(dict.fromkeys(above, name))
 
 
 def _takes_many(target: Target) -> bool:

@@ -12,8 +12,8 @@ from urllib.parse import quote
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from gateway.contract.fields import FieldPath, map_entry
-from gateway.contract.json_types import JSON_VALUES, TEXTUAL
+from gateway.contract.fields import FieldPath, map_entry, query_names
+from gateway.contract.json_types import ANY, JSON_VALUES, TEXTUAL
 from gateway.transcoding.violations import nearest, shortened, shown
 from gateway.transcoding.well_known import MAX_DEPTH, TOO_DEEP
 
@@ -50,6 +50,9 @@ class QueryNames:
             names = self._names_of(descriptor)
             field = names.get(name[at:end])
             if field is None:
+                if fields and _is_free(fields[-1]):
+                    before = name[: at - 1]
+                    raise ValueError(f"{shown(before)} is {what_to_name(fields[-1], before)}")
                 raise UnknownParameter(f"unknown query parameter{nearest(name[at:end], names)}")
             fields.append(field)
             if len(fields) > MAX_DEPTH + 1:  # the last one is held by the message before it
@@ -92,6 +95,8 @@ class QueryNames:
             raise ValueError(f"{shown(before)} is {what_to_name(field, before)}")
         if field.message_type is None:
             raise ValueError("is not a map")
+        if _is_free(field):
+            raise ValueError(f"{shown(before)} is {what_to_name(field, before)}")
         dotted = before + _KEY.sub(r".\1", name[end:])
         self.resolve(field.message_type, dotted[end + 1 :], texts)
         raise ValueError(
@@ -101,10 +106,27 @@ class QueryNames:
     def _names_of(self, descriptor: Descriptor) -> dict[str, FieldDescriptor]:
         names = self._names.get(descriptor.full_name)
         if names is None:
-            names = {field.json_name: field for field in descriptor.fields}
-            names |= {field.name: field for field in descriptor.fields}
-            self._names[descriptor.full_name] = names
+            names = self._names[descriptor.full_name] = query_names(descriptor)
         return names
+
+
+def is_one_value(field: FieldDescriptor) -> bool:
+    """Whether it is one message of a type that a query gives as one text."""
+    if field.message_type is None or field.is_repeated:
+        return False
+    return field.message_type.full_name in TEXTUAL | JSON_VALUES
+
+
+def is_empty(field: FieldDescriptor) -> bool:
+    """Whether it is one message without fields, in no list and no map, which a query gives by its name."""
+    if field.message_type is None or field.is_repeated or field.message_type.fields:
+        return False
+    return field.containing_type is None or not field.containing_type.GetOptions().map_entry
+
+
+def _is_free(field: FieldDescriptor) -> bool:
+    """Whether a message's JSON may have any name in it, so that none is an unknown field."""
+    return field.message_type is not None and field.message_type.full_name in JSON_VALUES | {ANY}
 
 
 def what_to_name(field: FieldDescriptor, name: str) -> str:
@@ -118,6 +140,11 @@ def what_to_name(field: FieldDescriptor, name: str) -> str:
         return "a message in a map, which a query cannot give"
     if field.is_repeated:
         return "a list of messages, which a query cannot give"
+    if is_one_value(field):
+        kind = "JSON" if field.message_type.full_name in JSON_VALUES else "text"
+        return (
+            f"a {field.message_type.full_name}, which is given as one {kind}: {shortened(name)}=…"
+        )
     return "a message; name one of its fields"
 
 
@@ -131,8 +158,7 @@ def _is_structure(field: FieldDescriptor) -> bool:
     """Whether no single text stands for a value of the field."""
     if field.message_type is None:
         return False
-    name = field.message_type.full_name
-    return name not in TEXTUAL and name not in JSON_VALUES and bool(field.message_type.fields)
+    return field.message_type.full_name not in TEXTUAL | JSON_VALUES
 
 
 def repeated(name: str, texts: list[str]) -> str:

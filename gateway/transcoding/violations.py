@@ -63,19 +63,27 @@ def faults(error: ValueError) -> tuple[tuple[str, str], ...]:
     return error.items if isinstance(error, Violations) else (("", str(error)),)
 
 
-def below(step: str, error: ValueError) -> list[tuple[str, str]]:
-    """Returns the faults as seen from one step up; a step is `name` or `[index]`, and is shortened."""
-    step = shortened(step, MAX_STEP)
+def below(step: str, error: ValueError, most: int = MAX_STEP) -> list[tuple[str, str]]:
+    """Returns the faults as seen from one step up.
+
+    Args:
+        step: `name` or `[index]`; it is shortened.
+        error: what is wrong below it.
+        most: how many characters of the step are kept; `MAX_PATH` for a path of the contract's names.
+    """
+    step = shortened(step, most)
     return [(shortened(join(step, path), MAX_PATH), text) for path, text in faults(error)]
 
 
-def gather(found: list[tuple[str, str]], step: str, error: ValueError) -> None:
-    """Adds faults to those that were found before.
+def gather(
+    found: list[tuple[str, str]], step: str, error: ValueError, most: int = MAX_STEP
+) -> None:
+    """Adds faults to those that were found before; see `below`.
 
     Raises:
         Violations: these are as many as one value is told.
     """
-    found += below(step, error)
+    found += below(step, error, most)
     if len(found) >= MAX_FAULTS:
         raise Violations(*found[:MAX_FAULTS]) from None
 

@@ -127,13 +127,13 @@ def read_field_mask_text(message: Any, value: Any, depth: int) -> None:
     check_depth(depth)
     if len(value) > MAX_MASK:
         raise ValueError(f"a field mask of more than {MAX_MASK} characters")
-    paths = _snake_case(value).split(",") if value else []
+    paths = snake_case(value).split(",") if value else []
     if "" in paths:
         raise ValueError(f"expected field paths with commas between them, got {shown(value)}")
     message.paths[:] = paths
 
 
-def _snake_case(text: str) -> str:
+def snake_case(text: str) -> str:
     """Returns paths as the .proto has them; each step is one pass of C over the text."""
     for letter in _CAPITALS.intersection(text):
         text = text.replace(letter, f"_{letter.lower()}")
@@ -147,7 +147,7 @@ def write_field_mask(message: Any) -> str:
 
 def _camel_case(path: str) -> str:
     camel = re.sub("_([a-z])", lambda match: match.group(1).upper(), path)
-    if not path or "_" in camel or "," in camel or _snake_case(camel) != path:
+    if not path or "_" in camel or "," in camel or snake_case(camel) != path:
         raise ValueError(f"the field mask path {shown(path)} has no lowerCamelCase form")
     return camel
 

@@ -12,7 +12,9 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from gateway.app import create_app
 from gateway.cli import main
+from gateway.contract.descriptors import load
 from gateway.contract.errors import ContractError
+from gateway.contract.http_rule import Binding, bindings
 from gateway.settings import Settings
 from gateway.testing import ScriptedUpstream
 from gateway.transcoding.transcoder import Transcoder
@@ -166,6 +168,65 @@ def test_faulty_rules_of_a_service_configuration_are_skipped(
         ":7:5: the selector 't.S.C' names no method that is served",
         ":5:5: t.S.B: path template '/b/{x}', column 5: t.M has no field 'x'",
     ]
+
+
+@pytest.mark.parametrize(
+    ("item", "says"),
+    [
+        ("selector: t.S.B\n    gett: /b", ":5:5: t.S.B: no HTTP rule: "),
+        ("selector: t.S.B\n    get: 1", ":5:5: t.S.B: no HTTP rule: "),
+        ("selector: t.S.B\n    custom: {verb: X}", ":5:5: t.S.B: no HTTP rule: "),
+        ("selector: t.S.B\n    additional_bindings: {get: /b}", ":5:5: t.S.B: no HTTP rule: "),
+        ("selector: [t.S.B]\n    get: /b", ":5:5: "),
+        ("t.S.B", ":5:5: no HTTP rule: "),
+        ("", ":5:4: no HTTP rule: "),
+    ],
+)
+@pytest.mark.parametrize("auto_mapping", ["--auto-mapping", "--no-auto-mapping"])
+def test_an_item_that_is_no_rule_is_skipped_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], item: str, says: str, auto_mapping: str
+) -> None:
+    """The others are served; its method is not, by its annotation or by its name, if it is known."""
+    path, rules = tmp_path / "set.binpb", tmp_path / "rules.yaml"
+    rule = 'option (google.api.http) = {get: "/annotated"};'
+    path.write_bytes(
+        compile_text(HEAD + "rpc A(M) returns (M); rpc B(M) returns (M) {" + rule + "} }")
+    )
+    rules.write_text(f"http:\n  rules:\n  - selector: t.S.A\n    get: /a\n  - {item}\n")
+    arguments = ("--descriptor-set", str(path), "--http-rules", str(rules), auto_mapping)
+
+    assert main(["check", *arguments]) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert main(["routes", *arguments, "--skip-faulty-rules"]) == 0
+    out, err = capsys.readouterr()
+    (line,) = listed(err, f"protoway: left out, and not served: {rules}")
+    assert line.startswith(says)
+    served = [line.split()[1] for line in out.splitlines()[1:]]
+    assert served == (["/a"] if "t.S.B" in says else ["/a", "/annotated"])
+
+
+def test_envoy_maps_no_method_of_which_the_rules_were_left_out(
+    faulty: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With auto-mapping it is given the rules of the others, for its own would map all that have none."""
+    faulty.write_bytes(
+        compile_text(FAULTY.replace("service S {", "service S { rpc None(M) returns (M);"))
+    )
+    out = tmp_path / "envoy.binpb"
+    arguments = ("--descriptor-set", str(faulty), "--skip-faulty-rules", "--auto-mapping")
+
+    assert main(["routes", *arguments]) == 0
+    routes = [line.split()[1] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert main(["envoy", *arguments, "--descriptor-set-out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "auto_mapping: false" in printed
+    assert "auto_mapping: true" not in printed
+    methods = load(out.read_bytes()).methods
+    assert [
+        str(b.template) for m in methods for b in bindings(m) if isinstance(b, Binding)
+    ] == routes
+    assert "/t.S/None" in routes
+    assert "/t.S/Tags" not in routes
 
 
 def test_a_contract_without_a_good_rule_is_refused(

@@ -165,7 +165,9 @@ def test_the_start_warns_of_rules_that_would_take_them(
     ]
 
 
-@pytest.mark.parametrize("path", ["healthz", "/a b", "/{x}", "/a//b", "/é", "/%41", "/a/"])
+@pytest.mark.parametrize(
+    "path", ["healthz", "/a b", "/{x}", "/a//b", "/é", "/%41", "/a/", "/.", "/a/../b"]
+)
 def test_a_path_is_a_path(path: str, tmp_path: Path) -> None:
     """What is none is refused at the start."""
     with pytest.raises(ValidationError):
@@ -176,6 +178,8 @@ def test_no_two_are_the_same(tmp_path: Path) -> None:
     """One would hide the other."""
     with pytest.raises(ValidationError, match="no two of health_path, openapi_path"):
         Settings(descriptor_set=tmp_path, health_path="/docs")
+    with pytest.raises(ValidationError, match="no two of health_path, openapi_path"):
+        Settings(descriptor_set=tmp_path, docs_path="/d", health_path="/d/oauth2-redirect")
 
 
 def test_the_health_command_follows_the_setting(

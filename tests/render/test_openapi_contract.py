@@ -443,3 +443,97 @@ def test_messages_without_fields_are_given_as_no_text() -> None:
 
     [parameter] = parameters(operation).values()
     assert parameter["schema"]["enum"] == ["", "{}"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "named"),
+    [
+        ('post: "/a/{id}" body: "id"', {"at", "word", "one.x", "two"}),
+        ('post: "/a/{at}" body: "at"', {"id", "word", "one.x", "two"}),
+        ('post: "/a/{word}" body: "word.value"', {"id", "at", "one.x", "two"}),
+        ('post: "/a/{one.x}" body: "two"', {"id", "at", "word"}),
+        ('post: "/a/{two}" body: "one.x"', {"id", "at", "word"}),
+    ],
+)
+def test_a_body_that_the_path_provides_is_none(rule: str, named: set[str]) -> None:
+    """Or one that excludes what the path provides: nothing is left to be sent."""
+    document = document_of(
+        """
+        service S { rpc A(M) returns (M) { option (google.api.http) = {RULE}; } }
+        message M {
+          string id = 1;
+          google.protobuf.Timestamp at = 2;
+          google.protobuf.StringValue word = 3;
+          oneof choice { One one = 4; string two = 5; }
+        }
+        message One { string x = 1; }""".replace("RULE", rule)
+    )
+    [operation] = operations(document)
+
+    assert "requestBody" not in operation
+    assert parameters(operation).keys() == named
+
+
+def test_a_query_does_not_document_what_holds_the_body() -> None:
+    """A message that is one text, and of which a part is the body, is not the query's to give."""
+    document = document_of("""
+        service S {
+          rpc A(M) returns (M) {
+            option (google.api.http) = {
+              post: "/a" body: "at.seconds" additional_bindings {get: "/a/{word.value}"}
+            };
+          }
+        }
+        message M { google.protobuf.Timestamp at = 1; google.protobuf.StringValue word = 2; }""")
+    first, second = operations(document)
+
+    assert parameters(first).keys() == {"word"}
+    assert parameters(second).keys() == {"at"}
+
+
+def test_of_required_fields_of_a_oneof_one_is_given() -> None:
+    """A message cannot have two of them, and a query has no word for that; one alone is required."""
+    document = document_of("""
+        service S {
+          rpc A(M) returns (M) {
+            option (google.api.http) = {post: "/a" body: "*" additional_bindings {get: "/a"}};
+          }
+        }
+        message M {
+          oneof two {
+            string a = 1 [(google.api.field_behavior) = REQUIRED];
+            string b = 2 [(google.api.field_behavior) = REQUIRED];
+            string c = 3;
+          }
+          oneof one { string d = 4 [(google.api.field_behavior) = REQUIRED]; string e = 5; }
+        }""")
+    post, get = operations(document)
+    schema = request_schema(post)
+
+    for right in ({"a": "x", "d": "y"}, {"b": "x", "d": "y", "c": None, "e": None}):
+        assert matches(document, schema, right)
+    for wrong in ({"d": "y"}, {"a": "x"}, {"c": "x", "d": "y"}, {"a": "x", "b": "x", "d": "y"}):
+        assert not matches(document, schema, wrong)
+    required = {name for name, each in parameters(get).items() if each.get("required")}
+    assert required == {"d"}
+
+
+@pytest.mark.parametrize("first", ["any", "get"])
+def test_a_binding_of_one_method_comes_before_one_of_all(first: str) -> None:
+    """In whatever order they stand, as requests find them."""
+    rules = ['custom {kind: "*" path: "/a/{id}"}', 'get: "/a/{number}"']
+    one, other = rules if first == "any" else reversed(rules)
+    document = document_of(
+        """
+        service S {
+          rpc A(M) returns (M) { option (google.api.http) = {ONE additional_bindings {OTHER}}; }
+        }
+        message M { string id = 1; int32 number = 2; }""".replace("ONE", one).replace(
+            "OTHER", other
+        )
+    )
+    ((_, found),) = document["paths"].items()
+
+    assert parameters(found["get"]).keys() == {"id"}
+    assert parameters(found["post"]).keys() == {"number"}
+    assert not found["get"]["operationId"].endswith("-get")

@@ -184,3 +184,45 @@ def test_a_field_of_any_name_is_printed_as_asked(name: str) -> None:
     assert isinstance(found, RouteMatch)
 
     assert json.loads(found.target.encode_response(b"")) == {name: 0}
+
+
+ALIKE = """
+syntax = "proto3";
+package t;
+import "google/api/annotations.proto";
+message Alike {
+  option deprecated_legacy_json_field_conflicts = true;
+  int32 foo_bar = 1;
+  int32 fooBar = 2;
+  int32 foo__bar = 3;
+  int32 a = 4 [json_name = "b"];
+  string b = 5 [json_name = "c"];
+}
+service S {
+  rpc R(Alike) returns (Alike) {
+    option (google.api.http) = {post: "/alike" body: "*" additional_bindings {get: "/alike"}};
+  }
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("target", "body", "expected"),
+    [
+        ("/alike", '{"fooBar":2}', {"fooBar": 2}),
+        ("/alike", '{"foo_bar":1,"fooBar":2,"foo__bar":3}', None),
+        ("/alike", '{"b":1,"c":"x"}', None),
+        ("/alike?foo_bar=1&fooBar=2&foo__bar=3", "", {"foo_bar": 1, "fooBar": 2, "foo__bar": 3}),
+        ("/alike?b=x", "", {"c": "x"}),
+        ("/alike?a=1&c=x", "", {"b": 1, "c": "x"}),
+    ],
+)
+def test_fields_of_one_json_name_have_their_own(target: str, body: str, expected: Any) -> None:
+    """A value reaches one field alone, and an answer has all of them, each as a request may have it."""
+    contract = load(compile_text(ALIKE))
+    path, _, query = target.partition("?")
+    found = Transcoder(contract, PRINTED).match("POST" if body else "GET", path)
+    assert isinstance(found, RouteMatch)
+
+    data = found.target.decode_request((), query.encode(), body.encode())
+    assert json.loads(found.target.encode_response(data)) == (expected or json.loads(body))

@@ -295,6 +295,15 @@ KNOWN = [
     "string_field[a]=1",
     "int32_list[]=1",
     "nested[name]=x",
+    "struct_field.x=1",
+    "struct_field.x.y=1",
+    "struct_field[x]=1",
+    "value_field.x=1",
+    "value_field.struct_value.x=1",
+    "list_value_field[0]=1",
+    "list_value_field.0=1",
+    "any_field.string_field=x",
+    "any_field[@type]=x",
 ]
 
 
@@ -347,6 +356,14 @@ def test_refuses(query: str, name: str, words: str) -> None:
         ("nested.name=x", "nested", "nested.name"),
         ("string_map[a]=x", "string_map", "string_map[a]"),
         ("int32_field=1", "", "int32_field"),
+        ("timestamp_field=2026-11-22T08:00:00Z", "timestamp_field.seconds", "timestamp_field"),
+        ("string_wrapper=x", "string_wrapper.value", "string_wrapper"),
+        ("struct_field={}", "struct_field.fields", "struct_field"),
+        (
+            "everything.value_field=1",
+            "everything.value_field.string_value",
+            "everything.value_field",
+        ),
     ],
 )
 def test_refuses_what_path_or_body_provide(query: str, bound: str, name: str) -> None:
@@ -357,9 +374,38 @@ def test_refuses_what_path_or_body_provide(query: str, bound: str, name: str) ->
     assert told == "is not a query parameter here: path or body provide this field"
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("timestamp_field=2026-11-22T08:00:00Z", "timestampField.seconds=5"),
+        ("string_wrapper=x", "string_wrapper.value=y"),
+        ("mask_field=a", "mask_field.paths=b"),
+        ("struct_field={}", "struct_field.fields[a]=1"),
+        ("everything.value_field=1", "everything.value_field.string_value=x"),
+        ("value_field={}", "value_field.struct_value.fields[a]=1"),
+    ],
+)
+def test_a_message_is_given_whole_or_by_its_fields(one: str, other: str) -> None:
+    """Not both: in whatever order, the second is an error and not a choice."""
+    for first, second in ((one, other), (other, one)):
+        ((where, told),) = query_faults(f"{first}&{second}")
+
+        assert where == second.partition("=")[0]
+        assert told == f"given twice, as {first.partition('=')[0]!r} too"
+
+
 def test_a_sibling_of_what_the_path_provides_is_free() -> None:
     """Beside a path variable, the other fields of its message are the query's."""
     assert queried("nested.number=1", "nested.name") == EVERYTHING(nested={"number": 1})
+
+
+@pytest.mark.parametrize("last", ["int32_field", "timestamp_field", "enum_field"])
+def test_a_long_path_is_told_to_its_end(last: str) -> None:
+    """Its end says which field it is; only a name that is no field's is cut early."""
+    name = "everything." * 20 + last
+
+    assert [where for where, _ in query_faults(f"{name}=x")] == [name]
+    assert len(query_faults(f"{name}{'x' * 200}=x")[0][0]) < len(name)
 
 
 def test_tells_all_faults_at_once() -> None:
