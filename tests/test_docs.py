@@ -55,10 +55,10 @@ def test_settings_are_documented_in_their_groups() -> None:
 def test_every_limit_of_the_wire_is_documented() -> None:
     """In their order, each with its default."""
     section = WIRE.split("## Limits")[1].split("\n## ")[0]
-    rows = re.findall(r"^\| `(\w+)` \| ([\d,]+) ?(\w*) \|", section, re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)` \| ([\d,.]+) ?(\w*) \|", section, re.MULTILINE)
     units = {"": 1, "s": 1, "KiB": 1024, "MiB": 1024 * 1024}
 
-    told = {name: int(number.replace(",", "")) * units[unit] for name, number, unit in rows}
+    told = {name: float(number.replace(",", "")) * units[unit] for name, number, unit in rows}
     assert list(told.items()) == list(asdict(LIMITS).items())
 
 
