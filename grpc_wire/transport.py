@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import math
 from contextlib import suppress
+from functools import partial
 from typing import Any, cast
 
 from grpc_wire.connection import Connection, Role
@@ -30,6 +31,7 @@ from grpc_wire.events import (
     StreamDrained,
     StreamReset,
 )
+from grpc_wire.late_resets import LateResets
 from grpc_wire.lifetime import FOREVER, Lifetime, Lifetimes
 from grpc_wire.limits import DEFAULT, Limits
 from grpc_wire.request import refusal_of
@@ -39,8 +41,6 @@ from grpc_wire.writer import Writer
 
 _KEEPALIVE = b"are you?"
 _GOODBYE = b"bye, bye"
-_RESET_PAUSE = 0.05
-"""Seconds, at least, between two looks for streams that are to be reset late."""
 
 
 class Transport(asyncio.Protocol):
@@ -69,8 +69,8 @@ class Transport(asyncio.Protocol):
         self.turn = Turn(self.loop, limits.turn_bytes)
         self._reason = ""
         self._ends: list[asyncio.TimerHandle] = []
-        self._lingering = 0
-        self._resetting: asyncio.TimerHandle | None = None
+        changed = partial(owner.changed, self)
+        self._late_resets = LateResets(self.connection, self._writer, self.loop, changed)
 
     # What a call does.
 
@@ -113,8 +113,7 @@ class Transport(asyncio.Protocol):
         """Ends a stream at once, if it has not ended. It is told nothing more."""
         if self.connection.reset(stream_id, code):
             self._writer.touch()
-            if self.connection.lingering != self._lingering:
-                self._linger()
+            self._late_resets.update()
         self.forget(stream_id)
 
     def forget(self, stream_id: int) -> None:
@@ -126,22 +125,6 @@ class Transport(asyncio.Protocol):
             self._lifetime.idle_since = self.loop.time()
             self._close_if_done()
             self._owner.changed(self)
-
-    def _linger(self) -> None:
-        """Tells that there is less room for streams, or more, and resets what lingers when it is due."""
-        self._lingering = self.connection.lingering
-        if self._lingering and self._resetting is None and not self._writer.shut:
-            self._reset_lingering()
-        self._owner.changed(self)
-
-    def _reset_lingering(self) -> None:
-        due = self.connection.reset_lingering()
-        self._writer.touch()
-        self._resetting = None
-        if due is not None and not self._writer.shut:
-            self._resetting = self.loop.call_later(max(due, _RESET_PAUSE), self._reset_lingering)
-        if self.connection.lingering != self._lingering:
-            self._linger()
 
     # What an owner does.
 
@@ -247,8 +230,8 @@ class Transport(asyncio.Protocol):
                     self._owner.requested(self, event)
             else:
                 self._rare(event)
-        if self._lingering and self.connection.lingering != self._lingering:
-            self._linger()
+        if self._late_resets.count:
+            self._late_resets.update()
         self._writer.release(held=held)
 
     def eof_received(self) -> bool:
@@ -276,9 +259,9 @@ class Transport(asyncio.Protocol):
     def _end_all(self) -> None:
         self._writer.shut = True
         self._lifetime.end()
-        for handle in (*self._ends, self._resetting):
-            if handle is not None:
-                handle.cancel()
+        self._late_resets.stop()
+        for handle in self._ends:
+            handle.cancel()
         self._end_streams()
         self._owner.disconnected(self, self._reason)
 
