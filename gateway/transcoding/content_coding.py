@@ -21,7 +21,7 @@ from gateway.transcoding.status import (
     bad_request,
 )
 from gateway.transcoding.violations import shown
-from grpc_wire.limits import INFLATION, INFLATION_FREE
+from grpc_wire.limits import INFLATION, INFLATION_FREE, max_inflated
 
 _PIECE: Final = 16 * 1024
 """Bytes of the largest decoded piece."""
@@ -59,7 +59,7 @@ class ContentDecoder(Protocol):
 
         Raises:
             StatusError: INVALID_ARGUMENT, the data are not of the coding that the body is said to have; 413,
-                what they stand for is larger than a message of their size may be over gRPC (`INFLATION`).
+                what they stand for is larger than a message of their size may be over gRPC (`max_inflated`).
         """
         ...
 
@@ -140,7 +140,7 @@ class _ZlibDecoder:
 
     def _check_size(self, more: int) -> None:
         self._decoded += more
-        if self._decoded > max(INFLATION_FREE, INFLATION * self._came):
+        if self._decoded > max_inflated(self._came):
             raise StatusError.of(
                 RESOURCE_EXHAUSTED,
                 f"the body is larger than {INFLATION} times its size in {self._coding}, "
