@@ -15,7 +15,7 @@ SOURCES = [
     if not {"_generated", "v1"} & set(path.parts)
 ]
 MAX_LINES = 350
-"""A sign, and no ceiling: nothing is split to satisfy a number."""
+"""Beyond it, look for a second subject in the file; where there is none, raise the number."""
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
