@@ -270,6 +270,8 @@ def _check_values(
         within: the messages of which a field was named so far, where they could be given as one value.
     """
     path, _ = target
+    if len(path) == 1 and not within:
+        return
     above: list[Target] = [
         (path[:end], None) for end, field in enumerate(path[:-1], 1) if is_one_value(field)
     ]

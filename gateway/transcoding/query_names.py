@@ -22,6 +22,10 @@ Target: TypeAlias = tuple[FieldPath, str | None]
 
 _PUNCTUATION: Final = re.compile(r"[.\[\]]")
 _KEY: Final = re.compile(r"\[([^\]]*)\]")
+_MOST_KEPT: Final = 4096
+"""Maximum names that are kept resolved."""
+_LONGEST_KEPT: Final = 128
+"""Characters of the longest of them."""
 _SHOWN: Final = 20
 """Characters of a value that are shown where the caller is told how to write it."""
 
@@ -35,9 +39,27 @@ class QueryNames:
 
     def __init__(self) -> None:
         self._names: dict[str, dict[str, FieldDescriptor]] = {}
+        self._resolved: dict[tuple[Descriptor, str], Target] = {}
+        """Names of fields, each with the message it was resolved in."""
 
     def resolve(self, descriptor: Descriptor, name: str, texts: list[str]) -> Target:
         """Returns the path that a name stands for, and the key where it ends in `[key]`.
+
+        Raises:
+            UnknownParameter: a step of the name is no field.
+            ValueError: it goes on behind a field below which a query can name nothing, or is misspelled.
+        """
+        target = self._resolved.get((descriptor, name))
+        if target is None:
+            target = self._resolve(descriptor, name, texts)
+            if target[1] is None and len(name) <= _LONGEST_KEPT:
+                if len(self._resolved) >= _MOST_KEPT:  # a recursive message has names without end
+                    self._resolved.clear()
+                self._resolved[descriptor, name] = target
+        return target
+
+    def _resolve(self, descriptor: Descriptor, name: str, texts: list[str]) -> Target:
+        """Resolves a name; see `resolve`.
 
         Raises:
             UnknownParameter: a step of the name is no field.
