@@ -24,6 +24,7 @@ from gateway.settings import Settings
 from gateway.uvicorn_http import DirectHttpProtocol, HttpProtocol
 from gateway.uvicorn_websocket import WebSocketProtocol
 from gateway.workers import Parent, Workers
+from grpc_wire.accepting import acceptors
 
 _LOOK_SECONDS = 0.1
 """How often a shutdown looks whether it is to wait no longer."""
@@ -92,7 +93,7 @@ class Server(uvicorn.Server):
         if middleware == [ContractRoutes] and not self._app.root_path:
             direct: DirectAnswers = self._app.state.direct
             self.config.http_protocol_class = partial(Front, direct, DirectHttpProtocol)  # type: ignore[assignment] # it is only called
-        await super().startup(sockets)
+        await super().startup([each for one in sockets or () for each in acceptors(one)])
         if self._parent is not None:
             self._parent.serving(self._stop)
         elif self.started and sockets:

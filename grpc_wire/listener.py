@@ -18,6 +18,8 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any, Final
 
+from grpc_wire.accepting import acceptors
+
 BACKLOG: Final = 4096
 """How many connections may wait to be accepted; the system may allow fewer."""
 _SCHEME: Final = re.compile(r"^(?:dns:(?:///)?|ipv4:|ipv6:)")
@@ -47,6 +49,7 @@ class Listener:
         self._path: str | None = None
         self._secrets = secrets
         self._servers: list[asyncio.Server] = []
+        self._acceptors: list[socket.socket] = []
         self.sockets: list[socket.socket] = []
         if address.startswith(("unix:", "unix-abstract:")):
             self.sockets = [self._unix(address)]
@@ -65,7 +68,8 @@ class Listener:
 
     async def prepare(self, make: Callable[[], asyncio.Protocol], handshake: float) -> None:
         """Says what is to be made for each connection, and how long TLS may take (seconds)."""
-        for each in self.sockets:
+        self._acceptors = [each for one in self.sockets for each in acceptors(one)]
+        for each in self._acceptors:
             server = await asyncio.get_running_loop().create_server(
                 make,
                 sock=each,
@@ -88,7 +92,7 @@ class Listener:
         asyncio forgets to close what it has accepted in the turn in which its server is closed (3.11).
         """
         loop = asyncio.get_running_loop()
-        for each in self.sockets:
+        for each in self._acceptors:
             loop.remove_reader(each)
 
     def close(self) -> None:
@@ -96,11 +100,11 @@ class Listener:
         for server in self._servers:
             server.close()
         self._servers = []
-        for each in self.sockets:
+        for each in (*self.sockets, *self._acceptors):
             each.close()
         if self._path is not None and self.sockets:
             _unlink_socket(self._path)
-        self.sockets = []
+        self.sockets, self._acceptors = [], []
 
     def _unix(self, address: str) -> socket.socket:
         if address.startswith("unix-abstract:"):
