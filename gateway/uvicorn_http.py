@@ -76,6 +76,8 @@ class HttpProtocol(HttpToolsProtocol):
             except httptools.HttpParserUpgrade as upgrade:
                 rest = self._after_upgrade(rest[upgrade.args[0] :])
             except httptools.HttpParserError:
+                if self.transport.is_closing():  # `on_headers_complete` has cut it
+                    return
                 self.logger.warning(_INVALID_REQUEST)
                 self.send_400_response(_INVALID_REQUEST)
                 return
@@ -136,7 +138,8 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         if len(self.pipeline) > _MOST_PIPELINED:
             self.transport.abort()
-        elif self.pipeline:
+            raise ConnectionAbortedError  # else the parser would go on with what has come behind it
+        if self.pipeline:
             self.flow.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
