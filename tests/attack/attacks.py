@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gzip
 import os
 from contextlib import AsyncExitStack, suppress
+from functools import cache
 from typing import Final
 
 from grpc_core._generated import finance_pb2
 from grpc_wire.errors import ErrorCode
 from grpc_wire.message import frame
-from tests.attack.scene import Attack, Scene, ask, connected, post
+from tests.attack.scene import CONVERT, Attack, Scene, ask, connected, post
 from tests.wire.server.stage import RawClient, raw_client, until
 
 SIZE: Final = 4 * 1024 * 1024 - 1024
@@ -186,12 +188,123 @@ async def feeds_of_many(scene: Scene) -> None:
     """200 event streams with credentials of their own, which are left at once."""
     for _ in range(200):
         async with connected(scene.edge) as (reader, writer):
-            token = base64.b64encode(os.urandom(9))
-            writer.write(
-                b"GET /rates/USD?target_currencies=EUR HTTP/1.1\r\nHost: x\r\n"
-                b"Accept: text/event-stream\r\nAuthorization: Bearer %b\r\n\r\n" % token
-            )
+            writer.write(_watch(base64.b64encode(os.urandom(9))))
             await reader.read(1)
+
+
+async def many_event_streams(scene: Scene) -> None:
+    """1,000 event streams with credentials of their own, which are read by nobody."""
+    async with AsyncExitStack() as stack:
+        for _ in range(1_000):
+            _, writer = await stack.enter_async_context(connected(scene.edge))
+            writer.write(_watch(base64.b64encode(os.urandom(9))))
+        await asyncio.sleep(2)
+
+
+async def slow_readers(scene: Scene) -> None:
+    """20 calls whose answers are large, and which read a kilobyte of them now and then."""
+    line = b'{"fromCurrency":"USD","toCurrency":"EUR","amount":1}\n'
+    async with AsyncExitStack() as stack:
+        readers = []
+        for _ in range(20):
+            reader, writer = await stack.enter_async_context(connected(scene.edge))
+            writer.transport.set_write_buffer_limits(1)
+            writer.write(post("/convert:live", line * 50_000, "application/x-ndjson"))
+            readers.append(reader)
+        for _ in range(8):
+            for reader in readers:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(reader.read(1024), 0.1)
+            await asyncio.sleep(0.25)
+
+
+async def inflating_uploads(scene: Scene) -> None:
+    """Bodies of some kilobytes that become megabytes: one message, and uploads of many."""
+    for target, small, media_type in await asyncio.to_thread(_inflating):
+        request = post(target, small, media_type, b"Content-Encoding: gzip\r\n")
+        assert await ask(scene.edge, request) in (0, 200, 400, 413)
+
+
+@cache
+def _inflating() -> tuple[tuple[str, bytes, str], ...]:
+    return tuple(
+        (target, gzip.compress(body, 1), media_type)
+        for target, body, media_type in (
+            ("/convert", b'{"fromCurrency":"%b"}' % (b"x" * 50_000_000), "application/json"),
+            ("/convert", b" " * 50_000_000, "application/json"),
+            ("/convert:batch", b"{}\n" * 2_000_000, "application/x-ndjson"),
+            ("/convert:batch", b"\n" * 50_000_000, "application/x-ndjson"),
+            ("/convert:batch", b"[" + b"{}," * 2_000_000, "application/json"),
+        )
+    )
+
+
+async def unread_websockets(scene: Scene) -> None:
+    """20 WebSockets that send messages as fast as they are taken, and read none of the answers."""
+    message = b'{"fromCurrency":"USD","toCurrency":"EUR","amount":1}'
+    frames = (b"\x81" + bytes([0x80 | len(message)]) + bytes(4) + message) * 2_000
+    async with AsyncExitStack() as stack:
+        writers = []
+        for _ in range(20):
+            reader, writer = await stack.enter_async_context(connected(scene.edge))
+            reader._transport.pause_reading()  # type: ignore[attr-defined]
+            writer.write(_UPGRADE)
+            writers.append(writer)
+        for _ in range(10):
+            for writer in writers:
+                if writer.transport.get_write_buffer_size() < 1_000_000:
+                    writer.write(frames)
+            await asyncio.sleep(0.2)
+
+
+async def pipelines(scene: Scene) -> None:
+    """1,000 requests at once on each of ten connections, and heads that come a byte at a time."""
+    get = b"GET /convert?from_currency=USD&to_currency=EUR&amount=1 HTTP/1.1\r\nHost: x\r\n\r\n"
+    for flood in (get * 1_000, post("/convert", CONVERT) * 1_000, get * 10):
+        async with AsyncExitStack() as stack:
+            for _ in range(10):
+                _, writer = await stack.enter_async_context(connected(scene.edge))
+                writer.write(flood)
+            await asyncio.sleep(0.2)
+
+
+async def half_open(scene: Scene) -> None:
+    """Connections that end their side at once, or say half a head; to the core, half a preface."""
+    whole = _watch(b"half")
+    for where, said in (
+        (scene.edge, b""),
+        (scene.edge, whole[:-20]),
+        (scene.edge, whole),
+        (scene.edge, _UPGRADE),
+        (scene.edge, post("/convert:live", b"{}\n" * 100, "application/x-ndjson")[:-1]),
+        (scene.core, b"PRI * HT"),
+        (scene.core, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+    ):
+        async with AsyncExitStack() as stack:
+            for _ in range(50):
+                _, writer = await stack.enter_async_context(connected(where))
+                writer.write(said)
+                with suppress(OSError):
+                    writer.write_eof()
+            await asyncio.sleep(0.2)
+
+
+async def pages(scene: Scene) -> None:
+    """The OpenAPI document and its pages, again and again, on twenty connections."""
+    for path in (b"/openapi.json", b"/docs", b"/redoc"):
+        get = b"GET %b HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\n\r\n" % path
+        async with AsyncExitStack() as stack:
+            for _ in range(20):
+                _, writer = await stack.enter_async_context(connected(scene.edge))
+                writer.write(get * 10)
+            await asyncio.sleep(0.5)
+
+
+def _watch(token: bytes) -> bytes:
+    return (
+        b"GET /rates/USD?target_currencies=EUR HTTP/1.1\r\nHost: x\r\n"
+        b"Accept: text/event-stream\r\nAuthorization: Bearer %b\r\n\r\n" % token
+    )
 
 
 async def _flood(client: RawClient, piece: bytes) -> None:
@@ -223,4 +336,11 @@ ATTACKS: tuple[Attack, ...] = (
     smuggled_upgrade,
     silent_streams,
     feeds_of_many,
+    many_event_streams,
+    slow_readers,
+    inflating_uploads,
+    unread_websockets,
+    pipelines,
+    half_open,
+    pages,
 )

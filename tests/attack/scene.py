@@ -27,6 +27,7 @@ class Scene:
 
     Attributes:
         answers: how often each caller that behaves was answered.
+        slowest: seconds of the slowest answer of each.
         errors: what went wrong for them; there should be nothing.
         acts: how often each attack was made to its end.
         over: whether nobody is to begin anew.
@@ -35,6 +36,7 @@ class Scene:
     core: Running
     edge: Running
     answers: Counter[str] = field(default_factory=Counter)
+    slowest: dict[str, float] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
     acts: Counter[str] = field(default_factory=Counter)
     over: bool = False
@@ -74,13 +76,15 @@ async def ask(where: Running, request: bytes) -> int:
     return 0
 
 
-def post(target: str, body: bytes, media_type: str = "application/json") -> bytes:
-    """Returns a request with a body."""
+def post(
+    target: str, body: bytes, media_type: str = "application/json", headers: bytes = b""
+) -> bytes:
+    """Returns a request with a body; more headers are given as they are sent."""
     head = (
         f"POST {target} HTTP/1.1\r\nHost: x\r\nContent-Type: {media_type}\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
+        f"Content-Length: {len(body)}\r\n"
     )
-    return head.encode() + body
+    return head.encode() + headers + b"\r\n" + body
 
 
 # Callers that behave.
@@ -135,11 +139,14 @@ CALLERS: tuple[Attack, ...] = (converts, uploads, watches, calls)
 async def behaving(scene: Scene, caller: Attack, pause: float) -> None:
     """Lets a caller ask again and again; what goes wrong is kept."""
     name = caller.__name__
+    clock = asyncio.get_running_loop().time
     while not scene.over:
+        began = clock()
         try:
             async with asyncio.timeout(PATIENCE):
                 await caller(scene)
             scene.answers[name] += 1
+            scene.slowest[name] = max(scene.slowest.get(name, 0.0), clock() - began)
         except (AssertionError, OSError, EOFError, TimeoutError) as error:
             scene.errors.append(f"{name}: {error!r}")
         await asyncio.sleep(pause)

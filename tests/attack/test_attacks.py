@@ -34,10 +34,13 @@ async def test_callers_that_behave_see_no_error() -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
         for task in failed:
             task.result()
+        await asyncio.sleep(float(os.environ.get("SETTLE", "0")))
         memory = attacked.edge.resident() + attacked.core.resident() - before
         print(
-            f"answers: {dict(attacked.answers)}, attacks: {dict(attacked.acts)}, {memory:,} bytes more"
+            f"answers: {dict(attacked.answers)}, slowest: {attacked.slowest}, "
+            f"attacks: {dict(attacked.acts)}, {memory:,} bytes more"
         )
+        print(attacked.errors, attacked.edge.resident(), attacked.core.resident(), before)
 
         assert attacked.errors == []
         assert all(attacked.answers[caller.__name__] for caller in CALLERS)
