@@ -218,7 +218,10 @@ class Settings(BaseSettings):
     max_caller_feeds: int = Field(default=5_000, gt=0)
     """Maximum number of kept streams of one caller."""
     caller_headers: tuple[RequestHeaderName, ...] = ("authorization",)
-    """Request headers, among `request_headers`, that identify a caller for the two limits above."""
+    """Request headers, among `request_headers`, that identify a caller for the two limits above.
+
+    Callers without any of them are told apart by their addresses.
+    """
 
     origins: tuple[Origin, ...] = ()
     """Origins, SCHEME://HOST[:PORT], whose pages may open a WebSocket beside the edge's own; `*` is any."""

@@ -95,6 +95,8 @@ class Exchange:
     receive: Receive
     answer: Answer
     deadline: Deadline
+    client: str = ""
+    """Address of the client; empty where the server does not know it."""
 
     async def messages(self, frames: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """Yields the messages of a client's frames, as they arrive; path and query speak in the first.
@@ -148,6 +150,7 @@ class Exchange:
                 timeout=self._remaining(),
                 last_event_id=self.head.last_event_id,
                 resumable=resumable,
+                client=self.client,
             )
         )
 

@@ -210,6 +210,7 @@ class Answers:
             receive=receive,
             answer=answer,
             deadline=Deadline.after(asyncio.get_running_loop().time(), head.timeout, longest),
+            client=client[0] if (client := scope.get("client")) else "",
         )
         if scope["type"] == "websocket":
             secure = scope.get("scheme") == "wss"

@@ -45,6 +45,8 @@ class StreamRequest:
     """The id of the last event that the reader has seen; empty for one that does not come back."""
     resumable: bool = True
     """Whether the reader is given ids, so that it can come back."""
+    client: str = ""
+    """Address of the client; empty if it is not known."""
 
 
 @dataclass(slots=True, eq=False)
@@ -173,7 +175,7 @@ class Feeds:
         Raises:
             StatusError: RESOURCE_EXHAUSTED, there are too many, or they keep too much.
         """
-        account = self.room.admit(len(message), request.metadata, key[2])
+        account = self.room.admit(len(message), request.metadata, key[2], request.client)
         policy = reading.policy
         log = EventLog(
             new_stream_id(),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import AddressValueError, IPv6Address
 from typing import Final
 
 from gateway.feeds.feed import Feed
@@ -19,6 +20,10 @@ FEED_BYTES: Final = 4 * 1024
 """Bytes of a feed beside its call, its messages, its request and its metadata."""
 _PAIR_BYTES: Final = 256
 """Bytes of a pair of metadata beside its characters."""
+_ADDRESS: Final = ":address"
+"""Stands for a key where a caller is known by its address; no metadata have it."""
+_NETWORK_BYTES: Final = 8
+"""Bytes of the prefix of an IPv6 address; the other 64 bits a client chooses (RFC 4291, 2.5.1)."""
 _SHRUNK: Final = 3, 4
 """Three quarters: feeds shrink to so much of an equal share, so that the next message fits too."""
 
@@ -38,7 +43,7 @@ class FeedLimits:
     max_caller_bytes: int
     """Of all feeds of one caller."""
     caller_keys: frozenset[str]
-    """Metadata keys that tell callers apart; requests without any of them are one caller."""
+    """Metadata keys that tell callers apart; callers without any of them are told apart by address."""
     call_bytes: int
     """Of the call upstream of each feed."""
 
@@ -86,13 +91,16 @@ class Room:
         """Whether nothing is counted."""
         return not (self.bytes or self._idle_bytes or self._callers or self._all.feeds)
 
-    def admit(self, message_bytes: int, metadata: Metadata, identity: Metadata) -> Account:
+    def admit(
+        self, message_bytes: int, metadata: Metadata, identity: Metadata, client: str = ""
+    ) -> Account:
         """Makes room for one more feed.
 
         Args:
             message_bytes: the size of its request.
             metadata: what goes upstream with that.
             identity: those of the metadata that keep requests apart.
+            client: address of the client, by which a caller is known whose metadata name nobody.
 
         Raises:
             StatusError: RESOURCE_EXHAUSTED, there is none.
@@ -100,6 +108,7 @@ class Room:
         pairs = sum(_PAIR_BYTES + len(key) + len(value) for key, value in metadata)
         size = FEED_BYTES + self._limits.call_bytes + message_bytes + pairs
         caller = tuple(pair for pair in identity if pair[0] in self._limits.caller_keys)
+        caller = caller or ((_ADDRESS, _network(client)),)
         of_caller = self._callers.get(caller) or Quota(self._of_caller)
         quotas = of_caller, self._all
         for quota in quotas:
@@ -189,3 +198,12 @@ class Room:
             if account.feed is not None:
                 account.feed.abort(quota.refusal())
             self._end(account)
+
+
+def _network(address: str) -> str:
+    """Returns the network of an IPv6 address, and other addresses as they are."""
+    try:
+        parsed = IPv6Address(address)
+    except AddressValueError:
+        return address
+    return str(parsed.ipv4_mapped or parsed.packed[:_NETWORK_BYTES].hex())

@@ -124,15 +124,20 @@ def connect(
     scheme: str = "ws",
 ) -> Request:
     """Begins a WebSocket handshake; with `wss` as the scheme it comes over TLS."""
-    scope = _scope("websocket", target, headers)
-    scope |= {
-        "scheme": scheme,
-        "subprotocols": list(subprotocols),
-        "extensions": {"websocket.http.response": {}},
-    }
+    scope = websocket_scope(target, headers)
+    scope |= {"scheme": scheme, "subprotocols": list(subprotocols)}
     request = Request(app, scope)
     request.arrives("websocket.connect")
     return request
+
+
+def websocket_scope(target: str, headers: dict[str, str] | None = None) -> dict[str, Any]:
+    """Returns the scope of a WebSocket without a subprotocol, whose refusal may be an HTTP response."""
+    return _scope("websocket", target, headers) | {
+        "scheme": "ws",
+        "subprotocols": [],
+        "extensions": {"websocket.http.response": {}},
+    }
 
 
 def http_scope(

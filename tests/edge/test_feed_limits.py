@@ -14,7 +14,7 @@ from gateway.feeds.source import new_stream_id
 from gateway.settings import Settings
 from gateway.testing import ScriptedCall, ScriptedUpstream
 from tests.contracts import feeds_descriptor_set
-from tests.edge.asgi import ask, connect, running, start
+from tests.edge.asgi import Request, ask, connect, http_scope, running, start, websocket_scope
 from tests.feeds.stage import METHODS, Line, settled
 
 RETRY_INFO = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "5s"}
@@ -98,3 +98,34 @@ async def test_what_keeps_nothing_is_not_counted(app: FastAPI) -> None:
     await settled()
 
     assert answer.sent == []
+
+
+async def test_a_client_is_told_by_its_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of callers without credentials one address has a share, over HTTP and WebSocket together."""
+    monkeypatch.setattr("gateway.feeds.feeds.new_stream_id", new_stream_id)
+    path = tmp_path / "feeds.binpb"
+    path.write_bytes(feeds_descriptor_set())
+    upstream = ScriptedUpstream(
+        {method.path: lambda call: Line(call).answers() for method in METHODS.values()}
+    )
+    settings = Settings(descriptor_set=path, max_caller_feeds=1)
+    async with running(create_app(settings, upstream)) as edge:
+        first = _stream(edge, "/last-two/a", "10.0.0.1")
+        other = _stream(edge, "/last-two/b", "10.0.0.2")
+        await settled()
+        refused = await _stream(edge, "/last-two/c", "10.0.0.1").ended()
+        socket = Request(edge, websocket_scope("/last-two/d") | {"client": ("10.0.0.2", 2)})
+        socket.arrives("websocket.connect")
+        await socket.ended()
+
+        assert (first.sent, other.sent) == ([], [])
+        assert refused.status == 429
+        assert socket.sent[-1]["code"] == 4008
+
+
+def _stream(edge: FastAPI, target: str, address: str) -> Request:
+    request = Request(edge, http_scope("GET", target) | {"client": (address, 1)})
+    request.arrives("http.request", body=b"", more_body=False)
+    return request

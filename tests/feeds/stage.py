@@ -160,6 +160,7 @@ class Stage:
         metadata: Metadata = (),
         timeout: float | None = None,
         last_event_id: str = "",
+        client: str = "",
     ) -> StreamRequest:
         """Makes a request."""
         return StreamRequest(
@@ -169,6 +170,7 @@ class Stage:
             metadata=metadata,
             timeout=timeout,
             last_event_id=last_event_id,
+            client=client,
         )
 
     async def join(self, method: str, **request: Any) -> Reader:

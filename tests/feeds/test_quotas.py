@@ -69,12 +69,43 @@ async def test_a_caller_is_not_another_by_what_else_it_says(others: dict[str, st
 
 
 async def test_who_names_nobody_is_one_caller() -> None:
-    """All requests without credentials have one share."""
+    """All requests without credentials have one share, where no address is known."""
     async with staged(max_caller_feeds=2) as stage:
         await stage.join("LastTwo", topic="a")
         await stage.join("LastTwo", topic="b", metadata=(("accept-language", "de"),))
 
         assert (await refused(stage, "LastTwo", topic="c")).http_status == 429
+
+
+@pytest.mark.parametrize(
+    ("mine", "others"),
+    [
+        (("10.0.0.1",), "10.0.0.2"),
+        (("2001:db8::1", "2001:db8::2", "2001:db8:0:0:ffff::"), "2001:db8:0:1::1"),
+        (("::ffff:10.0.0.1", "10.0.0.1"), "::ffff:10.0.0.2"),
+        (("fe80::1%eth0", "fe80::2%eth1"), "fe80:0:0:1::1"),
+        (("a.sock",), "b.sock"),
+    ],
+)
+async def test_who_names_nobody_is_told_by_its_address(mine: tuple[str, ...], others: str) -> None:
+    """One who has used up the share of an address, or of an IPv6 network, shuts no other out."""
+    async with staged(max_caller_feeds=3) as stage:
+        for n in range(3):
+            await stage.join("LastTwo", topic=str(n), client=mine[n % len(mine)])
+
+        refusal = await refused(stage, "LastTwo", topic="3", client=mine[0])
+        assert refusal.http_status == 429
+        await stage.join("LastTwo", topic="3", client=others)
+        await stage.join("LastTwo", topic="4", client=mine[0], metadata=caller("me"))
+
+
+async def test_an_address_is_not_told_beside_credentials() -> None:
+    """A caller who goes from one address to another is the same."""
+    async with staged(max_caller_feeds=1) as stage:
+        await stage.join("LastTwo", topic="0", client="10.0.0.1", metadata=caller("me"))
+
+        other = {"client": "10.0.0.2", "metadata": caller("me")}
+        assert (await refused(stage, "LastTwo", topic="1", **other)).http_status == 429
 
 
 async def test_there_are_so_many_feeds_in_all() -> None:
