@@ -25,6 +25,7 @@ from gateway.transcoding.status import (
     CANCELLED,
     DEADLINE_EXCEEDED,
     RESOURCE_EXHAUSTED,
+    UNAVAILABLE,
     StatusError,
 )
 from gateway.upstream.pool_limits import PoolLimits
@@ -104,7 +105,7 @@ class ConnectionPool:
             deadline: when the call has to end, in the loop's time; None is never.
 
         Raises:
-            StatusError: DEADLINE_EXCEEDED, or RESOURCE_EXHAUSTED (503) for a streaming call.
+            StatusError: DEADLINE_EXCEEDED, or RESOURCE_EXHAUSTED or UNAVAILABLE for a streaming call.
         """
         if self._closed:
             raise StatusError.of(CANCELLED, _CLOSED)
@@ -211,7 +212,7 @@ class ConnectionPool:
         ):
             self._grow()
         if self._streaming and not any(one.state is _CONNECTING for one in self._channels):
-            self._exhausted()
+            self._refuse_streams()
 
     def _fail_by(self, failing: PooledChannel | None) -> None:
         """Sends calls to a channel that cannot connect, which fails them with its own status."""
@@ -254,16 +255,22 @@ class ConnectionPool:
             if self._streaming.give(one):
                 self._count(one, stream=True)
 
-    def _exhausted(self) -> None:
-        """Refuses the streaming calls that wait: no connection is being made that could take them."""
+    def _refuse_streams(self) -> None:
+        """Refuses the streaming calls that wait: no connection is being made that could take them.
+
+        With RESOURCE_EXHAUSTED where there may be no more; UNAVAILABLE where the last attempt has failed, as
+        it does while the server starts anew, so that who can wait tries again.
+        """
         text = f"all streams to the gRPC server that streaming calls may use are taken ({self._max_streams})"
+        code, advice = RESOURCE_EXHAUSTED, ": see upstream_max_connections"
+        if any(one.state is _FAILURE for one in self._channels):
+            code, advice = UNAVAILABLE, ""
+            text += ", and no other connection can be made"
         now = self._loop.time()
         if now >= self._warned_at + _WARNING_SECONDS:
             self._warned_at = now
-            log.warning(
-                "%s, on %d connections: see upstream_max_connections", text, len(self._ready)
-            )
-        self._streaming.refuse(StatusError.of(RESOURCE_EXHAUSTED, text, http_status=503))
+            log.warning("%s, on %d connections%s", text, len(self._ready), advice)
+        self._streaming.refuse(StatusError.of(code, text, http_status=503))
 
     # How connections end.
 

@@ -275,7 +275,7 @@ async def test_the_reserve_outlives_a_connection(transport: Name) -> None:
             assert await unary(upstream) == b"hi"
         with pytest.raises(StatusError) as caught:
             await begin(stack, upstream)
-        assert caught.value.code == RESOURCE_EXHAUSTED
+        assert caught.value.code == UNAVAILABLE
 
 
 async def test_calls_that_wait_are_served_in_their_order(
@@ -502,7 +502,9 @@ async def test_a_connection_that_cannot_be_made_swallows_no_call(transport: Name
             await begin(stack, upstream)
         with pytest.raises(StatusError) as caught:
             await begin(stack, upstream)
-        assert caught.value.code == RESOURCE_EXHAUSTED
+        error = caught.value
+        assert (error.code, error.http_status) == (UNAVAILABLE, 503)
+        assert error.status.message.endswith("(9), and no other connection can be made")
         for _ in range(20):
             assert await unary(upstream) == b"hi"
 
