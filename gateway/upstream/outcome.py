@@ -21,9 +21,11 @@ from gateway.transcoding.status import (
     StatusError,
 )
 from gateway.upstream.port import Outcome, Response
+from gateway.upstream.seldom import Seldom
 from grpc_wire.client_stream import ClientStream
 
 log = logging.getLogger(__name__)
+log.addFilter(Seldom(10.0))  # each call to a server that is gone has one
 
 _STATUS_DETAILS: Final = "grpc-status-details-bin"
 _ADDRESS: Final = re.compile(
