@@ -5,6 +5,9 @@
 
 FROM python:3.13-slim AS python
 ENV PATH=/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+# What is larger goes back to the system when it is freed: glibc raises this threshold with each large message
+# that it frees, up to 32 MiB, and a heap of such messages can hardly be trimmed.
+ENV MALLOC_MMAP_THRESHOLD_=1048576
 WORKDIR /app
 # The base has no bytecode of the standard library, and a root file system that is read-only gets none: each
 # start, and each look at health, would compile it anew.

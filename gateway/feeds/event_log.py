@@ -166,7 +166,8 @@ class EventLog:
         self._newest: _Kept[Hashable] = _Kept(2, keep, max_bytes, _key_bytes)
         self._half = max(1, keep // 2), max_bytes // 2
         self._self = ref(self)
-        self._written = 0
+        self.written = 0
+        """Bytes of all events that there have been, without JSON."""
         self.bytes = 0
         """Bytes in memory of all that is kept."""
         self.keeps_json = False
@@ -185,8 +186,8 @@ class EventLog:
         """Puts a message at the end."""
         event_id = self._read_id(message) if self._read_id else self.id_at(self.end + 1)
         event = KeptEvent(event_id, message, self._self)
-        event.place, event.written, event.since = self.end, self._written, self.since
-        self._written += event.weight
+        event.place, event.written, event.since = self.end, self.written, self.since
+        self.written += event.weight
         self.end += 1
         grown = self._log.put(event.place, event)
         if self._read_key is not None:
@@ -259,7 +260,7 @@ class EventLog:
         if place == self.end:
             return True
         events, most = self._half
-        unread = self._written - self.at(place).written
+        unread = self.written - self.at(place).written
         return self.end - place < events and unread + EVENT_BYTES + size <= min(
             most, max_bytes // 2
         )

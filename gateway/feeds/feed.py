@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from typing import Final, TypeAlias
 
@@ -20,6 +20,11 @@ log = logging.getLogger(__name__)
 
 _GATHER_SECONDS: Final = 0.001
 """So long many readers wait for more when there is something: a write for two costs what one for one does."""
+
+_TURN_BYTES: Final = 4 * 1024 * 1024
+"""Bytes of messages that all readers together are given in one turn of the loop."""
+_READER_BYTES: Final = 1024
+"""What a reader counts beside what it is given."""
 
 OpenCall: TypeAlias = Callable[[], AbstractAsyncContextManager[Call]]
 
@@ -61,6 +66,8 @@ class Feed:
         self._down: StatusError | None = None
         """Why the call is to be made anew; None while there is one."""
         self._left_at = 0
+        self._woken_at = 0
+        """How much had been written to the log when the readers were last woken."""
         self._gathering: asyncio.TimerHandle | None = None
         self._room = asyncio.Event()
         self._backoff = Backoff()
@@ -197,6 +204,15 @@ class Feed:
         return True
 
     def _wake(self) -> None:
+        """Wakes all readers, as many in one turn of the loop as have `_TURN_BYTES` to write together."""
         self._gathering = None
-        for reader in self.readers:
+        new, self._woken_at = self.log.written - self._woken_at, self.log.written
+        at_once = max(1, _TURN_BYTES // (new + _READER_BYTES))
+        self._wake_some(iter(tuple(self.readers)), at_once)
+
+    def _wake_some(self, readers: Iterator[Subscription], at_once: int) -> None:
+        for count, reader in enumerate(readers, 1):
             reader.wake()
+            if count == at_once:
+                asyncio.get_running_loop().call_soon(self._wake_some, readers, at_once)
+                return
