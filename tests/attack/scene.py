@@ -152,11 +152,13 @@ async def behaving(scene: Scene, caller: Attack, pause: float) -> None:
         await asyncio.sleep(pause)
 
 
-async def attacking(scene: Scene, attack: Attack, pause: float) -> None:
-    """Makes an attack again and again; the attacked may cut it."""
+async def attacking(
+    scene: Scene, attack: Attack, pause: float, together: asyncio.Semaphore
+) -> None:
+    """Makes an attack again and again, as it is let by `together`; the attacked may cut it."""
     while not scene.over:
         with suppress(OSError, EOFError, TimeoutError):
-            async with asyncio.timeout(PATIENCE):
+            async with together, asyncio.timeout(PATIENCE):
                 await attack(scene)
         scene.acts[attack.__name__] += 1
         await asyncio.sleep(pause)
