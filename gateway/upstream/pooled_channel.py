@@ -55,32 +55,25 @@ class PooledChannel:
         self.unwatch: Callable[[], object]
 
 
-class Waiting:
-    """A queue of calls that wait for a stream."""
-
-    def __init__(self) -> None:
-        self._turns: OrderedDict[asyncio.Future[PooledChannel], None] = OrderedDict()
-
-    def __bool__(self) -> bool:
-        """Whether there are any."""
-        return bool(self._turns)
+class Waiting(OrderedDict[asyncio.Future[PooledChannel], None]):
+    """A queue of calls that wait for a stream, which each call asks whether it is empty."""
 
     def join(self) -> asyncio.Future[PooledChannel]:
         """Adds a call; returns the future of its connection."""
         turn: asyncio.Future[PooledChannel] = asyncio.get_running_loop().create_future()
-        self._turns[turn] = None
+        self[turn] = None
         return turn
 
     def leave(self, turn: asyncio.Future[PooledChannel]) -> PooledChannel | None:
         """Removes a call; returns the connection that it has been given meanwhile, if any."""
-        self._turns.pop(turn, None)
+        self.pop(turn, None)
         if not turn.done() or turn.cancelled() or turn.exception() is not None:
             return None
         return turn.result()
 
     def give(self, one: PooledChannel) -> bool:
         """Gives a connection to the first call; returns False if that was cancelled."""
-        turn, _ = self._turns.popitem(last=False)
+        turn, _ = self.popitem(last=False)
         if turn.done():
             return False
         turn.set_result(one)
@@ -88,7 +81,7 @@ class Waiting:
 
     def refuse(self, error: StatusError) -> None:
         """Fails all calls that wait."""
-        while self._turns:
-            turn, _ = self._turns.popitem(last=False)
+        while self:
+            turn, _ = self.popitem(last=False)
             if not turn.done():
                 turn.set_exception(StatusError(error.status, http_status=error.http_status))
