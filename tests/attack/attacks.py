@@ -210,6 +210,20 @@ async def many_event_streams(scene: Scene) -> None:
         await asyncio.sleep(2)
 
 
+async def cut_calls(scene: Scene) -> None:
+    """1,000 streams that are cut by their callers as soon as they are asked for, or have begun."""
+    for request, begun in ((_watch(b"cut"), True), (_watch(b"%b"), False), (_UPGRADE, True)):
+        for _ in range(33):
+            async with AsyncExitStack() as stack:
+                for _ in range(10):
+                    reader, writer = await stack.enter_async_context(connected(scene.edge))
+                    writer.write(request.replace(b"%b", base64.b64encode(os.urandom(9))))
+                    if begun:
+                        await reader.read(1)
+                    else:
+                        await asyncio.sleep(0)
+
+
 async def slow_readers(scene: Scene) -> None:
     """Ten calls whose answers are large, and which read a kilobyte of them now and then."""
     line = b'{"fromCurrency":"USD","toCurrency":"EUR","amount":1}\n'
@@ -345,6 +359,7 @@ ATTACKS: tuple[Attack, ...] = (
     silent_streams,
     feeds_of_many,
     many_event_streams,
+    cut_calls,
     slow_readers,
     inflating_uploads,
     unread_websockets,
