@@ -23,6 +23,7 @@ from gateway.edge.known_heads import KnownHeads, Meaning, Own, Question
 from gateway.edge.route import Answers, new_request_id
 from gateway.edge.unary import check_body, encoder_of_one, whole_answer
 from gateway.edge.whole_request import WholeHead, WholeRequests
+from gateway.transcoding.codec import is_long
 from gateway.transcoding.deadline import shortest
 from gateway.transcoding.endpoint import Endpoint
 from gateway.transcoding.metadata_size import check_metadata
@@ -51,8 +52,10 @@ class DirectAnswers:
     def read(self, data: bytes) -> tuple[Meaning, Own] | None:
         """Returns what the head of a request means, and what the request has for itself.
 
-        None if it is not one for here.
+        None if it is not one for here, as one with long JSON is none.
         """
+        if is_long(data):
+            return None
         known = self._known.get(data)
         if known is not None:
             return known

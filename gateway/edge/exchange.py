@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from gateway.edge.answer import Answer
@@ -14,7 +16,7 @@ from gateway.edge.compression import Compression
 from gateway.edge.types import Receive
 from gateway.feeds.feeds import Feeds, StreamRequest
 from gateway.feeds.source import Encode, Source
-from gateway.transcoding.codec import JsonOptions
+from gateway.transcoding.codec import JsonOptions, is_long
 from gateway.transcoding.deadline import Deadline
 from gateway.transcoding.endpoint import Endpoint
 from gateway.transcoding.metadata import MetadataFilter
@@ -61,6 +63,11 @@ class Edge:
     warnings: set[tuple[str, str]] = field(default_factory=set)
     """Method and reason of each HTTP status of a server that was ignored, so that each is logged once."""
 
+    decoding: ThreadPoolExecutor = field(
+        default_factory=partial(ThreadPoolExecutor, 1, thread_name_prefix="decoding")
+    )
+    """Decodes JSON that takes longer than a turn of the loop should (`is_long`), one text at a time."""
+
     closing: bool = False
     """Whether the edge shuts down: a stream that would begin now is told so instead."""
 
@@ -98,6 +105,35 @@ class Exchange:
     client: str = ""
     """Address of the client; empty where the server does not know it."""
 
+    async def decode(self, body: bytes, *, step: str = "", last_event_id: str = "") -> bytes:
+        """Returns the message of a request with this body, which may be the first frame of many.
+
+        Long JSON is decoded in a thread, so that others have their turns of the loop meanwhile.
+
+        Args:
+            body: as it came, or the frame.
+            step: what the violations' paths begin with.
+            last_event_id: the id behind which a stream of events goes on.
+
+        Raises:
+            StatusError: path, query or body is wrong.
+        """
+        decode = partial(
+            self.endpoint.decode_request,
+            self.captures,
+            self.query,
+            body,
+            content_type=self.head.content_type,
+            step=step,
+            last_event_id=last_event_id,
+        )
+        return await self._run(decode, body)
+
+    async def _run(self, decode: Callable[[], bytes], json: bytes) -> bytes:
+        if self.endpoint.takes_raw or not is_long(json):
+            return decode()
+        return await asyncio.get_running_loop().run_in_executor(self.edge.decoding, decode)
+
     async def messages(self, frames: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """Yields the messages of a client's frames, as they arrive; path and query speak in the first.
 
@@ -110,15 +146,9 @@ class Exchange:
         async for frame in frames:
             step = f"[{number}]"
             if number == 0:
-                yield self.endpoint.decode_request(
-                    self.captures,
-                    self.query,
-                    frame,
-                    content_type=self.head.content_type,
-                    step=step,
-                )
+                yield await self.decode(frame, step=step)
             else:
-                yield self.endpoint.decode_frame(frame, step=step)
+                yield await self._run(partial(self.endpoint.decode_frame, frame, step=step), frame)
             number += 1
         if number == 0:  # path and query are checked all the same
             self.endpoint.decode_request(self.captures, self.query, b"")

@@ -103,13 +103,7 @@ async def _requests(exchange: Exchange, client: HttpClient | UploadClient) -> Re
     if isinstance(client, UploadClient):
         return read_upload(exchange, client)
     body = await read_body(exchange, client)
-    return exchange.endpoint.decode_request(
-        exchange.captures,
-        exchange.query,
-        body,
-        content_type=exchange.head.content_type,
-        last_event_id=exchange.head.last_event_id,
-    )
+    return await exchange.decode(body, last_event_id=exchange.head.last_event_id)
 
 
 def _answer(exchange: Exchange) -> StreamAnswer:

@@ -36,9 +36,7 @@ async def serve_unary(exchange: Exchange) -> None:
     client = HttpClient(exchange.receive, exchange.deadline)
     with Attendance(client.gone, patience=_PATIENCE) as attendance:
         body = await read_body(exchange, client)
-        request = exchange.endpoint.decode_request(
-            exchange.captures, exchange.query, body, content_type=exchange.head.content_type
-        )
+        request = await exchange.decode(body)
         async with exchange.open(request) as call:
             answer = await read_answer(exchange, call, encode)
             attendance.end()  # for a server, a complete answer may be the end of the client too

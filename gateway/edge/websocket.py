@@ -126,7 +126,7 @@ async def _requests(exchange: Exchange, client: WebSocketClient) -> Requests:
             raise StatusError.of(DEADLINE_EXCEEDED, "no message arrived in time") from None
     client.half_close()
     step = "[0]" if message else ""
-    return endpoint.decode_request(exchange.captures, exchange.query, message, step=step)
+    return await exchange.decode(message, step=step)
 
 
 async def _answer(exchange: Exchange, client: WebSocketClient, source: Source) -> None:

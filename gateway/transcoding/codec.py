@@ -22,6 +22,7 @@ __all__ = [
     "JsonOptions",
     "JsonPrintError",
     "JsonSyntaxError",
+    "is_long",
     "parse_json",
     "print_json",
 ]
@@ -30,6 +31,18 @@ _BACKSLASH: Final = ord("\\")
 _ESCAPED_COLONS: Final = (rb"\u003a", rb"\u003A")
 _MAX_NAMED: Final = 64 * 1024
 """Bytes of a text in which a key that is given twice is looked for, to name it: that is slow."""
+
+
+VALUES_AT_ONCE: Final = 10_000
+"""Values of JSON that are decoded in one turn of the event loop: 20 ms of the dearest kind (`Struct`)."""
+
+
+def is_long(data: bytes) -> bool:
+    """Returns whether JSON may have more than `VALUES_AT_ONCE` values, told by its commas.
+
+    Depth is bounded (`decoding`), so a text without commas has few values.
+    """
+    return len(data) > 2 * VALUES_AT_ONCE and data.count(b",") > VALUES_AT_ONCE
 
 
 class JsonSyntaxError(ValueError):

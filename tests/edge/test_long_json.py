@@ -1,0 +1,102 @@
+"""JSON of many values holds nobody else up, on every wire that takes it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+from fastapi import FastAPI
+
+from gateway.transcoding.codec import VALUES_AT_ONCE, is_long
+from tests.edge.asgi import Request, connect, start
+
+VALUES = 40 * VALUES_AT_ONCE
+LONG = {
+    "a list": b'{"listValueField":[%b0]}' % (b"0," * VALUES),
+    "a struct": b'{"structField":{%b}}'
+    % b",".join(b'"k%d":{"a":[1]}' % number for number in range(VALUES // 2)),
+    "numbers": b'{"int32List":[%b0]}' % (b"0," * VALUES),
+}
+WRONG = b'{"listValueField":[%b0],"nonsense":1}' % (b"0," * VALUES)
+
+
+def decoding_threads() -> int:
+    """Counts the threads that decode, of all edges of this process."""
+    return sum(each.name.startswith("decoding") for each in threading.enumerate())
+
+
+async def turns_until(request: Request) -> int:
+    """Counts the turns of the loop until a request is answered; none is waited for."""
+    turns = 0
+    while not request.task.done():
+        turns += 1
+        await asyncio.sleep(0)
+    return turns
+
+
+@pytest.mark.parametrize(
+    ("target", "kind"),
+    [
+        ("/v1/echo", "application/json"),
+        ("/v1/stream", "application/json"),
+        ("/v1/upload", "application/x-ndjson"),
+        ("/v1/bidi", "application/x-ndjson"),
+    ],
+)
+@pytest.mark.parametrize("body", LONG.values(), ids=LONG)
+async def test_others_have_their_turns_meanwhile(
+    app: FastAPI, target: str, kind: str, body: bytes
+) -> None:
+    """However many values a message has, the loop goes on while they are decoded."""
+    request = start(app, "POST", target, body + b"\n", {"content-type": kind})
+    turns = await turns_until(request)
+
+    assert request.status == 200
+    assert turns >= 50
+
+
+async def test_others_have_their_turns_beside_a_websocket(app: FastAPI) -> None:
+    """The same of a frame."""
+    request = connect(app, "/v1/bidi", subprotocols=("grpc-json.v1",))
+    request.arrives("websocket.receive", text=LONG["a list"].decode())
+    request.arrives("websocket.receive", text="")
+
+    assert await turns_until(request) >= 50
+
+
+async def test_what_is_wrong_with_it_is_told(app: FastAPI) -> None:
+    """A fault that is found in the thread is answered as any other."""
+    request = start(app, "POST", "/v1/echo", WRONG)
+    await turns_until(request)
+
+    assert request.status == 400
+    assert b"nonsense" in request.body
+
+
+async def test_one_text_is_decoded_at_a_time(app: FastAPI) -> None:
+    """Many at once take turns in one thread: more would only take the loop's time."""
+    before = decoding_threads()
+    requests = [start(app, "POST", "/v1/echo", LONG["a list"]) for _ in range(3)]
+    for request in requests:
+        await turns_until(request)
+
+    assert [request.status for request in requests] == [200] * 3
+    assert decoding_threads() - before == 1
+
+
+def test_it_is_not_for_the_direct_path(app: FastAPI) -> None:
+    """There a request is decoded in one turn of the loop."""
+    direct = app.state.direct
+    head = b"POST /v1/echo HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n"
+    body = b'{"listValueField":[%b0]}' % (b"0," * (VALUES_AT_ONCE + 1))
+
+    assert direct.read(head % len(body) + body) is None
+    assert direct.read(head % 2 + b"{}") is not None
+
+
+def test_what_is_long() -> None:
+    """Many values are; few are not, whatever they weigh."""
+    assert is_long(b"0," * (VALUES_AT_ONCE + 1))
+    assert not is_long(b"0," * VALUES_AT_ONCE)
+    assert not is_long(b'"%b"' % (b"x" * 4_000_000))
