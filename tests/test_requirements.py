@@ -18,7 +18,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 NOT_SHIPPED = {"httpx"}
 """A client, for checks."""
 NOT_OVERRIDING: dict[type, set[str]] = {
-    HttpProtocol: {"wait_no_more", "_after_upgrade", "_refuse_tunnel"},
+    HttpProtocol: {"wait_no_more", "_after_upgrade", "_refuse_tunnel", "_end_with_response"},
     WebSocketProtocol: {"_go_on", "_go_on_later", "_read_handshake"},
 }
 """Methods of ours that are called by our own code."""
