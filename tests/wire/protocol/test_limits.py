@@ -278,8 +278,9 @@ def test_a_header_block_that_never_ends(role: Role) -> None:
     """`header_block`: bytes of a header section as it comes, of which none is kept that is not needed."""
     stage = Stage(role, State.OPEN, replace(DEFAULT, continuations=10_000))
     stream = 3 if role is Role.SERVER else 1
-    stage.hear(h2.headers(stream, b"\x00\x01x\x00" * 250, more=True))
-    part = h2.continuation(stream, b"\x00\x01x\x00" * 250, more=True)
+    kilobyte = (b"\x00\x01x\x60" + b"v" * 96) * 10
+    stage.hear(h2.headers(stream, kilobyte, more=True))
+    part = h2.continuation(stream, kilobyte, more=True)
 
     tracemalloc.start()
     cut = flood(stage, lambda _: part)
