@@ -12,8 +12,8 @@ from contextlib import ExitStack
 from typing import Final
 
 ACCEPTED: Final = 8
-"""Most connections that are accepted in one turn. With 32, one that comes alone costs the edge two fifths more:
-the other descriptors are asked in vain."""
+"""Most connections that are accepted in one turn. Where one comes alone, the other descriptors are asked in
+vain: with 32 of them such a connection costs the edge two fifths more."""
 
 
 def acceptors(listening: socket.socket) -> list[socket.socket]:
