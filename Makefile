@@ -48,7 +48,7 @@ test-others: $(VENV)/installed ## try edge and core on grpcio, which is not thei
 	PROTOWAY_TRANSPORT=grpcio CORE_TRANSPORT=grpcio \
 		$(BIN)/python -m pytest -n 2 --dist loadfile tests/whole tests/parity tests/soak
 
-test-floors: build/floors/installed ## run every test on the lowest versions that pyproject.toml allows
+test-floors: $(VENV)/installed build/floors/installed ## run every test on the lowest versions that pyproject.toml allows
 	build/floors/bin/python -m pytest -n 2 --dist loadfile
 
 build/floors/installed: requirements/dev.txt requirements/floors.txt pyproject.toml
