@@ -83,7 +83,7 @@ GROUPS: Final[Mapping[str, str]] = MappingProxyType(
         "admin_port": "Envoy",
     }
 )
-"""The first setting of each group, and the group's heading in `--help` and docs/settings.md."""
+"""The first setting of each group, and the group's heading in `--help` and docs/reference/settings.md."""
 
 
 class Settings(BaseSettings):

@@ -1,7 +1,7 @@
 """What a servicer sees of its call: the double of `grpc.aio`'s context.
 
 Rule: what grpc's own context does, this does, with the same exceptions; where they differ,
-`docs/grpc-wire.md` says so.
+`docs/reference/grpc-wire.md` says so.
 """
 
 from __future__ import annotations

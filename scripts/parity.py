@@ -1,4 +1,4 @@
-"""Makes `docs/parity.md`: asks our edge and a real Envoy the same, and writes down what differs.
+"""Makes `docs/reference/parity.md`: asks our edge and a real Envoy the same, and writes down what differs.
 
 python scripts/parity.py
 """
@@ -25,7 +25,7 @@ def main() -> None:
         sys.exit(f"parity: {reason}")
     with tempfile.TemporaryDirectory() as folder:
         results = asyncio.run(run(Path(folder)))
-    (ROOT / "docs" / "parity.md").write_text(render_page(results))
+    (ROOT / "docs" / "reference" / "parity.md").write_text(render_page(results))
     for name, compared in results.items():
         if aspects := unlisted(name, compared):
             print(f"not listed: {name}: {', '.join(aspects)}")

@@ -17,9 +17,9 @@ from grpc_core.settings import Settings as CoreSettings
 from grpc_wire.limits import DEFAULT as LIMITS
 
 ROOT = Path(__file__).parents[1]
-SETTINGS = (ROOT / "docs" / "settings.md").read_text()
-WIRE = (ROOT / "docs" / "grpc-wire.md").read_text()
-WIRES = (ROOT / "docs" / "wires.md").read_text()
+SETTINGS = (ROOT / "docs" / "reference" / "settings.md").read_text()
+WIRE = (ROOT / "docs" / "reference" / "grpc-wire.md").read_text()
+WIRES = (ROOT / "docs" / "reference" / "wires.md").read_text()
 
 
 @pytest.mark.parametrize(
@@ -77,8 +77,10 @@ def test_links_lead_somewhere() -> None:
 
 
 def test_the_readme_counts_the_requests_of_the_comparison() -> None:
-    """As many as docs/parity.md, which is generated."""
-    total = re.search(r"\| \*\*all\*\* \| \*\*(\d+)\*\*", (ROOT / "docs" / "parity.md").read_text())
+    """As many as docs/reference/parity.md, which is generated."""
+    total = re.search(
+        r"\| \*\*all\*\* \| \*\*(\d+)\*\*", (ROOT / "docs" / "reference" / "parity.md").read_text()
+    )
 
     assert total is not None
     assert f"the same {total[1]} requests" in (ROOT / "README.md").read_text()

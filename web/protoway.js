@@ -1,7 +1,7 @@
 // @ts-check
 /**
  * Streams of any contract that protoway serves: Server-Sent Events that go on after a cut, and WebSockets in
- * both subprotocols. The wires are those of docs/wires.md; the types stand in protoway.d.ts.
+ * both subprotocols. The wires are those of docs/reference/wires.md; the types stand in protoway.d.ts.
  *
  *     for await (const event of openEvents("/rates/USD")) {
  *       if (event.type === "message") show(event.data);

@@ -1,4 +1,4 @@
-"""A server that answers with the bytes it is told to, as docs/wires.md has them."""
+"""A server that answers with the bytes it is told to, as docs/reference/wires.md has them."""
 
 from __future__ import annotations
 

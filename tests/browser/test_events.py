@@ -1,4 +1,4 @@
-"""`openEvents` of web/protoway.js, against a server that plays the bytes of docs/wires.md."""
+"""`openEvents` of web/protoway.js, against a server that plays the bytes of docs/reference/wires.md."""
 
 from __future__ import annotations
 

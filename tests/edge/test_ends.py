@@ -1,4 +1,4 @@
-"""Every framing with every kind of end, in the bytes that docs/wires.md promises.
+"""Every framing with every kind of end, in the bytes that docs/reference/wires.md promises.
 
 What a cut looks like on a connection stands in tests/whole/test_cuts.py; here the body has not ended.
 """

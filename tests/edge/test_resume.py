@@ -1,4 +1,4 @@
-"""Coming back to a stream, and gaps in it, over HTTP: the bytes that docs/wires.md promises."""
+"""Coming back to a stream, and gaps in it, over HTTP: the bytes that docs/reference/wires.md promises."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def test_head_of_nothing_has_no_body(edge: FuzzedEdge) -> None:
 
 
 def test_a_method_that_healthz_does_not_take_is_a_status(edge: FuzzedEdge) -> None:
-    """Every error over HTTP is the JSON of `google.rpc.Status` (docs/wires.md)."""
+    """Every error over HTTP is the JSON of `google.rpc.Status` (docs/reference/wires.md)."""
     exchanged = asked(edge, "PUT", b"/healthz")
 
     assert exchanged.sent[0]["status"] == 405

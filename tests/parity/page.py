@@ -1,4 +1,4 @@
-"""`docs/parity.md`, from what came of a run."""
+"""`docs/reference/parity.md`, from what came of a run."""
 
 from __future__ import annotations
 

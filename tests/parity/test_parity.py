@@ -13,7 +13,7 @@ from tests.parity.page import render_page
 from tests.parity.requests import cases
 from tests.parity.run import run
 
-PAGE = Path(__file__).parents[2] / "docs" / "parity.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "parity.md"
 
 pytestmark = [pytest.mark.skipif(bool(why_no_envoy()), reason=why_no_envoy())]
 

@@ -20,7 +20,7 @@ from tests.whole import processes
 STREAMS = 2_000
 UNARY = 300
 SLOWEST = 5.0
-"""Seconds that no unary call may take on a busy machine; `docs/performance.md` has what they take."""
+"""Longest allowed unary call in seconds, on a busy machine; docs/explanation/performance.md has real ones."""
 MESSAGE = b'{"fromCurrency":"USD","toCurrency":"EUR","amount":100}'
 _numbers = count()
 

@@ -1,4 +1,4 @@
-"""docs/wires.md, "WebSocket", read by a stranger: two clients that know nothing but that page."""
+"""docs/reference/wires.md, "WebSocket", read by a stranger: two clients that know nothing but that page."""
 
 from __future__ import annotations
 
