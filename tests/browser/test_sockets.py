@@ -1,4 +1,4 @@
-"""`openSocket` of web/protoway.js, against a server that plays the subprotocols of docs/reference/wires.md."""
+"""`openSocket` of web/protoway.js, against a server of the subprotocols of docs/reference/wires.md."""
 
 from __future__ import annotations
 
