@@ -193,7 +193,9 @@ async def test_an_envelope_has_the_whole_status(demo: Demo) -> None:
 
 async def test_the_conversation_on_the_page(demo: Demo) -> None:
     """Frame by frame, the demo says what the page says that it does; but for the rates."""
-    section = (ROOT / "docs" / "wires.md").read_text().split("A conversation:\n\n```\n")[1]
+    section = (
+        (ROOT / "docs" / "reference" / "wires.md").read_text().split("A conversation:\n\n```\n")[1]
+    )
     subprotocols = [Subprotocol("grpc-json-envelope.v1")]
     async with connect(f"{demo.websocket}/convert:live", subprotocols=subprotocols) as socket:
         for line in section.split("\n```")[0].splitlines():
