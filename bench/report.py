@@ -124,7 +124,7 @@ def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 def as_markdown(results: Results, about: dict[str, str]) -> str:
     """Returns what stands in the README."""
-    told = "\n".join(f"- {name}: {value}" for name, value in about.items())
+    told = "\n".join(f"- {name}: `{value}`" for name, value in about.items())
     return f"{told}\n\n{targets_table(results)}\n\n{tables(results)}"
 
 
