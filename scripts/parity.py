@@ -1,4 +1,4 @@
-"""Makes `docs/reference/parity.md`: asks our edge and a real Envoy the same, and writes down what differs.
+"""Writes `docs/reference/parity.md`: sends the same requests to our edge and to Envoy, and compares.
 
 python scripts/parity.py
 """
@@ -20,7 +20,7 @@ from tests.parity.run import run  # noqa: E402 - behind the path that finds them
 
 
 def main() -> None:
-    """Writes the page, and names what is not listed."""
+    """Writes the page, and prints the differences that are not listed."""
     if reason := why_no_envoy():
         sys.exit(f"parity: {reason}")
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Every difference between the two edges: what it is, why, and whom the specification supports."""
+"""Every difference between the two edges: what it is, why, and which side the specification supports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Difference:
 
     name: str
     right: Literal["protoway", "Envoy", "neither"]
-    """Whom the specification supports; neither where it says nothing, or allows both."""
+    """Which edge the specification supports; neither where it says nothing, or allows both."""
     reason: str
     requests: tuple[str, ...]
     """Names in the table, or patterns of them; each must show the difference in one request at least."""
@@ -27,8 +27,8 @@ DIFFERENCES: Final = (
     Difference(
         "words",
         "neither",
-        "Each edge has its own words for the errors that it finds itself. Ours list all that is wrong in"
-        " `google.rpc.BadRequest`; Envoy's say the first thing.",
+        "The two edges word their own errors differently. protoway lists everything that is wrong in"
+        " `google.rpc.BadRequest`; Envoy names the first thing.",
         (
             *("path/*", "verb/*", "query/*", "well-known/*", "wrong-query/*", "body/*"),
             *("wrong-body/*", "server-stream/*", "upload/*", "both-ways/*", "limit/*"),
@@ -37,25 +37,25 @@ DIFFERENCES: Final = (
         ("text", "details"),
     ),
     Difference(
-        "when to come back",
+        "retry after a 503",
         "neither",
-        "Ours says `Retry-After` with every 503 (RFC 9110, 15.6.4: it may); Envoy leaves it out.",
+        "protoway sends `Retry-After` with every 503 (RFC 9110, 15.6.4, allows it); Envoy does not.",
         ("code/14", "code/14-details", "code/down", "code/down-stream"),
         ("headers",),
     ),
     Difference(
         "a stream that fails late",
         "protoway",
-        "Envoy ends the body as if the call had ended well. The status is in trailers over HTTP/2, which"
-        " browsers show to no page, and is lost over HTTP/1.1, for Envoy drops them there by default. Ours is"
-        " the last thing in the stream, in each framing. gRPC's status belongs to the call.",
+        "Envoy ends the body as if the call had succeeded. The status is in the trailers of HTTP/2, which"
+        " browsers do not show to pages. Over HTTP/1.1 it is lost, because Envoy drops trailers there by"
+        " default. protoway sends the status as the last part of the stream, in each framing.",
         ("failing-stream/*-after-2", "failing-stream/deadline", "core/live-wrong"),
     ),
     Difference(
         "a stream that fails at once",
         "neither",
-        "Envoy's route says `Cache-Control: no-cache` and `X-Accel-Buffering: no` before it knows that there"
-        " will be an error and no stream; ours says it with streams alone.",
+        "Envoy's route adds `Cache-Control: no-cache` and `X-Accel-Buffering: no` before it knows that"
+        " the answer is an error; protoway adds them to streams alone.",
         (
             *("failing-stream/*-after-0", "failing-stream/details", "server-stream/wrong-query"),
             *("both-ways/empty", "both-ways/one-object", "both-ways/wrong-second"),
@@ -66,8 +66,8 @@ DIFFERENCES: Final = (
     Difference(
         "uploads by line",
         "neither",
-        "Envoy takes a stream of requests as one JSON array only; ours takes NDJSON and JSON text sequences"
-        " too.",
+        "Envoy accepts a stream of requests only as one JSON array; protoway accepts NDJSON and JSON text"
+        " sequences too.",
         (
             *("upload/lines", "upload/lines-without-type", "upload/sequence"),
             *("both-ways/lines", "both-ways/lines-without-type", "both-ways/sequence"),
@@ -77,7 +77,7 @@ DIFFERENCES: Final = (
     Difference(
         "the type of NDJSON",
         "protoway",
-        "Envoy calls lines of JSON `application/json`, which is one JSON text (RFC 8259).",
+        "Envoy labels lines of JSON `application/json`, which is one JSON text (RFC 8259).",
         (
             *("server-stream/default-*", "server-stream/lines-*", "server-stream/thousand"),
             *("server-stream/accept-any", "server-stream/accept-lines-or-events"),
@@ -88,8 +88,8 @@ DIFFERENCES: Final = (
     Difference(
         "the end of Server-Sent Events",
         "neither",
-        "Ours says `event: end`, so that a reader knows a stream that has ended from one that was cut; it has"
-        " ids and `retry:` too.",
+        "protoway ends a stream with `event: end`, so that a reader can tell a complete stream from one"
+        " that was cut. It also sends ids and `retry:`.",
         (
             *("server-stream/events-*", "server-stream/accept-events-*"),
             *("server-stream/post-events", "both-ways/array-as-events", "core/live-events"),
@@ -99,22 +99,23 @@ DIFFERENCES: Final = (
     Difference(
         "quality values",
         "protoway",
-        "Envoy's routes go by the first media type in `Accept`, ours by quality (RFC 9110, 12.4.2).",
+        "Envoy's routes use the first media type in `Accept`; protoway uses the weights (RFC 9110,"
+        " 12.4.2).",
         ("server-stream/accept-by-quality",),
         ("type", "framing"),
     ),
     Difference(
         "JSON text sequences",
         "neither",
-        "Envoy has no `application/json-seq` (RFC 7464), and answers lines.",
+        "Envoy does not have `application/json-seq` (RFC 7464), and answers with lines.",
         ("server-stream/accept-sequence",),
         ("type", "framing"),
     ),
     Difference(
         "not acceptable",
         "neither",
-        "Where `Accept` takes nothing that there is ours answers 406, and Envoy passes over it; RFC 9110,"
-        " 12.5.1, allows both.",
+        "Where `Accept` allows no media type that there is, protoway answers 406, and Envoy ignores"
+        " `Accept`; RFC 9110, 12.5.1, allows both.",
         (
             *("server-stream/accept-nothing-that-is", "server-stream/accept-unary-image"),
             "server-stream/unary-as-events",
@@ -123,7 +124,7 @@ DIFFERENCES: Final = (
     Difference(
         "method not allowed",
         "protoway",
-        "A path that other HTTP methods reach is 405 with `Allow` (RFC 9110, 15.5.6); Envoy says 404.",
+        "A path that other HTTP methods reach is 405 with `Allow` (RFC 9110, 15.5.6); Envoy answers 404.",
         (
             *("verb/wrong", "verb/wrong-deep", "verb/custom-other", "verb/override"),
             "verb/head-of-post",
@@ -132,46 +133,48 @@ DIFFERENCES: Final = (
     Difference(
         "HEAD and OPTIONS",
         "protoway",
-        "HEAD is GET without the body (RFC 9110, 9.1 and 9.3.2), OPTIONS says what a path takes; Envoy knows"
-        " only what is bound.",
+        "HEAD is GET without the body (RFC 9110, 9.1 and 9.3.2), and OPTIONS lists the methods of a path;"
+        " Envoy serves only what is bound.",
         ("verb/head", "verb/head-of-stream", "verb/options"),
     ),
     Difference(
         "a slash at the end",
         "protoway",
-        "Envoy drops a slash at the end of a path, and lets a variable be empty. `*` is one segment"
+        "Envoy ignores a slash at the end of a path, and accepts an empty variable. `*` is one segment"
         " (http.proto), and `/v1/echo/` is another path than `/v1/echo`.",
         ("path/empty-variable", "path/trailing-slash"),
     ),
     Difference(
         "response_body",
         "protoway",
-        "Envoy serves `response_body` only where it is a `google.api.HttpBody`; such bindings are left out.",
+        "Envoy serves `response_body` only where it is a `google.api.HttpBody`; other such bindings are"
+        " left out of its configuration.",
         ("path/response-body", "body/response-body"),
     ),
     Difference(
         "a body where the binding has none",
         "protoway",
-        "Envoy reads the body into the message all the same. Without `body` there is none (http.proto).",
+        "Envoy reads the body into the message all the same. Without `body` in the rule there is none"
+        " (http.proto).",
         ("verb/get-with-body",),
     ),
     Difference(
         "unknown numbers of an enum",
         "protoway",
-        "An open enum takes any number, in a query as in a body; Envoy takes it in a body only.",
+        "An open enum accepts any number, in a query as in a body; Envoy accepts it in a body only.",
         ("query/enum-unknown-number",),
     ),
     Difference(
         "maps in a query",
         "neither",
-        "`map[key]=value` is ours; http.proto gives maps no form.",
+        "`map[key]=value` is an extension of protoway's; http.proto gives maps no form.",
         ("query/map", "query/map-percent"),
     ),
     Difference(
         "JSON in a query",
         "neither",
-        "`Value`, `Struct` and `ListValue` are JSON to ours; to Envoy a `Value` is a string, and the others"
-        " cannot be given.",
+        "protoway reads `Value`, `Struct` and `ListValue` as JSON. In Envoy a `Value` is a string, and"
+        " the other two cannot be given.",
         (
             *("well-known/query-value", "well-known/query-value-number"),
             *("well-known/query-value-text", "well-known/query-struct", "well-known/query-list"),
@@ -180,48 +183,49 @@ DIFFERENCES: Final = (
     Difference(
         "through a list",
         "protoway",
-        "A query parameter cannot name a field of a repeated message (http.proto); Envoy makes one element.",
+        "A query parameter cannot name a field of a repeated message (http.proto); Envoy makes one"
+        " element.",
         ("wrong-query/through-list",),
     ),
     Difference(
-        "loose words in a query",
+        "lenient queries",
         "protoway",
-        "Envoy takes `yes` for a bool, and a parameter without a name for nothing.",
+        "Envoy accepts `yes` for a bool, and ignores a parameter without a name.",
         ("wrong-query/bool-word", "wrong-query/no-name"),
     ),
     Difference(
         "one field twice",
         "neither",
-        "What is given twice to a field that takes one value is the caller's error, 400; Envoy takes the"
-        " last. What a name means that stands twice is left open by RFC 8259, 4, and by http.proto.",
+        "A second value for a field that has one value is the client's error, 400; Envoy uses the last."
+        " RFC 8259, 4, and http.proto leave open what a repeated name means.",
         ("wrong-query/twice", "wrong-body/duplicate-key", "wrong-body/both-names"),
     ),
     Difference(
-        "a query for what the path or the body has",
+        "a query for a field of path or body",
         "protoway",
-        "What the path or the body holds is no query parameter (http.proto). Envoy takes it from the query,"
-        " which wins over the path: so what looks at paths, to let some callers in, can be deceived.",
+        "A field of the path or the body is no query parameter (http.proto). Envoy accepts it, and the"
+        " query wins over the path: an access rule that looks at paths can be deceived.",
         ("wrong-query/of-path", "wrong-query/of-body", "wrong-query/of-body-field"),
     ),
     Difference(
         "not UTF-8",
         "protoway",
-        "A path or query that is not UTF-8 is the caller's error, 400; Envoy sends it along, and the server"
+        "A path or query that is not UTF-8 is the client's error, 400; Envoy forwards it, and the server"
         " that cannot read it answers 500.",
         ("path/not-utf-8", "wrong-query/not-utf-8"),
     ),
     Difference(
         "unknown JSON fields",
         "protoway",
-        "ProtoJSON wants them refused by default. Envoy has no setting for it: it refuses unknown query"
-        " parameters, and passes over unknown fields.",
+        "ProtoJSON refuses them by default. Envoy has no setting for it: it refuses unknown query"
+        " parameters, and ignores unknown fields.",
         ("wrong-body/unknown-field", "wrong-body/unknown-nested"),
     ),
     Difference(
-        "loose JSON",
+        "lenient JSON",
         "protoway",
-        "Envoy takes single quotes, a comma before the closing bracket, a bool in quotes, and null in a list;"
-        " RFC 8259 and ProtoJSON do not.",
+        "Envoy accepts single quotes, a comma before the closing bracket, a bool in quotes, and null in a"
+        " list; RFC 8259 and ProtoJSON do not.",
         (
             *("wrong-body/single-quotes", "wrong-body/trailing-comma"),
             *("wrong-body/bool-text", "wrong-body/list-null"),
@@ -230,79 +234,83 @@ DIFFERENCES: Final = (
     Difference(
         "exponents of integers",
         "protoway",
-        "ProtoJSON takes `1e2` for an integer, in quotes too; Envoy does not take it in quotes.",
+        "ProtoJSON accepts `1e2` for an integer, in quotes too; Envoy does not accept it in quotes.",
         ("body/int-exponent",),
     ),
     Difference(
         "a map entry without a value",
         "protoway",
-        "Envoy 1.40 takes null for a value of a map. What it then sends has an entry without one, and a"
-        " server that answers with such an entry ends it: SIGSEGV, protobuf issue 26885. Servers that leave"
-        " out defaults in entries of maps, as .NET's do, end it with any answer that has one.",
+        "Envoy 1.40 accepts null for a value of a map, and sends an entry without a value. A server that"
+        " answers with such an entry crashes Envoy: SIGSEGV, protobuf issue 26885. Servers that leave out"
+        " defaults in entries of maps, as .NET's do, crash it with any answer that has one.",
         ("wrong-body/map-null",),
     ),
     Difference(
         "the type of a body",
         "protoway",
-        "A body that is surely no JSON is 415 (RFC 9110, 15.5.16), and one that is not of its content coding"
-        " 400; Envoy does not look.",
+        "A body whose type is certainly not JSON is 415 (RFC 9110, 15.5.16), and one that is not of its"
+        " content coding is 400; Envoy ignores both headers.",
         ("body/xml-type", "wrong-body/gzip-type"),
     ),
     Difference(
         "compressed bodies",
         "protoway",
-        "A body in gzip or deflate is decoded, and the data of an HttpBody too (RFC 9110, 8.4.1); Envoy takes"
-        " it for JSON as it is, or passes it on under the type of what it was before.",
+        "protoway decodes a body in gzip or deflate, and the data of an HttpBody too (RFC 9110, 8.4.1)."
+        " Envoy parses it as JSON, or passes it on under the type that it had before compression.",
         ("body/gzip", "body/deflate", "upload/gzip"),
     ),
     Difference(
         "a wrong grpc-timeout",
         "protoway",
-        "Ours tells the caller, 400; Envoy passes over it, and the call has no limit of its own.",
+        "protoway answers 400; Envoy ignores it, and the call has no limit of its own.",
         ("code/deadline-wrong",),
     ),
     Difference(
         "update masks",
         "neither",
-        "Ours gives a PATCH without a mask the mask of its body, as other transcoders do; Envoy does not.",
+        "protoway infers the mask of a PATCH without one from its body, as other transcoders do; Envoy"
+        " does not.",
         ("body/patch-mask",),
     ),
     Difference(
         "problem details",
         "neither",
-        "Ours answers `application/problem+json` (RFC 9457) where it is wanted; Envoy does not.",
+        "protoway answers with `application/problem+json` (RFC 9457) where the client prefers it; Envoy"
+        " does not.",
         ("code/problem",),
     ),
     Difference(
         "debug info",
         "neither",
-        "Ours keeps `google.rpc.DebugInfo` from callers, unless `show_debug_info` is set; Envoy passes it.",
+        "protoway removes `google.rpc.DebugInfo`, unless `show_debug_info` is set; Envoy passes it on.",
         ("code/debug-info",),
         ("details",),
     ),
     Difference(
         "data without a type",
         "neither",
-        "An HttpBody without a type is `application/octet-stream` from ours, and has no type from Envoy.",
+        "An HttpBody without a type is `application/octet-stream` from protoway, and has no type from"
+        " Envoy.",
         ("raw/no-type",),
     ),
     Difference(
-        "metadata that pass",
+        "which metadata pass",
         "neither",
-        "Ours passes the headers and metadata that `request_headers` and `response_headers` name, Envoy all.",
+        "protoway passes the headers and metadata that `request_headers` and `response_headers` name;"
+        " Envoy passes all.",
         ("metadata/any-header", "metadata/of-the-request", "metadata/passed-on-both-ways"),
     ),
     Difference(
         "trailing metadata",
         "neither",
-        "Those of a unary call are headers of our answers, `grpc-trailer-NAME`; Envoy drops them.",
+        "Those of a unary call are headers of protoway's answers, `grpc-trailer-NAME`; Envoy drops them.",
         ("metadata/trailing", "metadata/trailing-of-an-error"),
     ),
     Difference(
         "the status of a success",
         "neither",
-        "A server may name it by `x-http-code` in its initial metadata (the setting `http_status_key`); Envoy"
-        " always answers 200.",
+        "With protoway a server may choose it by `x-http-code` in its initial metadata (the setting"
+        " `http_status_key`); Envoy always answers 200.",
         (
             "metadata/status-201",
             "metadata/status-204",
@@ -314,8 +322,8 @@ DIFFERENCES: Final = (
     Difference(
         "a challenge with every 401",
         "protoway",
-        "A 401 has a `WWW-Authenticate` (RFC 9110, 15.5.2). Where the server gives none ours says `Bearer`"
-        " (the setting `www_authenticate`); Envoy leaves it out.",
+        "A 401 has a `WWW-Authenticate` (RFC 9110, 15.5.2). Where the server sends none, protoway adds"
+        " `Bearer` (the setting `www_authenticate`); Envoy adds none.",
         ("metadata/no-challenge",),
         ("headers",),
     ),

@@ -1,4 +1,4 @@
-"""`docs/reference/parity.md`, from what came of a run."""
+"""`docs/reference/parity.md`, from the results of a run."""
 
 from __future__ import annotations
 
@@ -13,16 +13,21 @@ from tests.parity.requests import Case, cases
 _HEAD: Final = """\
 # Parity with Envoy
 
-Made by `python scripts/parity.py`; not to be edited.
+`python scripts/parity.py` writes this page; do not edit it.
 
-The same requests are sent to our edge and to a real Envoy with what `protoway envoy` renders, over the same \
-servers: that of the tests' own contract, the demo's core, and one that is down. These are compared: HTTP \
-status, media type, the headers that mean something (`Allow`, `Retry-After`, those of caching and of \
-metadata; not `Date`, `Server`, and the `Grpc-Status` that Envoy leaves in), how messages are framed, every \
-message as parsed JSON, how a stream ends, and the code, the message and the details of an error.
+The same requests are sent to protoway and to a real Envoy that runs the configuration of `protoway envoy`. \
+Behind both are the same servers: that of the tests' own contract, the demo's core, and one that is down. \
+These are compared:
 
-A difference that is not listed here fails the tests, and so does one that is listed and no longer there. \
-The tables say what each edge answered, where that differs.
+- HTTP status, media type, and the headers that carry meaning: `Allow`, `Retry-After`, those of caching and \
+of metadata. Not compared are `Date`, `Server`, and the `Grpc-Status` that Envoy adds.
+- How messages are framed, every message as parsed JSON, and how a stream ends.
+- Code, message and details of an error.
+
+A difference that is not listed here fails the tests, and so does a listed one that no longer occurs. The \
+tables show what each edge answered, as far as the answers differ.
+
+## The requests
 """
 _MAX_SHOWN: Final = 64
 
@@ -37,7 +42,7 @@ def _groups(results: Mapping[str, Compared]) -> Iterator[str]:
     for request, compared in results.items():
         same = not set(compared.differing) - {"text", "details"}
         names.setdefault(request.partition("/")[0], []).append(same)
-    yield "| Requests | How many | Answered alike, but for words |"
+    yield "| Requests | Number | Same answer, except for words |"
     yield "| --- | --- | --- |"
     for name, alike in names.items():
         yield f"| {name} | {len(alike)} | {sum(alike)} |"
@@ -82,7 +87,7 @@ def _requests(
 
 
 def _answer(side: Seen, other: Seen, differing: set[str]) -> str:
-    """Returns the status of an answer, and what of it is not the other's."""
+    """Returns the status of an answer, and the aspects that differ from the other side's."""
     shown = [str(side["status"] or "none")]
     for aspect in _TOLD[_fails(side), _fails(other)]:
         value = side[aspect]
@@ -101,7 +106,7 @@ _TOLD: Final = {
     (True, False): ("code", "headers"),
     (True, True): ("code", "type", "headers", "details"),
 }
-"""Whether this side fails, and the other -> what is worth telling of this one, beside its status."""
+"""(this side fails, the other side fails) -> the aspects of this side to show beside its status."""
 
 
 def _fails(side: Seen) -> bool:

@@ -44,5 +44,5 @@ def test_what_is_listed_is_still_so(results: dict[str, Compared], difference: Di
 
 
 def test_the_page_is_fresh(results: dict[str, Compared]) -> None:
-    """The page says what came of this run; `python scripts/parity.py` makes it anew."""
+    """The page has the results of this run; `python scripts/parity.py` writes it."""
     assert PAGE.read_text() == render_page(results)
