@@ -96,12 +96,13 @@ bench: $(VENV)/installed ## measure our edge beside Envoy and others (25 min; BE
 bench-micro: $(VENV)/installed ## look whether a step of a request has become dearer by a fifth
 	$(BIN)/python -m bench.micro
 
-check: $(VENV)/installed ## format, lint, types, import contracts, freshness of what is generated
+check: $(VENV)/installed ## format, lint, types, import contracts, generated files, pages
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python scripts/generate.py --check
+	$(BIN)/python scripts/check_pages.py
 
 fmt: $(VENV)/installed ## format the code
 	$(BIN)/ruff format .
