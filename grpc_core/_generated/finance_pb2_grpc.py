@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class CurrencyConverterStub:
-    """Converts amounts between currencies, and tells how rates move.
+    """Converts amounts between currencies, and streams rates as they change.
 
     Currencies are named by their ISO 4217 code, in upper or lower case. A code that is unknown, or of a
     currency that no longer has a rate, is INVALID_ARGUMENT; an amount that is not greater than zero is
@@ -62,7 +62,7 @@ class CurrencyConverterStub:
 
 
 class CurrencyConverterServicer:
-    """Converts amounts between currencies, and tells how rates move.
+    """Converts amounts between currencies, and streams rates as they change.
 
     Currencies are named by their ISO 4217 code, in upper or lower case. A code that is unknown, or of a
     currency that no longer has a rate, is INVALID_ARGUMENT; an amount that is not greater than zero is
@@ -79,25 +79,25 @@ class CurrencyConverterServicer:
     def WatchRates(self, request, context):
         """Sends the current rate of each target currency at once, then each rate again whenever it changes.
 
-        A caller that reads slowly gets the newest rate, never a backlog of old ones. The stream has no end.
+        A slow client gets the newest rate, never a backlog of old ones. The stream has no end.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BatchConvert(self, request_iterator, context):
-        """Converts every amount that is sent, and answers with the sum when the caller has finished.
+        """Converts every amount that is sent, and answers with the sum after the half-close.
 
-        The first request that is wrong ends the call; the error names its place, counted from 0.
+        The first wrong request ends the call; the error names its number, counted from 0.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def LiveConvert(self, request_iterator, context):
-        """Answers each amount as it comes, in the order in which they came.
+        """Answers each amount as it arrives, in order.
 
-        The first request that is wrong ends the call, after the answers to those before it.
+        The first wrong request ends the call, after the answers to those before it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -135,7 +135,7 @@ def add_CurrencyConverterServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class CurrencyConverter:
-    """Converts amounts between currencies, and tells how rates move.
+    """Converts amounts between currencies, and streams rates as they change.
 
     Currencies are named by their ISO 4217 code, in upper or lower case. A code that is unknown, or of a
     currency that no longer has a rate, is INVALID_ARGUMENT; an amount that is not greater than zero is

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class GreeterStub:
-    """Greets whoever asks.
+    """Greets.
     """
 
     def __init__(self, channel):
@@ -43,7 +43,7 @@ class GreeterStub:
 
 
 class GreeterServicer:
-    """Greets whoever asks.
+    """Greets.
     """
 
     def SayHello(self, request, context):
@@ -70,7 +70,7 @@ def add_GreeterServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Greeter:
-    """Greets whoever asks.
+    """Greets.
     """
 
     @staticmethod

@@ -39,7 +39,7 @@ def test_comments_are_descriptions(finance: dict[str, Any]) -> None:
     schema = finance["components"]["schemas"]["finance.ConvertRequest"]
 
     assert convert["summary"] == "Converts one amount at the current rate."
-    assert schema["description"].startswith("An amount, and the two currencies")
+    assert schema["description"].startswith("An amount, its currency, and the currency")
     assert "Greater than zero" in schema["properties"]["amount"]["description"]
 
 
