@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
@@ -15,11 +15,13 @@ from gateway import __version__
 from gateway.contract.bindings import warnings, without_faulty_rules
 from gateway.contract.descriptors import Contract, load
 from gateway.contract.service_config import apply_rules, auto_mapped, read_service_config
+from gateway.edge.asgi import AsgiDoor, ContractRoutes, OtherMethods
 from gateway.edge.compression import Compression
-from gateway.edge.direct import DirectAnswers
+from gateway.edge.direct import DirectDoor
 from gateway.edge.exchange import Edge, Limits
 from gateway.edge.pages import Pages
-from gateway.edge.route import Answers, ContractRoutes, OtherMethods
+from gateway.edge.policy import Observation, Observer, Policy
+from gateway.edge.routing import Router
 from gateway.feeds.feeds import Feeds
 from gateway.feeds.room import FeedLimits
 from gateway.render.openapi import render_openapi
@@ -56,12 +58,20 @@ def read_contract(settings: Settings) -> Contract:
     return without_faulty_rules(contract) if skip else contract
 
 
-def create_app(settings: Settings, upstream: Upstream | None = None) -> FastAPI:
+def create_app(
+    settings: Settings,
+    upstream: Upstream | None = None,
+    *,
+    policies: Iterable[Policy] = (),
+    observers: Iterable[Observer] = (),
+) -> FastAPI:
     """Makes the application that serves a contract.
 
     Args:
         settings: what to serve, and how.
         upstream: who carries the calls; by default a channel to `settings.upstream`.
+        policies: decide about each request, in this order.
+        observers: watch each request.
 
     Raises:
         ContractError: the contract cannot be served.
@@ -74,6 +84,9 @@ def create_app(settings: Settings, upstream: Upstream | None = None) -> FastAPI:
         log.error("protoway: left out, and not served: %s", error)
     own_paths = settings.own_paths()
     edge = _edge(settings, contract, upstream or _grpc_upstream(settings, contract))
+    edge.policies = tuple(policies)
+    if watching := tuple(observers):
+        edge.observation = Observation(watching)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -95,14 +108,15 @@ def create_app(settings: Settings, upstream: Upstream | None = None) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.edge = edge
-    answers = Answers(edge, own_paths)
-    app.state.direct = DirectAnswers(answers, edge)
-    app.add_middleware(ContractRoutes, answers=answers)  # those that a user adds stand around it
-    app.router.routes.insert(0, OtherMethods(answers))
-    app.router.default = answers.not_found
+    router = Router(edge.transcoder, own_paths)
+    door = AsgiDoor(edge, router)
+    app.state.direct = DirectDoor(edge, router)
+    app.add_middleware(ContractRoutes, door=door)  # those that a user adds stand around it
+    app.router.routes.insert(0, OtherMethods(door))
+    app.router.default = door.not_found
     if settings.pages is not None:
-        app.router.default = Pages(settings.pages, otherwise=answers.not_found)
-    app.add_exception_handler(HTTPException, answers.framework_error)
+        app.router.default = Pages(settings.pages, otherwise=door.not_found)
+    app.add_exception_handler(HTTPException, door.framework_error)
     if settings.health_path:
         app.add_route(settings.health_path, _healthz, methods=["GET"], include_in_schema=False)
     document = render_openapi(

@@ -1,6 +1,6 @@
 """A connection of HTTP/1.1, in front of uvicorn's.
 
-What `DirectAnswers` reads as one whole unary request is answered here, and its answer written at once. All
+What `DirectDoor` reads as one whole unary request is answered here, and its answer written at once. All
 else goes to uvicorn's own protocol, byte for byte as it came, until that has answered it: streams,
 WebSockets, bodies in pieces, pipelined requests, what is unusual, and callers who do not read.
 """
@@ -16,8 +16,8 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
-from gateway.edge.answer import header_lines
-from gateway.edge.direct import DirectAnswer, DirectAnswers
+from gateway.edge.direct import DirectDoor, DirectResponse
+from gateway.edge.response import header_lines
 from gateway.uvicorn_http import HttpProtocol
 
 _MOST_HELD: Final = 64 * 1024
@@ -32,7 +32,7 @@ class Front(asyncio.Protocol):
 
     def __init__(
         self,
-        direct: DirectAnswers,
+        direct: DirectDoor,
         behind: Callable[..., HttpProtocol],
         *,
         config: Config,
@@ -59,7 +59,7 @@ class Front(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._behind: HttpProtocol | None = None
         self._paused = False
-        self._answer: DirectAnswer | None = None
+        self._answer: DirectResponse | None = None
         self._keep_alive = True
         self._held = b""
         self._idle_since = 0.0
@@ -101,7 +101,7 @@ class Front(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Ends; a call that is under way is cancelled."""
         if answer := self._ended():
-            answer.leave()
+            answer.disconnect()
         self._leave()
         if self._behind is not None:
             self._behind.connection_lost(exc)
@@ -125,9 +125,7 @@ class Front(asyncio.Protocol):
             return
         if self._behind is not None:
             self._behind.wait_no_more()
-        meaning, own = request
-        self._keep_alive &= meaning.head.keep_alive
-        answer = self._direct.begin(meaning, own, self._respond)
+        answer = self._direct.start(request, self._respond)
         if not answer.over:
             self._answer = answer
             self._state.tasks.add(answer)  # type: ignore[arg-type] # it can be cancelled, and is counted
@@ -151,7 +149,7 @@ class Front(asyncio.Protocol):
                 self._transport.resume_reading()
             self.data_received(data)
 
-    def _ended(self) -> DirectAnswer | None:
+    def _ended(self) -> DirectResponse | None:
         answer = self._answer
         if answer is not None:
             self._answer = None

@@ -16,9 +16,9 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
-from gateway.edge.direct import DirectAnswers
+from gateway.edge.asgi import ContractRoutes
+from gateway.edge.direct import DirectDoor
 from gateway.edge.exchange import Edge
-from gateway.edge.route import ContractRoutes
 from gateway.front import Front
 from gateway.settings import Settings
 from gateway.uvicorn_http import DirectHttpProtocol, HttpProtocol
@@ -91,7 +91,7 @@ class Server(uvicorn.Server):
         """Starts, and says where; a middleware that a user has added sees all that is sent."""
         middleware: list[object] = [each.cls for each in self._app.user_middleware]
         if middleware == [ContractRoutes] and not self._app.root_path:
-            direct: DirectAnswers = self._app.state.direct
+            direct: DirectDoor = self._app.state.direct
             self.config.http_protocol_class = partial(Front, direct, DirectHttpProtocol)  # type: ignore[assignment] # it is only called
         await super().startup([each for one in sockets or () for each in acceptors(one)])
         if self._parent is not None:

@@ -1,4 +1,4 @@
-"""What the transports share: one request, matched and with its head read, and the edge's limits."""
+"""One request and its state, and what all requests of a process share."""
 
 from __future__ import annotations
 
@@ -10,21 +10,26 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from gateway.edge.answer import Answer
-from gateway.edge.client import Attendance, Interruption
+from gateway.contract.route_table import RouteMatch
+from gateway.edge.attendance import Attendance, Interruption
 from gateway.edge.compression import Compression
-from gateway.edge.types import Receive
+from gateway.edge.inline import TASK, Run
+from gateway.edge.policy import EndedBy, Observation, Policy, RequestInfo, Wire
+from gateway.edge.ports import RequestBody, WebSocket
+from gateway.edge.request import Request
+from gateway.edge.response import HttpResponse
+from gateway.edge.writer import ResponseWriter
 from gateway.feeds.feeds import Feeds, StreamRequest
 from gateway.feeds.source import Encode, Source
 from gateway.transcoding.codec import JsonOptions, is_long
 from gateway.transcoding.deadline import Deadline
 from gateway.transcoding.endpoint import Endpoint
-from gateway.transcoding.metadata import MetadataFilter
+from gateway.transcoding.metadata import Headers, Metadata, MetadataFilter
+from gateway.transcoding.metadata_size import check_metadata
 from gateway.transcoding.negotiation import json_options
-from gateway.transcoding.request_head import RequestHead
 from gateway.transcoding.status import UNAVAILABLE, StatusError
 from gateway.transcoding.transcoder import Transcoder
-from gateway.upstream.port import Call, Requests, Upstream
+from gateway.upstream.port import Call, Requests, Response, Upstream
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,9 @@ class Edge:
     limits: Limits
     json_options: JsonOptions
     compression: Compression
+    policies: tuple[Policy, ...] = ()
+    """Asked in this order."""
+    observation: Observation | None = None
     attendances: set[Attendance] = field(default_factory=set)
 
     warnings: set[tuple[str, str]] = field(default_factory=set)
@@ -90,20 +98,121 @@ class Edge:
         return ending
 
 
-@dataclass(slots=True)
 class Exchange:
-    """One request that has found its endpoint."""
+    """One request while it is answered; `gateway.edge.serve` has the order of its steps.
 
-    edge: Edge
-    endpoint: Endpoint
-    captures: tuple[str, ...]
-    query: bytes
-    head: RequestHead
-    receive: Receive
-    answer: Answer
-    deadline: Deadline
-    client: str = ""
-    """Address of the client; empty where the server does not know it."""
+    Attributes:
+        edge: what the process serves.
+        request: what the door has read.
+        request_id: the caller's, or a new one.
+        headers: returns all headers, for policies and observers.
+        metadata: that go upstream.
+        body: of the request.
+        writer: of the response.
+        websocket: None for a request over HTTP.
+        run: how the exchange waits.
+        info: what policies and observers see; None where there are none.
+        failure: the error with which it ended; None for OK.
+        ended_by: set where the client or a shutdown ended it.
+    """
+
+    __slots__ = (
+        *(
+            "edge",
+            "request",
+            "request_id",
+            "headers",
+            "metadata",
+            "body",
+            "writer",
+            "websocket",
+            "run",
+        ),
+        *("info", "failure", "ended_by", "deadline", "endpoint", "captures", "last_event_id"),
+    )
+
+    def __init__(
+        self,
+        edge: Edge,
+        request: Request,
+        body: RequestBody,
+        writer: ResponseWriter,
+        *,
+        request_id: str,
+        metadata: Metadata,
+        headers: Callable[[], Headers],
+        websocket: WebSocket | None = None,
+        run: Run = TASK,
+    ) -> None:
+        self.edge = edge
+        self.request = request
+        self.request_id = writer.request_id = request_id
+        self.headers = headers
+        self.metadata = metadata
+        self.body = body
+        self.writer = writer
+        writer.accept_encoding = request.head.accept_encoding
+        self.websocket = websocket
+        self.run = run
+        self.info: RequestInfo | None = None
+        self.failure: StatusError | None = None
+        self.ended_by: EndedBy | None = None
+        self.last_event_id = request.head.last_event_id
+        self.deadline: Deadline
+        self.endpoint: Endpoint
+        self.captures: tuple[str, ...]
+
+    def inform(self) -> RequestInfo:
+        """Makes what policies and observers see."""
+        request, route = self.request, self.request.route
+        self.info = RequestInfo(
+            wire=Wire.HTTP if self.websocket is None else Wire.WEBSOCKET,
+            http_method=request.http_method,
+            path=request.path,
+            headers=self.headers(),
+            method=route.target.method if isinstance(route, RouteMatch) else None,
+            client=request.client,
+            request_id=self.request_id,
+        )
+        return self.info
+
+    def take_route(self, route: RouteMatch[Endpoint]) -> None:
+        """Takes the endpoint, and starts the deadline.
+
+        Raises:
+            StatusError: 431, the metadata are too large.
+        """
+        edge = self.edge
+        check_metadata(self.metadata, edge.limits.max_metadata)
+        self.endpoint, self.captures = route.target, route.captures
+        longest = None if self.endpoint.method.stream_type.value else edge.limits.timeout
+        now = asyncio.get_running_loop().time()
+        self.deadline = Deadline.after(now, self.request.head.timeout, longest)
+
+    def replace_metadata(self, later: Metadata) -> None:
+        """Adds metadata; a key that is given again replaces what it had."""
+        keys = {key for key, _ in later}
+        self.metadata = (*(pair for pair in self.metadata if pair[0] not in keys), *later)
+
+    async def ask(self, message: bytes) -> Response:
+        """Calls a method that takes one message and answers with one.
+
+        Raises:
+            StatusError: the call failed.
+        """
+        outcome = self.run.outcome()
+        cancel = self.edge.upstream.ask(
+            self.endpoint.method,
+            message,
+            outcome.set,
+            metadata=self.metadata,
+            timeout=self._remaining(),
+        )
+        try:
+            return await outcome
+        except BaseException:
+            cancel()
+            raise
 
     async def decode(self, body: bytes, *, step: str = "", last_event_id: str = "") -> bytes:
         """Returns the message of a request with this body, which may be the first frame of many.
@@ -121,17 +230,18 @@ class Exchange:
         decode = partial(
             self.endpoint.decode_request,
             self.captures,
-            self.query,
+            self.request.query,
             body,
-            content_type=self.head.content_type,
+            content_type=self.request.head.content_type,
             step=step,
             last_event_id=last_event_id,
         )
-        return await self._run(decode, body)
+        return await self._decode_off_loop(decode, body)
 
-    async def _run(self, decode: Callable[[], bytes], json: bytes) -> bytes:
+    async def _decode_off_loop(self, decode: Callable[[], bytes], json: bytes) -> bytes:
         if self.endpoint.takes_raw or not is_long(json):
             return decode()
+        await self.run.in_task()
         return await asyncio.get_running_loop().run_in_executor(self.edge.decoding, decode)
 
     async def messages(self, frames: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -146,16 +256,20 @@ class Exchange:
         async for frame in frames:
             step = f"[{number}]"
             if number == 0:
-                yield await self.decode(frame, step=step)
+                message = await self.decode(frame, step=step)
             else:
-                yield await self._run(partial(self.endpoint.decode_frame, frame, step=step), frame)
+                decode = partial(self.endpoint.decode_frame, frame, step=step)
+                message = await self._decode_off_loop(decode, frame)
+            if self.info is not None:
+                self.received(len(message))
+            yield message
             number += 1
         if number == 0:  # path and query are checked all the same
-            self.endpoint.decode_request(self.captures, self.query, b"")
+            self.endpoint.decode_request(self.captures, self.request.query, b"")
 
     def encoder(self, media_type: str) -> Encode:
         """Returns what makes the JSON of an answer of this media type, printed as the caller asks."""
-        options = json_options(self.head.accept, media_type, self.edge.json_options)
+        options = json_options(self.request.head.accept, media_type, self.edge.json_options)
         return self.endpoint.encoder(options)
 
     def open(self, requests: Requests) -> AbstractAsyncContextManager[Call]:
@@ -163,7 +277,7 @@ class Exchange:
         return self.edge.upstream.open(
             self.endpoint.method,
             requests,
-            metadata=tuple(self.head.metadata),
+            metadata=self.metadata,
             timeout=self._remaining(),
         )
 
@@ -176,13 +290,43 @@ class Exchange:
                 method=self.endpoint.method,
                 reading=self.endpoint.reading,
                 requests=requests,
-                metadata=tuple(self.head.metadata),
+                metadata=self.metadata,
                 timeout=self._remaining(),
-                last_event_id=self.head.last_event_id,
+                last_event_id=self.last_event_id,
                 resumable=resumable,
-                client=self.client,
+                client=self.request.client,
             )
         )
+
+    async def refuse(self, response: HttpResponse) -> None:
+        """Answers the handshake of a WebSocket with an error."""
+        assert self.websocket is not None  # noqa: S101 - it is one
+        response.request_id = self.request_id
+        self.writer.mark_started(response.status)
+        await self.websocket.refuse(response)
+
+    def received(self, size: int) -> None:
+        """Tells policies and observers of a message from the client, in bytes.
+
+        Raises:
+            StatusError: a policy refuses it.
+        """
+        info, observation = self.info, self.edge.observation
+        if info is not None:
+            for check in info.message_checks:
+                check(size)
+            if observation is not None:
+                observation.message_received(info, size)
+
+    def sent(self, size: int) -> None:
+        """Tells observers of a message to the client, in bytes."""
+        if self.edge.observation is not None and self.info is not None:
+            self.edge.observation.message_sent(self.info, size)
+
+    def dropped(self, count: int) -> None:
+        """Tells observers of messages that were lost for the client."""
+        if self.edge.observation is not None and self.info is not None:
+            self.edge.observation.messages_dropped(self.info, count)
 
     def _remaining(self) -> float | None:
         return self.deadline.remaining(asyncio.get_running_loop().time())

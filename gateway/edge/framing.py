@@ -42,7 +42,7 @@ def choose_framing(exchange: Exchange) -> tuple[FrameEncoder, Encode]:
     if exchange.endpoint.gives_raw:
         raw = RawEncoder()
         return raw, _unwrapping(exchange.endpoint, raw)
-    media_type = require(exchange.head.accept, _OFFERED)
+    media_type = require(exchange.request.head.accept, _OFFERED)
     return _encoder(exchange, media_type), exchange.encoder(media_type)
 
 

@@ -1,26 +1,25 @@
-"""Streams over HTTP; those that the server sends in the framing that the caller chose.
+"""Streams over HTTP; those of the server in the framing that the caller chose.
 
-The headers of an answer wait for the first message or the status, so that a call which fails at once keeps
-its own HTTP status; a server that stays silent for as long as a heartbeat lets them go. What fails later is
-the last frame.
+The head of the response waits for the first message or the status, so that a call which fails at once keeps
+its own HTTP status; after one heartbeat interval it is sent anyway. A later failure is the last frame.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from random import SystemRandom
 from typing import Final
 
-from gateway.edge.answer import Whole
-from gateway.edge.client import ClientGone, HttpClient, UploadClient
+from gateway.edge.body import MessageBody, UploadBody
 from gateway.edge.exchange import Exchange
 from gateway.edge.framing import choose_framing, milliseconds
+from gateway.edge.ports import ClientGone
+from gateway.edge.response import HttpResponse
 from gateway.edge.success import success
-from gateway.edge.types import Write
-from gateway.edge.unary import encoder_of_one, read_answer, read_body
+from gateway.edge.unary import encoder_of_one, read_body, read_response
 from gateway.edge.upload import read_upload
 from gateway.feeds.source import Encode, Gap, Item, Source
 from gateway.transcoding.content_coding import StreamCompressor
@@ -46,14 +45,14 @@ async def serve_client_stream(exchange: Exchange) -> None:
         StatusError: a message is wrong, or the call failed.
         ClientGone: the client left.
     """
-    encode = encoder_of_one(exchange.edge, exchange.endpoint, exchange.head)
-    client = UploadClient(exchange.receive)
-    requests = read_upload(exchange, client)
+    encode = encoder_of_one(exchange.edge, exchange.endpoint, exchange.request.head)
+    body = UploadBody(exchange.body)
+    requests = read_upload(exchange, body)
     async with exchange.open(requests) as call:
-        with exchange.edge.attend_stream(client.gone):
-            answer = await read_answer(exchange, call, encode)
-        # for a server, a complete answer may be the end of the client too
-        await exchange.answer.whole(answer)
+        with exchange.edge.attend_stream(body.gone):
+            response = await read_response(exchange, call, encode)
+        # behind the block: for a server, a complete response may be the end of the client too
+        await exchange.writer.whole(response)
 
 
 async def serve_server_stream(exchange: Exchange) -> None:
@@ -62,86 +61,87 @@ async def serve_server_stream(exchange: Exchange) -> None:
     For a HEAD no call is opened: a stream may have no end.
 
     Raises:
-        StatusError: the request is wrong, or the call failed before the answer began.
+        StatusError: the request is wrong, or the call failed before the response started.
         ClientGone: the client left.
     """
-    answer = _answer(exchange)
-    if answer.media_type == _SSE and exchange.head.last_event_id == LAST_ID:
-        await exchange.answer.whole(Whole(204))  # which is how a browser learns not to come back
+    encoder, encode = choose_framing(exchange)
+    events = encoder.media_type == _SSE
+    if events and exchange.last_event_id == LAST_ID:
+        await exchange.writer.whole(HttpResponse(204))  # a browser then does not reconnect
         return
-    if answer.media_type != _SSE:
-        exchange.head.last_event_id = ""  # only events have ids
-    client = _client(exchange)
+    if not events:
+        exchange.last_event_id = ""  # only events have ids
+    response = StreamResponse(exchange, encoder, encode)
+    body = _body(exchange)
     try:
-        with exchange.edge.attend_stream(client.gone):
-            requests = await _requests(exchange, client)
-            if exchange.answer.head:
-                await answer.start(())
+        with exchange.edge.attend_stream(body.gone):
+            requests = await _requests(exchange, body)
+            if exchange.writer.head:
+                await response.start(())
             else:
-                resumable = answer.media_type == _SSE
-                async with exchange.source(requests, resumable=resumable) as source:
-                    await answer.relay(source)
+                async with exchange.source(requests, resumable=events) as source:
+                    await response.relay(source)
     except StatusError as error:
-        if not answer.started:
-            if not (exchange.head.last_event_id and may_pass(error)):
+        if not response.started:
+            if not (exchange.last_event_id and may_pass(error)):
                 raise
-            # a browser that comes back takes any other status for the end
+            # a browser that reconnects takes any other status for the end
             metadata = exchange.edge.metadata
-            await answer.start(metadata.fitting(metadata.headers(error.initial)))
-        await answer.fail(error)
+            await response.start(metadata.fitting(metadata.headers(error.initial)))
+        exchange.failure = error
+        await response.fail(error)
     else:
-        await answer.end()
+        await response.end()
 
 
-def _client(exchange: Exchange) -> HttpClient | UploadClient:
+def _body(exchange: Exchange) -> MessageBody | UploadBody:
     if exchange.endpoint.method.stream_type.client:
-        return UploadClient(exchange.receive)
-    return HttpClient(exchange.receive, exchange.deadline)
+        return UploadBody(exchange.body)
+    return MessageBody(exchange.body, exchange.deadline)
 
 
-async def _requests(exchange: Exchange, client: HttpClient | UploadClient) -> Requests:
-    if isinstance(client, UploadClient):
-        return read_upload(exchange, client)
-    body = await read_body(exchange, client)
-    return await exchange.decode(body, last_event_id=exchange.head.last_event_id)
+async def _requests(exchange: Exchange, body: MessageBody | UploadBody) -> Requests:
+    if isinstance(body, UploadBody):
+        return read_upload(exchange, body)
+    data = await read_body(exchange, body)
+    message = await exchange.decode(data, last_event_id=exchange.last_event_id)
+    if exchange.info is not None:
+        exchange.received(len(message))
+    return message
 
 
-def _answer(exchange: Exchange) -> StreamAnswer:
-    return StreamAnswer(exchange, *choose_framing(exchange))
-
-
-class StreamAnswer:
-    """An answer of many messages; while it is silent it shows that it lives."""
+class StreamResponse:
+    """A response of many messages; while it is silent it sends heartbeats."""
 
     def __init__(self, exchange: Exchange, encoder: FrameEncoder, encode: Encode) -> None:
+        self._exchange = exchange
         self._edge = exchange.edge
         self._encoder = encoder
         self._encode = encode
-        self._send = exchange.answer
+        self._writer = exchange.writer
         self._loop = asyncio.get_running_loop()
         self._written_at = self._loop.time()
-        self._beating: asyncio.Task[None] | None = None
+        self._heartbeat: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
-        self._endpoint = exchange.endpoint
-        self._request = tuple(exchange.head.metadata)
-        self._accept_encoding = exchange.head.accept_encoding
         self._compressor: StreamCompressor | None = None
         self._unsent = b""
-        """What `send` was given and has not taken: it waits for the client, or was interrupted there."""
+        """Bytes given to `write` that it has not taken: it waits for the client, or was interrupted."""
         self._contentless = False
         self.started = False
 
     @property
     def media_type(self) -> str:
-        """The `Content-Type` of the answer."""
+        """The `Content-Type` of the response."""
         return self._encoder.media_type
 
     async def relay(self, source: Source) -> None:
         """Sends what the source has, from its first items on."""
-        self._beat(source)
+        self._check_heartbeat(source)
         try:
             async for items in source:
                 frames, failure = self._frames(items)
+                if self._exchange.info is not None:
+                    self._tell_observers(items)
                 if self.started and not self._starting.locked():
                     await self._write(frames)
                 elif frames:
@@ -149,13 +149,13 @@ class StreamAnswer:
                     await self._start(source, frames)
                 if failure is not None:
                     raise failure
-                if frames and self._send.write is not None:
-                    source.offer_to(partial(self._write_at_once, self._send.write))
+                if frames and (write_now := self._writer.write_now) is not None:
+                    source.offer_to(partial(self._write_at_once, write_now))
             await self._start(source)
         finally:
             self._timer.cancel()
-            if self._beating is not None:
-                self._beating.cancel()
+            if self._heartbeat is not None:
+                self._heartbeat.cancel()
 
     def _frames(self, items: Iterable[Item]) -> tuple[bytes, StatusError | None]:
         """Returns the frames of some items, up to one that cannot be written, and why it cannot."""
@@ -171,9 +171,16 @@ class StreamAnswer:
                 return b"".join(frames), error
         return b"".join(frames), None
 
-    def _write_at_once(self, write: Write, items: Sequence[Item]) -> bool:
-        """Writes items that need no waiting; frames after the first do not depend on what was before."""
-        if self._unsent:  # a heartbeat, which comes first
+    def _tell_observers(self, items: Iterable[Item]) -> None:
+        for item in items:
+            if isinstance(item, Gap):
+                self._exchange.dropped(item.missed)
+            else:
+                self._exchange.sent(len(item.message))
+
+    def _write_at_once(self, write: Callable[[bytes], bool], items: Sequence[Item]) -> bool:
+        """Writes items that need no waiting; frames after the first do not depend on earlier ones."""
+        if self._unsent:  # a heartbeat, which goes first
             return False
         frames, failure = self._frames(items)
         if failure is not None:
@@ -184,6 +191,8 @@ class StreamAnswer:
             frames = self._coded(frames)
         if not write(frames):
             return False
+        if self._exchange.info is not None:
+            self._tell_observers(items)
         self._written_at = self._loop.time()
         return True
 
@@ -194,9 +203,7 @@ class StreamAnswer:
             return
         initial = await source.initial_metadata()
         status, headers = success(
-            self._edge,
-            self._endpoint,
-            self._request,
+            self._exchange,
             initial,
             may_be_empty=not frames,
             events=self.media_type == _SSE,
@@ -204,13 +211,13 @@ class StreamAnswer:
         await self.start(headers, frames, status)
 
     async def start(self, headers: Headers, frames: bytes = b"", status: int = 200) -> None:
-        """Sends the head of the answer, unless it has gone out already, and the first frames."""
+        """Sends the head of the response, unless it was sent, and the first frames."""
         async with self._starting:
             if not self.started:
                 self.started = True
                 if status in CONTENTLESS:
                     self._contentless = True
-                    await self._send.whole(Whole(status, headers=headers))
+                    await self._writer.whole(HttpResponse(status, headers=headers))
                     return
                 await self._send_head(status, headers)
                 frames = self._encoder.start() + frames
@@ -222,23 +229,17 @@ class StreamAnswer:
         media_type = self._encoder.media_type
         content_type = (b"content-type", header_value(media_type))
         headers, self._compressor = self._edge.compression.of_stream(
-            media_type, headers, self._accept_encoding
+            media_type, headers, self._exchange.request.head.accept_encoding
         )
-        await self._send(
-            {
-                "type": "http.response.start",
-                "status": status,
-                "headers": [content_type, *own, *headers],
-            }
-        )
+        await self._writer.start(status, (content_type, *own, *headers))
 
     async def end(self) -> None:
-        """Ends the answer cleanly."""
+        """Ends the response cleanly."""
         if not self._contentless:
             await self._end(self._encoder.end())
 
     async def fail(self, error: StatusError) -> None:
-        """Ends the answer with a status; where the framing has no room for one, by cutting it.
+        """Ends the response with a status; cuts it where the framing has no room for one.
 
         Raises:
             StatusError: the connection has to be cut.
@@ -264,32 +265,33 @@ class StreamAnswer:
         if data:
             body = self._coded(data)
             self._unsent += body
-            await self._send({"type": "http.response.body", "body": body, "more_body": True})
+            await self._writer.write(body)
             self._unsent = self._unsent[len(body) :]
 
     async def _end(self, data: bytes) -> None:
         """Sends the last bytes, behind those whose sending was interrupted: they cannot be read without."""
         body = data if self._compressor is None else self._compressor.last(data)
-        await self._send({"type": "http.response.body", "body": self._unsent + body})
+        await self._writer.end(self._unsent + body)
 
     def _coded(self, data: bytes) -> bytes:
         return data if self._compressor is None or not data else self._compressor.part(data)
 
-    def _beat(self, source: Source) -> None:
-        """Shows that the answer lives, if it was silent for so long; and looks again when it may have been.
+    def _check_heartbeat(self, source: Source) -> None:
+        """Sends a heartbeat if the interval has passed; checks again when it next may have.
 
-        A silent answer begins with that. A task is made only for a beat: most answers are seldom silent.
+        A silent response starts with one. A task is made only for a heartbeat, which most responses rarely
+        need.
         """
         now, seconds = self._loop.time(), self._edge.limits.heartbeat
         due = self._written_at + seconds
         if now >= due:
             due = now + seconds
             idle = self._encoder.idle()
-            if idle and (self._beating is None or self._beating.done()):
+            if idle and (self._heartbeat is None or self._heartbeat.done()):
                 source.begin()
-                self._beating = asyncio.ensure_future(self._show_life(idle))
-        self._timer = self._loop.call_at(due, self._beat, source)
+                self._heartbeat = asyncio.ensure_future(self._send_heartbeat(idle))
+        self._timer = self._loop.call_at(due, self._check_heartbeat, source)
 
-    async def _show_life(self, idle: bytes) -> None:
-        with suppress(ClientGone):  # which is noticed where the client is attended
+    async def _send_heartbeat(self, idle: bytes) -> None:
+        with suppress(ClientGone):  # the block that watches the client notices it
             await self.start((), idle)

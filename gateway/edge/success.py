@@ -1,11 +1,10 @@
-"""Status and headers of an answer whose call has not failed, from the initial metadata of its server."""
+"""Status and headers of a successful response, from the initial metadata of its call."""
 
 from __future__ import annotations
 
 import logging
 
-from gateway.edge.exchange import Edge
-from gateway.transcoding.endpoint import Endpoint
+from gateway.edge.exchange import Exchange
 from gateway.transcoding.metadata import Headers, Metadata
 from gateway.transcoding.success_status import SenselessStatus, success_status
 
@@ -16,9 +15,7 @@ _SAFE = ("GET", "HEAD")
 
 
 def success(
-    edge: Edge,
-    endpoint: Endpoint,
-    request: Metadata,
+    exchange: Exchange,
     initial: Metadata,
     *,
     may_be_empty: bool,
@@ -26,16 +23,15 @@ def success(
 ) -> tuple[int, Headers]:
     """Returns HTTP status and headers.
 
-    A status that the server names and the answer cannot have is logged, once for each method and reason.
+    A status that the server names and the response cannot have is logged once for each method and reason.
 
     Args:
-        edge: knows which metadata pass, and which key names a status.
-        endpoint: of the request.
-        request: the metadata that the server was sent.
+        exchange: whose call has not failed.
         initial: the server's initial metadata.
-        may_be_empty: whether the answer can go without a body.
-        events: whether the answer is Server-Sent Events.
+        may_be_empty: whether the response can go without a body.
+        events: whether the response is Server-Sent Events.
     """
+    edge, endpoint = exchange.edge, exchange.endpoint
     headers = edge.metadata.fitting(edge.metadata.headers(initial))
     key = edge.metadata.status_key
     values = [value for each, value in initial if each == key]
@@ -44,7 +40,7 @@ def success(
     try:
         status = success_status(
             values,
-            request=request,
+            request=exchange.metadata,
             headers=headers,
             safe=endpoint.binding.http_method in _SAFE,
             raw=endpoint.gives_raw,

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
-from gateway.edge.answer import Whole
-from gateway.edge.client import Attendance, HttpClient, body_too_large
+from gateway.edge.attendance import Attendance
+from gateway.edge.body import MessageBody, body_too_large
 from gateway.edge.exchange import Edge, Exchange
+from gateway.edge.response import HttpResponse
 from gateway.edge.success import success
 from gateway.transcoding.endpoint import EncodedBody, Endpoint
-from gateway.transcoding.metadata import Headers, Metadata
+from gateway.transcoding.metadata import Headers
 from gateway.transcoding.negotiation import check_json, json_options, require
 from gateway.transcoding.request_head import RequestHead
 from gateway.transcoding.success_status import CONTENTLESS
@@ -19,10 +20,10 @@ from gateway.upstream.port import Call, Response
 
 _OFFERED: Final = ("application/json",)
 _NO_HEADERS: Final[Headers] = ()
-_KEPT: Final = 1024
-"""Callers send the same few `Accept` again and again, so what one means is kept."""
+_CACHED_ENCODERS: Final = 1024
+"""Maximum entries of the cache of encoders by `Accept`, of which callers send few."""
 _PATIENCE: Final = 0.01
-"""So many seconds a body and its call may take before anyone looks whether the caller is still there."""
+"""Seconds that a body and its call may take before the client is watched."""
 
 
 async def serve_unary(exchange: Exchange) -> None:
@@ -32,99 +33,116 @@ async def serve_unary(exchange: Exchange) -> None:
         StatusError: the request is wrong, or the call failed.
         ClientGone: the client left.
     """
-    encode = encoder_of_one(exchange.edge, exchange.endpoint, exchange.head)
-    client = HttpClient(exchange.receive, exchange.deadline)
-    with Attendance(client.gone, patience=_PATIENCE) as attendance:
-        body = await read_body(exchange, client)
-        request = await exchange.decode(body)
-        async with exchange.open(request) as call:
-            answer = await read_answer(exchange, call, encode)
-            attendance.end()  # for a server, a complete answer may be the end of the client too
-            await exchange.answer.whole(answer)
+    encode = encoder_of_one(exchange.edge, exchange.endpoint, exchange.request.head)
+    body = whole_body(exchange)
+    if body is not None:
+        response = await _ask(exchange, body, encode)
+    else:
+        await exchange.run.in_task()
+        reader = MessageBody(exchange.body, exchange.deadline)
+        with Attendance(reader.gone, patience=_PATIENCE):
+            response = await _ask(exchange, await read_body(exchange, reader), encode)
+        # behind the block: for a server, a complete response may be the end of the client too
+    await exchange.writer.whole(response)
+
+
+async def _ask(
+    exchange: Exchange, body: bytes, encode: Callable[[bytes], EncodedBody]
+) -> HttpResponse:
+    message = await exchange.decode(body)
+    if exchange.info is not None:
+        exchange.received(len(message))
+    return whole_response(exchange, encode, await exchange.ask(message))
 
 
 def encoder_of_one(
     edge: Edge, endpoint: Endpoint, head: RequestHead
 ) -> Callable[[bytes], EncodedBody]:
-    """Returns what makes the body of an answer of one message.
+    """Returns the encoder of a response that is one message.
 
     Raises:
-        StatusError: 406, the caller takes nothing that there is.
+        StatusError: 406, the caller accepts nothing that the method has.
     """
     if endpoint.gives_raw:
         return endpoint.raw_response
     return _json_encoder(edge, endpoint, head.accept)
 
 
-@lru_cache(maxsize=_KEPT)
+@lru_cache(maxsize=_CACHED_ENCODERS)
 def _json_encoder(edge: Edge, endpoint: Endpoint, accept: str) -> Callable[[bytes], EncodedBody]:
     media_type = require(accept, _OFFERED)
     encode = endpoint.encoder(json_options(accept, media_type, edge.json_options))
     return lambda message: (media_type, encode(message))
 
 
-async def read_answer(
+async def read_response(
     exchange: Exchange, call: Call, encode: Callable[[bytes], EncodedBody]
-) -> Whole:
-    """Waits for the one message that a call answers; makes the answer of it."""
+) -> HttpResponse:
+    """Waits for the one message of a call; makes the response of it."""
     message = await anext(call)
     response = Response(message, await call.initial_metadata(), await call.trailing_metadata())
-    return whole_answer(
-        exchange.edge, exchange.endpoint, encode, tuple(exchange.head.metadata), response
-    )
+    return whole_response(exchange, encode, response)
 
 
-def whole_answer(
-    edge: Edge,
-    endpoint: Endpoint,
-    encode: Callable[[bytes], EncodedBody],
-    request: Metadata,
-    response: Response,
-) -> Whole:
-    """Makes the answer of what a call has answered.
-
-    Args:
-        edge: what is served, and how.
-        endpoint: of the request.
-        encode: makes the body.
-        request: the metadata that the server was sent.
-        response: what it has answered.
+def whole_response(
+    exchange: Exchange, encode: Callable[[bytes], EncodedBody], response: Response
+) -> HttpResponse:
+    """Makes the HTTP response of a call's response.
 
     Raises:
         StatusError: INTERNAL, for what upstream sent is not what the contract says.
     """
+    edge = exchange.edge
+    if exchange.info is not None:
+        exchange.sent(len(response.message))
     status, headers = 200, _NO_HEADERS
     if response.initial:
-        status, headers = success(edge, endpoint, request, response.initial, may_be_empty=True)
+        status, headers = success(exchange, response.initial, may_be_empty=True)
     if response.trailing:
         headers += edge.metadata.headers(response.trailing, prefix="grpc-trailer-")
         headers = edge.metadata.fitting(headers)
     if status in CONTENTLESS:
-        return Whole(status, headers=headers)
+        return HttpResponse(status, headers=headers)
     media_type, body = encode(response.message)
-    return Whole(status, body, media_type, headers)
+    return HttpResponse(status, body, media_type, headers)
 
 
-async def read_body(exchange: Exchange, client: HttpClient) -> bytes:
-    """Reads the body of a request that is one message.
+def whole_body(exchange: Exchange) -> bytes | None:
+    """Returns the body of a request that is one message, if all of it is there; else None.
 
     Raises:
-        StatusError: it is too large, wrongly coded, or said to be what it must not be.
-        ClientGone: the client left.
+        StatusError: as `read_body`.
     """
-    head, limit = exchange.head, exchange.edge.limits.max_message
-    if (head.content_length or 0) > limit:
+    body = exchange.body.whole
+    if body is None or (body and exchange.request.head.content_encoding):
+        return None  # a compressed body is decoded in pieces, with turns of the loop between
+    limit = exchange.edge.limits.max_message
+    if len(body) > limit:
         raise body_too_large(limit)
-    body = await client.body(limit, head.content_encoding)
-    check_body(exchange.endpoint, head, len(body))
+    check_body(exchange.endpoint, exchange.request.head, len(body))
     return body
 
 
-def check_body(endpoint: Endpoint, head: RequestHead, length: int) -> None:
-    """Looks whether a body of some length is said to be what its endpoint takes.
+async def read_body(exchange: Exchange, body: MessageBody) -> bytes:
+    """Reads the body of a request that is one message.
 
     Raises:
-        StatusError: 415, it is not.
+        StatusError: it is too large, wrongly coded, or of a media type that the method does not take.
+        ClientGone: the client left.
+    """
+    head, limit = exchange.request.head, exchange.edge.limits.max_message
+    if (head.content_length or 0) > limit:
+        raise body_too_large(limit)
+    data = await body.read(limit, head.content_encoding)
+    check_body(exchange.endpoint, head, len(data))
+    return data
+
+
+def check_body(endpoint: Endpoint, head: RequestHead, length: int) -> None:
+    """Checks the media type of a body of some length.
+
+    Raises:
+        StatusError: 415, the endpoint does not take it.
     """
     if length and not endpoint.takes_raw:
         check_json(head.content_type)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Final
 
-from gateway.edge.client import UploadClient, body_too_large
+from gateway.edge.body import UploadBody, body_too_large
 from gateway.edge.exchange import Exchange
 from gateway.transcoding.content_coding import ContentDecoder, content_decoder
 from gateway.transcoding.frame_decoders import (
@@ -35,19 +35,19 @@ _PIECE_BYTES: Final = 16 * 1024
 """Bytes in which messages are looked for in one turn of the event loop: they may be as many empty lines."""
 
 
-def read_upload(exchange: Exchange, client: UploadClient) -> AsyncIterator[bytes]:
+def read_upload(exchange: Exchange, body: UploadBody) -> AsyncIterator[bytes]:
     """Returns the messages of an upload, each as it arrives; path and query speak in the first.
 
     Raises:
         StatusError: 415, the body is said to be what it must not be. Iteration raises what is wrong with
             its coding or its frames, and ClientGone.
     """
-    content = content_decoder(exchange.head.content_encoding)
-    return exchange.messages(_frames(exchange, client, content, _decoder(exchange)))
+    content = content_decoder(exchange.request.head.content_encoding)
+    return exchange.messages(_frames(exchange, body, content, _decoder(exchange)))
 
 
 def _decoder(exchange: Exchange) -> FrameDecoder:
-    head, limit = exchange.head, exchange.edge.limits.max_message
+    head, limit = exchange.request.head, exchange.edge.limits.max_message
     if exchange.endpoint.takes_raw:
         return RawDecoder(limit)
     check_json(head.content_type, _STREAM_TYPES)
@@ -55,11 +55,11 @@ def _decoder(exchange: Exchange) -> FrameDecoder:
 
 
 async def _frames(
-    exchange: Exchange, client: UploadClient, content: ContentDecoder, decoder: FrameDecoder
+    exchange: Exchange, body: UploadBody, content: ContentDecoder, decoder: FrameDecoder
 ) -> AsyncIterator[bytes]:
     """Yields the frames of a body, which is decoded and looked through a piece a turn of the loop."""
     try:
-        async for chunk in client.chunks():
+        async for chunk in body.chunks():
             for number, piece in enumerate(_pieces(content.feed(chunk), decoder)):
                 if number:
                     await asyncio.sleep(0)

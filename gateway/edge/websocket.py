@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
 from google.rpc.status_pb2 import Status
 
-from gateway.edge.client import ClientGone
 from gateway.edge.exchange import Edge, Exchange, Limits
-from gateway.edge.types import Receive, Scope, Send
+from gateway.edge.ports import WebSocket
 from gateway.edge.websocket_client import WebSocketClient
 from gateway.feeds.source import Gap, Source
 from gateway.transcoding.deadline import Deadline
-from gateway.transcoding.error_headers import error_headers
 from gateway.transcoding.metadata_size import check_metadata
 from gateway.transcoding.origin import is_own_origin, serialized_origin
 from gateway.transcoding.request_head import RequestHead, read_head
@@ -39,43 +37,40 @@ from gateway.transcoding.websocket_protocol import (
 )
 from gateway.upstream.port import Requests
 
+_SWITCHING_PROTOCOLS: Final = 101
 _DIALECTS: Final[dict[str, Callable[[], Dialect]]] = {
     "grpc-json.v1": GrpcJson,
     "grpc-json-envelope.v1": GrpcJsonEnvelope,
 }
 
 
-async def serve_websocket(exchange: Exchange, subprotocols: list[str], *, secure: bool) -> None:
+async def serve_websocket(exchange: Exchange, socket: WebSocket) -> None:
     """Answers a handshake, and then the frames, of a method of which at least one side streams.
-
-    Args:
-        exchange: of the handshake.
-        subprotocols: those that the client offers.
-        secure: whether it came over TLS.
 
     Raises:
         StatusError: the handshake is refused.
         ClientGone: the client left.
     """
-    edge = exchange.edge
-    _check_origin(exchange.head, edge.limits, secure=secure)
-    exchange.head.last_event_id = ""  # only Server-Sent Events have ids
-    subprotocol = _subprotocol(subprotocols)
-    await _next_connect(exchange.receive)
-    await exchange.answer({"type": "websocket.accept", "subprotocol": subprotocol})
+    edge, request = exchange.edge, exchange.request
+    _check_origin(request.head, edge.limits, secure=request.secure)
+    exchange.last_event_id = ""  # only Server-Sent Events have ids
+    subprotocol = _subprotocol(request.subprotocols)
+    await socket.accept(subprotocol)
+    exchange.writer.mark_started(_SWITCHING_PROTOCOLS)
     dialect = _DIALECTS[subprotocol]() if subprotocol else GrpcJson()
     idle = asyncio.timeout(edge.limits.websocket_idle)
-    client = WebSocketClient(exchange, dialect, idle)
+    client = WebSocketClient(exchange, socket, dialect, idle)
     status, code = Status(), CLOSE_OK
     try:
         async with _until_idle(idle, edge.limits):
             with edge.attend_stream(client.gone):
-                await _begin(exchange, client)
+                await _read_headers(exchange, client)
                 requests = await _requests(exchange, client)
                 async with exchange.source(requests) as source:
                     await _answer(exchange, client, source)
         trailers = await source.trailing_metadata()
     except StatusError as error:
+        exchange.failure = error
         status, code, trailers = error.status, _close_code(error, edge), error.trailing
         if metadata := edge.metadata.initial(error.initial):
             await client.send_headers(metadata)
@@ -95,21 +90,21 @@ async def _until_idle(idle: asyncio.Timeout, limits: Limits) -> AsyncIterator[No
         raise StatusError.of(DEADLINE_EXCEEDED, f"no message for {seconds:g} seconds") from None
 
 
-async def _begin(exchange: Exchange, client: WebSocketClient) -> None:
+async def _read_headers(exchange: Exchange, client: WebSocketClient) -> None:
     """Waits for the client's metadata, in a dialect that has a frame for them.
 
     Raises:
-        StatusError: they make no sense, or are too large with those of the handshake.
+        StatusError: they are wrong, or too large with those of the handshake.
     """
     frame = await client.headers()
     if frame is None:
         return
-    said = RequestHead()
-    read_head(frame.fields, exchange.edge.metadata, said)
-    exchange.head.override(said)
-    check_metadata(exchange.head.metadata, exchange.edge.limits.max_metadata)
-    if said.timeout is not None:
-        exchange.deadline = Deadline.after(asyncio.get_running_loop().time(), said.timeout)
+    head = RequestHead()
+    read_head(frame.fields, exchange.edge.metadata, head)
+    exchange.replace_metadata(tuple(head.metadata))
+    check_metadata(exchange.metadata, exchange.edge.limits.max_metadata)
+    if head.timeout is not None:
+        exchange.deadline = Deadline.after(asyncio.get_running_loop().time(), head.timeout)
 
 
 async def _requests(exchange: Exchange, client: WebSocketClient) -> Requests:
@@ -126,19 +121,24 @@ async def _requests(exchange: Exchange, client: WebSocketClient) -> Requests:
             raise StatusError.of(DEADLINE_EXCEEDED, "no message arrived in time") from None
     client.half_close()
     step = "[0]" if message else ""
-    return await exchange.decode(message, step=step)
+    decoded = await exchange.decode(message, step=step)
+    if exchange.info is not None:
+        exchange.received(len(decoded))
+    return decoded
 
 
 async def _answer(exchange: Exchange, client: WebSocketClient, source: Source) -> None:
     encode, dialect = exchange.endpoint.encode_response, client.dialect
     async for items in source:
-        if not client.told_headers:
+        if not client.sent_headers:
             source.begin()
             await _send_headers(exchange, client, source)
         for item in items:
             if isinstance(item, Gap):
+                exchange.dropped(item.missed)
                 await client.send(dialect.gap(item.json()))
             else:
+                exchange.sent(len(item.message))
                 await client.send(dialect.message(item.json(encode)))
     await _send_headers(exchange, client, source)
 
@@ -154,12 +154,7 @@ def _close_code(error: StatusError, edge: Edge) -> int:
     return CLOSE_TOO_BIG if error.http_status == 413 else close_code(error.code)
 
 
-async def _next_connect(receive: Receive) -> None:
-    if (await receive())["type"] != "websocket.connect":
-        raise ClientGone
-
-
-def _subprotocol(offered: list[str]) -> str | None:
+def _subprotocol(offered: Sequence[str]) -> str | None:
     """Chooses the client's first that is spoken here; a client that offers none, a person's, names none."""
     if not offered:
         return None
@@ -184,16 +179,3 @@ def _check_origin(head: RequestHead, limits: Limits, *, secure: bool) -> None:
         origin = ""
     if origin not in limits.origins and not is_own_origin(origin, head.host, secure=secure):
         raise StatusError.of(PERMISSION_DENIED, f"the origin {shown(head.origin)} is not allowed")
-
-
-async def refuse(send: Send, scope: Scope, edge: Edge, error: StatusError) -> None:
-    """Answers a handshake with an error, in JSON where the server can send a body with it."""
-    if "websocket.http.response" not in scope.get("extensions", {}):
-        await send({"type": "websocket.close", "code": 1008, "reason": ""})
-        return
-    headers = [(b"content-type", b"application/json"), *error_headers(error, edge.metadata)]
-    await send(
-        {"type": "websocket.http.response.start", "status": error.http_status, "headers": headers}
-    )
-    body = edge.transcoder.errors.status(error.status)
-    await send({"type": "websocket.http.response.body", "body": body})

@@ -1,7 +1,7 @@
 """The client's side of one WebSocket: its frames, and those for it, in the dialect of its subprotocol.
 
-As with an upload over HTTP, `gone` is the one reader: it reads ahead of whoever takes the frames, and what is
-said in `gateway.edge.client` of a full read-ahead holds here too.
+As with an upload over HTTP, `gone` is the one reader: it reads ahead of the consumer of the frames. While the
+read-ahead is full nothing is read, and a disconnect behind unread frames is noticed later.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from gateway.edge.exchange import Exchange
+from gateway.edge.ports import ClientGone, WebSocket
 from gateway.edge.read_ahead import ReadAhead
-from gateway.edge.types import Event
 from gateway.transcoding.metadata import Metadata
 from gateway.transcoding.status import RESOURCE_EXHAUSTED, StatusError
 from gateway.transcoding.websocket_protocol import Dialect, HalfClose, HeadersFrame
@@ -20,18 +20,19 @@ from gateway.transcoding.websocket_protocol import Dialect, HalfClose, HeadersFr
 class WebSocketClient:
     """One client, after its handshake."""
 
-    def __init__(self, exchange: Exchange, dialect: Dialect, idle: asyncio.Timeout) -> None:
+    def __init__(
+        self, exchange: Exchange, socket: WebSocket, dialect: Dialect, idle: asyncio.Timeout
+    ) -> None:
         """Takes the connection; each frame, either way, puts `idle` off."""
-        self._receive = exchange.receive
-        self._send = exchange.answer
+        self._socket = socket
         self._max_message = exchange.edge.limits.max_message
         self._idle_seconds = exchange.edge.limits.websocket_idle
         self._idle = idle
-        self._ahead: ReadAhead[Event] = ReadAhead()
+        self._ahead: ReadAhead[str | bytes] = ReadAhead()
         self._half_closed = False
         self.dialect = dialect
-        self.told_headers = False
-        """Whether the client was told the initial metadata of the call."""
+        self.sent_headers = False
+        """Whether the initial metadata of the call were sent."""
 
     async def headers(self) -> HeadersFrame | None:
         """Waits for the metadata with which the call begins; None where the dialect has no such frame.
@@ -58,8 +59,10 @@ class WebSocketClient:
         self.half_close()
 
     async def _next(self) -> HeadersFrame | bytes | HalfClose:
-        event = await self._ahead.take()
-        return self.dialect.read(event.get("text"), event.get("bytes"))
+        frame = await self._ahead.take()
+        return self.dialect.read(
+            frame if isinstance(frame, str) else None, frame if isinstance(frame, bytes) else None
+        )
 
     def half_close(self) -> None:
         """Says that nobody takes what the client still sends."""
@@ -70,32 +73,31 @@ class WebSocketClient:
         """Reads the frames, and returns when the client has left."""
         while True:
             await self._ahead.room()
-            event = await self._receive()
-            if event["type"] == "websocket.disconnect":
+            try:
+                frame = await self._socket.receive()
+            except ClientGone:
                 return
             self._touch()
             if not self._half_closed:
-                self._ahead.append(
-                    event, size_in_memory(event.get("text") or event.get("bytes") or b"")
-                )
+                self._ahead.append(frame, size_in_memory(frame))
 
     async def send(self, frame: str) -> None:
         """Sends a frame; nothing is one that the dialect does not have."""
         if frame:
-            await self._send({"type": "websocket.send", "text": frame})
+            await self._socket.send(frame)
             self._touch()
 
     async def send_headers(self, metadata: Metadata) -> None:
         """Sends the frame of the initial metadata, unless the client was told them."""
-        if not self.told_headers:
-            self.told_headers = True
+        if not self.sent_headers:
+            self.sent_headers = True
             await self.send(self.dialect.headers(metadata))
 
     async def close(self, frame: str, code: int, reason: str) -> None:
         """Sends the last frame, and closes the connection."""
         if frame:
-            await self._send({"type": "websocket.send", "text": frame})
-        await self._send({"type": "websocket.close", "code": code, "reason": reason})
+            await self._socket.send(frame)
+        await self._socket.close(code, reason)
 
     def _touch(self) -> None:
         if self._idle_seconds is not None and not self._idle.expired():

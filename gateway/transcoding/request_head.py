@@ -69,7 +69,7 @@ def read_head(
     passing = allowed.request
     for name, value in headers:
         try:
-            read = _READERS.get(name)
+            read = READERS.get(name)
             if read is not None:
                 read(head, value.decode("latin-1"))
             if name in passing or name.startswith(PREFIX):
@@ -154,7 +154,7 @@ def _read_host(head: RequestHead, value: str) -> None:
     head.host = value
 
 
-_READERS = {
+READERS: Final = {
     b"accept": _read_accept,
     b"accept-encoding": _read_accept_encoding,
     b"content-type": _read_content_type,
@@ -167,3 +167,4 @@ _READERS = {
     b"origin": _read_origin,
     b"host": _read_host,
 }
+"""What reads the value of each header that the edge itself understands, by its lower-case name."""

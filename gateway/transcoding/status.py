@@ -29,6 +29,7 @@ RESOURCE_EXHAUSTED: Final = code_pb2.RESOURCE_EXHAUSTED
 UNIMPLEMENTED: Final = code_pb2.UNIMPLEMENTED
 INTERNAL: Final = code_pb2.INTERNAL
 UNAVAILABLE: Final = code_pb2.UNAVAILABLE
+UNAUTHENTICATED: Final = code_pb2.UNAUTHENTICATED
 
 HTTP_STATUS: Final[Mapping[int, int]] = MappingProxyType(
     {
@@ -68,6 +69,7 @@ class StatusError(Exception):
         headers: Headers = (),
         initial: Metadata = (),
         trailing: Metadata = (),
+        by_upstream: bool = False,
     ) -> None:
         """Makes the error.
 
@@ -77,12 +79,14 @@ class StatusError(Exception):
             headers: what HTTP wants said beside that word: `allow`, `accept-post`, …
             initial: initial metadata of the call that ended so; empty if the edge made the error.
             trailing: trailing metadata of that call.
+            by_upstream: whether the call ended so upstream; False if the edge made the error.
         """
         self.status = status
         self.http_status = http_status or HTTP_STATUS.get(status.code, 500)
         self.headers = headers
         self.initial = initial
         self.trailing = trailing
+        self.by_upstream = by_upstream
         super().__init__(f"{code_name(status.code)}: {status.message}")
 
     @classmethod

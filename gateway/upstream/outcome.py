@@ -78,7 +78,7 @@ def status_error(code: int, details: str, initial: Metadata, trailing: Metadata)
             except DecodeError:
                 break
             if status.code == code:
-                return StatusError(status, initial=initial, trailing=trailing)
+                return StatusError(status, initial=initial, trailing=trailing, by_upstream=True)
     if code == UNAVAILABLE and _ADDRESS.search(details):
         log.warning("upstream cannot be reached: %a", details)
         details = "upstream cannot be reached"  # grpc's own text names addresses
@@ -89,4 +89,5 @@ def status_error(code: int, details: str, initial: Metadata, trailing: Metadata)
         return metadata_too_large("more than the server takes")
     elif code == RESOURCE_EXHAUSTED and _ANSWER_METADATA.search(details):
         code, details = INTERNAL, "the server's metadata are larger than the edge takes"
-    return StatusError(Status(code=code, message=details), initial=initial, trailing=trailing)
+    status = Status(code=code, message=details)
+    return StatusError(status, initial=initial, trailing=trailing, by_upstream=True)

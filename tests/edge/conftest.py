@@ -98,7 +98,12 @@ def make_app(tmp_path: Path, upstream: ScriptedUpstream) -> MakeApp:
     """Makes an application over that upstream, with some settings other than the defaults."""
     path = tmp_path / "echo.binpb"
     path.write_bytes(echo_descriptor_set())
-    return lambda **settings: create_app(Settings(descriptor_set=path, **settings), upstream)
+
+    def make(*, policies: Any = (), observers: Any = (), **settings: Any) -> FastAPI:
+        given = Settings(descriptor_set=path, **settings)
+        return create_app(given, upstream, policies=policies, observers=observers)
+
+    return make
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI
 from google.api.httpbody_pb2 import HttpBody
 
-from gateway.edge.answer import Whole, _kept_value
+from gateway.edge.response import HttpResponse, _cached_value
 from gateway.testing import ScriptedCall, ScriptedUpstream
 from gateway.transcoding.status import StatusError
 from tests.edge.asgi import ask, connect, running
@@ -96,8 +96,8 @@ async def test_data_has_no_websocket(app: FastAPI) -> None:
 
 def test_media_types_are_kept_if_they_are_short() -> None:
     """An HttpBody may say anything; what is long is not kept beside the few that come again."""
-    before = _kept_value.cache_info().currsize
-    whole = Whole(200, b"", "text/" + "x" * 10_000)
+    before = _cached_value.cache_info().currsize
+    response = HttpResponse(200, b"", "text/" + "x" * 10_000)
 
-    assert dict(whole.named("1"))[b"content-type"] == whole.content_type.encode()
-    assert _kept_value.cache_info().currsize == before
+    assert dict(response.all_headers())[b"content-type"] == response.content_type.encode()
+    assert _cached_value.cache_info().currsize == before

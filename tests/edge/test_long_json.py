@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from gateway.transcoding.codec import VALUES_AT_ONCE, is_long
 from tests.edge.asgi import Request, connect, start
+from tests.edge.test_direct import answer
 
 VALUES = 40 * VALUES_AT_ONCE
 LONG = {
@@ -85,14 +86,14 @@ async def test_one_text_is_decoded_at_a_time(app: FastAPI) -> None:
     assert decoding_threads() - before == 1
 
 
-def test_it_is_not_for_the_direct_path(app: FastAPI) -> None:
-    """There a request is decoded in one turn of the loop."""
-    direct = app.state.direct
+async def test_it_is_decoded_in_the_thread_on_the_direct_path_too(app: FastAPI) -> None:
+    """There a request gets a task when it has to wait."""
     head = b"POST /v1/echo HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n"
     body = b'{"listValueField":[%b0]}' % (b"0," * (VALUES_AT_ONCE + 1))
+    status, _, answered = await answer(app, head % len(body) + body)
 
-    assert direct.read(head % len(body) + body) is None
-    assert direct.read(head % 2 + b"{}") is not None
+    assert (status, len(answered["listValueField"])) == (200, VALUES_AT_ONCE + 2)
+    assert decoding_threads() > 0
 
 
 def test_what_is_long() -> None:

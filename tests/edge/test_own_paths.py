@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from gateway import health
 from gateway.app import create_app
 from gateway.contract.route_table import NoRoute, RouteMatch
-from gateway.edge.route import Answers
+from gateway.edge.routing import Router
 from gateway.settings import Settings
 from gateway.testing import ScriptedCall, ScriptedUpstream
 from tests.contracts import compile_text
@@ -126,10 +126,10 @@ async def test_settings_close_them(
 @pytest.mark.parametrize("path", OWN)
 def test_the_fast_path_leaves_them_too(path: str, tmp_path: Path) -> None:
     """What answers whole requests without ASGI asks the same function."""
-    answers: Answers = make(tmp_path).state.direct._answers
+    router: Router = make(tmp_path).state.direct._router
 
-    assert isinstance(answers.look_up("GET", path), NoRoute)
-    assert isinstance(answers.look_up("GET", "/other"), RouteMatch)
+    assert isinstance(router.find("GET", path), NoRoute)
+    assert isinstance(router.find("GET", "/other"), RouteMatch)
 
 
 def test_the_start_warns_of_rules_that_would_take_them(

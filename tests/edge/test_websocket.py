@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from google.protobuf.duration_pb2 import Duration
-from google.rpc.error_details_pb2 import RetryInfo
 from pydantic import ValidationError
 
-from gateway.edge.websocket import refuse
 from gateway.testing import ScriptedUpstream
-from gateway.transcoding.status import RESOURCE_EXHAUSTED, StatusError
 from tests.edge.asgi import Request, connect, running
 from tests.edge.conftest import MakeApp
 
@@ -208,21 +203,6 @@ async def test_the_origin_is_checked(
     assert (request.sent[0]["type"] == "websocket.accept") is allowed
     if not allowed:
         assert request.status == 403
-
-
-async def test_a_refused_handshake_says_when_to_come_back(app: FastAPI) -> None:
-    """As every other answer of HTTP does, where the server can send one with it."""
-    sent: list[dict[str, Any]] = []
-
-    async def send(event: Any) -> None:
-        sent.append(event)
-
-    retry = RetryInfo(retry_delay=Duration(seconds=30, nanos=1))
-    error = StatusError.of(RESOURCE_EXHAUSTED, "later", retry)
-    scope: dict[str, Any] = {"extensions": {"websocket.http.response": {}}}
-    await refuse(send, scope, app.state.edge, error)
-
-    assert (sent[0]["status"], dict(sent[0]["headers"])[b"retry-after"]) == (429, b"31")
 
 
 @pytest.mark.parametrize(("scheme", "allowed"), [("ws", True), ("wss", False)])

@@ -1,0 +1,289 @@
+"""The ASGI door: every request that a binding of the contract takes, in front of the framework's own routes.
+
+Starlette's path syntax cannot express `{name=shelves/*}:watch`, and its router sees decoded paths; so a
+middleware asks the contract's table first, with the raw path. It is the innermost middleware of the
+application: what it answers has passed all middleware that was added, and none of the framework's routing.
+
+Source: ASGI specification 3.0, HTTP and WebSocket messages 2.4.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final, NoReturn
+from urllib.parse import quote
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request as FrameworkRequest
+from starlette.responses import Response as FrameworkResponse
+from starlette.routing import BaseRoute, Match, NoMatchFound
+
+from gateway.contract.route_table import NoRoute
+from gateway.edge.exchange import Edge, Exchange
+from gateway.edge.ports import ClientGone
+from gateway.edge.request import Request, identify, parse_head
+from gateway.edge.response import HttpResponse, error_body
+from gateway.edge.routing import NO_ROUTE, Route, Router
+from gateway.edge.serve import serve
+from gateway.edge.types import WRITE, App, Receive, Scope, Send
+from gateway.edge.writer import ResponseWriter
+from gateway.transcoding.metadata import Headers, MetadataFilter
+from gateway.transcoding.status import HTTP_STATUS, UNIMPLEMENTED, UNKNOWN, StatusError
+from gateway.transcoding.success_status import CONTENTLESS
+
+_CODES: Final = {405: UNIMPLEMENTED} | {
+    status: code for code, status in sorted(HTTP_STATUS.items(), reverse=True)
+}
+"""The gRPC code of an HTTP status; of several the first in `google.rpc.Code`."""
+
+
+class ContractRoutes:
+    """Middleware that answers every request which a binding of the contract takes."""
+
+    def __init__(self, app: App, door: AsgiDoor) -> None:
+        self._app = app
+        self._door = door
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request, or leaves it to the framework with what the table says of it."""
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        route = self._door.find(scope)
+        if isinstance(route, NoRoute):
+            scope["protoway"] = route
+            # an application that is mounted below may have middleware around its `send`
+            scope.get("extensions", {}).pop(WRITE, None)
+            await self._app(scope, receive, send)
+            return
+        await self._door.answer(route, scope, receive, send)
+
+
+class OtherMethods(BaseRoute):
+    """The route, first of the framework's, of a path that the contract has for other methods alone.
+
+    To Starlette it is a partial match, so another route that takes the request goes first.
+    """
+
+    def __init__(self, door: AsgiDoor) -> None:
+        self._door = door
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Returns whether the contract has the path."""
+        route: NoRoute = scope.get("protoway", NO_ROUTE)
+        return (Match.PARTIAL if route.allowed else Match.NONE), {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers 405."""
+        await self._door.answer(scope["protoway"], scope, receive, send)
+
+    def url_path_for(self, name: str, /, **path_params: Any) -> NoReturn:
+        """Has no names: the contract's paths have none in the framework."""
+        raise NoMatchFound(name, path_params)
+
+
+class AsgiDoor:
+    """Makes exchanges of ASGI requests."""
+
+    def __init__(self, edge: Edge, router: Router) -> None:
+        self._edge = edge
+        self._router = router
+
+    def find(self, scope: Scope) -> Route:
+        """Looks a request up in the contract's table."""
+        path = raw_path(scope)
+        if scope["type"] == "websocket":
+            return self._router.find_handshake(path)
+        return self._router.find(scope["method"], path)
+
+    async def answer(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a request whose route is known."""
+        edge = self._edge
+        is_websocket = scope["type"] == "websocket"
+        sink = AsgiSink(scope, send)
+        writer = ResponseWriter(sink, edge.compression, head=scope.get("method") == "HEAD")
+        request = _request(scope, route, edge.metadata)
+        request_id, metadata = identify(request.head, edge.metadata)
+        exchange = Exchange(
+            edge,
+            request,
+            AsgiBody(receive),
+            writer,
+            request_id=request_id,
+            metadata=metadata,
+            headers=lambda: scope["headers"],
+            websocket=AsgiWebSocket(scope, receive, send) if is_websocket else None,
+        )
+        await serve(exchange)
+        if sink.error is not None:
+            # the server cuts the response, as it must; it logs the error, but not what upstream knows of it
+            raise sink.error from None
+
+    async def not_found(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers what neither the contract nor any other route takes."""
+        await self.answer(NO_ROUTE, scope, receive, send)
+
+    async def framework_error(
+        self, request: FrameworkRequest, error: Exception
+    ) -> FrameworkResponse:
+        """Makes a Status of the HTTPException of a route that is not the contract's."""
+        if not isinstance(error, HTTPException):
+            raise error
+        if error.status_code in CONTENTLESS:
+            return FrameworkResponse(status_code=error.status_code, headers=error.headers)
+        code = _CODES.get(error.status_code, UNKNOWN)
+        status = StatusError.of(code, str(error.detail), http_status=error.status_code)
+        accept = request.headers.get("accept", "")
+        media_type, body = error_body(self._edge.transcoder, status, accept)
+        return FrameworkResponse(body, error.status_code, error.headers, media_type=media_type)
+
+
+def _request(scope: Scope, route: Route, allowed: MetadataFilter) -> Request:
+    head, error = parse_head(scope["headers"], allowed)
+    return Request(
+        http_method=scope.get("method", "GET"),
+        path=raw_path(scope),
+        query=scope["query_string"],
+        head=head,
+        route=route,
+        error=error,
+        client=client[0] if (client := scope.get("client")) else "",
+        secure=scope.get("scheme") in ("https", "wss"),
+        subprotocols=scope.get("subprotocols", ()),
+    )
+
+
+class AsgiBody:
+    """The body of one request, from ASGI's `receive`."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.whole: bytes | None = None
+        self.ended = False
+
+    async def read(self) -> bytes:
+        """See `RequestBody`."""
+        event = await self._receive()
+        if event["type"] == "http.disconnect":
+            raise ClientGone
+        self.ended = not event.get("more_body", False)
+        part: bytes = event.get("body", b"")
+        return part
+
+    async def gone(self) -> None:
+        """See `RequestBody`."""
+        if (await self._receive())["type"] != "http.disconnect":
+            # a middleware that gives the body again cannot tell when the client leaves
+            await asyncio.get_running_loop().create_future()
+
+
+class AsgiSink:
+    """The response to one request, as events for ASGI's `send`.
+
+    A server may say by an OSError that the client has left (ASGI 2.4).
+
+    Attributes:
+        error: why the response was cut; the application has to raise it.
+    """
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._send = send
+        extension = scope["extensions"].get(WRITE) if "extensions" in scope else None
+        self.write_now: Callable[[bytes], bool] | None = extension and extension["write"]
+        self.error: Exception | None = None
+
+    async def whole(self, response: HttpResponse, *, head: bool) -> None:
+        """See `Sink`."""
+        await self.start(response.status, tuple(response.all_headers()))
+        await self.end(b"" if head else response.body)
+
+    async def start(self, status: int, headers: Headers) -> None:
+        """See `Sink`."""
+        event = {"type": "http.response.start", "status": status, "headers": list(headers)}
+        await _send(self._send, event)
+
+    async def write(self, data: bytes) -> None:
+        """See `Sink`."""
+        await _send(self._send, {"type": "http.response.body", "body": data, "more_body": True})
+
+    async def end(self, data: bytes) -> None:
+        """See `Sink`."""
+        await _send(self._send, {"type": "http.response.body", "body": data})
+
+    def abort(self, error: Exception) -> None:
+        """See `Sink`."""
+        self.error = error
+
+
+class AsgiWebSocket:
+    """One WebSocket, from ASGI's `receive` and `send`."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self._sends_responses = "websocket.http.response" in scope.get("extensions", {})
+        self._connected = False
+
+    async def _connect(self) -> None:
+        if not self._connected:
+            self._connected = True
+            if (await self._receive())["type"] != "websocket.connect":
+                raise ClientGone
+
+    async def accept(self, subprotocol: str | None) -> None:
+        """See `WebSocket`."""
+        await self._connect()
+        await _send(self._send, {"type": "websocket.accept", "subprotocol": subprotocol})
+
+    async def refuse(self, response: HttpResponse) -> None:
+        """Answers the handshake with an error, with a body where the server can send one."""
+        await self._connect()
+        if not self._sends_responses:
+            await _send(self._send, {"type": "websocket.close", "code": 1008, "reason": ""})
+            return
+        headers = [each for each in response.all_headers() if each[0] != b"content-length"]
+        start = {
+            "type": "websocket.http.response.start",
+            "status": response.status,
+            "headers": headers,
+        }
+        await _send(self._send, start)
+        await _send(self._send, {"type": "websocket.http.response.body", "body": response.body})
+
+    async def receive(self) -> str | bytes:
+        """See `WebSocket`."""
+        event = await self._receive()
+        if event["type"] == "websocket.disconnect":
+            raise ClientGone
+        message: str | bytes | None = event.get("text")
+        return event.get("bytes") or b"" if message is None else message
+
+    async def send(self, text: str) -> None:
+        """See `WebSocket`."""
+        await _send(self._send, {"type": "websocket.send", "text": text})
+
+    async def close(self, code: int, reason: str) -> None:
+        """See `WebSocket`."""
+        await _send(self._send, {"type": "websocket.close", "code": code, "reason": reason})
+
+
+async def _send(send: Send, event: Any) -> None:
+    try:
+        await send(event)
+    except OSError as error:
+        raise ClientGone from error
+
+
+def raw_path(scope: Scope) -> str:
+    """Returns the path as it came, percent-encoded, below the root that the application is mounted at.
+
+    ASGI's own `path` is decoded.
+    """
+    raw: Any = scope.get("raw_path")
+    path: str = raw.decode("latin-1") if raw is not None else scope["path"]
+    path = path.partition("?")[0]
+    if not (mounted_at := scope.get("root_path", "")):
+        return path
+    root = quote(mounted_at)
+    return path.removeprefix(root) if path.startswith(f"{root}/") else path

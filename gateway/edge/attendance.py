@@ -1,0 +1,99 @@
+"""A block that ends when the client leaves, or when the edge shuts down."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from enum import Enum
+from types import TracebackType
+from typing import Self
+
+from gateway.edge.ports import ClientGone
+from gateway.transcoding.status import UNAVAILABLE, StatusError
+
+
+class Interruption(Enum):
+    """Why a block was ended early."""
+
+    CLIENT_GONE = "the client has left"
+    SHUTDOWN = "the server is shutting down"
+
+
+class Attendance:
+    """A block that ends at once when the client leaves, or when the edge shuts down.
+
+    It works as `asyncio.timeout` does: the task is cancelled, and the block raises ClientGone, or a
+    StatusError with UNAVAILABLE. Source of the pattern: `asyncio.timeouts`.
+    """
+
+    def __init__(
+        self,
+        gone: Callable[[], Awaitable[None]],
+        attendances: set[Attendance] | None = None,
+        *,
+        patience: float = 0,
+    ) -> None:
+        """Makes the block.
+
+        Args:
+            gone: returns when the client has left; what it raises, the block raises.
+            attendances: the blocks that a shutdown interrupts; None for a block that ends soon by itself.
+            patience: seconds before the client is watched. A block that ends sooner needs no second task.
+        """
+        self._gone = gone
+        self._patience = patience
+        self._attendances = attendances
+        self.interruption: Interruption | None = None
+        self._reason: Exception | None = None
+
+    def __enter__(self) -> Self:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a client is watched by a task")
+        self.task = task
+        self._cancelling = task.cancelling()
+        self._watch: asyncio.TimerHandle | asyncio.Task[None]
+        if self._patience:
+            loop = asyncio.get_running_loop()
+            self._watch = loop.call_later(self._patience, self._begin_watching)
+        else:
+            self._begin_watching()
+        if self._attendances is not None:
+            self._attendances.add(self)
+        return self
+
+    def _begin_watching(self) -> None:
+        self._watch = asyncio.ensure_future(self._watching())
+
+    async def _watching(self) -> None:
+        try:
+            await self._gone()
+        except Exception as error:
+            self._reason = error
+        self.interrupt(Interruption.CLIENT_GONE)
+
+    def interrupt(self, interruption: Interruption) -> None:
+        """Ends the block; only the first interruption counts."""
+        if self.interruption is None:
+            self.interruption = interruption
+            self.task.cancel()
+
+    def end(self) -> None:
+        """Stops watching the client; the block goes on."""
+        self._watch.cancel()
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        if self._attendances is not None:
+            self._attendances.discard(self)
+        self._watch.cancel()
+        if self.interruption is None or self.task.uncancel() > self._cancelling:
+            return
+        if error_type is None or issubclass(error_type, asyncio.CancelledError):
+            if self.interruption is Interruption.CLIENT_GONE:
+                raise self._reason or ClientGone
+            raise StatusError.of(UNAVAILABLE, self.interruption.value)

@@ -1,0 +1,198 @@
+"""Runs an exchange without a task for as long as it waits for nothing but its call.
+
+`serve` is a coroutine, and most unary requests wait only once in it: for the outcome of their call. A task,
+a future and the turns of the event loop that they take would cost such a request a third of its time. So an
+`InlineRun` steps the coroutine itself, at once when the request has come and again when the outcome is
+there. An exchange that has to wait for anything else asks for a task first (`in_task`), and goes on in it.
+
+Under ASGI there is a task already: `TASK` is the `Run` of such exchanges.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Generator
+from functools import partial
+from typing import Any, Final, Protocol
+
+from gateway.upstream.port import Outcome, Response
+
+
+class PendingOutcome(Protocol):
+    """The outcome of a call that may not have ended yet."""
+
+    def set(self, outcome: Outcome) -> None:
+        """Resumes whoever awaits it; does nothing if nobody does any more."""
+        ...
+
+    def __await__(self) -> Generator[Any, Any, Response]:
+        """Waits for the outcome; raises it if it is an error."""
+        ...
+
+
+class Run(Protocol):
+    """How an exchange waits."""
+
+    def outcome(self) -> PendingOutcome:
+        """Returns a new outcome to wait for."""
+        ...
+
+    async def in_task(self) -> None:
+        """Returns in a task; behind it the exchange may wait for anything."""
+        ...
+
+
+class _TaskOutcome:
+    __slots__ = ("_future",)
+
+    def __init__(self) -> None:
+        self._future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+
+    def set(self, outcome: Outcome) -> None:
+        if self._future.done():
+            return
+        if isinstance(outcome, Exception):
+            self._future.set_exception(outcome)
+        else:
+            self._future.set_result(outcome)
+
+    def __await__(self) -> Generator[Any, Any, Response]:
+        return self._future.__await__()
+
+
+class _TaskRun:
+    """The run of an exchange that has a task."""
+
+    def outcome(self) -> PendingOutcome:
+        return _TaskOutcome()
+
+    async def in_task(self) -> None:
+        return
+
+
+TASK: Final[Run] = _TaskRun()
+
+
+class _InlineOutcome:
+    __slots__ = ("_outcome", "_run")
+
+    def __init__(self, run: InlineRun) -> None:
+        self._run = run
+        self._outcome: Outcome | None = None
+
+    def set(self, outcome: Outcome) -> None:
+        self._outcome = outcome
+        if self._run.awaited is self:
+            self._run.resume()
+
+    def __await__(self) -> Generator[Any, Any, Response]:
+        if self._outcome is None:
+            yield self
+        outcome = self._outcome
+        if isinstance(outcome, Response):
+            return outcome
+        assert outcome is not None  # noqa: S101 - `resume` is called behind `set`
+        raise outcome
+
+
+class _NeedsTask:
+    def __await__(self) -> Generator[Any, Any, None]:
+        yield self
+
+
+_NEEDS_TASK: Final = _NeedsTask()
+
+
+class _Rest:
+    """What is left of a coroutine that was stepped before; a started coroutine cannot be awaited itself."""
+
+    __slots__ = ("_coroutine",)
+
+    def __init__(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        self._coroutine = coroutine
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        step = partial(self._coroutine.send, None)
+        while True:
+            try:
+                awaited = step()
+            except StopIteration:
+                return
+            try:
+                step = partial(self._coroutine.send, (yield awaited))
+            except BaseException as error:  # of the task, which the coroutine may catch
+                step = partial(self._coroutine.throw, error)
+
+
+class InlineRun:
+    """Steps the coroutine of one exchange.
+
+    Attributes:
+        over: whether the coroutine has returned.
+        awaited: the outcome that it waits for without a task.
+    """
+
+    __slots__ = ("_coroutine", "_task", "awaited", "over")
+
+    def __init__(self) -> None:
+        self._coroutine: Coroutine[Any, Any, None]
+        self._task: asyncio.Task[None] | None = None
+        self.awaited: _InlineOutcome | None = None
+        self.over = False
+
+    def start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Runs the coroutine until it waits."""
+        self._coroutine = coroutine
+        self.resume()
+
+    def resume(self) -> None:
+        """Runs the coroutine on until it waits again, or returns."""
+        self._step(None)
+
+    def interrupt(self, error: Exception) -> None:
+        """Raises an error where the exchange waits; in its task, cancels that."""
+        if self._task is not None:
+            self._task.cancel()
+        elif not self.over:
+            self._step(error)
+
+    def cancel(self, msg: object = None) -> None:
+        """Cancels the exchange as a task is cancelled, in the next turn of the loop."""
+        del msg
+        if self._task is not None:
+            self._task.cancel()
+        else:
+            asyncio.get_running_loop().call_soon(self._cancel)
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+        elif not self.over:
+            self._step(asyncio.CancelledError())
+
+    def _step(self, error: BaseException | None) -> None:
+        self.awaited = None
+        try:
+            awaited = self._coroutine.send(None) if error is None else self._coroutine.throw(error)
+        except (StopIteration, asyncio.CancelledError):
+            self.over = True
+            return
+        if awaited is _NEEDS_TASK:
+            self._task = asyncio.get_running_loop().create_task(self._rest())
+        else:
+            self.awaited = awaited
+
+    async def _rest(self) -> None:
+        try:
+            await _Rest(self._coroutine)
+        finally:
+            self.over = True
+
+    def outcome(self) -> PendingOutcome:
+        """Returns a new outcome to wait for."""
+        return _InlineOutcome(self) if self._task is None else _TaskOutcome()
+
+    async def in_task(self) -> None:
+        """Returns in a task; behind it the exchange may wait for anything."""
+        if self._task is None:
+            await _NEEDS_TASK

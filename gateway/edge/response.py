@@ -1,0 +1,97 @@
+"""Whole HTTP responses: a body with its status, and errors as `google.rpc.Status`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from gateway.edge.compression import Compression
+from gateway.transcoding.endpoint import EncodedBody
+from gateway.transcoding.error_body import PROBLEM_JSON, STATUS_JSON
+from gateway.transcoding.error_headers import error_headers
+from gateway.transcoding.metadata import Headers, MetadataFilter, header_value
+from gateway.transcoding.negotiation import prefers_problem
+from gateway.transcoding.status import StatusError
+from gateway.transcoding.transcoder import Transcoder, allow_header
+
+_CACHED_TYPES: Final = 64
+"""Maximum entries of the cache of media types: a contract has few, an HttpBody may have many."""
+_MAX_CACHED_TYPE: Final = 256
+"""Maximum characters of a cached media type; an HttpBody may have any."""
+_cached_value: Final = lru_cache(maxsize=_CACHED_TYPES)(header_value)
+_RESET_CONTENT: Final = 205
+"""The one status without content whose response needs a `Content-Length` (RFC 9112, section 6.3)."""
+
+
+@dataclass(slots=True)
+class HttpResponse:
+    """A whole HTTP response."""
+
+    status: int
+    body: bytes = b""
+    content_type: str = ""
+    """Empty: the response has no body."""
+    headers: Headers = ()
+    """All headers but those of the body and the request id."""
+    request_id: str = ""
+
+    def compress(self, compression: Compression, accept_encoding: str) -> None:
+        """Compresses the body once, where the caller's `Accept-Encoding` asks for it and it pays."""
+        self.headers, self.body = compression.of_whole(
+            self.content_type, self.headers, self.body, accept_encoding
+        )
+
+    def all_headers(self) -> list[tuple[bytes, bytes]]:
+        """Returns all headers."""
+        of_body: Headers = ()
+        if self.content_type:
+            length = b"%d" % len(self.body)
+            of_body = ((b"content-type", _value(self.content_type)), (b"content-length", length))
+        elif self.status == _RESET_CONTENT:
+            of_body = ((b"content-length", b"0"),)
+        return [*of_body, *self.headers, (b"x-request-id", self.request_id.encode())]
+
+    def header_lines(self) -> bytes:
+        """Returns all headers as lines of HTTP/1.1."""
+        if not self.content_type:
+            return header_lines(*self.all_headers())
+        others = header_lines(*self.headers) if self.headers else b""
+        return b"content-type: %b\r\ncontent-length: %d\r\n%bx-request-id: %b\r\n" % (
+            _value(self.content_type),
+            len(self.body),
+            others,
+            self.request_id.encode(),
+        )
+
+
+def header_lines(*headers: tuple[bytes, bytes]) -> bytes:
+    """Returns headers as lines of HTTP/1.1."""
+    return b"".join(b"%b: %b\r\n" % header for header in headers)
+
+
+def _value(media_type: str) -> bytes:
+    return (_cached_value if len(media_type) <= _MAX_CACHED_TYPE else header_value)(media_type)
+
+
+def options(methods: list[str]) -> HttpResponse:
+    """Makes the response to OPTIONS: the methods that a path takes."""
+    return HttpResponse(204, headers=(allow_header(methods),))
+
+
+def failure(
+    transcoder: Transcoder, metadata: MetadataFilter, error: StatusError, accept: str
+) -> HttpResponse:
+    """Makes the response of an error: the JSON of its Status, or problem details for who asks for them.
+
+    Its headers have the metadata of the failed call, as those of a success have.
+    """
+    media_type, body = error_body(transcoder, error, accept)
+    return HttpResponse(error.http_status, body, media_type, error_headers(error, metadata))
+
+
+def error_body(transcoder: Transcoder, error: StatusError, accept: str) -> EncodedBody:
+    """Returns the body of an error in the form that the caller asks for."""
+    if prefers_problem(accept):
+        return PROBLEM_JSON, transcoder.errors.problem(error)
+    return STATUS_JSON, transcoder.errors.status(error.status)

@@ -1,0 +1,75 @@
+"""Finds the method of a request in the contract's table."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from typing import Final, NamedTuple, TypeAlias
+from urllib.parse import unquote
+
+from gateway.contract.route_table import NoRoute, RouteMatch
+from gateway.transcoding.endpoint import Endpoint
+from gateway.transcoding.status import StatusError
+from gateway.transcoding.transcoder import Transcoder, allowed_methods
+
+NO_ROUTE: Final = NoRoute(frozenset())
+"""A path that no binding has."""
+_OWN_PATH: Final = NoRoute(frozenset({"GET"}))
+"""A path of the edge's own, asked with another method than it takes."""
+
+
+class Options(NamedTuple):
+    """A request with OPTIONS for a path that takes these methods."""
+
+    methods: list[str]
+
+
+Route: TypeAlias = RouteMatch[Endpoint] | NoRoute | Options | StatusError
+"""What the table says of a request; a StatusError is what is wrong with its path."""
+
+
+class Router:
+    """Looks requests up."""
+
+    def __init__(self, transcoder: Transcoder, own_paths: Container[str] = ()) -> None:
+        """Takes the table, and the paths that the framework's routes answer whatever the contract says."""
+        self._transcoder = transcoder
+        self._own_paths = own_paths
+
+    def find(self, http_method: str, path: str) -> Route:
+        """Looks a request over HTTP up.
+
+        Args:
+            http_method: as it came.
+            path: as it came, percent-encoded, without the query.
+        """
+        if self._is_own(path):
+            return _own_path(http_method)
+        try:
+            found = self._transcoder.match(http_method, path)
+            if isinstance(found, NoRoute) and http_method == "HEAD" and "GET" in found.allowed:
+                found = self._transcoder.match("GET", path)
+        except StatusError as error:
+            return error
+        if isinstance(found, NoRoute) and http_method == "OPTIONS" and found.allowed:
+            return Options(allowed_methods(found))
+        return found
+
+    def find_handshake(self, path: str) -> Route:
+        """Looks a WebSocket handshake up."""
+        if self._is_own(path):
+            return NO_ROUTE
+        try:
+            return self._transcoder.match_handshake(path)
+        except StatusError as error:
+            return error
+
+    def _is_own(self, path: str) -> bool:
+        """Returns whether one of the framework's routes has a path; they see it decoded."""
+        return path in self._own_paths or ("%" in path and unquote(path) in self._own_paths)
+
+
+def _own_path(http_method: str) -> Route:
+    """Returns the route of a path of the edge's own, which takes GET and HEAD."""
+    if http_method in ("GET", "HEAD"):
+        return NO_ROUTE  # and so the framework's to answer
+    return Options(allowed_methods(_OWN_PATH)) if http_method == "OPTIONS" else _OWN_PATH

@@ -1,0 +1,149 @@
+"""The order in which a request is answered, on every door and for every wire.
+
+    read the head -> match -> admit -> read the body -> call -> answer -> observe
+
+A door reads the head and looks the route up (`Request`); everything behind that stands here, or is called
+from here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from functools import partial
+from time import monotonic
+
+from gateway.contract.route_table import NoRoute, RouteMatch
+from gateway.edge.attendance import Interruption
+from gateway.edge.exchange import Exchange
+from gateway.edge.policy import EndedBy, RequestEnd
+from gateway.edge.ports import ClientGone
+from gateway.edge.response import failure, options
+from gateway.edge.routing import Options
+from gateway.edge.streams import serve_client_stream, serve_server_stream
+from gateway.edge.unary import serve_unary
+from gateway.edge.websocket import serve_websocket
+from gateway.transcoding.status import CANCELLED, INTERNAL, OK, UNAVAILABLE, StatusError
+from gateway.transcoding.transcoder import no_route
+
+log = logging.getLogger(__name__)
+
+
+async def serve(exchange: Exchange) -> None:
+    """Answers one request; every error is answered too, as its wire answers errors.
+
+    Raises:
+        asyncio.CancelledError: the task was cancelled.
+    """
+    observation = exchange.edge.observation
+    if observation is None:
+        await _serve(exchange)
+        return
+    info, since = exchange.inform(), monotonic()
+    exchange.writer.on_start = partial(observation.response_started, info)
+    observation.request_started(info)
+    try:
+        await _serve(exchange)
+    finally:
+        observation.request_ended(info, _end(exchange, monotonic() - since))
+
+
+async def _serve(exchange: Exchange) -> None:
+    try:
+        await _steps(exchange)
+    except ClientGone:
+        exchange.ended_by = EndedBy.CLIENT
+        if exchange.websocket is None:
+            await exchange.writer.give_up()
+    except StatusError as error:
+        await _fail(exchange, error)
+    except asyncio.CancelledError:
+        if exchange.writer.started or not exchange.edge.closing:
+            exchange.ended_by = EndedBy.SHUTDOWN if exchange.edge.closing else EndedBy.CLIENT
+            raise
+        # the shutdown waits no longer; the caller is told why
+        await _fail(exchange, StatusError.of(UNAVAILABLE, Interruption.SHUTDOWN.value))
+    except Exception:
+        log.exception("answering %s %a", exchange.request.http_method, exchange.request.path)
+        await _fail(exchange, StatusError.of(INTERNAL, "internal error"))
+
+
+async def _steps(exchange: Exchange) -> None:
+    """Takes the steps in order; an error of any of them ends them."""
+    request = exchange.request
+    if request.error is not None:
+        raise request.error
+    route = request.route
+    if isinstance(route, RouteMatch):
+        exchange.take_route(route)
+    if exchange.edge.policies:
+        await _admit(exchange)
+    if isinstance(route, RouteMatch):
+        await _answer(exchange)
+    elif isinstance(route, Options):
+        await exchange.writer.whole(options(route.methods))
+    else:
+        raise no_route(route) if isinstance(route, NoRoute) else route
+
+
+async def _admit(exchange: Exchange) -> None:
+    """Asks the policies in their order.
+
+    Raises:
+        StatusError: one refuses the request.
+    """
+    info = exchange.info or exchange.inform()
+    for policy in exchange.edge.policies:
+        decision = policy.admit(info)
+        if decision is not None:
+            await exchange.run.in_task()
+            await decision
+    if info.metadata:
+        exchange.replace_metadata(tuple(info.metadata))
+
+
+async def _answer(exchange: Exchange) -> None:
+    """Reads the body, calls the method, and answers with what it answers."""
+    stream_type = exchange.endpoint.method.stream_type
+    if exchange.websocket is None and not stream_type.value:
+        await serve_unary(exchange)
+        return
+    await exchange.run.in_task()
+    if exchange.websocket is not None:
+        await serve_websocket(exchange, exchange.websocket)
+    elif stream_type.server:
+        await serve_server_stream(exchange)
+    else:
+        await serve_client_stream(exchange)
+
+
+async def _fail(exchange: Exchange, error: StatusError) -> None:
+    """Answers with an error; a response that has started is cut."""
+    exchange.failure = error
+    edge, writer = exchange.edge, exchange.writer
+    if writer.started:
+        writer.abort(error)
+        return
+    try:
+        if exchange.websocket is None:
+            accept = exchange.request.head.accept
+            await writer.whole(failure(edge.transcoder, edge.metadata, error, accept))
+        else:
+            await exchange.refuse(failure(edge.transcoder, edge.metadata, error, ""))
+    except ClientGone:
+        exchange.ended_by = EndedBy.CLIENT
+
+
+def _end(exchange: Exchange, seconds: float) -> RequestEnd:
+    failure, ended_by = exchange.failure, exchange.ended_by
+    code = OK if failure is None else failure.code
+    if ended_by is EndedBy.CLIENT:
+        code = CANCELLED
+    elif ended_by is None:
+        if failure is None or failure.by_upstream:
+            ended_by = EndedBy.UPSTREAM
+        elif exchange.edge.closing and code == UNAVAILABLE:
+            ended_by = EndedBy.SHUTDOWN
+        else:
+            ended_by = EndedBy.EDGE
+    return RequestEnd(code, exchange.writer.status, ended_by, seconds)
