@@ -169,7 +169,7 @@ def _edge(settings: Settings, contract: Contract, upstream: Upstream) -> Edge:
             settings.response_headers,
             challenge=settings.www_authenticate,
             status_key=settings.http_status_key,
-            max_answer_headers=settings.max_answer_header_bytes,
+            max_response_header_bytes=settings.max_answer_header_bytes,
         ),
         limits=Limits(
             max_message=settings.max_message_bytes,

@@ -92,7 +92,7 @@ def _bind(host: str, port: int, bound: ExitStack, *, one_port: bool = False) -> 
     grpc, and `localhost` may name an IPv6 address where there is no IPv6.
     """
     absent: list[OSError] = []
-    found: list[socket.socket] = []
+    sockets: list[socket.socket] = []
     bare = host.removeprefix("[").removesuffix("]")
     candidates = socket.getaddrinfo(bare, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     for family, kind, protocol, _, address in candidates:
@@ -100,12 +100,12 @@ def _bind(host: str, port: int, bound: ExitStack, *, one_port: bool = False) -> 
             each = bound.enter_context(socket.socket(family, kind, protocol))
             each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             each.bind((address[0], port, *address[2:]))
-            found.append(each)
+            sockets.append(each)
             port = each.getsockname()[1] if one_port else port
         except OSError as error:
             if error.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
                 raise
             absent.append(error)
-    if not found:
+    if not sockets:
         raise absent[0]
-    return found
+    return sockets

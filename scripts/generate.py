@@ -91,8 +91,8 @@ def _envoy(out: Path) -> None:
     (out / ENVOY / "envoy.yaml").write_bytes(done.stdout)
 
 
-def _relative_import(found: re.Match[str]) -> str:
-    sibling, package, module = found.groups()
+def _relative_import(match: re.Match[str]) -> str:
+    sibling, package, module = match.groups()
     return f"from .{package or ''} import {sibling or module} as"
 
 

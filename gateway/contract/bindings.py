@@ -16,7 +16,7 @@ from google.api.http_pb2 import HttpRule
 from gateway.contract.descriptors import Contract
 from gateway.contract.errors import ContractError, ContractWarning
 from gateway.contract.fields import dotted
-from gateway.contract.http_rule import Binding, bindings, is_sendable, joined, rules
+from gateway.contract.http_rule import Binding, bindings, is_sendable, merge_rules, rules
 from gateway.contract.method import Method
 from gateway.contract.route_table import RouteConflict, RouteTable
 from gateway.contract.stream_policy import stream_policy
@@ -24,16 +24,16 @@ from gateway.contract.stream_policy import stream_policy
 
 def bind(methods: Iterable[Method]) -> tuple[list[Binding], list[ContractError]]:
     """Returns the bindings of some methods, and every problem that a person has to mend."""
-    found: list[Binding] = []
+    bound: list[Binding] = []
     problems: list[ContractError] = []
     for _, _, result in _results(methods):
         if isinstance(result, ContractError):
             problems.append(result)
         else:
-            found.append(result)
-    if not found and not problems:
+            bound.append(result)
+    if not bound and not problems:
         problems.append(ContractError("no method of the served services has an HTTP rule"))
-    return found, problems
+    return bound, problems
 
 
 def without_faulty_rules(contract: Contract) -> Contract:
@@ -53,7 +53,7 @@ def without_faulty_rules(contract: Contract) -> Contract:
     methods = (
         replace(
             method,
-            rule=joined(kept.get(method.full_name, ())),
+            rule=merge_rules(kept.get(method.full_name, ())),
             stream=method.stream if method.full_name in kept else None,
         )
         if method.full_name in faulty
@@ -64,30 +64,32 @@ def without_faulty_rules(contract: Contract) -> Contract:
 
 
 def warnings(
-    bindings: Iterable[Binding], own_paths: Mapping[str, str]
+    bindings: Iterable[Binding], reserved_paths: Mapping[str, str]
 ) -> Iterator[ContractWarning]:
     """Yields what is served otherwise than the author of a contract may expect.
 
     Args:
         bindings: those that are served.
-        own_paths: the paths that the edge answers itself, each with the setting that moves or closes it.
+        reserved_paths: the paths that the edge answers itself, each with the setting that moves or closes it.
     """
     table: RouteTable[Binding] = RouteTable()
     hidden: dict[Binding, list[str]] = {}
     for binding in bindings:
         table.add(binding.http_method, binding.template, binding)
         hidden[binding] = []
-    for path in own_paths:
-        for binding in table.reached(path):
+    for path in reserved_paths:
+        for binding in table.targets_of(path):
             hidden[binding].append(path)
     for binding, paths in hidden.items():
-        for text in _remarks(binding, paths, own_paths):
+        for text in _warning_texts(binding, paths, reserved_paths):
             yield ContractWarning(text, binding.method.location, binding.method.full_name)
 
 
-def _remarks(binding: Binding, hidden: list[str], own_paths: Mapping[str, str]) -> Iterator[str]:
+def _warning_texts(
+    binding: Binding, hidden: list[str], reserved_paths: Mapping[str, str]
+) -> Iterator[str]:
     if hidden:
-        settings = ", ".join(dict.fromkeys(own_paths[path] for path in hidden))
+        settings = ", ".join(dict.fromkeys(reserved_paths[path] for path in hidden))
         if binding.template.is_literal:
             yield f"{binding} is never reached: the edge answers this path itself ({settings})"
         else:

@@ -105,7 +105,7 @@ def load(descriptor_set: bytes, services: Iterable[str] = ()) -> Contract:
     comments = {name: text for file in files for name, text in _comments(file)}
     return Contract(
         pool,
-        _chosen(methods, frozenset(services)),
+        _select(methods, frozenset(services)),
         MappingProxyType(comments),
         files=order,
         supplied=frozenset(order) - by_name.keys(),
@@ -147,7 +147,7 @@ def _standard_file(name: str, importer: str) -> descriptor_pb2.FileDescriptorPro
     return descriptor_pb2.FileDescriptorProto.FromString(_STANDARD_FILES[name])
 
 
-def _chosen(methods: tuple[Method, ...], services: frozenset[str]) -> tuple[Method, ...]:
+def _select(methods: tuple[Method, ...], services: frozenset[str]) -> tuple[Method, ...]:
     known = {method.service_name for method in methods}
     if missing := sorted(services - known):
         raise ContractError(
@@ -159,7 +159,7 @@ def _chosen(methods: tuple[Method, ...], services: frozenset[str]) -> tuple[Meth
 def _methods(
     file: descriptor_pb2.FileDescriptorProto, pool: descriptor_pool.DescriptorPool
 ) -> Iterator[Method]:
-    places = {tuple(place.path): place for place in file.source_code_info.location}
+    locations = {tuple(location.path): location for location in file.source_code_info.location}
     rule_field = annotations_pb2.http.number
     for s, service in enumerate(file.service):
         full_name = f"{file.package}.{service.name}" if file.package else service.name
@@ -167,17 +167,17 @@ def _methods(
         for m, method in enumerate(service.method):
             options = method.options
             path = (_SERVICE, s, _METHOD, m)
-            place = places.get((*path, 4, rule_field)) or places.get(path)
-            stream_place = places.get((*path, 4, options_pb2.stream.number)) or place
+            location = locations.get((*path, 4, rule_field)) or locations.get(path)
+            stream_location = locations.get((*path, 4, options_pb2.stream.number)) or location
             yield Method(
                 descriptor=descriptor.methods_by_name[method.name],
                 stream_type=StreamType(method.client_streaming + 2 * method.server_streaming),
                 rule=_extension(options, annotations_pb2.http),
-                location=_location(file.name, place),
-                comment=_comment(places.get(path)),
+                location=_location(file.name, location),
+                comment=_comment(locations.get(path)),
                 deprecated=options.deprecated,
                 stream=_extension(options, options_pb2.stream),
-                stream_location=_location(file.name, stream_place),
+                stream_location=_location(file.name, stream_location),
             )
 
 
@@ -185,19 +185,23 @@ def _extension(options: descriptor_pb2.MethodOptions, extension: Any) -> Any:
     return options.Extensions[extension] if options.HasExtension(extension) else None
 
 
-def _location(file: str, place: descriptor_pb2.SourceCodeInfo.Location | None) -> Location:
-    return Location(file, place.span[0] + 1, place.span[1] + 1) if place else Location(file)
+def _location(file: str, location: descriptor_pb2.SourceCodeInfo.Location | None) -> Location:
+    return (
+        Location(file, location.span[0] + 1, location.span[1] + 1) if location else Location(file)
+    )
 
 
-def _comment(place: descriptor_pb2.SourceCodeInfo.Location | None) -> str:
-    if place is None:
+def _comment(location: descriptor_pb2.SourceCodeInfo.Location | None) -> str:
+    if location is None:
         return ""
-    text = place.leading_comments or place.trailing_comments
+    text = location.leading_comments or location.trailing_comments
     return "\n".join(line.removeprefix(" ").rstrip() for line in text.splitlines()).strip()
 
 
 def _comments(file: descriptor_pb2.FileDescriptorProto) -> Iterator[tuple[str, str]]:
-    texts = {tuple(place.path): _comment(place) for place in file.source_code_info.location}
+    texts = {
+        tuple(location.path): _comment(location) for location in file.source_code_info.location
+    }
     prefix = f"{file.package}." if file.package else ""
     for path, name in _named_elements(file, prefix):
         if text := texts.get(path):

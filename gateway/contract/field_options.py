@@ -34,7 +34,7 @@ _FORMATS: Final[Mapping[int, str]] = {
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class FieldFacts:
+class FieldAnnotations:
     """The options of one field."""
 
     required: bool = False
@@ -50,18 +50,18 @@ class FieldFacts:
     """Which values the server takes; empty where the contract says nothing."""
 
 
-_NOTHING: Final = FieldFacts()
-_REQUIRED_OF_PROTO2: Final = FieldFacts(required=True)
+_NOTHING: Final = FieldAnnotations()
+_REQUIRED_OF_PROTO2: Final = FieldAnnotations(required=True)
 
 
-def field_facts(field: FieldDescriptor) -> FieldFacts:
+def field_annotations(field: FieldDescriptor) -> FieldAnnotations:
     """Reads the options of a field."""
     if not field.has_options:
         return _REQUIRED_OF_PROTO2 if field.is_required else _NOTHING
     options = field.GetOptions()
     behaviors = frozenset(_extension(options, field_behavior_pb2.field_behavior))
     output_only = _OUTPUT_ONLY in behaviors
-    return FieldFacts(
+    return FieldAnnotations(
         required=(_REQUIRED in behaviors and not output_only) or field.is_required,
         output_only=output_only,
         input_only=_INPUT_ONLY in behaviors,
@@ -75,9 +75,9 @@ def field_facts(field: FieldDescriptor) -> FieldFacts:
 def is_alternative(field: FieldDescriptor) -> bool:
     """Whether it is one of several REQUIRED fields of a oneof, of which a message can have but one."""
     oneof = field.containing_oneof
-    if oneof is None or not field_facts(field).required:
+    if oneof is None or not field_annotations(field).required:
         return False
-    return sum(field_facts(each).required for each in oneof.fields) > 1
+    return sum(field_annotations(each).required for each in oneof.fields) > 1
 
 
 def _extension(options: Any, extension: Any) -> Any:

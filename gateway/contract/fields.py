@@ -33,7 +33,7 @@ def map_entry(field: FieldDescriptor) -> tuple[FieldDescriptor, FieldDescriptor]
     return entry.fields_by_name["key"], entry.fields_by_name["value"]
 
 
-def rivals(field: FieldDescriptor) -> str:
+def shared_oneof(field: FieldDescriptor) -> str:
     """Returns the name of the oneof in which the field is not alone, or `""`."""
     oneof = field.containing_oneof
     return oneof.name if oneof is not None and len(oneof.fields) > 1 else ""

@@ -70,7 +70,7 @@ def rules(rule: HttpRule | None) -> tuple[HttpRule, ...]:
     return () if rule is None else (rule, *rule.additional_bindings)
 
 
-def joined(rules: Iterable[HttpRule]) -> HttpRule | None:
+def merge_rules(rules: Iterable[HttpRule]) -> HttpRule | None:
     """Returns one rule with the others as its additional bindings; the inverse of `rules`."""
     alone: list[HttpRule] = []
     for rule in rules:
@@ -119,7 +119,7 @@ def _binding(method: Method, rule: HttpRule) -> Binding:
         body=_body(method, rule.body),
         response_path=_named_field("response_body", method.output, rule.response_body),
     )
-    if not takes_handshake(binding):
+    if not accepts_websocket(binding):
         _check_sendable(http_method)
     return binding
 
@@ -187,7 +187,7 @@ def _named_field(option: str, message: Descriptor, name: str) -> FieldPath:
         raise ValueError(f"{option}: {error}") from None
 
 
-def body_type(binding: Binding) -> Descriptor | None:
+def request_body_type(binding: Binding) -> Descriptor | None:
     """Returns the message type of a request's body; None where it has none, or is no message."""
     if binding.body is None:
         return None
@@ -195,15 +195,15 @@ def body_type(binding: Binding) -> Descriptor | None:
     return binding.method.input if field is None else _single_type(field)
 
 
-def answer_type(binding: Binding) -> Descriptor | None:
+def response_type(binding: Binding) -> Descriptor | None:
     """Returns the message type of an answer's body; None where it is no message."""
     field = binding.response_body
     return binding.method.output if field is None else _single_type(field)
 
 
-def takes_handshake(binding: Binding) -> bool:
+def accepts_websocket(binding: Binding) -> bool:
     """Whether a WebSocket reaches a binding: one side streams, and frames can be messages in JSON."""
-    raw = is_http_body(body_type(binding)) or is_http_body(answer_type(binding))
+    raw = is_http_body(request_body_type(binding)) or is_http_body(response_type(binding))
     return bool(binding.method.stream_type.value) and not raw
 
 

@@ -116,7 +116,7 @@ class RouteTable(Generic[T]):
         if literal is not None:
             return literal
         allowed: set[str] = set()
-        for segments, verb in self._readings(raw_path):
+        for segments, verb in self._splits(raw_path):
             for leaves in _candidates(self._root, segments, 0):
                 leaf = leaves.get((http_method, verb)) or leaves.get((ANY_METHOD, verb))
                 if leaf is not None:
@@ -124,13 +124,13 @@ class RouteTable(Generic[T]):
                 allowed.update(method for method, own_verb in leaves if own_verb == verb)
         return NoRoute(frozenset(allowed))
 
-    def reached(self, raw_path: str) -> Iterator[T]:
+    def targets_of(self, raw_path: str) -> Iterator[T]:
         """Yields the target of every route that matches a path, whatever its HTTP method."""
-        for segments, verb in self._readings(raw_path):
+        for segments, verb in self._splits(raw_path):
             for leaves in _candidates(self._root, segments, 0):
                 yield from (leaf.target for (_, own), leaf in leaves.items() if own == verb)
 
-    def _readings(self, raw_path: str) -> Sequence[tuple[list[str], str]]:
+    def _splits(self, raw_path: str) -> Sequence[tuple[list[str], str]]:
         """Returns the ways to read a path: with its verb split off, if some route has it, and whole."""
         if not raw_path.startswith("/"):
             return ()

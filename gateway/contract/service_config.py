@@ -42,11 +42,11 @@ def read_service_config(text: str | bytes, file: str) -> ServiceConfig:
     """
     try:
         document = yaml.safe_load(text)
-        places = list(_rule_places(yaml.compose(text, yaml.SafeLoader), file))
+        locations = list(_rule_locations(yaml.compose(text, yaml.SafeLoader), file))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
-        place = Location(file, mark.line + 1, mark.column + 1) if mark else Location(file)
-        raise ContractError(f"not YAML: {error.problem}", location=place) from error
+        location = Location(file, mark.line + 1, mark.column + 1) if mark else Location(file)
+        raise ContractError(f"not YAML: {error.problem}", location=location) from error
     except (yaml.YAMLError, RecursionError) as error:
         reason = str(error).partition("\n")[0]
         raise ContractError(f"not YAML: {reason}", location=Location(file)) from error
@@ -61,27 +61,27 @@ def read_service_config(text: str | bytes, file: str) -> ServiceConfig:
     except ParseError as error:
         raise ContractError(_first_line(error), location=Location(file)) from error
     # rules that come by a merge or an anchor have no place of their own
-    placed = zip_longest(rules, places[: len(rules)], fillvalue=Location(file))
+    located = zip_longest(rules, locations[: len(rules)], fillvalue=Location(file))
     return ServiceConfig(
-        rules=tuple(_rule(item, place) for item, place in placed),
+        rules=tuple(_rule(item, location) for item, location in located),
         fully_decode_reserved_expansion=http.fully_decode_reserved_expansion,
     )
 
 
-def _rule(item: Any, place: Location) -> tuple[str, HttpRule | ContractError, Location]:
+def _rule(item: Any, location: Location) -> tuple[str, HttpRule | ContractError, Location]:
     selector = str(item.get("selector", "")) if isinstance(item, dict) else ""
     try:
-        return selector, ParseDict(item, HttpRule()), place
+        return selector, ParseDict(item, HttpRule()), location
     except (ParseError, TypeError, AttributeError) as error:  # the last two: it is no mapping
         problem = f"no HTTP rule: {_first_line(error)}"
-        return selector, ContractError(problem, location=place, subject=selector), place
+        return selector, ContractError(problem, location=location, subject=selector), location
 
 
 def _first_line(error: Exception) -> str:
     return str(error).partition("\n")[0]
 
 
-def _rule_places(root: yaml.Node | None, file: str) -> Iterator[Location]:
+def _rule_locations(root: yaml.Node | None, file: str) -> Iterator[Location]:
     """Yields where each item of `http.rules` stands."""
     rules = _child(_child(root, "http"), "rules")
     if isinstance(rules, yaml.SequenceNode):

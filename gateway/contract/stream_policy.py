@@ -13,7 +13,7 @@ from typing import Final
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from gateway.contract.fields import FieldPath, resolve
-from gateway.contract.http_rule import Binding, answer_type, bindings
+from gateway.contract.http_rule import Binding, bindings, response_type
 from gateway.contract.json_types import HTTP_BODY
 from gateway.contract.method import Method, StreamType
 from gateway.v1 import options_pb2
@@ -63,7 +63,7 @@ class StreamPolicy:
     resume_field: FieldPath
     """The field of the request that takes the last id; empty where there is none."""
 
-    def detaches(self, *, resumable: bool) -> bool:
+    def uses_feed(self, *, resumable: bool) -> bool:
         """Whether the call lives apart from a reader, so that its messages are kept for it."""
         lingers = resumable and self.linger > 0
         return self.shared or lingers or self.slow_consumer is not SlowConsumer.BLOCK
@@ -116,7 +116,7 @@ def _answers(method: Method) -> Iterator[Descriptor]:
     """Yields the types of what the method's rules answer with, where those are messages."""
     yield method.output
     for binding in bindings(method):
-        if isinstance(binding, Binding) and (output := answer_type(binding)) is not None:
+        if isinstance(binding, Binding) and (output := response_type(binding)) is not None:
             yield output
 
 

@@ -130,7 +130,7 @@ class Exchange:
         return await self._run(decode, body)
 
     async def _run(self, decode: Callable[[], bytes], json: bytes) -> bytes:
-        if self.endpoint.takes_raw or not is_long(json):
+        if self.endpoint.has_raw_request or not is_long(json):
             return decode()
         return await asyncio.get_running_loop().run_in_executor(self.edge.decoding, decode)
 
@@ -174,7 +174,7 @@ class Exchange:
         return self.edge.feeds.open(
             StreamRequest(
                 method=self.endpoint.method,
-                reading=self.endpoint.reading,
+                stream_spec=self.endpoint.stream_spec,
                 requests=requests,
                 metadata=tuple(self.head.metadata),
                 timeout=self._remaining(),

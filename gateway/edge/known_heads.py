@@ -17,7 +17,7 @@ from typing import Final, TypeAlias
 
 from gateway.edge.whole_request import WholeHead
 from gateway.transcoding.endpoint import EncodedBody, Endpoint
-from gateway.transcoding.metadata import PREFIX, TRACES, Metadata, MetadataFilter
+from gateway.transcoding.metadata import PREFIX, TRACE_KEYS, Metadata, MetadataFilter
 from gateway.transcoding.metadata_size import metadata_size
 from gateway.transcoding.request_head import REQUEST_ID, RequestHead
 
@@ -130,7 +130,7 @@ class KnownHeads:
             if size > self._max_metadata or not _are_alone(own, meaning.head):
                 return
             question = self._without(own, question)
-        if not TRACES.isdisjoint([key for key, _ in question.metadata]):
+        if not TRACE_KEYS.isdisjoint([key for key, _ in question.metadata]):
             return
         if len(self._known) >= _MOST:
             self._known.clear()

@@ -257,7 +257,7 @@ def read_named_head(
         read_head(headers, allowed, head)
     finally:
         if not head.request_id:
-            head.name(new_request_id(), allowed)
+            head.assign_id(new_request_id(), allowed)
 
 
 def new_request_id() -> str:

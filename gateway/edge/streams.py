@@ -24,10 +24,10 @@ from gateway.edge.unary import encoder_of_one, read_answer, read_body
 from gateway.edge.upload import read_upload
 from gateway.feeds.source import Encode, Gap, Item, Source
 from gateway.transcoding.content_coding import StreamCompressor
-from gateway.transcoding.event_ids import LAST_ID
+from gateway.transcoding.event_ids import END_ID
 from gateway.transcoding.frame_encoders import FrameEncoder, SseEncoder
 from gateway.transcoding.metadata import Headers, header_value
-from gateway.transcoding.status import StatusError, may_pass
+from gateway.transcoding.status import StatusError, is_retryable
 from gateway.transcoding.success_status import CONTENTLESS
 from gateway.upstream.port import Requests
 
@@ -66,7 +66,7 @@ async def serve_server_stream(exchange: Exchange) -> None:
         ClientGone: the client left.
     """
     answer = _answer(exchange)
-    if answer.media_type == _SSE and exchange.head.last_event_id == LAST_ID:
+    if answer.media_type == _SSE and exchange.head.last_event_id == END_ID:
         await exchange.answer.whole(Whole(204))  # which is how a browser learns not to come back
         return
     if answer.media_type != _SSE:
@@ -83,7 +83,7 @@ async def serve_server_stream(exchange: Exchange) -> None:
                     await answer.relay(source)
     except StatusError as error:
         if not answer.started:
-            if not (exchange.head.last_event_id and may_pass(error)):
+            if not (exchange.head.last_event_id and is_retryable(error)):
                 raise
             # a browser that comes back takes any other status for the end
             metadata = exchange.edge.metadata
@@ -244,7 +244,7 @@ class StreamAnswer:
             StatusError: the connection has to be cut.
         """
         status = self._edge.transcoder.errors.status(error.status)
-        last = self._encoder.error(status, self._retry(error) if may_pass(error) else None)
+        last = self._encoder.error(status, self._retry(error) if is_retryable(error) else None)
         if last is None:
             raise error
         await self._end(last)
@@ -269,11 +269,11 @@ class StreamAnswer:
 
     async def _end(self, data: bytes) -> None:
         """Sends the last bytes, behind those whose sending was interrupted: they cannot be read without."""
-        body = data if self._compressor is None else self._compressor.last(data)
+        body = data if self._compressor is None else self._compressor.finish(data)
         await self._send({"type": "http.response.body", "body": self._unsent + body})
 
     def _coded(self, data: bytes) -> bytes:
-        return data if self._compressor is None or not data else self._compressor.part(data)
+        return data if self._compressor is None or not data else self._compressor.compress(data)
 
     def _beat(self, source: Source) -> None:
         """Shows that the answer lives, if it was silent for so long; and looks again when it may have been.
@@ -284,7 +284,7 @@ class StreamAnswer:
         due = self._written_at + seconds
         if now >= due:
             due = now + seconds
-            idle = self._encoder.idle()
+            idle = self._encoder.heartbeat()
             if idle and (self._beating is None or self._beating.done()):
                 source.begin()
                 self._beating = asyncio.ensure_future(self._show_life(idle))

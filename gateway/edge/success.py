@@ -7,7 +7,7 @@ import logging
 from gateway.edge.exchange import Edge
 from gateway.transcoding.endpoint import Endpoint
 from gateway.transcoding.metadata import Headers, Metadata
-from gateway.transcoding.success_status import SenselessStatus, success_status
+from gateway.transcoding.success_status import InvalidSuccessStatus, success_status
 
 log = logging.getLogger(__name__)
 
@@ -47,11 +47,11 @@ def success(
             request=request,
             headers=headers,
             safe=endpoint.binding.http_method in _SAFE,
-            raw=endpoint.gives_raw,
+            raw=endpoint.has_raw_response,
             may_be_empty=may_be_empty,
             events=events,
         )
-    except SenselessStatus as error:
+    except InvalidSuccessStatus as error:
         warning = (endpoint.method.full_name, str(error))
         if warning not in edge.warnings:
             edge.warnings.add(warning)

@@ -17,7 +17,7 @@ from gateway.feeds.source import Gap, Source
 from gateway.transcoding.deadline import Deadline
 from gateway.transcoding.error_headers import error_headers
 from gateway.transcoding.metadata_size import check_metadata
-from gateway.transcoding.origin import is_own_origin, serialized_origin
+from gateway.transcoding.origin import is_same_origin, serialized_origin
 from gateway.transcoding.request_head import RequestHead, read_head
 from gateway.transcoding.status import (
     DEADLINE_EXCEEDED,
@@ -26,20 +26,20 @@ from gateway.transcoding.status import (
     UNAVAILABLE,
     StatusError,
 )
-from gateway.transcoding.violations import shown
+from gateway.transcoding.violations import quoted
 from gateway.transcoding.websocket_envelope import GrpcJsonEnvelope
 from gateway.transcoding.websocket_protocol import (
     CLOSE_GOING_AWAY,
     CLOSE_OK,
     CLOSE_TOO_BIG,
-    Dialect,
     GrpcJson,
+    Subprotocol,
     close_code,
     close_reason,
 )
 from gateway.upstream.port import Requests
 
-_DIALECTS: Final[dict[str, Callable[[], Dialect]]] = {
+_DIALECTS: Final[dict[str, Callable[[], Subprotocol]]] = {
     "grpc-json.v1": GrpcJson,
     "grpc-json-envelope.v1": GrpcJsonEnvelope,
 }
@@ -182,8 +182,8 @@ def _check_origin(head: RequestHead, limits: Limits, *, secure: bool) -> None:
         origin = serialized_origin(head.origin)
     except ValueError:
         origin = ""
-    if origin not in limits.origins and not is_own_origin(origin, head.host, secure=secure):
-        raise StatusError.of(PERMISSION_DENIED, f"the origin {shown(head.origin)} is not allowed")
+    if origin not in limits.origins and not is_same_origin(origin, head.host, secure=secure):
+        raise StatusError.of(PERMISSION_DENIED, f"the origin {quoted(head.origin)} is not allowed")
 
 
 async def refuse(send: Send, scope: Scope, edge: Edge, error: StatusError) -> None:

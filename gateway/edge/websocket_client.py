@@ -14,13 +14,13 @@ from gateway.edge.read_ahead import ReadAhead
 from gateway.edge.types import Event
 from gateway.transcoding.metadata import Metadata
 from gateway.transcoding.status import RESOURCE_EXHAUSTED, StatusError
-from gateway.transcoding.websocket_protocol import Dialect, HalfClose, HeadersFrame
+from gateway.transcoding.websocket_protocol import HalfClose, HeadersFrame, Subprotocol
 
 
 class WebSocketClient:
     """One client, after its handshake."""
 
-    def __init__(self, exchange: Exchange, dialect: Dialect, idle: asyncio.Timeout) -> None:
+    def __init__(self, exchange: Exchange, dialect: Subprotocol, idle: asyncio.Timeout) -> None:
         """Takes the connection; each frame, either way, puts `idle` off."""
         self._receive = exchange.receive
         self._send = exchange.answer
@@ -39,7 +39,7 @@ class WebSocketClient:
         Raises:
             StatusError: the first frame is another one.
         """
-        frame = await self._next() if self.dialect.begins_with_headers else None
+        frame = await self._next() if self.dialect.starts_with_headers else None
         return frame if isinstance(frame, HeadersFrame) else None
 
     async def messages(self) -> AsyncIterator[bytes]:

@@ -19,9 +19,9 @@ from gateway.feeds.quota import Account
 from gateway.feeds.room import FeedLimits, Room
 from gateway.feeds.source import CallSource, Gap, Source, new_stream_id
 from gateway.feeds.subscription import Subscription
-from gateway.transcoding.event_fields import StreamReading
-from gateway.transcoding.metadata import TRACES, Metadata
-from gateway.transcoding.status import DEADLINE_EXCEEDED, UNAVAILABLE, StatusError, may_pass
+from gateway.transcoding.event_fields import StreamSpec
+from gateway.transcoding.metadata import TRACE_KEYS, Metadata
+from gateway.transcoding.status import DEADLINE_EXCEEDED, UNAVAILABLE, StatusError, is_retryable
 from gateway.upstream.port import Call, Requests, Upstream
 
 _EVENT_ID: Final = re.compile(r"([0-9a-f]{16})-([0-9]{1,18})")
@@ -35,7 +35,7 @@ class StreamRequest:
     """What asks for a stream."""
 
     method: Method
-    reading: StreamReading | None
+    stream_spec: StreamSpec | None
     """What the contract says of the stream; None where it says nothing."""
     requests: Requests
     metadata: Metadata
@@ -101,10 +101,10 @@ class Feeds:
         Raises:
             StatusError: DEADLINE_EXCEEDED out of the block, or what reading raises.
         """
-        reading = request.reading
+        reading = request.stream_spec
         if (
             reading is None
-            or not reading.policy.detaches(resumable=request.resumable)
+            or not reading.policy.uses_feed(resumable=request.resumable)
             or not isinstance(request.requests, bytes)
         ):
             async with self._upstream.open(
@@ -126,7 +126,7 @@ class Feeds:
             self._leave(reader)
 
     def _subscription(
-        self, request: StreamRequest, reading: StreamReading, message: bytes
+        self, request: StreamRequest, reading: StreamSpec, message: bytes
     ) -> Subscription:
         key = (request.method.path, sha256(message).digest(), _identity(request.metadata))
         reader = self._resumed(key, request.last_event_id)
@@ -139,12 +139,14 @@ class Feeds:
         return reader
 
     def _joined(
-        self, request: StreamRequest, reading: StreamReading, message: bytes, key: Key
+        self, request: StreamRequest, reading: StreamSpec, message: bytes, key: Key
     ) -> Subscription:
         feed = self._shared.get(key)
         if feed is None or feed.ended:
             feed = self._start(request, reading, message, key)
-        restarted = bool(request.last_event_id) and not reading.resumes(request.last_event_id)
+        restarted = bool(request.last_event_id) and not reading.can_resume_after(
+            request.last_event_id
+        )
         gap = Gap(restarted=True) if restarted else None
         reader = Subscription(feed, gap=gap, resumable=request.resumable)
         if reading.policy.start_with_last_of_each_key:
@@ -161,15 +163,13 @@ class Feeds:
         feed, place = self._by_id.get(found[1].encode()), int(found[2])
         if feed is None or self._places[feed].key != key or place > feed.log.end:
             return None
-        if feed.failure is not None and may_pass(feed.failure) and place == feed.log.end:
+        if feed.failure is not None and is_retryable(feed.failure) and place == feed.log.end:
             return None
         reader = Subscription(feed)
         reader.resume_at(place)
         return reader
 
-    def _start(
-        self, request: StreamRequest, reading: StreamReading, message: bytes, key: Key
-    ) -> Feed:
+    def _start(self, request: StreamRequest, reading: StreamSpec, message: bytes, key: Key) -> Feed:
         """Begins a feed.
 
         Raises:
@@ -250,15 +250,15 @@ class Feeds:
 
 
 def _own_call(call: Call, request: StreamRequest) -> CallSource:
-    reading = request.reading
+    reading = request.stream_spec
     return CallSource(
         call,
         read_id=reading.read_id if reading else None,
         resumed_without=bool(request.last_event_id)
-        and not (reading is not None and reading.resumes(request.last_event_id)),
+        and not (reading is not None and reading.can_resume_after(request.last_event_id)),
     )
 
 
 def _identity(metadata: Metadata) -> Metadata:
-    said = (item for item in metadata if item[0] not in TRACES)
+    said = (item for item in metadata if item[0] not in TRACE_KEYS)
     return tuple(sorted(said, key=itemgetter(0)))

@@ -24,11 +24,11 @@ from gateway.contract.descriptors import Contract
 from gateway.contract.fields import dotted
 from gateway.contract.http_rule import (
     Binding,
-    answer_type,
     bindings,
-    body_type,
     is_http_body,
-    joined,
+    merge_rules,
+    request_body_type,
+    response_type,
     rules,
 )
 from gateway.contract.method import Method
@@ -117,7 +117,7 @@ def _served(method: Method) -> tuple[HttpRule | None, list[tuple[str, str]]]:
         else:
             kept.append(each)
             first = first or binding
-    return joined(kept), left_out
+    return merge_rules(kept), left_out
 
 
 def _bindings(method: Method) -> Iterator[Binding]:
@@ -129,7 +129,7 @@ def _bindings(method: Method) -> Iterator[Binding]:
 
 def refusal(binding: Binding, first: Binding | None = None) -> str:
     """Returns why Envoy cannot serve a binding beside the first one of its method; empty where it can."""
-    if binding.response_body is not None and not is_http_body(answer_type(binding)):
+    if binding.response_body is not None and not is_http_body(response_type(binding)):
         return "response_body is not a google.api.HttpBody"
     if first is not None and _raw(binding) != _raw(first):
         return "with HttpBody, Envoy goes by the method's first binding"
@@ -140,8 +140,8 @@ def _raw(binding: Binding) -> tuple[str | None, ...]:
     """Returns in which fields a binding has data that is not JSON."""
     body = binding.body.path if binding.body is not None else ()
     return (
-        dotted(body) if is_http_body(body_type(binding)) else None,
-        dotted(binding.response_path) if is_http_body(answer_type(binding)) else None,
+        dotted(body) if is_http_body(request_body_type(binding)) else None,
+        dotted(binding.response_path) if is_http_body(response_type(binding)) else None,
     )
 
 

@@ -79,15 +79,15 @@ def upstream_cluster(
 
 def _address(upstream: str) -> tuple[str, Node]:
     """Returns the host, as gRPC names it, and Envoy's address."""
-    if found := _UNIX.fullmatch(upstream):
-        return "localhost", {"pipe": {"path": found[1]}}
-    found = _NAMED.fullmatch(upstream)
-    if found is None or not 0 < int(found[3]) < 2**16:
+    if match := _UNIX.fullmatch(upstream):
+        return "localhost", {"pipe": {"path": match[1]}}
+    match = _NAMED.fullmatch(upstream)
+    if match is None or not 0 < int(match[3]) < 2**16:
         raise ValueError(
             f"upstream {upstream!r} is neither HOST:PORT nor unix:PATH, as Envoy wants it"
         )
-    host = found[1] or found[2]
-    return host, socket_address(host, int(found[3]))
+    host = match[1] or match[2]
+    return host, socket_address(host, int(match[3]))
 
 
 def socket_address(host: str, port: int) -> Node:

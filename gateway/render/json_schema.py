@@ -16,19 +16,19 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
 from gateway.contract.descriptors import Contract
-from gateway.contract.field_options import FieldFacts, field_facts
-from gateway.contract.fields import json_names, map_entry, rivals
+from gateway.contract.field_options import FieldAnnotations, field_annotations
+from gateway.contract.fields import json_names, map_entry, shared_oneof
 from gateway.contract.json_options import JsonOptions
 from gateway.contract.json_types import WRAPPERS
 from gateway.render import scalar_schemas as scalars
 from gateway.render.scalar_schemas import Schema
 
-__all__ = ["NULL_VALUE", "AnswerSchemas", "Schema", "limited"]
+__all__ = ["NULL_VALUE", "ResponseSchemas", "Schema", "constrained"]
 
 NULL_VALUE = "google.protobuf.NullValue"
 
 
-class AnswerSchemas:
+class ResponseSchemas:
     """The schemas of what the edge prints; `components` grows with the types that are asked for."""
 
     def __init__(self, contract: Contract, options: JsonOptions) -> None:
@@ -50,8 +50,8 @@ class AnswerSchemas:
 
     def field(self, field: FieldDescriptor) -> Schema:
         """Returns the schema of a field's value, with what the contract says of the field."""
-        facts = field_facts(field)
-        return self._described(self._value(field, facts), field, facts)
+        annotations = field_annotations(field)
+        return self._described(self._value(field, annotations), field, annotations)
 
     def single(self, field: FieldDescriptor) -> Schema:
         """Returns the schema of one value of a field."""
@@ -77,10 +77,10 @@ class AnswerSchemas:
             names = self._names[message.full_name] = json_names(message)
         return names[field.name]
 
-    def _value(self, field: FieldDescriptor, facts: FieldFacts) -> Schema:
+    def _value(self, field: FieldDescriptor, annotations: FieldAnnotations) -> Schema:
         if entry := map_entry(field):
-            return self._map(entry[0].type, limited(self.single(entry[1]), facts))
-        one = limited(self.single(field), facts)
+            return self._map(entry[0].type, constrained(self.single(entry[1]), annotations))
+        one = constrained(self.single(field), annotations)
         return {"type": "array", "items": one} if field.is_repeated else one
 
     def _map(self, key_kind: int, value: Schema) -> Schema:
@@ -90,10 +90,10 @@ class AnswerSchemas:
         return schema
 
     def _well_known(self, name: str) -> Schema | None:
-        return scalars.answered_message(name)
+        return scalars.response_message(name)
 
     def _scalar(self, kind: int) -> Schema:
-        return scalars.answered_scalar(kind, int64_numbers=self._options.int64_numbers)
+        return scalars.response_scalar(kind, int64_numbers=self._options.int64_numbers)
 
     def _component(self, name: str, make: Callable[[], Schema]) -> Schema:
         """Returns the reference to a component, which is made once."""
@@ -130,7 +130,7 @@ class AnswerSchemas:
 
     def _is_required(self, field: FieldDescriptor) -> bool:
         """Whether the field is in every answer."""
-        if field.is_extension or field_facts(field).input_only:
+        if field.is_extension or field_annotations(field).input_only:
             return False
         return field.is_required or (self._options.defaults and not field.has_presence)
 
@@ -138,7 +138,7 @@ class AnswerSchemas:
         """Returns what says that of each oneof at most one field is there."""
         groups: dict[str, list[FieldDescriptor]] = {}
         for field in fields:
-            if oneof := rivals(field):
+            if oneof := shared_oneof(field):
                 groups.setdefault(oneof, []).append(field)
         rules = [self._at_most_one(group) for group in groups.values() if len(group) > 1]
         return {"allOf": rules} if rules else {}
@@ -199,29 +199,31 @@ class AnswerSchemas:
             return f"- {value.number} is {shown}" + (f": {comment}" if comment else "")
         return f"- {shown}: {comment}" if comment else ""
 
-    def _described(self, schema: Schema, field: FieldDescriptor, facts: FieldFacts) -> Schema:
+    def _described(
+        self, schema: Schema, field: FieldDescriptor, annotations: FieldAnnotations
+    ) -> Schema:
         comment = self._contract.comments.get(field.full_name, "")
-        if description := "\n\n".join(filter(None, (comment, *facts.notes))):
+        if description := "\n\n".join(filter(None, (comment, *annotations.notes))):
             schema["description"] = description
         for keyword, holds in (
-            ("deprecated", facts.deprecated),
-            ("readOnly", facts.output_only),
-            ("writeOnly", facts.input_only),
+            ("deprecated", annotations.deprecated),
+            ("readOnly", annotations.output_only),
+            ("writeOnly", annotations.input_only),
         ):
             if holds:
                 schema[keyword] = True
         return schema
 
 
-def limited(schema: Schema, facts: FieldFacts) -> Schema:
+def constrained(schema: Schema, annotations: FieldAnnotations) -> Schema:
     """Returns the schema of a value with the limits that the contract sets to it."""
-    values = facts.values
+    values = annotations.values
     if values.HasField("greater_than"):
         numbers = scalars.numbers_only(schema)
         return numbers | {"exclusiveMinimum": values.greater_than} if numbers else schema
     limits: Schema = {}
-    if facts.format:
-        limits["format"] = facts.format
+    if annotations.format:
+        limits["format"] = annotations.format
     if allowed := list(getattr(values, "in")):  # a keyword of Python's
         limits["enum"] = allowed
     return schema | limits

@@ -20,17 +20,17 @@ from google.rpc.status_pb2 import Status
 
 from gateway import __version__
 from gateway.contract.descriptors import Contract
-from gateway.contract.field_options import field_facts
+from gateway.contract.field_options import field_annotations
 from gateway.contract.http_rule import (
     ANY_METHOD,
     Binding,
-    answer_type,
-    body_type,
     is_http_body,
+    request_body_type,
+    response_type,
 )
 from gateway.contract.json_options import JsonOptions
 from gateway.contract.method import Method
-from gateway.render.json_schema import AnswerSchemas, Schema
+from gateway.render.json_schema import ResponseSchemas, Schema
 from gateway.render.openapi_parameters import (
     bound_paths,
     path_of,
@@ -63,7 +63,7 @@ def render_openapi(
         options: how this process prints JSON.
         ignore_unknown: whether it lets fields pass that the contract has not.
     """
-    answers = AnswerSchemas(contract, options)
+    answers = ResponseSchemas(contract, options)
     responses = [_Responses(answers, contract).of(binding) for binding in bindings]
     requests = RequestSchemas(contract, options, answers.components, ignore_unknown=ignore_unknown)
     ids = _operation_ids(bindings)
@@ -153,7 +153,7 @@ def _is_deprecated(method: Method) -> bool:
 def _description(binding: Binding) -> str:
     method = binding.method
     text = method.comment
-    raw = is_http_body(body_type(binding)) or is_http_body(answer_type(binding))
+    raw = is_http_body(request_body_type(binding)) or is_http_body(response_type(binding))
     if method.stream_type.value and not raw:
         text += (
             f"\n\nA streaming method: `{binding.template}` also takes a WebSocket handshake, in the"
@@ -167,7 +167,7 @@ _RAW: Final[dict[str, Any]] = {"*/*": {}}
 
 
 def _request_body(binding: Binding, requests: RequestSchemas) -> dict[str, Any]:
-    if is_http_body(body_type(binding)):
+    if is_http_body(request_body_type(binding)):
         return {"content": _RAW}
     schema, required = _body_schema(binding, requests)
     if binding.method.stream_type.client:
@@ -189,11 +189,11 @@ def _body_schema(binding: Binding, requests: RequestSchemas) -> tuple[Schema, bo
     if not body:
         message = binding.method.input
         required = any(
-            field_facts(field).required and not any(path[0] == field for path in bound)
+            field_annotations(field).required and not any(path[0] == field for path in bound)
             for field in message.fields
         )
         return requests.without(message, bound), required
-    required = all(field_facts(field).required for field in body)
+    required = all(field_annotations(field).required for field in body)
     below = [path[len(body) :] for path in bound if path[: len(body)] == body]
     return requests.body_field(body[-1], below), required
 
@@ -202,7 +202,7 @@ def _body_schema(binding: Binding, requests: RequestSchemas) -> tuple[Schema, bo
 class _Responses:
     """Makes the answers of operations."""
 
-    schemas: AnswerSchemas
+    schemas: ResponseSchemas
     contract: Contract
 
     def of(self, binding: Binding) -> dict[str, Any]:
@@ -219,7 +219,7 @@ class _Responses:
         }
 
     def _content(self, binding: Binding) -> dict[str, Any]:
-        if is_http_body(answer_type(binding)):
+        if is_http_body(response_type(binding)):
             return _RAW
         field = binding.response_body
         schema = (

@@ -15,14 +15,14 @@ from typing import Final
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from gateway.contract.field_options import field_facts, is_alternative
+from gateway.contract.field_options import field_annotations, is_alternative
 from gateway.contract.fields import (
     FieldPath,
     is_message,
     map_entry,
     message_type,
     overlap,
-    rivals,
+    shared_oneof,
 )
 from gateway.contract.http_rule import Binding
 from gateway.contract.json_types import ANY, FIELD_MASK, JSON_VALUES, TEXTUAL
@@ -70,14 +70,14 @@ def path_parameters(binding: Binding, names: list[str], schemas: RequestSchemas)
 
 def bound_paths(binding: Binding) -> tuple[FieldPath, ...]:
     """Returns the fields that a path provides, and those that a oneof excludes beside them."""
-    found: list[FieldPath] = []
+    paths: list[FieldPath] = []
     for _, path in binding.variables:
-        found.append(path)
+        paths.append(path)
         for index, field in enumerate(path):
-            if rivals(field) and field.containing_oneof is not None:
+            if shared_oneof(field) and field.containing_oneof is not None:
                 others = (other for other in field.containing_oneof.fields if other != field)
-                found += [(*path[:index], other) for other in others]
-    return tuple(found)
+                paths += [(*path[:index], other) for other in others]
+    return tuple(paths)
 
 
 def query_parameters(binding: Binding, schemas: RequestSchemas) -> Iterator[Schema]:
@@ -170,7 +170,7 @@ def _query_name(field: FieldDescriptor, schemas: RequestSchemas) -> str:
 def _is_required(binding: Binding, path: FieldPath) -> bool:
     """Whether a query has to name the field: it is required, and so is each message that it is in."""
     return not _is_inferred(binding, path) and all(
-        field_facts(field).required and not is_alternative(field) for field in path
+        field_annotations(field).required and not is_alternative(field) for field in path
     )
 
 
@@ -191,7 +191,7 @@ def _leaves(message: Descriptor, taken: Collection[FieldPath]) -> Iterator[Field
         descriptor, above = waiting.popleft()
         for field in descriptor.fields:
             path = (*above, field)
-            if path in taken or field_facts(field).output_only:
+            if path in taken or field_annotations(field).output_only:
                 continue
             if _is_leaf(field):
                 if not any(overlap(path, other) for other in taken):

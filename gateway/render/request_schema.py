@@ -10,18 +10,18 @@ from collections.abc import Collection
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
 from gateway.contract.descriptors import Contract
-from gateway.contract.field_options import FieldFacts, field_facts, is_alternative
+from gateway.contract.field_options import FieldAnnotations, field_annotations, is_alternative
 from gateway.contract.fields import FieldPath, map_entry, message_type
 from gateway.contract.json_options import JsonOptions
 from gateway.contract.json_types import NULLABLE, WRAPPERS
 from gateway.render import scalar_schemas as scalars
-from gateway.render.json_schema import NULL_VALUE, AnswerSchemas, limited
+from gateway.render.json_schema import NULL_VALUE, ResponseSchemas, constrained
 from gateway.render.scalar_schemas import Schema, nullable
 
 _INPUT = "-Input"
 
 
-class RequestSchemas(AnswerSchemas):
+class RequestSchemas(ResponseSchemas):
     """The schemas of what the edge reads, from JSON or from the texts of a path and a query."""
 
     def __init__(
@@ -69,27 +69,27 @@ class RequestSchemas(AnswerSchemas):
 
     def text(self, field: FieldDescriptor) -> Schema:
         """Returns the schema of a field whose value, or each of whose values, is a text."""
-        facts = field_facts(field)
-        schema = limited(self._text_value(field), facts)
+        annotations = field_annotations(field)
+        schema = constrained(self._text_value(field), annotations)
         if field.is_repeated:
             schema = {"type": "array", "items": schema}
-            if facts.required:
+            if annotations.required:
                 schema["minItems"] = 1
-        elif facts.required:
+        elif annotations.required:
             schema = _not_empty(schema, field)
-        return self._described(schema, field, facts)
+        return self._described(schema, field, annotations)
 
     def json_text(self, field: FieldDescriptor) -> Schema:
         """Returns the schema of a field whose text is JSON."""
-        return self._described(self.single(field), field, field_facts(field))
+        return self._described(self.single(field), field, field_annotations(field))
 
     def map_of_texts(self, field: FieldDescriptor) -> Schema:
         """Returns the schema of a map whose values are texts."""
-        facts = field_facts(field)
+        annotations = field_annotations(field)
         key, value = map_entry(field) or (field, field)
         schema = self._map(key.type, self._text_value(value))
         schema.setdefault("propertyNames", {"pattern": "^[^\\]]*$"})  # its name ends at the bracket
-        return self._described(schema, field, facts)
+        return self._described(schema, field, annotations)
 
     def _text_value(self, field: FieldDescriptor) -> Schema:
         descriptor = field.message_type
@@ -111,14 +111,14 @@ class RequestSchemas(AnswerSchemas):
         return name + _INPUT if name in self._answered else name
 
     def _well_known(self, name: str) -> Schema | None:
-        return scalars.sent_message(name)
+        return scalars.request_message(name)
 
     def _scalar(self, kind: int) -> Schema:
-        return scalars.sent_scalar(kind)
+        return scalars.request_scalar(kind)
 
-    def _value(self, field: FieldDescriptor, facts: FieldFacts) -> Schema:
-        schema = super()._value(field, facts)
-        return _not_empty(schema, field) if facts.required else nullable(schema)
+    def _value(self, field: FieldDescriptor, annotations: FieldAnnotations) -> Schema:
+        schema = super()._value(field, annotations)
+        return _not_empty(schema, field) if annotations.required else nullable(schema)
 
     def _object(self, descriptor: Descriptor) -> Schema:
         return super()._object(descriptor) | self._others()
@@ -128,7 +128,7 @@ class RequestSchemas(AnswerSchemas):
 
     def _is_required(self, field: FieldDescriptor) -> bool:
         """Whether a request has to give the field."""
-        return field_facts(field).required and not is_alternative(field)
+        return field_annotations(field).required and not is_alternative(field)
 
     def _is_alternative(self, field: FieldDescriptor) -> bool:
         return is_alternative(field)

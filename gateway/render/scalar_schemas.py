@@ -77,7 +77,7 @@ INT32: Final[Schema] = {
 _DURATION: Final = _whole(rf"-?(0|{_digits_up_to(_MAX_DURATION_SECONDS)})(\.[0-9]{{1,9}})?s")
 
 
-def answered_scalar(kind: int, *, int64_numbers: bool) -> Schema:
+def response_scalar(kind: int, *, int64_numbers: bool) -> Schema:
     """Returns the schema of a scalar as the edge prints it."""
     if kind in _INTEGERS:
         name, low, high = _INTEGERS[kind]
@@ -91,7 +91,7 @@ def answered_scalar(kind: int, *, int64_numbers: bool) -> Schema:
     return {"type": "boolean" if kind == _F.TYPE_BOOL else "string"}
 
 
-def sent_scalar(kind: int) -> Schema:
+def request_scalar(kind: int) -> Schema:
     """Returns the schema of a scalar as the edge reads it from JSON."""
     if kind in _INTEGERS:
         name, low, high = _INTEGERS[kind]
@@ -119,8 +119,8 @@ def text_scalar(kind: int, *, int64_numbers: bool) -> Schema:
     if kind == _F.TYPE_BOOL:
         return {"type": "boolean"}
     if kind == _F.TYPE_BYTES:
-        return sent_scalar(kind)
-    return answered_scalar(kind, int64_numbers=int64_numbers)
+        return request_scalar(kind)
+    return response_scalar(kind, int64_numbers=int64_numbers)
 
 
 _TIMESTAMP: Final[Schema] = {"type": "string", "format": "date-time"}
@@ -163,12 +163,12 @@ _JSON_TEXTS: Final[Mapping[str, str]] = {
 """Texts of JSON, as far as a pattern goes: none can match brackets, or find a key that is given twice."""
 
 
-def answered_message(name: str) -> Schema | None:
+def response_message(name: str) -> Schema | None:
     """Returns the schema of a well-known type as it is printed; None where it is no special one."""
     return dict(_ANSWERED[name]) if name in _ANSWERED else None
 
 
-def sent_message(name: str) -> Schema | None:
+def request_message(name: str) -> Schema | None:
     """Returns the schema of a well-known type as it is read from JSON; None where it is no special one."""
     return dict(_SENT[name]) if name in _SENT else None
 

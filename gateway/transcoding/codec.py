@@ -15,7 +15,7 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from gateway.contract.json_options import JsonOptions
 from gateway.transcoding.decoding import JsonDecoder
 from gateway.transcoding.encoding import JsonEncoder
-from gateway.transcoding.violations import shown
+from gateway.transcoding.violations import quoted
 
 __all__ = [
     "JsonCodec",
@@ -33,16 +33,16 @@ _MAX_NAMED: Final = 64 * 1024
 """Bytes of a text in which a key that is given twice is looked for, to name it: that is slow."""
 
 
-VALUES_AT_ONCE: Final = 10_000
+MAX_INLINE_VALUES: Final = 10_000
 """Values of JSON that are decoded in one turn of the event loop: 20 ms of the dearest kind (`Struct`)."""
 
 
 def is_long(data: bytes) -> bool:
-    """Returns whether JSON may have more than `VALUES_AT_ONCE` values, told by its commas.
+    """Returns whether JSON may have more than `MAX_INLINE_VALUES` values, told by its commas.
 
     Depth is bounded (`decoding`), so a text without commas has few values.
     """
-    return len(data) > 2 * VALUES_AT_ONCE and data.count(b",") > VALUES_AT_ONCE
+    return len(data) > 2 * MAX_INLINE_VALUES and data.count(b",") > MAX_INLINE_VALUES
 
 
 class JsonSyntaxError(ValueError):
@@ -86,7 +86,7 @@ def parse_json(text: bytes) -> Any:
         raise JsonSyntaxError("malformed JSON: it nests too deep") from None
     if printed != text and _colons(text) != printed.count(b":"):
         if len(text) <= _MAX_NAMED:
-            json.loads(text, object_pairs_hook=_unique, parse_int=str, parse_float=str)
+            json.loads(text, object_pairs_hook=_reject_duplicates, parse_int=str, parse_float=str)
         raise JsonSyntaxError("malformed JSON: a key is given twice in one object")
     return value
 
@@ -103,12 +103,12 @@ def _colons(text: bytes) -> int:
     return colons
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _reject_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value: dict[str, Any] = {}
     for key, item in pairs:
         if key in value:
             raise JsonSyntaxError(
-                f"malformed JSON: the key {shown(key)} is given twice in one object"
+                f"malformed JSON: the key {quoted(key)} is given twice in one object"
             )
         value[key] = item
     return value

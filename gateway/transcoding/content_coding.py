@@ -20,7 +20,7 @@ from gateway.transcoding.status import (
     StatusError,
     bad_request,
 )
-from gateway.transcoding.violations import shown
+from gateway.transcoding.violations import quoted
 from grpc_wire.limits import INFLATION, INFLATION_FREE, max_inflated
 
 _PIECE: Final = 16 * 1024
@@ -92,7 +92,7 @@ def _coding(content_encoding: str) -> str:
     if len(codings) > 1 or codings[0] not in _NAMES:
         raise StatusError.of(
             INVALID_ARGUMENT,
-            f"a body with Content-Encoding {shown(content_encoding)} is not taken",
+            f"a body with Content-Encoding {quoted(content_encoding)} is not taken",
             http_status=415,
             headers=((b"accept-encoding", ", ".join(_FORMAT).encode()),),
         )
@@ -176,7 +176,7 @@ class _ZlibDecoder:
         )
 
 
-class Accepted(NamedTuple):
+class AcceptedCoding(NamedTuple):
     """What an `Accept-Encoding` means for an answer."""
 
     coding: str
@@ -186,7 +186,7 @@ class Accepted(NamedTuple):
 
 
 @lru_cache(maxsize=_KEPT)
-def accepted(accept_encoding: str) -> Accepted:
+def accepted_coding(accept_encoding: str) -> AcceptedCoding:
     """Reads an `Accept-Encoding`; of equals gzip is first, and a caller that says nothing asks for none."""
     weights: dict[str, float] = {}
     for item in weighted(accept_encoding):
@@ -196,13 +196,13 @@ def accepted(accept_encoding: str) -> Accepted:
     coding = max(_FORMAT, key=lambda name: weights.get(name, others))
     weight = weights.get(coding, others)
     if weight <= 0 or weight < weights.get("identity", 0.0):
-        return Accepted("", required=False)
+        return AcceptedCoding("", required=False)
     refused = weights.get("identity", weights.get("*", 1.0)) == 0
-    return Accepted(coding, required=refused)
+    return AcceptedCoding(coding, required=refused)
 
 
 @lru_cache(maxsize=_KEPT)
-def compressible(content_type: str) -> bool:
+def is_compressible(content_type: str) -> bool:
     """Whether data of a type are likely to become smaller; those of media mostly are compressed already."""
     name = media_type(content_type)
     return name in _COMPRESSIBLE or name.startswith("text/") or name.endswith(("+json", "+xml"))
@@ -224,10 +224,10 @@ class StreamCompressor:
         wbits, memory = _OF_STREAM
         self._stream = zlib.compressobj(_LEVEL, zlib.DEFLATED, _FORMAT[coding] + wbits, memory)
 
-    def part(self, data: bytes) -> bytes:
+    def compress(self, data: bytes) -> bytes:
         """Returns the next bytes, which end where a reader can decode all of `data`."""
         return self._stream.compress(data) + self._stream.flush(zlib.Z_SYNC_FLUSH)
 
-    def last(self, data: bytes) -> bytes:
+    def finish(self, data: bytes) -> bytes:
         """Returns the last bytes, with the checksum."""
         return self._stream.compress(data) + self._stream.flush()

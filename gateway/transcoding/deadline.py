@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Final
 
-from gateway.transcoding.violations import shown
+from gateway.transcoding.violations import quoted
 
 _GRPC_TIMEOUT: Final = re.compile(r"([0-9]{1,8})([HMSmun])")
 _SECONDS: Final = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
@@ -51,7 +51,7 @@ def read_grpc_timeout(text: str) -> float:
     """
     match = _GRPC_TIMEOUT.fullmatch(text)
     if match is None:
-        raise ValueError(f"expected digits and one of H M S m u n, got {shown(text)}")
+        raise ValueError(f"expected digits and one of H M S m u n, got {quoted(text)}")
     return min(int(match[1]) * _SECONDS[match[2]], _LONGEST)
 
 
@@ -62,5 +62,5 @@ def read_server_timeout(text: str) -> float:
         ValueError: it is not a decimal number.
     """
     if not _SERVER_TIMEOUT.fullmatch(text):
-        raise ValueError(f"expected seconds, got {shown(text)}")
+        raise ValueError(f"expected seconds, got {quoted(text)}")
     return min(float(text), _LONGEST)

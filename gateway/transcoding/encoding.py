@@ -30,8 +30,8 @@ from gateway.contract.json_options import JsonOptions
 from gateway.contract.json_types import ANY, NULLABLE, WRAPPERS
 from gateway.transcoding import scalars
 from gateway.transcoding.decoding import is_special
+from gateway.transcoding.function_builder import FunctionBuilder
 from gateway.transcoding.messages import class_with
-from gateway.transcoding.source import Source
 from gateway.transcoding.well_known import TOO_DEEP, Write, well_known
 
 _INT64_TYPES = {
@@ -80,12 +80,12 @@ class JsonEncoder:
 
     def field_writer(self, field: FieldDescriptor) -> Write:
         """Returns what makes the JSON value of one field of a message, set or not."""
-        source = _Source(self)
-        access = source.access(field)
-        return source.compile("write(m)", f"return {source.field_value(field, access)}")
+        builder = _WriterBuilder(self)
+        access = builder.access(field)
+        return builder.compile("write(m)", f"return {builder.field_value(field, access)}")
 
     def _message_writer(self, descriptor: Descriptor) -> Write:
-        source = _Source(self)
+        builder = _WriterBuilder(self)
 
         def not_yet(message: Any) -> Any:
             return self._writers[descriptor.full_name](message)
@@ -95,9 +95,9 @@ class JsonEncoder:
         lines = [
             line
             for field in self._fields(descriptor)
-            for line in self._field_lines(source, field, self._key(field, names))
+            for line in self._field_lines(builder, field, self._key(field, names))
         ]
-        writer = source.compile("write(m)", "out = {}", *lines, "return out")
+        writer = builder.compile("write(m)", "out = {}", *lines, "return out")
         self._writers[descriptor.full_name] = writer
         return writer
 
@@ -106,16 +106,18 @@ class JsonEncoder:
         if descriptor.is_extendable:
             yield from self._pool.FindAllExtensions(descriptor)
 
-    def _field_lines(self, source: _Source, field: FieldDescriptor, key: str) -> Iterator[str]:
+    def _field_lines(
+        self, builder: _WriterBuilder, field: FieldDescriptor, key: str
+    ) -> Iterator[str]:
         target = f"out[{key!r}]"
-        access = source.access(field)
+        access = builder.access(field)
         if field.has_presence:
             message = class_with(field)  # a field may be called HasField
-            has = source.name(message.HasExtension if field.is_extension else message.HasField)
-            which = source.name(field) if field.is_extension else repr(field.name)
-            yield f"if {has}(m, {which}): {target} = {source.field_value(field, access)}"
+            has = builder.bind(message.HasExtension if field.is_extension else message.HasField)
+            which = builder.bind(field) if field.is_extension else repr(field.name)
+            yield f"if {has}(m, {which}): {target} = {builder.field_value(field, access)}"
         elif self._options.defaults and not field.is_extension:
-            yield f"{target} = {source.field_value(field, access)}"
+            yield f"{target} = {builder.field_value(field, access)}"
         else:
             yield f"v = {access}"
             signed_zero = field.cpp_type in (
@@ -123,7 +125,7 @@ class JsonEncoder:
                 FieldDescriptor.CPPTYPE_FLOAT,
             )
             test = "v or is_negative_zero(v)" if signed_zero and not field.is_repeated else "v"
-            yield f"if {test}: {target} = {source.field_value(field, 'v')}"
+            yield f"if {test}: {target} = {builder.field_value(field, 'v')}"
 
     def _key(self, field: FieldDescriptor, names: Mapping[str, str]) -> str:
         if field.is_extension:
@@ -133,10 +135,10 @@ class JsonEncoder:
     def _wrapper_writer(self, descriptor: Descriptor) -> Write:
         return self.field_writer(descriptor.fields_by_name["value"])
 
-    def scalar(self, source: _Source, field: FieldDescriptor, value: str) -> str:
+    def scalar(self, builder: _WriterBuilder, field: FieldDescriptor, value: str) -> str:
         """Returns the expression that makes JSON of a scalar or enum."""
         if field.enum_type is not None:
-            return self._enum(source, field.enum_type, value)
+            return self._enum(builder, field.enum_type, value)
         if field.type in _INT64_TYPES:
             return value if self._options.int64_numbers else f"str({value})"
         if field.type == FieldDescriptor.TYPE_BYTES:
@@ -147,14 +149,14 @@ class JsonEncoder:
             return f"float_to_json({value})"
         return value
 
-    def _enum(self, source: _Source, enum: EnumDescriptor, value: str) -> str:
+    def _enum(self, builder: _WriterBuilder, enum: EnumDescriptor, value: str) -> str:
         if enum.full_name in NULLABLE:
             return "None"
         if self._options.enum_numbers:
             return value
         # of aliases the one that is declared first is written, so the first is set last
         names = {item.number: item.name for item in reversed(enum.values)}
-        return f"{source.name(names)}.get({value}, {value})"
+        return f"{builder.bind(names)}.get({value}, {value})"
 
     def _write_any(self, message: Any) -> dict[str, Any]:
         """Writes the fields of what is held; a type that the contract has not stays as its bytes."""
@@ -186,7 +188,7 @@ def type_name(message: Any) -> str:
     return name
 
 
-class _Source(Source):
+class _WriterBuilder(FunctionBuilder):
     """The body of one writer."""
 
     def __init__(self, encoder: JsonEncoder) -> None:
@@ -211,7 +213,7 @@ class _Source(Source):
 
     def _single(self, field: FieldDescriptor, value: str) -> str:
         if is_message(field):
-            return f"{self.name(self._encoder.writer(message_type(field)))}({value})"
+            return f"{self.bind(self._encoder.writer(message_type(field)))}({value})"
         return self._encoder.scalar(self, field, value)
 
 

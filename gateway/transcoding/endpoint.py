@@ -14,16 +14,16 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
 from gateway.contract.fields import FieldPath, json_name
-from gateway.contract.http_rule import Binding, answer_type, body_type, is_http_body
+from gateway.contract.http_rule import Binding, is_http_body, request_body_type, response_type
 from gateway.contract.method import Method
 from gateway.transcoding.codec import JsonCodec, JsonOptions, JsonPrintError, parse_json, print_json
 from gateway.transcoding.decoding import serialize
-from gateway.transcoding.event_fields import stream_reading
+from gateway.transcoding.event_fields import stream_spec
 from gateway.transcoding.messages import descend, set_in_parent
 from gateway.transcoding.parameters import Parameters, parse_query
 from gateway.transcoding.status import INTERNAL, StatusError, bad_request
 from gateway.transcoding.update_mask import update_mask
-from gateway.transcoding.violations import MAX_PATH, Violations, below, faults, join
+from gateway.transcoding.violations import MAX_PATH, Violations, items_of, join, prefixed
 from gateway.transcoding.well_known import Write
 
 ReadBody: TypeAlias = Callable[[Message, bytes, str], Any]
@@ -46,22 +46,22 @@ class Endpoint:
     def __init__(self, binding: Binding, codec: JsonCodec, parameters: Parameters) -> None:
         self.binding = binding
         self.method: Method = binding.method
-        self.takes_raw = is_http_body(body_type(binding))
+        self.has_raw_request = is_http_body(request_body_type(binding))
         """Whether the body of a request is not JSON, but the data of an HttpBody."""
-        self.gives_raw = is_http_body(answer_type(binding))
+        self.has_raw_response = is_http_body(response_type(binding))
         """Whether the body of an answer is not JSON, but the data of an HttpBody."""
         self._codec = codec
         self._parameters = parameters
         self._variables = binding.variables
         self._new_request = GetMessageClass(binding.method.input)
         self._new_response = GetMessageClass(binding.method.output)
-        self._read_body = self._raw_reader() if self.takes_raw else self._json_reader()
+        self._read_body = self._raw_reader() if self.has_raw_request else self._json_reader()
         self._encoders: dict[JsonOptions, Callable[[bytes], bytes]] = {}
         self.encode_response = self.encoder(codec.options)
         """Makes the JSON of an answer, printed as the process prints; see `encoder`."""
         self._bound = self._bound_paths()
         self._mask = update_mask(binding)
-        self.reading = stream_reading(binding.method)
+        self.stream_spec = stream_spec(binding.method)
         """What the contract says of the method's stream; None where it says nothing."""
 
     def decode_request(
@@ -129,7 +129,7 @@ class Endpoint:
         except (DecodeError, ValueError, JsonPrintError) as error:
             raise self._bad_answer(error) from error
 
-    def raw_response(self, data: bytes) -> EncodedBody:
+    def extract_raw_body(self, data: bytes) -> EncodedBody:
         """Takes the body out of an answer that is an HttpBody, or has one for its `response_body`.
 
         Raises:
@@ -162,7 +162,7 @@ class Endpoint:
                 return value
 
             return read_message
-        store = self._codec.decoder.store(body.field)
+        set_field = self._codec.decoder.setter(body.field)
         parents, depth = body.path[:-1], len(body.path) - 1
         name = ".".join(json_name(field) for field in body.path)
 
@@ -170,9 +170,9 @@ class Endpoint:
             value = parse_json(text)
             target = _existing(message, parents) if parents and value is not None else message
             try:
-                store(target, value, depth)
+                set_field(target, value, depth)
             except ValueError as error:
-                raise Violations(*below(name, error, MAX_PATH)) from error
+                raise Violations(*prefixed(name, error, MAX_PATH)) from error
             return value
 
         return read_field
@@ -207,7 +207,7 @@ class Endpoint:
         self, message: Message, body: bytes, content_type: str, violations: list[tuple[str, str]]
     ) -> Any:
         """Sets what the body says, and returns its JSON value."""
-        if not body and not (self.takes_raw and content_type):
+        if not body and not (self.has_raw_request and content_type):
             return None
         if self._read_body is None:
             if not _is_empty_object(body):
@@ -216,7 +216,7 @@ class Endpoint:
         try:
             return self._read_body(message, body, content_type)
         except ValueError as error:
-            violations += faults(error)
+            violations += items_of(error)
             return None
 
     def _apply_path(self, message: Message, captures: tuple[str, ...]) -> list[tuple[str, str]]:
@@ -225,14 +225,14 @@ class Endpoint:
             try:
                 self._parameters.set_variable(message, path, text)
             except ValueError as error:
-                violations += below(variable.field_path, error, MAX_PATH)
+                violations += prefixed(variable.field_path, error, MAX_PATH)
         return violations
 
     def _apply_query(self, message: Message, query: bytes) -> list[tuple[str, str]]:
         try:
             self._parameters.set_query(message, parse_query(query), self._bound)
         except ValueError as error:
-            return list(faults(error))
+            return list(items_of(error))
         return []
 
     def _apply_last_event_id(self, message: Message, text: str) -> None:
@@ -241,8 +241,8 @@ class Endpoint:
         An id that the field cannot hold was given out by nobody here. It is passed over, and the stream says
         that it begins anew (`gateway.feeds`), for an `EventSource` takes a 400 for the end.
         """
-        if self.reading is not None and self.reading.resumes(text):
-            self._parameters.replace(message, self.reading.policy.resume_field, text)
+        if self.stream_spec is not None and self.stream_spec.can_resume_after(text):
+            self._parameters.replace(message, self.stream_spec.policy.resume_field, text)
 
 
 def _existing(message: Message, path: FieldPath) -> Message:
@@ -264,5 +264,5 @@ def _serialized(message: Message, violations: list[tuple[str, str]], step: str) 
         try:
             return serialize(message)
         except ValueError as error:
-            violations = list(faults(error))
+            violations = list(items_of(error))
     raise bad_request((join(step, path), text) for path, text in violations)

@@ -159,12 +159,12 @@ class JsonArrayDecoder:
         """Goes on to the end of an element; None means that more bytes are needed."""
         while True:
             pattern = self._IN_STRING if self._in_string else self._OUTSIDE
-            found = pattern.search(self._buffer, self._at)
-            if found is None:
+            match = pattern.search(self._buffer, self._at)
+            if match is None:
                 self._at = max(self._at, len(self._buffer))
                 return None
-            self._at = found.end()
-            mark = found.group()
+            self._at = match.end()
+            mark = match.group()
             if mark == b"\\":
                 self._at += 1
             elif mark == b'"':

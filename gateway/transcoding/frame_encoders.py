@@ -14,7 +14,7 @@ from typing import ClassVar, Final, Protocol
 
 import orjson
 
-from gateway.transcoding.event_ids import LAST_ID
+from gateway.transcoding.event_ids import END_ID
 
 _ANY: Final = "type.googleapis.com/"
 
@@ -39,7 +39,7 @@ class FrameEncoder(Protocol):
         """Returns what stands for missing messages; `gap` is the JSON of a `gateway.v1.Gap`."""
         ...
 
-    def idle(self) -> bytes:
+    def heartbeat(self) -> bytes:
         """Returns what shows that a silent stream lives; nothing where the framing has no such thing."""
         ...
 
@@ -74,7 +74,7 @@ class NdjsonEncoder:
         """Returns the Gap as an `Any`, on a line."""
         return gap_as_any(gap) + b"\n"
 
-    def idle(self) -> bytes:
+    def heartbeat(self) -> bytes:
         """Returns a space, which may stand before the next line's JSON."""
         return b" "
 
@@ -104,7 +104,7 @@ class JsonSeqEncoder:
         """Returns the Gap as an `Any`."""
         return b"\x1e%b\n" % gap_as_any(gap)
 
-    def idle(self) -> bytes:
+    def heartbeat(self) -> bytes:
         """Returns a record separator: several in a row are no empty text (RFC 7464, 2.1)."""
         return b"\x1e"
 
@@ -137,7 +137,7 @@ class JsonArrayEncoder:
         """Returns the Gap as an `Any`, as an element."""
         return self._element(gap_as_any(gap))
 
-    def idle(self) -> bytes:
+    def heartbeat(self) -> bytes:
         """Returns a space, which may stand between elements."""
         return b" "
 
@@ -178,18 +178,18 @@ class SseEncoder:
     def _id(self, event_id: bytes) -> bytes:
         return b"id: %b\n" % event_id if event_id else b""
 
-    def idle(self) -> bytes:
+    def heartbeat(self) -> bytes:
         """Returns a comment."""
         return b":\n\n"
 
     def end(self) -> bytes:
         """Returns the event by which a browser knows that it should not come back."""
-        return b"id: %b\nevent: end\ndata: {}\n\n" % LAST_ID.encode()
+        return b"id: %b\nevent: end\ndata: {}\n\n" % END_ID.encode()
 
     def error(self, status: bytes, retry: int | None) -> bytes:
         """Returns the event that carries the Status, and says whether to come back."""
         if retry is None:
-            return b"id: %b\nevent: error\ndata: %b\n\n" % (LAST_ID.encode(), status)
+            return b"id: %b\nevent: error\ndata: %b\n\n" % (END_ID.encode(), status)
         return b"retry: %d\nevent: error\ndata: %b\n\n" % (retry, status)
 
 
@@ -204,7 +204,7 @@ class RawEncoder:
         """What the first message says that the data is."""
         return self._media_type or "application/octet-stream"
 
-    def begin(self, media_type: str) -> None:
+    def set_media_type(self, media_type: str) -> None:
         """Says what the data is; the first message's word counts (google/api/httpbody.proto)."""
         self._media_type = self._media_type or media_type
 
@@ -220,7 +220,7 @@ class RawEncoder:
         """Returns nothing: among data there is no room for it, nor are there ids to come back by."""
         return b""
 
-    def idle(self) -> bytes:
+    def heartbeat(self) -> bytes:
         """Returns nothing: any byte would be data."""
         return b""
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Final, TypeAlias
 
 from gateway.transcoding import scalars
-from gateway.transcoding.violations import shown
+from gateway.transcoding.violations import quoted
 
 Metadata: TypeAlias = tuple[tuple[str, str | bytes], ...]
 Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
@@ -19,7 +19,7 @@ Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
 PREFIX: Final = b"grpc-metadata-"
 """A header of this name passes whatever the allow-list says, under the name that follows."""
 
-TRACES: Final = frozenset({"baggage", "traceparent", "tracestate", "x-request-id"})
+TRACE_KEYS: Final = frozenset({"baggage", "traceparent", "tracestate", "x-request-id"})
 """What only traces a request: no two have the same, and it says nothing of what is asked."""
 
 DEFAULT_REQUEST_HEADERS: Final = (
@@ -63,7 +63,7 @@ class MetadataFilter:
         *,
         challenge: str = DEFAULT_CHALLENGE,
         status_key: str = DEFAULT_STATUS_KEY,
-        max_answer_headers: int | None = None,
+        max_response_header_bytes: int | None = None,
     ) -> None:
         """Compiles the lists.
 
@@ -73,7 +73,7 @@ class MetadataFilter:
             challenge: `WWW-Authenticate` of a 401 whose server gave none; empty is none.
             status_key: the key of initial metadata that names the status of a success; empty is none.
                 It becomes no header.
-            max_answer_headers: bytes of response headers that are made of metadata; None is no limit.
+            max_response_header_bytes: bytes of response headers that are made of metadata; None is no limit.
         """
         self.request = {name.lower().encode("ascii"): name.lower() for name in request_headers}
         """The request headers that pass, and the keys as which they do; see `PREFIX` for the others."""
@@ -83,7 +83,7 @@ class MetadataFilter:
         self._response = frozenset(key for key in response if not key.startswith(_RESERVED))
         self.challenge: Headers = ((b"www-authenticate", challenge.encode()),) if challenge else ()
         """The header of a 401 whose server gave none."""
-        self._max_answer_headers = max_answer_headers
+        self._max_answer_headers = max_response_header_bytes
 
     def metadata_key(self, header: bytes) -> str | None:
         """Returns the metadata key for a request header (in lower case), or None if it does not pass.
@@ -141,7 +141,7 @@ def checked_key(key: str) -> str:
         ValueError: it is none, or one that is gRPC's or HTTP's own.
     """
     if not _KEY.fullmatch(key) or key.startswith(_RESERVED) or key in _OF_HTTP:
-        raise ValueError(f"{shown(key)} cannot be a metadata key")
+        raise ValueError(f"{quoted(key)} cannot be a metadata key")
     return key
 
 

@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 from gateway.transcoding.codec import JsonOptions
 from gateway.transcoding.error_body import PROBLEM_JSON, STATUS_JSON
 from gateway.transcoding.status import INVALID_ARGUMENT, StatusError
-from gateway.transcoding.violations import shown
+from gateway.transcoding.violations import quoted
 
 _QUALITY: Final = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
 _KEPT: Final = 1024
@@ -94,7 +94,7 @@ def json_options(accept: str, media_type: str, default: JsonOptions) -> JsonOpti
             if value not in values:
                 raise StatusError.of(
                     INVALID_ARGUMENT,
-                    f"Accept: {key} is one of {', '.join(values)}, not {shown(value)}",
+                    f"Accept: {key} is one of {', '.join(values)}, not {quoted(value)}",
                     http_status=406,
                 )
             changes[field] = values[value]
@@ -118,7 +118,7 @@ def check_json(content_type: str, also: frozenset[str] = frozenset()) -> None:
     if not _may_be_json(content_type, also):
         raise StatusError.of(
             INVALID_ARGUMENT,
-            f"the body must be JSON in UTF-8, not {shown(content_type)}",
+            f"the body must be JSON in UTF-8, not {quoted(content_type)}",
             http_status=415,
             headers=((b"accept", b"application/json"),),
         )

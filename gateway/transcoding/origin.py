@@ -37,7 +37,7 @@ def serialized_origin(text: str) -> str:
         raise ValueError(f"{text!r} is not an origin: {error}") from None
 
 
-def is_own_origin(origin: str, host: str, *, secure: bool) -> bool:
+def is_same_origin(origin: str, host: str, *, secure: bool) -> bool:
     """Returns whether an origin is that of the URL that a request was sent to.
 
     Args:

@@ -17,7 +17,14 @@ from urllib.parse import parse_qsl
 
 from google.protobuf.descriptor import FieldDescriptor
 
-from gateway.contract.fields import FieldPath, is_message, json_name, message_type, overlap, rivals
+from gateway.contract.fields import (
+    FieldPath,
+    is_message,
+    json_name,
+    message_type,
+    overlap,
+    shared_oneof,
+)
 from gateway.contract.json_types import JSON_VALUES, TEXTUAL, WRAPPERS
 from gateway.transcoding import scalars
 from gateway.transcoding.codec import parse_json
@@ -27,12 +34,12 @@ from gateway.transcoding.query_names import (
     QueryNames,
     Target,
     UnknownParameter,
-    is_empty,
-    is_one_value,
-    repeated,
-    what_to_name,
+    has_text_form,
+    is_empty_message,
+    naming_hint,
+    repeated_example,
 )
-from gateway.transcoding.violations import MAX_PATH, MAX_STEP, Violations, gather, shown
+from gateway.transcoding.violations import MAX_PATH, MAX_STEP, Violations, collect, quoted
 from gateway.transcoding.well_known import check_depth, read_field_mask_text
 
 SetText = Callable[[Any, str, int], None]
@@ -85,7 +92,7 @@ class Parameters:
         before = deepcopy(getattr(parent, field.name)) if _is_set(parent, field) else None
         self._setter(field)(parent, text, len(path) - 1)
         if before is not None and before != getattr(parent, field.name):
-            raise ValueError(f"the path says {shown(text)}, and the body something else")
+            raise ValueError(f"the path says {quoted(text)}, and the body something else")
 
     def replace(self, message: Any, path: FieldPath, text: str) -> None:
         """Sets a field, whatever it has been set to.
@@ -114,7 +121,7 @@ class Parameters:
             given.setdefault(name, []).append(text)
         names: dict[Target, str] = {}
         within: dict[Target, str] = {}
-        found: list[tuple[str, str]] = []
+        violations: list[tuple[str, str]] = []
         for name, texts in given.items():
             most = MAX_STEP
             try:
@@ -123,16 +130,16 @@ class Parameters:
                     most = MAX_PATH
                 first = names.setdefault(target, name)
                 if first != name and not _takes_many(target):
-                    raise ValueError(f"given twice, as {shown(first)} too")
+                    raise ValueError(f"given twice, as {quoted(first)} too")
                 _check_values(target, name, names, within)
                 self._set_parameter(message, target, name, texts, bound)
             except UnknownParameter as error:
                 if not self._decoder.ignore_unknown:
-                    gather(found, name, error)
+                    collect(violations, name, error)
             except ValueError as error:
-                gather(found, name, error, most)
-        if found:
-            raise Violations(*found)
+                collect(violations, name, error, most)
+        if violations:
+            raise Violations(*violations)
 
     def _set_parameter(
         self,
@@ -171,7 +178,7 @@ class Parameters:
             return "; in a query a + is a space: write it as %2B"
         items = text.strip("[]").split(",", 2)[:2]
         if field.is_repeated and len(items) > 1 and all(self._fits(field, each) for each in items):
-            return f"; write {repeated(name, items)}"
+            return f"; write {repeated_example(name, items)}"
         first, semicolon, _ = text.partition(";")
         if semicolon and self._fits(field, first):
             return "; between the parameters of a query stands &, not ;"
@@ -228,9 +235,9 @@ class Parameters:
             return read
         if name in JSON_VALUES:
             return lambda message, text, depth: read(message, parse_json(text.encode()), depth)
-        if is_empty(field):
+        if is_empty_message(field):
             return _fill_empty
-        raise ValueError(f"is {what_to_name(field, json_name(field))}")
+        raise ValueError(f"is {naming_hint(field, json_name(field))}")
 
     def _set_entry(self, message: Any, path: FieldPath, key: str, text: str) -> None:
         field = path[-1]
@@ -255,7 +262,7 @@ def _fill_empty(_message: Any, text: str, depth: int) -> None:
     """Takes what says that an empty message is there."""
     check_depth(depth)
     if text not in ("", "{}"):
-        raise ValueError(f"expected an empty text or {{}}, got {shown(text)}")
+        raise ValueError(f"expected an empty text or {{}}, got {quoted(text)}")
 
 
 def _check_values(
@@ -273,11 +280,11 @@ def _check_values(
     if len(path) == 1 and not within:
         return
     above: list[Target] = [
-        (path[:end], None) for end, field in enumerate(path[:-1], 1) if is_one_value(field)
+        (path[:end], None) for end, field in enumerate(path[:-1], 1) if has_text_form(field)
     ]
     other = within.get(target) or next((names[each] for each in above if each in names), None)
     if other is not None:
-        raise ValueError(f"given twice, as {shown(other)} too")
+        raise ValueError(f"given twice, as {quoted(other)} too")
     within.update(dict.fromkeys(above, name))
 
 
@@ -294,7 +301,7 @@ def _descend(message: Any, path: FieldPath) -> Any:
 
 
 def _check_oneof(message: Any, field: FieldDescriptor) -> None:
-    oneof = rivals(field)
+    oneof = shared_oneof(field)
     other = which_oneof(message, oneof) if oneof else None
     if other not in (None, field.name):
         raise ValueError(f"only one field of {oneof!r} can be given; {other!r} is there already")

@@ -14,7 +14,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from gateway.contract.fields import FieldPath, map_entry, query_names
 from gateway.contract.json_types import ANY, JSON_VALUES, TEXTUAL
-from gateway.transcoding.violations import nearest, shortened, shown
+from gateway.transcoding.violations import quoted, suggestion, truncated
 from gateway.transcoding.well_known import MAX_DEPTH, TOO_DEEP
 
 Target: TypeAlias = tuple[FieldPath, str | None]
@@ -22,9 +22,9 @@ Target: TypeAlias = tuple[FieldPath, str | None]
 
 _PUNCTUATION: Final = re.compile(r"[.\[\]]")
 _KEY: Final = re.compile(r"\[([^\]]*)\]")
-_MOST_KEPT: Final = 4096
+_CACHE_SIZE: Final = 4096
 """Maximum names that are kept resolved."""
-_LONGEST_KEPT: Final = 128
+_MAX_CACHED_NAME: Final = 128
 """Characters of the longest of them."""
 _SHOWN: Final = 20
 """Characters of a value that are shown where the caller is told how to write it."""
@@ -52,8 +52,8 @@ class QueryNames:
         target = self._resolved.get((descriptor, name))
         if target is None:
             target = self._resolve(descriptor, name, texts)
-            if target[1] is None and len(name) <= _LONGEST_KEPT:
-                if len(self._resolved) >= _MOST_KEPT:  # a recursive message has names without end
+            if target[1] is None and len(name) <= _MAX_CACHED_NAME:
+                if len(self._resolved) >= _CACHE_SIZE:  # a recursive message has names without end
                     self._resolved.clear()
                 self._resolved[descriptor, name] = target
         return target
@@ -68,14 +68,14 @@ class QueryNames:
         fields: list[FieldDescriptor] = []
         at = 0
         while True:
-            end = _end_of_name(name, at)
+            end = _step_end(name, at)
             names = self._names_of(descriptor)
             field = names.get(name[at:end])
             if field is None:
-                if fields and _is_free(fields[-1]):
+                if fields and _accepts_any_name(fields[-1]):
                     before = name[: at - 1]
-                    raise ValueError(f"{shown(before)} is {what_to_name(fields[-1], before)}")
-                raise UnknownParameter(f"unknown query parameter{nearest(name[at:end], names)}")
+                    raise ValueError(f"{quoted(before)} is {naming_hint(fields[-1], before)}")
+                raise UnknownParameter(f"unknown query parameter{suggestion(name[at:end], names)}")
             fields.append(field)
             if len(fields) > MAX_DEPTH + 1:  # the last one is held by the message before it
                 raise ValueError(TOO_DEEP)
@@ -90,7 +90,7 @@ class QueryNames:
             if name[end] != ".":
                 raise _misspelled(name[:end])
             if field.message_type is None or field.is_repeated:
-                raise ValueError(f"{shown(name[:end])} is {what_to_name(field, name[:end])}")
+                raise ValueError(f"{quoted(name[:end])} is {naming_hint(field, name[:end])}")
             descriptor = field.message_type
 
     def _refuse_key(
@@ -110,19 +110,19 @@ class QueryNames:
             item = name[: key.end()]
             if name[key.end()] != ".":
                 raise _misspelled(item)
-            raise ValueError(f"{shown(item)} is {what_to_name(entry[1], item)}")
+            raise ValueError(f"{quoted(item)} is {naming_hint(entry[1], item)}")
         if field.is_repeated and not _is_structure(field):
-            raise ValueError(f"is not a map, but a list: write {repeated(before, texts)}")
+            raise ValueError(f"is not a map, but a list: write {repeated_example(before, texts)}")
         if field.is_repeated:
-            raise ValueError(f"{shown(before)} is {what_to_name(field, before)}")
+            raise ValueError(f"{quoted(before)} is {naming_hint(field, before)}")
         if field.message_type is None:
             raise ValueError("is not a map")
-        if _is_free(field):
-            raise ValueError(f"{shown(before)} is {what_to_name(field, before)}")
+        if _accepts_any_name(field):
+            raise ValueError(f"{quoted(before)} is {naming_hint(field, before)}")
         dotted = before + _KEY.sub(r".\1", name[end:])
         self.resolve(field.message_type, dotted[end + 1 :], texts)
         raise ValueError(
-            f"is not a map, but a message: write {shortened(dotted)}={_shown(texts[0])}"
+            f"is not a map, but a message: write {truncated(dotted)}={_quoted_value(texts[0])}"
         )
 
     def _names_of(self, descriptor: Descriptor) -> dict[str, FieldDescriptor]:
@@ -132,29 +132,29 @@ class QueryNames:
         return names
 
 
-def is_one_value(field: FieldDescriptor) -> bool:
+def has_text_form(field: FieldDescriptor) -> bool:
     """Whether it is one message of a type that a query gives as one text."""
     if field.message_type is None or field.is_repeated:
         return False
     return field.message_type.full_name in TEXTUAL | JSON_VALUES
 
 
-def is_empty(field: FieldDescriptor) -> bool:
+def is_empty_message(field: FieldDescriptor) -> bool:
     """Whether it is one message without fields, in no list and no map, which a query gives by its name."""
     if field.message_type is None or field.is_repeated or field.message_type.fields:
         return False
     return field.containing_type is None or not field.containing_type.GetOptions().map_entry
 
 
-def _is_free(field: FieldDescriptor) -> bool:
+def _accepts_any_name(field: FieldDescriptor) -> bool:
     """Whether a message's JSON may have any name in it, so that none is an unknown field."""
     return field.message_type is not None and field.message_type.full_name in JSON_VALUES | {ANY}
 
 
-def what_to_name(field: FieldDescriptor, name: str) -> str:
+def naming_hint(field: FieldDescriptor, name: str) -> str:
     """Says what a field is that was named otherwise than it can be, and how to name it."""
     if map_entry(field):
-        return f"a map; name an entry of it, as {shortened(name)}[key]"
+        return f"a map; name an entry of it, as {truncated(name)}[key]"
     if field.message_type is None:
         return "no message, and has no fields to name"
     holder = field.containing_type
@@ -162,17 +162,17 @@ def what_to_name(field: FieldDescriptor, name: str) -> str:
         return "a message in a map, which a query cannot give"
     if field.is_repeated:
         return "a list of messages, which a query cannot give"
-    if is_one_value(field):
+    if has_text_form(field):
         kind = "JSON" if field.message_type.full_name in JSON_VALUES else "text"
         return (
-            f"a {field.message_type.full_name}, which is given as one {kind}: {shortened(name)}=…"
+            f"a {field.message_type.full_name}, which is given as one {kind}: {truncated(name)}=…"
         )
     return "a message; name one of its fields"
 
 
 def _misspelled(before: str) -> ValueError:
     return ValueError(
-        f"unknown query parameter; {shown(before)} is a field, but not what follows it"
+        f"unknown query parameter; {quoted(before)} is a field, but not what follows it"
     )
 
 
@@ -183,16 +183,16 @@ def _is_structure(field: FieldDescriptor) -> bool:
     return field.message_type.full_name not in TEXTUAL | JSON_VALUES
 
 
-def repeated(name: str, texts: list[str]) -> str:
+def repeated_example(name: str, texts: list[str]) -> str:
     """Returns the way to write a list in a query, shown with the first two values."""
-    return "&".join(f"{shortened(name)}={_shown(text)}" for text in texts[:2])
+    return "&".join(f"{truncated(name)}={_quoted_value(text)}" for text in texts[:2])
 
 
-def _shown(text: str) -> str:
+def _quoted_value(text: str) -> str:
     return quote(text[:_SHOWN]) + ("…" if len(text) > _SHOWN else "")
 
 
-def _end_of_name(text: str, at: int) -> int:
+def _step_end(text: str, at: int) -> int:
     """Returns where a step of a name ends that begins at an offset."""
-    found = _PUNCTUATION.search(text, at)
-    return found.start() if found else len(text)
+    match = _PUNCTUATION.search(text, at)
+    return match.start() if match else len(text)

@@ -11,7 +11,7 @@ from gateway.transcoding import deadline
 from gateway.transcoding.event_ids import MAX_ID_BYTES, UNKNOWN_ID
 from gateway.transcoding.metadata import PREFIX, MetadataFilter, metadata_value
 from gateway.transcoding.status import bad_request
-from gateway.transcoding.violations import MAX_STEP, shortened, shown
+from gateway.transcoding.violations import MAX_STEP, quoted, truncated
 
 REQUEST_ID: Final = b"x-request-id"
 _MAX_KEPT: Final = 1024
@@ -38,7 +38,7 @@ class RequestHead:
     """The caller's; empty if it gave none, or one that cannot travel."""
     metadata: list[tuple[str, str | bytes]] = field(default_factory=list)
 
-    def name(self, request_id: str, allowed: MetadataFilter) -> None:
+    def assign_id(self, request_id: str, allowed: MetadataFilter) -> None:
         """Gives a request that came without a usable one an id, for upstream too if that may know it."""
         self.request_id = request_id
         if REQUEST_ID in allowed.request:
@@ -51,7 +51,7 @@ class RequestHead:
         self.metadata += later.metadata
 
 
-class _PassedOver(Exception):
+class _Ignored(Exception):
     """A header is read as if it had not come."""
 
 
@@ -75,10 +75,10 @@ def read_head(
             if name in passing or name.startswith(PREFIX):
                 key = allowed.metadata_key(name) or ""
                 head.metadata.append((key, metadata_value(key, value)))
-        except _PassedOver:
+        except _Ignored:
             continue
         except ValueError as error:
-            violations.append((shortened(name.decode("latin-1"), MAX_STEP), str(error)))
+            violations.append((truncated(name.decode("latin-1"), MAX_STEP), str(error)))
     if violations:
         raise bad_request(violations)
 
@@ -112,13 +112,13 @@ def _read_content_encoding(head: RequestHead, value: str) -> None:
 
 def _read_request_id(head: RequestHead, value: str) -> None:
     if not _REQUEST_ID.fullmatch(value):
-        raise _PassedOver
+        raise _Ignored
     head.request_id = value
 
 
 def _read_content_length(head: RequestHead, value: str) -> None:
     if not value.isascii() or not value.isdigit():
-        raise ValueError(f"expected a number of bytes, got {shown(value)}")
+        raise ValueError(f"expected a number of bytes, got {quoted(value)}")
     head.content_length = int(value)
 
 

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 
-from gateway.transcoding.violations import nearest, shown
+from gateway.transcoding.violations import quoted, suggestion
 
 FromJson = Callable[[Any], Any]
 
@@ -38,7 +38,7 @@ _NON_FINITE: Final[Mapping[str, float]] = MappingProxyType(
 
 
 def _expected(what: str, value: object) -> ValueError:
-    return ValueError(f"expected {what}, got {shown(value)}")
+    return ValueError(f"expected {what}, got {quoted(value)}")
 
 
 def _is_number(text: str) -> bool:
@@ -57,7 +57,7 @@ def _integer(name: str, integers: range) -> FromJson:
             raise _expected(f"an integer ({name})", value)
         if number in integers:
             return number
-        raise ValueError(f"{shown(value)} is out of range for {name}")
+        raise ValueError(f"{quoted(value)} is out of range for {name}")
 
     return from_json
 
@@ -77,7 +77,7 @@ def _integer_text(text: str, name: str) -> int:
         if number.adjusted() <= 20 and number == number.to_integral_value():
             return int(number)
         if number.adjusted() > 20:
-            raise ValueError(f"{shown(text)} is out of range for {name}")
+            raise ValueError(f"{quoted(text)} is out of range for {name}")
     raise _expected(f"an integer ({name})", text)
 
 
@@ -94,7 +94,7 @@ def double_from_json(value: Any) -> float:
     else:
         raise _expected("a number", value)
     if math.isinf(number):
-        raise ValueError(f"{shown(value)} is out of range for double")
+        raise ValueError(f"{quoted(value)} is out of range for double")
     return number
 
 
@@ -103,7 +103,7 @@ def float_from_json(value: Any) -> float:
     number = double_from_json(value)
     if abs(number) > _FLOAT_MAX and math.isfinite(number):
         if abs(number) > _FLOAT_LIMIT:
-            raise ValueError(f"{shown(value)} is out of range for float")
+            raise ValueError(f"{quoted(value)} is out of range for float")
         return math.copysign(_FLOAT_MAX, number)
     return number
 
@@ -194,7 +194,7 @@ def enum_from_json(enum: EnumDescriptor) -> FromJson:
             return number
         if type(value) is str and not _is_number(value):
             raise UnknownEnumValue(
-                f"{enum.full_name} has no value {shown(value)}{nearest(value, numbers)}"
+                f"{enum.full_name} has no value {quoted(value)}{suggestion(value, numbers)}"
             )
         number = _FROM_JSON[FieldDescriptor.TYPE_INT32](value)
         if enum.is_closed and number not in known:

@@ -16,7 +16,7 @@ from google.rpc.status_pb2 import Status
 
 from gateway.transcoding.metadata import Headers, Metadata
 from gateway.transcoding.retry import retry_seconds
-from gateway.transcoding.violations import told
+from gateway.transcoding.violations import bounded
 
 OK: Final = code_pb2.OK
 CANCELLED: Final = code_pb2.CANCELLED
@@ -111,7 +111,7 @@ class StatusError(Exception):
         return retry_seconds(self.status, (*self.initial, *self.trailing))
 
 
-def may_pass(error: StatusError) -> bool:
+def is_retryable(error: StatusError) -> bool:
     """Whether the same request may well fare better later; what is too large (413) will not.
 
     So it may where the server says when to come back, whatever its code.
@@ -126,12 +126,12 @@ def code_name(code: int) -> str:
 
 
 def bad_request(violations: Iterable[tuple[str, str]]) -> StatusError:
-    """Makes the INVALID_ARGUMENT that lists what is wrong with a request, as far as `told` goes.
+    """Makes the INVALID_ARGUMENT that lists what is wrong with a request, as far as `bounded` goes.
 
     Args:
         violations: pairs of field path (`""` for the request as a whole) and what is wrong there.
     """
-    kept, left_out = told(violations)
+    kept, left_out = bounded(violations)
     detail = error_details_pb2.BadRequest(
         field_violations=[
             error_details_pb2.BadRequest.FieldViolation(field=path, description=text)

@@ -24,7 +24,7 @@ _LOWEST_REDIRECT: Final = 300
 _CONDITIONS: Final = frozenset({"if-none-match", "if-modified-since"})
 
 
-class SenselessStatus(ValueError):
+class InvalidSuccessStatus(ValueError):
     """A status that cannot be that of the answer; the text says why, without any value."""
 
 
@@ -53,22 +53,22 @@ def success_status(
         SenselessStatus: the answer cannot have it.
     """
     if len(values) != 1:
-        raise SenselessStatus("there is more than one value")
+        raise InvalidSuccessStatus("there is more than one value")
     (value,) = values
     if not isinstance(value, str) or not _STATUS.fullmatch(value):
-        raise SenselessStatus("it is no status of a success or of a redirect")
+        raise InvalidSuccessStatus("it is no status of a success or of a redirect")
     status = int(value)
     asked = {key for key, _ in request}
     if events and status < _LOWEST_REDIRECT and status not in _OF_EVENTS:
-        raise SenselessStatus("a reader of events takes it for the end")
+        raise InvalidSuccessStatus("a reader of events takes it for the end")
     if status in CONTENTLESS and not may_be_empty:
-        raise SenselessStatus("the answer has a body, and the status allows none")
+        raise InvalidSuccessStatus("the answer has a body, and the status allows none")
     if status == _NOT_MODIFIED:
         if not safe or asked.isdisjoint(_CONDITIONS):
-            raise SenselessStatus("a 304 answers a condition, and the server was sent none")
+            raise InvalidSuccessStatus("a 304 answers a condition, and the server was sent none")
     elif status == _PARTIAL:
         if not raw or "range" not in asked or len(_values(headers, b"content-range")) != 1:
-            raise SenselessStatus("a 206 is a range of data that was asked for")
+            raise InvalidSuccessStatus("a 206 is a range of data that was asked for")
     elif status >= _LOWEST_REDIRECT:
         _check_redirect(status, headers)
     return status
@@ -76,10 +76,10 @@ def success_status(
 
 def _check_redirect(status: int, headers: Headers) -> None:
     if status not in _REDIRECTS:
-        raise SenselessStatus("it is no redirect that anybody follows")
+        raise InvalidSuccessStatus("it is no redirect that anybody follows")
     locations = _values(headers, b"location")
     if len(locations) != 1 or not locations[0]:
-        raise SenselessStatus("a redirect needs one location that passes")
+        raise InvalidSuccessStatus("a redirect needs one location that passes")
 
 
 def _values(headers: Headers, name: bytes) -> list[bytes]:

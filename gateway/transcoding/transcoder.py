@@ -7,7 +7,7 @@ from typing import Final
 
 from gateway.contract.bindings import bind
 from gateway.contract.descriptors import Contract
-from gateway.contract.http_rule import takes_handshake
+from gateway.contract.http_rule import accepts_websocket
 from gateway.contract.route_table import NoRoute, RouteConflict, RouteMatch, RouteTable
 from gateway.transcoding.codec import JsonCodec, JsonOptions
 from gateway.transcoding.endpoint import Endpoint
@@ -66,7 +66,7 @@ class Transcoder:
 
     def _add_handshakes(self, endpoints: Iterable[Endpoint]) -> None:
         """Adds what a handshake reaches; of two methods on one path, the one whose client streams."""
-        streaming = [endpoint for endpoint in endpoints if takes_handshake(endpoint.binding)]
+        streaming = [endpoint for endpoint in endpoints if accepts_websocket(endpoint.binding)]
         for endpoint in sorted(streaming, key=lambda e: not e.method.stream_type.client):
             try:
                 self._handshakes.add(_HANDSHAKE, endpoint.binding.template, endpoint)

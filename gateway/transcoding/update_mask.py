@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 from gateway.contract.fields import FieldPath, is_message, json_names, message_type
 from gateway.contract.http_rule import Binding
 from gateway.contract.json_types import FIELD_MASK, SPECIAL
-from gateway.transcoding.field_stores import is_passed_over
+from gateway.transcoding.field_setters import is_ignored
 from gateway.transcoding.messages import descend, has_field
 from gateway.transcoding.well_known import snake_case
 
@@ -30,7 +30,7 @@ def update_mask(binding: Binding) -> UpdateMask | None:
     """
     if binding.http_method != "PATCH" or binding.body is None or binding.body.field is None:
         return None
-    if not _has_parts(binding.body.field):
+    if not _has_subfields(binding.body.field):
         return None
     masks = [
         field
@@ -68,7 +68,7 @@ class UpdateMask:
         paths: dict[str, bool] = dict(self._paths(self._type, body, "")) if body else {}
         mask = getattr(request, self._mask.name)
         if given:
-            own = [self._own_path(path) for path in mask.paths]
+            own = [self._proto_path(path) for path in mask.paths]
             mask.paths[:] = [path for path in own if paths.get(path, True)]
             return
         kept = [path for path, was_read in paths.items() if was_read]
@@ -84,17 +84,17 @@ class UpdateMask:
             if field is None:
                 continue
             path = f"{prefix}{field.name}"
-            if _has_parts(field) and isinstance(item, dict) and item:
+            if _has_subfields(field) and isinstance(item, dict) and item:
                 yield from self._paths(message_type(field), item, f"{path}.")
             else:
-                yield path, not is_passed_over(field, item)
+                yield path, not is_ignored(field, item)
 
     def _prune(self, message: Message, descriptor: Descriptor, value: Any) -> None:
         """Takes back the messages of a JSON object in which nothing was read."""
         names = self._names_of(descriptor)
         for key, item in value.items():
             field = names.get(key) or descriptor.fields_by_name.get(key)
-            if field is None or not _has_parts(field) or not isinstance(item, dict):
+            if field is None or not _has_subfields(field) or not isinstance(item, dict):
                 continue
             child = getattr(message, field.name)
             self._prune(child, message_type(field), item)
@@ -109,7 +109,7 @@ class UpdateMask:
             self._names[descriptor.full_name] = names
         return names
 
-    def _own_path(self, path: str) -> str:
+    def _proto_path(self, path: str) -> str:
         """Returns a path by the fields' own names.
 
         A mask is read without its type, so `HTTPCode` came as `_h_t_t_p_code` and `line2` for `line_2`. What
@@ -122,7 +122,7 @@ class UpdateMask:
             if field is None:
                 break
             steps[index] = field.name
-            descriptor = message_type(field) if _has_parts(field) else None
+            descriptor = message_type(field) if _has_subfields(field) else None
         return ".".join(steps)
 
     def _spellings_of(self, descriptor: Descriptor | None) -> dict[str, FieldDescriptor]:
@@ -137,7 +137,7 @@ class UpdateMask:
         return spellings
 
 
-def _has_parts(field: FieldDescriptor) -> bool:
+def _has_subfields(field: FieldDescriptor) -> bool:
     """Whether a mask can name fields within this one: it is one message, and not a special one."""
     return (
         is_message(field) and not field.is_repeated and message_type(field).full_name not in SPECIAL

@@ -14,7 +14,7 @@ import orjson
 from gateway.transcoding.codec import JsonSyntaxError, parse_json, print_json
 from gateway.transcoding.metadata import Metadata, metadata_object
 from gateway.transcoding.status import INVALID_ARGUMENT, StatusError, bad_request
-from gateway.transcoding.violations import MAX_STEP, shortened, shown
+from gateway.transcoding.violations import MAX_STEP, quoted, truncated
 from gateway.transcoding.websocket_protocol import HalfClose, HeadersFrame, text_frame
 
 _SPACE: Final = b" \t\r\n"
@@ -27,7 +27,7 @@ _KINDS: Final = "headers, message or half_close"
 class GrpcJsonEnvelope:
     """`grpc-json-envelope.v1`, as one client speaks it."""
 
-    begins_with_headers: ClassVar = True
+    starts_with_headers: ClassVar = True
 
     def __init__(self) -> None:
         self._begun = False
@@ -88,7 +88,9 @@ def _member(frame: bytes) -> tuple[str, Any]:
         raise StatusError.of(INVALID_ARGUMENT, f"a frame is an object with one member: {_KINDS}")
     (member,) = value.items()
     if member[0] not in ("headers", "message", "half_close"):
-        raise StatusError.of(INVALID_ARGUMENT, f"{shown(member[0])} is no frame: expected {_KINDS}")
+        raise StatusError.of(
+            INVALID_ARGUMENT, f"{quoted(member[0])} is no frame: expected {_KINDS}"
+        )
     return member
 
 
@@ -104,7 +106,7 @@ def _fields(metadata: Any) -> tuple[tuple[bytes, bytes], ...]:
             fields += ((key.lower().encode(), one.encode()) for one in values)
         else:
             violations.append(
-                (shortened(key, MAX_STEP), "expected a string, or an array of strings")
+                (truncated(key, MAX_STEP), "expected a string, or an array of strings")
             )
     if violations:
         raise bad_request(violations)

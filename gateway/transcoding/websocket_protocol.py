@@ -37,10 +37,10 @@ class HeadersFrame(NamedTuple):
     fields: tuple[tuple[bytes, bytes], ...]
 
 
-class Dialect(Protocol):
+class Subprotocol(Protocol):
     """How one WebSocket says what a call says; what it has no frame for, it leaves out: `""`."""
 
-    begins_with_headers: ClassVar[bool]
+    starts_with_headers: ClassVar[bool]
     """Whether the client's first frame is its metadata, for which the call waits."""
 
     def read(self, text: str | None, data: bytes | None) -> HeadersFrame | bytes | HalfClose:
@@ -71,7 +71,7 @@ class Dialect(Protocol):
 class GrpcJson:
     """`grpc-json.v1`: messages are all that there is."""
 
-    begins_with_headers: ClassVar = False
+    starts_with_headers: ClassVar = False
 
     def read(self, text: str | None, data: bytes | None) -> bytes | HalfClose:
         """Takes a frame for a message, and an empty one for the half-close."""

@@ -19,7 +19,7 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
 from gateway.transcoding import scalars
-from gateway.transcoding.violations import Violations, below, shown
+from gateway.transcoding.violations import Violations, prefixed, quoted
 
 MAX_DEPTH: Final = 100
 """How deep messages nest: protobuf's own limit, beyond which no parser takes their bytes.
@@ -58,19 +58,19 @@ def read_timestamp(message: Any, value: Any, depth: int) -> None:
     check_depth(depth)
     match = _TIMESTAMP.fullmatch(value) if type(value) is str else None
     if match is None:
-        raise ValueError(f"expected an RFC 3339 timestamp, got {shown(value)}")
+        raise ValueError(f"expected an RFC 3339 timestamp, got {quoted(value)}")
     civil, fraction, sign, hours, minutes = match.groups()
     try:
         instant = datetime.fromisoformat(civil)
     except ValueError:
-        raise ValueError(f"{shown(value)} is not a date and time") from None
+        raise ValueError(f"{quoted(value)} is not a date and time") from None
     seconds = (instant - _EPOCH) // timedelta(seconds=1)
     if sign:
         if int(hours) > _MAX_OFFSET_HOURS or int(minutes) > _MAX_OFFSET_MINUTES:
-            raise ValueError(f"{shown(value)} has no such offset from UTC")
+            raise ValueError(f"{quoted(value)} has no such offset from UTC")
         seconds -= int(sign + "1") * (int(hours) * 3600 + int(minutes) * 60)
     if seconds not in _TIMESTAMP_SECONDS:
-        raise ValueError(f"{shown(value)} is out of range for a timestamp")
+        raise ValueError(f"{quoted(value)} is out of range for a timestamp")
     message.seconds = seconds
     message.nanos = int((fraction or "").ljust(9, "0"))
 
@@ -88,13 +88,13 @@ def read_duration(message: Any, value: Any, depth: int) -> None:
     check_depth(depth)
     match = _DURATION.fullmatch(value) if type(value) is str else None
     if match is None:
-        raise ValueError(f"expected a duration such as '1.5s', got {shown(value)}")
+        raise ValueError(f"expected a duration such as '1.5s', got {quoted(value)}")
     sign, whole, fraction = match.groups()
     factor = -1 if sign else 1
     seconds = factor * int(whole)
     nanos = factor * int((fraction or "").ljust(9, "0"))
     if seconds not in _DURATION_SECONDS:
-        raise ValueError(f"{shown(value)} is out of range for a duration")
+        raise ValueError(f"{quoted(value)} is out of range for a duration")
     message.seconds = seconds
     message.nanos = nanos
 
@@ -118,7 +118,7 @@ def _fraction(nanos: int) -> str:
 def read_field_mask(message: Any, value: Any, depth: int) -> None:
     """Takes lowerCamelCase paths with commas between them, `MAX_MASK` characters at most."""
     if type(value) is not str or "_" in value:
-        raise ValueError(f"expected lowerCamelCase field paths, got {shown(value)}")
+        raise ValueError(f"expected lowerCamelCase field paths, got {quoted(value)}")
     read_field_mask_text(message, value, depth)
 
 
@@ -129,7 +129,7 @@ def read_field_mask_text(message: Any, value: Any, depth: int) -> None:
         raise ValueError(f"a field mask of more than {MAX_MASK} characters")
     paths = snake_case(value).split(",") if value else []
     if "" in paths:
-        raise ValueError(f"expected field paths with commas between them, got {shown(value)}")
+        raise ValueError(f"expected field paths with commas between them, got {quoted(value)}")
     message.paths[:] = paths
 
 
@@ -148,7 +148,7 @@ def write_field_mask(message: Any) -> str:
 def _camel_case(path: str) -> str:
     camel = re.sub("_([a-z])", lambda match: match.group(1).upper(), path)
     if not path or "_" in camel or "," in camel or snake_case(camel) != path:
-        raise ValueError(f"the field mask path {shown(path)} has no lowerCamelCase form")
+        raise ValueError(f"the field mask path {quoted(path)} has no lowerCamelCase form")
     return camel
 
 
@@ -156,28 +156,28 @@ def read_struct(message: Any, value: Any, depth: int) -> None:
     """Takes any object."""
     check_depth(depth)
     if type(value) is not dict:
-        raise ValueError(f"expected an object, got {shown(value)}")
+        raise ValueError(f"expected an object, got {quoted(value)}")
     message.Clear()
     fields = message.fields
     for key, item in value.items():
         try:
             read_value(fields[key], item, depth + 2)
         except ValueError as error:
-            raise Violations(*below(key, error)) from None
+            raise Violations(*prefixed(key, error)) from None
 
 
 def read_list_value(message: Any, value: Any, depth: int) -> None:
     """Takes any array."""
     check_depth(depth)
     if type(value) is not list:
-        raise ValueError(f"expected an array, got {shown(value)}")
+        raise ValueError(f"expected an array, got {quoted(value)}")
     message.Clear()
     add = message.values.add
     for index, item in enumerate(value):
         try:
             read_value(add(), item, depth + 1)
         except ValueError as error:
-            raise Violations(*below(f"[{index}]", error)) from None
+            raise Violations(*prefixed(f"[{index}]", error)) from None
 
 
 def read_value(message: Any, value: Any, depth: int) -> None:

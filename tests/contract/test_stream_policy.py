@@ -90,7 +90,7 @@ def test_what_is_not_said_follows_from_what_is(
     assert policy.shared is shared
     assert policy.slow_consumer is slow_consumer
     assert policy.linger == linger
-    assert policy.detaches(resumable=True) is detached
+    assert policy.uses_feed(resumable=True) is detached
 
 
 def test_a_method_without_options_has_no_policy() -> None:

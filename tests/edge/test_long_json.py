@@ -8,10 +8,10 @@ import threading
 import pytest
 from fastapi import FastAPI
 
-from gateway.transcoding.codec import VALUES_AT_ONCE, is_long
+from gateway.transcoding.codec import MAX_INLINE_VALUES, is_long
 from tests.edge.asgi import Request, connect, start
 
-VALUES = 40 * VALUES_AT_ONCE
+VALUES = 40 * MAX_INLINE_VALUES
 LONG = {
     "a list": b'{"listValueField":[%b0]}' % (b"0," * VALUES),
     "a struct": b'{"structField":{%b}}'
@@ -89,7 +89,7 @@ def test_it_is_not_for_the_direct_path(app: FastAPI) -> None:
     """There a request is decoded in one turn of the loop."""
     direct = app.state.direct
     head = b"POST /v1/echo HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n"
-    body = b'{"listValueField":[%b0]}' % (b"0," * (VALUES_AT_ONCE + 1))
+    body = b'{"listValueField":[%b0]}' % (b"0," * (MAX_INLINE_VALUES + 1))
 
     assert direct.read(head % len(body) + body) is None
     assert direct.read(head % 2 + b"{}") is not None
@@ -97,6 +97,6 @@ def test_it_is_not_for_the_direct_path(app: FastAPI) -> None:
 
 def test_what_is_long() -> None:
     """Many values are; few are not, whatever they weigh."""
-    assert is_long(b"0," * (VALUES_AT_ONCE + 1))
-    assert not is_long(b"0," * VALUES_AT_ONCE)
+    assert is_long(b"0," * (MAX_INLINE_VALUES + 1))
+    assert not is_long(b"0," * MAX_INLINE_VALUES)
     assert not is_long(b'"%b"' % (b"x" * 4_000_000))

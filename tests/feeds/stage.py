@@ -14,7 +14,7 @@ from gateway.feeds.feeds import Feeds, StreamRequest
 from gateway.feeds.room import FeedLimits
 from gateway.feeds.source import Event, Gap, Item, Source
 from gateway.testing import ScriptedCall, ScriptedUpstream
-from gateway.transcoding.event_fields import stream_reading
+from gateway.transcoding.event_fields import stream_spec
 from gateway.transcoding.metadata import Metadata
 from gateway.transcoding.status import StatusError
 from tests.contracts import feeds_contract
@@ -165,7 +165,7 @@ class Stage:
         """Makes a request."""
         return StreamRequest(
             method=METHODS[method],
-            reading=stream_reading(METHODS[method]),
+            stream_spec=stream_spec(METHODS[method]),
             requests=Request(topic=topic).SerializeToString() if message is None else message,
             metadata=metadata,
             timeout=timeout,

@@ -232,10 +232,10 @@ async def test_a_call_that_nobody_reads_ends_after_its_linger() -> None:
     """The call waits for a reader for as long as the contract says, then it ends."""
     async with staged() as stage:
         request = stage.request("DropOldest")
-        assert request.reading is not None
-        policy = replace(request.reading.policy, linger=0.01)
-        reading = request.reading._replace(policy=policy)
-        async with stage.feeds.open(replace(request, reading=reading)):
+        assert request.stream_spec is not None
+        policy = replace(request.stream_spec.policy, linger=0.01)
+        reading = request.stream_spec._replace(policy=policy)
+        async with stage.feeds.open(replace(request, stream_spec=reading)):
             await settled()
         assert not stage.line.call.ended.is_set()
 

@@ -14,13 +14,13 @@ from google.protobuf.descriptor import FieldDescriptor
 from gateway.transcoding.messages import extensions
 
 
-class Source:
+class FunctionBuilder:
     """One function that is being written; the message that it is about is called `m`."""
 
     def __init__(self, **names: object) -> None:
         self._names: dict[str, Any] = dict(names)
 
-    def name(self, value: object) -> str:
+    def bind(self, value: object) -> str:
         """Gives an object a name that the function can use."""
         name = f"x{len(self._names)}"
         self._names[name] = value
@@ -29,7 +29,7 @@ class Source:
     def access(self, field: FieldDescriptor) -> str:
         """Returns the expression for a field of the message."""
         if field.is_extension:
-            return f"{self.name(extensions)}(m)[{self.name(field)}]"
+            return f"{self.bind(extensions)}(m)[{self.bind(field)}]"
         if not _is_attribute(field.name):
             return f"getattr(m, {field.name!r})"
         return f"m.{field.name}"
