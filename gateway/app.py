@@ -20,8 +20,8 @@ from gateway.edge.direct import DirectAnswers
 from gateway.edge.exchange import Edge, Limits
 from gateway.edge.pages import Pages
 from gateway.edge.route import Answers, ContractRoutes, OtherMethods
+from gateway.feeds.accounting import FeedLimits
 from gateway.feeds.feeds import Feeds
-from gateway.feeds.room import FeedLimits
 from gateway.render.openapi import render_openapi
 from gateway.settings import OAUTH2_REDIRECT, Settings
 from gateway.tls import upstream_credentials

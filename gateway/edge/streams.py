@@ -145,12 +145,12 @@ class StreamAnswer:
                 if self.started and not self._starting.locked():
                     await self._write(frames)
                 elif frames:
-                    source.begin()
+                    source.mark_started()
                     await self._start(source, frames)
                 if failure is not None:
                     raise failure
                 if frames and self._send.write is not None:
-                    source.offer_to(partial(self._write_at_once, self._send.write))
+                    source.set_direct_writer(partial(self._write_at_once, self._send.write))
             await self._start(source)
         finally:
             self._timer.cancel()
@@ -286,7 +286,7 @@ class StreamAnswer:
             due = now + seconds
             idle = self._encoder.heartbeat()
             if idle and (self._beating is None or self._beating.done()):
-                source.begin()
+                source.mark_started()
                 self._beating = asyncio.ensure_future(self._show_life(idle))
         self._timer = self._loop.call_at(due, self._beat, source)
 

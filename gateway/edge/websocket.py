@@ -133,7 +133,7 @@ async def _answer(exchange: Exchange, client: WebSocketClient, source: Source) -
     encode, dialect = exchange.endpoint.encode_response, client.dialect
     async for items in source:
         if not client.told_headers:
-            source.begin()
+            source.mark_started()
             await _send_headers(exchange, client, source)
         for item in items:
             if isinstance(item, Gap):
