@@ -1,8 +1,8 @@
-"""From the bytes of a `google.protobuf.FileDescriptorSet` to a `Contract`.
+"""A serialized `google.protobuf.FileDescriptorSet` -> a `Contract`.
 
-The set is loaded into a pool of its own, so that two contracts in one process never meet. Google's own
-files (well-known types, error details) are taken from the installed packages where the set leaves them
-out; any other missing import is an error that names it.
+Each contract has its own descriptor pool, so several contracts in one process are independent. Google's
+standard files (well-known types, error details) that the set lacks come from the installed packages. Any
+other missing import is an error.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-# All of these register themselves in the default pool, from which `_STANDARD_FILES` are taken.
+# The source of `_STANDARD_FILES`.
 from google.api import annotations_pb2, field_behavior_pb2, httpbody_pb2
 from google.protobuf import (
     any_pb2,
@@ -62,32 +62,32 @@ _ALWAYS_PRESENT = (error_details_pb2.DESCRIPTOR.name, status_pb2.DESCRIPTOR.name
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Contract:
-    """All that a descriptor set says: its types, its methods, and its comments."""
+    """The content of a descriptor set: types, methods and comments."""
 
     pool: descriptor_pool.DescriptorPool
     methods: tuple[Method, ...]
     comments: Mapping[str, str]
-    """Full name of a service, method, message, field, enum or enum value -> its leading comment."""
+    """Full name of a service, method, message, field, enum or enum value -> its comment."""
     fully_decode: bool = False
-    """Whether a variable of several segments is decoded fully (`fully_decode_reserved_expansion`)."""
+    """Whether `%2F` in a multi-segment variable is decoded (`fully_decode_reserved_expansion`)."""
     files: tuple[str, ...] = ()
-    """The names of all files in the pool, each after those that it imports."""
+    """Names of all files in the pool; imports come first."""
     supplied: frozenset[str] = frozenset()
-    """Those of them that the set leaves out, so that they are from the installed packages."""
+    """The files among these that come from installed packages, not from the set."""
     left_out: tuple[ContractError, ...] = ()
-    """The faulty rules that are not served, where the operator lets the rest be (`skip_faulty_rules`)."""
+    """Errors of rules that are not served (`skip_faulty_rules`)."""
 
 
 def load(descriptor_set: bytes, services: Iterable[str] = ()) -> Contract:
     """Loads a serialized `FileDescriptorSet`.
 
     Args:
-        descriptor_set: what `protoc --include_imports --include_source_info -o` writes.
-        services: full names of the services to serve; none means all in the set.
+        descriptor_set: output of `protoc --include_imports --include_source_info -o`.
+        services: full names of the services to serve; empty: all services in the set.
 
     Raises:
-        ContractError: the bytes are no descriptor set, an import is missing, a file does not fit the
-            others, or a service is not there.
+        ContractError: the bytes are not a descriptor set, an import is missing, a file is invalid or occurs
+            twice, or a service does not exist.
     """
     try:
         files = descriptor_pb2.FileDescriptorSet.FromString(descriptor_set).file
