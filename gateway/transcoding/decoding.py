@@ -1,8 +1,8 @@
-"""JSON values -> messages, by Python functions that are written and compiled once for each type.
+"""JSON values -> messages, by one generated Python function per message type.
 
-A reader fills a message from a JSON value. A value of a field's plain form is set on the spot; any other goes
-to the field's `setter`, which converts it or says what is wrong. Faults are gathered along the way with the
-path to each, so that a caller learns of all of them at once. For `message Book { string title = 1; }`:
+A generated reader fills a message from a JSON value. It assigns values of common types directly
+(`fast_path`); the field's setter converts any other value, or raises ValueError. Violations are collected
+with their paths, so that an error lists all of them. For `message Book { string title = 1; }`:
 
     def read(m, value, depth):
         if type(value) is not dict or depth > MAX_DEPTH: refuse(value)
@@ -18,8 +18,8 @@ path to each, so that a caller learns of all of them at once. For `message Book 
         if known != len(value): read_others(value, violations)
         if violations: raise Violations(*violations)
 
-Source: "ProtoJSON Format" in protobuf's language guide; where its prose is silent, the protobuf project's
-conformance tests.
+Source: "ProtoJSON Format" in protobuf's language guide, and protobuf's conformance tests for what it leaves
+open.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ from gateway.transcoding.well_known import (
 
 
 class JsonDecoder:
-    """Makes and keeps the readers for the types of one contract."""
+    """Generates and caches the readers for the types of one contract."""
 
     def __init__(self, pool: DescriptorPool, *, ignore_unknown: bool = False) -> None:
         self._pool = pool
@@ -58,7 +58,7 @@ class JsonDecoder:
         self._setters = FieldSetters(self.reader, ignore_unknown=ignore_unknown)
 
     def reader(self, descriptor: Descriptor) -> Read:
-        """Returns what fills a message of this type from a JSON value; it raises ValueError."""
+        """Returns the reader of a message type; the reader raises ValueError."""
         reader = self._readers.get(descriptor.full_name)
         if reader is None:
             if special := well_known(descriptor):
@@ -71,14 +71,16 @@ class JsonDecoder:
         return reader
 
     def setter(self, field: FieldDescriptor) -> SetField:
-        """Returns what sets one field of a message from its JSON value; it raises ValueError."""
+        """Returns the function that sets one field from its JSON value; it raises ValueError."""
         return self._setters.setter(field)
 
     def _message_reader(self, descriptor: Descriptor) -> Read:
         def not_yet(message: Any, value: Any, depth: int) -> None:
             self._readers[descriptor.full_name](message, value, depth)
 
-        self._readers[descriptor.full_name] = not_yet  # first, for a type may hold itself
+        self._readers[descriptor.full_name] = (
+            not_yet  # before its fields: a type may contain itself
+        )
         names = json_names(descriptor)
         setters = {_key(field, names): self.setter(field) for field in self._fields(descriptor)}
         builder = FunctionBuilder(
@@ -107,7 +109,7 @@ class JsonDecoder:
     def _others_reader(
         self, aliases: Mapping[str, str], setters: Mapping[str, SetField]
     ) -> Callable[[dict[str, Any], list[tuple[str, str]]], None]:
-        """Returns what looks at the keys that are not JSON names; a proto name has been read already."""
+        """Returns the function that reports unknown keys and fields given by JSON name and proto name."""
 
         def read_others(value: dict[str, Any], violations: list[tuple[str, str]]) -> None:
             for key in [key for key in value if key not in setters]:
@@ -128,7 +130,7 @@ class JsonDecoder:
             yield from self._pool.FindAllExtensions(descriptor)
 
     def _read_any(self, message: Any, value: Any, depth: int) -> None:
-        """Takes `{"@type": URL, …fields}`, or `{"@type": URL, "value": …}` for a special type."""
+        """Reads `{"@type": URL, …fields}`, or `{"@type": URL, "value": …}` for a special type."""
         check_depth(depth)
         if type(value) is not dict:
             raise ValueError(f"expected an object, got {quoted(value)}")
@@ -160,16 +162,16 @@ class JsonDecoder:
 
 
 def is_special(descriptor: Descriptor) -> bool:
-    """Whether an `Any` holds the JSON of this type in a key `value`."""
+    """Whether the JSON of this type in an `Any` is under the key `value`."""
     name = descriptor.full_name
     return name == ANY or name in WRAPPERS or well_known(descriptor) is not None
 
 
 def serialize(message: Message) -> bytes:
-    """Returns the message's bytes, the same for equal messages.
+    """Serializes a message; equal messages have equal bytes.
 
     Raises:
-        Violations: a required field is not there, or it nests too deep; both are faults of the caller's.
+        Violations: a required field is missing, or the message nests too deep.
     """
     try:
         return type(message).SerializeToString(message, deterministic=True)
@@ -193,7 +195,7 @@ def _refuse(value: Any) -> None:
 def _field_lines(
     builder: FunctionBuilder, field: FieldDescriptor, name: str, setters: Mapping[str, SetField]
 ) -> Iterator[str]:
-    """Yields the lines that read one field by its JSON name; its proto name is right too."""
+    """Yields the lines that read one field, by JSON name or proto name."""
     setter, key = setters[name], repr(name)
     if not field.is_extension and field.name not in setters:
         yield f"k = {key} if {key} in value else {field.name!r}"
@@ -202,8 +204,8 @@ def _field_lines(
     yield "    known += 1"
     yield f"    v = value[{key}]"
     indent = "    "
-    if plain := fast_path(builder, field):
-        condition, expression = plain
+    if fast := fast_path(builder, field):
+        condition, expression = fast
         yield f"    if {condition}: {builder.assignment(field, expression)}"
         yield "    else:"
         indent = "        "

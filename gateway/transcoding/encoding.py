@@ -1,7 +1,7 @@
-"""Messages -> JSON values, by Python functions that are written and compiled once for each type.
+"""Messages -> JSON values, by one generated Python function per message type.
 
-The source of such a function is straight-line: one or two lines for each field, no loop over descriptors,
-no look-up of what is known already. For `message Point { string name = 1; double weight = 2; }`:
+A generated writer has one or two lines per field, without loops over descriptors. For
+`message Point { string name = 1; double weight = 2; }`:
 
     def write(m):
         out = {}
@@ -42,11 +42,11 @@ _INT64_TYPES = {
     FieldDescriptor.TYPE_SINT64,
 }
 _MAX_ANYS: Final = 32
-"""How deep `Any` nests in `Any` when it is written: each is parsed anew, with all that is within it."""
+"""Maximum nesting of `Any` in `Any`; each level parses everything below it again."""
 
 
 class JsonEncoder:
-    """Makes and keeps the writers for the types of one contract."""
+    """Generates and caches the writers for the types of one contract."""
 
     def __init__(
         self, pool: DescriptorPool, options: JsonOptions, hidden: frozenset[str] = frozenset()
@@ -54,19 +54,19 @@ class JsonEncoder:
         """Makes an encoder.
 
         Args:
-            pool: the types that an `Any` may hold.
-            options: how messages are printed.
-            hidden: full names of types of which an `Any` shows nothing but that it holds one.
+            pool: the types that an `Any` may contain.
+            options: options of the JSON.
+            hidden: full names of types whose content is omitted in an `Any`.
         """
         self._pool = pool
         self._hidden = hidden
         self._options = options
         self._writers: dict[str, Write] = {ANY: self._write_any}
         self._anys = 0
-        """How many `Any`s are being written, each within the one before it."""
+        """Current nesting of `Any`."""
 
     def writer(self, descriptor: Descriptor) -> Write:
-        """Returns what makes the JSON value of a message; it raises ValueError where there is none."""
+        """Returns the writer of a message type; it raises ValueError for a message that has no JSON."""
         writer = self._writers.get(descriptor.full_name)
         if writer is None:
             if special := well_known(descriptor):
@@ -79,7 +79,7 @@ class JsonEncoder:
         return writer
 
     def field_writer(self, field: FieldDescriptor) -> Write:
-        """Returns what makes the JSON value of one field of a message, set or not."""
+        """Returns the function from a message to the JSON value of one field, set or not."""
         builder = _WriterBuilder(self)
         access = builder.access(field)
         return builder.compile("write(m)", f"return {builder.field_value(field, access)}")
@@ -90,7 +90,9 @@ class JsonEncoder:
         def not_yet(message: Any) -> Any:
             return self._writers[descriptor.full_name](message)
 
-        self._writers[descriptor.full_name] = not_yet  # first, for a type may hold itself
+        self._writers[descriptor.full_name] = (
+            not_yet  # before its fields: a type may contain itself
+        )
         names = json_names(descriptor)
         lines = [
             line
@@ -112,7 +114,7 @@ class JsonEncoder:
         target = f"out[{key!r}]"
         access = builder.access(field)
         if field.has_presence:
-            message = class_with(field)  # a field may be called HasField
+            message = class_with(field)  # a field may have the name HasField
             has = builder.bind(message.HasExtension if field.is_extension else message.HasField)
             which = builder.bind(field) if field.is_extension else repr(field.name)
             yield f"if {has}(m, {which}): {target} = {builder.field_value(field, access)}"
@@ -136,7 +138,7 @@ class JsonEncoder:
         return self.field_writer(descriptor.fields_by_name["value"])
 
     def scalar(self, builder: _WriterBuilder, field: FieldDescriptor, value: str) -> str:
-        """Returns the expression that makes JSON of a scalar or enum."""
+        """Returns the expression for the JSON value of a scalar or enum."""
         if field.enum_type is not None:
             return self._enum(builder, field.enum_type, value)
         if field.type in _INT64_TYPES:
@@ -154,12 +156,12 @@ class JsonEncoder:
             return "None"
         if self._options.enum_numbers:
             return value
-        # of aliases the one that is declared first is written, so the first is set last
+        # of several aliases the first one is printed, so it is set last
         names = {item.number: item.name for item in reversed(enum.values)}
         return f"{builder.bind(names)}.get({value}, {value})"
 
     def _write_any(self, message: Any) -> dict[str, Any]:
-        """Writes the fields of what is held; a type that the contract has not stays as its bytes."""
+        """Writes the contained message; its base64 bytes if the contract lacks its type."""
         if not message.type_url:
             return {}
         name = type_name(message)
@@ -183,13 +185,13 @@ class JsonEncoder:
 
 
 def type_name(message: Any) -> str:
-    """Returns the full name of the type that an `Any` says it holds."""
+    """Returns the full name of the message type in an `Any`."""
     name: str = message.type_url.rpartition("/")[2]
     return name
 
 
 class _WriterBuilder(FunctionBuilder):
-    """The body of one writer."""
+    """Builds one writer."""
 
     def __init__(self, encoder: JsonEncoder) -> None:
         super().__init__(
@@ -202,7 +204,7 @@ class _WriterBuilder(FunctionBuilder):
         self._encoder = encoder
 
     def field_value(self, field: FieldDescriptor, value: str) -> str:
-        """Returns the expression that makes JSON of a field's value, single, list or map."""
+        """Returns the expression for the JSON value of a field: singular, list or map."""
         if entry := map_entry(field):
             item = self._single(entry[1], "i")
             return f"{{key_to_json(k): {item} for k, i in {value}.items()}}"

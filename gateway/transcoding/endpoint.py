@@ -1,7 +1,7 @@
-"""One binding with all that it needs, compiled: what a request turns into, and an answer from.
+"""The compiled translation of one binding: request -> message, message -> response body.
 
-A request's leaf fields come from the path, then from the body, then from the query (google/api/http.proto);
-what two of them say differently is an error and not a choice. All that is wrong is said at once.
+The fields of a request come from the body, the path and the query (google/api/http.proto); different values
+for one field are an error. An error lists all violations.
 """
 
 from __future__ import annotations
@@ -27,29 +27,29 @@ from gateway.transcoding.violations import MAX_PATH, Violations, items_of, join,
 from gateway.transcoding.well_known import Write
 
 ReadBody: TypeAlias = Callable[[Message, bytes, str], Any]
-"""(message to fill, body, its Content-Type) -> the JSON value that was read, or None."""
+"""(message to fill, body, its Content-Type) -> the parsed JSON value, or None."""
 
 EncodedBody: TypeAlias = tuple[str, bytes]
-"""The type of a body, and the body, ready to be sent."""
+"""(`Content-Type`, body)."""
 
 _NO_PATH: Final[FieldPath] = ()
 _OCTETS: Final = "application/octet-stream"
-_LONGEST_TYPE: Final = 1024
-"""Characters of a server's `content_type`, which becomes a header."""
+_MAX_CONTENT_TYPE: Final = 1024
+"""Maximum characters of `HttpBody.content_type`, which becomes a header."""
 _JSON_SPACE: Final = b" \t\r\n"
-"""What may stand around a JSON text, and in it (RFC 8259, 2)."""
+"""Insignificant whitespace (RFC 8259, 2)."""
 
 
 class Endpoint:
-    """Translates the requests and the answers of one binding."""
+    """Translates the requests and responses of one binding."""
 
     def __init__(self, binding: Binding, codec: JsonCodec, parameters: Parameters) -> None:
         self.binding = binding
         self.method: Method = binding.method
         self.has_raw_request = is_http_body(request_body_type(binding))
-        """Whether the body of a request is not JSON, but the data of an HttpBody."""
+        """Whether the request body is the data of an HttpBody, not JSON."""
         self.has_raw_response = is_http_body(response_type(binding))
-        """Whether the body of an answer is not JSON, but the data of an HttpBody."""
+        """Whether the response body is the data of an HttpBody, not JSON."""
         self._codec = codec
         self._parameters = parameters
         self._variables = binding.variables
@@ -58,11 +58,11 @@ class Endpoint:
         self._read_body = self._raw_reader() if self.has_raw_request else self._json_reader()
         self._encoders: dict[JsonOptions, Callable[[bytes], bytes]] = {}
         self.encode_response = self.encoder(codec.options)
-        """Makes the JSON of an answer, printed as the process prints; see `encoder`."""
+        """The encoder for the default JSON options; see `encoder`."""
         self._bound = self._bound_paths()
         self._mask = update_mask(binding)
         self.stream_spec = stream_spec(binding.method)
-        """What the contract says of the method's stream; None where it says nothing."""
+        """The stream options of the method; None: it has none."""
 
     def decode_request(
         self,
@@ -74,16 +74,15 @@ class Endpoint:
         step: str = "",
         last_event_id: str = "",
     ) -> bytes:
-        """Makes the message of a request, from all its parts.
+        """Makes the serialized message of a request.
 
         Args:
-            captures: the texts of the path variables, decoded.
+            captures: decoded values of the path variables.
             query: the raw query.
-            body: the JSON text, or the data of an HttpBody; nothing stands for no body.
-            content_type: what the body is said to be; only an HttpBody keeps it.
-            step: where the message stands in a stream, as the path of its violations: `[0]`.
-            last_event_id: what a reader that comes back has seen last; for the field that the contract
-                names for it, if any.
+            body: JSON text, or the data of an HttpBody; empty: no body.
+            content_type: `Content-Type` of the body; used for an HttpBody only.
+            step: prefix of the violations' paths in a stream: `[0]`.
+            last_event_id: `Last-Event-ID`, for the `resume_field` of the method, if it has one.
 
         Raises:
             StatusError: INVALID_ARGUMENT with every violation.
@@ -102,7 +101,7 @@ class Endpoint:
         return _serialized(message, violations, step)
 
     def decode_frame(self, frame: bytes, *, step: str) -> bytes:
-        """Makes a message of a stream, of which path and query say nothing, from a frame.
+        """Makes the serialized message of a frame after the first, to which path and query do not apply.
 
         Raises:
             StatusError: INVALID_ARGUMENT with every violation.
@@ -113,13 +112,13 @@ class Endpoint:
         return _serialized(message, violations, step)
 
     def encoder(self, options: JsonOptions) -> Callable[[bytes], bytes]:
-        """Returns what makes the JSON of an answer, printed as `options` say; the same for the same.
+        """Returns the function from a serialized response message to JSON; cached per `options`.
 
-        It raises StatusError: INTERNAL, for what upstream sent is not what the contract says.
+        The function raises StatusError: INTERNAL, the message does not fit the contract or has no JSON.
         """
         encode = self._encoders.get(options)
         if encode is None:
-            encode = partial(self._encode, self._answer_writer(options))
+            encode = partial(self._encode, self._response_writer(options))
             self._encoders[options] = encode
         return encode
 
@@ -127,25 +126,25 @@ class Endpoint:
         try:
             return print_json(write(self._new_response.FromString(data)))
         except (DecodeError, ValueError, JsonPrintError) as error:
-            raise self._bad_answer(error) from error
+            raise self._invalid_response(error) from error
 
     def extract_raw_body(self, data: bytes) -> EncodedBody:
-        """Takes the body out of an answer that is an HttpBody, or has one for its `response_body`.
+        """Returns content type and data of the HttpBody in a serialized response message.
 
         Raises:
-            StatusError: INTERNAL, for what upstream sent is not what the contract says.
+            StatusError: INTERNAL, the message does not fit the contract, or its content type is too long.
         """
         try:
             message = self._new_response.FromString(data)
         except DecodeError as error:
-            raise self._bad_answer(error) from error
-        answer = descend(message, self.binding.response_path)
-        if len(answer.content_type) > _LONGEST_TYPE:
-            text = f"the content_type of an answer is longer than {_LONGEST_TYPE} characters"
+            raise self._invalid_response(error) from error
+        http_body = descend(message, self.binding.response_path)
+        if len(http_body.content_type) > _MAX_CONTENT_TYPE:
+            text = f"the content_type of an answer is longer than {_MAX_CONTENT_TYPE} characters"
             raise StatusError.of(INTERNAL, text)
-        return answer.content_type or _OCTETS, answer.data
+        return http_body.content_type or _OCTETS, http_body.data
 
-    def _bad_answer(self, error: Exception) -> StatusError:
+    def _invalid_response(self, error: Exception) -> StatusError:
         name = self.method.full_name
         return StatusError.of(INTERNAL, f"the answer of {name} cannot be written as JSON: {error}")
 
@@ -187,7 +186,7 @@ class Endpoint:
 
         return read_raw
 
-    def _answer_writer(self, options: JsonOptions) -> Write:
+    def _response_writer(self, options: JsonOptions) -> Write:
         encoder = self._codec.encoder(options)
         path = self.binding.response_path
         if not path:
@@ -206,7 +205,7 @@ class Endpoint:
     def _apply_body(
         self, message: Message, body: bytes, content_type: str, violations: list[tuple[str, str]]
     ) -> Any:
-        """Sets what the body says, and returns its JSON value."""
+        """Sets the fields of the body, and returns its JSON value; None: no JSON body."""
         if not body and not (self.has_raw_request and content_type):
             return None
         if self._read_body is None:
@@ -236,17 +235,17 @@ class Endpoint:
         return []
 
     def _apply_last_event_id(self, message: Message, text: str) -> None:
-        """Sets the field that takes it; it is newer than what a URL says that is asked for again.
+        """Sets the `resume_field`, even if the URL has set it: an `EventSource` reconnects to the same URL.
 
-        An id that the field cannot hold was given out by nobody here. It is passed over, and the stream says
-        that it begins anew (`gateway.feeds`), for an `EventSource` takes a 400 for the end.
+        An id that the field cannot hold is ignored, and the stream reports a restart (`gateway.feeds`): on a
+        400 an `EventSource` would not reconnect.
         """
         if self.stream_spec is not None and self.stream_spec.can_resume_after(text):
             self._parameters.replace(message, self.stream_spec.policy.resume_field, text)
 
 
 def _existing(message: Message, path: FieldPath) -> Message:
-    """Returns the message that a path leads to, and marks all on the way to it as present."""
+    """Returns the message at a path, and marks it and its parents as present."""
     for field in path:
         message = getattr(message, field.name)
         set_in_parent(message)
@@ -254,7 +253,7 @@ def _existing(message: Message, path: FieldPath) -> Message:
 
 
 def _is_empty_object(body: bytes) -> bool:
-    """Whether a body says nothing: many clients send `{}` where a method takes no body."""
+    """Whether a body is `{}`, which many clients send to methods without a body."""
     inner = body.strip(_JSON_SPACE)
     return inner[:1] == b"{" and inner[-1:] == b"}" and not inner[1:-1].strip(_JSON_SPACE)
 

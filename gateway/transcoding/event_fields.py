@@ -1,4 +1,4 @@
-"""What an edge itself reads in the messages of a stream: what one is news of, and which id it has."""
+"""The fields that the edge itself reads from the messages of a stream: key and id."""
 
 from __future__ import annotations
 
@@ -18,32 +18,37 @@ from gateway.transcoding.event_ids import is_valid_event_id
 from gateway.transcoding.scalars import INTEGERS
 
 ReadKey: TypeAlias = Callable[[bytes], Hashable]
+"""Serialized message -> its key."""
 ReadId: TypeAlias = Callable[[bytes], bytes]
+"""Serialized message -> its event id; empty: none."""
 AcceptsId: TypeAlias = Callable[[str], bool]
+"""Whether a text is an event id that the request field can hold."""
 
 _INTEGER: Final = re.compile(r"0|-?[1-9][0-9]{0,19}")
-"""As it is given out: a number that was written differently came from nobody here."""
+"""Decimal form of an id; another spelling of the number is no id of the edge."""
 
 
 class StreamSpec(NamedTuple):
-    """What the contract says of a stream, with what reads its messages accordingly."""
+    """The stream options of a method, with the functions that read key and id of its messages."""
 
     policy: StreamPolicy
     read_key: ReadKey | None
+    """None: the messages have no key."""
     read_id: ReadId | None
+    """None: the edge numbers the messages."""
     accepts_id: AcceptsId | None
-    """Whether the field for the last id holds an id; None where the ids are the edge's own."""
+    """Checks an id for the `resume_field`; None: the method has none."""
 
     def can_resume_after(self, last_event_id: str) -> bool:
-        """Whether the server is told this id, and so knows what comes after it."""
+        """Whether this id is passed to the server, which then continues after it."""
         return self.accepts_id is not None and self.accepts_id(last_event_id)
 
 
 def stream_spec(method: Method) -> StreamSpec | None:
-    """Returns what the contract says of a method's stream; None where it says nothing.
+    """Returns the stream options of a method; None: it has none.
 
     Raises:
-        ValueError: what it says does not fit.
+        ValueError: the options do not fit the method or each other.
     """
     policy = stream_policy(method)
     if policy is None:
@@ -58,7 +63,7 @@ def stream_spec(method: Method) -> StreamSpec | None:
 
 
 def key_reader(message: Descriptor, path: FieldPath) -> ReadKey:
-    """Returns what reads the field at `path` in the bytes of a message; bytes that are none have no key."""
+    """Returns the function that reads the field at `path`; for invalid bytes it returns None."""
     new: Any = GetMessageClass(message)
     names = [field.name for field in path]
 
@@ -73,7 +78,7 @@ def key_reader(message: Descriptor, path: FieldPath) -> ReadKey:
 
 
 def id_reader(message: Descriptor, path: FieldPath, accepts_id: AcceptsId) -> ReadId:
-    """Returns what reads the id of an event; one that could not be taken when it comes back is left out."""
+    """Returns the function that reads an event id; it returns no id if `accepts_id` refuses it."""
     read_key = key_reader(message, path)
 
     def read(data: bytes) -> bytes:
@@ -84,7 +89,7 @@ def id_reader(message: Descriptor, path: FieldPath, accepts_id: AcceptsId) -> Re
 
 
 def id_check(path: FieldPath) -> AcceptsId:
-    """Returns what says whether an id comes back as it is, and the field at `path` can hold it."""
+    """Returns the check whether a text is a valid event id, and a value for the field at `path`."""
     integers = INTEGERS.get(path[-1].type)
     if integers is None:
         return is_valid_event_id

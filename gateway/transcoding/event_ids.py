@@ -1,6 +1,6 @@
-"""The ids of Server-Sent Events: which can be given out, and which are read in `Last-Event-ID`.
+"""The ids of Server-Sent Events: valid ids, and reserved ones.
 
-Source: HTML Living Standard, "Server-sent events" (an id has no control characters; the header is in UTF-8).
+Source: HTML Living Standard, "Server-sent events" (no control characters; `Last-Event-ID` is UTF-8).
 """
 
 from __future__ import annotations
@@ -8,18 +8,18 @@ from __future__ import annotations
 from typing import Final
 
 END_ID: Final = "end"
-"""The id of a stream that is over; nothing comes after it."""
+"""The id of the last event of a stream."""
 UNKNOWN_ID: Final = "\0"
-"""Stands for a `Last-Event-ID` that no stream can have given out; no header can have this value."""
+"""Replaces an invalid `Last-Event-ID`; no header can have this value."""
 MAX_ID_BYTES: Final = 1024
-"""Maximum bytes of an id, in UTF-8. A longer one is neither given out nor read."""
+"""Maximum bytes of an id in UTF-8. A longer one is neither sent nor accepted."""
 
 
 def is_valid_event_id(event_id: str) -> bool:
-    """Whether an id comes back in `Last-Event-ID` as it was given out.
+    """Whether a client will send an id back unchanged in `Last-Event-ID`.
 
-    Not so: one that is empty, begins or ends with white space, or has control characters, which an event
-    stream or a header does not carry; one above `MAX_ID_BYTES`; and `END_ID`, which has a meaning.
+    Invalid are an empty id, leading or trailing whitespace, control characters (an event stream or a header
+    cannot contain them), more than `MAX_ID_BYTES`, and the reserved `END_ID`.
     """
     return (
         event_id.isprintable()

@@ -1,6 +1,6 @@
-"""Which JSON values are plain: the parser's value is what protobuf takes, and nothing has to be looked at.
+"""JSON values that a generated reader assigns without a call: the parsed value is already protobuf's.
 
-Source: the table of "ProtoJSON Format"; each row names one form first, and that is the plain one.
+Source: the table of "ProtoJSON Format"; of each row the form that is named first.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ FAST_TYPES: Final[Mapping[int, type]] = MappingProxyType(
         FieldDescriptor.TYPE_DOUBLE: float,
     }
 )
-"""Field types of which every parsed JSON value of this Python type is plain."""
+"""Field type -> Python type whose parsed JSON values need no conversion or check."""
 
 
 def fast_path(builder: FunctionBuilder, field: FieldDescriptor) -> tuple[str, str] | None:
-    """Returns when a JSON value `v` of a field is plain, and the expression for what it stands for.
+    """Returns the condition on a JSON value `v` for direct assignment, and the expression to assign.
 
-    None is for a field of which no value is: it repeats, its oneof has to be looked at, or its type has to.
+    None: the field always needs its setter, since it is repeated, in a oneof, an extension, or of another
+        type.
     """
     if field.is_repeated or field.is_extension or shared_oneof(field):
         return None
@@ -38,7 +39,7 @@ def fast_path(builder: FunctionBuilder, field: FieldDescriptor) -> tuple[str, st
         return f"type(v) is str and v in {name}", f"{name}[v]"
     if integers := scalars.INTEGERS.get(field.type):
         return f"type(v) is int and {integers.start} <= v < {integers.stop}", "v"
-    plain = FAST_TYPES.get(field.type)
-    if plain is float:  # many a number has no fraction; up to 2**53 a double holds each of them
+    python_type = FAST_TYPES.get(field.type)
+    if python_type is float:  # a double holds every integer up to 2**53
         return f"type(v) is float or type(v) is int and {-(2**53)} <= v <= {2**53}", "v"
-    return (f"type(v) is {plain.__name__}", "v") if plain else None
+    return (f"type(v) is {python_type.__name__}", "v") if python_type else None

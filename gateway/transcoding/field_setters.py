@@ -1,6 +1,6 @@
-"""What sets one field of a message from its JSON value, made once for each field.
+"""Functions that set one field of a message from its JSON value; made once per field.
 
-A store raises ValueError where the value does not fit, with all that is wrong with it and where.
+A setter raises ValueError for an invalid value; with several violations it is `Violations`.
 """
 
 from __future__ import annotations
@@ -20,20 +20,26 @@ from gateway.transcoding.violations import Violations, collect, quoted, truncate
 from gateway.transcoding.well_known import Read
 
 SetField = Callable[[Any, Any, int], None]
-"""(message, JSON value of one of its fields, depth) -> None."""
+"""(message, JSON value of the field, nesting depth of the message) -> None."""
 
 _MAP_KEY_BOOLS: Final = {"true": True, "false": False}
 
 
 class FieldSetters:
-    """Makes the stores of fields; what reads the messages in them is given."""
+    """Makes the setters of fields."""
 
     def __init__(self, reader: Callable[[Descriptor], Read], *, ignore_unknown: bool) -> None:
+        """Makes a factory.
+
+        Args:
+            reader: returns the reader of a message type.
+            ignore_unknown: whether unknown names of enum values are ignored, as unknown fields are.
+        """
         self._reader = reader
         self._ignore_unknown = ignore_unknown
 
     def setter(self, field: FieldDescriptor) -> SetField:
-        """Returns what sets one field of a message from its JSON value; it raises ValueError."""
+        """Returns the setter of a field."""
         if entry := map_entry(field):
             return self._map_setter(field, *entry)
         if field.is_repeated:
@@ -93,13 +99,13 @@ class FieldSetters:
             return self._message_list_setter(field)
         get = _getter(field)
         convert = self._element(field)
-        plain = {FAST_TYPES.get(field.type)}
+        fast_types = {FAST_TYPES.get(field.type)}
         drop_unknown = self._ignore_unknown
 
         def setter(message: Any, value: Any, _depth: int) -> None:
             if value is None:
                 return
-            if type(value) is list and set(map(type, value)) == plain:
+            if type(value) is list and set(map(type, value)) == fast_types:
                 get(message).extend(value)
                 return
             try:
@@ -177,9 +183,9 @@ class FieldSetters:
 
 
 def is_ignored(field: FieldDescriptor, value: Any) -> bool:
-    """Whether nothing is set of a value that was let pass, with `ignore_unknown`: its enum lacks the name.
+    """Whether `ignore_unknown` made a setter ignore a value: an unknown name of an enum value.
 
-    Of a list or a map that is so where none of its elements is known; one that is empty is set to that.
+    A list or a map is ignored if all its elements are; an empty one is not.
     """
     entry = map_entry(field)
     element = entry[1] if entry else field
@@ -197,7 +203,7 @@ def _is_unknown(convert: scalars.FromJson, value: Any) -> bool:
         convert(value)
     except scalars.UnknownEnumValue:
         return True
-    except ValueError:  # null, where it is a value
+    except ValueError:  # null of a NullValue
         return False
     return False
 
@@ -242,7 +248,7 @@ def _array(value: Any) -> list[Any]:
 
 
 def _each(convert: scalars.FromJson, items: list[Any], *, drop_unknown: bool) -> list[Any]:
-    """Converts one by one, to say which are wrong."""
+    """Converts items one by one, and raises Violations with the index of each invalid one."""
     violations: list[tuple[str, str]] = []
     values: list[Any] = []
     for index, item in enumerate(items):

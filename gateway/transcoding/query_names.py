@@ -1,7 +1,8 @@
-"""The names of a query's parameters -> fields of a message.
+"""Names of query parameters -> fields of a message.
 
-Source: google/api/http.proto. A name is a dotted path of proto or JSON names, through single messages; an
-entry of a map is `name[key]`. A name is unknown where a step of it is no field, and only then.
+Source: google/api/http.proto. A name is a dotted path of proto or JSON names through singular messages. An
+    entry
+of a map is `name[key]`. A name is unknown only if one of its steps is not a field.
 """
 
 from __future__ import annotations
@@ -18,66 +19,71 @@ from gateway.transcoding.violations import quoted, suggestion, truncated
 from gateway.transcoding.well_known import MAX_DEPTH, TOO_DEEP
 
 Target: TypeAlias = tuple[FieldPath, str | None]
-"""What a parameter names: a field, or the entry of a map that has this key."""
+"""The target of a parameter: a field; with a key, the entry of a map field."""
 
 _PUNCTUATION: Final = re.compile(r"[.\[\]]")
 _KEY: Final = re.compile(r"\[([^\]]*)\]")
 _CACHE_SIZE: Final = 4096
-"""Maximum names that are kept resolved."""
+"""Maximum resolved names in the cache."""
 _MAX_CACHED_NAME: Final = 128
-"""Characters of the longest of them."""
-_SHOWN: Final = 20
-"""Characters of a value that are shown where the caller is told how to write it."""
+"""Maximum characters of a name in the cache."""
+_MAX_EXAMPLE: Final = 20
+"""Maximum characters of a caller's value in an example."""
 
 
 class UnknownParameter(ValueError):
-    """A name that no field has; let pass where unknown fields are."""
+    """A parameter that names no field; ignored with `ignore_unknown`."""
 
 
 class QueryNames:
-    """Resolves names in the messages of one contract."""
+    """Resolves and caches parameter names."""
 
     def __init__(self) -> None:
         self._names: dict[str, dict[str, FieldDescriptor]] = {}
+        """Full name of a message -> its fields by JSON name and proto name."""
         self._resolved: dict[tuple[Descriptor, str], Target] = {}
-        """Names of fields, each with the message it was resolved in."""
+        """(message, parameter name) -> target."""
 
     def resolve(self, descriptor: Descriptor, name: str, texts: list[str]) -> Target:
-        """Returns the path that a name stands for, and the key where it ends in `[key]`.
+        """Returns the target of a parameter.
+
+        Args:
+            descriptor: the request message.
+            name: the parameter's name.
+            texts: its values, for examples in an error.
 
         Raises:
-            UnknownParameter: a step of the name is no field.
-            ValueError: it goes on behind a field below which a query can name nothing, or is misspelled.
+            UnknownParameter: a step of the name is not a field.
+            ValueError: the name goes on after a field without addressable subfields, or is misspelled.
         """
         target = self._resolved.get((descriptor, name))
         if target is None:
             target = self._resolve(descriptor, name, texts)
             if target[1] is None and len(name) <= _MAX_CACHED_NAME:
-                if len(self._resolved) >= _CACHE_SIZE:  # a recursive message has names without end
+                if (
+                    len(self._resolved) >= _CACHE_SIZE
+                ):  # a recursive message has infinitely many names
                     self._resolved.clear()
                 self._resolved[descriptor, name] = target
         return target
 
     def _resolve(self, descriptor: Descriptor, name: str, texts: list[str]) -> Target:
-        """Resolves a name; see `resolve`.
-
-        Raises:
-            UnknownParameter: a step of the name is no field.
-            ValueError: it goes on behind a field below which a query can name nothing, or is misspelled.
-        """
+        """Resolves a name without the cache; raises what `resolve` raises."""
         fields: list[FieldDescriptor] = []
-        at = 0
+        start = 0
         while True:
-            end = _step_end(name, at)
+            end = _step_end(name, start)
             names = self._names_of(descriptor)
-            field = names.get(name[at:end])
+            field = names.get(name[start:end])
             if field is None:
                 if fields and _accepts_any_name(fields[-1]):
-                    before = name[: at - 1]
+                    before = name[: start - 1]
                     raise ValueError(f"{quoted(before)} is {naming_hint(fields[-1], before)}")
-                raise UnknownParameter(f"unknown query parameter{suggestion(name[at:end], names)}")
+                raise UnknownParameter(
+                    f"unknown query parameter{suggestion(name[start:end], names)}"
+                )
             fields.append(field)
-            if len(fields) > MAX_DEPTH + 1:  # the last one is held by the message before it
+            if len(fields) > MAX_DEPTH + 1:  # the last field is in the message of the one before it
                 raise ValueError(TOO_DEEP)
             if end == len(name):
                 return tuple(fields), None
@@ -86,7 +92,7 @@ class QueryNames:
                 return tuple(fields), key[1]
             if name[end] == "[":
                 self._refuse_key(field, name, end, texts)
-            at = end + 1
+            start = end + 1
             if name[end] != ".":
                 raise _misspelled(name[:end])
             if field.message_type is None or field.is_repeated:
@@ -96,10 +102,10 @@ class QueryNames:
     def _refuse_key(
         self, field: FieldDescriptor, name: str, end: int, texts: list[str]
     ) -> NoReturn:
-        """Says what to write where a name goes on with `[`, and the field before that is no map.
+        """Raises the error for `[` after a field that is not a map, with a hint for the right name.
 
         Raises:
-            UnknownParameter: what stands there in brackets is no field.
+            UnknownParameter: the text in brackets is not a field either.
             ValueError: in any other case.
         """
         before = name[:end]
@@ -133,26 +139,26 @@ class QueryNames:
 
 
 def has_text_form(field: FieldDescriptor) -> bool:
-    """Whether it is one message of a type that a query gives as one text."""
+    """Whether the field is a singular message that a query can contain as one text."""
     if field.message_type is None or field.is_repeated:
         return False
     return field.message_type.full_name in TEXTUAL | JSON_VALUES
 
 
 def is_empty_message(field: FieldDescriptor) -> bool:
-    """Whether it is one message without fields, in no list and no map, which a query gives by its name."""
+    """Whether the field is a singular message without fields, outside of maps: its name suffices."""
     if field.message_type is None or field.is_repeated or field.message_type.fields:
         return False
     return field.containing_type is None or not field.containing_type.GetOptions().map_entry
 
 
 def _accepts_any_name(field: FieldDescriptor) -> bool:
-    """Whether a message's JSON may have any name in it, so that none is an unknown field."""
+    """Whether the JSON of the field's message may have any key, so that no step is unknown."""
     return field.message_type is not None and field.message_type.full_name in JSON_VALUES | {ANY}
 
 
 def naming_hint(field: FieldDescriptor, name: str) -> str:
-    """Says what a field is that was named otherwise than it can be, and how to name it."""
+    """Returns what a field is, and how a query names it; for the error of a wrong name."""
     if map_entry(field):
         return f"a map; name an entry of it, as {truncated(name)}[key]"
     if field.message_type is None:
@@ -177,22 +183,22 @@ def _misspelled(before: str) -> ValueError:
 
 
 def _is_structure(field: FieldDescriptor) -> bool:
-    """Whether no single text stands for a value of the field."""
+    """Whether a value of the field cannot be one text."""
     if field.message_type is None:
         return False
     return field.message_type.full_name not in TEXTUAL | JSON_VALUES
 
 
 def repeated_example(name: str, texts: list[str]) -> str:
-    """Returns the way to write a list in a query, shown with the first two values."""
+    """Returns an example of a list in a query, with its first two values."""
     return "&".join(f"{truncated(name)}={_quoted_value(text)}" for text in texts[:2])
 
 
 def _quoted_value(text: str) -> str:
-    return quote(text[:_SHOWN]) + ("…" if len(text) > _SHOWN else "")
+    return quote(text[:_MAX_EXAMPLE]) + ("…" if len(text) > _MAX_EXAMPLE else "")
 
 
-def _step_end(text: str, at: int) -> int:
-    """Returns where a step of a name ends that begins at an offset."""
-    match = _PUNCTUATION.search(text, at)
+def _step_end(text: str, start: int) -> int:
+    """Returns the end offset of the step that starts at an offset."""
+    match = _PUNCTUATION.search(text, start)
     return match.start() if match else len(text)
