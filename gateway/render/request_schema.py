@@ -1,4 +1,4 @@
-"""Message types as JSON Schema, in what the edge reads: JSON, and the texts of a path and a query.
+"""Message types in requests as JSON Schema: in JSON, and as text in a path or a query.
 
 Sources: "ProtoJSON Format"; JSON Schema 2020-12; AIP-203.
 """
@@ -22,30 +22,30 @@ _INPUT = "-Input"
 
 
 class RequestSchemas(ResponseSchemas):
-    """The schemas of what the edge reads, from JSON or from the texts of a path and a query."""
+    """Schemas of requests: JSON bodies, and texts in a path or a query."""
 
     def __init__(
         self,
         contract: Contract,
         options: JsonOptions,
-        answered: Collection[str],
+        response_names: Collection[str],
         *,
         ignore_unknown: bool,
     ) -> None:
-        """Makes the schemas.
+        """Starts without components.
 
         Args:
             contract: the types and their comments.
-            options: which of a field's names is documented; the edge takes both.
-            answered: names that components of answers have.
-            ignore_unknown: whether fields that the contract has not are let pass.
+            options: JSON options; they choose which name of a field is documented. The edge accepts both.
+            response_names: names of the components of responses.
+            ignore_unknown: whether unknown fields are ignored.
         """
         super().__init__(contract, options)
-        self._answered = frozenset(answered)
+        self._answered = frozenset(response_names)
         self._ignore_unknown = ignore_unknown
 
     def without(self, descriptor: Descriptor, bound: Collection[FieldPath]) -> Schema:
-        """Returns the schema of a message without the fields that something else than the body provides."""
+        """Returns the schema of a message without the fields at the paths in `bound`."""
         if not bound:
             return self.message(descriptor)
         schema = self._type_of(descriptor)
@@ -62,13 +62,13 @@ class RequestSchemas(ResponseSchemas):
         return schema | {"properties": properties} | self._others() | self._oneofs(fields)
 
     def body_field(self, field: FieldDescriptor, bound: Collection[FieldPath]) -> Schema:
-        """Returns the schema of a body that is one field, without what something else provides of it."""
+        """Returns the schema of a body that sets one field, without the subfields in `bound`."""
         if not bound:
             return self.field(field)
         return nullable(self.without(message_type(field), bound))
 
     def text(self, field: FieldDescriptor) -> Schema:
-        """Returns the schema of a field whose value, or each of whose values, is a text."""
+        """Returns the schema of a field whose value, or each element, is a text in a path or a query."""
         annotations = field_annotations(field)
         schema = constrained(self._text_value(field), annotations)
         if field.is_repeated:
@@ -80,15 +80,15 @@ class RequestSchemas(ResponseSchemas):
         return self._described(schema, field, annotations)
 
     def json_text(self, field: FieldDescriptor) -> Schema:
-        """Returns the schema of a field whose text is JSON."""
+        """Returns the schema of a field whose text is JSON: of `Value`, `Struct`, `ListValue`."""
         return self._described(self.single(field), field, field_annotations(field))
 
     def map_of_texts(self, field: FieldDescriptor) -> Schema:
-        """Returns the schema of a map whose values are texts."""
+        """Returns the schema of a map in a query."""
         annotations = field_annotations(field)
         key, value = map_entry(field) or (field, field)
         schema = self._map(key.type, self._text_value(value))
-        schema.setdefault("propertyNames", {"pattern": "^[^\\]]*$"})  # its name ends at the bracket
+        schema.setdefault("propertyNames", {"pattern": "^[^\\]]*$"})  # `]` ends the key
         return self._described(schema, field, annotations)
 
     def _text_value(self, field: FieldDescriptor) -> Schema:
@@ -127,14 +127,14 @@ class RequestSchemas(ResponseSchemas):
         return {} if self._ignore_unknown else {"additionalProperties": False}
 
     def _is_required(self, field: FieldDescriptor) -> bool:
-        """Whether a request has to give the field."""
+        """Whether the field is required in a request."""
         return field_annotations(field).required and not is_alternative(field)
 
     def _is_alternative(self, field: FieldDescriptor) -> bool:
         return is_alternative(field)
 
     def _absent(self, field: FieldDescriptor) -> Schema | bool:
-        """Null is as good as nothing, but where it is a value."""
+        """Returns null, which means "not set", unless null is a value of the type."""
         enum, message = field.enum_type, field.message_type
         name = enum.full_name if enum else message.full_name if message else ""
         return False if name in NULLABLE else {"type": "null"}
@@ -145,7 +145,7 @@ class RequestSchemas(ResponseSchemas):
         return super()._enum(enum)
 
     def _enum_values(self, enum: EnumDescriptor) -> Schema:
-        """Returns the schema of what is taken: each name, each alias, and numbers."""
+        """Returns the schema of accepted values: names, aliases and numbers."""
         numbers: Schema = dict(scalars.INT32)
         if enum.is_closed:
             numbers["enum"] = sorted(enum.values_by_number)
@@ -155,7 +155,7 @@ class RequestSchemas(ResponseSchemas):
 
 
 def _not_empty(schema: Schema, field: FieldDescriptor) -> Schema:
-    """Returns what a required field takes: not what is the same as nothing, where it has no presence."""
+    """Excludes the default value from a required field without presence, where it means "not set"."""
     if field.has_presence:
         return schema
     if map_entry(field):
