@@ -142,13 +142,15 @@ def _check_policy(policy: StreamPolicy) -> None:
     if policy.slow_consumer is SlowConsumer.CONFLATE and not policy.key:
         raise ValueError("SLOW_CONSUMER_CONFLATE needs a key")
     if policy.slow_consumer is SlowConsumer.BLOCK and policy.shared:
-        raise ValueError("SLOW_CONSUMER_BLOCK would let one reader of a shared stream hold up all")
+        raise ValueError(
+            "SLOW_CONSUMER_BLOCK is not for a shared stream: one reader would slow down all"
+        )
     if bool(policy.id_field) != bool(policy.resume_field):
-        raise ValueError("id_field and resume_field go together")
+        raise ValueError("id_field and resume_field require each other")
     if policy.resume_field and _is_text(policy.id_field) and not _is_text(policy.resume_field):
-        raise ValueError("id_field is a string, and resume_field, which takes it, an integer")
+        raise ValueError("id_field is a string, but resume_field is an integer")
     if policy.resume_field and (policy.shared or policy.linger):
-        raise ValueError("resume_field goes neither with shared nor with linger")
+        raise ValueError("resume_field cannot be combined with shared or linger")
 
 
 def _is_text(path: FieldPath) -> bool:
@@ -168,7 +170,7 @@ def _linger(options: options_pb2.StreamOptions) -> float:
         return DEFAULT_SHARED_LINGER if options.shared else 0.0
     seconds = options.linger.seconds + options.linger.nanos / 1e9
     if seconds < 0:
-        raise ValueError("linger is less than nothing")
+        raise ValueError("linger is negative")
     return seconds
 
 

@@ -139,8 +139,8 @@ def _not_empty(schema: Schema) -> Schema:
     return schema | {"minLength": 1} if free_text else schema
 
 
-def _parameter(name: str, place: str, schema: Schema, *, required: bool) -> Schema:
-    parameter: Schema = {"name": name, "in": place}
+def _parameter(name: str, location: str, schema: Schema, *, required: bool) -> Schema:
+    parameter: Schema = {"name": name, "in": location}
     for keyword in ("description", "deprecated"):
         if keyword in schema:
             parameter[keyword] = schema.pop(keyword)

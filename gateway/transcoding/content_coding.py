@@ -92,7 +92,7 @@ def _coding(content_encoding: str) -> str:
     if len(codings) > 1 or codings[0] not in _NAMES:
         raise StatusError.of(
             INVALID_ARGUMENT,
-            f"a body with Content-Encoding {quoted(content_encoding)} is not taken",
+            f"Content-Encoding {quoted(content_encoding)} is not supported",
             http_status=415,
             headers=((b"accept-encoding", ", ".join(_FORMAT).encode()),),
         )
@@ -153,12 +153,12 @@ class _ZlibDecoder:
         stream = self._stream
         if stream is None:
             if self._ended and self._coding != _GZIP:
-                raise self._invalid("there is more after its end")
+                raise self._invalid("more data after its end")
             stream = self._stream = zlib.decompressobj(_FORMAT[self._coding] + zlib.MAX_WBITS)
         try:
             piece = stream.decompress(data, _PIECE)
         except zlib.error:
-            problem = "there is something else after its end" if self._ended else "it is not"
+            problem = "invalid data after its end" if self._ended else "invalid data"
             raise self._invalid(problem) from None
         if not stream.eof:
             return piece, stream.unconsumed_tail
@@ -168,11 +168,11 @@ class _ZlibDecoder:
     def close(self) -> None:
         """Checks that the last member was complete."""
         if self._stream is not None:
-            raise self._invalid("it ends too early")
+            raise self._invalid("it is truncated")
 
     def _invalid(self, problem: str) -> StatusError:
         return bad_request(
-            [("content-encoding", f"the body is said to be {self._coding}: {problem}")]
+            [("content-encoding", f"the body is not valid {self._coding}: {problem}")]
         )
 
 

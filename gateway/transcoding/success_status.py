@@ -57,19 +57,21 @@ def success_status(
         raise InvalidSuccessStatus("there is more than one value")
     (value,) = values
     if not isinstance(value, str) or not _STATUS.fullmatch(value):
-        raise InvalidSuccessStatus("it is no status of a success or of a redirect")
+        raise InvalidSuccessStatus("it is not a 2xx or 3xx status")
     status = int(value)
     request_keys = {key for key, _ in request}
     if events and status < _LOWEST_REDIRECT and status not in _EVENT_STREAM:
-        raise InvalidSuccessStatus("a reader of events takes it for the end")
+        raise InvalidSuccessStatus("an EventSource accepts 200 and 204 only")
     if status in CONTENTLESS and not may_be_empty:
-        raise InvalidSuccessStatus("the answer has a body, and the status allows none")
+        raise InvalidSuccessStatus("the response has a body, which the status forbids")
     if status == _NOT_MODIFIED:
         if not safe or request_keys.isdisjoint(_CONDITIONS):
-            raise InvalidSuccessStatus("a 304 answers a condition, and the server was sent none")
+            raise InvalidSuccessStatus("a 304 requires a conditional request")
     elif status == _PARTIAL:
         if not raw or "range" not in request_keys or len(_values(headers, b"content-range")) != 1:
-            raise InvalidSuccessStatus("a 206 is a range of data that was asked for")
+            raise InvalidSuccessStatus(
+                "a 206 requires a range request for raw data, and one content-range"
+            )
     elif status >= _LOWEST_REDIRECT:
         _check_redirect(status, headers)
     return status
@@ -77,10 +79,10 @@ def success_status(
 
 def _check_redirect(status: int, headers: Headers) -> None:
     if status not in _REDIRECTS:
-        raise InvalidSuccessStatus("it is no redirect that anybody follows")
+        raise InvalidSuccessStatus("it is not a redirect that clients follow")
     locations = _values(headers, b"location")
     if len(locations) != 1 or not locations[0]:
-        raise InvalidSuccessStatus("a redirect needs one location that passes")
+        raise InvalidSuccessStatus("a redirect requires one location on the allow-list")
 
 
 def _values(headers: Headers, name: bytes) -> list[bytes]:
