@@ -22,8 +22,8 @@ from gateway.edge.exchange import Edge, Limits
 from gateway.edge.pages import Pages
 from gateway.edge.policy import Observation, Observer, Policy
 from gateway.edge.routing import Router
+from gateway.feeds.accounting import FeedLimits
 from gateway.feeds.feeds import Feeds
-from gateway.feeds.room import FeedLimits
 from gateway.render.openapi import render_openapi
 from gateway.settings import OAUTH2_REDIRECT, Settings
 from gateway.tls import upstream_credentials
@@ -183,7 +183,7 @@ def _edge(settings: Settings, contract: Contract, upstream: Upstream) -> Edge:
             settings.response_headers,
             challenge=settings.www_authenticate,
             status_key=settings.http_status_key,
-            max_answer_headers=settings.max_answer_header_bytes,
+            max_response_header_bytes=settings.max_answer_header_bytes,
         ),
         limits=Limits(
             max_message=settings.max_message_bytes,

@@ -73,9 +73,9 @@ class Server(uvicorn.Server):
 
         def work(parent: Parent) -> int:
             for place, other in enumerate(listening):
-                if place != parent.place:
+                if place != parent.number:
                     other.close()
-            self.serve_on(listening[parent.place], parent)
+            self.serve_on(listening[parent.number], parent)
             return 0
 
         def stopping() -> None:

@@ -1,11 +1,11 @@
-"""An upstream that follows a script, for tests of the edge without gRPC: this project's, and yours.
+"""An upstream that runs scripts: tests of an edge without a gRPC server.
 
     upstream = ScriptedUpstream({"/echo.v1.Echo/Unary": echo})
     app = create_app(settings, upstream)
 
-A script is an async generator function: it is given the call, reads `call.requests`, and yields the
-messages that the server answers. Raising a StatusError ends the call with that status, and with the
-metadata of the call unless the error has its own.
+A script is an async generator function. It gets the call, reads `call.requests`, and yields the serialized
+response messages. Raising StatusError ends the call with that status; the metadata are those of the error, or
+those of the call if the error has none.
 """
 
 from __future__ import annotations
@@ -26,29 +26,34 @@ Script = Callable[["ScriptedCall"], AsyncIterator[bytes]]
 
 @dataclass(eq=False)
 class ScriptedCall:
-    """One call: what the edge sent, and how it ended."""
+    """One call: what the edge sent, what the script returns, and how the call ended."""
 
     method: Method
     requests: AsyncIterator[bytes]
+    """The serialized request messages."""
     metadata: Metadata
+    """The request metadata."""
     timeout: float | None
+    """Seconds; None: no timeout."""
     initial: Metadata = ()
-    """What the script says as initial metadata; to be set before its first message."""
+    """Initial metadata; the script sets them before its first message."""
     trailing: Metadata = ()
+    """Trailing metadata; the script sets them before it ends."""
     ended: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when the edge has left the call, for whatever reason."""
+    """Set when the edge has left the call, for any reason."""
     finished: bool = False
-    """Whether the edge has read the script to its end. It reads a method that answers once no further
-    than to its answer; for a stream, False after `ended` means that the edge cancelled it."""
+    """Whether the edge has read the script to its end. False after `ended`: the edge cancelled a stream, or
+    the method has a single response, after which the edge does not read on."""
 
 
 class ScriptedUpstream:
-    """Answers each method by its script, and keeps the calls for the test to look at."""
+    """Runs the script of each method, and records the calls. A method without a script is UNIMPLEMENTED."""
 
     def __init__(self, scripts: Mapping[str, Script]) -> None:
-        """Takes the scripts by the gRPC path of their methods."""
+        """Makes an upstream from scripts by gRPC path: `/package.Service/Method`."""
         self.scripts = dict(scripts)
         self.calls: list[ScriptedCall] = []
+        """All calls, in the order in which they were opened."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -63,12 +68,12 @@ class ScriptedUpstream:
         *,
         metadata: Metadata = (),
         timeout: float | None = None,
-    ) -> _Block:
+    ) -> _OpenCall:
         """Opens a call; see `gateway.upstream.port.Upstream`."""
-        stream = _One(requests) if isinstance(requests, bytes) else requests
+        stream = _SingleRequest(requests) if isinstance(requests, bytes) else requests
         call = ScriptedCall(method, stream, metadata, timeout)
         self.calls.append(call)
-        return _Block(call, self.scripts.get(method.path, _unimplemented))
+        return _OpenCall(call, self.scripts.get(method.path, _unimplemented))
 
     def ask(
         self,
@@ -83,16 +88,18 @@ class ScriptedUpstream:
         return ask_in_task(self, method, request, told, metadata=metadata, timeout=timeout)
 
 
-class _Block:
+class _OpenCall:
+    """The context manager of a call, and the iterator of its responses."""
+
     def __init__(self, call: ScriptedCall, script: Script) -> None:
         self._call = call
-        self._answers = script(call)
+        self._responses = script(call)
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        close = getattr(self._answers, "aclose", None)
+        close = getattr(self._responses, "aclose", None)
         if close is not None:
             await close()
         self._call.ended.set()
@@ -102,7 +109,7 @@ class _Block:
 
     async def __anext__(self) -> bytes:
         try:
-            return await anext(self._answers)
+            return await anext(self._responses)
         except StopAsyncIteration:
             self._call.finished = True
             raise
@@ -119,8 +126,8 @@ class _Block:
         return self._call.trailing
 
 
-class _One:
-    """One request, as an iterator: a generator that is not read to its end leaves the loop a task."""
+class _SingleRequest:
+    """An iterator over one request. An unfinished async generator would leave a task to the event loop."""
 
     def __init__(self, request: bytes) -> None:
         self._requests = iter((request,))
@@ -135,7 +142,7 @@ class _One:
 
 
 async def _unimplemented(call: ScriptedCall) -> AsyncIterator[bytes]:
-    answers: tuple[bytes, ...] = ()
-    for answer in answers:
-        yield answer
+    responses: tuple[bytes, ...] = ()
+    for response in responses:
+        yield response
     raise StatusError.of(UNIMPLEMENTED, f"no script for {call.method.path}")

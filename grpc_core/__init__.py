@@ -1,1 +1,1 @@
-"""The core: a currency service on `grpc.aio`, at the reference rates of the ECB."""
+"""The core: a currency conversion service on `grpc.aio`, with the reference rates of the ECB."""

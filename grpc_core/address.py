@@ -1,7 +1,6 @@
-"""Where the server listens.
+"""The listening address of the server.
 
-Rule: an address that cannot be had is an error that says why, before grpc is asked for it: grpc
-tells the reason only to its own log.
+Rule: an address is bound once before grpc binds it, to raise an error with the reason; grpc only logs it.
 """
 
 import errno
@@ -15,7 +14,7 @@ import grpc.aio
 
 
 class ListenError(Exception):
-    """An address on which the server cannot listen; its text says which and why."""
+    """The server cannot listen on an address; the text has address and reason."""
 
 
 def listen(
@@ -26,17 +25,17 @@ def listen(
     *,
     reserved: bool = False,
 ) -> str:
-    """Makes a server listen, and returns the address with the port that it got.
+    """Adds a listening address to a server; returns it with the bound port.
 
     Args:
         server: A server that has not been started.
         host: A name or an IP address, IPv6 with or without brackets.
         port: A TCP port; 0 picks a free one.
-        credentials: What TLS needs; None is no TLS.
-        reserved: Whether `reserve` holds the address for this server, among others.
+        credentials: Server credentials; None: no TLS.
+        reserved: Whether `reserve` holds the address for this server.
 
     Raises:
-        ListenError: The address is taken, not allowed, or not of this machine.
+        ListenError: The address is in use, not permitted, or not local.
     """
     address = shown(host, port)
     try:
@@ -55,44 +54,44 @@ def listen(
 
 
 def allow_many_files() -> None:
-    """Allows as many connections as this process may have; the usual soft limit is 1,024 files."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    """Raises the soft limit of open files, usually 1,024, to the hard limit: one file per connection."""
+    _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))
 
 
 @contextmanager
 def reserve(host: str, port: int) -> Iterator[int]:
-    """Holds an address, without listening, for servers that share it; the block is given the port.
+    """Binds an address, without listening, for servers that share it; the block gets the port.
 
     Raises:
-        ListenError: The address is taken, not allowed, or not of this machine.
+        ListenError: The address is in use, not permitted, or not local.
     """
-    with ExitStack() as held:
+    with ExitStack() as stack:
         try:
-            # bound for itself first: else a port that others share would pass for a free one
-            sockets = _bind(host, port, held, one_port=True)
+            # without SO_REUSEPORT, which would succeed on a port that others share
+            sockets = _bind(host, port, stack, one_port=True)
         except OSError as error:
             raise ListenError(f"cannot listen on {shown(host, port)}: {error.strerror}") from None
         for each in sockets:
             each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)  # by it, others could bind
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)  # or others could bind too
         yield sockets[0].getsockname()[1]
 
 
 def shown(host: str, port: int) -> str:
-    """Returns an address as it is written: IPv6 in brackets."""
+    """Formats an address: IPv6 in brackets."""
     bare = host.removeprefix("[").removesuffix("]")
     return f"[{bare}]:{port}" if ":" in bare else f"{bare}:{port}"
 
 
 def _bind(host: str, port: int, bound: ExitStack, *, one_port: bool = False) -> list[socket.socket]:
-    """Binds every address that `host` stands for, with `one_port` also where the port is picked.
+    """Binds every address of a host; with `one_port` to the same port, even if that was chosen (port 0).
 
-    An address that this machine does not have is passed over, unless it has none of them: so does
-    grpc, and `localhost` may name an IPv6 address where there is no IPv6.
+    Like grpc it ignores addresses that this machine lacks, unless it lacks all: `localhost` may resolve to an
+    IPv6 address on a machine without IPv6.
     """
     absent: list[OSError] = []
-    found: list[socket.socket] = []
+    sockets: list[socket.socket] = []
     bare = host.removeprefix("[").removesuffix("]")
     candidates = socket.getaddrinfo(bare, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     for family, kind, protocol, _, address in candidates:
@@ -100,12 +99,12 @@ def _bind(host: str, port: int, bound: ExitStack, *, one_port: bool = False) -> 
             each = bound.enter_context(socket.socket(family, kind, protocol))
             each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             each.bind((address[0], port, *address[2:]))
-            found.append(each)
+            sockets.append(each)
             port = each.getsockname()[1] if one_port else port
         except OSError as error:
             if error.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
                 raise
             absent.append(error)
-    if not found:
+    if not sockets:
         raise absent[0]
-    return found
+    return sockets

@@ -57,12 +57,13 @@ def _serve_with_workers(settings: Settings) -> int:
         with ExitStack() as held:
             port = held.enter_context(reserve(settings.host, settings.port))
             market = Market(settings)
-            market.say_which()
-            market.keep_up()
+            market.log_rates()
+            market.follow_walk()
             own = settings.model_copy(update={"port": port})
             workers = Workers("core", settings.workers, lambda parent: _serve(own, market, parent))
             return workers.run(
-                serving=lambda: server.say_where(shown(settings.host, port)), stopping=held.close
+                serving=lambda: server.print_address(shown(settings.host, port)),
+                stopping=held.close,
             )
     except ListenError as error:
         return _fail(1, str(error))

@@ -1,7 +1,7 @@
-"""How the failure of a servicer becomes the status of its call.
+"""Maps the exceptions of servicers to the status of their calls.
 
-Rule: this is the only place that knows which error is which status. A failure that is not in the
-table is a bug: it is logged once, and the caller learns that there was one, but nothing about it.
+Rule: only this module maps errors to status codes. Any other exception is a bug: it is logged once, and the
+caller gets INTERNAL without details.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from grpc_core.finance.errors import FinanceError, InvalidArgumentError, OutOfRa
 from grpc_core.rate_feed import FeedClosedError
 
 MAX_VIOLATIONS = 16
-"""How many violations an error lists. Clients refuse trailers that are longer than 8 KiB."""
+"""Maximum violations in an error; clients refuse trailers of more than 8 KiB."""
 
-Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
+ServicerContext: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 RpcMethod: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Parse: TypeAlias = Callable[[Any], Any]
 
@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 
 def status_of(error: Exception) -> Status | None:
-    """Returns the status that an error stands for; None if it stands for a bug."""
+    """Returns the status of an error; None: the error is a bug."""
     match error:
         case InvalidArgumentError():
             return _bad_request(grpc.StatusCode.INVALID_ARGUMENT, error)
@@ -47,7 +47,7 @@ def status_of(error: Exception) -> Status | None:
 
 
 class Guarded:
-    """A server for those who register services with it: each of their methods is guarded."""
+    """A server for generated `add_…_to_server` functions; it guards each registered method."""
 
     def __init__(self, server: grpc.aio.Server) -> None:
         self._server = server
@@ -55,7 +55,7 @@ class Guarded:
     def add_generic_rpc_handlers(
         self, generic_rpc_handlers: Sequence[grpc.GenericRpcHandler]
     ) -> None:
-        """Does nothing: generated code registers the methods of such a one too, and those are added."""
+        """Does nothing: generated code also calls `add_registered_method_handlers`."""
 
     def add_registered_method_handlers(
         self, service_name: str, method_handlers: Mapping[str, RpcMethod]
@@ -71,14 +71,15 @@ class Guarded:
 
 
 def guard(method: RpcMethod, name: str) -> RpcMethod:
-    """Wraps a method so that whatever it raises is answered with a status.
+    """Wraps a method so that every exception becomes a status.
 
-    An only request is parsed and an only response serialized inside, for grpc answers a failure of
-    either with the exception's text. Requests of a stream are parsed inside anyhow: as they are read.
+    A single request is parsed, and a single response serialized, inside the wrapper, because grpc would
+    return the text of an exception in either. Streamed requests are parsed while the method reads them, so
+    inside too.
 
     Args:
         method: An asynchronous method of any of the four types.
-        name: What the log calls it.
+        name: Name for the log.
     """
     parse = None if method.request_streaming else method.request_deserializer
     if method.response_streaming:
@@ -90,7 +91,7 @@ def _unary(method: RpcMethod, parse: Parse, name: str) -> RpcMethod:
     behaviour: Any = method.stream_unary if method.request_streaming else method.unary_unary
     serialize = method.response_serializer or _as_is
 
-    async def guarded(request: Any, context: Context) -> Any:
+    async def guarded(request: Any, context: ServicerContext) -> Any:
         try:
             return serialize(await behaviour(parse(request), context))
         except Exception as error:
@@ -105,7 +106,7 @@ def _streaming(method: RpcMethod, parse: Parse, name: str) -> RpcMethod:
     behaviour: Any = method.stream_stream if method.request_streaming else method.unary_stream
     respond = _writing_all(behaviour) if isasyncgenfunction(behaviour) else behaviour
 
-    async def guarded(request: Any, context: Context) -> None:
+    async def guarded(request: Any, context: ServicerContext) -> None:
         try:
             await respond(parse(request), context)
         except Exception as error:
@@ -118,13 +119,13 @@ def _streaming(method: RpcMethod, parse: Parse, name: str) -> RpcMethod:
     return grpc.unary_stream_rpc_method_handler(guarded, None, method.response_serializer)
 
 
-def _writing_all(generate: Any) -> Callable[[Any, Context], Awaitable[None]]:
+def _writing_all(generate: Any) -> Callable[[Any, ServicerContext], Awaitable[None]]:
     """Turns a generator of responses into a coroutine that writes them.
 
-    A call that is cancelled then closes its generator at once, not when it is collected.
+    So a cancelled call closes its generator at once, not at garbage collection.
     """
 
-    async def respond(request: Any, context: Context) -> None:
+    async def respond(request: Any, context: ServicerContext) -> None:
         async with aclosing(generate(request, context)) as responses:
             async for response in responses:
                 await context.write(response)
@@ -136,8 +137,8 @@ def _as_is(message: Any) -> Any:
     return message
 
 
-async def _answer(error: Exception, context: Context, name: str) -> NoReturn:
-    """Ends the call with the status of `error`. What grpc itself raised goes on to grpc."""
+async def _answer(error: Exception, context: ServicerContext, name: str) -> NoReturn:
+    """Ends the call with the status of an error; exceptions of grpc itself are raised again."""
     if isinstance(error, grpc.aio.AbortError | grpc.aio.InternalError):
         raise error
     status = status_of(error)

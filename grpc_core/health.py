@@ -1,6 +1,6 @@
-"""Asks a server whether it serves: `python -m grpc_core.health`, for whoever starts and watches it.
+"""A health check for supervisors: `python -m grpc_core.health`.
 
-Source: grpc/health/v1/health.proto. Exit status 0 means SERVING, 1 anything else, which is said in one line.
+Source: grpc/health/v1/health.proto. The exit status is 0 for SERVING, otherwise 1, with one line on stderr.
 """
 
 import argparse
@@ -13,18 +13,18 @@ import grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
-_SECONDS = 3.0
-_OPTIONS = (("grpc.enable_http_proxy", 0),)  # docker may put one into the environment
+_TIMEOUT_SECONDS = 3.0
+_OPTIONS = (("grpc.enable_http_proxy", 0),)  # docker may set one in the environment
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Asks once, and returns the exit status."""
+    """Checks once; returns the exit status."""
     options = _parser().parse_args(arguments)
     try:
         with _channel(options) as channel:
             stub: Any = HealthStub(channel)
             request = HealthCheckRequest(service=options.service)
-            answer = stub.Check(request, timeout=_SECONDS)
+            answer = stub.Check(request, timeout=_TIMEOUT_SECONDS)
     except OSError as error:
         return _fail(f"cannot read {error.filename}: {error.strerror}")
     except grpc.RpcError as error:

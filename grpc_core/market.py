@@ -1,7 +1,8 @@
-"""The rates of one core: where they start, and how they move.
+"""The exchange rates of one core, and their simulated movement.
 
-Rule: workers move at the same ticks and draw the same moves, whenever each of them was started; so the
-walk is made before they are, and ticks are counted from one instant.
+Rule: all workers have the same rates at the same time, whenever they were started. So the walk is created
+    before
+the fork, and ticks are counted from one start time.
 """
 
 import logging
@@ -16,42 +17,42 @@ from grpc_core.finance.ticker import RandomWalk
 from grpc_core.rate_feed import RateFeed, Ticks, ticking
 from grpc_core.settings import Settings
 
-KEEP_UP_SECONDS = 60
-"""How far the parent's walk is at most behind: steps that a new worker has to make up for (50 us each)."""
+FOLLOW_SECONDS = 60
+"""Interval in seconds at which the parent advances its walk; a new worker takes the rest of the steps."""
 
 _log = logging.getLogger(__name__)
 
 
 class Market:
-    """The reference rates, and the walk around them if there is to be one.
+    """The reference rates, with a random walk around them if the ticker is on.
 
     Attributes:
-        rates: What the walk starts from.
+        rates: The reference rates.
     """
 
     def __init__(self, settings: Settings) -> None:
-        """Reads the rates, and lets the walk begin now."""
+        """Loads the rates, and starts the walk."""
         self.rates = reference.load()
         self._ticks = Ticks(settings.tick_period, time.monotonic)
         self._walk: RandomWalk | None = None
         if settings.ticker == "on":
-            self._walk = RandomWalk(self.rates, Random(settings.seed))  # noqa: S311 - nobody is to be surprised
+            self._walk = RandomWalk(self.rates, Random(settings.seed))  # noqa: S311 - a simulation, not security
 
-    def say_which(self) -> None:
-        """Says in the log what rates these are."""
+    def log_rates(self) -> None:
+        """Logs the source and the date of the rates."""
         kind = "ticks are SIMULATED around" if self._walk else "rates are"
         day, count = self.rates.instant.date(), len(self.rates.per_euro)
         _log.info("%s the ECB reference rates of %s: %d currencies", kind, day, count)
 
-    def moving(self, feed: RateFeed) -> AbstractAsyncContextManager[None]:
-        """Publishes the rates at each tick until the block is left, from those of the newest one on."""
+    def publishing(self, feed: RateFeed) -> AbstractAsyncContextManager[None]:
+        """Returns a context manager that publishes the rates to a feed at each tick."""
         if self._walk is None:
             return nullcontext()
         return ticking(feed, self._walk, self._ticks, now=lambda: datetime.now(UTC))
 
-    def keep_up(self) -> None:
-        """Has this process follow the walk, though it publishes no rates: its forks begin near the end."""
+    def follow_walk(self) -> None:
+        """Advances the walk in this process by a timer, so that its forks have few steps to catch up."""
         walk = self._walk
         if walk is not None:
             signal.signal(signal.SIGALRM, lambda *_: self._ticks.catch_up(walk))
-            signal.setitimer(signal.ITIMER_REAL, KEEP_UP_SECONDS, KEEP_UP_SECONDS)
+            signal.setitimer(signal.ITIMER_REAL, FOLLOW_SECONDS, FOLLOW_SECONDS)

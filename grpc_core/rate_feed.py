@@ -1,6 +1,6 @@
-"""The rates as they are now, and everyone who waits for newer ones.
+"""The current rates, and the watchers that wait for newer ones.
 
-Rule: one ticker however many watchers, and no queue: a watcher that was busy reads what is newest.
+Rule: one ticker for any number of watchers, and no queues: a slow watcher reads the newest rates.
 """
 
 import asyncio
@@ -15,15 +15,15 @@ from grpc_core.finance.watchlist import Watchlist
 
 
 class FeedClosedError(Exception):
-    """The feed was closed, so that nobody will ever see a newer rate."""
+    """The feed was closed."""
 
 
 class RateFeed:
-    """Holds the current rates and wakes the watchers when they are replaced.
+    """Holds the current rates, and wakes the watchers when they are replaced.
 
     Attributes:
         current: The newest rates.
-        watchers: How many watch at the moment.
+        watchers: Number of watchers.
     """
 
     def __init__(self, snapshot: Snapshot) -> None:
@@ -38,15 +38,15 @@ class RateFeed:
         self._wake()
 
     def close(self) -> None:
-        """Ends every watch, now and later, with a `FeedClosedError`."""
+        """Ends all current and future watches with a `FeedClosedError`."""
         self._closed = True
         self._wake()
 
     async def watch(self, watchlist: Watchlist) -> AsyncGenerator[tuple[str, Decimal]]:
-        """Yields a currency and its rate: each of the list at once, then each that has changed.
+        """Yields currency and rate: first for all targets, then for each rate that changes.
 
-        A rate is looked up when it is asked for, so that a slow reader misses rates but is never
-        given an old one. The generator has no end of its own; close it to stop watching.
+        Each rate is looked up when it is yielded, so a slow reader misses rates but never gets an old one.
+        The generator does not end by itself; close it.
 
         Raises:
             FeedClosedError: The feed was closed.
@@ -77,16 +77,16 @@ class RateFeed:
 
 
 class Ticks:
-    """When a walk takes its steps: the first at once, and another every `period` seconds."""
+    """The times of a walk's steps: the first one now, then one every `period` seconds."""
 
     def __init__(self, period: float, clock: Callable[[], float]) -> None:
-        """Begins now; the clock is the same for all processes of the machine."""
+        """Starts now; the clock must be the same in all processes of the machine."""
         self._period = period
         self._clock = clock
         self._start = clock()
 
     def catch_up(self, walk: RandomWalk) -> None:
-        """Takes the steps that are due, but for the newest, whose rates are to be published."""
+        """Takes all due steps except the newest one, whose rates will be published."""
         due = int((self._clock() - self._start) / self._period) + 1
         while walk.steps < due - 1:
             walk.skip()
@@ -100,7 +100,7 @@ class Ticks:
 async def ticking(
     feed: RateFeed, walk: RandomWalk, ticks: Ticks, *, now: Callable[[], datetime]
 ) -> AsyncIterator[None]:
-    """Publishes the newest step of the walk at once, and each one after it, until the block is left."""
+    """Publishes the newest step of the walk, then every further step, until the block is left."""
     _publish(feed, walk, ticks, now)
     async with asyncio.TaskGroup() as tasks:
         ticker = tasks.create_task(_tick(feed, walk, ticks, now), name="ticker")

@@ -1,6 +1,6 @@
-"""The server: what it serves, and how it starts and stops.
+"""The server: its services, its start and its graceful shutdown.
 
-Rule: the order of starting and of stopping stands here, in the text, and nowhere else.
+Rule: only this module defines the order of the steps of start and shutdown.
 """
 
 import asyncio
@@ -35,10 +35,10 @@ SERVICES = (
 )
 
 KEEPALIVE = (
-    # A watcher that vanished without a word is found out within 40 s.
+    # A dead client is detected within 40 s.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
-    # A client may ask as often as every 10 s; by default it is sent away for less than 5 min.
+    # Clients may send keepalive pings every 10 s; grpc's default is 5 min.
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
 )
@@ -47,23 +47,23 @@ _log = logging.getLogger(__name__)
 
 
 class CoreServer:
-    """The services of the contract with health, reflection, and an address that is theirs.
+    """The services of the contract, with health and reflection, on one address.
 
     Attributes:
-        address: `HOST:PORT`, with the port that was picked if the setting was 0.
+        address: `HOST:PORT`, with the chosen port if the setting is 0.
     """
 
     def __init__(self, settings: Settings, feed: RateFeed, *, shared: bool = False) -> None:
-        """Takes the address; calls are answered from `start` on.
+        """Binds the address; `start` serves.
 
         Args:
-            settings: What to serve, and where.
+            settings: The settings.
             feed: The rates.
-            shared: Whether other workers take the address too; it is reserved for all of them.
+            shared: Whether other workers use the same address, which `reserve` holds.
 
         Raises:
-            ListenError: The address cannot be had.
-            TlsError: A certificate, a key or the clients' CA cannot be used.
+            ListenError: The address is in use, not permitted, or not local.
+            TlsError: A certificate, a key or the clients' CA is invalid.
         """
         secrets = credentials(settings)
         self._feed = feed
@@ -71,9 +71,9 @@ class CoreServer:
         self._server = TRANSPORTS[settings.transport].server(
             options=[
                 *KEEPALIVE,
-                ("grpc.so_reuseport", int(shared)),  # a port that is taken shall be an error
+                ("grpc.so_reuseport", int(shared)),  # otherwise a port in use is an error
                 ("grpc.max_receive_message_length", settings.max_message_bytes),
-                # two limits, between which grpcio refuses at random
+                # a soft and a hard limit; between them grpcio refuses at random
                 ("grpc.max_metadata_size", settings.max_metadata_bytes),
                 ("grpc.absolute_max_metadata_size", settings.max_metadata_bytes),
             ],
@@ -82,7 +82,7 @@ class CoreServer:
         self.address = listen(self._server, settings.host, settings.port, secrets, reserved=shared)
 
     def _register(self, converter: CurrencyConverter, greeter: Greeter) -> None:
-        server: Any = Guarded(self._server)  # all that generated code needs of a server
+        server: Any = Guarded(self._server)  # has the methods that generated code calls
         add_CurrencyConverterServicer_to_server(converter, server)  # type: ignore[no-untyped-call]  # generated code has no types
         add_GreeterServicer_to_server(greeter, server)  # type: ignore[no-untyped-call]  # generated code has no types
         add_HealthServicer_to_server(self._health, server)
@@ -91,17 +91,16 @@ class CoreServer:
         )
 
     async def start(self) -> None:
-        """Begins to answer calls, and reports every service as serving."""
+        """Starts serving, and sets the health of every service to SERVING."""
         await self._server.start()
         for service in SERVICES:
             await self._health.set(service, HealthCheckResponse.SERVING)
 
     async def stop(self, grace: float | None) -> None:
-        """Reports that nothing is served any more, ends the endless streams, and lets calls finish.
+        """Sets the health to NOT_SERVING, ends the streams of rates, and waits for calls to finish.
 
         Args:
-            grace: Seconds that calls have to finish before they are cut; None cuts them at once,
-                also while an earlier `stop` is still waiting.
+            grace: Seconds after which calls are cancelled; None: at once, even while an earlier `stop` waits.
         """
         await self._health.enter_graceful_shutdown()
         self._feed.close()
@@ -109,64 +108,64 @@ class CoreServer:
 
 
 async def run(settings: Settings, market: Market, parent: Parent | None = None) -> None:
-    """Serves until SIGTERM or SIGINT, then lets calls finish; a second signal cuts them.
+    """Serves until SIGTERM or SIGINT, then waits for calls to finish; a second signal cancels them.
 
-    Prints `core: serving gRPC on HOST:PORT` once calls are answered. A worker tells its parent instead,
-    stops when that says so too, and leaves it to the parent what a second signal means.
+    Prints `core: serving gRPC on HOST:PORT` when it serves. A worker reports that to its parent instead; it
+    also stops when its parent does, and ignores a second signal, which the parent handles.
 
     Raises:
-        ListenError: The address cannot be had.
-        TlsError: A certificate, a key or the clients' CA cannot be used.
+        ListenError: The address is in use, not permitted, or not local.
+        TlsError: A certificate, a key or the clients' CA is invalid.
     """
     feed = RateFeed(market.rates)
     signals = _Signals(once=parent is not None)
     server = CoreServer(settings, feed, shared=parent is not None)
     if parent is None:
-        market.say_which()
-    async with market.moving(feed):
+        market.log_rates()
+    async with market.publishing(feed):
         await server.start()
         if parent is None:
-            say_where(server.address)
+            print_address(server.address)
         else:
             parent.serving(signals.stop.set)
         await signals.stop.wait()
-        await _stop(server, settings.shutdown_grace, signals.cut)
+        await _stop(server, settings.shutdown_grace, signals.cancel)
 
 
-def say_where(address: str) -> None:
-    """Says that calls are answered."""
+def print_address(address: str) -> None:
+    """Prints the address of a server that serves."""
     print(f"core: serving gRPC on {address}", flush=True)
 
 
-async def _stop(server: CoreServer, grace: float, told: asyncio.Event) -> None:
-    async def cut() -> None:
-        await told.wait()
+async def _stop(server: CoreServer, grace: float, cancel: asyncio.Event) -> None:
+    async def cancel_calls() -> None:
+        await cancel.wait()
         await server.stop(None)
 
     _log.info("stopping; calls have %g s to finish", grace)
     async with asyncio.TaskGroup() as tasks:
-        cutting = tasks.create_task(cut())
+        cancelling = tasks.create_task(cancel_calls())
         await server.stop(grace)
-        cutting.cancel()
+        cancelling.cancel()
 
 
 class _Signals:
-    """What SIGTERM and SIGINT ask for.
+    """Events for SIGTERM and SIGINT.
 
     Attributes:
-        stop: Set by the first one.
-        cut: Set by the second one. Not so if they count `once`, for a worker may get each of them twice:
-            a terminal and some supervisors send them to it and to its parent.
+        stop: Set by the first signal.
+        cancel: Set by the second signal, unless `once`: a worker may get each signal twice, since a terminal
+            and some supervisors send it to the worker and to its parent.
     """
 
     def __init__(self, *, once: bool) -> None:
         self.stop = asyncio.Event()
-        self.cut = asyncio.Event()
+        self.cancel = asyncio.Event()
         self._once = once
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._received)
 
     def _received(self) -> None:
         if self.stop.is_set() and not self._once:
-            self.cut.set()
+            self.cancel.set()
         self.stop.set()

@@ -1,18 +1,15 @@
-"""The services of the contract, one method per RPC.
+"""The servicers of the contract, one method per RPC.
 
-Rule: a method translates between messages and the domain, and nothing else. What the domain
-refuses is raised, and becomes a status in `guard`.
+Rule: a method only translates between messages and the domain. Errors of the domain are raised; `guard` turns
+them into a status.
 """
-# ruff: noqa: ARG002, N802 - the contract names the methods, grpc their parameters
+# ruff: noqa: ARG002, N802 - the method names are the contract's, the parameters grpc's
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any, TypeAlias
-
-import grpc.aio
 
 from grpc_core._generated import finance_pb2_grpc, hello_pb2_grpc
 from grpc_core._generated.finance_pb2 import (
@@ -26,25 +23,24 @@ from grpc_core._generated.hello_pb2 import HelloReply, HelloRequest
 from grpc_core.finance.conversion import Batch, Conversion, convert
 from grpc_core.finance.errors import FinanceError, InvalidArgumentError, Violation
 from grpc_core.finance.watchlist import Watchlist
+from grpc_core.guard import ServicerContext
 from grpc_core.rate_feed import RateFeed
-
-Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
 
 class CurrencyConverter(finance_pb2_grpc.CurrencyConverterServicer):
-    """`finance.CurrencyConverter`, at the current rates of a feed."""
+    """`finance.CurrencyConverter`, with the current rates of a feed."""
 
     def __init__(self, feed: RateFeed) -> None:
         self._feed = feed
 
-    async def Convert(self, request: ConvertRequest, context: Context) -> ConvertReply:
+    async def Convert(self, request: ConvertRequest, context: ServicerContext) -> ConvertReply:
         """Converts one amount."""
         return _reply(self._convert(request))
 
     async def WatchRates(
-        self, request: WatchRequest, context: Context
+        self, request: WatchRequest, context: ServicerContext
     ) -> AsyncIterator[RateUpdate]:
-        """Sends the current rates, then each one again whenever it changes, without end."""
+        """Streams the current rates, then each rate that changes; does not end."""
         targets = request.target_currencies
         watchlist = Watchlist.of(self._feed.current, request.base_currency, targets)
         async with aclosing(self._feed.watch(watchlist)) as updates:
@@ -52,9 +48,9 @@ class CurrencyConverter(finance_pb2_grpc.CurrencyConverterServicer):
                 yield RateUpdate(currency=currency, rate=float(rate))
 
     async def BatchConvert(
-        self, request_iterator: AsyncIterator[ConvertRequest], context: Context
+        self, request_iterator: AsyncIterator[ConvertRequest], context: ServicerContext
     ) -> BatchReply:
-        """Converts every amount that is sent, and answers with their sum and number."""
+        """Converts all amounts, and returns their sum and number."""
         batch = Batch()
         async for request in request_iterator:
             try:
@@ -64,9 +60,9 @@ class CurrencyConverter(finance_pb2_grpc.CurrencyConverterServicer):
         return BatchReply(total_converted=float(batch.total), count=batch.count)
 
     async def LiveConvert(
-        self, request_iterator: AsyncIterator[ConvertRequest], context: Context
+        self, request_iterator: AsyncIterator[ConvertRequest], context: ServicerContext
     ) -> AsyncIterator[ConvertReply]:
-        """Answers each amount as it comes."""
+        """Converts each amount when it arrives."""
         position = 0
         async for request in request_iterator:
             try:
@@ -88,7 +84,7 @@ class CurrencyConverter(finance_pb2_grpc.CurrencyConverterServicer):
 class Greeter(hello_pb2_grpc.GreeterServicer):
     """`hello.Greeter`."""
 
-    async def SayHello(self, request: HelloRequest, context: Context) -> HelloReply:
+    async def SayHello(self, request: HelloRequest, context: ServicerContext) -> HelloReply:
         """Greets by name.
 
         Raises:
@@ -109,7 +105,7 @@ def _reply(conversion: Conversion) -> ConvertReply:
 
 @lru_cache(maxsize=1024)
 def _double(rate: Decimal) -> float:
-    """Returns a rate as a double; of 28 digits that takes as long as the conversion, and rates come again."""
+    """Converts a rate; cached, since converting 28 digits takes as long as the rest of the call."""
     return float(rate)
 
 

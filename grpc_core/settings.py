@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from grpc_core.transport import Name
+from grpc_core.transport import TransportName
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -41,7 +41,7 @@ class Settings(BaseSettings):
 
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     port: Port = 50051
-    transport: Name = "wire"
+    transport: TransportName = "wire"
     workers: Annotated[int, Field(ge=1)] = 1
     tls_certificate: Path | None = None
     tls_key: Path | None = None

@@ -1,7 +1,8 @@
-"""TLS with certificates on both sides, from the files that the settings name.
+"""TLS and mutual TLS, with the files of the settings.
 
-Rule: every file is looked at before the server listens, and what is wrong with it is one line that
-names it; grpc would tell it only to its log, at the first connection. Files are read once.
+Rule: every file is checked before the server listens, and an error is one line that names the file. grpc
+    would
+only log it, at the first connection. Files are read once.
 """
 
 import ssl
@@ -13,14 +14,14 @@ from grpc_core.transport import TRANSPORTS
 
 
 class TlsError(Exception):
-    """A certificate, a key or the clients' CA cannot be used."""
+    """A certificate, a key or the clients' CA is invalid."""
 
 
 def credentials(settings: Settings) -> Any:
-    """Returns what the server of the transport needs for TLS; None where it is to have none.
+    """Returns the server credentials of the transport; None: no TLS.
 
     Raises:
-        TlsError: A file cannot be used, or one that belongs to it is not given.
+        TlsError: A file is invalid, or a setting that it requires is missing.
     """
     certificate, key, ca = settings.tls_certificate, settings.tls_key, settings.tls_client_ca
     if not (certificate or key or ca):

@@ -1,6 +1,6 @@
-"""Which gRPC serves: that of `grpcio`, or `grpc_wire`, which takes the same servicers.
+"""The gRPC implementations of the server: `grpcio` or `grpc_wire`; both run the same servicers.
 
-Rule: whatever is different about them for the core stands in this table.
+Rule: all differences between them are in `TRANSPORTS`.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,18 +12,18 @@ import grpc.aio
 import grpc_wire.credentials
 import grpc_wire.server
 
-Name: TypeAlias = Literal["grpcio", "wire"]
+TransportName: TypeAlias = Literal["grpcio", "wire"]
 
 
 @dataclass(frozen=True, slots=True)
 class Transport:
-    """Makers of a server, and of what it needs for TLS; their arguments are those of grpc."""
+    """Functions that create a server and server credentials, with the signatures of grpc."""
 
     server: Callable[..., grpc.aio.Server]
     credentials: Callable[..., Any]
 
 
-TRANSPORTS: Mapping[Name, Transport] = {
+TRANSPORTS: Mapping[TransportName, Transport] = {
     "grpcio": Transport(grpc.aio.server, grpc.ssl_server_credentials),
     "wire": Transport(grpc_wire.server.server, grpc_wire.credentials.ssl_server_credentials),
 }

@@ -1,9 +1,8 @@
-"""Worker processes: forks of this one that serve, and another one in the place of each that ends.
+"""Worker processes: forks of the parent that serve, and are restarted when they end.
 
-Rule: the parent has no thread and no loop, so that it can fork at any time; and workers live by a pipe of
-which it alone holds the other end. When that closes they drain, be it that the parent was told to stop or
-that it is no more. The edge and the core do not import each other: each has this file, and a test holds
-the two alike.
+Rule: the parent has no threads and no event loop, so it can fork at any time. Only the parent holds the write
+end of a pipe; when it closes, because the parent stops or has died, the workers drain. The edge and the core
+do not import each other, so each has a copy of this file; a test compares them.
 """
 
 from __future__ import annotations
@@ -21,24 +20,24 @@ from typing import Final, NamedTuple, TypeAlias
 
 _FORK: Final = get_context("fork")
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
-_APART: Final = 1.0
-"""Seconds that are at least between two starts in one place, so that one that always fails does not spin."""
+_MIN_RESTART_SECONDS: Final = 1.0
+"""Minimum seconds between two starts of the same worker, in case it always fails."""
 
 
 class Parent:
-    """What a worker has of its parent.
+    """A worker's connection to its parent.
 
     Attributes:
-        place: Which of the workers it is, from 0.
+        number: Number of the worker, from 0.
     """
 
-    def __init__(self, place: int, ready: Connection, alive: Connection) -> None:
-        self.place = place
+    def __init__(self, number: int, ready: Connection, alive: Connection) -> None:
+        self.number = number
         self._ready = ready
         self._alive = alive
 
     def serving(self, stop: Callable[[], None]) -> None:
-        """Says that the worker serves; from now on the running loop calls `stop` when it is to end."""
+        """Reports that the worker serves; from now on the running loop calls `stop` when it should drain."""
         loop = asyncio.get_running_loop()
 
         def ended() -> None:
@@ -46,126 +45,129 @@ class Parent:
             stop()
 
         loop.add_reader(self._alive.fileno(), ended)
-        self._ready.send(self.place)
+        self._ready.send(self.number)
 
 
 Work: TypeAlias = Callable[[Parent], int]
-"""What a worker does, until signals or its parent tell it to stop; its exit status is returned."""
+"""The main function of a worker; runs until its parent stops it, and returns the exit status."""
 
 
 class _Worker(NamedTuple):
-    """One process, and since when it runs."""
+    """One process, and its start time."""
 
-    place: int
+    number: int
     process: ForkProcess
     started: float
 
 
 class Workers:
-    """The workers of a program, seen from their parent."""
+    """Supervises the workers of a program."""
 
     def __init__(self, program: str, count: int, work: Work) -> None:
         self._program = program
         self._count = count
         self._work = work
         self._running: dict[int, _Worker] = {}
-        """By what becomes readable when they end."""
-        self._due: dict[int, float] = {}
-        """Places that are empty, and when they are filled again."""
-        self._silent = set(range(count))
-        """Places of which none has served yet."""
-        self._told, self._tell = os.pipe()
-        self._served, self._ready = Pipe(duplex=False)
-        self._alive, self._life = Pipe(duplex=False)
+        """Sentinel -> worker."""
+        self._restarts: dict[int, float] = {}
+        """Number of a worker that has ended -> time of its restart."""
+        self._not_serving = set(range(count))
+        """Numbers of workers that have never served."""
+        self._stop_reader, self._stop_writer = os.pipe()
+        self._serving_reader, self._ready = Pipe(duplex=False)
+        self._alive, self._alive_writer = Pipe(duplex=False)
 
     def run(self, *, serving: Callable[[], None], stopping: Callable[[], None]) -> int:
-        """Keeps the workers until SIGINT or SIGTERM; then they drain, unless a second one ends them.
+        """Runs the workers until SIGINT or SIGTERM, then drains them; a second signal kills them.
 
         Args:
-            serving: is called once, when all serve.
-            stopping: is called before they drain, and closes what this process listens on.
+            serving: called once, when all workers serve.
+            stopping: called before they drain; closes the listening sockets of this process.
 
         Returns:
-            The exit status: 0, or that of a worker that ended before all had served once.
+            The exit status: 0, or that of a worker that ended before all had served.
         """
         parent = os.getpid()
 
-        def told(*_: object) -> None:
+        def on_signal(*_: object) -> None:
             if os.getpid() == parent:
-                os.write(self._tell, b".")
+                os.write(self._stop_writer, b".")
 
-        for number in _SIGNALS:
-            signal.signal(number, told)
-        self._start(0)  # alone, so that what is wrong with all is said once
-        with self._life:
-            status = self._keep(serving)
+        for signum in _SIGNALS:
+            signal.signal(signum, on_signal)
+        self._start(0)  # alone, so that an error of all workers is printed once
+        with self._alive_writer:
+            status = self._supervise(serving)
             stopping()
         self._drain()
         return status
 
-    def _keep(self, serving: Callable[[], None]) -> int:
+    def _supervise(self, serving: Callable[[], None]) -> int:
         while True:
             now = time.monotonic()
-            for place in [place for place, due in self._due.items() if due <= now]:
-                self._start(place)
-            pause = min(self._due.values()) - time.monotonic() if self._due else None
-            happened = wait([self._told, self._served, *self._running], pause and max(0.0, pause))
-            # asked anew: that one stops all may be seen behind those who stopped
-            if wait([self._told], 0):
-                os.read(self._told, 1)
+            for number in [number for number, due in self._restarts.items() if due <= now]:
+                self._start(number)
+            pause = min(self._restarts.values()) - time.monotonic() if self._restarts else None
+            ready = wait(
+                [self._stop_reader, self._serving_reader, *self._running],
+                pause and max(0.0, pause),
+            )
+            # checked again: a signal to the whole group may arrive after workers have stopped
+            if wait([self._stop_reader], 0):
+                os.read(self._stop_reader, 1)
                 return 0
-            while self._served.poll():
-                self._serves(self._served.recv(), serving)
-            for ended in self._running.keys() & set(happened):
-                status = self._bury(ended)
-                if self._silent:
+            while self._serving_reader.poll():
+                self._on_serving(self._serving_reader.recv(), serving)
+            for sentinel in self._running.keys() & set(ready):
+                status = self._reap(sentinel)
+                if self._not_serving:
                     return status
 
-    def _serves(self, place: int, serving: Callable[[], None]) -> None:
-        if place not in self._silent:
+    def _on_serving(self, number: int, serving: Callable[[], None]) -> None:
+        if number not in self._not_serving:
             return
-        self._silent.remove(place)
-        if place == 0:
+        self._not_serving.remove(number)
+        if number == 0:
             for other in range(1, self._count):
                 self._start(other)
-        if not self._silent:
+        if not self._not_serving:
             serving()
 
-    def _start(self, place: int) -> None:
-        self._due.pop(place, None)
-        process = _FORK.Process(target=self._serve, args=(place,))
+    def _start(self, number: int) -> None:
+        self._restarts.pop(number, None)
+        process = _FORK.Process(target=self._serve, args=(number,))
         process.start()
-        self._running[process.sentinel] = _Worker(place, process, time.monotonic())
+        self._running[process.sentinel] = _Worker(number, process, time.monotonic())
 
-    def _serve(self, place: int) -> None:
-        """Is the worker."""
-        for number in _SIGNALS:
-            signal.signal(number, signal.SIG_IGN)  # what it serves with says what they mean
-        self._life.close()
-        sys.exit(self._work(Parent(place, self._ready, self._alive)))
+    def _serve(self, number: int) -> None:
+        """Runs in the worker process."""
+        for signum in _SIGNALS:
+            signal.signal(signum, signal.SIG_IGN)  # the server installs its own handlers
+        self._alive_writer.close()
+        sys.exit(self._work(Parent(number, self._ready, self._alive)))
 
-    def _bury(self, sentinel: int) -> int:
-        """Says what a worker has ended with, and has its place filled again; returns the exit status."""
+    def _reap(self, sentinel: int) -> int:
+        """Logs the end of a worker, and schedules its restart; returns the exit status."""
         worker = self._running.pop(sentinel)
         worker.process.join()
         code = worker.process.exitcode or 0
-        if not self._silent:
+        if not self._not_serving:
             how = f"by {signal.Signals(-code).name}" if code < 0 else f"with status {code}"
             print(
-                f"{self._program}: worker {worker.place} (process {worker.process.pid}) has ended"
+                f"{self._program}: worker {worker.number} (process {worker.process.pid}) has ended"
                 f" {how}; another takes its place",
                 file=sys.stderr,
                 flush=True,
             )
-            self._due[worker.place] = worker.started + _APART
+            self._restarts[worker.number] = worker.started + _MIN_RESTART_SECONDS
         return code if code > 0 else 1
 
     def _drain(self) -> None:
         while self._running:
-            happened = wait([self._told, *self._running])
-            for ended in self._running.keys() & set(happened):
-                self._running.pop(ended).process.join()
-            if self._told in happened:
-                os.read(self._told, 1)
+            ready = wait([self._stop_reader, *self._running])
+            for sentinel in self._running.keys() & set(ready):
+                self._running.pop(sentinel).process.join()
+            if self._stop_reader in ready:
+                os.read(self._stop_reader, 1)
                 for worker in self._running.values():
                     worker.process.kill()

@@ -1,6 +1,6 @@
-"""Runs the core and the edge side by side until Ctrl-C or SIGTERM: what `make demo` starts.
+"""Runs the core and the edge until Ctrl-C or SIGTERM; `make demo` starts it.
 
-If one of the two dies, the other is stopped, and the exit status is 1.
+If one of the two ends, the other is stopped, and the exit status is 1.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ BANNER = """
 
 
 class Part:
-    """One of the two processes; what it writes is passed on."""
+    """One of the two processes; its output is forwarded."""
 
     def __init__(self, name: str, process: asyncio.subprocess.Process) -> None:
         self.name = name
@@ -49,12 +49,12 @@ class Part:
 
     @classmethod
     async def start(cls, name: str, *arguments: str) -> Part:
-        """Starts `python -m` with some arguments."""
+        """Starts `python -m` with these arguments."""
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", *arguments),
             cwd=ROOT,
             stdout=asyncio.subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C reaches this script alone, which stops both in order
+            start_new_session=True,  # Ctrl-C reaches only this script, which stops both in order
         )
         return cls(name, process)
 
@@ -66,16 +66,16 @@ class Part:
                 self._ready.set()
         await self._process.wait()
 
-    async def serving(self, told: asyncio.Event) -> bool:
-        """Waits until it serves; False if it ended before that, or we were told to stop."""
-        waits = {asyncio.create_task(self._ready.wait()), asyncio.create_task(told.wait())}
+    async def serving(self, stop_event: asyncio.Event) -> bool:
+        """Waits until the process serves; returns False if it ended, or `stop_event` was set, before that."""
+        waits = {asyncio.create_task(self._ready.wait()), asyncio.create_task(stop_event.wait())}
         await asyncio.wait(
             {*waits, self.ended}, timeout=_START_SECONDS, return_when=asyncio.FIRST_COMPLETED
         )
-        return self._ready.is_set() and not told.is_set()
+        return self._ready.is_set() and not stop_event.is_set()
 
     async def stop(self) -> None:
-        """Asks the process to end, and ends it if it does not."""
+        """Terminates the process; kills it after 15 s."""
         if self._process.returncode is None:
             self._process.terminate()
         try:
@@ -85,10 +85,10 @@ class Part:
 
 
 async def demo(core_port: int, gateway_port: int) -> int:
-    """Runs both until a signal comes (0), or one of them ends (1)."""
-    told = asyncio.Event()
+    """Runs both until a signal arrives or one of them ends; returns the exit status: 0, or 1."""
+    stop_event = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
+        asyncio.get_running_loop().add_signal_handler(number, stop_event.set)
     core_address, edge_address = f"127.0.0.1:{core_port}", f"localhost:{gateway_port}"
     commands = {
         "core": ("grpc_core", "--port", str(core_port)),
@@ -103,16 +103,16 @@ async def demo(core_port: int, gateway_port: int) -> int:
         for name, command in commands.items():
             parts.append(await Part.start(name, *command))
             stack.push_async_callback(parts[-1].stop)
-            if not await parts[-1].serving(told):
-                return _verdict(told, parts)
+            if not await parts[-1].serving(stop_event):
+                return _verdict(stop_event, parts)
         print(BANNER.format(core=core_address, edge=edge_address), flush=True)
-        waits = {asyncio.create_task(told.wait()), *(part.ended for part in parts)}
+        waits = {asyncio.create_task(stop_event.wait()), *(part.ended for part in parts)}
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        return _verdict(told, parts)
+        return _verdict(stop_event, parts)
 
 
-def _verdict(told: asyncio.Event, parts: list[Part]) -> int:
-    if told.is_set():
+def _verdict(stop_event: asyncio.Event, parts: list[Part]) -> int:
+    if stop_event.is_set():
         return 0
     for part in parts:
         if part.ended.done():
@@ -121,7 +121,7 @@ def _verdict(told: asyncio.Event, parts: list[Part]) -> int:
 
 
 def main() -> None:
-    """Reads the two ports, and runs."""
+    """Runs the demo on the ports of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--core-port", type=int, default=50051)
     parser.add_argument("--gateway-port", type=int, default=8080)

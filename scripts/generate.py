@@ -1,9 +1,9 @@
-"""Makes everything that is generated from `protos/`, or checks that what is committed is fresh.
+"""Generates all files that are made from `protos/`, or checks that the committed ones are up to date.
 
     python scripts/generate.py            write
-    python scripts/generate.py --check    write nothing; exit 1 and name each file that is stale
+    python scripts/generate.py --check    write nothing; exit 1 and list stale files
 
-Rule: no generated file is edited by hand, and none is committed that this script does not make.
+Rule: generated files are not edited by hand, and this script makes all of them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PROTOS = ROOT / "protos"
 STUBS = Path("grpc_core/_generated")
 OPTIONS = Path("gateway/v1")
-"""Where the edge's own options go: where their import path in a .proto leads, as `google/api` does."""
+"""Package of the edge's options, equal to their import path in a .proto."""
 DESCRIPTOR_SET = Path("protos/descriptor_set.binpb")
 ENVOY = Path("envoy")
 INCLUDES = [
@@ -38,7 +38,7 @@ MARK = '"""Made from protos/ by `make generate`; not to be edited."""\n'
 
 
 def generate(out: Path) -> list[Path]:
-    """Writes all generated files below `out` and returns their paths relative to it."""
+    """Writes all generated files below `out`; returns their paths relative to it."""
     stubs = out / STUBS
     stubs.mkdir(parents=True, exist_ok=True)
     (out / DESCRIPTOR_SET).parent.mkdir(parents=True, exist_ok=True)
@@ -55,7 +55,7 @@ def generate(out: Path) -> list[Path]:
         *sources,
     )
     for path in stubs.glob("*.py*"):
-        # protoc writes absolute imports, which do not find a sibling inside a package
+        # protoc writes absolute imports, which fail inside a package
         path.write_text(ABSOLUTE_IMPORT.sub(_relative_import, path.read_text()))
     for package in (stubs, *(stubs / path for path in (OPTIONS.parent, OPTIONS)), out / OPTIONS):
         (package / "__init__.py").write_text(MARK)
@@ -70,7 +70,7 @@ def generate(out: Path) -> list[Path]:
 
 
 def _envoy(out: Path) -> None:
-    """Writes what makes Envoy serve the contract beside a core, each in a container."""
+    """Writes Envoy's configuration for the contract, with the core in another container."""
     (out / ENVOY).mkdir(exist_ok=True)
     settings = (
         *("--descriptor-set", out / DESCRIPTOR_SET, "--upstream", "core:50051"),
@@ -91,8 +91,8 @@ def _envoy(out: Path) -> None:
     (out / ENVOY / "envoy.yaml").write_bytes(done.stdout)
 
 
-def _relative_import(found: re.Match[str]) -> str:
-    sibling, package, module = found.groups()
+def _relative_import(match: re.Match[str]) -> str:
+    sibling, package, module = match.groups()
     return f"from .{package or ''} import {sibling or module} as"
 
 
@@ -103,7 +103,7 @@ def _protoc(*arguments: str | Path) -> None:
 
 
 def stale() -> list[Path]:
-    """Returns the committed files that differ from what would be generated now."""
+    """Returns the committed files that differ from freshly generated ones."""
     with tempfile.TemporaryDirectory() as scratch:
         fresh = Path(scratch)
         made = generate(fresh)
@@ -123,7 +123,7 @@ def stale() -> list[Path]:
 
 
 def main() -> None:
-    """Writes, or with `--check` only compares."""
+    """Generates; with `--check` only compares."""
     if "--check" not in sys.argv[1:]:
         generate(ROOT)
         return

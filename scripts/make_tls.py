@@ -1,9 +1,9 @@
-"""Makes what the profile `tls` needs: a CA, a certificate for each party, and Envoy's configuration.
+"""Generates the files of the profile `tls`: a CA, a certificate per party, and Envoy's configuration.
 
     python scripts/make_tls.py FOLDER [ENVOY_YAML]
 
-Each party has a folder of its own below FOLDER, so that nobody holds another's key. The CA's key is
-forgotten at once; what is made stays as long as it is good, since programs read it only when they start.
+Each party has its own folder below FOLDER, so that it has only its own key. The CA's key is not stored. Valid
+files are kept, since programs read them only at start-up.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ _RENEW_BEFORE: Final = timedelta(days=30)
 
 @dataclass(frozen=True)
 class Authority:
-    """A CA, for as long as it signs."""
+    """A CA with its key."""
 
     certificate: x509.Certificate
     key: EllipticCurvePrivateKey
 
     @classmethod
     def new(cls, name: str = "protoway") -> Authority:
-        """Makes one that signs itself."""
+        """Generates a self-signed CA."""
         key = generate_private_key(SECP256R1())
         subject = _named(f"{name} CA")
         builder = _builder(subject, subject, key, key).add_extension(
@@ -53,7 +53,7 @@ class Authority:
         return cls(builder.add_extension(usage, critical=True).sign(key, SHA256()), key)
 
     def issue(self, party: str) -> dict[str, bytes]:
-        """Returns the files of a party: `client` is nobody's server, and each other is a client too."""
+        """Returns the files of a party, by name. All are clients; all but `client` are servers too."""
         key = generate_private_key(SECP256R1())
         builder = (
             _builder(_named(party), self.certificate.subject, key, self.key)
@@ -63,7 +63,7 @@ class Authority:
         purposes = [ExtendedKeyUsageOID.CLIENT_AUTH]
         if party != "client":
             purposes.append(ExtendedKeyUsageOID.SERVER_AUTH)
-            builder = builder.add_extension(_places(party), critical=False)
+            builder = builder.add_extension(_alternative_names(party), critical=False)
         usage = x509.ExtendedKeyUsage(purposes)
         certificate = builder.add_extension(usage, critical=False).sign(self.key, SHA256())
         secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
@@ -71,8 +71,8 @@ class Authority:
         return dict(zip(FILES, [*public, secret], strict=True))
 
 
-def _places(party: str) -> x509.SubjectAlternativeName:
-    """Where a party serves: under its names in the compose file, and where its port is published."""
+def _alternative_names(party: str) -> x509.SubjectAlternativeName:
+    """Returns the names of a party: those in the compose file, and those of its published port."""
     names = [x509.DNSName(name) for name in (party, f"{party}-tls", "localhost")]
     addresses = [x509.IPAddress(ip_address(address)) for address in ("127.0.0.1", "::1")]
     return x509.SubjectAlternativeName([*names, *addresses])
@@ -110,8 +110,8 @@ def _usage(**used: bool) -> x509.KeyUsage:
 
 
 def make(folder: Path) -> bool:
-    """Makes the files of every party, unless all are there and good for a while; says whether it did."""
-    if _good(folder):
+    """Generates the files of all parties, unless they are valid for a month; returns whether it did."""
+    if _are_valid(folder):
         return False
     authority = Authority.new()
     for party in PARTIES:
@@ -119,7 +119,7 @@ def make(folder: Path) -> bool:
     return True
 
 
-def _good(folder: Path) -> bool:
+def _are_valid(folder: Path) -> bool:
     try:
         authorities = {(folder / party / "ca.pem").read_bytes() for party in PARTIES}
         certificates = [(folder / party / "certificate.pem").read_bytes() for party in PARTIES]
@@ -131,7 +131,7 @@ def _good(folder: Path) -> bool:
 
 
 def _write(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Writes files; a key can be read by its owner alone."""
+    """Writes files; only the owner can read a key."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():
         path = folder / name
@@ -142,23 +142,23 @@ def _write(folder: Path, contents: Mapping[str, bytes]) -> None:
 
 
 def with_tls(configuration: Any, folder: str = "/tls") -> Any:
-    """Adds TLS to a configuration of Envoy: to what it listens on, and to what it calls."""
-    own = {
+    """Adds TLS to the listeners and clusters of an Envoy configuration."""
+    certificate = {
         "certificate_chain": {"filename": f"{folder}/certificate.pem"},
         "private_key": {"filename": f"{folder}/key.pem"},
     }
     for listener in configuration["static_resources"]["listeners"]:
         for chain in listener["filter_chains"]:
-            common = {"tls_certificates": [own], "alpn_protocols": ["h2", "http/1.1"]}
+            common = {"tls_certificates": [certificate], "alpn_protocols": ["h2", "http/1.1"]}
             chain["transport_socket"] = _socket("Downstream", common)
     for cluster in configuration["static_resources"]["clusters"]:
         (endpoint, *_) = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"]
         host = endpoint["endpoint"]["address"]["socket_address"]["address"]
-        checked = {
+        validation = {
             "trusted_ca": {"filename": f"{folder}/ca.pem"},
             "match_typed_subject_alt_names": [{"san_type": "DNS", "matcher": {"exact": host}}],
         }
-        common = {"tls_certificates": [own], "validation_context": checked}
+        common = {"tls_certificates": [certificate], "validation_context": validation}
         cluster["transport_socket"] = _socket("Upstream", common, sni=host)
     return configuration
 
@@ -170,7 +170,7 @@ def _socket(side: str, common: dict[str, Any], **more: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Makes what is missing."""
+    """Generates missing files."""
     folder, *envoy = (Path(argument) for argument in sys.argv[1:])
     made = "made a CA and certificates; what runs already has to be restarted"
     print("tls:", made if make(folder) else "certificates are good")

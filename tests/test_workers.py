@@ -38,7 +38,7 @@ async def fail(parent):
     sys.exit(3)
 
 def work(parent):
-    say("start", parent.place)
+    say("start", parent.number)
     {work}
     return 0
 
@@ -170,7 +170,7 @@ def test_workers_end_with_their_parent(start: Start) -> None:
 @pytest.mark.parametrize("place", [0, 1])
 def test_one_that_fails_at_the_start_ends_all(start: Start, place: int) -> None:
     """The first starts alone, so that what is wrong with all is said once; its status is the program's."""
-    program = start(f"if parent.place == {place}: sys.exit('no such thing')\n    {SERVE}")
+    program = start(f"if parent.number == {place}: sys.exit('no such thing')\n    {SERVE}")
     out, log = program.communicate(timeout=PROMPTLY)
 
     assert out.split("\n")[:-1] == [*(f"start {n}" for n in range(place + 1)), "stopping"]
@@ -197,7 +197,7 @@ def test_one_that_dies_is_replaced(start: Start) -> None:
 def test_one_that_always_dies_does_not_spin(start: Start) -> None:
     """There is a second between its starts, less what the test may have been kept from seeing."""
     program = start(
-        "if parent.place == 0: asyncio.run(serve(parent))\n"
+        "if parent.number == 0: asyncio.run(serve(parent))\n"
         "    say(time.monotonic())\n"
         "    asyncio.run(fail(parent))"
     )

@@ -1,43 +1,43 @@
 /** The types of protoway.js. */
 
-/** Metadata: a key that was said more than once has an array; that of a `-bin` key is base64. */
+/** Metadata; a key with several values has an array; values of a `-bin` key are base64. */
 export type Metadata = Record<string, string | string[]>;
 
-/** One of the details of a Status: a `google.protobuf.Any` in JSON. */
+/** A detail of a Status: a `google.protobuf.Any` in JSON. */
 export type Detail = { "@type"?: string; [field: string]: unknown };
 
 export interface StatusExtras {
   details?: Detail[];
   httpStatus?: number;
-  /** Seconds that `Retry-After` asks to wait for; of it and `RetryInfo` in the details the longer holds. */
+  /** Seconds of `Retry-After`; the longer one of it and the `RetryInfo` detail applies. */
   retryAfter?: number;
   trailers?: Metadata;
 }
 
-/** How a call ended that did not end with OK. */
+/** A call failed with a status other than OK. */
 export class StatusError extends Error {
   constructor(code: number, message: string, extras?: StatusExtras);
   /** The gRPC code; its name is `CODES[code]`. */
   code: number;
   details: Detail[];
-  /** The HTTP status, where the call failed with one. */
+  /** The HTTP status of the response, if the call failed with one. */
   httpStatus: number | undefined;
   trailers: Metadata;
-  /** Milliseconds that the server asks to wait for, a day at most; 0 where it does not say. */
+  /** The server's retry delay in milliseconds, at most a day; 0: none. */
   retryDelay: number;
 }
 
-/** The names of gRPC's codes, by number. */
+/** Names of the gRPC status codes, by number. */
 export const CODES: readonly string[];
 
-/** Reads the error of an answer whose HTTP status is not 2xx. */
+/** Reads the error of a response whose HTTP status is not 2xx. */
 export function statusOf(response: Response): Promise<StatusError>;
 
-/** An attempt to connect has begun. */
+/** An attempt to connect has started. */
 export type Connecting = { type: "connecting" };
-/** The server has answered; messages may come. */
+/** The response has started; messages may follow. */
 export type Open = { type: "open" };
-/** Messages did not reach us: so many, or nobody knows how many; or the stream has begun anew. */
+/** Messages are missing: `missed` is their number, undefined if unknown; or the stream started over. */
 export type Gap = { type: "gap"; missed: number | undefined; restarted: boolean };
 /** The call ended with OK. */
 export type Ended = { type: "ended"; trailers: Metadata };
@@ -49,7 +49,7 @@ export type StreamEvent<T> =
   | Open
   | { type: "message"; data: T; id: string }
   | Gap
-  /** The stream broke off, and will be asked for again at this time. */
+  /** The connection was cut; it reconnects at this time. */
   | { type: "cut"; error: StatusError; retryAt: Date }
   | Ended
   | Failed;
@@ -61,34 +61,34 @@ export type SocketEvent<T> =
   | { type: "headers"; headers: Metadata }
   | { type: "message"; data: T }
   | Gap
-  /** The connection broke off; a WebSocket does not come back. */
+  /** The connection was cut; a WebSocket does not reconnect. */
   | { type: "cut"; error: StatusError; retryAt?: undefined }
   | Ended
   | Failed;
 
-/** All that `fetch` takes, and how to come back. Times are in milliseconds. */
+/** The options of `fetch`, and those for reconnecting. Times are in milliseconds. */
 export interface EventsOptions extends RequestInit {
   signal?: AbortSignal;
-  /** A stream that is silent for longer counts as cut; the edge gives a sign of life every 15 s. Default: 45 000. */
+  /** A stream that is silent for longer is cut; the edge sends a heartbeat every 15 s. Default: 45 000. */
   silence?: number;
-  /** The wait after a cut, until the server names its own. It doubles with each cut that follows. Default: 2 000. */
+  /** Delay before reconnecting, unless the server sets one. Doubles with each further cut. Default: 2 000. */
   retry?: number;
-  /** What the wait grows to, unless the server asks for more. Default: 30 000. */
+  /** Maximum of the doubled delay, unless the server asks for more. Default: 30 000. */
   maxRetry?: number;
 }
 
-/** Opens a server stream as Server-Sent Events, and comes back to it whenever it is cut. */
+/** Opens a server stream as Server-Sent Events; reconnects and resumes after a cut. */
 export function openEvents<T = any>(
   url: string | URL,
   options?: EventsOptions,
 ): AsyncGenerator<StreamEvent<T>, void, void>;
 
-/** The messages of a stream alone; any end but a clean one is thrown, as a `StatusError`. */
+/** Yields the messages of a stream; throws a `StatusError` unless it ends with OK. */
 export function messages<T>(
   events: AsyncIterable<StreamEvent<T> | SocketEvent<T>>,
 ): AsyncGenerator<T, void, void>;
 
-/** Returns what parses the text of an event stream chunk by chunk, and keeps `lastId` and `retry`. */
+/** Returns a parser for the chunks of an event stream; it updates `lastId` and `retry`. */
 export function eventParser(stream: {
   lastId: string;
   retry: number;
@@ -103,17 +103,17 @@ export interface SocketOptions {
   signal?: AbortSignal;
 }
 
-/** A call over a WebSocket; its events are for one `for await`, and leaving that cancels the call. */
+/** A call over a WebSocket. Its events are for one `for await` loop; leaving the loop cancels the call. */
 export interface Socket<Request = any, Response = any> extends AsyncIterable<SocketEvent<Response>> {
   /** Sends a message. */
   send(message: Request): void;
-  /** Says that no more messages follow. */
+  /** Half-closes the call: no more messages follow. */
   halfClose(): void;
   /** Cancels the call. */
   close(): void;
 }
 
-/** Opens a WebSocket for a method of which a side streams. */
+/** Opens a WebSocket for a streaming method. */
 export function openSocket<Request = any, Response = any>(
   url: string | URL,
   options?: SocketOptions,

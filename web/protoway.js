@@ -1,20 +1,20 @@
 // @ts-check
 /**
- * Streams of any contract that protoway serves: Server-Sent Events that go on after a cut, and WebSockets in
- * both subprotocols. The wires are those of docs/reference/wires.md; the types stand in protoway.d.ts.
+ * A client for the streams of a protoway edge: Server-Sent Events that reconnect and resume, and WebSockets with
+ * both subprotocols. The protocols are in docs/reference/wires.md, the types in protoway.d.ts.
  *
  *     for await (const event of openEvents("/rates/USD")) {
  *       if (event.type === "message") show(event.data);
  *     }
  *
- * Either gives its events to one `for await`; leaving the loop cancels the call. The last event is `ended`
- * (clean), `failed` (with a `StatusError`), or of a WebSocket `cut`. Nothing a server or a network does is
- * thrown; whoever wants the messages alone, and the rest thrown, wraps them in `messages`.
+ * Both are async iterables for one `for await` loop; leaving the loop cancels the call. The last event is `ended`
+ * (status OK), `failed` (with a `StatusError`), or `cut` (WebSocket only). Errors of server and network are events,
+ * not exceptions; `messages` yields only messages and throws the errors.
  *
  * @import * as Protoway from "./protoway.js"
  */
 
-/** The names of gRPC's codes, by number. */
+/** Names of the gRPC status codes, by number. */
 export const CODES = Object.freeze([
   "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
   "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE",
@@ -23,23 +23,23 @@ export const CODES = Object.freeze([
 const [, CANCELLED, UNKNOWN, , , , , PERMISSION_DENIED, RESOURCE_EXHAUSTED] = CODES.keys();
 const [UNIMPLEMENTED, INTERNAL, UNAVAILABLE, , UNAUTHENTICATED] = [...CODES.keys()].slice(12);
 
-/** What an HTTP status means that comes without a Status, as from a proxy (gRPC's http-grpc-status-mapping). */
+/** HTTP status of a response without a Status, as from a proxy -> code (gRPC's http-grpc-status-mapping). */
 const HTTP_CODES = /** @type {Record<number, number>} */ ({
   400: INTERNAL, 401: UNAUTHENTICATED, 403: PERMISSION_DENIED, 404: UNIMPLEMENTED,
   429: UNAVAILABLE, 502: UNAVAILABLE, 503: UNAVAILABLE, 504: UNAVAILABLE,
 });
 
-/** What a close code means that is neither 1000 nor 4000 + code. */
+/** Close codes other than 1000 and 4000 + code -> status code and message. */
 const CLOSE_CODES = /** @type {Record<number, [number, string]>} */ ({
   1001: [UNAVAILABLE, "going away"],
   1009: [RESOURCE_EXHAUSTED, "a message was too large"],
   1011: [UNAVAILABLE, "no pong came back in time"],
 });
 
-/** The longest wait, in milliseconds; a browser's timer of more than 24 days would go off at once. */
+/** Maximum delay in milliseconds; a browser's timer of more than 24 days fires at once. */
 const DAY = 24 * 60 * 60 * 1000;
 
-/** How a call ended that did not end with OK: a `google.rpc.Status`, and what its wire said beside it. */
+/** A call failed: a `google.rpc.Status`, with HTTP status and trailing metadata. */
 export class StatusError extends Error {
   /**
    * @param {number} code
@@ -55,13 +55,13 @@ export class StatusError extends Error {
     this.trailers = trailers;
     const info = details.find((detail) => detail["@type"]?.endsWith("/google.rpc.RetryInfo"));
     const delay = Math.max(parseFloat(String(info?.retryDelay)) || 0, retryAfter);
-    /** Milliseconds that the server asks to wait for, a day at most; 0 where it does not say. */
+    /** The server's retry delay in milliseconds, at most a day; 0: none. */
     this.retryDelay = Math.min(delay * 1000, DAY);
   }
 }
 
 /**
- * Reads the error of an answer whose HTTP status is not 2xx.
+ * Reads the error of a response whose HTTP status is not 2xx.
  *
  * @type {typeof Protoway.statusOf}
  */
@@ -75,8 +75,8 @@ export async function statusOf(response) {
 }
 
 /**
- * @param {any} status the JSON of a `google.rpc.Status`
- * @param {{code?: number, message?: string} & Protoway.StatusExtras} [otherwise] for what it leaves out
+ * @param {any} status JSON of a `google.rpc.Status`
+ * @param {{code?: number, message?: string} & Protoway.StatusExtras} [otherwise] values for missing fields
  */
 function toError(status, { code = UNKNOWN, message = "", ...extras } = {}) {
   const { details, trailers } = status;
@@ -85,7 +85,7 @@ function toError(status, { code = UNKNOWN, message = "", ...extras } = {}) {
   return new StatusError(given, String(status.message ?? message), known);
 }
 
-/** The messages of a stream alone; any end but a clean one is thrown. @type {typeof Protoway.messages} */
+/** Yields the messages of a stream; throws unless it ends with OK. @type {typeof Protoway.messages} */
 export async function* messages(events) {
   for await (const event of events) {
     if (event.type === "message") yield event.data;
@@ -94,20 +94,20 @@ export async function* messages(events) {
 }
 
 /**
- * Opens a server stream as Server-Sent Events, and comes back to it whenever it is cut, after its last id.
+ * Opens a server stream as Server-Sent Events. After a cut it reconnects, and resumes after the last event id.
  *
  * @type {typeof Protoway.openEvents}
  */
 export async function* openEvents(url, options = {}) {
   const { silence = 45_000, retry = 2_000, maxRetry = 30_000, signal, ...init } = options;
-  const request = new Request(url, { cache: "no-store", ...init }); // throws what no retry would mend
+  const request = new Request(url, { cache: "no-store", ...init }); // throws for invalid arguments
   request.headers.set("accept", "text/event-stream");
   const stream = { lastId: "", retry };
   for (let cuts = 0; !signal?.aborted; cuts++) {
     const attempt = new AbortController();
     /** @type {StatusError} */
     let error;
-    let told = false;
+    let fromServer = false;
     try {
       yield { type: "connecting" };
       if (stream.lastId) request.headers.set("last-event-id", byteString(stream.lastId));
@@ -123,7 +123,7 @@ export async function* openEvents(url, options = {}) {
           if (name === "end") return yield { type: "ended", trailers: {} };
           if (name === "error") {
             error = toError(parseJson(data));
-            told = true;
+            fromServer = true;
             throw error;
           }
           if (name === "message" || name === "gap") cuts = 0;
@@ -138,29 +138,29 @@ export async function* openEvents(url, options = {}) {
     } finally {
       attempt.abort();
     }
-    // an `event: error` says by its id whether it is the end
-    if (stream.lastId === "end" || !(told || mayPass(error))) return yield { type: "failed", error };
-    const growing = Math.min(stream.retry * 2 ** cuts, maxRetry);
-    const least = Math.min(Math.max(stream.retry, error.retryDelay, growing), DAY);
-    const wait = least * (1 + Math.random() / 4);
-    yield { type: "cut", error, retryAt: new Date(Date.now() + wait) };
-    await sleep(wait, signal);
+    // an `event: error` has the id `end` if it must not be retried
+    if (stream.lastId === "end" || !(fromServer || isRetryable(error))) return yield { type: "failed", error };
+    const backoff = Math.min(stream.retry * 2 ** cuts, maxRetry);
+    const least = Math.min(Math.max(stream.retry, error.retryDelay, backoff), DAY);
+    const delay = least * (1 + Math.random() / 4);
+    yield { type: "cut", error, retryAt: new Date(Date.now() + delay) };
+    await sleep(delay, signal);
   }
   yield { type: "failed", error: new StatusError(CANCELLED, "cancelled") };
 }
 
-/** @param {StatusError} error whether coming back may help; a request that is too large stays so (413, 431) */
-function mayPass({ code, httpStatus, retryDelay }) {
+/** @param {StatusError} error whether a retry may succeed; not for a request that is too large (413, 431) */
+function isRetryable({ code, httpStatus, retryDelay }) {
   const tooLarge = httpStatus === 413 || httpStatus === 431;
   return code === UNAVAILABLE || (code === RESOURCE_EXHAUSTED && !tooLarge) || retryDelay > 0;
 }
 
-/** @param {string} text what `fetch` sends as the UTF-8 of a text, as EventSource does; it takes only Latin-1 */
+/** @param {string} text encoded for a header of `fetch`: its UTF-8 bytes as Latin-1 characters */
 function byteString(text) {
   return String.fromCharCode(...new TextEncoder().encode(text));
 }
 
-/** @param {unknown} thrown what `fetch` or the reading of its body threw */
+/** @param {unknown} thrown an exception of `fetch` or of reading the body */
 function toStatus(thrown) {
   return thrown instanceof StatusError
     ? thrown
@@ -191,7 +191,7 @@ async function* chunks(response, watch) {
 }
 
 /**
- * Parses an event stream (HTML Living Standard, "Interpreting an event stream"), cut into chunks anywhere.
+ * Parses an event stream in chunks (HTML Living Standard, "Interpreting an event stream").
  *
  * @type {typeof Protoway.eventParser}
  */
@@ -203,9 +203,9 @@ export function eventParser(stream) {
     afterCr = text.endsWith("\r");
     lines[0] = line + lines[0];
     line = lines.pop() ?? "";
-    for (const whole of lines) {
-      const [, field, value] = /^([^:]*):? ?([^]*)$/.exec(whole) ?? ["", "", ""];
-      if (whole === "") {
+    for (const complete of lines) {
+      const [, field, value] = /^([^:]*):? ?([^]*)$/.exec(complete) ?? ["", "", ""];
+      if (complete === "") {
         stream.lastId = id;
         const event = data && { name: name || "message", data: data.slice(0, -1) };
         name = data = "";
@@ -219,7 +219,7 @@ export function eventParser(stream) {
 }
 
 /**
- * Opens a WebSocket for a method of which a side streams. What is sent before it is open waits for that.
+ * Opens a WebSocket for a streaming method. Messages are queued until it is open.
  *
  * @type {typeof Protoway.openSocket}
  */
@@ -229,13 +229,13 @@ export function openSocket(url, { subprotocol = "grpc-json.v1", headers, signal 
   const address = new URL(url, globalThis.location?.href);
   address.protocol = address.protocol.replace("http", "ws");
   const socket = new WebSocket(address, subprotocol);
-  const waiting = envelope ? [JSON.stringify({ headers: headers ?? {} })] : [];
+  const queue = envelope ? [JSON.stringify({ headers: headers ?? {} })] : [];
   /** @type {Protoway.SocketEvent<any>[]} */
   const events = [{ type: "connecting" }];
   let opened = false, ended = false, halfClosed = false, wake = () => {};
 
   /** @param {Protoway.SocketEvent<any>} event */
-  function tell(event) {
+  function emit(event) {
     if (ended) return;
     ended = event.type === "ended" || event.type === "failed" || event.type === "cut";
     events.push(event);
@@ -246,34 +246,34 @@ export function openSocket(url, { subprotocol = "grpc-json.v1", headers, signal 
   /** @param {string} frame */
   function write(frame) {
     if (opened) socket.send(frame);
-    else waiting.push(frame);
+    else queue.push(frame);
   }
 
   function close() {
     if (ended) return;
-    tell({ type: "failed", error: new StatusError(CANCELLED, "cancelled") });
+    emit({ type: "failed", error: new StatusError(CANCELLED, "cancelled") });
     socket.close();
   }
 
   socket.onopen = () => {
     opened = true;
-    waiting.forEach(write);
-    tell({ type: "open" });
+    queue.forEach(write);
+    emit({ type: "open" });
   };
   socket.onmessage = ({ data }) => {
     try {
       const event = (envelope ? fromEnvelope : fromBare)(parseJson(data));
-      if (event) tell(event);
+      if (event) emit(event);
     } catch (thrown) {
-      tell({ type: "failed", error: toStatus(thrown) });
+      emit({ type: "failed", error: toStatus(thrown) });
       socket.close();
     }
   };
   socket.onclose = ({ code, reason }) => {
     const lost = opened ? "the connection was cut" : "there is no connection, or it was refused";
-    if (code === 1000) tell({ type: "ended", trailers: {} });
-    else if (code === 1006) tell({ type: "cut", error: new StatusError(UNAVAILABLE, lost) });
-    else tell({ type: "failed", error: fromClose(code, reason) });
+    if (code === 1000) emit({ type: "ended", trailers: {} });
+    else if (code === 1006) emit({ type: "cut", error: new StatusError(UNAVAILABLE, lost) });
+    else emit({ type: "failed", error: fromClose(code, reason) });
   };
   signal?.addEventListener("abort", close);
   if (signal?.aborted) close();
@@ -341,7 +341,7 @@ function parseJson(text) {
 }
 
 /**
- * Waits for a step of an attempt, and gives the attempt up when that takes longer than the silence allowed.
+ * Waits for a step of an attempt; aborts the attempt after `silence` milliseconds.
  *
  * @template T
  * @param {number} silence
@@ -354,7 +354,7 @@ async function within(silence, attempt, step) {
   return step.finally(() => clearTimeout(timer));
 }
 
-/** @param {number} ms @param {AbortSignal} [signal] which ends the sleep early */
+/** @param {number} ms @param {AbortSignal} [signal] ends the sleep early */
 function sleep(ms, signal) {
   return /** @type {Promise<void>} */ (new Promise((resolve) => {
     const wake = () => {

@@ -14,7 +14,7 @@ import grpc
 
 from grpc_core._generated import finance_pb2_grpc
 from grpc_core._generated.finance_pb2 import ConvertReply, ConvertRequest
-from grpc_core.transport import TRANSPORTS, Name
+from grpc_core.transport import TRANSPORTS, TransportName
 
 try:
     from uvloop import new_event_loop
@@ -36,7 +36,7 @@ async def _echo(message: bytes, _context: Any) -> bytes:
     return message
 
 
-async def serve(transport: Name) -> None:
+async def serve(transport: TransportName) -> None:
     """Serves on a free port without end."""
     server = TRANSPORTS[transport].server()
     finance_pb2_grpc.add_CurrencyConverterServicer_to_server(Constant(), server)  # type: ignore[no-untyped-call]  # generated code has no types

@@ -1,5 +1,5 @@
-"""What the .proto says: a descriptor set becomes methods, bindings and a table of routes.
+"""The contract: a descriptor set becomes methods, bindings and a route table.
 
-Rule: pure, and used at start-up only, but for `RouteTable.match`. What is wrong in a contract is a
-`ContractError` here, before the first request; nothing is guessed and the last one never wins.
+Rule: pure, and used at start-up only, except `RouteTable.match`. An error in a contract is a `ContractError`,
+raised before the first request. Nothing is guessed; of two conflicting rules neither wins.
 """

@@ -1,8 +1,7 @@
-"""All bindings of a contract, all that is wrong with them, and what is worth a warning.
+"""All bindings of a contract, with their errors and warnings.
 
-Two bindings that the same requests would reach are an error. No binding hides another one whole: of two
-templates that both match a path, the table takes the one with the earlier literal, and each keeps the paths
-that the other does not match.
+Two bindings that match the same requests are an error. Templates may overlap: for a path that both match, the
+route table prefers the one whose literal comes first. Neither hides the other completely.
 """
 
 from __future__ import annotations
@@ -16,30 +15,30 @@ from google.api.http_pb2 import HttpRule
 from gateway.contract.descriptors import Contract
 from gateway.contract.errors import ContractError, ContractWarning
 from gateway.contract.fields import dotted
-from gateway.contract.http_rule import Binding, bindings, is_sendable, joined, rules
+from gateway.contract.http_rule import Binding, bindings, is_sendable, merge_rules, rules
 from gateway.contract.method import Method
 from gateway.contract.route_table import RouteConflict, RouteTable
 from gateway.contract.stream_policy import stream_policy
 
 
 def bind(methods: Iterable[Method]) -> tuple[list[Binding], list[ContractError]]:
-    """Returns the bindings of some methods, and every problem that a person has to mend."""
-    found: list[Binding] = []
+    """Returns the bindings of methods, and all errors in their rules and stream options."""
+    bound: list[Binding] = []
     problems: list[ContractError] = []
     for _, _, result in _results(methods):
         if isinstance(result, ContractError):
             problems.append(result)
         else:
-            found.append(result)
-    if not found and not problems:
+            bound.append(result)
+    if not bound and not problems:
         problems.append(ContractError("no method of the served services has an HTTP rule"))
-    return found, problems
+    return bound, problems
 
 
 def without_faulty_rules(contract: Contract) -> Contract:
-    """Returns the contract without the rules that `bind` finds a problem with; `left_out` has those.
+    """Returns the contract without the bindings for which `bind` returns errors; `left_out` has the errors.
 
-    Of a rule only the faulty bindings are left out. A method whose stream options are wrong has none left.
+    Other bindings of the same rule are kept. A method with invalid stream options loses all its bindings.
     """
     kept: dict[str, list[HttpRule]] = {}
     faulty: set[str] = set()
@@ -53,7 +52,7 @@ def without_faulty_rules(contract: Contract) -> Contract:
     methods = (
         replace(
             method,
-            rule=joined(kept.get(method.full_name, ())),
+            rule=merge_rules(kept.get(method.full_name, ())),
             stream=method.stream if method.full_name in kept else None,
         )
         if method.full_name in faulty
@@ -64,30 +63,32 @@ def without_faulty_rules(contract: Contract) -> Contract:
 
 
 def warnings(
-    bindings: Iterable[Binding], own_paths: Mapping[str, str]
+    bindings: Iterable[Binding], reserved_paths: Mapping[str, str]
 ) -> Iterator[ContractWarning]:
-    """Yields what is served otherwise than the author of a contract may expect.
+    """Yields warnings about bindings whose behaviour may surprise the author of a contract.
 
     Args:
-        bindings: those that are served.
-        own_paths: the paths that the edge answers itself, each with the setting that moves or closes it.
+        bindings: the served bindings.
+        reserved_paths: the edge's own paths, each with the setting that changes it.
     """
     table: RouteTable[Binding] = RouteTable()
     hidden: dict[Binding, list[str]] = {}
     for binding in bindings:
         table.add(binding.http_method, binding.template, binding)
         hidden[binding] = []
-    for path in own_paths:
-        for binding in table.reached(path):
+    for path in reserved_paths:
+        for binding in table.targets_of(path):
             hidden[binding].append(path)
     for binding, paths in hidden.items():
-        for text in _remarks(binding, paths, own_paths):
+        for text in _warning_texts(binding, paths, reserved_paths):
             yield ContractWarning(text, binding.method.location, binding.method.full_name)
 
 
-def _remarks(binding: Binding, hidden: list[str], own_paths: Mapping[str, str]) -> Iterator[str]:
+def _warning_texts(
+    binding: Binding, hidden: list[str], reserved_paths: Mapping[str, str]
+) -> Iterator[str]:
     if hidden:
-        settings = ", ".join(dict.fromkeys(own_paths[path] for path in hidden))
+        settings = ", ".join(dict.fromkeys(reserved_paths[path] for path in hidden))
         if binding.template.is_literal:
             yield f"{binding} is never reached: the edge answers this path itself ({settings})"
         else:
@@ -108,9 +109,9 @@ def _remarks(binding: Binding, hidden: list[str], own_paths: Mapping[str, str]) 
 def _results(
     methods: Iterable[Method],
 ) -> Iterator[tuple[Method, HttpRule | None, Binding | ContractError]]:
-    """Yields each method's bindings with their rules, and the errors in the place of faulty ones.
+    """Yields method, rule, and the binding or its error.
 
-    A method whose stream options are wrong has no bindings, so it takes no path from another.
+    A method with invalid stream options yields errors only, so its paths stay free for other methods.
     """
     table: RouteTable[Binding] = RouteTable()
     for method in methods:
@@ -125,7 +126,7 @@ def _results(
 
 
 def _added(table: RouteTable[Binding], binding: Binding | ContractError) -> Binding | ContractError:
-    """Adds a binding to the table; returns it, or the error that it is bound already."""
+    """Adds a binding to the table; returns it, or the error if its route exists already."""
     if isinstance(binding, ContractError):
         return binding
     try:

@@ -1,8 +1,8 @@
-"""From the bytes of a `google.protobuf.FileDescriptorSet` to a `Contract`.
+"""A serialized `google.protobuf.FileDescriptorSet` -> a `Contract`.
 
-The set is loaded into a pool of its own, so that two contracts in one process never meet. Google's own
-files (well-known types, error details) are taken from the installed packages where the set leaves them
-out; any other missing import is an error that names it.
+Each contract has its own descriptor pool, so several contracts in one process are independent. Google's
+standard files (well-known types, error details) that the set lacks come from the installed packages. Any
+other missing import is an error.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-# All of these register themselves in the default pool, from which `_STANDARD_FILES` are taken.
+# The source of `_STANDARD_FILES`.
 from google.api import annotations_pb2, field_behavior_pb2, httpbody_pb2
 from google.protobuf import (
     any_pb2,
@@ -62,32 +62,32 @@ _ALWAYS_PRESENT = (error_details_pb2.DESCRIPTOR.name, status_pb2.DESCRIPTOR.name
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Contract:
-    """All that a descriptor set says: its types, its methods, and its comments."""
+    """The content of a descriptor set: types, methods and comments."""
 
     pool: descriptor_pool.DescriptorPool
     methods: tuple[Method, ...]
     comments: Mapping[str, str]
-    """Full name of a service, method, message, field, enum or enum value -> its leading comment."""
+    """Full name of a service, method, message, field, enum or enum value -> its comment."""
     fully_decode: bool = False
-    """Whether a variable of several segments is decoded fully (`fully_decode_reserved_expansion`)."""
+    """Whether `%2F` in a multi-segment variable is decoded (`fully_decode_reserved_expansion`)."""
     files: tuple[str, ...] = ()
-    """The names of all files in the pool, each after those that it imports."""
+    """Names of all files in the pool; imports come first."""
     supplied: frozenset[str] = frozenset()
-    """Those of them that the set leaves out, so that they are from the installed packages."""
+    """The files among these that come from installed packages, not from the set."""
     left_out: tuple[ContractError, ...] = ()
-    """The faulty rules that are not served, where the operator lets the rest be (`skip_faulty_rules`)."""
+    """Errors of rules that are not served (`skip_faulty_rules`)."""
 
 
 def load(descriptor_set: bytes, services: Iterable[str] = ()) -> Contract:
     """Loads a serialized `FileDescriptorSet`.
 
     Args:
-        descriptor_set: what `protoc --include_imports --include_source_info -o` writes.
-        services: full names of the services to serve; none means all in the set.
+        descriptor_set: output of `protoc --include_imports --include_source_info -o`.
+        services: full names of the services to serve; empty: all services in the set.
 
     Raises:
-        ContractError: the bytes are no descriptor set, an import is missing, a file does not fit the
-            others, or a service is not there.
+        ContractError: the bytes are not a descriptor set, an import is missing, a file is invalid or occurs
+            twice, or a service does not exist.
     """
     try:
         files = descriptor_pb2.FileDescriptorSet.FromString(descriptor_set).file
@@ -105,7 +105,7 @@ def load(descriptor_set: bytes, services: Iterable[str] = ()) -> Contract:
     comments = {name: text for file in files for name, text in _comments(file)}
     return Contract(
         pool,
-        _chosen(methods, frozenset(services)),
+        _select(methods, frozenset(services)),
         MappingProxyType(comments),
         files=order,
         supplied=frozenset(order) - by_name.keys(),
@@ -147,7 +147,7 @@ def _standard_file(name: str, importer: str) -> descriptor_pb2.FileDescriptorPro
     return descriptor_pb2.FileDescriptorProto.FromString(_STANDARD_FILES[name])
 
 
-def _chosen(methods: tuple[Method, ...], services: frozenset[str]) -> tuple[Method, ...]:
+def _select(methods: tuple[Method, ...], services: frozenset[str]) -> tuple[Method, ...]:
     known = {method.service_name for method in methods}
     if missing := sorted(services - known):
         raise ContractError(
@@ -159,7 +159,7 @@ def _chosen(methods: tuple[Method, ...], services: frozenset[str]) -> tuple[Meth
 def _methods(
     file: descriptor_pb2.FileDescriptorProto, pool: descriptor_pool.DescriptorPool
 ) -> Iterator[Method]:
-    places = {tuple(place.path): place for place in file.source_code_info.location}
+    locations = {tuple(location.path): location for location in file.source_code_info.location}
     rule_field = annotations_pb2.http.number
     for s, service in enumerate(file.service):
         full_name = f"{file.package}.{service.name}" if file.package else service.name
@@ -167,17 +167,17 @@ def _methods(
         for m, method in enumerate(service.method):
             options = method.options
             path = (_SERVICE, s, _METHOD, m)
-            place = places.get((*path, 4, rule_field)) or places.get(path)
-            stream_place = places.get((*path, 4, options_pb2.stream.number)) or place
+            location = locations.get((*path, 4, rule_field)) or locations.get(path)
+            stream_location = locations.get((*path, 4, options_pb2.stream.number)) or location
             yield Method(
                 descriptor=descriptor.methods_by_name[method.name],
                 stream_type=StreamType(method.client_streaming + 2 * method.server_streaming),
                 rule=_extension(options, annotations_pb2.http),
-                location=_location(file.name, place),
-                comment=_comment(places.get(path)),
+                location=_location(file.name, location),
+                comment=_comment(locations.get(path)),
                 deprecated=options.deprecated,
                 stream=_extension(options, options_pb2.stream),
-                stream_location=_location(file.name, stream_place),
+                stream_location=_location(file.name, stream_location),
             )
 
 
@@ -185,19 +185,23 @@ def _extension(options: descriptor_pb2.MethodOptions, extension: Any) -> Any:
     return options.Extensions[extension] if options.HasExtension(extension) else None
 
 
-def _location(file: str, place: descriptor_pb2.SourceCodeInfo.Location | None) -> Location:
-    return Location(file, place.span[0] + 1, place.span[1] + 1) if place else Location(file)
+def _location(file: str, location: descriptor_pb2.SourceCodeInfo.Location | None) -> Location:
+    return (
+        Location(file, location.span[0] + 1, location.span[1] + 1) if location else Location(file)
+    )
 
 
-def _comment(place: descriptor_pb2.SourceCodeInfo.Location | None) -> str:
-    if place is None:
+def _comment(location: descriptor_pb2.SourceCodeInfo.Location | None) -> str:
+    if location is None:
         return ""
-    text = place.leading_comments or place.trailing_comments
+    text = location.leading_comments or location.trailing_comments
     return "\n".join(line.removeprefix(" ").rstrip() for line in text.splitlines()).strip()
 
 
 def _comments(file: descriptor_pb2.FileDescriptorProto) -> Iterator[tuple[str, str]]:
-    texts = {tuple(place.path): _comment(place) for place in file.source_code_info.location}
+    texts = {
+        tuple(location.path): _comment(location) for location in file.source_code_info.location
+    }
     prefix = f"{file.package}." if file.package else ""
     for path, name in _named_elements(file, prefix):
         if text := texts.get(path):

@@ -1,4 +1,4 @@
-"""What is wrong with a contract, and where."""
+"""Errors and warnings about a contract, with their location."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A place in a .proto file; line and column count from 1, 0 where the place is unknown."""
+    """A location in a source file; line and column start at 1, 0 is unknown."""
 
     file: str
     line: int = 0
@@ -18,11 +18,18 @@ class Location:
 
 
 class ContractError(Exception):
-    """A contract that cannot be served; its text is one line that names the place and the method."""
+    """A contract that cannot be served. Its text is one line: `LOCATION: SUBJECT: PROBLEM`."""
 
     def __init__(
         self, problem: str, *, location: Location | None = None, subject: str = ""
     ) -> None:
+        """Makes the error.
+
+        Args:
+            problem: what is wrong.
+            location: where; None is unknown.
+            subject: full name of the method; empty if it is not about one method.
+        """
         self.problem = problem
         self.location = location
         self.subject = subject
@@ -31,7 +38,7 @@ class ContractError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ContractWarning:
-    """What is served, but perhaps not as its author expects; its text has the form of a ContractError's."""
+    """A rule that is served, but perhaps not as its author expects. Same text form as `ContractError`."""
 
     text: str
     location: Location

@@ -1,7 +1,7 @@
 """The HTTP methods that a request to the edge can have.
 
-Source: llhttp, which parses HTTP/1.1 for the edge (httptools), knows a fixed list of methods, and answers
-any other with 400 before the edge sees the request. Names are case-sensitive (RFC 9110, 9.1).
+Source: llhttp, the HTTP/1.1 parser of the edge (httptools). It has a fixed list of methods; for any other
+method the client gets 400 before the edge sees the request. Names are case-sensitive (RFC 9110, 9.1).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 CONNECT: Final = "CONNECT"
-"""Parsed, but its target is a host and a port, and no path (RFC 9110, 9.3.6)."""
+"""Parsed, but its target is a host and a port, not a path (RFC 9110, 9.3.6)."""
 
 HTTP_METHODS: Final = frozenset(
     {
@@ -49,4 +49,4 @@ HTTP_METHODS: Final = frozenset(
         "UNSUBSCRIBE",
     }
 )
-"""All that can be sent to a path."""
+"""Methods of requests whose target is a path."""

@@ -1,8 +1,8 @@
-"""`google.api.HttpRule` -> bindings: which request reaches which method, and what goes where.
+"""`google.api.HttpRule` -> bindings of HTTP requests to RPC methods.
 
-Source: google/api/http.proto. One rule yields one binding and one more for each of its
-`additional_bindings`; all field paths are resolved here, so that what a request does is look-ups. One thing
-is wider than http.proto: `body` and `response_body` may be dotted paths, as Envoy and grpc-gateway take them.
+Source: google/api/http.proto. A rule yields one binding, and one for each of its `additional_bindings`. All
+field paths are resolved here, not per request. One extension to http.proto: `body` and `response_body` may be
+dotted paths, as in Envoy and grpc-gateway.
 """
 
 from __future__ import annotations
@@ -23,42 +23,43 @@ from gateway.contract.method import Method
 from gateway.contract.path_template import PathTemplate, TemplateError, Variable
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-"""What a method can be called (RFC 9110, 5.6.2)."""
+"""The syntax of an HTTP method (RFC 9110, 5.6.2)."""
 
 ANY_METHOD: Final = "*"
-"""The kind of a custom pattern that every HTTP method matches."""
+"""The kind of a custom pattern that matches every HTTP method."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Body:
-    """Where the HTTP body of a request goes: the whole message, or one field of it."""
+    """The target of a request body: the request message, or one of its fields."""
 
     path: FieldPath
-    """Empty means the whole message (`body: "*"`); more than one field goes beyond http.proto."""
+    """Path of the field; empty: the request message (`body: "*"`)."""
 
     @property
     def field(self) -> FieldDescriptor | None:
-        """The field that the body fills; None means the whole message."""
+        """The field that the body sets; None: the request message."""
         return self.path[-1] if self.path else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Binding:
-    """One HTTP method and one path template, bound to one RPC."""
+    """An HTTP method and a path template, bound to an RPC method."""
 
     method: Method
     http_method: str
-    """`GET`, …, the kind of a custom pattern as it is written, or `*` for all."""
+    """`GET`, …, or the kind of a custom pattern; `*` is any method."""
     template: PathTemplate
     variables: tuple[tuple[Variable, FieldPath], ...]
+    """Variables of the template, with the fields that they set."""
     body: Body | None
-    """None means that a request has no body."""
+    """None: requests have no body."""
     response_path: FieldPath
-    """Where the whole body of the answer is taken from; empty means the message itself."""
+    """Path of the field that is the response body; empty: the response message."""
 
     @property
     def response_body(self) -> FieldDescriptor | None:
-        """The field that is the whole body of the answer; None means the message itself."""
+        """The field that is the response body; None: the response message."""
         return self.response_path[-1] if self.response_path else None
 
     def __str__(self) -> str:
@@ -66,29 +67,28 @@ class Binding:
 
 
 def rules(rule: HttpRule | None) -> tuple[HttpRule, ...]:
-    """Returns a method's rule and its additional bindings, in order; nothing where it has no rule."""
+    """Returns a rule and its additional bindings, in order; empty for None."""
     return () if rule is None else (rule, *rule.additional_bindings)
 
 
-def joined(rules: Iterable[HttpRule]) -> HttpRule | None:
-    """Returns one rule with the others as its additional bindings; the inverse of `rules`."""
-    alone: list[HttpRule] = []
+def merge_rules(rules: Iterable[HttpRule]) -> HttpRule | None:
+    """Returns the first rule, with the others as its additional bindings; the inverse of `rules`."""
+    copies: list[HttpRule] = []
     for rule in rules:
         copy = HttpRule()
         copy.CopyFrom(rule)
         del copy.additional_bindings[:]
-        alone.append(copy)
-    if not alone:
+        copies.append(copy)
+    if not copies:
         return None
-    alone[0].additional_bindings.extend(alone[1:])
-    return alone[0]
+    copies[0].additional_bindings.extend(copies[1:])
+    return copies[0]
 
 
 def bindings(method: Method) -> Iterator[Binding | ContractError]:
-    """Yields the bindings of `method` in the order of the contract; none where it has no rule.
+    """Yields the bindings of a method in the order of the contract; none if it has no rule.
 
-    In the place of a binding whose rule is wrong stands the error that says how; behind all of them stands
-    one for what is wrong with the rule as a whole.
+    For an invalid binding its error is yielded instead. An error about the rule as a whole comes last.
     """
     if method.rule is None:
         return
@@ -119,7 +119,7 @@ def _binding(method: Method, rule: HttpRule) -> Binding:
         body=_body(method, rule.body),
         response_path=_named_field("response_body", method.output, rule.response_body),
     )
-    if not takes_handshake(binding):
+    if not accepts_websocket(binding):
         _check_sendable(http_method)
     return binding
 
@@ -138,7 +138,7 @@ def _pattern(rule: HttpRule) -> tuple[str, str]:
 
 
 def _check_sendable(kind: str) -> None:
-    """Refuses an HTTP method that no request can have."""
+    """Raises ValueError for an HTTP method that no request can have."""
     if is_sendable(kind):
         return
     subject = f"the kind {kind!r} of the custom pattern"
@@ -151,7 +151,7 @@ def _check_sendable(kind: str) -> None:
 
 
 def is_sendable(http_method: str) -> bool:
-    """Whether a request over HTTP can have the method of a binding."""
+    """Whether an HTTP request can have the HTTP method of a binding."""
     return http_method == ANY_METHOD or http_method in HTTP_METHODS
 
 
@@ -178,7 +178,7 @@ def _body(method: Method, name: str) -> Body | None:
 
 
 def _named_field(option: str, message: Descriptor, name: str) -> FieldPath:
-    """Resolves the field that an option names, by a dotted path as Envoy and grpc-gateway take it too."""
+    """Resolves the value of `body` or `response_body`; empty: no path."""
     if not name:
         return ()
     try:
@@ -187,23 +187,23 @@ def _named_field(option: str, message: Descriptor, name: str) -> FieldPath:
         raise ValueError(f"{option}: {error}") from None
 
 
-def body_type(binding: Binding) -> Descriptor | None:
-    """Returns the message type of a request's body; None where it has none, or is no message."""
+def request_body_type(binding: Binding) -> Descriptor | None:
+    """Returns the message type of the request body; None: no body, or not a singular message."""
     if binding.body is None:
         return None
     field = binding.body.field
     return binding.method.input if field is None else _single_type(field)
 
 
-def answer_type(binding: Binding) -> Descriptor | None:
-    """Returns the message type of an answer's body; None where it is no message."""
+def response_type(binding: Binding) -> Descriptor | None:
+    """Returns the message type of the response body; None: not a singular message."""
     field = binding.response_body
     return binding.method.output if field is None else _single_type(field)
 
 
-def takes_handshake(binding: Binding) -> bool:
-    """Whether a WebSocket reaches a binding: one side streams, and frames can be messages in JSON."""
-    raw = is_http_body(body_type(binding)) or is_http_body(answer_type(binding))
+def accepts_websocket(binding: Binding) -> bool:
+    """Whether a WebSocket handshake can use a binding: a side streams, and both bodies are JSON."""
+    raw = is_http_body(request_body_type(binding)) or is_http_body(response_type(binding))
     return bool(binding.method.stream_type.value) and not raw
 
 
@@ -212,5 +212,5 @@ def _single_type(field: FieldDescriptor) -> Descriptor | None:
 
 
 def is_http_body(descriptor: Descriptor | None) -> bool:
-    """Whether a body of this type is data, and not JSON (google/api/httpbody.proto)."""
+    """Whether a body of this type is raw data, not JSON (google/api/httpbody.proto)."""
     return descriptor is not None and descriptor.full_name == HTTP_BODY

@@ -1,4 +1,4 @@
-"""What "ProtoJSON Format" leaves to whoever prints."""
+"""The options of the JSON printer that the "ProtoJSON Format" specification defines."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class JsonOptions:
-    """How messages are printed, where the specification leaves a choice; its defaults are the defaults."""
+    """Options for printing messages; the defaults are the specification's."""
 
     defaults: bool = False
-    """Print fields without presence though they have their default value."""
+    """Print fields without presence even if they have their default value."""
     proto_names: bool = False
-    """Name fields as the .proto does, not in lowerCamelCase."""
+    """Use the field names of the .proto, not lowerCamelCase."""
     enum_numbers: bool = False
-    """Print enums as numbers, not by name."""
+    """Print enum values as numbers, not as names."""
     int64_numbers: bool = False
-    """Print 64-bit integers as numbers; beyond 2**53 many readers lose digits."""
+    """Print 64-bit integers as numbers, not strings. Many JSON parsers lose digits beyond 2**53."""

@@ -1,4 +1,4 @@
-"""One RPC of the contract, as the rest of the house sees it."""
+"""One RPC method of the contract."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NOWHERE: Final = Location("")
 
 
 class StreamType(Flag):
-    """Which sides of a call stream; `CLIENT | SERVER == BIDI`."""
+    """The sides of a call that stream; `CLIENT | SERVER == BIDI`."""
 
     UNARY = 0
     CLIENT = 1
@@ -24,28 +24,30 @@ class StreamType(Flag):
     BIDI = 3
 
     def __init__(self, sides: int) -> None:
-        # asked for several times in each call, and a look at a Flag costs a microsecond each time
+        # read several times per call; `in` on a Flag takes a microsecond
         self.client = bool(sides & 1)
         """Whether the client sends a stream of messages."""
         self.server = bool(sides & 2)
-        """Whether the server answers with a stream of messages."""
+        """Whether the server sends a stream of messages."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Method:
-    """A method of a service, with what the contract says of it beside its types."""
+    """A method of a service, with its options and its location in the contract."""
 
     descriptor: MethodDescriptor
     stream_type: StreamType
     rule: HttpRule | None
-    """The `google.api.http` annotation; None where the method has none."""
+    """The `google.api.http` annotation; None: the method has none."""
     location: Location
+    """Location of the HTTP rule, or of the method if it has none."""
     comment: str = field(repr=False)
     """The leading comment in the .proto, without comment marks."""
     deprecated: bool = False
     stream: StreamOptions | None = None
-    """The `gateway.v1.stream` annotation; None where the method has none."""
+    """The `gateway.v1.stream` annotation; None: the method has none."""
     stream_location: Location = _NOWHERE
+    """Location of that annotation."""
 
     @property
     def full_name(self) -> str:
@@ -64,10 +66,10 @@ class Method:
 
     @property
     def input(self) -> Descriptor:
-        """The type of the messages that the client sends."""
+        """Type of the request messages."""
         return self.descriptor.input_type
 
     @property
     def output(self) -> Descriptor:
-        """The type of the messages that the server answers with."""
+        """Type of the response messages."""
         return self.descriptor.output_type

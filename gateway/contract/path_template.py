@@ -7,12 +7,12 @@ r"""The path templates of `google.api.http`, parsed by the productions of their 
     FieldPath = IDENT { "." IDENT } ;
     Verb     = ":" LITERAL ;
 
-Source: google/api/http.proto, "Path template syntax". What its prose adds is held here too: `{var}` is
-`{var=*}`, variables do not nest, and `**` is the last segment but for the verb. One thing is wider than
-the grammar: the bare template `/`, which Google's own parsers take as the root. One is narrower: the segments
-`.` and `..`, encoded or not, which clients remove from a path before they send it (RFC 3986, 5.2.4).
+Source: google/api/http.proto, "Path template syntax", and its prose: `{var}` is `{var=*}`, variables do not
+nest, and `**` is the last segment before the verb. One extension: the template `/` is the root path, as in
+Google's parsers. One restriction: `.` and `..` segments, encoded or not, are errors, because clients remove
+them from a path (RFC 3986, 5.2.4).
 
-Rule: every error is a `TemplateError` that carries the column at which the text went wrong.
+Rule: every error is a `TemplateError` with the column of the problem.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ DEEP_WILDCARD: Final = "**"
 WILDCARDS: Final = (WILDCARD, DEEP_WILDCARD)
 
 _IDENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# RFC 3986 pchar, without those that mean something to a template: `*`, `=` and `:`
+# RFC 3986 pchar, without the characters of the template syntax: `*`, `=` and `:`
 _LITERAL = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()+,;@]|%[0-9A-Fa-f]{2})+")
 _DOT_SEGMENTS: Final = (".", "..")
 
 
 class TemplateError(ValueError):
-    """A path template that does not follow the grammar; `column` counts from 1."""
+    """A path template that does not follow the grammar; `column` starts at 1."""
 
     def __init__(self, problem: str, template: str, column: int) -> None:
         self.problem = problem
@@ -44,20 +44,20 @@ class TemplateError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A field that captures the segments `start` to `end` (exclusive) of a path."""
+    """A variable; it captures the path segments from `start` to `end` (exclusive)."""
 
     field_path: str
     start: int
     end: int
     multi_segment: bool
-    """Whether it may capture a `/`: then `%2F` stays as it was written when the value is decoded."""
+    """Whether it may capture several segments; then `%2F` is not decoded in its value."""
     column: int = field(default=0, compare=False, repr=False)
-    """Where its name stands in the text that was parsed, from 1."""
+    """Column of its name in the template, from 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class PathTemplate:
-    """A parsed template: flat segments, the variables over them, and the verb (`""` for none)."""
+    """A parsed template: its segments, the variables over them, and the verb (empty: none)."""
 
     segments: tuple[str, ...]
     variables: tuple[Variable, ...] = ()
@@ -65,21 +65,21 @@ class PathTemplate:
 
     @classmethod
     def parse(cls, text: str) -> PathTemplate:
-        """Parses `text`.
+        """Parses a path template.
 
         Raises:
-            TemplateError: the text does not follow the grammar, or what http.proto says beside it.
+            TemplateError: the text does not follow the grammar or the prose of http.proto.
         """
         return _Parser(text).template()
 
     @property
     def has_deep_wildcard(self) -> bool:
-        """Whether the last segment is `**`, which matches any number of segments, and none."""
+        """Whether the last segment is `**`, which matches zero or more segments."""
         return bool(self.segments) and self.segments[-1] == DEEP_WILDCARD
 
     @property
     def is_literal(self) -> bool:
-        """Whether it is one path and no other (but for how that is encoded)."""
+        """Whether it matches exactly one path, apart from percent-encoding."""
         return not self.variables and not any(s in WILDCARDS for s in self.segments)
 
     def __str__(self) -> str:
@@ -99,11 +99,12 @@ class PathTemplate:
 
 
 class _Parser:
-    """One method a production; `_at` is the offset of the next character."""
+    """A recursive descent parser with one method per production."""
 
     def __init__(self, text: str) -> None:
         self._text = text
         self._at = 0
+        """Offset of the next character."""
         self._segments: list[str] = []
         self._variables: list[Variable] = []
 

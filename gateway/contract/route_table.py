@@ -1,13 +1,12 @@
-"""All routes of a contract as one trie over path segments.
+"""The routes of a contract: a trie over path segments.
 
-Literals come before `*`, `*` before `**`; a branch that ends nowhere is given up for the next one, so
-that `/v1/foo` hides `/v1/{name}` for no request but its own. The work of a look-up grows with the length
-of the path, not with the number of routes.
+Literals are tried before `*`, and `*` before `**`; the matcher backtracks. So `/v1/foo` hides `/v1/{name}`
+only for the path `/v1/foo`. The cost of a match depends on the length of the path, not on the number of
+routes.
 
-Rule: matches on the raw path (percent-encoded, as it came), and decodes what it captured afterwards: a
-single segment fully, a capture of several segments all but `%2F`, which stays as it was written
-(google/api/http.proto, "Path template syntax"). Nothing is normalized: an empty segment, as `//` and a `/`
-at the end make, is a segment that `**` takes and nothing else does.
+Rule: the raw, percent-encoded path is matched, then captures are decoded: a single segment completely, a
+multi-segment capture without `%2F` (google/api/http.proto, "Path template syntax"). Paths are not normalized:
+an empty segment, from `//` or a trailing `/`, matches only `**`.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _ENCODED_SLASH: Final = re.compile("(%2[Ff])")
 
 
 class RouteConflict(ValueError):
-    """Two routes that the same requests would reach; `other` is the one that was there before."""
+    """Two routes match the same requests; `other` is the target of the earlier one."""
 
     def __init__(self, other: object) -> None:
         self.other = other
@@ -36,7 +35,7 @@ class RouteConflict(ValueError):
 
 @dataclass(slots=True)
 class RouteMatch(Generic[T]):
-    """A hit: the target, and the decoded captures in the order of the template's variables."""
+    """The matched target, and the decoded captures in the order of the template's variables."""
 
     target: T
     captures: tuple[str, ...]
@@ -44,7 +43,7 @@ class RouteMatch(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class NoRoute:
-    """A miss; `allowed` are the HTTP methods with which the path would have been found."""
+    """No route matched; `allowed` are the HTTP methods for which the path has a route."""
 
     allowed: frozenset[str]
 
@@ -60,32 +59,32 @@ class _Node(Generic[T]):
     literals: dict[str, _Node[T]] = field(default_factory=dict)
     wildcard: _Node[T] | None = None
     deep: dict[tuple[str, str], _Leaf[T]] = field(default_factory=dict)
-    """(HTTP method, verb) -> what is reached by a `**` here."""
+    """(HTTP method, verb) -> route that ends in `**` at this node."""
     leaves: dict[tuple[str, str], _Leaf[T]] = field(default_factory=dict)
-    """(HTTP method, verb) -> what is reached where the path ends here."""
+    """(HTTP method, verb) -> route that ends at this node."""
 
 
 class RouteTable(Generic[T]):
-    """Finds the target of an HTTP method and a raw path; filled at start-up by `add`."""
+    """Maps an HTTP method and a raw path to a target; filled at start-up by `add`."""
 
     def __init__(self, *, fully_decode: bool = False) -> None:
         """Makes an empty table.
 
         Args:
-            fully_decode: whether a capture of several segments is decoded fully, `%2F` too
+            fully_decode: whether `%2F` in a multi-segment capture is decoded
                 (`google.api.Http.fully_decode_reserved_expansion`).
         """
         self._keep_slashes = not fully_decode
         self._root: _Node[T] = _Node()
         self._verbs: set[str] = set()
         self._literal: dict[tuple[str, str], RouteMatch[T]] = {}
-        """HTTP method and path -> what nothing else can be before: a template of literals alone."""
+        """(HTTP method, path) -> route without wildcards, which precedes any other."""
 
     def add(self, http_method: str, template: PathTemplate, target: T) -> None:
         """Adds a route.
 
         Raises:
-            RouteConflict: a route with the same method, segments and verb is there already.
+            RouteConflict: a route with the same method, segments and verb exists.
         """
         node = self._root
         segments = template.segments[:-1] if template.has_deep_wildcard else template.segments
@@ -111,27 +110,37 @@ class RouteTable(Generic[T]):
         return node.literals.setdefault(unquote(segment), _Node())
 
     def match(self, http_method: str, raw_path: str) -> RouteMatch[T] | NoRoute:
-        """Finds the route of a request; `raw_path` is without the query."""
+        """Finds the route of a request.
+
+        Args:
+            http_method: the request's method.
+            raw_path: the percent-encoded path without the query.
+
+        Raises:
+            UnicodeDecodeError: a capture is not UTF-8.
+        """
         literal = self._literal.get((http_method, raw_path))
         if literal is not None:
             return literal
         allowed: set[str] = set()
-        for segments, verb in self._readings(raw_path):
+        for segments, verb in self._splits(raw_path):
             for leaves in _candidates(self._root, segments, 0):
                 leaf = leaves.get((http_method, verb)) or leaves.get((ANY_METHOD, verb))
                 if leaf is not None:
                     return RouteMatch(leaf.target, self._captures(leaf.template, segments))
-                allowed.update(method for method, own_verb in leaves if own_verb == verb)
+                allowed.update(method for method, leaf_verb in leaves if leaf_verb == verb)
         return NoRoute(frozenset(allowed))
 
-    def reached(self, raw_path: str) -> Iterator[T]:
+    def targets_of(self, raw_path: str) -> Iterator[T]:
         """Yields the target of every route that matches a path, whatever its HTTP method."""
-        for segments, verb in self._readings(raw_path):
+        for segments, verb in self._splits(raw_path):
             for leaves in _candidates(self._root, segments, 0):
-                yield from (leaf.target for (_, own), leaf in leaves.items() if own == verb)
+                yield from (
+                    leaf.target for (_, leaf_verb), leaf in leaves.items() if leaf_verb == verb
+                )
 
-    def _readings(self, raw_path: str) -> Sequence[tuple[list[str], str]]:
-        """Returns the ways to read a path: with its verb split off, if some route has it, and whole."""
+    def _splits(self, raw_path: str) -> Sequence[tuple[list[str], str]]:
+        """Returns the segments and verb of a path: split at a verb that a route has, then without a verb."""
         if not raw_path.startswith("/"):
             return ()
         segments = raw_path[1:].split("/") if raw_path != "/" else []
@@ -156,18 +165,18 @@ class RouteTable(Generic[T]):
 
 
 def _candidates(
-    node: _Node[T], segments: list[str], at: int
+    node: _Node[T], segments: list[str], index: int
 ) -> Iterator[dict[tuple[str, str], _Leaf[T]]]:
-    """Yields what a path reaches, the most literal first."""
-    if at == len(segments):
+    """Yields the routes that match the segments from `index` on, most literal first."""
+    if index == len(segments):
         yield node.leaves
     else:
-        segment = segments[at]
+        segment = segments[index]
         literal = node.literals.get(unquote(segment) if "%" in segment else segment)
         if literal is not None:
-            yield from _candidates(literal, segments, at + 1)
+            yield from _candidates(literal, segments, index + 1)
         if node.wildcard is not None and segment:
-            yield from _candidates(node.wildcard, segments, at + 1)
+            yield from _candidates(node.wildcard, segments, index + 1)
     if node.deep:
         yield node.deep
 

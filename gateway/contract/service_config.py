@@ -1,8 +1,8 @@
-"""HTTP rules from a `google.api.Service` in YAML, beside those in the .proto.
+"""HTTP rules from a service configuration: `google.api.Service` in YAML.
 
 Source: google/api/service.proto and google/api/http.proto ("gRPC API Configuration YAML example"). A rule
-names its method by `selector`; it takes the place of the annotation, and the last rule for a method wins.
-Of the file only `http` is read; the rest is for others.
+replaces the annotation of the method that its `selector` names; the last rule for a method wins. Only the
+`http` section of the file is read.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class ServiceConfig:
     """The HTTP part of a service configuration."""
 
     rules: tuple[tuple[str, HttpRule | ContractError, Location], ...]
-    """The selector of each, and in the place of one that is no rule the error that says so."""
+    """Selector, rule and location; an invalid rule has its error instead."""
     fully_decode_reserved_expansion: bool
-    """Whether a variable of several segments is decoded fully, `%2F` too."""
+    """Whether `%2F` in a multi-segment variable is decoded."""
 
 
 def read_service_config(text: str | bytes, file: str) -> ServiceConfig:
@@ -35,18 +35,18 @@ def read_service_config(text: str | bytes, file: str) -> ServiceConfig:
 
     Args:
         text: the YAML.
-        file: its name, for what is said of errors.
+        file: its name, for error messages.
 
     Raises:
-        ContractError: it is not YAML, or its `http` is not a `google.api.Http`, whatever its rules are.
+        ContractError: it is not YAML, or its `http` is not a `google.api.Http`. Invalid rules do not raise.
     """
     try:
         document = yaml.safe_load(text)
-        places = list(_rule_places(yaml.compose(text, yaml.SafeLoader), file))
+        locations = list(_rule_locations(yaml.compose(text, yaml.SafeLoader), file))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
-        place = Location(file, mark.line + 1, mark.column + 1) if mark else Location(file)
-        raise ContractError(f"not YAML: {error.problem}", location=place) from error
+        location = Location(file, mark.line + 1, mark.column + 1) if mark else Location(file)
+        raise ContractError(f"not YAML: {error.problem}", location=location) from error
     except (yaml.YAMLError, RecursionError) as error:
         reason = str(error).partition("\n")[0]
         raise ContractError(f"not YAML: {reason}", location=Location(file)) from error
@@ -60,29 +60,29 @@ def read_service_config(text: str | bytes, file: str) -> ServiceConfig:
         http = ParseDict({key: item for key, item in section.items() if key != "rules"}, Http())
     except ParseError as error:
         raise ContractError(_first_line(error), location=Location(file)) from error
-    # rules that come by a merge or an anchor have no place of their own
-    placed = zip_longest(rules, places[: len(rules)], fillvalue=Location(file))
+    # rules from a YAML merge or anchor have no line of their own
+    located = zip_longest(rules, locations[: len(rules)], fillvalue=Location(file))
     return ServiceConfig(
-        rules=tuple(_rule(item, place) for item, place in placed),
+        rules=tuple(_rule(item, location) for item, location in located),
         fully_decode_reserved_expansion=http.fully_decode_reserved_expansion,
     )
 
 
-def _rule(item: Any, place: Location) -> tuple[str, HttpRule | ContractError, Location]:
+def _rule(item: Any, location: Location) -> tuple[str, HttpRule | ContractError, Location]:
     selector = str(item.get("selector", "")) if isinstance(item, dict) else ""
     try:
-        return selector, ParseDict(item, HttpRule()), place
-    except (ParseError, TypeError, AttributeError) as error:  # the last two: it is no mapping
+        return selector, ParseDict(item, HttpRule()), location
+    except (ParseError, TypeError, AttributeError) as error:  # the last two: not a mapping
         problem = f"no HTTP rule: {_first_line(error)}"
-        return selector, ContractError(problem, location=place, subject=selector), place
+        return selector, ContractError(problem, location=location, subject=selector), location
 
 
 def _first_line(error: Exception) -> str:
     return str(error).partition("\n")[0]
 
 
-def _rule_places(root: yaml.Node | None, file: str) -> Iterator[Location]:
-    """Yields where each item of `http.rules` stands."""
+def _rule_locations(root: yaml.Node | None, file: str) -> Iterator[Location]:
+    """Yields the location of each item of `http.rules`."""
     rules = _child(_child(root, "http"), "rules")
     if isinstance(rules, yaml.SequenceNode):
         for item in rules.value:
@@ -100,16 +100,16 @@ def _child(node: yaml.Node | None, name: str) -> yaml.Node | None:
 def apply_rules(
     contract: Contract, config: ServiceConfig, *, skip_faulty: bool = False
 ) -> Contract:
-    """Returns the contract with the rules of a configuration in the place of its annotations.
+    """Returns the contract with its annotations replaced by the rules of a service configuration.
 
     Args:
-        contract: what the rules are for.
+        contract: the contract.
         config: the rules.
-        skip_faulty: whether what is no rule, or has a selector that names no method, is left out. A method
-            of which the rule is left out has none, whatever its annotation is.
+        skip_faulty: whether to leave out invalid rules and unknown selectors, instead of raising. A method
+            whose rule is left out has no rule; its annotation does not apply.
 
     Raises:
-        ContractError: something is to be left out, and is not.
+        ContractError: a rule is invalid, or its selector names no served method.
     """
     by_name = {method.full_name: method for method in contract.methods}
     left_out: list[ContractError] = []
@@ -135,9 +135,9 @@ def apply_rules(
 
 
 def auto_mapped(contract: Contract) -> Contract:
-    """Returns the contract with a rule for each method that has none: `POST /package.Service/Method`.
+    """Returns the contract with `POST /package.Service/Method` as the rule of each method without one.
 
-    A method whose rule was left out stays without. Source: Envoy's `auto_mapping`.
+    A method whose rule was left out gets none. Source: Envoy's `auto_mapping`.
     """
     refused = {error.subject for error in contract.left_out}
     methods = (

@@ -1,4 +1,4 @@
-"""How the stream of a method reaches its readers: `gateway.v1.StreamOptions`, resolved and checked.
+"""The stream options of a method, `gateway.v1.StreamOptions`, resolved and checked.
 
 Source: protos/gateway/v1/options.proto.
 """
@@ -13,15 +13,16 @@ from typing import Final
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from gateway.contract.fields import FieldPath, resolve
-from gateway.contract.http_rule import Binding, answer_type, bindings
+from gateway.contract.http_rule import Binding, bindings, response_type
 from gateway.contract.json_types import HTTP_BODY
 from gateway.contract.method import Method, StreamType
 from gateway.v1 import options_pb2
 
 DEFAULT_KEEP: Final = 1024
 DEFAULT_SHARED_LINGER: Final = 5.0
+"""Seconds."""
 _MAX_KEEP: Final = 1_000_000
-_PLAIN: Final = frozenset(
+_ID_TYPES: Final = frozenset(
     {
         FieldDescriptor.CPPTYPE_STRING,
         FieldDescriptor.CPPTYPE_INT32,
@@ -30,11 +31,11 @@ _PLAIN: Final = frozenset(
         FieldDescriptor.CPPTYPE_UINT64,
     }
 )
-_ENUMERATED: Final = frozenset({FieldDescriptor.CPPTYPE_ENUM, FieldDescriptor.CPPTYPE_BOOL})
+_KEY_TYPES: Final = _ID_TYPES | {FieldDescriptor.CPPTYPE_ENUM, FieldDescriptor.CPPTYPE_BOOL}
 
 
 class SlowConsumer(Enum):
-    """What becomes of a reader that is too far behind; see the comments in options.proto."""
+    """The slow-consumer policy; see `gateway.v1.SlowConsumer`."""
 
     BLOCK = options_pb2.SLOW_CONSUMER_BLOCK
     DROP_OLDEST = options_pb2.SLOW_CONSUMER_DROP_OLDEST
@@ -44,36 +45,41 @@ class SlowConsumer(Enum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StreamPolicy:
-    """What a contract says of one method's stream."""
+    """The stream options of one method, with defaults applied."""
 
     shared: bool
-    """Whether equal requests are answered from one call."""
+    """Whether equal requests share one call."""
     key: FieldPath
-    """The field that says what a message is news of; empty where there is none."""
+    """Field with the key of a message; empty: none."""
     start_with_last: int
-    """How many of the last messages one gets that joins late."""
+    """Number of latest messages that a new reader gets first."""
     start_with_last_of_each_key: bool
+    """Whether a new reader first gets the latest message of each key."""
     keep: int
-    """How many messages are kept."""
+    """Maximum number of buffered messages."""
     slow_consumer: SlowConsumer
     linger: float
-    """Seconds for which the call goes on when nobody reads it."""
+    """Seconds for which the call continues without a reader."""
     id_field: FieldPath
-    """The field of an answer that has its id; empty where ids are the edge's own."""
+    """Response field with the event id; empty: the edge numbers the events."""
     resume_field: FieldPath
-    """The field of the request that takes the last id; empty where there is none."""
+    """Request field for the last event id; empty: none."""
 
-    def detaches(self, *, resumable: bool) -> bool:
-        """Whether the call lives apart from a reader, so that its messages are kept for it."""
+    def uses_feed(self, *, resumable: bool) -> bool:
+        """Whether the call is read by a feed, which buffers its messages.
+
+        Args:
+            resumable: whether the reader gets event ids.
+        """
         lingers = resumable and self.linger > 0
         return self.shared or lingers or self.slow_consumer is not SlowConsumer.BLOCK
 
 
 def stream_policy(method: Method) -> StreamPolicy | None:
-    """Resolves the stream options of a method; None where it has none.
+    """Resolves the stream options of a method; None: it has none.
 
     Raises:
-        ValueError: they do not fit the method, or each other.
+        ValueError: the options do not fit the method or each other.
     """
     options = method.stream
     if options is None:
@@ -108,15 +114,15 @@ def _policy(method: Method, options: options_pb2.StreamOptions) -> StreamPolicy:
 def _check_method(method: Method) -> None:
     if method.stream_type is not StreamType.SERVER:
         raise ValueError("only for a method whose server streams, and whose client does not")
-    if any(output.full_name == HTTP_BODY for output in _answers(method)):
+    if any(output.full_name == HTTP_BODY for output in _response_types(method)):
         raise ValueError("not for a method that answers with google.api.HttpBody")
 
 
-def _answers(method: Method) -> Iterator[Descriptor]:
-    """Yields the types of what the method's rules answer with, where those are messages."""
+def _response_types(method: Method) -> Iterator[Descriptor]:
+    """Yields the message types of the method's responses, in gRPC and in each of its bindings."""
     yield method.output
     for binding in bindings(method):
-        if isinstance(binding, Binding) and (output := answer_type(binding)) is not None:
+        if isinstance(binding, Binding) and (output := response_type(binding)) is not None:
             yield output
 
 
@@ -136,13 +142,15 @@ def _check_policy(policy: StreamPolicy) -> None:
     if policy.slow_consumer is SlowConsumer.CONFLATE and not policy.key:
         raise ValueError("SLOW_CONSUMER_CONFLATE needs a key")
     if policy.slow_consumer is SlowConsumer.BLOCK and policy.shared:
-        raise ValueError("SLOW_CONSUMER_BLOCK would let one reader of a shared stream hold up all")
+        raise ValueError(
+            "SLOW_CONSUMER_BLOCK is not for a shared stream: one reader would slow down all"
+        )
     if bool(policy.id_field) != bool(policy.resume_field):
-        raise ValueError("id_field and resume_field go together")
+        raise ValueError("id_field and resume_field require each other")
     if policy.resume_field and _is_text(policy.id_field) and not _is_text(policy.resume_field):
-        raise ValueError("id_field is a string, and resume_field, which takes it, an integer")
+        raise ValueError("id_field is a string, but resume_field is an integer")
     if policy.resume_field and (policy.shared or policy.linger):
-        raise ValueError("resume_field goes neither with shared nor with linger")
+        raise ValueError("resume_field cannot be combined with shared or linger")
 
 
 def _is_text(path: FieldPath) -> bool:
@@ -162,26 +170,26 @@ def _linger(options: options_pb2.StreamOptions) -> float:
         return DEFAULT_SHARED_LINGER if options.shared else 0.0
     seconds = options.linger.seconds + options.linger.nanos / 1e9
     if seconds < 0:
-        raise ValueError("linger is less than nothing")
+        raise ValueError("linger is negative")
     return seconds
 
 
 def _field(option: str, message: Descriptor, name: str) -> FieldPath:
-    """Resolves the name of a field that has one text or one number for its value."""
+    """Resolves the name of a singular scalar field; empty: no path."""
     if not name:
         return ()
     try:
         path = resolve(message, name)
         if option == "key":
-            _check_plain(path[-1], _PLAIN | _ENUMERATED, "string, integer, enum or bool")
+            _check_type(path[-1], _KEY_TYPES, "string, integer, enum or bool")
         else:
-            _check_plain(path[-1], _PLAIN, "string or integer")
+            _check_type(path[-1], _ID_TYPES, "string or integer")
     except ValueError as error:
         raise ValueError(f"{option}: {error}") from None
     return path
 
 
-def _check_plain(field: FieldDescriptor, types: frozenset[int], words: str) -> None:
-    """Bytes have the C++ type of strings."""
+def _check_type(field: FieldDescriptor, types: frozenset[int], words: str) -> None:
+    # `bytes` has the C++ type of `string`
     if field.is_repeated or field.cpp_type not in types or field.type == FieldDescriptor.TYPE_BYTES:
         raise ValueError(f"{field.full_name} is no single {words}")

@@ -10,7 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.transcoding.content_coding import StreamCompressor, accepted, compress, compressible
+from gateway.transcoding.content_coding import (
+    StreamCompressor,
+    accepted_coding,
+    compress,
+    is_compressible,
+)
 from gateway.transcoding.metadata import Headers
 
 _VARY: Final = (b"vary", b"Accept-Encoding")
@@ -39,7 +44,7 @@ class Compression:
         if not (self.whole and body and _pays(content_type, headers)):
             return headers, body
         headers = _varied(headers)
-        coding = accepted(accept_encoding).coding
+        coding = accepted_coding(accept_encoding).coding
         if not coding:
             return headers, body
         return (*headers, (b"content-encoding", coding.encode())), compress(body, coding)
@@ -51,18 +56,18 @@ class Compression:
         if not self.streams or not _pays(content_type, headers):
             return headers, None
         headers = _varied(headers)
-        coding = accepted(accept_encoding).coding
+        coding = accepted_coding(accept_encoding).coding
         if not coding:
             return headers, None
         return (*headers, (b"content-encoding", coding.encode())), StreamCompressor(coding)
 
 
 def _required(accept_encoding: str) -> bool:
-    return bool(accept_encoding) and accepted(accept_encoding).required
+    return bool(accept_encoding) and accepted_coding(accept_encoding).required
 
 
 def _pays(content_type: str, headers: Headers) -> bool:
-    if not compressible(content_type[:_LONGEST_TYPE]):
+    if not is_compressible(content_type[:_LONGEST_TYPE]):
         return False
     return not headers or not any(_forbids(name, value) for name, value in headers)
 

@@ -239,7 +239,7 @@ class Exchange:
         return await self._decode_off_loop(decode, body)
 
     async def _decode_off_loop(self, decode: Callable[[], bytes], json: bytes) -> bytes:
-        if self.endpoint.takes_raw or not is_long(json):
+        if self.endpoint.has_raw_request or not is_long(json):
             return decode()
         await self.run.in_task()
         return await asyncio.get_running_loop().run_in_executor(self.edge.decoding, decode)
@@ -288,7 +288,7 @@ class Exchange:
         return self.edge.feeds.open(
             StreamRequest(
                 method=self.endpoint.method,
-                reading=self.endpoint.reading,
+                stream_spec=self.endpoint.stream_spec,
                 requests=requests,
                 metadata=self.metadata,
                 timeout=self._remaining(),

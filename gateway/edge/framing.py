@@ -39,7 +39,7 @@ def choose_framing(exchange: Exchange) -> tuple[FrameEncoder, Encode]:
     Raises:
         StatusError: 406, the caller takes no framing that there is.
     """
-    if exchange.endpoint.gives_raw:
+    if exchange.endpoint.has_raw_response:
         raw = RawEncoder()
         return raw, _unwrapping(exchange.endpoint, raw)
     media_type = require(exchange.request.head.accept, _OFFERED)
@@ -61,8 +61,8 @@ def _unwrapping(endpoint: Endpoint, encoder: RawEncoder) -> Encode:
     """Returns what takes the data out of HttpBody messages; the first says what it all is."""
 
     def unwrap(message: bytes) -> bytes:
-        content_type, data = endpoint.raw_response(message)
-        encoder.begin(content_type)
+        content_type, data = endpoint.extract_raw_body(message)
+        encoder.set_media_type(content_type)
         return data
 
     return unwrap

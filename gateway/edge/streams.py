@@ -23,10 +23,10 @@ from gateway.edge.unary import encoder_of_one, read_body, read_response
 from gateway.edge.upload import read_upload
 from gateway.feeds.source import Encode, Gap, Item, Source
 from gateway.transcoding.content_coding import StreamCompressor
-from gateway.transcoding.event_ids import LAST_ID
+from gateway.transcoding.event_ids import END_ID
 from gateway.transcoding.frame_encoders import FrameEncoder, SseEncoder
 from gateway.transcoding.metadata import Headers, header_value
-from gateway.transcoding.status import StatusError, may_pass
+from gateway.transcoding.status import StatusError, is_retryable
 from gateway.transcoding.success_status import CONTENTLESS
 from gateway.upstream.port import Requests
 
@@ -66,7 +66,7 @@ async def serve_server_stream(exchange: Exchange) -> None:
     """
     encoder, encode = choose_framing(exchange)
     events = encoder.media_type == _SSE
-    if events and exchange.last_event_id == LAST_ID:
+    if events and exchange.last_event_id == END_ID:
         await exchange.writer.whole(HttpResponse(204))  # a browser then does not reconnect
         return
     if not events:
@@ -83,7 +83,7 @@ async def serve_server_stream(exchange: Exchange) -> None:
                     await response.relay(source)
     except StatusError as error:
         if not response.started:
-            if not (exchange.last_event_id and may_pass(error)):
+            if not (exchange.last_event_id and is_retryable(error)):
                 raise
             # a browser that reconnects takes any other status for the end
             metadata = exchange.edge.metadata
@@ -145,12 +145,12 @@ class StreamResponse:
                 if self.started and not self._starting.locked():
                     await self._write(frames)
                 elif frames:
-                    source.begin()
+                    source.mark_started()
                     await self._start(source, frames)
                 if failure is not None:
                     raise failure
                 if frames and (write_now := self._writer.write_now) is not None:
-                    source.offer_to(partial(self._write_at_once, write_now))
+                    source.set_direct_writer(partial(self._write_at_once, write_now))
             await self._start(source)
         finally:
             self._timer.cancel()
@@ -245,7 +245,7 @@ class StreamResponse:
             StatusError: the connection has to be cut.
         """
         status = self._edge.transcoder.errors.status(error.status)
-        last = self._encoder.error(status, self._retry(error) if may_pass(error) else None)
+        last = self._encoder.error(status, self._retry(error) if is_retryable(error) else None)
         if last is None:
             raise error
         await self._end(last)
@@ -270,11 +270,11 @@ class StreamResponse:
 
     async def _end(self, data: bytes) -> None:
         """Sends the last bytes, behind those whose sending was interrupted: they cannot be read without."""
-        body = data if self._compressor is None else self._compressor.last(data)
+        body = data if self._compressor is None else self._compressor.finish(data)
         await self._writer.end(self._unsent + body)
 
     def _coded(self, data: bytes) -> bytes:
-        return data if self._compressor is None or not data else self._compressor.part(data)
+        return data if self._compressor is None or not data else self._compressor.compress(data)
 
     def _check_heartbeat(self, source: Source) -> None:
         """Sends a heartbeat if the interval has passed; checks again when it next may have.
@@ -286,9 +286,9 @@ class StreamResponse:
         due = self._written_at + seconds
         if now >= due:
             due = now + seconds
-            idle = self._encoder.idle()
+            idle = self._encoder.heartbeat()
             if idle and (self._heartbeat is None or self._heartbeat.done()):
-                source.begin()
+                source.mark_started()
                 self._heartbeat = asyncio.ensure_future(self._send_heartbeat(idle))
         self._timer = self._loop.call_at(due, self._check_heartbeat, source)
 

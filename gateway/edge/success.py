@@ -6,7 +6,7 @@ import logging
 
 from gateway.edge.exchange import Exchange
 from gateway.transcoding.metadata import Headers, Metadata
-from gateway.transcoding.success_status import SenselessStatus, success_status
+from gateway.transcoding.success_status import InvalidSuccessStatus, success_status
 
 log = logging.getLogger(__name__)
 
@@ -43,11 +43,11 @@ def success(
             request=exchange.metadata,
             headers=headers,
             safe=endpoint.binding.http_method in _SAFE,
-            raw=endpoint.gives_raw,
+            raw=endpoint.has_raw_response,
             may_be_empty=may_be_empty,
             events=events,
         )
-    except SenselessStatus as error:
+    except InvalidSuccessStatus as error:
         warning = (endpoint.method.full_name, str(error))
         if warning not in edge.warnings:
             edge.warnings.add(warning)

@@ -63,8 +63,8 @@ def encoder_of_one(
     Raises:
         StatusError: 406, the caller accepts nothing that the method has.
     """
-    if endpoint.gives_raw:
-        return endpoint.raw_response
+    if endpoint.has_raw_response:
+        return endpoint.extract_raw_body
     return _json_encoder(edge, endpoint, head.accept)
 
 
@@ -144,5 +144,5 @@ def check_body(endpoint: Endpoint, head: RequestHead, length: int) -> None:
     Raises:
         StatusError: 415, the endpoint does not take it.
     """
-    if length and not endpoint.takes_raw:
+    if length and not endpoint.has_raw_request:
         check_json(head.content_type)

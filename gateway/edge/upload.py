@@ -48,7 +48,7 @@ def read_upload(exchange: Exchange, body: UploadBody) -> AsyncIterator[bytes]:
 
 def _decoder(exchange: Exchange) -> FrameDecoder:
     head, limit = exchange.request.head, exchange.edge.limits.max_message
-    if exchange.endpoint.takes_raw:
+    if exchange.endpoint.has_raw_request:
         return RawDecoder(limit)
     check_json(head.content_type, _STREAM_TYPES)
     return _DECODERS.get(media_type(head.content_type), SniffingDecoder)(limit)

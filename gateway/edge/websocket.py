@@ -15,7 +15,7 @@ from gateway.edge.websocket_client import WebSocketClient
 from gateway.feeds.source import Gap, Source
 from gateway.transcoding.deadline import Deadline
 from gateway.transcoding.metadata_size import check_metadata
-from gateway.transcoding.origin import is_own_origin, serialized_origin
+from gateway.transcoding.origin import is_same_origin, serialized_origin
 from gateway.transcoding.request_head import RequestHead, read_head
 from gateway.transcoding.status import (
     DEADLINE_EXCEEDED,
@@ -24,21 +24,21 @@ from gateway.transcoding.status import (
     UNAVAILABLE,
     StatusError,
 )
-from gateway.transcoding.violations import shown
+from gateway.transcoding.violations import quoted
 from gateway.transcoding.websocket_envelope import GrpcJsonEnvelope
 from gateway.transcoding.websocket_protocol import (
     CLOSE_GOING_AWAY,
     CLOSE_OK,
     CLOSE_TOO_BIG,
-    Dialect,
     GrpcJson,
+    Subprotocol,
     close_code,
     close_reason,
 )
 from gateway.upstream.port import Requests
 
 _SWITCHING_PROTOCOLS: Final = 101
-_DIALECTS: Final[dict[str, Callable[[], Dialect]]] = {
+_DIALECTS: Final[dict[str, Callable[[], Subprotocol]]] = {
     "grpc-json.v1": GrpcJson,
     "grpc-json-envelope.v1": GrpcJsonEnvelope,
 }
@@ -131,7 +131,7 @@ async def _answer(exchange: Exchange, client: WebSocketClient, source: Source) -
     encode, dialect = exchange.endpoint.encode_response, client.dialect
     async for items in source:
         if not client.sent_headers:
-            source.begin()
+            source.mark_started()
             await _send_headers(exchange, client, source)
         for item in items:
             if isinstance(item, Gap):
@@ -177,5 +177,5 @@ def _check_origin(head: RequestHead, limits: Limits, *, secure: bool) -> None:
         origin = serialized_origin(head.origin)
     except ValueError:
         origin = ""
-    if origin not in limits.origins and not is_own_origin(origin, head.host, secure=secure):
-        raise StatusError.of(PERMISSION_DENIED, f"the origin {shown(head.origin)} is not allowed")
+    if origin not in limits.origins and not is_same_origin(origin, head.host, secure=secure):
+        raise StatusError.of(PERMISSION_DENIED, f"the origin {quoted(head.origin)} is not allowed")

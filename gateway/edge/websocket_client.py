@@ -14,14 +14,14 @@ from gateway.edge.ports import ClientGone, WebSocket
 from gateway.edge.read_ahead import ReadAhead
 from gateway.transcoding.metadata import Metadata
 from gateway.transcoding.status import RESOURCE_EXHAUSTED, StatusError
-from gateway.transcoding.websocket_protocol import Dialect, HalfClose, HeadersFrame
+from gateway.transcoding.websocket_protocol import HalfClose, HeadersFrame, Subprotocol
 
 
 class WebSocketClient:
     """One client, after its handshake."""
 
     def __init__(
-        self, exchange: Exchange, socket: WebSocket, dialect: Dialect, idle: asyncio.Timeout
+        self, exchange: Exchange, socket: WebSocket, dialect: Subprotocol, idle: asyncio.Timeout
     ) -> None:
         """Takes the connection; each frame, either way, puts `idle` off."""
         self._socket = socket
@@ -40,7 +40,7 @@ class WebSocketClient:
         Raises:
             StatusError: the first frame is another one.
         """
-        frame = await self._next() if self.dialect.begins_with_headers else None
+        frame = await self._next() if self.dialect.starts_with_headers else None
         return frame if isinstance(frame, HeadersFrame) else None
 
     async def messages(self) -> AsyncIterator[bytes]:

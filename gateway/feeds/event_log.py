@@ -1,10 +1,10 @@
-"""The kept messages of one call: the newest of all, and the newest of each key.
+"""The replay buffer of one call: its newest messages, and the newest message of each key.
 
-Pure: nothing here waits. A reader is an offset in the log, so a slow one costs no more than a fast one. What
-is kept is limited in number and in bytes, and what a reader misses can be counted.
+No I/O. A reader is an offset into the log, so a slow reader costs no more memory than a fast one. The log is
+limited in entries and in bytes, and the messages that a reader missed can be counted.
 
-Bytes are those of memory: message, id, JSON, and the objects that hold them (`EVENT_BYTES`,
-`JSON_BYTES`, `KEY_BYTES`; measured on CPython 3.11, which takes the most of those supported).
+Bytes are bytes of memory: message, id, cached JSON, and the objects around them (`EVENT_BYTES`, `JSON_BYTES`,
+`KEY_BYTES`; measured on CPython 3.11, which uses the most of the supported versions).
 """
 
 from __future__ import annotations
@@ -14,129 +14,144 @@ from collections.abc import Callable, Hashable
 from typing import Final, Generic, TypeVar
 from weakref import ref
 
-from gateway.feeds.source import Encode, Event
+from gateway.feeds.source import Encode, StreamEvent
 from gateway.transcoding.event_fields import ReadId, ReadKey
 
 K = TypeVar("K", bound=Hashable)
 
 EVENT_BYTES: Final = 432
-"""Bytes of a kept event beside its message and its id: objects, headers of `bytes`, slot in the log."""
+"""Overhead of an entry in bytes, without message and id: objects, `bytes` headers, slot in the log."""
 JSON_BYTES: Final = 96
-"""Bytes of one kept JSON text beside the text."""
+"""Overhead of one cached JSON text in bytes."""
 KEY_BYTES: Final = 224
-"""Bytes of the slot of a key beside the characters of a key that is a string."""
-_FORMS: Final = 2
+"""Overhead of a key's slot in bytes, without the characters of a string key."""
+_MAX_CACHED_FORMS: Final = 2
+"""Maximum JSON texts cached per entry, one for each set of JSON options."""
 _JSON_FACTOR: Final = 8
 _JSON_OVERHEAD: Final = 256
-"""JSON is kept in two forms at most, each of at most 8 bytes for each of its message and 256 beside."""
+"""A JSON text is cached if it has at most `_JSON_FACTOR` bytes per message byte, plus this."""
 
 
-class KeptEvent(Event):
+class LogEntry(StreamEvent):
     """An event in a log."""
 
-    __slots__ = ("_forms", "_log", "holders", "place", "since", "weight", "written")
+    __slots__ = ("_forms", "_log", "bytes_before", "call_start", "held_by", "offset", "size")
 
     def __init__(self, event_id: bytes, message: bytes, log: ref[EventLog]) -> None:
-        """Makes an event that is not kept yet."""
+        """Creates an entry that no ring holds yet."""
         super().__init__(event_id, message)
         self._log = log
         self._forms: tuple[Encode | bytes, ...] = ()
-        self.place = 0
+        """Encoder and cached JSON, alternating."""
+        self.offset = 0
         """Number of messages before it."""
-        self.written = 0
-        """Bytes of all events before it, without JSON."""
-        self.since = -1
-        """The place at which its call began."""
-        self.weight = EVENT_BYTES + len(event_id) + len(message)
-        """Its bytes in memory."""
-        self.holders = 0
-        """Which parts of the log keep it, one bit each."""
+        self.bytes_before = 0
+        """Size of all earlier entries in bytes, without JSON."""
+        self.call_start = -1
+        """Offset of the first message of its call; -1 for the first call."""
+        self.size = EVENT_BYTES + len(event_id) + len(message)
+        """Its bytes in memory, with cached JSON."""
+        self.held_by = 0
+        """Bit set of the rings that hold it."""
 
     def json(self, encode: Encode) -> bytes:
-        """Returns the JSON of the message; where several read, it is made once for all who print alike."""
+        """Returns the JSON of the message, cached per encoder while several readers share the log."""
         forms = self._forms
         if encode in forms:
-            return forms[forms.index(encode) + 1]  # type: ignore[return-value] # they take turns
+            return forms[forms.index(encode) + 1]  # type: ignore[return-value] # encoder and JSON alternate
         json = encode(self.message)
         log = self._log()
-        if log is not None and log.keeps_json and self._may_keep(json):
-            # orjson returns the whole buffer that it wrote to: 4 KiB or more
+        if log is not None and log.caches_json and self._is_cacheable(json):
+            # orjson returns its whole write buffer, 4 KiB or more
             copied = bytes(memoryview(json))
             self._forms = (*forms, encode, copied)
-            log.add(self, JSON_BYTES + len(copied))
+            log.grow(self, JSON_BYTES + len(copied))
         return json
 
-    def _may_keep(self, json: bytes) -> bool:
-        bound = _JSON_FACTOR * len(self.message) + _JSON_OVERHEAD
-        return self.holders != 0 and len(self._forms) < 2 * _FORMS and len(json) <= bound
+    def _is_cacheable(self, json: bytes) -> bool:
+        max_bytes = _JSON_FACTOR * len(self.message) + _JSON_OVERHEAD
+        return (
+            self.held_by != 0
+            and len(self._forms) < 2 * _MAX_CACHED_FORMS
+            and len(json) <= max_bytes
+        )
 
 
-class _Kept(Generic[K]):
-    """Events by key, of which the oldest go where there are too many; the newest always stays."""
+class _Ring(Generic[K]):
+    """Entries by key. Beyond its limits the oldest are dropped; the newest is always kept."""
 
-    def __init__(self, bit: int, keep: int, max_bytes: int, key_bytes: Callable[[K], int]) -> None:
-        """Makes a part of a log; `key_bytes` returns the bytes of the slot of a key."""
+    def __init__(
+        self, bit: int, max_entries: int, max_bytes: int, key_bytes: Callable[[K], int]
+    ) -> None:
+        """Creates an empty ring.
+
+        Args:
+            bit: marks its entries in `LogEntry.held_by`.
+            max_entries: maximum number of entries.
+            max_bytes: maximum bytes of keys and entries.
+            key_bytes: returns the size of a key's slot in bytes.
+        """
         self._bit = bit
-        self._keep = keep
+        self._max_entries = max_entries
         self._max_bytes = max_bytes
         self._key_bytes = key_bytes
         self.bytes = 0
-        self.whole = True
-        """Whether nothing had to go."""
-        self.events: OrderedDict[K, KeptEvent] = OrderedDict()
+        self.complete = True
+        """Whether nothing was dropped since the last `clear`."""
+        self.entries: OrderedDict[K, LogEntry] = OrderedDict()
 
-    def put(self, key: K, event: KeptEvent) -> int:
-        """Keeps an event as the newest, in the place of another with its key.
+    def put(self, key: K, entry: LogEntry) -> int:
+        """Adds an entry as the newest and replaces the one with the same key.
 
         Returns:
-            By how many bytes the log has grown, which is less than nothing where old events went.
+            The change of the log's size in bytes; negative if old entries were dropped.
         """
-        grown = self._drop(key, self.events.pop(key)) if key in self.events else 0
+        change = self._drop(key, self.entries.pop(key)) if key in self.entries else 0
         size = self._key_bytes(key)
-        grown += size if event.holders else size + event.weight
-        self.events[key] = event
-        event.holders |= self._bit
-        self.bytes += size + event.weight
-        return grown + self.trim()
+        change += size if entry.held_by else size + entry.size
+        self.entries[key] = entry
+        entry.held_by |= self._bit
+        self.bytes += size + entry.size
+        return change + self.trim()
 
-    def add(self, event: KeptEvent, size: int) -> int:
-        """Counts bytes by which an event has grown, if it is kept here; returns what `trim` returns."""
-        if not event.holders & self._bit:
+    def grow(self, entry: LogEntry, size: int) -> int:
+        """Counts bytes added to an entry, if this ring holds it; returns what `trim` returns."""
+        if not entry.held_by & self._bit:
             return 0
         self.bytes += size
         return self.trim() if self.bytes > self._max_bytes else 0
 
     def trim(self) -> int:
-        """Drops the oldest events while there are too many; returns the change of the log in bytes."""
-        grown = 0
-        while len(self.events) > 1 and (
-            len(self.events) > self._keep or self.bytes > self._max_bytes
+        """Drops the oldest entries beyond the limits; returns the change of the log's size in bytes."""
+        change = 0
+        while len(self.entries) > 1 and (
+            len(self.entries) > self._max_entries or self.bytes > self._max_bytes
         ):
-            grown += self.drop_oldest()
-        return grown
+            change += self.drop_oldest()
+        return change
 
     def drop_oldest(self) -> int:
-        """Drops the oldest event; returns the change of the log in bytes."""
-        self.whole = False
-        return self._drop(*self.events.popitem(last=False))
+        """Drops the oldest entry; returns the change of the log's size in bytes."""
+        self.complete = False
+        return self._drop(*self.entries.popitem(last=False))
 
     def clear(self) -> int:
-        """Keeps nothing; returns the change of the log in bytes."""
-        grown = 0
-        while self.events:
-            grown += self.drop_oldest()
-        self.whole = True
-        return grown
+        """Drops all entries; returns the change of the log's size in bytes."""
+        change = 0
+        while self.entries:
+            change += self.drop_oldest()
+        self.complete = True
+        return change
 
-    def _drop(self, key: K, event: KeptEvent) -> int:
+    def _drop(self, key: K, entry: LogEntry) -> int:
         size = self._key_bytes(key)
-        self.bytes -= size + event.weight
-        event.holders &= ~self._bit
-        return -size if event.holders else -size - event.weight
+        self.bytes -= size + entry.size
+        entry.held_by &= ~self._bit
+        return -size if entry.held_by else -size - entry.size
 
 
 class EventLog:
-    """Numbers what comes, and keeps what its bounds allow."""
+    """Numbers the messages of a stream and keeps the newest of them, within limits."""
 
     def __init__(
         self,
@@ -148,121 +163,124 @@ class EventLog:
         read_id: ReadId | None = None,
         on_bytes: Callable[[int], None] = lambda _bytes: None,
     ) -> None:
-        """Makes an empty log.
+        """Creates an empty log.
 
         Args:
-            stream_id: what the ids of its events begin with.
-            keep: maximum number of events.
-            max_bytes: maximum bytes of them, but one event is kept in any case; and as much again by key.
-            read_key: reads what a message is news of.
-            read_id: reads the id that the server gives; without it they are numbered.
-            on_bytes: is told of `bytes` when they change; may call `shrink`.
+            stream_id: prefix of its event ids.
+            keep: maximum number of entries in order, and of entries by key.
+            max_bytes: maximum bytes of the entries in order, and again of those by key. One entry of each is
+                kept whatever its size.
+            read_key: reads the key of a message; None: no entries by key.
+            read_id: reads the server's id of a message; None: ids are `STREAM_ID-NUMBER`.
+            on_bytes: called with `bytes` whenever it changes; may call `shrink`.
         """
         self.stream_id = stream_id
         self._read_key = read_key
         self._read_id = read_id
         self._on_bytes = on_bytes
-        self._log: _Kept[int] = _Kept(1, keep, max_bytes, lambda _place: 0)
-        self._newest: _Kept[Hashable] = _Kept(2, keep, max_bytes, _key_bytes)
-        self._half = max(1, keep // 2), max_bytes // 2
+        self._in_order: _Ring[int] = _Ring(1, keep, max_bytes, lambda _offset: 0)
+        self._by_key: _Ring[Hashable] = _Ring(2, keep, max_bytes, _key_bytes)
+        self._max_unread = max(1, keep // 2), max_bytes // 2
+        """Entries and bytes that may be unread under backpressure; the other half is for resuming readers."""
         self._self = ref(self)
-        self.written = 0
-        """Bytes of all events that there have been, without JSON."""
+        self.bytes_appended = 0
+        """Size of all entries that were ever appended, in bytes, without JSON."""
         self.bytes = 0
-        """Bytes in memory of all that is kept."""
-        self.keeps_json = False
-        """Whether JSON is kept, which pays where more than one reads."""
+        """Bytes of memory of everything in the log."""
+        self.caches_json = False
+        """Whether JSON is cached; worth it with more than one reader."""
         self.end = 0
-        """The place behind the last message: how many there have been."""
-        self.since = -1
-        """The place at which the newest call began; -1 for the first, which began nothing anew."""
+        """Offset after the newest message."""
+        self.call_start = -1
+        """Offset of the first message of the current call; -1 during the first call."""
 
     @property
     def start(self) -> int:
-        """The place of the oldest message that is kept."""
-        return next(iter(self._log.events), self.end)
+        """Offset of the oldest message in the log."""
+        return next(iter(self._in_order.entries), self.end)
 
     def append(self, message: bytes) -> None:
-        """Puts a message at the end."""
+        """Appends a message."""
         event_id = self._read_id(message) if self._read_id else self.id_at(self.end + 1)
-        event = KeptEvent(event_id, message, self._self)
-        event.place, event.written, event.since = self.end, self.written, self.since
-        self.written += event.weight
+        entry = LogEntry(event_id, message, self._self)
+        entry.offset, entry.bytes_before = self.end, self.bytes_appended
+        entry.call_start = self.call_start
+        self.bytes_appended += entry.size
         self.end += 1
-        grown = self._log.put(event.place, event)
+        change = self._in_order.put(entry.offset, entry)
         if self._read_key is not None:
-            grown += self._newest.put(self._read_key(message), event)
-        self._grow(grown)
+            change += self._by_key.put(self._read_key(message), entry)
+        self._count(change)
 
-    def add(self, event: KeptEvent, size: int) -> None:
-        """Counts bytes by which an event that is kept has grown, and makes room for them."""
-        event.weight += size
-        self._grow(size + self._log.add(event, size) + self._newest.add(event, size))
+    def grow(self, entry: LogEntry, size: int) -> None:
+        """Counts bytes added to an entry, and drops old entries beyond the limits."""
+        entry.size += size
+        self._count(size + self._in_order.grow(entry, size) + self._by_key.grow(entry, size))
 
     def mark_restart(self) -> None:
-        """Marks that the messages from here on are another call's, which vouches for no older ones."""
-        self.since = self.end
-        self._grow(self._newest.clear())
+        """Starts a new call at `end`: the newest messages of each key from earlier calls are dropped."""
+        self.call_start = self.end
+        self._count(self._by_key.clear())
 
     def shrink(self, max_bytes: int, unread: int | None = None) -> None:
-        """Drops the oldest events until the rest has so few bytes, but for the newest.
+        """Drops the oldest entries until at most `max_bytes` are left; the newest entry stays.
 
         Args:
-            max_bytes: bytes that may stay.
-            unread: a place from which on nothing may be dropped.
+            max_bytes: target size in bytes.
+            unread: offset of the first entry that must not be dropped; None: any but the newest may be.
         """
         last = self.end - 1 if unread is None else min(unread, self.end - 1)
-        grown = 0
-        while self.bytes + grown > max_bytes and self.start < last:
-            grown += self._log.drop_oldest()
-        while self.bytes + grown > max_bytes and len(self._newest.events) > 1:
-            grown += self._newest.drop_oldest()
-        self._grow(grown)
+        change = 0
+        while self.bytes + change > max_bytes and self.start < last:
+            change += self._in_order.drop_oldest()
+        while self.bytes + change > max_bytes and len(self._by_key.entries) > 1:
+            change += self._by_key.drop_oldest()
+        self._count(change)
 
     def clear(self) -> None:
-        """Drops all events."""
-        self._grow(self._log.clear() + self._newest.clear())
+        """Drops all entries."""
+        self._count(self._in_order.clear() + self._by_key.clear())
 
-    def _grow(self, size: int) -> None:
-        if size:
-            self.bytes += size
+    def _count(self, change: int) -> None:
+        if change:
+            self.bytes += change
             self._on_bytes(self.bytes)
 
-    def id_at(self, place: int) -> bytes:
-        """Returns what a reader names that goes on from a place; nothing where the server gives the ids."""
-        return b"" if self._read_id else b"%b-%d" % (self.stream_id, place)
+    def id_at(self, offset: int) -> bytes:
+        """Returns the `Last-Event-ID` of a reader at an offset; empty if the server provides the ids."""
+        return b"" if self._read_id else b"%b-%d" % (self.stream_id, offset)
 
-    def at(self, place: int) -> KeptEvent:
-        """Returns what is kept at a place from `start` on."""
-        return self._log.events[place]
+    def at(self, offset: int) -> LogEntry:
+        """Returns the entry at an offset from `start` to `end` (exclusive)."""
+        return self._in_order.entries[offset]
 
-    def last(self, count: int) -> int:
-        """Returns the place of the oldest of the last messages of the newest call."""
-        return max(self.start, self.since, self.end - count)
+    def offset_of_last(self, count: int) -> int:
+        """Returns the offset of the oldest of the last `count` messages of the current call."""
+        return max(self.start, self.call_start, self.end - count)
 
-    def newest_of_each_key(self, place: int = 0) -> list[KeptEvent]:
-        """Returns the newest message of each key that the newest call sent, from a place on."""
-        return [event for event in self._newest.events.values() if event.place >= place]
+    def newest_of_each_key(self, offset: int = 0) -> list[LogEntry]:
+        """Returns the newest message of each key in the current call, from an offset on."""
+        return [entry for entry in self._by_key.entries.values() if entry.offset >= offset]
 
     @property
-    def has_each_key(self) -> bool:
-        """Whether the newest message of each key is kept, of all that the newest call sent."""
-        return self._newest.whole
+    def has_every_key(self) -> bool:
+        """Whether the newest message of every key that the current call has sent is in the log."""
+        return self._by_key.complete
 
-    def has_room(self, place: int, size: int, max_bytes: int) -> bool:
-        """Whether half of what can be kept holds what is unread from a place on, and one more message.
+    def can_append(self, unread: int, size: int, max_bytes: int) -> bool:
+        """Whether a message can be appended under backpressure: half of the log may be unread.
 
         Args:
-            place: the oldest place that is unread.
+            unread: offset of the oldest unread message.
             size: bytes of the message.
-            max_bytes: bytes that may be kept now, where that is less than the log's own bound.
+            max_bytes: current limit of the log's bytes, if lower than its own.
         """
-        if place == self.end:
+        if unread == self.end:
             return True
-        events, most = self._half
-        unread = self.written - self.at(place).written
-        return self.end - place < events and unread + EVENT_BYTES + size <= min(
-            most, max_bytes // 2
+        max_entries, max_unread_bytes = self._max_unread
+        unread_bytes = self.bytes_appended - self.at(unread).bytes_before
+        return self.end - unread < max_entries and unread_bytes + EVENT_BYTES + size <= min(
+            max_unread_bytes, max_bytes // 2
         )
 
 

@@ -1,4 +1,4 @@
-"""One call upstream that lives apart from its readers, and the log that they read."""
+"""One upstream call that outlives its readers, and the log that they read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Final, TypeAlias
 
 from gateway.contract.stream_policy import SlowConsumer, StreamPolicy
-from gateway.feeds.backoff import LONGEST_WAIT, Backoff
+from gateway.feeds.backoff import MAX_RETRY_DELAY, Backoff
 from gateway.feeds.event_log import EventLog
 from gateway.feeds.subscription import Subscription
 from gateway.transcoding.metadata import Metadata
@@ -18,23 +18,23 @@ from gateway.upstream.port import Call
 
 log = logging.getLogger(__name__)
 
-_GATHER_SECONDS: Final = 0.001
-"""So long many readers wait for more when there is something: a write for two costs what one for one does."""
+_BATCH_SECONDS: Final = 0.001
+"""Batching delay of a shared feed: one write of two messages costs about as much as one of one."""
 
 _TURN_BYTES: Final = 4 * 1024 * 1024
-"""Bytes of messages that all readers together are given in one turn of the loop."""
+"""Bytes of messages that all readers together write in one turn of the event loop."""
 _READER_BYTES: Final = 1024
-"""What a reader counts beside what it is given."""
+"""Cost of waking a reader, in bytes, counted against `_TURN_BYTES`."""
 
 OpenCall: TypeAlias = Callable[[], AbstractAsyncContextManager[Call]]
 
 
 class Feed:
-    """Reads a call into a log, and wakes whoever waits for more.
+    """Reads a call into a log, and wakes the waiting readers.
 
-    A call that fails with UNAVAILABLE is made anew, if it is shared, and as long as somebody reads it to
-    whom the failure could not be told by an HTTP status any more, or who has come back; after what its
-    server says at least, unless that is longer than `LONGEST_WAIT`.
+    A shared call that fails with UNAVAILABLE is retried as long as it has a reader whose response has started
+    or that resumes; other readers get the error. The delay is the backoff, or the server's own if that is
+    longer; beyond `MAX_RETRY_DELAY` the call is not retried.
     """
 
     def __init__(
@@ -43,18 +43,19 @@ class Feed:
         policy: StreamPolicy,
         log: EventLog,
         *,
-        share: Callable[[], int],
+        fair_share: Callable[[], int],
     ) -> None:
-        """Makes a feed that is read with `run`.
+        """Creates a feed; `run` reads it.
 
         Args:
-            open_call: opens its call, each time anew.
-            policy: what the contract says of it.
-            log: where its messages go.
-            share: returns the bytes that it may keep of what is unread, where it holds its server back.
+            open_call: opens the call, once per attempt.
+            policy: the stream options of the method.
+            log: buffers its messages.
+            fair_share: returns the bytes that the log may have now; limits unread messages under
+                backpressure.
         """
         self._open_call = open_call
-        self._share = share
+        self._fair_share = fair_share
         self.policy = policy
         self.log = log
         self.readers: set[Subscription] = set()
@@ -62,51 +63,52 @@ class Feed:
         self.trailing_metadata: Metadata = ()
         self.ended = False
         self.failure: StatusError | None = None
-        """What it has ended with; None is OK."""
-        self._down: StatusError | None = None
-        """Why the call is to be made anew; None while there is one."""
-        self._left_at = 0
-        self._woken_at = 0
-        """How much had been written to the log when the readers were last woken."""
-        self._gathering: asyncio.TimerHandle | None = None
-        self._room = asyncio.Event()
+        """Status with which the feed ended; None: OK, or not ended."""
+        self._outage: StatusError | None = None
+        """Status for which the call is being retried; None: a call is open."""
+        self._last_reader_offset = 0
+        self._bytes_at_wake = 0
+        """`log.bytes_appended` when the readers were last woken."""
+        self._batch_timer: asyncio.TimerHandle | None = None
+        self._reader_advanced = asyncio.Event()
+        """Set when a reader has read or left, so that backpressure may end."""
         self._backoff = Backoff()
 
     def join(self, reader: Subscription) -> None:
-        """Lets a reader in; of a call that is not shared it is the only one, and the others have to go."""
+        """Adds a reader. A feed that is not shared has one reader: earlier ones end with UNAVAILABLE."""
         if not self.policy.shared:
             for other in tuple(self.readers):
                 self.leave(other)
                 other.failure = StatusError.of(UNAVAILABLE, "the stream is read elsewhere")
                 other.wake()
         self.readers.add(reader)
-        self.log.keeps_json = len(self.readers) > 1
-        if self._down is not None and not reader.begun:
-            reader.failure = self._down
+        self.log.caches_json = len(self.readers) > 1
+        if self._outage is not None and not reader.started:
+            reader.failure = self._outage
 
     def leave(self, reader: Subscription) -> bool:
-        """Lets a reader go; returns whether it had not gone yet."""
+        """Removes a reader; returns whether it was there."""
         if reader not in self.readers:
             return False
         self.readers.remove(reader)
-        self.log.keeps_json = len(self.readers) > 1
-        self._left_at = reader.place
-        self._room.set()
+        self.log.caches_json = len(self.readers) > 1
+        self._last_reader_offset = reader.offset
+        self._reader_advanced.set()
         return True
 
-    def goes_on(self) -> bool:
-        """Whether there may be more for a reader that has read all; False is the clean end.
+    def is_open(self) -> bool:
+        """Whether more messages may follow; False: the feed ended with OK. Called by a reader at the end.
 
         Raises:
-            StatusError: the end of another kind.
+            StatusError: the feed ended with another status.
         """
-        self._room.set()
+        self._reader_advanced.set()
         if self.failure is not None:
             raise self.failure.with_traceback(None)
         return not self.ended
 
     async def run(self) -> None:
-        """Reads the call to its end, and once more from its start where that helps."""
+        """Reads the call to its end, with retries."""
         try:
             self.end(await self._read_calls())
         except Exception:
@@ -114,32 +116,32 @@ class Feed:
             self.end(StatusError.of(INTERNAL, "internal error"))
 
     def end(self, failure: StatusError | None) -> None:
-        """Says what it ends with; the first word counts."""
+        """Ends the feed with a status, None is OK. Later calls are ignored."""
         if not self.ended:
             self.ended = True
             self.failure = failure
             self._wake()
 
     def abort(self, failure: StatusError) -> None:
-        """Ends it for all readers at once: what they have not read is not kept for them."""
+        """Ends the feed and its readers at once; unread messages are dropped."""
         for reader in self.readers:
             reader.failure = failure
         self.end(failure)
         self.log.clear()
 
     def shrink(self, max_bytes: int) -> None:
-        """Keeps no more than so many bytes; but the newest message and, where it holds back, all unread."""
-        self.log.shrink(max_bytes, self._first_unread() if self._holds_back else None)
+        """Shrinks the log to `max_bytes`; the newest message stays, with backpressure all unread ones too."""
+        self.log.shrink(max_bytes, self._first_unread() if self._has_backpressure else None)
 
     async def _read_calls(self) -> StatusError | None:
         while True:
             failure = await self._read_call()
-            if failure is None or not self._waits_out(failure):
+            if failure is None or not self._begin_retry(failure):
                 return failure
             await asyncio.sleep(self._backoff.next(failure.retry_seconds or 0.0))
 
     async def _read_call(self) -> StatusError | None:
-        self._down = None
+        self._outage = None
         try:
             async with self._open_call() as call:
                 failure = await self._read_messages(call)
@@ -162,40 +164,39 @@ class Feed:
         return None
 
     async def _append(self, message: bytes) -> None:
-        if self._holds_back:
-            while not self.ended and not self._has_room(len(message)):
-                self._room.clear()
-                await self._room.wait()
-        if self.ended:  # it was closed: what has come already is nobody's
+        if self._has_backpressure:
+            while not self.ended and not self._can_append(len(message)):
+                self._reader_advanced.clear()
+                await self._reader_advanced.wait()
+        if self.ended:  # closed meanwhile: nobody reads this message
             return
         self.log.append(message)
         if not self.policy.shared:
             self._wake()
-        elif self._gathering is None:
+        elif self._batch_timer is None:
             loop = asyncio.get_running_loop()
-            self._gathering = loop.call_later(_GATHER_SECONDS, self._wake)
+            self._batch_timer = loop.call_later(_BATCH_SECONDS, self._wake)
 
     @property
-    def _holds_back(self) -> bool:
+    def _has_backpressure(self) -> bool:
         return self.policy.slow_consumer is SlowConsumer.BLOCK
 
     def _first_unread(self) -> int:
-        return min((reader.place for reader in self.readers), default=self._left_at)
+        return min((reader.offset for reader in self.readers), default=self._last_reader_offset)
 
-    def _has_room(self, size: int) -> bool:
-        """Whether a message may be unread too: half of what is kept is for a reader that comes back."""
-        return self.log.has_room(self._first_unread(), size, self._share())
+    def _can_append(self, size: int) -> bool:
+        return self.log.can_append(self._first_unread(), size, self._fair_share())
 
-    def _waits_out(self, failure: StatusError) -> bool:
-        """Tells a failure to the readers that can hear it; returns whether others are left to wait."""
+    def _begin_retry(self, failure: StatusError) -> bool:
+        """Returns whether the call is retried; ends readers whose response has not started with `failure`."""
         if failure.code != UNAVAILABLE or not self.policy.shared:
             return False
-        if (failure.retry_seconds or 0.0) > LONGEST_WAIT:
-            return False  # its readers end with the failure, which says when to reconnect
-        waiting = [reader for reader in self.readers if reader.begun]
+        if (failure.retry_seconds or 0.0) > MAX_RETRY_DELAY:
+            return False  # the readers get the error, which says when to reconnect
+        waiting = [reader for reader in self.readers if reader.started]
         if not waiting:
             return False
-        self._down = failure
+        self._outage = failure
         for reader in self.readers.difference(waiting):
             reader.failure = failure
         self._wake()
@@ -204,15 +205,18 @@ class Feed:
         return True
 
     def _wake(self) -> None:
-        """Wakes all readers, as many in one turn of the loop as have `_TURN_BYTES` to write together."""
-        self._gathering = None
-        new, self._woken_at = self.log.written - self._woken_at, self.log.written
-        at_once = max(1, _TURN_BYTES // (new + _READER_BYTES))
-        self._wake_some(iter(tuple(self.readers)), at_once)
+        """Wakes all readers, in batches that write at most `_TURN_BYTES` in one turn of the event loop."""
+        self._batch_timer = None
+        new, self._bytes_at_wake = (
+            self.log.bytes_appended - self._bytes_at_wake,
+            self.log.bytes_appended,
+        )
+        batch = max(1, _TURN_BYTES // (new + _READER_BYTES))
+        self._wake_batch(iter(tuple(self.readers)), batch)
 
-    def _wake_some(self, readers: Iterator[Subscription], at_once: int) -> None:
+    def _wake_batch(self, readers: Iterator[Subscription], batch: int) -> None:
         for count, reader in enumerate(readers, 1):
             reader.wake()
-            if count == at_once:
-                asyncio.get_running_loop().call_soon(self._wake_some, readers, at_once)
+            if count == batch:
+                asyncio.get_running_loop().call_soon(self._wake_batch, readers, batch)
                 return

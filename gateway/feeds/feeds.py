@@ -1,4 +1,4 @@
-"""All feeds of one process: which requests share one, and which one a reader comes back to."""
+"""All feeds of a process: which requests share a feed, and which feed a reader resumes."""
 
 from __future__ import annotations
 
@@ -13,106 +13,107 @@ from operator import itemgetter
 from typing import Final, Self, TypeAlias
 
 from gateway.contract.method import Method
+from gateway.feeds.accounting import FeedAccounting, FeedLimits
 from gateway.feeds.event_log import EventLog
 from gateway.feeds.feed import Feed
 from gateway.feeds.quota import Account
-from gateway.feeds.room import FeedLimits, Room
 from gateway.feeds.source import CallSource, Gap, Source, new_stream_id
 from gateway.feeds.subscription import Subscription
-from gateway.transcoding.event_fields import StreamReading
-from gateway.transcoding.metadata import TRACES, Metadata
-from gateway.transcoding.status import DEADLINE_EXCEEDED, UNAVAILABLE, StatusError, may_pass
+from gateway.transcoding.event_fields import StreamSpec
+from gateway.transcoding.metadata import TRACE_KEYS, Metadata
+from gateway.transcoding.status import DEADLINE_EXCEEDED, UNAVAILABLE, StatusError, is_retryable
 from gateway.upstream.port import Call, Requests, Upstream
 
 _EVENT_ID: Final = re.compile(r"([0-9a-f]{16})-([0-9]{1,18})")
 
-Key: TypeAlias = tuple[str, bytes, Metadata]
-"""What makes requests equal: method, digest of the message, and metadata but for traces."""
+RequestKey: TypeAlias = tuple[str, bytes, Metadata]
+"""Gives equal requests the same key: method, digest of the message, metadata without trace keys."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StreamRequest:
-    """What asks for a stream."""
+    """A request for a stream."""
 
     method: Method
-    reading: StreamReading | None
-    """What the contract says of the stream; None where it says nothing."""
+    stream_spec: StreamSpec | None
+    """The stream options of the method; None: it has none."""
     requests: Requests
     metadata: Metadata
     timeout: float | None
-    """Seconds until the stream ends with DEADLINE_EXCEEDED; None is never."""
+    """Seconds until the stream ends with DEADLINE_EXCEEDED; None: no timeout."""
     last_event_id: str
-    """The id of the last event that the reader has seen; empty for one that does not come back."""
+    """`Last-Event-ID` of a reader that resumes; empty: it does not."""
     resumable: bool = True
-    """Whether the reader is given ids, so that it can come back."""
+    """Whether the reader gets event ids, so that it can resume."""
     client: str = ""
-    """Address of the client; empty if it is not known."""
+    """Address of the client; empty: unknown."""
 
 
 @dataclass(slots=True, eq=False)
-class _Place:
-    """What is known here of one feed."""
+class _Entry:
+    """The bookkeeping of one feed."""
 
-    key: Key
+    key: RequestKey
     account: Account
     task: asyncio.Task[None]
-    timer: asyncio.TimerHandle | None = None
-    """Ends the feed that nobody reads; None while somebody does."""
+    linger_timer: asyncio.TimerHandle | None = None
+    """Closes the feed after its linger; None: it has a reader."""
 
 
 class Feeds:
-    """Opens the sources of streams, within its own block."""
+    """Opens the sources of streams; an async context manager that ends all feeds on exit."""
 
     def __init__(self, upstream: Upstream, limits: FeedLimits) -> None:
-        """Makes a place without feeds.
+        """Starts without feeds.
 
         Args:
-            upstream: who carries the calls.
-            limits: what all feeds, those of a caller, and one may take.
+            upstream: opens the calls.
+            limits: limits per process, per caller and per feed.
         """
         self._upstream = upstream
         self._limits = limits
-        self.room = Room(limits, self._close)
+        self.accounting = FeedAccounting(limits, self._close)
         self._running: set[asyncio.Task[None]] = set()
-        """Tasks of feeds, those too that are closed but have not ended yet."""
-        self._places: dict[Feed, _Place] = {}
+        """Tasks of all feeds, including closed ones that have not ended yet."""
+        self._entries: dict[Feed, _Entry] = {}
         self._by_id: dict[bytes, Feed] = {}
-        self._shared: dict[Key, Feed] = {}
+        self._shared: dict[RequestKey, Feed] = {}
 
     @property
     def count(self) -> int:
-        """How many feeds there are."""
-        return len(self._places)
+        """Number of feeds."""
+        return len(self._entries)
 
     async def __aenter__(self) -> Self:
-        """Is ready."""
+        """Returns itself."""
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Ends the feeds that are left."""
-        for feed in tuple(self._places):
+        """Ends all feeds."""
+        for feed in tuple(self._entries):
             self._close(feed)
         await asyncio.gather(*self._running, return_exceptions=True)
 
     @asynccontextmanager
     async def open(self, request: StreamRequest) -> AsyncIterator[Source]:
-        """Opens what a stream is answered from; it is left with the block.
+        """Opens the source of a stream; leaving the block releases it.
 
         Raises:
-            StatusError: DEADLINE_EXCEEDED out of the block, or what reading raises.
+            StatusError: RESOURCE_EXHAUSTED, a limit is reached; DEADLINE_EXCEEDED, the timeout has passed; or
+                what the iteration raises.
         """
-        reading = request.reading
+        spec = request.stream_spec
         if (
-            reading is None
-            or not reading.policy.detaches(resumable=request.resumable)
+            spec is None
+            or not spec.policy.uses_feed(resumable=request.resumable)
             or not isinstance(request.requests, bytes)
         ):
             async with self._upstream.open(
                 request.method, request.requests, metadata=request.metadata, timeout=request.timeout
             ) as call:
-                yield _own_call(call, request)
+                yield _call_source(call, request)
             return
-        reader = self._subscription(request, reading, request.requests)
+        reader = self._subscribe(request, spec, request.requests)
         try:
             async with asyncio.timeout(request.timeout) as deadline:
                 yield reader
@@ -123,67 +124,65 @@ class Feeds:
                 DEADLINE_EXCEEDED, "the deadline of the stream has passed"
             ) from None
         finally:
-            self._leave(reader)
+            self._unsubscribe(reader)
 
-    def _subscription(
-        self, request: StreamRequest, reading: StreamReading, message: bytes
-    ) -> Subscription:
+    def _subscribe(self, request: StreamRequest, spec: StreamSpec, message: bytes) -> Subscription:
         key = (request.method.path, sha256(message).digest(), _identity(request.metadata))
-        reader = self._resumed(key, request.last_event_id)
+        reader = self._resume(key, request.last_event_id)
         if reader is None:
-            reader = self._joined(request, reading, message, key)
+            reader = self._join(request, spec, message, key)
         if request.last_event_id:
-            reader.begin()  # a browser that is told of a failure now would not come back again
-        self._stay(reader.feed)
+            reader.mark_started()  # an EventSource that gets an error status does not reconnect
+        self._cancel_linger(reader.feed)
         reader.feed.join(reader)
         return reader
 
-    def _joined(
-        self, request: StreamRequest, reading: StreamReading, message: bytes, key: Key
+    def _join(
+        self, request: StreamRequest, spec: StreamSpec, message: bytes, key: RequestKey
     ) -> Subscription:
+        """Returns a new reader of the shared feed for this request, or of a new feed."""
         feed = self._shared.get(key)
         if feed is None or feed.ended:
-            feed = self._start(request, reading, message, key)
-        restarted = bool(request.last_event_id) and not reading.resumes(request.last_event_id)
-        gap = Gap(restarted=True) if restarted else None
+            feed = self._start(request, spec, message, key)
+        gap = Gap(restarted=True) if _resume_failed(request) else None
         reader = Subscription(feed, gap=gap, resumable=request.resumable)
-        if reading.policy.start_with_last_of_each_key:
+        if spec.policy.start_with_last_of_each_key:
             reader.start_with_last_of_each_key()
-        elif reading.policy.start_with_last:
-            reader.start_with_last(reading.policy.start_with_last)
+        elif spec.policy.start_with_last:
+            reader.start_with_last(spec.policy.start_with_last)
         return reader
 
-    def _resumed(self, key: Key, last_event_id: str) -> Subscription | None:
-        """Returns a reader that goes on after an event, where the feed that it is of is still there."""
-        found = _EVENT_ID.fullmatch(last_event_id)
-        if found is None:
+    def _resume(self, key: RequestKey, last_event_id: str) -> Subscription | None:
+        """Returns a reader that continues after an event; None if the event's feed cannot be resumed."""
+        match = _EVENT_ID.fullmatch(last_event_id)
+        if match is None:
             return None
-        feed, place = self._by_id.get(found[1].encode()), int(found[2])
-        if feed is None or self._places[feed].key != key or place > feed.log.end:
+        feed, offset = self._by_id.get(match[1].encode()), int(match[2])
+        if feed is None or self._entries[feed].key != key or offset > feed.log.end:
             return None
-        if feed.failure is not None and may_pass(feed.failure) and place == feed.log.end:
+        if feed.failure is not None and is_retryable(feed.failure) and offset == feed.log.end:
             return None
         reader = Subscription(feed)
-        reader.resume_at(place)
+        reader.resume_at(offset)
         return reader
 
     def _start(
-        self, request: StreamRequest, reading: StreamReading, message: bytes, key: Key
+        self, request: StreamRequest, spec: StreamSpec, message: bytes, key: RequestKey
     ) -> Feed:
-        """Begins a feed.
+        """Starts a feed.
 
         Raises:
-            StatusError: RESOURCE_EXHAUSTED, there are too many, or they keep too much.
+            StatusError: RESOURCE_EXHAUSTED, a limit is reached.
         """
-        account = self.room.admit(len(message), request.metadata, key[2], request.client)
-        policy = reading.policy
+        account = self.accounting.admit(len(message), request.metadata, key[2], request.client)
+        policy = spec.policy
         log = EventLog(
             new_stream_id(),
             keep=policy.keep,
             max_bytes=self._limits.max_feed_bytes,
-            read_key=reading.read_key,
-            read_id=reading.read_id,
-            on_bytes=partial(self.room.count, account),
+            read_key=spec.read_key,
+            read_id=spec.read_id,
+            on_bytes=partial(self.accounting.set_log_bytes, account),
         )
 
         def open_call() -> AbstractAsyncContextManager[Call]:
@@ -194,71 +193,77 @@ class Feeds:
                 timeout=None if policy.shared else request.timeout,
             )
 
-        feed = Feed(open_call, policy, log, share=account.share)
+        feed = Feed(open_call, policy, log, fair_share=account.fair_share)
         task = asyncio.create_task(feed.run(), name=f"feed {key[0]}")
-        self._places[feed] = _Place(key, account, task)
+        self._entries[feed] = _Entry(key, account, task)
         self._by_id[log.stream_id] = feed
         if policy.shared:
             self._shared[key] = feed
         self._running.add(task)
-        task.add_done_callback(partial(self._ended, feed))
-        self.room.enter(account, feed)
+        task.add_done_callback(partial(self._on_task_done, feed))
+        self.accounting.add(account, feed)
         return feed
 
-    def _ended(self, feed: Feed, task: asyncio.Task[None]) -> None:
+    def _on_task_done(self, feed: Feed, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
         feed.end(StatusError.of(UNAVAILABLE, "the stream was closed"))
-        if feed in self._places:
+        if feed in self._entries:
             self._unshare(feed)
 
-    def _leave(self, reader: Subscription) -> None:
+    def _unsubscribe(self, reader: Subscription) -> None:
+        """Removes a reader. Without another one the feed lingers, or closes at once."""
         feed = reader.feed
-        if not feed.leave(reader) or feed.readers or feed not in self._places:
+        if not feed.leave(reader) or feed.readers or feed not in self._entries:
             return
         if feed.policy.linger == 0 or not (feed.policy.shared or reader.resumable):
             self._close(feed)
             return
-        place = self._places[feed]
+        entry = self._entries[feed]
         loop = asyncio.get_running_loop()
-        place.timer = loop.call_later(feed.policy.linger, self._close, feed)
-        self.room.leave(place.account)
+        entry.linger_timer = loop.call_later(feed.policy.linger, self._close, feed)
+        self.accounting.mark_idle(entry.account)
 
-    def _stay(self, feed: Feed) -> None:
-        """Lets a feed go on that was about to end."""
-        place = self._places[feed]
-        if place.timer is not None:
-            place.timer.cancel()
-            place.timer = None
-            self.room.come_back(place.account)
+    def _cancel_linger(self, feed: Feed) -> None:
+        entry = self._entries[feed]
+        if entry.linger_timer is not None:
+            entry.linger_timer.cancel()
+            entry.linger_timer = None
+            self.accounting.mark_active(entry.account)
 
     def _unshare(self, feed: Feed) -> None:
-        """Lets nobody join a feed any more, but those who come back to it."""
-        key = self._places[feed].key
+        """Closes a feed to new readers; only a reader that resumes can still join it."""
+        key = self._entries[feed].key
         if self._shared.get(key) is feed:
             del self._shared[key]
 
     def _close(self, feed: Feed) -> None:
-        self._stay(feed)
+        self._cancel_linger(feed)
         self._unshare(feed)
-        place = self._places.pop(feed)
+        entry = self._entries.pop(feed)
         del self._by_id[feed.log.stream_id]
-        self.room.remove(place.account)
+        self.accounting.remove(entry.account)
         feed.end(StatusError.of(UNAVAILABLE, "the stream was closed"))
         if not feed.readers:
-            feed.log.clear()  # the exception that cancels its task keeps the feed until it is collected
-        place.task.cancel()
+            feed.log.clear()  # the traceback of the cancelled task keeps the feed alive until collected
+        entry.task.cancel()
 
 
-def _own_call(call: Call, request: StreamRequest) -> CallSource:
-    reading = request.reading
+def _call_source(call: Call, request: StreamRequest) -> CallSource:
+    spec = request.stream_spec
     return CallSource(
-        call,
-        read_id=reading.read_id if reading else None,
-        resumed_without=bool(request.last_event_id)
-        and not (reading is not None and reading.resumes(request.last_event_id)),
+        call, read_id=spec.read_id if spec else None, resume_failed=_resume_failed(request)
+    )
+
+
+def _resume_failed(request: StreamRequest) -> bool:
+    """Whether a reader named a last event, and the server cannot resume after it either."""
+    spec = request.stream_spec
+    return bool(request.last_event_id) and not (
+        spec is not None and spec.can_resume_after(request.last_event_id)
     )
 
 
 def _identity(metadata: Metadata) -> Metadata:
-    said = (item for item in metadata if item[0] not in TRACES)
-    return tuple(sorted(said, key=itemgetter(0)))
+    """Returns the metadata that distinguish requests, sorted by key."""
+    pairs = (pair for pair in metadata if pair[0] not in TRACE_KEYS)
+    return tuple(sorted(pairs, key=itemgetter(0)))

@@ -1,4 +1,4 @@
-"""How many feeds there may be, and how many bytes they may keep: of one process, and of one caller."""
+"""Quotas for feeds: the number of feeds and their bytes, per process and per caller."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from gateway.transcoding.metadata import Metadata
 from gateway.transcoding.status import RESOURCE_EXHAUSTED, StatusError
 
 RETRY_SECONDS: Final = 5
-"""`RetryInfo` of a stream that is refused."""
-_SHRINK_AT: Final = 64
-"""All feeds are examined again only when a 64th of the bound was added, for that takes time for each."""
+"""`RetryInfo.retry_delay` of a refused stream."""
+_SHRINK_FRACTION: Final = 64
+"""All feeds are examined again after 1/64 of the quota was added: a pass takes time for each feed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Bound:
-    """The limits of one kind of owner; see `gateway.settings` for the defaults."""
+class QuotaLimits:
+    """The limits of a quota; the defaults are in `gateway.settings`."""
 
     feeds: int
     """Maximum number of feeds."""
     bytes: int
-    """Maximum memory of them, with all that they keep."""
+    """Maximum bytes of memory of these feeds."""
     feeds_setting: str
-    """Name of the setting that says `feeds`."""
+    """Name of the setting for `feeds`, for error messages."""
     bytes_setting: str
-    """Name of the setting that says `bytes`."""
+    """Name of the setting for `bytes`, for error messages."""
     http_status: int
-    """Status beyond the limits: 503 for the process, 429 for a caller."""
+    """HTTP status of a refused stream: 503 for the process, 429 for a caller."""
 
 
 @dataclass(slots=True, eq=False)
@@ -40,74 +40,75 @@ class Account:
     """The memory of one feed."""
 
     caller: Metadata
+    """Identifies the caller that opened the feed."""
     quotas: tuple[Quota, ...]
-    """That of its caller, and that of the process; empty when the feed has ended."""
+    """The quota of its caller and that of the process; empty after the feed has ended."""
     fixed: int
-    """Its bytes beside those of its log."""
+    """Bytes of the feed without its log."""
     size: int = 0
-    """Its bytes, as they are counted in its quotas."""
+    """Bytes of the feed as counted in its quotas."""
     idle: bool = False
-    """Whether nobody reads it."""
+    """Whether the feed has no reader."""
     feed: Feed | None = None
-    """None before it starts, and when it has ended."""
+    """None before the feed has started and after it has ended."""
 
-    def share(self) -> int:
-        """Returns the bytes that its log may have if all feeds have an equal share."""
-        return min((quota.share for quota in self.quotas), default=self.fixed) - self.fixed
+    def fair_share(self) -> int:
+        """Returns the bytes that the log may have if all feeds of a quota have an equal share."""
+        return min((quota.fair_share for quota in self.quotas), default=self.fixed) - self.fixed
 
     def shrink(self, max_bytes: int) -> None:
-        """Drops the feed's oldest messages until it takes no more than so many bytes in all."""
+        """Drops the oldest messages of the feed until its size is at most `max_bytes`."""
         if self.feed is not None and self.size > max_bytes:
             self.feed.shrink(max_bytes - self.fixed)
 
 
 class Quota:
-    """The feeds of one owner, and their bytes."""
+    """The feeds of the process or of one caller, and their bytes."""
 
-    __slots__ = ("_grown", "bound", "bytes", "feeds", "idle")
+    __slots__ = ("_added", "bytes", "feeds", "idle", "limits")
 
-    def __init__(self, bound: Bound) -> None:
-        """Begins without feeds."""
-        self.bound = bound
+    def __init__(self, limits: QuotaLimits) -> None:
+        """Creates a quota without feeds."""
+        self.limits = limits
         self.bytes = 0
         self.feeds: dict[Account, None] = {}
         self.idle: OrderedDict[Account, None] = OrderedDict()
-        """Those of feeds that nobody reads; the first was left first."""
-        self._grown = bound.bytes
+        """Accounts of feeds without a reader, longest idle first."""
+        self._added = limits.bytes
 
-    def count(self, size: int) -> bool:
-        """Adds to the bytes; returns whether there are too many."""
+    def add_bytes(self, size: int) -> bool:
+        """Adds to the bytes; returns whether the limit is exceeded."""
         self.bytes += size
         if size > 0:
-            self._grown += size
-        return self.bytes > self.bound.bytes
+            self._added += size
+        return self.bytes > self.limits.bytes
 
     def is_full(self) -> bool:
         """Whether the maximum number of feeds is reached."""
-        return len(self.feeds) >= self.bound.feeds
+        return len(self.feeds) >= self.limits.feeds
 
-    def has_room(self, size: int) -> bool:
-        """Whether there may be so many bytes more."""
-        return self.bytes + size <= self.bound.bytes
+    def fits(self, size: int) -> bool:
+        """Whether `size` more bytes are within the limit."""
+        return self.bytes + size <= self.limits.bytes
 
-    def may_shrink(self) -> bool:
-        """Whether enough was added, since this last returned True, to examine all feeds again."""
-        if self._grown * _SHRINK_AT < self.bound.bytes:
+    def is_shrink_due(self) -> bool:
+        """Whether enough bytes were added since this last returned True to examine all feeds again."""
+        if self._added * _SHRINK_FRACTION < self.limits.bytes:
             return False
-        self._grown = 0
+        self._added = 0
         return True
 
     @property
-    def share(self) -> int:
-        """An equal share of the bytes, for each feed."""
-        return self.bound.bytes // max(1, len(self.feeds))
+    def fair_share(self) -> int:
+        """An equal share of the bytes for each feed."""
+        return self.limits.bytes // max(1, len(self.feeds))
 
     def refusal(self) -> StatusError:
-        """Returns the error of a stream that is refused: RESOURCE_EXHAUSTED, with the name of the setting."""
-        bound = self.bound
+        """Returns RESOURCE_EXHAUSTED for a refused stream; its message names the setting."""
+        limits = self.limits
         if self.is_full():
-            message = f"too many streams are open: {bound.feeds_setting} is {bound.feeds}"
+            message = f"too many streams are open: {limits.feeds_setting} is {limits.feeds}"
         else:
-            message = f"too much is kept of open streams: {bound.bytes_setting} is {bound.bytes}"
+            message = f"too much is kept of open streams: {limits.bytes_setting} is {limits.bytes}"
         retry = RetryInfo(retry_delay=Duration(seconds=RETRY_SECONDS))
-        return StatusError.of(RESOURCE_EXHAUSTED, message, retry, http_status=bound.http_status)
+        return StatusError.of(RESOURCE_EXHAUSTED, message, retry, http_status=limits.http_status)

@@ -1,4 +1,4 @@
-"""What the answer to a stream is read from, and its simplest kind: a call of the reader's own."""
+"""The source of a stream's messages, and its simplest kind: a call with one reader."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from gateway.transcoding.metadata import Metadata
 from gateway.upstream.port import Call
 
 Encode: TypeAlias = Callable[[bytes], bytes]
-"""Message -> JSON; equal where it prints alike, so that what it has made can be kept."""
+"""Message -> JSON. The same object for the same JSON options, so that it can be a cache key."""
 
 _ID_BYTES: Final = 8
 
 
-class Event:
-    """One message of a stream."""
+class StreamEvent:
+    """One message of a stream, with its id."""
 
     __slots__ = ("id", "message")
 
     def __init__(self, event_id: bytes, message: bytes) -> None:
-        """Takes a message and its id; no bytes are no id."""
+        """Creates an event; an empty id is no id."""
         self.id = event_id
         self.message = message
 
@@ -36,36 +36,40 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Stands where messages are missing: `gateway.v1.Gap`."""
+    """Marks missing messages: `gateway.v1.Gap`."""
 
     missed: int = 0
-    """How many; 0 where nobody knows."""
+    """Number of missing messages; 0: unknown."""
     restarted: bool = False
-    """Whether the stream has begun anew."""
+    """Whether the stream started over, so that messages may repeat."""
     id: bytes = field(default=b"", compare=False)
-    """The id of the message before it: whoever has seen no more is told again. Empty where nobody knows."""
+    """Id of the message before the gap: a reader that resumes there gets the gap again. Empty: none."""
 
-    def after(self, gap: Gap | None) -> Gap:
-        """Returns this gap and one right before it as one."""
-        if gap is None:
+    def merge(self, earlier: Gap | None) -> Gap:
+        """Returns this gap and the one directly before it as one."""
+        if earlier is None:
             return self
-        return Gap(self.missed + gap.missed, restarted=self.restarted or gap.restarted, id=gap.id)
+        return Gap(
+            self.missed + earlier.missed,
+            restarted=self.restarted or earlier.restarted,
+            id=earlier.id,
+        )
 
     def json(self) -> bytes:
-        """Returns its JSON."""
+        """Returns the JSON of the `gateway.v1.Gap`."""
         missed = {"missed": self.missed} if self.missed else {}
         return orjson.dumps(missed | ({"restarted": True} if self.restarted else {}))
 
 
-Item: TypeAlias = Event | Gap
-Take: TypeAlias = Callable[[Sequence[Item]], bool]
-"""Takes all items that it is offered, and returns True; or returns False, and has taken none."""
+Item: TypeAlias = StreamEvent | Gap
+TryWrite: TypeAlias = Callable[[Sequence[Item]], bool]
+"""Writes all items and returns True, or writes none and returns False."""
 
 
 class Source(Protocol):
-    """An iterator over the items of a stream, as many at a time as there are.
+    """An iterator over the items of a stream; each step yields all that are available.
 
-    Iteration raises StatusError where the stream ends with another status than OK.
+    Iteration raises StatusError if the stream ends with a status other than OK.
     """
 
     def __aiter__(self) -> Source:
@@ -76,39 +80,39 @@ class Source(Protocol):
         """Waits for the next items."""
         ...
 
-    def begin(self) -> None:
-        """Says that the answer has begun: its reader can be told of no failure by an HTTP status now."""
+    def mark_started(self) -> None:
+        """Records that the response has started, so that a failure can no longer be an HTTP status."""
         ...
 
-    def offer_to(self, take: Take) -> None:
-        """Offers what comes to `take` first, if it can; only what that refuses is left to the iteration."""
+    def set_direct_writer(self, try_write: TryWrite) -> None:
+        """Passes new items to `try_write` first; items that it refuses are left to the iteration."""
         ...
 
     async def initial_metadata(self) -> Metadata:
-        """Returns what the server says before its first message, once that or the end was read."""
+        """Returns the initial metadata, after the first item or the end was read."""
         ...
 
     async def trailing_metadata(self) -> Metadata:
-        """Returns what the server says after its last message, once the end was read."""
+        """Returns the trailing metadata, after the end was read."""
         ...
 
 
 class CallSource:
-    """A call of the reader's own."""
+    """A call with one reader."""
 
     def __init__(
-        self, call: Call, *, read_id: ReadId | None = None, resumed_without: bool = False
+        self, call: Call, *, read_id: ReadId | None = None, resume_failed: bool = False
     ) -> None:
-        """Takes the call.
+        """Wraps a call.
 
         Args:
-            call: where the messages come from.
-            read_id: reads the ids that the server gives; without it they are numbered.
-            resumed_without: the reader comes back to a stream of which nothing was kept, and is told so.
+            call: the call to read.
+            read_id: reads the server's id of a message; None: the messages are numbered.
+            resume_failed: whether the reader asked to resume a stream that was not kept; it gets a gap first.
         """
         self._call = call
         self._read_id = read_id
-        self._gaps = [Gap(restarted=True)] if resumed_without else []
+        self._gaps = [Gap(restarted=True)] if resume_failed else []
         self._stream_id = new_stream_id()
         self._count = 0
 
@@ -125,30 +129,30 @@ class CallSource:
         else:
             event_id = b"%b-%d" % (self._stream_id, self._count)
         gaps, self._gaps = self._gaps, []
-        return [*gaps, Event(event_id, message)]
+        return [*gaps, StreamEvent(event_id, message)]
 
     def _end(self) -> Sequence[Item]:
-        """Tells of the gap, if there was no message before which it could be told."""
+        """Returns the gap of a stream without messages, once; then raises StopAsyncIteration."""
         gaps, self._gaps = self._gaps, []
         if not gaps:
             raise StopAsyncIteration
         return gaps
 
-    def begin(self) -> None:
-        """Does nothing: a call of one's own fails for its one reader."""
+    def mark_started(self) -> None:
+        """Does nothing: a call with one reader is not retried."""
 
-    def offer_to(self, _take: Take) -> None:
-        """Does nothing: a message that is read for one reader wakes one task anyhow."""
+    def set_direct_writer(self, _try_write: TryWrite) -> None:
+        """Does nothing: reading a message wakes one task in any case."""
 
     async def initial_metadata(self) -> Metadata:
-        """Returns what the server said before its first message."""
+        """Returns the initial metadata of the call."""
         return await self._call.initial_metadata()
 
     async def trailing_metadata(self) -> Metadata:
-        """Returns what the server said after its last message."""
+        """Returns the trailing metadata of the call."""
         return await self._call.trailing_metadata()
 
 
 def new_stream_id() -> bytes:
-    """Returns what the ids of one stream begin with; nobody can guess it."""
+    """Returns the prefix of one stream's event ids; it cannot be guessed."""
     return token_hex(_ID_BYTES).encode()

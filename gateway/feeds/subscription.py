@@ -1,4 +1,4 @@
-"""One reader of a feed: a place in its log, and what becomes of it when it is not kept any more."""
+"""One reader of a feed: an offset into its log, and the policy for a slow consumer."""
 
 from __future__ import annotations
 
@@ -7,64 +7,65 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from gateway.contract.stream_policy import SlowConsumer
-from gateway.feeds.event_log import KeptEvent
-from gateway.feeds.source import Gap, Item, Take
+from gateway.feeds.event_log import LogEntry
+from gateway.feeds.source import Gap, Item, TryWrite
 from gateway.transcoding.metadata import Metadata
 from gateway.transcoding.status import RESOURCE_EXHAUSTED, StatusError
 
 if TYPE_CHECKING:
     from gateway.feeds.feed import Feed
 
-_MOST_BYTES: Final = 64 * 1024
-_MOST_ITEMS: Final = 256
-"""So many bytes of messages, and so many messages, a reader is given at once; it may be slow."""
+_BATCH_BYTES: Final = 64 * 1024
+"""Bytes of messages in one batch, up to one message more."""
+_BATCH_ITEMS: Final = 256
+"""Maximum items in one batch; a gap may come on top."""
 
 
 class Subscription:
-    """A `Source` that reads a feed. It holds places and no messages, so that a slow one costs nothing."""
+    """A `Source` that reads a feed. It holds offsets, not messages, so a slow reader costs no memory."""
 
     def __init__(self, feed: Feed, *, gap: Gap | None = None, resumable: bool = True) -> None:
-        """Begins behind all that there is.
+        """Starts at the end of the log.
 
         Args:
-            feed: what is read.
-            gap: goes before what comes first.
-            resumable: whether it is given ids, so that it can come back.
+            feed: the feed to read.
+            gap: reported before the first message.
+            resumable: whether the reader gets event ids, so that it can resume.
         """
         self.feed = feed
         self.resumable = resumable
-        self.begun = False
-        """Whether its answer has begun."""
+        self.started = False
+        """Whether the response has started."""
         self.failure: StatusError | None = None
-        """Why it reads no further, though the feed may go on."""
+        """Ends this reader, even if the feed continues; None: not ended."""
         self._waiter: asyncio.Future[None] | None = None
-        self._offer: Take | None = None
+        self._try_write: TryWrite | None = None
         self._gap = gap
         self._conflates = False
         """Whether it reads the newest message of each key, until it has caught up."""
-        self._since = feed.log.since
-        """Where the newest call began of which it knows."""
-        self.place = self._owed = feed.log.end
-        """The place in the log from which it reads on, and that from which it is told what it misses."""
+        self._call_start = feed.log.call_start
+        """Start of the newest call that the reader knows of."""
+        self.offset = self._missed_from = feed.log.end
+        """Next offset to read, and the offset from which unread messages count as missed."""
 
     def start_with_last(self, count: int) -> None:
-        """Gives it some older messages first."""
-        self.place = self.feed.log.last(count)
+        """Starts with the last `count` messages."""
+        self.offset = self.feed.log.offset_of_last(count)
 
     def start_with_last_of_each_key(self) -> None:
-        """Gives it the newest message of each key first, and a gap if not all of them are kept."""
-        self.place, self._conflates = 0, True
-        if not self.feed.log.has_each_key:
+        """Starts with the newest message of each key; with a gap before them if some were dropped."""
+        self.offset, self._conflates = 0, True
+        if not self.feed.log.has_every_key:
             self._gap = self._gap or Gap()
 
-    def resume_at(self, place: int) -> None:
-        """Goes back to a place, or as near to it as the log is kept, whatever becomes of slow readers."""
-        self.place = self._owed = place
-        self._since = place - 1
-        if place < self.feed.log.start:
+    def resume_at(self, offset: int) -> None:
+        """Resumes at an offset, or at the oldest one in the log; never ends with RESOURCE_EXHAUSTED."""
+        self.offset = self._missed_from = offset
+        self._call_start = offset - 1
+        if offset < self.feed.log.start:
             self._conflates = self._policy is SlowConsumer.CONFLATE
             if not self._conflates:
-                self._skip()
+                self._skip_to_start()
 
     @property
     def _policy(self) -> SlowConsumer:
@@ -77,130 +78,130 @@ class Subscription:
         while True:
             if self.failure is not None:
                 raise self.failure.with_traceback(None)
-            if items := self._take():
+            if items := self._read():
                 return items
-            if not self.feed.goes_on():
+            if not self.feed.is_open():
                 return self._end()
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
 
     def _end(self) -> Sequence[Item]:
-        """Tells of the gap, if there was no message before which it could be told."""
+        """Returns a gap that no message followed, once; then raises StopAsyncIteration."""
         gap, self._gap = self._gap, None
         if gap is None:
             raise StopAsyncIteration
         return [gap]
 
     def wake(self) -> None:
-        """Lets it look again, if it waits, and if there is more to see than was taken at once."""
-        if self._waiter is not None and not self._waiter.done() and not self._taken_at_once():
+        """Wakes a waiting reader, unless its direct writer wrote everything that is new."""
+        if self._waiter is not None and not self._waiter.done() and not self._write_directly():
             self._waiter.set_result(None)
 
-    def offer_to(self, take: Take) -> None:
-        """Offers what is read in order to `take`, while whoever iterates waits.
+    def set_direct_writer(self, try_write: TryWrite) -> None:
+        """Passes messages in order to `try_write` while the iteration waits.
 
-        To wake a task costs several times what it costs to write the message that it is woken for.
+        Waking a task costs several times as much as writing the message.
         """
-        self._offer = take
+        self._try_write = try_write
 
-    def _taken_at_once(self) -> bool:
-        """Returns whether all was taken that is to be told; what was refused stays unread."""
-        log, before = self.feed.log, (self.place, self._since)
+    def _write_directly(self) -> bool:
+        """Writes what is new; returns whether nothing is left to report. Refused items stay unread."""
+        log, before = self.feed.log, (self.offset, self._call_start)
         if (
-            self._offer is None
+            self._try_write is None
             or self.failure is not None
             or self._gap is not None
             or self._conflates
-            or self.place < log.start
+            or self.offset < log.start
         ):
             return False
-        items = self._in_order()
+        items = self._read_in_order()
         try:
-            taken = not items or self._offer(items)
+            written = not items or self._try_write(items)
         except Exception:
-            taken = False  # whoever iterates meets it again, and is the one to tell
-        if not taken:
-            self.place, self._since = before
+            written = False  # the iteration meets it again and reports it
+        if not written:
+            self.offset, self._call_start = before
             return False
-        return self.place == log.end and self.feed.failure is None and self.feed.goes_on()
+        return self.offset == log.end and self.feed.failure is None and self.feed.is_open()
 
-    def begin(self) -> None:
-        """Says that a failure that may pass is to be waited out."""
-        self.begun = True
+    def mark_started(self) -> None:
+        """Records that the response has started: the reader now waits while a shared call is retried."""
+        self.started = True
 
     async def initial_metadata(self) -> Metadata:
-        """Returns what the server said before its first message."""
+        """Returns the initial metadata of the feed's call."""
         return self.feed.initial_metadata
 
     async def trailing_metadata(self) -> Metadata:
-        """Returns what the server said after its last message."""
+        """Returns the trailing metadata of the feed's call."""
         return self.feed.trailing_metadata
 
-    def _take(self) -> list[Item]:
-        if not self._conflates and self.place < self.feed.log.start:
-            self._lag()
-        items = self._newest_of_each_key() if self._conflates else self._in_order()
+    def _read(self) -> list[Item]:
+        if not self._conflates and self.offset < self.feed.log.start:
+            self._apply_slow_consumer()
+        items = self._read_newest_of_each_key() if self._conflates else self._read_in_order()
         if items and self._gap is not None:
             items.insert(0, self._gap)
             self._gap = None
         return items
 
-    def _lag(self) -> None:
+    def _apply_slow_consumer(self) -> None:
         log = self.feed.log
         if self._policy is SlowConsumer.DISCONNECT:
             raise StatusError.of(
                 RESOURCE_EXHAUSTED,
-                f"read too slowly: {log.end - self.place} messages behind the newest",
+                f"read too slowly: {log.end - self.offset} messages behind the newest",
             )
         self._conflates = self._policy is SlowConsumer.CONFLATE
         if not self._conflates:
-            self._skip()
+            self._skip_to_start()
 
-    def _skip(self) -> None:
-        """Goes to the oldest message that is kept."""
+    def _skip_to_start(self) -> None:
+        """Advances to the oldest message in the log."""
         log = self.feed.log
-        gap = self._move(log.start, log.at(log.start).since)
+        gap = self._advance(log.start, log.at(log.start).call_start)
         if gap is not None:
-            self._gap = gap.after(self._gap)
+            self._gap = gap.merge(self._gap)
 
-    def _in_order(self) -> list[Item]:
+    def _read_in_order(self) -> list[Item]:
         log = self.feed.log
         items: list[Item] = []
         size = 0
-        while self.place < log.end and size < _MOST_BYTES and len(items) < _MOST_ITEMS:
-            event = log.at(self.place)
-            if event.since > self._since:
-                items.append(Gap(restarted=True, id=log.id_at(self.place)))
-                self._since = event.since
-            items.append(event)
-            size += len(event.message)
-            self.place += 1
+        while self.offset < log.end and size < _BATCH_BYTES and len(items) < _BATCH_ITEMS:
+            entry = log.at(self.offset)
+            if entry.call_start > self._call_start:
+                items.append(Gap(restarted=True, id=log.id_at(self.offset)))
+                self._call_start = entry.call_start
+            items.append(entry)
+            size += len(entry.message)
+            self.offset += 1
         return items
 
-    def _newest_of_each_key(self) -> list[Item]:
+    def _read_newest_of_each_key(self) -> list[Item]:
         log = self.feed.log
-        newest = log.newest_of_each_key(self.place)
-        taken = _first_of(newest)
-        end = taken[-1].place + 1 if len(taken) < len(newest) else log.end
-        gap = self._move(end, log.since, taken)
+        newest = log.newest_of_each_key(self.offset)
+        batch = _first_batch(newest)
+        end = batch[-1].offset + 1 if len(batch) < len(newest) else log.end
+        gap = self._advance(end, log.call_start, batch)
         self._conflates = end < log.end
-        return [gap, *taken] if gap is not None else [*taken]
+        return [gap, *batch] if gap is not None else [*batch]
 
-    def _move(self, place: int, since: int, taken: Sequence[KeptEvent] = ()) -> Gap | None:
-        """Goes to a place; returns what it misses of what lies before, but for what it has taken."""
-        owed = sum(event.place >= self._owed for event in taken)
-        missed = max(0, place - max(self.place, self._owed)) - owed
-        restarted = since > self._since
-        gap = Gap(missed, restarted, id=self.feed.log.id_at(self.place))
-        self.place, self._since = place, max(since, self._since)
+    def _advance(self, offset: int, call_start: int, read: Sequence[LogEntry] = ()) -> Gap | None:
+        """Advances to an offset; returns the gap for the messages before it that are not in `read`."""
+        counted = sum(entry.offset >= self._missed_from for entry in read)
+        missed = max(0, offset - max(self.offset, self._missed_from)) - counted
+        restarted = call_start > self._call_start
+        gap = Gap(missed, restarted, id=self.feed.log.id_at(self.offset))
+        self.offset, self._call_start = offset, max(call_start, self._call_start)
         return gap if missed or restarted else None
 
 
-def _first_of(events: Sequence[KeptEvent]) -> Sequence[KeptEvent]:
-    """Returns as many events as are given at once."""
+def _first_batch(entries: Sequence[LogEntry]) -> Sequence[LogEntry]:
+    """Returns the entries of one batch."""
     size = 0
-    for number, event in enumerate(events[:_MOST_ITEMS], 1):
-        size += len(event.message)
-        if size >= _MOST_BYTES:
-            return events[:number]
-    return events[:_MOST_ITEMS]
+    for number, entry in enumerate(entries[:_BATCH_ITEMS], 1):
+        size += len(entry.message)
+        if size >= _BATCH_BYTES:
+            return entries[:number]
+    return entries[:_BATCH_ITEMS]

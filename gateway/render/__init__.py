@@ -1,1 +1,1 @@
-"""Other views of the contract: pure functions of the same methods and bindings that the edge serves."""
+"""Documents and configurations rendered from a contract and its bindings. Pure functions."""

@@ -1,8 +1,7 @@
-"""Envoy's bootstrap for a contract: REST/JSON, gRPC-Web and gRPC on one port, by `grpc_json_transcoder`.
+"""Envoy's bootstrap configuration for a contract: REST/JSON, gRPC-Web and gRPC on one port.
 
-Source: Envoy's v3 API. A request is matched to a route twice. As it came, it meets the routes that `Accept`
-chooses between, which say how a stream is framed; once transcoded it is `/package.Service/Method`, and meets
-the route that says how long it may take.
+Source: Envoy's v3 API. A request is routed twice: before transcoding, where `Accept` selects a route with the
+framing of streams, and after it, as `/package.Service/Method`, where the route has the timeouts.
 """
 
 from __future__ import annotations
@@ -32,14 +31,14 @@ _PROBE_SECONDS: Final = 30
 
 
 def render_envoy(contract: EnvoyContract, options: EnvoyOptions) -> str:
-    """Returns the YAML that `envoy -c` takes.
+    """Returns the YAML for `envoy -c`.
 
     Raises:
-        ValueError: an address is none that Envoy can be told, or TLS cannot be spoken so.
+        ValueError: Envoy does not support an address or the TLS settings.
     """
     bootstrap = {
         "admin": {"address": socket_address("127.0.0.1", options.admin_port)},
-        "overload_manager": _overload(options),
+        "overload_manager": _overload_manager(options),
         "static_resources": {
             "listeners": [_listener(contract, options)],
             "clusters": [
@@ -53,17 +52,17 @@ def render_envoy(contract: EnvoyContract, options: EnvoyOptions) -> str:
         },
     }
     text = yaml.dump(bootstrap, Dumper=_Dumper, sort_keys=False, width=1000)
-    return _head(contract, options) + text
+    return _header_comment(contract, options) + text
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes what stands in two places twice: a reader, and Envoy, know no aliases."""
+    """A YAML dumper without aliases."""
 
     def ignore_aliases(self, _data: Any) -> bool:
         return True
 
 
-def _head(contract: EnvoyContract, options: EnvoyOptions) -> str:
+def _header_comment(contract: EnvoyContract, options: EnvoyOptions) -> str:
     lines = ["Made by `protoway envoy` from a contract and settings; not to be edited."]
     if contract.left_out:
         lines += ["", "Left out, for Envoy cannot serve them:"]
@@ -79,7 +78,7 @@ def _head(contract: EnvoyContract, options: EnvoyOptions) -> str:
     return "".join(f"# {line}".rstrip() + "\n" for line in lines) + "\n"
 
 
-def _overload(options: EnvoyOptions) -> Node:
+def _overload_manager(options: EnvoyOptions) -> Node:
     name = "envoy.resource_monitors.global_downstream_max_connections"
     config = (
         "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"
@@ -97,7 +96,7 @@ def _overload(options: EnvoyOptions) -> Node:
     }
 
 
-def _listening(options: EnvoyOptions) -> Node:
+def _listen_address(options: EnvoyOptions) -> Node:
     if not is_ip(options.host):
         raise ValueError(f"host {options.host!r} is no IP address, as Envoy wants it")
     if options.port == options.admin_port:
@@ -108,9 +107,9 @@ def _listening(options: EnvoyOptions) -> Node:
 def _listener(contract: EnvoyContract, options: EnvoyOptions) -> Node:
     return {
         "name": "edge",
-        "address": _listening(options),
+        "address": _listen_address(options),
         "per_connection_buffer_limit_bytes": _CONNECTION_BUFFER,
-        "socket_options": _cut_the_dead(options.send_timeout_seconds),
+        "socket_options": _dead_peer_options(options.send_timeout_seconds),
         "filter_chains": [
             {
                 **serving_tls(options),
@@ -125,8 +124,8 @@ def _listener(contract: EnvoyContract, options: EnvoyOptions) -> Node:
     }
 
 
-def _cut_the_dead(seconds: float) -> list[Node]:
-    """Has connections cut whose client takes nothing for so long; the numbers are Linux's."""
+def _dead_peer_options(seconds: float) -> list[Node]:
+    """Returns Linux socket options that close the connection of an unresponsive client after `seconds`."""
     return [
         {
             "description": name,
@@ -166,7 +165,7 @@ def _connection_manager(contract: EnvoyContract, options: EnvoyOptions) -> Node:
             "connection_keepalive": {"interval": "30s", "timeout": "10s"},
         },
         "access_log": [_access_log()],
-        "local_reply_config": _local_replies(),
+        "local_reply_config": _local_reply_config(),
         "route_config": {
             "name": "edge",
             "virtual_hosts": [virtual_host(contract, options)],
@@ -188,18 +187,18 @@ def _filter(name: str, message: str, **fields: Any) -> Node:
     return {"name": name, "typed_config": {"@type": f"{FILTERS}.{message}", **fields}}
 
 
-def _first_of(*commands: tuple[str, str]) -> str:
-    """Returns what logs the first of these that there is."""
+def _coalesce(*commands: tuple[str, str]) -> str:
+    """Returns the format string for the first of these commands that has a value."""
     operators = [{"command": name, "param": param} for name, param in commands]
     return f"%COALESCE({json.dumps({'operators': operators})})%"
 
 
 def _original_request() -> Node:
-    """Keeps for the log what was asked; the transcoder puts the call in its place.
+    """Stores the original method and path for the access log; the transcoder overwrites them.
 
-    It would keep it in headers too, which the server is not sent: a long URL is more than it takes.
+    The transcoder also stores them in headers, which are removed: a long URL could exceed the server's limit.
     """
-    kept = (("edge.method", "%REQ(:METHOD)%"), ("edge.path", "%PATH(NQ)%"))
+    fields = (("edge.method", "%REQ(:METHOD)%"), ("edge.path", "%PATH(NQ)%"))
     return _filter(
         "envoy.filters.http.set_filter_state",
         "set_filter_state.v3.Config",
@@ -209,15 +208,15 @@ def _original_request() -> Node:
                 "factory_key": "envoy.string",
                 "format_string": {"text_format_source": {"inline_string": value}},
             }
-            for key, value in kept
+            for key, value in fields
         ],
     )
 
 
 def _status_to_metadata() -> Node:
-    """Keeps for the log the server's own status; the transcoder takes it out of the answer."""
-    kept = {"metadata_namespace": "edge", "key": "grpc_status", "type": "NUMBER"}
-    rule = {"header": "grpc-status", "on_header_present": kept}
+    """Stores the server's status for the access log; the transcoder removes it from the response."""
+    entry = {"metadata_namespace": "edge", "key": "grpc_status", "type": "NUMBER"}
+    rule = {"header": "grpc-status", "on_header_present": entry}
     return _filter(
         "envoy.filters.http.header_to_metadata",
         "header_to_metadata.v3.Config",
@@ -229,11 +228,11 @@ def _access_log() -> Node:
     sink = "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog"
     fields = {
         "time": "%START_TIME%",
-        "method": _first_of(("FILTER_STATE", "edge.method:PLAIN"), ("REQ", ":METHOD")),
-        "path": _first_of(("FILTER_STATE", "edge.path:PLAIN"), ("PATH", "NQ")),
+        "method": _coalesce(("FILTER_STATE", "edge.method:PLAIN"), ("REQ", ":METHOD")),
+        "path": _coalesce(("FILTER_STATE", "edge.path:PLAIN"), ("PATH", "NQ")),
         "protocol": "%PROTOCOL%",
         "status": "%RESPONSE_CODE%",
-        "grpc_status": _first_of(
+        "grpc_status": _coalesce(
             ("DYNAMIC_METADATA", "edge:grpc_status"), ("GRPC_STATUS_NUMBER", "")
         ),
         "flags": "%RESPONSE_FLAGS%",
@@ -253,11 +252,11 @@ def _access_log() -> Node:
 
 
 _LOCAL_CODES: Final = {400: 3, 404: 5, 408: 4, 413: 8, 431: 8, 500: 13, 503: 14, 504: 4}
-"""What Envoy answers of itself, by HTTP status -> the gRPC code that says it."""
+"""HTTP status of Envoy's own errors -> gRPC status code."""
 
 
-def _local_replies() -> Node:
-    """Envoy's own errors, as the JSON of `google.rpc.Status` like all others."""
+def _local_reply_config() -> Node:
+    """Gives Envoy's own errors a body with the JSON of a `google.rpc.Status`."""
     return {
         "mappers": [
             {

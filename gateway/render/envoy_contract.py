@@ -1,8 +1,8 @@
-"""What of a contract Envoy's transcoder is given: the bindings that it serves as the contract says.
+"""The part of a contract that Envoy's transcoder serves as the contract demands.
 
-For one rule that it refuses Envoy refuses the whole configuration, and some it takes and serves otherwise.
-Source: Envoy's `grpc_json_transcoder`, and the path matcher below it (grpc-httpjson-transcoding). The tests
-ask Envoy itself.
+Envoy rejects a whole configuration because of one unsupported rule, and serves some rules differently; such
+bindings are left out. Source: Envoy's `grpc_json_transcoder` and its path matcher
+(grpc-httpjson-transcoding), checked by tests against Envoy.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from gateway.contract.descriptors import Contract
 from gateway.contract.fields import dotted
 from gateway.contract.http_rule import (
     Binding,
-    answer_type,
     bindings,
-    body_type,
     is_http_body,
-    joined,
+    merge_rules,
+    request_body_type,
+    response_type,
     rules,
 )
 from gateway.contract.method import Method
@@ -37,26 +37,31 @@ from gateway.contract.path_template import DEEP_WILDCARD, WILDCARD, PathTemplate
 
 @dataclass(frozen=True, slots=True)
 class EnvoyContract:
-    """A contract as Envoy takes it."""
+    """A contract for Envoy."""
 
     descriptor_set: bytes
-    """With the rules that are served, and all imports; without comments."""
+    """With the served rules and all imports, without comments."""
     methods: tuple[Method, ...]
-    """Those of the served services."""
+    """The methods of the served services."""
     uploads: tuple[str, ...]
-    """Regular expressions of the paths at which streams of requests are taken."""
+    """Regular expressions of the paths of client streams."""
     left_out: tuple[tuple[str, str], ...]
-    """Each binding that Envoy refuses, and why."""
+    """Bindings that Envoy does not support, each with the reason."""
     own_set: str
-    """Why the contract's own descriptor set would not do; empty where it would."""
+    """Reason why Envoy cannot use the contract's original descriptor set; empty: it can."""
     fully_decode: bool
-    """Whether a variable of several segments is decoded fully."""
+    """Whether `%2F` in a multi-segment variable is decoded."""
     knows_details: bool
-    """Whether the contract's own set has the types of error details."""
+    """Whether the original descriptor set has the types of error details."""
 
 
 def envoy_contract(contract: Contract, *, auto_mapping: bool) -> EnvoyContract:
-    """Returns what of the contract Envoy can be given; `auto_mapping` is left to it."""
+    """Returns the part of a contract that Envoy can serve.
+
+    Args:
+        contract: the contract.
+        auto_mapping: whether Envoy adds routes for methods without a rule.
+    """
     services = _services(contract, auto_mapping=auto_mapping)
     methods = tuple(method for method in contract.methods if method.service_name in services)
     rules: dict[str, HttpRule | None] = {}
@@ -100,14 +105,14 @@ def _uploads(methods: Iterable[Method], *, auto_mapping: bool) -> Iterator[str]:
 
 
 def _regex(template: PathTemplate) -> str:
-    """Returns what matches the paths that a template does."""
+    """Returns a regular expression that matches the same paths as a template."""
     wildcards = {WILDCARD: "/[^/]+", DEEP_WILDCARD: "(/.*)?"}
     parts = [wildcards.get(part, "/" + re.escape(part)) for part in template.segments]
     return ("".join(parts) or "/") + (f":{re.escape(template.verb)}" if template.verb else "")
 
 
 def _served(method: Method) -> tuple[HttpRule | None, list[tuple[str, str]]]:
-    """Returns a method's rule without the bindings that Envoy refuses, and those with the reasons."""
+    """Returns a method's rule with the supported bindings, and the other bindings with the reasons."""
     kept: list[HttpRule] = []
     left_out: list[tuple[str, str]] = []
     first: Binding | None = None
@@ -117,7 +122,7 @@ def _served(method: Method) -> tuple[HttpRule | None, list[tuple[str, str]]]:
         else:
             kept.append(each)
             first = first or binding
-    return joined(kept), left_out
+    return merge_rules(kept), left_out
 
 
 def _bindings(method: Method) -> Iterator[Binding]:
@@ -128,8 +133,13 @@ def _bindings(method: Method) -> Iterator[Binding]:
 
 
 def refusal(binding: Binding, first: Binding | None = None) -> str:
-    """Returns why Envoy cannot serve a binding beside the first one of its method; empty where it can."""
-    if binding.response_body is not None and not is_http_body(answer_type(binding)):
+    """Returns the reason why Envoy cannot serve a binding; empty: it can.
+
+    Args:
+        binding: the binding.
+        first: the first served binding of the same method; None: there is none.
+    """
+    if binding.response_body is not None and not is_http_body(response_type(binding)):
         return "response_body is not a google.api.HttpBody"
     if first is not None and _raw(binding) != _raw(first):
         return "with HttpBody, Envoy goes by the method's first binding"
@@ -137,18 +147,18 @@ def refusal(binding: Binding, first: Binding | None = None) -> str:
 
 
 def _raw(binding: Binding) -> tuple[str | None, ...]:
-    """Returns in which fields a binding has data that is not JSON."""
+    """Returns the paths of the HttpBody fields in request and response; None: JSON."""
     body = binding.body.path if binding.body is not None else ()
     return (
-        dotted(body) if is_http_body(body_type(binding)) else None,
-        dotted(binding.response_path) if is_http_body(answer_type(binding)) else None,
+        dotted(body) if is_http_body(request_body_type(binding)) else None,
+        dotted(binding.response_path) if is_http_body(response_type(binding)) else None,
     )
 
 
 def _files(
     contract: Contract, rules: dict[str, HttpRule | None]
 ) -> tuple[list[FileDescriptorProto], bool]:
-    """Returns all files with the rules in them, and whether those were others before."""
+    """Returns all files with these rules as annotations, and whether an annotation has changed."""
     files: list[FileDescriptorProto] = []
     changed = False
     for name in contract.files:

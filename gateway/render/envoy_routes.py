@@ -1,8 +1,8 @@
-"""Envoy's routes and its transcoder, which a route can have anew: so `Accept` chooses how a stream is framed.
+"""Envoy's routes, each with its transcoder configuration: `Accept` selects the framing of streams.
 
-A request meets the routes twice: as it came, where only the framing is chosen, and once transcoded, as
-`POST /package.Service/Method` of gRPC, where it is sent upstream. The transcoder answers 404 to what is not
-the contract's, and the last route to gRPC of other services.
+A request is routed twice: before transcoding, to select the framing, and after it, as gRPC's `POST
+/package.Service/Method`, to the upstream. The transcoder returns 404 for paths that are not in the contract;
+the last route does so for gRPC calls to other services.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PASSED_THROUGH: Final = (
     "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",
 )
-"""What a gRPC client may ask beside the contract's services."""
+"""Services that gRPC clients may call besides those of the contract."""
 _CORS_HEADERS: Final = (
     "authorization,content-type,grpc-timeout,last-event-id,x-grpc-web,x-request-id,x-user-agent"
 )
@@ -36,24 +36,24 @@ _FRAMINGS: Final[tuple[tuple[str, Node], ...]] = (
     ("application/json", {}),
     ("", _NDJSON),
 )
-"""What `Accept` names first -> how a stream is framed; the last is for all others."""
+"""First media type in `Accept` -> framing of streams; the last one is the default."""
 
 
-_AS_IT_COMES: Final[list[Node]] = [
+_UNBUFFERED_HEADERS: Final[list[Node]] = [
     {"header": {"key": name, "value": value}, "append_action": "ADD_IF_ABSENT"}
     for name, value in (("cache-control", "no-cache"), ("x-accel-buffering", "no"))
 ]
-"""What tells a proxy in between to keep nothing of a stream, and to hold nothing back."""
+"""Response headers that disable caching and buffering of a stream in proxies."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnvoyOptions(TlsOptions):
-    """What an operator says of an Envoy; names and meanings are those of the settings."""
+    """Options of an Envoy; the names are those of `gateway.settings`."""
 
     descriptor_set: str
-    """Where Envoy finds it."""
+    """Path of the descriptor set on Envoy's machine."""
     own_descriptor_set: bool = True
-    """Whether it is the one that is made for Envoy, and not the contract's own."""
+    """Whether that is `EnvoyContract.descriptor_set`, not the original one."""
     upstream: str
     host: str
     port: int
@@ -73,7 +73,7 @@ class EnvoyOptions(TlsOptions):
 
 
 def transcoder(contract: EnvoyContract, options: EnvoyOptions, framing: Node = _NDJSON) -> Node:
-    """Returns the transcoder's configuration, for one framing of streams."""
+    """Returns the transcoder configuration for one framing of streams."""
     unescaped = "ALL_CHARACTERS" if contract.fully_decode else "ALL_CHARACTERS_EXCEPT_SLASH"
     return {
         "@type": f"{FILTERS}.grpc_json_transcoder.v3.GrpcJsonTranscoder",
@@ -102,7 +102,7 @@ def transcoder(contract: EnvoyContract, options: EnvoyOptions, framing: Node = _
 
 
 def virtual_host(contract: EnvoyContract, options: EnvoyOptions) -> Node:
-    """Returns the one virtual host, with all routes."""
+    """Returns the virtual host with all routes."""
     host: Node = {"name": "edge", "domains": ["*"]}
     if options.origins:
         host["typed_per_filter_config"] = {CORS: _cors(options.origins)}
@@ -110,7 +110,7 @@ def virtual_host(contract: EnvoyContract, options: EnvoyOptions) -> Node:
     host["request_headers_to_remove"] = ["x-envoy-original-path", "x-envoy-original-method"]
     uploads = {"safe_regex": {"regex": "|".join(contract.uploads)}} if contract.uploads else None
     host["routes"] = [
-        *_framed(contract, options, uploads),
+        *_framing_routes(contract, options, uploads),
         *(_stream_route({"path": m.path}, m.stream_type) for m in _streams(contract)),
         *(_unary_route(f"/{name}/", unary) for name in _services(contract)),
         *(_stream_route({"prefix": f"/{name}/"}) for name in _PASSED_THROUGH),
@@ -135,24 +135,26 @@ _NOT_GRPC: Final[Node] = {
 }
 
 
-def _framed(contract: EnvoyContract, options: EnvoyOptions, uploads: Node | None) -> Iterator[Node]:
-    """Yields the routes of requests that are not transcoded yet; these go nowhere as they are.
+def _framing_routes(
+    contract: EnvoyContract, options: EnvoyOptions, uploads: Node | None
+) -> Iterator[Node]:
+    """Yields the routes before transcoding; no request is forwarded by them.
 
-    They name the cluster, for only a route that leads somewhere has CORS. What is no upload is one message,
-    which the transcoder keeps whole, however long it is: so its body is held to the limit before.
+    They have a cluster because CORS requires one. The transcoder buffers a unary body without a limit, so the
+    buffer filter before it enforces one; client streams (`uploads`) have no such limit.
     """
-    held = {
+    buffer_limit = {
         "@type": f"{FILTERS}.buffer.v3.BufferPerRoute",
         "buffer": {"max_request_bytes": options.max_message_bytes},
     }
     for match, filters in (
         *(((uploads, {}),) if uploads else ()),
-        ({"prefix": "/"}, {BUFFER: held}),
+        ({"prefix": "/"}, {BUFFER: buffer_limit}),
     ):
         for media_type, framing in _FRAMINGS:
-            own = {TRANSCODER: transcoder(contract, options, framing)} if media_type else {}
+            override = {TRANSCODER: transcoder(contract, options, framing)} if media_type else {}
             headers = [_accepts(media_type), _NOT_GRPC] if media_type else [_NOT_GRPC]
-            configs = filters | own
+            configs = filters | override
             yield {
                 "match": match | {"headers": headers},
                 "route": {"cluster": CLUSTER},
@@ -166,19 +168,19 @@ def _accepts(media_type: str) -> Node:
 
 
 def _stream_route(match: Node, kind: StreamType = StreamType.UNARY) -> Node:
-    """Returns a route without any limit of time but the caller's own."""
-    own = {"grpc_timeout_header_max": _NO_LIMIT}
-    route = _route(match, {"idle_timeout": _NO_LIMIT, "max_stream_duration": own})
-    return route | ({"response_headers_to_add": _AS_IT_COMES} if kind.server else {})
+    """Returns a route without a timeout other than the caller's `grpc-timeout`."""
+    caller_timeout = {"grpc_timeout_header_max": _NO_LIMIT}
+    route = _route(match, {"idle_timeout": _NO_LIMIT, "max_stream_duration": caller_timeout})
+    return route | ({"response_headers_to_add": _UNBUFFERED_HEADERS} if kind.server else {})
 
 
 def _unary_route(prefix: str, timeout: str) -> Node:
-    longest = {"max_stream_duration": timeout, "grpc_timeout_header_max": timeout}
-    return _route({"prefix": prefix}, {"max_stream_duration": longest})
+    limits = {"max_stream_duration": timeout, "grpc_timeout_header_max": timeout}
+    return _route({"prefix": prefix}, {"max_stream_duration": limits})
 
 
 def _route(match: Node, limits: Node) -> Node:
-    """Returns a route whose limits of time are those of the whole stream, which `timeout` would not heed."""
+    """Returns a route with timeouts for the whole stream; `timeout` would ignore `grpc-timeout`."""
     return {"match": match, "route": {"cluster": CLUSTER, "timeout": _NO_LIMIT, **limits}}
 
 

@@ -1,6 +1,6 @@
-"""TLS of an Envoy: towards callers, and towards the upstream.
+"""Envoy's TLS configuration, downstream and upstream.
 
-Rule: the files are named, and not read; they need only be where Envoy runs.
+Rule: files are named, not read; they need to exist on Envoy's machine only.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _HANDSHAKE: Final = "10s"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsOptions:
-    """What an operator says of TLS; names and meanings are those of the settings."""
+    """TLS options; the names are those of `gateway.settings`."""
 
     tls_certificate: Path | None = None
     tls_key: Path | None = None
@@ -29,43 +29,43 @@ class TlsOptions:
 
 
 def serving_tls(options: TlsOptions) -> Node:
-    """Returns what a filter chain has for TLS; nothing where it is to have none.
+    """Returns the TLS fields of a filter chain; empty: no TLS.
 
     Raises:
-        ValueError: of certificate and key only one is given.
+        ValueError: only one of certificate and key is set.
     """
-    own = _pair("tls", options.tls_certificate, options.tls_key)
-    if not own:
+    pair = _pair("tls", options.tls_certificate, options.tls_key)
+    if not pair:
         return {}
     return {
-        "transport_socket": _socket("Downstream", own | {"alpn_protocols": ["h2", "http/1.1"]}),
+        "transport_socket": _socket("Downstream", pair | {"alpn_protocols": ["h2", "http/1.1"]}),
         "transport_socket_connect_timeout": _HANDSHAKE,
     }
 
 
 def upstream_tls(options: TlsOptions, host: str) -> Node:
-    """Returns what the cluster of a host has for TLS; nothing where it is to have none.
+    """Returns the TLS fields of a cluster; empty: no TLS.
 
     Raises:
-        ValueError: of certificate and key only one is given; or no CA is, for Envoy trusts none by itself.
+        ValueError: only one of certificate and key is set; or there is no CA, since Envoy has no default one.
     """
-    own = _pair("upstream", options.upstream_certificate, options.upstream_key)
+    pair = _pair("upstream", options.upstream_certificate, options.upstream_key)
     ca, name = options.upstream_ca, options.upstream_name
-    if not (options.upstream_tls or ca or own or name):
+    if not (options.upstream_tls or ca or pair or name):
         return {}
     if ca is None:
         raise ValueError("Envoy trusts no CA by itself: TLS to the upstream needs upstream_ca")
-    named = name or host
-    kind = "IP_ADDRESS" if is_ip(named) else "DNS"
-    matched = [{"san_type": kind, "matcher": {"exact": named}}]
-    checked = {"trusted_ca": _file(ca), "match_typed_subject_alt_names": matched}
-    common = own | {"alpn_protocols": ["h2"], "validation_context": checked}
-    sni = {} if is_ip(named) else {"sni": named}
+    server_name = name or host
+    kind = "IP_ADDRESS" if is_ip(server_name) else "DNS"
+    names = [{"san_type": kind, "matcher": {"exact": server_name}}]
+    validation = {"trusted_ca": _file(ca), "match_typed_subject_alt_names": names}
+    common = pair | {"alpn_protocols": ["h2"], "validation_context": validation}
+    sni = {} if is_ip(server_name) else {"sni": server_name}
     return {"transport_socket": _socket("Upstream", common, **sni)}
 
 
 def is_ip(host: str) -> bool:
-    """Whether a host is an address, and not a name to look up."""
+    """Whether a host is an IP address, not a name."""
     try:
         ipaddress.ip_address(host)
     except ValueError:

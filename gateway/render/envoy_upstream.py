@@ -1,7 +1,7 @@
-"""The gRPC server as a cluster of Envoy's.
+"""Envoy's cluster for the gRPC server.
 
-No call is tried twice: what was sent may have been done. A dead server is found by health checks and by TCP;
-pings of HTTP/2 are as rare as the setting says, and up to 15 % rarer, for Envoy adds that by chance.
+Calls are not retried: the server may have executed them. A dead server is detected by health checks and TCP
+keepalive. HTTP/2 keepalive pings have the interval of the setting; Envoy adds a jitter of up to 15 %.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from gateway.render.envoy_tls import Node, TlsOptions, is_ip, upstream_tls
 CLUSTER: Final = "upstream"
 _HTTP_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _NAMED: Final = re.compile(r"(?:dns:(?:///)?)?(?:\[([^\]]+)\]|([^:/\[\]]+)):(\d{1,5})")
-_SHORTEST: Final = 0.001
-_LONGEST: Final = 315_360_000.0
-"""Ten years; centuries are more than Envoy can count."""
+_MIN_SECONDS: Final = 0.001
+_MAX_SECONDS: Final = 315_360_000.0
+"""Ten years; a duration of centuries overflows in Envoy."""
 _UNIX: Final = re.compile(r"unix:(?://)?(/?[^/].*)")
 
 
@@ -26,7 +26,7 @@ def upstream_cluster(
     """Returns the cluster of one gRPC server.
 
     Raises:
-        ValueError: the upstream is an address that Envoy cannot be told, or TLS cannot be.
+        ValueError: Envoy does not support the address or the TLS settings.
     """
     host, address = _address(upstream)
     return {
@@ -78,16 +78,16 @@ def upstream_cluster(
 
 
 def _address(upstream: str) -> tuple[str, Node]:
-    """Returns the host, as gRPC names it, and Envoy's address."""
-    if found := _UNIX.fullmatch(upstream):
-        return "localhost", {"pipe": {"path": found[1]}}
-    found = _NAMED.fullmatch(upstream)
-    if found is None or not 0 < int(found[3]) < 2**16:
+    """Returns the host, as in gRPC's `:authority`, and Envoy's address."""
+    if match := _UNIX.fullmatch(upstream):
+        return "localhost", {"pipe": {"path": match[1]}}
+    match = _NAMED.fullmatch(upstream)
+    if match is None or not 0 < int(match[3]) < 2**16:
         raise ValueError(
             f"upstream {upstream!r} is neither HOST:PORT nor unix:PATH, as Envoy wants it"
         )
-    host = found[1] or found[2]
-    return host, socket_address(host, int(found[3]))
+    host = match[1] or match[2]
+    return host, socket_address(host, int(match[3]))
 
 
 def socket_address(host: str, port: int) -> Node:
@@ -96,6 +96,6 @@ def socket_address(host: str, port: int) -> Node:
 
 
 def seconds(number: float) -> str:
-    """Returns a duration as protobuf's JSON has it: no less than Envoy counts, which would be no limit."""
-    number = min(max(number, _SHORTEST), _LONGEST)
+    """Returns a duration in protobuf's JSON, at least 1 ms: Envoy rounds less to 0, which is no limit."""
+    number = min(max(number, _MIN_SECONDS), _MAX_SECONDS)
     return f"{number:.9f}".rstrip("0").rstrip(".") + "s"

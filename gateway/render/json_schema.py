@@ -1,9 +1,9 @@
-"""Message types as JSON Schema, in the JSON that the edge prints.
+"""Message types in responses as JSON Schema.
 
-An answer has one form, which the options of the process choose. A request (`request_schema`) may leave fields
-out and say null for them, give a number as text and an enum by name or number, and must give what the
-contract requires. So a type that is both sent and answered has two components, `pkg.Type-Input` and
-`pkg.Type`; one that is only sent is `pkg.Type`. No name in a .proto has a hyphen.
+A response has one form, which the JSON options determine. A request (`request_schema`) has more: a field may
+be missing or null, a number may be a string, an enum value a name or a number; required fields must be set.
+So a type in both requests and responses has two components, `pkg.Type-Input` and `pkg.Type`; a type only in
+requests is `pkg.Type`. Names in a .proto have no hyphen.
 
 Sources: "ProtoJSON Format"; JSON Schema 2020-12, which is OpenAPI 3.1's dialect.
 """
@@ -16,30 +16,30 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
 from gateway.contract.descriptors import Contract
-from gateway.contract.field_options import FieldFacts, field_facts
-from gateway.contract.fields import json_names, map_entry, rivals
+from gateway.contract.field_options import FieldAnnotations, field_annotations
+from gateway.contract.fields import json_names, map_entry, shared_oneof
 from gateway.contract.json_options import JsonOptions
 from gateway.contract.json_types import WRAPPERS
 from gateway.render import scalar_schemas as scalars
 from gateway.render.scalar_schemas import Schema
 
-__all__ = ["NULL_VALUE", "AnswerSchemas", "Schema", "limited"]
+__all__ = ["NULL_VALUE", "ResponseSchemas", "Schema", "constrained"]
 
 NULL_VALUE = "google.protobuf.NullValue"
 
 
-class AnswerSchemas:
-    """The schemas of what the edge prints; `components` grows with the types that are asked for."""
+class ResponseSchemas:
+    """Schemas of responses; `components` collects the types that they refer to."""
 
     def __init__(self, contract: Contract, options: JsonOptions) -> None:
         self._contract = contract
         self._options = options
         self.components: dict[str, Schema] = {}
         self._names: dict[str, dict[str, str]] = {}
-        """Full name of a message -> the names of its fields in JSON."""
+        """Full name of a message -> JSON names of its fields."""
 
     def message(self, descriptor: Descriptor) -> Schema:
-        """Returns the schema of a message type, by reference where it has a name of its own."""
+        """Returns the schema of a message type; for an ordinary one a reference to its component."""
         name = descriptor.full_name
         special = self._well_known(name)
         if special is not None:
@@ -49,12 +49,12 @@ class AnswerSchemas:
         return self._component(name, lambda: self._object(descriptor))
 
     def field(self, field: FieldDescriptor) -> Schema:
-        """Returns the schema of a field's value, with what the contract says of the field."""
-        facts = field_facts(field)
-        return self._described(self._value(field, facts), field, facts)
+        """Returns the schema of a field's value, with description and annotations of the field."""
+        annotations = field_annotations(field)
+        return self._described(self._value(field, annotations), field, annotations)
 
     def single(self, field: FieldDescriptor) -> Schema:
-        """Returns the schema of one value of a field."""
+        """Returns the schema of one value or element of a field."""
         if field.message_type is not None:
             return self.message(field.message_type)
         if field.enum_type is not None:
@@ -62,11 +62,11 @@ class AnswerSchemas:
         return self._scalar(field.type)
 
     def add(self, name: str, schema: Schema) -> Schema:
-        """Adds a component that is no type of the contract; returns the reference to it."""
+        """Adds a component that is not a type of the contract; returns the reference to it."""
         return self._component(name, lambda: schema)
 
     def name(self, field: FieldDescriptor) -> str:
-        """Returns the name of a field as it is printed."""
+        """Returns the key of a field in JSON."""
         if field.is_extension:
             return f"[{field.full_name}]"
         message = field.containing_type
@@ -77,10 +77,10 @@ class AnswerSchemas:
             names = self._names[message.full_name] = json_names(message)
         return names[field.name]
 
-    def _value(self, field: FieldDescriptor, facts: FieldFacts) -> Schema:
+    def _value(self, field: FieldDescriptor, annotations: FieldAnnotations) -> Schema:
         if entry := map_entry(field):
-            return self._map(entry[0].type, limited(self.single(entry[1]), facts))
-        one = limited(self.single(field), facts)
+            return self._map(entry[0].type, constrained(self.single(entry[1]), annotations))
+        one = constrained(self.single(field), annotations)
         return {"type": "array", "items": one} if field.is_repeated else one
 
     def _map(self, key_kind: int, value: Schema) -> Schema:
@@ -90,16 +90,16 @@ class AnswerSchemas:
         return schema
 
     def _well_known(self, name: str) -> Schema | None:
-        return scalars.answered_message(name)
+        return scalars.response_message(name)
 
     def _scalar(self, kind: int) -> Schema:
-        return scalars.answered_scalar(kind, int64_numbers=self._options.int64_numbers)
+        return scalars.response_scalar(kind, int64_numbers=self._options.int64_numbers)
 
     def _component(self, name: str, make: Callable[[], Schema]) -> Schema:
-        """Returns the reference to a component, which is made once."""
+        """Returns the reference to a component; creates it if it is missing."""
         key = self._key(name)
         if key not in self.components:
-            self.components[key] = {}  # first, for a type may hold itself
+            self.components[key] = {}  # before its fields: a type may contain itself
             self.components[key].update(make())
         return {"$ref": f"#/components/schemas/{key}"}
 
@@ -129,16 +129,16 @@ class AnswerSchemas:
             yield from self._contract.pool.FindAllExtensions(descriptor)
 
     def _is_required(self, field: FieldDescriptor) -> bool:
-        """Whether the field is in every answer."""
-        if field.is_extension or field_facts(field).input_only:
+        """Whether the field is in every response."""
+        if field.is_extension or field_annotations(field).input_only:
             return False
         return field.is_required or (self._options.defaults and not field.has_presence)
 
     def _oneofs(self, fields: Collection[FieldDescriptor]) -> Schema:
-        """Returns what says that of each oneof at most one field is there."""
+        """Returns the constraint that at most one field of each oneof is set."""
         groups: dict[str, list[FieldDescriptor]] = {}
         for field in fields:
-            if oneof := rivals(field):
+            if oneof := shared_oneof(field):
                 groups.setdefault(oneof, []).append(field)
         rules = [self._at_most_one(group) for group in groups.values() if len(group) > 1]
         return {"allOf": rules} if rules else {}
@@ -154,11 +154,11 @@ class AnswerSchemas:
         return {"anyOf": alternatives}
 
     def _is_alternative(self, _field: FieldDescriptor) -> bool:
-        """Whether one of several fields of its oneof has to be there, of which it is one."""
+        """Whether the field is one of several required fields of its oneof."""
         return False
 
     def _absent(self, _field: FieldDescriptor) -> Schema | bool:
-        """Returns what a field matches that is not there, beside another of its oneof."""
+        """Returns the schema of a field that is not set, because another one of its oneof is."""
         return False
 
     def _enum(self, enum: EnumDescriptor) -> Schema:
@@ -175,7 +175,7 @@ class AnswerSchemas:
         return schema
 
     def _enum_values(self, enum: EnumDescriptor) -> Schema:
-        """Returns the schema of what is printed: of aliases the first; a number that has no name as it is."""
+        """Returns the schema of printed values: the first of several aliases; a number without a name."""
         first = {value.number: value.name for value in reversed(enum.values)}
         if self._options.enum_numbers:
             numbers: Schema = dict(scalars.INT32)
@@ -189,7 +189,7 @@ class AnswerSchemas:
         return "\n\n".join(filter(None, (comment, "\n".join(lines))))
 
     def _value_line(self, value: Any) -> str:
-        """Returns what is to be said of one value of an enum; nothing where its name says all."""
+        """Returns the line on one enum value for the description; empty if there is nothing to add."""
         name = value.type.full_name
         comment = " ".join(self._contract.comments.get(f"{name}.{value.name}", "").split())
         if value.GetOptions().deprecated:
@@ -199,29 +199,31 @@ class AnswerSchemas:
             return f"- {value.number} is {shown}" + (f": {comment}" if comment else "")
         return f"- {shown}: {comment}" if comment else ""
 
-    def _described(self, schema: Schema, field: FieldDescriptor, facts: FieldFacts) -> Schema:
+    def _described(
+        self, schema: Schema, field: FieldDescriptor, annotations: FieldAnnotations
+    ) -> Schema:
         comment = self._contract.comments.get(field.full_name, "")
-        if description := "\n\n".join(filter(None, (comment, *facts.notes))):
+        if description := "\n\n".join(filter(None, (comment, *annotations.notes))):
             schema["description"] = description
         for keyword, holds in (
-            ("deprecated", facts.deprecated),
-            ("readOnly", facts.output_only),
-            ("writeOnly", facts.input_only),
+            ("deprecated", annotations.deprecated),
+            ("readOnly", annotations.output_only),
+            ("writeOnly", annotations.input_only),
         ):
             if holds:
                 schema[keyword] = True
         return schema
 
 
-def limited(schema: Schema, facts: FieldFacts) -> Schema:
-    """Returns the schema of a value with the limits that the contract sets to it."""
-    values = facts.values
+def constrained(schema: Schema, annotations: FieldAnnotations) -> Schema:
+    """Returns the schema of a value with the constraints of its field: format, `gateway.v1.values`."""
+    values = annotations.values
     if values.HasField("greater_than"):
         numbers = scalars.numbers_only(schema)
         return numbers | {"exclusiveMinimum": values.greater_than} if numbers else schema
     limits: Schema = {}
-    if facts.format:
-        limits["format"] = facts.format
-    if allowed := list(getattr(values, "in")):  # a keyword of Python's
+    if annotations.format:
+        limits["format"] = annotations.format
+    if allowed := list(getattr(values, "in")):  # a Python keyword
         limits["enum"] = allowed
     return schema | limits

@@ -1,8 +1,8 @@
-"""The contract as an OpenAPI 3.1 document; the comments of the .proto are its descriptions.
+"""A contract as an OpenAPI 3.1 document, with the comments of the .proto as descriptions.
 
-It describes one process: the JSON that it prints, by its options, and all that it takes. A method of which a
-side streams is described by its messages, in each framing that the edge speaks; that a WebSocket is there too
-is said in words, for OpenAPI has none for it.
+The document is that of one process: it depends on the process's JSON options. A streaming method has a schema
+of its messages for each framing. WebSockets are mentioned in the description, since OpenAPI cannot describe
+them.
 
 Source: OpenAPI Specification 3.1.1.
 """
@@ -20,17 +20,17 @@ from google.rpc.status_pb2 import Status
 
 from gateway import __version__
 from gateway.contract.descriptors import Contract
-from gateway.contract.field_options import field_facts
+from gateway.contract.field_options import field_annotations
 from gateway.contract.http_rule import (
     ANY_METHOD,
     Binding,
-    answer_type,
-    body_type,
     is_http_body,
+    request_body_type,
+    response_type,
 )
 from gateway.contract.json_options import JsonOptions
 from gateway.contract.method import Method
-from gateway.render.json_schema import AnswerSchemas, Schema
+from gateway.render.json_schema import ResponseSchemas, Schema
 from gateway.render.openapi_parameters import (
     bound_paths,
     path_of,
@@ -43,7 +43,7 @@ _OPERATIONS: Final = ("get", "put", "post", "delete", "options", "head", "patch"
 _NAME: Final = re.compile(r"{[^}]*}")
 _PROBLEM: Final = "problem-details"
 _NOTICE: Final = "stream-notice"
-"""Components that no message of a contract can be called, for its name would have a hyphen."""
+"""Names of further components; with a hyphen they cannot be names of messages."""
 
 
 def render_openapi(
@@ -54,33 +54,35 @@ def render_openapi(
     options: JsonOptions = JsonOptions(),  # noqa: B008 - it is frozen
     ignore_unknown: bool = False,
 ) -> dict[str, Any]:
-    """Returns the document for the bindings of a contract.
+    """Returns the document of a contract.
 
     Args:
         contract: types and comments.
-        bindings: what is served, in the order of the contract.
-        title: the title of the document.
-        options: how this process prints JSON.
-        ignore_unknown: whether it lets fields pass that the contract has not.
+        bindings: the served bindings, in the order of the contract.
+        title: title of the document.
+        options: default JSON options of the process.
+        ignore_unknown: whether the process ignores unknown fields in requests.
     """
-    answers = AnswerSchemas(contract, options)
-    responses = [_Responses(answers, contract).of(binding) for binding in bindings]
-    requests = RequestSchemas(contract, options, answers.components, ignore_unknown=ignore_unknown)
+    response_schemas = ResponseSchemas(contract, options)
+    responses = [_Responses(response_schemas, contract).of(binding) for binding in bindings]
+    requests = RequestSchemas(
+        contract, options, response_schemas.components, ignore_unknown=ignore_unknown
+    )
     ids = _operation_ids(bindings)
     paths: dict[str, dict[str, Any]] = {}
     shapes: dict[str, tuple[str, list[str]]] = {}
-    for binding, answered, operation_id in zip(bindings, responses, ids, strict=True):
-        found = path_of(binding)
-        # paths that differ in names alone are one path to OpenAPI (4.8.8.2), named as it first was
-        path, names = shapes.setdefault(_NAME.sub("{}", found[0]), found)
+    for binding, binding_responses, operation_id in zip(bindings, responses, ids, strict=True):
+        named_path = path_of(binding)
+        # paths that differ only in parameter names are one path in OpenAPI (4.8.8.2); the first names count
+        path, names = shapes.setdefault(_NAME.sub("{}", named_path[0]), named_path)
         for name in _operations(binding):
-            operation = _operation(binding, requests, names) | {"responses": answered}
+            operation = _operation(binding, requests, names) | {"responses": binding_responses}
             operations = paths.setdefault(path, {})
             if binding.http_method != ANY_METHOD:
                 operations[name] = {"operationId": operation_id} | operation
-            elif name not in operations:  # a binding of that very method comes first
+            elif name not in operations:  # a binding of that HTTP method has precedence
                 operations[name] = {"operationId": f"{operation_id}-{name}"} | operation
-    components = answers.components | requests.components
+    components = response_schemas.components | requests.components
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": __version__},
@@ -91,7 +93,7 @@ def render_openapi(
 
 
 def _operations(binding: Binding) -> tuple[str, ...]:
-    """Returns OpenAPI's names for the HTTP methods; it has none for a method of one's own."""
+    """Returns the binding's HTTP methods in OpenAPI's spelling; empty for a custom HTTP method."""
     if binding.http_method == ANY_METHOD:
         return _OPERATIONS
     name = binding.http_method.lower()
@@ -99,11 +101,11 @@ def _operations(binding: Binding) -> tuple[str, ...]:
 
 
 def _operation_ids(bindings: Sequence[Binding]) -> Iterator[str]:
-    """Yields an id for each binding, which no other binding of the contract changes.
+    """Yields an operation id for each binding, independent of the bindings of other methods.
 
-    It is the method's full name with underscores, and `-2` and so on for its additional bindings, for no
-    name in a .proto has a hyphen. Of methods that underscores make the same (`a_b.C.D` and `a.b_C.D`) it has
-    the dots.
+    It is the method's full name with underscores, and a suffix `-2`, … for additional bindings (names in a
+    .proto have no hyphen). If two methods have the same name with underscores (`a_b.C.D` and `a.b_C.D`), the
+    ids have dots.
     """
     names = {binding.method.full_name for binding in bindings}
     same = Counter(name.replace(".", "_") for name in names)
@@ -141,7 +143,7 @@ def _operation(binding: Binding, requests: RequestSchemas, names: list[str]) -> 
 
 
 def _is_provided(binding: Binding) -> bool:
-    """Whether the path provides all that the body would, or excludes it by a oneof."""
+    """Whether the path sets the whole target of the body, or excludes it by a oneof."""
     body = binding.body.path if binding.body is not None else ()
     return any(body[: len(path)] == path for path in bound_paths(binding))
 
@@ -153,7 +155,7 @@ def _is_deprecated(method: Method) -> bool:
 def _description(binding: Binding) -> str:
     method = binding.method
     text = method.comment
-    raw = is_http_body(body_type(binding)) or is_http_body(answer_type(binding))
+    raw = is_http_body(request_body_type(binding)) or is_http_body(response_type(binding))
     if method.stream_type.value and not raw:
         text += (
             f"\n\nA streaming method: `{binding.template}` also takes a WebSocket handshake, in the"
@@ -163,11 +165,11 @@ def _description(binding: Binding) -> str:
 
 
 _RAW: Final[dict[str, Any]] = {"*/*": {}}
-"""The data of an HttpBody: whatever it says that it is."""
+"""The data of an HttpBody, of any media type."""
 
 
 def _request_body(binding: Binding, requests: RequestSchemas) -> dict[str, Any]:
-    if is_http_body(body_type(binding)):
+    if is_http_body(request_body_type(binding)):
         return {"content": _RAW}
     schema, required = _body_schema(binding, requests)
     if binding.method.stream_type.client:
@@ -183,30 +185,30 @@ def _request_body(binding: Binding, requests: RequestSchemas) -> dict[str, Any]:
 
 
 def _body_schema(binding: Binding, requests: RequestSchemas) -> tuple[Schema, bool]:
-    """Returns the schema of the JSON in a body, and whether a request has to have one."""
+    """Returns the schema of a JSON body, and whether the body is required."""
     bound = bound_paths(binding)
     body = binding.body.path if binding.body is not None else ()
     if not body:
         message = binding.method.input
         required = any(
-            field_facts(field).required and not any(path[0] == field for path in bound)
+            field_annotations(field).required and not any(path[0] == field for path in bound)
             for field in message.fields
         )
         return requests.without(message, bound), required
-    required = all(field_facts(field).required for field in body)
+    required = all(field_annotations(field).required for field in body)
     below = [path[len(body) :] for path in bound if path[: len(body)] == body]
     return requests.body_field(body[-1], below), required
 
 
 @dataclass(frozen=True, slots=True)
 class _Responses:
-    """Makes the answers of operations."""
+    """Makes the responses of operations."""
 
-    schemas: AnswerSchemas
+    schemas: ResponseSchemas
     contract: Contract
 
     def of(self, binding: Binding) -> dict[str, Any]:
-        """Returns the answers of one binding."""
+        """Returns the responses of one binding."""
         return {
             "200": {"description": "OK", "content": self._content(binding)},
             "default": {
@@ -219,7 +221,7 @@ class _Responses:
         }
 
     def _content(self, binding: Binding) -> dict[str, Any]:
-        if is_http_body(answer_type(binding)):
+        if is_http_body(response_type(binding)):
             return _RAW
         field = binding.response_body
         schema = (
@@ -249,7 +251,7 @@ class _Responses:
             _PROBLEM,
             {
                 "type": "object",
-                "description": "Problem details (RFC 9457), for who asks for them with `Accept`.",
+                "description": "Problem details (RFC 9457), if `Accept` asks for them.",
                 "properties": {
                     "title": {"type": "string"},
                     "status": {"type": "integer"},
@@ -272,9 +274,9 @@ class _Responses:
         return self.schemas.add(
             _NOTICE,
             {
-                "description": "Stands among the messages of a stream: as its last, the"
-                " `google.rpc.Status` that it ended with; a `gateway.v1.Gap` where messages are missing."
-                " In `text/event-stream` each is an event of its own name.",
+                "description": "An item of a stream that is not a message: the `google.rpc.Status` of a"
+                " failed call, which comes last, or a `gateway.v1.Gap` in place of missing messages."
+                " In `text/event-stream` they are events of type `error` and `gap`.",
                 "anyOf": [
                     _as_any("google.rpc.Status", self.schemas.message(self._status())),
                     _as_any("gateway.v1.Gap", gap),
@@ -284,7 +286,7 @@ class _Responses:
 
 
 def _as_any(name: str, schema: Schema) -> Schema:
-    """Returns the schema of a message that stands in a `google.protobuf.Any`."""
+    """Returns the schema of a message in a `google.protobuf.Any`."""
     kind = {"type": "string", "enum": [f"type.googleapis.com/{name}"]}
     url = {"type": "object", "properties": {"@type": kind}, "required": ["@type"]}
     return {"allOf": [schema, url]}

@@ -1,8 +1,9 @@
-"""Where the fields of a request go beside its body: the path and the query, as OpenAPI's parameters.
+"""The OpenAPI parameters of a binding: in the path and in the query.
 
-Sources: OpenAPI Specification 3.1.1, 4.8.12; google/api/http.proto. The query takes what nothing else binds:
-scalars and what JSON writes as one, alone or repeated; those of nested messages by dotted names;
-`google.protobuf.Value` and its kin as JSON; maps as `name[key]=value`.
+Sources: OpenAPI Specification 3.1.1, 4.8.12; google/api/http.proto. Query parameters are the fields that
+    neither
+path nor body set: scalars, messages whose JSON is a scalar, and lists of both; fields of nested messages with
+dotted names; `Value`, `Struct` and `ListValue` as JSON; maps as `name[key]=value`.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from typing import Final
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from gateway.contract.field_options import field_facts, is_alternative
+from gateway.contract.field_options import field_annotations, is_alternative
 from gateway.contract.fields import (
     FieldPath,
     is_message,
     map_entry,
     message_type,
     overlap,
-    rivals,
+    shared_oneof,
 )
 from gateway.contract.http_rule import Binding
 from gateway.contract.json_types import ANY, FIELD_MASK, JSON_VALUES, TEXTUAL
@@ -31,17 +32,17 @@ from gateway.render.json_schema import Schema
 from gateway.render.request_schema import RequestSchemas
 
 _NAME: Final = re.compile(r"[^.\[\]]+")
-"""What a query reads as one step of a name."""
+"""One step of a parameter name in a query."""
 _MAX_PARAMETERS: Final = 1000
-"""As many as a query of the edge can have; a contract of wide and deep messages can name more."""
+"""Maximum query parameters in the document; the edge has the same limit per request."""
 
 
 def path_of(binding: Binding) -> tuple[str, list[str]]:
-    """Returns OpenAPI's path, and the names of the parameters in it.
+    """Returns the path in OpenAPI's syntax, and the names of its parameters.
 
-    OpenAPI has no pattern for a parameter, so each wildcard is one of its own:
-    `/v1/{name=shelves/*/books/*}` is `/v1/shelves/{name}/books/{name_1}`. What reads documents often takes a
-    dot in such a name for more than it is, so `{book.name}` is `{book_name}`.
+    OpenAPI has no patterns, so each wildcard is a parameter: `/v1/{name=shelves/*/books/*}` becomes
+    `/v1/shelves/{name}/books/{name_1}`. Dots become underscores, since some tools misread them: `{book.name}`
+    is `{book_name}`.
     """
     template = binding.template
     segments: list[str] = []
@@ -58,7 +59,13 @@ def path_of(binding: Binding) -> tuple[str, list[str]]:
 
 
 def path_parameters(binding: Binding, names: list[str], schemas: RequestSchemas) -> list[Schema]:
-    """Returns the parameters in a path; the names are the path's, which another binding may have given."""
+    """Returns the path parameters.
+
+    Args:
+        binding: the binding.
+        names: the names in the path, which may come from another binding with the same path.
+        schemas: schemas of requests.
+    """
     wildcards = [
         index for index, segment in enumerate(binding.template.segments) if segment in WILDCARDS
     ]
@@ -69,30 +76,30 @@ def path_parameters(binding: Binding, names: list[str], schemas: RequestSchemas)
 
 
 def bound_paths(binding: Binding) -> tuple[FieldPath, ...]:
-    """Returns the fields that a path provides, and those that a oneof excludes beside them."""
-    found: list[FieldPath] = []
+    """Returns the fields that the path sets, and the fields that these exclude by a oneof."""
+    paths: list[FieldPath] = []
     for _, path in binding.variables:
-        found.append(path)
+        paths.append(path)
         for index, field in enumerate(path):
-            if rivals(field) and field.containing_oneof is not None:
+            if shared_oneof(field) and field.containing_oneof is not None:
                 others = (other for other in field.containing_oneof.fields if other != field)
-                found += [(*path[:index], other) for other in others]
-    return tuple(found)
+                paths += [(*path[:index], other) for other in others]
+    return tuple(paths)
 
 
 def query_parameters(binding: Binding, schemas: RequestSchemas) -> Iterator[Schema]:
-    """Yields the parameters of a query."""
-    taken = bound_paths(binding)
+    """Yields the query parameters."""
+    bound = bound_paths(binding)
     if binding.body is not None:
         if not binding.body.path:
             return
-        taken = (*taken, binding.body.path)
-    for path in islice(_leaves(binding.method.input, taken), _MAX_PARAMETERS):
+        bound = (*bound, binding.body.path)
+    for path in islice(_leaves(binding.method.input, bound), _MAX_PARAMETERS):
         yield _query_parameter(path, schemas, required=_is_required(binding, path))
 
 
 def _unused(base: str, names: list[str], reserved: set[str]) -> str:
-    """Returns a name like `base`, which no other parameter of the path has or will have."""
+    """Returns `base`, or `base_N` if another parameter of the path has or will have that name."""
     name, count = base, 0
     while name in names or (count and name in reserved):
         count += 1
@@ -127,17 +134,17 @@ def _wildcard_schema(binding: Binding, index: int, schemas: RequestSchemas) -> S
 
 
 def _not_empty(schema: Schema) -> Schema:
-    """Returns the schema of a segment, which is never empty."""
+    """Returns the schema of a path segment, which is never empty."""
     free_text = schema.get("type") == "string" and not schema.keys() & {"enum", "format"}
     return schema | {"minLength": 1} if free_text else schema
 
 
-def _parameter(name: str, place: str, schema: Schema, *, required: bool) -> Schema:
-    parameter: Schema = {"name": name, "in": place}
+def _parameter(name: str, location: str, schema: Schema, *, required: bool) -> Schema:
+    parameter: Schema = {"name": name, "in": location}
     for keyword in ("description", "deprecated"):
         if keyword in schema:
             parameter[keyword] = schema.pop(keyword)
-    for keyword in ("readOnly", "writeOnly"):  # words about properties, which a parameter is not
+    for keyword in ("readOnly", "writeOnly"):  # keywords for properties only
         schema.pop(keyword, None)
     if required:
         parameter["required"] = True
@@ -153,14 +160,14 @@ def _query_parameter(path: FieldPath, schemas: RequestSchemas, *, required: bool
             "style": "deepObject",
             "explode": True,
         }
-    if not field.is_repeated and is_message(field) and _name(field) in JSON_VALUES:
+    if not field.is_repeated and is_message(field) and _type_name(field) in JSON_VALUES:
         parameter = _parameter(name, "query", schemas.json_text(field), required=required)
         return parameter | {"content": {"application/json": {"schema": parameter.pop("schema")}}}
     return _parameter(name, "query", schemas.text(field), required=required)
 
 
 def _query_name(field: FieldDescriptor, schemas: RequestSchemas) -> str:
-    """Returns the printed name of a field, or its own where a query takes the printed one for another's."""
+    """Returns a field's name in a query: as in JSON, or the proto name if the former is ambiguous there."""
     name = schemas.name(field)
     message = field.containing_type
     other = message.fields_by_name.get(name) if message is not None else None
@@ -168,35 +175,35 @@ def _query_name(field: FieldDescriptor, schemas: RequestSchemas) -> str:
 
 
 def _is_required(binding: Binding, path: FieldPath) -> bool:
-    """Whether a query has to name the field: it is required, and so is each message that it is in."""
+    """Whether the parameter is required: the field is, and so are all messages around it."""
     return not _is_inferred(binding, path) and all(
-        field_facts(field).required and not is_alternative(field) for field in path
+        field_annotations(field).required and not is_alternative(field) for field in path
     )
 
 
 def _is_inferred(binding: Binding, path: FieldPath) -> bool:
-    """Whether it is the mask of a PATCH, which the edge infers from the body."""
+    """Whether the field is the mask of a PATCH, which the edge can make from the body."""
     field = path[-1]
-    is_mask = is_message(field) and _name(field) == FIELD_MASK
+    is_mask = is_message(field) and _type_name(field) == FIELD_MASK
     return is_mask and len(path) == 1 and binding.http_method == "PATCH"
 
 
-def _leaves(message: Descriptor, taken: Collection[FieldPath]) -> Iterator[FieldPath]:
-    """Yields what a query can name, those of outer messages first.
+def _leaves(message: Descriptor, bound: Collection[FieldPath]) -> Iterator[FieldPath]:
+    """Yields the fields that a query can set, those of outer messages first.
 
-    A type that holds itself has no end of names, and is cut where it recurs.
+    A recursive type is expanded once.
     """
     waiting: deque[tuple[Descriptor, FieldPath]] = deque([(message, ())])
     while waiting:
         descriptor, above = waiting.popleft()
         for field in descriptor.fields:
             path = (*above, field)
-            if path in taken or field_facts(field).output_only:
+            if path in bound or field_annotations(field).output_only:
                 continue
             if _is_leaf(field):
-                if not any(overlap(path, other) for other in taken):
+                if not any(overlap(path, other) for other in bound):
                     yield path
-            elif not field.is_repeated and _goes_on(path, message):
+            elif not field.is_repeated and _descends(path, message):
                 waiting.append((message_type(field), path))
 
 
@@ -205,19 +212,19 @@ def _is_leaf(field: FieldDescriptor) -> bool:
         return True
     entry = map_entry(field)
     value = entry[1] if entry else field
-    return not is_message(value) or _name(value) in TEXTUAL | JSON_VALUES or _is_empty(field)
+    return not is_message(value) or _type_name(value) in TEXTUAL | JSON_VALUES or _is_empty(field)
 
 
 def _is_empty(field: FieldDescriptor) -> bool:
-    """Whether it is one message of a type without fields, as `google.protobuf.Empty` is."""
+    """Whether the field is a singular message without fields, such as `google.protobuf.Empty`."""
     return not field.is_repeated and not message_type(field).fields
 
 
-def _goes_on(path: FieldPath, message: Descriptor) -> bool:
+def _descends(path: FieldPath, message: Descriptor) -> bool:
     descriptor = message_type(path[-1])
     above = (message, *(message_type(field) for field in path[:-1]))
     return descriptor not in above and descriptor.full_name != ANY
 
 
-def _name(field: FieldDescriptor) -> str:
+def _type_name(field: FieldDescriptor) -> str:
     return message_type(field).full_name

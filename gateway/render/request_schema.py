@@ -1,4 +1,4 @@
-"""Message types as JSON Schema, in what the edge reads: JSON, and the texts of a path and a query.
+"""Message types in requests as JSON Schema: in JSON, and as text in a path or a query.
 
 Sources: "ProtoJSON Format"; JSON Schema 2020-12; AIP-203.
 """
@@ -10,42 +10,42 @@ from collections.abc import Collection
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
 from gateway.contract.descriptors import Contract
-from gateway.contract.field_options import FieldFacts, field_facts, is_alternative
+from gateway.contract.field_options import FieldAnnotations, field_annotations, is_alternative
 from gateway.contract.fields import FieldPath, map_entry, message_type
 from gateway.contract.json_options import JsonOptions
 from gateway.contract.json_types import NULLABLE, WRAPPERS
 from gateway.render import scalar_schemas as scalars
-from gateway.render.json_schema import NULL_VALUE, AnswerSchemas, limited
+from gateway.render.json_schema import NULL_VALUE, ResponseSchemas, constrained
 from gateway.render.scalar_schemas import Schema, nullable
 
 _INPUT = "-Input"
 
 
-class RequestSchemas(AnswerSchemas):
-    """The schemas of what the edge reads, from JSON or from the texts of a path and a query."""
+class RequestSchemas(ResponseSchemas):
+    """Schemas of requests: JSON bodies, and texts in a path or a query."""
 
     def __init__(
         self,
         contract: Contract,
         options: JsonOptions,
-        answered: Collection[str],
+        response_names: Collection[str],
         *,
         ignore_unknown: bool,
     ) -> None:
-        """Makes the schemas.
+        """Starts without components.
 
         Args:
             contract: the types and their comments.
-            options: which of a field's names is documented; the edge takes both.
-            answered: names that components of answers have.
-            ignore_unknown: whether fields that the contract has not are let pass.
+            options: JSON options; they choose which name of a field is documented. The edge accepts both.
+            response_names: names of the components of responses.
+            ignore_unknown: whether unknown fields are ignored.
         """
         super().__init__(contract, options)
-        self._answered = frozenset(answered)
+        self._answered = frozenset(response_names)
         self._ignore_unknown = ignore_unknown
 
     def without(self, descriptor: Descriptor, bound: Collection[FieldPath]) -> Schema:
-        """Returns the schema of a message without the fields that something else than the body provides."""
+        """Returns the schema of a message without the fields at the paths in `bound`."""
         if not bound:
             return self.message(descriptor)
         schema = self._type_of(descriptor)
@@ -62,34 +62,34 @@ class RequestSchemas(AnswerSchemas):
         return schema | {"properties": properties} | self._others() | self._oneofs(fields)
 
     def body_field(self, field: FieldDescriptor, bound: Collection[FieldPath]) -> Schema:
-        """Returns the schema of a body that is one field, without what something else provides of it."""
+        """Returns the schema of a body that sets one field, without the subfields in `bound`."""
         if not bound:
             return self.field(field)
         return nullable(self.without(message_type(field), bound))
 
     def text(self, field: FieldDescriptor) -> Schema:
-        """Returns the schema of a field whose value, or each of whose values, is a text."""
-        facts = field_facts(field)
-        schema = limited(self._text_value(field), facts)
+        """Returns the schema of a field whose value, or each element, is a text in a path or a query."""
+        annotations = field_annotations(field)
+        schema = constrained(self._text_value(field), annotations)
         if field.is_repeated:
             schema = {"type": "array", "items": schema}
-            if facts.required:
+            if annotations.required:
                 schema["minItems"] = 1
-        elif facts.required:
+        elif annotations.required:
             schema = _not_empty(schema, field)
-        return self._described(schema, field, facts)
+        return self._described(schema, field, annotations)
 
     def json_text(self, field: FieldDescriptor) -> Schema:
-        """Returns the schema of a field whose text is JSON."""
-        return self._described(self.single(field), field, field_facts(field))
+        """Returns the schema of a field whose text is JSON: of `Value`, `Struct`, `ListValue`."""
+        return self._described(self.single(field), field, field_annotations(field))
 
     def map_of_texts(self, field: FieldDescriptor) -> Schema:
-        """Returns the schema of a map whose values are texts."""
-        facts = field_facts(field)
+        """Returns the schema of a map in a query."""
+        annotations = field_annotations(field)
         key, value = map_entry(field) or (field, field)
         schema = self._map(key.type, self._text_value(value))
-        schema.setdefault("propertyNames", {"pattern": "^[^\\]]*$"})  # its name ends at the bracket
-        return self._described(schema, field, facts)
+        schema.setdefault("propertyNames", {"pattern": "^[^\\]]*$"})  # `]` ends the key
+        return self._described(schema, field, annotations)
 
     def _text_value(self, field: FieldDescriptor) -> Schema:
         descriptor = field.message_type
@@ -111,14 +111,14 @@ class RequestSchemas(AnswerSchemas):
         return name + _INPUT if name in self._answered else name
 
     def _well_known(self, name: str) -> Schema | None:
-        return scalars.sent_message(name)
+        return scalars.request_message(name)
 
     def _scalar(self, kind: int) -> Schema:
-        return scalars.sent_scalar(kind)
+        return scalars.request_scalar(kind)
 
-    def _value(self, field: FieldDescriptor, facts: FieldFacts) -> Schema:
-        schema = super()._value(field, facts)
-        return _not_empty(schema, field) if facts.required else nullable(schema)
+    def _value(self, field: FieldDescriptor, annotations: FieldAnnotations) -> Schema:
+        schema = super()._value(field, annotations)
+        return _not_empty(schema, field) if annotations.required else nullable(schema)
 
     def _object(self, descriptor: Descriptor) -> Schema:
         return super()._object(descriptor) | self._others()
@@ -127,14 +127,14 @@ class RequestSchemas(AnswerSchemas):
         return {} if self._ignore_unknown else {"additionalProperties": False}
 
     def _is_required(self, field: FieldDescriptor) -> bool:
-        """Whether a request has to give the field."""
-        return field_facts(field).required and not is_alternative(field)
+        """Whether the field is required in a request."""
+        return field_annotations(field).required and not is_alternative(field)
 
     def _is_alternative(self, field: FieldDescriptor) -> bool:
         return is_alternative(field)
 
     def _absent(self, field: FieldDescriptor) -> Schema | bool:
-        """Null is as good as nothing, but where it is a value."""
+        """Returns null, which means "not set", unless null is a value of the type."""
         enum, message = field.enum_type, field.message_type
         name = enum.full_name if enum else message.full_name if message else ""
         return False if name in NULLABLE else {"type": "null"}
@@ -145,7 +145,7 @@ class RequestSchemas(AnswerSchemas):
         return super()._enum(enum)
 
     def _enum_values(self, enum: EnumDescriptor) -> Schema:
-        """Returns the schema of what is taken: each name, each alias, and numbers."""
+        """Returns the schema of accepted values: names, aliases and numbers."""
         numbers: Schema = dict(scalars.INT32)
         if enum.is_closed:
             numbers["enum"] = sorted(enum.values_by_number)
@@ -155,7 +155,7 @@ class RequestSchemas(AnswerSchemas):
 
 
 def _not_empty(schema: Schema, field: FieldDescriptor) -> Schema:
-    """Returns what a required field takes: not what is the same as nothing, where it has no presence."""
+    """Excludes the default value from a required field without presence, where it means "not set"."""
     if field.has_presence:
         return schema
     if map_entry(field):

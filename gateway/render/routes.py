@@ -1,4 +1,4 @@
-"""The table of routes as a person reads it."""
+"""The route table as text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _STREAMS: Final = {
 
 
 def render_routes(bindings: Iterable[Binding]) -> str:
-    """Returns one line for each binding, in the order of the contract, below a head."""
+    """Returns a header line, and one line per binding in the order of the contract."""
     rows = [_HEAD, *(_row(binding) for binding in bindings)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
     lines = (

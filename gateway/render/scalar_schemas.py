@@ -1,8 +1,8 @@
-"""Scalars, and the messages that JSON writes as one value, as JSON Schema: answered, sent, or as text.
+"""Scalars and well-known types as JSON Schema: in responses, in requests, and as text in a path or a query.
 
-Sources: "ProtoJSON Format" in protobuf's language guide; JSON Schema 2020-12; the OpenAPI format registry.
-An answer has the one form that the edge prints; a request may have each form that it reads. Patterns are
-exact, so that a value of a wrong range is wrong by the document too.
+Sources: "ProtoJSON Format" in protobuf's language guide; JSON Schema 2020-12; the OpenAPI format registry. A
+response has the form that the edge prints, a request any form that it accepts. Patterns are exact: they
+exclude values out of range.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ _INTEGERS: Final[Mapping[int, tuple[str, int, int]]] = {
     )
     for kind in kinds
 }
-"""Field type -> format, least and greatest value."""
+"""Field type -> format, minimum, maximum."""
 _LARGEST: Final = {"double": 1.7976931348623157e308, "float": 3.4028234663852886e38}
 _NOT_FINITE: Final[Schema] = {"type": "string", "enum": ["NaN", "Infinity", "-Infinity"]}
 _NUMBER_TEXT: Final = r"-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,15})?"
-"""A number as text, below 10**15; an exponent may follow."""
+"""A number below 10**15 as text, without exponent."""
 _EXPONENTS: Final = {"double": "1?[0-9]{1,2}", "float": "1?[0-9]|2[0-2]"}
-"""Exponents that keep such a number within the type."""
+"""Exponents with which such a number is in the range of the type."""
 _BASE64: Final = "[A-Za-z0-9+/_-]"
 _MAX_DURATION_SECONDS: Final = 315_576_000_000
 _MASK_PATH: Final = "[^_,]+"
 _TEXT_MASK_PATH: Final = "[^,]+"
-"""A query takes a mask's paths by their proto names too."""
+"""In a query, paths of a mask may have proto names."""
 
 
-def _whole(pattern: str) -> str:
+def _anchored(pattern: str) -> str:
     return f"^({pattern})$"
 
 
@@ -59,26 +59,26 @@ def _digits_up_to(greatest: int) -> str:
 
 
 def _integers(low: int, high: int) -> str:
-    """Returns the regular expression of the decimal integers of a range that holds 0."""
+    """Returns the regular expression of the decimal integers of a range that includes 0."""
     below = f"|-({_digits_up_to(-low)})" if low else ""
     return f"0|{_digits_up_to(high)}{below}"
 
 
 INTEGER_TEXT: Final[Mapping[int, str]] = {
-    kind: _whole(_integers(low, high)) for kind, (_, low, high) in _INTEGERS.items()
+    kind: _anchored(_integers(low, high)) for kind, (_, low, high) in _INTEGERS.items()
 }
-"""Field type -> the regular expression of its integers in decimal."""
+"""Field type -> regular expression of its decimal integers."""
 INT32: Final[Schema] = {
     "type": "integer",
     "format": "int32",
     "minimum": -(2**31),
     "maximum": 2**31 - 1,
 }
-_DURATION: Final = _whole(rf"-?(0|{_digits_up_to(_MAX_DURATION_SECONDS)})(\.[0-9]{{1,9}})?s")
+_DURATION: Final = _anchored(rf"-?(0|{_digits_up_to(_MAX_DURATION_SECONDS)})(\.[0-9]{{1,9}})?s")
 
 
-def answered_scalar(kind: int, *, int64_numbers: bool) -> Schema:
-    """Returns the schema of a scalar as the edge prints it."""
+def response_scalar(kind: int, *, int64_numbers: bool) -> Schema:
+    """Returns the schema of a scalar in a response."""
     if kind in _INTEGERS:
         name, low, high = _INTEGERS[kind]
         if high > 2**32 and not int64_numbers:
@@ -91,8 +91,8 @@ def answered_scalar(kind: int, *, int64_numbers: bool) -> Schema:
     return {"type": "boolean" if kind == _F.TYPE_BOOL else "string"}
 
 
-def sent_scalar(kind: int) -> Schema:
-    """Returns the schema of a scalar as the edge reads it from JSON."""
+def request_scalar(kind: int) -> Schema:
+    """Returns the schema of a scalar in a request's JSON."""
     if kind in _INTEGERS:
         name, low, high = _INTEGERS[kind]
         return {
@@ -106,25 +106,25 @@ def sent_scalar(kind: int) -> Schema:
         number = f"{_NUMBER_TEXT}([eE][+-]?({_EXPONENTS[name]}))?"
         return _number(name) | {
             "type": ["number", "string"],
-            "pattern": _whole(f"NaN|-?Infinity|{number}"),
+            "pattern": _anchored(f"NaN|-?Infinity|{number}"),
         }
     if kind == _F.TYPE_BYTES:
         pattern = f"({_BASE64}{{4}})*({_BASE64}{{2}}(==)?|{_BASE64}{{3}}=?)?"
-        return {"type": "string", "contentEncoding": "base64", "pattern": _whole(pattern)}
+        return {"type": "string", "contentEncoding": "base64", "pattern": _anchored(pattern)}
     return {"type": "boolean" if kind == _F.TYPE_BOOL else "string"}
 
 
 def text_scalar(kind: int, *, int64_numbers: bool) -> Schema:
-    """Returns the schema of a scalar as the edge reads it from a path or a query."""
+    """Returns the schema of a scalar in a path or a query."""
     if kind == _F.TYPE_BOOL:
         return {"type": "boolean"}
     if kind == _F.TYPE_BYTES:
-        return sent_scalar(kind)
-    return answered_scalar(kind, int64_numbers=int64_numbers)
+        return request_scalar(kind)
+    return response_scalar(kind, int64_numbers=int64_numbers)
 
 
 _TIMESTAMP: Final[Schema] = {"type": "string", "format": "date-time"}
-_ANSWERED: Final[Mapping[str, Schema]] = {
+_RESPONSE_MESSAGES: Final[Mapping[str, Schema]] = {
     "google.protobuf.Timestamp": _TIMESTAMP,
     "google.protobuf.Duration": {"type": "string", "pattern": _DURATION},
     "google.protobuf.FieldMask": {"type": "string"},
@@ -137,18 +137,18 @@ _ANSWERED: Final[Mapping[str, Schema]] = {
         "additionalProperties": True,
     },
 }
-_SENT: Final[Mapping[str, Schema]] = dict(_ANSWERED) | {
+_REQUEST_MESSAGES: Final[Mapping[str, Schema]] = dict(_RESPONSE_MESSAGES) | {
     "google.protobuf.FieldMask": {
         "type": "string",
-        "pattern": _whole(f"|{_MASK_PATH}(,{_MASK_PATH})*"),
+        "pattern": _anchored(f"|{_MASK_PATH}(,{_MASK_PATH})*"),
     },
 }
-_TEXT: Final[Mapping[str, Schema]] = {
+_TEXT_MESSAGES: Final[Mapping[str, Schema]] = {
     "google.protobuf.Timestamp": _TIMESTAMP,
-    "google.protobuf.Duration": _ANSWERED["google.protobuf.Duration"],
+    "google.protobuf.Duration": _RESPONSE_MESSAGES["google.protobuf.Duration"],
     "google.protobuf.FieldMask": {
         "type": "string",
-        "pattern": _whole(f"|{_TEXT_MASK_PATH}(,{_TEXT_MASK_PATH})*"),
+        "pattern": _anchored(f"|{_TEXT_MASK_PATH}(,{_TEXT_MASK_PATH})*"),
     },
 }
 
@@ -160,29 +160,29 @@ _JSON_TEXTS: Final[Mapping[str, str]] = {
     "google.protobuf.Struct": rf"\{{({_JSON_STRING}:{_JSON_SCALAR})?\}}",
     "google.protobuf.ListValue": rf"\[({_JSON_SCALAR}(,{_JSON_SCALAR})*)?\]",
 }
-"""Texts of JSON, as far as a pattern goes: none can match brackets, or find a key that is given twice."""
+"""Patterns for JSON text without nesting: a pattern can neither match brackets nor find duplicate keys."""
 
 
-def answered_message(name: str) -> Schema | None:
-    """Returns the schema of a well-known type as it is printed; None where it is no special one."""
-    return dict(_ANSWERED[name]) if name in _ANSWERED else None
+def response_message(name: str) -> Schema | None:
+    """Returns the schema of a well-known type in a response; None: another type."""
+    return dict(_RESPONSE_MESSAGES[name]) if name in _RESPONSE_MESSAGES else None
 
 
-def sent_message(name: str) -> Schema | None:
-    """Returns the schema of a well-known type as it is read from JSON; None where it is no special one."""
-    return dict(_SENT[name]) if name in _SENT else None
+def request_message(name: str) -> Schema | None:
+    """Returns the schema of a well-known type in a request's JSON; None: another type."""
+    return dict(_REQUEST_MESSAGES[name]) if name in _REQUEST_MESSAGES else None
 
 
 def text_message(name: str) -> Schema | None:
-    """Returns the schema of a well-known type in a path or a query; None where it is no special one."""
+    """Returns the schema of a well-known type in a path or a query; None: another type."""
     if name in _JSON_TEXTS:
-        pattern = _whole(_JSON_TEXTS[name])
+        pattern = _anchored(_JSON_TEXTS[name])
         return {"type": "string", "contentMediaType": "application/json", "pattern": pattern}
-    return dict(_TEXT[name]) if name in _TEXT else None
+    return dict(_TEXT_MESSAGES[name]) if name in _TEXT_MESSAGES else None
 
 
 def nullable(schema: Schema) -> Schema:
-    """Returns what takes null too."""
+    """Returns a schema that also accepts null."""
     kind = schema.get("type")
     if not schema or "null" in (kind or ()) or {"type": "null"} in schema.get("anyOf", ()):
         return schema
@@ -194,7 +194,7 @@ def nullable(schema: Schema) -> Schema:
 
 
 def numbers_only(schema: Schema) -> Schema | None:
-    """Returns the part of a scalar's schema that numbers match, which can have limits; None if none do."""
+    """Returns the part of a scalar's schema that accepts numbers, without pattern; None: there is none."""
     for part in schema.get("anyOf", (schema,)):
         kind = part.get("type")
         for name in ("integer", "number"):
@@ -206,7 +206,7 @@ def numbers_only(schema: Schema) -> Schema | None:
 
 
 def map_keys(kind: int) -> Schema | None:
-    """Returns the schema of a map's keys; None where any text is one."""
+    """Returns the schema of a map's keys; None: any string."""
     if kind == _F.TYPE_BOOL:
         return {"enum": ["true", "false"]}
     return {"pattern": INTEGER_TEXT[kind]} if kind in INTEGER_TEXT else None

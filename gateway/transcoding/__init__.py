@@ -1,5 +1,6 @@
-"""The translation, sans-IO: HTTP's texts and bytes into protobuf's bytes, and back.
+"""The translation between HTTP and protobuf messages, sans-IO.
 
-Rule: no await, no clock, no socket, no log. What a caller did wrong is a `StatusError`; anything else that
-is raised here is a bug.
+Rule: no await, clock, socket or log. An invalid request is a `StatusError`; any other exception that leaves
+    this
+package is a bug.
 """

@@ -1,7 +1,7 @@
-"""JSON text <-> messages: the functions of `decoding` and `encoding`, joined to a parser and a printer.
+"""JSON text <-> messages: `decoding` and `encoding` with a JSON parser and printer.
 
-orjson parses and prints; what it lets pass and the specification does not (a key given twice) is looked
-for here, in a way that costs a well-formed text next to nothing.
+orjson parses and prints. It accepts duplicate keys, which "ProtoJSON Format" forbids; they are detected here,
+at little cost for well-formed text.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from gateway.contract.json_options import JsonOptions
 from gateway.transcoding.decoding import JsonDecoder
 from gateway.transcoding.encoding import JsonEncoder
-from gateway.transcoding.violations import shown
+from gateway.transcoding.violations import quoted
 
 __all__ = [
     "JsonCodec",
@@ -30,27 +30,27 @@ __all__ = [
 _BACKSLASH: Final = ord("\\")
 _ESCAPED_COLONS: Final = (rb"\u003a", rb"\u003A")
 _MAX_NAMED: Final = 64 * 1024
-"""Bytes of a text in which a key that is given twice is looked for, to name it: that is slow."""
+"""Maximum bytes of a text in which a duplicate key is searched for, to name it; the search is slow."""
 
 
-VALUES_AT_ONCE: Final = 10_000
-"""Values of JSON that are decoded in one turn of the event loop: 20 ms of the dearest kind (`Struct`)."""
+MAX_INLINE_VALUES: Final = 10_000
+"""Maximum JSON values decoded in one turn of the event loop: 20 ms in the worst case (`Struct`)."""
 
 
 def is_long(data: bytes) -> bool:
-    """Returns whether JSON may have more than `VALUES_AT_ONCE` values, told by its commas.
+    """Returns whether a JSON text may have more than `MAX_INLINE_VALUES` values, estimated by its commas.
 
-    Depth is bounded (`decoding`), so a text without commas has few values.
+    Depth is limited (`decoding`), so a text with few commas has few values.
     """
-    return len(data) > 2 * VALUES_AT_ONCE and data.count(b",") > VALUES_AT_ONCE
+    return len(data) > 2 * MAX_INLINE_VALUES and data.count(b",") > MAX_INLINE_VALUES
 
 
 class JsonSyntaxError(ValueError):
-    """A text that is not JSON; the message says where, in line and column."""
+    """A text that is not JSON; the message has line and column."""
 
 
 class JsonCodec:
-    """Both directions for the types of one contract; an encoder for each set of options in use."""
+    """The decoder and the encoders for the types of one contract; one encoder per set of options."""
 
     def __init__(
         self, pool: DescriptorPool, options: JsonOptions, *, ignore_unknown: bool = False
@@ -61,7 +61,7 @@ class JsonCodec:
         self.decoder = JsonDecoder(pool, ignore_unknown=ignore_unknown)
 
     def encoder(self, options: JsonOptions | None = None) -> JsonEncoder:
-        """Returns the encoder that prints as `options` say; none means the process's own."""
+        """Returns the encoder for some options; None: the default options."""
         options = options or self.options
         if options not in self._encoders:
             self._encoders[options] = JsonEncoder(self._pool, options)
@@ -72,8 +72,7 @@ def parse_json(text: bytes) -> Any:
     """Parses a JSON text (RFC 8259).
 
     Raises:
-        JsonSyntaxError: it is none, it nests deeper than any message does, or an object in it has a
-            key twice.
+        JsonSyntaxError: it is not JSON, it nests too deep, or an object has a duplicate key.
     """
     try:
         value = orjson.loads(text)
@@ -82,39 +81,40 @@ def parse_json(text: bytes) -> Any:
         raise JsonSyntaxError(
             f"malformed JSON at line {error.lineno} column {error.colno}: {error.msg}"
         ) from None
-    except orjson.JSONEncodeError:  # of what was parsed, only its depth cannot be printed
+    except orjson.JSONEncodeError:  # a parsed value fails to print only for its depth
         raise JsonSyntaxError("malformed JSON: it nests too deep") from None
     if printed != text and _colons(text) != printed.count(b":"):
         if len(text) <= _MAX_NAMED:
-            json.loads(text, object_pairs_hook=_unique, parse_int=str, parse_float=str)
+            json.loads(text, object_pairs_hook=_reject_duplicates, parse_int=str, parse_float=str)
         raise JsonSyntaxError("malformed JSON: a key is given twice in one object")
     return value
 
 
 def _colons(text: bytes) -> int:
-    """Returns how many colons a JSON text has when it is printed again, if no key of it is given twice.
+    """Returns the number of colons in the reprinted JSON text, if it has no duplicate keys.
 
-    Each key has one behind it, which is lost with the key; those in strings stay, and may be escaped.
+    A duplicate key is lost when the text is reprinted, with its colon. Colons in strings stay; they may be
+    escaped in `text`.
     """
     colons = text.count(b":")
     if _BACKSLASH in text:
-        unpaired = text.replace(rb"\\", b"")  # a backslash that is left escapes what follows it
+        unpaired = text.replace(rb"\\", b"")  # each remaining backslash starts an escape
         colons += sum(unpaired.count(escaped) for escaped in _ESCAPED_COLONS)
     return colons
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _reject_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value: dict[str, Any] = {}
     for key, item in pairs:
         if key in value:
             raise JsonSyntaxError(
-                f"malformed JSON: the key {shown(key)} is given twice in one object"
+                f"malformed JSON: the key {quoted(key)} is given twice in one object"
             )
         value[key] = item
     return value
 
 
 print_json: Final = orjson.dumps
-"""Prints a JSON value on one line; raises `JsonPrintError` if it nests deeper than 254 arrays and objects."""
+"""Prints a JSON value on one line; raises `JsonPrintError` if it nests deeper than 254 levels."""
 
 JsonPrintError: Final = orjson.JSONEncodeError

@@ -1,4 +1,4 @@
-"""How long a caller is willing to wait.
+"""Timeouts in requests, and deadlines.
 
 Sources: gRPC over HTTP/2, "Timeout" (`grpc-timeout: 1H`); Envoy and vanguard's `X-Server-Timeout` (seconds).
 """
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Final
 
-from gateway.transcoding.violations import shown
+from gateway.transcoding.violations import quoted
 
 _GRPC_TIMEOUT: Final = re.compile(r"([0-9]{1,8})([HMSmun])")
 _SECONDS: Final = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 _LONGEST: Final = 365 * 24 * 3600.0
-"""A year, in seconds; what is longer is practically never, and more than some clocks can add up."""
+"""A year in seconds. Longer timeouts are cut to it, since some clocks overflow."""
 _SERVER_TIMEOUT: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
@@ -28,39 +28,40 @@ def shortest(one: float | None, other: float | None) -> float | None:
 
 @dataclass(slots=True)
 class Deadline:
-    """A fixed point on the caller's clock; None means never."""
+    """The time at which a call ends with DEADLINE_EXCEEDED."""
 
     at: float | None
+    """Seconds on the clock of `after`; None: never."""
 
     @classmethod
     def after(cls, now: float, *timeouts: float | None) -> Deadline:
-        """Makes the deadline from the shortest of some timeouts in seconds; None is no timeout."""
+        """Returns the deadline of the shortest timeout, in seconds from `now`; None is no timeout."""
         timeout = reduce(shortest, timeouts, None)
         return cls(None if timeout is None else now + timeout)
 
     def remaining(self, now: float) -> float | None:
-        """Returns the seconds left, not below 0; None where there is no deadline."""
+        """Returns the seconds left, at least 0; None: no deadline."""
         return None if self.at is None else max(0.0, self.at - now)
 
 
 def read_grpc_timeout(text: str) -> float:
-    """Returns the seconds that a `grpc-timeout` says.
+    """Parses a `grpc-timeout`; returns seconds, at most a year.
 
     Raises:
         ValueError: it is not one to eight digits and a unit.
     """
     match = _GRPC_TIMEOUT.fullmatch(text)
     if match is None:
-        raise ValueError(f"expected digits and one of H M S m u n, got {shown(text)}")
+        raise ValueError(f"expected digits and one of H M S m u n, got {quoted(text)}")
     return min(int(match[1]) * _SECONDS[match[2]], _LONGEST)
 
 
 def read_server_timeout(text: str) -> float:
-    """Returns the seconds that an `x-server-timeout` says.
+    """Parses an `x-server-timeout`; returns seconds, at most a year.
 
     Raises:
         ValueError: it is not a decimal number.
     """
     if not _SERVER_TIMEOUT.fullmatch(text):
-        raise ValueError(f"expected seconds, got {shown(text)}")
+        raise ValueError(f"expected seconds, got {quoted(text)}")
     return min(float(text), _LONGEST)

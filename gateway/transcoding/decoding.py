@@ -1,12 +1,12 @@
-"""JSON values -> messages, by Python functions that are written and compiled once for each type.
+"""JSON values -> messages, by one generated Python function per message type.
 
-A reader fills a message from a JSON value. A value of a field's plain form is set on the spot; any other goes
-to the field's `store`, which converts it or says what is wrong. Faults are gathered along the way with the
-path to each, so that a caller learns of all of them at once. For `message Book { string title = 1; }`:
+A generated reader fills a message from a JSON value. It assigns values of common types directly
+(`fast_path`); the field's setter converts any other value, or raises ValueError. Violations are collected
+with their paths, so that an error lists all of them. For `message Book { string title = 1; }`:
 
     def read(m, value, depth):
         if type(value) is not dict or depth > MAX_DEPTH: refuse(value)
-        found = []
+        violations = []
         known = 0
         if "title" in value:
             known += 1
@@ -14,12 +14,12 @@ path to each, so that a caller learns of all of them at once. For `message Book 
             if type(v) is str: m.title = v
             else:
                 try: x1(m, v, depth)
-                except ValueError as error: gather(found, "title", error)
-        if known != len(value): read_others(value, found)
-        if found: raise Violations(*found)
+                except ValueError as error: collect(violations, "title", error)
+        if known != len(value): read_others(value, violations)
+        if violations: raise Violations(*violations)
 
-Source: "ProtoJSON Format" in protobuf's language guide; where its prose is silent, the protobuf project's
-conformance tests.
+Source: "ProtoJSON Format" in protobuf's language guide, and protobuf's conformance tests for what it leaves
+open.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from google.protobuf.message_factory import GetMessageClass
 
 from gateway.contract.fields import json_names
 from gateway.contract.json_types import ANY, WRAPPERS
-from gateway.transcoding.field_stores import FieldStores, Store
-from gateway.transcoding.plain import plain_form
-from gateway.transcoding.source import Source
-from gateway.transcoding.violations import Violations, gather, nearest, shown
+from gateway.transcoding.fast_path import fast_path
+from gateway.transcoding.field_setters import FieldSetters, SetField
+from gateway.transcoding.function_builder import FunctionBuilder
+from gateway.transcoding.violations import Violations, collect, quoted, suggestion
 from gateway.transcoding.well_known import (
     MAX_DEPTH,
     TOO_DEEP,
@@ -49,16 +49,16 @@ from gateway.transcoding.well_known import (
 
 
 class JsonDecoder:
-    """Makes and keeps the readers for the types of one contract."""
+    """Generates and caches the readers for the types of one contract."""
 
     def __init__(self, pool: DescriptorPool, *, ignore_unknown: bool = False) -> None:
         self._pool = pool
         self.ignore_unknown = ignore_unknown
         self._readers: dict[str, Read] = {ANY: self._read_any}
-        self._stores = FieldStores(self.reader, ignore_unknown=ignore_unknown)
+        self._setters = FieldSetters(self.reader, ignore_unknown=ignore_unknown)
 
     def reader(self, descriptor: Descriptor) -> Read:
-        """Returns what fills a message of this type from a JSON value; it raises ValueError."""
+        """Returns the reader of a message type; the reader raises ValueError."""
         reader = self._readers.get(descriptor.full_name)
         if reader is None:
             if special := well_known(descriptor):
@@ -70,53 +70,57 @@ class JsonDecoder:
             self._readers[descriptor.full_name] = reader
         return reader
 
-    def store(self, field: FieldDescriptor) -> Store:
-        """Returns what sets one field of a message from its JSON value; it raises ValueError."""
-        return self._stores.store(field)
+    def setter(self, field: FieldDescriptor) -> SetField:
+        """Returns the function that sets one field from its JSON value; it raises ValueError."""
+        return self._setters.setter(field)
 
     def _message_reader(self, descriptor: Descriptor) -> Read:
         def not_yet(message: Any, value: Any, depth: int) -> None:
             self._readers[descriptor.full_name](message, value, depth)
 
-        self._readers[descriptor.full_name] = not_yet  # first, for a type may hold itself
+        self._readers[descriptor.full_name] = (
+            not_yet  # before its fields: a type may contain itself
+        )
         names = json_names(descriptor)
-        stores = {_key(field, names): self.store(field) for field in self._fields(descriptor)}
-        source = Source(
+        setters = {_key(field, names): self.setter(field) for field in self._fields(descriptor)}
+        builder = FunctionBuilder(
             MAX_DEPTH=MAX_DEPTH,
             Violations=Violations,
-            gather=gather,
-            read_others=self._others_reader(names, stores),
+            collect=collect,
+            read_others=self._others_reader(names, setters),
             refuse=_refuse,
         )
         lines = [
             line
             for field in self._fields(descriptor)
-            for line in _field_lines(source, field, _key(field, names), stores)
+            for line in _field_lines(builder, field, _key(field, names), setters)
         ]
-        reader = self._readers[descriptor.full_name] = source.compile(
+        reader = self._readers[descriptor.full_name] = builder.compile(
             "read(m, value, depth)",
             "if type(value) is not dict or depth > MAX_DEPTH: refuse(value)",
-            "found = []",
+            "violations = []",
             "known = 0",
             *lines,
-            "if known != len(value): read_others(value, found)",
-            "if found: raise Violations(*found)",
+            "if known != len(value): read_others(value, violations)",
+            "if violations: raise Violations(*violations)",
         )
         return reader
 
     def _others_reader(
-        self, aliases: Mapping[str, str], stores: Mapping[str, Store]
+        self, aliases: Mapping[str, str], setters: Mapping[str, SetField]
     ) -> Callable[[dict[str, Any], list[tuple[str, str]]], None]:
-        """Returns what looks at the keys that are not JSON names; a proto name has been read already."""
+        """Returns the function that reports unknown keys and fields given by JSON name and proto name."""
 
-        def read_others(value: dict[str, Any], found: list[tuple[str, str]]) -> None:
-            for key in [key for key in value if key not in stores]:
+        def read_others(value: dict[str, Any], violations: list[tuple[str, str]]) -> None:
+            for key in [key for key in value if key not in setters]:
                 name = aliases.get(key)
                 if name is None:
                     if not self.ignore_unknown:
-                        gather(found, key, ValueError(f"unknown field{nearest(key, stores)}"))
+                        collect(
+                            violations, key, ValueError(f"unknown field{suggestion(key, setters)}")
+                        )
                 elif name in value:
-                    gather(found, key, ValueError(f"given twice, as {name!r} too"))
+                    collect(violations, key, ValueError(f"given twice, as {name!r} too"))
 
         return read_others
 
@@ -126,10 +130,10 @@ class JsonDecoder:
             yield from self._pool.FindAllExtensions(descriptor)
 
     def _read_any(self, message: Any, value: Any, depth: int) -> None:
-        """Takes `{"@type": URL, …fields}`, or `{"@type": URL, "value": …}` for a special type."""
+        """Reads `{"@type": URL, …fields}`, or `{"@type": URL, "value": …}` for a special type."""
         check_depth(depth)
         if type(value) is not dict:
-            raise ValueError(f"expected an object, got {shown(value)}")
+            raise ValueError(f"expected an object, got {quoted(value)}")
         if not value:
             return
         url = value.get("@type")
@@ -153,21 +157,21 @@ class JsonDecoder:
                 raise KeyError(url)
             descriptor: Descriptor = self._pool.FindMessageTypeByName(name)
         except KeyError:
-            raise Violations(("@type", f"no type {shown(url)} in the contract")) from None
+            raise Violations(("@type", f"no type {quoted(url)} in the contract")) from None
         return descriptor
 
 
 def is_special(descriptor: Descriptor) -> bool:
-    """Whether an `Any` holds the JSON of this type in a key `value`."""
+    """Whether the JSON of this type in an `Any` is under the key `value`."""
     name = descriptor.full_name
     return name == ANY or name in WRAPPERS or well_known(descriptor) is not None
 
 
 def serialize(message: Message) -> bytes:
-    """Returns the message's bytes, the same for equal messages.
+    """Serializes a message; equal messages have equal bytes.
 
     Raises:
-        Violations: a required field is not there, or it nests too deep; both are faults of the caller's.
+        Violations: a required field is missing, or the message nests too deep.
     """
     try:
         return type(message).SerializeToString(message, deterministic=True)
@@ -184,26 +188,26 @@ def _key(field: FieldDescriptor, names: Mapping[str, str]) -> str:
 
 def _refuse(value: Any) -> None:
     if type(value) is not dict:
-        raise ValueError(f"expected an object, got {shown(value)}")
+        raise ValueError(f"expected an object, got {quoted(value)}")
     raise ValueError(TOO_DEEP)
 
 
 def _field_lines(
-    source: Source, field: FieldDescriptor, name: str, stores: Mapping[str, Store]
+    builder: FunctionBuilder, field: FieldDescriptor, name: str, setters: Mapping[str, SetField]
 ) -> Iterator[str]:
-    """Yields the lines that read one field by its JSON name; its proto name is right too."""
-    store, key = stores[name], repr(name)
-    if not field.is_extension and field.name not in stores:
+    """Yields the lines that read one field, by JSON name or proto name."""
+    setter, key = setters[name], repr(name)
+    if not field.is_extension and field.name not in setters:
         yield f"k = {key} if {key} in value else {field.name!r}"
         key = "k"
     yield f"if {key} in value:"
     yield "    known += 1"
     yield f"    v = value[{key}]"
     indent = "    "
-    if plain := plain_form(source, field):
-        condition, expression = plain
-        yield f"    if {condition}: {source.assignment(field, expression)}"
+    if fast := fast_path(builder, field):
+        condition, expression = fast
+        yield f"    if {condition}: {builder.assignment(field, expression)}"
         yield "    else:"
         indent = "        "
-    yield f"{indent}try: {source.name(store)}(m, v, depth)"
-    yield f"{indent}except ValueError as error: gather(found, {key}, error)"
+    yield f"{indent}try: {builder.bind(setter)}(m, v, depth)"
+    yield f"{indent}except ValueError as error: collect(violations, {key}, error)"

@@ -1,7 +1,7 @@
-"""Messages -> JSON values, by Python functions that are written and compiled once for each type.
+"""Messages -> JSON values, by one generated Python function per message type.
 
-The source of such a function is straight-line: one or two lines for each field, no loop over descriptors,
-no look-up of what is known already. For `message Point { string name = 1; double weight = 2; }`:
+A generated writer has one or two lines per field, without loops over descriptors. For
+`message Point { string name = 1; double weight = 2; }`:
 
     def write(m):
         out = {}
@@ -30,8 +30,8 @@ from gateway.contract.json_options import JsonOptions
 from gateway.contract.json_types import ANY, NULLABLE, WRAPPERS
 from gateway.transcoding import scalars
 from gateway.transcoding.decoding import is_special
+from gateway.transcoding.function_builder import FunctionBuilder
 from gateway.transcoding.messages import class_with
-from gateway.transcoding.source import Source
 from gateway.transcoding.well_known import TOO_DEEP, Write, well_known
 
 _INT64_TYPES = {
@@ -42,11 +42,11 @@ _INT64_TYPES = {
     FieldDescriptor.TYPE_SINT64,
 }
 _MAX_ANYS: Final = 32
-"""How deep `Any` nests in `Any` when it is written: each is parsed anew, with all that is within it."""
+"""Maximum nesting of `Any` in `Any`; each level parses everything below it again."""
 
 
 class JsonEncoder:
-    """Makes and keeps the writers for the types of one contract."""
+    """Generates and caches the writers for the types of one contract."""
 
     def __init__(
         self, pool: DescriptorPool, options: JsonOptions, hidden: frozenset[str] = frozenset()
@@ -54,19 +54,19 @@ class JsonEncoder:
         """Makes an encoder.
 
         Args:
-            pool: the types that an `Any` may hold.
-            options: how messages are printed.
-            hidden: full names of types of which an `Any` shows nothing but that it holds one.
+            pool: the types that an `Any` may contain.
+            options: options of the JSON.
+            hidden: full names of types whose content is omitted in an `Any`.
         """
         self._pool = pool
         self._hidden = hidden
         self._options = options
         self._writers: dict[str, Write] = {ANY: self._write_any}
         self._anys = 0
-        """How many `Any`s are being written, each within the one before it."""
+        """Current nesting of `Any`."""
 
     def writer(self, descriptor: Descriptor) -> Write:
-        """Returns what makes the JSON value of a message; it raises ValueError where there is none."""
+        """Returns the writer of a message type; it raises ValueError for a message that has no JSON."""
         writer = self._writers.get(descriptor.full_name)
         if writer is None:
             if special := well_known(descriptor):
@@ -79,25 +79,27 @@ class JsonEncoder:
         return writer
 
     def field_writer(self, field: FieldDescriptor) -> Write:
-        """Returns what makes the JSON value of one field of a message, set or not."""
-        source = _Source(self)
-        access = source.access(field)
-        return source.compile("write(m)", f"return {source.field_value(field, access)}")
+        """Returns the function from a message to the JSON value of one field, set or not."""
+        builder = _WriterBuilder(self)
+        access = builder.access(field)
+        return builder.compile("write(m)", f"return {builder.field_value(field, access)}")
 
     def _message_writer(self, descriptor: Descriptor) -> Write:
-        source = _Source(self)
+        builder = _WriterBuilder(self)
 
         def not_yet(message: Any) -> Any:
             return self._writers[descriptor.full_name](message)
 
-        self._writers[descriptor.full_name] = not_yet  # first, for a type may hold itself
+        self._writers[descriptor.full_name] = (
+            not_yet  # before its fields: a type may contain itself
+        )
         names = json_names(descriptor)
         lines = [
             line
             for field in self._fields(descriptor)
-            for line in self._field_lines(source, field, self._key(field, names))
+            for line in self._field_lines(builder, field, self._key(field, names))
         ]
-        writer = source.compile("write(m)", "out = {}", *lines, "return out")
+        writer = builder.compile("write(m)", "out = {}", *lines, "return out")
         self._writers[descriptor.full_name] = writer
         return writer
 
@@ -106,16 +108,18 @@ class JsonEncoder:
         if descriptor.is_extendable:
             yield from self._pool.FindAllExtensions(descriptor)
 
-    def _field_lines(self, source: _Source, field: FieldDescriptor, key: str) -> Iterator[str]:
+    def _field_lines(
+        self, builder: _WriterBuilder, field: FieldDescriptor, key: str
+    ) -> Iterator[str]:
         target = f"out[{key!r}]"
-        access = source.access(field)
+        access = builder.access(field)
         if field.has_presence:
-            message = class_with(field)  # a field may be called HasField
-            has = source.name(message.HasExtension if field.is_extension else message.HasField)
-            which = source.name(field) if field.is_extension else repr(field.name)
-            yield f"if {has}(m, {which}): {target} = {source.field_value(field, access)}"
+            message = class_with(field)  # a field may have the name HasField
+            has = builder.bind(message.HasExtension if field.is_extension else message.HasField)
+            which = builder.bind(field) if field.is_extension else repr(field.name)
+            yield f"if {has}(m, {which}): {target} = {builder.field_value(field, access)}"
         elif self._options.defaults and not field.is_extension:
-            yield f"{target} = {source.field_value(field, access)}"
+            yield f"{target} = {builder.field_value(field, access)}"
         else:
             yield f"v = {access}"
             signed_zero = field.cpp_type in (
@@ -123,7 +127,7 @@ class JsonEncoder:
                 FieldDescriptor.CPPTYPE_FLOAT,
             )
             test = "v or is_negative_zero(v)" if signed_zero and not field.is_repeated else "v"
-            yield f"if {test}: {target} = {source.field_value(field, 'v')}"
+            yield f"if {test}: {target} = {builder.field_value(field, 'v')}"
 
     def _key(self, field: FieldDescriptor, names: Mapping[str, str]) -> str:
         if field.is_extension:
@@ -133,10 +137,10 @@ class JsonEncoder:
     def _wrapper_writer(self, descriptor: Descriptor) -> Write:
         return self.field_writer(descriptor.fields_by_name["value"])
 
-    def scalar(self, source: _Source, field: FieldDescriptor, value: str) -> str:
-        """Returns the expression that makes JSON of a scalar or enum."""
+    def scalar(self, builder: _WriterBuilder, field: FieldDescriptor, value: str) -> str:
+        """Returns the expression for the JSON value of a scalar or enum."""
         if field.enum_type is not None:
-            return self._enum(source, field.enum_type, value)
+            return self._enum(builder, field.enum_type, value)
         if field.type in _INT64_TYPES:
             return value if self._options.int64_numbers else f"str({value})"
         if field.type == FieldDescriptor.TYPE_BYTES:
@@ -147,17 +151,17 @@ class JsonEncoder:
             return f"float_to_json({value})"
         return value
 
-    def _enum(self, source: _Source, enum: EnumDescriptor, value: str) -> str:
+    def _enum(self, builder: _WriterBuilder, enum: EnumDescriptor, value: str) -> str:
         if enum.full_name in NULLABLE:
             return "None"
         if self._options.enum_numbers:
             return value
-        # of aliases the one that is declared first is written, so the first is set last
+        # of several aliases the first one is printed, so it is set last
         names = {item.number: item.name for item in reversed(enum.values)}
-        return f"{source.name(names)}.get({value}, {value})"
+        return f"{builder.bind(names)}.get({value}, {value})"
 
     def _write_any(self, message: Any) -> dict[str, Any]:
-        """Writes the fields of what is held; a type that the contract has not stays as its bytes."""
+        """Writes the contained message; its base64 bytes if the contract lacks its type."""
         if not message.type_url:
             return {}
         name = type_name(message)
@@ -181,13 +185,13 @@ class JsonEncoder:
 
 
 def type_name(message: Any) -> str:
-    """Returns the full name of the type that an `Any` says it holds."""
+    """Returns the full name of the message type in an `Any`."""
     name: str = message.type_url.rpartition("/")[2]
     return name
 
 
-class _Source(Source):
-    """The body of one writer."""
+class _WriterBuilder(FunctionBuilder):
+    """Builds one writer."""
 
     def __init__(self, encoder: JsonEncoder) -> None:
         super().__init__(
@@ -200,7 +204,7 @@ class _Source(Source):
         self._encoder = encoder
 
     def field_value(self, field: FieldDescriptor, value: str) -> str:
-        """Returns the expression that makes JSON of a field's value, single, list or map."""
+        """Returns the expression for the JSON value of a field: singular, list or map."""
         if entry := map_entry(field):
             item = self._single(entry[1], "i")
             return f"{{key_to_json(k): {item} for k, i in {value}.items()}}"
@@ -211,7 +215,7 @@ class _Source(Source):
 
     def _single(self, field: FieldDescriptor, value: str) -> str:
         if is_message(field):
-            return f"{self.name(self._encoder.writer(message_type(field)))}({value})"
+            return f"{self.bind(self._encoder.writer(message_type(field)))}({value})"
         return self._encoder.scalar(self, field, value)
 
 

@@ -1,7 +1,7 @@
-"""One binding with all that it needs, compiled: what a request turns into, and an answer from.
+"""The compiled translation of one binding: request -> message, message -> response body.
 
-A request's leaf fields come from the path, then from the body, then from the query (google/api/http.proto);
-what two of them say differently is an error and not a choice. All that is wrong is said at once.
+The fields of a request come from the body, the path and the query (google/api/http.proto); different values
+for one field are an error. An error lists all violations.
 """
 
 from __future__ import annotations
@@ -14,55 +14,55 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
 from gateway.contract.fields import FieldPath, json_name
-from gateway.contract.http_rule import Binding, answer_type, body_type, is_http_body
+from gateway.contract.http_rule import Binding, is_http_body, request_body_type, response_type
 from gateway.contract.method import Method
 from gateway.transcoding.codec import JsonCodec, JsonOptions, JsonPrintError, parse_json, print_json
 from gateway.transcoding.decoding import serialize
-from gateway.transcoding.event_fields import stream_reading
+from gateway.transcoding.event_fields import stream_spec
 from gateway.transcoding.messages import descend, set_in_parent
 from gateway.transcoding.parameters import Parameters, parse_query
 from gateway.transcoding.status import INTERNAL, StatusError, bad_request
 from gateway.transcoding.update_mask import update_mask
-from gateway.transcoding.violations import MAX_PATH, Violations, below, faults, join
+from gateway.transcoding.violations import MAX_PATH, Violations, items_of, join, prefixed
 from gateway.transcoding.well_known import Write
 
 ReadBody: TypeAlias = Callable[[Message, bytes, str], Any]
-"""(message to fill, body, its Content-Type) -> the JSON value that was read, or None."""
+"""(message to fill, body, its Content-Type) -> the parsed JSON value, or None."""
 
 EncodedBody: TypeAlias = tuple[str, bytes]
-"""The type of a body, and the body, ready to be sent."""
+"""(`Content-Type`, body)."""
 
 _NO_PATH: Final[FieldPath] = ()
 _OCTETS: Final = "application/octet-stream"
-_LONGEST_TYPE: Final = 1024
-"""Characters of a server's `content_type`, which becomes a header."""
+_MAX_CONTENT_TYPE: Final = 1024
+"""Maximum characters of `HttpBody.content_type`, which becomes a header."""
 _JSON_SPACE: Final = b" \t\r\n"
-"""What may stand around a JSON text, and in it (RFC 8259, 2)."""
+"""Insignificant whitespace (RFC 8259, 2)."""
 
 
 class Endpoint:
-    """Translates the requests and the answers of one binding."""
+    """Translates the requests and responses of one binding."""
 
     def __init__(self, binding: Binding, codec: JsonCodec, parameters: Parameters) -> None:
         self.binding = binding
         self.method: Method = binding.method
-        self.takes_raw = is_http_body(body_type(binding))
-        """Whether the body of a request is not JSON, but the data of an HttpBody."""
-        self.gives_raw = is_http_body(answer_type(binding))
-        """Whether the body of an answer is not JSON, but the data of an HttpBody."""
+        self.has_raw_request = is_http_body(request_body_type(binding))
+        """Whether the request body is the data of an HttpBody, not JSON."""
+        self.has_raw_response = is_http_body(response_type(binding))
+        """Whether the response body is the data of an HttpBody, not JSON."""
         self._codec = codec
         self._parameters = parameters
         self._variables = binding.variables
         self._new_request = GetMessageClass(binding.method.input)
         self._new_response = GetMessageClass(binding.method.output)
-        self._read_body = self._raw_reader() if self.takes_raw else self._json_reader()
+        self._read_body = self._raw_reader() if self.has_raw_request else self._json_reader()
         self._encoders: dict[JsonOptions, Callable[[bytes], bytes]] = {}
         self.encode_response = self.encoder(codec.options)
-        """Makes the JSON of an answer, printed as the process prints; see `encoder`."""
+        """The encoder for the default JSON options; see `encoder`."""
         self._bound = self._bound_paths()
         self._mask = update_mask(binding)
-        self.reading = stream_reading(binding.method)
-        """What the contract says of the method's stream; None where it says nothing."""
+        self.stream_spec = stream_spec(binding.method)
+        """The stream options of the method; None: it has none."""
 
     def decode_request(
         self,
@@ -74,16 +74,15 @@ class Endpoint:
         step: str = "",
         last_event_id: str = "",
     ) -> bytes:
-        """Makes the message of a request, from all its parts.
+        """Makes the serialized message of a request.
 
         Args:
-            captures: the texts of the path variables, decoded.
+            captures: decoded values of the path variables.
             query: the raw query.
-            body: the JSON text, or the data of an HttpBody; nothing stands for no body.
-            content_type: what the body is said to be; only an HttpBody keeps it.
-            step: where the message stands in a stream, as the path of its violations: `[0]`.
-            last_event_id: what a reader that comes back has seen last; for the field that the contract
-                names for it, if any.
+            body: JSON text, or the data of an HttpBody; empty: no body.
+            content_type: `Content-Type` of the body; used for an HttpBody only.
+            step: prefix of the violations' paths in a stream: `[0]`.
+            last_event_id: `Last-Event-ID`, for the `resume_field` of the method, if it has one.
 
         Raises:
             StatusError: INVALID_ARGUMENT with every violation.
@@ -102,7 +101,7 @@ class Endpoint:
         return _serialized(message, violations, step)
 
     def decode_frame(self, frame: bytes, *, step: str) -> bytes:
-        """Makes a message of a stream, of which path and query say nothing, from a frame.
+        """Makes the serialized message of a frame after the first, to which path and query do not apply.
 
         Raises:
             StatusError: INVALID_ARGUMENT with every violation.
@@ -113,13 +112,13 @@ class Endpoint:
         return _serialized(message, violations, step)
 
     def encoder(self, options: JsonOptions) -> Callable[[bytes], bytes]:
-        """Returns what makes the JSON of an answer, printed as `options` say; the same for the same.
+        """Returns the function from a serialized response message to JSON; cached per `options`.
 
-        It raises StatusError: INTERNAL, for what upstream sent is not what the contract says.
+        The function raises StatusError: INTERNAL, the message does not fit the contract or has no JSON.
         """
         encode = self._encoders.get(options)
         if encode is None:
-            encode = partial(self._encode, self._answer_writer(options))
+            encode = partial(self._encode, self._response_writer(options))
             self._encoders[options] = encode
         return encode
 
@@ -127,25 +126,25 @@ class Endpoint:
         try:
             return print_json(write(self._new_response.FromString(data)))
         except (DecodeError, ValueError, JsonPrintError) as error:
-            raise self._bad_answer(error) from error
+            raise self._invalid_response(error) from error
 
-    def raw_response(self, data: bytes) -> EncodedBody:
-        """Takes the body out of an answer that is an HttpBody, or has one for its `response_body`.
+    def extract_raw_body(self, data: bytes) -> EncodedBody:
+        """Returns content type and data of the HttpBody in a serialized response message.
 
         Raises:
-            StatusError: INTERNAL, for what upstream sent is not what the contract says.
+            StatusError: INTERNAL, the message does not fit the contract, or its content type is too long.
         """
         try:
             message = self._new_response.FromString(data)
         except DecodeError as error:
-            raise self._bad_answer(error) from error
-        answer = descend(message, self.binding.response_path)
-        if len(answer.content_type) > _LONGEST_TYPE:
-            text = f"the content_type of an answer is longer than {_LONGEST_TYPE} characters"
+            raise self._invalid_response(error) from error
+        http_body = descend(message, self.binding.response_path)
+        if len(http_body.content_type) > _MAX_CONTENT_TYPE:
+            text = f"the content_type of an answer is longer than {_MAX_CONTENT_TYPE} characters"
             raise StatusError.of(INTERNAL, text)
-        return answer.content_type or _OCTETS, answer.data
+        return http_body.content_type or _OCTETS, http_body.data
 
-    def _bad_answer(self, error: Exception) -> StatusError:
+    def _invalid_response(self, error: Exception) -> StatusError:
         name = self.method.full_name
         return StatusError.of(INTERNAL, f"the answer of {name} cannot be written as JSON: {error}")
 
@@ -162,7 +161,7 @@ class Endpoint:
                 return value
 
             return read_message
-        store = self._codec.decoder.store(body.field)
+        set_field = self._codec.decoder.setter(body.field)
         parents, depth = body.path[:-1], len(body.path) - 1
         name = ".".join(json_name(field) for field in body.path)
 
@@ -170,9 +169,9 @@ class Endpoint:
             value = parse_json(text)
             target = _existing(message, parents) if parents and value is not None else message
             try:
-                store(target, value, depth)
+                set_field(target, value, depth)
             except ValueError as error:
-                raise Violations(*below(name, error, MAX_PATH)) from error
+                raise Violations(*prefixed(name, error, MAX_PATH)) from error
             return value
 
         return read_field
@@ -187,7 +186,7 @@ class Endpoint:
 
         return read_raw
 
-    def _answer_writer(self, options: JsonOptions) -> Write:
+    def _response_writer(self, options: JsonOptions) -> Write:
         encoder = self._codec.encoder(options)
         path = self.binding.response_path
         if not path:
@@ -206,8 +205,8 @@ class Endpoint:
     def _apply_body(
         self, message: Message, body: bytes, content_type: str, violations: list[tuple[str, str]]
     ) -> Any:
-        """Sets what the body says, and returns its JSON value."""
-        if not body and not (self.takes_raw and content_type):
+        """Sets the fields of the body, and returns its JSON value; None: no JSON body."""
+        if not body and not (self.has_raw_request and content_type):
             return None
         if self._read_body is None:
             if not _is_empty_object(body):
@@ -216,7 +215,7 @@ class Endpoint:
         try:
             return self._read_body(message, body, content_type)
         except ValueError as error:
-            violations += faults(error)
+            violations += items_of(error)
             return None
 
     def _apply_path(self, message: Message, captures: tuple[str, ...]) -> list[tuple[str, str]]:
@@ -225,28 +224,28 @@ class Endpoint:
             try:
                 self._parameters.set_variable(message, path, text)
             except ValueError as error:
-                violations += below(variable.field_path, error, MAX_PATH)
+                violations += prefixed(variable.field_path, error, MAX_PATH)
         return violations
 
     def _apply_query(self, message: Message, query: bytes) -> list[tuple[str, str]]:
         try:
             self._parameters.set_query(message, parse_query(query), self._bound)
         except ValueError as error:
-            return list(faults(error))
+            return list(items_of(error))
         return []
 
     def _apply_last_event_id(self, message: Message, text: str) -> None:
-        """Sets the field that takes it; it is newer than what a URL says that is asked for again.
+        """Sets the `resume_field`, even if the URL has set it: an `EventSource` reconnects to the same URL.
 
-        An id that the field cannot hold was given out by nobody here. It is passed over, and the stream says
-        that it begins anew (`gateway.feeds`), for an `EventSource` takes a 400 for the end.
+        An id that the field cannot hold is ignored, and the stream reports a restart (`gateway.feeds`): on a
+        400 an `EventSource` would not reconnect.
         """
-        if self.reading is not None and self.reading.resumes(text):
-            self._parameters.replace(message, self.reading.policy.resume_field, text)
+        if self.stream_spec is not None and self.stream_spec.can_resume_after(text):
+            self._parameters.replace(message, self.stream_spec.policy.resume_field, text)
 
 
 def _existing(message: Message, path: FieldPath) -> Message:
-    """Returns the message that a path leads to, and marks all on the way to it as present."""
+    """Returns the message at a path, and marks it and its parents as present."""
     for field in path:
         message = getattr(message, field.name)
         set_in_parent(message)
@@ -254,7 +253,7 @@ def _existing(message: Message, path: FieldPath) -> Message:
 
 
 def _is_empty_object(body: bytes) -> bool:
-    """Whether a body says nothing: many clients send `{}` where a method takes no body."""
+    """Whether a body is `{}`, which many clients send to methods without a body."""
     inner = body.strip(_JSON_SPACE)
     return inner[:1] == b"{" and inner[-1:] == b"}" and not inner[1:-1].strip(_JSON_SPACE)
 
@@ -264,5 +263,5 @@ def _serialized(message: Message, violations: list[tuple[str, str]], step: str) 
         try:
             return serialize(message)
         except ValueError as error:
-            violations = list(faults(error))
+            violations = list(items_of(error))
     raise bad_request((join(step, path), text) for path, text in violations)

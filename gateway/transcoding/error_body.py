@@ -1,4 +1,4 @@
-"""What an error says over HTTP: `google.rpc.Status` as JSON, or RFC 9457's problem details.
+"""The HTTP body of an error: `google.rpc.Status` as JSON, or problem details (RFC 9457).
 
 Sources: google/rpc/status.proto and google/rpc/error_details.proto; RFC 9457.
 """
@@ -20,24 +20,30 @@ from gateway.transcoding.status import StatusError
 
 STATUS_JSON: Final = "application/json"
 PROBLEM_JSON: Final = "application/problem+json"
-_OUR_PHRASES: Final[Mapping[int, str]] = {499: "Client Closed Request"}
+_OTHER_PHRASES: Final[Mapping[int, str]] = {499: "Client Closed Request"}
 
 
 class ErrorBodies:
-    """Writes errors; what only insiders should see is left out unless the operator lets it pass."""
+    """Makes the bodies of errors; omits `google.rpc.DebugInfo` unless the operator allows it."""
 
     def __init__(self, pool: DescriptorPool, options: JsonOptions, *, debug: bool) -> None:
-        """Takes the contract's types, and whether `DebugInfo` is shown to callers."""
+        """Makes a printer.
+
+        Args:
+            pool: the types of the contract, for error details.
+            options: options of the JSON.
+            debug: whether `DebugInfo` is shown to callers.
+        """
         self._hidden = frozenset() if debug else frozenset({DebugInfo.DESCRIPTOR.full_name})
         encoder = JsonEncoder(pool, options, self._hidden)
         self._write = encoder.writer(pool.FindMessageTypeByName(Status.DESCRIPTOR.full_name))
 
     def status(self, status: Status) -> bytes:
-        """Returns the JSON of a status, with its details decoded as far as their types are known."""
-        return self._printed(status, lambda written: written)
+        """Returns the JSON of a status; details of unknown types stay base64."""
+        return self._print(status, lambda value: value)
 
     def problem(self, error: StatusError) -> bytes:
-        """Returns an error as problem details; `code` and `details` are extension members."""
+        """Returns the problem details of an error; `code` and `details` are extension members."""
         problem = {
             "title": _phrase(error.http_status),
             "status": error.http_status,
@@ -45,20 +51,20 @@ class ErrorBodies:
             "code": error.code,
         }
 
-        def form(written: Any) -> Any:
-            return problem | {key: written[key] for key in ("details",) if key in written}
+        def to_problem(value: Any) -> Any:
+            return problem | {key: value[key] for key in ("details",) if key in value}
 
-        return self._printed(error.status, form)
+        return self._print(error.status, to_problem)
 
-    def _printed(self, status: Status, form: Callable[[Any], Any]) -> bytes:
-        """Returns the JSON of what `form` makes of a status; details that have no JSON are left out."""
-        shown = self._shown(status)
+    def _print(self, status: Status, convert: Callable[[Any], Any]) -> bytes:
+        """Prints the converted JSON value of a status; details that have no JSON are left out."""
+        visible = self._without_hidden(status)
         try:
-            return print_json(form(self._write(shown)))
+            return print_json(convert(self._write(visible)))
         except (ValueError, JsonPrintError):
-            details = [detail for detail in shown.details if self._has_json(detail)]
-            rest = Status(code=shown.code, message=shown.message, details=details)
-            return print_json(form(self._write(rest)))
+            details = [detail for detail in visible.details if self._has_json(detail)]
+            rest = Status(code=visible.code, message=visible.message, details=details)
+            return print_json(convert(self._write(rest)))
 
     def _has_json(self, detail: AnyMessage) -> bool:
         try:
@@ -67,7 +73,7 @@ class ErrorBodies:
             return False
         return True
 
-    def _shown(self, status: Status) -> Status:
+    def _without_hidden(self, status: Status) -> Status:
         details = [detail for detail in status.details if type_name(detail) not in self._hidden]
         if len(details) == len(status.details):
             return status
@@ -78,4 +84,4 @@ def _phrase(http_status: int) -> str:
     try:
         return HTTPStatus(http_status).phrase
     except ValueError:
-        return _OUR_PHRASES.get(http_status, "Error")
+        return _OTHER_PHRASES.get(http_status, "Error")

@@ -1,6 +1,6 @@
 """The response headers of an error over HTTP.
 
-Sources: RFC 9110, 10.2.3 (`Retry-After`) and 15.5.2 (a 401 has a challenge); gRPC over HTTP/2,
+Sources: RFC 9110, 10.2.3 (`Retry-After`) and 15.5.2 (a 401 has `WWW-Authenticate`); gRPC over HTTP/2,
 "Trailers-Only".
 """
 
@@ -15,27 +15,27 @@ from gateway.transcoding.status import HTTP_STATUS, UNAVAILABLE, StatusError
 
 _RETRY_AFTER: Final = b"retry-after"
 _RETRY_SECONDS: Final = 1.0
-"""`Retry-After` of a 503 whose server names no delay."""
+"""`Retry-After` of a 503 for which the server gives no delay."""
 _UNAUTHORIZED: Final = 401
 _CHALLENGE: Final = b"www-authenticate"
-_OF_A_BODY: Final = b"content-"
+_BODY_PREFIX: Final = b"content-"
 
 
 def error_headers(error: StatusError, allowed: MetadataFilter) -> Headers:
-    """Returns all response headers of an error: its own, and those for the metadata of its call.
+    """Returns all response headers of an error: its own, and those made of the call's metadata.
 
-    There is one `Retry-After` at most: a date that the server gives, else its longest delay
-    (`StatusError.retry_seconds`, in whole seconds, rounded up); every 503 has one. Every 401 has a challenge:
-    the server's, else that of `allowed`.
+    There is at most one `Retry-After`: the server's date, or else its longest delay
+    (`StatusError.retry_seconds`, rounded up to seconds). Every 503 has one. Every 401 has `WWW-Authenticate`:
+    the server's, or else the one of `allowed`.
     """
-    of_metadata: Headers = ()
+    metadata_headers: Headers = ()
     if error.initial or error.trailing:
-        of_metadata = _metadata_headers(error, allowed)
-    names = {name for name, _ in of_metadata}
+        metadata_headers = _metadata_headers(error, allowed)
+    names = {name for name, _ in metadata_headers}
     headers = error.headers
     if _RETRY_AFTER not in names:
         headers += _retry_after(error)
-    headers += of_metadata
+    headers += metadata_headers
     if error.http_status == _UNAUTHORIZED and _CHALLENGE not in names:
         headers += allowed.challenge
     return headers
@@ -49,11 +49,11 @@ def _retry_after(error: StatusError) -> Headers:
 
 
 def _metadata_headers(error: StatusError, allowed: MetadataFilter) -> Headers:
-    """Returns the headers for initial metadata, then those for trailing metadata, as far as they fit.
+    """Returns the headers for initial metadata, then those for trailing metadata, up to the size limit.
 
-    A key that the initial metadata lack is looked for in the trailing metadata: a server that fails at once
-    may send both in one block. The body of an error is the edge's, so `content-…` does not pass. Of
-    `retry-after` the first date does.
+    Trailing metadata also count as initial metadata for keys that those lack: in a Trailers-Only response a
+    server sends both in one block. `content-…` headers are left out, because the body is the edge's. Of
+    `retry-after` only the first date passes.
     """
     keys = {key for key, _ in error.initial}
     initial: Metadata = (
@@ -67,7 +67,7 @@ def _metadata_headers(error: StatusError, allowed: MetadataFilter) -> Headers:
     passing = tuple(
         (name, value)
         for name, value in allowed.headers(initial)
-        if not name.startswith(_OF_A_BODY) and name != _RETRY_AFTER
+        if not name.startswith(_BODY_PREFIX) and name != _RETRY_AFTER
     )
     if date is not None:
         passing = ((_RETRY_AFTER, date), *passing)

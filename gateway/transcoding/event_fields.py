@@ -1,4 +1,4 @@
-"""What an edge itself reads in the messages of a stream: what one is news of, and which id it has."""
+"""The fields that the edge itself reads from the messages of a stream: key and id."""
 
 from __future__ import annotations
 
@@ -14,51 +14,56 @@ from google.protobuf.message_factory import GetMessageClass
 from gateway.contract.fields import FieldPath
 from gateway.contract.method import Method
 from gateway.contract.stream_policy import StreamPolicy, stream_policy
-from gateway.transcoding.event_ids import comes_back
+from gateway.transcoding.event_ids import is_valid_event_id
 from gateway.transcoding.scalars import INTEGERS
 
 ReadKey: TypeAlias = Callable[[bytes], Hashable]
+"""Serialized message -> its key."""
 ReadId: TypeAlias = Callable[[bytes], bytes]
-TakesId: TypeAlias = Callable[[str], bool]
+"""Serialized message -> its event id; empty: none."""
+AcceptsId: TypeAlias = Callable[[str], bool]
+"""Whether a text is an event id that the request field can hold."""
 
 _INTEGER: Final = re.compile(r"0|-?[1-9][0-9]{0,19}")
-"""As it is given out: a number that was written differently came from nobody here."""
+"""Decimal form of an id; another spelling of the number is no id of the edge."""
 
 
-class StreamReading(NamedTuple):
-    """What the contract says of a stream, with what reads its messages accordingly."""
+class StreamSpec(NamedTuple):
+    """The stream options of a method, with the functions that read key and id of its messages."""
 
     policy: StreamPolicy
     read_key: ReadKey | None
+    """None: the messages have no key."""
     read_id: ReadId | None
-    takes_id: TakesId | None
-    """Whether the field for the last id holds an id; None where the ids are the edge's own."""
+    """None: the edge numbers the messages."""
+    accepts_id: AcceptsId | None
+    """Checks an id for the `resume_field`; None: the method has none."""
 
-    def resumes(self, last_event_id: str) -> bool:
-        """Whether the server is told this id, and so knows what comes after it."""
-        return self.takes_id is not None and self.takes_id(last_event_id)
+    def can_resume_after(self, last_event_id: str) -> bool:
+        """Whether this id is passed to the server, which then continues after it."""
+        return self.accepts_id is not None and self.accepts_id(last_event_id)
 
 
-def stream_reading(method: Method) -> StreamReading | None:
-    """Returns what the contract says of a method's stream; None where it says nothing.
+def stream_spec(method: Method) -> StreamSpec | None:
+    """Returns the stream options of a method; None: it has none.
 
     Raises:
-        ValueError: what it says does not fit.
+        ValueError: the options do not fit the method or each other.
     """
     policy = stream_policy(method)
     if policy is None:
         return None
-    takes_id = id_check(policy.resume_field) if policy.id_field else None
-    return StreamReading(
+    accepts_id = id_check(policy.resume_field) if policy.id_field else None
+    return StreamSpec(
         policy,
         key_reader(method.output, policy.key) if policy.key else None,
-        id_reader(method.output, policy.id_field, takes_id) if takes_id else None,
-        takes_id,
+        id_reader(method.output, policy.id_field, accepts_id) if accepts_id else None,
+        accepts_id,
     )
 
 
 def key_reader(message: Descriptor, path: FieldPath) -> ReadKey:
-    """Returns what reads the field at `path` in the bytes of a message; bytes that are none have no key."""
+    """Returns the function that reads the field at `path`; for invalid bytes it returns None."""
     new: Any = GetMessageClass(message)
     names = [field.name for field in path]
 
@@ -72,20 +77,20 @@ def key_reader(message: Descriptor, path: FieldPath) -> ReadKey:
     return read
 
 
-def id_reader(message: Descriptor, path: FieldPath, takes_id: TakesId) -> ReadId:
-    """Returns what reads the id of an event; one that could not be taken when it comes back is left out."""
+def id_reader(message: Descriptor, path: FieldPath, accepts_id: AcceptsId) -> ReadId:
+    """Returns the function that reads an event id; it returns no id if `accepts_id` refuses it."""
     read_key = key_reader(message, path)
 
     def read(data: bytes) -> bytes:
         text = str(read_key(data))
-        return text.encode() if takes_id(text) else b""
+        return text.encode() if accepts_id(text) else b""
 
     return read
 
 
-def id_check(path: FieldPath) -> TakesId:
-    """Returns what says whether an id comes back as it is, and the field at `path` can hold it."""
+def id_check(path: FieldPath) -> AcceptsId:
+    """Returns the check whether a text is a valid event id, and a value for the field at `path`."""
     integers = INTEGERS.get(path[-1].type)
     if integers is None:
-        return comes_back
+        return is_valid_event_id
     return lambda text: _INTEGER.fullmatch(text) is not None and int(text) in integers

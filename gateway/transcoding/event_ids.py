@@ -1,29 +1,29 @@
-"""The ids of Server-Sent Events: which can be given out, and which are read in `Last-Event-ID`.
+"""The ids of Server-Sent Events: valid ids, and reserved ones.
 
-Source: HTML Living Standard, "Server-sent events" (an id has no control characters; the header is in UTF-8).
+Source: HTML Living Standard, "Server-sent events" (no control characters; `Last-Event-ID` is UTF-8).
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-LAST_ID: Final = "end"
-"""The id of a stream that is over; nothing comes after it."""
+END_ID: Final = "end"
+"""The id of the last event of a stream."""
 UNKNOWN_ID: Final = "\0"
-"""Stands for a `Last-Event-ID` that no stream can have given out; no header can have this value."""
+"""Replaces an invalid `Last-Event-ID`; no header can have this value."""
 MAX_ID_BYTES: Final = 1024
-"""Maximum bytes of an id, in UTF-8. A longer one is neither given out nor read."""
+"""Maximum bytes of an id in UTF-8. A longer one is neither sent nor accepted."""
 
 
-def comes_back(event_id: str) -> bool:
-    """Whether an id comes back in `Last-Event-ID` as it was given out.
+def is_valid_event_id(event_id: str) -> bool:
+    """Whether a client will send an id back unchanged in `Last-Event-ID`.
 
-    Not so: one that is empty, begins or ends with white space, or has control characters, which an event
-    stream or a header does not carry; one above `MAX_ID_BYTES`; and `LAST_ID`, which has a meaning.
+    Invalid are an empty id, leading or trailing whitespace, control characters (an event stream or a header
+    cannot contain them), more than `MAX_ID_BYTES`, and the reserved `END_ID`.
     """
     return (
         event_id.isprintable()
         and event_id == event_id.strip()
-        and event_id not in ("", LAST_ID)
+        and event_id not in ("", END_ID)
         and len(event_id.encode()) <= MAX_ID_BYTES
     )

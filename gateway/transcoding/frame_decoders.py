@@ -1,7 +1,7 @@
-"""Message boundaries in what a client streams: NDJSON, a JSON text sequence or array, or raw data.
+"""Framing of client streams: NDJSON, a JSON text sequence, a JSON array, or raw data.
 
-A decoder is fed bytes as they come and gives back the frames that are complete; it never waits, its work is
-linear in what it is fed, and however that is cut, the same frames come before the same fault.
+A decoder is fed bytes as they arrive, and yields the complete frames. Its work is linear in the number of
+bytes. The frames, and the error, do not depend on how the bytes are split.
 
 Sources: ndjson-spec 1.0; RFC 7464; RFC 8259.
 """
@@ -17,7 +17,7 @@ _RECORD_SEPARATOR: Final = b"\x1e"
 
 
 class FrameError(ValueError):
-    """Bytes that are no sequence of frames; `number` counts frames from 0."""
+    """Invalid framing; `number` is the index of the frame, from 0."""
 
     def __init__(self, problem: str, number: int) -> None:
         self.number = number
@@ -25,34 +25,43 @@ class FrameError(ValueError):
 
 
 class FrameTooLarge(FrameError):
-    """A frame longer than the limit for one message."""
+    """A frame exceeds the maximum message size."""
 
 
 class FrameDecoder(Protocol):
-    """What finds the frames in the bytes of one body."""
+    """Splits one body into frames."""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Takes the next bytes; yields the frames that they complete, and has to be read to its end."""
+        """Feeds the next bytes; yields the completed frames. Must be iterated to its end.
+
+        Raises:
+            FrameError: the bytes are not a sequence of frames, or a frame is too large.
+        """
         ...
 
     def close(self) -> list[bytes]:
-        """Says that the body has ended; returns a last frame that needed no terminator."""
+        """Ends the body; returns the last frame if it has no terminator.
+
+        Raises:
+            FrameError: the body is truncated, or the last frame is too large.
+        """
         ...
 
 
 class _SeparatedDecoder:
-    """Frames with a separator between them; empty ones are skipped, and the last one needs no end."""
+    """Frames between separators; empty frames are skipped, and the last one needs no separator."""
 
     _SEPARATOR: ClassVar[bytes]
 
     def __init__(self, max_frame: int) -> None:
         self._max_frame = max_frame
         self._rest: list[bytes] = []
+        """The incomplete frame, in pieces."""
         self._rest_size = 0
         self._count = 0
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Takes the next bytes; yields the frames that they complete."""
+        """Feeds the next bytes; yields the completed frames."""
         *frames, rest = data.split(self._SEPARATOR)
         if frames:
             frames[0] = b"".join((*self._rest, frames[0]))
@@ -66,7 +75,7 @@ class _SeparatedDecoder:
             raise self._too_large()
 
     def close(self) -> list[bytes]:
-        """Returns the last frame, if it had no end."""
+        """Returns the last frame, if it has no separator."""
         last = b"".join(self._rest)
         return [self._frame(last)] if last.strip(_SPACE) else []
 
@@ -81,32 +90,32 @@ class _SeparatedDecoder:
 
 
 class NdjsonDecoder(_SeparatedDecoder):
-    """One JSON text a line."""
+    """One JSON text per line."""
 
     _SEPARATOR: ClassVar = b"\n"
 
 
 class JsonSeqDecoder(_SeparatedDecoder):
-    """JSON texts, each after a record separator; that it is whole, the parser of objects sees."""
+    """JSON texts, each after a record separator; the JSON parser detects truncated ones."""
 
     _SEPARATOR: ClassVar = _RECORD_SEPARATOR
 
     def __init__(self, max_frame: int) -> None:
         super().__init__(max_frame)
-        self._begun = False
+        self._started = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Takes the next bytes; yields the texts that they complete."""
-        if not self._begun:
+        """Feeds the next bytes; yields the completed texts."""
+        if not self._started:
             data = data.lstrip(_SPACE)
             if data and not data.startswith(_RECORD_SEPARATOR):
                 raise FrameError("expected a record separator, 0x1E", 0)
-            self._begun = bool(data)
+            self._started = bool(data)
         yield from super().feed(data)
 
 
 class JsonArrayDecoder:
-    """The elements of one JSON array. Finds where each ends; whether it is JSON is the parser's to say."""
+    """The elements of one JSON array. Finds the end of each element; the JSON parser checks its content."""
 
     _IN_STRING: ClassVar = re.compile(rb'["\\]')
     _OUTSIDE: ClassVar = re.compile(rb'["\[\]{},]')
@@ -114,14 +123,15 @@ class JsonArrayDecoder:
     def __init__(self, max_frame: int) -> None:
         self._max_frame = max_frame
         self._buffer = bytearray()
-        self._at = 0
+        self._offset = 0
+        """Number of scanned bytes in the buffer."""
         self._depth = 0
         self._in_string = False
         self._ended = False
         self._count = 0
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Takes the next bytes; yields the elements that they complete."""
+        """Feeds the next bytes; yields the completed elements."""
         self._buffer += data
         if self._depth == 0 and not self._ended:
             self._open()
@@ -139,7 +149,7 @@ class JsonArrayDecoder:
             raise self._too_large()
 
     def close(self) -> list[bytes]:
-        """Checks that the array was closed."""
+        """Checks that the array is closed."""
         if not self._ended:
             raise FrameError("the body ends before the array does", self._count)
         return []
@@ -156,32 +166,32 @@ class JsonArrayDecoder:
         del self._buffer[: len(self._buffer) - len(self._buffer.lstrip(_SPACE))]
 
     def _next(self) -> bytes | None:
-        """Goes on to the end of an element; None means that more bytes are needed."""
+        """Scans to the end of an element; None: more bytes are needed."""
         while True:
             pattern = self._IN_STRING if self._in_string else self._OUTSIDE
-            found = pattern.search(self._buffer, self._at)
-            if found is None:
-                self._at = max(self._at, len(self._buffer))
+            match = pattern.search(self._buffer, self._offset)
+            if match is None:
+                self._offset = max(self._offset, len(self._buffer))
                 return None
-            self._at = found.end()
-            mark = found.group()
-            if mark == b"\\":
-                self._at += 1
-            elif mark == b'"':
+            self._offset = match.end()
+            token = match.group()
+            if token == b"\\":
+                self._offset += 1
+            elif token == b'"':
                 self._in_string = not self._in_string
-            elif mark in b"[{":
+            elif token in b"[{":
                 self._depth += 1
-            elif mark in b"]}":
+            elif token in b"]}":
                 self._depth -= 1
                 if self._depth == 0:
-                    return self._last(mark)
+                    return self._last(token)
             elif self._depth == 1:
                 return self._element("before the comma")
 
     def _element(self, where: str) -> bytes:
-        element = bytes(self._buffer[: self._at - 1]).strip(_SPACE)
-        del self._buffer[: self._at]
-        self._at = 0
+        element = bytes(self._buffer[: self._offset - 1]).strip(_SPACE)
+        del self._buffer[: self._offset]
+        self._offset = 0
         if not element:
             raise FrameError(f"an element is missing {where}", self._count)
         if len(element) > self._max_frame:
@@ -189,12 +199,13 @@ class JsonArrayDecoder:
         self._count += 1
         return element
 
-    def _last(self, mark: bytes) -> bytes:
-        if mark != b"]":
+    def _last(self, bracket: bytes) -> bytes:
+        """Returns the last element; empty for an empty array."""
+        if bracket != b"]":
             raise FrameError("'}' closes what is no object", self._count)
         self._ended = True
-        if self._count == 0 and not self._buffer[: self._at - 1].strip(_SPACE):
-            del self._buffer[: self._at]
+        if self._count == 0 and not self._buffer[: self._offset - 1].strip(_SPACE):
+            del self._buffer[: self._offset]
             return b""
         return self._element("before the bracket")
 
@@ -203,9 +214,9 @@ class JsonArrayDecoder:
 
 
 class SniffingDecoder:
-    """For a body whose media type says nothing: its first character decides, and most often it is lines.
+    """For a body without a meaningful media type: the first character decides, by default it is NDJSON.
 
-    `curl -d` calls everything a form, and a stream of lines is the commonest thing that is none.
+    `curl -d` sends any body as `application/x-www-form-urlencoded`.
     """
 
     def __init__(self, max_frame: int) -> None:
@@ -213,37 +224,37 @@ class SniffingDecoder:
         self._decoder: FrameDecoder | None = None
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Takes the next bytes; yields the frames that they complete."""
+        """Feeds the next bytes; yields the completed frames."""
         if self._decoder is None:
             data = data.lstrip(_SPACE)
             if not data:
                 return iter(())
-            decoder = _BY_FIRST.get(data[:1], NdjsonDecoder)
+            decoder = _BY_FIRST_BYTE.get(data[:1], NdjsonDecoder)
             self._decoder = decoder(self._max_frame)
         return self._decoder.feed(data)
 
     def close(self) -> list[bytes]:
-        """Says that the body has ended; an empty one has no frames."""
+        """Ends the body; an empty one has no frames."""
         return self._decoder.close() if self._decoder else []
 
 
-_BY_FIRST: Final[dict[bytes, Callable[[int], FrameDecoder]]] = {
+_BY_FIRST_BYTE: Final[dict[bytes, Callable[[int], FrameDecoder]]] = {
     b"[": JsonArrayDecoder,
     _RECORD_SEPARATOR: JsonSeqDecoder,
 }
 
 
 class RawDecoder:
-    """For a body that is data, not JSON: whatever arrives at a time is a frame, cut at the limit."""
+    """For a body of raw data: each chunk that arrives is a frame, split at the maximum size."""
 
     def __init__(self, max_frame: int) -> None:
         self._max_frame = max_frame
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Yields the bytes as they are."""
-        for at in range(0, len(data), self._max_frame):
-            yield data[at : at + self._max_frame]
+        """Yields the bytes, split at the maximum frame size."""
+        for start in range(0, len(data), self._max_frame):
+            yield data[start : start + self._max_frame]
 
     def close(self) -> list[bytes]:
-        """Returns nothing: a body may end anywhere."""
+        """Returns nothing: raw data may end anywhere."""
         return []

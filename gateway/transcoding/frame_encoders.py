@@ -1,9 +1,9 @@
-"""Message boundaries in what the server streams: NDJSON, a JSON text sequence or array, SSE, or raw data.
+"""Framing of server streams: NDJSON, a JSON text sequence, a JSON array, SSE, or raw data.
 
-Every framing has three ends that cannot be taken for one another. Clean: the HTTP message ends, with the
-array closed, or an SSE `event: end`. Error: a last frame with the `google.rpc.Status`; in SSE an `event:
-error`, elsewhere the Status as `google.protobuf.Any`, whose `@type` no other message has. Cut: the HTTP
-message does not end. A gap, where messages are missing, is told in the same two ways.
+Every framing has three distinct ends. Clean: the HTTP message ends, with a closed array or an SSE `event:
+end`. Error: the last frame has the `google.rpc.Status`; in SSE it is an `event: error`, elsewhere a
+`google.protobuf.Any`, whose `@type` distinguishes it from a message. Cut: the HTTP message is incomplete. A
+gap, where messages are missing, is an `event: gap` or an `Any` too.
 
 Sources: ndjson-spec 1.0; RFC 7464; RFC 8259; HTML Living Standard, "Server-sent events".
 """
@@ -14,33 +14,33 @@ from typing import ClassVar, Final, Protocol
 
 import orjson
 
-from gateway.transcoding.event_ids import LAST_ID
+from gateway.transcoding.event_ids import END_ID
 
-_ANY: Final = "type.googleapis.com/"
+_TYPE_URL_PREFIX: Final = "type.googleapis.com/"
 
 
 class FrameEncoder(Protocol):
-    """What writes the messages of one answer."""
+    """Frames the messages of one response."""
 
     @property
     def media_type(self) -> str:
-        """The `Content-Type` of the answer."""
+        """The `Content-Type` of the response."""
         ...
 
     def start(self) -> bytes:
-        """Returns what goes out with the headers, before any message; may be nothing."""
+        """Returns the bytes before the first message; may be empty."""
         ...
 
     def message(self, json: bytes, event_id: bytes) -> bytes:
-        """Returns one message; its id is written where the framing has ids."""
+        """Returns the frame of a message; the id is written only if the framing has ids."""
         ...
 
     def gap(self, gap: bytes, event_id: bytes) -> bytes:
-        """Returns what stands for missing messages; `gap` is the JSON of a `gateway.v1.Gap`."""
+        """Returns the frame for missing messages; `gap` is the JSON of a `gateway.v1.Gap`."""
         ...
 
-    def idle(self) -> bytes:
-        """Returns what shows that a silent stream lives; nothing where the framing has no such thing."""
+    def heartbeat(self) -> bytes:
+        """Returns the bytes that keep an idle stream alive; empty if the framing has none."""
         ...
 
     def end(self) -> bytes:
@@ -48,17 +48,17 @@ class FrameEncoder(Protocol):
         ...
 
     def error(self, status: bytes, retry: int | None) -> bytes | None:
-        """Returns the end with an error, or None: the framing has no such end, the answer has to be cut.
+        """Returns the end with an error; None: the framing has none, so the connection must be cut.
 
         Args:
-            status: the JSON of a `google.rpc.Status`.
-            retry: the milliseconds after which it makes sense to come back; None is never.
+            status: JSON of a `google.rpc.Status`.
+            retry: milliseconds after which to reconnect; None: do not reconnect.
         """
         ...
 
 
 class NdjsonEncoder:
-    """One JSON text a line."""
+    """One JSON text per line."""
 
     media_type: ClassVar = "application/x-ndjson"
 
@@ -71,11 +71,11 @@ class NdjsonEncoder:
         return json + b"\n"
 
     def gap(self, gap: bytes, _event_id: bytes) -> bytes:
-        """Returns the Gap as an `Any`, on a line."""
+        """Returns a line with the Gap as an `Any`."""
         return gap_as_any(gap) + b"\n"
 
-    def idle(self) -> bytes:
-        """Returns a space, which may stand before the next line's JSON."""
+    def heartbeat(self) -> bytes:
+        """Returns a space: whitespace before the JSON of the next line."""
         return b" "
 
     def end(self) -> bytes:
@@ -83,12 +83,12 @@ class NdjsonEncoder:
         return b""
 
     def error(self, status: bytes, _retry: int | None) -> bytes:
-        """Returns the Status as an `Any`, on the last line."""
+        """Returns a last line with the Status as an `Any`."""
         return status_as_any(status) + b"\n"
 
 
 class JsonSeqEncoder:
-    """A JSON text sequence: each text between a record separator and a line feed."""
+    """A JSON text sequence: a record separator before each text, a line feed after it."""
 
     media_type: ClassVar = "application/json-seq"
 
@@ -97,15 +97,15 @@ class JsonSeqEncoder:
         return b""
 
     def message(self, json: bytes, _event_id: bytes) -> bytes:
-        """Returns a text."""
+        """Returns one text."""
         return b"\x1e%b\n" % json
 
     def gap(self, gap: bytes, _event_id: bytes) -> bytes:
         """Returns the Gap as an `Any`."""
         return b"\x1e%b\n" % gap_as_any(gap)
 
-    def idle(self) -> bytes:
-        """Returns a record separator: several in a row are no empty text (RFC 7464, 2.1)."""
+    def heartbeat(self) -> bytes:
+        """Returns a record separator: consecutive ones are not an empty text (RFC 7464, 2.1)."""
         return b"\x1e"
 
     def end(self) -> bytes:
@@ -113,7 +113,7 @@ class JsonSeqEncoder:
         return b""
 
     def error(self, status: bytes, _retry: int | None) -> bytes:
-        """Returns the Status as an `Any`, as the last text."""
+        """Returns a last text with the Status as an `Any`."""
         return b"\x1e%b\n" % status_as_any(status)
 
 
@@ -126,19 +126,19 @@ class JsonArrayEncoder:
         self._separator = b"["
 
     def start(self) -> bytes:
-        """Returns nothing: the bracket goes with the first element."""
+        """Returns nothing: the opening bracket is part of the first element."""
         return b""
 
     def message(self, json: bytes, _event_id: bytes) -> bytes:
-        """Returns an element, with the separator before it."""
+        """Returns an element after `[` or `,`."""
         return self._element(json)
 
     def gap(self, gap: bytes, _event_id: bytes) -> bytes:
-        """Returns the Gap as an `Any`, as an element."""
+        """Returns an element with the Gap as an `Any`."""
         return self._element(gap_as_any(gap))
 
-    def idle(self) -> bytes:
-        """Returns a space, which may stand between elements."""
+    def heartbeat(self) -> bytes:
+        """Returns a space: whitespace between elements."""
         return b" "
 
     def end(self) -> bytes:
@@ -146,7 +146,7 @@ class JsonArrayEncoder:
         return b"]" if self._separator == b"," else b"[]"
 
     def error(self, status: bytes, _retry: int | None) -> bytes:
-        """Returns the Status as an `Any`, as the last element."""
+        """Returns a last element with the Status as an `Any`, and the closing bracket."""
         return self._element(status_as_any(status)) + b"]"
 
     def _element(self, json: bytes) -> bytes:
@@ -155,41 +155,41 @@ class JsonArrayEncoder:
 
 
 class SseEncoder:
-    """Server-Sent Events: a message is an event of no name; `gap`, `end` and `error` have theirs."""
+    """Server-Sent Events: messages have the default type; `gap`, `end` and `error` are event types."""
 
     media_type: ClassVar = "text/event-stream"
 
     def __init__(self, retry: int) -> None:
-        """Takes the milliseconds after which a caller that was cut should come back."""
+        """Makes an encoder; `retry` is the reconnection time in milliseconds."""
         self._retry = retry
 
     def start(self) -> bytes:
-        """Returns when to come back."""
+        """Returns the reconnection time."""
         return b"retry: %d\n\n" % self._retry
 
     def message(self, json: bytes, event_id: bytes) -> bytes:
-        """Returns an event; JSON on one line needs no splitting."""
+        """Returns an event; the JSON has no line breaks, so one `data` field suffices."""
         return self._id(event_id) + b"data: %b\n\n" % json
 
     def gap(self, gap: bytes, event_id: bytes) -> bytes:
-        """Returns the event that stands for missing messages."""
+        """Returns an `event: gap`."""
         return self._id(event_id) + b"event: gap\ndata: %b\n\n" % gap
 
     def _id(self, event_id: bytes) -> bytes:
         return b"id: %b\n" % event_id if event_id else b""
 
-    def idle(self) -> bytes:
+    def heartbeat(self) -> bytes:
         """Returns a comment."""
         return b":\n\n"
 
     def end(self) -> bytes:
-        """Returns the event by which a browser knows that it should not come back."""
-        return b"id: %b\nevent: end\ndata: {}\n\n" % LAST_ID.encode()
+        """Returns an `event: end`, whose id tells a browser that reconnects to stop."""
+        return b"id: %b\nevent: end\ndata: {}\n\n" % END_ID.encode()
 
     def error(self, status: bytes, retry: int | None) -> bytes:
-        """Returns the event that carries the Status, and says whether to come back."""
+        """Returns an `event: error` with the Status; without `retry` its id is that of an end."""
         if retry is None:
-            return b"id: %b\nevent: error\ndata: %b\n\n" % (LAST_ID.encode(), status)
+            return b"id: %b\nevent: error\ndata: %b\n\n" % (END_ID.encode(), status)
         return b"retry: %d\nevent: error\ndata: %b\n\n" % (retry, status)
 
 
@@ -201,11 +201,11 @@ class RawEncoder:
 
     @property
     def media_type(self) -> str:
-        """What the first message says that the data is."""
+        """The content type of the first message."""
         return self._media_type or "application/octet-stream"
 
-    def begin(self, media_type: str) -> None:
-        """Says what the data is; the first message's word counts (google/api/httpbody.proto)."""
+    def set_media_type(self, media_type: str) -> None:
+        """Sets the content type; only the first call counts (google/api/httpbody.proto)."""
         self._media_type = self._media_type or media_type
 
     def start(self) -> bytes:
@@ -213,14 +213,14 @@ class RawEncoder:
         return b""
 
     def message(self, json: bytes, _event_id: bytes) -> bytes:
-        """Returns the data as it is."""
+        """Returns the data unchanged."""
         return json
 
     def gap(self, _gap: bytes, _event_id: bytes) -> bytes:
-        """Returns nothing: among data there is no room for it, nor are there ids to come back by."""
+        """Returns nothing: raw data cannot contain a gap."""
         return b""
 
-    def idle(self) -> bytes:
+    def heartbeat(self) -> bytes:
         """Returns nothing: any byte would be data."""
         return b""
 
@@ -229,18 +229,18 @@ class RawEncoder:
         return b""
 
     def error(self, _status: bytes, _retry: int | None) -> None:
-        """Returns None: among data there is no room for a status."""
+        """Returns None: raw data cannot contain a status."""
 
 
 def status_as_any(status: bytes) -> bytes:
-    """Returns the JSON of a `google.rpc.Status` as that of a `google.protobuf.Any` which holds it."""
+    """Returns the JSON of a `google.protobuf.Any` that contains a `google.rpc.Status`."""
     return _as_any("google.rpc.Status", status)
 
 
 def gap_as_any(gap: bytes) -> bytes:
-    """Returns the JSON of a `gateway.v1.Gap` as that of a `google.protobuf.Any` which holds it."""
+    """Returns the JSON of a `google.protobuf.Any` that contains a `gateway.v1.Gap`."""
     return _as_any("gateway.v1.Gap", gap)
 
 
 def _as_any(name: str, json: bytes) -> bytes:
-    return orjson.dumps({"@type": _ANY + name} | orjson.loads(json))
+    return orjson.dumps({"@type": _TYPE_URL_PREFIX + name} | orjson.loads(json))

@@ -1,8 +1,7 @@
-"""Protobuf's methods of messages, called through the message's class.
+"""Methods of protobuf messages, called through the message class.
 
-A field may have the name of any of these methods, and in protobuf's Python API an attribute of a message is
-its field first: `message.HasField` may be a string. Rule: nothing in this package calls a method of a message
-of the contract by attribute.
+In protobuf's Python API a field hides a method of the same name: `message.HasField` may be a string. Rule:
+this package never calls a method of a contract's message as an attribute of the message.
 """
 
 from __future__ import annotations
@@ -17,7 +16,11 @@ from gateway.contract.fields import FieldPath
 
 
 def class_with(field: FieldDescriptor) -> Any:
-    """Returns the class of the messages that have a field, or that it extends."""
+    """Returns the message class that contains a field, or that an extension field extends.
+
+    Raises:
+        TypeError: the field belongs to no message.
+    """
     if field.containing_type is None:
         raise TypeError(f"{field.full_name} is in no message")
     return GetMessageClass(field.containing_type)
@@ -29,13 +32,13 @@ def has_field(message: Message, field: FieldDescriptor) -> bool:
 
 
 def which_oneof(message: Message, oneof: str) -> str | None:
-    """Returns the name of the field of a oneof that is set."""
+    """Returns the name of the field that is set in a oneof; None: no field."""
     name: str | None = type(message).WhichOneof(message, oneof)
     return name
 
 
 def set_in_parent(message: Message) -> None:
-    """Marks a message as present in the one that holds it."""
+    """Marks a message as present in its parent."""
     type(message).SetInParent(message)
 
 
@@ -45,7 +48,7 @@ def extensions(message: Any) -> Any:
 
 
 def descend(message: Any, path: FieldPath) -> Any:
-    """Returns the message that a path of single messages leads to, set or not."""
+    """Returns the message at a path of singular fields, set or not."""
     for field in path:
         message = getattr(message, field.name)
     return message

@@ -1,7 +1,7 @@
-"""HTTP headers, or a JSON object, <-> gRPC metadata, by an allow-list each way.
+"""HTTP headers, or a JSON object, <-> gRPC metadata, with an allow-list in each direction.
 
-Source: gRPC over HTTP/2, "Custom-Metadata": keys of lower-case letters, digits, `_`, `-` and `.`; a key that
-ends in `-bin` has bytes for its value, which HTTP carries in base64; `grpc-` is gRPC's own.
+Source: gRPC over HTTP/2, "Custom-Metadata": keys consist of lower-case letters, digits, `_`, `-` and `.`; the
+value of a key that ends in `-bin` is bytes, in base64 over HTTP; the prefix `grpc-` is reserved.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from collections.abc import Iterable
 from typing import Final, TypeAlias
 
 from gateway.transcoding import scalars
-from gateway.transcoding.violations import shown
+from gateway.transcoding.violations import quoted
 
 Metadata: TypeAlias = tuple[tuple[str, str | bytes], ...]
 Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
 
 PREFIX: Final = b"grpc-metadata-"
-"""A header of this name passes whatever the allow-list says, under the name that follows."""
+"""A header with this prefix is always forwarded, under the rest of its name."""
 
-TRACES: Final = frozenset({"baggage", "traceparent", "tracestate", "x-request-id"})
-"""What only traces a request: no two have the same, and it says nothing of what is asked."""
+TRACE_KEYS: Final = frozenset({"baggage", "traceparent", "tracestate", "x-request-id"})
+"""Metadata keys for tracing: unique per request, without effect on the response."""
 
 DEFAULT_REQUEST_HEADERS: Final = (
     "accept-language",
@@ -44,17 +44,19 @@ _KEY: Final = re.compile(r"[0-9a-z_.-]+")
 _TEXT: Final = re.compile(r"[\x20-\x7e]*")
 _CONTROLS: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _RESERVED: Final = ("grpc-",)
-_OF_HTTP: Final = frozenset(
+_CONNECTION_HEADERS: Final = frozenset(
     {"connection", "host", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"}
 )
-"""What makes a message of HTTP/2 malformed (RFC 9113, 8.2.2 and 8.3.1)."""
-_OF_THE_EDGE: Final = _OF_HTTP | {"content-length", "content-type", "trailer", "x-request-id"}
-"""Response headers that frame the answer or name the request; metadata never set them."""
+"""Headers that make an HTTP/2 message malformed (RFC 9113, 8.2.2 and 8.3.1)."""
+_EDGE_HEADERS: Final = _CONNECTION_HEADERS | {
+    *("content-length", "content-type", "trailer", "x-request-id")
+}
+"""Response headers that only the edge sets."""
 _LINE_OVERHEAD: Final = len(": \r\n")
 
 
 class MetadataFilter:
-    """Which headers become metadata, and which metadata becomes headers."""
+    """The allow-lists: request headers that become metadata, and metadata that become response headers."""
 
     def __init__(
         self,
@@ -63,33 +65,33 @@ class MetadataFilter:
         *,
         challenge: str = DEFAULT_CHALLENGE,
         status_key: str = DEFAULT_STATUS_KEY,
-        max_answer_headers: int | None = None,
+        max_response_header_bytes: int | None = None,
     ) -> None:
         """Compiles the lists.
 
         Args:
             request_headers: names of the request headers that become metadata.
             response_headers: keys of the initial metadata that become response headers.
-            challenge: `WWW-Authenticate` of a 401 whose server gave none; empty is none.
-            status_key: the key of initial metadata that names the status of a success; empty is none.
-                It becomes no header.
-            max_answer_headers: bytes of response headers that are made of metadata; None is no limit.
+            challenge: `WWW-Authenticate` of a 401 for which the server sent none; empty: none.
+            status_key: key of the initial metadata with the HTTP status of a success; empty: none. It never
+                becomes a header.
+            max_response_header_bytes: maximum bytes of response headers made of metadata; None: no limit.
         """
         self.request = {name.lower().encode("ascii"): name.lower() for name in request_headers}
-        """The request headers that pass, and the keys as which they do; see `PREFIX` for the others."""
+        """Allowed request header -> metadata key; see `PREFIX` for others."""
         self.status_key = status_key.lower()
-        """The key of initial metadata that names the status of a success; empty is none."""
-        response = {name.lower() for name in response_headers} - _OF_THE_EDGE - {self.status_key}
+        """Key of the initial metadata with the HTTP status of a success; empty: none."""
+        response = {name.lower() for name in response_headers} - _EDGE_HEADERS - {self.status_key}
         self._response = frozenset(key for key in response if not key.startswith(_RESERVED))
         self.challenge: Headers = ((b"www-authenticate", challenge.encode()),) if challenge else ()
-        """The header of a 401 whose server gave none."""
-        self._max_answer_headers = max_answer_headers
+        """`WWW-Authenticate` of a 401 for which the server sent none; empty: none."""
+        self._max_response_header_bytes = max_response_header_bytes
 
     def metadata_key(self, header: bytes) -> str | None:
-        """Returns the metadata key for a request header (in lower case), or None if it does not pass.
+        """Returns the metadata key for a lower-case request header; None: not forwarded.
 
         Raises:
-            ValueError: the header asks to pass under a name that metadata cannot have.
+            ValueError: after `PREFIX` comes no valid metadata key.
         """
         key = self.request.get(header)
         if key is None and header.startswith(PREFIX):
@@ -97,20 +99,22 @@ class MetadataFilter:
         return key
 
     def headers(self, metadata: Metadata, prefix: str = "") -> Headers:
-        """Returns the response headers for metadata, their names behind `prefix`.
+        """Returns the response headers for metadata.
 
-        Without a prefix only the allow-list passes, for a name of HTTP's own would speak for the edge.
+        Args:
+            metadata: initial metadata without a prefix, trailing metadata with one.
+            prefix: prepended to each name. Without one, only keys on the allow-list pass.
         """
         passing = self.trailing(metadata) if prefix else self.initial(metadata)
         return tuple(((prefix + key).encode(), header_value(value)) for key, value in passing)
 
     def fitting(self, headers: Headers) -> Headers:
-        """Returns the headers made of metadata that fit into the head of an answer, in their order.
+        """Returns the headers that fit into `max_response_header_bytes`, in order.
 
-        A header that does not fit in what those before it have left is left out: proxies refuse a whole
-        answer whose head is larger than their buffer. Counted are the bytes of its line.
+        A header that exceeds the rest of the limit is left out: proxies refuse a response whose head is
+        larger than their buffer. A header counts the bytes of its line in HTTP/1.1.
         """
-        limit = self._max_answer_headers
+        limit = self._max_response_header_bytes
         if limit is None or not headers:
             return headers
         fitting: list[tuple[bytes, bytes]] = []
@@ -122,11 +126,11 @@ class MetadataFilter:
         return tuple(fitting)
 
     def initial(self, metadata: Metadata) -> Metadata:
-        """Returns those initial metadata that a caller is told."""
+        """Returns the initial metadata on the allow-list."""
         return tuple(pair for pair in metadata if pair[0] in self._response)
 
     def trailing(self, metadata: Metadata) -> Metadata:
-        """Returns those trailing metadata that a caller is told: all but gRPC's own, and no status."""
+        """Returns the trailing metadata without reserved keys and without the status key."""
         return tuple(
             pair
             for pair in metadata
@@ -135,18 +139,18 @@ class MetadataFilter:
 
 
 def checked_key(key: str) -> str:
-    """Returns a key that request metadata can have.
+    """Returns the key, if request metadata can have it.
 
     Raises:
-        ValueError: it is none, or one that is gRPC's or HTTP's own.
+        ValueError: the key is invalid or reserved.
     """
-    if not _KEY.fullmatch(key) or key.startswith(_RESERVED) or key in _OF_HTTP:
-        raise ValueError(f"{shown(key)} cannot be a metadata key")
+    if not _KEY.fullmatch(key) or key.startswith(_RESERVED) or key in _CONNECTION_HEADERS:
+        raise ValueError(f"{quoted(key)} cannot be a metadata key")
     return key
 
 
 def metadata_object(metadata: Metadata) -> dict[str, str | list[str]]:
-    """Returns metadata as a JSON object: a string for each key, or an array where it occurs again."""
+    """Returns metadata as a JSON object; a key that occurs more than once has an array of its values."""
     values: dict[str, list[str]] = {}
     for key, value in metadata:
         text = scalars.bytes_to_json(value) if isinstance(value, bytes) else value
@@ -155,13 +159,13 @@ def metadata_object(metadata: Metadata) -> dict[str, str | list[str]]:
 
 
 def metadata_value(key: str, value: bytes) -> str | bytes:
-    """Returns the metadata value for a header's value, without the spaces around it.
+    """Returns the metadata value for a header value, without leading and trailing spaces.
 
-    With them a request of HTTP/2 is malformed (RFC 9113, 8.2.1), and a server that is sent many such ends the
-    connection. A frame of a WebSocket can have them; HTTP/1.1 cannot.
+    Such spaces make an HTTP/2 request malformed (RFC 9113, 8.2.1), and servers close the connection. They
+    occur in WebSocket frames; an HTTP/1.1 parser removes them.
 
     Raises:
-        ValueError: it is not printable ASCII, or not base64 where the key ends in `-bin`.
+        ValueError: the value is not printable ASCII, or not base64 for a key that ends in `-bin`.
     """
     text = value.decode("latin-1").strip(" ")
     if key.endswith("-bin"):
@@ -172,6 +176,6 @@ def metadata_value(key: str, value: bytes) -> str | bytes:
 
 
 def header_value(value: str | bytes) -> bytes:
-    """Returns what upstream says as a header can hold it (RFC 9110, 5.5); bytes are in base64."""
+    """Returns a metadata value as a header value (RFC 9110, 5.5): bytes in base64, no control characters."""
     text = scalars.bytes_to_json(value) if isinstance(value, bytes) else value
     return _CONTROLS.sub(b" ", text.encode("latin-1", errors="replace"))

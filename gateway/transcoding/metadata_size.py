@@ -1,7 +1,8 @@
-"""How large the metadata of a request are, and may be.
+"""The size of request metadata, and its limit.
 
-Sources: RFC 9113, section 6.5.2 (how header fields are counted); gRPC over HTTP/2, "Requests" (a limit of
-8 KiB is suggested to servers); RFC 6585, section 5 (431).
+Sources: RFC 9113, section 6.5.2 (size of a header list); gRPC over HTTP/2, "Requests" (servers may limit it
+    to
+8 KiB); RFC 6585, section 5 (431).
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from typing import Final
 from gateway.transcoding.status import RESOURCE_EXHAUSTED, StatusError
 
 _FIELD_OVERHEAD: Final = 32
-"""Bytes that each header field counts beside its name and its value."""
+"""Bytes that each header field counts in addition to name and value."""
 
 
 def metadata_size(metadata: Iterable[tuple[str, str | bytes]]) -> int:
-    """Returns the size of metadata in bytes, as the header fields that they become are counted.
+    """Returns the size of metadata as an HTTP/2 header list, in bytes.
 
-    Each counts its name, its value (bytes in base64, without padding) and 32.
+    A pair counts its key, its value (bytes in base64 without padding) and 32.
     """
     size = 0
     for key, value in metadata:
@@ -28,10 +29,10 @@ def metadata_size(metadata: Iterable[tuple[str, str | bytes]]) -> int:
 
 
 def check_metadata(metadata: Iterable[tuple[str, str | bytes]], limit: int) -> None:
-    """Refuses request metadata larger than `limit` bytes, as `metadata_size` counts them.
+    """Checks that `metadata_size` is at most `limit`.
 
     Raises:
-        StatusError: RESOURCE_EXHAUSTED, over HTTP 431.
+        StatusError: RESOURCE_EXHAUSTED (HTTP 431), it is larger.
     """
     size = metadata_size(metadata)
     if size > limit:
@@ -39,6 +40,6 @@ def check_metadata(metadata: Iterable[tuple[str, str | bytes]], limit: int) -> N
 
 
 def metadata_too_large(sizes: str) -> StatusError:
-    """Makes the error for metadata of a request that are larger than this edge or the server takes."""
+    """Makes the error for request metadata larger than the edge or the server accepts."""
     text = f"the request's headers that go to the server as metadata are too large: {sizes}"
     return StatusError.of(RESOURCE_EXHAUSTED, text, http_status=431)

@@ -1,4 +1,4 @@
-"""Origins of pages (RFC 6454): whether two are the same, and whether one is the edge's own."""
+"""Web origins (RFC 6454): their serialization, and the same-origin check."""
 
 from __future__ import annotations
 
@@ -7,44 +7,44 @@ from ipaddress import IPv6Address
 from typing import Final
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-_OF_WEBSOCKET: Final = {"ws": "http", "wss": "https"}
+_WEBSOCKET_SCHEMES: Final = {"ws": "http", "wss": "https"}
 _MAX_PORT: Final = 65535
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*")
 _AUTHORITY: Final = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._~-]+)(?::([0-9]{0,5}))?")
 
 
 def serialized_origin(text: str) -> str:
-    """Returns an origin as browsers serialize it (RFC 6454, sections 4 and 6.2).
+    """Normalizes an origin (RFC 6454, sections 4 and 6.2).
 
-    Scheme and host are in lower case, and a port that is the scheme's default is left out. Two origins are
-    the same if these are equal. Clients other than browsers name the scheme of the WebSocket they open: `ws`
-    and `wss` stand for `http` and `https`.
+    Scheme and host are in lower case, and the default port of the scheme is omitted. Two origins are the same
+    if the results are equal. `ws` and `wss`, which clients other than browsers send, become `http` and
+    `https`.
 
     Args:
-        text: the value of an `Origin` header, or what an operator wrote.
+        text: the value of an `Origin` header or of a setting.
 
     Raises:
-        ValueError: it is not `SCHEME://HOST` or `SCHEME://HOST:PORT`; says so. `null` is the origin of pages
-            that have none, and equals nothing.
+        ValueError: it is not `SCHEME://HOST` or `SCHEME://HOST:PORT`. An example is `null`, the opaque
+            origin.
     """
     scheme, separator, authority = text.lower().partition("://")
     if not separator or not _SCHEME.fullmatch(scheme):
         raise ValueError(f"{text!r} is not an origin: expected SCHEME://HOST or SCHEME://HOST:PORT")
-    scheme = _OF_WEBSOCKET.get(scheme, scheme)
+    scheme = _WEBSOCKET_SCHEMES.get(scheme, scheme)
     try:
         return f"{scheme}://{_serialized_authority(scheme, authority)}"
     except ValueError as error:
         raise ValueError(f"{text!r} is not an origin: {error}") from None
 
 
-def is_own_origin(origin: str, host: str, *, secure: bool) -> bool:
-    """Returns whether an origin is that of the URL that a request was sent to.
+def is_same_origin(origin: str, host: str, *, secure: bool) -> bool:
+    """Returns whether an origin is that of the request's own URL.
 
     Args:
-        origin: of the page, serialized.
-        host: the value of the request's `Host` header.
-        secure: whether the request came over TLS. One that did not may have come so to a proxy in front, so
-            both `http` and `https` may then be the scheme of its URL.
+        origin: origin of the page, serialized.
+        host: `Host` header of the request.
+        secure: whether the request came over TLS. Without TLS both `http` and `https` match, since a proxy
+            may have terminated TLS.
     """
     scheme = origin.partition("://")[0]
     if scheme != "https" and (secure or scheme != "http"):

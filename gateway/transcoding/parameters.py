@@ -1,11 +1,13 @@
-"""Texts of a path or a query -> fields of a message.
+"""Path variables and query parameters -> fields of a message.
 
-Source: google/api/http.proto. A repeated field takes each value that is given; a message that JSON writes as
-one scalar takes that scalar; `Value`, `Struct` and `ListValue` take JSON; a message without fields takes an
-empty text or `{}`.
+Source: google/api/http.proto. A repeated field has one parameter per element. A message whose JSON is one
+    scalar
+has that scalar as its text; `Value`, `Struct` and `ListValue` have JSON; a message without fields is empty or
+`{}`.
 
-Rule: a name is resolved with each request, for a recursive type has no end of names; what is done with the
-field that it leads to is decided once.
+Rule: names are resolved per request, since a recursive type has infinitely many. The setter of a field is
+    made
+once.
 """
 
 from __future__ import annotations
@@ -17,7 +19,14 @@ from urllib.parse import parse_qsl
 
 from google.protobuf.descriptor import FieldDescriptor
 
-from gateway.contract.fields import FieldPath, is_message, json_name, message_type, overlap, rivals
+from gateway.contract.fields import (
+    FieldPath,
+    is_message,
+    json_name,
+    message_type,
+    overlap,
+    shared_oneof,
+)
 from gateway.contract.json_types import JSON_VALUES, TEXTUAL, WRAPPERS
 from gateway.transcoding import scalars
 from gateway.transcoding.codec import parse_json
@@ -27,24 +36,24 @@ from gateway.transcoding.query_names import (
     QueryNames,
     Target,
     UnknownParameter,
-    is_empty,
-    is_one_value,
-    repeated,
-    what_to_name,
+    has_text_form,
+    is_empty_message,
+    naming_hint,
+    repeated_example,
 )
-from gateway.transcoding.violations import MAX_PATH, MAX_STEP, Violations, gather, shown
+from gateway.transcoding.violations import MAX_PATH, MAX_STEP, Violations, collect, quoted
 from gateway.transcoding.well_known import check_depth, read_field_mask_text
 
 SetText = Callable[[Any, str, int], None]
-"""(message that holds the field, text, how deep that message nests) -> None."""
+"""(message with the field, text, nesting depth of that message) -> None."""
 
 _MAX_PARAMETERS: Final = 1000
 _MAX_QUERY: Final = 64 * 1024
-"""Bytes."""
+"""Maximum bytes of a query."""
 
 
 def parse_query(query: bytes) -> list[tuple[str, str]]:
-    """Splits a query into decoded names and values; `+` is a space.
+    """Parses a query into decoded names and values; `+` is a space.
 
     Source: the URL Standard, `application/x-www-form-urlencoded`.
 
@@ -66,7 +75,7 @@ def parse_query(query: bytes) -> list[tuple[str, str]]:
 
 
 class Parameters:
-    """Sets fields of the contract's messages from texts."""
+    """Sets fields of messages from path variables and query parameters."""
 
     def __init__(self, decoder: JsonDecoder) -> None:
         self._decoder = decoder
@@ -74,10 +83,10 @@ class Parameters:
         self._names = QueryNames()
 
     def set_variable(self, message: Any, path: FieldPath, text: str) -> None:
-        """Sets the field that a path variable names.
+        """Sets the field of a path variable.
 
         Raises:
-            ValueError: the text does not fit the field, or the body has said something else.
+            ValueError: the text is invalid for the field, or the body has a different value for it.
         """
         parent = _descend(message, path)
         field = path[-1]
@@ -85,54 +94,53 @@ class Parameters:
         before = deepcopy(getattr(parent, field.name)) if _is_set(parent, field) else None
         self._setter(field)(parent, text, len(path) - 1)
         if before is not None and before != getattr(parent, field.name):
-            raise ValueError(f"the path says {shown(text)}, and the body something else")
+            raise ValueError(f"the path says {quoted(text)}, and the body something else")
 
     def replace(self, message: Any, path: FieldPath, text: str) -> None:
-        """Sets a field, whatever it has been set to.
+        """Sets a field, and replaces its earlier value.
 
         Raises:
-            ValueError: the text does not fit the field.
+            ValueError: the text is invalid for the field.
         """
         self._setter(path[-1])(_descend(message, path), text, len(path) - 1)
 
     def set_query(
         self, message: Any, pairs: Iterable[tuple[str, str]], bound: Iterable[FieldPath]
     ) -> None:
-        """Sets the fields that the parameters of a query name.
+        """Sets the fields of query parameters.
 
         Args:
             message: the request.
-            pairs: names and values, in their order; a name that comes again adds a value.
-            bound: the paths of fields that path or body provide, so that the query must not.
+            pairs: names and values in order; a repeated name adds a value.
+            bound: paths of the fields that path or body provide; the query must not set them.
 
         Raises:
-            Violations: for each parameter that names no field, or one that is not the query's to set, or
-                that has a value which does not fit it.
+            Violations: a parameter names no field or a bound one, or its value is invalid.
         """
-        given: dict[str, list[str]] = {}
+        values: dict[str, list[str]] = {}
         for name, text in pairs:
-            given.setdefault(name, []).append(text)
+            values.setdefault(name, []).append(text)
         names: dict[Target, str] = {}
-        within: dict[Target, str] = {}
-        found: list[tuple[str, str]] = []
-        for name, texts in given.items():
-            most = MAX_STEP
+        parents: dict[Target, str] = {}
+        violations: list[tuple[str, str]] = []
+        for name, texts in values.items():
+            max_step = MAX_STEP
             try:
                 target = self._names.resolve(type(message).DESCRIPTOR, name, texts)
                 if target[1] is None:
-                    most = MAX_PATH
+                    max_step = MAX_PATH
                 first = names.setdefault(target, name)
-                if first != name and not _takes_many(target):
-                    raise ValueError(f"given twice, as {shown(first)} too")
-                _check_values(target, name, names, within)
+                if first != name and not _is_list(target):
+                    raise ValueError(f"given twice, as {quoted(first)} too")
+                _check_parents(target, name, names, parents)
                 self._set_parameter(message, target, name, texts, bound)
             except UnknownParameter as error:
                 if not self._decoder.ignore_unknown:
-                    gather(found, name, error)
+                    collect(violations, name, error)
             except ValueError as error:
-                gather(found, name, error, most)
-        if found:
-            raise Violations(*found)
+                collect(violations, name, error, max_step)
+        if violations:
+            raise Violations(*violations)
 
     def _set_parameter(
         self,
@@ -143,13 +151,13 @@ class Parameters:
         bound: Iterable[FieldPath],
     ) -> None:
         path, key = target
-        for taken in bound:
-            if overlap(path, taken):
+        for bound_path in bound:
+            if overlap(path, bound_path):
                 raise ValueError("is not a query parameter here: path or body provide this field")
         parent = _descend(message, path)
         if key is not None:
             self._set_entry(parent, path, key, _single(texts))
-        elif _takes_many(target):
+        elif _is_list(target):
             for text in texts:
                 self._set_text(parent, path, name, text)
         else:
@@ -166,19 +174,19 @@ class Parameters:
             raise ValueError(f"{error}{self._advice(field, name, text)}") from None
 
     def _advice(self, field: FieldDescriptor, name: str, text: str) -> str:
-        """Returns what to write instead of a text that does not fit, where it is a known slip."""
+        """Returns a hint for the error of an invalid text; empty if it is no common mistake."""
         if " " in text and self._fits(field, text.replace(" ", "+")):
             return "; in a query a + is a space: write it as %2B"
         items = text.strip("[]").split(",", 2)[:2]
         if field.is_repeated and len(items) > 1 and all(self._fits(field, each) for each in items):
-            return f"; write {repeated(name, items)}"
+            return f"; write {repeated_example(name, items)}"
         first, semicolon, _ = text.partition(";")
         if semicolon and self._fits(field, first):
             return "; between the parameters of a query stands &, not ;"
         return ""
 
     def _fits(self, field: FieldDescriptor, text: str) -> bool:
-        """Whether a field could be set to a text."""
+        """Whether a text is valid for a field."""
         try:
             self._setter(field)(class_with(field)(), text, 0)
         except ValueError:
@@ -210,7 +218,7 @@ class Parameters:
         return set_message
 
     def _make_fill(self, field: FieldDescriptor) -> SetText:
-        """Returns what fills a message of the field's type from one text."""
+        """Returns the function that fills a message of the field's type from a text."""
         descriptor = message_type(field)
         name = descriptor.full_name
         if name == "google.protobuf.FieldMask":
@@ -228,9 +236,9 @@ class Parameters:
             return read
         if name in JSON_VALUES:
             return lambda message, text, depth: read(message, parse_json(text.encode()), depth)
-        if is_empty(field):
+        if is_empty_message(field):
             return _fill_empty
-        raise ValueError(f"is {what_to_name(field, json_name(field))}")
+        raise ValueError(f"is {naming_hint(field, json_name(field))}")
 
     def _set_entry(self, message: Any, path: FieldPath, key: str, text: str) -> None:
         field = path[-1]
@@ -252,36 +260,36 @@ class Parameters:
 
 
 def _fill_empty(_message: Any, text: str, depth: int) -> None:
-    """Takes what says that an empty message is there."""
+    """Accepts the text of a message without fields."""
     check_depth(depth)
     if text not in ("", "{}"):
-        raise ValueError(f"expected an empty text or {{}}, got {shown(text)}")
+        raise ValueError(f"expected an empty text or {{}}, got {quoted(text)}")
 
 
-def _check_values(
-    target: Target, name: str, names: Mapping[Target, str], within: dict[Target, str]
+def _check_parents(
+    target: Target, name: str, names: Mapping[Target, str], parents: dict[Target, str]
 ) -> None:
-    """Refuses a message that is given as one value, and of which a field is given too.
+    """Raises ValueError if a query has both a message as one text and a field of that message.
 
     Args:
-        target: what a parameter names.
-        name: the parameter's name.
-        names: all that was named so far.
-        within: the messages of which a field was named so far, where they could be given as one value.
+        target: target of the parameter.
+        name: name of the parameter.
+        names: target -> name of the parameters so far.
+        parents: messages with a text form -> name of a parameter below them; the target's are added.
     """
     path, _ = target
-    if len(path) == 1 and not within:
+    if len(path) == 1 and not parents:
         return
     above: list[Target] = [
-        (path[:end], None) for end, field in enumerate(path[:-1], 1) if is_one_value(field)
+        (path[:end], None) for end, field in enumerate(path[:-1], 1) if has_text_form(field)
     ]
-    other = within.get(target) or next((names[each] for each in above if each in names), None)
+    other = parents.get(target) or next((names[each] for each in above if each in names), None)
     if other is not None:
-        raise ValueError(f"given twice, as {shown(other)} too")
-    within.update(dict.fromkeys(above, name))
+        raise ValueError(f"given twice, as {quoted(other)} too")
+    parents.update(dict.fromkeys(above, name))
 
 
-def _takes_many(target: Target) -> bool:
+def _is_list(target: Target) -> bool:
     path, key = target
     return path[-1].is_repeated and key is None
 
@@ -294,7 +302,7 @@ def _descend(message: Any, path: FieldPath) -> Any:
 
 
 def _check_oneof(message: Any, field: FieldDescriptor) -> None:
-    oneof = rivals(field)
+    oneof = shared_oneof(field)
     other = which_oneof(message, oneof) if oneof else None
     if other not in (None, field.name):
         raise ValueError(f"only one field of {oneof!r} can be given; {other!r} is there already")

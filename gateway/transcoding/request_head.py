@@ -1,4 +1,4 @@
-"""What the headers of a request say, read in one pass."""
+"""The headers of a request, parsed in one pass."""
 
 from __future__ import annotations
 
@@ -11,59 +11,62 @@ from gateway.transcoding import deadline
 from gateway.transcoding.event_ids import MAX_ID_BYTES, UNKNOWN_ID
 from gateway.transcoding.metadata import PREFIX, MetadataFilter, metadata_value
 from gateway.transcoding.status import bad_request
-from gateway.transcoding.violations import MAX_STEP, shortened, shown
+from gateway.transcoding.violations import MAX_STEP, quoted, truncated
 
 REQUEST_ID: Final = b"x-request-id"
-_MAX_KEPT: Final = 1024
+_MAX_CACHED: Final = 1024
+"""Maximum characters of a value that `negotiation` caches."""
 _REQUEST_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
-"""What travels unchanged in a header, in metadata and in a line of a log."""
+"""A request id that is valid in a header, in metadata and in a log line."""
 
 
 @dataclass(slots=True)
 class RequestHead:
-    """The headers that the edge itself understands, and the metadata for upstream."""
+    """The headers that the edge interprets, and the metadata to forward."""
 
     accept: str = ""
     accept_encoding: str = ""
     content_type: str = ""
-    """The media type with its parameters, as it came."""
+    """Media type with parameters, unchanged."""
     content_encoding: str = ""
     content_length: int | None = None
     timeout: float | None = None
-    """Seconds, from `grpc-timeout` or `x-server-timeout`; of both, the shorter."""
+    """Seconds: the shorter one of `grpc-timeout` and `x-server-timeout`; None: no timeout."""
     origin: str = ""
     host: str = ""
     last_event_id: str = ""
     request_id: str = ""
-    """The caller's; empty if it gave none, or one that cannot travel."""
+    """The caller's request id; empty if it is missing or invalid."""
     metadata: list[tuple[str, str | bytes]] = field(default_factory=list)
+    """Request metadata to forward."""
 
-    def name(self, request_id: str, allowed: MetadataFilter) -> None:
-        """Gives a request that came without a usable one an id, for upstream too if that may know it."""
+    def assign_id(self, request_id: str, allowed: MetadataFilter) -> None:
+        """Assigns a request id, and adds it to the metadata if `x-request-id` is forwarded."""
         self.request_id = request_id
         if REQUEST_ID in allowed.request:
             self.metadata.append((allowed.request[REQUEST_ID], request_id))
 
     def override(self, later: RequestHead) -> None:
-        """Adds metadata that the caller says later; a key that is said anew is replaced."""
-        said = {key for key, _ in later.metadata}
-        self.metadata = [pair for pair in self.metadata if pair[0] not in said]
+        """Adds the metadata of another head; they replace those with the same keys."""
+        keys = {key for key, _ in later.metadata}
+        self.metadata = [pair for pair in self.metadata if pair[0] not in keys]
         self.metadata += later.metadata
 
 
-class _PassedOver(Exception):
-    """A header is read as if it had not come."""
+class _Ignored(Exception):
+    """A header is ignored."""
 
 
 def read_head(
     headers: Iterable[tuple[bytes, bytes]], allowed: MetadataFilter, head: RequestHead
 ) -> None:
-    """Reads headers whose names are in lower case, as ASGI gives them, into `head`.
+    """Parses headers with lower-case names, as in ASGI, into `head`.
 
-    A request id that cannot travel on is passed over, and is no metadata either.
+    An invalid request id is ignored, and not forwarded.
 
     Raises:
-        StatusError: INVALID_ARGUMENT that lists the headers which make no sense; the others are read.
+        StatusError: INVALID_ARGUMENT with a violation per invalid header. All valid headers are parsed
+            before.
     """
     violations: list[tuple[str, str]] = []
     passing = allowed.request
@@ -75,50 +78,50 @@ def read_head(
             if name in passing or name.startswith(PREFIX):
                 key = allowed.metadata_key(name) or ""
                 head.metadata.append((key, metadata_value(key, value)))
-        except _PassedOver:
+        except _Ignored:
             continue
         except ValueError as error:
-            violations.append((shortened(name.decode("latin-1"), MAX_STEP), str(error)))
+            violations.append((truncated(name.decode("latin-1"), MAX_STEP), str(error)))
     if violations:
         raise bad_request(violations)
 
 
-def _kept(value: str) -> str:
-    """Refuses a value too long to be kept with what it means (see `negotiation`)."""
-    if len(value) > _MAX_KEPT:
-        raise ValueError(f"longer than {_MAX_KEPT} characters")
+def _limited(value: str) -> str:
+    """Returns a value of at most `_MAX_CACHED` characters; raises ValueError for a longer one."""
+    if len(value) > _MAX_CACHED:
+        raise ValueError(f"longer than {_MAX_CACHED} characters")
     return value
 
 
 def _read_accept(head: RequestHead, value: str) -> None:
-    head.accept = _kept(f"{head.accept}, {value}" if head.accept else value)
+    head.accept = _limited(f"{head.accept}, {value}" if head.accept else value)
 
 
 def _read_accept_encoding(head: RequestHead, value: str) -> None:
     both = f"{head.accept_encoding}, {value}" if head.accept_encoding else value
-    if len(both) <= _MAX_KEPT:  # an answer without a coding is always an answer
+    if len(both) <= _MAX_CACHED:  # a response without a coding is always acceptable
         head.accept_encoding = both
 
 
 def _read_content_type(head: RequestHead, value: str) -> None:
-    head.content_type = _kept(value)
+    head.content_type = _limited(value)
 
 
 def _read_content_encoding(head: RequestHead, value: str) -> None:
-    head.content_encoding = _kept(
+    head.content_encoding = _limited(
         f"{head.content_encoding}, {value}" if head.content_encoding else value
     )
 
 
 def _read_request_id(head: RequestHead, value: str) -> None:
     if not _REQUEST_ID.fullmatch(value):
-        raise _PassedOver
+        raise _Ignored
     head.request_id = value
 
 
 def _read_content_length(head: RequestHead, value: str) -> None:
     if not value.isascii() or not value.isdigit():
-        raise ValueError(f"expected a number of bytes, got {shown(value)}")
+        raise ValueError(f"expected a number of bytes, got {quoted(value)}")
     head.content_length = int(value)
 
 
@@ -135,13 +138,13 @@ def _shorten(head: RequestHead, timeout: float) -> None:
 
 
 def _read_last_event_id(head: RequestHead, value: str) -> None:
-    # a browser says it in UTF-8 (HTML Living Standard, "The Last-Event-ID header"); it takes an error for
-    # the end, so what was given out by nobody here is not refused
+    # UTF-8 (HTML Living Standard, "The Last-Event-ID header"). An invalid id is not an error: a browser that
+    # gets an error does not reconnect.
     try:
-        known = value.encode("latin-1").decode() if len(value) <= MAX_ID_BYTES else UNKNOWN_ID
+        event_id = value.encode("latin-1").decode() if len(value) <= MAX_ID_BYTES else UNKNOWN_ID
     except UnicodeDecodeError:
-        known = UNKNOWN_ID
-    head.last_event_id = known
+        event_id = UNKNOWN_ID
+    head.last_event_id = event_id
 
 
 def _read_origin(head: RequestHead, value: str) -> None:

@@ -1,9 +1,9 @@
-"""Scalars between JSON and protobuf: what each field type takes, and how it is written.
+"""Scalar values: JSON <-> protobuf.
 
-Source: the JSON mapping in protobuf's language guide, "ProtoJSON Format". A `from_json` function takes
-what a JSON parser gives (str, int, float, bool, None, list, dict) and a `from_text` function the text of a
-path segment or a query value; each returns what protobuf's Python API takes, or raises ValueError with a
-text that stands after the field's name.
+Source: "ProtoJSON Format" in protobuf's language guide. The argument of a `from_json` function is a parsed
+JSON value (str, int, float, bool, None, list, dict), that of a `from_text` function the text of a path
+segment or a query value. Both return the value for protobuf's Python API, or raise ValueError; its message
+follows the field's name in an error.
 """
 
 from __future__ import annotations
@@ -19,18 +19,19 @@ from typing import Any, Final
 
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 
-from gateway.transcoding.violations import nearest, shown
+from gateway.transcoding.violations import quoted, suggestion
 
 FromJson = Callable[[Any], Any]
+"""JSON value -> protobuf value; raises ValueError."""
 
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,4})?")
 _MAX_NUMBER: Final = 1100
-"""Characters of a number that is given as text: a double that is written exactly has fewer."""
+"""Maximum characters of a number in a text; every double has an exact form with fewer."""
 _INT64_MIN: Final = -(2**63)
 _LARGEST_INTEGER: Final = 2**1023 * 2 - 1
-"""A double holds no larger one, not even nearly; Python itself would work it out each time."""
+"""No larger integer rounds to a finite double; checked first, because `float` of a huge integer is slow."""
 _FLOAT_MAX: Final = struct.unpack("<f", b"\xff\xff\x7f\x7f")[0]
-# Half a step above FLT_MAX still rounds down to it, so that FLT_MAX as printed parses back.
+# Up to half a step above FLT_MAX rounds to FLT_MAX, so the printed FLT_MAX parses back.
 _FLOAT_LIMIT: Final = _FLOAT_MAX * (1 + 2**-25)
 _NON_FINITE: Final[Mapping[str, float]] = MappingProxyType(
     {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -38,7 +39,7 @@ _NON_FINITE: Final[Mapping[str, float]] = MappingProxyType(
 
 
 def _expected(what: str, value: object) -> ValueError:
-    return ValueError(f"expected {what}, got {shown(value)}")
+    return ValueError(f"expected {what}, got {quoted(value)}")
 
 
 def _is_number(text: str) -> bool:
@@ -57,13 +58,13 @@ def _integer(name: str, integers: range) -> FromJson:
             raise _expected(f"an integer ({name})", value)
         if number in integers:
             return number
-        raise ValueError(f"{shown(value)} is out of range for {name}")
+        raise ValueError(f"{quoted(value)} is out of range for {name}")
 
     return from_json
 
 
 def _integer_float(value: float) -> int:
-    """Returns the integer; a parser rounds those below -2**63 to floats, and some of them to -2**63."""
+    """Converts a float; -2**63 is out of range, as the parser may have rounded a smaller integer to it."""
     return int(value) if value > _INT64_MIN else _INT64_MIN - 1
 
 
@@ -77,12 +78,12 @@ def _integer_text(text: str, name: str) -> int:
         if number.adjusted() <= 20 and number == number.to_integral_value():
             return int(number)
         if number.adjusted() > 20:
-            raise ValueError(f"{shown(text)} is out of range for {name}")
+            raise ValueError(f"{quoted(text)} is out of range for {name}")
     raise _expected(f"an integer ({name})", text)
 
 
 def double_from_json(value: Any) -> float:
-    """Takes a number, or its text, or `NaN`, `Infinity`, `-Infinity`; a double has to hold it."""
+    """Converts a number, its text, or `NaN`, `Infinity`, `-Infinity`; checks the range of a double."""
     if type(value) is float or type(value) is int:
         number = float(value) if abs(value) <= _LARGEST_INTEGER else math.inf
     elif type(value) is str:
@@ -94,29 +95,29 @@ def double_from_json(value: Any) -> float:
     else:
         raise _expected("a number", value)
     if math.isinf(number):
-        raise ValueError(f"{shown(value)} is out of range for double")
+        raise ValueError(f"{quoted(value)} is out of range for double")
     return number
 
 
 def float_from_json(value: Any) -> float:
-    """Takes what a double takes, within the range of a 32-bit float."""
+    """Converts as `double_from_json`; checks the range of a 32-bit float."""
     number = double_from_json(value)
     if abs(number) > _FLOAT_MAX and math.isfinite(number):
         if abs(number) > _FLOAT_LIMIT:
-            raise ValueError(f"{shown(value)} is out of range for float")
+            raise ValueError(f"{quoted(value)} is out of range for float")
         return math.copysign(_FLOAT_MAX, number)
     return number
 
 
 def bool_from_json(value: Any) -> bool:
-    """Takes true or false."""
+    """Converts true or false."""
     if value is True or value is False:
         return value
     raise _expected("true or false", value)
 
 
 def bool_from_text(text: str) -> bool:
-    """Takes `true` and `false` in any case, and `1` and `0`, which many HTTP clients write."""
+    """Converts `true` and `false` in any case, and `1` and `0`, which many HTTP clients send."""
     value = {"true": True, "1": True, "false": False, "0": False}.get(text.lower())
     if value is None:
         raise _expected("true or false", text)
@@ -124,19 +125,19 @@ def bool_from_text(text: str) -> bool:
 
 
 def string_from_json(value: Any) -> str:
-    """Takes a string of Unicode scalar values (a lone surrogate is none)."""
+    """Converts a string; the JSON parser has refused lone surrogates."""
     if type(value) is not str:
         raise _expected("a string", value)
     return value
 
 
 def string_from_text(text: str) -> str:
-    """Takes any text."""
+    """Returns the text."""
     return text
 
 
 def bytes_from_json(value: Any) -> bytes:
-    """Takes base64 in the standard or the URL-safe alphabet, with padding or without."""
+    """Decodes base64: standard or URL-safe alphabet, with or without padding."""
     if type(value) is not str:
         raise _expected("base64 text", value)
     text = value.translate(_TO_STANDARD_BASE64) if "-" in value or "_" in value else value
@@ -152,12 +153,12 @@ _TO_STANDARD_BASE64: Final = str.maketrans("-_", "+/")
 
 
 def bytes_to_json(value: bytes) -> str:
-    """Writes standard base64 with padding."""
+    """Encodes standard base64 with padding."""
     return binascii.b2a_base64(value, newline=False).decode()
 
 
 def double_to_json(value: float) -> float | str:
-    """Writes a number, or the text of one that JSON has no number for."""
+    """Returns the number; for NaN and infinities their text."""
     if value - value == 0:
         return value
     if value != value:
@@ -166,16 +167,14 @@ def double_to_json(value: float) -> float | str:
 
 
 def float_to_json(value: float) -> float | str:
-    """Writes the shortest number that reads back as the same 32-bit float."""
+    """Returns the shortest number that parses to the same 32-bit float; for NaN and infinities their text."""
     if value - value != 0:
         return double_to_json(value)
     for digits in (6, 7, 8, 9):
         short = float(f"{value:.{digits}g}")
         if abs(short) <= _FLOAT_MAX and _as_float(short) == value:
             return short
-    return (
-        value  # the largest: in nine digits it would lie above itself, and some parsers refuse that
-    )
+    return value  # FLT_MAX: rounded to nine digits it exceeds the range, which some parsers refuse
 
 
 def _as_float(value: float) -> float:
@@ -184,7 +183,7 @@ def _as_float(value: float) -> float:
 
 
 def enum_from_json(enum: EnumDescriptor) -> FromJson:
-    """Makes the function that takes a value's name or number; an open enum takes any int32."""
+    """Returns the function that converts a value's name or number; an open enum accepts any int32."""
     numbers = {name: value.number for name, value in enum.values_by_name.items()}
     known = frozenset(enum.values_by_number)
 
@@ -194,7 +193,7 @@ def enum_from_json(enum: EnumDescriptor) -> FromJson:
             return number
         if type(value) is str and not _is_number(value):
             raise UnknownEnumValue(
-                f"{enum.full_name} has no value {shown(value)}{nearest(value, numbers)}"
+                f"{enum.full_name} has no value {quoted(value)}{suggestion(value, numbers)}"
             )
         number = _FROM_JSON[FieldDescriptor.TYPE_INT32](value)
         if enum.is_closed and number not in known:
@@ -205,7 +204,7 @@ def enum_from_json(enum: EnumDescriptor) -> FromJson:
 
 
 class UnknownEnumValue(ValueError):
-    """A name that an enum does not have; dropped where unknown fields are."""
+    """An enum has no such value; ignored with `ignore_unknown`."""
 
 
 _INTEGER_TYPES: Final[Mapping[str, tuple[range, tuple[int, ...]]]] = MappingProxyType(
@@ -239,7 +238,7 @@ _INTEGER_TYPES: Final[Mapping[str, tuple[range, tuple[int, ...]]]] = MappingProx
 INTEGERS: Final[Mapping[int, range]] = MappingProxyType(
     {kind: integers for integers, kinds in _INTEGER_TYPES.values() for kind in kinds}
 )
-"""Field types that hold integers, and which."""
+"""Integer field type -> its range."""
 
 _FROM_JSON: Final[Mapping[int, FromJson]] = MappingProxyType(
     {
@@ -258,14 +257,14 @@ _FROM_JSON: Final[Mapping[int, FromJson]] = MappingProxyType(
 
 
 def from_json(field: FieldDescriptor) -> FromJson:
-    """Returns what takes one JSON value for a scalar or enum field."""
+    """Returns the function that converts a JSON value for a scalar or enum field."""
     if field.enum_type is not None:
         return enum_from_json(field.enum_type)
     return _FROM_JSON[field.type]
 
 
 def from_text(field: FieldDescriptor) -> Callable[[str], Any]:
-    """Returns what takes the text of a path segment, a query value or a map key for such a field."""
+    """Returns the function that converts a path segment, query value or map key for such a field."""
     if field.type == FieldDescriptor.TYPE_BOOL:
         return bool_from_text
     if field.type == FieldDescriptor.TYPE_STRING:

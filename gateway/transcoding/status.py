@@ -1,4 +1,4 @@
-"""The one error type of the edge, and the tables that say what it is on each wire.
+"""The error type of the edge, `StatusError`, and the HTTP status of each gRPC status code.
 
 Sources: google/rpc/code.proto (the HTTP status beside each code), google/rpc/status.proto,
 google/rpc/error_details.proto.
@@ -16,7 +16,7 @@ from google.rpc.status_pb2 import Status
 
 from gateway.transcoding.metadata import Headers, Metadata
 from gateway.transcoding.retry import retry_seconds
-from gateway.transcoding.violations import told
+from gateway.transcoding.violations import bounded
 
 OK: Final = code_pb2.OK
 CANCELLED: Final = code_pb2.CANCELLED
@@ -52,14 +52,14 @@ HTTP_STATUS: Final[Mapping[int, int]] = MappingProxyType(
         code_pb2.DATA_LOSS: 500,
     }
 )
-_MAY_PASS: Final = (429, 503)
+_RETRYABLE: Final = (429, 503)
 
 if HTTP_STATUS.keys() != set(code_pb2.Code.values()):
     raise AssertionError("HTTP_STATUS must be total over google.rpc.Code")
 
 
 class StatusError(Exception):
-    """An RPC, or a request for one, that ended with a status other than OK."""
+    """An RPC, or an HTTP request for one, failed with a status other than OK."""
 
     def __init__(
         self,
@@ -74,10 +74,10 @@ class StatusError(Exception):
         """Makes the error.
 
         Args:
-            status: what is written to the caller.
-            http_status: where HTTP has a more exact word than the table has for the code: 405, 413, …
-            headers: what HTTP wants said beside that word: `allow`, `accept-post`, …
-            initial: initial metadata of the call that ended so; empty if the edge made the error.
+            status: the status for the caller.
+            http_status: an HTTP status more specific than that of the code: 405, 413, …
+            headers: response headers that this HTTP status requires: `allow`, `accept-post`, …
+            initial: initial metadata of the failed call; empty if the edge itself made the error.
             trailing: trailing metadata of that call.
             by_upstream: whether the call ended so upstream; False if the edge made the error.
         """
@@ -98,7 +98,15 @@ class StatusError(Exception):
         http_status: int | None = None,
         headers: Headers = (),
     ) -> StatusError:
-        """Makes an error from a code, a message for people, and details for programs."""
+        """Makes an error from a code, a message, and details.
+
+        Args:
+            code: a `google.rpc.Code`.
+            message: for developers.
+            details: messages such as those of google/rpc/error_details.proto.
+            http_status: see `__init__`.
+            headers: see `__init__`.
+        """
         status = Status(code=code, message=message)
         for detail in details:
             status.details.add().Pack(detail)
@@ -106,36 +114,36 @@ class StatusError(Exception):
 
     @property
     def code(self) -> int:
-        """The number of the code in `google.rpc.Code`."""
+        """The `google.rpc.Code`."""
         return int(self.status.code)
 
     @property
     def retry_seconds(self) -> float | None:
-        """Seconds after which to come back, as the server says it; None: it does not."""
+        """The server's retry delay in seconds; None: it gives none."""
         return retry_seconds(self.status, (*self.initial, *self.trailing))
 
 
-def may_pass(error: StatusError) -> bool:
-    """Whether the same request may well fare better later; what is too large (413) will not.
+def is_retryable(error: StatusError) -> bool:
+    """Whether a retry of the request may succeed: 429, 503, or an error with a retry delay.
 
-    So it may where the server says when to come back, whatever its code.
+    A request that is too large (413) is not retryable, although its code is RESOURCE_EXHAUSTED.
     """
-    return error.http_status in _MAY_PASS or error.retry_seconds is not None
+    return error.http_status in _RETRYABLE or error.retry_seconds is not None
 
 
 def code_name(code: int) -> str:
-    """Returns the name of a code, or its number where `google.rpc.Code` has none for it."""
+    """Returns the name of a code; the number if `google.rpc.Code` lacks it."""
     value = code_pb2.Code.DESCRIPTOR.values_by_number.get(code)
     return value.name if value else str(code)
 
 
 def bad_request(violations: Iterable[tuple[str, str]]) -> StatusError:
-    """Makes the INVALID_ARGUMENT that lists what is wrong with a request, as far as `told` goes.
+    """Makes an INVALID_ARGUMENT with `google.rpc.BadRequest`, within the limits of `bounded`.
 
     Args:
-        violations: pairs of field path (`""` for the request as a whole) and what is wrong there.
+        violations: pairs of field path (empty: the whole request) and description; at least one.
     """
-    kept, left_out = told(violations)
+    kept, left_out = bounded(violations)
     detail = error_details_pb2.BadRequest(
         field_violations=[
             error_details_pb2.BadRequest.FieldViolation(field=path, description=text)

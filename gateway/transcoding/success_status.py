@@ -1,8 +1,9 @@
-"""The HTTP status of a success, where the server names another than 200 in its initial metadata.
+"""The HTTP status of a success, if the server sets another one than 200 in its initial metadata.
 
-Sources: RFC 9110, 15.3 and 15.4: a 204, 205 or 304 has no content; a 206 is a range that was asked for; a 304
-answers a condition; any other redirect says where to. HTML Living Standard, "Server-sent events": a reader of
-events takes any success but 200 for the end.
+Sources: RFC 9110, 15.3 and 15.4: a 204, 205 or 304 has no content; a 206 requires a range request; a 304
+    requires
+a conditional request; any other redirect requires `Location`. HTML Living Standard, "Server-sent events": an
+EventSource closes on any success but 200.
 """
 
 from __future__ import annotations
@@ -14,18 +15,18 @@ from typing import Final
 from gateway.transcoding.metadata import Headers, Metadata
 
 CONTENTLESS: Final = frozenset({204, 205, 304})
-"""Statuses of answers that have no content."""
+"""Statuses of responses without content."""
 _STATUS: Final = re.compile(r"[23][0-9][0-9]", re.ASCII)
-_OF_EVENTS: Final = (200, 204)
-"""The successes that a reader of events knows; after a 204 it does not come back."""
+_EVENT_STREAM: Final = (200, 204)
+"""Successes for an event stream; after a 204 an EventSource does not reconnect."""
 _PARTIAL, _NOT_MODIFIED = 206, 304
 _REDIRECTS: Final = frozenset({300, 301, 302, 303, 307, 308})
 _LOWEST_REDIRECT: Final = 300
 _CONDITIONS: Final = frozenset({"if-none-match", "if-modified-since"})
 
 
-class SenselessStatus(ValueError):
-    """A status that cannot be that of the answer; the text says why, without any value."""
+class InvalidSuccessStatus(ValueError):
+    """The response cannot have the status. The text is the reason, without values, to be logged once."""
 
 
 def success_status(
@@ -38,37 +39,39 @@ def success_status(
     may_be_empty: bool,
     events: bool = False,
 ) -> int:
-    """Returns the status that a server names.
+    """Returns the status that the server sets.
 
     Args:
-        values: what it says.
-        request: the metadata that it was sent.
-        headers: the headers of the answer.
+        values: the metadata values with the status.
+        request: metadata of the request.
+        headers: headers of the response.
         safe: whether the method is GET or HEAD.
         raw: whether the body is the data of an HttpBody.
-        may_be_empty: whether the answer can go without a body.
-        events: whether the answer is Server-Sent Events.
+        may_be_empty: whether the response can do without a body.
+        events: whether the response is Server-Sent Events.
 
     Raises:
-        SenselessStatus: the answer cannot have it.
+        InvalidSuccessStatus: the response cannot have this status.
     """
     if len(values) != 1:
-        raise SenselessStatus("there is more than one value")
+        raise InvalidSuccessStatus("there is more than one value")
     (value,) = values
     if not isinstance(value, str) or not _STATUS.fullmatch(value):
-        raise SenselessStatus("it is no status of a success or of a redirect")
+        raise InvalidSuccessStatus("it is not a 2xx or 3xx status")
     status = int(value)
-    asked = {key for key, _ in request}
-    if events and status < _LOWEST_REDIRECT and status not in _OF_EVENTS:
-        raise SenselessStatus("a reader of events takes it for the end")
+    request_keys = {key for key, _ in request}
+    if events and status < _LOWEST_REDIRECT and status not in _EVENT_STREAM:
+        raise InvalidSuccessStatus("an EventSource accepts 200 and 204 only")
     if status in CONTENTLESS and not may_be_empty:
-        raise SenselessStatus("the answer has a body, and the status allows none")
+        raise InvalidSuccessStatus("the response has a body, which the status forbids")
     if status == _NOT_MODIFIED:
-        if not safe or asked.isdisjoint(_CONDITIONS):
-            raise SenselessStatus("a 304 answers a condition, and the server was sent none")
+        if not safe or request_keys.isdisjoint(_CONDITIONS):
+            raise InvalidSuccessStatus("a 304 requires a conditional request")
     elif status == _PARTIAL:
-        if not raw or "range" not in asked or len(_values(headers, b"content-range")) != 1:
-            raise SenselessStatus("a 206 is a range of data that was asked for")
+        if not raw or "range" not in request_keys or len(_values(headers, b"content-range")) != 1:
+            raise InvalidSuccessStatus(
+                "a 206 requires a range request for raw data, and one content-range"
+            )
     elif status >= _LOWEST_REDIRECT:
         _check_redirect(status, headers)
     return status
@@ -76,10 +79,10 @@ def success_status(
 
 def _check_redirect(status: int, headers: Headers) -> None:
     if status not in _REDIRECTS:
-        raise SenselessStatus("it is no redirect that anybody follows")
+        raise InvalidSuccessStatus("it is not a redirect that clients follow")
     locations = _values(headers, b"location")
     if len(locations) != 1 or not locations[0]:
-        raise SenselessStatus("a redirect needs one location that passes")
+        raise InvalidSuccessStatus("a redirect requires one location on the allow-list")
 
 
 def _values(headers: Headers, name: bytes) -> list[bytes]:

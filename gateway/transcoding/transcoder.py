@@ -1,4 +1,4 @@
-"""The facade of the translation: a contract, made ready to be looked up."""
+"""The transcoder of a contract: its endpoints and their routes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 from gateway.contract.bindings import bind
 from gateway.contract.descriptors import Contract
-from gateway.contract.http_rule import takes_handshake
+from gateway.contract.http_rule import accepts_websocket
 from gateway.contract.route_table import NoRoute, RouteConflict, RouteMatch, RouteTable
 from gateway.transcoding.codec import JsonCodec, JsonOptions
 from gateway.transcoding.endpoint import Endpoint
@@ -16,11 +16,11 @@ from gateway.transcoding.parameters import Parameters
 from gateway.transcoding.status import INVALID_ARGUMENT, NOT_FOUND, UNIMPLEMENTED, StatusError
 
 _HANDSHAKE: Final = "GET"
-"""What a WebSocket handshake is, whatever the method of the rule that it reaches (RFC 6455, 4.1)."""
+"""HTTP method of a WebSocket handshake (RFC 6455, 4.1), whatever the HTTP method of the rule."""
 
 
 class Transcoder:
-    """Routes requests to endpoints, and writes statuses."""
+    """Matches requests with endpoints, and prints errors."""
 
     def __init__(
         self,
@@ -30,10 +30,16 @@ class Transcoder:
         ignore_unknown: bool = False,
         show_debug_info: bool = False,
     ) -> None:
-        """Compiles every binding of the contract.
+        """Compiles all bindings of a contract.
+
+        Args:
+            contract: the contract.
+            options: default options of the JSON.
+            ignore_unknown: whether unknown fields, parameters and enum values in requests are ignored.
+            show_debug_info: whether errors show `google.rpc.DebugInfo`.
 
         Raises:
-            ContractError: a rule is wrong, two bindings are the same, or there is none at all.
+            ContractError: a rule is invalid, two bindings have the same route, or there is no binding.
         """
         codec = JsonCodec(contract.pool, options, ignore_unknown=ignore_unknown)
         parameters = Parameters(codec.decoder)
@@ -52,21 +58,21 @@ class Transcoder:
         """Finds the endpoint of a request.
 
         Raises:
-            StatusError: INVALID_ARGUMENT, for a captured text is not UTF-8.
+            StatusError: INVALID_ARGUMENT, a captured text is not UTF-8.
         """
         return _match(self._routes, http_method, raw_path)
 
     def match_handshake(self, raw_path: str) -> RouteMatch[Endpoint] | NoRoute:
-        """Finds the endpoint of a WebSocket handshake: one of a method of which a side streams.
+        """Finds the endpoint of a WebSocket handshake; only streaming methods have one.
 
         Raises:
-            StatusError: INVALID_ARGUMENT, for a captured text is not UTF-8.
+            StatusError: INVALID_ARGUMENT, a captured text is not UTF-8.
         """
         return _match(self._handshakes, _HANDSHAKE, raw_path)
 
     def _add_handshakes(self, endpoints: Iterable[Endpoint]) -> None:
-        """Adds what a handshake reaches; of two methods on one path, the one whose client streams."""
-        streaming = [endpoint for endpoint in endpoints if takes_handshake(endpoint.binding)]
+        """Adds the routes of handshakes. Of two methods with one path, the one with a client stream wins."""
+        streaming = [endpoint for endpoint in endpoints if accepts_websocket(endpoint.binding)]
         for endpoint in sorted(streaming, key=lambda e: not e.method.stream_type.client):
             try:
                 self._handshakes.add(_HANDSHAKE, endpoint.binding.template, endpoint)
@@ -84,7 +90,7 @@ def _match(
 
 
 def allowed_methods(miss: NoRoute) -> list[str]:
-    """Returns the methods that a path takes, with those that the edge itself answers for it."""
+    """Returns the HTTP methods of a path, with OPTIONS and HEAD, which the edge adds; empty: no such path."""
     if not miss.allowed:
         return []
     return sorted(miss.allowed | {"OPTIONS"} | ({"HEAD"} if "GET" in miss.allowed else set()))
@@ -96,7 +102,7 @@ def allow_header(methods: list[str]) -> tuple[bytes, bytes]:
 
 
 def no_route(miss: NoRoute) -> StatusError:
-    """Makes the error for a request that no binding takes: 405 where other methods would, else 404."""
+    """Makes the error for a request without a route: 405 if the path has other methods, otherwise 404."""
     if methods := allowed_methods(miss):
         return StatusError.of(
             UNIMPLEMENTED,

@@ -1,7 +1,7 @@
-"""What is wrong with a request: gathered field by field, told all at once, and cut where it is long.
+"""Violations of a request: collected per field, reported together, limited in number and size.
 
-Rule: a text of the caller's is repeated in an error only through `shown` or `shortened`, or as a step of a
-path, which `below` and `gather` shorten.
+Rule: an error repeats a caller's text only through `quoted` or `truncated`, or as a step of a path, which
+`prefixed` and `collect` truncate.
 """
 
 from __future__ import annotations
@@ -11,25 +11,25 @@ from difflib import get_close_matches
 from heapq import nlargest
 from typing import Final
 
-MAX_FAULTS: Final = 100
-"""Faults told of one value. A list, a map or an object with so many is read no further."""
-MAX_SHOWN: Final = 60
-"""Characters of a caller's value that an error repeats."""
+MAX_VIOLATIONS: Final = 100
+"""Maximum violations of one value; the rest of a list, map or object is not examined."""
+MAX_QUOTED: Final = 60
+"""Maximum characters of a caller's value in an error."""
 MAX_STEP: Final = 128
-"""Characters of one name, key or index in the path of a fault."""
+"""Maximum characters of a name, key or index in a path."""
 MAX_PATH: Final = 2048
-"""Characters of the path of a fault; it may lead through 100 messages."""
-MAX_TOLD: Final = 32 * 1024
-"""Characters of all faults of one request, paths and texts together; those beyond are only counted."""
+"""Maximum characters of a path; it can have 100 steps."""
+MAX_TOTAL: Final = 32 * 1024
+"""Maximum characters of all violations of a request, paths and texts; further ones are only counted."""
 MAX_COMPARED: Final = 64
-"""Characters of a name for which the nearest known name is looked for; the search is quadratic in them."""
+"""Maximum characters of a name for which a suggestion is searched; the search is quadratic."""
 _CANDIDATES: Final = 8
-"""Known names that are compared letter by letter: those that have most letters in common."""
+"""Number of known names, those with most letters in common, that are compared completely."""
 _CUTOFF: Final = 0.7
 
 
 class Violations(ValueError):
-    """One value's faults: pairs of a path within that value (`""`: the value itself) and a text."""
+    """The violations of a value: pairs of a path in that value (empty: the value itself) and a text."""
 
     def __init__(self, *items: tuple[str, str]) -> None:
         self.items = items
@@ -39,13 +39,13 @@ class Violations(ValueError):
         return "; ".join(f"{path}: {text}" if path else text for path, text in self.items)
 
 
-def shortened(text: str, most: int = MAX_SHOWN) -> str:
-    """Returns a text, cut behind `most` characters."""
-    return text if len(text) <= most else f"{text[:most]}…"
+def truncated(text: str, length: int = MAX_QUOTED) -> str:
+    """Returns a text, cut after `length` characters."""
+    return text if len(text) <= length else f"{text[:length]}…"
 
 
-def shown(value: object) -> str:
-    """Writes a caller's value into a message, cut where it is long."""
+def quoted(value: object) -> str:
+    """Returns a caller's value for an error message, truncated."""
     names = {True: "true", False: "false", None: "null"}
     if value is None or isinstance(value, bool):
         return names[value]
@@ -53,64 +53,64 @@ def shown(value: object) -> str:
         return "an object"
     if isinstance(value, list):
         return "an array"
-    if isinstance(value, str):  # cut before it is copied
-        value = value[: MAX_SHOWN + 1]
-    return shortened(repr(value))
+    if isinstance(value, str):  # truncated first: `repr` copies
+        value = value[: MAX_QUOTED + 1]
+    return truncated(repr(value))
 
 
-def faults(error: ValueError) -> tuple[tuple[str, str], ...]:
-    """Returns the faults that an error stands for: its own, or its text as the only one."""
+def items_of(error: ValueError) -> tuple[tuple[str, str], ...]:
+    """Returns the items of Violations; for another error one item with its text."""
     return error.items if isinstance(error, Violations) else (("", str(error)),)
 
 
-def below(step: str, error: ValueError, most: int = MAX_STEP) -> list[tuple[str, str]]:
-    """Returns the faults as seen from one step up.
+def prefixed(step: str, error: ValueError, max_step: int = MAX_STEP) -> list[tuple[str, str]]:
+    """Returns the items of an error with a step before their paths.
 
     Args:
-        step: `name` or `[index]`; it is shortened.
-        error: what is wrong below it.
-        most: how many characters of the step are kept; `MAX_PATH` for a path of the contract's names.
+        step: `name` or `[index]`; it is truncated.
+        error: the error of the value at that step.
+        max_step: maximum characters of the step; `MAX_PATH` for a path of the contract's names.
     """
-    step = shortened(step, most)
-    return [(shortened(join(step, path), MAX_PATH), text) for path, text in faults(error)]
+    step = truncated(step, max_step)
+    return [(truncated(join(step, path), MAX_PATH), text) for path, text in items_of(error)]
 
 
-def gather(
-    found: list[tuple[str, str]], step: str, error: ValueError, most: int = MAX_STEP
+def collect(
+    violations: list[tuple[str, str]], step: str, error: ValueError, max_step: int = MAX_STEP
 ) -> None:
-    """Adds faults to those that were found before; see `below`.
+    """Adds the items of an error to a list; see `prefixed`.
 
     Raises:
-        Violations: these are as many as one value is told.
+        Violations: the list has reached `MAX_VIOLATIONS`.
     """
-    found += below(step, error, most)
-    if len(found) >= MAX_FAULTS:
-        raise Violations(*found[:MAX_FAULTS]) from None
+    violations += prefixed(step, error, max_step)
+    if len(violations) >= MAX_VIOLATIONS:
+        raise Violations(*violations[:MAX_VIOLATIONS]) from None
 
 
 def join(step: str, path: str) -> str:
-    """Joins a step and what lies below it: `items` + `[3].name` -> `items[3].name`."""
+    """Joins a step and a path: `items` + `[3].name` -> `items[3].name`."""
     if not path or not step:
         return step or path
     return f"{step}{path}" if path.startswith("[") else f"{step}.{path}"
 
 
-def told(violations: Iterable[tuple[str, str]]) -> tuple[list[tuple[str, str]], int]:
-    """Returns the first faults, up to `MAX_FAULTS` and `MAX_TOLD`, and how many were left out."""
+def bounded(violations: Iterable[tuple[str, str]]) -> tuple[list[tuple[str, str]], int]:
+    """Returns the first violations, up to `MAX_VIOLATIONS` and `MAX_TOTAL`, and the number of the others."""
     kept: list[tuple[str, str]] = []
     size = left_out = 0
     for path, text in violations:
-        fault = shortened(path, MAX_PATH), shortened(text, MAX_PATH)
-        size += len(fault[0]) + len(fault[1])
-        if kept and (len(kept) >= MAX_FAULTS or size > MAX_TOLD):
+        item = truncated(path, MAX_PATH), truncated(text, MAX_PATH)
+        size += len(item[0]) + len(item[1])
+        if kept and (len(kept) >= MAX_VIOLATIONS or size > MAX_TOTAL):
             left_out += 1
         else:
-            kept.append(fault)
+            kept.append(item)
     return kept, left_out
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Returns `; did you mean 'x'?` where a known name is close to `name`, else nothing."""
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Returns `; did you mean 'x'?` if a known name is similar to `name`, otherwise an empty text."""
     if len(name) > MAX_COMPARED:
         return ""
     letters = set(name)

@@ -1,7 +1,7 @@
-"""The WebSocket subprotocol `grpc-json-envelope.v1`: frames that say what they are.
+"""The WebSocket subprotocol `grpc-json-envelope.v1`: each frame has a kind.
 
-Each is a JSON object with one member. The JSON of a message is cut out of its frame and put into one as it
-stands: what it may be is the codec's to say, and no digit of it passes through another parser.
+A frame is a JSON object with one member, whose name is the kind. The JSON of a message is copied unparsed
+between the frame and the codec, so that no digit of a number is lost.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import orjson
 from gateway.transcoding.codec import JsonSyntaxError, parse_json, print_json
 from gateway.transcoding.metadata import Metadata, metadata_object
 from gateway.transcoding.status import INVALID_ARGUMENT, StatusError, bad_request
-from gateway.transcoding.violations import MAX_STEP, shortened, shown
+from gateway.transcoding.violations import MAX_STEP, quoted, truncated
 from gateway.transcoding.websocket_protocol import HalfClose, HeadersFrame, text_frame
 
 _SPACE: Final = b" \t\r\n"
@@ -25,23 +25,28 @@ _KINDS: Final = "headers, message or half_close"
 
 
 class GrpcJsonEnvelope:
-    """`grpc-json-envelope.v1`, as one client speaks it."""
+    """`grpc-json-envelope.v1` on one connection."""
 
-    begins_with_headers: ClassVar = True
+    starts_with_headers: ClassVar = True
 
     def __init__(self) -> None:
-        self._begun = False
+        self._started = False
+        """Whether the first frame was read."""
 
     def read(self, text: str | None, data: bytes | None) -> HeadersFrame | bytes | HalfClose:
-        """Takes a frame for what its one member says that it is."""
+        """Parses a frame. `headers` must be the first frame.
+
+        Raises:
+            StatusError: INVALID_ARGUMENT, the frame is invalid or out of order.
+        """
         frame = text_frame(text, data)
-        message = _cut(frame)
+        message = _extract_message(frame)
         kind, value = _member(frame) if message is None else ("message", None)
-        if (kind == "headers") is self._begun:
+        if (kind == "headers") is self._started:
             raise StatusError.of(
                 INVALID_ARGUMENT, "headers must be the first frame, and the only one of their kind"
             )
-        self._begun = True
+        self._started = True
         if kind == "headers":
             return HeadersFrame(_fields(value))
         if kind == "half_close":
@@ -63,15 +68,15 @@ class GrpcJsonEnvelope:
         return f'{{"gap":{json.decode()}}}'
 
     def status(self, json: bytes, trailers: Metadata) -> str:
-        """Returns the Status, with the trailing metadata beside it."""
+        """Returns the Status, with the trailing metadata in its `trailers`."""
         status = orjson.loads(json) | {"trailers": metadata_object(trailers)}
         return print_json({"status": status}).decode()
 
 
-def _cut(frame: bytes) -> bytes | None:
-    """Returns the JSON of the message in a frame, as it stands; None where it does not look like one.
+def _extract_message(frame: bytes) -> bytes | None:
+    """Returns the unparsed JSON of the message in a frame; None: the frame is of another form.
 
-    What is cut out is one JSON text if, and only if, the frame is an object with that one member.
+    The result is one JSON text if and only if the frame is an object with that one member.
     """
     opening = _MESSAGE.match(frame)
     rest = frame.rstrip(_SPACE)
@@ -79,7 +84,11 @@ def _cut(frame: bytes) -> bytes | None:
 
 
 def _member(frame: bytes) -> tuple[str, Any]:
-    """Returns name and value of the one member of a frame."""
+    """Returns the kind and the value of a frame.
+
+    Raises:
+        StatusError: INVALID_ARGUMENT, the frame is not a JSON object with one known member.
+    """
     try:
         value = parse_json(frame)
     except JsonSyntaxError as error:
@@ -88,12 +97,14 @@ def _member(frame: bytes) -> tuple[str, Any]:
         raise StatusError.of(INVALID_ARGUMENT, f"a frame is an object with one member: {_KINDS}")
     (member,) = value.items()
     if member[0] not in ("headers", "message", "half_close"):
-        raise StatusError.of(INVALID_ARGUMENT, f"{shown(member[0])} is no frame: expected {_KINDS}")
+        raise StatusError.of(
+            INVALID_ARGUMENT, f"{quoted(member[0])} is no frame: expected {_KINDS}"
+        )
     return member
 
 
 def _fields(metadata: Any) -> tuple[tuple[bytes, bytes], ...]:
-    """Returns metadata as header fields; a key that was said more than once is several."""
+    """Returns the `headers` object as header fields; an array of values becomes several fields."""
     if not isinstance(metadata, dict):
         raise bad_request([("headers", "expected an object")])
     fields: list[tuple[bytes, bytes]] = []
@@ -104,7 +115,7 @@ def _fields(metadata: Any) -> tuple[tuple[bytes, bytes], ...]:
             fields += ((key.lower().encode(), one.encode()) for one in values)
         else:
             violations.append(
-                (shortened(key, MAX_STEP), "expected a string, or an array of strings")
+                (truncated(key, MAX_STEP), "expected a string, or an array of strings")
             )
     if violations:
         raise bad_request(violations)

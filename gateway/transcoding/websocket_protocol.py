@@ -1,11 +1,10 @@
-"""What the WebSocket subprotocols share, and `grpc-json.v1`, the plain one.
+"""The WebSocket subprotocols: their common interface, and `grpc-json.v1`.
 
-In `grpc-json.v1` one text frame is one message, in protobuf JSON, both ways. An empty text frame from the
-client is its half-close, for which a WebSocket has no word of its own. In either subprotocol the status
-travels in the close frame: 1000 is OK, 4000 + code anything else, with the message as the reason, cut to what
-a close frame can hold.
+In `grpc-json.v1` a text frame is a message in protobuf JSON, in both directions. An empty text frame from the
+client is its half-close. In all subprotocols the close frame has the status: code 1000 is OK, otherwise 4000
++ the status code; the reason is the status message, truncated.
 
-Source: RFC 6455, sections 5.5.1 (a reason of at most 123 bytes of UTF-8) and 7.4.2 (codes 4000-4999 are for
+Source: RFC 6455, sections 5.5.1 (a reason has at most 123 bytes of UTF-8) and 7.4.2 (codes 4000-4999 are for
 private use).
 """
 
@@ -32,49 +31,49 @@ class HalfClose(Enum):
 
 
 class HeadersFrame(NamedTuple):
-    """The metadata with which a client begins its call, in the form of HTTP header fields."""
+    """The request metadata of a call, as HTTP header fields."""
 
     fields: tuple[tuple[bytes, bytes], ...]
 
 
-class Dialect(Protocol):
-    """How one WebSocket says what a call says; what it has no frame for, it leaves out: `""`."""
+class Subprotocol(Protocol):
+    """The frames of one WebSocket. A frame that the subprotocol lacks is empty: `""`."""
 
-    begins_with_headers: ClassVar[bool]
-    """Whether the client's first frame is its metadata, for which the call waits."""
+    starts_with_headers: ClassVar[bool]
+    """Whether the client's first frame has the request metadata."""
 
     def read(self, text: str | None, data: bytes | None) -> HeadersFrame | bytes | HalfClose:
-        """Returns what a frame from the client says; bytes are the JSON of a message.
+        """Parses a frame from the client, text or binary; bytes are the JSON of a message.
 
         Raises:
-            StatusError: INVALID_ARGUMENT, the frame is none of this subprotocol, or out of place.
+            StatusError: INVALID_ARGUMENT, the frame is invalid or out of order.
         """
         ...
 
     def headers(self, metadata: Metadata) -> str:
-        """Returns the frame of the initial metadata."""
+        """Returns the frame for the initial metadata."""
         ...
 
     def message(self, json: bytes) -> str:
-        """Returns the frame of a message."""
+        """Returns the frame for a message."""
         ...
 
     def gap(self, json: bytes) -> str:
-        """Returns the frame that says that messages are missing here; `json` is that of a Gap."""
+        """Returns the frame for missing messages; `json` is a `gateway.v1.Gap`."""
         ...
 
     def status(self, json: bytes, trailers: Metadata) -> str:
-        """Returns the frame of the end; `json` is that of a `google.rpc.Status`."""
+        """Returns the last frame; `json` is a `google.rpc.Status`."""
         ...
 
 
 class GrpcJson:
-    """`grpc-json.v1`: messages are all that there is."""
+    """`grpc-json.v1`: frames are messages only."""
 
-    begins_with_headers: ClassVar = False
+    starts_with_headers: ClassVar = False
 
     def read(self, text: str | None, data: bytes | None) -> bytes | HalfClose:
-        """Takes a frame for a message, and an empty one for the half-close."""
+        """Returns the message; for an empty frame the half-close."""
         return text_frame(text, data) or HalfClose.HALF_CLOSE
 
     def headers(self, _metadata: Metadata) -> str:
@@ -82,7 +81,7 @@ class GrpcJson:
         return ""
 
     def message(self, json: bytes) -> str:
-        """Returns the message as it is."""
+        """Returns the message unchanged."""
         return json.decode()
 
     def gap(self, json: bytes) -> str:
@@ -98,7 +97,7 @@ def text_frame(text: str | None, data: bytes | None) -> bytes:
     """Returns the JSON of a text frame.
 
     Raises:
-        StatusError: the frame is binary, which no subprotocol here uses.
+        StatusError: INVALID_ARGUMENT, the frame is binary.
     """
     if text is None:
         size = len(data or b"")
@@ -109,12 +108,12 @@ def text_frame(text: str | None, data: bytes | None) -> bytes:
 
 
 def close_code(code: int) -> int:
-    """Returns the close code for a status code; one that gRPC does not know is UNKNOWN."""
+    """Returns the close code for a status code; an undefined one counts as UNKNOWN."""
     if code == OK:
         return CLOSE_OK
     return _CLOSE_STATUS + (code if code in HTTP_STATUS else UNKNOWN)
 
 
 def close_reason(message: str) -> str:
-    """Cuts a message to what a close frame can hold, between two characters."""
+    """Truncates a message to 123 bytes of UTF-8, at a character boundary."""
     return message.encode()[:_MAX_REASON].decode(errors="ignore")

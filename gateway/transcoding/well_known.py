@@ -1,9 +1,9 @@
-"""The well-known types whose JSON is not an object of their fields.
+"""The JSON of well-known types.
 
-Source: "ProtoJSON Format" in protobuf's language guide, and the comments in google/protobuf/*.proto. Each
-`read_…` fills a message from a JSON value and raises ValueError; each `write_…` returns the
-JSON value of a message and raises ValueError where the specification gives it none. `Any` is not here: it
-needs the codecs of the types that it holds.
+Source: "ProtoJSON Format" in protobuf's language guide, and the comments in google/protobuf/*.proto. A
+`read_…` function fills a message from a JSON value; a `write_…` function returns the JSON value of a message.
+Both raise ValueError: for an invalid value, or for a message that has no JSON. `Any` is in `decoding` and
+`encoding`.
 """
 
 from __future__ import annotations
@@ -19,20 +19,21 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
 from gateway.transcoding import scalars
-from gateway.transcoding.violations import Violations, below, shown
+from gateway.transcoding.violations import Violations, prefixed, quoted
 
 MAX_DEPTH: Final = 100
-"""How deep messages nest: protobuf's own limit, beyond which no parser takes their bytes.
+"""Maximum nesting of messages, the default limit of protobuf parsers.
 
-The entry of a map is a message of its own, and so is each `Value`.
+A map entry counts as a message, and so does each `Value`.
 """
 MAX_MASK: Final = 64 * 1024
-"""Characters of a field mask."""
+"""Maximum characters of a field mask."""
 TOO_DEEP: Final = f"nests deeper than {MAX_DEPTH} messages"
 
 Read = Callable[[Any, Any, int], None]
-"""(message to fill, JSON value, depth) -> None."""
+"""(message to fill, JSON value, nesting depth of the message) -> None."""
 Write = Callable[[Any], Any]
+"""Message -> JSON value."""
 
 _TIMESTAMP: Final = re.compile(
     r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII
@@ -48,35 +49,35 @@ _MAX_OFFSET_MINUTES: Final = 59
 
 
 def check_depth(depth: int) -> None:
-    """Refuses a value that nests deeper than protobuf lets messages nest."""
+    """Raises ValueError beyond `MAX_DEPTH`."""
     if depth > MAX_DEPTH:
         raise ValueError(TOO_DEEP)
 
 
 def read_timestamp(message: Any, value: Any, depth: int) -> None:
-    """Takes RFC 3339 with `Z` or an offset, from year 1 to 9999, with up to nine decimals."""
+    """Parses RFC 3339 with `Z` or an offset, year 1 to 9999, with up to nine decimals."""
     check_depth(depth)
     match = _TIMESTAMP.fullmatch(value) if type(value) is str else None
     if match is None:
-        raise ValueError(f"expected an RFC 3339 timestamp, got {shown(value)}")
+        raise ValueError(f"expected an RFC 3339 timestamp, got {quoted(value)}")
     civil, fraction, sign, hours, minutes = match.groups()
     try:
         instant = datetime.fromisoformat(civil)
     except ValueError:
-        raise ValueError(f"{shown(value)} is not a date and time") from None
+        raise ValueError(f"{quoted(value)} is not a date and time") from None
     seconds = (instant - _EPOCH) // timedelta(seconds=1)
     if sign:
         if int(hours) > _MAX_OFFSET_HOURS or int(minutes) > _MAX_OFFSET_MINUTES:
-            raise ValueError(f"{shown(value)} has no such offset from UTC")
+            raise ValueError(f"{quoted(value)} has no such offset from UTC")
         seconds -= int(sign + "1") * (int(hours) * 3600 + int(minutes) * 60)
     if seconds not in _TIMESTAMP_SECONDS:
-        raise ValueError(f"{shown(value)} is out of range for a timestamp")
+        raise ValueError(f"{quoted(value)} is out of range for a timestamp")
     message.seconds = seconds
     message.nanos = int((fraction or "").ljust(9, "0"))
 
 
 def write_timestamp(message: Any) -> str:
-    """Writes RFC 3339 in UTC with 0, 3, 6 or 9 decimals."""
+    """Formats RFC 3339 in UTC with 0, 3, 6 or 9 decimals."""
     if message.seconds not in _TIMESTAMP_SECONDS or not 0 <= message.nanos < _NANOS_PER_SECOND:
         raise ValueError("a timestamp out of range")
     instant = _EPOCH + timedelta(seconds=message.seconds)
@@ -84,23 +85,23 @@ def write_timestamp(message: Any) -> str:
 
 
 def read_duration(message: Any, value: Any, depth: int) -> None:
-    """Takes seconds with up to nine decimals and an `s` behind them."""
+    """Parses seconds with up to nine decimals and a final `s`."""
     check_depth(depth)
     match = _DURATION.fullmatch(value) if type(value) is str else None
     if match is None:
-        raise ValueError(f"expected a duration such as '1.5s', got {shown(value)}")
+        raise ValueError(f"expected a duration such as '1.5s', got {quoted(value)}")
     sign, whole, fraction = match.groups()
     factor = -1 if sign else 1
     seconds = factor * int(whole)
     nanos = factor * int((fraction or "").ljust(9, "0"))
     if seconds not in _DURATION_SECONDS:
-        raise ValueError(f"{shown(value)} is out of range for a duration")
+        raise ValueError(f"{quoted(value)} is out of range for a duration")
     message.seconds = seconds
     message.nanos = nanos
 
 
 def write_duration(message: Any) -> str:
-    """Writes seconds with 0, 3, 6 or 9 decimals and an `s`."""
+    """Formats seconds with 0, 3, 6 or 9 decimals and a final `s`."""
     seconds, nanos = message.seconds, message.nanos
     if seconds not in _DURATION_SECONDS or abs(nanos) >= _NANOS_PER_SECOND or seconds * nanos < 0:
         raise ValueError("a duration out of range")
@@ -116,72 +117,72 @@ def _fraction(nanos: int) -> str:
 
 
 def read_field_mask(message: Any, value: Any, depth: int) -> None:
-    """Takes lowerCamelCase paths with commas between them, `MAX_MASK` characters at most."""
+    """Parses comma-separated paths in lowerCamelCase, at most `MAX_MASK` characters."""
     if type(value) is not str or "_" in value:
-        raise ValueError(f"expected lowerCamelCase field paths, got {shown(value)}")
+        raise ValueError(f"expected lowerCamelCase field paths, got {quoted(value)}")
     read_field_mask_text(message, value, depth)
 
 
 def read_field_mask_text(message: Any, value: Any, depth: int) -> None:
-    """Takes paths in lowerCamelCase or as the .proto has them, as callers write both in a query."""
+    """Parses comma-separated paths in lowerCamelCase or with proto names; a query may have both."""
     check_depth(depth)
     if len(value) > MAX_MASK:
         raise ValueError(f"a field mask of more than {MAX_MASK} characters")
     paths = snake_case(value).split(",") if value else []
     if "" in paths:
-        raise ValueError(f"expected field paths with commas between them, got {shown(value)}")
+        raise ValueError(f"expected field paths with commas between them, got {quoted(value)}")
     message.paths[:] = paths
 
 
 def snake_case(text: str) -> str:
-    """Returns paths as the .proto has them; each step is one pass of C over the text."""
+    """Converts lowerCamelCase to snake_case."""
     for letter in _CAPITALS.intersection(text):
         text = text.replace(letter, f"_{letter.lower()}")
     return text
 
 
 def write_field_mask(message: Any) -> str:
-    """Writes lowerCamelCase paths; a path that would not read back as itself has no JSON."""
+    """Formats lowerCamelCase paths; raises ValueError for a path that would not parse to itself."""
     return ",".join(_camel_case(path) for path in message.paths)
 
 
 def _camel_case(path: str) -> str:
     camel = re.sub("_([a-z])", lambda match: match.group(1).upper(), path)
     if not path or "_" in camel or "," in camel or snake_case(camel) != path:
-        raise ValueError(f"the field mask path {shown(path)} has no lowerCamelCase form")
+        raise ValueError(f"the field mask path {quoted(path)} has no lowerCamelCase form")
     return camel
 
 
 def read_struct(message: Any, value: Any, depth: int) -> None:
-    """Takes any object."""
+    """Reads any object."""
     check_depth(depth)
     if type(value) is not dict:
-        raise ValueError(f"expected an object, got {shown(value)}")
+        raise ValueError(f"expected an object, got {quoted(value)}")
     message.Clear()
     fields = message.fields
     for key, item in value.items():
         try:
             read_value(fields[key], item, depth + 2)
         except ValueError as error:
-            raise Violations(*below(key, error)) from None
+            raise Violations(*prefixed(key, error)) from None
 
 
 def read_list_value(message: Any, value: Any, depth: int) -> None:
-    """Takes any array."""
+    """Reads any array."""
     check_depth(depth)
     if type(value) is not list:
-        raise ValueError(f"expected an array, got {shown(value)}")
+        raise ValueError(f"expected an array, got {quoted(value)}")
     message.Clear()
     add = message.values.add
     for index, item in enumerate(value):
         try:
             read_value(add(), item, depth + 1)
         except ValueError as error:
-            raise Violations(*below(f"[{index}]", error)) from None
+            raise Violations(*prefixed(f"[{index}]", error)) from None
 
 
 def read_value(message: Any, value: Any, depth: int) -> None:
-    """Takes any JSON value, null too."""
+    """Reads any JSON value, including null."""
     check_depth(depth)
     kind = type(value)
     if kind is str:
@@ -201,17 +202,17 @@ def read_value(message: Any, value: Any, depth: int) -> None:
 
 
 def write_struct(message: Any) -> dict[str, Any]:
-    """Writes the object itself."""
+    """Returns the object."""
     return {key: write_value(item) for key, item in message.fields.items()}
 
 
 def write_list_value(message: Any) -> list[Any]:
-    """Writes the array itself."""
+    """Returns the array."""
     return [write_value(item) for item in message.values]
 
 
 def write_value(message: Any) -> Any:
-    """Writes the value itself; a number that JSON has no number for has no JSON."""
+    """Returns the value; raises ValueError for NaN and infinities."""
     kind = message.WhichOneof("kind")
     if kind == "struct_value":
         return write_struct(message.struct_value)
@@ -226,7 +227,7 @@ def write_value(message: Any) -> Any:
 
 
 class WellKnown(NamedTuple):
-    """The two directions of one type."""
+    """Reader and writer of one type."""
 
     read: Read
     write: Write
@@ -245,12 +246,12 @@ _SPECIAL: Final[Mapping[str, WellKnown]] = MappingProxyType(
 
 
 def well_known(descriptor: Descriptor) -> WellKnown | None:
-    """Returns the two directions of a type whose JSON is special and not a scalar of its own."""
+    """Returns reader and writer of a type in this module; None: another type."""
     return _SPECIAL.get(descriptor.full_name)
 
 
 def wrapper_reader(descriptor: Descriptor) -> Read:
-    """Returns what fills a wrapper (`google.protobuf.Int64Value`, …) from the value it wraps."""
+    """Returns the reader of a wrapper type (`google.protobuf.Int64Value`, …)."""
     convert = scalars.from_json(descriptor.fields_by_name["value"])
 
     def read(message: Message, value: Any, depth: int) -> None:

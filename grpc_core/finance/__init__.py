@@ -1,4 +1,4 @@
-"""The domain: currencies, their rates, and what an amount is worth in another one.
+"""The domain: currencies, exchange rates, and conversion.
 
-Rule: no grpc, no protobuf and no asyncio here; the clock and randomness are passed in.
+Rule: no grpc, protobuf or asyncio; the clock and randomness are passed in.
 """

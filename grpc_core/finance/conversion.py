@@ -1,6 +1,6 @@
-"""What an amount of one currency is in another.
+"""Conversion of amounts between currencies.
 
-Rule: amounts are decimals inside, and every result fits the double that it is answered in.
+Rule: amounts are decimals internally, and every result fits into a double.
 """
 
 import math
@@ -23,12 +23,12 @@ LARGEST_DOUBLE = Decimal(sys.float_info.max)
 
 @dataclass(slots=True)
 class Conversion:
-    """An amount that has been converted.
+    """A converted amount.
 
     Attributes:
-        amount: The result in units of the target currency, not rounded to its minor unit.
-        rate: How many units of the target currency one unit of the source currency is.
-        instant: When the rate was quoted; in UTC.
+        amount: The result in units of the target currency, not rounded.
+        rate: Units of the target currency per unit of the source currency.
+        instant: Time of the quote, in UTC.
     """
 
     amount: Decimal
@@ -43,13 +43,13 @@ def convert(
 
     Args:
         snapshot: The rates.
-        from_currency: The currency that the amount is in.
-        to_currency: The currency that it is wanted in.
-        amount: How much, in units of `from_currency`; taken as the decimal that it is printed as.
+        from_currency: Code of the source currency.
+        to_currency: Code of the target currency.
+        amount: In units of `from_currency`; converted to a decimal by its shortest representation.
 
     Raises:
         InvalidArgumentError: A currency has no rate, or the amount is not a finite number.
-        OutOfRangeError: The amount is not greater than zero, or the result does not fit a double.
+        OutOfRangeError: The amount is not greater than zero, or the result exceeds a double.
     """
     rate = snapshot.known_rate(from_currency, to_currency)
     if rate is None or not 0 < amount < math.inf:
@@ -75,11 +75,11 @@ def _refusal(refused: list[Violation], amount: float) -> FinanceError:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Converted amounts, added up.
+    """The sum of converted amounts.
 
     Attributes:
-        total: The sum of the amounts, whatever currency each is in.
-        count: How many there are.
+        total: The sum, regardless of the currencies.
+        count: Number of amounts.
     """
 
     total: Decimal = Decimal(0)
@@ -89,7 +89,7 @@ class Batch:
         """Returns this batch with one more amount.
 
         Raises:
-            OutOfRangeError: The sum no longer fits a double.
+            OutOfRangeError: The sum exceeds a double.
         """
         total = self.total + conversion.amount
         if total > LARGEST_DOUBLE:

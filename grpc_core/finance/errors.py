@@ -1,6 +1,6 @@
-"""What the domain refuses, and why.
+"""Errors of the domain.
 
-Rule: an error lists everything that is wrong with a request, not only what was found first.
+Rule: an error lists all violations of a request, not only the first.
 """
 
 from collections.abc import Iterable
@@ -10,11 +10,11 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One thing that is wrong with a request.
+    """An invalid field of a request.
 
     Attributes:
-        field: The path of the field: `amount`, `target_currencies[2]`.
-        description: What is wrong with its value, for a person to read.
+        field: Path of the field: `amount`, `target_currencies[2]`.
+        description: What is wrong with its value.
     """
 
     field: str
@@ -22,10 +22,10 @@ class Violation:
 
 
 class FinanceError(Exception):
-    """A request that cannot be fulfilled as it stands. Raised only as one of its two subclasses.
+    """An invalid request. Raised only as one of its two subclasses.
 
     Attributes:
-        violations: Everything that is wrong with the request; at least one.
+        violations: All violations; at least one.
     """
 
     def __init__(self, violations: Iterable[Violation]) -> None:
@@ -33,7 +33,7 @@ class FinanceError(Exception):
         super().__init__("; ".join(violation.description for violation in self.violations))
 
     def at(self, position: int) -> Self:
-        """Returns the same error, said of the request at `position` of its stream, from 0."""
+        """Returns the error for the request at an index of a stream, from 0."""
         return type(self)(
             Violation(violation.field, f"request {position}: {violation.description}")
             for violation in self.violations
@@ -41,8 +41,8 @@ class FinanceError(Exception):
 
 
 class InvalidArgumentError(FinanceError):
-    """A value that is wrong whatever the state of the world, such as an unknown currency."""
+    """An invalid value, such as an unknown currency."""
 
 
 class OutOfRangeError(FinanceError):
-    """A value of the right kind that lies past a limit, such as a negative amount."""
+    """A value out of range, such as a negative amount."""

@@ -1,7 +1,8 @@
-"""What currencies are worth at one instant.
+"""Exchange rates at one instant.
 
-Rule: every rate of a snapshot is derived from one table of rates per euro, so that no two of them
-contradict each other, and a currency that is not in the table has no rate at all.
+Rule: all rates of a snapshot are derived from one table of rates per euro, so they are consistent. A currency
+    that
+is not in the table has no rate.
 """
 
 from collections.abc import Mapping
@@ -13,13 +14,13 @@ from types import MappingProxyType
 from grpc_core.finance.errors import InvalidArgumentError, Violation
 
 EURO = "EUR"
-SHOWN_CHARACTERS = 12  # of a wrong code: four times what a right one has
+MAX_QUOTED = 12  # characters of an unknown code in an error; a valid code has 3
 
 
 def canonical(code: str) -> str:
-    """Returns a currency code as the tables spell it: upper case, if it is ASCII.
+    """Returns a currency code in upper case, if it is ASCII.
 
-    Beyond ASCII nothing is folded, since `str.upper` makes an S of a long s (U+017F).
+    Other codes are unchanged, since `str.upper` converts a long s (U+017F) to S.
     """
     return code.upper() if code.isascii() else code
 
@@ -29,9 +30,9 @@ class Snapshot:
     """The rates of all currencies at one instant.
 
     Attributes:
-        instant: When these rates were quoted; aware, in UTC.
-        per_euro: For each active currency, how many of its units one euro is. The euro is added.
-        retired: Currencies that once had a rate and have none now.
+        instant: Time of the quote; timezone-aware, in UTC.
+        per_euro: Active currency -> its units per euro. The euro is added.
+        retired: Currencies that no longer have a rate.
     """
 
     instant: datetime
@@ -40,17 +41,17 @@ class Snapshot:
     _rates: dict[tuple[str, str], Decimal] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
-    """Rates that were asked for, by base and target as the tables spell them."""
+    """Cached rates by canonical base and target."""
 
     def __post_init__(self) -> None:
         complete = MappingProxyType({**self.per_euro, EURO: Decimal(1)})
         object.__setattr__(self, "per_euro", complete)
 
     def rate(self, base: str, target: str) -> Decimal:
-        """Returns how many units of `target` one unit of `base` is, to 28 digits.
+        """Returns the units of `target` per unit of `base`, to 28 digits.
 
         Raises:
-            InvalidArgumentError: `base` or `target` has no rate; both are named if both are wrong.
+            InvalidArgumentError: `base` or `target` has no rate; lists both if neither has one.
         """
         rate = self.known_rate(base, target)
         if rate is None:
@@ -58,7 +59,7 @@ class Snapshot:
         return rate
 
     def known_rate(self, base: str, target: str) -> Decimal | None:
-        """Returns how many units of `target` one unit of `base` is; None if one of them has no rate."""
+        """Returns the units of `target` per unit of `base`; None: one of them has no rate."""
         known = self._rates.get((base, target))
         if known is not None:
             return known
@@ -71,24 +72,21 @@ class Snapshot:
         return rate
 
     def refused(self, codes: Mapping[str, str]) -> list[Violation]:
-        """Lists what is wrong with currency codes.
+        """Returns a violation for each currency code without a rate.
 
         Args:
-            codes: The codes to be judged, each under the name of the field that it came in.
-
-        Returns:
-            One violation for each code that has no rate; none if all have one.
+            codes: Name of the request field -> currency code.
         """
         return [
-            Violation(field, self._objection(code))
+            Violation(field, self._problem(code))
             for field, code in codes.items()
             if canonical(code) not in self.per_euro
         ]
 
-    def _objection(self, code: str) -> str:
+    def _problem(self, code: str) -> str:
         if not code:
             return "currency code must not be empty"
-        shown = code if len(code) <= SHOWN_CHARACTERS else f"{code[:SHOWN_CHARACTERS]}..."
+        shown = code if len(code) <= MAX_QUOTED else f"{code[:MAX_QUOTED]}..."
         if canonical(code) in self.retired:
             return f"retired currency {shown!r} no longer has a rate"
         return f"unknown currency {shown!r}"

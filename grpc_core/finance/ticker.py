@@ -1,6 +1,6 @@
-"""Rates that move: a simulated market around the reference rates.
+"""Simulated rates: a random walk around the reference rates.
 
-Rule: the same seed gives the same rates; the walk neither waits nor asks what time it is.
+Rule: the same seed gives the same rates; the walk neither waits nor reads a clock.
 """
 
 from dataclasses import replace
@@ -11,22 +11,22 @@ from random import Random
 from grpc_core.finance.rates import EURO, Snapshot
 
 LARGEST_DEVIATION = 999
-"""Parts per million that a currency may be off its reference rate, up or down.
+"""Maximum deviation of a currency from its reference rate in parts per million, up or down.
 
-Two currencies that are off by this in opposite directions are 0.2 % off against each other.
+Two currencies with opposite deviations are up to 0.2 % off against each other.
 """
 
 LARGEST_STEP = 25
-"""Parts per million that a currency may move in one step, up or down."""
+"""Maximum move of a currency per step in parts per million, up or down."""
 
 
 class RandomWalk:
-    """Walks every currency at random around its reference rate, never further than 0.2 %.
+    """Moves every currency at random around its reference rate, by at most 0.2 %.
 
-    The bound holds for each pair of currencies, not only for their rates against the euro.
+    The limit holds for each pair of currencies, not only for rates against the euro.
 
     Attributes:
-        steps: How many steps it has taken.
+        steps: Number of steps so far.
     """
 
     def __init__(self, reference: Snapshot, random: Random) -> None:
@@ -36,12 +36,12 @@ class RandomWalk:
         self._deviations = {code: 0 for code in reference.per_euro if code != EURO}
 
     def step(self, now: datetime) -> Snapshot:
-        """Moves all currencies by one step, and returns their rates as those of `now`."""
+        """Moves all currencies by one step, and returns their rates with `now` as the instant."""
         self.skip()
         return replace(self._reference, instant=now, per_euro=self._per_euro())
 
     def skip(self) -> None:
-        """Moves all currencies by one step of which nobody asks the rates."""
+        """Moves all currencies by one step, without computing rates."""
         self.steps += 1
         for code, deviation in self._deviations.items():
             moved = deviation + self._random.randint(-LARGEST_STEP, LARGEST_STEP)

@@ -1,6 +1,6 @@
-"""Which rates a caller wants to follow.
+"""The rates that a caller watches.
 
-Rule: a watchlist that exists is right: every currency on it has a rate and stands there once.
+Rule: a watchlist is always valid: each of its currencies has a rate and occurs once.
 """
 
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ from grpc_core.finance.rates import Snapshot, canonical
 
 @dataclass(frozen=True, slots=True)
 class Watchlist:
-    """Rates to be followed, by upper-case currency code.
+    """A base currency and target currencies, as upper-case codes.
 
     Attributes:
-        base: The currency whose worth is told.
-        targets: The currencies in which it is told, in the order in which they were asked for.
+        base: The base currency.
+        targets: The target currencies, in the order of the request.
     """
 
     base: str
@@ -25,18 +25,18 @@ class Watchlist:
 
     @classmethod
     def of(cls, snapshot: Snapshot, base: str, targets: Sequence[str]) -> Self:
-        """Returns the watchlist that a caller asks for.
+        """Validates a request, and returns its watchlist.
 
         Args:
-            snapshot: Rates that tell which currencies there are.
-            base: The currency whose worth is to be told.
-            targets: The currencies in which it is to be told; none means all but `base`.
+            snapshot: The current rates.
+            base: The base currency.
+            targets: The target currencies; empty: all except `base`.
 
         Raises:
-            InvalidArgumentError: A currency has no rate; every one that has none is named.
+            InvalidArgumentError: A currency has no rate; lists all such currencies.
         """
-        named = {f"target_currencies[{index}]": code for index, code in enumerate(targets)}
-        if refused := snapshot.refused({"base_currency": base, **named}):
+        fields = {f"target_currencies[{index}]": code for index, code in enumerate(targets)}
+        if refused := snapshot.refused({"base_currency": base, **fields}):
             raise InvalidArgumentError(refused)
         base = canonical(base)
         others = sorted(snapshot.per_euro.keys() - {base})

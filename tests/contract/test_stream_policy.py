@@ -90,7 +90,7 @@ def test_what_is_not_said_follows_from_what_is(
     assert policy.shared is shared
     assert policy.slow_consumer is slow_consumer
     assert policy.linger == linger
-    assert policy.detaches(resumable=True) is detached
+    assert policy.uses_feed(resumable=True) is detached
 
 
 def test_a_method_without_options_has_no_policy() -> None:
@@ -181,15 +181,15 @@ def test_fields_are_resolved(options: str, key: str, id_field: str, resume_field
             "resume_field: t.R.raw is no single string or integer",
         ),
         ('id_field: "name" resume_field: "nome"', "resume_field: t.R has no field 'nome'"),
-        ('id_field: "name"', "id_field and resume_field go together"),
-        ('resume_field: "name"', "id_field and resume_field go together"),
+        ('id_field: "name"', "id_field and resume_field require each other"),
+        ('resume_field: "name"', "id_field and resume_field require each other"),
         (
             'shared: true id_field: "name" resume_field: "name"',
-            "resume_field goes neither with shared nor with linger",
+            "resume_field cannot be combined with shared or linger",
         ),
         (
             'linger {seconds: 1} id_field: "name" resume_field: "name"',
-            "resume_field goes neither with shared nor with linger",
+            "resume_field cannot be combined with shared or linger",
         ),
         ("start_with_last: 3", "start_with_last is for a shared stream"),
         (
@@ -206,10 +206,10 @@ def test_fields_are_resolved(options: str, key: str, id_field: str, resume_field
         ("slow_consumer: SLOW_CONSUMER_CONFLATE", "SLOW_CONSUMER_CONFLATE needs a key"),
         (
             "shared: true slow_consumer: SLOW_CONSUMER_BLOCK",
-            "SLOW_CONSUMER_BLOCK would let one reader of a shared stream hold up all",
+            "SLOW_CONSUMER_BLOCK is not for a shared stream: one reader would slow down all",
         ),
-        ("shared: true linger {seconds: -1}", "linger is less than nothing"),
-        ("linger {nanos: -1}", "linger is less than nothing"),
+        ("shared: true linger {seconds: -1}", "linger is negative"),
+        ("linger {nanos: -1}", "linger is negative"),
     ],
 )
 def test_options_that_do_not_fit_stop_the_start(options: str, problem: str) -> None:

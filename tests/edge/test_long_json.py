@@ -8,11 +8,11 @@ import threading
 import pytest
 from fastapi import FastAPI
 
-from gateway.transcoding.codec import VALUES_AT_ONCE, is_long
+from gateway.transcoding.codec import MAX_INLINE_VALUES, is_long
 from tests.edge.asgi import Request, connect, start
 from tests.edge.test_direct import answer
 
-VALUES = 40 * VALUES_AT_ONCE
+VALUES = 40 * MAX_INLINE_VALUES
 LONG = {
     "a list": b'{"listValueField":[%b0]}' % (b"0," * VALUES),
     "a struct": b'{"structField":{%b}}'
@@ -89,15 +89,15 @@ async def test_one_text_is_decoded_at_a_time(app: FastAPI) -> None:
 async def test_it_is_decoded_in_the_thread_on_the_direct_path_too(app: FastAPI) -> None:
     """There a request gets a task when it has to wait."""
     head = b"POST /v1/echo HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n"
-    body = b'{"listValueField":[%b0]}' % (b"0," * (VALUES_AT_ONCE + 1))
+    body = b'{"listValueField":[%b0]}' % (b"0," * (MAX_INLINE_VALUES + 1))
     status, _, answered = await answer(app, head % len(body) + body)
 
-    assert (status, len(answered["listValueField"])) == (200, VALUES_AT_ONCE + 2)
+    assert (status, len(answered["listValueField"])) == (200, MAX_INLINE_VALUES + 2)
     assert decoding_threads() > 0
 
 
 def test_what_is_long() -> None:
     """Many values are; few are not, whatever they weigh."""
-    assert is_long(b"0," * (VALUES_AT_ONCE + 1))
-    assert not is_long(b"0," * VALUES_AT_ONCE)
+    assert is_long(b"0," * (MAX_INLINE_VALUES + 1))
+    assert not is_long(b"0," * MAX_INLINE_VALUES)
     assert not is_long(b'"%b"' % (b"x" * 4_000_000))

@@ -213,7 +213,9 @@ async def test_the_default_limit(make_app: MakeApp) -> None:
         assert (await ask(app, "GET", "/v1/echo", headers=too_large)).status == 431
 
 
-FILTER = MetadataFilter(DEFAULT_REQUEST_HEADERS, DEFAULT_RESPONSE_HEADERS, max_answer_headers=100)
+FILTER = MetadataFilter(
+    DEFAULT_REQUEST_HEADERS, DEFAULT_RESPONSE_HEADERS, max_response_header_bytes=100
+)
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ async def app(
     tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[FastAPI]:
     """The edge over that server; its readers are woken without a clock."""
-    monkeypatch.setattr("gateway.feeds.feed._GATHER_SECONDS", 0)
+    monkeypatch.setattr("gateway.feeds.feed._BATCH_SECONDS", 0)
     path = tmp_path / "feeds.binpb"
     path.write_bytes(feeds_descriptor_set())
     async with running(create_app(Settings(descriptor_set=path), server.upstream)) as started:

@@ -10,7 +10,7 @@ from gateway.feeds.backoff import Backoff
 @pytest.fixture(autouse=True)
 def wake_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets readers be woken without a clock."""
-    monkeypatch.setattr("gateway.feeds.feed._GATHER_SECONDS", 0)
+    monkeypatch.setattr("gateway.feeds.feed._BATCH_SECONDS", 0)
 
 
 @pytest.fixture(autouse=True)

@@ -10,11 +10,11 @@ from typing import Any, TypeAlias
 
 from google.protobuf.message_factory import GetMessageClass
 
+from gateway.feeds.accounting import FeedLimits
 from gateway.feeds.feeds import Feeds, StreamRequest
-from gateway.feeds.room import FeedLimits
-from gateway.feeds.source import Event, Gap, Item, Source
+from gateway.feeds.source import Gap, Item, Source, StreamEvent
 from gateway.testing import ScriptedCall, ScriptedUpstream
-from gateway.transcoding.event_fields import stream_reading
+from gateway.transcoding.event_fields import stream_spec
 from gateway.transcoding.metadata import Metadata
 from gateway.transcoding.status import StatusError
 from tests.contracts import feeds_contract
@@ -96,13 +96,13 @@ class Reader:
     async def items(self) -> list[Item]:
         """Waits for the next items."""
         items = await asyncio.wait_for(anext(self.source), 5)
-        self.ids += [item.id.decode() for item in items if isinstance(item, Event)]
+        self.ids += [item.id.decode() for item in items if isinstance(item, StreamEvent)]
         return list(items)
 
     async def read(self) -> list[Seen]:
         """Waits for the next items, and begins to answer."""
         items = await self.items()
-        self.source.begin()
+        self.source.mark_started()
         return seen(items)
 
     async def rest(self) -> list[Seen]:
@@ -165,7 +165,7 @@ class Stage:
         """Makes a request."""
         return StreamRequest(
             method=METHODS[method],
-            reading=stream_reading(METHODS[method]),
+            stream_spec=stream_spec(METHODS[method]),
             requests=Request(topic=topic).SerializeToString() if message is None else message,
             metadata=metadata,
             timeout=timeout,
@@ -229,5 +229,5 @@ async def staged(**limits: Any) -> AsyncIterator[Stage]:
     assert [
         name for name, value in vars(feeds).items() if hasattr(value, "__len__") and value
     ] == []
-    assert feeds.room.is_empty
+    assert feeds.accounting.is_empty
     assert [line for line in stage.lines if not line.call.ended.is_set()] == []

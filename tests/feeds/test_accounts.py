@@ -41,9 +41,9 @@ class Account:
     reader: Subscription
     joined: int
     """How many messages had been sent then."""
-    place: int
+    offset: int
     """How many messages it knows of, delivered or missed, with those before it joined."""
-    since: int
+    call_start: int
     """Where the newest call began of which it knows."""
     delivered: list[int] = field(default_factory=list)
     told: bool = False
@@ -54,17 +54,17 @@ class Account:
         """Books an item; messages come in order, once, and under their own ids."""
         if isinstance(item, Gap):
             assert item.missed or item.restarted
-            self.place += item.missed
+            self.offset += item.missed
             self.told |= item.restarted
             return
         number = int(item.id.partition(b"-")[2])
         assert item.message == sent[number - 1]
         assert number > (self.delivered[-1] if self.delivered else self.joined)
         began = max(each for each in restarts if each < number)
-        assert self.told is (began > self.since)
-        self.told, self.since = False, began
+        assert self.told is (began > self.call_start)
+        self.told, self.call_start = False, began
         self.delivered.append(number)
-        self.place += 1
+        self.offset += 1
 
 
 class Accounts(RuleBasedStateMachine):
@@ -80,7 +80,7 @@ class Accounts(RuleBasedStateMachine):
         self.bounds = keep, max_bytes
         self.log = EventLog(b"s", keep=keep, max_bytes=max_bytes, read_key=lambda m: m[:1])
         policy = replace(policy, slow_consumer=self.policy)
-        self.feed = Feed(_no_call, policy, self.log, share=lambda: max_bytes)
+        self.feed = Feed(_no_call, policy, self.log, fair_share=lambda: max_bytes)
         self.sent: list[bytes] = []
         self.restarts = [-1]
         self.accounts: list[Account] = []
@@ -89,8 +89,8 @@ class Accounts(RuleBasedStateMachine):
     @rule()
     def join(self) -> None:
         """Lets one more reader in."""
-        place = len(self.sent)
-        self.accounts.append(Account(Subscription(self.feed), place, place, self.restarts[-1]))
+        offset = len(self.sent)
+        self.accounts.append(Account(Subscription(self.feed), offset, offset, self.restarts[-1]))
 
     @rule(key=st.sampled_from("abc"), size=st.integers(1, 30), times=st.integers(1, 4))
     def send(self, key: str, size: int, times: int) -> None:
@@ -114,17 +114,17 @@ class Accounts(RuleBasedStateMachine):
     def _read(self, account: Account) -> bool:
         """Reads as much as is given at once; returns whether it was anything."""
         keep, max_bytes = self.bounds
-        unread = self.sent[account.place :]
+        unread = self.sent[account.offset :]
         if account.sent_away:
             return False
-        if self.policy is SlowConsumer.DISCONNECT and account.reader.place < self.log.start:
+        if self.policy is SlowConsumer.DISCONNECT and account.reader.offset < self.log.start:
             assert len(unread) > keep or sum(map(_most_bytes, unread)) > max_bytes
             with pytest.raises(StatusError, match="read too slowly") as failure:
-                account.reader._take()
+                account.reader._read()
             assert failure.value.code == RESOURCE_EXHAUSTED
             account.sent_away = True
             return False
-        items = account.reader._take()
+        items = account.reader._read()
         for item in items:
             account.take(item, self.sent, self.restarts)
         return bool(items)
@@ -134,11 +134,11 @@ class Accounts(RuleBasedStateMachine):
         """Cuts one reader off, and lets it come back with the id it has seen last."""
         account = self.accounts[which % len(self.accounts)]
         if account.delivered:
-            account.place = account.delivered[-1]
+            account.offset = account.delivered[-1]
             account.sent_away = False
             account.reader = Subscription(self.feed)
-            account.reader.resume_at(account.place)
-            account.since, account.told = account.place - 1, False
+            account.reader.resume_at(account.offset)
+            account.call_start, account.told = account.offset - 1, False
 
     @rule(which=st.integers(0, 9))
     def catch_up(self, which: int) -> None:
@@ -148,10 +148,10 @@ class Accounts(RuleBasedStateMachine):
             pass
         if account.sent_away:
             return
-        assert account.place == len(self.sent)
+        assert account.offset == len(self.sent)
         if self.policy is SlowConsumer.CONFLATE:
             newest = self.log.newest_of_each_key(account.joined)
-            assert set(account.delivered).issuperset(entry.place + 1 for entry in newest)
+            assert set(account.delivered).issuperset(entry.offset + 1 for entry in newest)
 
     def teardown(self) -> None:
         """Lets all catch up."""
@@ -171,7 +171,7 @@ def test_delivered_and_missed_are_what_was_sent(
     key; only one that is behind what may be kept is sent away; a restart is told once, before the first
     message from behind it.
     """
-    monkeypatch.setattr("gateway.feeds.subscription._MOST_ITEMS", 3)
+    monkeypatch.setattr("gateway.feeds.subscription._BATCH_ITEMS", 3)
     run_state_machine_as_test(
         type("Machine", (Accounts,), {"policy": policy}),
         settings=settings(max_examples=40, stateful_step_count=40),

@@ -235,8 +235,8 @@ async def test_an_evicted_reader_that_leaves_late_ends_nothing() -> None:
         new = await stage.join("Lingering", last_event_id=old.ids[-1])
         await new.leave()
         feed = feed_of(new)
-        timer = stage.feeds._places[feed].timer
+        timer = stage.feeds._entries[feed].linger_timer
         assert timer is not None
         await old.leave()
 
-        assert stage.feeds._places[feed].timer is timer
+        assert stage.feeds._entries[feed].linger_timer is timer

@@ -30,17 +30,17 @@ def test_an_empty_log() -> None:
     """Nothing is kept, and there is room for anything."""
     log = log_of()
 
-    assert (log.start, log.end, log.since) == (0, 0, -1)
-    assert log.last(3) == 0
+    assert (log.start, log.end, log.call_start) == (0, 0, -1)
+    assert log.offset_of_last(3) == 0
     assert log.newest_of_each_key() == []
-    assert log.has_room(0, 10_000, 0)
+    assert log.can_append(0, 10_000, 0)
 
 
 def test_messages_are_numbered() -> None:
     """An id is that of the stream and the number of the message, from 1."""
     log = log_of(b"a", b"b")
 
-    assert [log.at(place).id for place in range(2)] == [b"s-1", b"s-2"]
+    assert [log.at(offset).id for offset in range(2)] == [b"s-1", b"s-2"]
 
 
 def test_ids_of_the_server_are_its_own() -> None:
@@ -74,20 +74,20 @@ def test_room_is_half_of_what_may_be_kept(
         max_bytes=most if bound == "of the log" else large,
     )
 
-    assert log.has_room(1, size, most if bound == "of now" else large) is room
+    assert log.can_append(1, size, most if bound == "of now" else large) is room
 
 
 class Kept(NamedTuple):
     """A message of the naive log."""
 
-    place: int
+    offset: int
     message: bytes
-    since: int
+    call_start: int
 
     @property
     def size(self) -> int:
         """Its bytes in memory."""
-        return EVENT_BYTES + len(b"s-%d" % (self.place + 1)) + len(self.message)
+        return EVENT_BYTES + len(b"s-%d" % (self.offset + 1)) + len(self.message)
 
 
 @given(
@@ -105,13 +105,13 @@ def test_a_log_is_the_end_of_all_that_came(
     """
     log = log_of(*steps, keep=keep, max_bytes=max_bytes, keyed=True)
     everything: list[Kept] = []
-    since = -1
+    call_start = -1
     by_key: dict[bytes, Kept] = {}
     for step in steps:
         if step is None:
-            since, by_key = len(everything), {}
+            call_start, by_key = len(everything), {}
         else:
-            everything.append(Kept(len(everything), step, since))
+            everything.append(Kept(len(everything), step, call_start))
             by_key.pop(step[:1], None)
             by_key[step[:1]] = everything[-1]
             by_key = {
@@ -120,23 +120,23 @@ def test_a_log_is_the_end_of_all_that_came(
             }
     end = _end(everything, keep, max_bytes)
 
-    assert (log.end, log.since) == (len(everything), since)
+    assert (log.end, log.call_start) == (len(everything), call_start)
     assert log.bytes == sum(kept.size for kept in {*end, *by_key.values()}) + KEY_BYTES * len(
         by_key
     )
-    assert log.start == (end[0].place if end else 0)
-    assert [log.at(place).message for place in range(log.start, log.end)] == [
+    assert log.start == (end[0].offset if end else 0)
+    assert [log.at(offset).message for offset in range(log.start, log.end)] == [
         kept.message for kept in end
     ]
-    assert [log.at(place).since for place in range(log.start, log.end)] == [
-        kept.since for kept in end
+    assert [log.at(offset).call_start for offset in range(log.start, log.end)] == [
+        kept.call_start for kept in end
     ]
     count = data.draw(st.integers(0, keep))
-    newest = [kept for kept in end if kept.since == since]
-    assert log.end - log.last(count) == min(count, len(newest))
-    place = data.draw(st.integers(0, log.end))
-    assert [entry.message for entry in log.newest_of_each_key(place)] == [
-        kept.message for kept in by_key.values() if kept.place >= place
+    newest = [kept for kept in end if kept.call_start == call_start]
+    assert log.end - log.offset_of_last(count) == min(count, len(newest))
+    offset = data.draw(st.integers(0, log.end))
+    assert [entry.message for entry in log.newest_of_each_key(offset)] == [
+        kept.message for kept in by_key.values() if kept.offset >= offset
     ]
 
 

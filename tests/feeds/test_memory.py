@@ -11,9 +11,9 @@ from contextlib import contextmanager
 import orjson
 import pytest
 
+from gateway.feeds.accounting import FEED_BYTES
 from gateway.feeds.event_log import EventLog
-from gateway.feeds.room import FEED_BYTES
-from gateway.feeds.source import Event
+from gateway.feeds.source import StreamEvent
 from tests.feeds.stage import LIMITS, METHODS, News, Reader, settled, staged
 
 COUNT = 300
@@ -53,7 +53,7 @@ def test_a_log_weighs_what_it_says(
     keys = {"": None, "text": lambda m: m[:8].hex(), "number": lambda m: hash(m[:8])}
     with weighed() as weigh:
         log = EventLog(b"0123456789abcdef", keep=COUNT, max_bytes=1 << 30, read_key=keys[key])
-        log.keeps_json = True
+        log.caches_json = True
         for _ in range(3 * COUNT):
             log.append(os.urandom(size))
             for encode in forms:
@@ -92,11 +92,11 @@ def test_json_that_comes_later_is_bounded_too() -> None:
     log = EventLog(b"s", keep=COUNT, max_bytes=100_000)
     for _ in range(COUNT):
         log.append(bytes(200))
-    log.keeps_json = True
+    log.caches_json = True
     kept = log.end - log.start
-    for place in range(log.start, log.end):
-        if place >= log.start:
-            log.at(place).json(as_hex)
+    for offset in range(log.start, log.end):
+        if offset >= log.start:
+            log.at(offset).json(as_hex)
 
     assert log.bytes <= 100_000
     assert 1 <= log.end - log.start < kept
@@ -105,7 +105,7 @@ def test_json_that_comes_later_is_bounded_too() -> None:
 def test_json_of_a_message_that_is_gone_is_not_kept() -> None:
     """A reader may still hold what the log has dropped; it counts nothing any more."""
     log = EventLog(b"s", keep=1, max_bytes=100_000)
-    log.keeps_json = True
+    log.caches_json = True
     log.append(b"a")
     gone = log.at(0)
     log.append(b"b")
@@ -116,7 +116,7 @@ def test_json_of_a_message_that_is_gone_is_not_kept() -> None:
 
 async def _read_all(reader: Reader) -> None:
     for item in await reader.items():
-        if isinstance(item, Event):
+        if isinstance(item, StreamEvent):
             item.json(as_hex)
 
 
@@ -126,11 +126,11 @@ async def test_json_is_kept_for_others_alone(readers: int, kept: bool) -> None:
     async with staged() as stage:
         joined = [await stage.join("LastTwo") for _ in range(readers)]
         await stage.send(News(padding=bytes(1000)).SerializeToString())
-        without = stage.feeds.room.bytes
+        without = stage.feeds.accounting.bytes
         for reader in joined:
             await _read_all(reader)
 
-        assert (stage.feeds.room.bytes > without + 2000) is kept
+        assert (stage.feeds.accounting.bytes > without + 2000) is kept
 
 
 async def test_feeds_that_end_leave_nothing() -> None:
@@ -147,7 +147,7 @@ async def test_feeds_that_end_leave_nothing() -> None:
                 await stage.send(*(bytes(bytearray(message)) for _ in range(200)))
                 for reader in readers:
                     await _read_all(reader)
-                kept += stage.feeds.room.bytes
+                kept += stage.feeds.accounting.bytes
                 for reader in readers:
                     await reader.leave()
                     del reader.source
@@ -164,12 +164,12 @@ async def test_a_feed_weighs_what_its_request_weighs() -> None:
     """Its message and its metadata are kept as long as it is."""
     async with staged() as stage:
         await stage.join("LastTwo", message=bytes(0))
-        small = stage.feeds.room.bytes
+        small = stage.feeds.accounting.bytes
         metadata = (("authorization", "x" * 30_000), ("x-bin", bytes(10_000)))
         await stage.join("LastTwo", message=b"\n\x80\x08" + b"t" * 1024, metadata=metadata)
 
         assert small == FEED_BYTES + LIMITS.call_bytes
-        assert stage.feeds.room.bytes - 2 * small >= 41_024
+        assert stage.feeds.accounting.bytes - 2 * small >= 41_024
 
 
 async def test_each_kind_of_stream_is_counted() -> None:
@@ -179,9 +179,9 @@ async def test_each_kind_of_stream_is_counted() -> None:
             ("Conflated", "LastTwo", "Lingering", "Disconnect", "PrivateDropOldest"), 1
         ):
             await stage.join(method)
-            before = stage.feeds.room.bytes
+            before = stage.feeds.accounting.bytes
             await stage.send(News(padding=bytes(1000)).SerializeToString())
-            assert stage.feeds.room.bytes >= before + 1000
+            assert stage.feeds.accounting.bytes >= before + 1000
             assert stage.feeds.count == count
         await stage.join("Plain")
         assert (stage.feeds.count, len(METHODS)) == (5, 11)

@@ -37,7 +37,7 @@ class Waiting:
     def __init__(self, reader: Reader) -> None:
         self.reader = reader
         self.taker = Taker()
-        reader.source.offer_to(self.taker)
+        reader.source.set_direct_writer(self.taker)
         self.task = asyncio.ensure_future(reader.read())
 
 

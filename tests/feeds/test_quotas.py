@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from google.rpc.error_details_pb2 import RetryInfo
 
+from gateway.feeds.accounting import FEED_BYTES
 from gateway.feeds.event_log import EVENT_BYTES
-from gateway.feeds.room import FEED_BYTES
 from gateway.feeds.source import Gap
 from gateway.transcoding.metadata import Metadata
 from gateway.transcoding.status import RESOURCE_EXHAUSTED, UNAVAILABLE, StatusError
@@ -180,7 +180,7 @@ async def flood(stage: Stage, lines: int, each: int, padding: int) -> list[int]:
         for line in stage.lines[-lines:]:
             line.send(news(number, padding=padding))
         await settled()
-        sizes.append(stage.feeds.room.bytes)
+        sizes.append(stage.feeds.accounting.bytes)
     return sizes
 
 
@@ -227,13 +227,13 @@ async def test_who_holds_its_server_back_misses_nothing() -> None:
             line.send(*(news(n, padding=2_000) for n in range(1, 21)))
             line.end()
         await settled()
-        assert stage.feeds.room.bytes <= most
+        assert stage.feeds.accounting.bytes <= most
         for reader in readers:
             found: list[Seen] = []
             while len(found) < 20:
                 found += await reader.read()
                 await settled()
-                assert stage.feeds.room.bytes <= most
+                assert stage.feeds.accounting.bytes <= most
 
             assert found == list(range(1, 21))
 
@@ -264,7 +264,7 @@ async def test_a_feed_whose_call_is_down_counts(monkeypatch: pytest.MonkeyPatch)
         await settled()
 
         assert (await refused(stage, "LastTwo", topic="b")).http_status == 503
-        assert stage.feeds.room.bytes > FEED
+        assert stage.feeds.accounting.bytes > FEED
 
 
 async def test_messages_that_come_after_the_end_are_not_kept() -> None:
@@ -275,4 +275,4 @@ async def test_messages_that_come_after_the_end_are_not_kept() -> None:
         await settled()
 
         assert (await reader.failure()).code == RESOURCE_EXHAUSTED
-        assert (stage.feeds.count, stage.feeds.room.bytes) == (0, 0)
+        assert (stage.feeds.count, stage.feeds.accounting.bytes) == (0, 0)

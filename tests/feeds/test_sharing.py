@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.feeds.accounting import FEED_BYTES
 from gateway.feeds.event_log import EventLog
-from gateway.feeds.room import FEED_BYTES
-from gateway.feeds.source import Event, Gap
+from gateway.feeds.source import Gap, StreamEvent
 from gateway.testing import ScriptedCall
 from gateway.transcoding.metadata import Metadata
 from gateway.transcoding.status import (
@@ -47,10 +47,10 @@ async def test_json_is_made_once() -> None:
         readers = [await stage.join("DropOldest") for _ in range(5)]
         await stage.send(news(1))
         events = [item for reader in readers for item in await reader.items()]
-        texts = [event.json(encode) for event in events if isinstance(event, Event)]
+        texts = [event.json(encode) for event in events if isinstance(event, StreamEvent)]
         assert texts == [b"{}"] * 5
         assert encoded == [news(1)]
-        assert isinstance(events[0], Event)
+        assert isinstance(events[0], StreamEvent)
         assert (events[0].json(otherwise), events[0].json(encode)) == (b"[]", b"{}")
         assert encoded == [news(1)] * 2
 
@@ -185,7 +185,7 @@ async def test_a_reader_holds_no_messages() -> None:
 def test_json_is_kept_in_few_forms_and_none_out_of_proportion() -> None:
     """What a caller's print options make a feed keep is bounded."""
     log = EventLog(b"s", keep=1, max_bytes=1 << 20)
-    log.keeps_json = True
+    log.caches_json = True
     log.append(b"x" * 10)
     counts: Counter[str] = Counter()
 
@@ -232,10 +232,10 @@ async def test_a_call_that_nobody_reads_ends_after_its_linger() -> None:
     """The call waits for a reader for as long as the contract says, then it ends."""
     async with staged() as stage:
         request = stage.request("DropOldest")
-        assert request.reading is not None
-        policy = replace(request.reading.policy, linger=0.01)
-        reading = request.reading._replace(policy=policy)
-        async with stage.feeds.open(replace(request, reading=reading)):
+        assert request.stream_spec is not None
+        policy = replace(request.stream_spec.policy, linger=0.01)
+        reading = request.stream_spec._replace(policy=policy)
+        async with stage.feeds.open(replace(request, stream_spec=reading)):
             await settled()
         assert not stage.line.call.ended.is_set()
 
@@ -251,7 +251,7 @@ async def test_who_joins_while_it_lingers_keeps_the_call() -> None:
 
         assert await joiner.read() == [1]
         assert len(stage.upstream.calls) == 1
-        assert not stage.feeds.room._all.idle
+        assert not stage.feeds.accounting._all.idle
 
 
 async def test_too_many_calls_that_nobody_reads_end_the_oldest() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from grpc_core.finance.rates import Snapshot
 from grpc_core.rate_feed import RateFeed
-from grpc_core.transport import TRANSPORTS, Name
+from grpc_core.transport import TRANSPORTS, TransportName
 from tests.grpc_core.loopback import Loopback, loopback
 
 
@@ -23,14 +23,14 @@ def snapshot() -> Snapshot:
 
 
 @pytest.fixture(params=TRANSPORTS)
-def transport(request: pytest.FixtureRequest) -> Name:
+def transport(request: pytest.FixtureRequest) -> TransportName:
     """Each gRPC that a core may be served by, in turn."""
-    name: Name = request.param
+    name: TransportName = request.param
     return name
 
 
 @pytest.fixture
-async def core(snapshot: Snapshot, transport: Name) -> AsyncIterator[Loopback]:
+async def core(snapshot: Snapshot, transport: TransportName) -> AsyncIterator[Loopback]:
     """A core that serves these rates; the test publishes newer ones."""
     async with loopback(RateFeed(snapshot), transport) as running:
         yield running

@@ -26,7 +26,7 @@ from grpc_core._generated.hello_pb2_grpc import GreeterStub
 from grpc_core.rate_feed import RateFeed
 from grpc_core.server import CoreServer
 from grpc_core.settings import Settings
-from grpc_core.transport import Name
+from grpc_core.transport import TransportName
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Refusal:
 
 
 @asynccontextmanager
-async def loopback(feed: RateFeed, transport: Name = "wire") -> AsyncIterator[Loopback]:
+async def loopback(feed: RateFeed, transport: TransportName = "wire") -> AsyncIterator[Loopback]:
     """Runs a core until the block is left."""
     server = CoreServer(Settings(port=0, transport=transport), feed)
     await server.start()

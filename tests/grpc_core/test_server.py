@@ -17,7 +17,7 @@ from grpc_core.finance.rates import Snapshot
 from grpc_core.rate_feed import RateFeed
 from grpc_core.server import SERVICES, CoreServer
 from grpc_core.settings import Settings
-from grpc_core.transport import Name
+from grpc_core.transport import TransportName
 from tests.grpc_core.loopback import Loopback, collect, each, health_stub, refusal
 
 
@@ -76,7 +76,7 @@ async def test_stopping_tells_the_health_and_ends_the_watchers(core: Loopback) -
     )
 
 
-async def test_a_message_has_a_largest_size(snapshot: Snapshot, transport: Name) -> None:
+async def test_a_message_has_a_largest_size(snapshot: Snapshot, transport: TransportName) -> None:
     """A message beyond the setting is refused by its size."""
     server = CoreServer(
         Settings(port=0, transport=transport, max_message_bytes=100), RateFeed(snapshot)
@@ -101,7 +101,7 @@ async def test_a_message_has_a_largest_size(snapshot: Snapshot, transport: Name)
     ],
 )
 async def test_an_address_that_cannot_be_had_is_an_error(
-    snapshot: Snapshot, transport: Name, host: str, reason: str
+    snapshot: Snapshot, transport: TransportName, host: str, reason: str
 ) -> None:
     """The error names the address and says why."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -114,7 +114,7 @@ async def test_an_address_that_cannot_be_had_is_an_error(
 
 @pytest.mark.parametrize("host", ["::1", "[::1]"])
 async def test_an_ipv6_address_is_written_with_brackets(
-    snapshot: Snapshot, transport: Name, host: str
+    snapshot: Snapshot, transport: TransportName, host: str
 ) -> None:
     """An IPv6 host is taken with and without brackets, and told with them."""
     try:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.transcoding.codec import JsonCodec, JsonOptions, parse_json
 from gateway.transcoding.decoding import JsonDecoder
-from gateway.transcoding.violations import faults
+from gateway.transcoding.violations import items_of
 from tests.contracts import echo_contract
 
 POOL = echo_contract().pool
@@ -56,7 +56,7 @@ def violations(text: str | bytes, kind: Any = EVERYTHING) -> list[tuple[str, str
     try:
         decoded(text, kind)
     except ValueError as error:
-        return list(faults(error))
+        return list(items_of(error))
     return []
 
 

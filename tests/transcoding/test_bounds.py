@@ -13,13 +13,13 @@ from gateway.transcoding.decoding import serialize
 from gateway.transcoding.parameters import Parameters, parse_query
 from gateway.transcoding.status import bad_request
 from gateway.transcoding.violations import (
-    MAX_FAULTS,
     MAX_PATH,
     MAX_STEP,
-    MAX_TOLD,
-    faults,
-    nearest,
-    shown,
+    MAX_TOTAL,
+    MAX_VIOLATIONS,
+    items_of,
+    quoted,
+    suggestion,
 )
 from gateway.transcoding.well_known import MAX_MASK, TOO_DEEP
 from tests.transcoding.messages import EVERYTHING, codec, decoded, encoded, violations
@@ -68,7 +68,7 @@ def test_what_is_large_and_wrong_costs_little_and_is_not_repeated(text: str) -> 
     found = violations(text)
 
     assert time.process_time() - started < SECONDS
-    assert 0 < len(found) <= MAX_FAULTS
+    assert 0 < len(found) <= MAX_VIOLATIONS
     assert max(len(path) for path, _ in found) <= MAX_STEP + 20
     assert max(len(text) for _, text in found) <= ECHO
 
@@ -110,7 +110,7 @@ def test_an_error_has_an_end() -> None:
     """All that is said of one request has a limit; faults beyond it are counted."""
     error = bad_request((f"field{n}" * 100, "x" * 1000) for n in range(1000))
 
-    assert len(error.status.SerializeToString()) < 2 * MAX_TOLD
+    assert len(error.status.SerializeToString()) < 2 * MAX_TOTAL
     assert error.status.message.endswith("(and 999 more)")
     assert len(error.status.message) < MAX_PATH * 2
 
@@ -119,12 +119,12 @@ def test_names_are_compared_where_they_are_short() -> None:
     """The search for the nearest name compares a few candidates, and no long names."""
     fields = [f"field_{n}_of_many" for n in range(1000)]
     started = time.process_time()
-    for n in range(MAX_FAULTS):
-        nearest(f"feild_{n}_of_many", fields)
+    for n in range(MAX_VIOLATIONS):
+        suggestion(f"feild_{n}_of_many", fields)
 
     assert time.process_time() - started < SECONDS
-    assert nearest("feild_7_of_many", fields) == "; did you mean 'field_7_of_many'?"
-    assert nearest("field_7_of_many" * 5, ["field_7_of_many" * 5 + "x"]) == ""
+    assert suggestion("feild_7_of_many", fields) == "; did you mean 'field_7_of_many'?"
+    assert suggestion("field_7_of_many" * 5, ["field_7_of_many" * 5 + "x"]) == ""
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_names_are_compared_where_they_are_short() -> None:
 )
 def test_a_value_is_shown_cut(value: object) -> None:
     """Of a long value an error shows the beginning, whatever it consists of."""
-    assert len(shown(value)) <= 61
+    assert len(quoted(value)) <= 61
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def refused(query: str) -> tuple[str, str]:
     """Returns the one fault of a query."""
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - what it says is looked at
         Parameters(codec().decoder).set_query(EVERYTHING(), parse_query(query.encode()), ())
-    (fault,) = faults(caught.value)
+    (fault,) = items_of(caught.value)
     return fault
 
 

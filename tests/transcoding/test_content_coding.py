@@ -108,7 +108,7 @@ def test_what_ends_too_early_is_wrong(coding: str) -> None:
 
     for size in range(1, len(encoded)):
         error = refusal(coding, encoded[:size])
-        assert (error.http_status, "too early" in error.status.message) == (400, True)
+        assert (error.http_status, "truncated" in error.status.message) == (400, True)
 
 
 @pytest.mark.parametrize("coding", CODERS)

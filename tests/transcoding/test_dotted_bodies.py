@@ -136,8 +136,8 @@ def test_data_of_a_nested_body_passes_as_it_is() -> None:
     endpoint, data = posted("/file", b"\x00\xff", content_type="image/png")
 
     assert M.FromString(data).nested.file.data == b"\x00\xff"
-    assert endpoint.raw_response(data) == ("image/png", b"\x00\xff")
-    assert endpoint.raw_response(b"") == ("application/octet-stream", b"")
+    assert endpoint.extract_raw_body(data) == ("image/png", b"\x00\xff")
+    assert endpoint.extract_raw_body(b"") == ("application/octet-stream", b"")
 
 
 def test_frames_of_a_stream_fill_it_too() -> None:

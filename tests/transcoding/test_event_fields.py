@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.contract.fields import FieldPath
 from gateway.transcoding.event_fields import id_check, id_reader
-from gateway.transcoding.event_ids import LAST_ID, MAX_ID_BYTES, UNKNOWN_ID, comes_back
+from gateway.transcoding.event_ids import END_ID, MAX_ID_BYTES, UNKNOWN_ID, is_valid_event_id
 
 
 def value_of(wrapper: Any) -> FieldPath:
@@ -50,7 +50,7 @@ def test_what_is_no_number_was_not_given_out(last: str) -> None:
 @given(st.text())
 def test_an_id_comes_back_as_it_is(text: str) -> None:
     """Through an event stream, which has lines, and a header, which is stripped and decoded as UTF-8."""
-    if not comes_back(text):
+    if not is_valid_event_id(text):
         return
     line = f"id: {text}\n".encode()
     header = line.removeprefix(b"id: ").strip(b" \t\r\n")
@@ -58,4 +58,4 @@ def test_an_id_comes_back_as_it_is(text: str) -> None:
     assert line.decode().splitlines() == [f"id: {text}"]
     assert header.decode("latin-1").encode("latin-1").decode() == text
     assert b"\0" not in header
-    assert text not in ("", LAST_ID)
+    assert text not in ("", END_ID)

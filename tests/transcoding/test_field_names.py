@@ -103,8 +103,8 @@ def round_trip(name: str, http_method: str, target: str, body: bytes = b"") -> A
     endpoint: Endpoint = found.target
     data = endpoint.decode_request(found.captures, query.encode(), body, content_type="a/b")
     return (
-        endpoint.raw_response(data)
-        if endpoint.gives_raw
+        endpoint.extract_raw_body(data)
+        if endpoint.has_raw_response
         else json.loads(endpoint.encode_response(data))
     )
 
@@ -169,7 +169,7 @@ def test_a_key_of_any_name_is_read(name: str) -> None:
     found = transcoder(name).match("GET", "/events")
     assert isinstance(found, RouteMatch)
     data = found.target.decode_request((), f"{name}.{name}=v".encode(), b"")
-    reading = found.target.reading
+    reading = found.target.stream_spec
 
     assert reading is not None
     assert reading.read_key is not None

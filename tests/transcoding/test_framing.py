@@ -203,7 +203,7 @@ class _Encoding:
         self._encoder = encoder
 
     def clean(self, *messages: bytes, idle: bool = False) -> bytes:
-        pause = self._encoder.idle() if idle else b""
+        pause = self._encoder.heartbeat() if idle else b""
         body = b"".join(self._message(*numbered) + pause for numbered in enumerate(messages, 1))
         return self._encoder.start() + pause + body + self._encoder.end()
 

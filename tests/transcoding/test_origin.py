@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.transcoding.origin import is_own_origin, serialized_origin
+from gateway.transcoding.origin import is_same_origin, serialized_origin
 
 
 @pytest.mark.parametrize(
@@ -93,5 +93,5 @@ def test_any_text_is_an_origin_or_is_not(text: str) -> None:
 )
 def test_an_origin_is_the_edges_own(origin: str, host: str, plain: bool, secure: bool) -> None:
     """If scheme, host and port are those of the URL; without TLS the scheme may be that of a proxy."""
-    assert is_own_origin(origin, host, secure=False) is plain
-    assert is_own_origin(origin, host, secure=True) is secure
+    assert is_same_origin(origin, host, secure=False) is plain
+    assert is_same_origin(origin, host, secure=True) is secure

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gateway.contract.fields import resolve
 from gateway.transcoding.decoding import JsonDecoder
 from gateway.transcoding.parameters import Parameters, parse_query
-from gateway.transcoding.violations import faults
+from gateway.transcoding.violations import items_of
 from tests.transcoding.messages import EVERYTHING, POOL
 
 PARAMETERS = Parameters(JsonDecoder(POOL))
@@ -33,7 +33,7 @@ def query_faults(
     try:
         queried(query, *bound, parameters=parameters)
     except ValueError as error:
-        return list(faults(error))
+        return list(items_of(error))
     return []
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from gateway.transcoding.violations import (
-    MAX_FAULTS,
+    MAX_VIOLATIONS,
     Violations,
-    below,
-    faults,
-    gather,
+    collect,
+    items_of,
     join,
-    nearest,
+    prefixed,
+    suggestion,
 )
 
 
@@ -37,9 +37,9 @@ def test_faults_come_up_with_their_paths() -> None:
     """A plain error is a fault of the value itself; Violations are as many as they hold."""
     inner = Violations(("x", "bad"), ("[1]", "worse"))
 
-    assert faults(ValueError("no")) == (("", "no"),)
-    assert below("a", inner) == [("a.x", "bad"), ("a[1]", "worse")]
-    assert below("a", ValueError("no")) == [("a", "no")]
+    assert items_of(ValueError("no")) == (("", "no"),)
+    assert prefixed("a", inner) == [("a.x", "bad"), ("a[1]", "worse")]
+    assert prefixed("a", ValueError("no")) == [("a", "no")]
     assert str(inner) == "x: bad; [1]: worse"
 
 
@@ -54,17 +54,17 @@ def test_faults_come_up_with_their_paths() -> None:
 )
 def test_the_nearest_name(name: str, hint: str) -> None:
     """A name is offered only where it is near."""
-    assert nearest(name, ["stringField", "int32Field"]) == hint
+    assert suggestion(name, ["stringField", "int32Field"]) == hint
 
 
 def test_a_value_is_told_so_many_faults() -> None:
     """Faults are gathered up to a limit, and then told at once."""
     found: list[tuple[str, str]] = []
-    for number in range(MAX_FAULTS - 1):
-        gather(found, f"[{number}]", ValueError("no"))
+    for number in range(MAX_VIOLATIONS - 1):
+        collect(found, f"[{number}]", ValueError("no"))
 
     with pytest.raises(Violations) as caught:
-        gather(found, "last", ValueError("no"))
+        collect(found, "last", ValueError("no"))
 
-    assert len(caught.value.items) == MAX_FAULTS
+    assert len(caught.value.items) == MAX_VIOLATIONS
     assert caught.value.items[-1] == ("last", "no")

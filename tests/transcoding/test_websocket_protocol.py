@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from gateway.transcoding.status import INVALID_ARGUMENT, StatusError
 from gateway.transcoding.websocket_envelope import GrpcJsonEnvelope
 from gateway.transcoding.websocket_protocol import (
-    Dialect,
     GrpcJson,
     HalfClose,
     HeadersFrame,
+    Subprotocol,
     close_code,
     close_reason,
 )
@@ -48,7 +48,7 @@ def test_messages_are_all_that_is_said() -> None:
 
 @pytest.mark.parametrize("dialect", [GrpcJson(), GrpcJsonEnvelope()])
 @pytest.mark.parametrize("data", [b"", b"\x00\x01"])
-def test_a_binary_frame_is_refused(dialect: Dialect, data: bytes) -> None:
+def test_a_binary_frame_is_refused(dialect: Subprotocol, data: bytes) -> None:
     """Neither subprotocol has binary frames."""
     with pytest.raises(StatusError, match=rf"is binary: {len(data)} bytes") as caught:
         dialect.read(None, data)

@@ -53,7 +53,7 @@ class Whole:
     @property
     def feed(self) -> Feed:
         """The only feed that there is."""
-        feeds: dict[Feed, object] = self.app.state.edge.feeds._places
+        feeds: dict[Feed, object] = self.app.state.edge.feeds._entries
         (feed,) = feeds
         return feed
 
@@ -66,7 +66,7 @@ class Whole:
     def _waits(self) -> bool:
         (reader,) = self.feed.readers
         waiter = reader._waiter
-        return waiter is not None and not waiter.done() and reader.place == self.feed.log.end
+        return waiter is not None and not waiter.done() and reader.offset == self.feed.log.end
 
     async def send(self, *numbers: int, padding: int = 0) -> None:
         """Sends messages one by one, each when the one before was delivered."""
@@ -258,9 +258,9 @@ async def test_who_does_not_read_is_not_written_to(tmp_path: Path) -> None:
         (reading,) = feed.readers
         for number in range(2, total + 1):
             line.send(news(number, padding=4096))
-            while feed.log.end < number or feed._gathering is not None:
+            while feed.log.end < number or feed._batch_timer is not None:
                 await asyncio.sleep(0.001)
-        assert reading.place < feed.log.start
+        assert reading.offset < feed.log.start
         line.end()
         body = await reader.body()
 
@@ -301,9 +301,9 @@ async def test_what_is_compressed_is_written(tmp_path: Path) -> None:
         (reading,) = feed.readers
         for number in range(2, total + 1):
             line.send(News(number=number, padding=os.urandom(8192)).SerializeToString())
-            while feed.log.end < number or feed._gathering is not None:
+            while feed.log.end < number or feed._batch_timer is not None:
                 await asyncio.sleep(0.001)
-        assert reading.place < feed.log.start
+        assert reading.offset < feed.log.start
         line.end()
         body = gzip.decompress(await reader.body())
 
@@ -345,7 +345,7 @@ async def test_nothing_is_written_before_a_sign_of_life_that_waits(tmp_path: Pat
         before = len(body)
         await asyncio.sleep(0.3)  # the sign of life waits in `send`
         line.send(news(2))
-        while whole.feed.log.end < 2 or whole.feed._gathering is not None:
+        while whole.feed.log.end < 2 or whole.feed._batch_timer is not None:
             await asyncio.sleep(0.001)
         assert len(body) == before
         for _ in range(10):

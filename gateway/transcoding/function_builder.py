@@ -1,6 +1,6 @@
-"""Python functions that are written while the process starts, and the objects that they name.
+"""Generated Python functions, and the objects that they refer to.
 
-Rule: what stands in a source comes from a checked descriptor alone, never from a request.
+Rule: the source code comes from checked descriptors only, never from a request.
 """
 
 from __future__ import annotations
@@ -14,34 +14,39 @@ from google.protobuf.descriptor import FieldDescriptor
 from gateway.transcoding.messages import extensions
 
 
-class Source:
-    """One function that is being written; the message that it is about is called `m`."""
+class FunctionBuilder:
+    """Builds one function; its message parameter is `m`."""
 
     def __init__(self, **names: object) -> None:
         self._names: dict[str, Any] = dict(names)
 
-    def name(self, value: object) -> str:
-        """Gives an object a name that the function can use."""
+    def bind(self, value: object) -> str:
+        """Makes an object available to the function; returns its name there."""
         name = f"x{len(self._names)}"
         self._names[name] = value
         return name
 
     def access(self, field: FieldDescriptor) -> str:
-        """Returns the expression for a field of the message."""
+        """Returns the expression for a field of `m`."""
         if field.is_extension:
-            return f"{self.name(extensions)}(m)[{self.name(field)}]"
+            return f"{self.bind(extensions)}(m)[{self.bind(field)}]"
         if not _is_attribute(field.name):
             return f"getattr(m, {field.name!r})"
         return f"m.{field.name}"
 
     def assignment(self, field: FieldDescriptor, value: str) -> str:
-        """Returns the statement that sets a field of the message, which is no extension."""
+        """Returns the statement that sets a field of `m`, which must not be an extension."""
         if not _is_attribute(field.name):
             return f"setattr(m, {field.name!r}, {value})"
         return f"m.{field.name} = {value}"
 
     def compile(self, head: str, *lines: str) -> Callable[..., Any]:
-        """Makes the function; `head` is its name and its parameters."""
+        """Compiles the function.
+
+        Args:
+            head: name and parameters: `read(m, value)`.
+            lines: the lines of its body.
+        """
         text = f"def {head}:\n" + "".join(f"    {line}\n" for line in lines)
         exec(text, self._names)  # noqa: S102 -- see the rule of this module
         function: Callable[..., Any] = self._names[head.partition("(")[0]]
@@ -49,5 +54,5 @@ class Source:
 
 
 def _is_attribute(name: str) -> bool:
-    """Whether Python's syntax has `m.name`; it has not for a keyword, and sets no `m.__debug__`."""
+    """Whether `m.name` is valid syntax; it is not for a keyword or `__debug__`."""
     return not iskeyword(name) and not name.startswith("__")

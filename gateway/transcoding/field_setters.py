@@ -1,6 +1,6 @@
-"""What sets one field of a message from its JSON value, made once for each field.
+"""Functions that set one field of a message from its JSON value; made once per field.
 
-A store raises ValueError where the value does not fit, with all that is wrong with it and where.
+A setter raises ValueError for an invalid value; with several violations it is `Violations`.
 """
 
 from __future__ import annotations
@@ -11,36 +11,42 @@ from typing import Any, Final
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
-from gateway.contract.fields import is_message, map_entry, message_type, rivals
+from gateway.contract.fields import is_message, map_entry, message_type, shared_oneof
 from gateway.contract.json_types import NULLABLE
 from gateway.transcoding import scalars
+from gateway.transcoding.fast_path import FAST_TYPES
 from gateway.transcoding.messages import extensions, which_oneof
-from gateway.transcoding.plain import PLAIN_TYPES
-from gateway.transcoding.violations import Violations, gather, shortened, shown
+from gateway.transcoding.violations import Violations, collect, quoted, truncated
 from gateway.transcoding.well_known import Read
 
-Store = Callable[[Any, Any, int], None]
-"""(message, JSON value of one of its fields, depth) -> None."""
+SetField = Callable[[Any, Any, int], None]
+"""(message, JSON value of the field, nesting depth of the message) -> None."""
 
 _MAP_KEY_BOOLS: Final = {"true": True, "false": False}
 
 
-class FieldStores:
-    """Makes the stores of fields; what reads the messages in them is given."""
+class FieldSetters:
+    """Makes the setters of fields."""
 
     def __init__(self, reader: Callable[[Descriptor], Read], *, ignore_unknown: bool) -> None:
+        """Makes a factory.
+
+        Args:
+            reader: returns the reader of a message type.
+            ignore_unknown: whether unknown names of enum values are ignored, as unknown fields are.
+        """
         self._reader = reader
         self._ignore_unknown = ignore_unknown
 
-    def store(self, field: FieldDescriptor) -> Store:
-        """Returns what sets one field of a message from its JSON value; it raises ValueError."""
+    def setter(self, field: FieldDescriptor) -> SetField:
+        """Returns the setter of a field."""
         if entry := map_entry(field):
-            return self._map_store(field, *entry)
+            return self._map_setter(field, *entry)
         if field.is_repeated:
-            return self._list_store(field)
+            return self._list_setter(field)
         if is_message(field):
-            return self._message_store(field)
-        return self._scalar_store(field)
+            return self._message_setter(field)
+        return self._scalar_setter(field)
 
     def _element(self, field: FieldDescriptor) -> scalars.FromJson:
         convert = scalars.from_json(field)
@@ -48,14 +54,14 @@ class FieldStores:
             return lambda value: 0 if value is None else convert(value)
         return convert
 
-    def _message_store(self, field: FieldDescriptor) -> Store:
+    def _message_setter(self, field: FieldDescriptor) -> SetField:
         get = _getter(field)
         set_in_parent = GetMessageClass(message_type(field)).SetInParent
         read = self._reader(message_type(field))
         takes_null = message_type(field).full_name in NULLABLE
-        oneof = rivals(field)
+        oneof = shared_oneof(field)
 
-        def store(message: Any, value: Any, depth: int) -> None:
+        def setter(message: Any, value: Any, depth: int) -> None:
             if value is None and not takes_null:
                 return
             if oneof:
@@ -64,16 +70,16 @@ class FieldStores:
             set_in_parent(child)
             read(child, value, depth + 1)
 
-        return store
+        return setter
 
-    def _scalar_store(self, field: FieldDescriptor) -> Store:
+    def _scalar_setter(self, field: FieldDescriptor) -> SetField:
         convert = self._element(field)
         takes_null = field.enum_type is not None and field.enum_type.full_name in NULLABLE
         drop_unknown = self._ignore_unknown
-        oneof = rivals(field)
-        assign = _setter(field)
+        oneof = shared_oneof(field)
+        assign = _assigner(field)
 
-        def store(message: Any, value: Any, _depth: int) -> None:
+        def setter(message: Any, value: Any, _depth: int) -> None:
             if value is None and not takes_null:
                 return
             try:
@@ -86,20 +92,20 @@ class FieldStores:
                 _check_oneof(message, oneof)
             assign(message, converted)
 
-        return store
+        return setter
 
-    def _list_store(self, field: FieldDescriptor) -> Store:
+    def _list_setter(self, field: FieldDescriptor) -> SetField:
         if is_message(field):
-            return self._message_list_store(field)
+            return self._message_list_setter(field)
         get = _getter(field)
         convert = self._element(field)
-        plain = {PLAIN_TYPES.get(field.type)}
+        fast_types = {FAST_TYPES.get(field.type)}
         drop_unknown = self._ignore_unknown
 
-        def store(message: Any, value: Any, _depth: int) -> None:
+        def setter(message: Any, value: Any, _depth: int) -> None:
             if value is None:
                 return
-            if type(value) is list and set(map(type, value)) == plain:
+            if type(value) is list and set(map(type, value)) == fast_types:
                 get(message).extend(value)
                 return
             try:
@@ -107,40 +113,40 @@ class FieldStores:
             except ValueError:
                 get(message).extend(_each(convert, _array(value), drop_unknown=drop_unknown))
 
-        return store
+        return setter
 
-    def _message_list_store(self, field: FieldDescriptor) -> Store:
+    def _message_list_setter(self, field: FieldDescriptor) -> SetField:
         get = _getter(field)
         read = self._reader(message_type(field))
 
-        def store(message: Any, value: Any, depth: int) -> None:
+        def setter(message: Any, value: Any, depth: int) -> None:
             if value is None:
                 return
-            found: list[tuple[str, str]] = []
+            violations: list[tuple[str, str]] = []
             add = get(message).add
             for index, item in enumerate(_array(value)):
                 try:
                     read(add(), item, depth + 1)
                 except ValueError as error:
-                    gather(found, f"[{index}]", error)
-            if found:
-                raise Violations(*found)
+                    collect(violations, f"[{index}]", error)
+            if violations:
+                raise Violations(*violations)
 
-        return store
+        return setter
 
-    def _map_store(
+    def _map_setter(
         self, field: FieldDescriptor, key_field: FieldDescriptor, value_field: FieldDescriptor
-    ) -> Store:
+    ) -> SetField:
         get = _getter(field)
         key_from_text = _map_key(key_field)
         set_item = self._map_item(value_field)
 
-        def store(message: Any, value: Any, depth: int) -> None:
+        def setter(message: Any, value: Any, depth: int) -> None:
             if value is None:
                 return
             if type(value) is not dict:
-                raise ValueError(f"expected an object, got {shown(value)}")
-            found: list[tuple[str, str]] = []
+                raise ValueError(f"expected an object, got {quoted(value)}")
+            violations: list[tuple[str, str]] = []
             container = get(message)
             for text, item in value.items():
                 try:
@@ -149,11 +155,11 @@ class FieldStores:
                         raise ValueError("given twice, in two ways to write this key")
                     set_item(container, key, item, depth + 2)
                 except ValueError as error:
-                    gather(found, f"[{shortened(text)}]", error)
-            if found:
-                raise Violations(*found)
+                    collect(violations, f"[{truncated(text)}]", error)
+            if violations:
+                raise Violations(*violations)
 
-        return store
+        return setter
 
     def _map_item(self, field: FieldDescriptor) -> Callable[[Any, Any, Any, int], None]:
         if is_message(field):
@@ -176,10 +182,10 @@ class FieldStores:
         return set_scalar
 
 
-def is_passed_over(field: FieldDescriptor, value: Any) -> bool:
-    """Whether nothing is set of a value that was let pass, with `ignore_unknown`: its enum lacks the name.
+def is_ignored(field: FieldDescriptor, value: Any) -> bool:
+    """Whether `ignore_unknown` made a setter ignore a value: an unknown name of an enum value.
 
-    Of a list or a map that is so where none of its elements is known; one that is empty is set to that.
+    A list or a map is ignored if all its elements are; an empty one is not.
     """
     entry = map_entry(field)
     element = entry[1] if entry else field
@@ -197,7 +203,7 @@ def _is_unknown(convert: scalars.FromJson, value: Any) -> bool:
         convert(value)
     except scalars.UnknownEnumValue:
         return True
-    except ValueError:  # null, where it is a value
+    except ValueError:  # null of a NullValue
         return False
     return False
 
@@ -209,7 +215,7 @@ def _getter(field: FieldDescriptor) -> Callable[[Any], Any]:
     return lambda message: getattr(message, name)
 
 
-def _setter(field: FieldDescriptor) -> Callable[[Any, Any], None]:
+def _assigner(field: FieldDescriptor) -> Callable[[Any, Any], None]:
     if field.is_extension:
         return lambda message, value: extensions(message).__setitem__(field, value)
     name = field.name
@@ -237,20 +243,20 @@ def _map_key(field: FieldDescriptor) -> Callable[[str], Any]:
 
 def _array(value: Any) -> list[Any]:
     if type(value) is not list:
-        raise ValueError(f"expected an array, got {shown(value)}")
+        raise ValueError(f"expected an array, got {quoted(value)}")
     return value
 
 
 def _each(convert: scalars.FromJson, items: list[Any], *, drop_unknown: bool) -> list[Any]:
-    """Converts one by one, to say which are wrong."""
-    found: list[tuple[str, str]] = []
+    """Converts items one by one, and raises Violations with the index of each invalid one."""
+    violations: list[tuple[str, str]] = []
     values: list[Any] = []
     for index, item in enumerate(items):
         try:
             values.append(convert(item))
         except ValueError as error:
             if not (drop_unknown and isinstance(error, scalars.UnknownEnumValue)):
-                gather(found, f"[{index}]", error)
-    if found:
-        raise Violations(*found)
+                collect(violations, f"[{index}]", error)
+    if violations:
+        raise Violations(*violations)
     return values
