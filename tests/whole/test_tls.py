@@ -130,7 +130,8 @@ async def test_an_upstream_that_does_not_agree(
         answer = await client.get(f"{edge.http}/hello/World")
 
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
-    assert answer.json() == {"code": 14, "message": "upstream cannot be reached"}
+    assert answer.json()["code"] == 14
+    assert answer.json()["message"].startswith("upstream cannot be reached: ")
 
 
 async def test_a_client_is_nobodys_server(parties: Path, core: processes.Running) -> None:
