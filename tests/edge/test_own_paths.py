@@ -200,7 +200,7 @@ def test_the_health_command_connects_where_the_path_is_closed(
     """An edge that takes a connection is alive; one that is not there is not."""
     monkeypatch.setenv("PROTOWAY_HEALTH_PATH", "")
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        monkeypatch.setattr(health, "_ADDRESS", listening.getsockname())
+        monkeypatch.setenv("PROTOWAY_PORT", str(listening.getsockname()[1]))
         if not alive:
             listening.close()
 
