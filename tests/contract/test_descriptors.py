@@ -27,10 +27,10 @@ def written(kept: Iterable[descriptor_pb2.FileDescriptorProto]) -> bytes:
 @pytest.mark.parametrize(
     ("descriptor_set", "words"),
     [
-        (b"", "the descriptor set holds no file"),
+        (b"", "the file is empty: write a descriptor set with `protoc "),
         (b"\xff\xff\xff", "these bytes are not a FileDescriptorSet"),
         (b"<html>not found</html>", "these bytes are not a FileDescriptorSet"),
-        (b"\x10\x01", "the descriptor set holds no file"),
+        (b"\x10\x01", "these bytes are not a FileDescriptorSet"),
     ],
 )
 def test_refuses_what_is_no_descriptor_set(descriptor_set: bytes, words: str) -> None:
@@ -59,8 +59,8 @@ def test_names_a_missing_import() -> None:
         load(written([file]))
 
     assert str(caught.value) == (
-        "test.proto: imports 'company/types.proto', which the descriptor set does not hold; "
-        "make the set with protoc's --include_imports"
+        "test.proto: imports 'company/types.proto', which the descriptor set does not hold: "
+        "make the set with `protoc --include_imports --include_source_info -o FILE …`"
     )
 
 

@@ -162,7 +162,10 @@ def test_a_port_that_is_taken_is_one_line(start: Start) -> None:
 
     assert core.returncode == 1
     assert out == ""
-    assert log == f"core: cannot listen on 127.0.0.1:{port}: Address already in use\n"
+    assert log == (
+        f"core: cannot listen on 127.0.0.1:{port}: Address already in use; "
+        "stop what listens there, or set another port (0: a free one)\n"
+    )
 
 
 def test_a_wrong_setting_is_one_line(start: Start) -> None:
