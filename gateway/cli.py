@@ -18,6 +18,7 @@ from gateway.contract.bindings import bind, warnings
 from gateway.contract.descriptors import Contract
 from gateway.contract.errors import ContractError
 from gateway.listening import ListenError, allow_many_files, listen, listen_for_workers
+from gateway.logs import configure_logs
 from gateway.options import OptionError, Parser, add_settings, read_settings, unknown_arguments
 from gateway.render.envoy import render_envoy
 from gateway.render.envoy_contract import envoy_contract
@@ -39,6 +40,8 @@ ENVOY = (
     *("print_defaults", "print_proto_names", "print_enum_numbers", "print_int64_numbers"),
 )
 """The settings that `protoway envoy` takes."""
+LOGGING = ("protoway", "gateway", "grpc_wire", "uvicorn")
+"""The packages that log at `log_level`."""
 
 
 class CommandError(Exception):
@@ -101,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(settings: Settings) -> int:
+    configure_logs(settings.log_level, LOGGING)
     check_serving(settings)
     app = create_app(settings)
     allow_many_files()

@@ -9,6 +9,7 @@ the two alike.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -65,7 +66,7 @@ class Workers:
     """The workers of a program, seen from their parent."""
 
     def __init__(self, program: str, count: int, work: Work) -> None:
-        self._program = program
+        self._log = logging.getLogger(program)
         self._count = count
         self._work = work
         self._running: dict[int, _Worker] = {}
@@ -151,11 +152,9 @@ class Workers:
         code = worker.process.exitcode or 0
         if not self._silent:
             how = f"by {signal.Signals(-code).name}" if code < 0 else f"with status {code}"
-            print(
-                f"{self._program}: worker {worker.place} (process {worker.process.pid}) has ended"
-                f" {how}; another takes its place",
-                file=sys.stderr,
-                flush=True,
+            self._log.error(
+                "worker %d (process %d) has ended %s; another takes its place",
+                *(worker.place, worker.process.pid, how),
             )
             self._due[worker.place] = worker.started + _APART
         return code if code > 0 else 1

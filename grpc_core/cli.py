@@ -6,7 +6,6 @@ a signal. 1: it could not start. 2: a setting is wrong.
 
 import argparse
 import asyncio
-import logging
 import sys
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
@@ -15,6 +14,7 @@ from pydantic import ValidationError
 
 from grpc_core import server
 from grpc_core.address import ListenError, allow_many_files, reserve, shown
+from grpc_core.logs import configure_logs
 from grpc_core.market import Market
 from grpc_core.settings import PREFIX, Settings
 from grpc_core.tls import TlsError
@@ -34,9 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = Settings(**flags)
     except ValidationError as error:
         return _fail(2, _explain(error, flags))
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="core: %(levelname)s %(name)s: %(message)s"
-    )
+    configure_logs(settings.log_level, ("core", "grpc_core", "grpc_wire"))
     allow_many_files()
     if settings.workers > 1:
         return _serve_with_workers(settings)
@@ -63,7 +61,7 @@ def _serve_with_workers(settings: Settings) -> int:
             own = settings.model_copy(update={"port": port})
             workers = Workers("core", settings.workers, lambda parent: _serve(own, market, parent))
             return workers.run(
-                serving=lambda: server.say_where(shown(settings.host, port)),
+                serving=lambda: server.say_where(shown(settings.host, port), settings),
                 stopping=held.close,
             )
     except ListenError as error:

@@ -25,6 +25,9 @@ from grpc_core.rate_feed import FeedClosedError
 MAX_VIOLATIONS = 16
 """How many violations an error lists. Clients refuse trailers that are longer than 8 KiB."""
 
+_REQUEST_ID = "x-request-id"
+_REQUEST_ID_CHARACTERS = 128
+
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 RpcMethod: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Parse: TypeAlias = Callable[[Any], Any]
@@ -142,9 +145,17 @@ async def _answer(error: Exception, context: Context, name: str) -> NoReturn:
         raise error
     status = status_of(error)
     if status is None:
-        _log.error("%s failed", name, exc_info=error)
+        _log.error("request %s %s failed", _request_id(context), name, exc_info=error)
         status = _status(grpc.StatusCode.INTERNAL, "internal error")
     await context.abort_with_status(rpc_status.to_status(status))
+
+
+def _request_id(context: Context) -> str:
+    """Returns the caller's `x-request-id`; `-` if it sent none."""
+    for key, value in context.invocation_metadata() or ():
+        if key == _REQUEST_ID:
+            return str(value)[:_REQUEST_ID_CHARACTERS]
+    return "-"
 
 
 def _bad_request(code: grpc.StatusCode, error: FinanceError) -> Status:

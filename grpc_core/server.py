@@ -111,8 +111,8 @@ class CoreServer:
 async def run(settings: Settings, market: Market, parent: Parent | None = None) -> None:
     """Serves until SIGTERM or SIGINT, then lets calls finish; a second signal cuts them.
 
-    Prints `core: serving gRPC on HOST:PORT` once calls are answered. A worker tells its parent instead,
-    stops when that says so too, and leaves it to the parent what a second signal means.
+    Prints two lines once calls are answered: `core: serving gRPC on HOST:PORT`, and what is served. A worker
+    tells its parent instead, stops when the parent says so too, and ignores a second signal.
 
     Raises:
         ListenError: The address cannot be had.
@@ -126,16 +126,18 @@ async def run(settings: Settings, market: Market, parent: Parent | None = None) 
     async with market.moving(feed):
         await server.start()
         if parent is None:
-            say_where(server.address)
+            say_where(server.address, settings)
         else:
             parent.serving(signals.stop.set)
         await signals.stop.wait()
         await _stop(server, settings.shutdown_grace, signals.cut)
 
 
-def say_where(address: str) -> None:
-    """Says that calls are answered."""
-    print(f"core: serving gRPC on {address}", flush=True)
+def say_where(address: str, settings: Settings) -> None:
+    """Prints the address, and what is served there, once calls are answered."""
+    security = "TLS" if settings.tls_certificate else "no TLS"
+    served = f"core: {', '.join(SERVICES)} by {settings.transport}, {security}"
+    print(f"core: serving gRPC on {address}", served, sep="\n", flush=True)
 
 
 async def _stop(server: CoreServer, grace: float, told: asyncio.Event) -> None:

@@ -20,6 +20,7 @@ from gateway.edge.answer import Whole, failure
 from gateway.edge.client import Interruption, body_too_large
 from gateway.edge.exchange import Edge
 from gateway.edge.known_heads import KnownHeads, Meaning, Own, Question
+from gateway.edge.request_log import request_name
 from gateway.edge.route import Answers, new_request_id
 from gateway.edge.unary import check_body, encoder_of_one, whole_answer
 from gateway.edge.whole_request import WholeHead, WholeRequests
@@ -192,7 +193,8 @@ class DirectAnswer:
     def _failure(self, error: Exception) -> Whole:
         head = self._meaning.head
         if not isinstance(error, StatusError):
-            log.error("answering %s %a", head.method, head.path, exc_info=error)
+            name = request_name(self._request_id, head.method, head.path)
+            log.error("%s: internal error", name, exc_info=error)
             error = StatusError.of(INTERNAL, "internal error")
         edge = self._edge
         return failure(edge.transcoder, edge.metadata, error, self._meaning.said.accept)

@@ -23,6 +23,7 @@ from gateway.contract.route_table import NoRoute, RouteMatch
 from gateway.edge.answer import Answer, error_body, failure, options
 from gateway.edge.client import ClientGone, Interruption
 from gateway.edge.exchange import Edge, Exchange
+from gateway.edge.request_log import request_name
 from gateway.edge.streams import serve_client_stream, serve_server_stream
 from gateway.edge.types import WRITE, App, Receive, Scope, Send
 from gateway.edge.unary import serve_unary
@@ -39,6 +40,7 @@ from gateway.transcoding.status import (
     UNIMPLEMENTED,
     UNKNOWN,
     StatusError,
+    code_name,
 )
 from gateway.transcoding.success_status import CONTENTLESS
 from gateway.transcoding.transcoder import allowed_methods, no_route
@@ -177,6 +179,9 @@ class Answers:
         except ClientGone:
             await answer.give_up(scope["type"])
         except StatusError as error:
+            if answer.started:
+                code = code_name(error.status.code)
+                log.warning("%s: %s after the head was sent", _name(scope, answer), code)
             await self._send_error(scope, answer, error)
         except asyncio.CancelledError:
             if answer.started or not self._edge.closing:
@@ -185,7 +190,7 @@ class Answers:
             shutdown = StatusError.of(UNAVAILABLE, Interruption.SHUTDOWN.value)
             await self._send_error(scope, answer, shutdown)
         except Exception:
-            log.exception("answering %s %a", scope.get("method", "WebSocket"), raw_path(scope))
+            log.exception("%s: internal error", _name(scope, answer))
             await self._send_error(scope, answer, StatusError.of(INTERNAL, "internal error"))
 
     async def _answer(self, found: Found, scope: Scope, receive: Receive, answer: Answer) -> None:
@@ -224,9 +229,7 @@ class Answers:
 
     async def _send_error(self, scope: Scope, answer: Answer, error: StatusError) -> None:
         if answer.started:
-            # too late for a status; the server cuts the connection, as it must, and logs the error, but not
-            # what the transport knows of the call
-            raise error from None
+            raise error from None  # too late for a status: the server cuts the connection
         edge = self._edge
         try:
             if scope["type"] == "websocket":
@@ -243,6 +246,11 @@ def _own(http_method: str) -> Found:
     if http_method in ("GET", "HEAD"):
         return _NOWHERE  # and so the framework's to answer
     return Options(allowed_methods(_OWN)) if http_method == "OPTIONS" else _OWN
+
+
+def _name(scope: Scope, answer: Answer) -> str:
+    http_method = scope.get("method", "WebSocket")
+    return request_name(answer.request.request_id, http_method, raw_path(scope))
 
 
 def read_named_head(

@@ -51,10 +51,11 @@ def start() -> Iterator[Start]:
 
 
 def address_of(core: Core) -> str:
-    """Waits until a core serves, and returns where."""
+    """Waits until a core serves, which is said in two lines, and returns where."""
     assert core.stdout
     line = core.stdout.readline()
     assert line.startswith("core: serving gRPC on 127.0.0.1:"), line or core.communicate()
+    assert core.stdout.readline().startswith("core: finance.CurrencyConverter, hello.Greeter, ")
     return line.split()[-1]
 
 

@@ -192,8 +192,11 @@ def test_another_contract_is_served_by_the_same_edge(tmp_path: Path) -> None:
     )
     assert process.stdout is not None
     with process, process.stdout:
-        line = process.stdout.readline()
+        line, second = process.stdout.readline(), process.stdout.readline()
         process.terminate()
 
+    routes = protoway("routes", "--descriptor-set", str(path)).stdout.count("\n") - 1
+    served = f"protoway: {routes} routes of echo.v1.Echo from {path}; upstream {upstream} by "
+    assert second.startswith(served)
     assert line.startswith("protoway: serving HTTP on http://127.0.0.1:")
     assert process.returncode == 0

@@ -264,6 +264,8 @@ def test_a_port_that_is_shared_by_others_is_taken(
     workers: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Workers share their port among themselves; who wants it too is told in one line, with status 1."""
+    for program in (gateway.cli, grpc_core.cli):  # the logs of this process stay as they are
+        monkeypatch.setattr(program, "configure_logs", lambda *_: None)
     contract = str(processes.DESCRIPTOR_SET)
     with ExitStack() as stack:
         settings = Settings(descriptor_set=processes.DESCRIPTOR_SET, port=0, workers=2)
