@@ -39,6 +39,32 @@ def test_refuses_what_is_no_descriptor_set(descriptor_set: bytes, words: str) ->
         load(descriptor_set)
 
 
+_COMMAND = "protoc --include_imports --include_source_info -o"
+
+
+@pytest.mark.parametrize(
+    ("content", "file", "says"),
+    [
+        (
+            b'// A shop.\n/* Of\nbooks. */ syntax = "proto3";',
+            "shop",
+            f"this is a .proto file, not a descriptor set: write `{_COMMAND} shop.binpb shop`",
+        ),
+        (b"", "api/shop.proto", f"the file is empty: write a descriptor set with `{_COMMAND} shop"),
+        (b' {"file": []}', "shop.json", "this is JSON: give the binary descriptor set, which `"),
+        (b'# made\nfile {\n  name: "a"', "shop.txt", "this is the text format: give the binary"),
+        (b"\x1f\x8b\x08", "shop.gz", "these bytes are not a FileDescriptorSet: write one with"),
+    ],
+)
+def test_says_what_the_file_is(content: bytes, file: str, says: str) -> None:
+    """And names it, in one line."""
+    with pytest.raises(ContractError) as caught:
+        load(content, file=file)
+
+    assert str(caught.value).startswith(f"{file}: {says}")
+    assert "\n" not in str(caught.value)
+
+
 def test_takes_googles_own_files_from_the_installed_packages() -> None:
     """A set without google's files, as protoc writes it without --include_imports, loads the same."""
     own = [file for file in files(echo_descriptor_set()) if not file.name.startswith("google/")]
