@@ -72,7 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        return _fail(f"cannot read {error.filename}: {error.strerror}", 1)
+        return _fail(
+            f"cannot read {error.filename}: {error.strerror}" if error.filename else error, 1
+        )
 
 
 def _fail(reason: object, status: int) -> int:
