@@ -1,4 +1,4 @@
-"""Composition: a contract, a way upstream and settings become a FastAPI application."""
+"""Builds the FastAPI application from a contract, an upstream and settings."""
 
 from __future__ import annotations
 
@@ -39,16 +39,17 @@ log = logging.getLogger(__name__)
 
 
 def read_contract(settings: Settings) -> Contract:
-    """Reads what is to be served: the descriptor set, and the rules beside it.
+    """Reads the descriptor set, and the HTTP rules beside it.
 
-    With `skip_faulty_rules` the contract is without those that are wrong, and lists them.
+    With `skip_faulty_rules` the rules that are wrong are left out, and listed in the contract.
 
     Raises:
-        ContractError: a file is not what it should be, or the two do not fit.
+        ContractError: a file has the wrong format, or the rules do not fit the descriptor set.
         OSError: a file cannot be read.
     """
     skip = settings.skip_faulty_rules
-    contract = load(settings.descriptor_set.read_bytes(), settings.services)
+    file = settings.descriptor_set
+    contract = load(file.read_bytes(), settings.services, file=str(file))
     if settings.http_rules is not None:
         text = settings.http_rules.read_bytes()
         config = read_service_config(text, str(settings.http_rules))
@@ -68,20 +69,20 @@ def create_app(
     """Makes the application that serves a contract.
 
     Args:
-        settings: what to serve, and how.
-        upstream: who carries the calls; by default a channel to `settings.upstream`.
+        settings: the settings of the edge.
+        upstream: carries the calls; by default the connections to `settings.upstream`.
         policies: decide about each request, in this order.
         observers: watch each request.
 
     Raises:
-        ContractError: the contract cannot be served.
-        TargetError: the transport does not know what the upstream's address is.
+        ContractError: the contract is wrong, or none of its methods has an HTTP rule.
+        TargetError: the upstream's address is a URL, has no port, or is no name that the transport knows.
         TlsError: a certificate, a key or the CA for the upstream cannot be used.
         OSError: a file cannot be read.
     """
     contract = read_contract(settings)
     for error in contract.left_out:
-        log.error("protoway: left out, and not served: %s", error)
+        log.error("left out, and not served: %s", error)
     own_paths = settings.own_paths()
     edge = _edge(settings, contract, upstream or _grpc_upstream(settings, contract))
     edge.policies = tuple(policies)
@@ -94,7 +95,7 @@ def create_app(
             yield
 
     for warning in warnings(edge.transcoder.bindings, own_paths):
-        log.warning("protoway: warning: %s", warning)
+        log.warning("%s", warning)
     app = FastAPI(
         title=_title(contract),
         version=__version__,
@@ -197,7 +198,7 @@ def _edge(settings: Settings, contract: Contract, upstream: Upstream) -> Edge:
         json_options=options,
         compression=Compression(
             whole=settings.compression,
-            min_bytes=settings.compression_min_bytes,
+            min_bytes=settings.min_compression_bytes,
             streams=settings.stream_compression,
         ),
     )

@@ -8,12 +8,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
-from typing import Any, get_origin
-
-from pydantic import ValidationError
-from pydantic_settings import SettingsError
+from typing import Any
 
 from gateway import __version__
 from gateway.app import create_app, read_contract
@@ -21,12 +18,14 @@ from gateway.contract.bindings import bind, warnings
 from gateway.contract.descriptors import Contract
 from gateway.contract.errors import ContractError
 from gateway.listening import ListenError, allow_many_files, listen, listen_for_workers
+from gateway.logs import configure_logs
+from gateway.options import OptionError, Parser, add_settings, read_settings, unknown_arguments
 from gateway.render.envoy import render_envoy
 from gateway.render.envoy_contract import envoy_contract
 from gateway.render.envoy_routes import EnvoyOptions
 from gateway.render.routes import render_routes
 from gateway.server import Server
-from gateway.settings import GROUPS, OWN_PATHS, EnvoySettings, Settings
+from gateway.settings import OWN_PATHS, PREFIX, EnvoySettings, Settings
 from gateway.tls import TlsError, check_serving
 from gateway.upstream.transport import TargetError
 
@@ -40,11 +39,13 @@ ENVOY = (
     *("upstream_key", "upstream_name", "tls_certificate", "tls_key", "origins", "ignore_unknown"),
     *("print_defaults", "print_proto_names", "print_enum_numbers", "print_int64_numbers"),
 )
-"""The settings that Envoy can be told."""
+"""The settings that `protoway envoy` takes."""
+LOGGING = ("protoway", "gateway", "grpc_wire", "uvicorn")
+"""The packages that log at `log_level`."""
 
 
 class CommandError(Exception):
-    """Why a command cannot go on; `status` is the exit status."""
+    """A command cannot go on; `status` is the exit status."""
 
     def __init__(self, problem: str, status: int = 1) -> None:
         self.status = status
@@ -53,28 +54,36 @@ class CommandError(Exception):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status: 0, 1 for a failure, 2 for wrong usage."""
-    options = _parser().parse_args(arguments)
+    options, rest = _parser().parse_known_args(arguments)
     try:
-        status = int(options.run(_settings(options, options.settings)))
+        if rest:
+            raise OptionError(unknown_arguments(rest, options.settings))
+        status = int(options.run(read_settings(options, options.settings)))
         sys.stdout.flush()
         return status
     except CommandError as error:
-        print(f"protoway: {error}", file=sys.stderr)
-        return error.status
+        return _fail(error, error.status)
+    except OptionError as error:
+        return _fail(error, 2)
     except (ContractError, ListenError, TargetError, TlsError) as error:
-        print(f"protoway: {error}", file=sys.stderr)
-        return 1
+        return _fail(error, 1)
     except BrokenPipeError:
-        # whoever read the output has read enough; nor shall the flush at exit complain
+        # the reader of the output has read enough; the flush at exit must not fail either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        print(f"protoway: cannot read {error.filename}: {error.strerror}", file=sys.stderr)
-        return 1
+        return _fail(
+            f"cannot read {error.filename}: {error.strerror}" if error.filename else error, 1
+        )
+
+
+def _fail(reason: object, status: int) -> int:
+    print(f"protoway: {reason}", file=sys.stderr)
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="protoway", description="One .proto, every way in.")
+    parser = Parser(prog="protoway", description="One .proto, every way in.")
     parser.add_argument("--version", action="version", version=f"protoway {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, run, kind, names, purpose in (
@@ -85,71 +94,19 @@ def _parser() -> argparse.ArgumentParser:
     ):
         command = commands.add_parser(
             name,
+            usage=f"protoway {name} [OPTION ...]",
             help=purpose,
             description=f"{purpose[0].upper()}{purpose[1:]}. Each option can also be set by the"
-            " environment variable of its name, with PROTOWAY_ before it.",
+            f" environment variable of its name, with {PREFIX} before it. A list is several words, or"
+            " one with commas.",
         )
-        _add_settings(command, kind, names)
+        add_settings(command, kind, names)
         command.set_defaults(run=run, settings=kind)
     return parser
 
 
-def _add_settings(
-    parser: argparse.ArgumentParser, kind: type[Settings], names: Collection[str]
-) -> None:
-    """Adds an option for each setting, with its description and its default, below its group's heading."""
-    headings = _headings(kind)
-    groups = {
-        heading: parser.add_argument_group(heading)
-        for heading in dict.fromkeys(headings.values())
-        if any(headings[name] == heading for name in names)
-    }
-    for name in names:
-        field = kind.model_fields[name]
-        default = "required" if field.is_required() else f"default: {_shown(field.default)}"
-        extra: dict[str, Any] = {"metavar": name.upper()}
-        if field.annotation is bool:
-            extra = {"action": argparse.BooleanOptionalAction}
-        elif get_origin(field.annotation) is tuple:
-            extra["nargs"] = "+"
-        groups[headings[name]].add_argument(
-            "--" + name.replace("_", "-"),
-            help=f"{field.description} ({default})".replace("%", "%%"),
-            **extra,
-        )
-
-
-def _shown(default: Any) -> str:
-    if isinstance(default, tuple):
-        return " ".join(default) or "none"
-    return str(default)
-
-
-def _headings(kind: type[Settings]) -> dict[str, str]:
-    """Returns the heading of each setting's group."""
-    headings: dict[str, str] = {}
-    heading = ""
-    for name in kind.model_fields:
-        heading = GROUPS.get(name, heading)
-        headings[name] = heading
-    return headings
-
-
-def _settings(options: argparse.Namespace, kind: type[Settings]) -> Settings:
-    given = {name: getattr(options, name, None) for name in kind.model_fields}
-    try:
-        return kind(**{name: value for name, value in given.items() if value is not None})
-    except ValidationError as error:
-        problems = (
-            f"--{'.'.join(map(str, item['loc'])).replace('_', '-')}: {item['msg']}"
-            for item in error.errors()
-        )
-        raise CommandError("; ".join(problems), status=2) from error
-    except SettingsError as error:
-        raise CommandError(str(error), status=2) from error
-
-
 def _serve(settings: Settings) -> int:
+    configure_logs(settings.log_level, LOGGING)
     check_serving(settings)
     app = create_app(settings)
     allow_many_files()

@@ -1,8 +1,12 @@
-"""Asks an edge whether it is alive: `python -m gateway.health`, for whoever starts and watches it.
+"""Checks an edge's health: `python -m gateway.health [URL]`, for a container engine or a supervisor.
 
-Exit status 0 means that it is, 1 that it is not, which is said in one line. It imports little, for it is
-started again and again; so of the edge's settings it reads `PROTOWAY_HEALTH_PATH` itself. Where that is
-closed, an edge that takes a connection counts as alive.
+Exit status 0: the edge is alive. 1: it is not, and one line says why. Without a URL it asks the edge of the
+same machine, where the environment says that it listens: `PROTOWAY_HOST`, `PROTOWAY_PORT`,
+`PROTOWAY_TLS_CERTIFICATE` and `PROTOWAY_HEALTH_PATH`. If the path is empty, an edge that accepts a
+connection is alive.
+
+Rule: it is started every few seconds, so it imports only the standard library, and reads these variables
+itself.
 """
 
 from __future__ import annotations
@@ -12,44 +16,80 @@ import os
 import socket
 import ssl
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http.client import HTTPException
+from typing import Final
+from urllib.parse import urlsplit
 from urllib.request import HTTPSHandler, ProxyHandler, build_opener
 
-_SECONDS = 3.0
-_ADDRESS = ("127.0.0.1", 8080)
-_ORIGIN = "http://{}:{}".format(*_ADDRESS)
-_PATH = "/healthz"
+_SECONDS: Final = 3.0
+"""Timeout of the check."""
+_LOOPBACK: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - it is not listened on
+"""The address to ask, of an edge that listens on all addresses."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Asks once, and returns the exit status."""
+    """Checks once; returns the exit status."""
     options = _parser().parse_args(arguments)
+    own = options.url is None
+    url: str = url_of(os.environ) if own else options.url
     try:
-        if options.url == _ORIGIN:
-            socket.create_connection(_ADDRESS, timeout=_SECONDS).close()
-            return 0
-        context = ssl.create_default_context(cafile=options.ca) if options.ca else None
-        # docker may put a proxy into the environment
-        opener = build_opener(ProxyHandler({}), HTTPSHandler(context=context))
-        with opener.open(options.url, timeout=_SECONDS):
-            return 0
+        if own and not urlsplit(url).path:
+            _connect(url)
+        else:
+            _ask(url, _tls(options.ca, verify=not own))
     except (OSError, ValueError, HTTPException) as error:
-        print(f"health: {options.url}: {error}", file=sys.stderr)
+        print(f"health: {url}: {error}", file=sys.stderr)
         return 1
+    return 0
+
+
+def url_of(environment: Mapping[str, str]) -> str:
+    """Returns the URL of the health check of the edge with this environment; no path if that is off."""
+    given = {name.upper(): value for name, value in environment.items()}
+    host = given.get("PROTOWAY_HOST", "127.0.0.1")
+    host = _LOOPBACK.get(host, host)
+    shown = f"[{host}]" if ":" in host else host
+    scheme = "https" if given.get("PROTOWAY_TLS_CERTIFICATE") else "http"
+    path = given.get("PROTOWAY_HEALTH_PATH", "/healthz")
+    return f"{scheme}://{shown}:{given.get('PROTOWAY_PORT', '8080')}{path}"
+
+
+def _connect(url: str) -> None:
+    parts = urlsplit(url)
+    socket.create_connection((parts.hostname, parts.port), timeout=_SECONDS).close()
+
+
+def _ask(url: str, tls: ssl.SSLContext | None) -> None:
+    # docker may put a proxy into the environment
+    opener = build_opener(ProxyHandler({}), HTTPSHandler(context=tls))
+    with opener.open(url, timeout=_SECONDS):
+        return
+
+
+def _tls(ca: str | None, *, verify: bool) -> ssl.SSLContext | None:
+    """Returns how to verify the certificate: not for an edge of the same machine, unless a CA is given.
+
+    Its certificate is for the name that clients use, and not for the address that is asked here.
+    """
+    if ca is not None:
+        return ssl.create_default_context(cafile=ca)
+    if verify:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m gateway.health", description="Asks an edge whether it is alive."
+        prog="python -m gateway.health", description="Checks whether an edge is alive."
     )
     parser.add_argument(
-        "url",
-        nargs="?",
-        default=_ORIGIN + os.environ.get("PROTOWAY_HEALTH_PATH", _PATH),
-        help="what to ask (default: %(default)s)",
+        "url", nargs="?", help=f"URL to ask (default: {url_of(os.environ)})".replace("%", "%%")
     )
-    parser.add_argument("--ca", help="trust this CA, for a URL with https")
+    parser.add_argument("--ca", help="PEM file with the CA to trust, for a URL with https")
     return parser
 
 

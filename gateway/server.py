@@ -1,12 +1,13 @@
-"""uvicorn, with what an edge with streams needs of it beside.
+"""uvicorn, with a start line, an orderly end of streams, and workers.
 
-It says in one line where it listens, which a supervisor can wait for; when it is told to stop, the streams
-end first, each in its own words, before connections are closed under them; and it may have workers.
+The first line on stdout says where it listens, and a supervisor can wait for it; the second says what is
+served. On a shutdown the streams end first, each with the end of its own framing, before connections close.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import socket
 from collections.abc import Sequence
@@ -16,24 +17,40 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
+from gateway.contract.http_rule import Binding
 from gateway.edge.asgi import ContractRoutes
 from gateway.edge.direct import DirectDoor
 from gateway.edge.exchange import Edge
 from gateway.front import Front
 from gateway.settings import Settings
+from gateway.transcoding.status import StatusError
 from gateway.uvicorn_http import DirectHttpProtocol, HttpProtocol
 from gateway.uvicorn_websocket import WebSocketProtocol
 from gateway.workers import Parent, Workers
 from grpc_wire.accepting import acceptors
 
 _LOOK_SECONDS = 0.1
-"""How often a shutdown looks whether it is to wait no longer."""
+"""Interval at which a shutdown checks whether a second signal came."""
 _ENVELOPE_BYTES = 16 * 1024
-"""What a WebSocket frame may have beside its message; or metadata, where messages may be small."""
+"""Bytes that a WebSocket frame may have beside its message, or for metadata if messages are small."""
+_SHOWN_SERVICES = 3
+"""Maximum services that the start line names."""
+
+
+class _WithoutStatuses(logging.Filter):
+    """Drops uvicorn's traceback of a response that a gRPC status cut: the edge has logged it in one line."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line passes."""
+        return not (record.exc_info and isinstance(record.exc_info[1], StatusError))
+
+
+for _name in ("uvicorn.error", "uvicorn.error.websocket"):
+    logging.getLogger(_name).addFilter(_WithoutStatuses())
 
 
 class Server(uvicorn.Server):
-    """Serves one application on one socket until a signal comes, or its parent tells it to stop."""
+    """Serves one application on one socket until a signal, or its parent, stops it."""
 
     _parent: Parent | None = None
 
@@ -41,6 +58,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
+                log_config=None,  # the command has configured the logs
                 log_level=settings.log_level,
                 access_log=False,
                 lifespan="on",
@@ -57,19 +75,19 @@ class Server(uvicorn.Server):
         )
         self._app = app
         self._edge: Edge = app.state.edge
-        self._drain_seconds = settings.drain_seconds
+        self._settings = settings
 
     def serve_on(self, listening: socket.socket, parent: Parent | None = None) -> None:
-        """Serves until SIGINT or SIGTERM; a second one does not wait, if there is no parent to say so."""
+        """Serves until SIGINT or SIGTERM. Without a parent, a second signal ends the shutdown at once."""
         self._parent = parent
         for number in (signal.SIGINT, signal.SIGTERM):
-            # uvicorn raises the signal anew when it is done, for whoever was there before it
+            # uvicorn raises the signal again after the shutdown, for the previous handler
             signal.signal(number, lambda *_: None)
         self.run(sockets=[listening])
 
     def serve_with_workers(self, listening: Sequence[socket.socket]) -> int:
         """Serves with a worker for each socket; returns the exit status."""
-        self.config.load()  # what is read from files is the same for all, whenever they start
+        self.config.load()  # so that all workers have the same certificate, whenever they start
 
         def work(parent: Parent) -> int:
             for place, other in enumerate(listening):
@@ -82,13 +100,13 @@ class Server(uvicorn.Server):
             for each in listening:
                 each.close()
 
-        # what waits for a worker that has died is kept by the parent's end of its socket
+        # the parent keeps each socket open, so connections wait there while a worker is replaced
         return Workers("protoway", len(listening), work).run(
             serving=lambda: self._say_where(listening[0]), stopping=stopping
         )
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Starts, and says where; a middleware that a user has added sees all that is sent."""
+        """Starts, and prints the start lines. The direct path is off if a user has added middleware."""
         middleware: list[object] = [each.cls for each in self._app.user_middleware]
         if middleware == [ContractRoutes] and not self._app.root_path:
             direct: DirectDoor = self._app.state.direct
@@ -100,7 +118,7 @@ class Server(uvicorn.Server):
             self._say_where(sockets[0])
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Stops; a second signal of either kind does not wait.
+        """Starts the shutdown; a second signal ends it at once, but not in a worker.
 
         A worker may get each signal twice: a terminal and some supervisors send them to it and to its parent.
         """
@@ -115,12 +133,17 @@ class Server(uvicorn.Server):
         host, port = listening.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         scheme = "https" if self.config.is_ssl else "http"
-        print(f"protoway: serving HTTP on {scheme}://{shown}:{port}", flush=True)
+        print(
+            f"protoway: serving HTTP on {scheme}://{shown}:{port}",
+            f"protoway: {served(self._edge.transcoder.bindings, self._settings)}",
+            sep="\n",
+            flush=True,
+        )
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Ends the streams, then what uvicorn ends, all within the time that draining may take."""
+        """Ends the streams, then lets uvicorn shut down, all within `drain_seconds`."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._drain_seconds
+        deadline = loop.time() + self._settings.drain_seconds
         for server in self.servers:
             server.close()
         ending = self._edge.interrupt_streams()
@@ -128,3 +151,16 @@ class Server(uvicorn.Server):
             _, ending = await asyncio.wait(ending, timeout=_LOOK_SECONDS)
         self.config.timeout_graceful_shutdown = max(0.0, deadline - loop.time())  # type: ignore[assignment] # it is only waited for
         await super().shutdown(sockets)
+
+
+def served(bindings: Sequence[Binding], settings: Settings) -> str:
+    """Returns what is served, in one line: routes, services, contract, upstream and transport."""
+    services = list(dict.fromkeys(binding.method.service_name for binding in bindings))
+    names = ", ".join(services[:_SHOWN_SERVICES])
+    if len(services) > _SHOWN_SERVICES:
+        names += f" and {len(services) - _SHOWN_SERVICES} more"
+    routes = f"{len(bindings)} route{'s' if len(bindings) != 1 else ''}"
+    return (
+        f"{routes} of {names} from {settings.descriptor_set};"
+        f" upstream {settings.upstream} by {settings.transport}"
+    )

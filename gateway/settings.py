@@ -1,17 +1,19 @@
-"""What an operator can set: each by an option of `protoway serve`, or by an environment variable.
+"""The settings of the edge: each is an option of `protoway serve` and an environment variable.
 
-Rule: this and `gateway.health` alone read the environment. Each limit has a name, a default and a unit.
+Rule: only this module and `gateway.health` read the environment. Each limit has a name, a default and a unit.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Final, Self
+from typing import Annotated, Any, Final, Self
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     DirectoryPath,
     Field,
     ValidationInfo,
@@ -20,6 +22,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from gateway.setting_lists import list_added_to, list_from_text
 from gateway.transcoding.metadata import (
     DEFAULT_CHALLENGE,
     DEFAULT_REQUEST_HEADERS,
@@ -29,9 +32,13 @@ from gateway.transcoding.metadata import (
 )
 from gateway.transcoding.origin import serialized_origin
 from gateway.upstream.transport import Name
+from gateway.variables import unknown_variables
+
+PREFIX: Final = "PROTOWAY_"
+"""Prefix of the environment variables."""
 
 HeaderName = Annotated[str, Field(pattern=r"^[0-9A-Za-z_.-]+$")]
-"""A name that both an HTTP header and gRPC metadata can have."""
+"""A name that is valid for an HTTP header and as a gRPC metadata key."""
 
 
 def _checked(name: str) -> str:
@@ -40,12 +47,12 @@ def _checked(name: str) -> str:
 
 
 RequestHeaderName = Annotated[HeaderName, AfterValidator(_checked)]
-"""One that metadata of a request can have: none that is gRPC's or HTTP's own."""
+"""A header name that may become request metadata: not reserved by gRPC or HTTP."""
 
 
 def _without_dots(path: str) -> str:
     if {".", ".."} & set(path.split("/")):
-        raise ValueError("has a segment . or .., which clients remove")
+        raise ValueError("has a segment . or .., which clients remove before they send a request")
     return path
 
 
@@ -54,14 +61,14 @@ OwnPath = Annotated[
     Field(pattern=r"^(/[A-Za-z0-9\-._~!$&'()*+,;=:@]+)*$"),
     AfterValidator(_without_dots),
 ]
-"""A path that the edge answers itself, without characters that are percent-encoded; or empty."""
-
+"""A path that the edge answers itself, without percent-encoded characters; or empty."""
 
 OAUTH2_REDIRECT: Final = "/oauth2-redirect"
-"""Where Swagger UI comes back to from a login, below `docs_path`."""
+"""Redirect path of Swagger UI's login, below `docs_path`."""
 OWN_PATHS: Final = ("health_path", "openapi_path", "docs_path", "redoc_path")
-"""The settings that name paths which the edge answers itself."""
+"""Settings that name the paths which the edge answers itself."""
 
+DEFAULT_CALLER_HEADERS: Final = ("authorization",)
 
 Origin = Annotated[
     str, AfterValidator(lambda text: text if text == "*" else serialized_origin(text))
@@ -83,152 +90,173 @@ GROUPS: Final[Mapping[str, str]] = MappingProxyType(
         "admin_port": "Envoy",
     }
 )
-"""The first setting of each group, and the group's heading in `--help` and docs/reference/settings.md."""
+"""First setting of each group -> heading of the group in `--help` and docs/reference/settings.md."""
 
 
 class Settings(BaseSettings):
-    """The settings of one edge; `PROTOWAY_` stands before each name in the environment."""
+    """The settings of one edge. The environment variable of a setting is its name behind `PROTOWAY_`."""
 
     model_config = SettingsConfigDict(
-        env_prefix="PROTOWAY_", frozen=True, extra="forbid", use_attribute_docstrings=True
+        env_prefix=PREFIX,
+        enable_decoding=False,  # lists are read by `gateway.setting_lists`
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
     )
 
     descriptor_set: Path
-    """File with the contract: what `protoc --include_imports --include_source_info -o FILE` writes."""
+    """Path of the contract: what `protoc --include_imports --include_source_info -o FILE` writes."""
     http_rules: Path | None = None
-    """File with more HTTP rules: a `google.api.Service` in YAML. They win over the contract's own."""
+    """Path of a YAML file (`google.api.Service`) with HTTP rules. They replace a method's own rule."""
     auto_mapping: bool = False
-    """Serve methods without a rule too, at `POST /package.Service/Method`."""
-    services: tuple[str, ...] = ()
-    """Full names of the services to serve; none means all in the contract that have HTTP rules."""
+    """Also serve methods without an HTTP rule, at `POST /package.Service/Method`."""
+    services: Annotated[tuple[str, ...], BeforeValidator(list_from_text)] = ()
+    """Full names of the services to serve; none: all services that have HTTP rules."""
     skip_faulty_rules: bool = False
-    """Leave rules that are wrong out of the contract, and log each, instead of refusing to start."""
+    """Leave out HTTP rules that are wrong, and log each, instead of refusing to start."""
 
     upstream: str = "127.0.0.1:50051"
-    """Address of the gRPC server: HOST:PORT, or any name that gRPC resolves."""
+    """Address of the gRPC server: HOST:PORT, unix:PATH, or another name that gRPC resolves."""
     transport: Name = "wire"
-    """Which gRPC carries the calls to the upstream: `wire`, which is `grpc_wire`, or `grpcio`."""
+    """gRPC implementation that calls the upstream: `wire`, which is `grpc_wire`, or `grpcio`."""
     upstream_tls: bool = False
-    """Speak TLS to the upstream, trusting the CAs that gRPC knows. Each of the next four turns it on too."""
+    """Use TLS to the upstream, with gRPC's default CAs. Each of the next four settings turns TLS on too."""
     upstream_ca: Path | None = None
-    """File with the CAs, in PEM, that the upstream's certificate is checked by."""
+    """PEM file with the CAs that verify the upstream's certificate."""
     upstream_certificate: Path | None = None
-    """File with the edge's certificate for the upstream, in PEM."""
+    """PEM file with the client certificate that the edge sends to the upstream."""
     upstream_key: Path | None = None
-    """File with its private key, in PEM, without a password."""
+    """PEM file with the private key of the client certificate, without a password."""
     upstream_name: str | None = Field(default=None, min_length=1)
-    """Name that the upstream's certificate must have, where it is not that of the address."""
+    """Name in the upstream's certificate, if it is not the host of the address."""
     upstream_keepalive_seconds: float = Field(default=300.0, ge=1)
-    """Interval of keepalive pings on a silent connection; the server must allow them so often."""
+    """Interval of keepalive pings on a silent connection. The server must allow pings this often."""
     upstream_max_connections: int = Field(default=32, ge=1)
-    """Maximum connections. Another is opened before the free streams of the others run out."""
+    """Maximum connections. One more is opened before all streams of the others are taken."""
     upstream_min_connections: int = Field(default=1, ge=1)
-    """Minimum connections, opened at the first call and kept open; they take calls in turn."""
+    """Minimum connections, opened at the first call and kept open. Calls use them in turn."""
     upstream_streams_per_connection: int | None = Field(default=None, ge=1)
-    """Maximum calls at once on a connection; None is what the server allows, with `grpcio` 100."""
+    """Maximum concurrent calls per connection; None: the server's limit, with `grpcio` 100."""
     upstream_idle_seconds: float = Field(default=60.0, gt=0)
-    """Connections above the minimum are closed after so long without calls."""
+    """Time without calls after which a connection above the minimum is closed."""
     upstream_unary_reserve: float = Field(default=0.1, ge=0, lt=1)
-    """Fraction of all streams that streaming calls leave to unary calls."""
+    """Fraction of all streams that is reserved for unary calls."""
 
     host: str = "127.0.0.1"
-    """Address to listen on; 0.0.0.0 is every IPv4 address of the machine."""
+    """Address to listen on; 0.0.0.0: every IPv4 address of the machine."""
     port: int = Field(default=8080, ge=0, le=65535)
-    """Port to listen on; 0 chooses a free one."""
+    """Port to listen on; 0: a free one."""
     workers: int = Field(default=1, ge=1)
-    """How many processes serve. Each has a channel, shared streams and limits of its own."""
+    """Number of processes that serve. Each has its own connections, shared streams and limits."""
     tls_certificate: Path | None = None
-    """File with the edge's certificate for callers, and those it is signed by, in PEM: serve HTTPS."""
+    """PEM file with the edge's certificate and its intermediate CAs. HTTPS is served if it is set."""
     tls_key: Path | None = None
-    """File with its private key, in PEM, without a password."""
+    """PEM file with the private key of the certificate, without a password."""
     drain_seconds: float = Field(default=5.0, ge=0)
-    """How long a shutdown waits for answers that are under way."""
+    """Maximum time that a shutdown waits for responses in progress."""
     log_level: str = Field(default="info", pattern="^(critical|error|warning|info|debug)$")
-    """Least severe level that is logged: critical, error, warning, info or debug."""
+    """Lowest level that is logged: critical, error, warning, info or debug."""
 
     health_path: OwnPath = "/healthz"
-    """Path that answers whether the edge is alive; empty: none."""
+    """Path of the health check; empty: none."""
     openapi_path: OwnPath = "/openapi.json"
-    """Path of the OpenAPI document; empty: none, and neither of the two pages that show it."""
+    """Path of the OpenAPI document; empty: no document, and no page that shows it."""
     docs_path: OwnPath = "/docs"
     """Path of the page that shows the document in Swagger UI; empty: none."""
     redoc_path: OwnPath = "/redoc"
     """Path of the page that shows the document in ReDoc; empty: none."""
     pages: DirectoryPath | None = None
-    """Folder of static files to serve at `/`, for paths that nothing else takes."""
+    """Folder of static files, served at `/` where no route matches."""
 
     max_message_bytes: int = Field(default=4 * 1024 * 1024, gt=0, le=2**31 - 1)
-    """Maximum bytes of a message, so of a unary body too; beyond it 413."""
+    """Maximum size of a message, and so of a unary body. A larger one is answered with 413."""
     timeout_seconds: float | None = Field(default=60.0, gt=0)
     """Maximum duration of a unary call. A caller may ask for less, with `grpc-timeout`."""
     send_timeout_seconds: float = Field(default=60.0, gt=0, le=86_400)
-    """A client that reads nothing of what it is sent for so long is disconnected."""
+    """Time without progress after which a client that does not read is disconnected."""
     ignore_unknown: bool = False
     """Ignore unknown JSON fields, enum names and query parameters, instead of answering 400."""
     show_debug_info: bool = False
     """Send `google.rpc.DebugInfo` in the details of an error to callers."""
 
-    request_headers: tuple[RequestHeaderName, ...] = DEFAULT_REQUEST_HEADERS
-    """Request headers that become metadata. `Grpc-Metadata-NAME` always does, as NAME."""
-    response_headers: tuple[HeaderName, ...] = DEFAULT_RESPONSE_HEADERS
-    """Initial metadata that become response headers."""
+    request_headers: Annotated[
+        tuple[RequestHeaderName, ...], BeforeValidator(list_added_to(DEFAULT_REQUEST_HEADERS))
+    ] = DEFAULT_REQUEST_HEADERS
+    """More request headers that become metadata; `none` first: only these, without the defaults.
+
+    `Grpc-Metadata-NAME` always becomes metadata, as NAME.
+    """
+    response_headers: Annotated[
+        tuple[HeaderName, ...], BeforeValidator(list_added_to(DEFAULT_RESPONSE_HEADERS))
+    ] = DEFAULT_RESPONSE_HEADERS
+    """More keys of initial metadata that become response headers; `none` first: only these."""
     max_metadata_bytes: int = Field(default=8 * 1024, gt=0, le=2**31 - 1)
-    """Maximum bytes of the metadata of a request: for each, name, value and 32; beyond it 431."""
+    """Maximum size of request metadata: of each entry name, value and 32 bytes. More is 431."""
     max_upstream_metadata_bytes: int = Field(default=16 * 1024, ge=1024, le=2**31 - 1)
-    """Maximum bytes of the server's initial metadata, and of its trailers, counted likewise."""
+    """Maximum size of the server's initial metadata, and of its trailers, counted the same way."""
     max_answer_header_bytes: int = Field(default=3 * 1024, ge=0)
-    """Maximum bytes of response headers made of metadata; headers that do not fit are left out."""
+    """Maximum size of the response headers made of metadata. Headers beyond it are left out."""
     www_authenticate: str = Field(default=DEFAULT_CHALLENGE, pattern=r"^[\x20-\x7e]*$")
-    """`WWW-Authenticate` of a 401 whose server sent none; empty: none."""
+    """`WWW-Authenticate` of a 401 if the server sent none; empty: none."""
     http_status_key: str = Field(default=DEFAULT_STATUS_KEY, pattern=r"^[0-9A-Za-z_.-]*$")
-    """Key of initial metadata whose value is the HTTP status of a success, 2xx or 3xx; empty: none."""
+    """Key of initial metadata with the HTTP status of a success, 2xx or 3xx; empty: none."""
 
     print_defaults: bool = False
-    """Print fields without presence though they have their default value."""
+    """Print fields without presence even if they have their default value."""
     print_proto_names: bool = False
-    """Name fields in JSON as the .proto does."""
+    """Use the field names of the .proto in JSON."""
     print_enum_numbers: bool = False
     """Print enums as numbers."""
     print_int64_numbers: bool = False
     """Print 64-bit integers as numbers."""
 
     compression: bool = True
-    """Compress answers of one message for callers that ask, by gzip or deflate."""
-    compression_min_bytes: int = Field(default=1024, ge=0)
-    """Minimum bytes of an answer that is compressed."""
+    """Compress responses of one message, by gzip or deflate, for callers that accept it."""
+    min_compression_bytes: int = Field(default=1024, ge=0)
+    """Minimum size of a response that is compressed."""
     stream_compression: bool = False
-    """Compress streams for callers that ask; each message can be read at once."""
+    """Compress streams for callers that accept it. Each message is flushed."""
     websocket_compression: bool = False
-    """Compress WebSockets whose client offers it (permessage-deflate)."""
+    """Compress WebSocket messages (permessage-deflate) for clients that offer it."""
 
     heartbeat_seconds: float = Field(default=15.0, gt=0)
-    """A stream without a message for so long sends a sign of life."""
+    """Interval of heartbeats on a stream without messages."""
     retry_seconds: float = Field(default=2.0, gt=0)
-    """`retry` of Server-Sent Events: reconnection time of a client that was disconnected."""
+    """Reconnection time of Server-Sent Events (`retry`)."""
     max_feed_bytes: int = Field(default=8 * 1024 * 1024, gt=0)
-    """Maximum memory of the messages kept of one stream, for readers that are slow or reconnect."""
+    """Maximum memory for the buffered messages of one stream, for slow and reconnecting readers."""
     max_idle_feed_bytes: int = Field(default=64 * 1024 * 1024, ge=0)
-    """Maximum memory of all kept streams that nobody reads; beyond it the oldest end."""
+    """Maximum memory of all buffered streams without readers. Beyond it the oldest ones end."""
     max_total_feed_bytes: int = Field(default=256 * 1024 * 1024, gt=0)
-    """Maximum memory of all kept streams."""
+    """Maximum memory of all buffered streams."""
     max_feeds: int = Field(default=10_000, gt=0)
-    """Maximum number of kept streams; equal requests for a shared stream are one."""
+    """Maximum number of buffered streams. Equal requests for a shared stream count once."""
     max_caller_feed_bytes: int = Field(default=128 * 1024 * 1024, gt=0)
-    """Maximum memory of the kept streams of one caller."""
+    """Maximum memory of the buffered streams of one caller."""
     max_caller_feeds: int = Field(default=5_000, gt=0)
-    """Maximum number of kept streams of one caller."""
-    caller_headers: tuple[RequestHeaderName, ...] = ("authorization",)
-    """Request headers, among `request_headers`, that identify a caller for the two limits above.
+    """Maximum number of buffered streams of one caller."""
+    caller_headers: Annotated[
+        tuple[RequestHeaderName, ...], BeforeValidator(list_added_to(DEFAULT_CALLER_HEADERS))
+    ] = DEFAULT_CALLER_HEADERS
+    """More request headers that identify a caller for the two limits above; `none` first: only these.
 
-    Callers without any of them are told apart by their addresses.
+    They must be among `request_headers`. Callers without any of them are identified by their addresses.
     """
 
-    origins: tuple[Origin, ...] = ()
-    """Origins, SCHEME://HOST[:PORT], whose pages may open a WebSocket beside the edge's own; `*` is any."""
+    origins: Annotated[tuple[Origin, ...], BeforeValidator(list_from_text)] = ()
+    """Extra allowed WebSocket origins, SCHEME://HOST[:PORT]; `*`: any. The edge's own is always allowed."""
     websocket_ping_seconds: float = Field(default=20.0, gt=0)
-    """Interval of pings; a client that does not answer one within the next interval is disconnected."""
+    """Interval of pings. A client that has not answered by the next ping is disconnected."""
     websocket_idle_seconds: float | None = Field(default=None, gt=0)
-    """A WebSocket without a message either way for so long is closed; None is never."""
+    """Time without a message in either direction after which a WebSocket is closed; None: never."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_variables(cls, data: Any) -> Any:
+        """Refuses unknown variables; those that only another command knows are passed over."""
+        if problems := unknown_variables(os.environ, PREFIX, EnvoySettings.model_fields):
+            raise ValueError("; ".join(problems))
+        return data
 
     @model_validator(mode="after")
     def _own_paths_differ(self) -> Self:
@@ -240,7 +268,7 @@ class Settings(BaseSettings):
         return self
 
     def own_paths(self) -> dict[str, str]:
-        """Returns the paths that the edge answers itself, each with the setting that moves or closes it."""
+        """Returns the paths that the edge answers itself -> the setting that moves or closes each."""
         paths = [(self.health_path, "health_path")]
         if self.openapi_path:
             paths += [(self.openapi_path, "openapi_path"), (self.docs_path, "docs_path")]
@@ -259,15 +287,15 @@ class Settings(BaseSettings):
 
 
 class EnvoySettings(Settings):
-    """The settings of an edge, and those that only an Envoy in its place has."""
+    """The settings of an edge, and those that only Envoy has."""
 
     port: int = Field(default=8081, ge=1, le=65535)
     """Port to listen on."""
     admin_port: int = Field(default=9901, ge=1, le=65535)
-    """Port of Envoy's admin pages, on 127.0.0.1 alone."""
+    """Port of Envoy's admin pages, on 127.0.0.1 only."""
     max_connections: int = Field(default=10_000, gt=0, le=2**31 - 1)
-    """How many clients may be connected, and how many calls may be open to the upstream."""
+    """Maximum client connections, and maximum concurrent calls to the upstream."""
     descriptor_set_out: Path | None = None
-    """File to write the descriptor set that Envoy is given to: without what Envoy refuses."""
+    """File to write Envoy's descriptor set to: the contract without what Envoy refuses."""
     descriptor_set_path: str | None = None
-    """Where Envoy finds its descriptor set; None is where it was read, or written, here."""
+    """Path at which Envoy finds its descriptor set; None: where it was read or written here."""

@@ -8,6 +8,7 @@ do not import each other, so each has a copy of this file; a test compares them.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -64,7 +65,7 @@ class Workers:
     """Supervises the workers of a program."""
 
     def __init__(self, program: str, count: int, work: Work) -> None:
-        self._program = program
+        self._log = logging.getLogger(program)
         self._count = count
         self._work = work
         self._running: dict[int, _Worker] = {}
@@ -153,11 +154,9 @@ class Workers:
         code = worker.process.exitcode or 0
         if not self._not_serving:
             how = f"by {signal.Signals(-code).name}" if code < 0 else f"with status {code}"
-            print(
-                f"{self._program}: worker {worker.number} (process {worker.process.pid}) has ended"
-                f" {how}; another takes its place",
-                file=sys.stderr,
-                flush=True,
+            self._log.error(
+                "worker %d (process %d) has ended %s; another takes its place",
+                *(worker.number, worker.process.pid, how),
             )
             self._restarts[worker.number] = worker.started + _MIN_RESTART_SECONDS
         return code if code > 0 else 1

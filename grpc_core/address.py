@@ -1,6 +1,7 @@
-"""The listening address of the server.
+"""The address that the server listens on.
 
-Rule: an address is bound once before grpc binds it, to raise an error with the reason; grpc only logs it.
+Rule: an address is bound once before grpc is asked for it, because grpc writes the reason of a failure
+only to its own log.
 """
 
 import errno
@@ -14,7 +15,7 @@ import grpc.aio
 
 
 class ListenError(Exception):
-    """The server cannot listen on an address; the text has address and reason."""
+    """The server cannot listen on an address; the text says which and why, and what to set instead."""
 
 
 def listen(
@@ -47,14 +48,14 @@ def listen(
         else:
             bound = server.add_secure_port(address, credentials)
     except OSError as error:
-        raise ListenError(f"cannot listen on {address}: {error.strerror}") from None
+        raise ListenError(f"cannot listen on {address}: {_reason(error)}") from None
     except RuntimeError:
         raise ListenError(f"cannot listen on {address}") from None
     return shown(host, bound)
 
 
 def allow_many_files() -> None:
-    """Raises the soft limit of open files, usually 1,024, to the hard limit: one file per connection."""
+    """Raises the limit of open files to the hard limit; the usual soft limit is 1,024."""
     _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))
 
@@ -71,11 +72,25 @@ def reserve(host: str, port: int) -> Iterator[int]:
             # without SO_REUSEPORT, which would succeed on a port that others share
             sockets = _bind(host, port, stack, one_port=True)
         except OSError as error:
-            raise ListenError(f"cannot listen on {shown(host, port)}: {error.strerror}") from None
+            raise ListenError(f"cannot listen on {shown(host, port)}: {_reason(error)}") from None
         for each in sockets:
             each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)  # or others could bind too
         yield sockets[0].getsockname()[1]
+
+
+def _reason(error: OSError) -> str:
+    """Returns why, and what to set instead."""
+    if isinstance(error, socket.gaierror):
+        return (
+            "the host does not resolve; set host to an address of this machine, such as 127.0.0.1"
+        )
+    advice = {
+        errno.EADDRINUSE: "stop what listens there, or set another port (0: a free one)",
+        errno.EADDRNOTAVAIL: "set host to an address of this machine, or to 0.0.0.0 for all",
+        errno.EACCES: "set a port from 1024 on, or run with CAP_NET_BIND_SERVICE",
+    }.get(error.errno or 0)
+    return f"{error.strerror}; {advice}" if advice else str(error.strerror)
 
 
 def shown(host: str, port: int) -> str:

@@ -1,12 +1,11 @@
-"""The command line: `python -m grpc_core [--host HOST] [--port PORT] [--workers COUNT]`.
+"""The command `python -m grpc_core [--host HOST] [--port PORT] [--workers COUNT]`.
 
-Rule: what an operator did wrong is one line on standard error, never a traceback. Exit status 2
-means a wrong setting, 1 that the server could not start, 0 that it was stopped.
+Rule: what an operator did wrong is one line on stderr, never a traceback. Exit status 0: it was stopped by
+a signal. 1: it could not start. 2: a setting is wrong.
 """
 
 import argparse
 import asyncio
-import logging
 import sys
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
@@ -15,9 +14,11 @@ from pydantic import ValidationError
 
 from grpc_core import server
 from grpc_core.address import ListenError, allow_many_files, reserve, shown
+from grpc_core.logs import configure_logs
 from grpc_core.market import Market
-from grpc_core.settings import Settings
+from grpc_core.settings import PREFIX, Settings
 from grpc_core.tls import TlsError
+from grpc_core.variables import is_service_address
 from grpc_core.workers import Parent, Workers
 
 try:
@@ -27,15 +28,13 @@ except ImportError:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the core until it is told to stop, and returns the exit status."""
+    """Runs the core until a signal stops it; returns the exit status."""
     flags = {k: v for k, v in vars(_parser().parse_args(arguments)).items() if v is not None}
     try:
         settings = Settings(**flags)
     except ValidationError as error:
         return _fail(2, _explain(error, flags))
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="core: %(levelname)s %(name)s: %(message)s"
-    )
+    configure_logs(settings.log_level, ("core", "grpc_core", "grpc_wire"))
     allow_many_files()
     if settings.workers > 1:
         return _serve_with_workers(settings)
@@ -52,7 +51,7 @@ def _serve(settings: Settings, market: Market, parent: Parent | None = None) -> 
 
 
 def _serve_with_workers(settings: Settings) -> int:
-    """Serves in processes of their own: grpc must not be in use in one that forks, so it is not in this."""
+    """Serves in worker processes; grpc must not be in use in a process that forks, so not in this one."""
     try:
         with ExitStack() as held:
             port = held.enter_context(reserve(settings.host, settings.port))
@@ -62,7 +61,7 @@ def _serve_with_workers(settings: Settings) -> int:
             own = settings.model_copy(update={"port": port})
             workers = Workers("core", settings.workers, lambda parent: _serve(own, market, parent))
             return workers.run(
-                serving=lambda: server.print_address(shown(settings.host, port)),
+                serving=lambda: server.say_where(shown(settings.host, port), settings),
                 stopping=held.close,
             )
     except ListenError as error:
@@ -73,11 +72,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m grpc_core",
         description="The currency service, over gRPC.",
-        epilog="Flags override the environment, where every setting has the prefix CORE_.",
+        epilog="Every setting is an environment variable with the prefix CORE_; an option wins over it.",
     )
-    parser.add_argument("--host", help="where to listen (CORE_HOST)")
-    parser.add_argument("--port", help="TCP port, 0 picks a free one (CORE_PORT)")
-    parser.add_argument("--workers", help="how many processes serve (CORE_WORKERS)")
+    parser.add_argument("--host", help="address to listen on (CORE_HOST)")
+    parser.add_argument("--port", help="TCP port to listen on; 0: a free one (CORE_PORT)")
+    parser.add_argument("--workers", help="number of processes that serve (CORE_WORKERS)")
     return parser
 
 
@@ -87,10 +86,19 @@ def _fail(status: int, reason: str) -> int:
 
 
 def _explain(error: ValidationError, flags: Collection[str]) -> str:
-    """Names each setting that is wrong as it was given: as a flag or as a variable."""
+    """Names each setting that is wrong as it was given: as an option or as a variable."""
     problems = []
     for problem in error.errors():
-        name = str(problem["loc"][0])
-        source = f"--{name}" if name in flags else f"CORE_{name.upper()}"
-        problems.append(f"{source}: {problem['msg']}, got {problem['input']!r}")
+        if not problem["loc"]:
+            problems.append(problem["msg"].removeprefix("Value error, "))
+            continue
+        name, value = str(problem["loc"][0]), problem["input"]
+        source = f"--{name}" if name in flags else f"{PREFIX}{name.upper()}"
+        if is_service_address(value):
+            problems.append(
+                f"{source}: {value!r} is what Kubernetes sets for a Service of this name;"
+                " set `enableServiceLinks: false` in the pod, or rename the Service"
+            )
+        else:
+            problems.append(f"{source}: {problem['msg']}, got {value!r}")
     return "; ".join(problems)

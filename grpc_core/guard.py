@@ -25,6 +25,9 @@ from grpc_core.rate_feed import FeedClosedError
 MAX_VIOLATIONS = 16
 """Maximum violations in an error; clients refuse trailers of more than 8 KiB."""
 
+_REQUEST_ID = "x-request-id"
+_REQUEST_ID_CHARACTERS = 128
+
 ServicerContext: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 RpcMethod: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Parse: TypeAlias = Callable[[Any], Any]
@@ -143,9 +146,17 @@ async def _answer(error: Exception, context: ServicerContext, name: str) -> NoRe
         raise error
     status = status_of(error)
     if status is None:
-        _log.error("%s failed", name, exc_info=error)
+        _log.error("request %s %s failed", _request_id(context), name, exc_info=error)
         status = _status(grpc.StatusCode.INTERNAL, "internal error")
     await context.abort_with_status(rpc_status.to_status(status))
+
+
+def _request_id(context: ServicerContext) -> str:
+    """Returns the caller's `x-request-id`; `-` if it sent none."""
+    for key, value in context.invocation_metadata() or ():
+        if key == _REQUEST_ID:
+            return str(value)[:_REQUEST_ID_CHARACTERS]
+    return "-"
 
 
 def _bad_request(code: grpc.StatusCode, error: FinanceError) -> Status:

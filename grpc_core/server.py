@@ -110,8 +110,8 @@ class CoreServer:
 async def run(settings: Settings, market: Market, parent: Parent | None = None) -> None:
     """Serves until SIGTERM or SIGINT, then waits for calls to finish; a second signal cancels them.
 
-    Prints `core: serving gRPC on HOST:PORT` when it serves. A worker reports that to its parent instead; it
-    also stops when its parent does, and ignores a second signal, which the parent handles.
+    Prints two lines once calls are answered: `core: serving gRPC on HOST:PORT`, and what is served. A worker
+    tells its parent instead, stops when the parent says so too, and ignores a second signal.
 
     Raises:
         ListenError: The address is in use, not permitted, or not local.
@@ -125,16 +125,18 @@ async def run(settings: Settings, market: Market, parent: Parent | None = None) 
     async with market.publishing(feed):
         await server.start()
         if parent is None:
-            print_address(server.address)
+            say_where(server.address, settings)
         else:
             parent.serving(signals.stop.set)
         await signals.stop.wait()
         await _stop(server, settings.shutdown_grace, signals.cancel)
 
 
-def print_address(address: str) -> None:
-    """Prints the address of a server that serves."""
-    print(f"core: serving gRPC on {address}", flush=True)
+def say_where(address: str, settings: Settings) -> None:
+    """Prints the address, and what is served there, once calls are answered."""
+    security = "TLS" if settings.tls_certificate else "no TLS"
+    served = f"core: {', '.join(SERVICES)} by {settings.transport}, {security}"
+    print(f"core: serving gRPC on {address}", served, sep="\n", flush=True)
 
 
 async def _stop(server: CoreServer, grace: float, cancel: asyncio.Event) -> None:

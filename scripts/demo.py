@@ -60,10 +60,12 @@ class Part:
 
     async def _pass_on(self) -> None:
         assert self._process.stdout is not None
+        serving = False
         async for line in self._process.stdout:
             print(line.decode(), end="", flush=True)
-            if _READY in line:
+            if serving:  # the line behind it says what is served
                 self._ready.set()
+            serving = serving or _READY in line
         await self._process.wait()
 
     async def serving(self, stop_event: asyncio.Event) -> bool:

@@ -13,6 +13,7 @@ import pytest
 from fastapi import FastAPI
 
 from gateway import __version__
+from gateway.cli import main
 from gateway.settings import GROUPS, EnvoySettings
 from gateway.settings import Settings as EdgeSettings
 from gateway.transcoding.status import HTTP_STATUS, code_name
@@ -29,6 +30,7 @@ from tests.edge.asgi import ask, running
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = (ROOT / "docs" / "reference" / "settings.md").read_text()
+CLI = (ROOT / "docs" / "reference" / "cli.md").read_text()
 WIRE = (ROOT / "docs" / "reference" / "grpc-wire.md").read_text()
 ERRORS = (ROOT / "docs" / "reference" / "errors.md").read_text()
 PYTHON_API = (ROOT / "docs" / "reference" / "python-api.md").read_text()
@@ -69,6 +71,24 @@ def test_settings_are_documented_in_their_groups() -> None:
 
     first = {rows[0]: heading for heading, rows in headings.items() if rows}
     assert first == {name: heading for name, heading in GROUPS.items() if heading != "Envoy"}
+
+
+def test_every_command_is_documented(capsys: pytest.CaptureFixture[str]) -> None:
+    """The page of the command line has a section for each command, and for nothing else."""
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    commands = re.findall(r"^    (\w+) +\w", capsys.readouterr().out, re.MULTILINE)
+    modules = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__main__")
+        for package in ("gateway", "grpc_core")
+        for path in sorted((ROOT / package).rglob("*.py"))
+        if '__name__ == "__main__"' in path.read_text() or path.stem == "__main__"
+    ]
+
+    expected = [f"protoway {name}" for name in commands]
+    expected += [f"python -m {name}" for name in modules if name != "gateway"]
+    assert sorted(re.findall(r"^## `(.+)`$", CLI, re.MULTILINE)) == sorted(expected)
+    assert "`python -m gateway` is the same command" in CLI
 
 
 def test_every_limit_of_the_wire_is_documented() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import zip_longest
+from typing import Final
 
 from google.api.http_pb2 import HttpRule
 
@@ -19,6 +20,11 @@ from gateway.contract.http_rule import Binding, bindings, is_sendable, merge_rul
 from gateway.contract.method import Method
 from gateway.contract.route_table import RouteConflict, RouteTable
 from gateway.contract.stream_policy import stream_policy
+
+_NO_RULE: Final = (
+    "no method of the served services has an HTTP rule, so nothing would be served: add `google.api.http`"
+    " options to the .proto, or give --http-rules FILE, or --auto-mapping for POST /package.Service/Method"
+)
 
 
 def bind(methods: Iterable[Method]) -> tuple[list[Binding], list[ContractError]]:
@@ -31,7 +37,7 @@ def bind(methods: Iterable[Method]) -> tuple[list[Binding], list[ContractError]]
         else:
             bound.append(result)
     if not bound and not problems:
-        problems.append(ContractError("no method of the served services has an HTTP rule"))
+        problems.append(ContractError(_NO_RULE))
     return bound, problems
 
 

@@ -30,6 +30,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from gateway.contract.errors import ContractError, Location
 from gateway.contract.method import Method, StreamType
+from gateway.contract.not_a_set import not_a_set
 from gateway.v1 import options_pb2
 
 _SERVICE, _METHOD, _MESSAGE, _ENUM = 6, 2, 4, 5  # field numbers in FileDescriptorProto and below
@@ -78,12 +79,13 @@ class Contract:
     """Errors of rules that are not served (`skip_faulty_rules`)."""
 
 
-def load(descriptor_set: bytes, services: Iterable[str] = ()) -> Contract:
+def load(descriptor_set: bytes, services: Iterable[str] = (), *, file: str = "") -> Contract:
     """Loads a serialized `FileDescriptorSet`.
 
     Args:
         descriptor_set: output of `protoc --include_imports --include_source_info -o`.
         services: full names of the services to serve; empty: all services in the set.
+        file: name of the set's file, for error messages.
 
     Raises:
         ContractError: the bytes are not a descriptor set, an import is missing, a file is invalid or occurs
@@ -92,17 +94,17 @@ def load(descriptor_set: bytes, services: Iterable[str] = ()) -> Contract:
     try:
         files = descriptor_pb2.FileDescriptorSet.FromString(descriptor_set).file
     except DecodeError as error:
-        raise ContractError("these bytes are not a FileDescriptorSet") from error
-    by_name = {file.name: file for file in files}
-    if not by_name:
-        raise ContractError("the descriptor set holds no file")
+        raise ContractError(not_a_set(descriptor_set, file), location=_named(file)) from error
+    by_name = {each.name: each for each in files}
+    if not by_name or "" in by_name:
+        raise ContractError(not_a_set(descriptor_set, file), location=_named(file))
     if len(by_name) < len(files):
-        names = [file.name for file in files]
+        names = [each.name for each in files]
         twice = next(name for name in names if names.count(name) > 1)
         raise ContractError("the descriptor set holds this file twice", location=Location(twice))
     pool, order = _pool(by_name)
-    methods = tuple(method for file in files for method in _methods(file, pool))
-    comments = {name: text for file in files for name, text in _comments(file)}
+    methods = tuple(method for each in files for method in _methods(each, pool))
+    comments = {name: text for each in files for name, text in _comments(each)}
     return Contract(
         pool,
         _select(methods, frozenset(services)),
@@ -110,6 +112,10 @@ def load(descriptor_set: bytes, services: Iterable[str] = ()) -> Contract:
         files=order,
         supplied=frozenset(order) - by_name.keys(),
     )
+
+
+def _named(file: str) -> Location | None:
+    return Location(file) if file else None
 
 
 def _pool(
@@ -140,8 +146,8 @@ def _pool(
 def _standard_file(name: str, importer: str) -> descriptor_pb2.FileDescriptorProto:
     if name not in _STANDARD_FILES:
         raise ContractError(
-            f"imports {name!r}, which the descriptor set does not hold; "
-            "make the set with protoc's --include_imports",
+            f"imports {name!r}, which the descriptor set does not hold: make the set with"
+            " `protoc --include_imports --include_source_info -o FILE …`",
             location=Location(importer),
         )
     return descriptor_pb2.FileDescriptorProto.FromString(_STANDARD_FILES[name])

@@ -18,12 +18,13 @@ from gateway.edge.attendance import Interruption
 from gateway.edge.exchange import Exchange
 from gateway.edge.policy import EndedBy, RequestEnd
 from gateway.edge.ports import ClientGone
+from gateway.edge.request_log import request_name
 from gateway.edge.response import failure, options
 from gateway.edge.routing import Options
 from gateway.edge.streams import serve_client_stream, serve_server_stream
 from gateway.edge.unary import serve_unary
 from gateway.edge.websocket import serve_websocket
-from gateway.transcoding.status import CANCELLED, INTERNAL, OK, UNAVAILABLE, StatusError
+from gateway.transcoding.status import CANCELLED, INTERNAL, OK, UNAVAILABLE, StatusError, code_name
 from gateway.transcoding.transcoder import no_route
 
 log = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ async def _serve(exchange: Exchange) -> None:
         # the shutdown waits no longer; the caller is told why
         await _fail(exchange, StatusError.of(UNAVAILABLE, Interruption.SHUTDOWN.value))
     except Exception:
-        log.exception("answering %s %a", exchange.request.http_method, exchange.request.path)
+        log.exception("%s: internal error", _name(exchange))
         await _fail(exchange, StatusError.of(INTERNAL, "internal error"))
 
 
@@ -122,6 +123,8 @@ async def _fail(exchange: Exchange, error: StatusError) -> None:
     exchange.failure = error
     edge, writer = exchange.edge, exchange.writer
     if writer.started:
+        code = code_name(error.status.code)
+        log.warning("%s: %s after the head was sent", _name(exchange), code)
         writer.abort(error)
         return
     try:
@@ -132,6 +135,12 @@ async def _fail(exchange: Exchange, error: StatusError) -> None:
             await exchange.refuse(failure(edge.transcoder, edge.metadata, error, ""))
     except ClientGone:
         exchange.ended_by = EndedBy.CLIENT
+
+
+def _name(exchange: Exchange) -> str:
+    request = exchange.request
+    http_method = request.http_method if exchange.websocket is None else "WebSocket"
+    return request_name(exchange.request_id, http_method, request.path)
 
 
 def _end(exchange: Exchange, seconds: float) -> RequestEnd:

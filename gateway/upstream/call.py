@@ -128,7 +128,9 @@ class GrpcCall:
         try:
             message: bytes = await anext(self._responses)
         except aio.AioRpcError as error:
-            raise self._failure or rpc_error(await self._told(error)) from error
+            raise self._failure or rpc_error(
+                await self._told(error), self._pool.reachability
+            ) from error
         except asyncio.CancelledError:
             raise self._reason() from None
         return message

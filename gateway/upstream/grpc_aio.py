@@ -18,6 +18,7 @@ from gateway.upstream.pool import ConnectionPool
 from gateway.upstream.pool_limits import DEFAULT_LIMITS, PoolLimits
 from gateway.upstream.pooled_channel import Callables, PooledChannel
 from gateway.upstream.port import Call, Outcome, Requests
+from gateway.upstream.reachability import Reachability
 from gateway.upstream.transport import TRANSPORTS, Name, check_target
 from grpc_wire.client_stream import ClientStream
 
@@ -65,7 +66,7 @@ class GrpcUpstream:
             pool: how many connections there are, and what they carry.
 
         Raises:
-            TargetError: the transport does not know what the target is.
+            TargetError: the target is a URL, has no port, or is no name that the transport knows.
         """
         check_target(transport, target)
         self._target = target
@@ -97,7 +98,9 @@ class GrpcUpstream:
 
     async def __aenter__(self) -> Self:
         """Is ready for calls; the first connects."""
-        self._pool = ConnectionPool(self._transport, self._limits, self._open_channel)
+        self._pool = ConnectionPool(
+            self._transport, self._limits, self._open_channel, Reachability(self._target)
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -161,4 +164,4 @@ def _tell(
     pool: ConnectionPool, one: PooledChannel, told: Callable[[Outcome], None], ended: ClientStream
 ) -> None:
     pool.release(one, stream=False)
-    tell_outcome(told, ended)
+    tell_outcome(told, ended, pool.reachability)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable
 from typing import Final
@@ -21,17 +20,14 @@ from gateway.transcoding.status import (
     StatusError,
 )
 from gateway.upstream.port import Outcome, Response
-from gateway.upstream.seldom import Seldom
+from gateway.upstream.reachability import Reachability
 from grpc_wire.client_stream import ClientStream
 
-log = logging.getLogger(__name__)
-log.addFilter(Seldom(10.0))  # each call to a server that is gone has one
-
 _STATUS_DETAILS: Final = "grpc-status-details-bin"
-_ADDRESS: Final = re.compile(
-    r"\b(ipv4|ipv6|unix|dns):|errors resolving |DNS resolution failed|address lookup failed"
+_NOT_GRPC: Final = re.compile(
+    r"the answer is not gRPC: HTTP status (\d+)|Received http2 header with status: (\d+)"
 )
-"""What gRPC's own words have where they name addresses; a server's words are its own."""
+"""Begins the details if an HTTP/2 server without gRPC has answered, by `grpc_wire` or `grpcio`."""
 _TOO_LARGE: Final = re.compile(r"CLIENT: Received message larger than max")
 _REQUEST_METADATA: Final = re.compile(
     r"CLIENT: Sent metadata larger than|[Rr]eceived metadata (?:larger than|size exceeds)"
@@ -46,7 +42,9 @@ _ANSWER_METADATA: Final = re.compile(
 server, which does not send them."""
 
 
-def tell_outcome(told: Callable[[Outcome], object], ended: ClientStream) -> None:
+def tell_outcome(
+    told: Callable[[Outcome], object], ended: ClientStream, reachability: Reachability
+) -> None:
     """Tells how a call of `grpc_wire` has ended."""
     message = ended.take()
     assert ended.status is not None  # noqa: S101 - for the type checker
@@ -54,19 +52,20 @@ def tell_outcome(told: Callable[[Outcome], object], ended: ClientStream) -> None
     if code == OK and message is not None:
         told(Response(message, ended.initial or (), trailing))
     else:
-        told(status_error(code, details, ended.initial or (), trailing))
+        told(status_error(code, details, ended.initial or (), trailing, reachability))
 
 
-def rpc_error(error: aio.AioRpcError) -> StatusError:
+def rpc_error(error: aio.AioRpcError, reachability: Reachability) -> StatusError:
     """Makes the edge's error from one of `grpc.aio`'s shape."""
     code: int = error.code().value[0]
     initial = tuple(error.initial_metadata() or ())
-    return status_error(
-        code, error.details() or "", initial, tuple(error.trailing_metadata() or ())
-    )
+    trailing = tuple(error.trailing_metadata() or ())
+    return status_error(code, error.details() or "", initial, trailing, reachability)
 
 
-def status_error(code: int, details: str, initial: Metadata, trailing: Metadata) -> StatusError:
+def status_error(
+    code: int, details: str, initial: Metadata, trailing: Metadata, reachability: Reachability
+) -> StatusError:
     """Makes the edge's error of what a server, or gRPC itself, has ended a call with.
 
     It has the metadata of the call; `initial` is empty where the server sent a trailers-only answer.
@@ -79,9 +78,10 @@ def status_error(code: int, details: str, initial: Metadata, trailing: Metadata)
                 break
             if status.code == code:
                 return StatusError(status, initial=initial, trailing=trailing, by_upstream=True)
-    if code == UNAVAILABLE and _ADDRESS.search(details):
-        log.warning("upstream cannot be reached: %a", details)
-        details = "upstream cannot be reached"  # grpc's own text names addresses
+    if code == UNAVAILABLE and (problem := reachability.failed(details)) is not None:
+        details = problem
+    elif (answered := _NOT_GRPC.match(details)) is not None:
+        details = reachability.not_grpc(details, answered[1] or answered[2])
     elif code == RESOURCE_EXHAUSTED and _TOO_LARGE.search(details):
         # said on our side, and of the server: a caller that tried again would fare no better
         code, details = INTERNAL, "the server's answer is larger than the largest message"

@@ -30,6 +30,7 @@ from gateway.transcoding.status import (
 )
 from gateway.upstream.pool_limits import PoolLimits
 from gateway.upstream.pooled_channel import Callables, PooledChannel, Waiting
+from gateway.upstream.reachability import Reachability
 from gateway.upstream.transport import Transport
 
 log = logging.getLogger(__name__)
@@ -48,13 +49,18 @@ _WARNING_SECONDS: Final = 60.0
 
 
 class ConnectionPool:
-    """The connections of one upstream, in one event loop."""
+    """The connections of one upstream, in one event loop.
+
+    Attributes:
+        reachability: what the connections and calls tell of the upstream.
+    """
 
     def __init__(
         self,
         transport: Transport,
         limits: PoolLimits,
         open_channel: Callable[[], tuple[aio.Channel, Callables]],
+        reachability: Reachability,
     ) -> None:
         """Opens nothing yet.
 
@@ -62,10 +68,12 @@ class ConnectionPool:
             transport: tells the state of a channel, and how many streams its server allows.
             limits: of the pool.
             open_channel: makes a channel that shares no connection with another.
+            reachability: is told of each connection that is ready, and by calls of the errors.
         """
         self._transport = transport
         self._limits = limits
         self._open_channel = open_channel
+        self.reachability = reachability
         self._loop = asyncio.get_running_loop()
         self._channels: list[PooledChannel] = []
         """Those that take new calls, the oldest first: in this order they are filled."""
@@ -181,6 +189,8 @@ class ConnectionPool:
             return
         before, one.state = one.state, one.channel.get_state()
         if one.state is _READY:
+            if before is not _READY:
+                self.reachability.connected()
             one.limit = self._transport.max_streams(one.channel)
             if self._limits.streams_per_connection is not None:
                 one.limit = min(one.limit, self._limits.streams_per_connection)

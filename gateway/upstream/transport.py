@@ -16,6 +16,7 @@ from grpc import aio
 import grpc_wire.channel
 import grpc_wire.credentials
 import grpc_wire.target
+from gateway.upstream.target import fault_of
 from grpc_wire.client_stream import ClientStream
 from grpc_wire.multicallable import UnaryUnaryMultiCallable
 
@@ -27,7 +28,7 @@ _ASSUMED_STREAMS: Final = 100
 
 
 class TargetError(Exception):
-    """The address of the upstream is none that its transport knows."""
+    """The address of the upstream cannot be one; the text says what to write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +93,13 @@ TRANSPORTS: Final[Mapping[Name, Transport]] = {
 
 
 def check_target(transport: Name, target: str) -> None:
-    """Looks at the address of an upstream.
+    """Checks the address of an upstream.
 
     Raises:
-        TargetError: the transport does not know what it is.
+        TargetError: it is a URL, has no port, or is no name that the transport knows.
     """
+    if fault := fault_of(target):
+        raise TargetError(f"upstream: {fault}")
     read = TRANSPORTS[transport].read_target
     if read is None:
         return

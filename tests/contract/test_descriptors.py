@@ -27,16 +27,42 @@ def written(kept: Iterable[descriptor_pb2.FileDescriptorProto]) -> bytes:
 @pytest.mark.parametrize(
     ("descriptor_set", "words"),
     [
-        (b"", "the descriptor set holds no file"),
+        (b"", "the file is empty: write a descriptor set with `protoc "),
         (b"\xff\xff\xff", "these bytes are not a FileDescriptorSet"),
         (b"<html>not found</html>", "these bytes are not a FileDescriptorSet"),
-        (b"\x10\x01", "the descriptor set holds no file"),
+        (b"\x10\x01", "these bytes are not a FileDescriptorSet"),
     ],
 )
 def test_refuses_what_is_no_descriptor_set(descriptor_set: bytes, words: str) -> None:
     """Bytes that are no descriptor set, or an empty one, are refused."""
     with pytest.raises(ContractError, match=words):
         load(descriptor_set)
+
+
+_COMMAND = "protoc --include_imports --include_source_info -o"
+
+
+@pytest.mark.parametrize(
+    ("content", "file", "says"),
+    [
+        (
+            b'// A shop.\n/* Of\nbooks. */ syntax = "proto3";',
+            "shop",
+            f"this is a .proto file, not a descriptor set: write `{_COMMAND} shop.binpb shop`",
+        ),
+        (b"", "api/shop.proto", f"the file is empty: write a descriptor set with `{_COMMAND} shop"),
+        (b' {"file": []}', "shop.json", "this is JSON: give the binary descriptor set, which `"),
+        (b'# made\nfile {\n  name: "a"', "shop.txt", "this is the text format: give the binary"),
+        (b"\x1f\x8b\x08", "shop.gz", "these bytes are not a FileDescriptorSet: write one with"),
+    ],
+)
+def test_says_what_the_file_is(content: bytes, file: str, says: str) -> None:
+    """And names it, in one line."""
+    with pytest.raises(ContractError) as caught:
+        load(content, file=file)
+
+    assert str(caught.value).startswith(f"{file}: {says}")
+    assert "\n" not in str(caught.value)
 
 
 def test_takes_googles_own_files_from_the_installed_packages() -> None:
@@ -59,8 +85,8 @@ def test_names_a_missing_import() -> None:
         load(written([file]))
 
     assert str(caught.value) == (
-        "test.proto: imports 'company/types.proto', which the descriptor set does not hold; "
-        "make the set with protoc's --include_imports"
+        "test.proto: imports 'company/types.proto', which the descriptor set does not hold: "
+        "make the set with `protoc --include_imports --include_source_info -o FILE …`"
     )
 
 

@@ -101,7 +101,7 @@ def test_faulty_rules_are_skipped(
     skipping = ("--descriptor-set", str(faulty), "--skip-faulty-rules")
 
     assert served(app) == ROUTES
-    assert are_faults(listed("\n".join(logged), "protoway: left out, and not served: "))
+    assert are_faults(listed("\n".join(logged), "left out, and not served: "))
     assert main(["check", *skipping]) == 0
     out, err = capsys.readouterr()
     assert out == "3 bindings of 2 methods, 6 problems left out\n"

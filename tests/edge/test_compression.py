@@ -104,7 +104,7 @@ async def test_several_headers_are_one_list(app: FastAPI) -> None:
 @pytest.mark.parametrize("size", [0, 1])
 async def test_a_small_answer_is_as_it_is(make_app: MakeApp, size: int) -> None:
     """It says nothing of codings, for it has none whatever is asked; at the limit it is not small."""
-    async with running(make_app(compression_min_bytes=len(LONG_BODY) + size)) as app:
+    async with running(make_app(min_compression_bytes=len(LONG_BODY) + size)) as app:
         answer = await ask(app, "POST", "/v1/echo", LONG_BODY, GZIP)
 
     assert ("content-encoding" in answer.headers) is (size == 0)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import http.server
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -54,3 +56,40 @@ def test_not_alive(url: str, path: str, says: str, capsys: pytest.CaptureFixture
     error = capsys.readouterr().err
     assert says in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("environment", "url"),
+    [
+        ({}, "http://127.0.0.1:8080/healthz"),
+        ({"PROTOWAY_PORT": "9000"}, "http://127.0.0.1:9000/healthz"),
+        ({"protoway_port": "9000"}, "http://127.0.0.1:9000/healthz"),
+        ({"PROTOWAY_HOST": "0.0.0.0"}, "http://127.0.0.1:8080/healthz"),
+        ({"PROTOWAY_HOST": "::"}, "http://[::1]:8080/healthz"),
+        ({"PROTOWAY_HOST": "10.0.0.7"}, "http://10.0.0.7:8080/healthz"),
+        ({"PROTOWAY_TLS_CERTIFICATE": "/tls/c.pem"}, "https://127.0.0.1:8080/healthz"),
+        ({"PROTOWAY_HEALTH_PATH": "/-/alive"}, "http://127.0.0.1:8080/-/alive"),
+        ({"PROTOWAY_HEALTH_PATH": ""}, "http://127.0.0.1:8080"),
+    ],
+)
+def test_it_asks_where_the_edge_listens(environment: dict[str, str], url: str) -> None:
+    """Host, port, TLS and path are those of the environment."""
+    assert health.url_of(environment) == url
+
+
+def test_an_edge_that_chooses_its_port_is_not_found(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody listens on port 0; the line shows the URL."""
+    monkeypatch.setenv("PROTOWAY_PORT", "0")
+
+    assert health.main([]) == 1
+    assert capsys.readouterr().err.startswith("health: http://127.0.0.1:0/healthz: ")
+
+
+def test_it_imports_nothing_of_the_edge() -> None:
+    """It is started every few seconds: the standard library is enough."""
+    code = "import sys, gateway.health; print(*(m for m in sys.modules if m.startswith('gateway')))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+
+    assert done.stdout.split() == ["gateway", "gateway.health"]

@@ -199,5 +199,7 @@ async def test_a_fault_is_logged_with_the_path_as_it_came(
 
     (record,) = caplog.records
     line = record.getMessage()
-    assert re.fullmatch(r"answering (GET|WebSocket) '/v1/[!-~]*ERROR[!-~]*'", line)
+    assert re.fullmatch(
+        r"request [!-~]+ (GET|WebSocket) /v1/[!-~]*ERROR[!-~]*: internal error", line
+    )
     assert "c0ffee" not in caplog.text

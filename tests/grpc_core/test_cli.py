@@ -51,10 +51,11 @@ def start() -> Iterator[Start]:
 
 
 def address_of(core: Core) -> str:
-    """Waits until a core serves, and returns where."""
+    """Waits until a core serves, which is said in two lines, and returns where."""
     assert core.stdout
     line = core.stdout.readline()
     assert line.startswith("core: serving gRPC on 127.0.0.1:"), line or core.communicate()
+    assert core.stdout.readline().startswith("core: finance.CurrencyConverter, hello.Greeter, ")
     return line.split()[-1]
 
 
@@ -162,7 +163,10 @@ def test_a_port_that_is_taken_is_one_line(start: Start) -> None:
 
     assert core.returncode == 1
     assert out == ""
-    assert log == f"core: cannot listen on 127.0.0.1:{port}: Address already in use\n"
+    assert log == (
+        f"core: cannot listen on 127.0.0.1:{port}: Address already in use; "
+        "stop what listens there, or set another port (0: a free one)\n"
+    )
 
 
 def test_a_wrong_setting_is_one_line(start: Start) -> None:

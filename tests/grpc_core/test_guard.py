@@ -134,7 +134,7 @@ async def test_a_bug_is_logged_once_and_never_told(
 
     records = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert [(record.name, record.getMessage()) for record in records] == [
-        (LOGGER, f"/test.Test/{name} failed")
+        (LOGGER, f"request - /test.Test/{name} failed")
     ] * 2
     assert SECRET in caplog.text
     assert "Traceback" in caplog.text

@@ -48,3 +48,29 @@ def test_nobody_there(capsys: pytest.CaptureFixture[str]) -> None:
     error = capsys.readouterr().err
     assert error.startswith("health: UNAVAILABLE")
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("environment", "address"),
+    [
+        ({}, "127.0.0.1:50051"),
+        ({"CORE_PORT": "50061"}, "127.0.0.1:50061"),
+        ({"CORE_HOST": "0.0.0.0", "CORE_PORT": ""}, "127.0.0.1:50051"),
+        ({"CORE_HOST": "::"}, "[::1]:50051"),
+        ({"CORE_HOST": "[::]"}, "[::1]:50051"),
+        ({"CORE_HOST": "10.0.0.7"}, "10.0.0.7:50051"),
+    ],
+)
+def test_it_asks_where_the_core_listens(environment: dict[str, str], address: str) -> None:
+    """Host and port are those of the environment."""
+    assert health.address_of(environment) == address
+
+
+def test_tls_needs_a_ca(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A core with a certificate cannot be asked without TLS; the line says what to give."""
+    monkeypatch.setenv("CORE_TLS_CERTIFICATE", "/tls/certificate.pem")
+
+    assert health.main([]) == 1
+    assert capsys.readouterr().err.endswith("serves TLS (CORE_TLS_CERTIFICATE): give --ca FILE\n")

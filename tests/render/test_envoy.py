@@ -419,7 +419,7 @@ def test_origins_are_rendered_as_browsers_write_them() -> None:
         (
             ("--origins", "*", "https://app.example/"),
             2,
-            "--origins.1: Value error, 'https://app.example/' is not an origin: ",
+            "--origins: 'https://app.example/' is not an origin: ",
         ),
         (("--services", "no.Such"), 1, "no service 'no.Such'"),
         (("--descriptor-set-out", "/no/such/folder/x"), 1, "cannot write /no/such/folder/x: "),

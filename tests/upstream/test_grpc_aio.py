@@ -210,7 +210,7 @@ async def test_a_name_that_does_not_resolve_is_not_told(transport: Name) -> None
                 await anext(call)
 
     assert caught.value.code == code_pb2.UNAVAILABLE
-    assert caught.value.status.message == "upstream cannot be reached"
+    assert caught.value.status.message == "upstream cannot be reached: its name does not resolve"
 
 
 async def test_what_a_server_says_of_itself_is_told(upstream: Upstream) -> None:

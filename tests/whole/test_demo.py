@@ -91,13 +91,17 @@ def protoway(*arguments: str, **environment: str) -> subprocess.CompletedProcess
 @pytest.mark.parametrize(
     ("arguments", "status", "says"),
     [
-        (("serve",), 2, "protoway: --descriptor-set: Field required"),
+        (("serve",), 2, "protoway: --descriptor-set is missing: give the file that `protoc "),
         (
             ("serve", "--descriptor-set", "/nowhere"),
             1,
             "protoway: cannot read /nowhere: No such file or directory",
         ),
-        (("serve", "--descriptor-set", "README.md"), 1, "not a FileDescriptorSet"),
+        (
+            ("serve", "--descriptor-set", "README.md"),
+            1,
+            "README.md: these bytes are not a FileDescriptorSet",
+        ),
         (
             ("serve", "--descriptor-set", "protos/descriptor_set.binpb", "--port", "99999"),
             2,
@@ -150,7 +154,7 @@ def test_settings_come_from_the_environment_too() -> None:
     done = protoway("serve", PROTOWAY_DESCRIPTOR_SET="x", PROTOWAY_PORT="many")
 
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "--port: Input should be a valid integer" in done.stderr
+    assert "PROTOWAY_PORT: Input should be a valid integer" in done.stderr
 
 
 def test_a_broken_contract_stops_the_start(tmp_path: Path) -> None:
@@ -173,13 +177,14 @@ def test_a_broken_contract_stops_the_start(tmp_path: Path) -> None:
 
 
 def test_another_contract_is_served_by_the_same_edge(tmp_path: Path) -> None:
-    """The tests' own contract needs a descriptor set and an address, and nothing else."""
+    """It needs a descriptor set and an address, no more; the start says what is served, and where."""
     path = tmp_path / "echo.binpb"
     path.write_bytes(echo_descriptor_set())
+    upstream = f"127.0.0.1:{free_ports(1)[0]}"
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "gateway", "serve", "--port", "0", "--log-level", "warning"),
-            *("--descriptor-set", str(path), "--upstream", f"127.0.0.1:{free_ports(1)[0]}"),
+            *("--descriptor-set", str(path), "--upstream", upstream),
         ],
         cwd=ROOT,
         stdout=subprocess.PIPE,
@@ -187,8 +192,11 @@ def test_another_contract_is_served_by_the_same_edge(tmp_path: Path) -> None:
     )
     assert process.stdout is not None
     with process, process.stdout:
-        line = process.stdout.readline()
+        line, second = process.stdout.readline(), process.stdout.readline()
         process.terminate()
 
+    routes = protoway("routes", "--descriptor-set", str(path)).stdout.count("\n") - 1
+    served = f"protoway: {routes} routes of echo.v1.Echo from {path}; upstream {upstream} by "
+    assert second.startswith(served)
     assert line.startswith("protoway: serving HTTP on http://127.0.0.1:")
     assert process.returncode == 0

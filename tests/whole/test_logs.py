@@ -37,6 +37,7 @@ _SHAKING = (
     "Sec-WebSocket-Version: 13",
     "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
 )
+_TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 _QUERY = f"access_token={_SECRET}"
 
 
@@ -184,3 +185,10 @@ async def test_no_query_and_no_header_is_logged(tmp_path: Path, transport: str, 
             assert '"WebSocket /v1/bidi" [accepted]' in text
             assert "Invalid HTTP request received." in text
             assert "without completing handshake" not in text
+            if upstream == echo.address:
+                name = "request [0-9a-f]{32} GET /v1/raw:download"
+                cut = f"^{_TIME} WARNING gateway: {name}: INTERNAL after the head was sent$"
+                assert len(re.findall(cut, text, re.MULTILINE)) == 1
+                assert "Traceback" not in text
+            lines = text.splitlines()
+            assert all(re.match(f"{_TIME} [A-Z]+ [a-z_]+: |protoway: ", line) for line in lines)

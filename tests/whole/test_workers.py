@@ -261,9 +261,11 @@ async def test_watchers_on_both_workers_are_told_of_the_end() -> None:
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_port_that_is_shared_by_others_is_taken(
-    workers: str, capfd: pytest.CaptureFixture[str]
+    workers: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Workers share their port among themselves; who wants it too is told in one line, with status 1."""
+    for program in (gateway.cli, grpc_core.cli):  # the logs of this process stay as they are
+        monkeypatch.setattr(program, "configure_logs", lambda *_: None)
     contract = str(processes.DESCRIPTOR_SET)
     with ExitStack() as stack:
         settings = Settings(descriptor_set=processes.DESCRIPTOR_SET, port=0, workers=2)
@@ -273,8 +275,14 @@ def test_a_port_that_is_shared_by_others_is_taken(
 
         assert gateway.cli.main(["serve", "--descriptor-set", contract, *asked]) == 1
         assert grpc_core.cli.main(asked) == 1
-    reason = f"cannot listen on 127.0.0.1:{port}: Address already in use\n"
-    assert capfd.readouterr().err == f"protoway: {reason}core: {reason}"
+    reason = (
+        f"cannot listen on 127.0.0.1:{port}: Address already in use; stop what listens there, or "
+    )
+    lines = capfd.readouterr().err.splitlines()
+    assert [line.partition(reason)[:2] for line in lines] == [
+        ("protoway: ", reason),
+        ("core: ", reason),
+    ]
 
 
 def test_a_port_that_is_reserved_is_taken() -> None:

@@ -1,0 +1,123 @@
+"""Settings as options of a command: what `--help` lists, and what is said of a value that is wrong.
+
+Rule: what a person got wrong is one line, which names the option or the variable as it was given.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Collection, Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any, NoReturn, get_origin
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from gateway.settings import GROUPS, PREFIX, Settings
+from gateway.variables import is_service_address
+
+_OWN_TEXT = "value_error"
+"""Type of an error whose text is this project's; pydantic's own texts do not show the value."""
+
+
+class OptionError(Exception):
+    """A setting is wrong, or missing; the text is one line."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that reports an error in one line, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Prints the line, and exits with 2."""
+        self.exit(2, f"protoway: {message}; `{self.prog} --help` lists what there is\n")
+
+
+def add_settings(
+    parser: argparse.ArgumentParser, kind: type[Settings], names: Collection[str]
+) -> None:
+    """Adds an option for each setting, with its description and default, below the heading of its group."""
+    headings = _headings(kind)
+    groups = {
+        heading: parser.add_argument_group(heading)
+        for heading in dict.fromkeys(headings.values())
+        if any(headings[name] == heading for name in names)
+    }
+    for name in names:
+        field = kind.model_fields[name]
+        default = "required" if field.is_required() else f"default: {_shown(field.default)}"
+        extra: dict[str, Any] = {"metavar": name.upper()}
+        if field.annotation is bool:
+            extra = {"action": argparse.BooleanOptionalAction}
+        elif get_origin(field.annotation) is tuple:
+            extra |= {"nargs": "+", "action": "extend"}
+        groups[headings[name]].add_argument(
+            _option(name), help=f"{field.description} ({default})".replace("%", "%%"), **extra
+        )
+
+
+def read_settings(options: argparse.Namespace, kind: type[Settings]) -> Settings:
+    """Makes settings of options and environment.
+
+    Raises:
+        OptionError: some are wrong, or a variable is unknown.
+    """
+    given: dict[str, Any] = {
+        name: ",".join(value) if isinstance(value, list) else value
+        for name in kind.model_fields
+        if (value := getattr(options, name, None)) is not None
+    }
+    try:
+        return kind(**given)
+    except ValidationError as error:
+        problems = dict.fromkeys(_problem(item, given) for item in error.errors())
+        raise OptionError("; ".join(problems)) from error
+
+
+def unknown_arguments(rest: Iterable[str], kind: type[Settings]) -> str:
+    """Returns the line for arguments that a command does not take, with the nearest option."""
+    rest = list(rest)
+    wrong = next((one.partition("=")[0] for one in rest if one.startswith("-")), rest[0])
+    near = get_close_matches(wrong, map(_option, kind.model_fields), n=1)
+    return f"{wrong}: no such option" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def _problem(item: ErrorDetails, given: Mapping[str, object]) -> str:
+    """Returns the line for one error of pydantic."""
+    text = item["msg"].removeprefix("Value error, ")
+    if not item["loc"]:
+        return text
+    name, value = str(item["loc"][0]), item["input"]
+    variable = f"{PREFIX}{name.upper()}"
+    if item["type"] == "missing":
+        return (
+            f"{_option(name)} is missing: give the file that `protoc --include_imports"
+            f" --include_source_info -o FILE` writes, or set {variable}"
+        )
+    if name in given:
+        variable = _option(name)
+    elif is_service_address(value):
+        return (
+            f"{variable}: {value!r} is what Kubernetes sets for a Service of this name;"
+            " set `enableServiceLinks: false` in the pod, or rename the Service"
+        )
+    return f"{variable}: {text}" + ("" if item["type"] == _OWN_TEXT else f", got {value!r}")
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _shown(default: Any) -> str:
+    if isinstance(default, tuple):
+        return " ".join(default) or "none"
+    return str(default)
+
+
+def _headings(kind: type[Settings]) -> dict[str, str]:
+    """Returns setting -> heading of its group."""
+    headings: dict[str, str] = {}
+    heading = ""
+    for name in kind.model_fields:
+        heading = GROUPS.get(name, heading)
+        headings[name] = heading
+    return headings
