@@ -1,4 +1,4 @@
-"""The images are made of what the tests run with."""
+"""The images and the demo are made of what the tests run with."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ EDGE: list[str] = PROJECT["project"]["dependencies"]
 CORE: list[str] = PROJECT["dependency-groups"]["core"]
 LOCKS: dict[str, list[str]] = {
     "core": CORE,
+    "demo": [*EDGE, *CORE],
     "gateway": EDGE,
     "tls": PROJECT["dependency-groups"]["tls"],
 }
@@ -42,7 +43,7 @@ def names(requirements: list[str]) -> set[str]:
 
 @pytest.mark.parametrize("lock", LOCKS)
 def test_a_lock_has_the_versions_that_are_tested(lock: str) -> None:
-    """Each pin of an image is one of the development lock."""
+    """Each pin of an image and of the demo is one of the development lock."""
 
     def bare(lines: set[str]) -> set[str]:
         return {line.partition(" ;")[0] for line in lines}
@@ -54,6 +55,11 @@ def test_a_lock_has_the_versions_that_are_tested(lock: str) -> None:
 def test_a_lock_has_all_that_it_is_made_of(lock: str) -> None:
     """No package was added to the edge or the core and forgotten in a lock."""
     assert names(LOCKS[lock]) <= names(sorted(pins(lock)))
+
+
+def test_the_demo_installs_what_core_and_edge_need() -> None:
+    """`make demo` installs the packages of the two images, and nothing else."""
+    assert pins("demo") == pins("core") | pins("gateway")
 
 
 def test_each_lower_bound_is_tested() -> None:
