@@ -20,10 +20,11 @@ from gateway.edge.direct import DirectAnswers
 from gateway.edge.exchange import Edge, Limits
 from gateway.edge.pages import Pages
 from gateway.edge.route import Answers, ContractRoutes, OtherMethods
+from gateway.edge.viewer import viewer_routes
 from gateway.feeds.feeds import Feeds
 from gateway.feeds.room import FeedLimits
 from gateway.render.openapi import render_openapi
-from gateway.settings import OAUTH2_REDIRECT, Settings
+from gateway.settings import Settings
 from gateway.tls import upstream_credentials
 from gateway.transcoding.codec import JsonOptions
 from gateway.transcoding.metadata import MetadataFilter
@@ -87,9 +88,8 @@ def create_app(settings: Settings, upstream: Upstream | None = None) -> FastAPI:
         version=__version__,
         lifespan=lifespan,
         openapi_url=settings.openapi_path or None,
-        docs_url=settings.docs_path or None,
-        redoc_url=settings.redoc_path or None,
-        swagger_ui_oauth2_redirect_url=settings.docs_path + OAUTH2_REDIRECT,
+        docs_url=None,  # FastAPI's pages load their scripts from a public host
+        redoc_url=None,
         redirect_slashes=False,
         # FastAPI would look for it anew with each request, which costs what decoding one does
         telemetry={"tracing": False, "metrics": False, "logs": False},
@@ -105,6 +105,9 @@ def create_app(settings: Settings, upstream: Upstream | None = None) -> FastAPI:
     app.add_exception_handler(HTTPException, answers.framework_error)
     if settings.health_path:
         app.add_route(settings.health_path, _healthz, methods=["GET"], include_in_schema=False)
+    if settings.openapi_path and settings.docs_path:
+        page = viewer_routes(settings.docs_path, settings.openapi_path, app.title)
+        app.router.routes.extend(page)
     document = render_openapi(
         contract,
         edge.transcoder.bindings,

@@ -20,6 +20,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from gateway.edge.viewer import FILES
 from gateway.transcoding.metadata import (
     DEFAULT_CHALLENGE,
     DEFAULT_REQUEST_HEADERS,
@@ -57,9 +58,7 @@ OwnPath = Annotated[
 """A path that the edge answers itself, without characters that are percent-encoded; or empty."""
 
 
-OAUTH2_REDIRECT: Final = "/oauth2-redirect"
-"""Where Swagger UI comes back to from a login, below `docs_path`."""
-OWN_PATHS: Final = ("health_path", "openapi_path", "docs_path", "redoc_path")
+OWN_PATHS: Final = ("health_path", "openapi_path", "docs_path")
 """The settings that name paths which the edge answers itself."""
 
 
@@ -149,11 +148,9 @@ class Settings(BaseSettings):
     health_path: OwnPath = "/healthz"
     """Path that answers whether the edge is alive; empty: none."""
     openapi_path: OwnPath = "/openapi.json"
-    """Path of the OpenAPI document; empty: none, and neither of the two pages that show it."""
+    """Path of the OpenAPI document; empty: none, and no page that shows it."""
     docs_path: OwnPath = "/docs"
-    """Path of the page that shows the document in Swagger UI; empty: none."""
-    redoc_path: OwnPath = "/redoc"
-    """Path of the page that shows the document in ReDoc; empty: none."""
+    """Path of the page that shows the document; its files are below it; empty: none."""
     pages: DirectoryPath | None = None
     """Folder of static files to serve at `/`, for paths that nothing else takes."""
 
@@ -233,8 +230,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _own_paths_differ(self) -> Self:
         paths = [path for path in (getattr(self, name) for name in OWN_PATHS) if path]
-        if self.docs_path:
-            paths.append(self.docs_path + OAUTH2_REDIRECT)
+        paths += self._docs_paths()[1:]
         if len(set(paths)) < len(paths):
             raise ValueError(f"no two of {', '.join(OWN_PATHS)} can be the same")
         return self
@@ -243,11 +239,13 @@ class Settings(BaseSettings):
         """Returns the paths that the edge answers itself, each with the setting that moves or closes it."""
         paths = [(self.health_path, "health_path")]
         if self.openapi_path:
-            paths += [(self.openapi_path, "openapi_path"), (self.docs_path, "docs_path")]
-            if self.docs_path:
-                paths.append((self.docs_path + OAUTH2_REDIRECT, "docs_path"))
-            paths.append((self.redoc_path, "redoc_path"))
+            paths.append((self.openapi_path, "openapi_path"))
+            paths += [(path, "docs_path") for path in self._docs_paths()]
         return {path: name for path, name in paths if path}
+
+    def _docs_paths(self) -> list[str]:
+        page = self.docs_path
+        return [page, *(f"{page}/{name}" for name in FILES)] if page else []
 
     @field_validator("upstream_min_connections")
     @classmethod

@@ -65,7 +65,9 @@ def test_the_demo_installs_what_core_and_edge_need() -> None:
 def test_each_lower_bound_is_tested() -> None:
     """`make test-floors` installs exactly the lowest version that each bound allows."""
     floors = dict(pin.partition(" ;")[0].split("==") for pin in pins("floors"))
-    bounds = dict(requirement.partition(";")[0].split(">=") for requirement in {*EDGE, *CORE})
+    bounds = dict(
+        re.split("[>=]=", requirement.partition(";")[0]) for requirement in {*EDGE, *CORE}
+    )
 
     assert {name: Version(floors[name]) for name in bounds} == {
         name: Version(bound) for name, bound in bounds.items()

@@ -25,8 +25,8 @@ DISTRIBUTIONS = {
     "yaml": "pyyaml",
 }
 """What a distribution is called, where it has another name than what is imported of it."""
-NOT_IMPORTED = {"uvloop"}
-"""Packages that are used without an import of ours: uvicorn imports its event loop."""
+NOT_IMPORTED = {"fastapi-swagger", "uvloop"}
+"""Packages that are used without an import of ours: one is files, the other is imported by uvicorn."""
 
 
 def build(target: str, source: Path, folder: Path) -> Path:
@@ -92,10 +92,14 @@ def test_the_wheel_has_the_edge_and_its_transport_and_no_core(wheel: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "name", ["gateway/py.typed", "grpc_wire/py.typed", "gateway/v1/options.proto"]
+    "name",
+    [
+        *("gateway/py.typed", "grpc_wire/py.typed"),
+        *("gateway/v1/options.proto", "gateway/edge/static/viewer.js"),
+    ],
 )
 def test_the_wheel_has_more_than_modules(wheel: Path, name: str) -> None:
-    """Type checkers find both packages typed (PEP 561), and contracts find the stream options."""
+    """Both packages are typed (PEP 561); contracts find the stream options, and `/docs` its script."""
     assert name in names(wheel)
 
 
