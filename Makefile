@@ -24,15 +24,24 @@ GOCODE := /usr/share/gocode
 help: ## list what can be made
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
-$(VENV)/installed: requirements/dev.txt pyproject.toml
-	@test -n "$(PYTHON)" || { echo "protoway needs Python 3.11 or newer; set PYTHON=/path/to/python3" >&2; exit 1; }
-	@echo "making $(VENV) from requirements/dev.txt; this takes a minute"
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+# What `make test` needs: the demo's packages, the tools, and the command `protoway` from this checkout.
+$(VENV)/installed: requirements/dev.txt pyproject.toml | $(BIN)/python
+	@echo "installing requirements/dev.txt into $(VENV); this takes a minute"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $(VENV)/demo $@
+
+# What `make demo` needs: the packages that core and edge import.
+$(VENV)/demo: requirements/demo.txt | $(BIN)/python
+	@echo "installing requirements/demo.txt into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/demo.txt
 	@touch $@
 
-demo: $(VENV)/installed ## run core and edge; CORE_PORT and GATEWAY_PORT move them
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "protoway needs Python 3.11 or newer; set PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+demo: $(VENV)/demo ## run core and edge; CORE_PORT and GATEWAY_PORT move them
 	@exec $(BIN)/python scripts/demo.py --core-port $(CORE_PORT) --gateway-port $(GATEWAY_PORT)
 
 up: ## run core, edge and Envoy in containers; the same, and ENVOY_PORT, move them
@@ -115,11 +124,13 @@ lock: ## choose the newest versions anew (needs uv)
 	uv pip compile --quiet --universal --no-annotate --no-header --no-emit-index-url \
 		--upgrade --group dev pyproject.toml -o requirements/dev.txt
 	uv pip compile --quiet --universal --no-annotate --no-header --no-emit-index-url \
-		--python-version 3.11 --resolution lowest-direct pyproject.toml -o requirements/floors.txt
-	for image in core gateway tls; do \
+		--python-version 3.11 --resolution lowest-direct --group core pyproject.toml -o requirements/floors.txt
+	for lock in "core --group pyproject.toml:core" "tls --group pyproject.toml:tls" \
+		"gateway pyproject.toml" "demo --group core pyproject.toml"; do \
+		set -- $$lock && name=$$1 && shift && \
 		uv pip compile --quiet --universal --no-annotate --no-header --no-emit-index-url \
 			--constraint requirements/dev.txt --python-version 3.11 \
-			--group pyproject.toml:$$image -o requirements/$$image.txt || exit 1; \
+			"$$@" -o requirements/$$name.txt || exit 1; \
 	done
 
 clean: ## remove the environment and the caches

@@ -22,10 +22,11 @@ from gateway.edge.exchange import Edge, Limits
 from gateway.edge.pages import Pages
 from gateway.edge.policy import Observation, Observer, Policy
 from gateway.edge.routing import Router
+from gateway.edge.viewer import viewer_routes
 from gateway.feeds.accounting import FeedLimits
 from gateway.feeds.feeds import Feeds
 from gateway.render.openapi import render_openapi
-from gateway.settings import OAUTH2_REDIRECT, Settings
+from gateway.settings import Settings
 from gateway.tls import upstream_credentials
 from gateway.transcoding.codec import JsonOptions
 from gateway.transcoding.metadata import MetadataFilter
@@ -101,9 +102,8 @@ def create_app(
         version=__version__,
         lifespan=lifespan,
         openapi_url=settings.openapi_path or None,
-        docs_url=settings.docs_path or None,
-        redoc_url=settings.redoc_path or None,
-        swagger_ui_oauth2_redirect_url=settings.docs_path + OAUTH2_REDIRECT,
+        docs_url=None,  # FastAPI's pages load their scripts from a public host
+        redoc_url=None,
         redirect_slashes=False,
         # FastAPI would look for it anew with each request, which costs what decoding one does
         telemetry={"tracing": False, "metrics": False, "logs": False},
@@ -120,6 +120,9 @@ def create_app(
     app.add_exception_handler(HTTPException, door.framework_error)
     if settings.health_path:
         app.add_route(settings.health_path, _healthz, methods=["GET"], include_in_schema=False)
+    if settings.openapi_path and settings.docs_path:
+        page = viewer_routes(settings.docs_path, settings.openapi_path, app.title)
+        app.router.routes.extend(page)
     document = render_openapi(
         contract,
         edge.transcoder.bindings,

@@ -22,6 +22,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from gateway.edge.viewer import FILES
 from gateway.setting_lists import list_added_to, list_from_text
 from gateway.transcoding.metadata import (
     DEFAULT_CHALLENGE,
@@ -63,9 +64,7 @@ OwnPath = Annotated[
 ]
 """A path that the edge answers itself, without percent-encoded characters; or empty."""
 
-OAUTH2_REDIRECT: Final = "/oauth2-redirect"
-"""Redirect path of Swagger UI's login, below `docs_path`."""
-OWN_PATHS: Final = ("health_path", "openapi_path", "docs_path", "redoc_path")
+OWN_PATHS: Final = ("health_path", "openapi_path", "docs_path")
 """Settings that name the paths which the edge answers itself."""
 
 DEFAULT_CALLER_HEADERS: Final = ("authorization",)
@@ -162,9 +161,7 @@ class Settings(BaseSettings):
     openapi_path: OwnPath = "/openapi.json"
     """Path of the OpenAPI document; empty: no document, and no page that shows it."""
     docs_path: OwnPath = "/docs"
-    """Path of the page that shows the document in Swagger UI; empty: none."""
-    redoc_path: OwnPath = "/redoc"
-    """Path of the page that shows the document in ReDoc; empty: none."""
+    """Path of the page that shows the document; its files are below it; empty: none."""
     pages: DirectoryPath | None = None
     """Folder of static files, served at `/` where no route matches."""
 
@@ -261,8 +258,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _own_paths_differ(self) -> Self:
         paths = [path for path in (getattr(self, name) for name in OWN_PATHS) if path]
-        if self.docs_path:
-            paths.append(self.docs_path + OAUTH2_REDIRECT)
+        paths += self._docs_paths()[1:]
         if len(set(paths)) < len(paths):
             raise ValueError(f"no two of {', '.join(OWN_PATHS)} can be the same")
         return self
@@ -271,11 +267,13 @@ class Settings(BaseSettings):
         """Returns the paths that the edge answers itself -> the setting that moves or closes each."""
         paths = [(self.health_path, "health_path")]
         if self.openapi_path:
-            paths += [(self.openapi_path, "openapi_path"), (self.docs_path, "docs_path")]
-            if self.docs_path:
-                paths.append((self.docs_path + OAUTH2_REDIRECT, "docs_path"))
-            paths.append((self.redoc_path, "redoc_path"))
+            paths.append((self.openapi_path, "openapi_path"))
+            paths += [(path, "docs_path") for path in self._docs_paths()]
         return {path: name for path, name in paths if path}
+
+    def _docs_paths(self) -> list[str]:
+        page = self.docs_path
+        return [page, *(f"{page}/{name}" for name in FILES)] if page else []
 
     @field_validator("upstream_min_connections")
     @classmethod

@@ -1,4 +1,4 @@
-"""What the images are made of is what the tests run with."""
+"""The images and the demo are made of what the tests run with."""
 
 from __future__ import annotations
 
@@ -15,8 +15,15 @@ from gateway.uvicorn_websocket import WebSocketProtocol
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-NOT_SHIPPED = {"httpx"}
-"""A client, for checks."""
+EDGE: list[str] = PROJECT["project"]["dependencies"]
+CORE: list[str] = PROJECT["dependency-groups"]["core"]
+LOCKS: dict[str, list[str]] = {
+    "core": CORE,
+    "demo": [*EDGE, *CORE],
+    "gateway": EDGE,
+    "tls": PROJECT["dependency-groups"]["tls"],
+}
+"""What each lock beside the development lock and the floors is made of."""
 NOT_OVERRIDING: dict[type, set[str]] = {
     HttpProtocol: {"wait_no_more", "_after_upgrade", "_refuse_tunnel", "_end_with_response"},
     WebSocketProtocol: {"_go_on", "_go_on_later", "_read_handshake"},
@@ -34,44 +41,44 @@ def names(requirements: list[str]) -> set[str]:
     return {re.split(r"[<>=; ]", requirement)[0] for requirement in requirements}
 
 
-@pytest.mark.parametrize("image", ["core", "gateway", "tls"])
-def test_an_image_has_the_versions_that_are_tested(image: str) -> None:
-    """Each pin of an image's lock is one of the development lock."""
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_has_the_versions_that_are_tested(lock: str) -> None:
+    """Each pin of an image and of the demo is one of the development lock."""
 
     def bare(lines: set[str]) -> set[str]:
         return {line.partition(" ;")[0] for line in lines}
 
-    assert bare(pins(image)) <= bare(pins("dev"))
+    assert bare(pins(lock)) <= bare(pins("dev"))
 
 
-def test_the_images_need_what_the_package_needs() -> None:
-    """Core and edge together need all that the package does, and nothing else."""
-    groups = PROJECT["dependency-groups"]
-
-    assert {*groups["core"], *groups["gateway"]} | NOT_SHIPPED == names(
-        PROJECT["project"]["dependencies"]
-    )
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_has_all_that_it_is_made_of(lock: str) -> None:
+    """No package was added to the edge or the core and forgotten in a lock."""
+    assert names(LOCKS[lock]) <= names(sorted(pins(lock)))
 
 
-@pytest.mark.parametrize("image", ["core", "gateway", "tls"])
-def test_a_lock_has_all_that_its_image_needs(image: str) -> None:
-    """No package was added to an image and forgotten in its lock."""
-    locked = names(sorted(pins(image)))
-
-    assert set(PROJECT["dependency-groups"][image]) <= locked
+def test_the_demo_installs_what_core_and_edge_need() -> None:
+    """`make demo` installs the packages of the two images, and nothing else."""
+    assert pins("demo") == pins("core") | pins("gateway")
 
 
 def test_each_lower_bound_is_tested() -> None:
     """`make test-floors` installs exactly the lowest version that each bound allows."""
     floors = dict(pin.partition(" ;")[0].split("==") for pin in pins("floors"))
     bounds = dict(
-        requirement.partition(";")[0].split(">=")
-        for requirement in PROJECT["project"]["dependencies"]
+        re.split("[>=]=", requirement.partition(";")[0]) for requirement in {*EDGE, *CORE}
     )
 
     assert {name: Version(floors[name]) for name in bounds} == {
         name: Version(bound) for name, bound in bounds.items()
     }
+
+
+def test_what_both_need_has_one_bound() -> None:
+    """A package of the edge and of the core is required from the same version on."""
+    shared = names(EDGE) & names(CORE)
+
+    assert len({*EDGE, *CORE}) == len(EDGE) + len(CORE) - len(shared)
 
 
 @pytest.mark.parametrize("protocol", [HttpProtocol, DirectHttpProtocol, WebSocketProtocol])

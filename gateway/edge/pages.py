@@ -16,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 from gateway.edge.types import App, Receive, Scope, Send
 
 _METHODS: Final = ("GET", "HEAD")
-_HEADERS: Final = {
+PAGE_HEADERS: Final = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self';"
     " connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none';"
     " frame-ancestors 'none'",
@@ -24,6 +24,7 @@ _HEADERS: Final = {
     "referrer-policy": "no-referrer",
     "cache-control": "no-cache",  # a browser asks each time, and is answered 304
 }
+"""Headers of each page, and of each file that it loads."""
 
 
 class Pages(StaticFiles):
@@ -48,7 +49,7 @@ class Pages(StaticFiles):
             return
         if scope["method"] not in _METHODS:
             raise HTTPException(405, "this is a file", {"Allow": ", ".join(_METHODS)})
-        found.headers.update(_HEADERS)
+        found.headers.update(PAGE_HEADERS)
         await found(scope, receive, send)
 
     async def _find(self, scope: Scope) -> Response | None:

@@ -312,8 +312,8 @@ async def half_open(scene: Scene) -> None:
 
 
 async def pages(scene: Scene) -> None:
-    """The OpenAPI document and its pages, again and again, on twenty connections."""
-    for path in (b"/openapi.json", b"/docs", b"/redoc"):
+    """The OpenAPI document, its page and the page's largest file, again and again, on twenty connections."""
+    for path in (b"/openapi.json", b"/docs", b"/docs/swagger-ui-bundle.js"):
         get = b"GET %b HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\n\r\n" % path
         async with AsyncExitStack() as stack:
             for _ in range(20):

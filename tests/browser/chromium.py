@@ -77,18 +77,25 @@ class Browser:
 
 
 class Page:
-    """One page; `problems` are the errors in its console, and what its policy has refused."""
+    """One page.
+
+    `problems` are the errors in its console, and what its policy has refused; `requests` are the URLs that it
+    has asked for, once its `Network` domain is enabled.
+    """
 
     def __init__(self, browser: Browser, session: str) -> None:
         self._browser = browser
         self._session = session
         self._loaded = asyncio.Event()
         self.problems: list[str] = []
+        self.requests: list[str] = []
 
     def hears(self, event: str, params: Json) -> None:
         """Notes an event; that a request has failed is for the page to show, and no problem."""
         if event == "Page.loadEventFired":
             self._loaded.set()
+        elif event == "Network.requestWillBeSent":
+            self.requests.append(params["request"]["url"])
         elif event == "Runtime.exceptionThrown":
             self.problems.append(params["exceptionDetails"]["exception"]["description"])
         elif event == "Runtime.consoleAPICalled" and params["type"] in ("error", "assert"):
@@ -125,11 +132,11 @@ class Page:
 
 
 @asynccontextmanager
-async def running(executable: str) -> AsyncIterator[Browser]:
+async def running(executable: str, *flags: str) -> AsyncIterator[Browser]:
     """Runs a Chromium that knows nothing, and leaves neither process nor file behind."""
     with TemporaryDirectory(prefix="chromium-") as profile:
         process = await asyncio.create_subprocess_exec(
-            *(executable, *_FLAGS.split(), f"--user-data-dir={profile}", "about:blank"),
+            *(executable, *_FLAGS.split(), *flags, f"--user-data-dir={profile}", "about:blank"),
             start_new_session=True,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
