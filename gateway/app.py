@@ -94,9 +94,10 @@ def create_app(settings: Settings, upstream: Upstream | None = None) -> FastAPI:
         # FastAPI would look for it anew with each request, which costs what decoding one does
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
+    app.root_path = settings.root_path
     app.state.edge = edge
     answers = Answers(edge, own_paths)
-    app.state.direct = DirectAnswers(answers, edge)
+    app.state.direct = DirectAnswers(answers, edge, settings.root_path)
     app.add_middleware(ContractRoutes, answers=answers)  # those that a user adds stand around it
     app.router.routes.insert(0, OtherMethods(answers))
     app.router.default = answers.not_found

@@ -90,8 +90,8 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Starts, and says where; a middleware that a user has added sees all that is sent."""
         middleware: list[object] = [each.cls for each in self._app.user_middleware]
-        if middleware == [ContractRoutes] and not self._app.root_path:
-            direct: DirectAnswers = self._app.state.direct
+        direct: DirectAnswers = self._app.state.direct
+        if middleware == [ContractRoutes] and self._app.root_path == direct.root_path:
             self.config.http_protocol_class = partial(Front, direct, DirectHttpProtocol)  # type: ignore[assignment] # it is only called
         await super().startup([each for one in sockets or () for each in acceptors(one)])
         if self._parent is not None:

@@ -55,6 +55,8 @@ OwnPath = Annotated[
     AfterValidator(_without_dots),
 ]
 """A path that the edge answers itself, without characters that are percent-encoded; or empty."""
+RootPath = Annotated[str, Field(pattern=r"^(/[A-Za-z0-9\-._~]+)*$"), AfterValidator(_without_dots)]
+"""A prefix of paths that has one spelling, for none of its characters needs percent-encoding; or empty."""
 
 
 OAUTH2_REDIRECT: Final = "/oauth2-redirect"
@@ -73,7 +75,7 @@ GROUPS: Final[Mapping[str, str]] = MappingProxyType(
         "descriptor_set": "The contract",
         "upstream": "The upstream",
         "host": "The process",
-        "health_path": "Own paths",
+        "root_path": "Own paths",
         "max_message_bytes": "Requests and answers",
         "request_headers": "Headers and metadata",
         "print_defaults": "JSON",
@@ -146,6 +148,8 @@ class Settings(BaseSettings):
     log_level: str = Field(default="info", pattern="^(critical|error|warning|info|debug)$")
     """Least severe level that is logged: critical, error, warning, info or debug."""
 
+    root_path: RootPath = ""
+    """Prefix that a proxy in front serves the edge below, as `/api`; the proxy may pass it on or strip it."""
     health_path: OwnPath = "/healthz"
     """Path that answers whether the edge is alive; empty: none."""
     openapi_path: OwnPath = "/openapi.json"

@@ -20,7 +20,7 @@ from gateway.edge.answer import Whole, failure
 from gateway.edge.client import Interruption, body_too_large
 from gateway.edge.exchange import Edge
 from gateway.edge.known_heads import KnownHeads, Meaning, Own, Question
-from gateway.edge.route import Answers, new_request_id
+from gateway.edge.route import Answers, below_root, new_request_id
 from gateway.edge.unary import check_body, encoder_of_one, whole_answer
 from gateway.edge.whole_request import WholeHead, WholeRequests
 from gateway.transcoding.codec import is_long
@@ -43,7 +43,15 @@ Respond: TypeAlias = Callable[[int, bytes, bytes], None]
 class DirectAnswers:
     """Answers those requests of one application that can be answered so."""
 
-    def __init__(self, answers: Answers, edge: Edge) -> None:
+    def __init__(self, answers: Answers, edge: Edge, root_path: str = "") -> None:
+        """Takes what is served.
+
+        Args:
+            answers: finds what a request asks for.
+            edge: what answers it.
+            root_path: prefix of the paths, where a proxy serves the edge below one.
+        """
+        self.root_path = root_path
         self._answers = answers
         self._edge = edge
         self._requests = WholeRequests()
@@ -105,7 +113,8 @@ class DirectAnswers:
 
     def _understand(self, head: WholeHead) -> Meaning | None:
         """Says what a head means; None if what it asks for is not for here."""
-        found = self._answers.look_up(head.method, head.path)
+        path = below_root(head.path, self.root_path)
+        found = self._answers.look_up(head.method, path)
         if not isinstance(found, RouteMatch) or found.target.method.stream_type.value:
             return None
         said = RequestHead()

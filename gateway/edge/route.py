@@ -272,8 +272,17 @@ def raw_path(scope: Scope) -> str:
     """
     raw: Any = scope.get("raw_path")
     path: str = raw.decode("latin-1") if raw is not None else scope["path"]
-    path = path.partition("?")[0]
-    if not (mounted_at := scope.get("root_path", "")):
+    return below_root(path.partition("?")[0], scope.get("root_path", ""))
+
+
+def below_root(path: str, root_path: str) -> str:
+    """Returns a path without the root that the application has, where it begins with that.
+
+    Args:
+        path: percent-encoded.
+        root_path: decoded, as ASGI has it.
+    """
+    if not root_path:
         return path
-    root = quote(mounted_at)
+    root = quote(root_path)
     return path.removeprefix(root) if path.startswith(f"{root}/") else path
