@@ -20,7 +20,9 @@ from gateway.edge.direct import DirectAnswers
 from gateway.edge.exchange import Edge
 from gateway.edge.route import ContractRoutes
 from gateway.front import Front
+from gateway.listening import allow_many_files, listen, listen_for_workers
 from gateway.settings import Settings
+from gateway.tls import check_serving
 from gateway.uvicorn_http import DirectHttpProtocol, HttpProtocol
 from gateway.uvicorn_websocket import WebSocketProtocol
 from gateway.workers import Parent, Workers
@@ -30,6 +32,29 @@ _LOOK_SECONDS = 0.1
 """How often a shutdown looks whether it is to wait no longer."""
 _ENVELOPE_BYTES = 16 * 1024
 """What a WebSocket frame may have beside its message; or metadata, where messages may be small."""
+
+
+def serve(app: FastAPI, settings: Settings) -> int:
+    """Serves an application until SIGINT or SIGTERM, as `protoway serve` does; returns the exit status.
+
+    Args:
+        app: what `create_app` has made, perhaps with routes and middleware of your own.
+        settings: those that it was made with; here `host`, `port`, `workers`, the limits of streams and
+            WebSockets, and `tls_certificate` and `tls_key` count.
+
+    Raises:
+        ListenError: the address is taken, or is none of this machine.
+        TlsError: the certificate or the key cannot be used.
+        OSError: a file cannot be read.
+    """
+    check_serving(settings)
+    allow_many_files()
+    server = Server(app, settings)
+    if settings.workers > 1:
+        return server.serve_with_workers(listen_for_workers(settings))
+    with listen(settings) as listening:
+        server.serve_on(listening)
+    return 0
 
 
 class Server(uvicorn.Server):
@@ -93,7 +118,13 @@ class Server(uvicorn.Server):
         direct: DirectAnswers = self._app.state.direct
         if middleware == [ContractRoutes] and self._app.root_path == direct.root_path:
             self.config.http_protocol_class = partial(Front, direct, DirectHttpProtocol)  # type: ignore[assignment] # it is only called
-        await super().startup([each for one in sockets or () for each in acceptors(one)])
+        listening = [each for one in sockets or () for each in acceptors(one)]
+        try:
+            await super().startup(listening)
+        finally:
+            if not self.started:
+                for each in listening:
+                    each.close()
         if self._parent is not None:
             self._parent.serving(self._stop)
         elif self.started and sockets:
