@@ -96,7 +96,7 @@ class Reader:
     def _step(self, block: Block, running: ExitStack) -> None:
         text = self.rewrite(self._with_own_ports(block.text))
         if block.language == "sh" and block.title:
-            running.enter_context(self._background(text))
+            running.enter_context(self.background(text))
         elif block.language == "sh":
             self.printed = self._run(text)
         elif block.language == "text":
@@ -140,8 +140,8 @@ class Reader:
         return done.stdout
 
     @contextmanager
-    def _background(self, text: str) -> Iterator[None]:
-        """Runs a command within the block, which begins when one more of the page's ports is listened on."""
+    def background(self, text: str) -> Iterator[None]:
+        """Runs a command while the block does, which begins when one more of `ports` is listened on."""
         before = self._listened_on()
         with (self.folder / "terminal.log").open("ab") as log:
             process = subprocess.Popen(

@@ -16,7 +16,6 @@ pytestmark = [pytest.mark.openapi, pytest.mark.timeout(300)]
 def test_the_page(tmp_path: Path) -> None:
     """The types are made of the document, the client compiles, and each kind of call answers."""
     (tmp_path / "node_modules").symlink_to(INSTALLED / "node_modules")
-    (tmp_path / "package.json").write_text('{"private": true, "type": "module"}')
     (tmp_path / "protoway.js").symlink_to(ROOT / "web" / "protoway.js")
     follower = reader(tmp_path, "npm install")
     follower.seconds = 120
