@@ -108,10 +108,11 @@ def create_app(
         # FastAPI would look for it anew with each request, which costs what decoding one does
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
+    app.root_path = settings.root_path
     app.state.edge = edge
     router = Router(edge.transcoder, own_paths)
     door = AsgiDoor(edge, router)
-    app.state.direct = DirectDoor(edge, router)
+    app.state.direct = DirectDoor(edge, router, settings.root_path)
     app.add_middleware(ContractRoutes, door=door)  # those that a user adds stand around it
     app.router.routes.insert(0, OtherMethods(door))
     app.router.default = door.not_found

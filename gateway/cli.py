@@ -17,14 +17,14 @@ from gateway.app import create_app, read_contract
 from gateway.contract.bindings import bind, warnings
 from gateway.contract.descriptors import Contract
 from gateway.contract.errors import ContractError
-from gateway.listening import ListenError, allow_many_files, listen, listen_for_workers
+from gateway.listening import ListenError
 from gateway.logs import configure_logs
 from gateway.options import OptionError, Parser, add_settings, read_settings, unknown_arguments
 from gateway.render.envoy import render_envoy
 from gateway.render.envoy_contract import envoy_contract
 from gateway.render.envoy_routes import EnvoyOptions
 from gateway.render.routes import render_routes
-from gateway.server import Server
+from gateway.server import serve
 from gateway.settings import OWN_PATHS, PREFIX, EnvoySettings, Settings
 from gateway.tls import TlsError, check_serving
 from gateway.upstream.transport import TargetError
@@ -108,14 +108,7 @@ def _parser() -> argparse.ArgumentParser:
 def _serve(settings: Settings) -> int:
     configure_logs(settings.log_level, LOGGING)
     check_serving(settings)
-    app = create_app(settings)
-    allow_many_files()
-    server = Server(app, settings)
-    if settings.workers > 1:
-        return server.serve_with_workers(listen_for_workers(settings))
-    with listen(settings) as listening:
-        server.serve_on(listening)
-    return 0
+    return serve(create_app(settings), settings)
 
 
 def _routes(settings: Settings) -> int:

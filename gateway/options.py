@@ -11,7 +11,6 @@ from difflib import get_close_matches
 from typing import Any, NoReturn, get_origin
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from gateway.settings import GROUPS, PREFIX, Settings
 from gateway.variables import is_service_address
@@ -81,7 +80,7 @@ def unknown_arguments(rest: Iterable[str], kind: type[Settings]) -> str:
     return f"{wrong}: no such option" + (f"; did you mean {near[0]}?" if near else "")
 
 
-def _problem(item: ErrorDetails, given: Mapping[str, object]) -> str:
+def _problem(item: Mapping[str, Any], given: Mapping[str, object]) -> str:
     """Returns the line for one error of pydantic."""
     text = item["msg"].removeprefix("Value error, ")
     if not item["loc"]:

@@ -22,7 +22,9 @@ from gateway.edge.asgi import ContractRoutes
 from gateway.edge.direct import DirectDoor
 from gateway.edge.exchange import Edge
 from gateway.front import Front
+from gateway.listening import allow_many_files, listen, listen_for_workers
 from gateway.settings import Settings
+from gateway.tls import check_serving
 from gateway.transcoding.status import StatusError
 from gateway.uvicorn_http import DirectHttpProtocol, HttpProtocol
 from gateway.uvicorn_websocket import WebSocketProtocol
@@ -47,6 +49,29 @@ class _WithoutStatuses(logging.Filter):
 
 for _name in ("uvicorn.error", "uvicorn.error.websocket"):
     logging.getLogger(_name).addFilter(_WithoutStatuses())
+
+
+def serve(app: FastAPI, settings: Settings) -> int:
+    """Serves an application until SIGINT or SIGTERM, as `protoway serve` does; returns the exit status.
+
+    Args:
+        app: what `create_app` has made, perhaps with routes and middleware of your own.
+        settings: those that it was made with; here `host`, `port`, `workers`, the limits of streams and
+            WebSockets, and `tls_certificate` and `tls_key` count.
+
+    Raises:
+        ListenError: the address is taken, or is none of this machine.
+        TlsError: the certificate or the key cannot be used.
+        OSError: a file cannot be read.
+    """
+    check_serving(settings)
+    allow_many_files()
+    server = Server(app, settings)
+    if settings.workers > 1:
+        return server.serve_with_workers(listen_for_workers(settings))
+    with listen(settings) as listening:
+        server.serve_on(listening)
+    return 0
 
 
 class Server(uvicorn.Server):
@@ -108,10 +133,16 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Starts, and prints the start lines. The direct path is off if a user has added middleware."""
         middleware: list[object] = [each.cls for each in self._app.user_middleware]
-        if middleware == [ContractRoutes] and not self._app.root_path:
-            direct: DirectDoor = self._app.state.direct
+        direct: DirectDoor = self._app.state.direct
+        if middleware == [ContractRoutes] and self._app.root_path == direct.root_path:
             self.config.http_protocol_class = partial(Front, direct, DirectHttpProtocol)  # type: ignore[assignment] # it is only called
-        await super().startup([each for one in sockets or () for each in acceptors(one)])
+        listening = [each for one in sockets or () for each in acceptors(one)]
+        try:
+            await super().startup(listening)
+        finally:
+            if not self.started:
+                for each in listening:
+                    each.close()
         if self._parent is not None:
             self._parent.serving(self._stop)
         elif self.started and sockets:

@@ -63,6 +63,8 @@ OwnPath = Annotated[
     AfterValidator(_without_dots),
 ]
 """A path that the edge answers itself, without percent-encoded characters; or empty."""
+RootPath = Annotated[str, Field(pattern=r"^(/[A-Za-z0-9\-._~]+)*$"), AfterValidator(_without_dots)]
+"""A prefix of paths that has one spelling, for none of its characters needs percent-encoding; or empty."""
 
 OWN_PATHS: Final = ("health_path", "openapi_path", "docs_path")
 """Settings that name the paths which the edge answers itself."""
@@ -79,7 +81,7 @@ GROUPS: Final[Mapping[str, str]] = MappingProxyType(
         "descriptor_set": "The contract",
         "upstream": "The upstream",
         "host": "The process",
-        "health_path": "Own paths",
+        "root_path": "Own paths",
         "max_message_bytes": "Requests and answers",
         "request_headers": "Headers and metadata",
         "print_defaults": "JSON",
@@ -156,6 +158,8 @@ class Settings(BaseSettings):
     log_level: str = Field(default="info", pattern="^(critical|error|warning|info|debug)$")
     """Lowest level that is logged: critical, error, warning, info or debug."""
 
+    root_path: RootPath = ""
+    """Prefix that a proxy in front serves the edge below, as `/api`; the proxy may pass it on or strip it."""
     health_path: OwnPath = "/healthz"
     """Path of the health check; empty: none."""
     openapi_path: OwnPath = "/openapi.json"

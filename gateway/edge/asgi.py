@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
-from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request as FrameworkRequest
@@ -24,7 +23,7 @@ from gateway.edge.exchange import Edge, Exchange
 from gateway.edge.ports import ClientGone
 from gateway.edge.request import Request, identify, parse_head
 from gateway.edge.response import HttpResponse, error_body
-from gateway.edge.routing import NO_ROUTE, Route, Router
+from gateway.edge.routing import NO_ROUTE, Route, Router, below_root
 from gateway.edge.serve import serve
 from gateway.edge.types import WRITE, App, Receive, Scope, Send
 from gateway.edge.writer import ResponseWriter
@@ -282,8 +281,4 @@ def raw_path(scope: Scope) -> str:
     """
     raw: Any = scope.get("raw_path")
     path: str = raw.decode("latin-1") if raw is not None else scope["path"]
-    path = path.partition("?")[0]
-    if not (mounted_at := scope.get("root_path", "")):
-        return path
-    root = quote(mounted_at)
-    return path.removeprefix(root) if path.startswith(f"{root}/") else path
+    return below_root(path.partition("?")[0], scope.get("root_path", ""))

@@ -19,7 +19,7 @@ from gateway.edge.plain_heads import PlainHeads
 from gateway.edge.ports import ClientGone
 from gateway.edge.request import Request, identify, parse_head
 from gateway.edge.response import HttpResponse
-from gateway.edge.routing import Router
+from gateway.edge.routing import Router, below_root
 from gateway.edge.serve import serve
 from gateway.edge.writer import ResponseWriter
 from gateway.transcoding.metadata import Headers
@@ -42,7 +42,9 @@ class DirectRequest(NamedTuple):
 class DirectDoor:
     """Answers those requests of one application that can be answered so."""
 
-    def __init__(self, edge: Edge, router: Router) -> None:
+    def __init__(self, edge: Edge, router: Router, root_path: str = "") -> None:
+        """Takes what is served; `root_path` is a proxy's prefix of all paths, or empty."""
+        self.root_path = root_path
         self._edge = edge
         self._router = router
         self._heads = PlainHeads(edge.metadata)
@@ -54,7 +56,7 @@ class DirectDoor:
             return None
         plain, body = parsed
         http_method, path, query, headers = plain
-        route = self._router.find(http_method, path)
+        route = self._router.find(http_method, below_root(path, self.root_path))
         if not isinstance(route, RouteMatch) or route.target.method.stream_type.value:
             return None
         head, error = parse_head(headers, self._edge.metadata)

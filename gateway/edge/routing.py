@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 from typing import Final, NamedTuple, TypeAlias
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from gateway.contract.route_table import NoRoute, RouteMatch
 from gateway.transcoding.endpoint import Endpoint
@@ -73,3 +73,16 @@ def _own_path(http_method: str) -> Route:
     if http_method in ("GET", "HEAD"):
         return NO_ROUTE  # and so the framework's to answer
     return Options(allowed_methods(_OWN_PATH)) if http_method == "OPTIONS" else _OWN_PATH
+
+
+def below_root(path: str, root_path: str) -> str:
+    """Returns a path without the root that the application has, where it starts with that.
+
+    Args:
+        path: percent-encoded.
+        root_path: decoded, as ASGI has it.
+    """
+    if not root_path:
+        return path
+    root = quote(root_path)
+    return path.removeprefix(root) if path.startswith(f"{root}/") else path

@@ -1,0 +1,88 @@
+"""The how-to pages, followed as a reader follows them: each file written, each command run."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.howto.reading import PAGES, reader
+from tests.pages import blocks
+from tests.whole.nginx import nginx_path
+
+
+@pytest.mark.skipif(nginx_path() is None, reason="no nginx here")
+def test_reverse_proxy(tmp_path: Path) -> None:
+    """Unary, SSE, upload, WebSocket and document pass nginx below the prefix."""
+    reader(tmp_path).follow(PAGES / "reverse-proxy.md")
+
+
+def test_python_application(tmp_path: Path) -> None:
+    """Own routes, CORS, a check of tokens on every way in, and a mounted edge."""
+    reader(tmp_path).follow(PAGES / "python-application.md")
+
+
+def test_testing(tmp_path: Path) -> None:
+    """The test files of the page pass."""
+    reader(tmp_path, "pip install").follow(PAGES / "testing.md")
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl here")
+def test_tls(tmp_path: Path) -> None:
+    """TLS for callers, TLS and mTLS to the gRPC server, with certificates made by openssl."""
+    reader(tmp_path).follow(PAGES / "tls.md")
+
+
+def test_httpx_client(tmp_path: Path) -> None:
+    """The client in Python; `make openapi` runs those in TypeScript and JavaScript."""
+    reader(tmp_path, "npm", "npx", "node").follow(PAGES / "typescript-and-httpx-clients.md")
+
+
+def test_docker_without_an_engine(tmp_path: Path) -> None:
+    """What the Dockerfile compiles is served: by the page's server, and an edge on its descriptor set.
+
+    `make e2e` follows the page with an engine.
+    """
+    text = (PAGES / "docker.md").read_text()
+    page = {block.title: block.text for block in blocks(text)}
+    follower = reader(tmp_path, "docker", "curl", checkout=False)
+    follower.follow(PAGES / "docker.md")
+    commands = re.findall(r"^RUN (?!pip)(.*)$", page["Dockerfile"], re.MULTILINE)
+    rest = tmp_path / "rest.md"
+    rest.write_text(_REST.format(commands="\n".join(commands)))
+    follower.skip = ()
+    follower.follow(rest)
+
+    assert len(commands) == 3
+    stages = set(re.findall(r"^FROM \S+ AS (\w+)$", page["Dockerfile"], re.MULTILINE))
+    services = yaml.safe_load(page["compose.yaml"])["services"]
+    assert {each["build"]["target"] for each in services.values()} < stages
+    for service in services.values():
+        assert service["read_only"]
+        assert not service["user"].startswith("0")
+
+
+_REST = """
+```sh
+{commands}
+```
+
+```sh title="the container `server`"
+PYTHONPATH=stubs python server.py
+```
+
+```sh title="the container `edge`"
+PROTOWAY_DESCRIPTOR_SET=contract/contract.binpb protoway serve --upstream 127.0.0.1:50051 --port 8080
+```
+
+```sh
+curl -s localhost:8080/v1/prices/tea
+```
+
+```text
+{{"article":"tea","cents":1250}}
+```
+"""
