@@ -8,11 +8,12 @@ from typing import Final
 
 from hpack import Encoder
 
-from grpc_wire import frames, message
-from grpc_wire.events import Headers
-from grpc_wire.header_decoder import HeaderDecoder
-from grpc_wire.header_encoder import HeaderEncoder
-from grpc_wire.limits import DEFAULT
+from grpc_wire.call import message
+from grpc_wire.headers.decoder import HeaderDecoder
+from grpc_wire.headers.encoder import HeaderEncoder
+from grpc_wire.http2 import frames
+from grpc_wire.http2.events import Headers
+from grpc_wire.http2.limits import DEFAULT
 
 _HEAD: Final[Headers] = (
     (b":method", b"POST"),

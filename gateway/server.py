@@ -24,7 +24,7 @@ from gateway.settings import Settings
 from gateway.uvicorn_http import DirectHttpProtocol, HttpProtocol
 from gateway.uvicorn_websocket import WebSocketProtocol
 from gateway.workers import Parent, Workers
-from grpc_wire.accepting import acceptors
+from grpc_wire.transport.accepting import acceptors
 
 _LOOK_SECONDS = 0.1
 """How often a shutdown looks whether it is to wait no longer."""

@@ -19,7 +19,7 @@ from gateway.upstream.pool_limits import DEFAULT_LIMITS, PoolLimits
 from gateway.upstream.pooled_channel import Callables, PooledChannel
 from gateway.upstream.port import Call, Outcome, Requests
 from gateway.upstream.transport import TRANSPORTS, Name, check_target
-from grpc_wire.client_stream import ClientStream
+from grpc_wire.client.stream import ClientStream
 
 DEFAULT_KEEPALIVE: Final = 300.0
 """What every gRPC server allows (gRPC's "Keepalive User Guide", on the server's enforcement)."""

@@ -22,7 +22,7 @@ from gateway.transcoding.status import (
 )
 from gateway.upstream.port import Outcome, Response
 from gateway.upstream.seldom import Seldom
-from grpc_wire.client_stream import ClientStream
+from grpc_wire.client.stream import ClientStream
 
 log = logging.getLogger(__name__)
 log.addFilter(Seldom(10.0))  # each call to a server that is gone has one

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from grpc_wire.connection import Connection
-from grpc_wire.events import Event
+from grpc_wire.http2.connection import Connection
+from grpc_wire.http2.events import Event
 
 
 def heard(connection: Connection, octets: bytes) -> list[Event]:

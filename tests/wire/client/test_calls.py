@@ -14,8 +14,8 @@ from google.rpc.status_pb2 import Status
 from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from grpc_wire.channel import Channel, insecure_channel
-from grpc_wire.client_stream import ClientStream
+from grpc_wire.client import Channel, insecure_channel
+from grpc_wire.client.stream import ClientStream
 from tests.echo_server import EchoServer, Everything, FailRequest, Summary, echo_server
 
 MESSAGE: bytes = Everything(string_field="a", int32_field=3).SerializeToString()

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from grpc_wire import channel_options
-from grpc_wire.backoff import Backoff, BackoffTimes
-from grpc_wire.channel import insecure_channel
-from grpc_wire.target import Address, Target, parse
+from grpc_wire.client import insecure_channel
+from grpc_wire.client import options as channel_options
+from grpc_wire.client.backoff import Backoff, BackoffTimes
+from grpc_wire.client.target import Address, Target, parse
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from grpc_wire.inbound import Inbound
-from grpc_wire.limits import DEFAULT, INFLATION_FREE, MESSAGE_COST
-from grpc_wire.message import MessageReader, frame
-from grpc_wire.transport import Transport
+from grpc_wire.call.message import MessageReader, frame
+from grpc_wire.http2.inbound import Inbound
+from grpc_wire.http2.limits import DEFAULT, INFLATION_FREE, MESSAGE_COST
+from grpc_wire.transport.transport import Transport
 from tests.wire.client.peer import HEAD, OK, Peer, Wire, running
 from tests.wire.faults.scene import METHODS, calling, serving
 from tests.wire.faults.test_attacks import answered_meanwhile

@@ -94,7 +94,7 @@ async def test_answers_that_are_still_being_read(
 
     The servicer has returned long before: 60 kB of its answer wait for the client's window.
     """
-    monkeypatch.setattr("grpc_wire.server._CLOSING", 0.1)
+    monkeypatch.setattr("grpc_wire.server.aio_server._CLOSING", 0.1)
     big = b"x" * 120_000
 
     async def answer(_request: bytes, _context: Any) -> bytes:

@@ -12,8 +12,9 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from grpc_wire.connection import Connection, Role
-from grpc_wire.events import (
+from grpc_wire.call.message import frame
+from grpc_wire.http2.connection import Connection, Role
+from grpc_wire.http2.events import (
     ConnectionFailed,
     DataReceived,
     Event,
@@ -22,8 +23,7 @@ from grpc_wire.events import (
     HeadersReceived,
     StreamReset,
 )
-from grpc_wire.limits import DEFAULT, Limits
-from grpc_wire.message import frame
+from grpc_wire.http2.limits import DEFAULT, Limits
 from grpc_wire.server import server
 from tests.wire.driving import heard
 from tests.wire.tls import Tls

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from grpc_wire.codes import DEADLINE_EXCEEDED, OK
-from grpc_wire.errors import ErrorCode
-from grpc_wire.limits import DEFAULT, Limits
-from grpc_wire.message import frame
-from grpc_wire.settings import DEFAULT_WINDOW
+from grpc_wire.call.codes import DEADLINE_EXCEEDED, OK
+from grpc_wire.call.message import frame
+from grpc_wire.http2.errors import ErrorCode
+from grpc_wire.http2.limits import DEFAULT, Limits
+from grpc_wire.http2.settings import DEFAULT_WINDOW
 from tests.wire.faults.leavings import objects
 from tests.wire.server.stage import (
     REQUEST,

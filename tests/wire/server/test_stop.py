@@ -10,11 +10,11 @@ import grpc
 import grpc.aio
 import pytest
 
-from grpc_wire.codes import OK
-from grpc_wire.connection import Connection, Role
-from grpc_wire.errors import ErrorCode
-from grpc_wire.limits import Limits
-from grpc_wire.message import frame
+from grpc_wire.call.codes import OK
+from grpc_wire.call.message import frame
+from grpc_wire.http2.connection import Connection, Role
+from grpc_wire.http2.errors import ErrorCode
+from grpc_wire.http2.limits import Limits
 from grpc_wire.server import server
 from tests.wire.server.stage import Stage, raw_client, refused, serving, unary, until
 

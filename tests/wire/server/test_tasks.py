@@ -20,8 +20,8 @@ import grpc
 import pytest
 import uvloop
 
-from grpc_wire.codes import CANCELLED, DEADLINE_EXCEEDED, OK, UNAVAILABLE, UNKNOWN
-from grpc_wire.message import frame
+from grpc_wire.call.codes import CANCELLED, DEADLINE_EXCEEDED, OK, UNAVAILABLE, UNKNOWN
+from grpc_wire.call.message import frame
 from tests.wire.faults.scene import serving
 from tests.wire.server.stage import (
     SERVICE,

@@ -1,0 +1,120 @@
+"""Metadata <-> HTTP/2 headers.
+
+Source: gRPC over HTTP/2, "Custom-Metadata": keys of lower-case letters, digits, `_`, `-` and `.`; values of
+printable ASCII; a key that ends in `-bin` has bytes for its value, in base64, of which several may stand in
+one header, joined by commas. `grpc-` is gRPC's own.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode, b64encode
+from binascii import Error
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final, TypeAlias
+
+from grpc_wire.http2.events import Headers
+
+Metadata: TypeAlias = tuple[tuple[str, str | bytes], ...]
+
+_KEY: Final = re.compile(r"[0-9a-z_.-]+")
+_BINARY: Final = "-bin"
+_RESERVED: Final = "grpc-"
+_OWN: Final = frozenset(
+    {
+        "accept-encoding",
+        "content-length",
+        "content-type",
+        "grpc-accept-encoding",
+        "grpc-encoding",
+        "grpc-message",
+        "grpc-status",
+        "grpc-timeout",
+        "te",
+    }
+)
+"""What is not metadata, though it stands among it."""
+_LEFT_OUT: Final = frozenset({"accept-encoding", "content-length", "content-type", "te"})
+"""What callers pass on from HTTP, and grpc leaves out: it would make another message of it."""
+_OF_HTTP: Final = frozenset(
+    {"connection", "host", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"}
+)
+"""What makes a message of HTTP/2 malformed (RFC 9113, 8.2.2 and 8.3.1)."""
+_MARKED: Final = bytes(byte if 0x20 <= byte < 0x7F else ord("?") for byte in range(256))
+"""A table that changes whatever is not printable ASCII."""
+_KEPT: Final = 1024
+
+
+def to_headers(metadata: Iterable[tuple[str, str | bytes]]) -> Headers:
+    """Returns metadata as headers, but for what is HTTP's own and does no harm.
+
+    Raises:
+        ValueError: a key or a value is not what gRPC allows; which.
+    """
+    headers = []
+    for key, value in metadata:
+        name, binary = _name(key)
+        if not name:
+            continue
+        if isinstance(value, str) and value.isascii() and not binary:
+            text = value.encode()
+        elif isinstance(value, bytes):
+            text = b64encode(value).rstrip(b"=") if binary else value
+        else:
+            raise _refusal(key, value, binary=binary)
+        if text.translate(_MARKED) != text:
+            raise _refusal(key, text)
+        headers.append((name, text.strip()))
+    return tuple(headers)
+
+
+def _refusal(key: str, value: object, *, binary: bool = False) -> ValueError:
+    if binary:
+        return ValueError(f"metadata {key!r}: a key that ends in -bin has bytes for its value")
+    if isinstance(value, str | bytes):
+        return ValueError(f"metadata {key!r}: the value is not printable ASCII")
+    return ValueError(f"metadata {key!r}: the value is neither str nor bytes")
+
+
+@lru_cache(maxsize=_KEPT)
+def _name(key: str) -> tuple[bytes, bool]:
+    """Returns a key as a header's name, empty for what is left out, and whether its values are bytes."""
+    if key in _LEFT_OUT:
+        return b"", False
+    binary = key.endswith(_BINARY)
+    if not _KEY.fullmatch(key):
+        raise ValueError(f"metadata {key!r}: a key has lower-case letters, digits, _, - and .")
+    if key.startswith(_RESERVED) and not binary:
+        raise ValueError(f"metadata {key!r}: keys that begin with grpc- are gRPC's own")
+    if key in _OF_HTTP:
+        raise ValueError(f"metadata {key!r}: this key is HTTP's own")
+    return key.encode(), binary
+
+
+def from_headers(headers: Headers) -> Metadata:
+    """Returns the metadata among headers: all but pseudo-headers and what is HTTP's and gRPC's own.
+
+    A value that is not base64 where it should be is left out, for nothing else can be done with it.
+    """
+    metadata: list[tuple[str, str | bytes]] = []
+    for name, value in headers:
+        key = _metadata_key(name)
+        if key is None:
+            continue
+        if key.endswith(_BINARY):
+            for each in value.split(b","):
+                part = each.strip(b" \t")  # as a proxy may have joined them (RFC 9110, 5.3)
+                try:
+                    metadata.append((key, b64decode(part + b"=" * (-len(part) % 4), validate=True)))
+                except Error:
+                    continue
+        else:
+            metadata.append((key, value.decode("latin-1")))
+    return tuple(metadata)
+
+
+@lru_cache(maxsize=_KEPT)
+def _metadata_key(name: bytes) -> str | None:
+    key = name.decode("latin-1")
+    return None if key in _OWN or key.startswith(":") else key

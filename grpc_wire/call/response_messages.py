@@ -1,0 +1,145 @@
+"""The messages of an answer, from their bytes until the caller asks for them.
+
+One of many is decompressed when it is asked for, and counts against the stream's window until then. An only
+one is decompressed as soon as it is there, in its connection's turn, for the end of the call is told when it
+is known to be readable; and its bytes do not count, for nobody takes it before the end, and nghttp2 sends
+that into an open window alone.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import ClassVar, Final, TypeAlias
+
+from grpc_wire.call.codes import INTERNAL, UNIMPLEMENTED
+from grpc_wire.call.message import Compressed, MessageFault, MessageReader
+from grpc_wire.client.method import Method
+
+_WORTH_TELLING: Final = 8 * 1024
+"""Bytes of a message that were read; fewer leave the window of a stream open."""
+
+
+class ManyResponses:
+    """What has come of an answer that is a stream.
+
+    Attributes:
+        missing: how many bytes of the message that has begun are still to come.
+        messages: those that were not taken, as they came, and how many bytes count as read by taking them.
+    """
+
+    __slots__ = ("_reader", "_unread", "messages", "missing")
+
+    packed: ClassVar[None] = None
+    """None of them is decompressed before it is taken."""
+
+    def __init__(self, method: Method, encoding: str) -> None:
+        self.missing = 0
+        self.messages: deque[tuple[bytes | Compressed, int]] = deque()
+        self._reader = MessageReader(method.max_receive, encoding)
+        self._unread = 0
+
+    def feed(self, data: bytes) -> int:
+        """Takes bytes; returns how many count as read.
+
+        Raises:
+            MessageFault: something in them cannot be a message; those before it were kept.
+        """
+        reader = self._reader
+        messages = reader.feed(data)
+        self._unread += len(data)
+        if messages:
+            self.messages.extend([(message, 0) for message in messages[:-1]])
+            self.messages.append((messages[-1], self._unread))  # it stands for all of them
+            self._unread = 0
+        if reader.fault is not None:
+            raise reader.fault
+        self.missing = reader.missing
+        return 0
+
+    def take(self) -> tuple[bytes, int]:
+        """Takes the first message; returns it, and how many bytes count as read by that.
+
+        Raises:
+            MessageFault: it cannot be decompressed.
+        """
+        message, size = self.messages.popleft()
+        return self._reader.plain(message), size
+
+    def check_end(self) -> None:
+        """Sees to it that the answer may end here.
+
+        Raises:
+            MessageFault: it may not.
+        """
+        if self._reader.partial:
+            raise _not_whole()
+
+
+class OneResponse:
+    """What has come of an answer that is one message; attributes and methods are those of many.
+
+    Attributes:
+        packed: the message, if it is not decompressed yet.
+    """
+
+    __slots__ = ("_reader", "_unread", "messages", "missing", "packed")
+
+    def __init__(self, method: Method, encoding: str) -> None:
+        self.missing = 0
+        self.messages: list[bytes] = []
+        self.packed: Compressed | None = None
+        self._reader = MessageReader(method.max_receive, encoding)
+        self._unread = 0
+
+    def feed(self, data: bytes) -> int:
+        """Takes bytes; returns how many count as read; see `ManyResponses`."""
+        reader = self._reader
+        for message in reader.feed(data):
+            if self.messages or self.packed is not None:
+                raise MessageFault(UNIMPLEMENTED, "more than one response came")
+            if isinstance(message, Compressed):
+                self.packed = message
+            else:
+                self.messages.append(message)
+        if reader.fault is not None:
+            raise reader.fault
+        self.missing = reader.missing
+        self._unread += len(data)
+        if self._unread < _WORTH_TELLING:
+            return 0
+        read, self._unread = self._unread, 0
+        return read
+
+    def unpack(self) -> int:
+        """Decompresses the message; returns how many bytes it has.
+
+        Raises:
+            MessageFault: it cannot be decompressed.
+        """
+        packed, self.packed = self.packed, None
+        message = b"" if packed is None else self._reader.plain(packed)
+        self.messages.append(message)
+        return len(message)
+
+    def take(self) -> tuple[bytes, int]:
+        """Takes the message; see `ManyResponses`."""
+        return self.messages.pop(), 0
+
+    def check_end(self) -> None:
+        """Sees to it that the answer may end here; see `ManyResponses`."""
+        if self._reader.partial:
+            raise _not_whole()
+        if not self.messages:
+            raise MessageFault(UNIMPLEMENTED, "no response came")
+
+
+Responses: TypeAlias = OneResponse | ManyResponses
+
+
+def responses_of(method: Method, encoding: str) -> Responses:
+    """Makes the place for what comes of an answer."""
+    return OneResponse(method, encoding) if method.one_response else ManyResponses(method, encoding)
+
+
+def _not_whole() -> MessageFault:
+    return MessageFault(INTERNAL, "the last message is not whole")

@@ -1,0 +1,272 @@
+"""The four call objects that a caller holds, with the methods and the manners of `grpc.aio`'s.
+
+They hold the call that is under way, and nothing holds them: one that its caller has dropped is cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from contextlib import suppress
+from enum import Enum, auto
+from typing import Any, TypeVar
+
+import grpc
+from grpc import aio
+
+from grpc_wire.call.codes import INTERNAL, OK
+from grpc_wire.call.status import Status
+from grpc_wire.client.request_stream import Requests, send_all, serialized
+from grpc_wire.client.stream import ClientStream
+
+log = logging.getLogger(__name__)
+
+_Request = TypeVar("_Request")
+_Response = TypeVar("_Response")
+
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+_DROPPED = "Cancelled upon garbage collection!"
+_FINISHED = "RPC already finished."
+_HALF_CLOSED = 'RPC is half closed after calling "done_writing".'
+_MIXED = "The iterator and read/write APIs may not be mixed on a single RPC."
+
+
+class _Call(aio.Call):
+    """What all four have in common: how it ends, and what came beside the messages."""
+
+    def __init__(self, stream: ClientStream) -> None:
+        self._stream = stream
+
+    def __del__(self) -> None:
+        stream = getattr(self, "_stream", None)
+        if stream is not None and stream.status is None:
+            with suppress(RuntimeError):  # the loop is closed
+                stream.loop.call_soon_threadsafe(stream.cancel, _DROPPED)  # this may be any thread
+
+    def __repr__(self) -> str:
+        status = self._stream.status
+        if status is None:
+            return f"<{type(self).__name__} of {self._stream.method.path}, not done>"
+        return f"<{type(self).__name__} of {self._stream.method.path}: {_text(status)}>"
+
+    def cancelled(self) -> bool:
+        """Returns whether it ended with CANCELLED, whoever said so."""
+        status = self._stream.status
+        return status is not None and _CODES[status.code] is grpc.StatusCode.CANCELLED
+
+    def done(self) -> bool:
+        """Returns whether it has ended."""
+        return self._stream.status is not None
+
+    def cancel(self) -> bool:
+        """Gives it up; returns whether there was something to give up."""
+        return self._stream.cancel()
+
+    def time_remaining(self) -> float | None:
+        """Returns the seconds to its deadline; None if it has none."""
+        return self._stream.time_left()
+
+    def add_done_callback(self, callback: Callable[[Any], None]) -> None:
+        """Lets a function be called with this call when it has ended; at once, if it has."""
+        stream = self._stream
+        if stream.status is None:
+            stream.ended.append(lambda _stream: callback(self))
+        else:
+            callback(self)
+
+    async def initial_metadata(self) -> aio.Metadata:
+        """Waits for the metadata of the answer's head; empty if it ends without."""
+        await self._stream.answered()
+        return aio.Metadata(*(self._stream.initial or ()))
+
+    async def trailing_metadata(self) -> aio.Metadata:
+        """Waits for the end; returns the metadata that came with it."""
+        return aio.Metadata(*(await self._stream.over()).trailing)
+
+    async def code(self) -> grpc.StatusCode:
+        """Waits for the end; returns its code."""
+        return _CODES[(await self._stream.over()).code]
+
+    async def details(self) -> str:
+        """Waits for the end; returns its words."""
+        return (await self._stream.over()).message
+
+    async def debug_error_string(self) -> str:
+        """Waits for the end; returns it as a text for people."""
+        return _text(await self._stream.over())
+
+    async def wait_for_connection(self) -> None:
+        """Waits until it goes out on a connection; raises what it ended with, if that was before."""
+        await self._or_cancel(self._stream.begun())
+        self._raise_for_status()
+
+    def _raise_for_status(self) -> None:
+        status = self._stream.status
+        if status is None or status.code == OK:
+            return
+        if self._stream.cancelled_here:
+            raise asyncio.CancelledError
+        raise aio.AioRpcError(
+            _CODES[status.code],
+            aio.Metadata(*(self._stream.initial or ())),
+            aio.Metadata(*status.trailing),
+            status.message,
+            _text(status),
+        )
+
+    async def _or_cancel(self, waiting: Awaitable[Any]) -> Any:
+        """Waits; who is cancelled meanwhile cancels the call."""
+        try:
+            return await waiting
+        except asyncio.CancelledError:
+            self.cancel()
+            raise
+
+    def _deserialized(self, message: bytes) -> Any:
+        deserialize = self._stream.method.deserialize
+        if deserialize is None:
+            return message
+        try:
+            return deserialize(message)
+        except Exception as error:
+            log.exception("a response of %s cannot be read", self._stream.method.path)
+            self._stream.fail(Status(INTERNAL, f"Exception deserializing response: {error!r}"))
+            self._raise_for_status()
+            raise  # it had been cancelled
+
+
+class _UnaryResponse(_Call):
+    """A call that has one response."""
+
+    _response: Any = None
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        stream = self._stream
+        if stream.status is None:
+            try:
+                yield from stream.over_soon()
+            except asyncio.CancelledError:
+                self.cancel()
+                raise
+        if stream.status is None or stream.status.code != OK:
+            self._raise_for_status()
+        if (message := stream.take()) is not None:
+            self._response = self._deserialized(message)
+        return self._response
+
+
+class _Style(Enum):
+    """In which of two ways a side of a stream is used."""
+
+    UNKNOWN = auto()
+    ITERATOR = auto()
+    CALLS = auto()
+
+
+class _StreamResponse(_Call):
+    """A call that has a stream of responses."""
+
+    _reads = _Style.UNKNOWN
+    _iterator: AsyncIterator[Any] | None = None
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        """Returns the responses; always the same iterator."""
+        self._read_by(_Style.ITERATOR)
+        if self._iterator is None:
+            self._iterator = self._responses()
+        return self._iterator
+
+    async def read(self) -> Any:
+        """Waits for a response; `grpc.aio.EOF` if there are no more."""
+        stream = self._stream
+        if stream.status is not None and not stream.has_message:
+            self._raise_for_status()
+            return aio.EOF
+        self._read_by(_Style.CALLS)
+        if (message := stream.take()) is None:
+            message = await self._or_cancel(stream.receive())
+        if message is None:
+            self._raise_for_status()
+            return aio.EOF
+        return self._deserialized(message)
+
+    async def _responses(self) -> AsyncIterator[Any]:
+        stream = self._stream
+        while True:
+            if (message := stream.take()) is None:
+                message = await self._or_cancel(stream.receive())
+            if message is None:
+                break
+            yield self._deserialized(message)
+        self._raise_for_status()
+
+    def _read_by(self, style: _Style) -> None:
+        if self._reads not in (_Style.UNKNOWN, style):
+            raise aio.UsageError(_MIXED)
+        self._reads = style
+
+
+class _StreamRequest(_Call):
+    """A call that has a stream of requests."""
+
+    def __init__(self, stream: ClientStream, requests: Requests | None) -> None:
+        super().__init__(stream)
+        self._writes = _Style.CALLS if requests is None else _Style.ITERATOR
+        if requests is not None and stream.status is None:
+            sending = stream.loop.create_task(send_all(stream, requests))
+            stream.ended.append(lambda _stream: sending.cancel())
+
+    @property
+    def _done_writing_flag(self) -> bool:
+        """What `grpc.aio`'s intercepted calls ask."""
+        return self._stream.half_closed
+
+    async def write(self, request: Any) -> None:
+        """Sends a request, and waits until there is room for more."""
+        self._written_by_calls()
+        stream = self._stream
+        if stream.status is not None:
+            raise asyncio.InvalidStateError(_FINISHED)
+        if stream.half_closed:
+            raise asyncio.InvalidStateError(_HALF_CLOSED)
+        message = serialized(stream, request)
+        if message is not None:
+            if stream.waits:
+                await self._or_cancel(stream.begun())
+            if stream.send(message):
+                await self._or_cancel(stream.room())
+        self._raise_for_status()
+
+    async def done_writing(self) -> None:
+        """Says that there are no more requests."""
+        self._written_by_calls()
+        self._stream.half_close()
+
+    def _written_by_calls(self) -> None:
+        if self._writes is not _Style.CALLS:
+            raise aio.UsageError(_MIXED)
+
+
+class UnaryUnaryCall(_UnaryResponse, aio.UnaryUnaryCall[_Request, _Response]):
+    """A call with one request and one response."""
+
+
+class UnaryStreamCall(_StreamResponse, aio.UnaryStreamCall[_Request, _Response]):
+    """A call with one request and a stream of responses."""
+
+
+class StreamUnaryCall(_StreamRequest, _UnaryResponse, aio.StreamUnaryCall[_Request, _Response]):
+    """A call with a stream of requests and one response."""
+
+
+class StreamStreamCall(_StreamRequest, _StreamResponse, aio.StreamStreamCall[_Request, _Response]):
+    """A call with a stream either way."""
+
+
+def _text(status: Status) -> str:
+    return (
+        f"{_CODES[status.code].name}: {status.message}"
+        if status.message
+        else _CODES[status.code].name
+    )

@@ -1,0 +1,229 @@
+"""What a stub calls: one object for each method, which makes its calls."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, TypeAlias, TypeVar
+
+import grpc
+from grpc import aio
+
+from grpc_wire.call.message import DEFLATE, GZIP, IDENTITY
+from grpc_wire.call.metadata import to_headers
+from grpc_wire.client import call as client_call
+from grpc_wire.client import interceptors as client_interceptors
+from grpc_wire.client.balancer import Balancer
+from grpc_wire.client.method import Method
+from grpc_wire.client.request_stream import serialized
+from grpc_wire.client.stream import ClientStream
+from grpc_wire.headers.block import list_size
+
+_Request = TypeVar("_Request")
+_Response = TypeVar("_Response")
+_Metadata: TypeAlias = aio.Metadata | Sequence[tuple[str, str | bytes]]
+
+_ENCODINGS = {
+    None: IDENTITY,
+    grpc.Compression.NoCompression: IDENTITY,
+    grpc.Compression.Deflate: DEFLATE,
+    grpc.Compression.Gzip: GZIP,
+}
+
+
+_Settings: TypeAlias = tuple[
+    float | None,
+    Iterable[tuple[str, str | bytes]] | None,
+    grpc.CallCredentials | None,
+    bool | None,
+    grpc.Compression | None,
+]
+"""What is said of one call: timeout, metadata, credentials, wait_for_ready, compression."""
+
+
+class _MultiCallable:
+    """Makes the calls of one method."""
+
+    intercepted: ClassVar[Callable[..., Any]]
+
+    def __init__(
+        self,
+        balancer: Callable[[], Balancer],
+        method: Method,
+        compression: grpc.Compression | None,
+        interceptors: Sequence[aio.ClientInterceptor],
+    ) -> None:
+        """Takes what all calls have in common.
+
+        Args:
+            balancer: returns what gives calls their connections; asked with each call.
+            method: what is called.
+            compression: of requests, unless a call says otherwise.
+            interceptors: what stands before each call, the outermost first.
+        """
+        self._balancer = balancer
+        self._method = method
+        self._compression = compression
+        self._interceptors = interceptors
+
+    def _intercepted(self, request: Any, settings: _Settings) -> Any:
+        timeout, metadata, credentials, wait_for_ready, compression = settings
+        return type(self).intercepted(
+            self._interceptors,
+            request,
+            timeout,
+            aio.Metadata(*(metadata or ())),
+            credentials,
+            wait_for_ready,
+            self._continued(compression),
+            self._method.path.encode(),
+            None,
+            None,
+            self._balancer().loop,
+        )
+
+    def _continued(self, compression: grpc.Compression | None) -> Callable[[Any, Any], Any]:
+        """Returns what begins a call as the last interceptor wants it."""
+
+        def begin(details: Any, request: Any) -> Any:
+            _, *settings = details
+            method = _renamed(self._method, details.method)
+            return self._begin(method, request, (*settings, compression))
+
+        return begin
+
+    def _begin(self, method: Method, request: Any, settings: _Settings) -> Any:
+        raise NotImplementedError
+
+    def _stream(self, method: Method, settings: _Settings) -> ClientStream:
+        timeout, metadata, credentials, wait_for_ready, compression = settings
+        if credentials is not None:
+            raise aio.UsageError(
+                "what is in grpc.CallCredentials cannot be read; let an interceptor add metadata"
+            )
+        encoding = _ENCODINGS[compression or self._compression]
+        headers = to_headers(metadata) if metadata else ()
+        if encoding != IDENTITY:
+            headers = ((b"grpc-encoding", encoding.encode()), *headers)
+        return ClientStream(
+            self._balancer(),
+            method,
+            headers,
+            timeout,
+            encoding,
+            wait_for_ready=bool(wait_for_ready),
+        )
+
+
+class _OneRequest(_MultiCallable):
+    made: ClassVar[type[Any]]
+
+    def __call__(
+        self,
+        request: Any,
+        *,
+        timeout: float | None = None,
+        metadata: _Metadata | None = None,
+        credentials: grpc.CallCredentials | None = None,
+        wait_for_ready: bool | None = None,
+        compression: grpc.Compression | None = None,
+    ) -> Any:
+        """Begins a call."""
+        settings = (timeout, metadata, credentials, wait_for_ready, compression)
+        if self._interceptors:
+            return self._intercepted(request, settings)
+        return self._begin(self._method, request, settings)
+
+    def _begin(self, method: Method, request: Any, settings: _Settings) -> Any:
+        return self.made(self._started(self._stream(method, settings), request))
+
+    def _started(self, stream: ClientStream, request: Any) -> ClientStream:
+        message = serialized(stream, request)
+        if message is not None:
+            stream.start(message)
+        return stream
+
+
+class _ManyRequests(_MultiCallable):
+    made: ClassVar[type[Any]]
+
+    def __call__(
+        self,
+        request_iterator: AsyncIterable[Any] | Iterable[Any] | None = None,
+        timeout: float | None = None,
+        metadata: _Metadata | None = None,
+        credentials: grpc.CallCredentials | None = None,
+        wait_for_ready: bool | None = None,  # noqa: FBT001 - the place that grpc.aio gives it
+        compression: grpc.Compression | None = None,
+    ) -> Any:
+        """Begins a call; without an iterator, requests are sent by `write`."""
+        settings = (timeout, metadata, credentials, wait_for_ready, compression)
+        if self._interceptors:
+            return self._intercepted(request_iterator, settings)
+        return self._begin(self._method, request_iterator, settings)
+
+    def _begin(self, method: Method, request: Any, settings: _Settings) -> Any:
+        stream = self._stream(method, settings)
+        stream.start(None)
+        return self.made(stream, request)
+
+
+class UnaryUnaryMultiCallable(_OneRequest, aio.UnaryUnaryMultiCallable[_Request, _Response]):
+    """Makes calls with one request and one response."""
+
+    made = client_call.UnaryUnaryCall
+    intercepted = client_interceptors.UnaryUnaryCall
+
+    def ask(
+        self,
+        request: _Request,
+        told: Callable[[ClientStream], object],
+        *,
+        timeout: float | None = None,
+        metadata: _Metadata | None = None,
+    ) -> ClientStream:
+        """Begins a call for whom it is not worth an object that can be awaited.
+
+        Args:
+            request: what is sent.
+            told: called with the stream once it has ended, perhaps before this returns.
+            timeout: seconds.
+            metadata: what is sent beside it.
+
+        Raises:
+            grpc.aio.UsageError: there are interceptors, which are given calls that can be awaited.
+        """
+        if self._interceptors:
+            raise aio.UsageError("what is asked passes no interceptors")
+        stream = self._stream(self._method, (timeout, metadata, None, None, None))
+        stream.ended.append(told)
+        return self._started(stream, request)
+
+
+class UnaryStreamMultiCallable(_OneRequest, aio.UnaryStreamMultiCallable[_Request, _Response]):
+    """Makes calls with one request and a stream of responses."""
+
+    made = client_call.UnaryStreamCall
+    intercepted = client_interceptors.UnaryStreamCall
+
+
+class StreamUnaryMultiCallable(_ManyRequests, aio.StreamUnaryMultiCallable[_Request, _Response]):
+    """Makes calls with a stream of requests and one response."""
+
+    made = client_call.StreamUnaryCall
+    intercepted = client_interceptors.StreamUnaryCall
+
+
+class StreamStreamMultiCallable(_ManyRequests, aio.StreamStreamMultiCallable[_Request, _Response]):
+    """Makes calls with a stream either way."""
+
+    made = client_call.StreamStreamCall
+    intercepted = client_interceptors.StreamStreamCall
+
+
+def _renamed(method: Method, path: bytes | str) -> Method:
+    name = path if isinstance(path, bytes) else path.encode()
+    if name == method.path.encode():
+        return method
+    head = tuple((key, name if key == b":path" else value) for key, value in method.head)
+    return replace(method, path=name.decode(), head=head, head_size=list_size(head))

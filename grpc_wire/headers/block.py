@@ -1,0 +1,68 @@
+"""Header compression: what both directions share.
+
+Source: RFC 7541, section 5.1 (integers), section 6 (the first bits of a field), appendix A (static table).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hpack.table import HeaderTable
+
+from grpc_wire.http2.errors import ConnectionFault, ErrorCode
+from grpc_wire.http2.events import Headers
+
+DEFAULT_TABLE_SIZE: Final = 4096
+STATIC: Final = ((b"", b""), *HeaderTable.STATIC_TABLE)
+FIRST_DYNAMIC: Final = len(STATIC)
+
+INDEXED: Final = 0x80
+LITERAL_INDEXED: Final = 0x40
+RESIZED: Final = 0x20
+NEVER_INDEXED: Final = 0x10
+
+MOST_KEPT: Final = 256
+"""How many fields, or runs of them, are kept with what they mean."""
+_LARGEST_INTEGER: Final = 2**28
+_MOST_SHIFT: Final = 28
+
+
+def read_integer(block: bytes, at: int, mask: int) -> tuple[int, int]:
+    """Reads an integer (RFC 7541, 5.1); returns it, and where it ends."""
+    number = block[at] & mask
+    at += 1
+    if number < mask:
+        return number, at
+    shift = 0
+    while True:
+        byte = block[at]
+        at += 1
+        number += (byte & 0x7F) << shift
+        if number > _LARGEST_INTEGER or shift > _MOST_SHIFT:
+            raise bad_block("an integer that nothing needs")
+        if byte < 0x80:
+            return number, at
+        shift += 7
+
+
+def write_integer(number: int, mask: int, pattern: int) -> bytes:
+    """Writes an integer (RFC 7541, 5.1) behind a pattern of bits."""
+    if number < mask:
+        return bytes((pattern | number,))
+    number -= mask
+    written = [pattern | mask]
+    while number >= 0x80:
+        written.append(number & 0x7F | 0x80)
+        number >>= 7
+    written.append(number)
+    return bytes(written)
+
+
+def list_size(headers: Headers) -> int:
+    """Returns the size of a header section as its limit counts it (RFC 9113, 6.5.2)."""
+    return sum([len(name) + len(value) for name, value in headers]) + 32 * len(headers)
+
+
+def bad_block(reason: str) -> ConnectionFault:
+    """Makes the fault after which no block can be read any more."""
+    return ConnectionFault(ErrorCode.COMPRESSION_ERROR, reason)

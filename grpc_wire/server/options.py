@@ -1,0 +1,109 @@
+"""What a server may be told, under the names that grpc gives its options.
+
+Rule: an option that is not known is an error, so that nobody believes in vain that it holds. Those of
+`NEEDLESS` are taken without effect: what they ask for is so anyway.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from grpc_wire.http2.limits import DEFAULT, Limits, in_order
+from grpc_wire.transport.lifetime import FOREVER, Lifetimes
+
+NEVER: Final = 2**31 - 1
+"""What grpc takes for infinite milliseconds."""
+NEEDLESS: Final = frozenset(
+    {
+        # Pings are policed by the budget of `Limits.control_frames`, which forgives more than these ask for.
+        "grpc.http2.max_ping_strikes",
+        "grpc.http2.min_ping_interval_without_data_ms",
+        "grpc.http2.min_recv_ping_interval_without_data_ms",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """What a server was told.
+
+    Attributes:
+        limits: what peers may ask of a connection.
+        lifetimes: how long connections last.
+        receive: bytes of the largest request message; -1 is no limit.
+        send: bytes of the largest response message; -1 is no limit.
+        reuse_port: whether other processes may listen on the same port.
+    """
+
+    limits: Limits = DEFAULT
+    lifetimes: Lifetimes = FOREVER
+    receive: int = 4 * 1024 * 1024
+    send: int = -1
+    reuse_port: bool = True
+
+
+@dataclass(slots=True)
+class _Told:
+    limits: dict[str, Any] = field(default_factory=dict)
+    lifetimes: dict[str, Any] = field(default_factory=dict)
+    own: dict[str, Any] = field(default_factory=dict)
+
+
+def _number(value: Any, least: int, most: int) -> int:
+    if not least <= int(value) <= most:
+        raise ValueError
+    return int(value)
+
+
+def _seconds(milliseconds: Any, least: int = 0) -> float:
+    number = _number(milliseconds, least, 2**63)
+    return math.inf if number >= NEVER else number / 1000
+
+
+def _period(milliseconds: Any) -> float:
+    """Reads what would never let a connection work if it were nothing."""
+    return _seconds(milliseconds, least=1)
+
+
+def _count(value: Any) -> int:
+    return _number(value, 0, 2**31 - 1)
+
+
+_KNOWN: Final[dict[str, tuple[str, str, Callable[[Any], Any]]]] = {
+    "grpc.max_receive_message_length": ("own", "receive", int),
+    "grpc.max_send_message_length": ("own", "send", int),
+    "grpc.so_reuseport": ("own", "reuse_port", bool),
+    "grpc.max_concurrent_streams": ("limits", "concurrent_streams", _count),
+    "grpc.max_metadata_size": ("limits", "header_list", _count),
+    "grpc.absolute_max_metadata_size": ("limits", "header_list", _count),
+    "grpc.server_handshake_timeout_ms": ("lifetimes", "handshake", _period),
+    "grpc.keepalive_time_ms": ("lifetimes", "keepalive", _period),
+    "grpc.keepalive_timeout_ms": ("lifetimes", "keepalive_timeout", _seconds),
+    "grpc.keepalive_permit_without_calls": ("lifetimes", "keepalive_without_streams", bool),
+    "grpc.max_connection_idle_ms": ("lifetimes", "idle", _period),
+    "grpc.max_connection_age_ms": ("lifetimes", "age", _period),
+    "grpc.max_connection_age_grace_ms": ("lifetimes", "grace", _seconds),
+}
+
+
+def server_options(options: Sequence[tuple[str, Any]]) -> ServerOptions:
+    """Reads options; of two with one name the last holds; see `in_order` for the limits of metadata.
+
+    Raises:
+        ValueError: one is not known, or its value is not what it takes.
+    """
+    told = _Told()
+    for name, value in in_order(options):
+        if name in NEEDLESS:
+            continue
+        if name not in _KNOWN:
+            raise ValueError(f"the option {name!r} is not known; known are {', '.join(_KNOWN)}")
+        group, attribute, read = _KNOWN[name]
+        try:
+            getattr(told, group)[attribute] = read(value)
+        except (TypeError, ValueError):
+            raise ValueError(f"the option {name!r} cannot be {value!r}") from None
+    return ServerOptions(Limits(**told.limits), Lifetimes(**told.lifetimes), **told.own)
