@@ -11,8 +11,8 @@ from hpack import Encoder
 from grpc_wire.call import message
 from grpc_wire.headers.decoder import HeaderDecoder
 from grpc_wire.headers.encoder import HeaderEncoder
+from grpc_wire.headers.section import Headers
 from grpc_wire.http2 import frames
-from grpc_wire.http2.events import Headers
 from grpc_wire.http2.limits import DEFAULT
 
 _HEAD: Final[Headers] = (

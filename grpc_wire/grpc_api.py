@@ -1,7 +1,8 @@
-"""What grpc's API calls by names of its own, in the terms of the protocol."""
+"""Values of grpc's Python API in the terms of the protocol: compression, codes, metadata, options."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 import grpc
@@ -9,13 +10,16 @@ import grpc
 from grpc_wire.call.codes import OK, UNKNOWN
 from grpc_wire.call.message import DEFLATE, GZIP, IDENTITY
 from grpc_wire.call.metadata import from_headers
-from grpc_wire.http2.events import Headers
+from grpc_wire.headers.section import Headers
 
 ENCODINGS: Final = {
     grpc.Compression.NoCompression: IDENTITY,
     grpc.Compression.Deflate: DEFLATE,
     grpc.Compression.Gzip: GZIP,
 }
+NEVER: Final = 2**31 - 1
+"""Milliseconds that grpc's options take for infinite."""
+_ABSOLUTE: Final = "grpc.absolute_max_metadata_size"
 _HIGHEST: Final = 16
 
 
@@ -48,3 +52,12 @@ def is_metadata(metadata: Any) -> bool:
         and isinstance(pair[1], (str, bytes))
         for pair in metadata
     )
+
+
+def in_order(options: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """Returns options in the order in which they are to be read: the last that sets a limit holds.
+
+    grpc has two limits of metadata, between which it refuses at random. Here the absolute one holds, wherever
+    it stands; `grpc.max_metadata_size` alone is one too.
+    """
+    return sorted(options, key=lambda option: option[0] == _ABSOLUTE)

@@ -12,7 +12,6 @@ from struct import Struct
 from typing import Final
 
 from grpc_wire.call.codes import INTERNAL, RESOURCE_EXHAUSTED, UNIMPLEMENTED
-from grpc_wire.http2.limits import max_inflated
 
 IDENTITY: Final = "identity"
 GZIP: Final = "gzip"
@@ -21,6 +20,13 @@ ENCODINGS: Final = (IDENTITY, DEFLATE, GZIP)
 """What can be read."""
 ACCEPTED: Final = (b"grpc-accept-encoding", ",".join(ENCODINGS).encode())
 """How it is said; gRPC's grammar has no spaces there, and grpc-js takes none off."""
+
+MESSAGE_COST: Final = 1024
+"""Bytes that a message counts for in a turn of the event loop, beside its own (`Limits.turn_bytes`)."""
+INFLATION: Final = 200
+"""Largest ratio of a message's size to its compressed size; above `INFLATION_FREE`."""
+INFLATION_FREE: Final = 512 * 1024
+"""Bytes that a message may have whatever its compressed size; see `max_inflated`."""
 
 _HEAD: Final = Struct(">BL")
 _COMPRESSED: Final = 1
@@ -38,6 +44,11 @@ class MessageFault(Exception):
         self.code = code
         self.reason = reason
         super().__init__(reason)
+
+
+def max_inflated(size: int) -> int:
+    """Returns how many bytes `size` compressed bytes may decompress to."""
+    return max(INFLATION_FREE, INFLATION * size)
 
 
 def frame(message: bytes, encoding: str = IDENTITY) -> bytes:

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final, TypeAlias
 
-from grpc_wire.http2.events import Headers
+from grpc_wire.headers.section import Headers
 
 Metadata: TypeAlias = tuple[tuple[str, str | bytes], ...]
 

@@ -13,8 +13,7 @@ from grpc_wire.call.codes import INTERNAL, RESOURCE_EXHAUSTED, UNIMPLEMENTED
 from grpc_wire.call.message import ACCEPTED, ENCODINGS, IDENTITY, MessageFault
 from grpc_wire.call.status import Status, is_grpc, to_trailers
 from grpc_wire.call.timeout import parse_timeout
-from grpc_wire.headers.block import list_size
-from grpc_wire.http2.events import Headers
+from grpc_wire.headers.section import Headers, list_size
 
 CONTENT_TYPE: Final = (b"content-type", b"application/grpc")
 OPENING: Final[Headers] = ((b":status", b"200"), CONTENT_TYPE)

@@ -9,7 +9,7 @@ from grpc_wire.call.codes import INTERNAL
 from grpc_wire.call.message import ENCODINGS, IDENTITY
 from grpc_wire.call.metadata import Metadata, from_headers
 from grpc_wire.call.status import Status, from_answer
-from grpc_wire.http2.events import Headers
+from grpc_wire.headers.section import Headers
 
 
 class AnswerHead(NamedTuple):

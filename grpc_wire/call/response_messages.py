@@ -13,7 +13,6 @@ from typing import ClassVar, Final, TypeAlias
 
 from grpc_wire.call.codes import INTERNAL, UNIMPLEMENTED
 from grpc_wire.call.message import Compressed, MessageFault, MessageReader
-from grpc_wire.client.method import Method
 
 _WORTH_TELLING: Final = 8 * 1024
 """Bytes of a message that were read; fewer leave the window of a stream open."""
@@ -32,10 +31,10 @@ class ManyResponses:
     packed: ClassVar[None] = None
     """None of them is decompressed before it is taken."""
 
-    def __init__(self, method: Method, encoding: str) -> None:
+    def __init__(self, limit: int, encoding: str) -> None:
         self.missing = 0
         self.messages: deque[tuple[bytes | Compressed, int]] = deque()
-        self._reader = MessageReader(method.max_receive, encoding)
+        self._reader = MessageReader(limit, encoding)
         self._unread = 0
 
     def feed(self, data: bytes) -> int:
@@ -84,11 +83,11 @@ class OneResponse:
 
     __slots__ = ("_reader", "_unread", "messages", "missing", "packed")
 
-    def __init__(self, method: Method, encoding: str) -> None:
+    def __init__(self, limit: int, encoding: str) -> None:
         self.missing = 0
         self.messages: list[bytes] = []
         self.packed: Compressed | None = None
-        self._reader = MessageReader(method.max_receive, encoding)
+        self._reader = MessageReader(limit, encoding)
         self._unread = 0
 
     def feed(self, data: bytes) -> int:
@@ -136,9 +135,15 @@ class OneResponse:
 Responses: TypeAlias = OneResponse | ManyResponses
 
 
-def responses_of(method: Method, encoding: str) -> Responses:
-    """Makes the place for what comes of an answer."""
-    return OneResponse(method, encoding) if method.one_response else ManyResponses(method, encoding)
+def responses_of(limit: int, encoding: str, *, only_one: bool) -> Responses:
+    """Returns what collects the messages of one call.
+
+    Args:
+        limit: bytes of the largest message; -1 is no limit.
+        encoding: `grpc-encoding` of the response.
+        only_one: whether the method has a single response.
+    """
+    return OneResponse(limit, encoding) if only_one else ManyResponses(limit, encoding)
 
 
 def _not_whole() -> MessageFault:

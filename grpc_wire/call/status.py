@@ -23,8 +23,8 @@ from grpc_wire.call.codes import (
     UNKNOWN,
 )
 from grpc_wire.call.metadata import Metadata, from_headers, to_headers
+from grpc_wire.headers.section import Headers
 from grpc_wire.http2.errors import ErrorCode
-from grpc_wire.http2.events import Headers
 
 _STATUS: Final = b"grpc-status"
 _MESSAGE: Final = b"grpc-message"

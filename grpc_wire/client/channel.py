@@ -22,7 +22,7 @@ from grpc_wire.client.method import Method
 from grpc_wire.client.subchannel import Subchannel, Watcher
 from grpc_wire.client.target import Address
 from grpc_wire.credentials import restrict
-from grpc_wire.headers.block import list_size
+from grpc_wire.headers.section import list_size
 
 _KINDS = (
     aio.UnaryUnaryClientInterceptor,

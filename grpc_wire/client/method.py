@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from grpc_wire.http2.events import Headers
+from grpc_wire.headers.section import Headers
 
 
 @dataclass(frozen=True, slots=True)

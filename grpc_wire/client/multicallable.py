@@ -17,7 +17,7 @@ from grpc_wire.client.balancer import Balancer
 from grpc_wire.client.method import Method
 from grpc_wire.client.request_stream import serialized
 from grpc_wire.client.stream import ClientStream
-from grpc_wire.headers.block import list_size
+from grpc_wire.headers.section import list_size
 
 _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")

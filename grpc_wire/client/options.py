@@ -12,11 +12,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from grpc_wire.client.backoff import BackoffTimes
-from grpc_wire.http2.limits import Limits, in_order
+from grpc_wire.grpc_api import NEVER, in_order
+from grpc_wire.http2.limits import Limits
 from grpc_wire.transport.lifetime import Lifetimes
 
-NEVER: Final = 2**31 - 1
-"""What grpc takes for infinite milliseconds."""
 NEEDLESS: Final = frozenset(
     {
         "grpc.enable_http_proxy",  # none is used

@@ -8,7 +8,7 @@ kept for that until the peer answers, or it is too much to keep.
 from __future__ import annotations
 
 from grpc_wire.call.codes import DEADLINE_EXCEEDED, OK, RESOURCE_EXHAUSTED, UNAVAILABLE
-from grpc_wire.call.message import IDENTITY, MessageFault, only, pieces
+from grpc_wire.call.message import IDENTITY, MESSAGE_COST, MessageFault, only, pieces
 from grpc_wire.call.metadata import Metadata
 from grpc_wire.call.response_head import read_head
 from grpc_wire.call.response_messages import OneResponse, Responses, responses_of
@@ -18,10 +18,9 @@ from grpc_wire.client.balancer import Balancer
 from grpc_wire.client.client_end import ClientEnd, wake
 from grpc_wire.client.method import Method
 from grpc_wire.client.target import Address
-from grpc_wire.headers.block import list_size
+from grpc_wire.headers.section import Headers, list_size
 from grpc_wire.http2.errors import ErrorCode
-from grpc_wire.http2.events import DataReceived, Headers, HeadersReceived, StreamReset
-from grpc_wire.http2.limits import MESSAGE_COST
+from grpc_wire.http2.events import DataReceived, HeadersReceived, StreamReset
 from grpc_wire.transport.transport import Transport
 from grpc_wire.transport.turn import Turn
 
@@ -238,7 +237,7 @@ class ClientStream(ClientEnd):
                 if self._only is not None:
                     self._trailers(event.ending or ())
                     return
-            responses = self._responses = responses_of(method, self._answer_encoding)
+            responses = self._responses = self._responses_in(self._answer_encoding)
         try:
             read = responses.feed(event.data)
         except MessageFault as fault:
@@ -301,10 +300,14 @@ class ClientStream(ClientEnd):
             return
         if status.code == OK and self._only is None:
             try:
-                (self._responses or responses_of(self.method, IDENTITY)).check_end()
+                (self._responses or self._responses_in(IDENTITY)).check_end()
             except MessageFault as fault:
                 status = Status(fault.code, fault.reason, status.trailing)
         self.end(status)
+
+    def _responses_in(self, encoding: str) -> Responses:
+        method = self.method
+        return responses_of(method.max_receive, encoding, only_one=method.one_response)
 
     def _unpack(self) -> None:
         """Decompresses an only message in its connection's turn; then the trailers behind it count."""

@@ -9,9 +9,6 @@ from typing import Final
 
 from hpack.table import HeaderTable
 
-from grpc_wire.http2.errors import ConnectionFault, ErrorCode
-from grpc_wire.http2.events import Headers
-
 DEFAULT_TABLE_SIZE: Final = 4096
 STATIC: Final = ((b"", b""), *HeaderTable.STATIC_TABLE)
 FIRST_DYNAMIC: Final = len(STATIC)
@@ -27,6 +24,13 @@ _LARGEST_INTEGER: Final = 2**28
 _MOST_SHIFT: Final = 28
 
 
+class HeaderBlockError(Exception):
+    """A header block cannot be decoded.
+
+    The dynamic table is lost with it: the connection ends with COMPRESSION_ERROR (RFC 9113, 4.3).
+    """
+
+
 def read_integer(block: bytes, at: int, mask: int) -> tuple[int, int]:
     """Reads an integer (RFC 7541, 5.1); returns it, and where it ends."""
     number = block[at] & mask
@@ -39,7 +43,7 @@ def read_integer(block: bytes, at: int, mask: int) -> tuple[int, int]:
         at += 1
         number += (byte & 0x7F) << shift
         if number > _LARGEST_INTEGER or shift > _MOST_SHIFT:
-            raise bad_block("an integer that nothing needs")
+            raise HeaderBlockError("an integer that nothing needs")
         if byte < 0x80:
             return number, at
         shift += 7
@@ -56,13 +60,3 @@ def write_integer(number: int, mask: int, pattern: int) -> bytes:
         number >>= 7
     written.append(number)
     return bytes(written)
-
-
-def list_size(headers: Headers) -> int:
-    """Returns the size of a header section as its limit counts it (RFC 9113, 6.5.2)."""
-    return sum([len(name) + len(value) for name, value in headers]) + 32 * len(headers)
-
-
-def bad_block(reason: str) -> ConnectionFault:
-    """Makes the fault after which no block can be read any more."""
-    return ConnectionFault(ErrorCode.COMPRESSION_ERROR, reason)

@@ -21,7 +21,7 @@ from grpc_wire.headers.block import (
     LITERAL_INDEXED,
     MOST_KEPT,
     RESIZED,
-    bad_block,
+    HeaderBlockError,
     read_integer,
 )
 from grpc_wire.headers.section import HeaderSection
@@ -65,7 +65,7 @@ class HeaderDecoder:
         """Reads a block.
 
         Raises:
-            ConnectionFault: COMPRESSION_ERROR, after which no block can be read any more.
+            HeaderBlockError: after this no block of the connection can be decoded.
         """
         known = self._known.get(block)
         if known is not None:
@@ -78,7 +78,7 @@ class HeaderDecoder:
             if len(block) > section.length:
                 section = self._decode(block, section)
         except (IndexError, HPACKDecodingError) as error:
-            raise bad_block(str(error) or "truncated header block") from error
+            raise HeaderBlockError(str(error) or "truncated header block") from error
         if self._table.limit > self._table_limit:
             self._check_table()
         return section
@@ -92,7 +92,7 @@ class HeaderDecoder:
         """Ends such a block.
 
         Raises:
-            ConnectionFault: COMPRESSION_ERROR.
+            HeaderBlockError: the block cannot be decoded.
         """
         block.close()
         self._check_table()
@@ -100,7 +100,7 @@ class HeaderDecoder:
 
     def _check_table(self) -> None:
         if self._table.limit > self._table_limit:
-            raise bad_block("the table was not made smaller")
+            raise HeaderBlockError("the table was not made smaller")
 
     def _run(self, block: bytes) -> HeaderSection:
         """Reads the indexed fields that a block begins with."""
@@ -150,7 +150,7 @@ class HeaderDecoder:
                 field, field_size, field_fault = added
             else:
                 if size:
-                    raise bad_block("the table is resized within a block")
+                    raise HeaderBlockError("the table is resized within a block")
                 limit, at = read_integer(block, at, 0x1F)
                 self._resize(limit)
                 continue
@@ -187,7 +187,7 @@ class HeaderDecoder:
 
     def _resize(self, limit: int) -> None:
         if limit > self._table_limit:
-            raise bad_block(f"a table of {limit} bytes")
+            raise HeaderBlockError(f"a table of {limit} bytes")
         self._table.resize(limit)
         self._forget()
 
@@ -196,7 +196,7 @@ def _rare_index(block: bytes, at: int) -> tuple[int, int]:
     """Reads the index of a field, which has no room in the first byte; or is 0, which is none (6.1)."""
     index, at = read_integer(block, at, 0x7F)
     if index == 0:
-        raise bad_block("index 0")
+        raise HeaderBlockError("index 0")
     return index, at
 
 
@@ -216,6 +216,6 @@ def _string(block: bytes, at: int) -> tuple[bytes, int]:
     size, at = read_integer(block, at, 0x7F)
     end = at + size
     if end > len(block):
-        raise bad_block("a string longer than its block")
+        raise HeaderBlockError("a string longer than its block")
     text = block[at:end]
     return (huffman.decode(text) if first & _HUFFMAN else text), end

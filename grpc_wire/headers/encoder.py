@@ -25,7 +25,7 @@ from grpc_wire.headers.block import (
     STATIC,
     write_integer,
 )
-from grpc_wire.http2.events import Headers
+from grpc_wire.headers.section import Headers
 
 _STATIC_FIELDS: Final = {
     field: index for index, field in reversed(list(enumerate(STATIC[1:], 1))) if field[1]

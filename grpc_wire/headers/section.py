@@ -7,9 +7,10 @@ Source: RFC 9113, sections 8.1.1 (malformed messages), 8.2.2 (connection-specifi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
-from grpc_wire.http2.events import Headers
+Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
+"""Fields in the order in which they came or are sent: names in lower case, pseudo-headers first."""
 
 _OF_REQUESTS: Final = frozenset({b":method", b":scheme", b":path", b":authority"})
 _OF_ANSWERS: Final = frozenset({b":status"})
@@ -22,6 +23,11 @@ _OF_THE_CONNECTION: Final = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"}
 )
 _LOOKED_AT: Final = _OF_THE_CONNECTION | {b"te", b"content-length", b"host"}
+
+
+def list_size(headers: Headers) -> int:
+    """Returns the size of a header section as SETTINGS_MAX_HEADER_LIST_SIZE counts it (RFC 9113, 6.5.2)."""
+    return sum([len(name) + len(value) for name, value in headers]) + 32 * len(headers)
 
 
 @dataclass(slots=True, eq=False)

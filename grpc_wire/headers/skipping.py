@@ -17,7 +17,7 @@ from grpc_wire.headers.block import (
     INDEXED,
     LITERAL_INDEXED,
     RESIZED,
-    bad_block,
+    HeaderBlockError,
     read_integer,
 )
 from grpc_wire.headers.table import HeaderTable, entry, name_of
@@ -59,7 +59,7 @@ class PassedBlock:
         """Reads a part of the block.
 
         Raises:
-            ConnectionFault: COMPRESSION_ERROR.
+            HeaderBlockError: the block cannot be decoded.
             HPACKDecodingError: a string is not in the Huffman code.
         """
         self.size += len(data)
@@ -78,10 +78,10 @@ class PassedBlock:
         """Sees to it that the block ends with a field.
 
         Raises:
-            ConnectionFault: COMPRESSION_ERROR, it does not.
+            HeaderBlockError: it does not.
         """
         if self._rest or self._skip or self._value_follows:
-            raise bad_block("truncated header block")
+            raise HeaderBlockError("truncated header block")
 
     def _field(self, block: bytes, at: int) -> int:
         """Reads one field, or a run of indexed ones; returns where it ends. IndexError: it is not whole."""
@@ -95,7 +95,7 @@ class PassedBlock:
             at = self._added(block, at)
         elif first & RESIZED:
             if self._begun:
-                raise bad_block("the table is resized within a block")
+                raise HeaderBlockError("the table is resized within a block")
             limit, at = read_integer(block, at, 0x1F)
             self._resize(limit)
             return at
@@ -117,7 +117,7 @@ class PassedBlock:
         """Returns the name of an entry."""
         entries = self._table.entries
         if not 0 < index < len(entries):
-            raise bad_block(f"index {index}")
+            raise HeaderBlockError(f"index {index}")
         return entries[index][0][0]
 
     def _literal(self, block: bytes, at: int) -> int:

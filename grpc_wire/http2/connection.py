@@ -12,19 +12,14 @@ Source: RFC 9113.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
+from grpc_wire.headers.block import HeaderBlockError
+from grpc_wire.headers.section import Headers
 from grpc_wire.http2 import frames
 from grpc_wire.http2.budget import Budget
 from grpc_wire.http2.errors import ConnectionFault, ErrorCode
-from grpc_wire.http2.events import (
-    ConnectionFailed,
-    Event,
-    GoAwayReceived,
-    Headers,
-    StreamDrained,
-)
+from grpc_wire.http2.events import ConnectionFailed, Event, GoAwayReceived, StreamDrained
 from grpc_wire.http2.inbound import Inbound
 from grpc_wire.http2.limits import DEFAULT, Limits
 from grpc_wire.http2.outbound import Outbound
@@ -41,9 +36,16 @@ class Connection:
         self,
         role: Role,
         limits: Limits = DEFAULT,
-        clock: Callable[[], float] = time.monotonic,
+        *,
+        clock: Callable[[], float],
     ) -> None:
-        """Makes a connection whose preface and settings are ready in `take_output`."""
+        """Makes a connection whose preface and settings are ready in `take_output`.
+
+        Args:
+            role: which side this is.
+            limits: what the peer may ask.
+            clock: returns seconds that never go back.
+        """
         self._role = role
         self._failed = False
         self._preface = frames.PREFACE if role is Role.SERVER else b""
@@ -68,6 +70,8 @@ class Connection:
             self._take(data)
         except ConnectionFault as fault:
             self._fail(fault)
+        except HeaderBlockError as error:
+            self._fail(ConnectionFault(ErrorCode.COMPRESSION_ERROR, str(error)))
         return self.take_events()
 
     @property

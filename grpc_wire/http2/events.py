@@ -1,7 +1,5 @@
 """What a connection tells whoever drives it.
 
-Headers are pairs of bytes in the order in which they came, names in lower case, pseudo-headers first.
-
 What every call and every message brings is a class with slots, which is made in half the time of a tuple
 with names.
 """
@@ -11,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
-Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
+from grpc_wire.headers.section import Headers
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from hpack.exceptions import HPACKDecodingError
 
-from grpc_wire.headers.block import bad_block
+from grpc_wire.headers.block import HeaderBlockError
 from grpc_wire.headers.decoder import HeaderDecoder
 from grpc_wire.headers.section import HeaderSection
 from grpc_wire.headers.skipping import PassedBlock
@@ -115,5 +115,5 @@ class HeaderSections:
         try:
             begun.passed.feed(b"".join(begun.parts))
         except HPACKDecodingError as error:
-            raise bad_block(str(error)) from error
+            raise HeaderBlockError(str(error)) from error
         begun.parts.clear()

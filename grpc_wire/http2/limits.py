@@ -7,9 +7,7 @@ its kin (endless CONTINUATION).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,29 +64,8 @@ class Limits:
 
 
 DEFAULT = Limits()
-_ABSOLUTE = "grpc.absolute_max_metadata_size"
 CONTROL_FRAMES_EARNED = 3
 TINY = 5
 """Bytes of DATA, the prefix of a message. A frame with fewer carries next to nothing, but the last."""
-MESSAGE_COST = 1024
-"""Bytes that the taking of a message counts for, beside its own."""
-INFLATION = 200
-"""How many times its compressed size a message may have; above `INFLATION_FREE`."""
-INFLATION_FREE = 512 * 1024
-"""Bytes that a message may have however small it came; see `max_inflated`."""
 WINDOWS_MOVED = 50
 """That SETTINGS may move for the price of a control frame."""
-
-
-def max_inflated(size: int) -> int:
-    """Returns the bytes that may be decompressed from so many."""
-    return max(INFLATION_FREE, INFLATION * size)
-
-
-def in_order(options: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    """Returns options in the order in which they are to be read: the last that sets a limit holds.
-
-    grpc has two limits of metadata, between which it refuses at random. Here the absolute one holds, wherever
-    it stands; `grpc.max_metadata_size` alone is one too.
-    """
-    return sorted(options, key=lambda option: option[0] == _ABSOLUTE)

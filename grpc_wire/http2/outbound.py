@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import Final
 
 from grpc_wire.headers.encoder import HeaderEncoder
+from grpc_wire.headers.section import Headers
 from grpc_wire.http2 import frames
 from grpc_wire.http2.budget import Budget
 from grpc_wire.http2.errors import ConnectionFault, ErrorCode, StreamFault
-from grpc_wire.http2.events import Headers
 from grpc_wire.http2.frames import HEAD_SIZE
 from grpc_wire.http2.limits import CONTROL_FRAMES_EARNED, Limits
 from grpc_wire.http2.send_queue import SendQueue

@@ -13,9 +13,9 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from grpc_wire.headers.section import Headers
 from grpc_wire.http2.budget import Budget
 from grpc_wire.http2.errors import ConnectionFault, ErrorCode
-from grpc_wire.http2.events import Headers
 from grpc_wire.http2.limits import TINY, Limits
 from grpc_wire.http2.send_queue import SendQueue
 

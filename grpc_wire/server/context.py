@@ -20,7 +20,7 @@ from grpc_wire.call.metadata import to_headers
 from grpc_wire.call.request import OPENING
 from grpc_wire.call.status import Status, text_of
 from grpc_wire.grpc_api import ENCODINGS, code_number, is_metadata, metadata_of
-from grpc_wire.http2.events import Headers
+from grpc_wire.headers.section import Headers
 from grpc_wire.server.call import ServerCall
 from grpc_wire.server.peer import AuthContext, auth_context, identities, identity_key, peer_name
 

@@ -15,9 +15,9 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import grpc
 import grpc.aio
 
+from grpc_wire.call.message import MESSAGE_COST
 from grpc_wire.call.request_messages import Received
 from grpc_wire.grpc_api import Metadatum, metadata_of
-from grpc_wire.http2.limits import MESSAGE_COST
 from grpc_wire.server.call import ServerCall
 from grpc_wire.server.context import Context
 from grpc_wire.server.threads import each_in_thread, in_thread

@@ -11,11 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from grpc_wire.http2.limits import DEFAULT, Limits, in_order
+from grpc_wire.grpc_api import NEVER, in_order
+from grpc_wire.http2.limits import DEFAULT, Limits
 from grpc_wire.transport.lifetime import FOREVER, Lifetimes
 
-NEVER: Final = 2**31 - 1
-"""What grpc takes for infinite milliseconds."""
 NEEDLESS: Final = frozenset(
     {
         # Pings are policed by the budget of `Limits.control_frames`, which forgives more than these ask for.

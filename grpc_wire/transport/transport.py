@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any, cast
 
 from grpc_wire.call.request import refusal_of
+from grpc_wire.headers.section import Headers
 from grpc_wire.http2.connection import Connection, Role
 from grpc_wire.http2.errors import ErrorCode
 from grpc_wire.http2.events import (
@@ -24,7 +25,6 @@ from grpc_wire.http2.events import (
     DataReceived,
     Event,
     GoAwayReceived,
-    Headers,
     HeadersReceived,
     PingAcknowledged,
     RequestTooLarge,
@@ -59,7 +59,7 @@ class Transport(asyncio.Protocol):
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.heard = self.loop.time()
-        self.connection = Connection(role, limits, self.loop.time)
+        self.connection = Connection(role, limits, clock=self.loop.time)
         self.socket: asyncio.Transport
         self._role, self._owner, self._lifetimes = role, owner, lifetimes
         self._streams: dict[int, Stream] = {}

@@ -13,8 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grpc_wire.call.message import GZIP, IDENTITY, MessageFault, MessageReader, frame
-from grpc_wire.http2.limits import INFLATION, INFLATION_FREE
+from grpc_wire.call.message import (
+    GZIP,
+    IDENTITY,
+    INFLATION,
+    INFLATION_FREE,
+    MessageFault,
+    MessageReader,
+    frame,
+)
 
 INTERNAL, EXHAUSTED, UNIMPLEMENTED = 13, 8, 12
 LIMIT = 1000

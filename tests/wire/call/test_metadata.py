@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grpc_wire.call.metadata import Metadata, from_headers, to_headers
-from grpc_wire.http2.events import Headers
+from grpc_wire.headers.section import Headers
 
 KEYS = st.text("0123456789abcxyz_.-", min_size=1, max_size=20).filter(
     lambda key: not key.startswith("grpc-") and key not in {"te", "host", "upgrade", "connection"}

@@ -17,8 +17,8 @@ from grpc_wire.call.status import (
     is_grpc,
     to_trailers,
 )
+from grpc_wire.headers.section import Headers
 from grpc_wire.http2.errors import ErrorCode
-from grpc_wire.http2.events import Headers
 
 CODES = {code.value[0]: code.name for code in grpc.StatusCode}
 GRPC: tuple[bytes, bytes] = (b"content-type", b"application/grpc")

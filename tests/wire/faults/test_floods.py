@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from grpc_wire.call.message import MessageReader, frame
+from grpc_wire.call.message import INFLATION_FREE, MESSAGE_COST, MessageReader, frame
 from grpc_wire.http2.inbound import Inbound
-from grpc_wire.http2.limits import DEFAULT, INFLATION_FREE, MESSAGE_COST
+from grpc_wire.http2.limits import DEFAULT
 from grpc_wire.transport.transport import Transport
 from tests.wire.client.peer import HEAD, OK, Peer, Wire, running
 from tests.wire.faults.scene import METHODS, calling, serving

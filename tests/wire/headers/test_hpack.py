@@ -21,9 +21,10 @@ from hypothesis import strategies as st
 from grpc_wire.headers import huffman
 from grpc_wire.headers.decoder import HeaderDecoder
 from grpc_wire.headers.encoder import HeaderEncoder
+from grpc_wire.headers.section import Headers
 from grpc_wire.http2.connection import Role
 from grpc_wire.http2.errors import ErrorCode
-from grpc_wire.http2.events import Headers, HeadersReceived, RequestTooLarge
+from grpc_wire.http2.events import HeadersReceived, RequestTooLarge
 from tests.wire.http2 import octets as h2
 from tests.wire.http2.stage import (
     ANSWER,

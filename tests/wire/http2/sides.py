@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ import h2.connection
 import h2.events
 from h2.settings import SettingCodes
 
+from grpc_wire.headers.section import Headers
 from grpc_wire.http2.connection import Connection, Role
 from grpc_wire.http2.errors import ErrorCode
 from grpc_wire.http2.events import (
@@ -19,7 +21,6 @@ from grpc_wire.http2.events import (
     DataReceived,
     Event,
     GoAwayReceived,
-    Headers,
     HeadersReceived,
     PingAcknowledged,
     StreamDrained,
@@ -135,7 +136,7 @@ class Ours:
         self.talks: dict[int, Talk] = {}
         self.pongs: Counter[bytes] = Counter()
         self.gone: list[tuple[int, int]] = []
-        self.connection = Connection(role, limits)
+        self.connection = Connection(role, limits, clock=time.monotonic)
         self._role = role
         self.window = limits.stream_window
         self.needs_no_more = True

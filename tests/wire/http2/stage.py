@@ -10,15 +10,10 @@ from typing import NamedTuple
 import pytest
 from hpack import Decoder
 
+from grpc_wire.headers.section import Headers
 from grpc_wire.http2.connection import Connection, Role
 from grpc_wire.http2.errors import ErrorCode
-from grpc_wire.http2.events import (
-    ConnectionFailed,
-    Event,
-    Headers,
-    HeadersReceived,
-    StreamReset,
-)
+from grpc_wire.http2.events import ConnectionFailed, Event, HeadersReceived, StreamReset
 from grpc_wire.http2.limits import DEFAULT, Limits
 from tests.wire.driving import heard
 from tests.wire.http2 import octets as h2
@@ -85,7 +80,7 @@ class Stage:
     ) -> None:
         self.role = role
         self.clock = Clock()
-        self.connection = Connection(role, limits, self.clock)
+        self.connection = Connection(role, limits, clock=self.clock)
         self.decoder = Decoder(max_header_list_size=1 << 20)
         self.preface: list[Frame] = []
         self.told: list[Event] = []

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from grpc_wire.headers.section import Headers
 from grpc_wire.http2.connection import Role
-from grpc_wire.http2.events import Headers
 from grpc_wire.http2.limits import DEFAULT
 from tests.wire.http2.sides import Ours, Side, Talk, Theirs, Words
 from tests.wire.http2.stage import ANSWER, REQUEST, TRAILERS

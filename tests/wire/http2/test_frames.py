@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -195,7 +196,7 @@ def test_a_header_block(case: Case, role: Role) -> None:
 @pytest.mark.parametrize("role", BOTH, ids=lambda role: role.name.lower())
 def test_the_preface_and_settings_are_the_first_to_be_sent(role: Role) -> None:
     """Without waiting for the peer (3.4); a client says that it wants no push (6.5.2, 8.4)."""
-    connection = Connection(role)
+    connection = Connection(role, clock=time.monotonic)
     octets = connection.take_output()
 
     assert octets.startswith(h2.PREFACE) == (role is Role.CLIENT)
@@ -230,7 +231,7 @@ def test_the_settings_of_a_preface_are_acknowledged_behind_the_own(role: Role) -
 
 def test_a_client_need_not_wait_for_the_server() -> None:
     """3.4: it may send further frames at once, within the initial values."""
-    connection = Connection(Role.CLIENT)
+    connection = Connection(Role.CLIENT, clock=time.monotonic)
 
     assert connection.can_open
     stream = connection.open_stream(REQUEST)

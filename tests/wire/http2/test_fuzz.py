@@ -53,7 +53,7 @@ class Driver:
 
     def __init__(self, role: Role, random: Random) -> None:
         self.role, self.random = role, random
-        self.connection = Connection(role, LIMITS, lambda: 0.0)
+        self.connection = Connection(role, LIMITS, clock=lambda: 0.0)
         self.alive: set[int] = set()
         """Streams of which something may be told."""
         self.failed = False

@@ -15,9 +15,10 @@ from hpack.huffman_constants import REQUEST_CODES, REQUEST_CODES_LENGTH
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from grpc_wire.headers.section import Headers
 from grpc_wire.http2.connection import Role
 from grpc_wire.http2.errors import ErrorCode
-from grpc_wire.http2.events import Event, Headers, HeadersReceived, RequestTooLarge, StreamReset
+from grpc_wire.http2.events import Event, HeadersReceived, RequestTooLarge, StreamReset
 from grpc_wire.http2.limits import DEFAULT
 from tests.wire.http2 import octets as h2
 from tests.wire.http2.octets import Kind

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from grpc_wire.headers.section import Headers
 from grpc_wire.http2.connection import Role
 from grpc_wire.http2.errors import ErrorCode
-from grpc_wire.http2.events import DataReceived, Event, Headers, HeadersReceived, StreamReset
+from grpc_wire.http2.events import DataReceived, Event, HeadersReceived, StreamReset
 from tests.wire.http2 import octets as h2
 from tests.wire.http2.stage import (
     ANSWER,

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from grpc_wire.headers.section import Headers
 from grpc_wire.http2.connection import Role
-from grpc_wire.http2.events import ConnectionFailed, Headers, HeadersReceived
+from grpc_wire.http2.events import ConnectionFailed, HeadersReceived
 from grpc_wire.http2.limits import DEFAULT
 from tests.wire.http2 import octets as h2
 from tests.wire.http2.octets import Kind

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -13,13 +14,13 @@ import grpc
 import grpc.aio
 
 from grpc_wire.call.message import frame
+from grpc_wire.headers.section import Headers
 from grpc_wire.http2.connection import Connection, Role
 from grpc_wire.http2.events import (
     ConnectionFailed,
     DataReceived,
     Event,
     GoAwayReceived,
-    Headers,
     HeadersReceived,
     StreamReset,
 )
@@ -147,7 +148,9 @@ class RawClient(asyncio.Protocol):
     """
 
     def __init__(self, limits: Limits = DEFAULT) -> None:
-        self.connection = Connection(Role.CLIENT, replace(limits, early_resets=2**31))
+        self.connection = Connection(
+            Role.CLIENT, replace(limits, early_resets=2**31), clock=time.monotonic
+        )
         self.reads = True
         self.closed = False
         self.going: list[GoAwayReceived] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -215,7 +216,7 @@ async def test_a_client_that_does_not_answer_the_first_goaway() -> None:
     port = running.add_insecure_port("127.0.0.1:0")
     await running.start()
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    deaf = Connection(Role.CLIENT)
+    deaf = Connection(Role.CLIENT, clock=time.monotonic)
     writer.write(deaf.take_output())
     await until_closed(reader)
     writer.close()
@@ -239,7 +240,7 @@ async def test_a_client_that_is_gone_without_a_word() -> None:
     keepalive = [("grpc.keepalive_time_ms", 50), ("grpc.keepalive_timeout_ms", 50)]
     async with serving(gate.methods(), options=keepalive) as stage:
         reader, writer = await asyncio.open_connection(*stage.address.split(":"))
-        deaf = Connection(Role.CLIENT)
+        deaf = Connection(Role.CLIENT, clock=time.monotonic)
         deaf.open_stream(_request(), end_stream=False)
         writer.write(deaf.take_output())
         await until_closed(reader)
