@@ -7,9 +7,9 @@ from typing import Any, Final, NamedTuple
 
 import grpc
 
-from grpc_wire.call.codes import OK, UNKNOWN
 from grpc_wire.call.message import DEFLATE, GZIP, IDENTITY
 from grpc_wire.call.metadata import from_headers
+from grpc_wire.call.status import OK, UNKNOWN
 from grpc_wire.headers.section import Headers
 
 ENCODINGS: Final = {

@@ -11,7 +11,7 @@ from io import BytesIO
 from struct import Struct
 from typing import Final
 
-from grpc_wire.call.codes import INTERNAL, RESOURCE_EXHAUSTED, UNIMPLEMENTED
+from grpc_wire.call.status import INTERNAL, RESOURCE_EXHAUSTED, UNIMPLEMENTED
 
 IDENTITY: Final = "identity"
 GZIP: Final = "gzip"

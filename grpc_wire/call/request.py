@@ -9,9 +9,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from grpc_wire.call.codes import INTERNAL, RESOURCE_EXHAUSTED, UNIMPLEMENTED
 from grpc_wire.call.message import ACCEPTED, ENCODINGS, IDENTITY, MessageFault
-from grpc_wire.call.status import Status, is_grpc, to_trailers
+from grpc_wire.call.status import (
+    INTERNAL,
+    RESOURCE_EXHAUSTED,
+    UNIMPLEMENTED,
+    Status,
+    is_grpc,
+    to_trailers,
+)
 from grpc_wire.call.timeout import parse_timeout
 from grpc_wire.headers.section import Headers, list_size
 

@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Final, cast
 
-from grpc_wire.call.codes import INTERNAL
 from grpc_wire.call.message import IDENTITY, Compressed, MessageFault, MessageReader, only
+from grpc_wire.call.status import INTERNAL
 
 _NONE: Final[Iterator[bytes]] = iter(())
 _AT_ONCE: Final = 16 * 1024

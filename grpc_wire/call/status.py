@@ -11,20 +11,21 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from grpc_wire.call.codes import (
-    CANCELLED,
-    INTERNAL,
-    OK,
-    PERMISSION_DENIED,
-    RESOURCE_EXHAUSTED,
-    UNAUTHENTICATED,
-    UNAVAILABLE,
-    UNIMPLEMENTED,
-    UNKNOWN,
-)
 from grpc_wire.call.metadata import Metadata, from_headers, to_headers
 from grpc_wire.headers.section import Headers
 from grpc_wire.http2.errors import ErrorCode
+
+OK: Final = 0
+CANCELLED: Final = 1
+UNKNOWN: Final = 2
+DEADLINE_EXCEEDED: Final = 4
+PERMISSION_DENIED: Final = 7
+RESOURCE_EXHAUSTED: Final = 8
+UNIMPLEMENTED: Final = 12
+INTERNAL: Final = 13
+UNAVAILABLE: Final = 14
+UNAUTHENTICATED: Final = 16
+
 
 _STATUS: Final = b"grpc-status"
 _MESSAGE: Final = b"grpc-message"

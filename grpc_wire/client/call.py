@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Generator, Iterable
 from contextlib import suppress
 from enum import Enum, auto
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import grpc
 from grpc import aio
 
-from grpc_wire.call.codes import INTERNAL, OK
-from grpc_wire.call.status import Status
-from grpc_wire.client.request_stream import Requests, send_all, serialized
+from grpc_wire.call.status import INTERNAL, OK, Status
 from grpc_wire.client.stream import ClientStream
 
 log = logging.getLogger(__name__)
@@ -270,3 +268,55 @@ def _text(status: Status) -> str:
         if status.message
         else _CODES[status.code].name
     )
+
+
+Requests: TypeAlias = AsyncIterable[Any] | Iterable[Any]
+
+
+async def send_all(stream: ClientStream, requests: Requests) -> None:
+    """Sends what an iterator gives, then says that there are no more.
+
+    What it raises cancels the call, as it does in `grpc.aio`; here it is logged beside.
+    """
+    try:
+        if isinstance(requests, AsyncIterable):
+            async for request in requests:
+                if not await _send(stream, request):
+                    return
+        else:
+            for request in requests:
+                if not await _send(stream, request):
+                    return
+    except Exception:
+        log.exception("the requests of %s broke off; it is cancelled", stream.method.path)
+        stream.cancel("the iterator of requests has raised an exception")
+    except BaseException:
+        stream.cancel("the iterator of requests was cancelled")
+        raise
+    else:
+        stream.half_close()
+
+
+async def _send(stream: ClientStream, request: Any) -> bool:
+    """Sends a request; returns whether to go on: an iterator without end must not outlive its call."""
+    message = serialized(stream, request)
+    if message is not None:
+        if stream.waits:
+            await stream.begun()
+        if stream.send(message):
+            await stream.room()
+    return stream.status is None
+
+
+def serialized(stream: ClientStream, request: Any) -> bytes | None:
+    """Returns a request as bytes; if it cannot be, the call has ended, and it is None."""
+    serialize = stream.method.serialize
+    try:
+        message = request if serialize is None else serialize(request)
+        if not isinstance(message, bytes):
+            raise TypeError(f"bytes are to be sent, not {type(message).__name__}")
+    except Exception as error:
+        log.exception("a request of %s cannot be written", stream.method.path)
+        stream.fail(Status(INTERNAL, f"Exception serializing request: {error!r}"))
+        return None
+    return message

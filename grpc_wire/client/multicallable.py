@@ -14,8 +14,8 @@ from grpc_wire.call.metadata import to_headers
 from grpc_wire.client import call as client_call
 from grpc_wire.client import interceptors as client_interceptors
 from grpc_wire.client.balancer import Balancer
+from grpc_wire.client.call import serialized
 from grpc_wire.client.method import Method
-from grpc_wire.client.request_stream import serialized
 from grpc_wire.client.stream import ClientStream
 from grpc_wire.headers.section import list_size
 

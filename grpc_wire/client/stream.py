@@ -7,33 +7,54 @@ kept for that until the peer answers, or it is too much to keep.
 
 from __future__ import annotations
 
-from grpc_wire.call.codes import DEADLINE_EXCEEDED, OK, RESOURCE_EXHAUSTED, UNAVAILABLE
+import asyncio
+import math
+from collections.abc import Callable
+from typing import Final
+
 from grpc_wire.call.message import IDENTITY, MESSAGE_COST, MessageFault, only, pieces
 from grpc_wire.call.metadata import Metadata
-from grpc_wire.call.response_head import read_head
-from grpc_wire.call.response_messages import OneResponse, Responses, responses_of
-from grpc_wire.call.status import Status, from_reset, from_trailers
+from grpc_wire.call.response import OneResponse, Responses, read_head, responses_of
+from grpc_wire.call.status import (
+    CANCELLED,
+    DEADLINE_EXCEEDED,
+    OK,
+    RESOURCE_EXHAUSTED,
+    UNAVAILABLE,
+    Status,
+    from_reset,
+    from_trailers,
+)
 from grpc_wire.call.timeout import LOST, print_timeout
 from grpc_wire.client.balancer import Balancer
-from grpc_wire.client.client_end import ClientEnd, wake
 from grpc_wire.client.method import Method
 from grpc_wire.client.target import Address
 from grpc_wire.headers.section import Headers, list_size
 from grpc_wire.http2.errors import ErrorCode
 from grpc_wire.http2.events import DataReceived, HeadersReceived, StreamReset
+from grpc_wire.transport.deadlines import Deadline
 from grpc_wire.transport.transport import Transport
 from grpc_wire.transport.turn import Turn
 
+_CANCELLED_HERE: Final = "Locally cancelled by application!"
 REPLAY_BYTES = 256 * 1024
 """What is kept of a call's requests, to be sent again; grpc's `per_rpc_retry_buffer_size`."""
 
 
-class ClientStream(ClientEnd):
+class ClientStream:
     """One call.
+
+    The end is told once, and it is the first that was known: the status that came over the wire, unless the
+    caller or the deadline was before it. That something could not be written is never the end.
 
     Attributes:
         initial: what the head of the answer says beside the messages; None until it came.
         half_closed: whether all requests were given.
+        status: how it ended; None until then.
+        ended: what is called then, with this.
+        cancelled_here: whether this side gave it up.
+        deadline: on the loop's clock; None if there is none.
+        due: that deadline, where somebody watches it.
     """
 
     __slots__ = (
@@ -42,10 +63,12 @@ class ClientStream(ClientEnd):
         "_balancer",
         "_blocked",
         "_encoding",
+        "_ending",
         "_headers",
         "_id",
         "_only",
         "_opened_at",
+        "_reading",
         "_refused",
         "_responses",
         "_sent",
@@ -53,9 +76,16 @@ class ClientStream(ClientEnd):
         "_transport",
         "_turn",
         "_withheld",
+        "_writing",
+        "cancelled_here",
+        "deadline",
+        "due",
+        "ended",
         "half_closed",
         "initial",
+        "loop",
         "method",
+        "status",
         "wait_for_ready",
     )
 
@@ -69,8 +99,20 @@ class ClientStream(ClientEnd):
         *,
         wait_for_ready: bool,
     ) -> None:
-        super().__init__(balancer.loop, timeout)
+        self.loop = loop = balancer.loop
         self.method = method
+        self.status: Status | None = None
+        self.ended: list[Callable[[ClientStream], object]] = []
+        self.cancelled_here = False
+        self.deadline: float | None = None
+        if timeout is not None and timeout < math.inf:
+            self.deadline = loop.time() + max(timeout, 0.0)
+        elif timeout is not None and math.isnan(timeout):
+            raise ValueError("the timeout is not a number")
+        self.due: Deadline | None = None
+        self._reading: list[asyncio.Future[None]] = []
+        self._writing: list[asyncio.Future[None]] = []
+        self._ending: list[asyncio.Future[None]] = []
         self.wait_for_ready = wait_for_ready
         self.initial: Metadata | None = None
         self.half_closed = False
@@ -179,6 +221,36 @@ class ClientStream(ClientEnd):
             self._transport.consumed(self._id, size)
         return message
 
+    def cancel(self, details: str = _CANCELLED_HERE) -> bool:
+        """Gives the call up; returns whether there was something to give up."""
+        if self.status is not None:
+            return False
+        self.cancelled_here = True
+        self.end(Status(CANCELLED, details), ErrorCode.CANCEL)
+        return True
+
+    async def over(self) -> Status:
+        """Waits for the end."""
+        while self.status is None:
+            await self._until(self._ending)
+        return self.status
+
+    def over_soon(self) -> asyncio.Future[None]:
+        """Returns what is done when the call has ended: for one who waits for nothing else."""
+        future = self.loop.create_future()
+        self._ending.append(future)
+        return future
+
+    def time_left(self) -> float | None:
+        """Returns the seconds to the deadline; None if there is none."""
+        return None if self.deadline is None else max(self.deadline - self.loop.time(), 0.0)
+
+    def fail(self, status: Status) -> None:
+        """Ends for what is wrong on this side, even if the peer had found nothing wrong."""
+        if self.status is not None and self.status.code == OK:
+            self.status = status
+        self.end(status, ErrorCode.CANCEL)
+
     # What the balancer does.
 
     def begin(self, transport: Transport, address: Address) -> None:
@@ -188,7 +260,7 @@ class ClientStream(ClientEnd):
             headers += ((b"grpc-timeout", print_timeout(self.deadline - self.loop.time() - LOST)),)
         limit = transport.connection.peer_max_header_list
         if limit is not None and (size := self.method.head_size + list_size(headers)) > limit:
-            self.too_large(size, limit)
+            self._too_large(size, limit)
             return
         self._transport, self._address = transport, address
         self._turn = transport.turn
@@ -204,7 +276,15 @@ class ClientStream(ClientEnd):
             if last or self.half_closed:
                 self._blocked = transport.send_data(self._id, last, end_stream=self.half_closed)
         if self._writing:
-            wake(self._writing)
+            _wake(self._writing)
+
+    def expired(self) -> None:
+        """Ends: it is past its deadline."""
+        self.end(Status(DEADLINE_EXCEEDED, "Deadline Exceeded"), ErrorCode.CANCEL)
+
+    def unavailable(self, reason: str) -> None:
+        """Ends: there is no connection."""
+        self.end(Status(UNAVAILABLE, reason))
 
     # What the connection does.
 
@@ -221,7 +301,7 @@ class ClientStream(ClientEnd):
         else:
             self.initial, self._answer_encoding, self._sent = metadata, encoding, None
             if self._reading:
-                wake(self._reading)
+                _wake(self._reading)
             if unreadable is not None:
                 self.end(unreadable, ErrorCode.CANCEL)
             elif event.data or event.end_stream:
@@ -250,14 +330,14 @@ class ClientStream(ClientEnd):
         if responses.missing and (self._reading or method.one_response):
             transport.expect(self._id, responses.missing)
         if self._reading and responses.messages:
-            wake(self._reading)
+            _wake(self._reading)
         if event.end_stream:
             self._trailers(event.ending or ())
 
     def drained(self) -> None:
         """Lets who waits send more."""
         self._blocked = False
-        wake(self._writing)
+        _wake(self._writing)
 
     def reset(self, event: StreamReset) -> None:
         """Ends, or is tried again: the peer has given it up, or has broken a rule."""
@@ -285,7 +365,33 @@ class ClientStream(ClientEnd):
 
     # How it is done.
 
+    def end(self, status: Status, code: ErrorCode = ErrorCode.NO_ERROR) -> None:
+        """Ends, if it has not; what is left of the stream is given up."""
+        if self.status is not None:
+            return
+        self.status = status
+        self._leave(code)
+        if self._ending or self._reading or self._writing:
+            for futures in (self._ending, self._reading, self._writing):
+                _wake(futures)
+        ended, self.ended = self.ended, []
+        for callback in ended:
+            try:
+                callback(self)
+            except (Exception, asyncio.CancelledError) as error:
+                told = {"message": "a callback of a call has failed", "exception": error}
+                self.loop.call_exception_handler(told)
+
+    def _too_large(self, size: int, limit: int) -> None:
+        """Ends soon: its headers are larger than the server has announced that it takes.
+
+        Not at once, for many such calls may wait, and the end of each lets the next begin.
+        """
+        reason = f"CLIENT: Sent metadata larger than the server takes ({size} vs. {limit})"
+        self.loop.call_soon(self.end, Status(RESOURCE_EXHAUSTED, reason))
+
     def _leave(self, code: ErrorCode) -> None:
+        """Gives up what is left of the stream, or of the wait for one."""
         transport, self._transport = self._transport, None
         if transport is not None:
             transport.reset(self._id, code)
@@ -345,3 +451,20 @@ class ClientStream(ClientEnd):
             return False
         self._balancer.begin(self)
         return True
+
+    async def _until(self, futures: list[asyncio.Future[None]]) -> None:
+        future = self.loop.create_future()
+        futures.append(future)
+        try:
+            await future
+        finally:
+            if future in futures:
+                futures.remove(future)
+
+
+def _wake(futures: list[asyncio.Future[None]]) -> None:
+    """Lets all go on who wait."""
+    for future in futures:
+        if not future.done():
+            future.set_result(None)
+    futures.clear()

@@ -17,11 +17,10 @@ from collections.abc import Callable
 from grpc_wire.headers.block import HeaderBlockError
 from grpc_wire.headers.section import Headers
 from grpc_wire.http2 import frames
-from grpc_wire.http2.budget import Budget
 from grpc_wire.http2.errors import ConnectionFault, ErrorCode
 from grpc_wire.http2.events import ConnectionFailed, Event, GoAwayReceived, StreamDrained
 from grpc_wire.http2.inbound import Inbound
-from grpc_wire.http2.limits import DEFAULT, Limits
+from grpc_wire.http2.limits import DEFAULT, Budget, Limits
 from grpc_wire.http2.outbound import Outbound
 from grpc_wire.http2.settings import own_settings
 from grpc_wire.http2.streams import LARGEST_ID, Role, Stream, Streams

@@ -12,13 +12,11 @@ from typing import Final
 from grpc_wire.headers.encoder import HeaderEncoder
 from grpc_wire.headers.section import Headers
 from grpc_wire.http2 import frames
-from grpc_wire.http2.budget import Budget
 from grpc_wire.http2.errors import ConnectionFault, ErrorCode, StreamFault
 from grpc_wire.http2.frames import HEAD_SIZE
-from grpc_wire.http2.limits import CONTROL_FRAMES_EARNED, Limits
-from grpc_wire.http2.send_queue import SendQueue
+from grpc_wire.http2.limits import CONTROL_FRAMES_EARNED, Budget, Limits
 from grpc_wire.http2.settings import DEFAULT_WINDOW, LARGEST_WINDOW, PeerSettings
-from grpc_wire.http2.streams import Role, Stream, Streams
+from grpc_wire.http2.streams import Role, SendQueue, Stream, Streams
 
 _LARGEST_FRAME: Final = 64 * 1024
 """Larger ones are not sent, whatever the peer takes: streams are to have their turns."""

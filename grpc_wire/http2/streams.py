@@ -14,10 +14,8 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from grpc_wire.headers.section import Headers
-from grpc_wire.http2.budget import Budget
 from grpc_wire.http2.errors import ConnectionFault, ErrorCode
-from grpc_wire.http2.limits import TINY, Limits
-from grpc_wire.http2.send_queue import SendQueue
+from grpc_wire.http2.limits import TINY, Budget, Limits
 
 LARGEST_ID: Final = 2**31 - 1
 _PRICE: Final = 2
@@ -38,6 +36,43 @@ class Role(Enum):
 _REMEMBERED: Final[Mapping[Role, int]] = MappingProxyType({Role.CLIENT: 8192, Role.SERVER: 1024})
 """Streams that this side has reset, of which frames may still be under way: a client may give up at once as
 many as it has open."""
+
+
+class SendQueue:
+    """Bytes, in their order.
+
+    Attributes:
+        size: how many wait.
+    """
+
+    __slots__ = ("_first", "_rest", "size")
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._first = memoryview(b"")
+        self._rest = bytearray()
+
+    def add(self, data: bytes) -> None:
+        """Puts data behind what waits."""
+        self.size += len(data)
+        if self._first:
+            self._rest += data
+        else:
+            self._first = memoryview(data)
+
+    def take(self, size: int) -> memoryview:
+        """Takes so many, which there must be."""
+        self.size -= size
+        if size > len(self._first):
+            self._join()
+        taken, self._first = self._first[:size], self._first[size:]
+        if not self._first:
+            self._join()
+        return taken
+
+    def _join(self) -> None:
+        self._first = memoryview(b"".join((self._first, self._rest)))
+        self._rest = bytearray()
 
 
 @dataclass(slots=True)

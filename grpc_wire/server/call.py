@@ -12,11 +12,18 @@ from collections.abc import Coroutine
 from inspect import CORO_CREATED, getcoroutinestate
 from typing import Any, NoReturn
 
-from grpc_wire.call.codes import DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNAVAILABLE, UNIMPLEMENTED
 from grpc_wire.call.message import MESSAGE_COST, MessageFault, pieces
 from grpc_wire.call.request import OPENING, Request, head_fault, within_limit
 from grpc_wire.call.request_messages import Received
-from grpc_wire.call.status import DONE, Status, to_trailers
+from grpc_wire.call.status import (
+    DEADLINE_EXCEEDED,
+    DONE,
+    RESOURCE_EXHAUSTED,
+    UNAVAILABLE,
+    UNIMPLEMENTED,
+    Status,
+    to_trailers,
+)
 from grpc_wire.headers.section import Headers
 from grpc_wire.http2.errors import ErrorCode
 from grpc_wire.http2.events import DataReceived, HeadersReceived, StreamReset

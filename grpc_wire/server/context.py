@@ -14,11 +14,10 @@ from typing import Any, Final, NoReturn
 import grpc
 import grpc.aio
 
-from grpc_wire.call.codes import CANCELLED, INTERNAL, OK, UNKNOWN
 from grpc_wire.call.message import ACCEPTED, IDENTITY
 from grpc_wire.call.metadata import to_headers
 from grpc_wire.call.request import OPENING
-from grpc_wire.call.status import Status, text_of
+from grpc_wire.call.status import CANCELLED, INTERNAL, OK, UNKNOWN, Status, text_of
 from grpc_wire.grpc_api import ENCODINGS, code_number, is_metadata, metadata_of
 from grpc_wire.headers.section import Headers
 from grpc_wire.server.call import ServerCall

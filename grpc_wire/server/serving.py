@@ -9,8 +9,7 @@ from typing import Any, Final
 
 import grpc
 
-from grpc_wire.call.codes import CANCELLED, RESOURCE_EXHAUSTED, UNIMPLEMENTED, UNKNOWN
-from grpc_wire.call.status import Status
+from grpc_wire.call.status import CANCELLED, RESOURCE_EXHAUSTED, UNIMPLEMENTED, UNKNOWN, Status
 from grpc_wire.server.call import ServerCall
 from grpc_wire.server.context import Context
 from grpc_wire.server.methods import Methods, Requests

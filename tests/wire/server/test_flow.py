@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from grpc_wire.call.codes import DEADLINE_EXCEEDED, OK
 from grpc_wire.call.message import frame
+from grpc_wire.call.status import DEADLINE_EXCEEDED, OK
 from grpc_wire.http2.errors import ErrorCode
 from grpc_wire.http2.limits import DEFAULT, Limits
 from grpc_wire.http2.settings import DEFAULT_WINDOW

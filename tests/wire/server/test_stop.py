@@ -11,8 +11,8 @@ import grpc
 import grpc.aio
 import pytest
 
-from grpc_wire.call.codes import OK
 from grpc_wire.call.message import frame
+from grpc_wire.call.status import OK
 from grpc_wire.http2.connection import Connection, Role
 from grpc_wire.http2.errors import ErrorCode
 from grpc_wire.http2.limits import Limits

@@ -20,8 +20,8 @@ import grpc
 import pytest
 import uvloop
 
-from grpc_wire.call.codes import CANCELLED, DEADLINE_EXCEEDED, OK, UNAVAILABLE, UNKNOWN
 from grpc_wire.call.message import frame
+from grpc_wire.call.status import CANCELLED, DEADLINE_EXCEEDED, OK, UNAVAILABLE, UNKNOWN
 from tests.wire.faults.scene import serving
 from tests.wire.server.stage import (
     SERVICE,

@@ -9,10 +9,13 @@ that into an open window alone.
 from __future__ import annotations
 
 from collections import deque
-from typing import ClassVar, Final, TypeAlias
+from functools import lru_cache
+from typing import ClassVar, Final, NamedTuple, TypeAlias
 
-from grpc_wire.call.codes import INTERNAL, UNIMPLEMENTED
-from grpc_wire.call.message import Compressed, MessageFault, MessageReader
+from grpc_wire.call.message import ENCODINGS, IDENTITY, Compressed, MessageFault, MessageReader
+from grpc_wire.call.metadata import Metadata, from_headers
+from grpc_wire.call.status import INTERNAL, UNIMPLEMENTED, Status, from_answer
+from grpc_wire.headers.section import Headers
 
 _WORTH_TELLING: Final = 8 * 1024
 """Bytes of a message that were read; fewer leave the window of a stream open."""
@@ -148,3 +151,26 @@ def responses_of(limit: int, encoding: str, *, only_one: bool) -> Responses:
 
 def _not_whole() -> MessageFault:
     return MessageFault(INTERNAL, "the last message is not whole")
+
+
+class AnswerHead(NamedTuple):
+    """What it says."""
+
+    wrong: Status | None
+    """What it stands for if it is not gRPC's."""
+    unreadable: Status | None
+    """What it stands for if there are messages, and nobody here can read them."""
+    encoding: str
+    """Of the messages."""
+    metadata: Metadata
+
+
+@lru_cache(maxsize=64)
+def read_head(headers: Headers) -> AnswerHead:
+    """Reads the head of an answer."""
+    encoding = dict(headers).get(b"grpc-encoding", IDENTITY.encode()).decode("latin-1")
+    unreadable = None
+    if encoding not in ENCODINGS:
+        reason = f"the answer has a grpc-encoding that is not known: {encoding!r}"
+        unreadable = Status(INTERNAL, reason)
+    return AnswerHead(from_answer(headers), unreadable, encoding, from_headers(headers))
