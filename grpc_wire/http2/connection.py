@@ -94,11 +94,10 @@ class Connection:
 
     def take_events(self) -> list[Event]:
         """Returns what has happened beside `receive`: what was queued is let out by `take_output` too."""
-        events = self._inbound.events
+        events = self._inbound.take_events()
         if self._outbound.drained:
             events += [StreamDrained(i) for i in self._outbound.drained if not self.queued(i)]
             self._outbound.drained.clear()
-        self._inbound.events, self._inbound.told = [], None
         return events
 
     def _fail(self, fault: ConnectionFault) -> None:
@@ -108,7 +107,7 @@ class Connection:
         self._streams.lingering.clear()
         last = self._streams.last_from_peer
         self._outbound.control(frames.goaway(last, fault.code, fault.reason.encode()))
-        self._inbound.events.append(ConnectionFailed(fault.code, fault.reason))
+        self._inbound.queue(ConnectionFailed(fault.code, fault.reason))
 
     def take_output(self) -> bytes:
         """Returns what is to be sent, and forgets it; empty if nothing is.
@@ -198,7 +197,7 @@ class Connection:
             outbound.request(stream, headers, begin, data)
         if streams.next_own > LARGEST_ID:  # as if the peer takes no more (5.1.1)
             streams.closing = True
-            self._inbound.events.append(GoAwayReceived(stream_id, ErrorCode.NO_ERROR, b""))
+            self._inbound.queue(GoAwayReceived(stream_id, ErrorCode.NO_ERROR, b""))
         return stream_id
 
     def send_headers(self, stream_id: int, headers: Headers, *, end_stream: bool = False) -> None:

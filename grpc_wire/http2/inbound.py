@@ -60,8 +60,9 @@ class Inbound:
         """Whether streams that the peer opens from now on are passed over."""
         self.settings_acknowledged = False
         self.windows = ReceiveWindows(outbound, limits)
-        self.told: DataReceived | HeadersReceived | None = None
-        """What was told last of a header section or of data, to which more of its stream may be added."""
+        self._pending: DataReceived | HeadersReceived | None = None
+        """The latest event, to which frames of its stream may still be added; queued by the next event, or by
+        `take_events`."""
         self._streams = streams
         self._open = streams.open
         self._early_resets = streams.early_resets
@@ -107,10 +108,30 @@ class Inbound:
             except StreamFault as fault:
                 self._reset(fault)
 
+    def take_events(self) -> list[Event]:
+        """Returns the events since the last call, in the order in which their frames came."""
+        events, pending = self.events, self._pending
+        if pending is not None:
+            events.append(pending)
+            self._pending = None
+        self.events = []
+        return events
+
+    def queue(self, event: Event) -> None:
+        """Adds an event behind all others; from then on it is not changed."""
+        self._complete()
+        self.events.append(event)
+
+    def _complete(self) -> None:
+        """Queues the pending event: nothing more is added to it."""
+        if self._pending is not None:
+            self.events.append(self._pending)
+            self._pending = None
+
     def _reset(self, fault: StreamFault) -> None:
         stream_id = fault.stream_id
         stream = self._open.get(stream_id)
-        told = stream is not None and (stream.received_headers or not self._serving)
+        known = stream is not None and (stream.received_headers or not self._serving)
         if stream is not None:
             self._streams.count_given_up(stream)
             self._outbound.drop(stream)
@@ -118,8 +139,8 @@ class Inbound:
             self._spend("faults of streams")
         self._streams.remember_reset(stream_id)
         self._outbound.answer(frames.rst_stream(stream_id, fault.code))
-        if told:
-            self.events.append(StreamReset(stream_id, fault.code, fault.reason, by_peer=False))
+        if known:
+            self.queue(StreamReset(stream_id, fault.code, fault.reason, by_peer=False))
 
     def _check_awaited(self, kind: int, flags: int) -> None:
         """3.4 and 6.10."""
@@ -150,23 +171,29 @@ class Inbound:
         elif self._control.spent:
             self._control.earn(CONTROL_FRAMES_EARNED)
         if end_stream:
-            stream.received_end = True
-            if stream.sent_end:
-                self._streams.close(stream)
-        told = self.told
-        if told is not None and told.stream_id == stream_id and len(told.data) < _SMALL:
-            told.data += data
-            told.end_stream = end_stream
+            self._end(stream)
+        pending = self._pending
+        if pending is None:
+            self._pending = DataReceived(stream_id, data, end_stream)
+        elif pending.stream_id == stream_id and len(pending.data) < _SMALL:
+            pending.data += data
+            pending.end_stream = end_stream
         else:
-            self.told = told = DataReceived(stream_id, data, end_stream)
-            self.events.append(told)
+            self.events.append(pending)
+            self._pending = DataReceived(stream_id, data, end_stream)
+
+    def _end(self, stream: Stream) -> None:
+        """Ends the peer's side of a stream."""
+        stream.received_end = True
+        if stream.sent_end:
+            self._streams.close(stream)
 
     def _little(self, data: bytes, *, end_stream: bool) -> None:
         """Looks at a frame with next to no data, which is of use only as an end."""
         if not end_stream:
             self._spend("empty frames")
-        elif not (data or self._serving or isinstance(self.told, DataReceived)):
-            self.told = None  # for an answer that is but a head ends with that, and this is none
+        elif not (data or self._serving or isinstance(self._pending, DataReceived)):
+            self._complete()  # joined to its head, this would look like a trailers-only response
 
     def _late(self, frame: Frame) -> None:
         """Takes data of a stream that has ended (5.1).
@@ -228,16 +255,15 @@ class Inbound:
             self._early_resets.earn()
         stream.received_headers = True
         if end_stream:
-            stream.received_end = True
-            if stream.sent_end:
-                self._streams.close(stream)
-        told = self.told
-        if trailers and told is not None and told.stream_id == stream_id:
-            told.end_stream, told.ending = True, section.headers
-            return
+            self._end(stream)
+        pending = self._pending
+        if pending is not None:
+            if trailers and pending.stream_id == stream_id:
+                pending.end_stream, pending.ending = True, section.headers
+                return
+            self.events.append(pending)
         begin = () if section.begin is None else section.begin.headers
-        self.told = event = HeadersReceived(stream_id, section.headers, end_stream, trailers, begin)
-        self.events.append(event)
+        self._pending = HeadersReceived(stream_id, section.headers, end_stream, trailers, begin)
 
     def _refuse(self, stream: Stream, section: HeaderSection, flags: int) -> None:
         """Refuses a section. A request that is too large is told, so that it is answered with a status.
@@ -255,8 +281,7 @@ class Inbound:
             raise StreamFault(stream.id, ErrorCode.ENHANCE_YOUR_CALM, text)
         stream.received_headers = True
         stream.received_end = flags & END_STREAM != 0
-        self.told = None
-        self.events.append(RequestTooLarge(stream.id, sizes))
+        self.queue(RequestTooLarge(stream.id, sizes))
 
     def _is_told(self, stream: Stream, section: HeaderSection, flags: int) -> bool:
         """Looks at a section that stands where it does; whether it is to be told.
@@ -364,7 +389,7 @@ class Inbound:
     def _reset_by_peer(self, stream: Stream, code: int, reason: str) -> None:
         self._outbound.drop(stream)
         self._streams.close(stream)
-        self.events.append(StreamReset(stream.id, code, reason, by_peer=True))
+        self.queue(StreamReset(stream.id, code, reason, by_peer=True))
 
     def _settings(self, frame: Frame) -> None:
         """6.5."""
@@ -381,7 +406,7 @@ class Inbound:
         if self._outbound.settings(frame.payload, from_server=self._streams.role is Role.CLIENT):
             moved = len(self._streams.open) // WINDOWS_MOVED
             self._spend("SETTINGS that move windows", moved)
-        self.events.append(SettingsReceived(self._outbound.peer.concurrent_streams))
+        self.queue(SettingsReceived(self._outbound.peer.concurrent_streams))
 
     def _push_promise(self, _frame: Frame) -> None:
         """6.6; a client has said by ENABLE_PUSH that it takes none, and a server never does."""
@@ -393,7 +418,7 @@ class Inbound:
         frames.check_size(frame, 8)
         self._spend("PING frames")
         if frame.flags & frames.ACK:
-            self.events.append(PingAcknowledged(frame.payload))
+            self.queue(PingAcknowledged(frame.payload))
         else:
             self._outbound.answer(frames.frame(frames.PING, frames.ACK, 0, frame.payload))
 
@@ -411,7 +436,7 @@ class Inbound:
                 del self._streams.lingering[stream_id]
             for stream in [s for s in self._streams.open.values() if s.id > last]:
                 self._reset_by_peer(stream, ErrorCode.REFUSED_STREAM, "not processed")
-        self.events.append(GoAwayReceived(last, code, debug))
+        self.queue(GoAwayReceived(last, code, debug))
 
     def _window_update(self, frame: Frame) -> None:
         """6.9."""
