@@ -88,7 +88,7 @@ def _messages() -> Mapping[str, Callable[[], object]]:
     assert reader.feed(many) == [_MESSAGE] * _COUNT
     assert [m for part in parts for m in reader.feed(part)] == [_LARGE]
     return {
-        "frame a message": lambda: message.pieces(_MESSAGE),
+        "frame a message": lambda: message.frame_pieces(_MESSAGE),
         "unframe a message": lambda: reader.feed(one),
         f"unframe {_COUNT} messages": lambda: reader.feed(many),
         "unframe a message of 100 kB": lambda: [reader.feed(part) for part in parts],

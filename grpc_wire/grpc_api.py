@@ -36,7 +36,7 @@ def metadata_of(headers: Headers) -> tuple[Metadatum, ...]:
 
 
 def code_number(code: Any) -> int:
-    """Returns the number of a code; what is none counts as UNKNOWN."""
+    """Returns the number of a status code; UNKNOWN for what is none."""
     if isinstance(code, grpc.StatusCode):
         number: int = code.value[0]
         return number
@@ -44,7 +44,7 @@ def code_number(code: Any) -> int:
 
 
 def is_metadata(metadata: Any) -> bool:
-    """Whether something is pairs of text, or of text and bytes."""
+    """Whether a value is pairs of str and str or bytes."""
     return not isinstance(metadata, (str, bytes)) and all(
         isinstance(pair, tuple)
         and len(pair) == 2
@@ -55,9 +55,10 @@ def is_metadata(metadata: Any) -> bool:
 
 
 def in_order(options: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    """Returns options in the order in which they are to be read: the last that sets a limit holds.
+    """Returns options in the order to apply them, where a later one overrides an earlier one.
 
-    grpc has two limits of metadata, between which it refuses at random. Here the absolute one holds, wherever
-    it stands; `grpc.max_metadata_size` alone is one too.
+    grpc has two limits of metadata, and refuses at random between them. Here the absolute one applies
+    wherever it
+    stands; `grpc.max_metadata_size` alone is one, too.
     """
     return sorted(options, key=lambda option: option[0] == _ABSOLUTE)

@@ -48,7 +48,7 @@ server, which does not send them."""
 
 def tell_outcome(told: Callable[[Outcome], object], ended: ClientStream) -> None:
     """Tells how a call of `grpc_wire` has ended."""
-    message = ended.take()
+    message = ended.take_message()
     assert ended.status is not None  # noqa: S101 - for the type checker
     code, details, trailing = ended.status
     if code == OK and message is not None:

@@ -82,7 +82,7 @@ TRANSPORTS: Final[Mapping[Name, Transport]] = {
         grpc_wire.client.insecure_channel,
         grpc_wire.client.secure_channel,
         grpc_wire.credentials.ssl_channel_credentials,
-        ask=UnaryUnaryMultiCallable.ask,
+        ask=UnaryUnaryMultiCallable.start,
         watch=_watch,
         max_streams=lambda channel: int(channel.max_streams),
         read_target=grpc_wire.client.target.parse,

@@ -1,4 +1,4 @@
-"""Messages of gRPC in the bytes of a stream, and their compression.
+"""Length-prefixed messages in the bytes of a stream, and their compression.
 
 Source: gRPC over HTTP/2, "Length-Prefixed-Message" and "Message-Encoding"; gRPC's compression.md.
 """
@@ -17,9 +17,10 @@ IDENTITY: Final = "identity"
 GZIP: Final = "gzip"
 DEFLATE: Final = "deflate"
 ENCODINGS: Final = (IDENTITY, DEFLATE, GZIP)
-"""What can be read."""
+"""Values of `grpc-encoding` that can be read."""
 ACCEPTED: Final = (b"grpc-accept-encoding", ",".join(ENCODINGS).encode())
-"""How it is said; gRPC's grammar has no spaces there, and grpc-js takes none off."""
+"""The `grpc-accept-encoding` header. Without spaces: gRPC's grammar has none, and grpc-js does not strip
+them."""
 
 MESSAGE_COST: Final = 1024
 """Bytes that a message counts for in a turn of the event loop, beside its own (`Limits.turn_bytes`)."""
@@ -34,11 +35,11 @@ _LARGE: Final = 64 * 1024
 _UNLIMITED: Final = 2**32
 """More than a prefix can say."""
 _WINDOW_BITS: Final = {GZIP: 31, DEFLATE: 15}
-"""What zlib calls the two formats: gzip (RFC 1952), and zlib (RFC 1950), which HTTP calls deflate."""
+"""zlib's numbers for gzip (RFC 1952) and zlib (RFC 1950), which HTTP calls deflate."""
 
 
 class MessageFault(Exception):
-    """A message is not what it should be; `code` is gRPC's status for that."""
+    """A message is invalid; `code` is the gRPC status for it."""
 
     def __init__(self, code: int, reason: str) -> None:
         self.code = code
@@ -52,7 +53,7 @@ def max_inflated(size: int) -> int:
 
 
 def frame(message: bytes, encoding: str = IDENTITY) -> bytes:
-    """Returns a message with its prefix; compressed, if it has an encoding and becomes smaller."""
+    """Returns a message with its prefix; compressed if it has an encoding and becomes smaller."""
     if encoding != IDENTITY:
         compressor = zlib.compressobj(wbits=_WINDOW_BITS[encoding])
         compressed = compressor.compress(message) + compressor.flush()
@@ -61,18 +62,18 @@ def frame(message: bytes, encoding: str = IDENTITY) -> bytes:
     return _HEAD.pack(0, len(message)) + message
 
 
-def pieces(message: bytes, encoding: str = IDENTITY) -> tuple[bytes, ...]:
-    """Returns a message with its prefix, in the pieces in which it is sent: a large one is not copied."""
+def frame_pieces(message: bytes, encoding: str = IDENTITY) -> tuple[bytes, ...]:
+    """Returns a message with its prefix, in pieces to send in order: a large one is not copied."""
     if encoding != IDENTITY:
         return (frame(message, encoding),)
     head = _HEAD.pack(0, len(message))
     return (head, message) if len(message) >= _LARGE else (head + message,)
 
 
-def only(data: bytes, limit: int) -> bytes | None:
-    """Returns the message that some bytes are, one and nothing else, as it is most often; else None.
+def single_message(data: bytes, limit: int) -> bytes | None:
+    """Returns the message, if `data` is exactly one uncompressed message within the limit; else None.
 
-    It is None too for what is compressed, or longer than the limit; -1 is no limit.
+    The limit is in bytes; -1 is no limit.
     """
     if len(data) >= _HEAD.size:
         flag, size = _HEAD.unpack_from(data)
@@ -82,28 +83,29 @@ def only(data: bytes, limit: int) -> bytes | None:
 
 
 @dataclass(slots=True)
-class Compressed:
-    """A message as it came, which `MessageReader.plain` decompresses."""
+class CompressedMessage:
+    """A message as received; `MessageReader.decompress` decompresses it."""
 
     data: bytes
 
 
 class MessageReader:
-    """Takes the bytes of a stream, gives the messages in them.
+    """Reads messages from the bytes of a stream.
 
-    They are given as they came: who takes one decompresses it. Else what is small on its way could be large
-    here, many times over, with nobody who reads it.
+    Compressed messages are decompressed by whoever reads them, not before: unread messages take no more
+    memory
+    than they took on the wire.
 
     Attributes:
-        missing: how many bytes of the message that has begun are still to come; 0 between messages.
-        fault: what is wrong behind the messages that were given, if something is; then there are no more.
+        missing: bytes still to come of the incomplete message; 0 between messages.
+        fault: error behind the messages that were returned; then there are no more. None: no error.
     """
 
     def __init__(self, limit: int, encoding: str = IDENTITY) -> None:
         """Makes a reader.
 
         Args:
-            limit: bytes of the largest message, as it comes and decompressed; -1 is no limit.
+            limit: maximum bytes of a message, on the wire and decompressed; -1 is no limit.
             encoding: `grpc-encoding` of the stream.
         """
         self.missing = 0
@@ -111,30 +113,31 @@ class MessageReader:
         self._limit = limit if limit >= 0 else _UNLIMITED
         self._encoding = encoding
         self._head = b""
-        """Of a prefix that is not whole."""
+        """Start of an incomplete prefix."""
         self._flag = 0
         self._body: BytesIO | None = None
-        """Of a message that is not whole."""
+        """Start of an incomplete message."""
 
-    def feed(self, data: bytes) -> list[bytes | Compressed]:
-        """Takes bytes; returns the messages that are whole now, up to what may be wrong.
+    def feed(self, data: bytes) -> list[bytes | CompressedMessage]:
+        """Reads bytes; returns the messages that are complete, up to an invalid one.
 
-        `fault` is RESOURCE_EXHAUSTED for a message that is too large, which is told as soon as it is known;
-        INTERNAL if it is compressed and should not be; UNIMPLEMENTED if that is in a way not known here.
+        `fault` is RESOURCE_EXHAUSTED for a message above the limit, as soon as its prefix is there; INTERNAL
+        for one
+        that is compressed without `grpc-encoding`; UNIMPLEMENTED for an unknown encoding.
         """
         if self._body is None and not self._head:
-            message = only(data, self._limit)
+            message = single_message(data, self._limit)
             if message is not None:
                 return [message]
-        messages: list[bytes | Compressed] = []
+        messages: list[bytes | CompressedMessage] = []
         try:
-            self._cut(self._completed(data, messages), messages)
+            self._parse(self._completed(data, messages), messages)
         except MessageFault as fault:
             self.fault = fault
         return messages
 
-    def _completed(self, data: bytes, messages: list[bytes | Compressed]) -> bytes:
-        """Completes what has begun, as far as it goes; returns what begins behind it."""
+    def _completed(self, data: bytes, messages: list[bytes | CompressedMessage]) -> bytes:
+        """Completes the incomplete message, as far as data goes; returns the data behind it."""
         if self._body is None:
             return self._head + data if self._head else data
         size = len(data)
@@ -145,30 +148,30 @@ class MessageReader:
         self._body.write(data[: self.missing])
         rest = data[self.missing :]
         message = self._body.getvalue()
-        messages.append(Compressed(message) if self._flag else message)
+        messages.append(CompressedMessage(message) if self._flag else message)
         self._body, self.missing = None, 0
         return rest
 
-    def _cut(self, data: bytes, messages: list[bytes | Compressed]) -> None:
+    def _parse(self, data: bytes, messages: list[bytes | CompressedMessage]) -> None:
         at, last = 0, len(data)
         while last - at >= _HEAD.size:
             flag, size = _HEAD.unpack_from(data, at)
             if flag or size > self._limit:
                 self._check(flag, size)
-            begin = at + _HEAD.size
-            end = begin + size
+            start = at + _HEAD.size
+            end = start + size
             if end > last:
                 self._head, self._flag, self._body = b"", flag, BytesIO()
-                self._body.write(data[begin:])
+                self._body.write(data[start:])
                 self.missing = end - last
                 return
-            messages.append(Compressed(data[begin:end]) if flag else data[begin:end])
+            messages.append(CompressedMessage(data[start:end]) if flag else data[start:end])
             at = end
         self._head = data[at:]
 
     @property
-    def partial(self) -> bool:
-        """Whether a message has begun that is not whole."""
+    def has_partial(self) -> bool:
+        """Whether a message is incomplete."""
         return bool(self._head) or self._body is not None
 
     def _check(self, flag: int, size: int) -> None:
@@ -181,25 +184,25 @@ class MessageReader:
         if flag and self._encoding not in ENCODINGS:
             raise MessageFault(UNIMPLEMENTED, f"grpc-encoding {self._encoding!r} is not known")
 
-    def plain(self, message: bytes | Compressed) -> bytes:
-        """Returns a message that `feed` has given, decompressed no further than the limits go.
+    def decompress(self, message: bytes | CompressedMessage) -> bytes:
+        """Returns a message that `feed` returned, decompressed if it was compressed.
 
         Raises:
-            MessageFault: RESOURCE_EXHAUSTED, it is larger, or larger than its size allows (`max_inflated`);
-                INTERNAL, it is broken.
+            MessageFault: RESOURCE_EXHAUSTED, it is above the limit or `max_inflated`; INTERNAL, it is
+                corrupt.
         """
-        if not isinstance(message, Compressed):
+        if not isinstance(message, CompressedMessage):
             return message
         decompressor = zlib.decompressobj(wbits=_WINDOW_BITS[self._encoding])
         inflated = max_inflated(len(message.data))
-        most = min(self._limit, inflated) + 1
+        max_size = min(self._limit, inflated) + 1
         try:
-            decompressed = decompressor.decompress(message.data, most)
+            decompressed = decompressor.decompress(message.data, max_size)
         except zlib.error as error:
             raise MessageFault(INTERNAL, f"a message cannot be decompressed: {error}") from error
-        if len(decompressed) == most:
-            if most <= inflated:
-                raise self._too_large(most)
+        if len(decompressed) == max_size:
+            if max_size <= inflated:
+                raise self._too_large(max_size)
             size = f"{len(message.data)} bytes are more than {inflated} decompressed"
             raise MessageFault(RESOURCE_EXHAUSTED, f"Received message inflates too much ({size})")
         if not decompressor.eof:

@@ -1,8 +1,10 @@
-"""Metadata <-> HTTP/2 headers.
+"""Metadata to and from HTTP/2 headers.
 
-Source: gRPC over HTTP/2, "Custom-Metadata": keys of lower-case letters, digits, `_`, `-` and `.`; values of
-printable ASCII; a key that ends in `-bin` has bytes for its value, in base64, of which several may stand in
-one header, joined by commas. `grpc-` is gRPC's own.
+Keys have lower-case letters, digits, `_`, `-` and `.`; values are printable ASCII. A key that ends in `-bin`
+has bytes, sent as base64; one header may hold several, separated by commas. Keys that start with `grpc-` are
+reserved.
+
+Source: gRPC over HTTP/2, "Custom-Metadata".
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ Metadata: TypeAlias = tuple[tuple[str, str | bytes], ...]
 _KEY: Final = re.compile(r"[0-9a-z_.-]+")
 _BINARY: Final = "-bin"
 _RESERVED: Final = "grpc-"
-_OWN: Final = frozenset(
+_RESERVED_NAMES: Final = frozenset(
     {
         "accept-encoding",
         "content-length",
@@ -34,23 +36,23 @@ _OWN: Final = frozenset(
         "te",
     }
 )
-"""What is not metadata, though it stands among it."""
-_LEFT_OUT: Final = frozenset({"accept-encoding", "content-length", "content-type", "te"})
-"""What callers pass on from HTTP, and grpc leaves out: it would make another message of it."""
-_OF_HTTP: Final = frozenset(
+"""Headers that are not metadata."""
+_DROPPED_KEYS: Final = frozenset({"accept-encoding", "content-length", "content-type", "te"})
+"""Keys that callers forward from HTTP; dropped, as grpc does: they describe another message."""
+_FORBIDDEN_KEYS: Final = frozenset(
     {"connection", "host", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"}
 )
-"""What makes a message of HTTP/2 malformed (RFC 9113, 8.2.2 and 8.3.1)."""
-_MARKED: Final = bytes(byte if 0x20 <= byte < 0x7F else ord("?") for byte in range(256))
-"""A table that changes whatever is not printable ASCII."""
-_KEPT: Final = 1024
+"""Keys that make an HTTP/2 message malformed (RFC 9113, 8.2.2 and 8.3.1)."""
+_PRINTABLE: Final = bytes(byte if 0x20 <= byte < 0x7F else ord("?") for byte in range(256))
+"""Translation table that changes every byte that is not printable ASCII."""
+_MAX_CACHED: Final = 1024
 
 
 def to_headers(metadata: Iterable[tuple[str, str | bytes]]) -> Headers:
-    """Returns metadata as headers, but for what is HTTP's own and does no harm.
+    """Returns metadata as headers, without the keys that are dropped.
 
     Raises:
-        ValueError: a key or a value is not what gRPC allows; which.
+        ValueError: a key or a value is not allowed; which.
     """
     headers = []
     for key, value in metadata:
@@ -63,7 +65,7 @@ def to_headers(metadata: Iterable[tuple[str, str | bytes]]) -> Headers:
             text = b64encode(value).rstrip(b"=") if binary else value
         else:
             raise _refusal(key, value, binary=binary)
-        if text.translate(_MARKED) != text:
+        if text.translate(_PRINTABLE) != text:
             raise _refusal(key, text)
         headers.append((name, text.strip()))
     return tuple(headers)
@@ -77,25 +79,25 @@ def _refusal(key: str, value: object, *, binary: bool = False) -> ValueError:
     return ValueError(f"metadata {key!r}: the value is neither str nor bytes")
 
 
-@lru_cache(maxsize=_KEPT)
+@lru_cache(maxsize=_MAX_CACHED)
 def _name(key: str) -> tuple[bytes, bool]:
-    """Returns a key as a header's name, empty for what is left out, and whether its values are bytes."""
-    if key in _LEFT_OUT:
+    """Returns the header name of a key, empty if it is dropped, and whether its values are bytes."""
+    if key in _DROPPED_KEYS:
         return b"", False
     binary = key.endswith(_BINARY)
     if not _KEY.fullmatch(key):
         raise ValueError(f"metadata {key!r}: a key has lower-case letters, digits, _, - and .")
     if key.startswith(_RESERVED) and not binary:
         raise ValueError(f"metadata {key!r}: keys that begin with grpc- are gRPC's own")
-    if key in _OF_HTTP:
+    if key in _FORBIDDEN_KEYS:
         raise ValueError(f"metadata {key!r}: this key is HTTP's own")
     return key.encode(), binary
 
 
 def from_headers(headers: Headers) -> Metadata:
-    """Returns the metadata among headers: all but pseudo-headers and what is HTTP's and gRPC's own.
+    """Returns the metadata among headers: all but pseudo-headers and those of HTTP and gRPC.
 
-    A value that is not base64 where it should be is left out, for nothing else can be done with it.
+    Values of `-bin` keys that are not base64 are dropped.
     """
     metadata: list[tuple[str, str | bytes]] = []
     for name, value in headers:
@@ -104,7 +106,7 @@ def from_headers(headers: Headers) -> Metadata:
             continue
         if key.endswith(_BINARY):
             for each in value.split(b","):
-                part = each.strip(b" \t")  # as a proxy may have joined them (RFC 9110, 5.3)
+                part = each.strip(b" \t")  # a proxy may have joined several (RFC 9110, 5.3)
                 try:
                     metadata.append((key, b64decode(part + b"=" * (-len(part) % 4), validate=True)))
                 except Error:
@@ -114,7 +116,7 @@ def from_headers(headers: Headers) -> Metadata:
     return tuple(metadata)
 
 
-@lru_cache(maxsize=_KEPT)
+@lru_cache(maxsize=_MAX_CACHED)
 def _metadata_key(name: bytes) -> str | None:
     key = name.decode("latin-1")
-    return None if key in _OWN or key.startswith(":") else key
+    return None if key in _RESERVED_NAMES or key.startswith(":") else key

@@ -1,9 +1,9 @@
-"""The messages of an answer, from their bytes until the caller asks for them.
+"""A response as a client reads it: headers and messages.
 
-One of many is decompressed when it is asked for, and counts against the stream's window until then. An only
-one is decompressed as soon as it is there, in its connection's turn, for the end of the call is told when it
-is known to be readable; and its bytes do not count, for nobody takes it before the end, and nghttp2 sends
-that into an open window alone.
+A message of a stream is decompressed when the caller reads it, and counts against the stream's window until
+then. The single message of a unary response is decompressed on arrival, in its connection's turn: the call
+ends only when it is known to be readable. Its bytes do not count, because no caller reads it before the end,
+and nghttp2 sends trailers only into an open window.
 """
 
 from __future__ import annotations
@@ -12,39 +12,45 @@ from collections import deque
 from functools import lru_cache
 from typing import ClassVar, Final, NamedTuple, TypeAlias
 
-from grpc_wire.call.message import ENCODINGS, IDENTITY, Compressed, MessageFault, MessageReader
+from grpc_wire.call.message import (
+    ENCODINGS,
+    IDENTITY,
+    CompressedMessage,
+    MessageFault,
+    MessageReader,
+)
 from grpc_wire.call.metadata import Metadata, from_headers
-from grpc_wire.call.status import INTERNAL, UNIMPLEMENTED, Status, from_answer
+from grpc_wire.call.status import INTERNAL, UNIMPLEMENTED, Status, from_response
 from grpc_wire.headers.section import Headers
 
-_WORTH_TELLING: Final = 8 * 1024
-"""Bytes of a message that were read; fewer leave the window of a stream open."""
+_UPDATE_BYTES: Final = 8 * 1024
+"""Bytes of a unary response after which they are reported as read; fewer leave the window open anyway."""
 
 
 class ManyResponses:
-    """What has come of an answer that is a stream.
+    """Messages of a streamed response.
 
     Attributes:
-        missing: how many bytes of the message that has begun are still to come.
-        messages: those that were not taken, as they came, and how many bytes count as read by taking them.
+        missing: bytes still to come of the incomplete message.
+        messages: unread messages as received, each with the bytes that count as read when it is read.
     """
 
     __slots__ = ("_reader", "_unread", "messages", "missing")
 
-    packed: ClassVar[None] = None
-    """None of them is decompressed before it is taken."""
+    compressed: ClassVar[None] = None
+    """Nothing is decompressed before it is read."""
 
     def __init__(self, limit: int, encoding: str) -> None:
         self.missing = 0
-        self.messages: deque[tuple[bytes | Compressed, int]] = deque()
+        self.messages: deque[tuple[bytes | CompressedMessage, int]] = deque()
         self._reader = MessageReader(limit, encoding)
         self._unread = 0
 
     def feed(self, data: bytes) -> int:
-        """Takes bytes; returns how many count as read.
+        """Parses received bytes; returns how many count as read.
 
         Raises:
-            MessageFault: something in them cannot be a message; those before it were kept.
+            MessageFault: a message is invalid; those before it are kept.
         """
         reader = self._reader
         messages = reader.feed(data)
@@ -59,77 +65,77 @@ class ManyResponses:
         return 0
 
     def take(self) -> tuple[bytes, int]:
-        """Takes the first message; returns it, and how many bytes count as read by that.
+        """Removes the first message; returns it, and the bytes that count as read now.
 
         Raises:
             MessageFault: it cannot be decompressed.
         """
         message, size = self.messages.popleft()
-        return self._reader.plain(message), size
+        return self._reader.decompress(message), size
 
     def check_end(self) -> None:
-        """Sees to it that the answer may end here.
+        """Checks that the response may end here.
 
         Raises:
             MessageFault: it may not.
         """
-        if self._reader.partial:
+        if self._reader.has_partial:
             raise _not_whole()
 
 
 class OneResponse:
-    """What has come of an answer that is one message; attributes and methods are those of many.
+    """Message of a unary response; same interface as `ManyResponses`.
 
     Attributes:
-        packed: the message, if it is not decompressed yet.
+        compressed: the message, as long as it is not decompressed.
     """
 
-    __slots__ = ("_reader", "_unread", "messages", "missing", "packed")
+    __slots__ = ("_reader", "_unread", "compressed", "messages", "missing")
 
     def __init__(self, limit: int, encoding: str) -> None:
         self.missing = 0
         self.messages: list[bytes] = []
-        self.packed: Compressed | None = None
+        self.compressed: CompressedMessage | None = None
         self._reader = MessageReader(limit, encoding)
         self._unread = 0
 
     def feed(self, data: bytes) -> int:
-        """Takes bytes; returns how many count as read; see `ManyResponses`."""
+        """Parses received bytes; returns how many count as read; see `ManyResponses`."""
         reader = self._reader
         for message in reader.feed(data):
-            if self.messages or self.packed is not None:
+            if self.messages or self.compressed is not None:
                 raise MessageFault(UNIMPLEMENTED, "more than one response came")
-            if isinstance(message, Compressed):
-                self.packed = message
+            if isinstance(message, CompressedMessage):
+                self.compressed = message
             else:
                 self.messages.append(message)
         if reader.fault is not None:
             raise reader.fault
         self.missing = reader.missing
         self._unread += len(data)
-        if self._unread < _WORTH_TELLING:
+        if self._unread < _UPDATE_BYTES:
             return 0
         read, self._unread = self._unread, 0
         return read
 
-    def unpack(self) -> int:
-        """Decompresses the message; returns how many bytes it has.
+    def decompress(self) -> int:
+        """Decompresses the message; returns its size in bytes.
 
         Raises:
             MessageFault: it cannot be decompressed.
         """
-        packed, self.packed = self.packed, None
-        message = b"" if packed is None else self._reader.plain(packed)
+        packed, self.compressed = self.compressed, None
+        message = b"" if packed is None else self._reader.decompress(packed)
         self.messages.append(message)
         return len(message)
 
     def take(self) -> tuple[bytes, int]:
-        """Takes the message; see `ManyResponses`."""
+        """Removes the message; see `ManyResponses`."""
         return self.messages.pop(), 0
 
     def check_end(self) -> None:
-        """Sees to it that the answer may end here; see `ManyResponses`."""
-        if self._reader.partial:
+        """Checks that the response may end here; see `ManyResponses`."""
+        if self._reader.has_partial:
             raise _not_whole()
         if not self.messages:
             raise MessageFault(UNIMPLEMENTED, "no response came")
@@ -153,24 +159,24 @@ def _not_whole() -> MessageFault:
     return MessageFault(INTERNAL, "the last message is not whole")
 
 
-class AnswerHead(NamedTuple):
-    """What it says."""
+class ResponseHead(NamedTuple):
+    """What the headers of a response say."""
 
-    wrong: Status | None
-    """What it stands for if it is not gRPC's."""
-    unreadable: Status | None
-    """What it stands for if there are messages, and nobody here can read them."""
+    not_grpc: Status | None
+    """Status that the response stands for, if it is not gRPC's."""
+    unsupported: Status | None
+    """Status if its messages have an encoding that is not supported."""
     encoding: str
-    """Of the messages."""
+    """`grpc-encoding` of the messages."""
     metadata: Metadata
 
 
 @lru_cache(maxsize=64)
-def read_head(headers: Headers) -> AnswerHead:
-    """Reads the head of an answer."""
+def read_response_headers(headers: Headers) -> ResponseHead:
+    """Reads the headers of a response; cached."""
     encoding = dict(headers).get(b"grpc-encoding", IDENTITY.encode()).decode("latin-1")
     unreadable = None
     if encoding not in ENCODINGS:
         reason = f"the answer has a grpc-encoding that is not known: {encoding!r}"
         unreadable = Status(INTERNAL, reason)
-    return AnswerHead(from_answer(headers), unreadable, encoding, from_headers(headers))
+    return ResponseHead(from_response(headers), unreadable, encoding, from_headers(headers))

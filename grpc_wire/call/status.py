@@ -1,4 +1,6 @@
-"""How a call ends: `grpc-status`, `grpc-message`, and what stands for them where they are missing.
+"""Status of a call: codes, `grpc-status`, `grpc-message`, and what replaces them where they are missing.
+
+Codes are numbers of `google.rpc.Code`.
 
 Sources: gRPC over HTTP/2, "Responses" and "Errors"; gRPC's http-grpc-status-mapping.md.
 """
@@ -52,7 +54,7 @@ _FROM_RESET: Final[Mapping[int, int]] = {
 
 
 class Status(NamedTuple):
-    """The end of a call; `code` is a number of google.rpc.Code."""
+    """Status of a call: code, message and trailing metadata."""
 
     code: int
     message: str = ""
@@ -63,50 +65,50 @@ def to_trailers(status: Status) -> Headers:
     """Returns the trailers of a status, its message percent-encoded.
 
     Raises:
-        ValueError: the trailing metadata are not what gRPC allows.
+        ValueError: the trailing metadata are not allowed.
     """
     if status == (OK, "", ()):
-        return DONE
+        return OK_TRAILERS
     trailers = [(_STATUS, b"%d" % status.code)]
     if status.message:
         trailers.append((_MESSAGE, _escaped(status.message)))
     return (*trailers, *to_headers(status.trailing))
 
 
-DONE: Final = ((_STATUS, b"0"),)
+OK_TRAILERS: Final = ((_STATUS, b"0"),)
 _OK: Final = Status(OK)
 
 
 def from_trailers(headers: Headers) -> Status:
-    """Reads trailers; those without a `grpc-status` that can be read are UNKNOWN."""
-    if headers == DONE:
+    """Returns the status in trailers; UNKNOWN without a valid `grpc-status`."""
+    if headers == OK_TRAILERS:
         return _OK
-    found = dict(headers)
-    text = found.get(_STATUS, b"")
-    message = unquote_to_bytes(found.get(_MESSAGE, b"")).decode(errors="replace")
+    fields = dict(headers)
+    text = fields.get(_STATUS, b"")
+    message = unquote_to_bytes(fields.get(_MESSAGE, b"")).decode(errors="replace")
     if not text.isdigit():
         return Status(UNKNOWN, message or "the answer has no grpc-status", from_headers(headers))
     code = int(text) if len(text) <= 2 else UNKNOWN
     return Status(code if code <= _HIGHEST else UNKNOWN, message, from_headers(headers))
 
 
-def from_answer(headers: Headers) -> Status | None:
-    """Returns None if the head of an answer is gRPC's; else the status that it stands for."""
-    found = dict(headers)
-    status, kind = found.get(b":status", b""), found.get(b"content-type", b"")
+def from_response(headers: Headers) -> Status | None:
+    """Returns None if the headers of a response are gRPC's; else the status that they stand for."""
+    fields = dict(headers)
+    status, kind = fields.get(b":status", b""), fields.get(b"content-type", b"")
     if status == b"200" and is_grpc(kind):
         return None
-    if _STATUS in found and (said_so := from_trailers(headers)).code != OK:
-        return said_so  # a call that is OK has an answer, which this is not
-    said = f"HTTP status {status.decode()}, content-type {kind.decode('latin-1') or 'none'}"
+    if _STATUS in fields and (status_sent := from_trailers(headers)).code != OK:
+        return status_sent  # OK without a gRPC response is no success
+    received = f"HTTP status {status.decode()}, content-type {kind.decode('latin-1') or 'none'}"
     if status == b"200":
-        return Status(UNKNOWN, f"the answer is not gRPC: {said}")
-    return Status(_FROM_HTTP.get(int(status), UNKNOWN), f"the answer is not gRPC: {said}")
+        return Status(UNKNOWN, f"the answer is not gRPC: {received}")
+    return Status(_FROM_HTTP.get(int(status), UNKNOWN), f"the answer is not gRPC: {received}")
 
 
 @lru_cache(maxsize=64)
 def is_grpc(content_type: bytes) -> bool:
-    """Whether a content-type is gRPC's: `application/grpc`, with `+` and a format or without."""
+    """Whether a content-type is `application/grpc`, with or without `+format`."""
     return _CONTENT_TYPE.match(content_type) is not None
 
 
@@ -121,7 +123,7 @@ def from_reset(code: int, reason: str = "") -> Status:
 
 
 def text_of(error: Exception) -> str:
-    """Returns what an error says; of one that fails to say it, that."""
+    """Returns an error's text; if `str` of it raises, the type of that error."""
     try:
         return str(error)
     except Exception as fault:
@@ -129,7 +131,7 @@ def text_of(error: Exception) -> str:
 
 
 def _escaped(message: str) -> bytes:
-    """Percent-encodes what is not printable ASCII, `%`, and what a header's value would lose."""
+    """Percent-encodes a message: what is not printable ASCII, `%`, and spaces at its ends."""
     return _TO_ESCAPE.sub(
         lambda match: b"".join(b"%%%02X" % byte for byte in match[0]),
         message.encode(errors="replace"),

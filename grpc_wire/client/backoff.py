@@ -1,7 +1,9 @@
-"""When to try to connect again.
+"""Backoff between attempts to connect to one address.
 
-Source: gRPC's connection-backoff.md. An attempt has until the next one is due, though not less than a
-certain time; the next is due ever later, with some jitter, lest all clients come at once.
+An attempt may take until the next one is due, and at least `min_connect_timeout`. Delays grow by 1.6, with a
+jitter of 20 %, so that clients do not reconnect all at once.
+
+Source: gRPC's connection-backoff.md.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ _JITTER = 0.2
 
 @dataclass(frozen=True, slots=True)
 class BackoffTimes:
-    """How long to wait, in seconds."""
+    """Delays, in seconds."""
 
     initial: float = 1.0
     max: float = 120.0
@@ -23,10 +25,10 @@ class BackoffTimes:
 
 
 class Backoff:
-    """When the attempts at one address are due.
+    """When attempts at one address are due. Times are in seconds of the loop.
 
-    A connection that ends before the next attempt would have been due counts as one that failed: or a server
-    that accepts and closes would be asked without end.
+    A connection that ends before the next attempt would have been due counts as a failed attempt: otherwise a
+    server that accepts and closes would be asked without end.
     """
 
     def __init__(self, times: BackoffTimes) -> None:
@@ -34,22 +36,22 @@ class Backoff:
         self._current = 0.0
         self._due = 0.0
 
-    def wait(self, now: float) -> float:
-        """Returns how long it is until the next attempt is due."""
+    def delay(self, now: float) -> float:
+        """Returns the seconds until the next attempt is due."""
         return max(0.0, self._due - now)
 
-    def begin(self, now: float) -> float:
-        """Begins an attempt; returns how long it may take."""
+    def start_attempt(self, now: float) -> float:
+        """Starts an attempt; returns how long it may take, in seconds."""
         times = self._times
         if not self._current:
             self._current = wait = times.initial
         else:
             self._current = min(self._current * _MULTIPLIER, times.max)
-            wait = self._current * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - no secret
+            wait = self._current * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - jitter, not security
         self._due = now + wait
         return max(wait, times.min_connect_timeout)
 
-    def lost(self, now: float) -> None:
-        """Says that a connection has ended that had been made."""
+    def connection_ended(self, now: float) -> None:
+        """A connection that was established has ended; resets the backoff if it lasted long enough."""
         if now >= self._due:
             self._current = 0.0

@@ -1,10 +1,10 @@
-"""Which connection a call goes to: each ready one in its turn (round robin), and where calls wait.
+"""Load balancing: each call goes to the next ready connection (round robin), or waits for one.
 
-A call waits while there is hope: while a connection is being made, or the ready ones have as many streams
-as their peers allow. Where all attempts have failed it fails at once, unless it waits for ready
-(gRPC's wait-for-ready.md).
+A call waits while a connection is being made, or while the ready ones have as many streams as their peers
+allow. If all attempts to connect have failed, it fails at once, unless it is `wait_for_ready` (gRPC's
+wait-for-ready.md).
 
-Nothing connects before there is a call to make, or somebody asks for it; then all addresses do.
+Nothing connects before the first call, or `Channel.get_state(try_to_connect=True)`; then all addresses do.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from grpc import ChannelConnectivity
 from grpc_wire.client.backoff import Backoff
 from grpc_wire.client.options import ChannelOptions
 from grpc_wire.client.resolver import resolve
-from grpc_wire.client.subchannel import Subchannel, Watcher
+from grpc_wire.client.subchannel import Subchannel, SubchannelObserver
 from grpc_wire.client.target import Address, Target
 from grpc_wire.transport.deadlines import Deadline, Deadlines
 from grpc_wire.transport.transport import Transport
@@ -34,56 +34,56 @@ _FAILURE = ChannelConnectivity.TRANSIENT_FAILURE
 _SHUTDOWN = ChannelConnectivity.SHUTDOWN
 
 
-class Waiting(Protocol):
-    """A call that is to be given a connection.
+class PendingCall(Protocol):
+    """A call that needs a connection.
 
     Attributes:
-        wait_for_ready: whether it waits where all attempts have failed.
-        deadline: when it is over, in the loop's time; None is never.
-        due: that deadline, once it is known here.
+        wait_for_ready: whether it waits even if all attempts to connect have failed.
+        deadline: in the loop's time; None: no deadline.
+        due: entry of that deadline in the balancer's timer; None until it is there.
     """
 
     wait_for_ready: bool
     deadline: float | None
     due: Deadline | None
 
-    def begin(self, transport: Transport, address: Address) -> None:
-        """Begins on a connection that has room for it."""
+    def start_on(self, transport: Transport, address: Address) -> None:
+        """Starts on a connection with room for it."""
 
     def unavailable(self, reason: str) -> None:
-        """Ends: there is no connection."""
+        """Ends with UNAVAILABLE."""
 
     def cancel(self, details: str) -> bool:
-        """Ends: nobody wants it."""
+        """Ends with CANCELLED."""
 
     def expired(self) -> None:
-        """Ends: it is past its deadline."""
+        """Ends with DEADLINE_EXCEEDED."""
 
-    def over_soon(self) -> asyncio.Future[None]:
-        """Returns what is done when it has ended."""
+    def done_future(self) -> asyncio.Future[None]:
+        """Returns a future that is done when the call has ended."""
 
 
 class Balancer:
-    """The connections of a channel, and the calls that wait for one.
+    """Connections of a channel, and the calls that wait for one.
 
     Attributes:
-        state: of the channel.
-        max_streams: how many streams its ready connections may have open at once, as their peers allow.
-        calls: those that have begun or wait.
-        loop: the one that all happens in.
+        state: connectivity of the channel.
+        max_streams: how many streams its ready connections may have at once, as their peers allow.
+        calls: calls that have not ended.
+        loop: the event loop.
     """
 
     def __init__(
         self,
         target: Target,
         options: ChannelOptions,
-        make: Callable[[Address, Watcher], Subchannel],
+        make: Callable[[Address, SubchannelObserver], Subchannel],
         changed: Callable[[], None],
     ) -> None:
         """Takes how to make a subchannel, and what to call when `state` or `max_streams` has changed."""
         self.state = _IDLE
         self.max_streams = 0
-        self.calls: set[Waiting] = set()
+        self.calls: set[PendingCall] = set()
         self.loop = asyncio.get_running_loop()
         self._deadlines = Deadlines(self.loop)
         self._name = target.name
@@ -92,10 +92,10 @@ class Balancer:
         self._changed = changed
         self._subchannels: dict[Address, Subchannel] = {}
         self._ready: list[tuple[Transport, Address]] = []
-        self._turn = 0
+        self._next = 0
         self._idle = True
-        self._leaving = False
-        self._waiting: OrderedDict[Waiting, None] = OrderedDict()
+        self._draining = False
+        self._pending: OrderedDict[PendingCall, None] = OrderedDict()
         self._backoff = Backoff(options.backoff)
         self._resolving: asyncio.Task[None] | None = None
         self._resolved_at = -self._interval
@@ -103,8 +103,8 @@ class Balancer:
         if self._name is None:
             self._subchannels = {address: make(address, self) for address in target.addresses}
 
-    def begin(self, call: Waiting) -> None:
-        """Gives a call its connection, now or later; or lets it fail."""
+    def start_call(self, call: PendingCall) -> None:
+        """Starts a call on a connection, queues it, or fails it."""
         self.calls.add(call)
         if self.state is _SHUTDOWN:
             call.unavailable("the channel is closed")
@@ -113,28 +113,27 @@ class Balancer:
             call.due = self._deadlines.add(call.deadline, call.expired)
         if self._idle:
             self.connect()
-        if not self._waiting and (place := self._pick()) is not None:
-            transport, address = place
-            call.begin(transport, address)
+        if not self._pending and (picked := self._pick()) is not None:
+            call.start_on(*picked)
         elif self.state is _FAILURE and not call.wait_for_ready:
-            call.unavailable(self._why())
+            call.unavailable(self._failure_reason())
         else:
-            self._waiting[call] = None
-            self.room_changed()  # by this call, if it is tried again
+            self._pending[call] = None
+            self.capacity_changed()  # a retried call may start at once
 
-    def ended(self, call: Waiting) -> None:
-        """Forgets a call."""
+    def call_finished(self, call: PendingCall) -> None:
+        """Removes a call."""
         self.calls.discard(call)
         if call.due is not None:
             self._deadlines.drop(call.due)
-        if self._waiting:
-            self._waiting.pop(call, None)
-            self.room_changed()
-        if self._leaving and not self.calls:
-            self.leave()
+        if self._pending:
+            self._pending.pop(call, None)
+            self.capacity_changed()
+        if self._draining and not self.calls:
+            self.drain_when_idle()
 
     def connect(self) -> None:
-        """Lets all that is idle connect."""
+        """Lets all IDLE subchannels connect."""
         if self.state is _SHUTDOWN:
             return
         if self._name is not None and not self._subchannels:
@@ -143,23 +142,23 @@ class Balancer:
             subchannel.connect()
         self.state_changed()
 
-    def leave(self) -> None:
-        """Ends all connections when the last call has ended; there will be no more."""
-        self._leaving = True
+    def drain_when_idle(self) -> None:
+        """Accepts no more calls, and closes the connections when the last call has ended."""
+        self._draining = True
         if not self.calls:
             for subchannel in self._shut_down():
                 subchannel.drain()
 
     async def close(self) -> None:
-        """Ends all connections, lets the calls that wait fail, and waits until all is closed."""
+        """Closes the connections, fails the calls that wait, and waits until everything is closed."""
         subchannels = self._shut_down()
-        self._refuse("the channel is closed", all_of_them=True)
+        self._refuse("the channel is closed", include_wait_for_ready=True)
         await asyncio.gather(*(subchannel.close() for subchannel in subchannels))
 
-    # What a subchannel tells.
+    # Callbacks of a subchannel.
 
     def state_changed(self, state: ChannelConnectivity | None = None) -> None:
-        """Sees what state the channel is in now, and does what follows."""
+        """Recomputes the channel's state; starts or fails the calls that wait."""
         subchannels = self._subchannels.values()
         self._ready = [(one.transport, one.address) for one in subchannels if one.transport]
         states = {one.state for one in subchannels}
@@ -167,26 +166,26 @@ class Balancer:
         self.state = self._aggregate(states, state)
         self.max_streams = sum(one.max_streams for one in subchannels if one.transport)
         self._idle = self.state is _IDLE or _IDLE in states
-        self.room_changed()
+        self.capacity_changed()
         if self.state is _FAILURE:
-            self._refuse(self._why())
+            self._refuse(self._failure_reason())
         if (self.state, self.max_streams) != before:
             self._changed()
 
-    def room_changed(self) -> None:
-        """Lets calls begin that have waited, in their order."""
-        while self._waiting:
+    def capacity_changed(self) -> None:
+        """Starts calls that wait, in their order."""
+        while self._pending:
             if self._idle:
                 self.connect()
                 return
-            place = self._pick()
-            if place is None:
+            picked = self._pick()
+            if picked is None:
                 return
-            call, _ = self._waiting.popitem(last=False)
-            call.begin(*place)
+            call, _ = self._pending.popitem(last=False)
+            call.start_on(*picked)
 
     def connection_failed(self) -> None:
-        """Asks for the addresses anew: they may have changed."""
+        """Resolves the name again: its addresses may have changed."""
         if self._name is not None:
             self._resolve()
 
@@ -195,16 +194,16 @@ class Balancer:
     def _pick(self) -> tuple[Transport, Address] | None:
         ready = self._ready
         for _ in ready:
-            self._turn = (self._turn + 1) % len(ready)
-            transport, _address = place = ready[self._turn]
+            self._next = (self._next + 1) % len(ready)
+            transport, _address = picked = ready[self._next]
             if transport.connection.can_open and not transport.socket.is_closing():
-                return place
+                return picked
         return None
 
     def _aggregate(
-        self, states: set[ChannelConnectivity], said: ChannelConnectivity | None
+        self, states: set[ChannelConnectivity], changed_to: ChannelConnectivity | None
     ) -> ChannelConnectivity:
-        if _SHUTDOWN in (said, self.state):
+        if _SHUTDOWN in (changed_to, self.state):
             return _SHUTDOWN
         if not states:
             if self._failure:
@@ -212,16 +211,16 @@ class Balancer:
             return _CONNECTING if self._resolving else _IDLE
         return next(state for state in (_READY, _CONNECTING, _IDLE, _FAILURE) if state in states)
 
-    def _why(self) -> str:
+    def _failure_reason(self) -> str:
         failures = [one.failure for one in self._subchannels.values() if one.failure]
         if failures:
             return f"failed to connect to all addresses; last error: {failures[-1]}"
         return self._failure or "no address is known"
 
-    def _refuse(self, reason: str, *, all_of_them: bool = False) -> None:
-        for call in tuple(self._waiting):
-            if all_of_them or not call.wait_for_ready:
-                self._waiting.pop(call, None)
+    def _refuse(self, reason: str, *, include_wait_for_ready: bool = False) -> None:
+        for call in tuple(self._pending):
+            if include_wait_for_ready or not call.wait_for_ready:
+                self._pending.pop(call, None)
                 call.unavailable(reason)
 
     def _shut_down(self) -> list[Subchannel]:
@@ -243,11 +242,11 @@ class Balancer:
             while True:
                 now = self.loop.time()
                 due = self._resolved_at + self._interval - now
-                await asyncio.sleep(max(due, self._backoff.wait(now)))
+                await asyncio.sleep(max(due, self._backoff.delay(now)))
                 try:
                     addresses = await resolve(self._name)
                 except OSError as error:
-                    self._backoff.begin(self.loop.time())
+                    self._backoff.start_attempt(self.loop.time())
                     self._failure = f"DNS resolution failed for {self._name.host}: {error.strerror}"
                     if self._subchannels:
                         log.warning("%s; the addresses that are known are kept", self._failure)
@@ -255,7 +254,7 @@ class Balancer:
                     self.state_changed()
                 else:
                     self._resolved_at = self.loop.time()
-                    self._backoff.lost(self._resolved_at)
+                    self._backoff.connection_ended(self._resolved_at)
                     self._failure = ""
                     self._use(addresses)
                     return
@@ -270,5 +269,5 @@ class Balancer:
             self._subchannels[address] = known
         for subchannel in before.values():
             subchannel.drain()
-        if self._waiting or self.state in (_CONNECTING, _FAILURE):
+        if self._pending or self.state in (_CONNECTING, _FAILURE):
             self.connect()

@@ -1,6 +1,6 @@
-"""The four call objects that a caller holds, with the methods and the manners of `grpc.aio`'s.
+"""The four call objects of a channel, with the interface and behaviour of `grpc.aio`'s.
 
-They hold the call that is under way, and nothing holds them: one that its caller has dropped is cancelled.
+They refer to the call, and nothing refers to them: dropping one cancels its call.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
+RequestIterable: TypeAlias = AsyncIterable[Any] | Iterable[Any]
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _DROPPED = "Cancelled upon garbage collection!"
@@ -31,7 +32,7 @@ _MIXED = "The iterator and read/write APIs may not be mixed on a single RPC."
 
 
 class _Call(aio.Call):
-    """What all four have in common: how it ends, and what came beside the messages."""
+    """What all four share: the end, and metadata."""
 
     def __init__(self, stream: ClientStream) -> None:
         self._stream = stream
@@ -40,7 +41,9 @@ class _Call(aio.Call):
         stream = getattr(self, "_stream", None)
         if stream is not None and stream.status is None:
             with suppress(RuntimeError):  # the loop is closed
-                stream.loop.call_soon_threadsafe(stream.cancel, _DROPPED)  # this may be any thread
+                stream.loop.call_soon_threadsafe(
+                    stream.cancel, _DROPPED
+                )  # the collector runs in any thread
 
     def __repr__(self) -> str:
         status = self._stream.status
@@ -49,7 +52,7 @@ class _Call(aio.Call):
         return f"<{type(self).__name__} of {self._stream.method.path}: {_text(status)}>"
 
     def cancelled(self) -> bool:
-        """Returns whether it ended with CANCELLED, whoever said so."""
+        """Returns whether it ended with CANCELLED, by either side."""
         status = self._stream.status
         return status is not None and _CODES[status.code] is grpc.StatusCode.CANCELLED
 
@@ -58,52 +61,52 @@ class _Call(aio.Call):
         return self._stream.status is not None
 
     def cancel(self) -> bool:
-        """Gives it up; returns whether there was something to give up."""
+        """Cancels it; returns False if it had ended."""
         return self._stream.cancel()
 
     def time_remaining(self) -> float | None:
-        """Returns the seconds to its deadline; None if it has none."""
+        """Returns the seconds to the deadline; None if there is none."""
         return self._stream.time_left()
 
     def add_done_callback(self, callback: Callable[[Any], None]) -> None:
-        """Lets a function be called with this call when it has ended; at once, if it has."""
+        """Calls a function with this call when it has ended; at once if it has."""
         stream = self._stream
         if stream.status is None:
-            stream.ended.append(lambda _stream: callback(self))
+            stream.done_callbacks.append(lambda _stream: callback(self))
         else:
             callback(self)
 
     async def initial_metadata(self) -> aio.Metadata:
-        """Waits for the metadata of the answer's head; empty if it ends without."""
-        await self._stream.answered()
+        """Waits for the initial metadata; empty if the call ends without."""
+        await self._stream.wait_for_headers()
         return aio.Metadata(*(self._stream.initial or ()))
 
     async def trailing_metadata(self) -> aio.Metadata:
-        """Waits for the end; returns the metadata that came with it."""
-        return aio.Metadata(*(await self._stream.over()).trailing)
+        """Waits for the end; returns the trailing metadata."""
+        return aio.Metadata(*(await self._stream.wait_for_end()).trailing)
 
     async def code(self) -> grpc.StatusCode:
-        """Waits for the end; returns its code."""
-        return _CODES[(await self._stream.over()).code]
+        """Waits for the end; returns the status code."""
+        return _CODES[(await self._stream.wait_for_end()).code]
 
     async def details(self) -> str:
-        """Waits for the end; returns its words."""
-        return (await self._stream.over()).message
+        """Waits for the end; returns the status message."""
+        return (await self._stream.wait_for_end()).message
 
     async def debug_error_string(self) -> str:
-        """Waits for the end; returns it as a text for people."""
-        return _text(await self._stream.over())
+        """Waits for the end; returns the status as text."""
+        return _text(await self._stream.wait_for_end())
 
     async def wait_for_connection(self) -> None:
-        """Waits until it goes out on a connection; raises what it ended with, if that was before."""
-        await self._or_cancel(self._stream.begun())
+        """Waits until it is sent on a connection; raises its error if it ends before."""
+        await self._wait_or_cancel(self._stream.wait_for_connection())
         self._raise_for_status()
 
     def _raise_for_status(self) -> None:
         status = self._stream.status
         if status is None or status.code == OK:
             return
-        if self._stream.cancelled_here:
+        if self._stream.cancelled_locally:
             raise asyncio.CancelledError
         raise aio.AioRpcError(
             _CODES[status.code],
@@ -113,8 +116,8 @@ class _Call(aio.Call):
             _text(status),
         )
 
-    async def _or_cancel(self, waiting: Awaitable[Any]) -> Any:
-        """Waits; who is cancelled meanwhile cancels the call."""
+    async def _wait_or_cancel(self, waiting: Awaitable[Any]) -> Any:
+        """Awaits; cancelling the waiter cancels the call."""
         try:
             return await waiting
         except asyncio.CancelledError:
@@ -131,11 +134,11 @@ class _Call(aio.Call):
             log.exception("a response of %s cannot be read", self._stream.method.path)
             self._stream.fail(Status(INTERNAL, f"Exception deserializing response: {error!r}"))
             self._raise_for_status()
-            raise  # it had been cancelled
+            raise  # the call was cancelled before
 
 
 class _UnaryResponse(_Call):
-    """A call that has one response."""
+    """A call with one response."""
 
     _response: Any = None
 
@@ -143,19 +146,19 @@ class _UnaryResponse(_Call):
         stream = self._stream
         if stream.status is None:
             try:
-                yield from stream.over_soon()
+                yield from stream.done_future()
             except asyncio.CancelledError:
                 self.cancel()
                 raise
         if stream.status is None or stream.status.code != OK:
             self._raise_for_status()
-        if (message := stream.take()) is not None:
+        if (message := stream.take_message()) is not None:
             self._response = self._deserialized(message)
         return self._response
 
 
 class _Style(Enum):
-    """In which of two ways a side of a stream is used."""
+    """How one side of a stream is used."""
 
     UNKNOWN = auto()
     ITERATOR = auto()
@@ -163,27 +166,27 @@ class _Style(Enum):
 
 
 class _StreamResponse(_Call):
-    """A call that has a stream of responses."""
+    """A call with a stream of responses."""
 
     _reads = _Style.UNKNOWN
     _iterator: AsyncIterator[Any] | None = None
 
     def __aiter__(self) -> AsyncIterator[Any]:
-        """Returns the responses; always the same iterator."""
-        self._read_by(_Style.ITERATOR)
+        """Returns the iterator of responses, always the same."""
+        self._set_read_style(_Style.ITERATOR)
         if self._iterator is None:
             self._iterator = self._responses()
         return self._iterator
 
     async def read(self) -> Any:
-        """Waits for a response; `grpc.aio.EOF` if there are no more."""
+        """Waits for a response; returns `grpc.aio.EOF` if there are no more."""
         stream = self._stream
         if stream.status is not None and not stream.has_message:
             self._raise_for_status()
             return aio.EOF
-        self._read_by(_Style.CALLS)
-        if (message := stream.take()) is None:
-            message = await self._or_cancel(stream.receive())
+        self._set_read_style(_Style.CALLS)
+        if (message := stream.take_message()) is None:
+            message = await self._wait_or_cancel(stream.receive())
         if message is None:
             self._raise_for_status()
             return aio.EOF
@@ -192,37 +195,37 @@ class _StreamResponse(_Call):
     async def _responses(self) -> AsyncIterator[Any]:
         stream = self._stream
         while True:
-            if (message := stream.take()) is None:
-                message = await self._or_cancel(stream.receive())
+            if (message := stream.take_message()) is None:
+                message = await self._wait_or_cancel(stream.receive())
             if message is None:
                 break
             yield self._deserialized(message)
         self._raise_for_status()
 
-    def _read_by(self, style: _Style) -> None:
+    def _set_read_style(self, style: _Style) -> None:
         if self._reads not in (_Style.UNKNOWN, style):
             raise aio.UsageError(_MIXED)
         self._reads = style
 
 
 class _StreamRequest(_Call):
-    """A call that has a stream of requests."""
+    """A call with a stream of requests."""
 
-    def __init__(self, stream: ClientStream, requests: Requests | None) -> None:
+    def __init__(self, stream: ClientStream, requests: RequestIterable | None) -> None:
         super().__init__(stream)
         self._writes = _Style.CALLS if requests is None else _Style.ITERATOR
         if requests is not None and stream.status is None:
             sending = stream.loop.create_task(send_all(stream, requests))
-            stream.ended.append(lambda _stream: sending.cancel())
+            stream.done_callbacks.append(lambda _stream: sending.cancel())
 
     @property
     def _done_writing_flag(self) -> bool:
-        """What `grpc.aio`'s intercepted calls ask."""
+        """Read by `grpc.aio`'s intercepted calls."""
         return self._stream.half_closed
 
     async def write(self, request: Any) -> None:
-        """Sends a request, and waits until there is room for more."""
-        self._written_by_calls()
+        """Sends a request, and waits until there is room for another."""
+        self._check_write_style()
         stream = self._stream
         if stream.status is not None:
             raise asyncio.InvalidStateError(_FINISHED)
@@ -230,18 +233,18 @@ class _StreamRequest(_Call):
             raise asyncio.InvalidStateError(_HALF_CLOSED)
         message = serialized(stream, request)
         if message is not None:
-            if stream.waits:
-                await self._or_cancel(stream.begun())
+            if stream.needs_connection:
+                await self._wait_or_cancel(stream.wait_for_connection())
             if stream.send(message):
-                await self._or_cancel(stream.room())
+                await self._wait_or_cancel(stream.wait_for_room())
         self._raise_for_status()
 
     async def done_writing(self) -> None:
-        """Says that there are no more requests."""
-        self._written_by_calls()
+        """Ends the requests."""
+        self._check_write_style()
         self._stream.half_close()
 
-    def _written_by_calls(self) -> None:
+    def _check_write_style(self) -> None:
         if self._writes is not _Style.CALLS:
             raise aio.UsageError(_MIXED)
 
@@ -270,13 +273,10 @@ def _text(status: Status) -> str:
     )
 
 
-Requests: TypeAlias = AsyncIterable[Any] | Iterable[Any]
+async def send_all(stream: ClientStream, requests: RequestIterable) -> None:
+    """Sends the requests of an iterator, then half-closes.
 
-
-async def send_all(stream: ClientStream, requests: Requests) -> None:
-    """Sends what an iterator gives, then says that there are no more.
-
-    What it raises cancels the call, as it does in `grpc.aio`; here it is logged beside.
+    An exception of the iterator cancels the call, as in `grpc.aio`; here it is logged, too.
     """
     try:
         if isinstance(requests, AsyncIterable):
@@ -298,18 +298,18 @@ async def send_all(stream: ClientStream, requests: Requests) -> None:
 
 
 async def _send(stream: ClientStream, request: Any) -> bool:
-    """Sends a request; returns whether to go on: an iterator without end must not outlive its call."""
+    """Sends a request; returns whether to go on: an endless iterator must not outlive its call."""
     message = serialized(stream, request)
     if message is not None:
-        if stream.waits:
-            await stream.begun()
+        if stream.needs_connection:
+            await stream.wait_for_connection()
         if stream.send(message):
-            await stream.room()
+            await stream.wait_for_room()
     return stream.status is None
 
 
 def serialized(stream: ClientStream, request: Any) -> bytes | None:
-    """Returns a request as bytes; if it cannot be, the call has ended, and it is None."""
+    """Returns a request as bytes; if the serializer fails, ends the call and returns None."""
     serialize = stream.method.serialize
     try:
         message = request if serialize is None else serialize(request)

@@ -1,4 +1,4 @@
-"""A channel, to be put in the place of `grpc.aio`'s: stubs do not see the difference."""
+"""The channel: the double of `grpc.aio`'s, for unmodified stubs."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ import grpc
 from grpc import aio
 
 from grpc_wire.call.message import ACCEPTED
-from grpc_wire.client import multicallable as made
+from grpc_wire.client import multicallable, target
 from grpc_wire.client import options as channel_options
-from grpc_wire.client import target
 from grpc_wire.client.balancer import Balancer
-from grpc_wire.client.method import Method
-from grpc_wire.client.subchannel import Subchannel, Watcher
+from grpc_wire.client.method import ClientMethod
+from grpc_wire.client.subchannel import Subchannel, SubchannelObserver
 from grpc_wire.client.target import Address
 from grpc_wire.credentials import restrict
 from grpc_wire.headers.section import list_size
@@ -53,18 +52,19 @@ def secure_channel(
     compression: grpc.Compression | None = None,
     interceptors: Sequence[aio.ClientInterceptor] | None = None,
 ) -> Channel:
-    """Makes a channel with TLS; `credentials.ssl_channel_credentials` makes what it takes.
+    """Makes a channel with TLS; `credentials.ssl_channel_credentials` makes its context.
 
-    A context that was made elsewhere is told to offer `h2`, and nothing older.
+    Any other context is restricted to TLS 1.2 or newer and offers `h2` by ALPN.
     """
     restrict(credentials)
     return Channel(target, credentials, options or (), compression, interceptors or ())
 
 
 class Channel(aio.Channel):
-    """Connections to one target, made when they are wanted, in the event loop of the first call.
+    """Connections to one target, made on demand, in the event loop of the first call.
 
-    Nothing that lives in the loop holds it: one that is dropped without `close` closes when its calls end.
+    Nothing in the loop refers to it: a channel that is dropped without `close` closes when its calls have
+    ended.
     """
 
     _balancer: Balancer | None = None
@@ -86,7 +86,7 @@ class Channel(aio.Channel):
             if not isinstance(interceptor, _KINDS):
                 raise ValueError(f"{interceptor!r} is not one of grpc.aio's client interceptors")
         self._interceptors = interceptors
-        self._watching: list[asyncio.Future[None]] = []
+        self._state_waiters: list[asyncio.Future[None]] = []
         self._watchers: list[Callable[[], object]] = []
         self._head = self._make_head()
 
@@ -94,7 +94,8 @@ class Channel(aio.Channel):
         balancer = self._balancer
         if balancer is not None and not self._closed:
             with suppress(RuntimeError):  # the loop is closed
-                balancer.loop.call_soon_threadsafe(balancer.leave)  # this may be any thread
+                # the collector runs in any thread
+                balancer.loop.call_soon_threadsafe(balancer.drain_when_idle)
 
     async def __aenter__(self) -> Self:
         """Returns the channel."""
@@ -110,16 +111,16 @@ class Channel(aio.Channel):
         await self.close()
 
     async def close(self, grace: float | None = None) -> None:
-        """Takes no more calls; those that are left when the grace (seconds) is over are cancelled."""
+        """Accepts no more calls; cancels those that are left after `grace` seconds."""
         if grace is not None and grace < 0:
             raise ValueError(f"grace must be non-negative, got {grace}.")
         self._closed = True
         balancer = self._balancer
         if balancer is None:
-            _tell(self._watching, self._watchers)
+            _notify(self._state_waiters, self._watchers)
             return
         if grace and balancer.calls:
-            ends = [call.over_soon() for call in balancer.calls]
+            ends = [call.done_future() for call in balancer.calls]
             await asyncio.wait(ends, timeout=grace)
         for call in tuple(balancer.calls):
             call.cancel("the channel is closed")
@@ -127,9 +128,9 @@ class Channel(aio.Channel):
 
     def get_state(
         self,
-        try_to_connect: bool = False,  # noqa: FBT001, FBT002 - the place that grpc.aio gives it
+        try_to_connect: bool = False,  # noqa: FBT001, FBT002 - as in grpc.aio
     ) -> grpc.ChannelConnectivity:
-        """Returns the state of its connections; begins to connect if it is told to."""
+        """Returns the connectivity; starts to connect if `try_to_connect` is set."""
         if try_to_connect and not self._closed:
             self._open().connect()
         if self._balancer is not None:
@@ -138,31 +139,31 @@ class Channel(aio.Channel):
 
     @property
     def max_streams(self) -> int:
-        """How many calls its ready connections carry at once, as their servers allow; 0 if none is ready."""
+        """How many calls the ready connections carry at once, as their servers allow; 0 if none is ready."""
         return 0 if self._balancer is None else self._balancer.max_streams
 
     def watch(self, changed: Callable[[], object]) -> None:
-        """Lets a function be called each time that the state or `max_streams` has changed."""
+        """Calls a function each time that the connectivity or `max_streams` has changed."""
         self._watchers.append(changed)
 
     async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
-        """Waits until the state is another.
+        """Waits until the connectivity differs from `last_observed_state`.
 
         Raises:
-            grpc.aio.UsageError: the channel was closed before, and stays so.
+            grpc.aio.UsageError: the channel is closed.
         """
         if self._closed:
             raise aio.UsageError(_CLOSED)
         while self.get_state() is last_observed_state:
             future = asyncio.get_running_loop().create_future()
-            self._watching.append(future)
+            self._state_waiters.append(future)
             try:
                 await future
             finally:
-                self._watching.remove(future)
+                self._state_waiters.remove(future)
 
     async def channel_ready(self) -> None:
-        """Connects, and waits until it has."""
+        """Connects, and waits until a connection is ready."""
         while (state := self.get_state(try_to_connect=True)) is not grpc.ChannelConnectivity.READY:
             if state is grpc.ChannelConnectivity.SHUTDOWN:
                 raise aio.UsageError(_CLOSED)
@@ -173,22 +174,26 @@ class Channel(aio.Channel):
         method: str,
         request_serializer: Callable[[Any], bytes] | None = None,
         response_deserializer: Callable[[bytes], Any] | None = None,
-        _registered_method: bool | None = False,  # noqa: FBT001, FBT002 - generated stubs say it
-    ) -> made.UnaryUnaryMultiCallable[Any, Any]:
-        """Returns what makes calls with one request and one response."""
-        shared = self._shared(method, request_serializer, response_deserializer, one_response=True)
-        return made.UnaryUnaryMultiCallable(*shared, self._of_kind(aio.UnaryUnaryClientInterceptor))
+        _registered_method: bool | None = False,  # noqa: FBT001, FBT002 - generated stubs pass it
+    ) -> multicallable.UnaryUnaryMultiCallable[Any, Any]:
+        """Returns the multicallable of a method with one request and one response."""
+        shared = self._registered(
+            method, request_serializer, response_deserializer, single_response=True
+        )
+        return multicallable.UnaryUnaryMultiCallable(
+            *shared, self._of_kind(aio.UnaryUnaryClientInterceptor)
+        )
 
     def unary_stream(
         self,
         method: str,
         request_serializer: Callable[[Any], bytes] | None = None,
         response_deserializer: Callable[[bytes], Any] | None = None,
-        _registered_method: bool | None = False,  # noqa: FBT001, FBT002 - generated stubs say it
-    ) -> made.UnaryStreamMultiCallable[Any, Any]:
-        """Returns what makes calls with one request and a stream of responses."""
-        shared = self._shared(method, request_serializer, response_deserializer)
-        return made.UnaryStreamMultiCallable(
+        _registered_method: bool | None = False,  # noqa: FBT001, FBT002 - generated stubs pass it
+    ) -> multicallable.UnaryStreamMultiCallable[Any, Any]:
+        """Returns the multicallable of a method with one request and a stream of responses."""
+        shared = self._registered(method, request_serializer, response_deserializer)
+        return multicallable.UnaryStreamMultiCallable(
             *shared, self._of_kind(aio.UnaryStreamClientInterceptor)
         )
 
@@ -197,11 +202,13 @@ class Channel(aio.Channel):
         method: str,
         request_serializer: Callable[[Any], bytes] | None = None,
         response_deserializer: Callable[[bytes], Any] | None = None,
-        _registered_method: bool | None = False,  # noqa: FBT001, FBT002 - generated stubs say it
-    ) -> made.StreamUnaryMultiCallable[Any, Any]:
-        """Returns what makes calls with a stream of requests and one response."""
-        shared = self._shared(method, request_serializer, response_deserializer, one_response=True)
-        return made.StreamUnaryMultiCallable(
+        _registered_method: bool | None = False,  # noqa: FBT001, FBT002 - generated stubs pass it
+    ) -> multicallable.StreamUnaryMultiCallable[Any, Any]:
+        """Returns the multicallable of a method with a stream of requests and one response."""
+        shared = self._registered(
+            method, request_serializer, response_deserializer, single_response=True
+        )
+        return multicallable.StreamUnaryMultiCallable(
             *shared, self._of_kind(aio.StreamUnaryClientInterceptor)
         )
 
@@ -210,28 +217,28 @@ class Channel(aio.Channel):
         method: str,
         request_serializer: Callable[[Any], bytes] | None = None,
         response_deserializer: Callable[[bytes], Any] | None = None,
-        _registered_method: bool | None = False,  # noqa: FBT001, FBT002 - generated stubs say it
-    ) -> made.StreamStreamMultiCallable[Any, Any]:
-        """Returns what makes calls with a stream either way."""
-        shared = self._shared(method, request_serializer, response_deserializer)
-        return made.StreamStreamMultiCallable(
+        _registered_method: bool | None = False,  # noqa: FBT001, FBT002 - generated stubs pass it
+    ) -> multicallable.StreamStreamMultiCallable[Any, Any]:
+        """Returns the multicallable of a method with streams both ways."""
+        shared = self._registered(method, request_serializer, response_deserializer)
+        return multicallable.StreamStreamMultiCallable(
             *shared, self._of_kind(aio.StreamStreamClientInterceptor)
         )
 
-    def _shared(
+    def _registered(
         self,
         path: str,
         serialize: Callable[[Any], bytes] | None,
         deserialize: Callable[[bytes], Any] | None,
         *,
-        one_response: bool = False,
-    ) -> tuple[Callable[[], Balancer], Method, grpc.Compression | None]:
+        single_response: bool = False,
+    ) -> tuple[Callable[[], Balancer], ClientMethod, grpc.Compression | None]:
         head = ((b":path", path.encode()), *self._head)
-        method = Method(
+        method = ClientMethod(
             path=path,
             head=head,
             head_size=list_size(head),
-            one_response=one_response,
+            single_response=single_response,
             max_send=self._options.max_send,
             max_receive=self._options.max_receive,
             serialize=serialize,
@@ -262,7 +269,7 @@ class Channel(aio.Channel):
         if self._balancer is None:
             name = self._options.tls_name or (self._target.name.host if self._target.name else "")
             make = partial(_subchannel, self._options, self._tls, name)
-            changed = partial(_tell, self._watching, self._watchers)
+            changed = partial(_notify, self._state_waiters, self._watchers)
             self._balancer = Balancer(self._target, self._options, make, changed)
         return self._balancer
 
@@ -272,12 +279,12 @@ def _subchannel(
     tls: ssl.SSLContext | None,
     tls_name: str,
     address: Address,
-    watcher: Watcher,
+    watcher: SubchannelObserver,
 ) -> Subchannel:
     return Subchannel(address, options, tls, tls_name or address.host, watcher)
 
 
-def _tell(watching: list[asyncio.Future[None]], watchers: list[Callable[[], object]]) -> None:
+def _notify(watching: list[asyncio.Future[None]], watchers: list[Callable[[], object]]) -> None:
     for future in watching:
         if not future.done():
             future.set_result(None)

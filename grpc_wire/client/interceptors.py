@@ -1,7 +1,7 @@
-"""Calls behind interceptors: `grpc.aio`'s own, but for the call that the last interceptor makes.
+"""Intercepted calls: `grpc.aio`'s, except that the last interceptor starts a call of this package.
 
-What interceptors are given and may return is decided in one place, which is not here. The names are private
-to `grpc.aio`; a test for each of the four kinds says whether they still are what they were.
+So `grpc.aio` decides what interceptors get and may return. The names are private to `grpc.aio`; a test for
+each of the four kinds checks that they still exist.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from grpc.aio import _interceptor as theirs
 
 
 class _OnWire:
-    """The end of the chain; what `grpc.aio` calls the channel is what begins the call."""
+    """The end of the chain; what `grpc.aio` calls the channel is the function that starts the call."""
 
     _channel: Any
 

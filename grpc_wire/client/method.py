@@ -1,4 +1,4 @@
-"""A method, as a stub registers it."""
+"""A method as a stub registers it."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from grpc_wire.headers.section import Headers
 
 
 @dataclass(frozen=True, slots=True)
-class Method:
-    """What all calls of a method have in common, made when the method is registered."""
+class ClientMethod:
+    """What all calls of a method share, computed once."""
 
     path: str
     head: Headers
-    """Headers of each request; `:path` among them."""
+    """Headers of each request, `:path` among them."""
     head_size: int
-    """Its size, as limits count it (RFC 9113, 6.5.2)."""
-    one_response: bool
+    """Their size as SETTINGS_MAX_HEADER_LIST_SIZE counts it (RFC 9113, 6.5.2)."""
+    single_response: bool
     max_send: int
     max_receive: int
     serialize: Callable[[Any], bytes] | None

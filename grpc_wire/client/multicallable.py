@@ -1,4 +1,4 @@
-"""What a stub calls: one object for each method, which makes its calls."""
+"""Multicallables: what stubs call, one object per method."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from grpc_wire.client import call as client_call
 from grpc_wire.client import interceptors as client_interceptors
 from grpc_wire.client.balancer import Balancer
 from grpc_wire.client.call import serialized
-from grpc_wire.client.method import Method
+from grpc_wire.client.method import ClientMethod
 from grpc_wire.client.stream import ClientStream
 from grpc_wire.headers.section import list_size
 
@@ -38,28 +38,28 @@ _Settings: TypeAlias = tuple[
     bool | None,
     grpc.Compression | None,
 ]
-"""What is said of one call: timeout, metadata, credentials, wait_for_ready, compression."""
+"""Settings of one call: timeout, metadata, credentials, wait_for_ready, compression."""
 
 
 class _MultiCallable:
     """Makes the calls of one method."""
 
-    intercepted: ClassVar[Callable[..., Any]]
+    intercepted_call_type: ClassVar[Callable[..., Any]]
 
     def __init__(
         self,
         balancer: Callable[[], Balancer],
-        method: Method,
+        method: ClientMethod,
         compression: grpc.Compression | None,
         interceptors: Sequence[aio.ClientInterceptor],
     ) -> None:
-        """Takes what all calls have in common.
+        """Takes what all calls share.
 
         Args:
-            balancer: returns what gives calls their connections; asked with each call.
-            method: what is called.
-            compression: of requests, unless a call says otherwise.
-            interceptors: what stands before each call, the outermost first.
+            balancer: returns the channel's balancer; called for each call.
+            method: to call.
+            compression: of requests, unless a call sets another.
+            interceptors: of each call, the outermost first.
         """
         self._balancer = balancer
         self._method = method
@@ -68,34 +68,34 @@ class _MultiCallable:
 
     def _intercepted(self, request: Any, settings: _Settings) -> Any:
         timeout, metadata, credentials, wait_for_ready, compression = settings
-        return type(self).intercepted(
+        return type(self).intercepted_call_type(
             self._interceptors,
             request,
             timeout,
             aio.Metadata(*(metadata or ())),
             credentials,
             wait_for_ready,
-            self._continued(compression),
+            self._continuation(compression),
             self._method.path.encode(),
             None,
             None,
             self._balancer().loop,
         )
 
-    def _continued(self, compression: grpc.Compression | None) -> Callable[[Any, Any], Any]:
-        """Returns what begins a call as the last interceptor wants it."""
+    def _continuation(self, compression: grpc.Compression | None) -> Callable[[Any, Any], Any]:
+        """Returns the function that the last interceptor calls to start the call."""
 
-        def begin(details: Any, request: Any) -> Any:
+        def start(details: Any, request: Any) -> Any:
             _, *settings = details
             method = _renamed(self._method, details.method)
-            return self._begin(method, request, (*settings, compression))
+            return self._start_call(method, request, (*settings, compression))
 
-        return begin
+        return start
 
-    def _begin(self, method: Method, request: Any, settings: _Settings) -> Any:
+    def _start_call(self, method: ClientMethod, request: Any, settings: _Settings) -> Any:
         raise NotImplementedError
 
-    def _stream(self, method: Method, settings: _Settings) -> ClientStream:
+    def _stream(self, method: ClientMethod, settings: _Settings) -> ClientStream:
         timeout, metadata, credentials, wait_for_ready, compression = settings
         if credentials is not None:
             raise aio.UsageError(
@@ -116,7 +116,7 @@ class _MultiCallable:
 
 
 class _OneRequest(_MultiCallable):
-    made: ClassVar[type[Any]]
+    call_type: ClassVar[type[Any]]
 
     def __call__(
         self,
@@ -128,14 +128,14 @@ class _OneRequest(_MultiCallable):
         wait_for_ready: bool | None = None,
         compression: grpc.Compression | None = None,
     ) -> Any:
-        """Begins a call."""
+        """Starts a call."""
         settings = (timeout, metadata, credentials, wait_for_ready, compression)
         if self._interceptors:
             return self._intercepted(request, settings)
-        return self._begin(self._method, request, settings)
+        return self._start_call(self._method, request, settings)
 
-    def _begin(self, method: Method, request: Any, settings: _Settings) -> Any:
-        return self.made(self._started(self._stream(method, settings), request))
+    def _start_call(self, method: ClientMethod, request: Any, settings: _Settings) -> Any:
+        return self.call_type(self._started(self._stream(method, settings), request))
 
     def _started(self, stream: ClientStream, request: Any) -> ClientStream:
         message = serialized(stream, request)
@@ -145,7 +145,7 @@ class _OneRequest(_MultiCallable):
 
 
 class _ManyRequests(_MultiCallable):
-    made: ClassVar[type[Any]]
+    call_type: ClassVar[type[Any]]
 
     def __call__(
         self,
@@ -153,75 +153,75 @@ class _ManyRequests(_MultiCallable):
         timeout: float | None = None,
         metadata: _Metadata | None = None,
         credentials: grpc.CallCredentials | None = None,
-        wait_for_ready: bool | None = None,  # noqa: FBT001 - the place that grpc.aio gives it
+        wait_for_ready: bool | None = None,  # noqa: FBT001 - as in grpc.aio
         compression: grpc.Compression | None = None,
     ) -> Any:
-        """Begins a call; without an iterator, requests are sent by `write`."""
+        """Starts a call; without an iterator, requests are sent by `write`."""
         settings = (timeout, metadata, credentials, wait_for_ready, compression)
         if self._interceptors:
             return self._intercepted(request_iterator, settings)
-        return self._begin(self._method, request_iterator, settings)
+        return self._start_call(self._method, request_iterator, settings)
 
-    def _begin(self, method: Method, request: Any, settings: _Settings) -> Any:
+    def _start_call(self, method: ClientMethod, request: Any, settings: _Settings) -> Any:
         stream = self._stream(method, settings)
         stream.start(None)
-        return self.made(stream, request)
+        return self.call_type(stream, request)
 
 
 class UnaryUnaryMultiCallable(_OneRequest, aio.UnaryUnaryMultiCallable[_Request, _Response]):
     """Makes calls with one request and one response."""
 
-    made = client_call.UnaryUnaryCall
-    intercepted = client_interceptors.UnaryUnaryCall
+    call_type = client_call.UnaryUnaryCall
+    intercepted_call_type = client_interceptors.UnaryUnaryCall
 
-    def ask(
+    def start(
         self,
         request: _Request,
-        told: Callable[[ClientStream], object],
+        on_done: Callable[[ClientStream], object],
         *,
         timeout: float | None = None,
         metadata: _Metadata | None = None,
     ) -> ClientStream:
-        """Begins a call for whom it is not worth an object that can be awaited.
+        """Starts a call without the object that can be awaited, which costs less.
 
         Args:
-            request: what is sent.
-            told: called with the stream once it has ended, perhaps before this returns.
+            request: to send.
+            on_done: called with the call once it has ended, perhaps before this returns.
             timeout: seconds.
-            metadata: what is sent beside it.
+            metadata: to send.
 
         Raises:
-            grpc.aio.UsageError: there are interceptors, which are given calls that can be awaited.
+            grpc.aio.UsageError: there are interceptors; they need calls that can be awaited.
         """
         if self._interceptors:
-            raise aio.UsageError("what is asked passes no interceptors")
+            raise aio.UsageError("a call with a callback passes no interceptors")
         stream = self._stream(self._method, (timeout, metadata, None, None, None))
-        stream.ended.append(told)
+        stream.done_callbacks.append(on_done)
         return self._started(stream, request)
 
 
 class UnaryStreamMultiCallable(_OneRequest, aio.UnaryStreamMultiCallable[_Request, _Response]):
     """Makes calls with one request and a stream of responses."""
 
-    made = client_call.UnaryStreamCall
-    intercepted = client_interceptors.UnaryStreamCall
+    call_type = client_call.UnaryStreamCall
+    intercepted_call_type = client_interceptors.UnaryStreamCall
 
 
 class StreamUnaryMultiCallable(_ManyRequests, aio.StreamUnaryMultiCallable[_Request, _Response]):
     """Makes calls with a stream of requests and one response."""
 
-    made = client_call.StreamUnaryCall
-    intercepted = client_interceptors.StreamUnaryCall
+    call_type = client_call.StreamUnaryCall
+    intercepted_call_type = client_interceptors.StreamUnaryCall
 
 
 class StreamStreamMultiCallable(_ManyRequests, aio.StreamStreamMultiCallable[_Request, _Response]):
     """Makes calls with a stream either way."""
 
-    made = client_call.StreamStreamCall
-    intercepted = client_interceptors.StreamStreamCall
+    call_type = client_call.StreamStreamCall
+    intercepted_call_type = client_interceptors.StreamStreamCall
 
 
-def _renamed(method: Method, path: bytes | str) -> Method:
+def _renamed(method: ClientMethod, path: bytes | str) -> ClientMethod:
     name = path if isinstance(path, bytes) else path.encode()
     if name == method.path.encode():
         return method

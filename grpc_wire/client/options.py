@@ -1,7 +1,7 @@
-"""What a channel may be told, under the names that grpc gives its options.
+"""Options of a channel, by grpc's names.
 
-Rule: an option that is not known is an error, so that nobody believes in vain that it holds. Those of
-`NEEDLESS` are taken without effect: what they ask for is so anyway.
+Rule: an unknown option is an error, so that nobody relies on one that has no effect. Those of `NEEDLESS` are
+accepted: what they ask for is so anyway.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ NEEDLESS: Final = frozenset(
 class ChannelOptions:
     """Options of a channel; sizes in bytes, -1 is no limit; times in seconds.
 
-    The handshake has the time of the attempt to connect. Who closes a channel has nothing more to say, and
-    does not wait long for a peer to close: grpc's never do so first where there is TLS.
+    The timeout of the attempt to connect includes the handshake. The close timeout is short: a client that
+    closes
+    has nothing more to send, and grpc's servers never close first over TLS.
     """
 
     max_send: int = -1
@@ -43,15 +44,15 @@ class ChannelOptions:
     backoff: BackoffTimes = field(default_factory=BackoffTimes)
     limits: Limits = field(default_factory=Limits)
     lifetimes: Lifetimes = field(
-        default_factory=lambda: Lifetimes(handshake=math.inf, idle=1800.0, linger=0.1)
+        default_factory=lambda: Lifetimes(handshake=math.inf, idle=1800.0, close_timeout=0.1)
     )
 
 
 def read(options: Iterable[tuple[str, Any]]) -> ChannelOptions:
-    """Reads options as `grpc.aio.insecure_channel` takes them; see `in_order` for the limits of metadata.
+    """Reads options of `grpc.aio.insecure_channel`; see `in_order` for the limits of metadata.
 
     Raises:
-        ValueError: one is not known, or has a value that it cannot have.
+        ValueError: one is unknown, or has an invalid value.
     """
     result = ChannelOptions()
     for name, value in in_order(options):

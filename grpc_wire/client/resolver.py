@@ -18,14 +18,14 @@ async def resolve(name: Address) -> tuple[Address, ...]:
         OSError: there are none, or nobody could be asked.
     """
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(
+        infos = await asyncio.get_running_loop().getaddrinfo(
             name.host, name.port, type=socket.SOCK_STREAM
         )
     except UnicodeError as error:  # of the codec for names
         raise socket.gaierror(socket.EAI_NONAME, str(error)) from error
     addresses = (
-        Address(_FAMILIES[family], str(place[0]), int(place[1]))
-        for family, _, _, _, place in found
+        Address(_FAMILIES[family], str(socket_address[0]), int(socket_address[1]))
+        for family, _, _, _, socket_address in infos
         if family in _FAMILIES
     )
     unique = tuple(dict.fromkeys(addresses))

@@ -1,8 +1,8 @@
-"""One call, on the stream that carries it: what goes out, what has come, and how it ends.
+"""One call of a channel, on the stream that carries it.
 
-It may take several streams. What the peer has certainly not processed is tried again: without limit while
-nothing of it has left this side, once if the peer refused it (gRPC A6, transparent retries). What was sent is
-kept for that until the peer answers, or it is too much to keep.
+A call may take several streams: what the server has certainly not processed is retried. Without limit while
+nothing of it was written to the socket, once if the server refused it (gRFC A6, transparent retries). Sent
+requests are kept for that until the server responds, or until they exceed `REPLAY_BYTES`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,15 @@ import math
 from collections.abc import Callable
 from typing import Final
 
-from grpc_wire.call.message import IDENTITY, MESSAGE_COST, MessageFault, only, pieces
+from grpc_wire.call.message import (
+    IDENTITY,
+    MESSAGE_COST,
+    MessageFault,
+    frame_pieces,
+    single_message,
+)
 from grpc_wire.call.metadata import Metadata
-from grpc_wire.call.response import OneResponse, Responses, read_head, responses_of
+from grpc_wire.call.response import OneResponse, Responses, read_response_headers, responses_of
 from grpc_wire.call.status import (
     CANCELLED,
     DEADLINE_EXCEEDED,
@@ -25,9 +31,9 @@ from grpc_wire.call.status import (
     from_reset,
     from_trailers,
 )
-from grpc_wire.call.timeout import LOST, print_timeout
+from grpc_wire.call.timeout import ROUNDING_SECONDS, print_timeout
 from grpc_wire.client.balancer import Balancer
-from grpc_wire.client.method import Method
+from grpc_wire.client.method import ClientMethod
 from grpc_wire.client.target import Address
 from grpc_wire.headers.section import Headers, list_size
 from grpc_wire.http2.errors import ErrorCode
@@ -36,51 +42,52 @@ from grpc_wire.transport.deadlines import Deadline
 from grpc_wire.transport.transport import Transport
 from grpc_wire.transport.turn import Turn
 
-_CANCELLED_HERE: Final = "Locally cancelled by application!"
+_CANCELLED_LOCALLY: Final = "Locally cancelled by application!"
 REPLAY_BYTES = 256 * 1024
-"""What is kept of a call's requests, to be sent again; grpc's `per_rpc_retry_buffer_size`."""
+"""Maximum bytes of requests kept for a retry; grpc's `per_rpc_retry_buffer_size`."""
 
 
 class ClientStream:
     """One call.
 
-    The end is told once, and it is the first that was known: the status that came over the wire, unless the
-    caller or the deadline was before it. That something could not be written is never the end.
+    It ends once, with the first end that is known: the status from the server, unless the caller or the
+    deadline
+    was before it. A failed write does not end it: the server's status may be on its way.
 
     Attributes:
-        initial: what the head of the answer says beside the messages; None until it came.
+        initial: initial metadata; None until the response's headers came.
         half_closed: whether all requests were given.
-        status: how it ended; None until then.
-        ended: what is called then, with this.
-        cancelled_here: whether this side gave it up.
-        deadline: on the loop's clock; None if there is none.
-        due: that deadline, where somebody watches it.
+        status: of the call; None until it has ended.
+        done_callbacks: called with this object when it ends.
+        cancelled_locally: whether `cancel` ended it.
+        deadline: in the loop's time; None: no deadline.
+        due: entry of that deadline in the balancer's timer.
     """
 
     __slots__ = (
         "_address",
-        "_answer_encoding",
         "_balancer",
         "_blocked",
         "_encoding",
         "_ending",
         "_headers",
+        "_held_trailers",
         "_id",
-        "_only",
-        "_opened_at",
         "_reading",
-        "_refused",
+        "_response_encoding",
         "_responses",
         "_sent",
         "_sent_size",
+        "_single",
         "_transport",
         "_turn",
-        "_withheld",
+        "_was_refused",
+        "_writes_before",
         "_writing",
-        "cancelled_here",
+        "cancelled_locally",
         "deadline",
+        "done_callbacks",
         "due",
-        "ended",
         "half_closed",
         "initial",
         "loop",
@@ -92,7 +99,7 @@ class ClientStream:
     def __init__(
         self,
         balancer: Balancer,
-        method: Method,
+        method: ClientMethod,
         headers: Headers,
         timeout: float | None,
         encoding: str,
@@ -102,8 +109,8 @@ class ClientStream:
         self.loop = loop = balancer.loop
         self.method = method
         self.status: Status | None = None
-        self.ended: list[Callable[[ClientStream], object]] = []
-        self.cancelled_here = False
+        self.done_callbacks: list[Callable[[ClientStream], object]] = []
+        self.cancelled_locally = False
         self.deadline: float | None = None
         if timeout is not None and timeout < math.inf:
             self.deadline = loop.time() + max(timeout, 0.0)
@@ -122,92 +129,100 @@ class ClientStream:
         self._address: Address | None = None
         self._transport: Transport | None = None
         self._turn: Turn | None = None
-        self._withheld: Headers | None = None  # trailers behind a message that waits for its turn
-        self._id = self._opened_at = self._sent_size = 0
-        self._blocked = self._refused = False
+        self._held_trailers: Headers | None = None
+        """Trailers behind a message that waits to be decompressed."""
+        self._id = self._writes_before = self._sent_size = 0
+        self._blocked = self._was_refused = False
         self._sent: list[bytes] | None = []
-        self._answer_encoding = IDENTITY
+        self._response_encoding = IDENTITY
         self._responses: Responses | None = None
-        self._only: bytes | None = None  # what came in one piece, for which there are no responses
+        self._single: bytes | None = None
+        """A unary response that came in one piece; then `_responses` is None."""
 
-    # What the caller does.
+    # For the caller.
 
     def start(self, message: bytes | None) -> None:
-        """Asks for a connection; a message that is given is the only one."""
+        """Asks for a connection. A message that is given is the only request."""
         if message is not None:
             self.half_closed = True
-            if not self._fits(message):
+            if not self._check_size(message):
                 return
-            self._sent = [*pieces(message, self._encoding)]
-        self._balancer.begin(self)
+            self._sent = [*frame_pieces(message, self._encoding)]
+        self._balancer.start_call(self)
 
     def send(self, message: bytes) -> bool:
-        """Sends a message, once the call has `begun`; returns whether to wait for `room` before the next."""
-        if self._transport is None or not self._fits(message):
+        """Sends a request; returns whether to call `wait_for_room` before the next.
+
+        Call it after `wait_for_connection`.
+        """
+        if self._transport is None or not self._check_size(message):
             return False
-        for piece in pieces(message, self._encoding):
-            self._keep(piece)
+        for piece in frame_pieces(message, self._encoding):
+            self._keep_for_retry(piece)
             self._blocked = self._transport.send_data(self._id, piece)
         return self._blocked
 
-    async def room(self) -> None:
-        """Waits until one more message may be sent, or the call has ended."""
+    async def wait_for_room(self) -> None:
+        """Waits until another request may be sent, or the call has ended."""
         while self._blocked and self.status is None:
-            await self._until(self._writing)
+            await self._wait_in(self._writing)
 
     def half_close(self) -> None:
-        """Says that there are no more messages."""
-        before, self.half_closed = self.half_closed, True
-        if self._transport is not None and not before:
+        """Ends the requests."""
+        was_half_closed, self.half_closed = self.half_closed, True
+        if self._transport is not None and not was_half_closed:
             self._transport.send_data(self._id, b"", end_stream=True)
 
     @property
-    def waits(self) -> bool:
-        """Whether the call has no connection as yet; it has `begun` when that is over."""
+    def needs_connection(self) -> bool:
+        """Whether the call waits for a connection."""
         return self._transport is None and self.status is None
 
-    async def begun(self) -> None:
+    async def wait_for_connection(self) -> None:
         """Waits until the call has a connection, or has ended."""
-        while self.waits:
-            await self._until(self._writing)
+        while self.needs_connection:
+            await self._wait_in(self._writing)
 
-    async def answered(self) -> None:
-        """Waits for the head of the answer, or the end."""
+    async def wait_for_headers(self) -> None:
+        """Waits for the response's headers, or for the end."""
         while self.initial is None and self.status is None:
-            await self._until(self._reading)
+            await self._wait_in(self._reading)
 
     @property
     def has_message(self) -> bool:
-        """Whether a message has come that was not taken."""
+        """Whether a response has come that was not read."""
         responses = self._responses
-        return self._only is not None or (responses is not None and bool(responses.messages))
+        return self._single is not None or (responses is not None and bool(responses.messages))
 
     async def receive(self) -> bytes | None:
-        """Waits for a message; None if there are no more.
+        """Waits for a response; None if there are no more.
 
-        It also waits where the connection has had its share of this turn of the loop.
+        It also waits for the next turn of the loop if the connection's share of this one is used up.
         """
-        while (message := self.take()) is None and (self.status is None or self.has_message):
+        while (message := self.take_message()) is None and (
+            self.status is None or self.has_message
+        ):
             if self._turn is not None and self.has_message:
-                await self._turn.begun()
+                await self._turn.wait()
                 continue
             if self._transport and self._responses is not None and self._responses.missing:
                 self._transport.expect(self._id, self._responses.missing)
-            await self._until(self._reading)
+            await self._wait_in(self._reading)
         return message
 
-    def take(self) -> bytes | None:
-        """Returns the message that came first, if one has; the peer may send as much again.
+    def take_message(self) -> bytes | None:
+        """Returns the next response if it is there, and grants the server its window again.
 
-        None, too, if the connection has had its share of this turn of the loop (`receive` waits for another);
-        or if the message cannot be decompressed: then there are no more, and the call has ended for that.
+        Also None if the connection's share of this turn of the loop is used up (`receive` waits for the
+        next); or if
+        the response cannot be decompressed: then the call has ended with that error.
         """
         responses = self._responses
         if responses is None or not responses.messages:
-            message, self._only = self._only, None
+            message, self._single = self._single, None
             return message
         turn = self._turn
-        if turn is not None and turn.left <= 0 and not self.method.one_response:
+        if turn is not None and turn.bytes_left <= 0 and not self.method.single_response:
             return None
         try:
             message, size = responses.take()
@@ -216,27 +231,27 @@ class ClientStream:
             self.fail(Status(fault.code, f"CLIENT: {fault.reason}"))
             return None
         if turn is not None:
-            turn.left -= MESSAGE_COST + len(message)
+            turn.bytes_left -= MESSAGE_COST + len(message)
         if size and self._transport is not None:
             self._transport.consumed(self._id, size)
         return message
 
-    def cancel(self, details: str = _CANCELLED_HERE) -> bool:
-        """Gives the call up; returns whether there was something to give up."""
+    def cancel(self, details: str = _CANCELLED_LOCALLY) -> bool:
+        """Ends with CANCELLED; returns False if it had ended."""
         if self.status is not None:
             return False
-        self.cancelled_here = True
+        self.cancelled_locally = True
         self.end(Status(CANCELLED, details), ErrorCode.CANCEL)
         return True
 
-    async def over(self) -> Status:
-        """Waits for the end."""
+    async def wait_for_end(self) -> Status:
+        """Waits for the end; returns the status."""
         while self.status is None:
-            await self._until(self._ending)
+            await self._wait_in(self._ending)
         return self.status
 
-    def over_soon(self) -> asyncio.Future[None]:
-        """Returns what is done when the call has ended: for one who waits for nothing else."""
+    def done_future(self) -> asyncio.Future[None]:
+        """Returns a future that is done when the call has ended; cheaper than a task that waits."""
         future = self.loop.create_future()
         self._ending.append(future)
         return future
@@ -246,30 +261,31 @@ class ClientStream:
         return None if self.deadline is None else max(self.deadline - self.loop.time(), 0.0)
 
     def fail(self, status: Status) -> None:
-        """Ends for what is wrong on this side, even if the peer had found nothing wrong."""
+        """Ends with an error of this side, even if the server's status was OK."""
         if self.status is not None and self.status.code == OK:
             self.status = status
         self.end(status, ErrorCode.CANCEL)
 
-    # What the balancer does.
+    # For the balancer.
 
-    def begin(self, transport: Transport, address: Address) -> None:
-        """Begins on a connection that has room, if its server takes such headers (RFC 9113, 6.5.2)."""
+    def start_on(self, transport: Transport, address: Address) -> None:
+        """Starts on a connection with room, if the server accepts headers of this size (RFC 9113, 6.5.2)."""
         headers = self._headers
         if self.deadline is not None:
-            headers += ((b"grpc-timeout", print_timeout(self.deadline - self.loop.time() - LOST)),)
+            timeout = self.deadline - self.loop.time() - ROUNDING_SECONDS
+            headers += ((b"grpc-timeout", print_timeout(timeout)),)
         limit = transport.connection.peer_max_header_list
         if limit is not None and (size := self.method.head_size + list_size(headers)) > limit:
             self._too_large(size, limit)
             return
         self._transport, self._address = transport, address
         self._turn = transport.turn
-        self._opened_at = transport.writes
+        self._writes_before = transport.write_count
         self._blocked = False
         sent = self._sent or [b""]
-        whole = self.half_closed and len(sent) == 1
-        self._id = transport.open(self, self.method.head, headers, sent[0] if whole else None)
-        if not whole:
+        complete = self.half_closed and len(sent) == 1
+        self._id = transport.open(self, self.method.head, headers, sent[0] if complete else None)
+        if not complete:
             *before, last = sent
             for piece in before:
                 transport.send_data(self._id, piece)
@@ -279,74 +295,74 @@ class ClientStream:
             _wake(self._writing)
 
     def expired(self) -> None:
-        """Ends: it is past its deadline."""
+        """Ends with DEADLINE_EXCEEDED."""
         self.end(Status(DEADLINE_EXCEEDED, "Deadline Exceeded"), ErrorCode.CANCEL)
 
     def unavailable(self, reason: str) -> None:
-        """Ends: there is no connection."""
+        """Ends with UNAVAILABLE."""
         self.end(Status(UNAVAILABLE, reason))
 
-    # What the connection does.
+    # For the connection.
 
     def headers_received(self, event: HeadersReceived) -> None:
-        """Takes the head of the answer with what has come beside it, or the trailers."""
-        if event.trailers:
-            self._trailers(event.headers)
+        """Reads the response's headers, and what came with them; or trailers."""
+        if event.is_trailers:
+            self._end_by_trailers(event.headers)
             return
-        wrong, unreadable, encoding, metadata = read_head(event.headers)
-        if wrong is not None:
-            self.end(wrong, ErrorCode.CANCEL)
-        elif event.end_stream and not event.data and event.ending is None:
-            self._trailers(event.headers)
+        not_grpc, unsupported, encoding, metadata = read_response_headers(event.headers)
+        if not_grpc is not None:
+            self.end(not_grpc, ErrorCode.CANCEL)
+        elif event.end_stream and not event.data and event.trailers is None:
+            self._end_by_trailers(event.headers)
         else:
-            self.initial, self._answer_encoding, self._sent = metadata, encoding, None
+            self.initial, self._response_encoding, self._sent = metadata, encoding, None
             if self._reading:
                 _wake(self._reading)
-            if unreadable is not None:
-                self.end(unreadable, ErrorCode.CANCEL)
+            if unsupported is not None:
+                self.end(unsupported, ErrorCode.CANCEL)
             elif event.data or event.end_stream:
                 self.data_received(event)
 
     def data_received(self, event: DataReceived | HeadersReceived) -> None:
-        """Takes bytes of messages, and perhaps the trailers behind them."""
+        """Reads bytes of messages, and trailers that came with them."""
         responses, transport, method = self._responses, self._transport, self.method
         assert transport is not None  # noqa: S101 - for the type checker
         if responses is None:
-            if event.end_stream and method.one_response:
-                self._only = only(event.data, method.max_receive)
-                if self._only is not None:
-                    self._trailers(event.ending or ())
+            if event.end_stream and method.single_response:
+                self._single = single_message(event.data, method.max_receive)
+                if self._single is not None:
+                    self._end_by_trailers(event.trailers or ())
                     return
-            responses = self._responses = self._responses_in(self._answer_encoding)
+            responses = self._responses = self._responses_in(self._response_encoding)
         try:
             read = responses.feed(event.data)
         except MessageFault as fault:
             self.end(Status(fault.code, f"CLIENT: {fault.reason}"), ErrorCode.CANCEL)
             return
-        if responses.packed is not None:
-            self._unpack()
+        if responses.compressed is not None:
+            self._decompress()
         if read:
             transport.consumed(self._id, read)
-        if responses.missing and (self._reading or method.one_response):
+        if responses.missing and (self._reading or method.single_response):
             transport.expect(self._id, responses.missing)
         if self._reading and responses.messages:
             _wake(self._reading)
         if event.end_stream:
-            self._trailers(event.ending or ())
+            self._end_by_trailers(event.trailers or ())
 
     def drained(self) -> None:
-        """Lets who waits send more."""
+        """Lets the sender go on."""
         self._blocked = False
         _wake(self._writing)
 
     def reset(self, event: StreamReset) -> None:
-        """Ends, or is tried again: the peer has given it up, or has broken a rule."""
+        """Retries, or ends: the stream was reset."""
         self._transport = None
-        if self._withheld is not None:
+        if self._held_trailers is not None:
             return
-        if event.code == ErrorCode.REFUSED_STREAM and not self._refused:
-            self._refused = True
-            if self._again():
+        if event.code == ErrorCode.REFUSED_STREAM and not self._was_refused:
+            self._was_refused = True
+            if self._retry():
                 return
         late = self.deadline is not None and self.loop.time() >= self.deadline
         if event.code == ErrorCode.CANCEL and late:
@@ -355,56 +371,60 @@ class ClientStream:
             self.end(from_reset(event.code, event.reason))
 
     def lost(self, reason: str) -> None:
-        """Ends, or is tried again: the connection has ended."""
+        """Retries, or ends: the connection has ended."""
         transport, self._transport = self._transport, None
-        if self._withheld is not None:
+        if self._held_trailers is not None:
             return
-        if transport is not None and transport.writes == self._opened_at and self._again():
+        if transport is not None and transport.write_count == self._writes_before and self._retry():
             return
         self.end(Status(UNAVAILABLE, f"the connection to {self._address} has ended: {reason}"))
 
-    # How it is done.
+    # The end.
 
     def end(self, status: Status, code: ErrorCode = ErrorCode.NO_ERROR) -> None:
-        """Ends, if it has not; what is left of the stream is given up."""
+        """Ends, unless it has ended; resets the stream with `code` if it is open."""
         if self.status is not None:
             return
         self.status = status
-        self._leave(code)
+        self._release(code)
         if self._ending or self._reading or self._writing:
             for futures in (self._ending, self._reading, self._writing):
                 _wake(futures)
-        ended, self.ended = self.ended, []
-        for callback in ended:
+        callbacks, self.done_callbacks = self.done_callbacks, []
+        for callback in callbacks:
             try:
                 callback(self)
             except (Exception, asyncio.CancelledError) as error:
-                told = {"message": "a callback of a call has failed", "exception": error}
-                self.loop.call_exception_handler(told)
+                context = {"message": "a callback of a call has failed", "exception": error}
+                self.loop.call_exception_handler(context)
 
     def _too_large(self, size: int, limit: int) -> None:
-        """Ends soon: its headers are larger than the server has announced that it takes.
+        """Ends in the next turn: the headers exceed the server's limit.
 
-        Not at once, for many such calls may wait, and the end of each lets the next begin.
+        Not at once: each end lets the next call start, and many such calls would recurse.
         """
         reason = f"CLIENT: Sent metadata larger than the server takes ({size} vs. {limit})"
         self.loop.call_soon(self.end, Status(RESOURCE_EXHAUSTED, reason))
 
-    def _leave(self, code: ErrorCode) -> None:
-        """Gives up what is left of the stream, or of the wait for one."""
+    def _release(self, code: ErrorCode) -> None:
+        """Leaves the stream, or the queue for a connection."""
         transport, self._transport = self._transport, None
         if transport is not None:
             transport.reset(self._id, code)
-        if self.cancelled_here and self._responses is not None:
+        if self.cancelled_locally and self._responses is not None:
             self._responses.messages.clear()
-        self._balancer.ended(self)
+        self._balancer.call_finished(self)
 
-    def _trailers(self, headers: Headers) -> None:
+    def _end_by_trailers(self, headers: Headers) -> None:
         status = from_trailers(headers)
-        if status.code == OK and self._responses is not None and self._responses.packed is not None:
-            self._withheld = headers
+        if (
+            status.code == OK
+            and self._responses is not None
+            and self._responses.compressed is not None
+        ):
+            self._held_trailers = headers
             return
-        if status.code == OK and self._only is None:
+        if status.code == OK and self._single is None:
             try:
                 (self._responses or self._responses_in(IDENTITY)).check_end()
             except MessageFault as fault:
@@ -413,25 +433,25 @@ class ClientStream:
 
     def _responses_in(self, encoding: str) -> Responses:
         method = self.method
-        return responses_of(method.max_receive, encoding, only_one=method.one_response)
+        return responses_of(method.max_receive, encoding, only_one=method.single_response)
 
-    def _unpack(self) -> None:
-        """Decompresses an only message in its connection's turn; then the trailers behind it count."""
+    def _decompress(self) -> None:
+        """Decompresses a unary response in its connection's turn; then its trailers end the call."""
         responses, turn = self._responses, self._turn
         if self.status is not None or not isinstance(responses, OneResponse) or turn is None:
             return
-        if turn.left <= 0:
-            turn.later(self._unpack)
+        if turn.bytes_left <= 0:
+            turn.call_later(self._decompress)
             return
         try:
-            turn.left -= MESSAGE_COST + responses.unpack()
+            turn.bytes_left -= MESSAGE_COST + responses.decompress()
         except MessageFault as fault:
             self.end(Status(fault.code, f"CLIENT: {fault.reason}"), ErrorCode.CANCEL)
             return
-        if self._withheld is not None:
-            self._trailers(self._withheld)
+        if self._held_trailers is not None:
+            self._end_by_trailers(self._held_trailers)
 
-    def _fits(self, message: bytes) -> bool:
+    def _check_size(self, message: bytes) -> bool:
         limit = self.method.max_send
         if 0 <= limit < len(message):
             reason = f"CLIENT: Sent message larger than max ({len(message)} vs. {limit})"
@@ -439,20 +459,20 @@ class ClientStream:
             return False
         return True
 
-    def _keep(self, data: bytes) -> None:
+    def _keep_for_retry(self, data: bytes) -> None:
         if self._sent is not None:
             self._sent_size += len(data)
             self._sent.append(data)
         if self._sent_size > REPLAY_BYTES:
             self._sent = None
 
-    def _again(self) -> bool:
+    def _retry(self) -> bool:
         if self._sent is None or self.status is not None:
             return False
-        self._balancer.begin(self)
+        self._balancer.start_call(self)
         return True
 
-    async def _until(self, futures: list[asyncio.Future[None]]) -> None:
+    async def _wait_in(self, futures: list[asyncio.Future[None]]) -> None:
         future = self.loop.create_future()
         futures.append(future)
         try:
@@ -463,7 +483,7 @@ class ClientStream:
 
 
 def _wake(futures: list[asyncio.Future[None]]) -> None:
-    """Lets all go on who wait."""
+    """Wakes all waiters."""
     for future in futures:
         if not future.done():
             future.set_result(None)

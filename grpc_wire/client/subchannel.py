@@ -1,10 +1,8 @@
 """One address of a channel, and the connection to it.
 
-IDLE until somebody wants it; then it connects, and if that fails, again and again, ever later. Its state
-stays TRANSIENT_FAILURE meanwhile: callers are not to wait for an attempt that is likely to fail as well.
-A connection that ends leaves it IDLE.
-
-A connection is ready when the peer's settings have come (gRPC's connection-backoff.md).
+A subchannel is IDLE until a call needs it; then it connects, with backoff. Between failed attempts it stays
+TRANSIENT_FAILURE: calls do not wait for an attempt that is likely to fail. When its connection ends, it is
+IDLE again. A connection is READY when the peer's SETTINGS have come (gRPC's connection-backoff.md).
 """
 
 from __future__ import annotations
@@ -28,31 +26,31 @@ from grpc_wire.http2.events import GoAwayReceived, HeadersReceived
 from grpc_wire.transport.transport import Transport
 
 _CLOSING = 2.0
-"""Seconds that are waited for connections to be closed; they are cut long before."""
+"""Maximum seconds that `close` waits for connections; they are cut long before."""
 _TOO_MANY_PINGS = b"too_many_pings"
 
 
-class Watcher(Protocol):
-    """What is told of a subchannel."""
+class SubchannelObserver(Protocol):
+    """What a subchannel notifies."""
 
     def state_changed(self) -> None:
-        """Its state or its connection is another."""
+        """Its state or its connection has changed."""
 
-    def room_changed(self) -> None:
+    def capacity_changed(self) -> None:
         """Its connection may take more streams than before, or fewer."""
 
     def connection_failed(self) -> None:
-        """A connection could not be made, or has been left: its address may not be the right one any more."""
+        """A connection failed or ended: the name may resolve to other addresses now."""
 
 
 class Subchannel:
     """One address.
 
     Attributes:
-        state: as the channel sees it.
-        transport: the connection that takes new streams; None unless READY.
-        max_streams: how many streams calls may have on it at once: as many as the peer allows, without those
-            that were given up and are not reset yet.
+        state: its connectivity.
+        transport: the connection for new streams; None unless READY.
+        max_streams: how many streams calls may have on it at once: what the peer allows, less deferred
+            resets.
         failure: why the last attempt failed.
     """
 
@@ -62,7 +60,7 @@ class Subchannel:
         options: ChannelOptions,
         tls: ssl.SSLContext | None,
         tls_name: str,
-        watcher: Watcher,
+        watcher: SubchannelObserver,
     ) -> None:
         self.address = address
         self.state = ChannelConnectivity.IDLE
@@ -82,19 +80,19 @@ class Subchannel:
         self._transports: set[Transport] = set()
 
     def connect(self) -> None:
-        """Begins to connect, if it is IDLE. Who says so need not be told."""
+        """Starts to connect if IDLE. Does not call `state_changed`."""
         if self.state is ChannelConnectivity.IDLE:
             self.state = ChannelConnectivity.CONNECTING
             self._connecting = self._loop.create_task(self._connect())
 
     def drain(self) -> None:
-        """Is used no more; streams that are open may finish."""
+        """Accepts no more calls; open streams may finish."""
         self._shut_down()
         for transport in tuple(self._transports):
             transport.go_away()
 
     async def close(self) -> None:
-        """Is used no more, cuts what is open, and waits until it is closed."""
+        """Accepts no more calls, cuts open connections, and waits until they are closed."""
         self._shut_down()
         for transport in tuple(self._transports):
             transport.abort("the channel was closed")
@@ -112,14 +110,14 @@ class Subchannel:
 
     async def _connect(self) -> None:
         while True:
-            await asyncio.sleep(self._backoff.wait(self._loop.time()))
-            limit = self._backoff.begin(self._loop.time())
+            await asyncio.sleep(self._backoff.delay(self._loop.time()))
+            limit = self._backoff.start_attempt(self._loop.time())
             attempt = self._attempt = Attempt()
             try:
                 reason = await attempt.run(self._open(limit), limit)
             finally:
                 self._attempt = None
-            if attempt.made:  # perhaps in the very moment in which the time was over
+            if attempt.succeeded:  # it may succeed at the very moment of the timeout
                 return
             self._failed(reason)
 
@@ -127,9 +125,9 @@ class Subchannel:
         address = self.address
         secured: dict[str, Any] = {}
         if self._tls is not None:
-            # A name that cannot be one is said here; asyncio says it late, and leaves the socket open.
+            # Raises for an invalid name; asyncio would raise late, and leave the socket open.
             self._tls.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=self._tls_name)
-            # An attempt that was given up stays with uvloop for as long.
+            # uvloop keeps an abandoned attempt for as long.
             secured = {"server_hostname": self._tls_name, "ssl_handshake_timeout": limit}
         if address.scheme == "unix":
             await self._loop.create_unix_connection(
@@ -153,17 +151,17 @@ class Subchannel:
             self.state = state
             self._watcher.state_changed()
 
-    # What a connection tells its owner.
+    # Callbacks of a connection.
 
     def opened(self, transport: Transport) -> None:
-        """Waits for the peer's settings; or does not, if the time for that is over."""
+        """Waits for the peer's SETTINGS, unless the attempt is over."""
         if self._attempt is None:
             abandon(transport)
         else:
             self._attempt.opened(transport)
 
     def connected(self, transport: Transport) -> None:
-        """Is READY: the peer's settings have come."""
+        """Becomes READY: the peer's SETTINGS have come."""
         if self.state is ChannelConnectivity.SHUTDOWN or self._attempt is None:
             return
         if self._attempt.connected(transport):
@@ -173,40 +171,40 @@ class Subchannel:
             self._set(ChannelConnectivity.READY)
 
     def requested(self, _transport: Transport, _event: HeadersReceived) -> None:
-        """Passes over headers of streams that are gone; servers ask nothing of clients."""
+        """Ignores headers of unknown streams; servers send no requests."""
 
     def changed(self, transport: Transport) -> None:
-        """Tells that there may be room for streams, or that calls may have more or fewer than before."""
+        """Notifies that there may be room for streams."""
         limit = _max_streams(transport)
         if transport is self.transport and limit != self.max_streams:
             self.max_streams = limit
             self._watcher.state_changed()
         else:
-            self._watcher.room_changed()
+            self._watcher.capacity_changed()
 
     def going_away(self, transport: Transport, event: GoAwayReceived) -> None:
-        """Lets a connection finish what it has; the next call makes another."""
+        """Lets the connection finish its streams; the next call opens another."""
         if event.code == ErrorCode.ENHANCE_YOUR_CALM and event.debug == _TOO_MANY_PINGS:
-            # gRPC A8: who is told so asks half as often from now on
+            # gRPC A8: double the keepalive interval
             keepalive = self._lifetimes.keepalive * 2
             self._lifetimes = dataclasses.replace(self._lifetimes, keepalive=keepalive)
         transport.go_away()
         if transport is self.transport:
-            self._left()
+            self._connection_ended()
 
     def disconnected(self, transport: Transport, reason: str) -> None:
-        """Is IDLE again, or has failed to connect."""
+        """Becomes IDLE, or fails the attempt to connect."""
         self._transports.discard(transport)
         if self._emptied is not None and not self._transports and not self._emptied.done():
             self._emptied.set_result(None)
         if transport is self.transport:
-            self._left()
+            self._connection_ended()
         elif self._attempt is not None:
             self._attempt.disconnected(transport, reason)
 
-    def _left(self) -> None:
+    def _connection_ended(self) -> None:
         self.transport = None
-        self._backoff.lost(self._loop.time())
+        self._backoff.connection_ended(self._loop.time())
         self._set(ChannelConnectivity.IDLE)
         self._watcher.connection_failed()
 
@@ -214,23 +212,26 @@ class Subchannel:
 def _max_streams(transport: Transport) -> int:
     """Returns how many streams calls may have; 0 only if the peer allows none."""
     allowed = transport.connection.peer_max_streams
-    return max(allowed - transport.connection.lingering, min(allowed, 1))
+    return max(allowed - transport.connection.deferred_resets, min(allowed, 1))
 
 
 class Attempt:
-    """One attempt; whoever owns the connection tells it what becomes of that.
+    """One attempt to connect: TCP, TLS, and the peer's SETTINGS, within a timeout.
 
     Attributes:
-        made: whether it has come to something.
+        succeeded: whether the connection is established.
     """
 
     def __init__(self) -> None:
-        self.made = False
+        self.succeeded = False
         self._settled = asyncio.get_running_loop().create_future()
         self._transport: Transport | None = None
 
     async def run(self, connecting: Awaitable[object], limit: float) -> str:
-        """Waits until the connection is made, for so many seconds at most; returns why it is not."""
+        """Waits until the connection is established; returns why it is not, or "".
+
+        `limit` is the timeout in seconds.
+        """
         opened, reason = False, ""
         try:
             async with asyncio.timeout(limit):
@@ -239,46 +240,46 @@ class Attempt:
                 await self._settled
         except TimeoutError:
             reason = f"no connection within {limit:g} s"
-        except Exception as error:  # whatever it is, calls are not to wait for it
-            reason = _words(error)
+        except Exception as error:  # whatever it is, calls must not wait for it
+            reason = _text(error)
         finally:
             self._settled.cancel()
-            if self._transport is not None and not (opened and self.made):
+            if self._transport is not None and not (opened and self.succeeded):
                 abandon(self._transport)
         return reason
 
     def opened(self, transport: Transport) -> None:
-        """Waits for the peer's settings; or does not, if the time for that is over."""
+        """Waits for the peer's SETTINGS, unless the attempt is over."""
         if self._settled.done():
             abandon(transport)
         else:
             self._transport = transport
 
     def connected(self, transport: Transport) -> bool:
-        """Takes the peer's settings as its success; returns whether they are."""
+        """Succeeds, if it is this attempt's connection; returns whether it does."""
         if transport is not self._transport or self._settled.done():
             return False
-        self.made = True
+        self.succeeded = True
         self._settled.set_result(None)
         return True
 
     def disconnected(self, transport: Transport, reason: str) -> None:
-        """Fails, if that was its connection."""
+        """Fails, if it was this attempt's connection."""
         if transport is self._transport and not self._settled.done():
             self._settled.set_exception(ConnectionError(reason))
 
 
 def abandon(transport: Transport) -> None:
-    """Closes without a word: nobody has waited for it.
+    """Closes a connection without GOAWAY.
 
-    Of a socket whose making was cancelled when it was there already, uvloop tells no end.
+    uvloop reports no end of a socket whose creation was cancelled when it was already connected.
     """
     transport.socket.abort()
     transport.connection_lost(None)
 
 
-def _words(error: Exception) -> str:
+def _text(error: Exception) -> str:
     special = isinstance(error, ssl.SSLError | socket.gaierror)
     if isinstance(error, OSError) and error.errno and not special:
-        return os.strerror(error.errno)  # asyncio puts its own words in place of the system's
+        return os.strerror(error.errno)  # asyncio replaces the system's text by its own
     return str(error) or "the peer closed the connection within the TLS handshake"

@@ -1,4 +1,4 @@
-"""What a channel is opened to: the target, in the forms of gRPC's naming.md."""
+"""Targets of a channel, in the forms of gRPC's naming.md."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _DEFAULT_PORT = 443
 
 
 class Address(NamedTuple):
-    """One place to connect to; of a Unix socket, the host is its path (of an abstract one, behind NUL)."""
+    """One address. Of a Unix socket, `host` is the path (of an abstract one, its name behind NUL)."""
 
     scheme: Scheme
     host: str
@@ -26,11 +26,11 @@ class Address(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A target, taken apart.
+    """A parsed target.
 
     Attributes:
-        addresses: where to connect; of `dns`, the one name that is to be resolved.
-        authority: what `:authority` says, unless an option says otherwise.
+        addresses: where to connect; of `dns`, the one name to resolve.
+        authority: default of `:authority`.
     """
 
     addresses: tuple[Address, ...]
@@ -38,13 +38,13 @@ class Target:
 
     @property
     def name(self) -> Address | None:
-        """What is to be resolved; None if the addresses are known."""
+        """Name to resolve; None if the addresses are literal."""
         first = self.addresses[0]
         return first if first.scheme == "dns" else None
 
 
 def parse(text: str) -> Target:
-    """Reads `host:port`, `dns:///host:port`, `ipv4:a:p,b:p`, `ipv6:[a]:p,…` or `unix:path`.
+    """Parses `host:port`, `dns:///host:port`, `ipv4:a:p,b:p`, `ipv6:[a]:p,…` or `unix:path`.
 
     Raises:
         ValueError: it is none of these.

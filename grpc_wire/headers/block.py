@@ -1,6 +1,6 @@
-"""Header compression: what both directions share.
+"""Primitives of HPACK that encoder and decoder share.
 
-Source: RFC 7541, section 5.1 (integers), section 6 (the first bits of a field), appendix A (static table).
+Source: RFC 7541, section 5.1 (integers), section 6 (first bits of a field), appendix A (static table).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ LITERAL_INDEXED: Final = 0x40
 RESIZED: Final = 0x20
 NEVER_INDEXED: Final = 0x10
 
-MOST_KEPT: Final = 256
-"""How many fields, or runs of them, are kept with what they mean."""
+MAX_CACHED: Final = 256
+"""Maximum entries per cache of fields, or of runs of fields."""
 _LARGEST_INTEGER: Final = 2**28
 _MOST_SHIFT: Final = 28
 
@@ -32,7 +32,12 @@ class HeaderBlockError(Exception):
 
 
 def read_integer(block: bytes, at: int, mask: int) -> tuple[int, int]:
-    """Reads an integer (RFC 7541, 5.1); returns it, and where it ends."""
+    """Reads an integer (RFC 7541, 5.1); returns it and the offset behind it.
+
+    Raises:
+        HeaderBlockError: it is larger than any length or index that makes sense.
+        IndexError: the block ends within it.
+    """
     number = block[at] & mask
     at += 1
     if number < mask:
@@ -50,7 +55,7 @@ def read_integer(block: bytes, at: int, mask: int) -> tuple[int, int]:
 
 
 def write_integer(number: int, mask: int, pattern: int) -> bytes:
-    """Writes an integer (RFC 7541, 5.1) behind a pattern of bits."""
+    """Encodes an integer (RFC 7541, 5.1); `pattern` is the high bits of its first byte."""
     if number < mask:
         return bytes((pattern | number,))
     number -= mask

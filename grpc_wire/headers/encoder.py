@@ -1,8 +1,8 @@
-"""Header blocks that are sent.
+"""HPACK encoder.
 
-What is the same for many calls is put into the table, while there is room; a value that changes with each
-call is a literal that leaves the table alone. So is a timeout, but it is written once for all calls that have
-the same. The Huffman code is not used, for it would cost more than the bytes that it saves.
+Values that many calls share enter the dynamic table while it has room; nothing is evicted. Other fields are
+literals that leave the table alone. Encoded fields and runs of fields are cached. Strings are not
+Huffman-coded: that would cost more CPU than the bytes are worth.
 
 Source: RFC 7541.
 """
@@ -19,7 +19,7 @@ from grpc_wire.headers.block import (
     FIRST_DYNAMIC,
     INDEXED,
     LITERAL_INDEXED,
-    MOST_KEPT,
+    MAX_CACHED,
     NEVER_INDEXED,
     RESIZED,
     STATIC,
@@ -33,7 +33,7 @@ _STATIC_FIELDS: Final = {
 _STATIC_NAMES: Final = {
     name: index for index, (name, _) in reversed(list(enumerate(STATIC[1:], 1)))
 }
-_LASTING: Final = frozenset(
+_INDEXED_NAMES: Final = frozenset(
     {
         b":authority",
         b":method",
@@ -48,20 +48,22 @@ _LASTING: Final = frozenset(
         b"user-agent",
     }
 )
-"""Names whose values are the same for many calls."""
+"""Names whose fields enter the dynamic table: many calls have the same values."""
 _TIMEOUT: Final = b"grpc-timeout"
-_KNOWN_AGAIN: Final = _LASTING | {_TIMEOUT} | {name for name, _ in _STATIC_FIELDS}
-"""Names of which fields are written once for all calls that have the same."""
-_SECRET: Final = frozenset({b"authorization", b"cookie", b"proxy-authorization", b"set-cookie"})
-"""Names whose values no proxy is to put into a table either (RFC 7541, 7.1.3)."""
+_CACHED_NAMES: Final = _INDEXED_NAMES | {_TIMEOUT} | {name for name, _ in _STATIC_FIELDS}
+"""Names whose encoded fields are cached."""
+_NEVER_INDEXED: Final = frozenset(
+    {b"authorization", b"cookie", b"proxy-authorization", b"set-cookie"}
+)
+"""Names whose values no intermediary may put into a table either (RFC 7541, 7.1.3)."""
 
 
 class _Fields(dict[tuple[bytes, bytes], bytes]):
-    """Fields as they are written with one table; those that are not known are written when asked for.
+    """Cache of encoded fields for one dynamic table; a miss encodes the field.
 
     Attributes:
-        size: of what is in the table.
-        blocks: of headers that were written whole, and are written the same again.
+        size: bytes of the dynamic table in use.
+        blocks: encoded runs of fields, by the fields.
     """
 
     def __init__(self, limit: int) -> None:
@@ -79,22 +81,22 @@ class _Fields(dict[tuple[bytes, bytes], bytes]):
             index = FIRST_DYNAMIC + len(self._added) - 1 - self._added[field]
             return self._keep(field, write_integer(index, 0x7F, INDEXED))
         size = table_entry_size(name, value)
-        if name in _LASTING and self.size + size <= self._limit:
+        if name in _INDEXED_NAMES and self.size + size <= self._limit:
             self.size += size
             self._added[field] = len(self._added)
-            self.clear()  # what was added before has moved on by one
+            self.clear()  # indices of older entries have grown by one
             self.blocks.clear()
             return _literal(name, value, 0x3F, LITERAL_INDEXED)
         return self._keep(field, _literal(name, value, 0x0F, 0))
 
     def _keep(self, field: tuple[bytes, bytes], written: bytes) -> bytes:
-        if len(self) < MOST_KEPT:
+        if len(self) < MAX_CACHED:
             self[field] = written
         return written
 
 
 class HeaderEncoder:
-    """Writes the header blocks of one connection, in their order."""
+    """Encodes the header blocks of one connection, in the order in which they are sent."""
 
     def __init__(self) -> None:
         self._limit = DEFAULT_TABLE_SIZE
@@ -102,72 +104,77 @@ class HeaderEncoder:
         self._fields = _Fields(self._limit)
 
     def allow_table(self, size: int) -> None:
-        """Takes the peer's limit for the table; what is in it is given up if it changes."""
+        """Applies the peer's SETTINGS_HEADER_TABLE_SIZE (bytes); a change empties the table."""
         size = min(size, DEFAULT_TABLE_SIZE)
         if size != self._limit:
             self._limit = size
             self._resized = b"\x20" + write_integer(size, 0x1F, RESIZED)
             self._fields = _Fields(size)
 
-    def encode(self, headers: Headers, begin: Headers = ()) -> bytes:
-        """Returns the block of some headers, behind others with which many begin."""
-        parts = [self.encode_lasting(begin)] if begin else []
+    def encode(self, headers: Headers, prefix: Headers = ()) -> bytes:
+        """Returns the block of `prefix` and `headers`; the block of the prefix is cached."""
+        parts = [self.encode_cached(prefix)] if prefix else []
         fields = self._fields
         for field in headers:
             name, value = field
-            varying = _BEGINS[name, len(value)]
-            if varying is None:
+            literal = _LITERAL_PREFIXES[name, len(value)]
+            if literal is None:
                 parts.append(fields[field])
             else:
-                parts += (varying, value)
+                parts += (literal, value)
         if self._resized:
             parts.insert(0, self._resized)
             self._resized = b""
         return b"".join(parts)
 
-    def encode_lasting(self, headers: Headers) -> bytes:
-        """Returns the block of headers that are the same for many calls; it is looked up as a whole."""
+    def encode_cached(self, headers: Headers) -> bytes:
+        """Returns the block of headers that many calls share, from the cache if the table is unchanged."""
         fields = self._fields
         block = fields.blocks.get(headers)
         if block is not None:
             return block
         size, resized = fields.size, self._resized
         block = self.encode(headers)
-        if size == fields.size and not resized and len(fields.blocks) < MOST_KEPT:
+        if size == fields.size and not resized and len(fields.blocks) < MAX_CACHED:
             fields.blocks[headers] = block
         return block
 
 
 def _literal(name: bytes, value: bytes, mask: int, pattern: int) -> bytes:
-    return _named(name, mask, pattern) + _length(len(value)) + value
+    return _literal_name(name, mask, pattern) + _length(len(value)) + value
 
 
-class _Begins(dict[tuple[bytes, int], bytes | None]):
-    """How fields begin of which each has another value, by name and length; None if they are known again."""
+class _LiteralPrefixes(dict[tuple[bytes, int], bytes | None]):
+    """First bytes of literals, by name and length of the value.
+
+    None stands for names whose fields are cached with their values.
+    """
 
     def __missing__(self, kind: tuple[bytes, int]) -> bytes | None:
         name, size = kind
-        begin = None
-        if name not in _KNOWN_AGAIN:
-            begin = _named(name, 0x0F, NEVER_INDEXED if name in _SECRET else 0) + _length(size)
-        if len(self) >= MOST_KEPT:
+        prefix = None
+        if name not in _CACHED_NAMES:
+            prefix = _literal_name(
+                name, 0x0F, NEVER_INDEXED if name in _NEVER_INDEXED else 0
+            ) + _length(size)
+        if len(self) >= MAX_CACHED:
             self.clear()
-        self[kind] = begin
-        return begin
+        self[kind] = prefix
+        return prefix
 
 
-_BEGINS: Final = _Begins()
+_LITERAL_PREFIXES: Final = _LiteralPrefixes()
 
 
-@lru_cache(maxsize=MOST_KEPT)
-def _named(name: bytes, mask: int, pattern: int) -> bytes:
-    """Returns the begin of a literal."""
+@lru_cache(maxsize=MAX_CACHED)
+def _literal_name(name: bytes, mask: int, pattern: int) -> bytes:
+    """Returns the first bytes of a literal: the pattern and its name."""
     index = _STATIC_NAMES.get(name)
     if index is not None:
         return write_integer(index, mask, pattern)
     return bytes((pattern,)) + _length(len(name)) + name
 
 
-@lru_cache(maxsize=MOST_KEPT)
+@lru_cache(maxsize=MAX_CACHED)
 def _length(size: int) -> bytes:
     return write_integer(size, 0x7F, 0)

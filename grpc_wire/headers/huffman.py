@@ -1,7 +1,7 @@
-"""The Huffman code of headers, read a byte at a time.
+"""Decoder of the Huffman code of HPACK, one byte at a time.
 
-The states are those of `hpack`, which go on by half a byte each. Two of them are one here, put together when
-they first come: to have all beforehand would take a tenth of a second, and 7 MB that few need.
+`hpack`'s table of states consumes half a byte per step. Two steps are joined here when a byte first needs
+them: to join all beforehand would take 0.1 s and 7 MB.
 
 Source: RFC 7541, section 5.2 and appendix B.
 """
@@ -20,20 +20,20 @@ from hpack.huffman_table import (
 
 
 class _Steps(dict[int, tuple[int, bytes, int]]):
-    """Where a byte leads: the next state, what was said, and whether the text may end there.
+    """Result of a byte in a state: the next state, the decoded bytes, and whether the string may end there.
 
-    The key is the state, shifted by a byte, and the byte; states are kept as they stand in a key.
+    The key is the state, shifted left by 8 bits, plus the byte; states are stored shifted.
     """
 
     def __missing__(self, key: int) -> tuple[int, bytes, int]:
-        state, said, flags = key >> 8, b"", 0
+        state, decoded, flags = key >> 8, b"", 0
         for half in (key >> 4 & 0xF, key & 0xF):
             state, flags, symbol = HUFFMAN_TABLE[state << 4 | half]
             if flags & HUFFMAN_FAIL:
                 raise HPACKDecodingError("a string is not in the Huffman code")
             if flags & HUFFMAN_EMIT_SYMBOL:
-                said += bytes((symbol,))
-        step = self[key] = state << 8, said, flags & HUFFMAN_COMPLETE
+                decoded += bytes((symbol,))
+        step = self[key] = state << 8, decoded, flags & HUFFMAN_COMPLETE
         return step
 
 
@@ -41,16 +41,16 @@ _STEPS: Final = _Steps()
 
 
 def decode(text: bytes) -> bytes:
-    """Returns what a text says.
+    """Decodes a Huffman-coded string.
 
     Raises:
-        HPACKDecodingError: it is not in the code, or its padding is not as it should be.
+        HPACKDecodingError: it is not in the code, or its padding is wrong.
     """
     state, complete = 0, HUFFMAN_COMPLETE
     parts = []
     for byte in text:
-        state, said, complete = _STEPS[state | byte]
-        parts.append(said)
+        state, decoded, complete = _STEPS[state | byte]
+        parts.append(decoded)
     if not complete:
         raise HPACKDecodingError("a string ends within a code")
     return b"".join(parts)

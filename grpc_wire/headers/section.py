@@ -1,7 +1,7 @@
-"""What the headers of a request, of an answer, and trailers must be like.
+"""Header sections, and the rules that HTTP/2 has for those of requests, of responses, and for trailers.
 
 Source: RFC 9113, sections 8.1.1 (malformed messages), 8.2.2 (connection-specific fields), 8.3
-(pseudo-header fields). Names and values alone (8.2.1) are looked at where blocks are read.
+(pseudo-header fields). Single names and values (8.2.1) are checked by the decoder.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from typing import Final, TypeAlias
 Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
 """Fields in the order in which they came or are sent: names in lower case, pseudo-headers first."""
 
-_OF_REQUESTS: Final = frozenset({b":method", b":scheme", b":path", b":authority"})
-_OF_ANSWERS: Final = frozenset({b":status"})
-_OF_TRAILERS: Final[frozenset[bytes]] = frozenset()
+_REQUEST_PSEUDO: Final = frozenset({b":method", b":scheme", b":path", b":authority"})
+_RESPONSE_PSEUDO: Final = frozenset({b":status"})
+_TRAILER_PSEUDO: Final[frozenset[bytes]] = frozenset()
 _SWITCHING_PROTOCOLS: Final = 101
 _WITHOUT_CONTENT: Final = frozenset({204, 304})
-"""Answers whose content-length is that of another one (RFC 9110, 8.6)."""
+"""Statuses whose content-length is that of another response (RFC 9110, 8.6)."""
 _COLON: Final = ord(":")
-_OF_THE_CONNECTION: Final = frozenset(
+_CONNECTION_SPECIFIC: Final = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"}
 )
-_LOOKED_AT: Final = _OF_THE_CONNECTION | {b"te", b"content-length", b"host"}
+_CHECKED_NAMES: Final = _CONNECTION_SPECIFIC | {b"te", b"content-length", b"host"}
 
 
 def list_size(headers: Headers) -> int:
@@ -31,96 +31,99 @@ def list_size(headers: Headers) -> int:
 
 
 @dataclass(slots=True, eq=False)
-class _Found:
-    """What is to be known of some headers; the same for all that add nothing to it."""
+class _Checked:
+    """Result of checking a section; sections that share a prefix share it if their suffix adds nothing."""
 
     fields: dict[bytes, bytes]
     """Pseudo-headers, and host."""
     length: int | None = None
-    """What content-length says."""
-    in_front: bool = True
+    """Value of content-length; None if there is none."""
+    pseudo_allowed: bool = True
     """Whether a pseudo-header may still follow."""
     is_request: bool = False
-    """Whether they are known to be in order for a request."""
+    """Whether the rules of a request were checked, too."""
 
 
-_NOTHING: Final = _Found({})
+_NOTHING_CHECKED: Final = _Checked({})
 
 
 @dataclass(slots=True, eq=False)
 class HeaderSection:
-    """What a header block means; one that is known when it comes again is looked at once.
+    """A decoded header section. Decoder and checks cache it: a repeated block is checked once.
 
-    A block may begin like others: then only what follows is looked at.
+    A section may have a prefix that other sections share; then only its suffix is checked.
     """
 
     headers: Headers
     fault: str = ""
-    """What is malformed in it (RFC 9113, 8.2.1), which is a fault of its stream alone."""
+    """Why a name or value is malformed (RFC 9113, 8.2.1); empty if none is. A stream error."""
     too_large: bool = False
-    """Whether there was more than may be, so that the headers are not all."""
+    """Whether it exceeds the limit; then `headers` is incomplete."""
     size: int = 0
-    """As its limit counts it (RFC 9113, 6.5.2)."""
+    """Size as SETTINGS_MAX_HEADER_LIST_SIZE counts it (RFC 9113, 6.5.2)."""
     length: int = 0
-    """Of the block."""
-    begin: HeaderSection | None = None
-    """What it begins with, as others do."""
+    """Bytes of the encoded block."""
+    prefix: HeaderSection | None = None
+    """Section of the shared prefix; None if there is none."""
     _allowed: frozenset[bytes] | None = None
-    _found: _Found = _NOTHING
-    """What was found when those pseudo-headers were allowed."""
-    _answer: tuple[int, int | None] | None = None
+    _checked: _Checked = _NOTHING_CHECKED
+    """Result for the pseudo-headers in `_allowed`."""
+    _response: tuple[int, int | None] | None = None
 
     def check_request(self) -> int | None:
-        """Returns the content-length of a request, if it says one.
+        """Checks the section of a request; returns its content-length, None if there is none.
 
         Raises:
             ValueError: the request is malformed; why.
         """
-        found = self.look(_OF_REQUESTS)
-        if not found.is_request:
-            _check_request(found.fields)
-            found.is_request = True
-        return found.length
+        checked = self.check_fields(_REQUEST_PSEUDO)
+        if not checked.is_request:
+            _check_request(checked.fields)
+            checked.is_request = True
+        return checked.length
 
-    def check_answer(self) -> tuple[int, int | None]:
-        """Returns the status of an answer, and its content-length, if it says one.
+    def check_response(self) -> tuple[int, int | None]:
+        """Checks the section of a response.
+
+        Returns:
+            Its status, and its content-length; None if there is none.
 
         Raises:
-            ValueError: the answer is malformed; why.
+            ValueError: the response is malformed; why.
         """
-        if self._answer is None:
-            found = self.look(_OF_ANSWERS)
-            text = found.fields.get(b":status", b"")
+        if self._response is None:
+            checked = self.check_fields(_RESPONSE_PSEUDO)
+            text = checked.fields.get(b":status", b"")
             if len(text) != 3 or not text.isdigit():
                 raise ValueError("there is no :status of three digits")
             status = int(text)
             if status < 100 or status == _SWITCHING_PROTOCOLS:
                 raise ValueError(f":status {status} is not for HTTP/2")
-            self._answer = status, None if status in _WITHOUT_CONTENT else found.length
-        return self._answer
+            self._response = status, None if status in _WITHOUT_CONTENT else checked.length
+        return self._response
 
     def check_trailers(self) -> None:
-        """Looks at trailers.
+        """Checks trailers.
 
         Raises:
             ValueError: the trailers are malformed; why.
         """
-        self.look(_OF_TRAILERS)
+        self.check_fields(_TRAILER_PSEUDO)
 
-    def look(self, allowed: frozenset[bytes]) -> _Found:
-        """Looks at it as one that has these pseudo-headers, or some of them.
+    def check_fields(self, allowed: frozenset[bytes]) -> _Checked:
+        """Checks the fields of a section in which these pseudo-headers are allowed.
 
         Raises:
             ValueError: it is malformed; why.
         """
         if self._allowed is not allowed:
-            if self.begin is None:
-                self._found = _look_at(self.headers, allowed, _NOTHING)
+            if self.prefix is None:
+                self._checked = _check_suffix(self.headers, allowed, _NOTHING_CHECKED)
             else:
-                more = self.headers[len(self.begin.headers) :]
-                self._found = _look_at(more, allowed, self.begin.look(allowed))
+                more = self.headers[len(self.prefix.headers) :]
+                self._checked = _check_suffix(more, allowed, self.prefix.check_fields(allowed))
             self._allowed = allowed
-        return self._found
+        return self._checked
 
 
 def _check_request(fields: dict[bytes, bytes]) -> None:
@@ -133,26 +136,26 @@ def _check_request(fields: dict[bytes, bytes]) -> None:
         raise ValueError("host and :authority are not the same")
 
 
-def _look_at(headers: Headers, allowed: frozenset[bytes], before: _Found) -> _Found:
-    """Looks at headers that follow others; returns what was found there if they add nothing to it."""
-    in_front = before.in_front
+def _check_suffix(headers: Headers, allowed: frozenset[bytes], before: _Checked) -> _Checked:
+    """Checks the fields behind a prefix; returns the prefix's result if they add nothing to it."""
+    pseudo_allowed = before.pseudo_allowed
     for name, _ in headers:
-        if in_front or name[0] == _COLON or name in _LOOKED_AT:
-            return _look_closely(headers, allowed, before)
+        if pseudo_allowed or name[0] == _COLON or name in _CHECKED_NAMES:
+            return _check_all(headers, allowed, before)
     return before
 
 
-def _look_closely(headers: Headers, allowed: frozenset[bytes], before: _Found) -> _Found:
-    fields, length, in_front = before.fields.copy(), before.length, before.in_front
+def _check_all(headers: Headers, allowed: frozenset[bytes], before: _Checked) -> _Checked:
+    fields, length, pseudo_allowed = before.fields.copy(), before.length, before.pseudo_allowed
     for name, value in headers:
         if name[0] == _COLON:
-            if not in_front or name not in allowed or name in fields:
+            if not pseudo_allowed or name not in allowed or name in fields:
                 raise ValueError(f"{name.decode()} is not allowed, or not there")
             fields[name] = value
             continue
-        in_front = False
-        if name in _LOOKED_AT:
-            if name in _OF_THE_CONNECTION:
+        pseudo_allowed = False
+        if name in _CHECKED_NAMES:
+            if name in _CONNECTION_SPECIFIC:
                 raise ValueError(f"{name.decode()} is not for HTTP/2")
             if name == b"te":
                 if value != b"trailers":
@@ -163,4 +166,4 @@ def _look_closely(headers: Headers, allowed: frozenset[bytes], before: _Found) -
                 raise ValueError("content-length is not one number")
             else:
                 length = int(value)
-    return _Found(fields, length, in_front)
+    return _Checked(fields, length, pseudo_allowed)

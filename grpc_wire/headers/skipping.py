@@ -1,7 +1,7 @@
-"""Header blocks that are too large to be kept: each part is read as it comes, and only the table is kept.
+"""Skips header blocks that are too large to buffer; only their effect on the dynamic table is kept.
 
-A block that belongs to a stream which is refused must be read to its end all the same, for the dynamic table
-is the connection's (RFC 9113, 4.3). What is held of it is at most one field that may become an entry.
+A block of a refused stream must still be decoded, because the dynamic table belongs to the connection
+(RFC 9113, 4.3). At most one field that may enter the table is buffered.
 
 Source: RFC 7541, sections 4.4 (an entry larger than the table empties it) and 6.
 """
@@ -20,37 +20,37 @@ from grpc_wire.headers.block import (
     HeaderBlockError,
     read_integer,
 )
-from grpc_wire.headers.table import HeaderTable, entry, name_of
+from grpc_wire.headers.table import HeaderTable, field_name, table_entry
 
 _RUN: Final = re.compile(rb"[\x81-\xfe]+")
-"""Indexed fields with indices that have room in a byte."""
+"""Indexed fields whose index fits into one byte."""
 _HUFFMAN: Final = 0x80
 _LONGEST_CODE: Final = 30
-"""Bits of a byte in the Huffman code, at most (RFC 7541, appendix B)."""
+"""Longest Huffman code of a byte, in bits (RFC 7541, appendix B)."""
 _OVERHEAD: Final = 32
 
 
-class PassedBlock:
+class SkippedBlock:
     """One block.
 
     Attributes:
-        size: of what has come, at least: its bytes as they came, and 32 for each field.
+        size: lower bound of the section's size so far: bytes received, and 32 for each field.
     """
 
     def __init__(self, table: HeaderTable, resize: Callable[[int], None]) -> None:
-        """Begins a block, of which nothing was read.
+        """Starts a block.
 
         Args:
             table: of the connection.
-            resize: takes another limit of the table (RFC 7541, 6.3).
+            resize: applies a dynamic table size update (RFC 7541, 6.3).
         """
         self.size = 0
         self._table = table
         self._resize = resize
         self._rest = b""
-        """Begin of a field that is not whole."""
-        self._skip = 0
-        """Bytes of a string, still to come, that mean nothing."""
+        """Start of a field of which more is to come."""
+        self._bytes_to_skip = 0
+        """Bytes of a string that are still to be skipped."""
         self._value_follows = False
         """Whether the next string is the value of a field whose name was skipped."""
         self._begun = False
@@ -63,8 +63,8 @@ class PassedBlock:
             HPACKDecodingError: a string is not in the Huffman code.
         """
         self.size += len(data)
-        skipped = min(self._skip, len(data))
-        self._skip -= skipped
+        skipped = min(self._bytes_to_skip, len(data))
+        self._bytes_to_skip -= skipped
         block, at = self._rest + data[skipped:], 0
         try:
             while at < len(block):
@@ -75,19 +75,23 @@ class PassedBlock:
         self._rest = block[at:]
 
     def close(self) -> None:
-        """Sees to it that the block ends with a field.
+        """Checks that the block ends with a complete field.
 
         Raises:
             HeaderBlockError: it does not.
         """
-        if self._rest or self._skip or self._value_follows:
+        if self._rest or self._bytes_to_skip or self._value_follows:
             raise HeaderBlockError("truncated header block")
 
     def _field(self, block: bytes, at: int) -> int:
-        """Reads one field, or a run of indexed ones; returns where it ends. IndexError: it is not whole."""
+        """Reads a field, or a run of indexed ones; returns the offset behind it.
+
+        Raises:
+            IndexError: it is incomplete.
+        """
         first = block[at]
         if self._value_follows:
-            at = self._pass(block, at)
+            at = self._skip_string(block, at)
             self._value_follows = False
         elif first & INDEXED:
             at = self._indexed(block, at)
@@ -107,14 +111,14 @@ class PassedBlock:
     def _indexed(self, block: bytes, at: int) -> int:
         run = _RUN.match(block, at)
         if run is not None:
-            self._name(max(run[0]) & 0x7F)
+            self._name_at(max(run[0]) & 0x7F)
             return run.end()
         index, at = read_integer(block, at, 0x7F)
-        self._name(index)
+        self._name_at(index)
         return at
 
-    def _name(self, index: int) -> bytes:
-        """Returns the name of an entry."""
+    def _name_at(self, index: int) -> bytes:
+        """Returns the name of a table entry."""
         entries = self._table.entries
         if not 0 < index < len(entries):
             raise HeaderBlockError(f"index {index}")
@@ -123,54 +127,58 @@ class PassedBlock:
     def _literal(self, block: bytes, at: int) -> int:
         index, at = read_integer(block, at, 0x0F)
         if index:
-            self._name(index)
-            return self._pass(block, at)
-        return self._pass_both(block, at)
+            self._name_at(index)
+            return self._skip_string(block, at)
+        return self._skip_pair(block, at)
 
     def _added(self, block: bytes, at: int) -> int:
-        """Reads a field that becomes an entry, if it is not larger than the table."""
+        """Reads a field that enters the table if it fits; returns the offset behind it."""
         index, at = read_integer(block, at, 0x3F)
         if index:
-            name = self._name(index)
+            name = self._name_at(index)
         elif self._fits(block, at, 0):
             name, at = _text(block, at)
         else:
             self._table.clear()
-            return self._pass_both(block, at)
+            return self._skip_pair(block, at)
         if not self._fits(block, at, len(name)):
             self._table.clear()
-            return self._pass(block, at)
+            return self._skip_string(block, at)
         value, at = _text(block, at)
-        self._table.add(entry(name_of(name), value))
+        self._table.add(table_entry(field_name(name), value))
         return at
 
     def _fits(self, block: bytes, at: int, size: int) -> bool:
-        """Whether an entry may fit into the table, with a string that begins here beside `size` bytes."""
+        """Whether the string at an offset, with `size` bytes beside it, may fit into the table."""
         length, _ = read_integer(block, at, 0x7F)
         least = length * 8 // _LONGEST_CODE if block[at] & _HUFFMAN else length
         return least + size + _OVERHEAD <= self._table.limit
 
-    def _pass_both(self, block: bytes, at: int) -> int:
-        """Passes over a name and its value."""
-        at = self._pass(block, at)
-        if self._skip:
+    def _skip_pair(self, block: bytes, at: int) -> int:
+        """Skips a name and its value; returns the offset behind them."""
+        at = self._skip_string(block, at)
+        if self._bytes_to_skip:
             self._value_follows = True
             return at
-        return self._pass(block, at)
+        return self._skip_string(block, at)
 
-    def _pass(self, block: bytes, at: int) -> int:
-        """Passes over a string, of which not all need have come."""
+    def _skip_string(self, block: bytes, at: int) -> int:
+        """Skips a string, of which a part may still be to come; returns the offset behind it."""
         length, at = read_integer(block, at, 0x7F)
         end = at + length
-        self._skip = max(0, end - len(block))
+        self._bytes_to_skip = max(0, end - len(block))
         return min(end, len(block))
 
 
 def _text(block: bytes, at: int) -> tuple[bytes, int]:
-    """Reads a string (RFC 7541, 5.2); returns it, and where it ends. IndexError: it is not whole."""
-    length, begin = read_integer(block, at, 0x7F)
-    end = begin + length
+    """Reads a string (RFC 7541, 5.2); returns it and the offset behind it.
+
+    Raises:
+        IndexError: it is incomplete.
+    """
+    length, start = read_integer(block, at, 0x7F)
+    end = start + length
     if end > len(block):
         raise IndexError
-    text = block[begin:end]
+    text = block[start:end]
     return (huffman.decode(text) if block[at] & _HUFFMAN else text), end

@@ -1,7 +1,6 @@
-"""The table that indices of a header block mean: the static entries, and behind them what a peer put in.
+"""The HPACK table: static entries, then dynamic ones, each with the results of its checks.
 
-Of each entry is known what a block that names it needs to know, so that naming it costs next to nothing,
-however often the peer moves all indices by putting something in.
+A block that names an entry needs no check, however often the peer shifts the indices by adding entries.
 
 Source: RFC 7541, sections 2.3 and 4.
 """
@@ -12,50 +11,51 @@ import re
 from functools import lru_cache
 from typing import Final, TypeAlias
 
-from grpc_wire.headers.block import DEFAULT_TABLE_SIZE, FIRST_DYNAMIC, MOST_KEPT, STATIC
+from grpc_wire.headers.block import DEFAULT_TABLE_SIZE, FIRST_DYNAMIC, MAX_CACHED, STATIC
 
-Entry: TypeAlias = tuple[tuple[bytes, bytes], int, str]
-"""A field, its size (RFC 7541, 4.1), and what is malformed in it (RFC 9113, 8.2.1), if something is."""
-Name: TypeAlias = tuple[bytes, int, str]
-"""A name, the size of a field that has it and no value, and what is malformed in it, if something is."""
+TableEntry: TypeAlias = tuple[tuple[bytes, bytes], int, str]
+"""A field, its size (RFC 7541, 4.1), and why it is malformed (RFC 9113, 8.2.1); empty if it is not."""
+FieldName: TypeAlias = tuple[bytes, int, str]
+"""A name, the size of a field with it and an empty value, and why the name is malformed; empty if it is
+not."""
 
 _OVERHEAD: Final = 32
 _SHORT: Final = 64
-"""Bytes of a name that is kept."""
+"""Longest name, in bytes, that is cached."""
 _NAME: Final = re.compile(rb":?[!#$%&'*+.^_`|~0-9a-z-]+")
 _VALUE: Final = re.compile(rb"(?:[^\x00\r\n\t ](?:[^\x00\r\n]*[^\x00\r\n\t ])?)?")
 
 
-def name_of(text: bytes) -> Name:
-    """Returns what is to be known of a name; of a short one it is kept, whoever sends it."""
-    return _kept(text) if len(text) <= _SHORT else _name(text)
+def field_name(text: bytes) -> FieldName:
+    """Returns a checked name; short ones are cached across connections."""
+    return _cached_name(text) if len(text) <= _SHORT else _name(text)
 
 
-def _name(text: bytes) -> Name:
+def _name(text: bytes) -> FieldName:
     fault = "" if _NAME.fullmatch(text) else f"a field is named {text!r}"
     return text, len(text) + _OVERHEAD, fault
 
 
-_kept = lru_cache(maxsize=MOST_KEPT)(_name)
+_cached_name = lru_cache(maxsize=MAX_CACHED)(_name)
 
 
-def entry(name: Name, value: bytes) -> Entry:
-    """Returns what is to be known of a field."""
+def table_entry(name: FieldName, value: bytes) -> TableEntry:
+    """Returns a checked field."""
     text, size, fault = name
-    if not fault and not (value.isalnum() or _VALUE.fullmatch(value)):  # most are quickly seen
+    if not fault and not (value.isalnum() or _VALUE.fullmatch(value)):  # `isalnum` costs less
         fault = f"the value of {text!r} cannot be one"
     return (text, value), size + len(value), fault
 
 
-_STATIC_ENTRIES: Final = [entry(name_of(text), value) for text, value in STATIC]
+_STATIC_ENTRIES: Final = [table_entry(field_name(text), value) for text, value in STATIC]
 
 
 class HeaderTable:
-    """Both tables, in one list.
+    """Static and dynamic table in one list.
 
     Attributes:
-        entries: by their index; the one of index 0 is none.
-        limit: bytes that the dynamic ones may have.
+        entries: by index; index 0 is unused.
+        limit: maximum size of the dynamic table, in bytes (RFC 7541, 4.1).
     """
 
     def __init__(self) -> None:
@@ -63,19 +63,19 @@ class HeaderTable:
         self.limit = DEFAULT_TABLE_SIZE
         self._size = 0
 
-    def add(self, added: Entry) -> None:
-        """Puts an entry before all others, and gives up the oldest as far as there is no room (4.4)."""
+    def add(self, added: TableEntry) -> None:
+        """Inserts a dynamic entry, and evicts the oldest while the table is too large (4.4)."""
         self.entries.insert(FIRST_DYNAMIC, added)
         self._size += added[1]
         self._shrink()
 
     def clear(self) -> None:
-        """Gives up all entries, as for one that is larger than the table (4.4)."""
+        """Evicts all dynamic entries, as an entry larger than the table does (4.4)."""
         del self.entries[FIRST_DYNAMIC:]
         self._size = 0
 
     def resize(self, limit: int) -> None:
-        """Takes another limit (4.3)."""
+        """Sets the maximum size, and evicts entries beyond it (4.3)."""
         self.limit = limit
         self._shrink()
 

@@ -1,4 +1,4 @@
-"""What can be wrong with a connection or a stream of HTTP/2.
+"""Error codes of HTTP/2, and the two kinds of errors that a peer causes.
 
 Source: RFC 9113, section 5.4 (error handling) and section 7 (error codes).
 """
@@ -9,7 +9,7 @@ from enum import IntEnum
 
 
 class ErrorCode(IntEnum):
-    """Why a stream was reset, or a connection closed (RFC 9113, section 7)."""
+    """Why a stream is reset or a connection closed (RFC 9113, section 7)."""
 
     NO_ERROR = 0x0
     PROTOCOL_ERROR = 0x1
@@ -28,7 +28,7 @@ class ErrorCode(IntEnum):
 
 
 class ConnectionFault(Exception):
-    """The peer broke a rule that the whole connection rests on (RFC 9113, 5.4.1)."""
+    """A connection error: the peer broke a rule on which all streams depend (RFC 9113, 5.4.1)."""
 
     def __init__(self, code: ErrorCode, reason: str) -> None:
         self.code = code
@@ -37,7 +37,7 @@ class ConnectionFault(Exception):
 
 
 class StreamFault(Exception):
-    """The peer broke a rule of one stream; the others go on (RFC 9113, 5.4.2)."""
+    """A stream error: the peer broke a rule of one stream; the others go on (RFC 9113, 5.4.2)."""
 
     def __init__(self, stream_id: int, code: ErrorCode, reason: str) -> None:
         self.stream_id = stream_id

@@ -1,7 +1,7 @@
-"""What a connection tells whoever drives it.
+"""Events of a connection, for whoever drives it.
 
-What every call and every message brings is a class with slots, which is made in half the time of a tuple
-with names.
+Events that come with every call and message are classes with slots: a named tuple takes twice as long to
+make.
 """
 
 from __future__ import annotations
@@ -14,48 +14,53 @@ from grpc_wire.headers.section import Headers
 
 @dataclass(slots=True)
 class HeadersReceived:
-    """A header section: of a request, of an answer, or the trailers of either."""
+    """A header section: of a request, of a response, or trailers.
+
+    Informational responses (1xx) have no event.
+    """
 
     stream_id: int
     headers: Headers
     end_stream: bool
-    trailers: bool
-    """Whether headers were received on this stream before; 1xx answers do not count, nor are they told."""
-    begin: Headers = field(default=(), compare=False)
-    """What they begin with as others of this connection do, and what was made of those holds for these."""
+    is_trailers: bool
+    """Whether the stream had a header section before."""
+    prefix: Headers = field(default=(), compare=False)
+    """Fields at the start that other sections of this connection share; a key for caches."""
     data: bytes = b""
-    """What has come with it, as `DataReceived` has it; `end_stream` is after that."""
-    ending: Headers | None = None
-    """The trailers that have come with it. An answer that is but a head has neither these nor data."""
+    """DATA that came with the section, as in `DataReceived`; `end_stream` is behind it."""
+    trailers: Headers | None = None
+    """Trailers that came with the section; None if none did. A trailers-only response has neither these nor
+    data."""
 
 
 @dataclass(slots=True)
 class DataReceived:
-    """Bytes of a stream, of one frame or many. They count against its window until `Connection.consumed`."""
+    """Bytes of a stream, of one frame or more. They count against its window until `Connection.consumed`."""
 
     stream_id: int
     data: bytes
     end_stream: bool
-    ending: Headers | None = None
-    """The trailers that have come with them."""
+    trailers: Headers | None = None
+    """Trailers that came with the data; None if none did."""
 
 
 class RequestTooLarge(NamedTuple):
-    """A request whose header section is larger than `Limits.header_list`, which is not kept.
+    """A request whose header section exceeds `Limits.header_list`; the section is dropped.
 
-    Its stream is open: it is to be answered, or reset.
+    Its stream is open: respond or reset.
     """
 
     stream_id: int
     sizes: str
-    """That of the section, at least, and the limit, for people."""
+    """Lower bound of the section's size, and the limit, as text."""
 
 
 class StreamReset(NamedTuple):
-    """A stream ended before its time; nothing more comes of it, and nothing can be sent.
+    """A stream was reset: nothing more comes, and nothing can be sent.
 
-    The peer has reset it, or this side has, for the peer broke a rule; or the peer will not process it
-    (GOAWAY): then `code` is REFUSED_STREAM, and the stream may be tried again elsewhere (RFC 9113, 8.7).
+    The peer reset it; or this side did, because of a stream error; or the peer will not process it (GOAWAY).
+    In
+    the last case `code` is REFUSED_STREAM, and the call may be retried elsewhere (RFC 9113, 8.7).
     """
 
     stream_id: int
@@ -65,26 +70,26 @@ class StreamReset(NamedTuple):
 
 
 class StreamDrained(NamedTuple):
-    """What was queued for a stream has been let out; told only of streams that had something queued."""
+    """The send queue of a stream is empty; only for streams that had queued data."""
 
     stream_id: int
 
 
 class SettingsReceived(NamedTuple):
-    """The peer's settings have changed, or came for the first time."""
+    """The peer sent SETTINGS."""
 
     concurrent_streams: int
-    """How many streams the peer lets this side open."""
+    """Maximum number of streams that this side may open."""
 
 
 class PingAcknowledged(NamedTuple):
-    """The peer has answered a ping."""
+    """The peer acknowledged a PING."""
 
     data: bytes
 
 
 class GoAwayReceived(NamedTuple):
-    """The peer takes no new streams; those it will not process are told as `StreamReset` beside this."""
+    """The peer accepts no new streams. Streams it will not process have a `StreamReset` each."""
 
     last_stream_id: int
     code: int
@@ -92,22 +97,22 @@ class GoAwayReceived(NamedTuple):
 
     @property
     def reason(self) -> str:
-        """What it says of a fault, in words; empty if there is none."""
+        """Text for a GOAWAY with an error; empty if the code is NO_ERROR."""
         words = self.debug.decode(errors="replace")
         return f"the peer said GOAWAY {self.code:#x} {words}" if self.code else ""
 
 
 class ConnectionFailed(NamedTuple):
-    """The peer broke a rule of the connection: all its streams have ended.
+    """The peer caused a connection error: all streams have ended.
 
-    What `take_output` still gives (the GOAWAY) is to be sent; then the transport is to be closed.
+    Send what `take_output` returns (the GOAWAY), then close the transport.
     """
 
     code: int
     reason: str
 
 
-Event: TypeAlias = (
+ConnectionEvent: TypeAlias = (
     HeadersReceived
     | DataReceived
     | RequestTooLarge

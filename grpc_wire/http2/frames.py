@@ -1,4 +1,4 @@
-"""Frames: how they lie in the bytes, and how those that are sent are made.
+"""Frames: reading them from bytes, and encoding those that are sent.
 
 Source: RFC 9113, section 4.1 (frame format) and section 6 (frame definitions).
 """
@@ -14,7 +14,7 @@ from typing import Final
 from grpc_wire.http2.errors import ConnectionFault, ErrorCode
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-"""What a client says first (RFC 9113, 3.4)."""
+"""First bytes of a client (RFC 9113, 3.4)."""
 SMALLEST_MAX_FRAME: Final = 2**14
 LARGEST_MAX_FRAME: Final = 2**24 - 1
 HEAD_SIZE: Final = 9
@@ -35,11 +35,11 @@ ACK: Final = 0x1
 END_HEADERS: Final = 0x4
 PADDED: Final = 0x8
 PRIORITIZED: Final = 0x20
-"""The flag PRIORITY of HEADERS."""
+"""Flag PRIORITY of HEADERS."""
 
 _ID_BITS: Final = 2**31 - 1
 _HEAD: Final = Struct(">LBL")
-"""Length and kind, flags, stream."""
+"""Length and type, flags, stream id."""
 _UINT32: Final = Struct(">L")
 _TWO_UINT32: Final = Struct(">LL")
 _SETTING: Final = Struct(">HL")
@@ -47,7 +47,7 @@ _SETTING: Final = Struct(">HL")
 
 @dataclass(slots=True)
 class Frame:
-    """One frame; the reserved bit of its stream id is gone."""
+    """One frame; the reserved bit of the stream id is cleared."""
 
     kind: int
     flags: int
@@ -56,36 +56,41 @@ class Frame:
 
 
 class FrameReader:
-    """Cuts the bytes of a connection into frames, so many at a time.
+    """Reads frames from the bytes of a connection, a limited number per call.
 
     Attributes:
-        behind: whether bytes have come that were not looked at, for so many frames stood before them.
+        has_backlog: whether received bytes wait, because the limit of frames per call was reached.
     """
 
-    def __init__(self, max_frame: int, most: int = LARGEST_MAX_FRAME) -> None:
-        """Takes the largest frame, in bytes, and how many frames are cut at a time."""
-        self.behind = False
+    def __init__(self, max_frame: int, frames_per_call: int = LARGEST_MAX_FRAME) -> None:
+        """Makes a reader.
+
+        Args:
+            max_frame: maximum payload of a frame, in bytes.
+            frames_per_call: maximum number of frames per call of `feed`.
+        """
+        self.has_backlog = False
         self._max_frame = max_frame
-        self._most = most
+        self._frames_per_call = frames_per_call
         self._data = b""
-        """What was not looked at, from `_at` on."""
+        """Bytes of the backlog, from offset `_at` on."""
         self._at = 0
         self._rest = bytearray()
-        """Of a frame that is not whole."""
+        """Start of an incomplete frame."""
         self._wanted = 0
-        """How many bytes it has at least."""
+        """Lower bound of its length, in bytes."""
 
     def feed(self, data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
-        """Yields what makes a `Frame` of each that is whole now; `most` of them, and then it is `behind`.
+        """Yields type, flags, stream id and payload of each complete frame, up to `frames_per_call` frames.
 
-        It has to be read to its end. To go on is to feed what has come since, which may be nothing.
+        Exhaust the iterator. With a backlog, call again, with new bytes or with none.
 
         Raises:
-            ConnectionFault: FRAME_SIZE_ERROR, a frame is longer than may be; known from its head alone.
+            ConnectionFault: FRAME_SIZE_ERROR, as soon as the head of a frame announces too many bytes.
         """
         at = 0
-        if self.behind:
-            self.behind = False
+        if self.has_backlog:
+            self.has_backlog = False
             if data:
                 data = self._data[self._at :] + data
             else:
@@ -100,38 +105,38 @@ class FrameReader:
         size, unpack = len(data), _HEAD.unpack_from
         last = size - HEAD_SIZE
         self._wanted = HEAD_SIZE
-        for _ in repeat(None, self._most):
+        for _ in repeat(None, self._frames_per_call):
             if at > last:
                 break
             word, flags, stream_id = unpack(data, at)
             length = word >> 8
             if length > self._max_frame:
                 raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, f"a frame of {length} bytes")
-            begin = at + HEAD_SIZE
-            end = begin + length
+            start = at + HEAD_SIZE
+            end = start + length
             if end > size:
                 self._wanted += length
                 break
-            yield word & 0xFF, flags, stream_id & _ID_BITS, data[begin:end]
+            yield word & 0xFF, flags, stream_id & _ID_BITS, data[start:end]
             at = end
         else:
-            self.behind, self._data, self._at = True, data, at
+            self.has_backlog, self._data, self._at = True, data, at
             return
         self._rest += data[at:]
 
 
 def frame(kind: int, flags: int, stream_id: int, payload: bytes = b"") -> bytes:
-    """Returns a frame."""
+    """Encodes a frame."""
     return _HEAD.pack(len(payload) << 8 | kind, flags, stream_id) + payload
 
 
 def data_head(size: int, flags: int, stream_id: int) -> bytes:
-    """Returns the head of a DATA frame, whose payload is to follow."""
+    """Encodes the head of a DATA frame; its payload follows."""
     return _HEAD.pack(size << 8 | DATA, flags, stream_id)
 
 
 def headers(stream_id: int, block: bytes, max_frame: int, *, end_stream: bool) -> bytes:
-    """Returns a header block as HEADERS, and CONTINUATION as far as it needs them."""
+    """Encodes a header block as HEADERS, and CONTINUATION where it is longer than a frame."""
     flags = END_STREAM if end_stream else 0
     size = len(block)
     if size <= max_frame:
@@ -147,8 +152,8 @@ def headers(stream_id: int, block: bytes, max_frame: int, *, end_stream: bool) -
     )
 
 
-def request(stream_id: int, head: bytes, data: bytes, max_frame: int) -> tuple[bytes, ...]:
-    """Returns the parts of a whole request: a header block, and data that a frame has room for."""
+def request_frames(stream_id: int, head: bytes, data: bytes, max_frame: int) -> tuple[bytes, ...]:
+    """Encodes a complete request whose data fits into one frame; returns its parts."""
     if len(head) > max_frame:
         first = headers(stream_id, head, max_frame, end_stream=False)
         return first, data_head(len(data), END_STREAM, stream_id), data
@@ -160,10 +165,10 @@ def request(stream_id: int, head: bytes, data: bytes, max_frame: int) -> tuple[b
     )
 
 
-def answer(
+def response_frames(
     stream_id: int, head: bytes, data: bytes, trailers: bytes, max_frame: int
 ) -> tuple[bytes, ...]:
-    """Returns the parts of a whole answer: a header block, data that a frame has room for, and trailers."""
+    """Encodes a complete response whose data fits into one frame; returns its parts."""
     if len(head) > max_frame or len(trailers) > max_frame:
         first = headers(stream_id, head, max_frame, end_stream=False)
         last = headers(stream_id, trailers, max_frame, end_stream=True)
@@ -179,38 +184,38 @@ def answer(
 
 
 def settings(values: Iterable[tuple[int, int]]) -> bytes:
-    """Returns SETTINGS of (identifier, value)."""
+    """Encodes SETTINGS of (identifier, value) pairs."""
     return frame(SETTINGS, 0, 0, b"".join(_SETTING.pack(key, value) for key, value in values))
 
 
 def read_settings(payload: bytes) -> list[tuple[int, int]]:
-    """Returns (identifier, value) of SETTINGS, whose length is a multiple of 6."""
+    """Returns (identifier, value) pairs of a SETTINGS payload, whose length is a multiple of 6."""
     return list(_SETTING.iter_unpack(payload))
 
 
 def window_update(stream_id: int, increment: int) -> bytes:
-    """Returns WINDOW_UPDATE; stream 0 is the connection."""
+    """Encodes WINDOW_UPDATE; stream 0 is the connection."""
     return frame(WINDOW_UPDATE, 0, stream_id, _UINT32.pack(increment))
 
 
 def rst_stream(stream_id: int, code: int) -> bytes:
-    """Returns RST_STREAM."""
+    """Encodes RST_STREAM."""
     return frame(RST_STREAM, 0, stream_id, _UINT32.pack(code))
 
 
 def goaway(last_stream_id: int, code: int, debug: bytes = b"") -> bytes:
-    """Returns GOAWAY."""
+    """Encodes GOAWAY."""
     return frame(GOAWAY, 0, 0, _TWO_UINT32.pack(last_stream_id, code) + debug)
 
 
 def read_goaway(payload: bytes) -> tuple[int, int, bytes]:
-    """Returns last stream id, code and debug data of GOAWAY, which has 8 bytes at least."""
+    """Returns last stream id, code and debug data of a GOAWAY payload of at least 8 bytes."""
     last, code = _TWO_UINT32.unpack_from(payload)
     return last & _ID_BITS, code, payload[_TWO_UINT32.size :]
 
 
 def read_uint32(payload: bytes) -> int:
-    """Returns the number that RST_STREAM has."""
+    """Returns the error code of RST_STREAM."""
     number: int = _UINT32.unpack(payload)[0]
     return number
 
@@ -221,28 +226,28 @@ def read_increment(payload: bytes) -> int:
 
 
 def check_size(frame: Frame, size: int) -> None:
-    """Raises ConnectionFault if the payload of a frame has another size."""
+    """Raises ConnectionFault (FRAME_SIZE_ERROR) if the payload of a frame has another size."""
     if len(frame.payload) != size:
         reason = f"frame type {frame.kind} with {len(frame.payload)} bytes"
         raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, reason)
 
 
 def check_of_connection(frame: Frame) -> None:
-    """Raises ConnectionFault if a frame of the connection names a stream."""
+    """Raises ConnectionFault (PROTOCOL_ERROR) if a frame of the connection names a stream."""
     if frame.stream_id:
         reason = f"frame type {frame.kind} on stream {frame.stream_id}"
         raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, reason)
 
 
 def check_of_stream(frame: Frame) -> None:
-    """Raises ConnectionFault if a frame of a stream names none."""
+    """Raises ConnectionFault (PROTOCOL_ERROR) if a frame of a stream names none."""
     if not frame.stream_id:
         reason = f"frame type {frame.kind} without a stream"
         raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, reason)
 
 
 def without_padding(flags: int, payload: bytes) -> bytes:
-    """Returns the payload of a DATA or HEADERS frame without its padding.
+    """Returns the payload of DATA or HEADERS without its padding.
 
     Raises:
         ConnectionFault: the padding is as long as the payload, or longer (6.1, 6.2).

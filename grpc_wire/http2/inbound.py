@@ -1,6 +1,6 @@
-"""All that comes in: each kind of frame, what it means where it stands, and what is wrong with it.
+"""Receiving: the effect of each frame type, and the errors that it may be.
 
-Source: RFC 9113, sections 5 and 6; each method names its own.
+Source: RFC 9113, sections 5 and 6; each method names its section.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from grpc_wire.headers.section import HeaderSection
 from grpc_wire.http2 import frames
 from grpc_wire.http2.errors import ConnectionFault, ErrorCode, StreamFault
 from grpc_wire.http2.events import (
+    ConnectionEvent,
     DataReceived,
-    Event,
     GoAwayReceived,
     HeadersReceived,
     PingAcknowledged,
@@ -39,30 +39,30 @@ from grpc_wire.http2.streams import LARGEST_ID, Role, Stream, Streams
 
 _PROTOCOL: Final = ErrorCode.PROTOCOL_ERROR
 _INFORMATIONAL: Final = 200
-"""A status below this is not the answer yet (RFC 9110, 15.2)."""
+"""Statuses below this are informational responses (RFC 9110, 15.2)."""
 _SHAPE: Final = END_HEADERS | PADDED | PRIORITIZED
-"""Of HEADERS, the flags that say how the block lies in it."""
+"""Flags of HEADERS that say how the block is laid out in it."""
 _SMALL: Final = 1024
-"""Bytes of an event to which more are added."""
+"""Bytes of data beyond which nothing more is joined to an event."""
 _LENGTH: Final = "content-length says something else"
 _TOO_LARGE: Final = "Received metadata larger than max"
 
 
 class Inbound:
-    """What the frames of one connection mean."""
+    """Processes the frames that one connection receives."""
 
     def __init__(
         self, streams: Streams, outbound: Outbound, limits: Limits, control: Budget
     ) -> None:
-        """Takes what it shares with the sending side."""
-        self.events: list[Event] = []
+        """Takes the state that it shares with the sending side; `control` is the budget of control frames."""
+        self.events: list[ConnectionEvent] = []
         self.going_away = False
-        """Whether streams that the peer opens from now on are passed over."""
+        """Whether new streams of the peer are ignored."""
         self.settings_acknowledged = False
         self.windows = ReceiveWindows(outbound, limits)
         self._pending: DataReceived | HeadersReceived | None = None
-        """The latest event, to which frames of its stream may still be added; queued by the next event, or by
-        `take_events`."""
+        """The latest event, to which frames of its stream may still be joined. The next event, or
+        `take_events`, queues it."""
         self._streams = streams
         self._open = streams.open
         self._early_resets = streams.early_resets
@@ -72,13 +72,13 @@ class Inbound:
         self._control = control
         self._decoder = HeaderDecoder(limits.header_list)
         self._sections = HeaderSections(self._decoder, limits)
-        self._kept = self._sections.kept
-        self._most_open = limits.concurrent_streams
-        self._awaited: int | None = frames.SETTINGS
-        """The only kind of frame that may come now, if there is but one."""
-        self._peer_last = LARGEST_ID
-        """The last stream that the peer will process, once it has said so."""
-        self._on: dict[int, Callable[[Frame], None]] = {
+        self._max_buffered = self._sections.max_buffered
+        self._max_streams = limits.concurrent_streams
+        self._expected_kind: int | None = frames.SETTINGS
+        """The only frame type that may come now; None: any."""
+        self._last_for_peer = LARGEST_ID
+        """Last stream that the peer will process, from its GOAWAY."""
+        self._receive_frame: dict[int, Callable[[Frame], None]] = {
             frames.PRIORITY: self._priority,
             frames.RST_STREAM: self._rst_stream,
             frames.SETTINGS: self._settings,
@@ -89,26 +89,29 @@ class Inbound:
             frames.CONTINUATION: self._continuation,
         }
 
-    def take(self, received: Iterable[tuple[int, int, int, bytes]]) -> None:
-        """Takes frames, of which most are DATA and HEADERS; a fault of a stream resets that stream.
+    def receive_frames(self, received: Iterable[tuple[int, int, int, bytes]]) -> None:
+        """Processes frames, as `FrameReader.feed` yields them; a stream error resets its stream.
 
         Raises:
-            ConnectionFault: the connection is at an end.
+            ConnectionFault: a connection error.
+            HeaderBlockError: a header block cannot be decoded.
         """
         for kind, flags, stream_id, payload in received:
             try:
-                if self._awaited is not None:
-                    self._check_awaited(kind, flags)
+                if self._expected_kind is not None:
+                    self._check_expected(kind, flags)
                 if kind == DATA:
                     self._data(flags, stream_id, payload)
                 elif kind == HEADERS:
                     self._headers(flags, stream_id, payload)
                 else:
-                    self._on.get(kind, self._unknown)(Frame(kind, flags, stream_id, payload))
+                    self._receive_frame.get(kind, self._unknown)(
+                        Frame(kind, flags, stream_id, payload)
+                    )
             except StreamFault as fault:
                 self._reset(fault)
 
-    def take_events(self) -> list[Event]:
+    def take_events(self) -> list[ConnectionEvent]:
         """Returns the events since the last call, in the order in which their frames came."""
         events, pending = self.events, self._pending
         if pending is not None:
@@ -117,7 +120,7 @@ class Inbound:
         self.events = []
         return events
 
-    def queue(self, event: Event) -> None:
+    def queue(self, event: ConnectionEvent) -> None:
         """Adds an event behind all others; from then on it is not changed."""
         self._complete()
         self.events.append(event)
@@ -133,41 +136,45 @@ class Inbound:
         stream = self._open.get(stream_id)
         known = stream is not None and (stream.received_headers or not self._serving)
         if stream is not None:
-            self._streams.count_given_up(stream)
-            self._outbound.drop(stream)
+            self._streams.count_reset(stream)
+            self._outbound.discard(stream)
         if self._serving:
             self._spend("faults of streams")
         self._streams.remember_reset(stream_id)
-        self._outbound.answer(frames.rst_stream(stream_id, fault.code))
+        self._outbound.send_reply(frames.rst_stream(stream_id, fault.code))
         if known:
             self.queue(StreamReset(stream_id, fault.code, fault.reason, by_peer=False))
 
-    def _check_awaited(self, kind: int, flags: int) -> None:
+    def _check_expected(self, kind: int, flags: int) -> None:
         """3.4 and 6.10."""
-        if self._awaited == frames.SETTINGS and (kind != frames.SETTINGS or flags & frames.ACK):
+        if self._expected_kind == frames.SETTINGS and (
+            kind != frames.SETTINGS or flags & frames.ACK
+        ):
             raise ConnectionFault(_PROTOCOL, "the first frame is not SETTINGS")
-        if kind != self._awaited:
+        if kind != self._expected_kind:
             raise ConnectionFault(_PROTOCOL, "a header section is not complete")
-        self._awaited = None
+        self._expected_kind = None
 
     def _data(self, flags: int, stream_id: int, data: bytes) -> None:
-        """6.1; the whole payload counts for flow control, its padding too."""
+        """6.1; flow control counts the whole payload, padding included."""
         stream = self._open.get(stream_id)
         if stream is None or stream.received_end:
-            self._late(Frame(DATA, flags, stream_id, data))
+            self._data_after_end(Frame(DATA, flags, stream_id, data))
             return
         size = len(data)
-        self.windows.take_of(stream, size)
+        self.windows.count_data(stream, size)
         if flags & PADDED:
             data = frames.without_padding(flags, data)
             self.windows.consumed(stream, size - len(data))
         if not stream.received_headers:
             raise StreamFault(stream_id, _PROTOCOL, "data before headers")
         end_stream = flags & END_STREAM != 0
-        if stream.missing is not None and not stream.fits(len(data), end_stream=end_stream):
+        if stream.content_left is not None and not stream.count_content(
+            len(data), end_stream=end_stream
+        ):
             raise StreamFault(stream_id, _PROTOCOL, _LENGTH)
         if len(data) < TINY:
-            self._little(data, end_stream=end_stream)
+            self._small_data(data, end_stream=end_stream)
         elif self._control.spent:
             self._control.earn(CONTROL_FRAMES_EARNED)
         if end_stream:
@@ -188,56 +195,56 @@ class Inbound:
         if stream.sent_end:
             self._streams.close(stream)
 
-    def _little(self, data: bytes, *, end_stream: bool) -> None:
-        """Looks at a frame with next to no data, which is of use only as an end."""
+    def _small_data(self, data: bytes, *, end_stream: bool) -> None:
+        """Counts a DATA frame below `TINY` bytes: it is of use only as an end."""
         if not end_stream:
             self._spend("empty frames")
         elif not (data or self._serving or isinstance(self._pending, DataReceived)):
             self._complete()  # joined to its head, this would look like a trailers-only response
 
-    def _late(self, frame: Frame) -> None:
-        """Takes data of a stream that has ended (5.1).
+    def _data_after_end(self, frame: Frame) -> None:
+        """Counts DATA of a stream that has ended (5.1).
 
-        What may have been under way when this side reset it costs nothing.
+        What may have been under way when this side reset the stream is free.
         """
-        stream = self._known(frame)
+        stream = self._stream_of(frame)
         size = len(frame.payload)
-        self.windows.take(size)
-        reset = self._streams.given_up(frame.stream_id)
+        self.windows.count_closed(size)
+        reset = self._streams.reset_stream(frame.stream_id)
         if reset is None:
             under_way = stream is None and self.going_away and size >= TINY
         else:
-            under_way = reset.takes(size)
+            under_way = reset.allows_data(size)
         if not under_way:
             self._spend("frames of closed streams")
         if stream is not None:
             raise StreamFault(stream.id, ErrorCode.STREAM_CLOSED, "data after its end")
         if reset is None and not self.going_away:
-            self._outbound.answer(frames.rst_stream(frame.stream_id, ErrorCode.STREAM_CLOSED))
+            self._outbound.send_reply(frames.rst_stream(frame.stream_id, ErrorCode.STREAM_CLOSED))
 
     def _headers(self, flags: int, stream_id: int, block: bytes) -> None:
-        """6.2; most are a whole section, and nothing else."""
-        if stream_id and flags & _SHAPE == END_HEADERS and len(block) <= self._kept:
+        """6.2; most frames are a complete section without padding or priority."""
+        if stream_id and flags & _SHAPE == END_HEADERS and len(block) <= self._max_buffered:
             self._section(stream_id, self._decoder.decode(block), flags)
             return
-        section = self._sections.begin(Frame(HEADERS, flags, stream_id, block))
+        section = self._sections.add_headers(Frame(HEADERS, flags, stream_id, block))
         if section is None:
-            self._awaited = frames.CONTINUATION
+            self._expected_kind = frames.CONTINUATION
         else:
             self._section(*section)
 
     def _continuation(self, frame: Frame) -> None:
         """6.10."""
-        section = self._sections.go_on(frame)
+        section = self._sections.add_continuation(frame)
         if section is None:
-            self._awaited = frames.CONTINUATION
+            self._expected_kind = frames.CONTINUATION
         else:
             self._section(*section)
 
     def _section(self, stream_id: int, section: HeaderSection, flags: int) -> None:
-        stream = self._open.get(stream_id) or self._opened(stream_id)
+        stream = self._open.get(stream_id) or self._open_stream(stream_id)
         if stream is None:
-            self._answered_late(stream_id, flags)
+            self._reset_deferred(stream_id, flags)
             return
         if stream.received_end or section.fault or section.too_large:
             self._refuse(stream, section, flags)
@@ -245,7 +252,7 @@ class Inbound:
         trailers = stream.received_headers
         end_stream = flags & END_STREAM != 0
         try:
-            if not self._is_told(stream, section, flags):
+            if not self._check_section(stream, section, flags):
                 return
         except ValueError as error:
             raise StreamFault(stream_id, _PROTOCOL, str(error)) from error
@@ -259,17 +266,17 @@ class Inbound:
         pending = self._pending
         if pending is not None:
             if trailers and pending.stream_id == stream_id:
-                pending.end_stream, pending.ending = True, section.headers
+                pending.end_stream, pending.trailers = True, section.headers
                 return
             self.events.append(pending)
-        begin = () if section.begin is None else section.begin.headers
-        self._pending = HeadersReceived(stream_id, section.headers, end_stream, trailers, begin)
+        prefix = () if section.prefix is None else section.prefix.headers
+        self._pending = HeadersReceived(stream_id, section.headers, end_stream, trailers, prefix)
 
     def _refuse(self, stream: Stream, section: HeaderSection, flags: int) -> None:
-        """Refuses a section. A request that is too large is told, so that it is answered with a status.
+        """Refuses a section. A request that is too large becomes an event, so that it gets a response.
 
         Raises:
-            StreamFault: its stream is to be reset.
+            StreamFault: the stream is to be reset.
         """
         if stream.received_end:
             raise StreamFault(stream.id, ErrorCode.STREAM_CLOSED, "headers after its end")
@@ -283,8 +290,8 @@ class Inbound:
         stream.received_end = flags & END_STREAM != 0
         self.queue(RequestTooLarge(stream.id, sizes))
 
-    def _is_told(self, stream: Stream, section: HeaderSection, flags: int) -> bool:
-        """Looks at a section that stands where it does; whether it is to be told.
+    def _check_section(self, stream: Stream, section: HeaderSection, flags: int) -> bool:
+        """Checks a section by the rules of its kind; returns False for an informational response.
 
         Raises:
             ValueError: it is malformed; why.
@@ -294,50 +301,50 @@ class Inbound:
                 raise ValueError("trailers do not end the stream")
             section.check_trailers()
         elif self._serving:
-            stream.missing = section.check_request()
+            stream.content_left = section.check_request()
         else:
-            status, stream.missing = section.check_answer()
+            status, stream.content_left = section.check_response()
             if status < _INFORMATIONAL:
                 if flags & END_STREAM:
                     raise ValueError("an informational answer ends the stream")
                 self._spend("informational answers")
                 return False
-        if stream.missing and flags & END_STREAM:
+        if stream.content_left and flags & END_STREAM:
             raise ValueError(_LENGTH)
         return True
 
-    def _opened(self, stream_id: int) -> Stream | None:
-        """Opens a stream for the peer; None if what came is to be passed over (5.1.1, 5.1.2)."""
+    def _open_stream(self, stream_id: int) -> Stream | None:
+        """Opens a stream for the peer; None if its headers are to be ignored (5.1.1, 5.1.2)."""
         streams = self._streams
         if not (self._serving and stream_id % 2 and stream_id > streams.last_from_peer):
-            self._check_reset(stream_id)
+            self._check_late_headers(stream_id)
             return None
         if self.going_away:
             return None
-        self._outbound.check_read()  # no window bounds the headers that answer it
+        self._outbound.check_peer_reads()  # flow control does not bound response headers
         streams.last_from_peer = stream_id
-        if len(self._open) >= self._most_open:
+        if len(self._open) >= self._max_streams:
             self._spend("streams")
             streams.remember_reset(stream_id, self.windows.initial)
-            self._outbound.answer(frames.rst_stream(stream_id, ErrorCode.REFUSED_STREAM))
+            self._outbound.send_reply(frames.rst_stream(stream_id, ErrorCode.REFUSED_STREAM))
             return None
         ours, theirs = self.windows.initial, self._outbound.peer.initial_window
         stream = self._open[stream_id] = Stream(stream_id, theirs, ours, streams.now)
         return stream
 
-    def _answered_late(self, stream_id: int, flags: int) -> None:
-        """Resets a stream that lingers, for it is answered now; unless that has ended it."""
-        lingering = self._streams.lingering.pop(stream_id, None)
-        if lingering is not None and not (lingering.sent_end and flags & END_STREAM):
-            self._outbound.control(frames.rst_stream(stream_id, lingering.code))
+    def _reset_deferred(self, stream_id: int, flags: int) -> None:
+        """Sends a deferred reset, because the server responds now; not if that ends the stream."""
+        deferred = self._streams.deferred_resets.pop(stream_id, None)
+        if deferred is not None and not (deferred.sent_end and flags & END_STREAM):
+            self._outbound.send_frame(frames.rst_stream(stream_id, deferred.code))
 
-    def _check_reset(self, stream_id: int) -> None:
-        """Sees to it that headers of a stream that is not open were under way when it was reset.
+    def _check_late_headers(self, stream_id: int) -> None:
+        """Checks that headers of a closed stream may have been under way when it was reset.
 
-        A client may have given up more than it remembers, so there they only count.
+        A client may have reset more streams than it remembers, so there they only count.
         """
         streams = self._streams
-        reset = streams.given_up(stream_id)
+        reset = streams.reset_stream(stream_id)
         if reset is not None and reset.sections and not self._serving:
             reset.sections -= 1
         elif reset is not None or not (self._serving or streams.is_idle(stream_id)):
@@ -350,44 +357,44 @@ class Inbound:
     # Frames that carry neither headers nor data.
 
     def _unknown(self, _frame: Frame) -> None:
-        """4.1: it is passed over."""
+        """4.1; frames of unknown types are ignored."""
         self._spend("unknown frames")
 
     def _spend(self, what: str, times: int = 1) -> None:
         if not all(self._control.spend() for _ in range(times)):
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, f"too many {what}")
 
-    def _known(self, frame: Frame) -> Stream | None:
-        """Returns the stream of a frame; None if it is closed. One that never was is a fault (5.1)."""
+    def _stream_of(self, frame: Frame) -> Stream | None:
+        """Returns the stream of a frame; None if it is closed. An idle stream is a connection error (5.1)."""
         frames.check_of_stream(frame)
         stream = self._streams.open.get(frame.stream_id)
         if stream is None and self._streams.is_idle(frame.stream_id):
-            its_own = self._streams.role is Role.SERVER and frame.stream_id % 2 == 1
-            if not (its_own and self.going_away):  # streams past a GOAWAY are passed over (6.8)
+            by_peer = self._streams.role is Role.SERVER and frame.stream_id % 2 == 1
+            if not (by_peer and self.going_away):  # streams past a GOAWAY are passed over (6.8)
                 raise ConnectionFault(_PROTOCOL, f"stream {frame.stream_id} is idle")
         return stream
 
     def _priority(self, frame: Frame) -> None:
-        """6.3; it means nothing any more."""
+        """6.3; deprecated, checked and ignored."""
         frames.check_of_stream(frame)
         self._spend("PRIORITY frames")
         if len(frame.payload) != PRIORITY_SIZE and frame.stream_id in self._streams.open:
             raise StreamFault(frame.stream_id, ErrorCode.FRAME_SIZE_ERROR, "PRIORITY")
-        frames.check_size(frame, PRIORITY_SIZE)  # RST_STREAM is not for a stream that is not open
+        frames.check_size(frame, PRIORITY_SIZE)  # a closed stream cannot be reset
 
     def _rst_stream(self, frame: Frame) -> None:
         """6.4."""
         frames.check_size(frame, 4)
-        stream = self._known(frame)
+        stream = self._stream_of(frame)
         if stream is None:
-            if self._streams.lingering.pop(frame.stream_id, None) is None:
+            if self._streams.deferred_resets.pop(frame.stream_id, None) is None:
                 self._spend("RST_STREAM frames")
             return
-        self._streams.count_given_up(stream)
+        self._streams.count_reset(stream)
         self._reset_by_peer(stream, frames.read_uint32(frame.payload), "reset by the peer")
 
     def _reset_by_peer(self, stream: Stream, code: int, reason: str) -> None:
-        self._outbound.drop(stream)
+        self._outbound.discard(stream)
         self._streams.close(stream)
         self.queue(StreamReset(stream.id, code, reason, by_peer=True))
 
@@ -399,17 +406,19 @@ class Inbound:
             frames.check_size(frame, 0)
             self.settings_acknowledged = True
             self._decoder.allow_table(self._limits.header_table)
-            self.windows.acknowledged(self._streams.open.values())
+            self.windows.settings_acknowledged(self._streams.open.values())
             return
         if len(frame.payload) % 6:
             raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS")
-        if self._outbound.settings(frame.payload, from_server=self._streams.role is Role.CLIENT):
+        if self._outbound.apply_settings(
+            frame.payload, from_server=self._streams.role is Role.CLIENT
+        ):
             moved = len(self._streams.open) // WINDOWS_MOVED
             self._spend("SETTINGS that move windows", moved)
         self.queue(SettingsReceived(self._outbound.peer.concurrent_streams))
 
     def _push_promise(self, _frame: Frame) -> None:
-        """6.6; a client has said by ENABLE_PUSH that it takes none, and a server never does."""
+        """6.6; a connection error: a client disables push by ENABLE_PUSH, and a client never promises."""
         raise ConnectionFault(_PROTOCOL, "PUSH_PROMISE")
 
     def _ping(self, frame: Frame) -> None:
@@ -420,20 +429,20 @@ class Inbound:
         if frame.flags & frames.ACK:
             self.queue(PingAcknowledged(frame.payload))
         else:
-            self._outbound.answer(frames.frame(frames.PING, frames.ACK, 0, frame.payload))
+            self._outbound.send_reply(frames.frame(frames.PING, frames.ACK, 0, frame.payload))
 
     def _goaway(self, frame: Frame) -> None:
-        """6.8; streams that will not be processed can be tried again (8.7)."""
+        """6.8; streams that the peer will not process may be retried (8.7)."""
         frames.check_of_connection(frame)
         self._spend("GOAWAY frames")
         if len(frame.payload) < 8:
             raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "GOAWAY")
         last, code, debug = frames.read_goaway(frame.payload)
-        last = self._peer_last = min(last, self._peer_last)
+        last = self._last_for_peer = min(last, self._last_for_peer)
         self._streams.closing = True
         if self._streams.role is Role.CLIENT:
-            for stream_id in [each for each in self._streams.lingering if each > last]:
-                del self._streams.lingering[stream_id]
+            for stream_id in [each for each in self._streams.deferred_resets if each > last]:
+                del self._streams.deferred_resets[stream_id]
             for stream in [s for s in self._streams.open.values() if s.id > last]:
                 self._reset_by_peer(stream, ErrorCode.REFUSED_STREAM, "not processed")
         self.queue(GoAwayReceived(last, code, debug))
@@ -446,11 +455,11 @@ class Inbound:
         if not frame.stream_id:
             if not increment:
                 raise ConnectionFault(_PROTOCOL, "a window is widened by nothing")
-            self._outbound.widen(increment)
+            self._outbound.add_window(increment)
             return
-        stream = self._known(frame)
+        stream = self._stream_of(frame)
         if stream is None:
             return
         if not increment:
             raise StreamFault(stream.id, _PROTOCOL, "a window is widened by nothing")
-        self._outbound.widen_stream(stream, increment)
+        self._outbound.add_stream_window(stream, increment)

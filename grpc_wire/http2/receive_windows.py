@@ -1,7 +1,7 @@
-"""What the peer may send: the windows of the connection and of its streams.
+"""Flow control of what the peer sends: the windows of the connection and of its streams.
 
-The connection's window is given back when data has come, for one stream that is not read shall not hold the
-others; a stream's, when its data has been read. So what is held is bounded by streams x windows.
+The connection's window is restored when data arrives: one stream that is not read does not block the others.
+A stream's window is restored when its data is read. So memory is bounded by streams times windows.
 
 Source: RFC 9113, sections 5.2 and 6.9 (flow control).
 """
@@ -19,70 +19,71 @@ from grpc_wire.http2.streams import Stream
 
 
 class ReceiveWindows:
-    """The windows that this side gives."""
+    """The windows that this side grants."""
 
     def __init__(self, outbound: Outbound, limits: Limits) -> None:
-        """Gives the connection its window."""
+        """Grants the connection its window."""
         self._outbound = outbound
         self._size = self._left = limits.connection_window
         self._stream_size = limits.stream_window
         self.initial = max(limits.stream_window, DEFAULT_WINDOW)
-        """What a stream begins with: until the peer has acknowledged less, it may send more (6.9.3)."""
+        """Window of a new stream, in bytes: until the peer acknowledges a smaller one, it may use the default
+        (6.9.3)."""
         if self._size > DEFAULT_WINDOW:
-            outbound.control(frames.window_update(0, self._size - DEFAULT_WINDOW))
+            outbound.send_frame(frames.window_update(0, self._size - DEFAULT_WINDOW))
 
-    def acknowledged(self, streams: Iterable[Stream]) -> None:
-        """Takes back from the streams that are open what the peer has taken off its side of them."""
+    def settings_acknowledged(self, streams: Iterable[Stream]) -> None:
+        """Shrinks the windows of open streams as the peer has, by acknowledging SETTINGS."""
         for stream in streams if self.initial > self._stream_size else ():
             stream.receive_window -= self.initial - self._stream_size
         self.initial = self._stream_size
 
-    def take(self, size: int) -> None:
-        """Counts what has come, of whatever stream.
+    def count_closed(self, size: int) -> None:
+        """Counts received bytes of a closed stream.
 
         Raises:
-            ConnectionFault: it is more than was given, or the peer does not read what it is given.
+            ConnectionFault: they exceed the connection's window, or the peer does not read.
         """
         self._left -= size
         if self._left * 2 <= self._size:
-            self._widen()
+            self._update_connection()
 
-    def take_of(self, stream: Stream, size: int) -> None:
-        """Counts what has come of a stream that is open.
+    def count_data(self, stream: Stream, size: int) -> None:
+        """Counts received bytes of an open stream.
 
         Raises:
-            ConnectionFault: it is more than was given to all, or the peer does not read what it is given.
-            StreamFault: it is more than was given to this one.
+            ConnectionFault: they exceed the connection's window, or the peer does not read.
+            StreamFault: they exceed the stream's window.
         """
         self._left -= size
         if self._left * 2 <= self._size:
-            self._widen()
+            self._update_connection()
         stream.receive_window -= size
         if stream.receive_window < 0:
             raise StreamFault(stream.id, ErrorCode.FLOW_CONTROL_ERROR, "more than its window")
-        stream.held += size
+        stream.unread += size
 
     def consumed(self, stream: Stream, size: int) -> None:
-        """Gives back what was read, when it is worth a frame."""
-        stream.held -= size
-        room = self._stream_size - stream.receive_window - stream.held
+        """Counts bytes that were read; grants them again once that is worth a frame."""
+        stream.unread -= size
+        room = self._stream_size - stream.receive_window - stream.unread
         if room * 2 >= self._stream_size:
-            self._give(stream, room)
+            self._send_update(stream, room)
 
     def expect(self, stream: Stream, size: int) -> None:
-        """Gives as much as lets so many bytes come without a halt."""
+        """Grants enough for `size` more bytes to come without a halt."""
         room = min(size, LARGEST_WINDOW) - stream.receive_window
         if room > 0:
-            self._give(stream, room)
+            self._send_update(stream, room)
 
-    def _widen(self) -> None:
+    def _update_connection(self) -> None:
         if self._left < 0:
             raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "more than the connection's window")
-        self._outbound.check_read()
-        self._outbound.control(frames.window_update(0, self._size - self._left))
+        self._outbound.check_peer_reads()
+        self._outbound.send_frame(frames.window_update(0, self._size - self._left))
         self._left = self._size
 
-    def _give(self, stream: Stream, size: int) -> None:
+    def _send_update(self, stream: Stream, size: int) -> None:
         if not stream.received_end:
             stream.receive_window += size
-            self._outbound.control(frames.window_update(stream.id, size))
+            self._outbound.send_frame(frames.window_update(stream.id, size))

@@ -1,4 +1,4 @@
-"""Settings: what either side tells the other of itself.
+"""SETTINGS of either side.
 
 Source: RFC 9113, section 6.5.2.
 """
@@ -26,21 +26,22 @@ _MOST_STREAMS: Final = 2**31 - 1
 
 @dataclass(slots=True)
 class PeerSettings:
-    """What the peer has said of itself."""
+    """Current settings of the peer."""
 
     header_table: int = 4096
     least_header_table: int = 4096
-    """The least that the last SETTINGS said of it on their way, which blocks are to tell (RFC 7541, 4.2)."""
+    """Smallest value of SETTINGS_HEADER_TABLE_SIZE in the last SETTINGS; the next block must signal it (RFC
+    7541, 4.2)."""
     concurrent_streams: int = _MOST_STREAMS
     initial_window: int = DEFAULT_WINDOW
     max_frame: int = frames.SMALLEST_MAX_FRAME
     max_header_list: int | None = None
 
     def take(self, payload: bytes, *, from_server: bool) -> None:
-        """Takes a SETTINGS frame; settings that are not known mean nothing.
+        """Applies the payload of SETTINGS; unknown identifiers are ignored.
 
         Raises:
-            ConnectionFault: a value cannot be.
+            ConnectionFault: a value is out of range.
         """
         self.least_header_table = self.header_table
         for key, value in frames.read_settings(payload):
@@ -64,7 +65,7 @@ class PeerSettings:
 
 
 def own_settings(limits: Limits, *, client: bool) -> bytes:
-    """Returns the SETTINGS frame for some limits."""
+    """Encodes SETTINGS for some limits."""
     values = [
         (HEADER_TABLE_SIZE, limits.header_table),
         (INITIAL_WINDOW_SIZE, limits.stream_window),

@@ -1,4 +1,4 @@
-"""The streams of one connection, and what is known of those that are closed.
+"""The streams of one connection: open ones, and what may still arrive of those that were reset.
 
 Source: RFC 9113, section 5.1 (stream states).
 """
@@ -18,12 +18,12 @@ from grpc_wire.http2.errors import ConnectionFault, ErrorCode
 from grpc_wire.http2.limits import TINY, Budget, Limits
 
 LARGEST_ID: Final = 2**31 - 1
-_PRICE: Final = 2
-"""What an early reset costs a client, where an answer earns 1."""
-_SECTIONS: Final = 2
-"""Header sections of one answer: its head, and its trailers."""
-_LITTLE: Final = 4
-"""Frames with less than `TINY` bytes that a stream's window has room for, beside large ones that they end."""
+_EARLY_RESET_COST: Final = 2
+"""What an early reset spends; a response earns 1."""
+_HEADER_SECTIONS: Final = 2
+"""Header sections of a response: its head, and trailers."""
+_SMALL_FRAMES: Final = 4
+"""Frames with less than `TINY` bytes that a window has room for beside large ones: they end messages."""
 
 
 class Role(Enum):
@@ -34,15 +34,15 @@ class Role(Enum):
 
 
 _REMEMBERED: Final[Mapping[Role, int]] = MappingProxyType({Role.CLIENT: 8192, Role.SERVER: 1024})
-"""Streams that this side has reset, of which frames may still be under way: a client may give up at once as
-many as it has open."""
+"""How many reset streams are remembered, because frames may still arrive. A client may cancel all its open
+streams at once."""
 
 
 class SendQueue:
-    """Bytes, in their order.
+    """Data that waits to be sent. A large message is queued as it was given, not copied.
 
     Attributes:
-        size: how many wait.
+        size: bytes that wait.
     """
 
     __slots__ = ("_first", "_rest", "size")
@@ -53,7 +53,7 @@ class SendQueue:
         self._rest = bytearray()
 
     def add(self, data: bytes) -> None:
-        """Puts data behind what waits."""
+        """Appends data."""
         self.size += len(data)
         if self._first:
             self._rest += data
@@ -61,7 +61,7 @@ class SendQueue:
             self._first = memoryview(data)
 
     def take(self, size: int) -> memoryview:
-        """Takes so many, which there must be."""
+        """Removes and returns `size` bytes, which must be there."""
         self.size -= size
         if size > len(self._first):
             self._join()
@@ -76,79 +76,79 @@ class SendQueue:
 
 
 @dataclass(slots=True)
-class GivenUp:
-    """What may still come, and was under way, of a stream that this side has reset.
+class ResetStream:
+    """What may still arrive of a stream that this side has reset, because it was under way.
 
     Attributes:
-        window: bytes of data; below 0 if more came than the peer was allowed to send.
+        window: bytes of DATA; below 0 if more came than the peer was allowed to send.
         sections: header sections.
-        little: frames with next to no data.
+        small_frames: DATA frames with less than `TINY` bytes.
     """
 
     window: int
-    sections: int = _SECTIONS
-    little: int = _LITTLE
+    sections: int = _HEADER_SECTIONS
+    small_frames: int = _SMALL_FRAMES
 
-    def takes(self, size: int) -> bool:
-        """Counts a frame of data; whether it may have been under way."""
+    def allows_data(self, size: int) -> bool:
+        """Counts a DATA frame of `size` bytes; returns whether it may have been under way."""
         self.window -= size
         if size < TINY:
-            self.little -= 1
-        return self.window >= 0 and self.little >= 0
+            self.small_frames -= 1
+        return self.window >= 0 and self.small_frames >= 0
 
 
-class Lingering(NamedTuple):
-    """A stream that a client has given up, of which the server is not told yet."""
+class DeferredReset(NamedTuple):
+    """A stream that a client has given up, and whose RST_STREAM is not sent yet."""
 
     due: float
-    """When it is to be told, on the clock of the budget of resets."""
+    """When to send it, in seconds of the connection's clock."""
     code: ErrorCode
     sent_end: bool
-    """Whether all of the request was sent."""
+    """Whether the request was sent to its end."""
 
 
 @dataclass(slots=True, eq=False)
 class Stream:
-    """One stream that is not closed."""
+    """One open stream."""
 
     id: int
     send_window: int
-    """What the peer lets this side send; below 0 where the peer has changed its mind (6.9.2)."""
+    """Bytes that this side may send; below 0 after the peer has shrunk its windows (6.9.2)."""
     receive_window: int
-    """What this side lets the peer send."""
-    since: float = 0.0
-    """When the client has opened it, on the clock of the budget of resets."""
-    held: int = 0
-    """Bytes that came and were not read yet."""
+    """Bytes that the peer may send."""
+    opened_at: float = 0.0
+    """When it was opened, in seconds of the connection's clock."""
+    unread: int = 0
+    """Bytes that were received and not read."""
     queue: SendQueue | None = None
-    """Data that waits for windows, or for the transport; None if there is none."""
+    """Data that waits for a window or for the transport; None if none does."""
     trailers: Headers | None = None
-    """What ends this side when the queue is empty."""
-    ending: bool = False
+    """Trailers to send when the queue is empty."""
+    end_queued: bool = False
     """Whether this side ends when the queue is empty."""
-    answered: bool = False
-    """Whether this side has sent something."""
+    has_sent: bool = False
+    """Whether this side has sent a frame of the stream."""
     received_headers: bool = False
     sent_end: bool = False
     received_end: bool = False
-    missing: int | None = None
-    """Bytes of the body that are still to come, where content-length said how many (8.1.1)."""
+    content_left: int | None = None
+    """Bytes of content still to come, if the peer sent content-length (8.1.1)."""
 
     @property
     def queued(self) -> int:
-        """How many bytes wait."""
+        """Bytes that wait in the queue."""
         return 0 if self.queue is None else self.queue.size
 
-    def fits(self, size: int, *, end_stream: bool) -> bool:
-        """Counts a piece of the body; whether content-length has it so (8.1.1)."""
-        if self.missing is None:
+    def count_content(self, size: int, *, end_stream: bool) -> bool:
+        """Counts received content; returns whether it is consistent with content-length (8.1.1)."""
+        if self.content_left is None:
             return True
-        self.missing -= size
-        return self.missing == 0 if end_stream else self.missing >= 0
+        self.content_left -= size
+        return self.content_left == 0 if end_stream else self.content_left >= 0
 
 
 class Streams:
-    """Those that are open, by id."""
+    """Streams by id, and counts of those that were reset."""
 
     def __init__(
         self, role: Role, resets: Budget, clock: Callable[[], float], limits: Limits
@@ -156,79 +156,83 @@ class Streams:
         self.role = role
         self.clock = clock
         self.now = clock()
-        """When bytes last came, on that clock."""
+        """When bytes last came, in seconds of the clock."""
         self.open: dict[int, Stream] = {}
         self.last_from_peer = 0
-        """The highest id of a stream that the peer has opened."""
+        """Highest id of a stream that the peer has opened."""
         self.next_own = 1
-        """The id of the next stream that a client opens."""
+        """Id of the next stream that a client opens."""
         self.closing = False
-        """Whether no new streams begin: one of the two sides goes away, or all ids are used."""
-        self.lingering: dict[int, Lingering] = {}
-        """Those that a client has given up early; the server still counts them as open."""
-        self.early_resets = Budget(_PRICE * limits.early_resets, math.inf, clock)
-        """Those that a client may reset early; what each answer earns is half of one."""
-        self._reset: OrderedDict[int, GivenUp] = OrderedDict()
+        """Whether no new streams may be opened: GOAWAY was sent or received, or the ids are used up."""
+        self.deferred_resets: dict[int, DeferredReset] = {}
+        """Streams that a client has given up early; the server still counts them as open."""
+        self.early_resets = Budget(_EARLY_RESET_COST * limits.early_resets, math.inf, clock)
+        """Budget of early resets of a client; each response earns half of one."""
+        self._reset: OrderedDict[int, ResetStream] = OrderedDict()
         self._remembered = _REMEMBERED[role]
         self._resets = resets
-        self._rapid = limits.rapid
-        self._early = limits.early
+        self._rapid_seconds = limits.rapid
+        self._early_seconds = limits.early
 
     def close(self, stream: Stream) -> None:
-        """Forgets a stream that has ended on both sides, or was reset by the peer."""
+        """Removes a stream that has ended on both sides, or that the peer has reset."""
         self.open.pop(stream.id, None)
 
     def close_if_ended(self, stream: Stream) -> None:
-        """Forgets a stream if both sides have ended it."""
+        """Removes a stream if both sides have ended it."""
         if stream.sent_end and stream.received_end:
             del self.open[stream.id]
 
     def remember_reset(self, stream_id: int, window: int = 0) -> None:
-        """Remembers that this side has reset a stream, so that what is under way is passed over.
+        """Removes a stream that this side resets, and remembers what may still arrive of it.
 
-        `window` is what the peer may send on it, if it was never open.
+        `window` is what the peer may send on a stream that was never open.
         """
         stream = self.open.pop(stream_id, None)
         if stream is not None:
             window = stream.receive_window
-        self._reset.setdefault(stream_id, GivenUp(window))
+        self._reset.setdefault(stream_id, ResetStream(window))
         if len(self._reset) > self._remembered:
             self._reset.popitem(last=False)
 
     @property
     def used(self) -> int:
         """How many streams the peer counts as open."""
-        return len(self.open) + len(self.lingering)
+        return len(self.open) + len(self.deferred_resets)
 
-    def linger(self, stream: Stream, code: ErrorCode) -> bool:
-        """Counts a stream that this side gives up; returns whether a client is to reset it later.
+    def defer_reset(self, stream: Stream, code: ErrorCode) -> bool:
+        """Whether a client sends RST_STREAM later, because it has reset too many early; then it is scheduled.
 
-        It is, if it would be one more than a client may reset early and before an answer.
+        The server sees no early reset, and does not take the client for an attacker (CVE-2023-44487).
         """
         if self.role is Role.SERVER or stream.received_headers:
             return False
-        due = stream.since + self._early
-        if self.clock() >= due or self.early_resets.spend(_PRICE):
+        due = stream.opened_at + self._early_seconds
+        if self.clock() >= due or self.early_resets.spend(_EARLY_RESET_COST):
             return False
-        self.lingering[stream.id] = Lingering(due, code, stream.sent_end)
+        self.deferred_resets[stream.id] = DeferredReset(due, code, stream.sent_end)
         return True
 
-    def count_given_up(self, stream: Stream) -> None:
-        """Counts a stream that the peer has reset, or has made this side reset by a fault.
+    def count_reset(self, stream: Stream) -> None:
+        """Counts a reset by the peer, or a stream error that it caused.
 
-        One that was open for long is not counted: of those there are no more than may be open at once.
+        A stream that was open for `Limits.rapid` seconds does not count: `concurrent_streams` bounds those.
 
         Raises:
-            ConnectionFault: there were too many that a server had begun to answer, for nothing.
+            ConnectionFault: too many requests were reset before their response.
         """
-        begun = self.role is Role.SERVER and stream.received_headers
-        if not begun or stream.answered or self.clock() - stream.since >= self._rapid:
+        requested = self.role is Role.SERVER and stream.received_headers
+        if (
+            not requested
+            or stream.has_sent
+            or self.clock() - stream.opened_at >= self._rapid_seconds
+        ):
             return
         if not self._resets.spend():
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "streams are opened and given up")
 
-    def given_up(self, stream_id: int) -> GivenUp | None:
-        """Returns what may still come of a stream that this side has reset; None if it has not, lately."""
+    def reset_stream(self, stream_id: int) -> ResetStream | None:
+        """Returns what may still arrive of a reset stream; None if it is not remembered."""
         return self._reset.get(stream_id)
 
     def is_idle(self, stream_id: int) -> bool:

@@ -1,8 +1,7 @@
-"""A server of gRPC on asyncio: the double of `grpc.aio.server`.
+"""The server: the double of `grpc.aio.server`.
 
-Rule: the order of starting and of stopping stands here. To stop is to take no new connections, to say so on
-those that are open (GOAWAY, twice), to let calls finish until the grace is over, to cut what is left, and to
-wait until the last servicer has returned.
+Rule: the order of starting and of stopping stands here. Stopping means: accept no connections; send GOAWAY,
+twice; let calls finish until the grace is over; cut the others; wait until the last servicer has returned.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from grpc_wire.call.request import LEAST_HEAD, Refusal, read_request
+from grpc_wire.call.request import MIN_RESPONSE_HEADERS, Refusal, read_request
 from grpc_wire.http2.connection import Role
 from grpc_wire.http2.errors import ErrorCode
 from grpc_wire.http2.events import GoAwayReceived, HeadersReceived
@@ -33,7 +32,7 @@ from grpc_wire.transport.transport import Transport
 _log = logging.getLogger(__name__)
 
 _CLOSING = 1.0
-"""Seconds that clients have to close connections on which all calls have ended."""
+"""Seconds that clients have to close connections without open calls."""
 
 _STOPPED = "the server has stopped"
 
@@ -59,7 +58,7 @@ class Server(grpc.aio.Server):
         self._methods = methods
         self._options = server_options(options)
         self._message_limits = (self._options.receive, self._options.send)
-        self._most = maximum_concurrent_rpcs
+        self._max_calls = maximum_concurrent_rpcs
         self._compression = compression
         self._state = _State.READY
         self._listeners: list[Listener] = []
@@ -72,35 +71,36 @@ class Server(grpc.aio.Server):
         self._endings: set[asyncio.Task[None]] = set()
 
     def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[Any]) -> None:
-        """Adds handlers that look for methods by themselves."""
+        """Adds handlers that look up methods themselves."""
         self._methods.add_generic(generic_rpc_handlers)
 
     def add_registered_method_handlers(
         self, service_name: str, method_handlers: Mapping[str, Any]
     ) -> None:
-        """Adds the methods of a service, before all generic handlers."""
+        """Adds the methods of a service; they come before generic handlers."""
         self._methods.add_registered(
             {f"/{service_name}/{name}": handler for name, handler in method_handlers.items()}
         )
 
     def add_insecure_port(self, address: str) -> int:
-        """Takes an address without TLS; returns its port.
+        """Binds an address without TLS; returns its port.
 
         Raises:
-            RuntimeError: it cannot be had.
+            RuntimeError: it cannot be bound.
         """
         return self._listen(address, None)
 
     def add_secure_port(self, address: str, server_credentials: Any) -> int:
-        """Takes an address with TLS; returns its port.
+        """Binds an address with TLS; returns its port.
 
         Args:
-            address: where to listen.
-            server_credentials: what `grpc_wire.credentials.ssl_server_credentials` returns, or another
-                `ssl.SSLContext` that offers `h2` by ALPN.
+            address: to listen on.
+            server_credentials: from `grpc_wire.credentials.ssl_server_credentials`, or another
+                `ssl.SSLContext` that
+                offers `h2` by ALPN.
 
         Raises:
-            RuntimeError: the address cannot be had.
+            RuntimeError: the address cannot be bound.
             TypeError: these are credentials of grpc, which cannot be read.
         """
         if not isinstance(server_credentials, ssl.SSLContext):
@@ -109,16 +109,16 @@ class Server(grpc.aio.Server):
             )
         return self._listen(address, server_credentials)
 
-    def _listen(self, address: str, secrets: ssl.SSLContext | None) -> int:
+    def _listen(self, address: str, tls: ssl.SSLContext | None) -> int:
         try:
-            listener = Listener(address, secrets, reuse_port=self._options.reuse_port)
+            listener = Listener(address, tls, reuse_port=self._options.reuse_port)
         except (OSError, ValueError) as error:
             raise RuntimeError(f"Failed to bind to address {address}: {error}") from error
         self._listeners.append(listener)
         return listener.port
 
     async def start(self) -> None:
-        """Begins to answer.
+        """Starts to serve.
 
         Raises:
             grpc.aio.UsageError: it has stopped.
@@ -138,13 +138,13 @@ class Server(grpc.aio.Server):
         return Transport(Role.SERVER, self, self._options.limits, self._options.lifetimes)
 
     async def stop(self, grace: float | None) -> None:
-        """Stops, and returns when the last servicer has; goes on if who waits for it is cancelled.
+        """Stops, and returns when the last servicer has; goes on if the waiter is cancelled.
 
-        That may be a servicer, which is cut as all others are.
+        The waiter may be a servicer; it is cut like all others.
 
         Args:
-            grace: seconds that calls have to finish; None cuts them at once, also while an earlier call
-                of this still waits.
+            grace: seconds that calls have to finish; None cuts them at once, also while an earlier `stop`
+                waits.
         """
         if self._state is _State.RUNNING:
             self._state = _State.STOPPING
@@ -171,7 +171,7 @@ class Server(grpc.aio.Server):
             await self._let_finish(grace)
         self._cutting = True
         for call in tuple(self._calls):
-            if not call.cut():  # its task was cancelled, by somebody, before it had begun
+            if not call.abort():  # its task was cancelled before it had started
                 self._calls.discard(call)
         await self._until(lambda: not self._calls, None)
         if grace is not None:
@@ -186,10 +186,10 @@ class Server(grpc.aio.Server):
         ends = loop.time() + grace
         await self._until(self._finished, grace)
         await self._until(lambda: not self._transports, min(_CLOSING, ends - loop.time()))
-        await self._until(self._finished, ends - loop.time())  # some had been under way to here
+        await self._until(self._finished, ends - loop.time())  # some were under way to here
 
     def _finished(self) -> bool:
-        """Whether all servicers have returned, and clients have read what they were answered."""
+        """Whether all servicers have returned, and clients have read their responses."""
         return not self._calls and not any(each.stream_count for each in self._transports)
 
     async def _until(self, condition: Callable[[], bool], seconds: float | None) -> None:
@@ -203,9 +203,9 @@ class Server(grpc.aio.Server):
 
     async def wait_for_termination(
         self,
-        timeout: float | None = None,  # noqa: ASYNC109 - as grpc has it
+        timeout: float | None = None,  # noqa: ASYNC109 - as in grpc
     ) -> bool:
-        """Waits until the server has stopped; returns whether the time was over before."""
+        """Waits until the server has stopped; returns whether the timeout passed first."""
         try:
             async with asyncio.timeout(timeout):
                 await self._stopped.wait()
@@ -213,44 +213,46 @@ class Server(grpc.aio.Server):
             return True
         return False
 
-    # What its connections tell it.
+    # Callbacks of its connections.
 
     def connected(self, transport: Transport) -> None:
-        """Serves a connection, once it has said that it speaks HTTP/2; not one that takes no answers."""
+        """Refuses a client that accepts no response headers."""
         limit = transport.connection.peer_max_header_list
-        if limit is not None and limit < LEAST_HEAD:
+        if limit is not None and limit < MIN_RESPONSE_HEADERS:
             transport.abort("the client takes no headers", ErrorCode.ENHANCE_YOUR_CALM)
 
     def requested(self, transport: Transport, event: HeadersReceived) -> None:
-        """Begins a call; refuses it where all others are cut: it may be tried elsewhere."""
+        """Starts a call; refuses it while calls are cut: the client may retry elsewhere."""
         if self._cutting:
             transport.reset(event.stream_id, ErrorCode.REFUSED_STREAM)
             return
         try:
-            request = read_request(event.headers, event.begin)
+            request = read_request(event.headers, event.prefix)
         except Refusal as refusal:
-            transport.send_headers(event.stream_id, refusal.answer, end_stream=True)
+            transport.send_headers(event.stream_id, refusal.response, end_stream=True)
             return
         call = ServerCall(transport, event, request, self._message_limits, self._deadlines)
-        exceeded = self._most is not None and len(self._calls) >= self._most
+        exceeded = self._max_calls is not None and len(self._calls) >= self._max_calls
         self._calls.add(call)
-        transport.adopt(event.stream_id, call)
-        call.handle(serve(call, self._methods, self._compression, self._over, exceeded=exceeded))
+        transport.register(event.stream_id, call)
+        call.handle(
+            serve(call, self._methods, self._compression, self._call_done, exceeded=exceeded)
+        )
 
-    def _over(self, call: ServerCall) -> None:
+    def _call_done(self, call: ServerCall) -> None:
         self._calls.discard(call)
         if not self._calls:
             self._changed.set()
 
     def changed(self, _transport: Transport) -> None:
-        """The last stream of a connection has ended: who waits for the end of all looks again."""
+        """Wakes `stop`: the last stream of a connection has ended."""
         self._changed.set()
 
     def going_away(self, transport: Transport, event: GoAwayReceived) -> None:
-        """The client opens no more streams; it closes when it has no more."""
+        """Does nothing: a client that opens no more streams closes after the last."""
 
     def opened(self, transport: Transport) -> None:
-        """Knows a connection; one that was accepted as the server stopped has come for nothing."""
+        """Adds a connection; closes one that was accepted while the server stops."""
         self._transports.add(transport)
         if self._cutting:
             transport.abort(_STOPPED)
@@ -258,7 +260,7 @@ class Server(grpc.aio.Server):
             transport.go_away()
 
     def disconnected(self, transport: Transport, reason: str) -> None:
-        """Forgets a connection."""
+        """Removes a connection."""
         _log.debug("a connection has ended: %s", reason)
         self._transports.discard(transport)
         self._changed.set()
@@ -275,15 +277,15 @@ def server(
     """Makes a server; the arguments are those of `grpc.aio.server`.
 
     Args:
-        migration_thread_pool: where plain functions run; None is the loop's own.
+        migration_thread_pool: runs plain functions; None: the loop's executor.
         handlers: generic handlers; more may be added.
-        interceptors: what stands before all methods, the first outermost.
-        options: pairs of names and values, as `grpc_wire.server.options` knows them.
-        maximum_concurrent_rpcs: how many calls are served at once; others end with RESOURCE_EXHAUSTED.
-        compression: how responses are compressed for clients that can read it.
+        interceptors: of all methods, the outermost first.
+        options: pairs of names and values; see `grpc_wire.server.options`.
+        maximum_concurrent_rpcs: calls served at once; others end with RESOURCE_EXHAUSTED.
+        compression: of responses, for clients that accept it.
 
     Raises:
-        ValueError: an interceptor is none, or an option is not known.
+        ValueError: an interceptor is none, or an option is unknown.
     """
     for each in interceptors or ():
         if not isinstance(each, grpc.aio.ServerInterceptor):

@@ -1,7 +1,6 @@
-"""What a servicer sees of its call: the double of `grpc.aio`'s context.
+"""The servicer's context: the double of `grpc.aio`'s.
 
-Rule: what grpc's own context does, this does, with the same exceptions; where they differ,
-`docs/reference/grpc-wire.md` says so.
+Rule: it behaves as grpc's, with the same exceptions; `docs/reference/grpc-wire.md` lists the differences.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import grpc.aio
 
 from grpc_wire.call.message import ACCEPTED, IDENTITY
 from grpc_wire.call.metadata import to_headers
-from grpc_wire.call.request import OPENING
+from grpc_wire.call.request import RESPONSE_HEADERS
 from grpc_wire.call.status import CANCELLED, INTERNAL, OK, UNKNOWN, Status, text_of
 from grpc_wire.grpc_api import ENCODINGS, code_number, is_metadata, metadata_of
 from grpc_wire.headers.section import Headers
@@ -28,15 +27,15 @@ _log = logging.getLogger(__name__)
 _INVALID: Final = (
     "Invalid trailing metadata type, expected Tuple[Tuple[str, Union[str, bytes]]...]: "
 )
-_OPENING: Final = (*OPENING, ACCEPTED)
+_RESPONSE_HEADERS: Final = (*RESPONSE_HEADERS, ACCEPTED)
 _ENDED: Final = "the call has ended"
-_OPENED: Final = "Compression setting must be specified before sending initial metadata"
+_HEADERS_SENT: Final = "Compression setting must be specified before sending initial metadata"
 
 
-class Context(grpc.aio.ServicerContext[Any, Any]):
-    """A call, as its servicer sees it."""
+class ServerContext(grpc.aio.ServicerContext[Any, Any]):
+    """A call as its servicer sees it."""
 
-    # What most calls never change costs them nothing.
+    # Class attributes: calls that do not set them do not pay for them.
     _encoding = IDENTITY
     _compress_next = True
     _code: Any = None
@@ -44,7 +43,7 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
     _details = ""
     _trailing: tuple[tuple[str, str | bytes], ...] = ()
     _aborted: grpc.aio.AbortError | None = None
-    _status_sent = closed = False  # it is closed, too, where the servicer has only tried to end it
+    _status_sent = closed = False  # `closed` also if the attempt to end it failed
     _callbacks: tuple[Callable[[Any], None], ...] = ()
 
     def __init__(
@@ -54,7 +53,7 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
         serialize: Callable[[Any], bytes],
         compression: grpc.Compression | None,
     ) -> None:
-        """Makes a context; responses are compressed so if nothing else is set."""
+        """Makes a context; `compression` is the default for responses."""
         self.parse = parse
         self._call = call
         self._serialize = serialize
@@ -63,10 +62,10 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
     # Messages.
 
     def take(self) -> bytes | None:
-        """Returns the next request, which `parse` reads, if it is there and nobody needs to wait."""
+        """Returns the next request as bytes for `parse`; None if it has not come."""
         if self.closed:
             self.raise_for_termination()
-        return self._call.take() if self._call.transport.turn.left > 0 else None
+        return self._call.take_message() if self._call.transport.turn.bytes_left > 0 else None
 
     async def read(self) -> Any:
         """Returns the next request, or `grpc.aio.EOF`.
@@ -91,23 +90,23 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
         if self.closed:
             self.raise_for_termination()
         if self._send(self._serialize(message)):
-            await self._call.room()
+            await self._call.wait_for_room()
 
     async def send_initial_metadata(self, initial_metadata: Any) -> None:
-        """Sends the head of the answer.
+        """Sends the initial metadata.
 
         Raises:
-            grpc.aio.UsageError: it was sent.
-            grpc.aio.InternalError: it is not what gRPC allows.
+            grpc.aio.UsageError: they were sent before.
+            grpc.aio.InternalError: they are not allowed by gRPC.
         """
         self.raise_for_termination()
-        if self._call.opened:
+        if self._call.headers_sent:
             raise grpc.aio.UsageError("Send initial metadata failed: already sent")
         try:
             headers = to_headers(initial_metadata)
         except ValueError as error:
             raise grpc.aio.InternalError(f"Send initial metadata failed: {error}") from None
-        self._call.open(self._head(headers))
+        self._call.send_headers(self._head(headers))
 
     def _head(self, headers: Headers = ()) -> Headers:
         if self._compression:
@@ -115,17 +114,17 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
             if encoding in self._call.request.accepts.decode("latin-1").replace(" ", "").split(","):
                 self._encoding = encoding
                 headers = ((b"grpc-encoding", encoding.encode()), *headers)
-        return _OPENING + headers
+        return _RESPONSE_HEADERS + headers
 
     def _send(self, data: bytes) -> bool:
         call = self._call
         if call.ended:
             raise grpc.aio.InternalError(_ENDED)
-        if not call.opened:
-            call.open(self._head())
+        if not call.headers_sent:
+            call.send_headers(self._head())
         encoding = self._encoding if self._compress_next else IDENTITY
         self._compress_next = True
-        return call.send(data, encoding)
+        return call.send_message(data, encoding)
 
     # The end.
 
@@ -157,28 +156,28 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
         """
         await self.abort(status.code, status.details, status.trailing_metadata)
 
-    def answer(self, response: Any) -> None:
-        """Ends the call with its one response; with a status that is not OK there is none."""
+    def respond(self, response: Any) -> None:
+        """Ends the call with its one response; without one if the status that was set is not OK."""
         if self.closed:
             self.raise_for_termination()
         call = self._call
         if self._number == OK and not call.ended:
             data = self._serialize(response)
-            if not (call.opened or self._details or self._trailing):
+            if not (call.headers_sent or self._details or self._trailing):
                 head = self._head()
-                call.answer(head, data, self._encoding if self._compress_next else IDENTITY)
+                call.respond(head, data, self._encoding if self._compress_next else IDENTITY)
                 self._status_sent = self.closed = True
                 return
             self._send(data)
         self.complete()
 
     def complete(self) -> None:
-        """Ends the call, with the status that was set."""
+        """Ends the call with the status that was set."""
         self.raise_for_termination()
         self._finish()
 
     def fail(self, error: Exception) -> None:
-        """Ends the call for an error of its servicer, if it has not ended."""
+        """Ends the call with UNKNOWN and an error of the servicer, if it has not ended."""
         if not self._status_sent:
             self._number = self._number or UNKNOWN
             self._details = f"Unexpected {type(error)}: {text_of(error)}"
@@ -191,8 +190,8 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
         except ValueError as error:
             self._call.finish(Status(INTERNAL, f"Invalid metadata: {error}"))
 
-    def over(self) -> None:
-        """Calls back whoever waits for the end; forgets what it has raised, whose traceback knows of it."""
+    def run_done_callbacks(self) -> None:
+        """Runs the done callbacks; drops the error of `abort`, whose traceback refers to this context."""
         for callback in self._callbacks:
             try:
                 callback(self)
@@ -202,65 +201,65 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
         self._aborted = None
 
     def raise_for_termination(self) -> None:
-        """Raises what stops a servicer that goes on after it has ended its call."""
+        """Raises if the servicer has ended the call."""
         if self._aborted is not None:
             raise self._aborted
         if self._status_sent:
             raise grpc.aio.UsageError("RPC already finished.")
 
-    # What was set.
+    # Settings of the status and of compression.
 
     @property
     def aborted(self) -> grpc.aio.AbortError | None:
-        """What `abort` has raised, if it was called."""
+        """Error that `abort` raised; None if it was not called."""
         return self._aborted
 
     def set_trailing_metadata(self, trailing_metadata: Any) -> None:
-        """Sets what is sent along with the status."""
+        """Sets the trailing metadata."""
         if not is_metadata(trailing_metadata):
             raise TypeError(f"{_INVALID}{trailing_metadata}")
         self._trailing = tuple(trailing_metadata)
 
     def trailing_metadata(self) -> Any:
-        """Returns what is to be sent along with the status."""
+        """Returns the trailing metadata that were set."""
         return self._trailing
 
     def set_code(self, code: Any) -> None:
-        """Sets the code with which the call is to end."""
+        """Sets the status code."""
         self._code, self._number = code, code_number(code)
 
     def code(self) -> Any:
-        """Returns the code that was set; None if there was none."""
+        """Returns the status code that was set; None if none was."""
         return self._code
 
     def set_details(self, details: str) -> None:
-        """Sets the message with which the call is to end."""
+        """Sets the status message."""
         if not isinstance(details, str):
             raise TypeError(f"details are a str, not {type(details).__name__}")
         self._details = details
 
     def details(self) -> str:
-        """Returns the message that was set."""
+        """Returns the status message that was set."""
         return self._details
 
     def set_compression(self, compression: grpc.Compression) -> None:
-        """Sets how responses are compressed, if the client can read it.
+        """Sets the compression of responses, if the client accepts it.
 
         Raises:
-            RuntimeError: the head of the answer was sent, which says so.
+            RuntimeError: the initial metadata, which announce it, were sent.
         """
-        if self._call.opened:
-            raise RuntimeError(_OPENED)
+        if self._call.headers_sent:
+            raise RuntimeError(_HEADERS_SENT)
         self._compression = compression
 
     def disable_next_message_compression(self) -> None:
-        """Lets the next response go as it is."""
+        """Sends the next response uncompressed."""
         self._compress_next = False
 
-    # What is known.
+    # Request and client.
 
     def invocation_metadata(self) -> Any:
-        """Returns what the client has sent along with the request."""
+        """Returns the metadata of the request."""
         return metadata_of(self._call.headers)
 
     def peer(self) -> str:
@@ -268,7 +267,7 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
         return peer_name(self._call.transport.socket)
 
     def auth_context(self) -> AuthContext:
-        """Returns what TLS knows of the client."""
+        """Returns the properties of the client's TLS connection."""
         return auth_context(self._call.transport.socket)
 
     def peer_identity_key(self) -> str | None:
@@ -276,7 +275,7 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
         return identity_key(self.auth_context())
 
     def peer_identities(self) -> Iterable[bytes] | None:
-        """Returns who the client is, by its certificate."""
+        """Returns the client's identities, from its certificate."""
         return identities(self.auth_context())
 
     def time_remaining(self) -> float:
@@ -287,7 +286,7 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
         return max(deadline - asyncio.get_running_loop().time(), 0.0)
 
     def add_done_callback(self, callback: Callable[[Any], None]) -> None:
-        """Calls back when the servicer has ended."""
+        """Calls a function when the servicer has returned."""
         self._callbacks = (*self._callbacks, callback)
 
     def done(self) -> bool:

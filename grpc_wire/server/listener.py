@@ -1,8 +1,8 @@
-"""Sockets that listen, for the addresses that grpc knows.
+"""Listening sockets, for addresses in grpc's syntax.
 
-`HOST:PORT` (a name, an IPv4 address, an IPv6 address in brackets), `unix:PATH`, `unix-abstract:NAME`; with
-`dns:`, `ipv4:` or `ipv6:` before it or without. A port that is missing is 443; 0 picks a free one, the same
-for all addresses that a name has.
+`HOST:PORT` (a name, an IPv4 address, an IPv6 address in brackets), `unix:PATH`, `unix-abstract:NAME`;
+`HOST:PORT` also with `dns:`, `ipv4:` or `ipv6:` before it. The default port is 443; 0 picks a free one, the
+same for all addresses of a name.
 """
 
 from __future__ import annotations
@@ -21,33 +21,33 @@ from typing import Any, Final
 from grpc_wire.transport.accepting import acceptors
 
 BACKLOG: Final = 4096
-"""How many connections may wait to be accepted; the system may allow fewer."""
+"""Maximum connections that wait to be accepted; the system may allow fewer."""
 _SCHEME: Final = re.compile(r"^(?:dns:(?:///)?|ipv4:|ipv6:)")
 _HOST_PORT: Final = re.compile(
     r"(?:\[(?P<six>[^\]]+)\]|(?P<host>[^:\[\]]*))(?::(?P<port>\d{1,5}))?"
 )
-_ABSENT: Final = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
+_UNAVAILABLE: Final = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 UNIX_PORT: Final = 1
-"""What grpc calls the port of a Unix socket."""
+"""What grpc returns as the port of a Unix socket."""
 
 
 class Listener:
     """The sockets of one address.
 
     Attributes:
-        sockets: they listen already; nobody is answered until someone accepts.
-        port: the port that was taken.
+        sockets: they listen already; clients wait until `accept`.
+        port: the bound port.
     """
 
-    def __init__(self, address: str, secrets: ssl.SSLContext | None, *, reuse_port: bool) -> None:
-        """Takes an address, and the secrets of TLS if it is to be had.
+    def __init__(self, address: str, tls: ssl.SSLContext | None, *, reuse_port: bool) -> None:
+        """Binds an address; `tls` is its context, None without TLS.
 
         Raises:
-            OSError: it cannot be had.
+            OSError: it cannot be bound.
             ValueError: it is not an address.
         """
         self._path: str | None = None
-        self._secrets = secrets
+        self._tls = tls
         self._servers: list[asyncio.Server] = []
         self._acceptors: list[socket.socket] = []
         self.sockets: list[socket.socket] = []
@@ -63,40 +63,43 @@ class Listener:
         self.port = self.sockets[0].getsockname()[1]
 
     def __del__(self) -> None:
-        """A server that was never started, and is forgotten, leaves its address."""
+        """Closes the sockets of a server that was never started."""
         self.close()
 
     async def prepare(self, make: Callable[[], asyncio.Protocol], handshake: float) -> None:
-        """Says what is to be made for each connection, and how long TLS may take (seconds)."""
+        """Makes the asyncio servers.
+
+        `make` returns the protocol of a connection; `handshake` is the timeout of TLS in seconds.
+        """
         self._acceptors = [each for one in self.sockets for each in acceptors(one)]
         for each in self._acceptors:
             server = await asyncio.get_running_loop().create_server(
                 make,
                 sock=each,
                 backlog=BACKLOG,
-                ssl=self._secrets,
-                ssl_handshake_timeout=None if self._secrets is None else handshake,
+                ssl=self._tls,
+                ssl_handshake_timeout=None if self._tls is None else handshake,
                 start_serving=False,
             )
             self._servers.append(server)
 
     async def accept(self) -> None:
-        """Takes connections, until `close`."""
+        """Accepts connections until `close`."""
         for server in tuple(self._servers):
             if self.sockets:  # it may be closed meanwhile
                 await server.start_serving()
 
     def pause(self) -> None:
-        """Takes no more connections; in the next turn of the loop the last have come, and it can be closed.
+        """Accepts no more connections; after a turn of the loop `close` is safe.
 
-        asyncio forgets to close what it has accepted in the turn in which its server is closed (3.11).
+        asyncio leaks a connection that it accepted in the turn in which its server is closed (3.11).
         """
         loop = asyncio.get_running_loop()
         for each in self._acceptors:
             loop.remove_reader(each)
 
     def close(self) -> None:
-        """Leaves the address; a Unix socket leaves no file."""
+        """Closes the sockets, and removes the file of a Unix socket."""
         for server in self._servers:
             server.close()
         self._servers = []
@@ -116,7 +119,7 @@ class Listener:
 
 
 def _unlink_socket(path: str) -> None:
-    """Removes what a process that died has left; a file of another kind stays, and is an error later."""
+    """Removes the socket file of a process that died; any other file stays, and binding fails."""
     try:
         if stat.S_ISSOCK(os.stat(path).st_mode):
             os.unlink(path)
@@ -125,25 +128,25 @@ def _unlink_socket(path: str) -> None:
 
 
 def _bind(host: str, port: int, *, reuse_port: bool) -> list[socket.socket]:
-    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    infos = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     bound: list[socket.socket] = []
-    absent: list[OSError] = []
+    unavailable: list[OSError] = []
     with ExitStack() as undo:
-        for family, _, _, _, address in dict.fromkeys(found):
-            taken = bound[0].getsockname()[1] if bound else port
+        for family, _, _, _, address in dict.fromkeys(infos):
+            bound_port = bound[0].getsockname()[1] if bound else port
             try:
                 listening = _listen(
-                    family, (address[0], taken, *address[2:]), reuse_port=reuse_port
+                    family, (address[0], bound_port, *address[2:]), reuse_port=reuse_port
                 )
             except OSError as error:
-                if error.errno not in _ABSENT:
+                if error.errno not in _UNAVAILABLE:
                     raise
-                absent.append(error)
+                unavailable.append(error)
                 continue
             undo.callback(listening.close)
             bound.append(listening)
         if not bound:
-            raise absent[0]
+            raise unavailable[0]
         undo.pop_all()
     return bound
 

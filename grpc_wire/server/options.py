@@ -1,7 +1,7 @@
-"""What a server may be told, under the names that grpc gives its options.
+"""Options of a server, by grpc's names.
 
-Rule: an option that is not known is an error, so that nobody believes in vain that it holds. Those of
-`NEEDLESS` are taken without effect: what they ask for is so anyway.
+Rule: an unknown option is an error, so that nobody relies on one that has no effect. Those of `NEEDLESS` are
+accepted: what they ask for is so anyway.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any, Final
 
 from grpc_wire.grpc_api import NEVER, in_order
 from grpc_wire.http2.limits import DEFAULT, Limits
-from grpc_wire.transport.lifetime import FOREVER, Lifetimes
+from grpc_wire.transport.lifetime import UNLIMITED, Lifetimes
 
 NEEDLESS: Final = frozenset(
     {
-        # Pings are policed by the budget of `Limits.control_frames`, which forgives more than these ask for.
+        # `Limits.control_frames` bounds pings, and allows more than these ask for.
         "grpc.http2.max_ping_strikes",
         "grpc.http2.min_ping_interval_without_data_ms",
         "grpc.http2.min_recv_ping_interval_without_data_ms",
@@ -27,25 +27,25 @@ NEEDLESS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """What a server was told.
+    """Options of a server.
 
     Attributes:
-        limits: what peers may ask of a connection.
-        lifetimes: how long connections last.
-        receive: bytes of the largest request message; -1 is no limit.
-        send: bytes of the largest response message; -1 is no limit.
+        limits: of each connection.
+        lifetimes: of each connection.
+        receive: maximum bytes of a request message; -1 is no limit.
+        send: maximum bytes of a response message; -1 is no limit.
         reuse_port: whether other processes may listen on the same port.
     """
 
     limits: Limits = DEFAULT
-    lifetimes: Lifetimes = FOREVER
+    lifetimes: Lifetimes = UNLIMITED
     receive: int = 4 * 1024 * 1024
     send: int = -1
     reuse_port: bool = True
 
 
 @dataclass(slots=True)
-class _Told:
+class _Parsed:
     limits: dict[str, Any] = field(default_factory=dict)
     lifetimes: dict[str, Any] = field(default_factory=dict)
     own: dict[str, Any] = field(default_factory=dict)
@@ -63,7 +63,7 @@ def _seconds(milliseconds: Any, least: int = 0) -> float:
 
 
 def _period(milliseconds: Any) -> float:
-    """Reads what would never let a connection work if it were nothing."""
+    """Parses milliseconds; at least 1: with 0 no connection would last."""
     return _seconds(milliseconds, least=1)
 
 
@@ -89,12 +89,12 @@ _KNOWN: Final[dict[str, tuple[str, str, Callable[[Any], Any]]]] = {
 
 
 def server_options(options: Sequence[tuple[str, Any]]) -> ServerOptions:
-    """Reads options; of two with one name the last holds; see `in_order` for the limits of metadata.
+    """Reads options; the last of one name is applied; see `in_order` for the limits of metadata.
 
     Raises:
-        ValueError: one is not known, or its value is not what it takes.
+        ValueError: one is unknown, or has an invalid value.
     """
-    told = _Told()
+    parsed = _Parsed()
     for name, value in in_order(options):
         if name in NEEDLESS:
             continue
@@ -102,7 +102,7 @@ def server_options(options: Sequence[tuple[str, Any]]) -> ServerOptions:
             raise ValueError(f"the option {name!r} is not known; known are {', '.join(_KNOWN)}")
         group, attribute, read = _KNOWN[name]
         try:
-            getattr(told, group)[attribute] = read(value)
+            getattr(parsed, group)[attribute] = read(value)
         except (TypeError, ValueError):
             raise ValueError(f"the option {name!r} cannot be {value!r}") from None
-    return ServerOptions(Limits(**told.limits), Lifetimes(**told.lifetimes), **told.own)
+    return ServerOptions(Limits(**parsed.limits), Lifetimes(**parsed.lifetimes), **parsed.own)

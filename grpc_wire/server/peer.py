@@ -1,4 +1,4 @@
-"""Who is at the other end of a connection, in the words of grpc."""
+"""The peer of a connection, in grpc's terms: address, TLS properties, identity."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def peer_name(transport: asyncio.BaseTransport) -> str:
 
 
 def auth_context(transport: asyncio.BaseTransport) -> AuthContext:
-    """Returns what TLS knows of a peer."""
+    """Returns the TLS properties of a peer."""
     secured: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
     if secured is None:
         return _INSECURE
@@ -52,12 +52,12 @@ def auth_context(transport: asyncio.BaseTransport) -> AuthContext:
 
 
 def identity_key(context: AuthContext) -> str | None:
-    """Returns the property that identifies a peer; None if it is nobody in particular."""
+    """Returns the property that identifies a peer; None if none does."""
     return next((key for key in (_ALTERNATIVE_NAME, _COMMON_NAME) if key in context), None)
 
 
 def identities(context: AuthContext) -> Iterable[bytes] | None:
-    """Returns who a peer is, by its certificate; None if it is nobody in particular."""
+    """Returns the identities in a peer's certificate; None if there are none."""
     key = identity_key(context)
     return None if key is None else context[key]
 

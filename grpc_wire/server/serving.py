@@ -1,4 +1,4 @@
-"""From the head of a request to the return of its servicer, and what each way to end it is to the client."""
+"""Handling of one call: from its headers to its status, and the status for each way to fail."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import grpc
 
 from grpc_wire.call.status import CANCELLED, RESOURCE_EXHAUSTED, UNIMPLEMENTED, UNKNOWN, Status
 from grpc_wire.server.call import ServerCall
-from grpc_wire.server.context import Context
-from grpc_wire.server.methods import Methods, Requests
+from grpc_wire.server.context import ServerContext
+from grpc_wire.server.methods import Methods, RequestIterator
 
 _log = logging.getLogger(__name__)
 
@@ -24,18 +24,18 @@ async def serve(
     call: ServerCall,
     methods: Methods,
     compression: grpc.Compression | None,
-    over: Callable[[ServerCall], None],
+    on_done: Callable[[ServerCall], None],
     *,
     exceeded: bool,
 ) -> None:
-    """Handles one call, whatever becomes of it.
+    """Handles one call to its end.
 
     Args:
-        call: the call.
-        methods: where its method is found.
-        compression: how its responses are compressed, if nothing else is set.
-        over: what is told when nothing of it is left.
-        exceeded: whether there are too many calls, so that it is refused.
+        call: to handle.
+        methods: to look up its method in.
+        compression: default of its responses.
+        on_done: called when nothing of it is left.
+        exceeded: whether to refuse it, because there are too many.
     """
     context = None
     try:
@@ -46,30 +46,30 @@ async def serve(
             call.finish(_NOT_FOUND if method is None else _EXCEEDED)
             return
         handler, parse, serialize, servicer = method
-        context = Context(call, parse, serialize, compression)
+        context = ServerContext(call, parse, serialize, compression)
         if handler.request_streaming:
-            request: Any = Requests(context, call.received, call.transport.turn)
+            request: Any = RequestIterator(context, call.received, call.transport.turn)
         else:
-            message = call.received.only()
-            request = parse(await call.receive_only() if message is None else message)
+            message = call.received.take_single()
+            request = parse(await call.receive_single() if message is None else message)
         response = await servicer(request, context)
         if handler.response_streaming:
             context.complete()
         else:
-            context.answer(response)
+            context.respond(response)
     except asyncio.CancelledError:
         call.finish(Status(CANCELLED, "the servicer was cancelled"))
     except Exception as error:
         _fail(error, call, context)
     finally:
         if context is not None:
-            context.over()
-        call.over()
-        over(call)
+            context.run_done_callbacks()
+        call.handler_returned()
+        on_done(call)
 
 
-def _fail(error: Exception, call: ServerCall, context: Context | None) -> None:
-    """Ends a call for what its servicer, or who looked for it, has raised."""
+def _fail(error: Exception, call: ServerCall, context: ServerContext | None) -> None:
+    """Ends a call with an error that its servicer, or the lookup, raised."""
     if context is not None:
         lost = call.ended and not context.done()
         if lost or error is context.aborted:
@@ -80,7 +80,7 @@ def _fail(error: Exception, call: ServerCall, context: Context | None) -> None:
         return
     try:
         context.fail(error)
-    except Exception as worse:  # the error cannot even say what it is
+    except Exception as worse:  # the error's own `str` may raise
         _fail(worse, call, None)
 
 

@@ -1,4 +1,4 @@
-"""Servicers that are plain functions: they run in threads, and see a context that waits for the loop."""
+"""Servicers that are plain functions: they run in threads, with a context that waits for the loop."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor
 from typing import Any, Final, NoReturn
 
-from grpc_wire.server.context import Context
+from grpc_wire.server.context import ServerContext
 
 _END: Final = object()
 
 
-class SyncContext:
-    """A call, as a servicer in a thread sees it: what `grpc.aio` gives to plain functions."""
+class ThreadContext:
+    """A call as a servicer in a thread sees it; what `grpc.aio` gives to plain functions."""
 
-    def __init__(self, context: Context, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, context: ServerContext, loop: asyncio.AbstractEventLoop) -> None:
         self._context = context
         self._loop = loop
         self.callbacks: list[Callable[[], None]] = []
@@ -39,7 +39,7 @@ class SyncContext:
         raise AssertionError("abort always raises")
 
     def send_initial_metadata(self, initial_metadata: Any) -> None:
-        """Sends the head of the answer."""
+        """Sends the initial metadata."""
         self._wait(self._context.send_initial_metadata(initial_metadata))
 
     def time_remaining(self) -> float | None:
@@ -48,7 +48,7 @@ class SyncContext:
         return remaining
 
     def add_callback(self, callback: Callable[[], None]) -> None:
-        """Calls back when the servicer has ended."""
+        """Calls a function when the servicer has returned."""
         self.callbacks.append(callback)
 
     def _wait(self, coroutine: Any) -> Any:
@@ -60,15 +60,15 @@ async def _called(function: Callable[[], Any]) -> Any:
 
 
 def in_thread(behaviour: Callable[..., Any], pool: Executor | None) -> Callable[..., Any]:
-    """Returns a coroutine function that calls a plain one, of one response, in a thread."""
+    """Returns a coroutine function that runs a plain function with one response in a thread."""
 
-    async def respond(request: Any, context: Context) -> Any:
+    async def respond(request: Any, context: ServerContext) -> Any:
         loop = asyncio.get_running_loop()
-        seen = SyncContext(context, loop)
+        thread_context = ThreadContext(context, loop)
         response = await loop.run_in_executor(
-            pool, _called_in_thread, behaviour, _as_plain(request, loop), seen
+            pool, _called_in_thread, behaviour, _as_plain(request, loop), thread_context
         )
-        for callback in seen.callbacks:
+        for callback in thread_context.callbacks:
             callback()
         return response
 
@@ -76,37 +76,35 @@ def in_thread(behaviour: Callable[..., Any], pool: Executor | None) -> Callable[
 
 
 def each_in_thread(behaviour: Callable[..., Any], pool: Executor | None) -> Callable[..., Any]:
-    """Returns an asynchronous generator that takes each response of a plain one in a thread."""
+    """Returns an asynchronous generator that runs each step of a plain generator in a thread."""
 
-    async def respond(request: Any, context: Context) -> AsyncIterator[Any]:
+    async def respond(request: Any, context: ServerContext) -> AsyncIterator[Any]:
         loop = asyncio.get_running_loop()
-        seen = SyncContext(context, loop)
+        thread_context = ThreadContext(context, loop)
         responses = await loop.run_in_executor(
-            pool, _called_in_thread, behaviour, _as_plain(request, loop), seen
+            pool, _called_in_thread, behaviour, _as_plain(request, loop), thread_context
         )
         responses = iter(responses)
         while (response := await loop.run_in_executor(pool, next, responses, _END)) is not _END:
             yield response
-        for callback in seen.callbacks:
+        for callback in thread_context.callbacks:
             callback()
 
     return respond
 
 
-def _called_in_thread(behaviour: Callable[..., Any], request: Any, context: SyncContext) -> Any:
+def _called_in_thread(behaviour: Callable[..., Any], request: Any, context: ThreadContext) -> Any:
     try:
         return behaviour(request, context)
-    except (
-        StopIteration
-    ) as error:  # which no future takes: whoever waits for it would do so for ever
+    except StopIteration as error:  # a future cannot carry it: its waiter would never wake
         raise RuntimeError("the servicer has raised StopIteration") from error
 
 
 def _as_plain(request: Any, loop: asyncio.AbstractEventLoop) -> Any:
-    return _waiting(request, loop) if isinstance(request, AsyncIterator) else request
+    return _blocking(request, loop) if isinstance(request, AsyncIterator) else request
 
 
-def _waiting(requests: AsyncIterator[Any], loop: asyncio.AbstractEventLoop) -> Iterator[Any]:
+def _blocking(requests: AsyncIterator[Any], loop: asyncio.AbstractEventLoop) -> Iterator[Any]:
     async def following() -> Any:
         return await anext(requests, _END)
 

@@ -1,4 +1,4 @@
-"""Who stands around a connection: the calls on its streams, and the server or channel that owns it."""
+"""Callbacks of a connection: to the calls on its streams, and to the server or channel that owns it."""
 
 from __future__ import annotations
 
@@ -10,42 +10,42 @@ if TYPE_CHECKING:
     from grpc_wire.transport.transport import Transport
 
 
-class Stream(Protocol):
-    """What a call is to its connection."""
+class StreamCallbacks(Protocol):
+    """What a connection calls on the call of a stream."""
 
     def headers_received(self, event: HeadersReceived) -> None:
-        """Takes a header section."""
+        """A header section came."""
 
     def data_received(self, event: DataReceived) -> None:
-        """Takes bytes; `Transport.consumed` lets the peer send as many again."""
+        """Bytes came; `Transport.consumed` lets the peer send as many again."""
 
     def drained(self) -> None:
-        """Goes on to send, after `Transport.send_data` said to wait."""
+        """The sender may go on, after `Transport.send_data` returned True."""
 
     def reset(self, event: StreamReset) -> None:
-        """Ends: the stream was reset. Nothing more comes, nothing can be sent."""
+        """The stream was reset: nothing more comes, nothing can be sent."""
 
     def lost(self, reason: str) -> None:
-        """Ends: the connection has ended. Nothing more comes, nothing can be sent."""
+        """The connection has ended: nothing more comes, nothing can be sent."""
 
 
-class Owner(Protocol):
-    """What a server or a channel is to its connections."""
+class TransportCallbacks(Protocol):
+    """What a connection calls on its server or channel."""
 
     def opened(self, transport: Transport) -> None:
         """The socket is open."""
 
     def connected(self, transport: Transport) -> None:
-        """The peer's first settings have come."""
+        """The peer's first SETTINGS came."""
 
     def requested(self, transport: Transport, event: HeadersReceived) -> None:
-        """Takes a request (on a server), whose stream it gives to `Transport.adopt` or ends at once."""
+        """A request came (on a server): pass its stream to `Transport.register`, or end it."""
 
     def changed(self, transport: Transport) -> None:
-        """The last stream has ended, or the peer's settings have changed: it may take more, or fewer."""
+        """The last stream has ended, or SETTINGS came: the peer may take more streams, or fewer."""
 
     def going_away(self, transport: Transport, event: GoAwayReceived) -> None:
-        """The peer takes no new streams."""
+        """The peer accepts no new streams."""
 
     def disconnected(self, transport: Transport, reason: str) -> None:
-        """The connection has ended; its streams have been told."""
+        """The connection has ended, after its streams' callbacks."""

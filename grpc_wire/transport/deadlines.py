@@ -1,7 +1,7 @@
-"""The deadlines of many calls, on one timer of the loop: most calls end long before theirs.
+"""Deadlines of many calls on one timer of the event loop.
 
-A deadline that has become nobody's stays where it is until there are more of those than of others; it holds
-nothing meanwhile.
+Most calls end long before their deadline. A dropped entry stays in the heap until dropped entries outnumber
+live ones; it holds no reference.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from itertools import count
 from typing import Any, Final, TypeAlias
 
 _EARLY: Final = 0.0005
-"""Seconds: uvloop rounds to milliseconds."""
-_SPARE: Final = 64
+"""Seconds by which a deadline may run early: uvloop rounds to milliseconds."""
+_MIN_DROPPED: Final = 64
 
 Deadline: TypeAlias = list[Any]
-"""When it is over, a number that none other has, and what is to be called then; None if nothing is."""
+"""Loop time, a unique number, and the callback; None once it has run or was dropped."""
 
 
 class Deadlines:
-    """What is to be called when, unless it is dropped before."""
+    """Callbacks with a time each, unless dropped before."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -33,11 +33,11 @@ class Deadlines:
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
-        """How many are known, those among them that were dropped."""
+        """How many entries the heap has, dropped ones included."""
         return len(self._heap)
 
     def add(self, when: float, call: Callable[[], None]) -> Deadline:
-        """Calls back at that time of the loop, unless what this returns is dropped."""
+        """Schedules a callback for a time of the loop; `drop` with the returned entry cancels it."""
         deadline = [when, next(self._numbers), call]
         heappush(self._heap, deadline)
         if when < self._next:
@@ -45,18 +45,18 @@ class Deadlines:
         return deadline
 
     def drop(self, deadline: Deadline) -> None:
-        """Calls nobody back; nor if that has been done."""
+        """Cancels an entry; nothing happens if it has run."""
         if deadline[2] is None:
             return
         deadline[2] = None
         self._dropped += 1
-        if self._dropped > _SPARE and self._dropped * 2 > len(self._heap):
+        if self._dropped > _MIN_DROPPED and self._dropped * 2 > len(self._heap):
             self._heap = [each for each in self._heap if each[2] is not None]
             heapify(self._heap)
             self._dropped = 0
 
     def stop(self) -> None:
-        """Calls nobody back any more of those that are known."""
+        """Cancels all entries."""
         for deadline in self._heap:
             deadline[2] = None
         self._heap.clear()
@@ -70,10 +70,10 @@ class Deadlines:
         if self._timer is not None:
             self._timer.cancel()
         self._next = when
-        self._timer = self._loop.call_at(when, self._look)
+        self._timer = self._loop.call_at(when, self._run_due)
 
-    def _look(self) -> None:
-        """Calls whoever is due; then the timer is for whoever is next."""
+    def _run_due(self) -> None:
+        """Runs the callbacks that are due, then arms the timer for the next."""
         self._timer, self._next = None, math.inf
         due = self._loop.time() + _EARLY
         try:

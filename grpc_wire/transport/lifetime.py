@@ -1,8 +1,7 @@
-"""How long a connection lives: what the clock does to it when nothing else does.
+"""Timers of one connection: handshake, keepalive, idle, age.
 
-A peer that says nothing is cut; one that is silent for long is asked whether it is there; a connection that
-is idle or old says that it goes. Each rule looks, does what is due, and says when to look again, so that
-bytes that come and streams that end cost no timers.
+Each rule checks, acts if it is due, and returns when to check again. So received bytes and ended streams
+restart no timer.
 """
 
 from __future__ import annotations
@@ -15,127 +14,129 @@ from dataclasses import dataclass
 from typing import Protocol
 
 _JITTER = 0.1
-"""Ages differ by so much either way, lest all clients come again at once (gRFC A9)."""
+"""Relative spread of ages, so that clients do not reconnect all at once (gRFC A9)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lifetimes:
-    """How long things last, in seconds; infinite is never."""
+    """Durations in seconds; infinity disables."""
 
     handshake: float = 20.0
-    """Until settings have been exchanged; a peer that connects and says nothing is cut."""
+    """Timeout for the exchange of SETTINGS; then the connection is closed."""
     keepalive: float = math.inf
-    """Silence of the peer after which it is asked whether it is there (a ping)."""
+    """Silence of the peer after which a keepalive ping is sent."""
     keepalive_timeout: float = 20.0
-    """Silence after that at which the connection is given up."""
+    """Silence after a keepalive ping at which the connection is closed."""
     keepalive_without_streams: bool = False
-    """Whether a peer is asked also while nothing is open."""
+    """Whether pings are sent without open streams."""
     idle: float = math.inf
-    """Time without a stream after which the connection goes."""
+    """Time without a stream after which the connection is closed."""
     age: float = math.inf
-    """Age at which the connection goes."""
+    """Age at which the connection is closed gracefully."""
     grace: float = math.inf
-    """What streams have left to finish when it goes for its age."""
-    goodbye: float = 20.0
-    """What a peer has to answer the first GOAWAY; then its last requests are not waited for."""
-    linger: float = 1.0
-    """What the peer has to close when all is said; then this side does."""
+    """Time that open streams have to finish after `age`."""
+    goaway_timeout: float = 20.0
+    """Timeout for the reply to the ping behind the first GOAWAY; then the second is sent."""
+    close_timeout: float = 1.0
+    """Time that the peer has to close after this side has sent everything; then this side closes."""
 
 
-FOREVER = Lifetimes()
+UNLIMITED = Lifetimes()
 
 
-class Mortal(Protocol):
-    """What a lifetime asks of a connection, and does to it."""
+class TimedConnection(Protocol):
+    """What a lifetime needs of a connection."""
 
-    heard: float
-    """When something last came from the peer."""
+    last_received: float
+    """When bytes last came, in the loop's time."""
 
     @property
     def established(self) -> bool:
-        """Whether settings have been sent and acknowledged both ways."""
+        """Whether SETTINGS were sent and acknowledged both ways."""
 
     @property
     def stream_count(self) -> int:
         """How many streams are open."""
 
-    def ask(self) -> None:
-        """Sends a ping."""
+    def send_ping(self) -> None:
+        """Sends a keepalive ping."""
 
     def go_away(self, grace: float = math.inf) -> None:
-        """Takes no new streams, and closes when the last has ended or the grace is over."""
+        """Accepts no new streams; closes when the last has ended or `grace` seconds are over."""
 
     def abort(self, reason: str) -> None:
         """Closes at once."""
 
 
 class Lifetime:
-    """The clock of one connection.
+    """The timers of one connection.
 
     Attributes:
-        idle_since: when the last stream ended.
+        idle_since: when the last stream ended, in the loop's time.
     """
 
-    def __init__(self, mortal: Mortal, times: Lifetimes, loop: asyncio.AbstractEventLoop) -> None:
-        self._mortal = mortal
+    def __init__(
+        self, connection: TimedConnection, times: Lifetimes, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._connection = connection
         self._times = times
         self._loop = loop
         self._handles: dict[str, asyncio.TimerHandle] = {}
-        spread = random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - nobody is to be surprised
-        self._birth = self.idle_since = loop.time()
-        self._asked = -math.inf
-        self._old = self._birth + times.age * spread
-        self._rule("handshake", self._handshake)
-        self._rule("age", self._age)
-        self._rule("idle", self._idle)
-        self._rule("keepalive", self._keepalive)
+        spread = random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - jitter, not security
+        self._opened_at = self.idle_since = loop.time()
+        self._pinged_at = -math.inf
+        self._ends_at = self._opened_at + times.age * spread
+        self._check("handshake", self._handshake)
+        self._check("age", self._age)
+        self._check("idle", self._idle)
+        self._check("keepalive", self._keepalive)
 
     def end(self) -> None:
-        """Stops the clock."""
+        """Stops the timers."""
         for handle in self._handles.values():
             handle.cancel()
         self._handles.clear()
 
-    def _rule(self, name: str, look: Callable[[float], float]) -> None:
+    def _check(self, name: str, rule: Callable[[float], float]) -> None:
         self._handles.pop(name, None)
-        due = look(self._loop.time())
+        due = rule(self._loop.time())
         if due < math.inf:
-            self._handles[name] = self._loop.call_at(due, self._rule, name, look)
+            self._handles[name] = self._loop.call_at(due, self._check, name, rule)
 
     def _handshake(self, now: float) -> float:
-        due = self._birth + self._times.handshake
-        if self._mortal.established:
+        due = self._opened_at + self._times.handshake
+        if self._connection.established:
             return math.inf
         if now >= due:
-            self._mortal.abort("the peer did not say that it speaks HTTP/2")
+            self._connection.abort("the peer did not say that it speaks HTTP/2")
             return math.inf
         return due
 
     def _keepalive(self, now: float) -> float:
-        if self._asked > self._mortal.heard:
-            due = self._asked + self._times.keepalive_timeout
+        if self._pinged_at > self._connection.last_received:
+            due = self._pinged_at + self._times.keepalive_timeout
             if now < due:
                 return due
-            self._mortal.abort("keepalive watchdog timeout")
+            self._connection.abort("keepalive watchdog timeout")
             return math.inf
-        due = self._mortal.heard + self._times.keepalive
+        due = self._connection.last_received + self._times.keepalive
         if now < due:
             return due
-        if not (self._mortal.stream_count or self._times.keepalive_without_streams):
+        if not (self._connection.stream_count or self._times.keepalive_without_streams):
             return now + self._times.keepalive
-        self._asked = now
-        self._mortal.ask()
+        self._pinged_at = now
+        self._connection.send_ping()
         return now + self._times.keepalive_timeout
 
     def _idle(self, now: float) -> float:
-        since = now if self._mortal.stream_count else self.idle_since
+        since = now if self._connection.stream_count else self.idle_since
         if now < since + self._times.idle:
             return since + self._times.idle
-        self._mortal.go_away()
+        self._connection.go_away()
         return math.inf
 
     def _age(self, now: float) -> float:
-        if now < self._old:
-            return self._old
-        self._mortal.go_away(self._times.grace)
+        if now < self._ends_at:
+            return self._ends_at
+        self._connection.go_away(self._times.grace)
         return math.inf

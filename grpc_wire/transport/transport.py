@@ -1,11 +1,10 @@
-"""One connection on a socket: between asyncio and the sans-IO `Connection`, the same for both sides.
+"""One connection on a socket: between asyncio and the sans-IO `Connection`, for both sides.
 
 Rules:
-- Reading goes on however much waits to be sent: an answer that cannot be sent stays with the connection,
-  whose limits cut a peer that asks and does not read. (If both sides stopped to read when they cannot write,
-  neither would go on.)
-- What comes in many frames is taken in several turns of the loop, in order; nothing is read meanwhile.
-- Each stream is told its end once: by what came from the peer, by `Stream.reset` or by `Stream.lost`.
+- Reading goes on however much output waits: limits cut a peer that asks and does not read. (If both sides
+  stopped reading while they cannot write, neither would go on.)
+- Frames that come at once are processed in several turns of the loop; the socket is not read meanwhile.
+- Each stream has its end reported once: by what the peer sent, by `reset` or by `lost`.
 """
 
 from __future__ import annotations
@@ -16,14 +15,14 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, cast
 
-from grpc_wire.call.request import refusal_of
+from grpc_wire.call.request import header_list_refusal
 from grpc_wire.headers.section import Headers
 from grpc_wire.http2.connection import Connection, Role
 from grpc_wire.http2.errors import ErrorCode
 from grpc_wire.http2.events import (
+    ConnectionEvent,
     ConnectionFailed,
     DataReceived,
-    Event,
     GoAwayReceived,
     HeadersReceived,
     PingAcknowledged,
@@ -33,91 +32,100 @@ from grpc_wire.http2.events import (
     StreamReset,
 )
 from grpc_wire.http2.limits import DEFAULT, Limits
-from grpc_wire.transport.callbacks import Owner, Stream
-from grpc_wire.transport.late_resets import LateResets
-from grpc_wire.transport.lifetime import FOREVER, Lifetime, Lifetimes
+from grpc_wire.transport.callbacks import StreamCallbacks, TransportCallbacks
+from grpc_wire.transport.deferred_resets import DeferredResets
+from grpc_wire.transport.lifetime import UNLIMITED, Lifetime, Lifetimes
 from grpc_wire.transport.turn import Turn
 from grpc_wire.transport.writer import Writer
 
-_KEEPALIVE = b"are you?"
-_GOODBYE = b"bye, bye"
+_KEEPALIVE_PING = b"are you?"
+_GOAWAY_PING = b"bye, bye"
 
 
 class Transport(asyncio.Protocol):
     """One connection.
 
     Attributes:
-        connection: its state; what sends nothing may be called there.
-        socket: what asyncio gave; nothing here may be used before it has.
-        loop: the one that all happens in. (To ask asyncio for it with each call is to ask the system.)
-        heard: when something last came from the peer.
-        turn: what may still be taken of messages in this turn of the loop.
+        connection: its protocol state; call it directly only for what sends nothing.
+        socket: asyncio's transport; set by `connection_made`.
+        loop: the event loop. (`get_running_loop` per call costs a system call.)
+        last_received: when bytes last came, in the loop's time.
+        turn: what its calls may still read in this turn of the loop.
     """
 
     def __init__(
-        self, role: Role, owner: Owner, limits: Limits = DEFAULT, lifetimes: Lifetimes = FOREVER
+        self,
+        role: Role,
+        owner: TransportCallbacks,
+        limits: Limits = DEFAULT,
+        lifetimes: Lifetimes = UNLIMITED,
     ) -> None:
         self.loop = asyncio.get_running_loop()
-        self.heard = self.loop.time()
+        self.last_received = self.loop.time()
         self.connection = Connection(role, limits, clock=self.loop.time)
         self.socket: asyncio.Transport
         self._role, self._owner, self._lifetimes = role, owner, lifetimes
-        self._streams: dict[int, Stream] = {}
-        self._writer = Writer(self.connection, self._drained, self._look)
+        self._streams: dict[int, StreamCallbacks] = {}
+        self._writer = Writer(self.connection, self._drained, self._process_events)
         self.send_data, self.queued = self._writer.send, self._writer.queued
-        self._greeted = self._leaving = self._gone = self._lost = self._behind = False
+        self._settings_received = self._has_backlog = self._lost = False
+        self._draining = self._closes_when_idle = False
         self.turn = Turn(self.loop, limits.turn_bytes)
         self._reason = ""
         self._ends: list[asyncio.TimerHandle] = []
         changed = partial(owner.changed, self)
-        self._late_resets = LateResets(self.connection, self._writer, self.loop, changed)
+        self._deferred_resets = DeferredResets(self.connection, self._writer, self.loop, changed)
 
-    # What a call does.
+    # For calls.
 
-    def open(self, stream: Stream, begin: Headers, more: Headers, data: bytes | None = None) -> int:
-        """Begins a stream, which `Connection.can_open` must allow; see `Connection.open_stream`."""
-        stream_id = self.connection.open_stream(more, data, begin)
+    def open(
+        self, stream: StreamCallbacks, prefix: Headers, headers: Headers, data: bytes | None = None
+    ) -> int:
+        """Opens a stream, which `Connection.can_open` must allow; see `Connection.open_stream`."""
+        stream_id = self.connection.open_stream(headers, data, prefix)
         self._streams[stream_id] = stream
         self._writer.count(len(data or b""))
         return stream_id
 
     def send_headers(self, stream_id: int, headers: Headers, *, end_stream: bool = False) -> None:
         """Sends a header section."""
-        self._writer.part()
+        self._writer.send_joined()
         self.connection.send_headers(stream_id, headers, end_stream=end_stream)
-        self._writer.touch()
+        self._writer.schedule_flush()
 
-    def adopt(self, stream_id: int, stream: Stream) -> None:
-        """Takes who is to be told of a stream that the peer has opened."""
+    def register(self, stream_id: int, stream: StreamCallbacks) -> None:
+        """Sets the callbacks of a stream that the peer has opened."""
         self._streams[stream_id] = stream
 
-    def answer(self, stream_id: int, head: Headers, data: tuple[bytes, ...], end: Headers) -> bool:
-        """Sends all of an answer; returns whether some of it waits until the peer reads."""
-        queued = self.connection.answer(stream_id, head, data, end)
-        self._writer.touch()
+    def send_response(
+        self, stream_id: int, head: Headers, data: tuple[bytes, ...], end: Headers
+    ) -> bool:
+        """Sends a complete response; returns whether some of it waits until the peer reads."""
+        queued = self.connection.send_response(stream_id, head, data, end)
+        self._writer.schedule_flush()
         if not queued:
             self.forget(stream_id)
         return queued > 0
 
     def consumed(self, stream_id: int, size: int) -> None:
-        """Says that bytes of a stream were read."""
+        """Counts bytes of a stream as read."""
         self.connection.consumed(stream_id, size)
-        self._writer.touch()
+        self._writer.schedule_flush()
 
     def expect(self, stream_id: int, size: int) -> None:
-        """Says that a message of which `size` bytes are still to come is being waited for."""
+        """Grants the `size` bytes still to come of a message; see `Connection.expect`."""
         self.connection.expect(stream_id, size)
-        self._writer.touch()
+        self._writer.schedule_flush()
 
     def reset(self, stream_id: int, code: ErrorCode) -> None:
-        """Ends a stream at once, if it has not ended. It is told nothing more."""
+        """Resets a stream if it is open; no more callbacks for it."""
         if self.connection.reset(stream_id, code):
-            self._writer.touch()
-            self._late_resets.update()
+            self._writer.schedule_flush()
+            self._deferred_resets.update()
         self.forget(stream_id)
 
     def forget(self, stream_id: int) -> None:
-        """Tells a stream nothing more: it has ended both ways."""
+        """Ends the callbacks of a stream: it has ended both ways."""
         if self._streams.pop(stream_id, None) is None:
             return
         self._writer.blocked.discard(stream_id)
@@ -126,61 +134,63 @@ class Transport(asyncio.Protocol):
             self._close_if_done()
             self._owner.changed(self)
 
-    # What an owner does.
+    # For the server or channel.
 
     @property
     def established(self) -> bool:
-        """Whether the peer has sent its settings, and acknowledged those of this side."""
-        return self._greeted and self.connection.settings_acknowledged
+        """Whether SETTINGS were exchanged and acknowledged both ways."""
+        return self._settings_received and self.connection.settings_acknowledged
 
     @property
-    def writes(self) -> int:
+    def write_count(self) -> int:
         """How often something was written to the socket."""
-        return self._writer.writes
+        return self._writer.write_count
 
     @property
     def stream_count(self) -> int:
         """How many streams have not ended."""
         return len(self._streams)
 
-    def ask(self) -> None:
-        """Asks the peer whether it is there."""
-        self.connection.ping(_KEEPALIVE)
-        self._writer.touch()
+    def send_ping(self) -> None:
+        """Sends a keepalive ping."""
+        self.connection.ping(_KEEPALIVE_PING)
+        self._writer.schedule_flush()
 
     def go_away(self, grace: float = math.inf) -> None:
-        """Takes no new streams; closes when the last has ended, or is cut when the grace is over.
+        """Accepts no new streams; closes when the last has ended, or when `grace` seconds are over.
 
-        GOAWAY is said twice: requests that are under way at the first are still taken (RFC 9113, 6.8).
+        A server sends GOAWAY twice: requests under way at the first are still accepted (RFC 9113, 6.8).
         """
-        if self._writer.shut:
+        if self._writer.closed:
             return
         if grace < math.inf:
             self._ends.append(self.loop.call_later(grace, self.abort, "grace is over"))
-        if not self._leaving:
-            self._leaving = True
-            if self._role is Role.CLIENT:  # which takes no streams, and has nothing to say twice
-                self._gone = True
+        if not self._draining:
+            self._draining = True
+            if self._role is Role.CLIENT:  # nothing can be under way to it; `abort` sends GOAWAY
+                self._closes_when_idle = True
                 self._close_if_done()
                 return
             self.connection.go_away(last=False)
-            self.connection.ping(_GOODBYE)
-            self._writer.touch()
-            self._ends.append(self.loop.call_later(self._lifetimes.goodbye, self._take_no_more))
+            self.connection.ping(_GOAWAY_PING)
+            self._writer.schedule_flush()
+            self._ends.append(
+                self.loop.call_later(self._lifetimes.goaway_timeout, self._send_final_goaway)
+            )
 
     def abort(self, reason: str, code: ErrorCode = ErrorCode.NO_ERROR) -> None:
-        """Closes at once; streams are told that it is lost."""
-        if self._writer.shut:
+        """Closes at once; open streams are `lost`."""
+        if self._writer.closed:
             return
         self._reason = reason
-        self._writer.part()
+        self._writer.send_joined()
         self.connection.go_away(code, reason.encode())
         self._close()
 
-    # What asyncio does.
+    # For asyncio.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begins: the preface and the settings are sent."""
+        """Sends the preface and SETTINGS."""
         self.socket = cast("asyncio.Transport", transport)
         self._writer.attach(self.socket)
         self._lifetime = Lifetime(self, self._lifetimes, self.loop)
@@ -192,32 +202,32 @@ class Transport(asyncio.Protocol):
         self._writer.write()
 
     def data_received(self, data: bytes) -> None:
-        """Takes bytes of the peer."""
-        if self._writer.shut:
+        """Processes received bytes."""
+        if self._writer.closed:
             return
-        self.heard = self.loop.time()
-        self.turn.left = self.turn.most
-        self._take(data)
-        if self.connection.behind and not self._behind:
-            self._behind = True
+        self.last_received = self.loop.time()
+        self.turn.bytes_left = self.turn.bytes_per_turn
+        self._receive(data)
+        if self.connection.has_backlog and not self._has_backlog:
+            self._has_backlog = True
             self.socket.pause_reading()
-            self.loop.call_soon(self._go_on)
+            self.loop.call_soon(self._receive_backlog)
 
-    def _go_on(self) -> None:
-        """Takes more of what came at once, in a turn of its own."""
-        if not self._writer.shut:
-            self._take(b"")
-        if self.connection.behind and not self._writer.shut:
-            self.loop.call_soon(self._go_on)
+    def _receive_backlog(self) -> None:
+        """Processes more of the backlog, in a turn of its own."""
+        if not self._writer.closed:
+            self._receive(b"")
+        if self.connection.has_backlog and not self._writer.closed:
+            self.loop.call_soon(self._receive_backlog)
             return
-        self._behind = False
+        self._has_backlog = False
         if self._lost:
             self._end_all()
         else:
             self.socket.resume_reading()
 
-    def _take(self, data: bytes) -> None:
-        held = self._writer.hold()
+    def _receive(self, data: bytes) -> None:
+        held = self._writer.begin_receive()
         streams = self._streams
         for event in self.connection.receive(data):
             if type(event) is DataReceived:
@@ -226,20 +236,20 @@ class Transport(asyncio.Protocol):
             elif type(event) is HeadersReceived:
                 if (stream := streams.get(event.stream_id)) is not None:
                     stream.headers_received(event)
-                elif not (event.trailers or self._writer.shut):
+                elif not (event.is_trailers or self._writer.closed):
                     self._owner.requested(self, event)
             else:
-                self._rare(event)
-        if self._late_resets.count:
-            self._late_resets.update()
-        self._writer.release(held=held)
+                self._process_event(event)
+        if self._deferred_resets.count:
+            self._deferred_resets.update()
+        self._writer.end_receive(held=held)
 
     def eof_received(self) -> bool:
-        """Lets asyncio close: HTTP/2 knows no half-closed connections."""
+        """Lets asyncio close: HTTP/2 has no half-closed connections."""
         return False
 
     def pause_writing(self) -> None:
-        """Lets senders wait: the socket's buffer is full."""
+        """Makes senders wait: the socket's buffer is full."""
         self._writer.pause()
 
     def resume_writing(self) -> None:
@@ -247,33 +257,33 @@ class Transport(asyncio.Protocol):
         self._writer.resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Ends what has not ended; what had come before is taken first."""
+        """Ends all streams; frames that came before are processed first."""
         closed = "the peer closed the connection"
-        if not self._greeted:
+        if not self._settings_received:
             closed += " before it said that it speaks HTTP/2"
         self._reason = self._reason or str(exc or closed)
         self._lost = True
-        if not self._behind:
+        if not self._has_backlog:
             self._end_all()
 
     def _end_all(self) -> None:
-        self._writer.shut = True
+        self._writer.closed = True
         self._lifetime.end()
-        self._late_resets.stop()
+        self._deferred_resets.stop()
         for handle in self._ends:
             handle.cancel()
         self._end_streams()
         self._owner.disconnected(self, self._reason)
 
-    def _look(self) -> None:
+    def _process_events(self) -> None:
         for event in self.connection.take_events():
-            self._rare(event)
+            self._process_event(event)
 
     def _drained(self, stream_id: int) -> None:
         if stream := self._streams.get(stream_id):
             stream.drained()
 
-    def _rare(self, event: Event) -> None:
+    def _process_event(self, event: ConnectionEvent) -> None:
         match event:
             case StreamDrained():
                 self._writer.drained(event.stream_id)
@@ -282,10 +292,12 @@ class Transport(asyncio.Protocol):
                     self.forget(event.stream_id)
                     stream.reset(event)
             case RequestTooLarge():
-                self.send_headers(event.stream_id, refusal_of(event.sizes), end_stream=True)
+                self.send_headers(
+                    event.stream_id, header_list_refusal(event.sizes), end_stream=True
+                )
             case SettingsReceived():
-                if not self._greeted:
-                    self._greeted = True
+                if not self._settings_received:
+                    self._settings_received = True
                     self._owner.connected(self)
                 self._owner.changed(self)
             case GoAwayReceived():
@@ -294,18 +306,18 @@ class Transport(asyncio.Protocol):
             case ConnectionFailed():
                 self._reason = event.reason
                 self._close()
-            case PingAcknowledged() if event.data == _GOODBYE and self._leaving:
-                self._take_no_more()
+            case PingAcknowledged() if event.data == _GOAWAY_PING and self._draining:
+                self._send_final_goaway()
 
-    def _take_no_more(self) -> None:
-        if not self._gone and not self._writer.shut:
-            self._gone = True
+    def _send_final_goaway(self) -> None:
+        if not self._closes_when_idle and not self._writer.closed:
+            self._closes_when_idle = True
             self.connection.go_away()
-            self._writer.touch()
+            self._writer.schedule_flush()
             self._close_if_done()
 
     def _close_if_done(self) -> None:
-        if self._gone and not self._streams:
+        if self._closes_when_idle and not self._streams:
             self.loop.call_soon(self._end)
 
     def _end(self) -> None:
@@ -315,27 +327,27 @@ class Transport(asyncio.Protocol):
             self.abort("no calls are left")
 
     def _close(self) -> None:
-        """Sends what is left and the end, and leaves the closing to the peer for a while.
+        """Sends the remaining output and EOF, and leaves closing to the peer for a while.
 
-        To close while something comes is to make the peer forget what it has not read. asyncio's TLS is
-        not closed by halves: a server's GOAWAY is the end there, and a client has nothing to lose.
+        Closing while bytes arrive makes the peer's system discard what it has not read. asyncio's TLS has no
+        half-close: there a server relies on its GOAWAY.
         """
-        if self._writer.shut:
+        if self._writer.closed:
             return
         self._writer.write()
-        self._writer.shut = True
+        self._writer.closed = True
         self._end_streams()
-        if self._lost:  # there is nothing to close: `_go_on` ends it
+        if self._lost:  # nothing to close: `_receive_backlog` ends it
             return
-        with suppress(OSError):  # it may have ended meanwhile, untold as yet
+        with suppress(OSError):  # the connection may be lost already
             if self.socket.can_write_eof():
                 self.socket.write_eof()
             elif self._role is Role.CLIENT:
                 self.socket.close()
-        self._ends.append(self.loop.call_later(self._lifetimes.linger, self.socket.abort))
+        self._ends.append(self.loop.call_later(self._lifetimes.close_timeout, self.socket.abort))
 
     def _end_streams(self) -> None:
         streams = tuple(self._streams.values())
-        self._streams.clear()  # what else has come, and is being told, is for nobody
+        self._streams.clear()  # later events of this turn have no receiver
         for stream in streams:
             stream.lost(self._reason)

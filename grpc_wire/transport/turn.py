@@ -1,7 +1,7 @@
-"""One connection's share of a turn of the event loop, in bytes of messages.
+"""A connection's share of one turn of the event loop, in bytes of messages.
 
-Who takes messages waits for the next turn when the share is used up. Otherwise one task that reads messages
-which are all there, or a thousand tasks that each decompress one, would hold up all other connections.
+Readers of messages wait for the next turn when the share is used up. Otherwise one task that reads buffered
+messages, or a thousand tasks that decompress one each, would delay all other connections.
 """
 
 from __future__ import annotations
@@ -14,56 +14,56 @@ from itertools import count
 from typing import Final
 
 _WOKEN: Final = 16
-"""Maximum waiters that go on in one turn; those who find nothing left wait for the next."""
+"""Maximum waiters woken per turn; those who find nothing left wait for the next."""
 
 
 class Turn:
-    """What a connection's calls may still take in this turn.
+    """What the calls of a connection may still read in this turn.
 
     Attributes:
-        most: bytes in a turn.
-        left: bytes that are left; who takes something subtracts it. At 0 or below nothing more is taken.
+        bytes_per_turn: the share.
+        bytes_left: what is left of it; readers subtract. At 0 or below, wait for the next turn.
     """
 
-    __slots__ = ("_due", "_loop", "_numbers", "_waiting", "left", "most")
+    __slots__ = ("_loop", "_numbers", "_scheduled", "_waiting", "bytes_left", "bytes_per_turn")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, most: int) -> None:
-        self.most = self.left = most
+    def __init__(self, loop: asyncio.AbstractEventLoop, bytes_per_turn: int) -> None:
+        self.bytes_per_turn = self.bytes_left = bytes_per_turn
         self._loop = loop
         self._waiting: list[tuple[int, Callable[[], object]]] = []
-        """Numbers in the order of asking, and what lets them go on."""
+        """Ticket number and callback of each waiter: first come, first served."""
         self._numbers = count()
-        self._due = False
+        self._scheduled = False
 
-    async def begun(self) -> None:
-        """Waits for a turn in which something is left; who came first goes first."""
+    async def wait(self) -> None:
+        """Waits for a turn with something left; first come, first served."""
         number = next(self._numbers)
         while True:
             waiter: asyncio.Future[None] = self._loop.create_future()
             self._wait(number, partial(_wake, waiter))
             await waiter
-            if self.left > 0:
+            if self.bytes_left > 0:
                 return
 
-    def later(self, callback: Callable[[], object]) -> None:
-        """Calls back in a turn in which something is left."""
+    def call_later(self, callback: Callable[[], object]) -> None:
+        """Calls back in a turn with something left."""
         self._wait(next(self._numbers), callback)
 
-    def _wait(self, number: int, go_on: Callable[[], object]) -> None:
-        heappush(self._waiting, (number, go_on))
-        if not self._due:
-            self._due = True
-            self._loop.call_soon(self._begin)
+    def _wait(self, number: int, callback: Callable[[], object]) -> None:
+        heappush(self._waiting, (number, callback))
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._next_turn)
 
-    def _begin(self) -> None:
-        self.left = self.most
+    def _next_turn(self) -> None:
+        self.bytes_left = self.bytes_per_turn
         for _ in range(_WOKEN):
-            if not self._waiting or self.left <= 0:
+            if not self._waiting or self.bytes_left <= 0:
                 break
             heappop(self._waiting)[1]()
-        self._due = bool(self._waiting)
-        if self._due:
-            self._loop.call_soon(self._begin)
+        self._scheduled = bool(self._waiting)
+        if self._scheduled:
+            self._loop.call_soon(self._next_turn)
 
 
 def _wake(waiter: asyncio.Future[None]) -> None:

@@ -1,7 +1,6 @@
-"""What leaves a connection: all of one turn of the event loop in one write, at the end of the turn.
+"""Sending of one connection: everything of a turn of the event loop in one write, at the end of the turn.
 
-A sender is told when to wait: for the peer's windows, for the socket, or for the next turn if this one has
-done much, for others want theirs.
+A sender must wait for the peer's windows, for the socket, or for the next turn if this one has sent much.
 """
 
 from __future__ import annotations
@@ -13,95 +12,103 @@ from typing import Final
 from grpc_wire.http2.connection import Connection
 
 QUEUED: Final = 64 * 1024
-"""Of a stream, what may wait for the peer's windows before its sender does."""
+"""Bytes of a stream that may wait for the peer's windows before its sender must wait."""
 BUFFERED: Final = 64 * 1024
-"""What the socket may hold before it is full; what is written then is held beside that."""
+"""High-water mark of the socket's buffer, in bytes; a write beyond it is buffered too."""
 TURN_BYTES: Final = 64 * 1024
 TURN_MESSAGES: Final = 64
-"""What may be sent in one turn."""
+"""Bytes and messages that may be sent in one turn."""
 
 
 class Writer:
-    """The way out of one connection.
+    """The output of one connection.
 
     Attributes:
-        shut: whether nothing more may be written.
-        writes: how often something was.
-        blocked: the streams whose senders wait.
+        closed: whether nothing more may be written.
+        write_count: how often something was written to the socket.
+        blocked: streams whose senders wait.
     """
 
     def __init__(
-        self, connection: Connection, drained: Callable[[int], None], react: Callable[[], None]
+        self,
+        connection: Connection,
+        on_drained: Callable[[int], None],
+        on_events: Callable[[], None],
     ) -> None:
         """Makes a writer.
 
         Args:
             connection: whose output is written.
-            drained: told of a stream whose sender need not wait any more.
-            react: called when the connection has events, which come of taking its output.
+            on_drained: called with the id of a stream whose sender may go on.
+            on_events: called when taking output has caused events.
         """
-        self.shut = False
-        self.writes = 0
+        self.closed = False
+        self.write_count = 0
         self._connection = connection
-        self._tell = drained
-        self._react = react
+        self._on_drained = on_drained
+        self._on_events = on_events
         self._loop = asyncio.get_running_loop()
         self._socket: asyncio.Transport
         self.blocked: set[int] = set()
-        self._touched = False
+        self._flush_scheduled = False
         self._paused = False
         self._bytes = 0
         self._messages = 0
         self._joining = 0
-        """The stream of which data was sent last, in this turn, if nothing of it is queued."""
+        """Stream of the last DATA of this turn, if nothing of it is queued."""
         self._joined: list[bytes] = []
-        """What it has sent since."""
+        """Data of that stream since then."""
 
     def attach(self, socket: asyncio.Transport) -> None:
-        """Takes the socket that is written to."""
+        """Sets the socket."""
         self._socket = socket
-        socket.set_write_buffer_limits(BUFFERED)  # with TLS it takes more by itself
+        socket.set_write_buffer_limits(BUFFERED)  # asyncio's TLS buffers more beside this
 
-    def touch(self) -> None:
-        """Sees to it that what is to be sent leaves at the end of this turn."""
-        if not self._touched:
-            self._touched = True
+    def schedule_flush(self) -> None:
+        """Schedules a write at the end of this turn."""
+        if not self._flush_scheduled:
+            self._flush_scheduled = True
             self._loop.call_soon(self._flush)
 
-    def hold(self) -> bool:
-        """Begins to receive: what comes of it shall leave behind the tasks that begin in it."""
-        self.part()
-        held, self._touched = self._touched, True
+    def begin_receive(self) -> bool:
+        """Starts processing received bytes.
+
+        Output that this causes is written after the tasks that it starts.
+        """
+        self.send_joined()
+        held, self._flush_scheduled = self._flush_scheduled, True
         return held
 
-    def release(self, *, held: bool) -> None:
-        """Has received; `held` is what `hold` has returned."""
+    def end_receive(self, *, held: bool) -> None:
+        """Ends processing received bytes; `held` is what `begin_receive` returned."""
         if not held:
             self._loop.call_soon(self._flush)
 
     def count(self, size: int) -> None:
-        """Counts a message of one who does not wait."""
-        if not self._touched:
-            self.touch()
+        """Counts a message whose sender does not wait."""
+        if not self._flush_scheduled:
+            self.schedule_flush()
         self._bytes += size
         self._messages += 1
 
     def send(self, stream_id: int, data: bytes, *, end_stream: bool = False) -> bool:
-        """Sends data; returns whether the sender is to wait for `Stream.drained` before it sends more.
+        """Sends data; returns whether the sender must wait before it sends more.
 
-        What follows data of the same stream is joined: many small messages are one frame.
+        It waits for `StreamCallbacks.drained`. Consecutive data of one stream is joined: many small messages
+        become
+        one frame.
         """
         queued = 0
         if stream_id == self._joining:
             self._joined.append(data)
             if end_stream:
-                self.part(end_stream=True)
+                self.send_joined(end_stream=True)
         else:
-            self.part()
+            self.send_joined()
             queued = self._connection.send_data(stream_id, data, end_stream=end_stream)
             if not (queued or end_stream):
                 self._joining = stream_id
-            self.touch()
+            self.schedule_flush()
         self._bytes += len(data)
         self._messages += 1
         if (
@@ -114,8 +121,8 @@ class Writer:
             return True
         return False
 
-    def part(self, *, end_stream: bool = False) -> None:
-        """Lets out what was joined, before anything that is to stand behind it."""
+    def send_joined(self, *, end_stream: bool = False) -> None:
+        """Sends joined data, before anything that must come behind it."""
         if self._joined:
             data = b"".join(self._joined)
             self._joined.clear()
@@ -124,19 +131,19 @@ class Writer:
 
     def queued(self, stream_id: int) -> int:
         """Returns how many bytes of a stream wait until the peer reads."""
-        self.part()
+        self.send_joined()
         return self._connection.queued(stream_id)
 
     def drained(self, stream_id: int) -> None:
-        """Lets a stream go on, whose queue is empty, unless the socket is full."""
+        """Lets the sender of a stream go on, unless the socket's buffer is full."""
         if self._paused:
             self.blocked.add(stream_id)
         else:
             self.blocked.discard(stream_id)
-            self._tell(stream_id)
+            self._on_drained(stream_id)
 
     def pause(self) -> None:
-        """Writes nothing more until `resume`: the socket's buffer is full."""
+        """Stops writing until `resume`: the socket's buffer is full."""
         self._paused = True
 
     def resume(self) -> None:
@@ -145,18 +152,18 @@ class Writer:
         self._flush()
 
     def write(self) -> None:
-        """Writes now what there is."""
-        self.part()
+        """Writes all output now."""
+        self.send_joined()
         connection = self._connection
-        closed = self.shut or self._socket.is_closing()
+        closed = self.closed or self._socket.is_closing()
         while connection.has_output and not (self._paused or closed):
-            self.writes += 1
+            self.write_count += 1
             self._socket.write(connection.take_output())
         if connection.has_events:
-            self._react()
+            self._on_events()
 
     def _flush(self) -> None:
-        self._touched = False
+        self._flush_scheduled = False
         self._bytes = self._messages = 0
         self.write()
         if self._paused:

@@ -42,7 +42,7 @@ def pieces(body: bytes, cuts: list[int]) -> list[bytes]:
 
 def read(reader: MessageReader, data: bytes) -> list[bytes]:
     """Returns the messages that are whole now, decompressed; raises what is wrong behind them."""
-    messages = [reader.plain(message) for message in reader.feed(data)]
+    messages = [reader.decompress(message) for message in reader.feed(data)]
     if reader.fault is not None:
         raise reader.fault
     return messages
@@ -66,13 +66,13 @@ def test_messages_are_whole_whatever_the_cuts(messages: list[bytes], cuts: list[
         assert got == messages[: ends.index(begun) + (ends.count(begun) - 1)]
         if fed == begun:
             assert reader.missing == 0
-            assert not reader.partial
+            assert not reader.has_partial
         elif fed - begun >= 5:
             end = min(end for end in ends if end > fed)
             assert reader.missing == end - fed
-            assert reader.partial
+            assert reader.has_partial
         else:
-            assert reader.partial
+            assert reader.has_partial
     assert got == messages
 
 
@@ -205,7 +205,7 @@ def test_what_nobody_has_taken_is_not_blown_up() -> None:
         tracemalloc.stop()
 
     assert peak < 1 << 20
-    assert [reader.plain(message) for message in waiting] == [bytes(64_000)] * 1000
+    assert [reader.decompress(message) for message in waiting] == [bytes(64_000)] * 1000
 
 
 @pytest.mark.parametrize("cut", [0, 3, 9])

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from grpc_wire.call.status import (
     Status,
-    from_answer,
     from_reset,
+    from_response,
     from_trailers,
     is_grpc,
     to_trailers,
@@ -112,7 +112,7 @@ def test_an_answer_that_is_not_grpc(http: int, name: str) -> None:
     """http-grpc-status-mapping.md."""
     head: Headers = ((b":status", b"%d" % http), (b"content-type", b"text/html"))
 
-    status = from_answer(head)
+    status = from_response(head)
 
     assert status is not None
     assert CODES[status.code] == name
@@ -124,7 +124,7 @@ def test_a_grpc_status_beside_another_http_status_holds(http: int) -> None:
     """The mapping is for answers that have no status of gRPC."""
     head: Headers = ((b":status", b"%d" % http), GRPC, (b"grpc-status", b"5"))
 
-    status = from_answer(head)
+    status = from_response(head)
 
     assert status is not None
     assert status.code == 5
@@ -137,7 +137,7 @@ def test_an_answer_that_is_not_grpc_is_not_ok(http: int, kind: bytes) -> None:
     """Whatever it says of itself: there is no response in it."""
     head: Headers = ((b":status", b"%d" % http), (b"content-type", kind), (b"grpc-status", b"0"))
 
-    status = from_answer(head)
+    status = from_response(head)
 
     assert status is not None
     assert CODES[status.code] == ("UNAVAILABLE" if http == 503 else "UNKNOWN")
@@ -161,13 +161,13 @@ def test_an_answer_that_is_not_grpc_is_not_ok(http: int, kind: bytes) -> None:
 def test_a_content_type(kind: bytes, good: bool) -> None:
     """application/grpc, with a format or parameters behind it."""
     assert is_grpc(kind) is good
-    assert (from_answer(((b":status", b"200"), (b"content-type", kind))) is None) is good
+    assert (from_response(((b":status", b"200"), (b"content-type", kind))) is None) is good
 
 
 @given(st.binary(max_size=20), st.integers(100, 999))
 def test_any_answer_is_read(kind: bytes, http: int) -> None:
     """Whatever a proxy says."""
-    status = from_answer(((b":status", b"%d" % http), (b"content-type", kind)))
+    status = from_response(((b":status", b"%d" % http), (b"content-type", kind)))
     assert status is None or status.code in CODES
 
 

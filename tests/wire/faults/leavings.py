@@ -15,12 +15,13 @@ from grpc_wire.http2.connection import Connection
 from grpc_wire.http2.streams import Stream
 from grpc_wire.server import Server
 from grpc_wire.server.call import ServerCall
-from grpc_wire.server.context import Context
+from grpc_wire.server.context import ServerContext
 from grpc_wire.transport.lifetime import Lifetime
 from grpc_wire.transport.transport import Transport
 
 PASSING = (
-    Balancer, ClientStream, Connection, Context, Lifetime, Server, ServerCall, Stream, Subchannel, Transport,
+    Balancer, ClientStream, Connection, Lifetime, Server, ServerCall, ServerContext, Stream, Subchannel,
+    Transport,
 )  # fmt: skip
 SECONDS = 5.0
 

@@ -168,7 +168,7 @@ async def test_heads_that_come_in_drops() -> None:
     """
     options = [("grpc.server_handshake_timeout_ms", 200), ("grpc.max_connection_idle_ms", 300)]
     async with serving(options=options) as (running, address), answered_meanwhile(address):
-        lifetimes = replace(running._options.lifetimes, goodbye=0.2)
+        lifetimes = replace(running._options.lifetimes, goaway_timeout=0.2)
         running._options = replace(running._options, lifetimes=lifetimes)
         host, port = address.split(":")
         reader, writer = await asyncio.open_connection(host, int(port))

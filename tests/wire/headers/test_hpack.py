@@ -69,7 +69,9 @@ def broken(clause: str, octets: bytes) -> Case:
 
 def read(clause: str, octets: bytes, *fields: tuple[bytes, bytes]) -> Case:
     """Returns a case of a block that has these fields behind those of a request."""
-    outcome: Outcome = tells(HeadersReceived(1, REQUEST + fields, end_stream=False, trailers=False))
+    outcome: Outcome = tells(
+        HeadersReceived(1, REQUEST + fields, end_stream=False, is_trailers=False)
+    )
     return Case(clause, SERVER, State.IDLE, h2.headers(1, octets), outcome)
 
 
@@ -177,7 +179,7 @@ def test_whole_answers_are_read_as_they_were_meant(table: int) -> None:
             stage.decoder.max_allowed_table_size = table
         stream = 2 * number + 1
         stage.hear(h2.headers(stream, START, end=True))
-        stage.connection.answer(stream, head, (b"data",), end)
+        stage.connection.send_response(stream, head, (b"data",), end)
         sent = stage.frames()
         assert [bytes(f.payload) for f in sent if f.kind == h2.Kind.DATA] == [b"data"]
         assert stage.fields(sent) == [head, end]
@@ -343,7 +345,7 @@ def test_what_another_encodes_is_read(
         whole = (*REQUEST, *fields)
         block = encoder.encode(list(whole), huffman=coded)
         (event,) = stage.hear(h2.headers(2 * number + 1, block, end=True))
-        assert event == HeadersReceived(2 * number + 1, whole, end_stream=True, trailers=False)
+        assert event == HeadersReceived(2 * number + 1, whole, end_stream=True, is_trailers=False)
 
 
 @settings(max_examples=40)

@@ -17,9 +17,9 @@ from grpc_wire.headers.section import Headers
 from grpc_wire.http2.connection import Connection, Role
 from grpc_wire.http2.errors import ErrorCode
 from grpc_wire.http2.events import (
+    ConnectionEvent,
     ConnectionFailed,
     DataReceived,
-    Event,
     GoAwayReceived,
     HeadersReceived,
     PingAcknowledged,
@@ -95,7 +95,7 @@ class Side(Protocol):
     def ask(self, headers: Headers, data: bytes) -> int:
         """Opens a stream, with all that is to be said on it."""
 
-    def answer(self, stream: int, head: Headers, data: bytes, trailers: Headers) -> None:
+    def send_response(self, stream: int, head: Headers, data: bytes, trailers: Headers) -> None:
         """Says all that is to be said on a stream."""
 
     def headers(self, stream: int, headers: Headers, *, end: bool) -> None:
@@ -157,9 +157,9 @@ class Ours:
             self._waiting.add(stream)
         return stream
 
-    def answer(self, stream: int, head: Headers, data: bytes, trailers: Headers) -> None:
+    def send_response(self, stream: int, head: Headers, data: bytes, trailers: Headers) -> None:
         """Says all that is to be said on a stream."""
-        if self.connection.answer(stream, head, (data,), trailers):
+        if self.connection.send_response(stream, head, (data,), trailers):
             self._waiting.add(stream)
 
     def headers(self, stream: int, headers: Headers, *, end: bool) -> None:
@@ -193,11 +193,11 @@ class Ours:
         """Takes bytes, and what they tell."""
         self._note(heard(self.connection, octets))
 
-    def _note(self, events: Sequence[Event]) -> None:
+    def _note(self, events: Sequence[ConnectionEvent]) -> None:
         for event in events:
             if isinstance(event, HeadersReceived):
                 talk = self.talks.setdefault(event.stream_id, Talk())
-                assert event.trailers == (talk.heard.head is not None)
+                assert event.is_trailers == (talk.heard.head is not None)
                 talk.hear(event.headers, end=False)
                 self._hear_more(talk, event)
             elif isinstance(event, DataReceived):
@@ -223,9 +223,9 @@ class Ours:
         if event.data:
             talk.hear_data(event.data)
             talk.unread += len(event.data)
-        if event.ending is not None:
+        if event.trailers is not None:
             assert event.end_stream
-            talk.hear(event.ending, end=False)
+            talk.hear(event.trailers, end=False)
         talk.heard.ended |= event.end_stream
 
     def output(self) -> bytes:
@@ -298,7 +298,7 @@ class Theirs:
         self.data(stream, data, end=True)
         return stream
 
-    def answer(self, stream: int, head: Headers, data: bytes, trailers: Headers) -> None:
+    def send_response(self, stream: int, head: Headers, data: bytes, trailers: Headers) -> None:
         """Says all that is to be said on a stream."""
         self.headers(stream, head, end=False)
         self.data(stream, data, end=False)

@@ -13,7 +13,7 @@ from hpack import Decoder
 from grpc_wire.headers.section import Headers
 from grpc_wire.http2.connection import Connection, Role
 from grpc_wire.http2.errors import ErrorCode
-from grpc_wire.http2.events import ConnectionFailed, Event, HeadersReceived, StreamReset
+from grpc_wire.http2.events import ConnectionEvent, ConnectionFailed, HeadersReceived, StreamReset
 from grpc_wire.http2.limits import DEFAULT, Limits
 from tests.wire.driving import heard
 from tests.wire.http2 import octets as h2
@@ -83,7 +83,7 @@ class Stage:
         self.connection = Connection(role, limits, clock=self.clock)
         self.decoder = Decoder(max_header_list_size=1 << 20)
         self.preface: list[Frame] = []
-        self.told: list[Event] = []
+        self.told: list[ConnectionEvent] = []
         if state is not State.NEW:
             self._shake_hands(peer_settings)
             self._bring_to(state)
@@ -118,7 +118,7 @@ class Stage:
         elif state is State.RESET_BY_US:
             self.connection.reset(1, ErrorCode.CANCEL)
 
-    def hear(self, *octets: bytes) -> list[Event]:
+    def hear(self, *octets: bytes) -> list[ConnectionEvent]:
         """Lets the peer say this; returns what was told of it."""
         events = list(heard(self.connection, b"".join(octets)))
         self.told += events
@@ -177,8 +177,8 @@ class Stage:
 class Outcome:
     """What must come of what the peer said."""
 
-    events: tuple[Event, ...] = ()
-    together: tuple[Event, ...] | None = None
+    events: tuple[ConnectionEvent, ...] = ()
+    together: tuple[ConnectionEvent, ...] | None = None
     """The events if all is said at once, where some of them are one then; None: they are the same."""
     sent: tuple[bytes, ...] = ()
     """Frames, without WINDOW_UPDATE; other tests count windows."""
@@ -196,8 +196,8 @@ def fails(*codes: ErrorCode) -> Outcome:
 def resets(
     stream: int,
     *codes: ErrorCode,
-    told: Sequence[Event] = (),
-    together: tuple[Event, ...] | None = None,
+    told: Sequence[ConnectionEvent] = (),
+    together: tuple[ConnectionEvent, ...] | None = None,
 ) -> Outcome:
     """A stream is reset with a code, or one of several that the RFC allows; others go on."""
     return Outcome(events=tuple(told), together=together, reset=(stream, codes))
@@ -209,13 +209,15 @@ def ignored() -> Outcome:
 
 
 def tells(
-    *events: Event, sent: Sequence[bytes] = (), together: tuple[Event, ...] | None = None
+    *events: ConnectionEvent,
+    sent: Sequence[bytes] = (),
+    together: tuple[ConnectionEvent, ...] | None = None,
 ) -> Outcome:
     """These events, and these frames."""
     return Outcome(events=events, together=together, sent=tuple(sent))
 
 
-def bare(event: Event) -> Event:
+def bare(event: ConnectionEvent) -> ConnectionEvent:
     """Returns an event without its words for people."""
     if isinstance(event, StreamReset | ConnectionFailed):
         return event._replace(reason="")

@@ -123,7 +123,7 @@ class Conversation:
                     side.headers(stream, head, end=talk.said.ended)
                 else:
                     talk.said = Words(head, bytearray(_data(number)), TRAILERS, ended=True)
-                    side.answer(stream, head, _data(number), TRAILERS)
+                    side.send_response(stream, head, _data(number), TRAILERS)
         elif talk.may_say:
             self._say(name, side, stream, number)
 

@@ -57,7 +57,7 @@ DATA = [
     Case("6.1-padding-longer-than-the-payload", BOTH, State.ANSWERED, h2.frame(Kind.DATA, h2.PADDED, 1, b"\xff" + bytes(5)), fails(PROTOCOL)),
     Case("6.2-padding-as-long-as-the-payload", SERVER, State.IDLE, h2.frame(Kind.HEADERS, h2.PADDED | h2.END_HEADERS, 1, b"\x06" + bytes(5)), fails(PROTOCOL)),
     Case("6.2-padding-over-the-priority", SERVER, State.IDLE, h2.frame(Kind.HEADERS, h2.PADDED | h2.WITH_PRIORITY | h2.END_HEADERS, 1, b"\x02" + bytes(6)), fails(PROTOCOL, ErrorCode.FRAME_SIZE_ERROR)),
-    Case("6.2-priority-is-passed-over", SERVER, State.IDLE, h2.headers(1, REQUEST, priority=b"\x80\0\0\x07\xff"), tells(HeadersReceived(1, REQUEST, end_stream=False, trailers=False))),
+    Case("6.2-priority-is-passed-over", SERVER, State.IDLE, h2.headers(1, REQUEST, priority=b"\x80\0\0\x07\xff"), tells(HeadersReceived(1, REQUEST, end_stream=False, is_trailers=False))),
 ]  # fmt: skip
 
 CONTROL = [
@@ -155,7 +155,7 @@ def test_6_8_streams_that_a_server_will_not_process_are_told() -> None:
         stage.connection.open_stream(REQUEST)
     assert stage.connection.open_streams == 2
     assert stage.hear(h2.headers(3, ANSWER), h2.data(3, b"x", end=True)) == [
-        HeadersReceived(3, ANSWER, end_stream=True, trailers=False, data=b"x"),
+        HeadersReceived(3, ANSWER, end_stream=True, is_trailers=False, data=b"x"),
     ]
     stage.connection.send_data(1, b"more", end_stream=True)
     assert [frame.payload for frame in stage.sent(Kind.DATA)] == [b"more"]
@@ -208,7 +208,7 @@ def test_6_8_a_goaway_of_ours_in_two_phases() -> None:
     assert (warning.kind, warning.last_stream, warning.code) == (Kind.GOAWAY, h2.TOP, 0)
     assert stage.connection.closing
     assert stage.hear(h2.headers(3, REQUEST)) == [
-        HeadersReceived(3, REQUEST, end_stream=False, trailers=False)
+        HeadersReceived(3, REQUEST, end_stream=False, is_trailers=False)
     ]
 
     stage.connection.go_away(debug=b"old")
@@ -218,7 +218,7 @@ def test_6_8_a_goaway_of_ours_in_two_phases() -> None:
     assert stage.sent(Kind.RST_STREAM) == []
     assert stage.hear(h2.data(3, b"x", end=True), h2.headers(1, TRAILERS, end=True)) == [
         DataReceived(3, b"x", end_stream=True),
-        HeadersReceived(1, TRAILERS, end_stream=True, trailers=True),
+        HeadersReceived(1, TRAILERS, end_stream=True, is_trailers=True),
     ]
     stage.connection.send_headers(3, ANSWER, end_stream=True)
     assert [frame.stream for frame in stage.frames()] == [3]
@@ -258,7 +258,7 @@ def test_6_8_a_client_that_goes_away_still_hears_its_answers() -> None:
     assert [(f.kind, f.last_stream) for f in stage.frames()] == [(Kind.GOAWAY, 0)]
     assert not stage.connection.can_open
     assert stage.hear(h2.headers(1, ANSWER, end=True)) == [
-        HeadersReceived(1, ANSWER, end_stream=True, trailers=False)
+        HeadersReceived(1, ANSWER, end_stream=True, is_trailers=False)
     ]
 
 

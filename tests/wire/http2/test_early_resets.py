@@ -52,13 +52,13 @@ def test_more_are_reset_when_they_are_old_enough() -> None:
     second = give_up(stage)
     assert resets(stage.frames()) == []
 
-    assert stage.connection.reset_lingering() == pytest.approx(SMALL.early - 1)
+    assert stage.connection.send_due_resets() == pytest.approx(SMALL.early - 1)
     assert resets(stage.frames()) == []
     stage.clock.now += SMALL.early - 1
-    assert stage.connection.reset_lingering() == pytest.approx(1)
+    assert stage.connection.send_due_resets() == pytest.approx(1)
     assert resets(stage.frames()) == [(first, CANCEL)]
     stage.clock.now += 1
-    assert stage.connection.reset_lingering() is None
+    assert stage.connection.send_due_resets() is None
     assert resets(stage.frames()) == [(second, CANCEL)]
 
 
@@ -87,7 +87,7 @@ def test_an_answer_lets_it_be_reset() -> None:
     stream = give_up(stage)
     assert stage.hear(h2.headers(stream, ANSWER), h2.data(stream, b"12345")) == []
     assert resets(stage.frames()) == [(stream, CANCEL)]
-    assert stage.connection.lingering == 0
+    assert stage.connection.deferred_resets == 0
 
 
 @pytest.mark.parametrize("sent_all", [True, False])
@@ -97,7 +97,7 @@ def test_an_answer_that_ends_it(sent_all: bool) -> None:
     stream = give_up(stage, end_stream=sent_all)
     assert stage.hear(h2.headers(stream, (*ANSWER, *TRAILERS), end=True)) == []
     assert resets(stage.frames()) == ([] if sent_all else [(stream, CANCEL)])
-    assert stage.connection.lingering == 0
+    assert stage.connection.deferred_resets == 0
 
 
 def test_a_server_that_resets_it() -> None:
@@ -106,7 +106,7 @@ def test_a_server_that_resets_it() -> None:
     for _ in range(2 * SMALL.control_frames):
         assert stage.hear(h2.reset(give_up(stage), CANCEL)) == []
     stage.clock.now += SMALL.early
-    assert stage.connection.reset_lingering() is None
+    assert stage.connection.send_due_resets() is None
     assert resets(stage.frames()) == []
     stage.lives()
 
@@ -117,7 +117,7 @@ def test_a_server_that_goes_away() -> None:
     streams = [give_up(stage) for _ in range(3)]
     stage.hear(h2.goaway(streams[1]))
     stage.clock.now += SMALL.early
-    assert stage.connection.reset_lingering() is None
+    assert stage.connection.send_due_resets() is None
     assert resets(stage.frames()) == [(stream, CANCEL) for stream in streams[:2]]
 
 
@@ -127,7 +127,7 @@ def test_a_connection_that_fails() -> None:
     give_up(stage)
     stage.hear(h2.data(0, b"x"))
     assert isinstance(stage.told[-1], ConnectionFailed)
-    assert stage.connection.lingering == 0
+    assert stage.connection.deferred_resets == 0
 
 
 def test_the_server_counts_it_as_open() -> None:
@@ -141,7 +141,7 @@ def test_the_server_counts_it_as_open() -> None:
     with pytest.raises(RuntimeError):
         stage.connection.open_stream(REQUEST)
     stage.clock.now += SMALL.early
-    stage.connection.reset_lingering()
+    stage.connection.send_due_resets()
     assert stage.has_room()
 
 
@@ -166,11 +166,11 @@ def test_two_answers_earn_an_early_reset() -> None:
     for _ in range(2):
         stream = stage.connection.open_stream(REQUEST, end_stream=True)
         stage.hear(h2.headers(stream, ANSWER), h2.headers(stream, TRAILERS, end=True))
-        assert stage.connection.lingering == 0
+        assert stage.connection.deferred_resets == 0
     stage.frames()
     allowed, _late = give_up(stage), give_up(stage)
     assert resets(stage.frames()) == [(allowed, CANCEL)]
-    assert stage.connection.lingering == 1
+    assert stage.connection.deferred_resets == 1
 
 
 def test_time_alone_earns_none() -> None:
@@ -187,11 +187,13 @@ def test_our_server_bears_what_our_client_resets() -> None:
     ours.connection.take_output()
     opened = 0
     while opened < 10_000:
-        while ours.connection.can_open and opened < 10_000 and ours.connection.lingering < 1_000:
+        while (
+            ours.connection.can_open and opened < 10_000 and ours.connection.deferred_resets < 1_000
+        ):
             give_up(ours)
             opened += 1
         theirs.hear(ours.connection.take_output())
         ours.hear(theirs.connection.take_output())
         theirs.clock.now = ours.clock.now = ours.clock.now + 0.5
-        ours.connection.reset_lingering()
+        ours.connection.send_due_resets()
     assert not [each for each in (*theirs.told, *ours.told) if isinstance(each, ConnectionFailed)]

@@ -45,7 +45,7 @@ OPENS = {
 
 def heard(role: Role) -> HeadersReceived:
     """Returns the event of the first header section of stream 1."""
-    return HeadersReceived(1, head(role), end_stream=False, trailers=False)
+    return HeadersReceived(1, head(role), end_stream=False, is_trailers=False)
 
 
 def hello(role: Role) -> bytes:
@@ -76,7 +76,7 @@ FORMATS = [
     Case("4.1-unused-flags-of-settings", BOTH, State.IDLE, h2.frame(Kind.SETTINGS, 0xFE, 0), tells(SettingsReceived(h2.TOP), sent=[h2.settings(flags=h2.ACK)])),
     Case("4.1-unused-flags-of-priority", BOTH, State.OPEN, h2.frame(Kind.PRIORITY, 0xFF, 1, bytes(5)), ignored()),
     Case("4.1-unused-flags-of-window-update", BOTH, State.OPEN, h2.frame(Kind.WINDOW_UPDATE, 0xFF, 1, b"\0\0\0\1"), ignored()),
-    Case("4.1-unused-flags-of-headers", SERVER, State.IDLE, h2.frame(Kind.HEADERS, 0xD6 & ~0x8, 1, h2.block(REQUEST)), tells(HeadersReceived(1, REQUEST, end_stream=False, trailers=False))),
+    Case("4.1-unused-flags-of-headers", SERVER, State.IDLE, h2.frame(Kind.HEADERS, 0xD6 & ~0x8, 1, h2.block(REQUEST)), tells(HeadersReceived(1, REQUEST, end_stream=False, is_trailers=False))),
     Case("4.1-reserved-bit-of-the-stream", BOTH, State.ANSWERED, h2.frame(Kind.DATA, 0, 1 | 1 << 31, b"x"), tells(DataReceived(1, b"x", end_stream=False))),
     Case("4.1-reserved-bit-of-stream-zero", BOTH, State.IDLE, h2.frame(Kind.PING, 0, 1 << 31, bytes(8)), tells(sent=[h2.ping(bytes(8), ack=True)])),
     Case("4.1-reserved-bit-of-an-increment", BOTH, State.OPEN, h2.window(1, 1 | 1 << 31), ignored()),
@@ -153,7 +153,7 @@ BLOCKS = [
     Case("4.3-block-in-several-frames", SERVER, State.IDLE, interrupted(b""), tells(heard(Role.SERVER))),
     Case("4.3-block-byte-by-byte", SERVER, State.IDLE,
          h2.headers(1, b"\x83", more=True, end=True) + b"".join(h2.continuation(1, b, more=True) for b in (b"\x86", b"\x44", b"\x01", b"/")) + h2.continuation(1),
-         tells(HeadersReceived(1, ((b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/")), end_stream=True, trailers=False))),
+         tells(HeadersReceived(1, ((b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/")), end_stream=True, is_trailers=False))),
     Case("4.3-empty-continuations", SERVER, State.IDLE, interrupted(h2.continuation(1, more=True) * 3), tells(heard(Role.SERVER))),
     Case("4.3-end-of-stream-is-of-headers-not-continuation", SERVER, State.IDLE,
          h2.headers(1, h2.block(REQUEST), more=True) + h2.frame(Kind.CONTINUATION, h2.END_HEADERS | h2.END_STREAM, 1), tells(heard(Role.SERVER))),
@@ -299,7 +299,7 @@ def test_frames_that_the_rfc_lets_be_lost_change_the_table_of_headers_all_the_sa
 
     assert events == [
         HeadersReceived(
-            7, (*REQUEST, (b"x-b", b"2"), (b"x-a", b"1")), end_stream=False, trailers=False
+            7, (*REQUEST, (b"x-b", b"2"), (b"x-a", b"1")), end_stream=False, is_trailers=False
         )
     ]
 
@@ -311,7 +311,7 @@ def test_headers_past_a_goaway_change_the_table_too() -> None:
 
     assert stage.hear(h2.headers(3, h2.block(REQUEST) + h2.remembered(b"x-a", b"1"))) == []
     assert stage.hear(h2.headers(1, h2.indexed(62), end=True)) == [
-        HeadersReceived(1, ((b"x-a", b"1"),), end_stream=True, trailers=True)
+        HeadersReceived(1, ((b"x-a", b"1"),), end_stream=True, is_trailers=True)
     ]
 
 

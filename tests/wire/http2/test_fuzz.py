@@ -18,9 +18,9 @@ import pytest
 from grpc_wire.http2.connection import Connection, Role
 from grpc_wire.http2.errors import ErrorCode
 from grpc_wire.http2.events import (
+    ConnectionEvent,
     ConnectionFailed,
     DataReceived,
-    Event,
     HeadersReceived,
     StreamReset,
 )
@@ -75,20 +75,20 @@ class Driver:
         if self.random.random() < 0.7:
             self._take()
 
-    def _look_at(self, event: Event) -> None:
+    def _look_at(self, event: ConnectionEvent) -> None:
         if isinstance(event, ConnectionFailed):
             self.failed = True
         elif isinstance(event, HeadersReceived):
-            assert event.trailers == (event.stream_id in self.alive) or self.role is Role.CLIENT
+            assert event.is_trailers == (event.stream_id in self.alive) or self.role is Role.CLIENT
             self.alive.add(event.stream_id)
             assert sum(32 + len(n) + len(v) for n, v in event.headers) <= LIMITS.header_list
-            assert not (event.trailers and (event.data or event.ending is not None))
+            assert not (event.is_trailers and (event.data or event.trailers is not None))
         elif isinstance(event, DataReceived | StreamReset):
             assert event.stream_id in self.alive
         if isinstance(event, StreamReset):
             self.alive.remove(event.stream_id)
 
-    def _act(self, event: Event) -> None:
+    def _act(self, event: ConnectionEvent) -> None:
         connection, chance = self.connection, self.random.random()
         if isinstance(event, HeadersReceived) and event.data and self.random.random() < 0.8:
             connection.consumed(event.stream_id, len(event.data))

@@ -10,7 +10,7 @@ import pytest
 from grpc_wire.http2.connection import Role
 from grpc_wire.http2.errors import ErrorCode
 from grpc_wire.http2.frames import PREFACE
-from grpc_wire.transport.callbacks import Owner
+from grpc_wire.transport.callbacks import TransportCallbacks
 from grpc_wire.transport.transport import Transport
 from grpc_wire.transport.writer import QUEUED, TURN_BYTES, TURN_MESSAGES, Writer
 from tests.wire.http2 import octets as h2
@@ -155,11 +155,11 @@ async def test_the_end_goes_with_what_is_last() -> None:
 
 
 async def test_what_is_let_out_stands_before_what_comes_next() -> None:
-    """Trailers after `part` are behind all data."""
+    """Trailers after `send_joined` are behind all data."""
     sender = await opened(Role.SERVER)
     for text in (b"a", b"b", b"c"):
         sender.send(1, text)
-    sender.writer.part()
+    sender.writer.send_joined()
     sender.stage.connection.send_headers(1, TRAILERS, end_stream=True)
     sender.send(3, b"d")
 
@@ -240,9 +240,9 @@ async def test_what_comes_is_answered_behind_what_was_sent(role: Role) -> None:
     sender = await opened(role)
     for text in (b"a", b"b", b"c"):
         sender.send(1, text)
-    held = sender.writer.hold()
+    held = sender.writer.begin_receive()
     sender.stage.hear(h2.frame(Kind.PING, 0, 0, b"short"))
-    sender.writer.release(held=held)
+    sender.writer.end_receive(held=held)
 
     *before, goaway = await sender.left()
     assert before == [data(1, b"a"), data(1, b"bc")]
@@ -252,7 +252,7 @@ async def test_what_comes_is_answered_behind_what_was_sent(role: Role) -> None:
 async def test_the_end_of_a_connection_stands_behind_what_was_sent() -> None:
     """What closes it at once says so after all that was sent in this turn."""
     left = bytearray()
-    transport = Transport(Role.SERVER, Mock(Owner))
+    transport = Transport(Role.SERVER, Mock(TransportCallbacks))
     transport.connection_made(_Socket(left))
     transport.data_received(PREFACE + h2.settings() + h2.headers(1, REQUEST))
     transport.send_headers(1, ANSWER)

@@ -9,9 +9,9 @@ import pytest
 from grpc_wire.http2.connection import Role
 from grpc_wire.http2.errors import ErrorCode
 from grpc_wire.http2.events import (
+    ConnectionEvent,
     ConnectionFailed,
     DataReceived,
-    Event,
     HeadersReceived,
     StreamReset,
 )
@@ -36,7 +36,7 @@ def begun(role: Role, *streams: int) -> Stage:
     return stage
 
 
-def received(events: list[Event]) -> bytes:
+def received(events: list[ConnectionEvent]) -> bytes:
     """Returns the data of all events, wherever they stand."""
     return b"".join(e.data for e in events if isinstance(e, HeadersReceived | DataReceived))
 
@@ -95,7 +95,7 @@ def test_another_stream_parts_them(role: Role) -> None:
         DataReceived(1, b"a", end_stream=False),
         DataReceived(3, b"b", end_stream=False),
         DataReceived(1, b"cd", end_stream=False),
-        HeadersReceived(5, head(role), end_stream=False, trailers=False),
+        HeadersReceived(5, head(role), end_stream=False, is_trailers=False),
         DataReceived(1, b"e", end_stream=True),
         DataReceived(3, b"f", end_stream=False),
     ]
@@ -150,7 +150,9 @@ def test_nothing_is_added_to_a_large_head() -> None:
         h2.headers(1, REQUEST), h2.data(1, bytes(SMALL)), h2.data(1, b"x", end=True)
     )
 
-    assert first == HeadersReceived(1, REQUEST, end_stream=False, trailers=False, data=bytes(SMALL))
+    assert first == HeadersReceived(
+        1, REQUEST, end_stream=False, is_trailers=False, data=bytes(SMALL)
+    )
     assert rest == [DataReceived(1, b"x", end_stream=True)]
 
 
@@ -162,7 +164,7 @@ def test_nothing_is_added_to_what_was_taken(role: Role) -> None:
     (second,) = stage.hear(h2.data(1, b"a"))
     (third,) = stage.hear(h2.data(1, b"b", end=True))
 
-    assert first == HeadersReceived(1, head(role), end_stream=False, trailers=False)
+    assert first == HeadersReceived(1, head(role), end_stream=False, is_trailers=False)
     assert second == DataReceived(1, b"a", end_stream=False)
     assert third == DataReceived(1, b"b", end_stream=True)
 
@@ -174,7 +176,7 @@ def test_the_head_has_its_data(role: Role) -> None:
 
     told = stage.hear(h2.headers(1, head(role)), h2.data(1, b"a"), h2.data(1, b"b", end=True))
 
-    assert told == [HeadersReceived(1, head(role), end_stream=True, trailers=False, data=b"ab")]
+    assert told == [HeadersReceived(1, head(role), end_stream=True, is_trailers=False, data=b"ab")]
 
 
 @both
@@ -192,7 +194,12 @@ def test_the_head_has_its_trailers(role: Role) -> None:
 
         first, reset = told
         assert first == HeadersReceived(
-            1, head(role), end_stream=True, trailers=False, data=b"".join(data), ending=TRAILERS
+            1,
+            head(role),
+            end_stream=True,
+            is_trailers=False,
+            data=b"".join(data),
+            trailers=TRAILERS,
         )
         assert bare(reset) == StreamReset(1, ErrorCode.STREAM_CLOSED, "", by_peer=False)
 
@@ -204,7 +211,7 @@ def test_data_have_their_trailers(role: Role) -> None:
 
     told = stage.hear(h2.data(1, b"a"), h2.data(1, b"b"), h2.headers(1, TRAILERS, end=True))
 
-    assert told == [DataReceived(1, b"ab", end_stream=True, ending=TRAILERS)]
+    assert told == [DataReceived(1, b"ab", end_stream=True, trailers=TRAILERS)]
 
 
 @both
@@ -212,10 +219,10 @@ def test_trailers_alone(role: Role) -> None:
     """Are an event of their own where nothing of their stream was told last."""
     stage = begun(role, 1, 3)
     stage.hear(h2.headers(1, head(role)))
-    trailers = HeadersReceived(1, TRAILERS, end_stream=True, trailers=True)
+    trailers = HeadersReceived(1, TRAILERS, end_stream=True, is_trailers=True)
 
     assert stage.hear(h2.headers(3, head(role)), h2.headers(1, TRAILERS, end=True)) == [
-        HeadersReceived(3, head(role), end_stream=False, trailers=False),
+        HeadersReceived(3, head(role), end_stream=False, is_trailers=False),
         trailers,
     ]
 
@@ -236,18 +243,18 @@ def test_malformed_trailers_are_not_added(role: Role) -> None:
         before, reset = told
         assert isinstance(before, HeadersReceived)
         assert not before.end_stream
-        assert before.ending is None
+        assert before.trailers is None
         assert bare(reset) == StreamReset(1, ErrorCode.PROTOCOL_ERROR, "", by_peer=False)
 
 
 def test_an_answer_that_is_but_a_head() -> None:
     """Ends with that, and is not taken for one that ends with an empty frame of data."""
     answer = head(Role.CLIENT)
-    alone = HeadersReceived(1, answer, end_stream=True, trailers=False)
+    alone = HeadersReceived(1, answer, end_stream=True, is_trailers=False)
     assert begun(Role.CLIENT, 1).hear(h2.headers(1, answer, end=True)) == [alone]
 
     assert begun(Role.CLIENT, 1).hear(h2.headers(1, answer), h2.data(1, end=True)) == [
-        HeadersReceived(1, answer, end_stream=False, trailers=False),
+        HeadersReceived(1, answer, end_stream=False, is_trailers=False),
         DataReceived(1, b"", end_stream=True),
     ]
 
@@ -265,8 +272,10 @@ def test_a_head_does_not_wait_for_its_data() -> None:
     )
 
     assert told == [
-        HeadersReceived(1, REQUEST, end_stream=False, trailers=False),
-        HeadersReceived(3, REQUEST, end_stream=True, trailers=False, data=b"b", ending=TRAILERS),
+        HeadersReceived(1, REQUEST, end_stream=False, is_trailers=False),
+        HeadersReceived(
+            3, REQUEST, end_stream=True, is_trailers=False, data=b"b", trailers=TRAILERS
+        ),
         DataReceived(1, b"a", end_stream=True),
     ]
 

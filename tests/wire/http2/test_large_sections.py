@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from grpc_wire.headers.section import Headers
 from grpc_wire.http2.connection import Role
 from grpc_wire.http2.errors import ErrorCode
-from grpc_wire.http2.events import Event, HeadersReceived, RequestTooLarge, StreamReset
+from grpc_wire.http2.events import ConnectionEvent, HeadersReceived, RequestTooLarge, StreamReset
 from grpc_wire.http2.limits import DEFAULT
 from tests.wire.http2 import octets as h2
 from tests.wire.http2.octets import Kind
@@ -87,7 +87,7 @@ def begin(role: Role) -> Stage:
     return Stage(role, State.OPEN if role is Role.CLIENT else State.IDLE, limits)
 
 
-def is_refused(stage: Stage, events: list[Event]) -> None:
+def is_refused(stage: Stage, events: list[ConnectionEvent]) -> None:
     """Sees that one stream was refused, and the next one is taken with the table as it should be."""
     assert len(events) == 1, events
     if stage.role is Role.CLIENT:
@@ -106,7 +106,7 @@ def next_is_taken(stage: Stage, encoder: Encoder, marked: Headers) -> None:
         stage.connection.open_stream(REQUEST)
     events = stage.hear(h2.headers(3, encoder.encode(headers)))
     assert [(type(event), event) for event in events] == [
-        (HeadersReceived, HeadersReceived(3, headers, end_stream=False, trailers=False))
+        (HeadersReceived, HeadersReceived(3, headers, end_stream=False, is_trailers=False))
     ]
     stage.frames()
     stage.lives()

@@ -135,7 +135,7 @@ def test_frames_are_taken_so_many_at_a_time(role: Role) -> None:
 
     events = connection.receive(b"".join(h2.data(1, piece) for piece in pieces))
     told, turns = list(events), 1
-    while connection.behind:
+    while connection.has_backlog:
         turns += 1
         more = connection.receive(b"")
         told += more
@@ -160,7 +160,7 @@ def test_frames_that_wait_are_before_those_that_come(role: Role, size: int) -> N
     told: list[object] = []
     for at in range(0, len(octets), size):
         told += connection.receive(octets[at : at + size])
-    while connection.behind:
+    while connection.has_backlog:
         told += connection.receive(b"")
 
     assert b"".join(event.data for event in told if isinstance(event, DataReceived)) == b"".join(
@@ -177,7 +177,7 @@ def test_nothing_waits_behind_the_end_of_a_connection(role: Role) -> None:
     events = connection.receive(h2.ping(b"x" * 7) + h2.ping() * 50)
 
     assert [type(event) for event in events] == [ConnectionFailed]
-    assert not connection.behind
+    assert not connection.has_backlog
     assert connection.receive(h2.ping()) == []
 
 
@@ -317,7 +317,7 @@ def test_header_list(role: Role, size: int) -> None:
     events = stage.hear(h2.headers(1, h2.remembered(*fields[0]) + h2.block(large[1:])))
 
     if size <= DEFAULT.header_list:
-        assert events == [HeadersReceived(1, large, end_stream=False, trailers=False)]
+        assert events == [HeadersReceived(1, large, end_stream=False, is_trailers=False)]
         return
     if role is Role.CLIENT:
         assert [type(event) for event in events] == [StreamReset]
@@ -327,7 +327,7 @@ def test_header_list(role: Role, size: int) -> None:
         assert stage.frames() == []
         block = h2.indexed(62) + h2.block(REQUEST[1:])
         assert stage.hear(h2.headers(3, block)) == [
-            HeadersReceived(3, REQUEST, end_stream=False, trailers=False)
+            HeadersReceived(3, REQUEST, end_stream=False, is_trailers=False)
         ]
     stage.frames()
     stage.lives()

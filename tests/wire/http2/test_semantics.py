@@ -10,7 +10,7 @@ import pytest
 from grpc_wire.headers.section import Headers
 from grpc_wire.http2.connection import Role
 from grpc_wire.http2.errors import ErrorCode
-from grpc_wire.http2.events import DataReceived, Event, HeadersReceived, StreamReset
+from grpc_wire.http2.events import ConnectionEvent, DataReceived, HeadersReceived, StreamReset
 from tests.wire.http2 import octets as h2
 from tests.wire.http2.stage import (
     ANSWER,
@@ -57,7 +57,7 @@ def of_trailers(clause: str, fields: Headers, outcome: Outcome = MALFORMED) -> C
 
 def taken(fields: Headers, *, end: bool = False, trailers: bool = False) -> Outcome:
     """Returns the outcome of fields that are as they should be."""
-    return tells(HeadersReceived(1, fields, end_stream=end, trailers=trailers))
+    return tells(HeadersReceived(1, fields, end_stream=end, is_trailers=trailers))
 
 
 def with_field(clause: str, name: bytes, value: bytes, *, good: bool = False) -> list[Case]:
@@ -147,16 +147,16 @@ FIELDS = [
 EARLY: Headers = ((b":status", b"103"), (b"link", b"</x>"))
 CONTINUE: Headers = ((b":status", b"100"),)
 HEARD = {
-    Role.SERVER: HeadersReceived(1, REQUEST, end_stream=False, trailers=False),
-    Role.CLIENT: HeadersReceived(1, ANSWER, end_stream=False, trailers=False),
+    Role.SERVER: HeadersReceived(1, REQUEST, end_stream=False, is_trailers=False),
+    Role.CLIENT: HeadersReceived(1, ANSWER, end_stream=False, is_trailers=False),
 }
-ENDED = HeadersReceived(1, TRAILERS, end_stream=True, trailers=True)
+ENDED = HeadersReceived(1, TRAILERS, end_stream=True, is_trailers=True)
 
 MESSAGES = [
     Case("8.1-whole", BOTH, State.ANSWERED, h2.data(1, b"ab") + h2.data(1, b"c") + h2.headers(1, TRAILERS, end=True),
          tells(DataReceived(1, b"ab", end_stream=False), DataReceived(1, b"c", end_stream=False), ENDED,
-               together=(DataReceived(1, b"abc", end_stream=True, ending=TRAILERS),))),
-    Case("8.1-trailers-only", CLIENT, State.OPEN, h2.headers(1, ANSWER, end=True), tells(HeadersReceived(1, ANSWER, end_stream=True, trailers=False))),
+               together=(DataReceived(1, b"abc", end_stream=True, trailers=TRAILERS),))),
+    Case("8.1-trailers-only", CLIENT, State.OPEN, h2.headers(1, ANSWER, end=True), tells(HeadersReceived(1, ANSWER, end_stream=True, is_trailers=False))),
     Case("8.1-data-before-the-answer", CLIENT, State.OPEN, h2.data(1, b"x"), MALFORMED),
     Case("8.1-data-after-an-interim-answer", CLIENT, State.OPEN, h2.headers(1, CONTINUE) + h2.data(1, b"x"), MALFORMED),
     Case("8.1-empty-end-before-the-answer", CLIENT, State.OPEN, h2.data(1, end=True), MALFORMED),
@@ -177,13 +177,15 @@ def length(value: bytes) -> Headers:
     return ((b"content-length", value),)
 
 
-def said_at_once(first: HeadersReceived, told: tuple[Event, ...]) -> tuple[Event, ...]:
+def said_at_once(
+    first: HeadersReceived, told: tuple[ConnectionEvent, ...]
+) -> tuple[ConnectionEvent, ...]:
     """Returns what is told of a head and what follows: all is with the head."""
     for event in told:
         if isinstance(event, DataReceived):
             first = replace(first, data=first.data + event.data, end_stream=event.end_stream)
         elif isinstance(event, HeadersReceived):
-            first = replace(first, ending=event.headers, end_stream=True)
+            first = replace(first, trailers=event.headers, end_stream=True)
     return (first,)
 
 
@@ -193,11 +195,11 @@ def of_length(
     value: Headers,
     *rest: bytes,
     good: bool,
-    told: tuple[Event, ...] = (),
+    told: tuple[ConnectionEvent, ...] = (),
     end: bool = False,
 ) -> Case:
     """Returns a case of a message with a length, and data on stream 1 behind its head."""
-    first = HeadersReceived(1, head(role) + value, end_stream=end, trailers=False)
+    first = HeadersReceived(1, head(role) + value, end_stream=end, is_trailers=False)
     together = said_at_once(first, told)
     if good:
         outcome = tells(first, *told, together=together)
@@ -268,7 +270,7 @@ def test_8_1_a_reset_without_error_takes_no_answer_away() -> None:
         h2.headers(1, ANSWER), h2.data(1, b"x"), h2.headers(1, TRAILERS, end=True), h2.reset(1, 0)
     )
 
-    assert events[0] == replace(HEARD[Role.CLIENT], data=b"x", end_stream=True, ending=TRAILERS)
+    assert events[0] == replace(HEARD[Role.CLIENT], data=b"x", end_stream=True, trailers=TRAILERS)
     assert [type(event) for event in events[1:]] == [StreamReset]
     assert stage.connection.open_streams == 0
 

@@ -49,7 +49,7 @@ def first(role: Role) -> bytes:
 
 def heard(role: Role) -> Outcome:
     """Returns the event of it."""
-    return tells(HeadersReceived(1, head(role), end_stream=False, trailers=False))
+    return tells(HeadersReceived(1, head(role), end_stream=False, is_trailers=False))
 
 
 STATES = [
@@ -69,7 +69,7 @@ STATES = [
     # open
     Case("5.1-open-data", BOTH, State.ANSWERED, h2.data(1, b"x"), tells(DataReceived(1, b"x", end_stream=False))),
     Case("5.1-open-data-ends", BOTH, State.ANSWERED, h2.data(1, b"x", end=True), tells(DataReceived(1, b"x", end_stream=True))),
-    Case("5.1-open-trailers", BOTH, State.ANSWERED, h2.headers(1, TRAILERS, end=True), tells(HeadersReceived(1, TRAILERS, end_stream=True, trailers=True))),
+    Case("5.1-open-trailers", BOTH, State.ANSWERED, h2.headers(1, TRAILERS, end=True), tells(HeadersReceived(1, TRAILERS, end_stream=True, is_trailers=True))),
     Case("5.1-open-reset", BOTH, State.OPEN, h2.reset(1), tells(CANCEL)),
     Case("5.1-open-window-update", BOTH, State.OPEN, h2.window(1, 1), ignored()),
     Case("5.1-open-priority", BOTH, State.OPEN, h2.priority(1), ignored()),
@@ -77,7 +77,7 @@ STATES = [
     # RST_STREAM of NO_ERROR that it needs no more of the request (8.1), so that all is passed over
     Case("5.1-half-closed-local-data", SERVER, State.HALF_CLOSED_LOCAL, h2.data(1, b"x", end=True), ignored()),
     Case("5.1-half-closed-local-answer", CLIENT, State.HALF_CLOSED_LOCAL, first, heard),
-    Case("5.1-half-closed-local-answer-ends", CLIENT, State.HALF_CLOSED_LOCAL, h2.headers(1, ANSWER, end=True), tells(HeadersReceived(1, ANSWER, end_stream=True, trailers=False))),
+    Case("5.1-half-closed-local-answer-ends", CLIENT, State.HALF_CLOSED_LOCAL, h2.headers(1, ANSWER, end=True), tells(HeadersReceived(1, ANSWER, end_stream=True, is_trailers=False))),
     Case("5.1-half-closed-local-trailers", SERVER, State.HALF_CLOSED_LOCAL, h2.headers(1, TRAILERS, end=True), ignored()),
     Case("5.1-half-closed-local-reset", SERVER, State.HALF_CLOSED_LOCAL, h2.reset(1), ignored()),
     Case("5.1-half-closed-local-reset", CLIENT, State.HALF_CLOSED_LOCAL, h2.reset(1), tells(CANCEL)),
@@ -113,8 +113,8 @@ IDS = [
     Case("5.1.1-even-data", BOTH, State.OPEN, h2.data(2, b"x"), fails(PROTOCOL)),
     Case("5.1.1-answer-to-a-stream-that-was-not-opened", CLIENT, State.OPEN, h2.headers(3, ANSWER), fails(PROTOCOL)),
     Case("5.1.1-lower-than-before", SERVER, State.IDLE, h2.headers(5, REQUEST) + h2.headers(3, REQUEST), fails(PROTOCOL, CLOSED)),
-    Case("5.1.1-skipped-is-closed", SERVER, State.IDLE, h2.headers(5, REQUEST) + h2.window(3, 1), tells(HeadersReceived(5, REQUEST, end_stream=False, trailers=False))),
-    Case("5.1.1-the-highest-of-all", SERVER, State.IDLE, h2.headers(h2.TOP, REQUEST), tells(HeadersReceived(h2.TOP, REQUEST, end_stream=False, trailers=False))),
+    Case("5.1.1-skipped-is-closed", SERVER, State.IDLE, h2.headers(5, REQUEST) + h2.window(3, 1), tells(HeadersReceived(5, REQUEST, end_stream=False, is_trailers=False))),
+    Case("5.1.1-the-highest-of-all", SERVER, State.IDLE, h2.headers(h2.TOP, REQUEST), tells(HeadersReceived(h2.TOP, REQUEST, end_stream=False, is_trailers=False))),
     Case("5.1.1-headers-of-no-stream", BOTH, State.OPEN, h2.headers(0, REQUEST), fails(PROTOCOL)),
 ]  # fmt: skip
 

@@ -17,9 +17,9 @@ from grpc_wire.call.message import frame
 from grpc_wire.headers.section import Headers
 from grpc_wire.http2.connection import Connection, Role
 from grpc_wire.http2.events import (
+    ConnectionEvent,
     ConnectionFailed,
     DataReceived,
-    Event,
     GoAwayReceived,
     HeadersReceived,
     StreamReset,
@@ -169,11 +169,11 @@ class RawClient(asyncio.Protocol):
             self._take(event)
         self.flush()
 
-    def _take(self, event: Event) -> None:
+    def _take(self, event: ConnectionEvent) -> None:
         match event:
             case HeadersReceived():
                 answer = self._answers[event.stream_id]
-                if event.trailers:
+                if event.is_trailers:
                     answer.trailers = _decoded(event.headers)
                 else:
                     answer.head = _decoded(event.headers)
@@ -192,8 +192,8 @@ class RawClient(asyncio.Protocol):
         answer.data += event.data
         if self.reads and event.data:
             self.connection.consumed(event.stream_id, len(event.data))
-        if event.ending is not None:
-            answer.trailers = _decoded(event.ending)
+        if event.trailers is not None:
+            answer.trailers = _decoded(event.trailers)
         answer.ended = event.end_stream
 
     def connection_lost(self, exc: Exception | None) -> None:

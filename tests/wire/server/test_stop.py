@@ -211,7 +211,7 @@ async def test_a_connection_goes_when_it_is_idle() -> None:
 async def test_a_client_that_does_not_answer_the_first_goaway() -> None:
     """A client that does not answer is not waited for: the last GOAWAY follows, and the connection closes."""
     running = server(options=[("grpc.so_reuseport", 0), ("grpc.max_connection_idle_ms", 50)])
-    lifetimes = replace(running._options.lifetimes, goodbye=0.05, linger=0.05)
+    lifetimes = replace(running._options.lifetimes, goaway_timeout=0.05, close_timeout=0.05)
     running._options = replace(running._options, lifetimes=lifetimes)
     port = running.add_insecure_port("127.0.0.1:0")
     await running.start()

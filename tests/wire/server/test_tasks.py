@@ -147,13 +147,13 @@ def set_variable(_context: Any) -> None:
 
 def cut(context: Any) -> None:
     """Cuts the call, as a server does that stops."""
-    context._call.cut()
+    context._call.abort()
 
 
 def cut_all(context: Any) -> None:
     """Cuts all calls."""
     for call in tuple(context._call.transport._owner._calls):
-        call.cut()
+        call.abort()
 
 
 def lose(context: Any) -> None:

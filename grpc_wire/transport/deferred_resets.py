@@ -1,7 +1,6 @@
-"""Streams of a client that are given up now and reset later, so that its server counts no early reset.
+"""Timer of the resets that a client defers, so that its server counts no early reset.
 
-`Connection` decides which (`Limits.early_resets`); they take room for streams until then. Here they are reset
-when they are due.
+`Connection` decides which are deferred (`Limits.early_resets`); until then their streams count as open.
 """
 
 from __future__ import annotations
@@ -14,14 +13,14 @@ from grpc_wire.http2.connection import Connection
 from grpc_wire.transport.writer import Writer
 
 _PAUSE: Final = 0.05
-"""Minimum seconds between two searches for streams that are due."""
+"""Minimum seconds between two searches for resets that are due."""
 
 
-class LateResets:
-    """The late resets of one connection.
+class DeferredResets:
+    """The deferred resets of one connection.
 
     Attributes:
-        count: streams that were to be reset when `update` last looked.
+        count: how many there were at the last `update`.
     """
 
     __slots__ = ("_changed", "_connection", "_loop", "_timer", "_writer", "count")
@@ -33,7 +32,7 @@ class LateResets:
         loop: asyncio.AbstractEventLoop,
         changed: Callable[[], object],
     ) -> None:
-        """Starts without streams; `changed` is called when there is more or less room for streams."""
+        """Starts without any; `changed` is called when the room for streams has changed."""
         self.count = 0
         self._connection = connection
         self._writer = writer
@@ -42,23 +41,23 @@ class LateResets:
         self._timer: asyncio.TimerHandle | None = None
 
     def update(self) -> None:
-        """Looks whether there are more or fewer such streams; the first starts the timer."""
-        if self._connection.lingering == self.count:
+        """Checks whether there are more or fewer; the first starts the timer."""
+        if self._connection.deferred_resets == self.count:
             return
-        self.count = self._connection.lingering
-        if self.count and self._timer is None and not self._writer.shut:
+        self.count = self._connection.deferred_resets
+        if self.count and self._timer is None and not self._writer.closed:
             self._reset_due()
         self._changed()
 
     def stop(self) -> None:
-        """Resets no more streams: the connection has ended."""
+        """Stops the timer: the connection has ended."""
         if self._timer is not None:
             self._timer.cancel()
 
     def _reset_due(self) -> None:
-        due = self._connection.reset_lingering()
-        self._writer.touch()
+        due = self._connection.send_due_resets()
+        self._writer.schedule_flush()
         self._timer = None
-        if due is not None and not self._writer.shut:
+        if due is not None and not self._writer.closed:
             self._timer = self._loop.call_later(max(due, _PAUSE), self._reset_due)
         self.update()

@@ -7,14 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grpc_wire.call.message import GZIP, IDENTITY, MessageFault, frame
-from grpc_wire.call.request_messages import Received
+from grpc_wire.call.request_messages import RequestMessages
 
 INTERNAL = 13
 
 
-def received(*chunks: bytes, half_closed: bool = False, encoding: str = IDENTITY) -> Received:
+def received(
+    *chunks: bytes, half_closed: bool = False, encoding: str = IDENTITY
+) -> RequestMessages:
     """Returns what has come in these chunks."""
-    made = Received(-1, encoding)
+    made = RequestMessages(-1, encoding)
     for chunk in chunks:
         made.append(chunk, half_closed=False)
     made.half_closed = half_closed
@@ -30,7 +32,7 @@ def test_messages_are_the_same_however_they_come(messages: list[bytes], size: in
 
     assert [came.take() for _ in messages] == messages
     assert came.take() is None
-    assert came.read == len(body)
+    assert came.bytes_consumed == len(body)
 
 
 def test_no_more_is_read_at_once_than_small_chunks_up_to_16_kib() -> None:
@@ -39,9 +41,9 @@ def test_no_more_is_read_at_once_than_small_chunks_up_to_16_kib() -> None:
 
     for _ in range(16):
         assert came.take() == bytes(1_000)
-        assert came.read == 16 * 1_005
+        assert came.bytes_consumed == 16 * 1_005
     came.take()
-    assert came.read == 32 * 1_005
+    assert came.bytes_consumed == 32 * 1_005
 
 
 def test_a_large_chunk_is_read_by_itself() -> None:
@@ -51,7 +53,7 @@ def test_a_large_chunk_is_read_by_itself() -> None:
     sizes = []
     for _ in range(3):
         came.take()
-        sizes.append(came.read)
+        sizes.append(came.bytes_consumed)
     assert sizes == [10, 20_015, 20_025]
 
 
