@@ -14,12 +14,12 @@ from typing import Any, Final
 
 import grpc.aio
 
-import grpc_wire.channel
+import grpc_wire.client
 from bench.turns import Turns
 
 CHANNELS: Final[Mapping[str, Callable[[str], grpc.aio.Channel]]] = {
     "grpc.aio": grpc.aio.insecure_channel,
-    "wire": grpc_wire.channel.insecure_channel,
+    "wire": grpc_wire.client.insecure_channel,
 }
 """Who calls, by the name that the tables have."""
 

@@ -8,11 +8,12 @@ from typing import Final
 
 from hpack import Encoder
 
-from grpc_wire import frames, message
-from grpc_wire.events import Headers
-from grpc_wire.header_decoder import HeaderDecoder
-from grpc_wire.header_encoder import HeaderEncoder
-from grpc_wire.limits import DEFAULT
+from grpc_wire.call import message
+from grpc_wire.headers.decoder import HeaderDecoder
+from grpc_wire.headers.encoder import HeaderEncoder
+from grpc_wire.headers.section import Headers
+from grpc_wire.http2 import frames
+from grpc_wire.http2.limits import DEFAULT
 
 _HEAD: Final[Headers] = (
     (b":method", b"POST"),
@@ -87,7 +88,7 @@ def _messages() -> Mapping[str, Callable[[], object]]:
     assert reader.feed(many) == [_MESSAGE] * _COUNT
     assert [m for part in parts for m in reader.feed(part)] == [_LARGE]
     return {
-        "frame a message": lambda: message.pieces(_MESSAGE),
+        "frame a message": lambda: message.frame_pieces(_MESSAGE),
         "unframe a message": lambda: reader.feed(one),
         f"unframe {_COUNT} messages": lambda: reader.feed(many),
         "unframe a message of 100 kB": lambda: [reader.feed(part) for part in parts],

@@ -82,7 +82,7 @@ def unknown_arguments(rest: Iterable[str], kind: type[Settings]) -> str:
 
 def _problem(item: Mapping[str, Any], given: Mapping[str, object]) -> str:
     """Returns the line for one error of pydantic."""
-    text = item["msg"].removeprefix("Value error, ")
+    text = str(item["msg"]).removeprefix("Value error, ")
     if not item["loc"]:
         return text
     name, value = str(item["loc"][0]), item["input"]

@@ -29,7 +29,7 @@ from gateway.transcoding.status import StatusError
 from gateway.uvicorn_http import DirectHttpProtocol, HttpProtocol
 from gateway.uvicorn_websocket import WebSocketProtocol
 from gateway.workers import Parent, Workers
-from grpc_wire.accepting import acceptors
+from grpc_wire.transport.accepting import acceptors
 
 _LOOK_SECONDS = 0.1
 """Interval at which a shutdown checks whether a second signal came."""

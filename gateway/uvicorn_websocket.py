@@ -15,7 +15,7 @@ from websockets.extensions import Extension, ServerExtensionFactory
 from websockets.frames import Frame
 from websockets.typing import ExtensionParameter
 
-from grpc_wire.limits import max_inflated
+from grpc_wire.call.message import max_inflated
 
 PIECE_BYTES: Final = 4096
 """Bytes of a WebSocket that are parsed in one turn of the event loop; at most some 700 frames."""

@@ -1,8 +1,8 @@
-"""What TLS needs: contexts of `ssl` that speak HTTP/2 and nothing older.
+"""TLS contexts for HTTP/2.
 
 `grpc.ServerCredentials` and `grpc.ChannelCredentials` cannot be read: they are handles of grpc's core. So
-their makers have doubles here, with the same arguments, that return an `ssl.SSLContext`; one that was made
-elsewhere will do as well.
+their factories have doubles here, with the same arguments, that return an `ssl.SSLContext`. Any other context
+will do as well.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ ALPN = "h2"
 def ssl_server_credentials(
     private_key_certificate_chain_pairs: Sequence[tuple[bytes, bytes]],
     root_certificates: bytes | None = None,
-    require_client_auth: bool = False,  # noqa: FBT001, FBT002 - as grpc has it
+    require_client_auth: bool = False,  # noqa: FBT001, FBT002 - as in grpc
 ) -> ssl.SSLContext:
-    """Returns what a server needs for TLS: the double of `grpc.ssl_server_credentials`.
+    """Returns the TLS context of a server: the double of `grpc.ssl_server_credentials`.
 
     Args:
-        private_key_certificate_chain_pairs: keys and chains, in PEM; for each kind of key the last holds.
-        root_certificates: the CAs of clients, in PEM; a client may come without a certificate unless
+        private_key_certificate_chain_pairs: keys and chains, in PEM; the last of each key type is used.
+        root_certificates: CAs of client certificates, in PEM. A client may come without a certificate unless
             `require_client_auth` is set.
-        require_client_auth: whether a client needs a certificate.
+        require_client_auth: whether clients need a certificate.
 
     Raises:
         ValueError: there is no pair, or clients need certificates and there is no CA.
-        ssl.SSLError: a PEM cannot be used.
+        ssl.SSLError: a PEM is invalid.
     """
     if not private_key_certificate_chain_pairs:
         raise ValueError("At least one private key-certificate chain pair is required!")
@@ -51,16 +51,16 @@ def ssl_channel_credentials(
     private_key: bytes | None = None,
     certificate_chain: bytes | None = None,
 ) -> ssl.SSLContext:
-    """Returns what a channel needs for TLS: the double of `grpc.ssl_channel_credentials`.
+    """Returns the TLS context of a channel: the double of `grpc.ssl_channel_credentials`.
 
     Args:
-        root_certificates: the CAs of servers, in PEM; None are the system's.
-        private_key: the client's key, in PEM; None if no server asks for one.
-        certificate_chain: the client's certificate and what vouches for it, in PEM.
+        root_certificates: CAs of servers, in PEM; None: the system's.
+        private_key: the client's key, in PEM; None: no client certificate.
+        certificate_chain: the client's certificate and intermediates, in PEM.
 
     Raises:
-        ValueError: there is a key without a certificate, or a certificate without a key.
-        ssl.SSLError: a PEM cannot be used.
+        ValueError: a key without a certificate, or a certificate without a key.
+        ssl.SSLError: a PEM is invalid.
     """
     if (private_key is None) != (certificate_chain is None):
         raise ValueError("A private key and a certificate chain belong together!")
@@ -73,19 +73,19 @@ def ssl_channel_credentials(
 
 
 def restrict(context: ssl.SSLContext) -> None:
-    """Makes a context offer what HTTP/2 asks for (RFC 9113, 9.2)."""
+    """Restricts a context to what HTTP/2 allows (RFC 9113, 9.2), and offers `h2` by ALPN."""
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols([ALPN])
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
 
 
 def load_pair(context: ssl.SSLContext, key: bytes, chain: bytes) -> None:
-    """Loads a key and its chain; `ssl` reads them from files alone, so they are files for a moment.
+    """Loads a key and its chain, by way of temporary files: `ssl` reads them from files only.
 
     Raises:
-        ssl.SSLError: they cannot be used.
+        ssl.SSLError: they are invalid.
     """
-    with tempfile.TemporaryDirectory() as folder:  # which only this user can read
+    with tempfile.TemporaryDirectory() as folder:  # mode 0700
         chain_file, key_file = Path(folder, "chain"), Path(folder, "key")
         chain_file.write_bytes(chain)
         key_file.write_bytes(key)

@@ -15,7 +15,13 @@ SOURCES = [
     if not {"_generated", "v1"} & set(path.parts)
 ]
 MAX_LINES = 350
-"""Beyond it, look for a second subject in the file; where there is none, raise the number."""
+"""Beyond it, look for a second subject in the file; where there is none, name the file in `ONE_SUBJECT`."""
+ONE_SUBJECT = {
+    ROOT / "grpc_wire/client/stream.py": 500,  # the state of one call; its end was a base class
+    ROOT / "grpc_wire/http2/inbound.py": 480,  # each frame of RFC 9113 once; half was a base class
+    ROOT / "grpc_wire/transport/transport.py": 360,  # one asyncio protocol, for both sides
+}
+"""Longer files with one subject, which only inheritance would split, and their maximum lines."""
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -24,7 +30,7 @@ def test_a_file_begins_with_its_law_and_ends_in_time(path: Path) -> None:
     text = path.read_text()
 
     assert text.startswith(('"""', 'r"""'))
-    assert text.count("\n") <= MAX_LINES
+    assert text.count("\n") <= ONE_SUBJECT.get(path, MAX_LINES)
 
 
 def test_the_gateway_knows_nothing_of_finance() -> None:

@@ -24,7 +24,7 @@ from gateway.transcoding.websocket_protocol import (
     close_code,
 )
 from grpc_core.settings import Settings as CoreSettings
-from grpc_wire.limits import DEFAULT as LIMITS
+from grpc_wire.http2.limits import DEFAULT as LIMITS
 from tests.contracts import compile_text
 from tests.edge.asgi import ask, running
 

@@ -20,7 +20,7 @@ from gateway.transcoding.status import (
     bad_request,
 )
 from gateway.transcoding.violations import quoted
-from grpc_wire.limits import INFLATION, INFLATION_FREE, max_inflated
+from grpc_wire.call.message import INFLATION, INFLATION_FREE, max_inflated
 
 _PIECE: Final = 16 * 1024
 """Maximum bytes of a decoded piece."""

@@ -20,7 +20,7 @@ from gateway.upstream.pooled_channel import Callables, PooledChannel
 from gateway.upstream.port import Call, Outcome, Requests
 from gateway.upstream.reachability import Reachability
 from gateway.upstream.transport import TRANSPORTS, Name, check_target
-from grpc_wire.client_stream import ClientStream
+from grpc_wire.client.stream import ClientStream
 
 DEFAULT_KEEPALIVE: Final = 300.0
 """What every gRPC server allows (gRPC's "Keepalive User Guide", on the server's enforcement)."""

@@ -21,7 +21,7 @@ from gateway.transcoding.status import (
 )
 from gateway.upstream.port import Outcome, Response
 from gateway.upstream.reachability import Reachability
-from grpc_wire.client_stream import ClientStream
+from grpc_wire.client.stream import ClientStream
 
 _STATUS_DETAILS: Final = "grpc-status-details-bin"
 _NOT_GRPC: Final = re.compile(
@@ -46,7 +46,7 @@ def tell_outcome(
     told: Callable[[Outcome], object], ended: ClientStream, reachability: Reachability
 ) -> None:
     """Tells how a call of `grpc_wire` has ended."""
-    message = ended.take()
+    message = ended.take_message()
     assert ended.status is not None  # noqa: S101 - for the type checker
     code, details, trailing = ended.status
     if code == OK and message is not None:

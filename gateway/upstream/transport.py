@@ -13,12 +13,12 @@ from typing import Any, Final, Literal, TypeAlias
 import grpc
 from grpc import aio
 
-import grpc_wire.channel
+import grpc_wire.client
+import grpc_wire.client.target
 import grpc_wire.credentials
-import grpc_wire.target
 from gateway.upstream.target import fault_of
-from grpc_wire.client_stream import ClientStream
-from grpc_wire.multicallable import UnaryUnaryMultiCallable
+from grpc_wire.client.multicallable import UnaryUnaryMultiCallable
+from grpc_wire.client.stream import ClientStream
 
 Name: TypeAlias = Literal["grpcio", "wire"]
 
@@ -62,7 +62,7 @@ def _watch_in_task(channel: aio.Channel, changed: Callable[[], object]) -> Calla
 
 
 def _watch(
-    channel: grpc_wire.channel.Channel, changed: Callable[[], object]
+    channel: grpc_wire.client.Channel, changed: Callable[[], object]
 ) -> Callable[[], object]:
     channel.watch(changed)
     return lambda: None
@@ -80,13 +80,13 @@ TRANSPORTS: Final[Mapping[Name, Transport]] = {
         call_bytes=36 * 1024,
     ),
     "wire": Transport(
-        grpc_wire.channel.insecure_channel,
-        grpc_wire.channel.secure_channel,
+        grpc_wire.client.insecure_channel,
+        grpc_wire.client.secure_channel,
         grpc_wire.credentials.ssl_channel_credentials,
-        ask=UnaryUnaryMultiCallable.ask,
+        ask=UnaryUnaryMultiCallable.start,
         watch=_watch,
         max_streams=lambda channel: int(channel.max_streams),
-        read_target=grpc_wire.target.parse,
+        read_target=grpc_wire.client.target.parse,
         call_bytes=12 * 1024,
     ),
 }

@@ -15,8 +15,8 @@ from functools import cache
 from typing import Final
 
 from grpc_core._generated import finance_pb2
-from grpc_wire.errors import ErrorCode
-from grpc_wire.message import frame
+from grpc_wire.call.message import frame
+from grpc_wire.http2.errors import ErrorCode
 from tests.attack.scene import CONVERT, Attack, Scene, ask, connected, post
 from tests.wire.server.stage import RawClient, raw_client, until
 

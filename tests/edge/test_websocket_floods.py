@@ -13,7 +13,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from gateway.uvicorn_websocket import PIECE_BYTES, WebSocketProtocol
-from grpc_wire.limits import INFLATION_FREE
+from grpc_wire.call.message import INFLATION_FREE
 
 HANDSHAKE = (
     b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"

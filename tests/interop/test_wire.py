@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import orjson
 import pytest
 
-from grpc_wire.channel import Channel, insecure_channel, secure_channel
+from grpc_wire.client import Channel, insecure_channel, secure_channel
 from grpc_wire.server import server
 from tests.contracts import PROTOS
 from tests.interop.test_interop import INSTALLED, environment, run

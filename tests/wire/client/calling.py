@@ -9,7 +9,7 @@ from typing import Any
 
 from grpc import ChannelConnectivity
 
-from grpc_wire.channel import Channel, insecure_channel
+from grpc_wire.client import Channel, insecure_channel
 from tests.wire.client.peer import Peer, Wire, running
 
 QUICK = (

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from grpc_wire.channel import Channel, insecure_channel
+from grpc_wire.client import Channel, insecure_channel
 from tests.echo_server import EchoServer, echo_server
 
 

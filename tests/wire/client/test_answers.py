@@ -15,7 +15,7 @@ import grpc
 import pytest
 from grpc import StatusCode, aio
 
-from grpc_wire.channel import insecure_channel
+from grpc_wire.client import insecure_channel
 from tests.wire.client.peer import ANSWER, HEAD, OK, Peer, Script, Wire, running
 
 

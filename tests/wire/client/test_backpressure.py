@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from grpc_wire.channel import insecure_channel
+from grpc_wire.client import insecure_channel
 from tests.wire.client.peer import HEAD, OK, Peer, Wire, running, until
 
 MESSAGE = bytes(10_000)

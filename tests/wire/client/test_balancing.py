@@ -12,11 +12,11 @@ import h2.settings
 import pytest
 from grpc import ChannelConnectivity, StatusCode, aio
 
-from grpc_wire import frames
-from grpc_wire.channel import insecure_channel
+from grpc_wire.client import insecure_channel
+from grpc_wire.http2 import frames
 from tests.wire.client.calling import QUICK, answer, free_port, peer_and_channel, ready, unary
 from tests.wire.client.peer import HEAD, Peer, Wire, running, until
-from tests.wire.protocol import octets
+from tests.wire.http2 import octets
 
 REFUSED_STREAM = 7
 

@@ -14,8 +14,8 @@ from google.rpc.status_pb2 import Status
 from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from grpc_wire.channel import Channel, insecure_channel
-from grpc_wire.client_stream import ClientStream
+from grpc_wire.client import Channel, insecure_channel
+from grpc_wire.client.stream import ClientStream
 from tests.echo_server import EchoServer, Everything, FailRequest, Summary, echo_server
 
 MESSAGE: bytes = Everything(string_field="a", int32_field=3).SerializeToString()
@@ -485,7 +485,7 @@ async def test_nothing_is_left_of_calls(channel: Channel) -> None:
     (subchannel,) = balancer._subchannels.values()
     assert subchannel.transport is not None
     assert balancer.calls == set()
-    assert balancer._waiting == {}
+    assert balancer._pending == {}
     assert subchannel.transport.stream_count == 0
     assert subchannel.transport.connection.open_streams == 0
 
@@ -502,19 +502,19 @@ async def test_asked(channel: Channel) -> None:
     ends: asyncio.Queue[ClientStream] = asyncio.Queue()
     made: Any = unary(channel)
 
-    made.ask(MESSAGE, ends.put_nowait, timeout=10.0)
+    made.start(MESSAGE, ends.put_nowait, timeout=10.0)
     answered = await ends.get()
     assert answered.status == (0, "", (("cost", "3"),))
-    assert answered.take() == MESSAGE
+    assert answered.take_message() == MESSAGE
 
-    made.ask("not bytes", ends.put_nowait)
+    made.start("not bytes", ends.put_nowait)
     refused = ends.get_nowait().status
     assert refused is not None
     assert refused.code == grpc.StatusCode.INTERNAL.value[0]
 
-    assert made.ask(MESSAGE, ends.put_nowait).cancel()
+    assert made.start(MESSAGE, ends.put_nowait).cancel()
     given_up = ends.get_nowait()
-    assert given_up.cancelled_here
+    assert given_up.cancelled_locally
     assert not given_up.cancel()
 
 
@@ -529,4 +529,4 @@ async def test_asked_past_interceptors() -> None:
     async with insecure_channel("127.0.0.1:1", interceptors=[Seeing()]) as channel:
         made: Any = unary(channel)
         with pytest.raises(aio.UsageError):
-            made.ask(MESSAGE, print)
+            made.start(MESSAGE, print)

@@ -15,7 +15,7 @@ import grpc
 import pytest
 from grpc import ChannelConnectivity, StatusCode, aio
 
-from grpc_wire.channel import insecure_channel
+from grpc_wire.client import insecure_channel
 from tests.echo_server import EchoServer, echo_server
 from tests.wire.client.calling import QUICK, answer, free_port, peer_and_channel, unary
 from tests.wire.client.peer import ANSWER, HEAD, OK, Peer, Wire, running, until

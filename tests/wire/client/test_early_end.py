@@ -10,7 +10,7 @@ import grpc
 import pytest
 from grpc import aio
 
-from grpc_wire.channel import Channel, insecure_channel
+from grpc_wire.client import Channel, insecure_channel
 from grpc_wire.server import server
 from tests.wire.client.peer import HEAD, Peer, Wire, running
 

@@ -10,8 +10,8 @@ import h2.settings
 import pytest
 from grpc import aio
 
-from grpc_wire.channel import Channel, insecure_channel
-from grpc_wire.limits import DEFAULT
+from grpc_wire.client import Channel, insecure_channel
+from grpc_wire.http2.limits import DEFAULT
 from tests.wire.client.peer import Peer, Wire, running, until
 
 STREAMS = 150

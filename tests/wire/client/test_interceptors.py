@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from grpc import StatusCode, aio
 
-from grpc_wire.channel import Channel, insecure_channel
+from grpc_wire.client import Channel, insecure_channel
 from tests.echo_server import EchoServer, FailRequest
 from tests.wire.client.test_calls import MESSAGE, SERVICE, each
 

@@ -10,9 +10,9 @@ import pytest
 from grpc import StatusCode, aio
 from h2.settings import SettingCodes
 
-from grpc_wire.channel import insecure_channel
+from grpc_wire.client import insecure_channel
 from tests.wire.client.peer import ANSWER, HEAD, OK, Peer, Wire, running
-from tests.wire.protocol import octets
+from tests.wire.http2 import octets
 
 ANNOUNCED = {SettingCodes.MAX_HEADER_LIST_SIZE: 2000}
 LARGE: dict[str, tuple[tuple[str, str | bytes], ...]] = {

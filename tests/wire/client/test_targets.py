@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from grpc_wire import channel_options
-from grpc_wire.backoff import Backoff, BackoffTimes
-from grpc_wire.channel import insecure_channel
-from grpc_wire.target import Address, Target, parse
+from grpc_wire.client import insecure_channel
+from grpc_wire.client import options as channel_options
+from grpc_wire.client.backoff import Backoff, BackoffTimes
+from grpc_wire.client.target import Address, Target, parse
 
 
 @pytest.mark.parametrize(
@@ -127,17 +127,17 @@ def test_backoff() -> None:
     """Attempts are ever further apart, up to a largest wait, until a connection has lasted."""
     backoff = Backoff(BackoffTimes(initial=1, max=10, min_connect_timeout=3))
     now = 0.0
-    assert backoff.wait(now) == 0
-    assert backoff.begin(now) == 3
+    assert backoff.delay(now) == 0
+    assert backoff.start_attempt(now) == 3
     for wait in (1, 1.6, 2.56, 4.096, 6.5536, 10, 10):
-        assert 0.8 * wait <= backoff.wait(now) <= 1.2 * wait
-        now += backoff.wait(now)
-        backoff.begin(now)
+        assert 0.8 * wait <= backoff.delay(now) <= 1.2 * wait
+        now += backoff.delay(now)
+        backoff.start_attempt(now)
 
-    backoff.lost(now + 0.1)
-    assert backoff.wait(now + 0.1) > 7
+    backoff.connection_ended(now + 0.1)
+    assert backoff.delay(now + 0.1) > 7
     now += 20
-    backoff.lost(now)
-    assert backoff.wait(now) == 0
-    backoff.begin(now)
-    assert backoff.wait(now) == 1
+    backoff.connection_ended(now)
+    assert backoff.delay(now) == 0
+    backoff.start_attempt(now)
+    assert backoff.delay(now) == 1

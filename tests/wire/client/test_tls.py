@@ -12,7 +12,7 @@ import grpc
 import pytest
 from grpc import StatusCode, aio
 
-from grpc_wire.channel import secure_channel
+from grpc_wire.client import secure_channel
 from grpc_wire.credentials import ssl_channel_credentials
 from tests.echo_server import EchoServer
 from tests.whole.certificates import made

@@ -8,19 +8,20 @@ from collections import Counter
 from collections.abc import Set as AbstractSet
 from typing import Any
 
-from grpc_wire.balancer import Balancer
-from grpc_wire.client_stream import ClientStream
-from grpc_wire.connection import Connection
-from grpc_wire.lifetime import Lifetime
+from grpc_wire.client.balancer import Balancer
+from grpc_wire.client.stream import ClientStream
+from grpc_wire.client.subchannel import Subchannel
+from grpc_wire.http2.connection import Connection
+from grpc_wire.http2.streams import Stream
 from grpc_wire.server import Server
-from grpc_wire.server_call import ServerCall
-from grpc_wire.server_context import Context
-from grpc_wire.streams import Stream
-from grpc_wire.subchannel import Subchannel
-from grpc_wire.transport import Transport
+from grpc_wire.server.call import ServerCall
+from grpc_wire.server.context import ServerContext
+from grpc_wire.transport.lifetime import Lifetime
+from grpc_wire.transport.transport import Transport
 
 PASSING = (
-    Balancer, ClientStream, Connection, Context, Lifetime, Server, ServerCall, Stream, Subchannel, Transport,
+    Balancer, ClientStream, Connection, Lifetime, Server, ServerCall, ServerContext, Stream, Subchannel,
+    Transport,
 )  # fmt: skip
 SECONDS = 5.0
 

@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 from grpc import aio
 
-from grpc_wire.channel import Channel, insecure_channel, secure_channel
+from grpc_wire.client import Channel, insecure_channel, secure_channel
 from grpc_wire.server import Server, server
 from tests.wire.server.stage import SERVICE, answering, both_ways, taking, unary
 from tests.wire.tls import Tls, listen

@@ -1,6 +1,6 @@
 """Clients that mean harm, each beside one that does not, and is answered all the while.
 
-What they can make a connection hold is a sum of named limits (`grpc_wire.limits`, `writer.QUEUED`); each test
+What they can make a connection hold is a sum of named limits (`http2.limits`, `writer.QUEUED`); each test
 says which, and looks at what is held.
 """
 
@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from grpc_wire.errors import ErrorCode
-from grpc_wire.limits import DEFAULT
-from grpc_wire.writer import BUFFERED, QUEUED
+from grpc_wire.http2.errors import ErrorCode
+from grpc_wire.http2.limits import DEFAULT
+from grpc_wire.transport.writer import BUFFERED, QUEUED
 from tests.wire.faults.scene import METHODS, calling, serving, standing
 from tests.wire.server.stage import SERVICE, RawClient, answering, raw_client, until
 from tests.wire.tls import Tls
@@ -168,7 +168,7 @@ async def test_heads_that_come_in_drops() -> None:
     """
     options = [("grpc.server_handshake_timeout_ms", 200), ("grpc.max_connection_idle_ms", 300)]
     async with serving(options=options) as (running, address), answered_meanwhile(address):
-        lifetimes = replace(running._options.lifetimes, goodbye=0.2)
+        lifetimes = replace(running._options.lifetimes, goaway_timeout=0.2)
         running._options = replace(running._options, lifetimes=lifetimes)
         host, port = address.split(":")
         reader, writer = await asyncio.open_connection(host, int(port))

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from grpc_wire.inbound import Inbound
-from grpc_wire.limits import DEFAULT, INFLATION_FREE, MESSAGE_COST
-from grpc_wire.message import MessageReader, frame
-from grpc_wire.transport import Transport
+from grpc_wire.call.message import INFLATION_FREE, MESSAGE_COST, MessageReader, frame
+from grpc_wire.http2.inbound import Inbound
+from grpc_wire.http2.limits import DEFAULT
+from grpc_wire.transport.transport import Transport
 from tests.wire.client.peer import HEAD, OK, Peer, Wire, running
 from tests.wire.faults.scene import METHODS, calling, serving
 from tests.wire.faults.test_attacks import answered_meanwhile
@@ -162,7 +162,7 @@ async def test_messages_are_decompressed_in_turns_by_a_server(
             answered_meanwhile(address),
             raw_client(address) as client,
         ):
-            with spying(MessageReader, "plain", counted, size=True):
+            with spying(MessageReader, "decompress", counted, size=True):
                 begun = client.begin_together([asked] * streams, packed * each)
                 answers = [await client.ended(stream) for stream in begun]
         total = b"%d" % (len(LARGE) * each)
@@ -185,7 +185,7 @@ async def test_only_answers_are_decompressed_in_turns(encoding: str) -> None:
                 wire.h2.send_headers(each, OK, end_stream=True)
             wire.flush()
 
-    with turns() as counted, spying(MessageReader, "plain", counted, size=True):
+    with turns() as counted, spying(MessageReader, "decompress", counted, size=True):
         async with peer(answer) as address, calling(address) as client:
             answers = await asyncio.gather(*(client.echo(timeout=20) for _ in range(60)))
         assert set(answers) == {LARGE}
@@ -203,7 +203,7 @@ async def test_many_answers_are_decompressed_in_turns(encoding: str) -> None:
         wire.h2.send_headers(stream, OK, end_stream=True)
         wire.flush()
 
-    with turns() as counted, spying(MessageReader, "plain", counted, size=True):
+    with turns() as counted, spying(MessageReader, "decompress", counted, size=True):
         async with peer(answer) as address, calling(address) as client:
             read = [[message async for message in client.count(1, timeout=20)]]
             read += await asyncio.gather(*(_read(client) for _ in range(3)))
@@ -266,8 +266,8 @@ async def test_a_connection_that_ends_behind_its_answers(
     def receive(transport: Transport, data: bytes) -> None:
         nonlocal times
         received(transport, data)
-        times += transport.connection.behind
-        if cut and transport.connection.behind:
+        times += transport.connection.has_backlog
+        if cut and transport.connection.has_backlog:
             transport.socket.abort()
 
     monkeypatch.setattr(Transport, "data_received", receive)
@@ -330,7 +330,7 @@ async def test_a_reader_that_is_slow_has_nothing_decompressed() -> None:
             yield b"%d" % len(request)
 
     asked = {b":path": f"/{SERVICE}/Slow".encode(), b"grpc-encoding": b"gzip"}
-    with turns() as counted, spying(MessageReader, "plain", counted):
+    with turns() as counted, spying(MessageReader, "decompress", counted):
         async with (
             serving({"Slow": both_ways(slow)}) as (_, address),
             raw_client(address) as client,

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import pytest
 from grpc import StatusCode, aio
 
-from grpc_wire.channel import secure_channel
+from grpc_wire.client import secure_channel
 from grpc_wire.credentials import ssl_channel_credentials, ssl_server_credentials
 from tests.wire.faults.leavings import objects
 from tests.wire.faults.scene import QUICK, Client, calling, pair, serving

@@ -9,9 +9,9 @@ import grpc
 import pytest
 from grpc import aio
 
-from grpc_wire.channel import secure_channel
+from grpc_wire.client import secure_channel
+from grpc_wire.client.target import Address
 from grpc_wire.credentials import ssl_channel_credentials
-from grpc_wire.target import Address
 from tests.wire.faults.scene import calling, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -32,7 +32,7 @@ async def test_a_resolver_that_fails_and_comes_back(monkeypatch: pytest.MonkeyPa
                 raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
             return (Address("ipv4", "127.0.0.1", port),)
 
-        monkeypatch.setattr("grpc_wire.balancer.resolve", resolve)
+        monkeypatch.setattr("grpc_wire.client.balancer.resolve", resolve)
         async with calling("sometimes.example:1") as client:
             waiting = client.echo(wait_for_ready=True)
             for _ in range(3):

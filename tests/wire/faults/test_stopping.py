@@ -94,7 +94,7 @@ async def test_answers_that_are_still_being_read(
 
     The servicer has returned long before: 60 kB of its answer wait for the client's window.
     """
-    monkeypatch.setattr("grpc_wire.server._CLOSING", 0.1)
+    monkeypatch.setattr("grpc_wire.server.aio_server._CLOSING", 0.1)
     big = b"x" * 120_000
 
     async def answer(_request: bytes, _context: Any) -> bytes:
@@ -150,7 +150,7 @@ async def test_last_words_to_who_reads_late(speaks: bool, tls: Tls | None) -> No
         await until(lambda: transport.connection._streams.last_from_peer == streams[-1])
         await until(lambda: not transport.stream_count)
         stopping = asyncio.create_task(running.stop(None))
-        await until(lambda: transport._writer.shut)
+        await until(lambda: transport._writer.closed)
         for _ in range(10):
             if speaks:
                 client.connection.ping(b"hear me!")

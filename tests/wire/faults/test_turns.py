@@ -56,7 +56,7 @@ async def cancel_reader(_server: Server, _call: Any, reading: asyncio.Task[Any])
 async def cancel_servicer(server: Server, _call: Any, _reading: asyncio.Task[Any]) -> None:
     """The servicer's task is cancelled; before it has begun nobody can know of it."""
     for call in server._calls:
-        if call.begun:
+        if call.handler_started:
             call._task.cancel()
 
 
@@ -86,7 +86,7 @@ async def go_away(server: Server, _call: Any, _reading: asyncio.Task[Any]) -> No
 async def cut(server: Server, _call: Any, _reading: asyncio.Task[Any]) -> None:
     """The server ends the call with a status, or a reset."""
     for call in tuple(server._calls):
-        call.cut()
+        call.abort()
 
 
 End = Callable[[Server, Any, "asyncio.Task[Any]"], Awaitable[None]]

@@ -17,7 +17,7 @@ import grpc
 import pytest
 from grpc import aio
 
-from grpc_wire.channel import Channel
+from grpc_wire.client import Channel
 from tests.wire.interop.contract import (
     UNIMPLEMENTED,
     BoolValue,

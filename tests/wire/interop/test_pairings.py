@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import grpc.aio
 import pytest
 
-from grpc_wire.channel import insecure_channel, secure_channel
+from grpc_wire.client import insecure_channel, secure_channel
 from grpc_wire.server import server
 from tests.parity.edges import why_no_envoy
 from tests.whole.certificates import made

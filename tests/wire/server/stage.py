@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -12,18 +13,18 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from grpc_wire.connection import Connection, Role
-from grpc_wire.events import (
+from grpc_wire.call.message import frame
+from grpc_wire.headers.section import Headers
+from grpc_wire.http2.connection import Connection, Role
+from grpc_wire.http2.events import (
+    ConnectionEvent,
     ConnectionFailed,
     DataReceived,
-    Event,
     GoAwayReceived,
-    Headers,
     HeadersReceived,
     StreamReset,
 )
-from grpc_wire.limits import DEFAULT, Limits
-from grpc_wire.message import frame
+from grpc_wire.http2.limits import DEFAULT, Limits
 from grpc_wire.server import server
 from tests.wire.driving import heard
 from tests.wire.tls import Tls
@@ -147,7 +148,9 @@ class RawClient(asyncio.Protocol):
     """
 
     def __init__(self, limits: Limits = DEFAULT) -> None:
-        self.connection = Connection(Role.CLIENT, replace(limits, early_resets=2**31))
+        self.connection = Connection(
+            Role.CLIENT, replace(limits, early_resets=2**31), clock=time.monotonic
+        )
         self.reads = True
         self.closed = False
         self.going: list[GoAwayReceived] = []
@@ -166,11 +169,11 @@ class RawClient(asyncio.Protocol):
             self._take(event)
         self.flush()
 
-    def _take(self, event: Event) -> None:
+    def _take(self, event: ConnectionEvent) -> None:
         match event:
             case HeadersReceived():
                 answer = self._answers[event.stream_id]
-                if event.trailers:
+                if event.is_trailers:
                     answer.trailers = _decoded(event.headers)
                 else:
                     answer.head = _decoded(event.headers)
@@ -189,8 +192,8 @@ class RawClient(asyncio.Protocol):
         answer.data += event.data
         if self.reads and event.data:
             self.connection.consumed(event.stream_id, len(event.data))
-        if event.ending is not None:
-            answer.trailers = _decoded(event.ending)
+        if event.trailers is not None:
+            answer.trailers = _decoded(event.trailers)
         answer.ended = event.end_stream
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -16,8 +16,8 @@ from fastapi import FastAPI
 
 from gateway.server import Server
 from gateway.settings import Settings
-from grpc_wire.accepting import ACCEPTED
-from grpc_wire.listener import Listener
+from grpc_wire.server.listener import Listener
+from grpc_wire.transport.accepting import ACCEPTED
 
 CONNECTIONS = 10 * ACCEPTED
 

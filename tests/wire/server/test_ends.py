@@ -301,7 +301,7 @@ async def test_an_abort_leaves_nothing_to_collect(nested: bool) -> None:
 
 async def test_paths_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """A generic handler that answers every path is kept ready for some; others are served all the same."""
-    monkeypatch.setattr("grpc_wire.handlers._MOST_KEPT", 10)
+    monkeypatch.setattr("grpc_wire.server.methods._MAX_CACHED", 10)
 
     async def echo(request: bytes, _context: Any) -> bytes:
         return request

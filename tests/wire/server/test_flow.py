@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from grpc_wire.codes import DEADLINE_EXCEEDED, OK
-from grpc_wire.errors import ErrorCode
-from grpc_wire.limits import DEFAULT, Limits
-from grpc_wire.message import frame
-from grpc_wire.settings import DEFAULT_WINDOW
+from grpc_wire.call.message import frame
+from grpc_wire.call.status import DEADLINE_EXCEEDED, OK
+from grpc_wire.http2.errors import ErrorCode
+from grpc_wire.http2.limits import DEFAULT, Limits
+from grpc_wire.http2.settings import DEFAULT_WINDOW
 from tests.wire.faults.leavings import objects
 from tests.wire.server.stage import (
     REQUEST,
@@ -72,7 +72,7 @@ async def test_a_call_that_is_cut_while_its_client_does_not_read() -> None:
         for size in (10, 1000):
             await context.write(bytes(size))
         for call in tuple(stage.server._calls):
-            call.cut()
+            call.abort()
         await asyncio.Event().wait()
 
     narrow = Limits(stream_window=DEFAULT_WINDOW)
@@ -176,14 +176,14 @@ async def test_answers_of_one_turn_leave_together() -> None:
     async with serving({"Echo": unary(echo)}) as stage, raw_client(stage.address) as client:
         await client.ask()
         (transport,) = stage.server._transports
-        before = transport.writes
+        before = transport.write_count
         refused = _prepare(client, {b":method": b"GET"})
         streams = [_prepare(client, {}) for _ in range(50)]
         client.flush()
         for stream_id in streams:
             assert (await client.ended(stream_id)).status[0] == OK
         assert (await client.ended(refused)).head[":status"] == "405"
-        assert transport.writes - before == 1
+        assert transport.write_count - before == 1
 
 
 def _prepare(client: RawClient, changes: dict[bytes, bytes]) -> int:

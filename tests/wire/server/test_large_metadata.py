@@ -9,8 +9,8 @@ from typing import Any
 import grpc
 import pytest
 
-from grpc_wire.limits import DEFAULT
-from grpc_wire.message import frame
+from grpc_wire.call.message import frame
+from grpc_wire.http2.limits import DEFAULT
 from tests.wire.server.stage import (
     SERVICE,
     Answer,

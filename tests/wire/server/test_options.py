@@ -8,9 +8,9 @@ from typing import Any
 import grpc
 import pytest
 
-from grpc_wire.channel import insecure_channel
+from grpc_wire.client import insecure_channel
 from grpc_wire.server import server
-from grpc_wire.server_options import ServerOptions, server_options
+from grpc_wire.server.options import ServerOptions, server_options
 from tests.wire.server.stage import SERVICE, raw_client, refused, serving, unary
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from grpc_wire.codes import DEADLINE_EXCEEDED, INTERNAL, OK, RESOURCE_EXHAUSTED, UNIMPLEMENTED
-from grpc_wire.message import GZIP, frame
+from grpc_wire.call.message import GZIP, frame
+from grpc_wire.call.status import DEADLINE_EXCEEDED, INTERNAL, OK, RESOURCE_EXHAUSTED, UNIMPLEMENTED
 from tests.wire.server.stage import SERVICE, both_ways, raw_client, serving, taking, unary
 
 HEADER = b":method"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -10,11 +11,11 @@ import grpc
 import grpc.aio
 import pytest
 
-from grpc_wire.codes import OK
-from grpc_wire.connection import Connection, Role
-from grpc_wire.errors import ErrorCode
-from grpc_wire.limits import Limits
-from grpc_wire.message import frame
+from grpc_wire.call.message import frame
+from grpc_wire.call.status import OK
+from grpc_wire.http2.connection import Connection, Role
+from grpc_wire.http2.errors import ErrorCode
+from grpc_wire.http2.limits import Limits
 from grpc_wire.server import server
 from tests.wire.server.stage import Stage, raw_client, refused, serving, unary, until
 
@@ -210,12 +211,12 @@ async def test_a_connection_goes_when_it_is_idle() -> None:
 async def test_a_client_that_does_not_answer_the_first_goaway() -> None:
     """A client that does not answer is not waited for: the last GOAWAY follows, and the connection closes."""
     running = server(options=[("grpc.so_reuseport", 0), ("grpc.max_connection_idle_ms", 50)])
-    lifetimes = replace(running._options.lifetimes, goodbye=0.05, linger=0.05)
+    lifetimes = replace(running._options.lifetimes, goaway_timeout=0.05, close_timeout=0.05)
     running._options = replace(running._options, lifetimes=lifetimes)
     port = running.add_insecure_port("127.0.0.1:0")
     await running.start()
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    deaf = Connection(Role.CLIENT)
+    deaf = Connection(Role.CLIENT, clock=time.monotonic)
     writer.write(deaf.take_output())
     await until_closed(reader)
     writer.close()
@@ -239,7 +240,7 @@ async def test_a_client_that_is_gone_without_a_word() -> None:
     keepalive = [("grpc.keepalive_time_ms", 50), ("grpc.keepalive_timeout_ms", 50)]
     async with serving(gate.methods(), options=keepalive) as stage:
         reader, writer = await asyncio.open_connection(*stage.address.split(":"))
-        deaf = Connection(Role.CLIENT)
+        deaf = Connection(Role.CLIENT, clock=time.monotonic)
         deaf.open_stream(_request(), end_stream=False)
         writer.write(deaf.take_output())
         await until_closed(reader)

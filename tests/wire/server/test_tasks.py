@@ -20,8 +20,8 @@ import grpc
 import pytest
 import uvloop
 
-from grpc_wire.codes import CANCELLED, DEADLINE_EXCEEDED, OK, UNAVAILABLE, UNKNOWN
-from grpc_wire.message import frame
+from grpc_wire.call.message import frame
+from grpc_wire.call.status import CANCELLED, DEADLINE_EXCEEDED, OK, UNAVAILABLE, UNKNOWN
 from tests.wire.faults.scene import serving
 from tests.wire.server.stage import (
     SERVICE,
@@ -147,13 +147,13 @@ def set_variable(_context: Any) -> None:
 
 def cut(context: Any) -> None:
     """Cuts the call, as a server does that stops."""
-    context._call.cut()
+    context._call.abort()
 
 
 def cut_all(context: Any) -> None:
     """Cuts all calls."""
     for call in tuple(context._call.transport._owner._calls):
-        call.cut()
+        call.abort()
 
 
 def lose(context: Any) -> None:

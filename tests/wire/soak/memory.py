@@ -13,8 +13,8 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from grpc_wire.outbound import Outbound
-from grpc_wire.streams import Stream
+from grpc_wire.http2.outbound import Outbound
+from grpc_wire.http2.streams import Stream
 from tests.wire.faults.leavings import objects, tasks
 
 STEP = 15_000_000

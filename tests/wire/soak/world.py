@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 from grpc import aio
 
-from grpc_wire.channel import insecure_channel, secure_channel
+from grpc_wire.client import insecure_channel, secure_channel
 from grpc_wire.server import server
 from tests.wire.faults.scene import METHODS, Client
 from tests.wire.server.stage import SERVICE

@@ -1,0 +1,122 @@
+"""Metadata to and from HTTP/2 headers.
+
+Keys have lower-case letters, digits, `_`, `-` and `.`; values are printable ASCII. A key that ends in `-bin`
+has bytes, sent as base64; one header may hold several, separated by commas. Keys that start with `grpc-` are
+reserved.
+
+Source: gRPC over HTTP/2, "Custom-Metadata".
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode, b64encode
+from binascii import Error
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final, TypeAlias
+
+from grpc_wire.headers.section import Headers
+
+Metadata: TypeAlias = tuple[tuple[str, str | bytes], ...]
+
+_KEY: Final = re.compile(r"[0-9a-z_.-]+")
+_BINARY: Final = "-bin"
+_RESERVED: Final = "grpc-"
+_RESERVED_NAMES: Final = frozenset(
+    {
+        "accept-encoding",
+        "content-length",
+        "content-type",
+        "grpc-accept-encoding",
+        "grpc-encoding",
+        "grpc-message",
+        "grpc-status",
+        "grpc-timeout",
+        "te",
+    }
+)
+"""Headers that are not metadata."""
+_DROPPED_KEYS: Final = frozenset({"accept-encoding", "content-length", "content-type", "te"})
+"""Keys that callers forward from HTTP; dropped, as grpc does: they describe another message."""
+_FORBIDDEN_KEYS: Final = frozenset(
+    {"connection", "host", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"}
+)
+"""Keys that make an HTTP/2 message malformed (RFC 9113, 8.2.2 and 8.3.1)."""
+_PRINTABLE: Final = bytes(byte if 0x20 <= byte < 0x7F else ord("?") for byte in range(256))
+"""Translation table that changes every byte that is not printable ASCII."""
+_MAX_CACHED: Final = 1024
+
+
+def to_headers(metadata: Iterable[tuple[str, str | bytes]]) -> Headers:
+    """Returns metadata as headers, without the keys that are dropped.
+
+    Raises:
+        ValueError: a key or a value is not allowed; which.
+    """
+    headers = []
+    for key, value in metadata:
+        name, binary = _name(key)
+        if not name:
+            continue
+        if isinstance(value, str) and value.isascii() and not binary:
+            text = value.encode()
+        elif isinstance(value, bytes):
+            text = b64encode(value).rstrip(b"=") if binary else value
+        else:
+            raise _refusal(key, value, binary=binary)
+        if text.translate(_PRINTABLE) != text:
+            raise _refusal(key, text)
+        headers.append((name, text.strip()))
+    return tuple(headers)
+
+
+def _refusal(key: str, value: object, *, binary: bool = False) -> ValueError:
+    if binary:
+        return ValueError(f"metadata {key!r}: a key that ends in -bin has bytes for its value")
+    if isinstance(value, str | bytes):
+        return ValueError(f"metadata {key!r}: the value is not printable ASCII")
+    return ValueError(f"metadata {key!r}: the value is neither str nor bytes")
+
+
+@lru_cache(maxsize=_MAX_CACHED)
+def _name(key: str) -> tuple[bytes, bool]:
+    """Returns the header name of a key, empty if it is dropped, and whether its values are bytes."""
+    if key in _DROPPED_KEYS:
+        return b"", False
+    binary = key.endswith(_BINARY)
+    if not _KEY.fullmatch(key):
+        raise ValueError(f"metadata {key!r}: a key has lower-case letters, digits, _, - and .")
+    if key.startswith(_RESERVED) and not binary:
+        raise ValueError(f"metadata {key!r}: keys that begin with grpc- are gRPC's own")
+    if key in _FORBIDDEN_KEYS:
+        raise ValueError(f"metadata {key!r}: this key is HTTP's own")
+    return key.encode(), binary
+
+
+def from_headers(headers: Headers) -> Metadata:
+    """Returns the metadata among headers: all but pseudo-headers and those of HTTP and gRPC.
+
+    Values of `-bin` keys that are not base64 are dropped.
+    """
+    metadata: list[tuple[str, str | bytes]] = []
+    for name, value in headers:
+        key = _metadata_key(name)
+        if key is None:
+            continue
+        if key.endswith(_BINARY):
+            for each in value.split(b","):
+                part = each.strip(b" \t")  # a proxy may have joined several (RFC 9110, 5.3)
+                try:
+                    metadata.append((key, b64decode(part + b"=" * (-len(part) % 4), validate=True)))
+                except Error:
+                    continue
+        else:
+            metadata.append((key, value.decode("latin-1")))
+    return tuple(metadata)
+
+
+@lru_cache(maxsize=_MAX_CACHED)
+def _metadata_key(name: bytes) -> str | None:
+    key = name.decode("latin-1")
+    return None if key in _RESERVED_NAMES or key.startswith(":") else key

@@ -1,0 +1,490 @@
+"""One call of a channel, on the stream that carries it.
+
+A call may take several streams: what the server has certainly not processed is retried. Without limit while
+nothing of it was written to the socket, once if the server refused it (gRFC A6, transparent retries). Sent
+requests are kept for that until the server responds, or until they exceed `REPLAY_BYTES`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from typing import Final
+
+from grpc_wire.call.message import (
+    IDENTITY,
+    MESSAGE_COST,
+    MessageFault,
+    frame_pieces,
+    single_message,
+)
+from grpc_wire.call.metadata import Metadata
+from grpc_wire.call.response import OneResponse, Responses, read_response_headers, responses_of
+from grpc_wire.call.status import (
+    CANCELLED,
+    DEADLINE_EXCEEDED,
+    OK,
+    RESOURCE_EXHAUSTED,
+    UNAVAILABLE,
+    Status,
+    from_reset,
+    from_trailers,
+)
+from grpc_wire.call.timeout import ROUNDING_SECONDS, print_timeout
+from grpc_wire.client.balancer import Balancer
+from grpc_wire.client.method import ClientMethod
+from grpc_wire.client.target import Address
+from grpc_wire.headers.section import Headers, list_size
+from grpc_wire.http2.errors import ErrorCode
+from grpc_wire.http2.events import DataReceived, HeadersReceived, StreamReset
+from grpc_wire.transport.deadlines import Deadline
+from grpc_wire.transport.transport import Transport
+from grpc_wire.transport.turn import Turn
+
+_CANCELLED_LOCALLY: Final = "Locally cancelled by application!"
+REPLAY_BYTES = 256 * 1024
+"""Maximum bytes of requests kept for a retry; grpc's `per_rpc_retry_buffer_size`."""
+
+
+class ClientStream:
+    """One call.
+
+    It ends once, with the first end that is known: the status from the server, unless the caller or the
+    deadline
+    was before it. A failed write does not end it: the server's status may be on its way.
+
+    Attributes:
+        initial: initial metadata; None until the response's headers came.
+        half_closed: whether all requests were given.
+        status: of the call; None until it has ended.
+        done_callbacks: called with this object when it ends.
+        cancelled_locally: whether `cancel` ended it.
+        deadline: in the loop's time; None: no deadline.
+        due: entry of that deadline in the balancer's timer.
+    """
+
+    __slots__ = (
+        "_address",
+        "_balancer",
+        "_blocked",
+        "_encoding",
+        "_ending",
+        "_headers",
+        "_held_trailers",
+        "_id",
+        "_reading",
+        "_response_encoding",
+        "_responses",
+        "_sent",
+        "_sent_size",
+        "_single",
+        "_transport",
+        "_turn",
+        "_was_refused",
+        "_writes_before",
+        "_writing",
+        "cancelled_locally",
+        "deadline",
+        "done_callbacks",
+        "due",
+        "half_closed",
+        "initial",
+        "loop",
+        "method",
+        "status",
+        "wait_for_ready",
+    )
+
+    def __init__(
+        self,
+        balancer: Balancer,
+        method: ClientMethod,
+        headers: Headers,
+        timeout: float | None,
+        encoding: str,
+        *,
+        wait_for_ready: bool,
+    ) -> None:
+        self.loop = loop = balancer.loop
+        self.method = method
+        self.status: Status | None = None
+        self.done_callbacks: list[Callable[[ClientStream], object]] = []
+        self.cancelled_locally = False
+        self.deadline: float | None = None
+        if timeout is not None and timeout < math.inf:
+            self.deadline = loop.time() + max(timeout, 0.0)
+        elif timeout is not None and math.isnan(timeout):
+            raise ValueError("the timeout is not a number")
+        self.due: Deadline | None = None
+        self._reading: list[asyncio.Future[None]] = []
+        self._writing: list[asyncio.Future[None]] = []
+        self._ending: list[asyncio.Future[None]] = []
+        self.wait_for_ready = wait_for_ready
+        self.initial: Metadata | None = None
+        self.half_closed = False
+        self._balancer = balancer
+        self._headers = headers
+        self._encoding = encoding
+        self._address: Address | None = None
+        self._transport: Transport | None = None
+        self._turn: Turn | None = None
+        self._held_trailers: Headers | None = None
+        """Trailers behind a message that waits to be decompressed."""
+        self._id = self._writes_before = self._sent_size = 0
+        self._blocked = self._was_refused = False
+        self._sent: list[bytes] | None = []
+        self._response_encoding = IDENTITY
+        self._responses: Responses | None = None
+        self._single: bytes | None = None
+        """A unary response that came in one piece; then `_responses` is None."""
+
+    # For the caller.
+
+    def start(self, message: bytes | None) -> None:
+        """Asks for a connection. A message that is given is the only request."""
+        if message is not None:
+            self.half_closed = True
+            if not self._check_size(message):
+                return
+            self._sent = [*frame_pieces(message, self._encoding)]
+        self._balancer.start_call(self)
+
+    def send(self, message: bytes) -> bool:
+        """Sends a request; returns whether to call `wait_for_room` before the next.
+
+        Call it after `wait_for_connection`.
+        """
+        if self._transport is None or not self._check_size(message):
+            return False
+        for piece in frame_pieces(message, self._encoding):
+            self._keep_for_retry(piece)
+            self._blocked = self._transport.send_data(self._id, piece)
+        return self._blocked
+
+    async def wait_for_room(self) -> None:
+        """Waits until another request may be sent, or the call has ended."""
+        while self._blocked and self.status is None:
+            await self._wait_in(self._writing)
+
+    def half_close(self) -> None:
+        """Ends the requests."""
+        was_half_closed, self.half_closed = self.half_closed, True
+        if self._transport is not None and not was_half_closed:
+            self._transport.send_data(self._id, b"", end_stream=True)
+
+    @property
+    def needs_connection(self) -> bool:
+        """Whether the call waits for a connection."""
+        return self._transport is None and self.status is None
+
+    async def wait_for_connection(self) -> None:
+        """Waits until the call has a connection, or has ended."""
+        while self.needs_connection:
+            await self._wait_in(self._writing)
+
+    async def wait_for_headers(self) -> None:
+        """Waits for the response's headers, or for the end."""
+        while self.initial is None and self.status is None:
+            await self._wait_in(self._reading)
+
+    @property
+    def has_message(self) -> bool:
+        """Whether a response has come that was not read."""
+        responses = self._responses
+        return self._single is not None or (responses is not None and bool(responses.messages))
+
+    async def receive(self) -> bytes | None:
+        """Waits for a response; None if there are no more.
+
+        It also waits for the next turn of the loop if the connection's share of this one is used up.
+        """
+        while (message := self.take_message()) is None and (
+            self.status is None or self.has_message
+        ):
+            if self._turn is not None and self.has_message:
+                await self._turn.wait()
+                continue
+            if self._transport and self._responses is not None and self._responses.missing:
+                self._transport.expect(self._id, self._responses.missing)
+            await self._wait_in(self._reading)
+        return message
+
+    def take_message(self) -> bytes | None:
+        """Returns the next response if it is there, and grants the server its window again.
+
+        Also None if the connection's share of this turn of the loop is used up (`receive` waits for the
+        next); or if
+        the response cannot be decompressed: then the call has ended with that error.
+        """
+        responses = self._responses
+        if responses is None or not responses.messages:
+            message, self._single = self._single, None
+            return message
+        turn = self._turn
+        if turn is not None and turn.bytes_left <= 0 and not self.method.single_response:
+            return None
+        try:
+            message, size = responses.take()
+        except MessageFault as fault:
+            responses.messages.clear()
+            self.fail(Status(fault.code, f"CLIENT: {fault.reason}"))
+            return None
+        if turn is not None:
+            turn.bytes_left -= MESSAGE_COST + len(message)
+        if size and self._transport is not None:
+            self._transport.consumed(self._id, size)
+        return message
+
+    def cancel(self, details: str = _CANCELLED_LOCALLY) -> bool:
+        """Ends with CANCELLED; returns False if it had ended."""
+        if self.status is not None:
+            return False
+        self.cancelled_locally = True
+        self.end(Status(CANCELLED, details), ErrorCode.CANCEL)
+        return True
+
+    async def wait_for_end(self) -> Status:
+        """Waits for the end; returns the status."""
+        while self.status is None:
+            await self._wait_in(self._ending)
+        return self.status
+
+    def done_future(self) -> asyncio.Future[None]:
+        """Returns a future that is done when the call has ended; cheaper than a task that waits."""
+        future = self.loop.create_future()
+        self._ending.append(future)
+        return future
+
+    def time_left(self) -> float | None:
+        """Returns the seconds to the deadline; None if there is none."""
+        return None if self.deadline is None else max(self.deadline - self.loop.time(), 0.0)
+
+    def fail(self, status: Status) -> None:
+        """Ends with an error of this side, even if the server's status was OK."""
+        if self.status is not None and self.status.code == OK:
+            self.status = status
+        self.end(status, ErrorCode.CANCEL)
+
+    # For the balancer.
+
+    def start_on(self, transport: Transport, address: Address) -> None:
+        """Starts on a connection with room, if the server accepts headers of this size (RFC 9113, 6.5.2)."""
+        headers = self._headers
+        if self.deadline is not None:
+            timeout = self.deadline - self.loop.time() - ROUNDING_SECONDS
+            headers += ((b"grpc-timeout", print_timeout(timeout)),)
+        limit = transport.connection.peer_max_header_list
+        if limit is not None and (size := self.method.head_size + list_size(headers)) > limit:
+            self._too_large(size, limit)
+            return
+        self._transport, self._address = transport, address
+        self._turn = transport.turn
+        self._writes_before = transport.write_count
+        self._blocked = False
+        sent = self._sent or [b""]
+        complete = self.half_closed and len(sent) == 1
+        self._id = transport.open(self, self.method.head, headers, sent[0] if complete else None)
+        if not complete:
+            *before, last = sent
+            for piece in before:
+                transport.send_data(self._id, piece)
+            if last or self.half_closed:
+                self._blocked = transport.send_data(self._id, last, end_stream=self.half_closed)
+        if self._writing:
+            _wake(self._writing)
+
+    def expired(self) -> None:
+        """Ends with DEADLINE_EXCEEDED."""
+        self.end(Status(DEADLINE_EXCEEDED, "Deadline Exceeded"), ErrorCode.CANCEL)
+
+    def unavailable(self, reason: str) -> None:
+        """Ends with UNAVAILABLE."""
+        self.end(Status(UNAVAILABLE, reason))
+
+    # For the connection.
+
+    def headers_received(self, event: HeadersReceived) -> None:
+        """Reads the response's headers, and what came with them; or trailers."""
+        if event.is_trailers:
+            self._end_by_trailers(event.headers)
+            return
+        not_grpc, unsupported, encoding, metadata = read_response_headers(event.headers)
+        if not_grpc is not None:
+            self.end(not_grpc, ErrorCode.CANCEL)
+        elif event.end_stream and not event.data and event.trailers is None:
+            self._end_by_trailers(event.headers)
+        else:
+            self.initial, self._response_encoding, self._sent = metadata, encoding, None
+            if self._reading:
+                _wake(self._reading)
+            if unsupported is not None:
+                self.end(unsupported, ErrorCode.CANCEL)
+            elif event.data or event.end_stream:
+                self.data_received(event)
+
+    def data_received(self, event: DataReceived | HeadersReceived) -> None:
+        """Reads bytes of messages, and trailers that came with them."""
+        responses, transport, method = self._responses, self._transport, self.method
+        assert transport is not None  # noqa: S101 - for the type checker
+        if responses is None:
+            if event.end_stream and method.single_response:
+                self._single = single_message(event.data, method.max_receive)
+                if self._single is not None:
+                    self._end_by_trailers(event.trailers or ())
+                    return
+            responses = self._responses = self._responses_in(self._response_encoding)
+        try:
+            read = responses.feed(event.data)
+        except MessageFault as fault:
+            self.end(Status(fault.code, f"CLIENT: {fault.reason}"), ErrorCode.CANCEL)
+            return
+        if responses.compressed is not None:
+            self._decompress()
+        if read:
+            transport.consumed(self._id, read)
+        if responses.missing and (self._reading or method.single_response):
+            transport.expect(self._id, responses.missing)
+        if self._reading and responses.messages:
+            _wake(self._reading)
+        if event.end_stream:
+            self._end_by_trailers(event.trailers or ())
+
+    def drained(self) -> None:
+        """Lets the sender go on."""
+        self._blocked = False
+        _wake(self._writing)
+
+    def reset(self, event: StreamReset) -> None:
+        """Retries, or ends: the stream was reset."""
+        self._transport = None
+        if self._held_trailers is not None:
+            return
+        if event.code == ErrorCode.REFUSED_STREAM and not self._was_refused:
+            self._was_refused = True
+            if self._retry():
+                return
+        late = self.deadline is not None and self.loop.time() >= self.deadline
+        if event.code == ErrorCode.CANCEL and late:
+            self.end(Status(DEADLINE_EXCEEDED, "Deadline Exceeded"))
+        else:
+            self.end(from_reset(event.code, event.reason))
+
+    def lost(self, reason: str) -> None:
+        """Retries, or ends: the connection has ended."""
+        transport, self._transport = self._transport, None
+        if self._held_trailers is not None:
+            return
+        if transport is not None and transport.write_count == self._writes_before and self._retry():
+            return
+        self.end(Status(UNAVAILABLE, f"the connection to {self._address} has ended: {reason}"))
+
+    # The end.
+
+    def end(self, status: Status, code: ErrorCode = ErrorCode.NO_ERROR) -> None:
+        """Ends, unless it has ended; resets the stream with `code` if it is open."""
+        if self.status is not None:
+            return
+        self.status = status
+        self._release(code)
+        if self._ending or self._reading or self._writing:
+            for futures in (self._ending, self._reading, self._writing):
+                _wake(futures)
+        callbacks, self.done_callbacks = self.done_callbacks, []
+        for callback in callbacks:
+            try:
+                callback(self)
+            except (Exception, asyncio.CancelledError) as error:
+                context = {"message": "a callback of a call has failed", "exception": error}
+                self.loop.call_exception_handler(context)
+
+    def _too_large(self, size: int, limit: int) -> None:
+        """Ends in the next turn: the headers exceed the server's limit.
+
+        Not at once: each end lets the next call start, and many such calls would recurse.
+        """
+        reason = f"CLIENT: Sent metadata larger than the server takes ({size} vs. {limit})"
+        self.loop.call_soon(self.end, Status(RESOURCE_EXHAUSTED, reason))
+
+    def _release(self, code: ErrorCode) -> None:
+        """Leaves the stream, or the queue for a connection."""
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.reset(self._id, code)
+        if self.cancelled_locally and self._responses is not None:
+            self._responses.messages.clear()
+        self._balancer.call_finished(self)
+
+    def _end_by_trailers(self, headers: Headers) -> None:
+        status = from_trailers(headers)
+        if (
+            status.code == OK
+            and self._responses is not None
+            and self._responses.compressed is not None
+        ):
+            self._held_trailers = headers
+            return
+        if status.code == OK and self._single is None:
+            try:
+                (self._responses or self._responses_in(IDENTITY)).check_end()
+            except MessageFault as fault:
+                status = Status(fault.code, fault.reason, status.trailing)
+        self.end(status)
+
+    def _responses_in(self, encoding: str) -> Responses:
+        method = self.method
+        return responses_of(method.max_receive, encoding, only_one=method.single_response)
+
+    def _decompress(self) -> None:
+        """Decompresses a unary response in its connection's turn; then its trailers end the call."""
+        responses, turn = self._responses, self._turn
+        if self.status is not None or not isinstance(responses, OneResponse) or turn is None:
+            return
+        if turn.bytes_left <= 0:
+            turn.call_later(self._decompress)
+            return
+        try:
+            turn.bytes_left -= MESSAGE_COST + responses.decompress()
+        except MessageFault as fault:
+            self.end(Status(fault.code, f"CLIENT: {fault.reason}"), ErrorCode.CANCEL)
+            return
+        if self._held_trailers is not None:
+            self._end_by_trailers(self._held_trailers)
+
+    def _check_size(self, message: bytes) -> bool:
+        limit = self.method.max_send
+        if 0 <= limit < len(message):
+            reason = f"CLIENT: Sent message larger than max ({len(message)} vs. {limit})"
+            self.end(Status(RESOURCE_EXHAUSTED, reason), ErrorCode.CANCEL)
+            return False
+        return True
+
+    def _keep_for_retry(self, data: bytes) -> None:
+        if self._sent is not None:
+            self._sent_size += len(data)
+            self._sent.append(data)
+        if self._sent_size > REPLAY_BYTES:
+            self._sent = None
+
+    def _retry(self) -> bool:
+        if self._sent is None or self.status is not None:
+            return False
+        self._balancer.start_call(self)
+        return True
+
+    async def _wait_in(self, futures: list[asyncio.Future[None]]) -> None:
+        future = self.loop.create_future()
+        futures.append(future)
+        try:
+            await future
+        finally:
+            if future in futures:
+                futures.remove(future)
+
+
+def _wake(futures: list[asyncio.Future[None]]) -> None:
+    """Wakes all waiters."""
+    for future in futures:
+        if not future.done():
+            future.set_result(None)
+    futures.clear()

@@ -1,0 +1,180 @@
+"""HPACK encoder.
+
+Values that many calls share enter the dynamic table while it has room; nothing is evicted. Other fields are
+literals that leave the table alone. Encoded fields and runs of fields are cached. Strings are not
+Huffman-coded: that would cost more CPU than the bytes are worth.
+
+Source: RFC 7541.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final
+
+from hpack.table import table_entry_size
+
+from grpc_wire.headers.block import (
+    DEFAULT_TABLE_SIZE,
+    FIRST_DYNAMIC,
+    INDEXED,
+    LITERAL_INDEXED,
+    MAX_CACHED,
+    NEVER_INDEXED,
+    RESIZED,
+    STATIC,
+    write_integer,
+)
+from grpc_wire.headers.section import Headers
+
+_STATIC_FIELDS: Final = {
+    field: index for index, field in reversed(list(enumerate(STATIC[1:], 1))) if field[1]
+}
+_STATIC_NAMES: Final = {
+    name: index for index, (name, _) in reversed(list(enumerate(STATIC[1:], 1)))
+}
+_INDEXED_NAMES: Final = frozenset(
+    {
+        b":authority",
+        b":method",
+        b":path",
+        b":scheme",
+        b":status",
+        b"content-type",
+        b"grpc-accept-encoding",
+        b"grpc-encoding",
+        b"grpc-status",
+        b"te",
+        b"user-agent",
+    }
+)
+"""Names whose fields enter the dynamic table: many calls have the same values."""
+_TIMEOUT: Final = b"grpc-timeout"
+_CACHED_NAMES: Final = _INDEXED_NAMES | {_TIMEOUT} | {name for name, _ in _STATIC_FIELDS}
+"""Names whose encoded fields are cached."""
+_NEVER_INDEXED: Final = frozenset(
+    {b"authorization", b"cookie", b"proxy-authorization", b"set-cookie"}
+)
+"""Names whose values no intermediary may put into a table either (RFC 7541, 7.1.3)."""
+
+
+class _Fields(dict[tuple[bytes, bytes], bytes]):
+    """Cache of encoded fields for one dynamic table; a miss encodes the field.
+
+    Attributes:
+        size: bytes of the dynamic table in use.
+        blocks: encoded runs of fields, by the fields.
+    """
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self._limit = limit
+        self.size = 0
+        self.blocks: dict[Headers, bytes] = {}
+        self._added: dict[tuple[bytes, bytes], int] = {}
+
+    def __missing__(self, field: tuple[bytes, bytes]) -> bytes:
+        name, value = field
+        if field in _STATIC_FIELDS:
+            return self._keep(field, write_integer(_STATIC_FIELDS[field], 0x7F, INDEXED))
+        if field in self._added:
+            index = FIRST_DYNAMIC + len(self._added) - 1 - self._added[field]
+            return self._keep(field, write_integer(index, 0x7F, INDEXED))
+        size = table_entry_size(name, value)
+        if name in _INDEXED_NAMES and self.size + size <= self._limit:
+            self.size += size
+            self._added[field] = len(self._added)
+            self.clear()  # indices of older entries have grown by one
+            self.blocks.clear()
+            return _literal(name, value, 0x3F, LITERAL_INDEXED)
+        return self._keep(field, _literal(name, value, 0x0F, 0))
+
+    def _keep(self, field: tuple[bytes, bytes], written: bytes) -> bytes:
+        if len(self) < MAX_CACHED:
+            self[field] = written
+        return written
+
+
+class HeaderEncoder:
+    """Encodes the header blocks of one connection, in the order in which they are sent."""
+
+    def __init__(self) -> None:
+        self._limit = DEFAULT_TABLE_SIZE
+        self._resized = b""
+        self._fields = _Fields(self._limit)
+
+    def allow_table(self, size: int) -> None:
+        """Applies the peer's SETTINGS_HEADER_TABLE_SIZE (bytes); a change empties the table."""
+        size = min(size, DEFAULT_TABLE_SIZE)
+        if size != self._limit:
+            self._limit = size
+            self._resized = b"\x20" + write_integer(size, 0x1F, RESIZED)
+            self._fields = _Fields(size)
+
+    def encode(self, headers: Headers, prefix: Headers = ()) -> bytes:
+        """Returns the block of `prefix` and `headers`; the block of the prefix is cached."""
+        parts = [self.encode_cached(prefix)] if prefix else []
+        fields = self._fields
+        for field in headers:
+            name, value = field
+            literal = _LITERAL_PREFIXES[name, len(value)]
+            if literal is None:
+                parts.append(fields[field])
+            else:
+                parts += (literal, value)
+        if self._resized:
+            parts.insert(0, self._resized)
+            self._resized = b""
+        return b"".join(parts)
+
+    def encode_cached(self, headers: Headers) -> bytes:
+        """Returns the block of headers that many calls share, from the cache if the table is unchanged."""
+        fields = self._fields
+        block = fields.blocks.get(headers)
+        if block is not None:
+            return block
+        size, resized = fields.size, self._resized
+        block = self.encode(headers)
+        if size == fields.size and not resized and len(fields.blocks) < MAX_CACHED:
+            fields.blocks[headers] = block
+        return block
+
+
+def _literal(name: bytes, value: bytes, mask: int, pattern: int) -> bytes:
+    return _literal_name(name, mask, pattern) + _length(len(value)) + value
+
+
+class _LiteralPrefixes(dict[tuple[bytes, int], bytes | None]):
+    """First bytes of literals, by name and length of the value.
+
+    None stands for names whose fields are cached with their values.
+    """
+
+    def __missing__(self, kind: tuple[bytes, int]) -> bytes | None:
+        name, size = kind
+        prefix = None
+        if name not in _CACHED_NAMES:
+            prefix = _literal_name(
+                name, 0x0F, NEVER_INDEXED if name in _NEVER_INDEXED else 0
+            ) + _length(size)
+        if len(self) >= MAX_CACHED:
+            self.clear()
+        self[kind] = prefix
+        return prefix
+
+
+_LITERAL_PREFIXES: Final = _LiteralPrefixes()
+
+
+@lru_cache(maxsize=MAX_CACHED)
+def _literal_name(name: bytes, mask: int, pattern: int) -> bytes:
+    """Returns the first bytes of a literal: the pattern and its name."""
+    index = _STATIC_NAMES.get(name)
+    if index is not None:
+        return write_integer(index, mask, pattern)
+    return bytes((pattern,)) + _length(len(name)) + name
+
+
+@lru_cache(maxsize=MAX_CACHED)
+def _length(size: int) -> bytes:
+    return write_integer(size, 0x7F, 0)

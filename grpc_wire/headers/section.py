@@ -1,0 +1,169 @@
+"""Header sections, and the rules that HTTP/2 has for those of requests, of responses, and for trailers.
+
+Source: RFC 9113, sections 8.1.1 (malformed messages), 8.2.2 (connection-specific fields), 8.3
+(pseudo-header fields). Single names and values (8.2.1) are checked by the decoder.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
+"""Fields in the order in which they came or are sent: names in lower case, pseudo-headers first."""
+
+_REQUEST_PSEUDO: Final = frozenset({b":method", b":scheme", b":path", b":authority"})
+_RESPONSE_PSEUDO: Final = frozenset({b":status"})
+_TRAILER_PSEUDO: Final[frozenset[bytes]] = frozenset()
+_SWITCHING_PROTOCOLS: Final = 101
+_WITHOUT_CONTENT: Final = frozenset({204, 304})
+"""Statuses whose content-length is that of another response (RFC 9110, 8.6)."""
+_COLON: Final = ord(":")
+_CONNECTION_SPECIFIC: Final = frozenset(
+    {b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"}
+)
+_CHECKED_NAMES: Final = _CONNECTION_SPECIFIC | {b"te", b"content-length", b"host"}
+
+
+def list_size(headers: Headers) -> int:
+    """Returns the size of a header section as SETTINGS_MAX_HEADER_LIST_SIZE counts it (RFC 9113, 6.5.2)."""
+    return sum([len(name) + len(value) for name, value in headers]) + 32 * len(headers)
+
+
+@dataclass(slots=True, eq=False)
+class _Checked:
+    """Result of checking a section; sections that share a prefix share it if their suffix adds nothing."""
+
+    fields: dict[bytes, bytes]
+    """Pseudo-headers, and host."""
+    length: int | None = None
+    """Value of content-length; None if there is none."""
+    pseudo_allowed: bool = True
+    """Whether a pseudo-header may still follow."""
+    is_request: bool = False
+    """Whether the rules of a request were checked, too."""
+
+
+_NOTHING_CHECKED: Final = _Checked({})
+
+
+@dataclass(slots=True, eq=False)
+class HeaderSection:
+    """A decoded header section. Decoder and checks cache it: a repeated block is checked once.
+
+    A section may have a prefix that other sections share; then only its suffix is checked.
+    """
+
+    headers: Headers
+    fault: str = ""
+    """Why a name or value is malformed (RFC 9113, 8.2.1); empty if none is. A stream error."""
+    too_large: bool = False
+    """Whether it exceeds the limit; then `headers` is incomplete."""
+    size: int = 0
+    """Size as SETTINGS_MAX_HEADER_LIST_SIZE counts it (RFC 9113, 6.5.2)."""
+    length: int = 0
+    """Bytes of the encoded block."""
+    prefix: HeaderSection | None = None
+    """Section of the shared prefix; None if there is none."""
+    _allowed: frozenset[bytes] | None = None
+    _checked: _Checked = _NOTHING_CHECKED
+    """Result for the pseudo-headers in `_allowed`."""
+    _response: tuple[int, int | None] | None = None
+
+    def check_request(self) -> int | None:
+        """Checks the section of a request; returns its content-length, None if there is none.
+
+        Raises:
+            ValueError: the request is malformed; why.
+        """
+        checked = self.check_fields(_REQUEST_PSEUDO)
+        if not checked.is_request:
+            _check_request(checked.fields)
+            checked.is_request = True
+        return checked.length
+
+    def check_response(self) -> tuple[int, int | None]:
+        """Checks the section of a response.
+
+        Returns:
+            Its status, and its content-length; None if there is none.
+
+        Raises:
+            ValueError: the response is malformed; why.
+        """
+        if self._response is None:
+            checked = self.check_fields(_RESPONSE_PSEUDO)
+            text = checked.fields.get(b":status", b"")
+            if len(text) != 3 or not text.isdigit():
+                raise ValueError("there is no :status of three digits")
+            status = int(text)
+            if status < 100 or status == _SWITCHING_PROTOCOLS:
+                raise ValueError(f":status {status} is not for HTTP/2")
+            self._response = status, None if status in _WITHOUT_CONTENT else checked.length
+        return self._response
+
+    def check_trailers(self) -> None:
+        """Checks trailers.
+
+        Raises:
+            ValueError: the trailers are malformed; why.
+        """
+        self.check_fields(_TRAILER_PSEUDO)
+
+    def check_fields(self, allowed: frozenset[bytes]) -> _Checked:
+        """Checks the fields of a section in which these pseudo-headers are allowed.
+
+        Raises:
+            ValueError: it is malformed; why.
+        """
+        if self._allowed is not allowed:
+            if self.prefix is None:
+                self._checked = _check_suffix(self.headers, allowed, _NOTHING_CHECKED)
+            else:
+                more = self.headers[len(self.prefix.headers) :]
+                self._checked = _check_suffix(more, allowed, self.prefix.check_fields(allowed))
+            self._allowed = allowed
+        return self._checked
+
+
+def _check_request(fields: dict[bytes, bytes]) -> None:
+    if fields.get(b":method") == b"CONNECT":
+        raise ValueError("CONNECT is not served")
+    if not (b":method" in fields and b":scheme" in fields and fields.get(b":path")):
+        raise ValueError("a pseudo-header is missing")
+    host = fields.get(b"host")
+    if host is not None and host.lower() != fields.get(b":authority", host).lower():
+        raise ValueError("host and :authority are not the same")
+
+
+def _check_suffix(headers: Headers, allowed: frozenset[bytes], before: _Checked) -> _Checked:
+    """Checks the fields behind a prefix; returns the prefix's result if they add nothing to it."""
+    pseudo_allowed = before.pseudo_allowed
+    for name, _ in headers:
+        if pseudo_allowed or name[0] == _COLON or name in _CHECKED_NAMES:
+            return _check_all(headers, allowed, before)
+    return before
+
+
+def _check_all(headers: Headers, allowed: frozenset[bytes], before: _Checked) -> _Checked:
+    fields, length, pseudo_allowed = before.fields.copy(), before.length, before.pseudo_allowed
+    for name, value in headers:
+        if name[0] == _COLON:
+            if not pseudo_allowed or name not in allowed or name in fields:
+                raise ValueError(f"{name.decode()} is not allowed, or not there")
+            fields[name] = value
+            continue
+        pseudo_allowed = False
+        if name in _CHECKED_NAMES:
+            if name in _CONNECTION_SPECIFIC:
+                raise ValueError(f"{name.decode()} is not for HTTP/2")
+            if name == b"te":
+                if value != b"trailers":
+                    raise ValueError("te is something else than trailers")
+            elif name == b"host":
+                fields.setdefault(name, value)
+            elif not value.isdigit() or length not in (None, int(value)):
+                raise ValueError("content-length is not one number")
+            else:
+                length = int(value)
+    return _Checked(fields, length, pseudo_allowed)

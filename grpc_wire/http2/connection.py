@@ -1,0 +1,301 @@
+"""One HTTP/2 connection in either role, without I/O.
+
+Bytes go in by `receive` and come out by `take_output`; `receive` and `take_events` return events. The driver
+owns socket, clock and scheduling.
+
+Rule: `receive` raises nothing. A stream error resets the stream. A connection error queues GOAWAY and is
+reported as `ConnectionFailed`; bytes received after it are ignored. Sending on a stream that has ended is
+ignored, too: the event of its end may be on its way to the sender.
+
+Source: RFC 9113.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from grpc_wire.headers.block import HeaderBlockError
+from grpc_wire.headers.section import Headers
+from grpc_wire.http2 import frames
+from grpc_wire.http2.errors import ConnectionFault, ErrorCode
+from grpc_wire.http2.events import ConnectionEvent, ConnectionFailed, GoAwayReceived, StreamDrained
+from grpc_wire.http2.inbound import Inbound
+from grpc_wire.http2.limits import DEFAULT, Budget, Limits
+from grpc_wire.http2.outbound import Outbound
+from grpc_wire.http2.settings import own_settings
+from grpc_wire.http2.streams import LARGEST_ID, Role, Stream, Streams
+
+__all__ = ["Connection", "Role"]
+
+
+class Connection:
+    """The state of one connection."""
+
+    def __init__(
+        self,
+        role: Role,
+        limits: Limits = DEFAULT,
+        *,
+        clock: Callable[[], float],
+    ) -> None:
+        """Makes a connection whose preface and settings are ready in `take_output`.
+
+        Args:
+            role: which side this is.
+            limits: what the peer may ask.
+            clock: returns seconds that never go back.
+        """
+        self._role = role
+        self._failed = False
+        self._preface = frames.PREFACE if role is Role.SERVER else b""
+        self._frames = frames.FrameReader(limits.frame, limits.turn_frames)
+        control = Budget(limits.control_frames, limits.period, clock)
+        self._resets = Budget(limits.resets, limits.period, clock)
+        self._streams = Streams(role, self._resets, clock, limits)
+        self._outbound = Outbound(self._streams, limits, control)
+        if role is Role.CLIENT:
+            self._outbound.send_frame(frames.PREFACE)
+        self._outbound.send_frame(own_settings(limits, client=role is Role.CLIENT))
+        self._inbound = Inbound(self._streams, self._outbound, limits, control)
+
+    def receive(self, data: bytes) -> list[ConnectionEvent]:
+        """Processes received bytes; returns events, of each stream in order.
+
+        At most `Limits.turn_frames` frames are processed; see `has_backlog`.
+        """
+        if self._failed:
+            return []
+        try:
+            self._receive(data)
+        except ConnectionFault as fault:
+            self._fail(fault)
+        except HeaderBlockError as error:
+            self._fail(ConnectionFault(ErrorCode.COMPRESSION_ERROR, str(error)))
+        return self.take_events()
+
+    @property
+    def has_backlog(self) -> bool:
+        """Whether received frames wait: call `receive` again in a later turn, with new bytes or none."""
+        return self._frames.has_backlog and not self._failed
+
+    def _receive(self, data: bytes) -> None:
+        if self._preface:
+            data = self._without_preface(data)
+        self._streams.now = self._streams.clock()
+        self._inbound.receive_frames(self._frames.feed(data))
+
+    def _without_preface(self, data: bytes) -> bytes:
+        """Removes the client's preface from received bytes, as far as it has come (3.4)."""
+        size = min(len(self._preface), len(data))
+        if data[:size] != self._preface[:size]:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "this is not HTTP/2")
+        self._preface = self._preface[size:]
+        return data[size:]
+
+    def take_events(self) -> list[ConnectionEvent]:
+        """Returns events that did not come from `receive`: `take_output` may empty queues."""
+        events = self._inbound.take_events()
+        if self._outbound.drained:
+            events += [StreamDrained(i) for i in self._outbound.drained if not self.queued(i)]
+            self._outbound.drained.clear()
+        return events
+
+    def _fail(self, fault: ConnectionFault) -> None:
+        self._failed = self._streams.closing = True
+        self._outbound.discard_all()
+        self._streams.open.clear()
+        self._streams.deferred_resets.clear()
+        last = self._streams.last_from_peer
+        self._outbound.send_frame(frames.goaway(last, fault.code, fault.reason.encode()))
+        self._inbound.queue(ConnectionFailed(fault.code, fault.reason))
+
+    def take_output(self) -> bytes:
+        """Returns the bytes to send; empty if there are none.
+
+        Queued data takes their place, so there may be more output after this, and events.
+        """
+        return self._outbound.take_output()
+
+    @property
+    def has_output(self) -> bool:
+        """Whether `take_output` would return something."""
+        return bool(self._outbound)
+
+    @property
+    def has_events(self) -> bool:
+        """Whether `take_events` would return something."""
+        return bool(self._inbound.events or self._outbound.drained)
+
+    @property
+    def can_open(self) -> bool:
+        """Whether `open_stream` is allowed: no GOAWAY, and fewer streams than the peer's limit."""
+        streams = self._streams
+        return not streams.closing and streams.used < self._outbound.peer.concurrent_streams
+
+    @property
+    def open_streams(self) -> int:
+        """How many streams are open (either side may still send)."""
+        return len(self._streams.open)
+
+    @property
+    def deferred_resets(self) -> int:
+        """How many streams a client has given up and resets later; see `send_due_resets`."""
+        return len(self._streams.deferred_resets)
+
+    @property
+    def peer_max_streams(self) -> int:
+        """How many streams the peer allows this side (SETTINGS_MAX_CONCURRENT_STREAMS)."""
+        return self._outbound.peer.concurrent_streams
+
+    @property
+    def closing(self) -> bool:
+        """Whether GOAWAY was sent or received, or the ids are used up: no new streams."""
+        return self._streams.closing
+
+    @property
+    def settings_acknowledged(self) -> bool:
+        """Whether the peer has acknowledged this side's SETTINGS (6.5.3)."""
+        return self._inbound.settings_acknowledged
+
+    @property
+    def peer_max_header_list(self) -> int | None:
+        """SETTINGS_MAX_HEADER_LIST_SIZE of the peer, in bytes; None: no limit announced."""
+        return self._outbound.peer.max_header_list
+
+    def open_stream(
+        self,
+        headers: Headers,
+        data: bytes | None = None,
+        prefix: Headers = (),
+        *,
+        end_stream: bool = False,
+    ) -> int:
+        """Opens a stream as a client; returns its id.
+
+        Args:
+            headers: header section of the request, behind `prefix`.
+            data: all of the request's data; None: unknown as yet.
+            prefix: fields before `headers` that many requests share; their block is cached.
+            end_stream: whether the request has no data.
+
+        Raises:
+            RuntimeError: `can_open` is false.
+        """
+        streams, outbound = self._streams, self._outbound
+        room = streams.used < outbound.peer.concurrent_streams  # as `can_open` says
+        if streams.closing or not room or self._role is not Role.CLIENT:
+            raise RuntimeError("no stream can be opened")
+        stream_id = streams.next_own
+        ours, theirs = self._inbound.windows.initial, outbound.peer.initial_window
+        stream = Stream(stream_id, theirs, ours, streams.clock())
+        streams.next_own += 2
+        streams.open[stream_id] = stream
+        if data is None:
+            outbound.send_headers(stream, headers, prefix, end_stream=end_stream)
+        else:
+            outbound.send_request(stream, headers, prefix, data)
+        if streams.next_own > LARGEST_ID:  # no ids are left: as after GOAWAY (5.1.1)
+            streams.closing = True
+            self._inbound.queue(GoAwayReceived(stream_id, ErrorCode.NO_ERROR, b""))
+        return stream_id
+
+    def send_headers(self, stream_id: int, headers: Headers, *, end_stream: bool = False) -> None:
+        """Sends a header section: of a response, or trailers (behind queued data).
+
+        A server that ends its side before the request has ended resets the stream with NO_ERROR (8.1). A
+        client whose
+        response has ended calls `reset` to the same end.
+        """
+        stream = self._streams.open.get(stream_id)
+        if stream is None or stream.sent_end or stream.end_queued:
+            return
+        if not stream.has_sent:
+            self._resets.earn()
+        self._outbound.send_headers(stream, headers, end_stream=end_stream)
+
+    def send_data(self, stream_id: int, data: bytes, *, end_stream: bool = False) -> int:
+        """Sends data as the peer's windows allow, and queues the rest; returns how many bytes are queued."""
+        stream = self._streams.open.get(stream_id)
+        if stream is None or stream.sent_end or stream.end_queued:
+            return 0
+        return self._outbound.send_data(stream, data, end_stream=end_stream)
+
+    def send_response(
+        self, stream_id: int, head: Headers, data: tuple[bytes, ...], trailers: Headers
+    ) -> int:
+        """Sends a complete response as a server; returns how many bytes are queued."""
+        stream = self._streams.open.get(stream_id)
+        if stream is None or stream.sent_end or stream.end_queued:
+            return 0
+        if self._resets.spent:
+            self._resets.earn()
+        return self._outbound.send_response(stream, head, data, trailers)
+
+    def queued(self, stream_id: int) -> int:
+        """Returns how many bytes of a stream wait for the peer's windows, or for the transport."""
+        stream = self._streams.open.get(stream_id)
+        return 0 if stream is None else stream.queued
+
+    def reset(self, stream_id: int, code: ErrorCode) -> bool:
+        """Resets a stream, and discards its queue; returns whether it was open.
+
+        A client that has reset too many early (`Limits.early_resets`) sends RST_STREAM later.
+        """
+        stream = self._streams.open.get(stream_id)
+        if stream is None:
+            return False
+        self._outbound.discard(stream)
+        deferred = self._streams.defer_reset(stream, code)
+        self._streams.remember_reset(stream_id)
+        if not deferred:
+            self._outbound.send_frame(frames.rst_stream(stream_id, code))
+        return True
+
+    def send_due_resets(self) -> float | None:
+        """Sends the deferred resets that are due.
+
+        Returns:
+            Seconds until the next is due; None if there is none.
+        """
+        deferred, now = self._streams.deferred_resets, self._streams.clock()
+        for stream_id, each in [*deferred.items()]:
+            if each.due <= now:
+                del deferred[stream_id]
+                self._outbound.send_frame(frames.rst_stream(stream_id, each.code))
+        return min((each.due - now for each in deferred.values()), default=None)
+
+    def consumed(self, stream_id: int, size: int) -> None:
+        """Counts bytes of a stream as read, so that the peer may send as many again."""
+        stream = self._streams.open.get(stream_id)
+        if stream is not None:
+            self._inbound.windows.consumed(stream, size)
+
+    def expect(self, stream_id: int, size: int) -> None:
+        """Grants a stream's window the `size` bytes still to come of a message.
+
+        The whole message arrives without a further WINDOW_UPDATE.
+        """
+        stream = self._streams.open.get(stream_id)
+        if stream is not None:
+            self._inbound.windows.expect(stream, size)
+
+    def ping(self, data: bytes) -> None:
+        """Sends PING with 8 bytes of data (6.7)."""
+        self._outbound.send_frame(frames.frame(frames.PING, 0, 0, data))
+
+    def go_away(
+        self, code: ErrorCode = ErrorCode.NO_ERROR, debug: bytes = b"", *, last: bool = True
+    ) -> None:
+        """Sends GOAWAY: no new streams are accepted.
+
+        Args:
+            code: why.
+            debug: text, for people.
+            last: False for the first of two GOAWAYs: streams under way to here are still accepted until the
+                second
+                (6.8).
+        """
+        self._streams.closing = True
+        self._inbound.going_away |= last  # the last stream id must not increase (6.8)
+        known = self._streams.last_from_peer if self._inbound.going_away else LARGEST_ID
+        self._outbound.send_frame(frames.goaway(known, code, debug))

@@ -1,0 +1,262 @@
+"""Frames: reading them from bytes, and encoding those that are sent.
+
+Source: RFC 9113, section 4.1 (frame format) and section 6 (frame definitions).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import repeat
+from struct import Struct
+from typing import Final
+
+from grpc_wire.http2.errors import ConnectionFault, ErrorCode
+
+PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+"""First bytes of a client (RFC 9113, 3.4)."""
+SMALLEST_MAX_FRAME: Final = 2**14
+LARGEST_MAX_FRAME: Final = 2**24 - 1
+HEAD_SIZE: Final = 9
+
+DATA: Final = 0x0
+HEADERS: Final = 0x1
+PRIORITY: Final = 0x2
+RST_STREAM: Final = 0x3
+SETTINGS: Final = 0x4
+PUSH_PROMISE: Final = 0x5
+PING: Final = 0x6
+GOAWAY: Final = 0x7
+WINDOW_UPDATE: Final = 0x8
+CONTINUATION: Final = 0x9
+
+END_STREAM: Final = 0x1
+ACK: Final = 0x1
+END_HEADERS: Final = 0x4
+PADDED: Final = 0x8
+PRIORITIZED: Final = 0x20
+"""Flag PRIORITY of HEADERS."""
+
+_ID_BITS: Final = 2**31 - 1
+_HEAD: Final = Struct(">LBL")
+"""Length and type, flags, stream id."""
+_UINT32: Final = Struct(">L")
+_TWO_UINT32: Final = Struct(">LL")
+_SETTING: Final = Struct(">HL")
+
+
+@dataclass(slots=True)
+class Frame:
+    """One frame; the reserved bit of the stream id is cleared."""
+
+    kind: int
+    flags: int
+    stream_id: int
+    payload: bytes
+
+
+class FrameReader:
+    """Reads frames from the bytes of a connection, a limited number per call.
+
+    Attributes:
+        has_backlog: whether received bytes wait, because the limit of frames per call was reached.
+    """
+
+    def __init__(self, max_frame: int, frames_per_call: int = LARGEST_MAX_FRAME) -> None:
+        """Makes a reader.
+
+        Args:
+            max_frame: maximum payload of a frame, in bytes.
+            frames_per_call: maximum number of frames per call of `feed`.
+        """
+        self.has_backlog = False
+        self._max_frame = max_frame
+        self._frames_per_call = frames_per_call
+        self._data = b""
+        """Bytes of the backlog, from offset `_at` on."""
+        self._at = 0
+        self._rest = bytearray()
+        """Start of an incomplete frame."""
+        self._wanted = 0
+        """Lower bound of its length, in bytes."""
+
+    def feed(self, data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+        """Yields type, flags, stream id and payload of each complete frame, up to `frames_per_call` frames.
+
+        Exhaust the iterator. With a backlog, call again, with new bytes or with none.
+
+        Raises:
+            ConnectionFault: FRAME_SIZE_ERROR, as soon as the head of a frame announces too many bytes.
+        """
+        at = 0
+        if self.has_backlog:
+            self.has_backlog = False
+            if data:
+                data = self._data[self._at :] + data
+            else:
+                data, at = self._data, self._at
+            self._data = b""
+        elif self._rest:
+            if len(self._rest) + len(data) < self._wanted:
+                self._rest += data
+                return
+            data = b"".join((self._rest, data))
+            self._rest.clear()
+        size, unpack = len(data), _HEAD.unpack_from
+        last = size - HEAD_SIZE
+        self._wanted = HEAD_SIZE
+        for _ in repeat(None, self._frames_per_call):
+            if at > last:
+                break
+            word, flags, stream_id = unpack(data, at)
+            length = word >> 8
+            if length > self._max_frame:
+                raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, f"a frame of {length} bytes")
+            start = at + HEAD_SIZE
+            end = start + length
+            if end > size:
+                self._wanted += length
+                break
+            yield word & 0xFF, flags, stream_id & _ID_BITS, data[start:end]
+            at = end
+        else:
+            self.has_backlog, self._data, self._at = True, data, at
+            return
+        self._rest += data[at:]
+
+
+def frame(kind: int, flags: int, stream_id: int, payload: bytes = b"") -> bytes:
+    """Encodes a frame."""
+    return _HEAD.pack(len(payload) << 8 | kind, flags, stream_id) + payload
+
+
+def data_head(size: int, flags: int, stream_id: int) -> bytes:
+    """Encodes the head of a DATA frame; its payload follows."""
+    return _HEAD.pack(size << 8 | DATA, flags, stream_id)
+
+
+def headers(stream_id: int, block: bytes, max_frame: int, *, end_stream: bool) -> bytes:
+    """Encodes a header block as HEADERS, and CONTINUATION where it is longer than a frame."""
+    flags = END_STREAM if end_stream else 0
+    size = len(block)
+    if size <= max_frame:
+        return _HEAD.pack(size << 8 | HEADERS, flags | END_HEADERS, stream_id) + block
+    parts = [block[at : at + max_frame] for at in range(0, len(block), max_frame)]
+    first, *between, last = parts
+    return b"".join(
+        (
+            frame(HEADERS, flags, stream_id, first),
+            *(frame(CONTINUATION, 0, stream_id, part) for part in between),
+            frame(CONTINUATION, END_HEADERS, stream_id, last),
+        )
+    )
+
+
+def request_frames(stream_id: int, head: bytes, data: bytes, max_frame: int) -> tuple[bytes, ...]:
+    """Encodes a complete request whose data fits into one frame; returns its parts."""
+    if len(head) > max_frame:
+        first = headers(stream_id, head, max_frame, end_stream=False)
+        return first, data_head(len(data), END_STREAM, stream_id), data
+    return (
+        _HEAD.pack(len(head) << 8 | HEADERS, END_HEADERS, stream_id),
+        head,
+        _HEAD.pack(len(data) << 8 | DATA, END_STREAM, stream_id),
+        data,
+    )
+
+
+def response_frames(
+    stream_id: int, head: bytes, data: bytes, trailers: bytes, max_frame: int
+) -> tuple[bytes, ...]:
+    """Encodes a complete response whose data fits into one frame; returns its parts."""
+    if len(head) > max_frame or len(trailers) > max_frame:
+        first = headers(stream_id, head, max_frame, end_stream=False)
+        last = headers(stream_id, trailers, max_frame, end_stream=True)
+        return first, data_head(len(data), 0, stream_id), data, last
+    return (
+        _HEAD.pack(len(head) << 8 | HEADERS, END_HEADERS, stream_id),
+        head,
+        _HEAD.pack(len(data) << 8 | DATA, 0, stream_id),
+        data,
+        _HEAD.pack(len(trailers) << 8 | HEADERS, END_HEADERS | END_STREAM, stream_id),
+        trailers,
+    )
+
+
+def settings(values: Iterable[tuple[int, int]]) -> bytes:
+    """Encodes SETTINGS of (identifier, value) pairs."""
+    return frame(SETTINGS, 0, 0, b"".join(_SETTING.pack(key, value) for key, value in values))
+
+
+def read_settings(payload: bytes) -> list[tuple[int, int]]:
+    """Returns (identifier, value) pairs of a SETTINGS payload, whose length is a multiple of 6."""
+    return list(_SETTING.iter_unpack(payload))
+
+
+def window_update(stream_id: int, increment: int) -> bytes:
+    """Encodes WINDOW_UPDATE; stream 0 is the connection."""
+    return frame(WINDOW_UPDATE, 0, stream_id, _UINT32.pack(increment))
+
+
+def rst_stream(stream_id: int, code: int) -> bytes:
+    """Encodes RST_STREAM."""
+    return frame(RST_STREAM, 0, stream_id, _UINT32.pack(code))
+
+
+def goaway(last_stream_id: int, code: int, debug: bytes = b"") -> bytes:
+    """Encodes GOAWAY."""
+    return frame(GOAWAY, 0, 0, _TWO_UINT32.pack(last_stream_id, code) + debug)
+
+
+def read_goaway(payload: bytes) -> tuple[int, int, bytes]:
+    """Returns last stream id, code and debug data of a GOAWAY payload of at least 8 bytes."""
+    last, code = _TWO_UINT32.unpack_from(payload)
+    return last & _ID_BITS, code, payload[_TWO_UINT32.size :]
+
+
+def read_uint32(payload: bytes) -> int:
+    """Returns the error code of RST_STREAM."""
+    number: int = _UINT32.unpack(payload)[0]
+    return number
+
+
+def read_increment(payload: bytes) -> int:
+    """Returns the increment of WINDOW_UPDATE."""
+    return read_uint32(payload) & _ID_BITS
+
+
+def check_size(frame: Frame, size: int) -> None:
+    """Raises ConnectionFault (FRAME_SIZE_ERROR) if the payload of a frame has another size."""
+    if len(frame.payload) != size:
+        reason = f"frame type {frame.kind} with {len(frame.payload)} bytes"
+        raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, reason)
+
+
+def check_of_connection(frame: Frame) -> None:
+    """Raises ConnectionFault (PROTOCOL_ERROR) if a frame of the connection names a stream."""
+    if frame.stream_id:
+        reason = f"frame type {frame.kind} on stream {frame.stream_id}"
+        raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, reason)
+
+
+def check_of_stream(frame: Frame) -> None:
+    """Raises ConnectionFault (PROTOCOL_ERROR) if a frame of a stream names none."""
+    if not frame.stream_id:
+        reason = f"frame type {frame.kind} without a stream"
+        raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, reason)
+
+
+def without_padding(flags: int, payload: bytes) -> bytes:
+    """Returns the payload of DATA or HEADERS without its padding.
+
+    Raises:
+        ConnectionFault: the padding is as long as the payload, or longer (6.1, 6.2).
+    """
+    if not flags & PADDED:
+        return payload
+    if not payload:
+        raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "a padded frame without a pad length")
+    padding = payload[0]
+    if padding >= len(payload):
+        raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "padding longer than its frame")
+    return payload[1 : len(payload) - padding]

@@ -1,0 +1,465 @@
+"""Receiving: the effect of each frame type, and the errors that it may be.
+
+Source: RFC 9113, sections 5 and 6; each method names its section.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from grpc_wire.headers.decoder import HeaderDecoder
+from grpc_wire.headers.section import HeaderSection
+from grpc_wire.http2 import frames
+from grpc_wire.http2.errors import ConnectionFault, ErrorCode, StreamFault
+from grpc_wire.http2.events import (
+    ConnectionEvent,
+    DataReceived,
+    GoAwayReceived,
+    HeadersReceived,
+    PingAcknowledged,
+    RequestTooLarge,
+    SettingsReceived,
+    StreamReset,
+)
+from grpc_wire.http2.frames import (
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    HEADERS,
+    PADDED,
+    PRIORITIZED,
+    Frame,
+)
+from grpc_wire.http2.header_sections import PRIORITY_SIZE, HeaderSections
+from grpc_wire.http2.limits import CONTROL_FRAMES_EARNED, TINY, WINDOWS_MOVED, Budget, Limits
+from grpc_wire.http2.outbound import Outbound
+from grpc_wire.http2.receive_windows import ReceiveWindows
+from grpc_wire.http2.streams import LARGEST_ID, Role, Stream, Streams
+
+_PROTOCOL: Final = ErrorCode.PROTOCOL_ERROR
+_INFORMATIONAL: Final = 200
+"""Statuses below this are informational responses (RFC 9110, 15.2)."""
+_SHAPE: Final = END_HEADERS | PADDED | PRIORITIZED
+"""Flags of HEADERS that say how the block is laid out in it."""
+_SMALL: Final = 1024
+"""Bytes of data beyond which nothing more is joined to an event."""
+_LENGTH: Final = "content-length says something else"
+_TOO_LARGE: Final = "Received metadata larger than max"
+
+
+class Inbound:
+    """Processes the frames that one connection receives."""
+
+    def __init__(
+        self, streams: Streams, outbound: Outbound, limits: Limits, control: Budget
+    ) -> None:
+        """Takes the state that it shares with the sending side; `control` is the budget of control frames."""
+        self.events: list[ConnectionEvent] = []
+        self.going_away = False
+        """Whether new streams of the peer are ignored."""
+        self.settings_acknowledged = False
+        self.windows = ReceiveWindows(outbound, limits)
+        self._pending: DataReceived | HeadersReceived | None = None
+        """The latest event, to which frames of its stream may still be joined. The next event, or
+        `take_events`, queues it."""
+        self._streams = streams
+        self._open = streams.open
+        self._early_resets = streams.early_resets
+        self._serving = streams.role is Role.SERVER
+        self._outbound = outbound
+        self._limits = limits
+        self._control = control
+        self._decoder = HeaderDecoder(limits.header_list)
+        self._sections = HeaderSections(self._decoder, limits)
+        self._max_buffered = self._sections.max_buffered
+        self._max_streams = limits.concurrent_streams
+        self._expected_kind: int | None = frames.SETTINGS
+        """The only frame type that may come now; None: any."""
+        self._last_for_peer = LARGEST_ID
+        """Last stream that the peer will process, from its GOAWAY."""
+        self._receive_frame: dict[int, Callable[[Frame], None]] = {
+            frames.PRIORITY: self._priority,
+            frames.RST_STREAM: self._rst_stream,
+            frames.SETTINGS: self._settings,
+            frames.PUSH_PROMISE: self._push_promise,
+            frames.PING: self._ping,
+            frames.GOAWAY: self._goaway,
+            frames.WINDOW_UPDATE: self._window_update,
+            frames.CONTINUATION: self._continuation,
+        }
+
+    def receive_frames(self, received: Iterable[tuple[int, int, int, bytes]]) -> None:
+        """Processes frames, as `FrameReader.feed` yields them; a stream error resets its stream.
+
+        Raises:
+            ConnectionFault: a connection error.
+            HeaderBlockError: a header block cannot be decoded.
+        """
+        for kind, flags, stream_id, payload in received:
+            try:
+                if self._expected_kind is not None:
+                    self._check_expected(kind, flags)
+                if kind == DATA:
+                    self._data(flags, stream_id, payload)
+                elif kind == HEADERS:
+                    self._headers(flags, stream_id, payload)
+                else:
+                    self._receive_frame.get(kind, self._unknown)(
+                        Frame(kind, flags, stream_id, payload)
+                    )
+            except StreamFault as fault:
+                self._reset(fault)
+
+    def take_events(self) -> list[ConnectionEvent]:
+        """Returns the events since the last call, in the order in which their frames came."""
+        events, pending = self.events, self._pending
+        if pending is not None:
+            events.append(pending)
+            self._pending = None
+        self.events = []
+        return events
+
+    def queue(self, event: ConnectionEvent) -> None:
+        """Adds an event behind all others; from then on it is not changed."""
+        self._complete()
+        self.events.append(event)
+
+    def _complete(self) -> None:
+        """Queues the pending event: nothing more is added to it."""
+        if self._pending is not None:
+            self.events.append(self._pending)
+            self._pending = None
+
+    def _reset(self, fault: StreamFault) -> None:
+        stream_id = fault.stream_id
+        stream = self._open.get(stream_id)
+        known = stream is not None and (stream.received_headers or not self._serving)
+        if stream is not None:
+            self._streams.count_reset(stream)
+            self._outbound.discard(stream)
+        if self._serving:
+            self._spend("faults of streams")
+        self._streams.remember_reset(stream_id)
+        self._outbound.send_reply(frames.rst_stream(stream_id, fault.code))
+        if known:
+            self.queue(StreamReset(stream_id, fault.code, fault.reason, by_peer=False))
+
+    def _check_expected(self, kind: int, flags: int) -> None:
+        """3.4 and 6.10."""
+        if self._expected_kind == frames.SETTINGS and (
+            kind != frames.SETTINGS or flags & frames.ACK
+        ):
+            raise ConnectionFault(_PROTOCOL, "the first frame is not SETTINGS")
+        if kind != self._expected_kind:
+            raise ConnectionFault(_PROTOCOL, "a header section is not complete")
+        self._expected_kind = None
+
+    def _data(self, flags: int, stream_id: int, data: bytes) -> None:
+        """6.1; flow control counts the whole payload, padding included."""
+        stream = self._open.get(stream_id)
+        if stream is None or stream.received_end:
+            self._data_after_end(Frame(DATA, flags, stream_id, data))
+            return
+        size = len(data)
+        self.windows.count_data(stream, size)
+        if flags & PADDED:
+            data = frames.without_padding(flags, data)
+            self.windows.consumed(stream, size - len(data))
+        if not stream.received_headers:
+            raise StreamFault(stream_id, _PROTOCOL, "data before headers")
+        end_stream = flags & END_STREAM != 0
+        if stream.content_left is not None and not stream.count_content(
+            len(data), end_stream=end_stream
+        ):
+            raise StreamFault(stream_id, _PROTOCOL, _LENGTH)
+        if len(data) < TINY:
+            self._small_data(data, end_stream=end_stream)
+        elif self._control.spent:
+            self._control.earn(CONTROL_FRAMES_EARNED)
+        if end_stream:
+            self._end(stream)
+        pending = self._pending
+        if pending is None:
+            self._pending = DataReceived(stream_id, data, end_stream)
+        elif pending.stream_id == stream_id and len(pending.data) < _SMALL:
+            pending.data += data
+            pending.end_stream = end_stream
+        else:
+            self.events.append(pending)
+            self._pending = DataReceived(stream_id, data, end_stream)
+
+    def _end(self, stream: Stream) -> None:
+        """Ends the peer's side of a stream."""
+        stream.received_end = True
+        if stream.sent_end:
+            self._streams.close(stream)
+
+    def _small_data(self, data: bytes, *, end_stream: bool) -> None:
+        """Counts a DATA frame below `TINY` bytes: it is of use only as an end."""
+        if not end_stream:
+            self._spend("empty frames")
+        elif not (data or self._serving or isinstance(self._pending, DataReceived)):
+            self._complete()  # joined to its head, this would look like a trailers-only response
+
+    def _data_after_end(self, frame: Frame) -> None:
+        """Counts DATA of a stream that has ended (5.1).
+
+        What may have been under way when this side reset the stream is free.
+        """
+        stream = self._stream_of(frame)
+        size = len(frame.payload)
+        self.windows.count_closed(size)
+        reset = self._streams.reset_stream(frame.stream_id)
+        if reset is None:
+            under_way = stream is None and self.going_away and size >= TINY
+        else:
+            under_way = reset.allows_data(size)
+        if not under_way:
+            self._spend("frames of closed streams")
+        if stream is not None:
+            raise StreamFault(stream.id, ErrorCode.STREAM_CLOSED, "data after its end")
+        if reset is None and not self.going_away:
+            self._outbound.send_reply(frames.rst_stream(frame.stream_id, ErrorCode.STREAM_CLOSED))
+
+    def _headers(self, flags: int, stream_id: int, block: bytes) -> None:
+        """6.2; most frames are a complete section without padding or priority."""
+        if stream_id and flags & _SHAPE == END_HEADERS and len(block) <= self._max_buffered:
+            self._section(stream_id, self._decoder.decode(block), flags)
+            return
+        section = self._sections.add_headers(Frame(HEADERS, flags, stream_id, block))
+        if section is None:
+            self._expected_kind = frames.CONTINUATION
+        else:
+            self._section(*section)
+
+    def _continuation(self, frame: Frame) -> None:
+        """6.10."""
+        section = self._sections.add_continuation(frame)
+        if section is None:
+            self._expected_kind = frames.CONTINUATION
+        else:
+            self._section(*section)
+
+    def _section(self, stream_id: int, section: HeaderSection, flags: int) -> None:
+        stream = self._open.get(stream_id) or self._open_stream(stream_id)
+        if stream is None:
+            self._reset_deferred(stream_id, flags)
+            return
+        if stream.received_end or section.fault or section.too_large:
+            self._refuse(stream, section, flags)
+            return
+        trailers = stream.received_headers
+        end_stream = flags & END_STREAM != 0
+        try:
+            if not self._check_section(stream, section, flags):
+                return
+        except ValueError as error:
+            raise StreamFault(stream_id, _PROTOCOL, str(error)) from error
+        if self._control.spent:
+            self._control.earn(CONTROL_FRAMES_EARNED)
+        if self._early_resets.spent and not trailers:
+            self._early_resets.earn()
+        stream.received_headers = True
+        if end_stream:
+            self._end(stream)
+        pending = self._pending
+        if pending is not None:
+            if trailers and pending.stream_id == stream_id:
+                pending.end_stream, pending.trailers = True, section.headers
+                return
+            self.events.append(pending)
+        prefix = () if section.prefix is None else section.prefix.headers
+        self._pending = HeadersReceived(stream_id, section.headers, end_stream, trailers, prefix)
+
+    def _refuse(self, stream: Stream, section: HeaderSection, flags: int) -> None:
+        """Refuses a section. A request that is too large becomes an event, so that it gets a response.
+
+        Raises:
+            StreamFault: the stream is to be reset.
+        """
+        if stream.received_end:
+            raise StreamFault(stream.id, ErrorCode.STREAM_CLOSED, "headers after its end")
+        if section.fault:
+            raise StreamFault(stream.id, _PROTOCOL, section.fault)
+        sizes = f"{section.size} vs. {self._limits.header_list}"
+        if stream.received_headers or not self._serving:
+            text = f"{_TOO_LARGE} ({sizes})"
+            raise StreamFault(stream.id, ErrorCode.ENHANCE_YOUR_CALM, text)
+        stream.received_headers = True
+        stream.received_end = flags & END_STREAM != 0
+        self.queue(RequestTooLarge(stream.id, sizes))
+
+    def _check_section(self, stream: Stream, section: HeaderSection, flags: int) -> bool:
+        """Checks a section by the rules of its kind; returns False for an informational response.
+
+        Raises:
+            ValueError: it is malformed; why.
+        """
+        if stream.received_headers:
+            if not flags & END_STREAM:
+                raise ValueError("trailers do not end the stream")
+            section.check_trailers()
+        elif self._serving:
+            stream.content_left = section.check_request()
+        else:
+            status, stream.content_left = section.check_response()
+            if status < _INFORMATIONAL:
+                if flags & END_STREAM:
+                    raise ValueError("an informational answer ends the stream")
+                self._spend("informational answers")
+                return False
+        if stream.content_left and flags & END_STREAM:
+            raise ValueError(_LENGTH)
+        return True
+
+    def _open_stream(self, stream_id: int) -> Stream | None:
+        """Opens a stream for the peer; None if its headers are to be ignored (5.1.1, 5.1.2)."""
+        streams = self._streams
+        if not (self._serving and stream_id % 2 and stream_id > streams.last_from_peer):
+            self._check_late_headers(stream_id)
+            return None
+        if self.going_away:
+            return None
+        self._outbound.check_peer_reads()  # flow control does not bound response headers
+        streams.last_from_peer = stream_id
+        if len(self._open) >= self._max_streams:
+            self._spend("streams")
+            streams.remember_reset(stream_id, self.windows.initial)
+            self._outbound.send_reply(frames.rst_stream(stream_id, ErrorCode.REFUSED_STREAM))
+            return None
+        ours, theirs = self.windows.initial, self._outbound.peer.initial_window
+        stream = self._open[stream_id] = Stream(stream_id, theirs, ours, streams.now)
+        return stream
+
+    def _reset_deferred(self, stream_id: int, flags: int) -> None:
+        """Sends a deferred reset, because the server responds now; not if that ends the stream."""
+        deferred = self._streams.deferred_resets.pop(stream_id, None)
+        if deferred is not None and not (deferred.sent_end and flags & END_STREAM):
+            self._outbound.send_frame(frames.rst_stream(stream_id, deferred.code))
+
+    def _check_late_headers(self, stream_id: int) -> None:
+        """Checks that headers of a closed stream may have been under way when it was reset.
+
+        A client may have reset more streams than it remembers, so there they only count.
+        """
+        streams = self._streams
+        reset = streams.reset_stream(stream_id)
+        if reset is not None and reset.sections and not self._serving:
+            reset.sections -= 1
+        elif reset is not None or not (self._serving or streams.is_idle(stream_id)):
+            self._spend("headers of closed streams")
+        elif streams.is_idle(stream_id):
+            raise ConnectionFault(_PROTOCOL, f"stream {stream_id} is not the peer's to open")
+        else:
+            raise ConnectionFault(ErrorCode.STREAM_CLOSED, f"stream {stream_id} was closed")
+
+    # Frames that carry neither headers nor data.
+
+    def _unknown(self, _frame: Frame) -> None:
+        """4.1; frames of unknown types are ignored."""
+        self._spend("unknown frames")
+
+    def _spend(self, what: str, times: int = 1) -> None:
+        if not all(self._control.spend() for _ in range(times)):
+            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, f"too many {what}")
+
+    def _stream_of(self, frame: Frame) -> Stream | None:
+        """Returns the stream of a frame; None if it is closed. An idle stream is a connection error (5.1)."""
+        frames.check_of_stream(frame)
+        stream = self._streams.open.get(frame.stream_id)
+        if stream is None and self._streams.is_idle(frame.stream_id):
+            by_peer = self._streams.role is Role.SERVER and frame.stream_id % 2 == 1
+            if not (by_peer and self.going_away):  # streams past a GOAWAY are passed over (6.8)
+                raise ConnectionFault(_PROTOCOL, f"stream {frame.stream_id} is idle")
+        return stream
+
+    def _priority(self, frame: Frame) -> None:
+        """6.3; deprecated, checked and ignored."""
+        frames.check_of_stream(frame)
+        self._spend("PRIORITY frames")
+        if len(frame.payload) != PRIORITY_SIZE and frame.stream_id in self._streams.open:
+            raise StreamFault(frame.stream_id, ErrorCode.FRAME_SIZE_ERROR, "PRIORITY")
+        frames.check_size(frame, PRIORITY_SIZE)  # a closed stream cannot be reset
+
+    def _rst_stream(self, frame: Frame) -> None:
+        """6.4."""
+        frames.check_size(frame, 4)
+        stream = self._stream_of(frame)
+        if stream is None:
+            if self._streams.deferred_resets.pop(frame.stream_id, None) is None:
+                self._spend("RST_STREAM frames")
+            return
+        self._streams.count_reset(stream)
+        self._reset_by_peer(stream, frames.read_uint32(frame.payload), "reset by the peer")
+
+    def _reset_by_peer(self, stream: Stream, code: int, reason: str) -> None:
+        self._outbound.discard(stream)
+        self._streams.close(stream)
+        self.queue(StreamReset(stream.id, code, reason, by_peer=True))
+
+    def _settings(self, frame: Frame) -> None:
+        """6.5."""
+        frames.check_of_connection(frame)
+        self._spend("SETTINGS frames")
+        if frame.flags & frames.ACK:
+            frames.check_size(frame, 0)
+            self.settings_acknowledged = True
+            self._decoder.allow_table(self._limits.header_table)
+            self.windows.settings_acknowledged(self._streams.open.values())
+            return
+        if len(frame.payload) % 6:
+            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS")
+        if self._outbound.apply_settings(
+            frame.payload, from_server=self._streams.role is Role.CLIENT
+        ):
+            moved = len(self._streams.open) // WINDOWS_MOVED
+            self._spend("SETTINGS that move windows", moved)
+        self.queue(SettingsReceived(self._outbound.peer.concurrent_streams))
+
+    def _push_promise(self, _frame: Frame) -> None:
+        """6.6; a connection error: a client disables push by ENABLE_PUSH, and a client never promises."""
+        raise ConnectionFault(_PROTOCOL, "PUSH_PROMISE")
+
+    def _ping(self, frame: Frame) -> None:
+        """6.7."""
+        frames.check_of_connection(frame)
+        frames.check_size(frame, 8)
+        self._spend("PING frames")
+        if frame.flags & frames.ACK:
+            self.queue(PingAcknowledged(frame.payload))
+        else:
+            self._outbound.send_reply(frames.frame(frames.PING, frames.ACK, 0, frame.payload))
+
+    def _goaway(self, frame: Frame) -> None:
+        """6.8; streams that the peer will not process may be retried (8.7)."""
+        frames.check_of_connection(frame)
+        self._spend("GOAWAY frames")
+        if len(frame.payload) < 8:
+            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "GOAWAY")
+        last, code, debug = frames.read_goaway(frame.payload)
+        last = self._last_for_peer = min(last, self._last_for_peer)
+        self._streams.closing = True
+        if self._streams.role is Role.CLIENT:
+            for stream_id in [each for each in self._streams.deferred_resets if each > last]:
+                del self._streams.deferred_resets[stream_id]
+            for stream in [s for s in self._streams.open.values() if s.id > last]:
+                self._reset_by_peer(stream, ErrorCode.REFUSED_STREAM, "not processed")
+        self.queue(GoAwayReceived(last, code, debug))
+
+    def _window_update(self, frame: Frame) -> None:
+        """6.9."""
+        frames.check_size(frame, 4)
+        self._spend("WINDOW_UPDATE frames")
+        increment = frames.read_increment(frame.payload)
+        if not frame.stream_id:
+            if not increment:
+                raise ConnectionFault(_PROTOCOL, "a window is widened by nothing")
+            self._outbound.add_window(increment)
+            return
+        stream = self._stream_of(frame)
+        if stream is None:
+            return
+        if not increment:
+            raise StreamFault(stream.id, _PROTOCOL, "a window is widened by nothing")
+        self._outbound.add_stream_window(stream, increment)

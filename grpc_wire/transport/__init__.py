@@ -1,0 +1,1 @@
+"""A connection on an asyncio socket, for both sides: reading, writing, timers."""

@@ -1,0 +1,353 @@
+"""One connection on a socket: between asyncio and the sans-IO `Connection`, for both sides.
+
+Rules:
+- Reading goes on however much output waits: limits cut a peer that asks and does not read. (If both sides
+  stopped reading while they cannot write, neither would go on.)
+- Frames that come at once are processed in several turns of the loop; the socket is not read meanwhile.
+- Each stream has its end reported once: by what the peer sent, by `reset` or by `lost`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from contextlib import suppress
+from functools import partial
+from typing import Any, cast
+
+from grpc_wire.call.request import header_list_refusal
+from grpc_wire.headers.section import Headers
+from grpc_wire.http2.connection import Connection, Role
+from grpc_wire.http2.errors import ErrorCode
+from grpc_wire.http2.events import (
+    ConnectionEvent,
+    ConnectionFailed,
+    DataReceived,
+    GoAwayReceived,
+    HeadersReceived,
+    PingAcknowledged,
+    RequestTooLarge,
+    SettingsReceived,
+    StreamDrained,
+    StreamReset,
+)
+from grpc_wire.http2.limits import DEFAULT, Limits
+from grpc_wire.transport.callbacks import StreamCallbacks, TransportCallbacks
+from grpc_wire.transport.deferred_resets import DeferredResets
+from grpc_wire.transport.lifetime import UNLIMITED, Lifetime, Lifetimes
+from grpc_wire.transport.turn import Turn
+from grpc_wire.transport.writer import Writer
+
+_KEEPALIVE_PING = b"are you?"
+_GOAWAY_PING = b"bye, bye"
+
+
+class Transport(asyncio.Protocol):
+    """One connection.
+
+    Attributes:
+        connection: its protocol state; call it directly only for what sends nothing.
+        socket: asyncio's transport; set by `connection_made`.
+        loop: the event loop. (`get_running_loop` per call costs a system call.)
+        last_received: when bytes last came, in the loop's time.
+        turn: what its calls may still read in this turn of the loop.
+    """
+
+    def __init__(
+        self,
+        role: Role,
+        owner: TransportCallbacks,
+        limits: Limits = DEFAULT,
+        lifetimes: Lifetimes = UNLIMITED,
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.last_received = self.loop.time()
+        self.connection = Connection(role, limits, clock=self.loop.time)
+        self.socket: asyncio.Transport
+        self._role, self._owner, self._lifetimes = role, owner, lifetimes
+        self._streams: dict[int, StreamCallbacks] = {}
+        self._writer = Writer(self.connection, self._drained, self._process_events)
+        self.send_data, self.queued = self._writer.send, self._writer.queued
+        self._settings_received = self._has_backlog = self._lost = False
+        self._draining = self._closes_when_idle = False
+        self.turn = Turn(self.loop, limits.turn_bytes)
+        self._reason = ""
+        self._ends: list[asyncio.TimerHandle] = []
+        changed = partial(owner.changed, self)
+        self._deferred_resets = DeferredResets(self.connection, self._writer, self.loop, changed)
+
+    # For calls.
+
+    def open(
+        self, stream: StreamCallbacks, prefix: Headers, headers: Headers, data: bytes | None = None
+    ) -> int:
+        """Opens a stream, which `Connection.can_open` must allow; see `Connection.open_stream`."""
+        stream_id = self.connection.open_stream(headers, data, prefix)
+        self._streams[stream_id] = stream
+        self._writer.count(len(data or b""))
+        return stream_id
+
+    def send_headers(self, stream_id: int, headers: Headers, *, end_stream: bool = False) -> None:
+        """Sends a header section."""
+        self._writer.send_joined()
+        self.connection.send_headers(stream_id, headers, end_stream=end_stream)
+        self._writer.schedule_flush()
+
+    def register(self, stream_id: int, stream: StreamCallbacks) -> None:
+        """Sets the callbacks of a stream that the peer has opened."""
+        self._streams[stream_id] = stream
+
+    def send_response(
+        self, stream_id: int, head: Headers, data: tuple[bytes, ...], end: Headers
+    ) -> bool:
+        """Sends a complete response; returns whether some of it waits until the peer reads."""
+        queued = self.connection.send_response(stream_id, head, data, end)
+        self._writer.schedule_flush()
+        if not queued:
+            self.forget(stream_id)
+        return queued > 0
+
+    def consumed(self, stream_id: int, size: int) -> None:
+        """Counts bytes of a stream as read."""
+        self.connection.consumed(stream_id, size)
+        self._writer.schedule_flush()
+
+    def expect(self, stream_id: int, size: int) -> None:
+        """Grants the `size` bytes still to come of a message; see `Connection.expect`."""
+        self.connection.expect(stream_id, size)
+        self._writer.schedule_flush()
+
+    def reset(self, stream_id: int, code: ErrorCode) -> None:
+        """Resets a stream if it is open; no more callbacks for it."""
+        if self.connection.reset(stream_id, code):
+            self._writer.schedule_flush()
+            self._deferred_resets.update()
+        self.forget(stream_id)
+
+    def forget(self, stream_id: int) -> None:
+        """Ends the callbacks of a stream: it has ended both ways."""
+        if self._streams.pop(stream_id, None) is None:
+            return
+        self._writer.blocked.discard(stream_id)
+        if not self._streams:
+            self._lifetime.idle_since = self.loop.time()
+            self._close_if_done()
+            self._owner.changed(self)
+
+    # For the server or channel.
+
+    @property
+    def established(self) -> bool:
+        """Whether SETTINGS were exchanged and acknowledged both ways."""
+        return self._settings_received and self.connection.settings_acknowledged
+
+    @property
+    def write_count(self) -> int:
+        """How often something was written to the socket."""
+        return self._writer.write_count
+
+    @property
+    def stream_count(self) -> int:
+        """How many streams have not ended."""
+        return len(self._streams)
+
+    def send_ping(self) -> None:
+        """Sends a keepalive ping."""
+        self.connection.ping(_KEEPALIVE_PING)
+        self._writer.schedule_flush()
+
+    def go_away(self, grace: float = math.inf) -> None:
+        """Accepts no new streams; closes when the last has ended, or when `grace` seconds are over.
+
+        A server sends GOAWAY twice: requests under way at the first are still accepted (RFC 9113, 6.8).
+        """
+        if self._writer.closed:
+            return
+        if grace < math.inf:
+            self._ends.append(self.loop.call_later(grace, self.abort, "grace is over"))
+        if not self._draining:
+            self._draining = True
+            if self._role is Role.CLIENT:  # nothing can be under way to it; `abort` sends GOAWAY
+                self._closes_when_idle = True
+                self._close_if_done()
+                return
+            self.connection.go_away(last=False)
+            self.connection.ping(_GOAWAY_PING)
+            self._writer.schedule_flush()
+            self._ends.append(
+                self.loop.call_later(self._lifetimes.goaway_timeout, self._send_final_goaway)
+            )
+
+    def abort(self, reason: str, code: ErrorCode = ErrorCode.NO_ERROR) -> None:
+        """Closes at once; open streams are `lost`."""
+        if self._writer.closed:
+            return
+        self._reason = reason
+        self._writer.send_joined()
+        self.connection.go_away(code, reason.encode())
+        self._close()
+
+    # For asyncio.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Sends the preface and SETTINGS."""
+        self.socket = cast("asyncio.Transport", transport)
+        self._writer.attach(self.socket)
+        self._lifetime = Lifetime(self, self._lifetimes, self.loop)
+        self._owner.opened(self)
+        secured: Any = transport.get_extra_info("ssl_object")
+        if secured is not None and secured.selected_alpn_protocol() != "h2":
+            self.abort("the peer did not agree to speak HTTP/2 (ALPN)")
+            return
+        self._writer.write()
+
+    def data_received(self, data: bytes) -> None:
+        """Processes received bytes."""
+        if self._writer.closed:
+            return
+        self.last_received = self.loop.time()
+        self.turn.bytes_left = self.turn.bytes_per_turn
+        self._receive(data)
+        if self.connection.has_backlog and not self._has_backlog:
+            self._has_backlog = True
+            self.socket.pause_reading()
+            self.loop.call_soon(self._receive_backlog)
+
+    def _receive_backlog(self) -> None:
+        """Processes more of the backlog, in a turn of its own."""
+        if not self._writer.closed:
+            self._receive(b"")
+        if self.connection.has_backlog and not self._writer.closed:
+            self.loop.call_soon(self._receive_backlog)
+            return
+        self._has_backlog = False
+        if self._lost:
+            self._end_all()
+        else:
+            self.socket.resume_reading()
+
+    def _receive(self, data: bytes) -> None:
+        held = self._writer.begin_receive()
+        streams = self._streams
+        for event in self.connection.receive(data):
+            if type(event) is DataReceived:
+                if (stream := streams.get(event.stream_id)) is not None:
+                    stream.data_received(event)
+            elif type(event) is HeadersReceived:
+                if (stream := streams.get(event.stream_id)) is not None:
+                    stream.headers_received(event)
+                elif not (event.is_trailers or self._writer.closed):
+                    self._owner.requested(self, event)
+            else:
+                self._process_event(event)
+        if self._deferred_resets.count:
+            self._deferred_resets.update()
+        self._writer.end_receive(held=held)
+
+    def eof_received(self) -> bool:
+        """Lets asyncio close: HTTP/2 has no half-closed connections."""
+        return False
+
+    def pause_writing(self) -> None:
+        """Makes senders wait: the socket's buffer is full."""
+        self._writer.pause()
+
+    def resume_writing(self) -> None:
+        """Lets senders go on."""
+        self._writer.resume()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Ends all streams; frames that came before are processed first."""
+        closed = "the peer closed the connection"
+        if not self._settings_received:
+            closed += " before it said that it speaks HTTP/2"
+        self._reason = self._reason or str(exc or closed)
+        self._lost = True
+        if not self._has_backlog:
+            self._end_all()
+
+    def _end_all(self) -> None:
+        self._writer.closed = True
+        self._lifetime.end()
+        self._deferred_resets.stop()
+        for handle in self._ends:
+            handle.cancel()
+        self._end_streams()
+        self._owner.disconnected(self, self._reason)
+
+    def _process_events(self) -> None:
+        for event in self.connection.take_events():
+            self._process_event(event)
+
+    def _drained(self, stream_id: int) -> None:
+        if stream := self._streams.get(stream_id):
+            stream.drained()
+
+    def _process_event(self, event: ConnectionEvent) -> None:
+        match event:
+            case StreamDrained():
+                self._writer.drained(event.stream_id)
+            case StreamReset():
+                if (stream := self._streams.get(event.stream_id)) is not None:
+                    self.forget(event.stream_id)
+                    stream.reset(event)
+            case RequestTooLarge():
+                self.send_headers(
+                    event.stream_id, header_list_refusal(event.sizes), end_stream=True
+                )
+            case SettingsReceived():
+                if not self._settings_received:
+                    self._settings_received = True
+                    self._owner.connected(self)
+                self._owner.changed(self)
+            case GoAwayReceived():
+                self._reason = event.reason or self._reason
+                self._owner.going_away(self, event)
+            case ConnectionFailed():
+                self._reason = event.reason
+                self._close()
+            case PingAcknowledged() if event.data == _GOAWAY_PING and self._draining:
+                self._send_final_goaway()
+
+    def _send_final_goaway(self) -> None:
+        if not self._closes_when_idle and not self._writer.closed:
+            self._closes_when_idle = True
+            self.connection.go_away()
+            self._writer.schedule_flush()
+            self._close_if_done()
+
+    def _close_if_done(self) -> None:
+        if self._closes_when_idle and not self._streams:
+            self.loop.call_soon(self._end)
+
+    def _end(self) -> None:
+        if self._role is Role.SERVER:
+            self._close()
+        elif not self._streams:  # a call may have begun meanwhile
+            self.abort("no calls are left")
+
+    def _close(self) -> None:
+        """Sends the remaining output and EOF, and leaves closing to the peer for a while.
+
+        Closing while bytes arrive makes the peer's system discard what it has not read. asyncio's TLS has no
+        half-close: there a server relies on its GOAWAY.
+        """
+        if self._writer.closed:
+            return
+        self._writer.write()
+        self._writer.closed = True
+        self._end_streams()
+        if self._lost:  # nothing to close: `_receive_backlog` ends it
+            return
+        with suppress(OSError):  # the connection may be lost already
+            if self.socket.can_write_eof():
+                self.socket.write_eof()
+            elif self._role is Role.CLIENT:
+                self.socket.close()
+        self._ends.append(self.loop.call_later(self._lifetimes.close_timeout, self.socket.abort))
+
+    def _end_streams(self) -> None:
+        streams = tuple(self._streams.values())
+        self._streams.clear()  # later events of this turn have no receiver
+        for stream in streams:
+            stream.lost(self._reason)

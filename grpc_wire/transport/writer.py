@@ -1,0 +1,173 @@
+"""Sending of one connection: everything of a turn of the event loop in one write, at the end of the turn.
+
+A sender must wait for the peer's windows, for the socket, or for the next turn if this one has sent much.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from grpc_wire.http2.connection import Connection
+
+QUEUED: Final = 64 * 1024
+"""Bytes of a stream that may wait for the peer's windows before its sender must wait."""
+BUFFERED: Final = 64 * 1024
+"""High-water mark of the socket's buffer, in bytes; a write beyond it is buffered too."""
+TURN_BYTES: Final = 64 * 1024
+TURN_MESSAGES: Final = 64
+"""Bytes and messages that may be sent in one turn."""
+
+
+class Writer:
+    """The output of one connection.
+
+    Attributes:
+        closed: whether nothing more may be written.
+        write_count: how often something was written to the socket.
+        blocked: streams whose senders wait.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        on_drained: Callable[[int], None],
+        on_events: Callable[[], None],
+    ) -> None:
+        """Makes a writer.
+
+        Args:
+            connection: whose output is written.
+            on_drained: called with the id of a stream whose sender may go on.
+            on_events: called when taking output has caused events.
+        """
+        self.closed = False
+        self.write_count = 0
+        self._connection = connection
+        self._on_drained = on_drained
+        self._on_events = on_events
+        self._loop = asyncio.get_running_loop()
+        self._socket: asyncio.Transport
+        self.blocked: set[int] = set()
+        self._flush_scheduled = False
+        self._paused = False
+        self._bytes = 0
+        self._messages = 0
+        self._joining = 0
+        """Stream of the last DATA of this turn, if nothing of it is queued."""
+        self._joined: list[bytes] = []
+        """Data of that stream since then."""
+
+    def attach(self, socket: asyncio.Transport) -> None:
+        """Sets the socket."""
+        self._socket = socket
+        socket.set_write_buffer_limits(BUFFERED)  # asyncio's TLS buffers more beside this
+
+    def schedule_flush(self) -> None:
+        """Schedules a write at the end of this turn."""
+        if not self._flush_scheduled:
+            self._flush_scheduled = True
+            self._loop.call_soon(self._flush)
+
+    def begin_receive(self) -> bool:
+        """Starts processing received bytes.
+
+        Output that this causes is written after the tasks that it starts.
+        """
+        self.send_joined()
+        held, self._flush_scheduled = self._flush_scheduled, True
+        return held
+
+    def end_receive(self, *, held: bool) -> None:
+        """Ends processing received bytes; `held` is what `begin_receive` returned."""
+        if not held:
+            self._loop.call_soon(self._flush)
+
+    def count(self, size: int) -> None:
+        """Counts a message whose sender does not wait."""
+        if not self._flush_scheduled:
+            self.schedule_flush()
+        self._bytes += size
+        self._messages += 1
+
+    def send(self, stream_id: int, data: bytes, *, end_stream: bool = False) -> bool:
+        """Sends data; returns whether the sender must wait before it sends more.
+
+        It waits for `StreamCallbacks.drained`. Consecutive data of one stream is joined: many small messages
+        become
+        one frame.
+        """
+        queued = 0
+        if stream_id == self._joining:
+            self._joined.append(data)
+            if end_stream:
+                self.send_joined(end_stream=True)
+        else:
+            self.send_joined()
+            queued = self._connection.send_data(stream_id, data, end_stream=end_stream)
+            if not (queued or end_stream):
+                self._joining = stream_id
+            self.schedule_flush()
+        self._bytes += len(data)
+        self._messages += 1
+        if (
+            self._paused
+            or self._bytes >= TURN_BYTES
+            or self._messages >= TURN_MESSAGES
+            or queued > QUEUED
+        ):
+            self.blocked.add(stream_id)
+            return True
+        return False
+
+    def send_joined(self, *, end_stream: bool = False) -> None:
+        """Sends joined data, before anything that must come behind it."""
+        if self._joined:
+            data = b"".join(self._joined)
+            self._joined.clear()
+            self._connection.send_data(self._joining, data, end_stream=end_stream)
+        self._joining = 0
+
+    def queued(self, stream_id: int) -> int:
+        """Returns how many bytes of a stream wait until the peer reads."""
+        self.send_joined()
+        return self._connection.queued(stream_id)
+
+    def drained(self, stream_id: int) -> None:
+        """Lets the sender of a stream go on, unless the socket's buffer is full."""
+        if self._paused:
+            self.blocked.add(stream_id)
+        else:
+            self.blocked.discard(stream_id)
+            self._on_drained(stream_id)
+
+    def pause(self) -> None:
+        """Stops writing until `resume`: the socket's buffer is full."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Writes again."""
+        self._paused = False
+        self._flush()
+
+    def write(self) -> None:
+        """Writes all output now."""
+        self.send_joined()
+        connection = self._connection
+        closed = self.closed or self._socket.is_closing()
+        while connection.has_output and not (self._paused or closed):
+            self.write_count += 1
+            self._socket.write(connection.take_output())
+        if connection.has_events:
+            self._on_events()
+
+    def _flush(self) -> None:
+        self._flush_scheduled = False
+        self._bytes = self._messages = 0
+        self.write()
+        if self._paused:
+            return
+        for stream_id in tuple(self.blocked) if self.blocked else ():
+            if self._connection.queued(stream_id) <= QUEUED:
+                self.drained(stream_id)
