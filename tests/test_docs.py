@@ -221,3 +221,8 @@ def _links(text: str) -> list[str]:
     """Returns the relative links to other pages, without their anchors; comments have none."""
     text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
     return re.findall(r"\]\((?!https?:)([^)#]+\.md)", text)
+
+
+def test_the_readme_is_short() -> None:
+    """It is read in one go: less than 120 lines."""
+    assert (ROOT / "README.md").read_text().count("\n") < 120
