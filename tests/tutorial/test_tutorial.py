@@ -135,6 +135,8 @@ def test_the_tutorial(
                 raise
         where = reader.run("python -c 'import gateway; print(gateway.__file__)'")
         assert Path(where).is_relative_to(folder)
+        core_there = "import importlib.util as u; print(u.find_spec('grpc_core'))"
+        assert reader.run(f'python -c "{core_there}"') == "None\n"
 
     assert list(reader.answered) == KINDS
     print(f"\nfrom an empty folder to the first answer, with packages from {source}:")
