@@ -19,7 +19,7 @@ OPENAPI ?= $(CURDIR)/build/openapi
 GOCODE := /usr/share/gocode
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test test-others test-floors e2e interop openapi fuzz soak attack bench bench-micro check fmt generate lock clean
+.PHONY: help demo up down test test-others test-floors e2e interop openapi tutorial fuzz soak attack bench bench-micro check fmt generate lock clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -89,6 +89,9 @@ openapi: $(VENV)/installed ## install openapi-typescript and schemathesis, and t
 	test -x $(OPENAPI)/venv/bin/python || $(BIN)/python -m venv $(OPENAPI)/venv
 	$(OPENAPI)/venv/bin/python -m pip install --quiet --disable-pip-version-check --upgrade "schemathesis>=4.30,<5"
 	OPENAPI=$(OPENAPI) $(BIN)/python -m pytest -m openapi tests/openapi
+
+tutorial: $(VENV)/installed ## follow the tutorial in an empty environment, with packages from the index
+	$(BIN)/python -m pytest -m tutorial -s tests/tutorial
 
 fuzz: $(VENV)/installed ## say odd things to the edge, and to the protocol of grpc_wire, for FUZZ_SECONDS (600) each
 	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/fuzz tests/wire/http2/test_fuzz.py tests/wire/http2/test_against_h2.py

@@ -31,7 +31,7 @@ BANNER = """
     printf '%s\\n' '{{"fromCurrency":"USD","toCurrency":"EUR","amount":1}}' \\
                   '{{"fromCurrency":"GBP","toCurrency":"EUR","amount":2}}' \\
       | curl --data-binary @- {edge}/convert:batch
-    .venv/bin/websockets ws://{edge}/convert:live       and type a request; an empty line ends it
+    {python} -m websockets ws://{edge}/convert:live       and type a request; an empty line ends it
     curl {edge}/hello/World
 
   Ctrl-C ends both.
@@ -107,7 +107,9 @@ async def demo(core_port: int, gateway_port: int) -> int:
             stack.push_async_callback(parts[-1].stop)
             if not await parts[-1].serving(stop_event):
                 return _verdict(stop_event, parts)
-        print(BANNER.format(core=core_address, edge=edge_address), flush=True)
+        print(
+            BANNER.format(core=core_address, edge=edge_address, python=sys.executable), flush=True
+        )
         waits = {asyncio.create_task(stop_event.wait()), *(part.ended for part in parts)}
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         return _verdict(stop_event, parts)

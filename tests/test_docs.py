@@ -180,6 +180,49 @@ def test_the_changelog_knows_the_version() -> None:
 
 def test_decisions_are_numbered_without_a_gap() -> None:
     """The records count up from 1."""
-    names = sorted(path.name for path in (ROOT / "docs" / "decisions").glob("*.md"))
+    names = sorted(path.name for path in (ROOT / "docs" / "decisions").glob("[0-9]*.md"))
 
     assert [int(name[:4]) for name in names] == list(range(1, len(names) + 1))
+
+
+def test_the_index_of_decisions_has_each_once_in_order() -> None:
+    """With the number that its record has."""
+    folder = ROOT / "docs" / "decisions"
+    rows = re.findall(r"^\| \[(\d+)\]\(([^)]+)\)", (folder / "README.md").read_text(), re.MULTILINE)
+
+    assert [name for _, name in rows] == sorted(path.name for path in folder.glob("[0-9]*.md"))
+    assert all(int(number) == int(name[:4]) for number, name in rows)
+
+
+def test_the_index_leads_to_every_page() -> None:
+    """Following links from docs/index.md, a reader comes to each page below docs/."""
+    docs = ROOT / "docs"
+    reached: set[Path] = set()
+    waiting = [docs / "index.md"]
+    while waiting:
+        page = waiting.pop()
+        if page not in reached and page.is_relative_to(docs):
+            reached.add(page)
+            waiting += [(page.parent / link).resolve() for link in _links(page.read_text())]
+
+    assert sorted(docs.rglob("*.md")) == sorted(reached)
+
+
+def test_the_index_names_every_page() -> None:
+    """docs/index.md itself has a link to each page but the single decisions."""
+    docs = ROOT / "docs"
+    linked = {(docs / link).resolve() for link in _links((docs / "index.md").read_text())}
+    pages = {path for path in docs.rglob("*.md") if not path.name[0].isdigit()}
+
+    assert pages - {docs / "index.md"} <= linked
+
+
+def _links(text: str) -> list[str]:
+    """Returns the relative links to other pages, without their anchors; comments have none."""
+    text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
+    return re.findall(r"\]\((?!https?:)([^)#]+\.md)", text)
+
+
+def test_the_readme_is_short() -> None:
+    """It is read in one go: less than 120 lines."""
+    assert (ROOT / "README.md").read_text().count("\n") < 120

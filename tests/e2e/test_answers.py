@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from typing import Any
 
 import grpc
@@ -19,7 +20,7 @@ from grpc_core._generated.hello_pb2_grpc import GreeterStub
 from tests.e2e.compose import Stack
 from tests.grpc_core.loopback import converter_stub, health_stub
 from tests.whole.conftest import ROOT
-from tests.whole.test_readme import COMMANDS, EXPECTED
+from tests.whole.test_readme import COMMANDS, DOCKER, EXPECTED
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -32,12 +33,18 @@ REQUEST = ConvertRequest(from_currency="USD", to_currency="EUR", amount=100)
 def run(command: str, port: int) -> str:
     """Runs a line of the README against a port."""
     command = command.replace("localhost:8080", f"localhost:{port}")
+    command = command.replace(".venv/bin/python", sys.executable)
     if "/rates/" in command:
         command = f"timeout 3 {command}"  # it has no end
     done = subprocess.run(
         ["sh", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=30
     )
     return done.stdout
+
+
+def test_the_readme_starts_what_is_tested() -> None:
+    """The stack of these tests is brought up and taken down by the same commands, with other names."""
+    assert DOCKER == ["docker compose up --build --wait", "docker compose down"]
 
 
 @pytest.mark.parametrize("key", EXPECTED)
