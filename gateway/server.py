@@ -1,4 +1,4 @@
-"""uvicorn, with a start line, an orderly end of streams, and workers.
+"""uvicorn over our own door, with a start line, an orderly end of streams, and workers.
 
 The first line on stdout says where it listens, and a supervisor can wait for it; the second says what is
 served. On a shutdown the streams end first, each with the end of its own framing, before connections close.
@@ -10,45 +10,38 @@ import asyncio
 import logging
 import signal
 import socket
+import sys
 from collections.abc import Sequence
 from functools import partial
 from types import FrameType
+from typing import Any, Final, cast
 
 import uvicorn
 from fastapi import FastAPI
 
 from gateway.contract.http_rule import Binding
+from gateway.doors.accepting import AcceptLimits, Acceptor
+from gateway.doors.http1.door import Door
+from gateway.doors.http1.limits import Limits, WebSocketLimits
+from gateway.doors.http1.protocol import Http1Protocol
 from gateway.edge.asgi import ContractRoutes
 from gateway.edge.direct import DirectDoor
 from gateway.edge.exchange import Edge
-from gateway.front import Front
+from gateway.edge.types import App
 from gateway.listening import allow_many_files, listen, listen_for_workers
 from gateway.settings import Settings
 from gateway.tls import check_serving
-from gateway.transcoding.status import StatusError
-from gateway.uvicorn_http import DirectHttpProtocol, HttpProtocol
-from gateway.uvicorn_websocket import WebSocketProtocol
 from gateway.workers import Parent, Workers
-from grpc_wire.transport.accepting import acceptors
 
-_LOOK_SECONDS = 0.1
-"""Interval at which a shutdown checks whether a second signal came."""
-_ENVELOPE_BYTES = 16 * 1024
+_LOOK_SECONDS: Final = 0.02
+"""Interval at which a shutdown checks whether a second signal came, and whether anything is open."""
+_LAST_SECONDS: Final = 0.5
+"""Maximum time that responses which a shutdown cuts have to say so."""
+_STARTUP_FAILURE: Final = 3
+_ENVELOPE_BYTES: Final = 16 * 1024
 """Bytes that a WebSocket frame may have beside its message, or for metadata if messages are small."""
-_SHOWN_SERVICES = 3
+_SHOWN_SERVICES: Final = 3
 """Maximum services that the start line names."""
-
-
-class _WithoutStatuses(logging.Filter):
-    """Drops uvicorn's traceback of a response that a gRPC status cut: the edge has logged it in one line."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the line passes."""
-        return not (record.exc_info and isinstance(record.exc_info[1], StatusError))
-
-
-for _name in ("uvicorn.error", "uvicorn.error.websocket"):
-    logging.getLogger(_name).addFilter(_WithoutStatuses())
 
 
 def serve(app: FastAPI, settings: Settings) -> int:
@@ -88,12 +81,8 @@ class Server(uvicorn.Server):
                 access_log=False,
                 lifespan="on",
                 server_header=False,
-                http=HttpProtocol,
-                ws=WebSocketProtocol,
-                ws_max_size=settings.max_message_bytes + _ENVELOPE_BYTES,
-                ws_ping_interval=settings.websocket_ping_seconds,
-                ws_ping_timeout=settings.websocket_ping_seconds,
-                ws_per_message_deflate=settings.websocket_compression,
+                http=asyncio.Protocol,  # `startup` makes the connections
+                ws="none",
                 ssl_certfile=settings.tls_certificate,
                 ssl_keyfile=settings.tls_key,
             )
@@ -101,6 +90,8 @@ class Server(uvicorn.Server):
         self._app = app
         self._edge: Edge = app.state.edge
         self._settings = settings
+        self._acceptor: Acceptor | None = None
+        self._door: Door | None = None
 
     def serve_on(self, listening: socket.socket, parent: Parent | None = None) -> None:
         """Serves until SIGINT or SIGTERM. Without a parent, a second signal ends the shutdown at once."""
@@ -131,22 +122,28 @@ class Server(uvicorn.Server):
         )
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Starts, and prints the start lines. The direct path is off if a user has added middleware."""
-        middleware: list[object] = [each.cls for each in self._app.user_middleware]
-        direct: DirectDoor = self._app.state.direct
-        if middleware == [ContractRoutes] and self._app.root_path == direct.root_path:
-            self.config.http_protocol_class = partial(Front, direct, DirectHttpProtocol)  # type: ignore[assignment] # it is only called
-        listening = [each for one in sockets or () for each in acceptors(one)]
-        try:
-            await super().startup(listening)
-        finally:
-            if not self.started:
-                for each in listening:
-                    each.close()
+        """Starts the application, accepts, and prints the start lines."""
+        await self.lifespan.startup()
+        if self.lifespan.should_exit:
+            sys.exit(_STARTUP_FAILURE)
+        settings, listening = self._settings, list(sockets or ())
+        self._door = _door(self._app, self.config, self, settings)
+        self._acceptor = Acceptor(
+            listening,
+            partial(Http1Protocol, self._door),
+            AcceptLimits(
+                max_connections=settings.max_connections,
+                max_connections_per_address=settings.max_connections_per_address,
+                tls_handshake_timeout=settings.tls_handshake_seconds,
+            ),
+            self.config.ssl,
+        )
+        self._acceptor.start()
+        self.started = True
         if self._parent is not None:
             self._parent.serving(self._stop)
-        elif self.started and sockets:
-            self._say_where(sockets[0])
+        elif listening:
+            self._say_where(listening[0])
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Starts the shutdown; a second signal ends it at once, but not in a worker.
@@ -172,16 +169,67 @@ class Server(uvicorn.Server):
         )
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Ends the streams, then lets uvicorn shut down, all within `drain_seconds`."""
+        """Ends the streams, then the connections, within `drain_seconds`.
+
+        What is not answered by then is answered with 503. Clients that do not read are not waited for.
+        """
+        del sockets  # the acceptor closes them
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._settings.drain_seconds
-        for server in self.servers:
-            server.close()
+        state = self.server_state
+        if self._acceptor is not None:
+            self._acceptor.close()
+        if self._door is not None:
+            self._door.closing = True
         ending = self._edge.interrupt_streams()
         while ending and not self.force_exit and loop.time() < deadline:
             _, ending = await asyncio.wait(ending, timeout=_LOOK_SECONDS)
-        self.config.timeout_graceful_shutdown = max(0.0, deadline - loop.time())  # type: ignore[assignment] # it is only waited for
-        await super().shutdown(sockets)
+        connections, tasks = cast("set[Any]", state.connections), cast("set[Any]", state.tasks)
+        for connection in list(connections):
+            connection.shutdown()
+        await self._wait_until_idle(deadline, impatient=True)
+        for task in list(tasks):
+            task.cancel("the server is shutting down")
+        await self._wait_until_idle(loop.time() + _LAST_SECONDS, impatient=False)
+        for connection in list(connections):
+            connection.abort()
+        await self.lifespan.shutdown()
+
+    async def _wait_until_idle(self, deadline: float, *, impatient: bool) -> None:
+        """Waits until nothing is open; `impatient` if a second signal ends that."""
+        loop, state = asyncio.get_running_loop(), self.server_state
+        while (state.connections or state.tasks) and not (impatient and self.force_exit):
+            left = deadline - loop.time()
+            if left <= 0:
+                return
+            await asyncio.sleep(min(_LOOK_SECONDS, left))
+
+
+def _door(app: FastAPI, config: uvicorn.Config, server: uvicorn.Server, settings: Settings) -> Door:
+    """Makes what all connections share; the direct path is for an application without middleware."""
+    middleware: list[object] = [each.cls for each in app.user_middleware]
+    direct: DirectDoor = app.state.direct
+    is_ours_alone = middleware == [ContractRoutes] and app.root_path == direct.root_path
+    return Door(
+        app=cast("App", config.loaded_app),
+        state=server.server_state,
+        websocket=WebSocketLimits(
+            max_message=settings.max_message_bytes + _ENVELOPE_BYTES,
+            ping_interval=settings.websocket_ping_seconds,
+            compression=settings.websocket_compression,
+            small_frames=settings.websocket_small_frames,
+        ),
+        direct=direct if is_ours_alone else None,
+        app_state=server.lifespan.state,
+        root_path=config.root_path,
+        limits=Limits(
+            max_head=settings.max_head_bytes,
+            max_headers=settings.max_headers,
+            head_timeout=settings.head_timeout_seconds,
+            body_timeout=settings.body_timeout_seconds,
+            keep_alive=settings.keep_alive_seconds,
+        ),
+    )
 
 
 def served(bindings: Sequence[Binding], settings: Settings) -> str:

@@ -81,6 +81,7 @@ GROUPS: Final[Mapping[str, str]] = MappingProxyType(
         "descriptor_set": "The contract",
         "upstream": "The upstream",
         "host": "The process",
+        "max_connections": "Connections",
         "root_path": "Own paths",
         "max_message_bytes": "Requests and answers",
         "request_headers": "Headers and metadata",
@@ -157,6 +158,23 @@ class Settings(BaseSettings):
     """Maximum time that a shutdown waits for responses in progress."""
     log_level: str = Field(default="info", pattern="^(critical|error|warning|info|debug)$")
     """Lowest level that is logged: critical, error, warning, info or debug."""
+
+    max_connections: int | None = Field(default=None, gt=0, le=2**31 - 1)
+    """Maximum client connections of a process; more wait. None is as many as the system allows files."""
+    max_connections_per_address: int | None = Field(default=None, gt=0)
+    """Maximum connections of one client address and process; more are closed at once. None is no limit."""
+    max_head_bytes: int = Field(default=64 * 1024, ge=1024, le=2**31 - 1)
+    """Maximum bytes of a request line with its headers, and of trailers; beyond it 414 or 431."""
+    max_headers: int = Field(default=100, ge=1)
+    """Maximum headers of a request, and maximum trailers; beyond it 431."""
+    head_timeout_seconds: float = Field(default=20.0, gt=0)
+    """Maximum duration of a head, from its first byte; of the first one, from the start of the connection."""
+    body_timeout_seconds: float = Field(default=60.0, gt=0)
+    """Maximum time between two parts of a body, until its answer starts; beyond it 408."""
+    keep_alive_seconds: float = Field(default=75.0, gt=0)
+    """A connection without a request for so long is closed; longer than a load balancer keeps it."""
+    tls_handshake_seconds: float = Field(default=15.0, gt=0)
+    """Maximum duration of a TLS handshake."""
 
     root_path: RootPath = ""
     """Prefix that a proxy in front serves the edge below, as `/api`; the proxy may pass it on or strip it."""
@@ -248,6 +266,8 @@ class Settings(BaseSettings):
     """Extra allowed WebSocket origins, SCHEME://HOST[:PORT]; `*`: any. The edge's own is always allowed."""
     websocket_ping_seconds: float = Field(default=20.0, gt=0)
     """Interval of pings. A client that has not answered by the next ping is disconnected."""
+    websocket_small_frames: int = Field(default=100, ge=1)
+    """Maximum pings, pongs and fragments under 64 bytes a second, and ten times as many at once."""
     websocket_idle_seconds: float | None = Field(default=None, gt=0)
     """Time without a message in either direction after which a WebSocket is closed; None: never."""
 

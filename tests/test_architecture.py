@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,20 @@ SOURCES = [
     for path in sorted((ROOT / package).rglob("*.py"))
     if not {"_generated", "v1"} & set(path.parts)
 ]
+OURS = {"gateway", "grpc_core", "grpc_wire"}
+PRIVATE_MODULES = (
+    "uvicorn.protocols",
+    "uvicorn.middleware",
+    "uvicorn.lifespan",
+    "starlette.middleware.errors",
+    "websockets.legacy",
+    "websockets.streams",
+    "google.protobuf.internal",
+    "httptools.parser",
+)
+"""Modules of other projects that are not documented for others, though their names do not say so."""
+STILL_PRIVATE = {"grpc.aio._interceptor"}
+"""Names that are private and used all the same, until the issue on the upstream adapters mends that."""
 MAX_LINES = 350
 """Beyond it, look for a second subject in the file; where there is none, name the file in `ONE_SUBJECT`."""
 ONE_SUBJECT = {
@@ -45,3 +62,60 @@ def test_both_programs_have_a_file_alike(file: str) -> None:
     edge, core = (ROOT / package / file for package in ("gateway", "grpc_core"))
 
     assert edge.read_bytes() == core.read_bytes()
+
+
+def _imported(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """Yields what a module imports of other projects, and the name that it is bound to."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for each in node.names:
+                yield each.name, each.asname or each.name.partition(".")[0]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            for each in node.names:
+                yield f"{node.module}.{each.name}", each.asname or each.name
+
+
+def _private_names(source: str) -> Iterator[str]:
+    """Yields the private modules and names of other projects that a module uses."""
+    tree = ast.parse(source)
+    foreign: dict[str, str] = {}
+    for name, bound in _imported(tree):
+        if name.partition(".")[0] in OURS | sys.stdlib_module_names:
+            continue
+        foreign[bound] = name
+        if "._" in name or name.startswith(PRIVATE_MODULES):
+            yield name
+    for node in ast.walk(tree):
+        if not (isinstance(node, ast.Attribute) and re.match("_[^_]", node.attr)):
+            continue
+        value: ast.expr = node
+        while isinstance(value, ast.Attribute):
+            value = value.value
+        if isinstance(value, ast.Name) and value.id in foreign:
+            yield f"{foreign[value.id]}: {node.attr}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_private_name_of_another_project_is_used(path: Path) -> None:
+    """A private name may change with any version, and nobody would be told."""
+    assert set(_private_names(path.read_text())) <= STILL_PRIVATE
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("from uvicorn.protocols.http import h11_impl", ["uvicorn.protocols.http.h11_impl"]),
+        ("import grpc.aio._call", ["grpc.aio._call"]),
+        ("from grpc import _channel as c", ["grpc._channel"]),
+        ("import grpc\ngrpc.aio._call.x()", ["grpc: _call"]),
+        (
+            "from websockets.server import ServerProtocol as P\nP._state",
+            ["websockets.server.ServerProtocol: _state"],
+        ),
+        ("from gateway.edge import direct\ndirect._x", []),
+        ("import os\nos.path", []),
+    ],
+)
+def test_private_names_are_found(source: str, found: list[str]) -> None:
+    """However they are imported or reached."""
+    assert list(_private_names(source)) == found

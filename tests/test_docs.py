@@ -47,7 +47,7 @@ message Book { string name = 1; }
     ("settings", "heading", "inherited"),
     [
         (EdgeSettings, "## The edge", ()),
-        (EnvoySettings, "## Envoy", EdgeSettings.model_fields.keys() - {"port"}),
+        (EnvoySettings, "## Envoy", EdgeSettings.model_fields.keys() - {"port", "max_connections"}),
         (CoreSettings, "## The core", ()),
     ],
 )

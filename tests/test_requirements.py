@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 import tomllib
 from pathlib import Path
 
 import pytest
 from packaging.version import Version
-
-from gateway.uvicorn_http import DirectHttpProtocol, HttpProtocol
-from gateway.uvicorn_websocket import WebSocketProtocol
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -24,11 +20,6 @@ LOCKS: dict[str, list[str]] = {
     "tls": PROJECT["dependency-groups"]["tls"],
 }
 """What each lock beside the development lock and the floors is made of."""
-NOT_OVERRIDING: dict[type, set[str]] = {
-    HttpProtocol: {"wait_no_more", "_after_upgrade", "_refuse_tunnel", "_end_with_response"},
-    WebSocketProtocol: {"_go_on", "_go_on_later", "_read_handshake"},
-}
-"""Methods of ours that are called by our own code."""
 
 
 def pins(name: str) -> set[str]:
@@ -79,12 +70,3 @@ def test_what_both_need_has_one_bound() -> None:
     shared = names(EDGE) & names(CORE)
 
     assert len({*EDGE, *CORE}) == len(EDGE) + len(CORE) - len(shared)
-
-
-@pytest.mark.parametrize("protocol", [HttpProtocol, DirectHttpProtocol, WebSocketProtocol])
-def test_what_overrides_a_method_of_uvicorn_overrides_one(protocol: type) -> None:
-    """A method that a version of uvicorn does not have would never be called, and nobody would notice."""
-    own = {name for name, value in vars(protocol).items() if inspect.isfunction(value)}
-    inherited = {name for base in protocol.__mro__[1:] for name in vars(base)}
-
-    assert own - inherited == NOT_OVERRIDING.get(protocol, set())

@@ -19,7 +19,6 @@ async def serving(
     settings: Settings,
     *,
     send_buffer: int | None = None,
-    keep_alive: float | None = None,
 ) -> AsyncIterator[int]:
     """Serves an application within the block, which is given its port; then it is told to stop.
 
@@ -27,14 +26,11 @@ async def serving(
         app: what is served.
         settings: of the server.
         send_buffer: bytes that its sockets are let hold.
-        keep_alive: seconds that a connection is kept on which nothing comes.
     """
     with socket.create_server(("127.0.0.1", 0)) as listening:
         if send_buffer is not None:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)  # inherited
         server = Server(app, settings)
-        if keep_alive is not None:
-            server.config.timeout_keep_alive = keep_alive  # type: ignore[assignment] # it is only counted
         task = asyncio.create_task(server.serve(sockets=[listening]))
         while not server.started:
             await asyncio.sleep(0.001)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -121,18 +120,13 @@ async def test_a_request_that_waits_hides_no_end(tmp_path: Path) -> None:
 
 
 async def test_pipelined_requests_are_answered_in_order(tmp_path: Path) -> None:
-    """Sixteen wait behind the one that is answered; a client that sends more at once is cut."""
+    """However many come at once: beyond sixteen or so they wait unparsed."""
     ask = b"GET /v1/names/%d HTTP/1.1\r\nHost: edge\r\n\r\n"
     async with echo_server() as echo, edge_process(tmp_path, echo.address) as base:
         address = urlsplit(base)
         reader, writer = await asyncio.open_connection(address.hostname, address.port)
-        writer.write(b"".join(ask % number for number in range(17)))
-        answers = [await reader.readuntil(b'"%d"' % number) for number in range(17)]
-        writer.close()
-        reader, writer = await asyncio.open_connection(address.hostname, address.port)
-        writer.write(b"".join(ask % number for number in range(100)))
-        with contextlib.suppress(ConnectionResetError):
-            await asyncio.wait_for(reader.read(), 10)
+        writer.write(b"".join(ask % number for number in range(500)))
+        answers = [await reader.readuntil(b'"%d"' % number) for number in range(500)]
         writer.close()
 
     assert all(b"200 OK" in answer for answer in answers)

@@ -16,11 +16,11 @@ from typing import Any, Self
 
 import pytest
 from fastapi import FastAPI
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from gateway.app import create_app
+from gateway.doors.http1.asgi_bridge import AsgiExchange
+from gateway.doors.http1.protocol import Http1Protocol
 from gateway.edge.direct import DirectResponse
-from gateway.front import Front
 from gateway.settings import Settings
 from gateway.upstream.port import Upstream
 from gateway.upstream.transport import Name
@@ -57,13 +57,13 @@ class PassesOn:
 def tasks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The paths of the requests that had a task."""
     seen: list[str] = []
-    run = RequestResponseCycle.run_asgi
+    start = AsgiExchange.start
 
-    async def spy(cycle: RequestResponseCycle, app: Any) -> None:
-        seen.append(cycle.scope["path"])
-        await run(cycle, app)
+    def spy(exchange: AsgiExchange, *arguments: Any) -> None:
+        seen.append(exchange.request.path)
+        start(exchange, *arguments)
 
-    monkeypatch.setattr(RequestResponseCycle, "run_asgi", spy)
+    monkeypatch.setattr(AsgiExchange, "start", spy)
     return seen
 
 
@@ -80,7 +80,6 @@ class Stage:
         *middleware: Any,
         port: Upstream | None = None,
         send_buffer: int | None = None,
-        keep_alive: float | None = None,
         **options: Any,
     ) -> AsyncIterator[int]:
         """Serves within the block, which is given the port."""
@@ -90,9 +89,7 @@ class Stage:
         app: FastAPI = create_app(settings, port)
         for each in middleware:
             app.add_middleware(each)
-        async with serving(
-            app, settings, send_buffer=send_buffer, keep_alive=keep_alive
-        ) as listening:
+        async with serving(app, settings, send_buffer=send_buffer) as listening:
             yield listening
 
 
@@ -287,7 +284,7 @@ async def test_an_idle_connection_is_closed(stage: Stage, last: str) -> None:
     hang = _HANG.replace(b"\r\n\r\n", b"\r\nx-server-timeout: 0.5\r\n\r\n")
     async with (
         echo_server() as echo,
-        stage.edge(echo.address, transport="wire", keep_alive=0.2) as port,
+        stage.edge(echo.address, transport="wire", keep_alive_seconds=0.2) as port,
         line(port) as caller,
     ):
         for request in (hang, health, _GET % 1) if last == "direct" else (_GET % 1, hang, health):
@@ -303,7 +300,7 @@ async def test_an_idle_connection_is_kept_for_its_time(stage: Stage) -> None:
     stream = b"GET /v1/hang-stream HTTP/1.1\r\nhost: x\r\nx-server-timeout: 0.8\r\n\r\n"
     async with (
         echo_server() as echo,
-        stage.edge(echo.address, transport="wire", keep_alive=keep_alive) as port,
+        stage.edge(echo.address, transport="wire", keep_alive_seconds=keep_alive) as port,
         line(port) as caller,
     ):
         caller.writer.write(_GET % 1)
@@ -396,7 +393,7 @@ async def test_who_leaves_leaves_nothing(stage: Stage, transport: Name) -> None:
                 assert _count(DirectResponse) == 1
             await asyncio.wait_for(echo.cancelled.wait(), 10)
 
-            assert (_count(DirectResponse), _count(Front)) == (0, 0)
+            assert (_count(DirectResponse), _count(Http1Protocol)) == (0, 0)
     finally:
         gc.enable()
 

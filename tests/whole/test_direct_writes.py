@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from gateway.app import create_app
+from gateway.doors.http1.asgi_bridge import AsgiExchange
 from gateway.edge.types import WRITE
 from gateway.feeds.feed import Feed
 from gateway.settings import Settings
@@ -103,14 +103,14 @@ async def serving(
 def bodies(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """The parts of bodies that went through the server's `send`."""
     seen: list[bytes] = []
-    send = RequestResponseCycle.send
+    send = AsgiExchange.send
 
-    async def spy(cycle: RequestResponseCycle, event: Any) -> None:
+    async def spy(exchange: AsgiExchange, event: Any) -> None:
         if event["type"] == "http.response.body":
             seen.append(event["body"])
-        await send(cycle, event)
+        await send(exchange, event)
 
-    monkeypatch.setattr(RequestResponseCycle, "send", spy)
+    monkeypatch.setattr(AsgiExchange, "send", spy)
     return seen
 
 

@@ -1,0 +1,205 @@
+"""Accepts connections: a bounded number in a turn of the event loop, and no more than there is room for.
+
+Where the limit of connections is reached, or the system has no descriptors left, new connections wait in the
+backlog of the listening socket until there is room. Both are logged once, and when they are over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+import ssl
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+log = logging.getLogger(__name__)
+
+TURN_CONNECTIONS: Final = 8
+"""Connections that are accepted in one turn of the event loop from one socket."""
+RETRY_SECONDS: Final = 0.25
+"""How long accepting waits for a descriptor to become free, before it tries again."""
+_LOG_SECONDS: Final = 10.0
+"""Least time between two lines about connections that one address has too many of."""
+_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+Release: TypeAlias = Callable[[], None]
+Factory: TypeAlias = Callable[[Release], asyncio.Protocol]
+"""Makes the protocol of a connection, which calls its argument when the connection has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptLimits:
+    """Limits of the connections of one process."""
+
+    max_connections: int | None = None
+    """In all; beyond it no more are accepted. None: as many as there are descriptors."""
+    max_connections_per_address: int | None = None
+    """Of one client address; further ones are closed at once. None: no limit."""
+    tls_handshake_timeout: float = 15.0
+    """Seconds."""
+
+
+class Acceptor:
+    """Accepts on some sockets, as `asyncio.Server` does.
+
+    Attributes:
+        open: connections that are open, those in a TLS handshake among them.
+        exhausted: how often the system has had no descriptor left.
+        refused: connections that were closed for the limit of their address.
+    """
+
+    def __init__(
+        self,
+        sockets: Sequence[socket.socket],
+        factory: Factory,
+        limits: AcceptLimits,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """Takes listening sockets, which it closes in the end.
+
+        Args:
+            sockets: what is accepted on.
+            factory: makes a protocol for each connection.
+            limits: of the connections.
+            tls: the context of TLS, if it is spoken.
+        """
+        self._sockets = list(sockets)
+        self._factory = factory
+        self._limits = limits
+        self._tls = tls
+        self._loop = asyncio.get_running_loop()
+        self._by_address: Counter[str] = Counter()
+        self._connecting: set[asyncio.Task[None]] = set()
+        self._retry: asyncio.TimerHandle | None = None
+        self._accepting = False
+        self._waiting = False
+        self._closed = False
+        self._logged_at = float("-inf")
+        self.open = 0
+        self.exhausted = 0
+        self.refused = 0
+
+    def start(self) -> None:
+        """Starts to accept."""
+        for each in self._sockets:
+            each.settimeout(0)
+        self._resume()
+
+    def close(self) -> None:
+        """Stops accepting, and closes the sockets; what is open stays so."""
+        self._pause()
+        self._closed = True
+        if self._retry is not None:
+            self._retry.cancel()
+        for each in self._sockets:
+            each.close()
+
+    async def wait_closed(self) -> None:
+        """Waits for TLS handshakes that are under way."""
+        if self._connecting:
+            await asyncio.wait(self._connecting)
+
+    def _resume(self) -> None:
+        self._retry = None
+        if not self._accepting and not self._closed:
+            self._accepting = True
+            for each in self._sockets:
+                self._loop.add_reader(each.fileno(), self._accept, each)
+
+    def _pause(self) -> None:
+        if self._accepting:
+            self._accepting = False
+            for each in self._sockets:
+                self._loop.remove_reader(each.fileno())
+
+    def _accept(self, listening: socket.socket) -> None:
+        most = self._limits.max_connections
+        for _ in range(TURN_CONNECTIONS):
+            if most is not None and self.open >= most:
+                self._wait(f"the limit of {most} connections is reached")
+                return
+            try:
+                connection, address = listening.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                break
+            except OSError as error:
+                if error.errno not in _EXHAUSTED:
+                    raise
+                self.exhausted += 1
+                self._wait(error.strerror or str(error))
+                self._retry = self._loop.call_later(RETRY_SECONDS, self._resume)
+                return
+            self._connect(connection, address)
+        if self._waiting and self._accepting:
+            self._waiting = False
+            log.warning("accepting connections again")
+
+    def _wait(self, reason: str) -> None:
+        """Accepts no more until there is room."""
+        self._pause()
+        if not self._waiting:
+            self._waiting = True
+            log.warning("new connections wait: %s", reason)
+
+    def _connect(self, connection: socket.socket, address: object) -> None:
+        host = str(address[0]) if isinstance(address, tuple) else ""
+        most = self._limits.max_connections_per_address
+        if most is not None and host and self._by_address[host] >= most:
+            connection.close()
+            self.refused += 1
+            now = self._loop.time()
+            if now - self._logged_at >= _LOG_SECONDS:
+                self._logged_at = now
+                log.warning("%s has more than %d connections; further ones are closed", host, most)
+            return
+        connection.settimeout(0)
+        self.open += 1
+        self._by_address[host] += 1
+        task = self._loop.create_task(self._open(connection, self._lease(host)))
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+
+    def _lease(self, host: str) -> Release:
+        """Returns what gives back the place of a connection, once."""
+        held = True
+
+        def release() -> None:
+            nonlocal held
+            if not held:
+                return
+            held = False
+            self.open -= 1
+            self._by_address[host] -= 1
+            if not self._by_address[host]:
+                del self._by_address[host]
+            if self._waiting and self._retry is None:
+                self._resume()
+
+        return release
+
+    async def _open(self, connection: socket.socket, release: Release) -> None:
+        tls, seconds = self._tls, self._limits.tls_handshake_timeout
+        made: list[asyncio.Protocol] = []
+
+        def make() -> asyncio.Protocol:
+            made.append(self._factory(release))
+            return made[0]
+
+        try:
+            await self._loop.connect_accepted_socket(
+                make,
+                connection,
+                ssl=tls,
+                ssl_handshake_timeout=None if tls is None else seconds,
+            )
+        except OSError as error:
+            # the client has left, or is none of TLS
+            log.debug("a connection has not opened: %s", type(error).__name__)
+            release()
+        except BaseException:
+            release()
+            raise

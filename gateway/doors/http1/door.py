@@ -1,0 +1,45 @@
+"""What the connections of one server share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from gateway.doors.http1.limits import Limits, WebSocketLimits
+from gateway.edge.direct import DirectDoor
+from gateway.edge.types import App
+
+
+class ServerState(Protocol):
+    """What uvicorn's server counts, and what it waits for when it stops."""
+
+    total_requests: int
+    connections: set[Any]
+    tasks: set[Any]
+    default_headers: list[tuple[bytes, bytes]]
+
+
+@dataclass(slots=True, eq=False)
+class Door:
+    """Who answers the requests of all connections, and under which limits."""
+
+    app: App
+    state: ServerState
+    websocket: WebSocketLimits
+    direct: DirectDoor | None = None
+    """Answers whole unary requests without the application, where that lets nobody see them."""
+    app_state: dict[str, Any] = field(default_factory=dict)
+    """What the application's lifespan has yielded."""
+    root_path: str = ""
+    limits: Limits = field(default_factory=Limits)
+    closing: bool = False
+    """Whether the server stops: no connection is kept behind its response."""
+
+
+Release = Callable[[], None]
+"""Called once, when a connection has ended."""
+
+
+def nothing() -> None:
+    """Does nothing."""

@@ -1,0 +1,138 @@
+"""One response as it travels: its head, and how its body ends (RFC 9112, sections 6 and 7)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from http import HTTPStatus
+from typing import Final
+
+from gateway.doors.http1.request import Request
+
+_CACHED: Final = 64
+"""Entries of the cache of status lines; the headers that go with them change once a second."""
+_CONTENTLESS: Final = (204, 304)
+_NO_NAME: Final = re.compile(rb"[^!#$%&'*+\-.^_`|~0-9A-Za-z]|^\Z")
+_NO_VALUE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class Response:
+    """The response to one request.
+
+    Attributes:
+        started: whether the head was made.
+        complete: whether the last of the body was.
+        chunked: whether a part of the body is a chunk.
+        keep_alive: whether the connection goes on after it.
+    """
+
+    __slots__ = (
+        "_has_content",
+        "_left",
+        "_request",
+        "chunked",
+        "complete",
+        "keep_alive",
+        "started",
+    )
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._has_content = request.method != "HEAD"
+        self._left: int | None = None
+        self.started = False
+        self.complete = False
+        self.chunked = False
+        self.keep_alive = True
+
+    def start(
+        self,
+        status: int,
+        headers: Iterable[tuple[bytes, bytes]],
+        defaults: Iterable[tuple[bytes, bytes]],
+        *,
+        keep_alive: bool,
+    ) -> bytes:
+        """Returns the head.
+
+        Args:
+            status: its HTTP status.
+            headers: of the application.
+            defaults: headers of the server, `Date` for one.
+            keep_alive: whether the connection may go on after the response.
+
+        Raises:
+            ValueError: the status or a header is none.
+        """
+        if self.started:
+            raise ValueError("the response has started already")
+        if not 200 <= status <= 999:
+            raise ValueError(f"{status} is no status of a response")
+        self.started = True
+        self.keep_alive = keep_alive
+        if status in _CONTENTLESS:
+            self._has_content = False
+        lines = [status_line(status, *defaults)]
+        lines += (b"%b: %b\r\n" % header for header in headers if self._passes(*header))
+        if self._left is None and self._has_content:
+            if self._request.version == "1.1":
+                self.chunked = True
+                lines.append(b"transfer-encoding: chunked\r\n")
+            else:
+                self.keep_alive = False  # the end of the connection is that of the body
+        if not self.keep_alive:
+            lines.append(b"connection: close\r\n")
+        lines.append(b"\r\n")
+        return b"".join(lines)
+
+    def _passes(self, name: bytes, value: bytes) -> bool:
+        """Looks at a header; returns whether it is the application's to send, and not the connection's.
+
+        Raises:
+            ValueError: it is no header.
+        """
+        if _NO_NAME.search(name) or _NO_VALUE.search(value):
+            raise ValueError("the response has a header that is none")
+        lower = name.lower()
+        if lower == b"content-length":
+            self._left = int(value)
+        elif lower == b"connection":
+            if b"close" in (token.strip() for token in value.lower().split(b",")):
+                self.keep_alive = False
+            return False
+        return lower != b"transfer-encoding"
+
+    def body(self, part: bytes, *, more: bool) -> bytes:
+        """Returns a part of the body as it travels; the last one with the end of the body.
+
+        Raises:
+            ValueError: the response has not started, has ended, or its `Content-Length` is another.
+        """
+        if not self.started or self.complete:
+            raise ValueError("a part of a body stands outside of its response")
+        self.complete = not more
+        if not self._has_content:
+            return b""
+        if self.chunked:
+            last = b"" if more else b"0\r\n\r\n"
+            return b"%x\r\n%b\r\n%b" % (len(part), part, last) if part else last
+        if self._left is not None:
+            self._left -= len(part)
+            if self._left < 0 or (self._left and not more):
+                self.complete = False
+                raise ValueError("the body is not as long as the Content-Length")
+        return part
+
+
+@lru_cache(maxsize=_CACHED)
+def status_line(status: int, *headers: tuple[bytes, bytes]) -> bytes:
+    """Returns the first lines of each response with a status: with some headers that seldom change."""
+    try:
+        phrase = HTTPStatus(status).phrase
+    except ValueError:
+        phrase = ""
+    lines = [b"HTTP/1.1 %d %b\r\n" % (status, phrase.encode())]
+    lines += (b"%b: %b\r\n" % header for header in headers)
+    return b"".join(lines)
