@@ -7,7 +7,6 @@ served. On a shutdown the streams end first, each with the end of its own framin
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 import socket
 import sys
