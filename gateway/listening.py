@@ -11,12 +11,14 @@ import os
 import resource
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Final
 
 from gateway.settings import Settings
 
 _BACKLOG: Final = 2048
+_UNIX: Final = "unix:"
+_DESCRIPTOR: Final = "fd:"
 _PROBE_SECONDS: Final = 10
 """Idle time after which the system sends a keepalive probe."""
 
@@ -25,52 +27,133 @@ class ListenError(Exception):
     """The address cannot be listened on; the text says why, and what to set instead."""
 
 
-def listen(settings: Settings) -> socket.socket:
-    """Returns a listening socket.
+def listen(settings: Settings) -> list[socket.socket]:
+    """Returns a listening socket for each address of `host`, in their order.
 
     Raises:
-        ListenError: the address is taken, not allowed, or not one of this machine.
+        ListenError: an address is taken, not allowed, or not one of this machine.
     """
-    with _refusals(settings):
-        return _create_server(settings, settings.port)
+    return listen_for_workers(settings, 1)[0]
 
 
-def listen_for_workers(settings: Settings) -> list[socket.socket]:
-    """Returns a listening socket for each worker; the system spreads connections evenly among them.
+def listen_for_workers(settings: Settings, workers: int) -> list[list[socket.socket]]:
+    """Returns the listening sockets of each worker; the system spreads connections evenly among them.
+
+    Unix sockets, and those that were handed over, are shared by all workers.
 
     Raises:
-        ListenError: the address is taken, not allowed, or not one of this machine.
+        ListenError: an address is taken, not allowed, or not one of this machine.
     """
-    with _refusals(settings), socket.socket(_family(settings)) as reserved:
-        # without SO_REUSEPORT at first: with it, a port that another program shares would look free
-        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if reserved.family == socket.AF_INET6:
-            reserved.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        reserved.bind((settings.host, settings.port))
-        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        port = reserved.getsockname()[1]
-        return [_create_server(settings, port, shared=True) for _ in range(settings.workers)]
+    with ExitStack() as undo:
+        sockets: list[list[socket.socket]] = [[] for _ in range(workers)]
+        port = settings.port
+        for name in (part.strip() for part in settings.host.split(",")):
+            with _refusals(name, port):
+                opened = _open(name, port, workers)
+            for worker, listening in zip(sockets, opened, strict=True):
+                worker.extend(listening)
+                for each in listening:
+                    undo.enter_context(each)
+                    _set_timeouts(each, settings.send_timeout_seconds)
+            port = port or _port_of(opened[0])
+        undo.pop_all()
+    return sockets
 
 
-def _create_server(settings: Settings, port: int, *, shared: bool = False) -> socket.socket:
-    listening = socket.create_server(
-        (settings.host, port), family=_family(settings), backlog=_BACKLOG, reuse_port=shared
-    )
-    _set_timeouts(listening, settings.send_timeout_seconds)
+def _open(name: str, port: int, workers: int) -> list[list[socket.socket]]:
+    """Returns the sockets of one part of `host`, for each worker."""
+    if name.startswith(_UNIX):
+        return _shared(_unix_socket(name.removeprefix(_UNIX)), workers)
+    if name.startswith(_DESCRIPTOR):
+        return _shared(_handed_over(name.removeprefix(_DESCRIPTOR)), workers)
+    opened: list[list[socket.socket]] = [[] for _ in range(workers)]
+    for family, address in _addresses(name, port):
+        with socket.socket(family) as reserved:
+            if workers > 1:
+                _reserve(reserved, family, (address, port))
+                port = reserved.getsockname()[1]
+            for worker in opened:
+                listening = socket.create_server(
+                    (address, port), family=family, backlog=_BACKLOG, reuse_port=workers > 1
+                )
+                port = listening.getsockname()[1]
+                worker.append(listening)
+    return opened
+
+
+def _reserve(reserved: socket.socket, family: socket.AddressFamily, where: tuple[str, int]) -> None:
+    """Takes a port; without SO_REUSEPORT at first: with it, one that another program shares looks free."""
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if family == socket.AF_INET6:
+        reserved.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    reserved.bind(where)
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+
+
+def _addresses(name: str, port: int) -> list[tuple[socket.AddressFamily, str]]:
+    """Returns the addresses of a host; `::` is every address of both families."""
+    found: dict[tuple[socket.AddressFamily, str], None] = {
+        (family, str(address[0])): None
+        for family, _, _, _, address in socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+    }
+    if name == "::":
+        found[socket.AF_INET, "0.0.0.0"] = None  # noqa: S104 - it is what was asked for
+    if not socket.has_dualstack_ipv6():
+        found = dict.fromkeys(each for each in found if each[0] is socket.AF_INET) or found
+    return list(found)
+
+
+def _unix_socket(path: str) -> socket.socket:
+    """Listens on a path; a socket that nobody listens on any more is replaced."""
+    with socket.socket(socket.AF_UNIX) as asking:
+        try:
+            asking.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+        except OSError as error:
+            if error.errno != errno.ENOENT:
+                raise
+        else:
+            raise OSError(errno.EADDRINUSE, "")
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(path)
+    listening.listen(_BACKLOG)
     return listening
 
 
-def _family(settings: Settings) -> socket.AddressFamily:
-    return socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][0]
+def _handed_over(number: str) -> socket.socket:
+    """Returns the listening socket that whoever has started this process has opened."""
+    if not number.isdecimal():
+        raise OSError(errno.EBADF, "")
+    listening = socket.socket(fileno=int(number))
+    if not listening.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        listening.detach()
+        raise OSError(errno.ENOTSOCK, "")
+    return listening
+
+
+def _shared(listening: socket.socket, workers: int) -> list[list[socket.socket]]:
+    return [[listening], *([listening.dup()] for _ in range(workers - 1))]
+
+
+def _port_of(sockets: list[socket.socket]) -> int:
+    """Returns the port that the system has chosen, so that all addresses have it."""
+    ports = [each.getsockname()[1] for each in sockets if each.family != socket.AF_UNIX]
+    return ports[0] if ports else 0
 
 
 @contextmanager
-def _refusals(settings: Settings) -> Iterator[None]:
+def _refusals(name: str, port: int) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        raise ListenError(f"cannot listen on {host}:{settings.port}: {_reason(error)}") from error
+        where = name if name.startswith((_UNIX, _DESCRIPTOR)) else f"{shown_host(name)}:{port}"
+        raise ListenError(f"cannot listen on {where}: {_reason(error)}") from error
+
+
+def shown_host(host: str) -> str:
+    """Returns a host as it stands in a URL."""
+    return f"[{host}]" if ":" in host else host
 
 
 def _reason(error: OSError) -> str:
@@ -84,12 +167,16 @@ def _reason(error: OSError) -> str:
         errno.EADDRINUSE: "stop what listens there, or set another port (0: a free one)",
         errno.EADDRNOTAVAIL: "set host to an address of this machine, or to 0.0.0.0 for all",
         errno.EACCES: "set a port from 1024 on, or run with CAP_NET_BIND_SERVICE",
+        errno.EBADF: "the number is that of no open file; pass a listening socket",
+        errno.ENOTSOCK: "the number is that of no listening socket",
     }.get(error.errno or 0)
     return f"{reason}; {advice}" if advice else reason
 
 
 def _set_timeouts(listening: socket.socket, seconds: float) -> None:
     """Sets after how many seconds the system cuts a connection whose client acknowledges nothing."""
+    if listening.family == socket.AF_UNIX:
+        return
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in (
         ("TCP_KEEPIDLE", _PROBE_SECONDS),

@@ -27,7 +27,7 @@ from gateway.edge.asgi import ContractRoutes
 from gateway.edge.direct import DirectDoor
 from gateway.edge.exchange import Edge
 from gateway.edge.types import App
-from gateway.listening import allow_many_files, listen, listen_for_workers
+from gateway.listening import allow_many_files, listen, listen_for_workers, shown_host
 from gateway.settings import Settings
 from gateway.tls import check_serving
 from gateway.workers import Parent, Workers
@@ -60,9 +60,8 @@ def serve(app: FastAPI, settings: Settings) -> int:
     allow_many_files()
     server = Server(app, settings)
     if settings.workers > 1:
-        return server.serve_with_workers(listen_for_workers(settings))
-    with listen(settings) as listening:
-        server.serve_on(listening)
+        return server.serve_with_workers(listen_for_workers(settings, settings.workers))
+    server.serve_on(listen(settings))
     return 0
 
 
@@ -92,28 +91,31 @@ class Server(uvicorn.Server):
         self._acceptor: Acceptor | None = None
         self._door: Door | None = None
 
-    def serve_on(self, listening: socket.socket, parent: Parent | None = None) -> None:
-        """Serves until SIGINT or SIGTERM. Without a parent, a second signal ends the shutdown at once."""
+    def serve_on(self, listening: list[socket.socket], parent: Parent | None = None) -> None:
+        """Serves on some sockets, and closes them, until SIGINT or SIGTERM.
+
+        Without a parent, a second signal ends the shutdown at once.
+        """
         self._parent = parent
         for number in (signal.SIGINT, signal.SIGTERM):
             # uvicorn raises the signal again after the shutdown, for the previous handler
             signal.signal(number, lambda *_: None)
-        self.run(sockets=[listening])
+        self.run(sockets=listening)
 
-    def serve_with_workers(self, listening: Sequence[socket.socket]) -> int:
-        """Serves with a worker for each socket; returns the exit status."""
+    def serve_with_workers(self, listening: Sequence[list[socket.socket]]) -> int:
+        """Serves with a worker for each list of sockets; returns the exit status."""
         self.config.load()  # so that all workers have the same certificate, whenever they start
 
         def work(parent: Parent) -> int:
-            for place, other in enumerate(listening):
-                if place != parent.number:
-                    other.close()
+            for number, sockets in enumerate(listening):
+                if number != parent.number:
+                    _close(sockets)
             self.serve_on(listening[parent.number], parent)
             return 0
 
         def stopping() -> None:
-            for each in listening:
-                each.close()
+            for sockets in listening:
+                _close(sockets)
 
         # the parent keeps each socket open, so connections wait there while a worker is replaced
         return Workers("protoway", len(listening), work).run(
@@ -142,7 +144,7 @@ class Server(uvicorn.Server):
         if self._parent is not None:
             self._parent.serving(self._stop)
         elif listening:
-            self._say_where(listening[0])
+            self._say_where(listening)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Starts the shutdown; a second signal ends it at once, but not in a worker.
@@ -156,12 +158,10 @@ class Server(uvicorn.Server):
     def _stop(self) -> None:
         self.should_exit = True
 
-    def _say_where(self, listening: socket.socket) -> None:
-        host, port = listening.getsockname()[:2]
-        shown = f"[{host}]" if ":" in host else host
+    def _say_where(self, listening: Sequence[socket.socket]) -> None:
         scheme = "https" if self.config.is_ssl else "http"
         print(
-            f"protoway: serving HTTP on {scheme}://{shown}:{port}",
+            *(f"protoway: serving HTTP on {_shown(each, scheme)}" for each in listening),
             f"protoway: {served(self._edge.transcoder.bindings, self._settings)}",
             sep="\n",
             flush=True,
@@ -229,6 +229,19 @@ def _door(app: FastAPI, config: uvicorn.Config, server: uvicorn.Server, settings
             keep_alive=settings.keep_alive_seconds,
         ),
     )
+
+
+def _shown(listening: socket.socket, scheme: str) -> str:
+    """Returns where a socket listens, as a URL or as `unix:PATH`."""
+    if listening.family == socket.AF_UNIX:
+        return f"unix:{listening.getsockname()}"
+    host, port = listening.getsockname()[:2]
+    return f"{scheme}://{shown_host(host)}:{port}"
+
+
+def _close(sockets: Sequence[socket.socket]) -> None:
+    for each in sockets:
+        each.close()
 
 
 def served(bindings: Sequence[Binding], settings: Settings) -> str:

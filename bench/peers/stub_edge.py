@@ -66,7 +66,7 @@ def main() -> None:
     settings = Settings(descriptor_set=Path(sys.argv[1]), log_level="warning")
     app = create_app(settings, Constant(_REPLY.SerializeToString()))
     with socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG) as listening:
-        Server(app, settings).serve_on(listening)
+        Server(app, settings).serve_on([listening])
 
 
 if __name__ == "__main__":

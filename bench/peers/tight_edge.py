@@ -23,7 +23,7 @@ def main() -> None:
     settings = Settings(descriptor_set=Path(descriptor_set), upstream=upstream, log_level="warning")
     with socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)  # inherited
-        Server(create_app(settings), settings).serve_on(listening)
+        Server(create_app(settings), settings).serve_on([listening])
 
 
 if __name__ == "__main__":

@@ -95,16 +95,16 @@ async def _serving(upstream: str) -> AsyncIterator[tuple[Edge, int]]:
         heartbeat_seconds=0.5, drain_seconds=1,
     )  # fmt: skip
     app = create_app(settings)
-    with listen(settings) as listening:
-        server = Server(app, settings)
-        serving = asyncio.create_task(server.serve(sockets=[listening]))
-        while not server.started:
-            await asyncio.sleep(0.01)
-        try:
-            yield app.state.edge, listening.getsockname()[1]
-        finally:
-            server.should_exit = True
-            await serving
+    listening = listen(settings)
+    server = Server(app, settings)
+    serving = asyncio.create_task(server.serve(sockets=listening))
+    while not server.started:
+        await asyncio.sleep(0.01)
+    try:
+        yield app.state.edge, listening[0].getsockname()[1]
+    finally:
+        server.should_exit = True
+        await serving
 
 
 async def _one_request(port: int) -> None:

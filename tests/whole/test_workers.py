@@ -269,7 +269,7 @@ def test_a_port_that_is_shared_by_others_is_taken(
     contract = str(processes.DESCRIPTOR_SET)
     with ExitStack() as stack:
         settings = Settings(descriptor_set=processes.DESCRIPTOR_SET, port=0, workers=2)
-        for listening in listen_for_workers(settings):
+        for (listening,) in listen_for_workers(settings, 2):
             port = stack.enter_context(listening).getsockname()[1]
         asked = ("--port", str(port), "--workers", workers)
 

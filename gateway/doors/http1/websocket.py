@@ -26,8 +26,6 @@ from gateway.edge.types import Event, Scope
 from gateway.transcoding.status import StatusError
 
 log = logging.getLogger(__name__)
-_FRAME_LOG: Final = logging.getLogger("gateway.doors.http1.frames")
-_FRAME_LOG.setLevel(logging.WARNING)  # the library's other lines show headers and frames
 
 CLOSE_SECONDS: Final = 10.0
 """How long a client may take to answer a close frame."""
@@ -77,7 +75,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._release = release
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
-        self._connection = WebSocketConnection(door.websocket, _FRAME_LOG)
+        self._connection = WebSocketConnection(door.websocket)
         self._headers: Headers = []
         self._events: deque[Event] = deque()
         self._reader: asyncio.Future[None] | None = None

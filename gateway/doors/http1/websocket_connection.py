@@ -20,7 +20,7 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Request as WebSocketRequest
 from websockets.protocol import State
 from websockets.server import ServerProtocol
-from websockets.typing import ExtensionParameter, LoggerLike
+from websockets.typing import ExtensionParameter
 
 from gateway.doors.http1.limits import WebSocketLimits
 from gateway.doors.http1.rejection import Rejection
@@ -90,18 +90,12 @@ class WebSocketConnection:
         "events",
     )
 
-    def __init__(self, limits: WebSocketLimits, logger: LoggerLike) -> None:
-        """Starts before the handshake.
-
-        Args:
-            limits: of the connection.
-            logger: where websockets logs its own faults.
-        """
+    def __init__(self, limits: WebSocketLimits) -> None:
         self._limits = limits
         self._cost = _Cost()
         factories = [_BoundedDeflateFactory(self._cost)] if limits.compression else []
         self._protocol = ServerProtocol(
-            state=State.OPEN, extensions=factories, max_size=limits.max_message, logger=logger
+            state=State.OPEN, extensions=factories, max_size=limits.max_message
         )
         self.events: deque[Received] = deque()
         self._unparsed = b""
