@@ -109,10 +109,10 @@ class RequestParser:
         parser = self._parser
         assert parser is not None  # noqa: S101 - it is not closed yet
         self._piece_bytes = len(piece)
-        chunked, received = self._chunked, self._received
-        if chunked:
+        current, received = self.current, self._received
+        if self._chunked:
             self._since_chunk += len(piece)
-        elif self.current is None:
+        elif current is None:
             self._trims = self._trims or b" \r\n" in piece or b"\t\r\n" in piece
         try:
             parser.feed_data(piece)
@@ -126,7 +126,7 @@ class RequestParser:
                 self._head_bytes += self._piece_bytes
                 self._trims = True
                 self._check_head()
-            elif chunked and self._chunked:
+            elif self._chunked and self.current is current:
                 self._check_chunks(len(piece), received)
         return b""
 
