@@ -93,8 +93,8 @@ openapi: $(VENV)/installed ## install openapi-typescript and schemathesis, and t
 tutorial: $(VENV)/installed ## follow the tutorial in an empty environment, with packages from the index
 	$(BIN)/python -m pytest -m tutorial -s tests/tutorial
 
-fuzz: $(VENV)/installed ## say odd things to the edge, and to the protocol of grpc_wire, for FUZZ_SECONDS (600) each
-	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/fuzz tests/wire/http2/test_fuzz.py tests/wire/http2/test_against_h2.py
+fuzz: $(VENV)/installed ## say odd things to the edge, its HTTP/1.1, and the protocol of grpc_wire, for FUZZ_SECONDS (600) each
+	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/fuzz tests/doors/http1/test_fuzz.py tests/wire/http2/test_fuzz.py tests/wire/http2/test_against_h2.py
 
 soak: $(VENV)/installed ## let clients of all kinds come and go for SOAK_SECONDS (1800)
 	SOAK_SECONDS=$(SOAK_SECONDS) UPLOAD_BYTES=1073741824 $(BIN)/python -m pytest -s tests/soak tests/wire/soak tests/whole/test_upload.py
