@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
+from gateway.transcoding.host import is_host
 from gateway.transcoding.metadata import PREFIX, MetadataFilter
 from gateway.transcoding.request_head import READERS
 
@@ -125,6 +126,7 @@ class PlainHeads:
         if (
             name in _UNUSUAL
             or (name == b"connection" and value.lower() != b"keep-alive")
+            or (name == b"host" and not is_host(value))
             or (name == b"content-length" and not (value.isdigit() and len(value) < 20))
         ):
             return None

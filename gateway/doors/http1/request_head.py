@@ -6,7 +6,6 @@ head that disagree are how requests are smuggled (RFC 9112, section 11.2).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
@@ -15,12 +14,12 @@ import httptools
 
 from gateway.doors.http1.rejection import Rejection
 from gateway.doors.http1.request import Headers, Request
+from gateway.transcoding.host import is_host
 
 _VERSIONS: Final = ("1.1", "1.0")
-_HOST: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~!$&'()*+,;=%]*)(?::[0-9]*)?")
-"""`uri-host [ ":" port ]` of RFC 9110, section 7.2; empty too."""
 _CACHED_HOSTS: Final = 64
-"""A server has few names; whoever asks by others only makes the cache useless."""
+"""Maximum entries: a server has few names; whoever asks by others only makes the cache useless."""
+_is_host: Final = lru_cache(maxsize=_CACHED_HOSTS)(is_host)
 
 
 def make_request(
@@ -107,11 +106,6 @@ def _check_repeated(request: Request, headers: Headers) -> None:
     if len(codings) > 1:
         raise Rejection(501, "the only transfer coding that is known here is chunked")
     request.length = None
-
-
-@lru_cache(maxsize=_CACHED_HOSTS)
-def _is_host(value: bytes) -> bool:
-    return _HOST.fullmatch(value) is not None
 
 
 def is_websocket_handshake(

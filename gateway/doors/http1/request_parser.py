@@ -112,8 +112,9 @@ class RequestParser:
         current, received = self.current, self._received
         if self._chunked:
             self._since_chunk += len(piece)
-        elif current is None:
-            self._trims = self._trims or b" \r\n" in piece or b"\t\r\n" in piece
+        if self._chunked or current is None:
+            goes_on = self.in_message and current is None
+            self._trims = goes_on or b" \r\n" in piece or b"\t\r\n" in piece
         try:
             parser.feed_data(piece)
         except HttpParserUpgrade as upgrade:
@@ -124,7 +125,6 @@ class RequestParser:
         if self.in_message:
             if self.current is None:
                 self._head_bytes += self._piece_bytes
-                self._trims = True
                 self._check_head()
             elif self._chunked and self.current is current:
                 self._check_chunks(len(piece), received)
@@ -265,7 +265,7 @@ class RequestParser:
             return
         assert self._parser is not None  # noqa: S101 - it has called
         self._head_bytes = 0
-        self.in_message = self._chunked = self._trims = False
+        self.in_message = self._chunked = False
         request.complete = True
         if not (request.keep_alive and self._parser.should_keep_alive()):
             request.keep_alive = False
