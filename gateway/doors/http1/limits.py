@@ -12,7 +12,9 @@ MAX_PIPELINED: Final = 16
 MAX_DISCARDED_BYTES: Final = 256 * 1024
 """Bytes of a body that are discarded after the response, before the connection is closed instead."""
 LINGER_SECONDS: Final = 2.0
-"""How long a connection that ends is read after the last response, so that the client can receive that."""
+LINGER_BYTES: Final = 4 * 1024 * 1024
+"""How long and how far a connection that ends is read after its last response, so that the client receives
+that."""
 PROBE_SECONDS: Final = 0.03
 """Until the first interim response that finds out whether a client has left or only half-closed, and until
 the second; further ones come less often."""

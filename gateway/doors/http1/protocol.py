@@ -16,7 +16,7 @@ from gateway.doors.http1.addresses import addresses
 from gateway.doors.http1.asgi_bridge import AsgiExchange
 from gateway.doors.http1.connection import Connection
 from gateway.doors.http1.door import Door, Release, nothing
-from gateway.doors.http1.limits import LINGER_SECONDS, MAX_DISCARDED_BYTES, PROBE_SECONDS
+from gateway.doors.http1.limits import LINGER_BYTES, LINGER_SECONDS, PROBE_SECONDS
 from gateway.doors.http1.rejection import Rejection
 from gateway.doors.http1.request import Request
 from gateway.doors.http1.response import CONTINUE, Response, status_line
@@ -343,7 +343,7 @@ class Http1Protocol(asyncio.Protocol):
         if connection.eof or not (connection.incomplete or connection.rejected or connection.held):
             transport.close()
             return
-        self._linger_bytes = MAX_DISCARDED_BYTES
+        self._linger_bytes = LINGER_BYTES
         if transport.can_write_eof():
             transport.write_eof()
         self._since = self._loop.time()

@@ -303,7 +303,8 @@ def test_cutting_changes_nothing() -> None:
 
 def _read(data: bytes, cuts: list[int]) -> list[Any]:
     """Returns the requests of some bytes, each answered when it is whole."""
-    connection, found, at = Connection(Limits()), [], 0
+    connection, at = Connection(Limits()), 0
+    found: list[Any] = []
     open_request: Request | None = None
     for cut in cuts:
         connection.receive(data[at:cut])

@@ -14,6 +14,7 @@ import pytest
 
 from gateway.doors.http1.door import Door
 from gateway.doors.http1.limits import (
+    LINGER_BYTES,
     LINGER_SECONDS,
     MAX_DISCARDED_BYTES,
     PROBE_SECONDS,
@@ -327,7 +328,7 @@ async def test_a_body_to_a_404() -> None:
         await caller.until(lambda: caller.answers.statuses == [404, 404])
         await caller.says(CHUNKED)
         await caller.until(lambda: caller.answers.statuses == [404] * 3)
-        for _ in range(2 * MAX_DISCARDED_BYTES // 65536 + 2):
+        for _ in range((MAX_DISCARDED_BYTES + LINGER_BYTES) // 65536 + 3):
             await caller.says(b"10000\r\n" + b"x" * 65536 + b"\r\n")
         await caller.until(lambda: caller.socket.closed)
 
@@ -350,7 +351,7 @@ async def test_what_ends_is_read_a_little_longer() -> None:
             False,
             True,
         )
-        for _ in range(MAX_DISCARDED_BYTES // 65536 + 1):
+        for _ in range(LINGER_BYTES // 65536 + 1):
             await caller.says(b"a" * 65536)
         assert caller.socket.closed
         assert LINGER_SECONDS < 5
