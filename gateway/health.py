@@ -24,6 +24,7 @@ from urllib.request import HTTPSHandler, ProxyHandler, build_opener
 
 _SECONDS: Final = 3.0
 """Timeout of the check."""
+_OTHERS: Final = ("unix:", "fd:")
 _LOOPBACK: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - it is not listened on
 """The address to ask, of an edge that listens on all addresses."""
 
@@ -45,9 +46,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def url_of(environment: Mapping[str, str]) -> str:
-    """Returns the URL of the health check of the edge with this environment; no path if that is off."""
+    """Returns the URL of the health check of the edge with this environment; no path if that is off.
+
+    Of several addresses it is the first that is none of a Unix socket or a descriptor.
+    """
     given = {name.upper(): value for name, value in environment.items()}
-    host = given.get("PROTOWAY_HOST", "127.0.0.1")
+    hosts = (part.strip() for part in given.get("PROTOWAY_HOST", "").split(","))
+    host = next((each for each in hosts if each and not each.startswith(_OTHERS)), "127.0.0.1")
     host = _LOOPBACK.get(host, host)
     shown = f"[{host}]" if ":" in host else host
     scheme = "https" if given.get("PROTOWAY_TLS_CERTIFICATE") else "http"

@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager, suppress
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from tests.contracts import echo_descriptor_set
 from tests.echo_server import echo_server
+from tests.whole.certificates import made
 from tests.whole.conftest import ROOT
 
 _HANG = b"GET /v1/hang HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -196,3 +198,30 @@ async def test_several_addresses(tmp_path: Path) -> None:
         finally:
             process.terminate()
             await process.wait()
+
+
+async def test_a_tls_handshake_has_its_time(tmp_path: Path) -> None:
+    """Who connects and says nothing, or no TLS, is disconnected; others are answered meanwhile."""
+    made(tmp_path / "tls")
+    party = tmp_path / "tls" / "gateway"
+    options = (
+        "--tls-certificate",
+        str(party / "certificate.pem"),
+        "--tls-key",
+        str(party / "key.pem"),
+    )
+    async with (
+        echo_server() as echo,
+        _edge(tmp_path, echo.address, *options, "--tls-handshake-seconds", "0.5") as edge,
+    ):
+        with _connect(edge.port) as silent, _connect(edge.port, _GET) as plain:
+            assert await asyncio.to_thread(silent.recv, 1) == b""
+            with suppress(ConnectionResetError):
+                assert b"HTTP" not in await asyncio.to_thread(plain.recv, 100)
+        context = ssl.create_default_context(cafile=tmp_path / "tls" / "gateway" / "ca.pem")
+        context.check_hostname = False
+        reader, writer = await asyncio.open_connection("127.0.0.1", edge.port, ssl=context)
+        writer.write(_GET)
+        assert b" 200 " in await asyncio.wait_for(reader.readuntil(b"\r\n"), 10)
+        writer.close()
+        assert "Traceback" not in edge.log
