@@ -115,9 +115,11 @@ def _unix_socket(path: str) -> socket.socket:
                 raise
         else:
             raise OSError(errno.EADDRINUSE, "")
-    listening = socket.socket(socket.AF_UNIX)
-    listening.bind(path)
-    listening.listen(_BACKLOG)
+    with ExitStack() as undo:
+        listening = undo.enter_context(socket.socket(socket.AF_UNIX))
+        listening.bind(path)
+        listening.listen(_BACKLOG)
+        undo.pop_all()
     return listening
 
 
