@@ -316,11 +316,11 @@ def _read(data: bytes, cuts: list[int]) -> list[Any]:
                     break
                 open_request = request
                 found.append([request.method, request.path, b""])
-            found[-1][2] += open_request.read()
-            connection.receive(b"")
+            while part := open_request.read():
+                found[-1][2] += part
+                connection.receive(b"")
             if not open_request.complete:
                 break
-            found[-1][2] += open_request.read()
             open_request = None
             connection.end_response()
     if connection.rejected:
