@@ -281,6 +281,10 @@ class Http1Protocol(asyncio.Protocol):
         """Parses and reads on: the application has read what came of a body."""
         if not self._reading or not self._connection.wants_data:
             self._connection.receive(b"")
+            if isinstance(self._active, AsgiExchange) and self._connection.body_broken:
+                self._give_up(self._active, self._connection.rejection())
+                return
+            self._unparsed = not self._connection.is_drained
             self._since = self._loop.time()
             self._watch()
             self._read_or_not()

@@ -390,6 +390,20 @@ async def test_a_body_that_breaks_its_framing() -> None:
             assert caller.answers.statuses == statuses
 
 
+async def test_a_body_that_breaks_behind_what_was_read_ahead() -> None:
+    """It is noticed when the application has read what came before."""
+
+    async def reads_late(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(0.05)
+        await echo(scope, receive, send)
+
+    async with calling(reads_late) as caller:
+        await caller.says(CHUNKED, b"14000\r\n" + b"x" * 0x14000 + b"\r\nzz\r\n")
+        assert not caller.socket.reading
+        await caller.until(lambda: bool(caller.socket.written))
+        assert caller.answers.statuses == [400]
+
+
 async def test_who_is_cancelled_is_cut_without_a_traceback(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
