@@ -77,7 +77,7 @@ class RouteTable(Generic[T]):
         self._keep_slashes = not fully_decode
         self._root: _Node[T] = _Node()
         self._verbs: set[str] = set()
-        self._literal: dict[tuple[str, str], RouteMatch[T]] = {}
+        self.literal: dict[tuple[str, str], RouteMatch[T]] = {}
         """(HTTP method, path) -> route without wildcards, which precedes any other."""
 
     def add(self, http_method: str, template: PathTemplate, target: T) -> None:
@@ -97,7 +97,7 @@ class RouteTable(Generic[T]):
             raise RouteConflict(leaves[key].target)
         leaves[key] = _Leaf(template, target)
         if template.is_literal:
-            self._literal[http_method, str(template)] = RouteMatch(target, ())
+            self.literal[http_method, str(template)] = RouteMatch(target, ())
         if verb:
             self._verbs.add(verb)
 
@@ -119,7 +119,7 @@ class RouteTable(Generic[T]):
         Raises:
             UnicodeDecodeError: a capture is not UTF-8.
         """
-        literal = self._literal.get((http_method, raw_path))
+        literal = self.literal.get((http_method, raw_path))
         if literal is not None:
             return literal
         allowed: set[str] = set()

@@ -158,7 +158,7 @@ class AsgiBody:
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
-        self.whole: bytes | None = None
+        self.whole_body: bytes | None = None
         self.ended = False
 
     async def read(self) -> bytes:

@@ -15,7 +15,6 @@ from collections.abc import AsyncIterator
 from gateway.edge.ports import ClientGone, RequestBody
 from gateway.edge.read_ahead import ReadAhead
 from gateway.transcoding.content_coding import ContentDecoder, content_decoder
-from gateway.transcoding.deadline import Deadline
 from gateway.transcoding.status import (
     DEADLINE_EXCEEDED,
     RESOURCE_EXHAUSTED,
@@ -26,8 +25,8 @@ from gateway.transcoding.status import (
 class MessageBody:
     """A body that is one message."""
 
-    def __init__(self, body: RequestBody, deadline: Deadline) -> None:
-        """Takes the body, and the deadline for its end."""
+    def __init__(self, body: RequestBody, deadline: float | None) -> None:
+        """Takes the body, and the time of the loop by which it must have ended; None: never."""
         self._body = body
         self._deadline = deadline
         self._read = False
@@ -72,7 +71,7 @@ class MessageBody:
         if not self._read:
             self._read_to_end = asyncio.Event()
             try:
-                async with asyncio.timeout_at(self._deadline.at):
+                async with asyncio.timeout_at(self._deadline):
                     await self._read_to_end.wait()
             except TimeoutError:
                 late = "the body did not arrive in time"

@@ -15,14 +15,15 @@ from typing import Final, NamedTuple, TypeAlias
 from gateway.contract.route_table import RouteMatch
 from gateway.edge.exchange import Edge, Exchange
 from gateway.edge.inline import InlineRun
-from gateway.edge.plain_heads import PlainHeads
+from gateway.edge.plain_heads import END_OF_HEAD, MAX_ENTRIES, PlainHeads
 from gateway.edge.ports import ClientGone
-from gateway.edge.request import Request, identify, parse_head
+from gateway.edge.request import Request, new_request_id
 from gateway.edge.response import HttpResponse
 from gateway.edge.routing import Router, below_root
 from gateway.edge.serve import serve
 from gateway.edge.writer import ResponseWriter
-from gateway.transcoding.metadata import Headers
+from gateway.transcoding.metadata import Headers, Metadata
+from gateway.transcoding.request_head import REQUEST_ID
 
 _WHOLE_ALONE: Final = "the response to a unary request is whole"
 
@@ -37,30 +38,52 @@ class DirectRequest(NamedTuple):
     data: bytes
     """All of it, as it came."""
     body: bytes
+    request_id: str
+    """The caller's; empty if it gave none."""
+    metadata: Metadata
+    """Without an id that the edge makes."""
 
 
 class DirectDoor:
-    """Answers those requests of one application that can be answered so."""
+    """Answers those requests of an application that need no task and no ASGI.
+
+    Cached are whole heads of which all lines are shared and the target has no query (`is_shared`): their
+    bytes are equal for all callers, so a head with the same bytes asks for the same.
+    """
 
     def __init__(self, edge: Edge, router: Router, root_path: str = "") -> None:
         """Takes what is served; `root_path` is a proxy's prefix of all paths, or empty."""
         self.root_path = root_path
         self._edge = edge
         self._router = router
+        self._id_key = edge.metadata.request.get(REQUEST_ID)
         self._heads = PlainHeads(edge.metadata)
+        self._shared: dict[bytes, tuple[int, Request, Metadata]] = {}
+        """Head -> length of the body, request, metadata."""
 
     def read(self, data: bytes) -> DirectRequest | None:
         """Returns the request that some bytes are; None if they are not one that is answered here."""
-        parsed = self._heads.parse(data)
-        if parsed is None:
+        end = data.find(END_OF_HEAD)
+        known = self._shared.get(data[:end])
+        if known is not None:
+            length, request, metadata = known
+            body = data[end + len(END_OF_HEAD) :]
+            return DirectRequest(request, data, body, "", metadata) if len(body) == length else None
+        plain = self._heads.parse(data)
+        if plain is None:
             return None
-        plain, body = parsed
-        http_method, path, query, headers = plain
-        route = self._router.find(http_method, below_root(path, self.root_path))
+        path = below_root(plain.path, self.root_path) if self.root_path else plain.path
+        route = self._router.find(plain.http_method, path)
         if not isinstance(route, RouteMatch) or route.target.method.stream_type.value:
             return None
-        head, error = parse_head(headers, self._edge.metadata)
-        return DirectRequest(Request(http_method, path, query, head, route, error), data, body)
+        request = Request(
+            *(plain.http_method, plain.path, plain.query, plain.head, route, plain.error)
+        )
+        if plain.is_shared and plain.error is None:
+            if len(self._shared) >= MAX_ENTRIES:
+                self._shared.clear()
+            self._shared[data[:end]] = (len(plain.body), request, plain.metadata)
+        return DirectRequest(request, data, plain.body, plain.request_id, plain.metadata)
 
     def start(self, direct: DirectRequest, respond: Respond) -> DirectResponse:
         """Starts to answer a request.
@@ -69,68 +92,54 @@ class DirectDoor:
             direct: the request.
             respond: called once, perhaps before this returns; never behind `disconnect`.
         """
-        request, data, body = direct
-        edge, sink = self._edge, DirectResponse(respond)
-        request_id, metadata = identify(request.head, edge.metadata)
+        request, data, body, request_id, metadata = direct
+        if not request_id:
+            request_id = new_request_id()
+            if self._id_key is not None:
+                metadata = (*metadata, (self._id_key, request_id))
+        edge, response = self._edge, DirectResponse(body, respond)
         exchange = Exchange(
             edge,
             request,
-            DirectBody(body),
-            ResponseWriter(sink, edge.compression, head=request.http_method == "HEAD"),
+            response,
+            ResponseWriter(response, edge.compression, head=request.http_method == "HEAD"),
             request_id=request_id,
             metadata=metadata,
             headers=partial(self._heads.headers, data),
-            run=sink.run,
+            run=response,
         )
-        sink.run.start(serve(exchange))
-        return sink
+        response.start_run(serve(exchange))
+        return response
 
 
-class DirectBody:
-    """A body that has come whole."""
+class DirectResponse(InlineRun):
+    """One request that is being answered: its body, its sink and its run.
 
-    def __init__(self, body: bytes) -> None:
-        self.whole: bytes | None = body
-        self._body = body
-        self.ended = False
-
-    async def read(self) -> bytes:
-        """See `RequestBody`."""
-        self.ended = True
-        return self._body
-
-    async def gone(self) -> None:
-        """Waits for ever: the door interrupts the run of a client that has left."""
-        await asyncio.get_running_loop().create_future()
-
-
-class DirectResponse:
-    """One request that is being answered; a server may hold it in place of a task.
-
-    Attributes:
-        run: of its exchange.
+    A server may hold it in place of a task.
     """
 
-    __slots__ = ("_respond", "run", "write_now")
+    __slots__ = ("_respond", "ended", "whole_body", "write_now")
 
-    def __init__(self, respond: Respond) -> None:
+    def __init__(self, body: bytes, respond: Respond) -> None:
+        super().__init__()
         self._respond: Respond | None = respond
-        self.run = InlineRun()
+        self.whole_body: bytes | None = body
+        self.ended = False
         self.write_now: Callable[[bytes], bool] | None = None
-
-    @property
-    def over(self) -> bool:
-        """Whether it was answered, or given up."""
-        return self.run.over
 
     def disconnect(self) -> None:
         """Ends the exchange: the client has left."""
         self._respond = None
-        self.run.interrupt(ClientGone())
+        self.interrupt(ClientGone())
 
-    def cancel(self, msg: object = None) -> None:
-        """Ends the exchange in the next turn of the loop, as a task's: the server waits no longer."""
-        self.run.cancel(msg)
+    async def read(self) -> bytes:
+        """See `RequestBody`."""
+        self.ended = True
+        return self.whole_body or b""
+
+    async def gone(self) -> None:
+        """Waits for ever: the door interrupts the run of a client that has left."""
+        await asyncio.get_running_loop().create_future()
 
     async def whole(self, response: HttpResponse, *, head: bool) -> None:
         """See `Sink`."""

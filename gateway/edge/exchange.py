@@ -22,14 +22,14 @@ from gateway.edge.writer import ResponseWriter
 from gateway.feeds.feeds import Feeds, StreamRequest
 from gateway.feeds.source import Encode, Source
 from gateway.transcoding.codec import JsonOptions, is_long
-from gateway.transcoding.deadline import Deadline
+from gateway.transcoding.deadline import shortest
 from gateway.transcoding.endpoint import Endpoint
 from gateway.transcoding.metadata import Headers, Metadata, MetadataFilter
 from gateway.transcoding.metadata_size import check_metadata
 from gateway.transcoding.negotiation import json_options
 from gateway.transcoding.status import UNAVAILABLE, StatusError
 from gateway.transcoding.transcoder import Transcoder
-from gateway.upstream.port import Call, Requests, Response, Upstream
+from gateway.upstream.port import Call, Outcome, Requests, Upstream
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +112,7 @@ class Exchange:
         websocket: None for a request over HTTP.
         run: how the exchange waits.
         info: what policies and observers see; None where there are none.
+        deadline: time of the loop at which the call ends; None: never.
         failure: the error with which it ended; None for OK.
         ended_by: set where the client or a shutdown ended it.
     """
@@ -158,7 +159,7 @@ class Exchange:
         self.failure: StatusError | None = None
         self.ended_by: EndedBy | None = None
         self.last_event_id = request.head.last_event_id
-        self.deadline: Deadline
+        self.deadline: float | None
         self.endpoint: Endpoint
         self.captures: tuple[str, ...]
 
@@ -182,37 +183,44 @@ class Exchange:
         Raises:
             StatusError: 431, the metadata are too large.
         """
-        edge = self.edge
-        check_metadata(self.metadata, edge.limits.max_metadata)
+        limits, timeout = self.edge.limits, self.request.head.timeout
+        check_metadata(self.metadata, limits.max_metadata)
         self.endpoint, self.captures = route.target, route.captures
-        longest = None if self.endpoint.method.stream_type.value else edge.limits.timeout
+        if not self.endpoint.method.stream_type.value:
+            timeout = shortest(timeout, limits.timeout)
+        self.start_deadline(timeout)
+
+    def start_deadline(self, timeout: float | None) -> None:
+        """Sets the deadline to so many seconds from now; None: there is none."""
         now = asyncio.get_running_loop().time()
-        self.deadline = Deadline.after(now, self.request.head.timeout, longest)
+        self.deadline = None if timeout is None else now + timeout
 
     def replace_metadata(self, later: Metadata) -> None:
         """Adds metadata; a key that is given again replaces what it had."""
         keys = {key for key, _ in later}
         self.metadata = (*(pair for pair in self.metadata if pair[0] not in keys), *later)
 
-    async def ask(self, message: bytes) -> Response:
-        """Calls a method that takes one message and answers with one.
+    def call(self, message: bytes, on_outcome: Callable[[Outcome], None]) -> Callable[[], object]:
+        """Calls a method that takes one message and answers with one; returns what cancels the call.
 
-        Raises:
-            StatusError: the call failed.
+        Args:
+            message: of the request.
+            on_outcome: called once with the outcome, perhaps before this returns.
         """
-        outcome = self.run.outcome()
-        cancel = self.edge.upstream.ask(
+        return self.edge.upstream.ask(
             self.endpoint.method,
             message,
-            outcome.set,
+            on_outcome,
             metadata=self.metadata,
             timeout=self._remaining(),
         )
-        try:
-            return await outcome
-        except BaseException:
-            cancel()
-            raise
+
+    def decode_now(self, body: bytes) -> bytes:
+        """Returns the message of a request with this body, which is not long; see `decode`."""
+        request = self.request
+        return self.endpoint.decode_request(
+            self.captures, request.query, body, content_type=request.head.content_type
+        )
 
     async def decode(self, body: bytes, *, step: str = "", last_event_id: str = "") -> bytes:
         """Returns the message of a request with this body, which may be the first frame of many.
@@ -329,4 +337,7 @@ class Exchange:
             self.edge.observation.messages_dropped(self.info, count)
 
     def _remaining(self) -> float | None:
-        return self.deadline.remaining(asyncio.get_running_loop().time())
+        """Returns the seconds left until the deadline; None: there is none."""
+        if self.deadline is None:
+            return None
+        return max(0.0, self.deadline - asyncio.get_running_loop().time())

@@ -140,7 +140,7 @@ class InlineRun:
         self.awaited: _InlineOutcome | None = None
         self.over = False
 
-    def start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    def start_run(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Runs the coroutine until it waits."""
         self._coroutine = coroutine
         self.resume()

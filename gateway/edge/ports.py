@@ -20,7 +20,7 @@ class ClientGone(Exception):
 class RequestBody(Protocol):
     """The body of one HTTP request. One task reads it."""
 
-    whole: bytes | None
+    whole_body: bytes | None
     """The whole body, where all of it is there and nobody has read it; else None."""
     ended: bool
     """Whether the last part was read."""

@@ -34,6 +34,11 @@ class Router:
         """Takes the table, and the paths that the framework's routes answer whatever the contract says."""
         self._transcoder = transcoder
         self._own_paths = own_paths
+        self._literal = {
+            key: match
+            for key, match in transcoder.literal_routes.items()
+            if not self._is_own(key[1])
+        }
 
     def find(self, http_method: str, path: str) -> Route:
         """Looks a request over HTTP up.
@@ -42,6 +47,9 @@ class Router:
             http_method: as it came.
             path: as it came, percent-encoded, without the query.
         """
+        literal = self._literal.get((http_method, path))
+        if literal is not None:
+            return literal
         if self._is_own(path):
             return _own_path(http_method)
         try:

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 from functools import partial
 from time import monotonic
+from typing import Any
 
 from gateway.contract.route_table import NoRoute, RouteMatch
 from gateway.edge.attendance import Interruption
@@ -30,16 +32,17 @@ from gateway.transcoding.transcoder import no_route
 log = logging.getLogger(__name__)
 
 
-async def serve(exchange: Exchange) -> None:
-    """Answers one request; every error is answered too, as its wire answers errors.
+def serve(exchange: Exchange) -> Coroutine[Any, Any, None]:
+    """Returns what answers one request; every error is answered too, as its wire answers errors.
 
-    Raises:
-        asyncio.CancelledError: the task was cancelled.
+    It raises asyncio.CancelledError if its task was cancelled.
     """
+    return _serve(exchange) if exchange.edge.observation is None else _serve_observed(exchange)
+
+
+async def _serve_observed(exchange: Exchange) -> None:
     observation = exchange.edge.observation
-    if observation is None:
-        await _serve(exchange)
-        return
+    assert observation is not None  # noqa: S101 - `serve` has looked
     info, since = exchange.inform(), monotonic()
     exchange.writer.on_start = partial(observation.response_started, info)
     observation.request_started(info)
@@ -103,16 +106,18 @@ async def _admit(exchange: Exchange) -> None:
         exchange.replace_metadata(tuple(info.metadata))
 
 
-async def _answer(exchange: Exchange) -> None:
-    """Reads the body, calls the method, and answers with what it answers."""
-    stream_type = exchange.endpoint.method.stream_type
-    if exchange.websocket is None and not stream_type.value:
-        await serve_unary(exchange)
-        return
+def _answer(exchange: Exchange) -> Coroutine[Any, Any, None]:
+    """Returns what reads the body, calls the method, and answers with what it answers."""
+    if exchange.websocket is None and not exchange.endpoint.method.stream_type.value:
+        return serve_unary(exchange)
+    return _answer_stream(exchange)
+
+
+async def _answer_stream(exchange: Exchange) -> None:
     await exchange.run.in_task()
     if exchange.websocket is not None:
         await serve_websocket(exchange, exchange.websocket)
-    elif stream_type.server:
+    elif exchange.endpoint.method.stream_type.server:
         await serve_server_stream(exchange)
     else:
         await serve_client_stream(exchange)

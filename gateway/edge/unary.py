@@ -11,6 +11,7 @@ from gateway.edge.body import MessageBody, body_too_large
 from gateway.edge.exchange import Edge, Exchange
 from gateway.edge.response import HttpResponse
 from gateway.edge.success import success
+from gateway.transcoding.codec import is_long
 from gateway.transcoding.endpoint import EncodedBody, Endpoint
 from gateway.transcoding.metadata import Headers
 from gateway.transcoding.negotiation import check_json, json_options, require
@@ -49,10 +50,16 @@ async def serve_unary(exchange: Exchange) -> None:
 async def _ask(
     exchange: Exchange, body: bytes, encode: Callable[[bytes], EncodedBody]
 ) -> HttpResponse:
-    message = await exchange.decode(body)
+    message = await exchange.decode(body) if is_long(body) else exchange.decode_now(body)
     if exchange.info is not None:
         exchange.received(len(message))
-    return whole_response(exchange, encode, await exchange.ask(message))
+    outcome = exchange.run.outcome()
+    cancel = exchange.call(message, outcome.set)
+    try:
+        return whole_response(exchange, encode, await outcome)
+    except BaseException:
+        cancel()
+        raise
 
 
 def encoder_of_one(
@@ -113,7 +120,7 @@ def whole_body(exchange: Exchange) -> bytes | None:
     Raises:
         StatusError: as `read_body`.
     """
-    body = exchange.body.whole
+    body = exchange.body.whole_body
     if body is None or (body and exchange.request.head.content_encoding):
         return None  # a compressed body is decoded in pieces, with turns of the loop between
     limit = exchange.edge.limits.max_message

@@ -13,7 +13,6 @@ from gateway.edge.exchange import Edge, Exchange, Limits
 from gateway.edge.ports import WebSocket
 from gateway.edge.websocket_client import WebSocketClient
 from gateway.feeds.source import Gap, Source
-from gateway.transcoding.deadline import Deadline
 from gateway.transcoding.metadata_size import check_metadata
 from gateway.transcoding.origin import is_same_origin, serialized_origin
 from gateway.transcoding.request_head import RequestHead, read_head
@@ -104,7 +103,7 @@ async def _read_headers(exchange: Exchange, client: WebSocketClient) -> None:
     exchange.replace_metadata(tuple(head.metadata))
     check_metadata(exchange.metadata, exchange.edge.limits.max_metadata)
     if head.timeout is not None:
-        exchange.deadline = Deadline.after(asyncio.get_running_loop().time(), head.timeout)
+        exchange.start_deadline(head.timeout)
 
 
 async def _requests(exchange: Exchange, client: WebSocketClient) -> Requests:
@@ -115,7 +114,7 @@ async def _requests(exchange: Exchange, client: WebSocketClient) -> Requests:
     message = b""
     if endpoint.binding.body is not None:
         try:
-            async with asyncio.timeout_at(exchange.deadline.at):
+            async with asyncio.timeout_at(exchange.deadline):
                 message = await anext(client.messages(), b"")
         except TimeoutError:
             raise StatusError.of(DEADLINE_EXCEEDED, "no message arrived in time") from None

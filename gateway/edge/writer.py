@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from gateway.edge.compression import Compression
@@ -57,12 +57,12 @@ class ResponseWriter:
         """See `Sink.write_now`."""
         return self._sink.write_now
 
-    async def whole(self, response: HttpResponse) -> None:
+    def whole(self, response: HttpResponse) -> Awaitable[None]:
         """Sends a whole response, compressed where its caller asks and it pays."""
         self.mark_started(response.status)
         response.request_id = self.request_id
         response.compress(self._compression, self.accept_encoding)
-        await self._sink.whole(response, head=self.head)
+        return self._sink.whole(response, head=self.head)
 
     async def start(self, status: int, headers: Headers) -> None:
         """Sends the head of a response whose body follows in parts."""

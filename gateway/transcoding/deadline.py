@@ -1,4 +1,4 @@
-"""Timeouts in requests, and deadlines.
+"""Timeouts in requests.
 
 Sources: gRPC over HTTP/2, "Timeout" (`grpc-timeout: 1H`); Envoy and vanguard's `X-Server-Timeout` (seconds).
 """
@@ -6,8 +6,6 @@ Sources: gRPC over HTTP/2, "Timeout" (`grpc-timeout: 1H`); Envoy and vanguard's 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from functools import reduce
 from typing import Final
 
 from gateway.transcoding.violations import quoted
@@ -24,24 +22,6 @@ def shortest(one: float | None, other: float | None) -> float | None:
     if one is None or other is None:
         return other if one is None else one
     return min(one, other)
-
-
-@dataclass(slots=True)
-class Deadline:
-    """The time at which a call ends with DEADLINE_EXCEEDED."""
-
-    at: float | None
-    """Seconds on the clock of `after`; None: never."""
-
-    @classmethod
-    def after(cls, now: float, *timeouts: float | None) -> Deadline:
-        """Returns the deadline of the shortest timeout, in seconds from `now`; None is no timeout."""
-        timeout = reduce(shortest, timeouts, None)
-        return cls(None if timeout is None else now + timeout)
-
-    def remaining(self, now: float) -> float | None:
-        """Returns the seconds left, at least 0; None: no deadline."""
-        return None if self.at is None else max(0.0, self.at - now)
 
 
 def read_grpc_timeout(text: str) -> float:

@@ -113,8 +113,13 @@ def _read_content_encoding(head: RequestHead, value: str) -> None:
     )
 
 
+def is_request_id(text: str) -> bool:
+    """Returns whether a request id can travel on: 1 to 128 visible characters of ASCII."""
+    return _REQUEST_ID.fullmatch(text) is not None
+
+
 def _read_request_id(head: RequestHead, value: str) -> None:
-    if not _REQUEST_ID.fullmatch(value):
+    if not is_request_id(value):
         raise _Ignored
     head.request_id = value
 

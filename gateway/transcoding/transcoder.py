@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from gateway.contract.bindings import bind
@@ -53,6 +53,11 @@ class Transcoder:
             self._routes.add(endpoint.binding.http_method, endpoint.binding.template, endpoint)
         self._add_handshakes(endpoints)
         self.errors = ErrorBodies(contract.pool, options, debug=show_debug_info)
+
+    @property
+    def literal_routes(self) -> Mapping[tuple[str, str], RouteMatch[Endpoint]]:
+        """HTTP method and path -> route, of templates without variables and wildcards; see `match`."""
+        return self._routes.literal
 
     def match(self, http_method: str, raw_path: str) -> RouteMatch[Endpoint] | NoRoute:
         """Finds the endpoint of a request.

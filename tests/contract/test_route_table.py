@@ -277,7 +277,7 @@ def test_a_path_of_literals_is_found_as_any(
         with suppress(RouteConflict):
             looked_up.add(http_method, template, number)
             walked.add(http_method, template, number)
-    walked._literal.clear()
+    walked.literal.clear()
     paths = [str(template) for _, template in routes] or ["/"]
     path = data.draw(st.sampled_from(paths))
     http_method = data.draw(st.sampled_from(["GET", "PUT", "POST"]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.transcoding.deadline import Deadline, read_grpc_timeout, read_server_timeout
+from gateway.transcoding.deadline import read_grpc_timeout, read_server_timeout, shortest
 
 
 @pytest.mark.parametrize(
@@ -48,17 +48,11 @@ def test_no_server_timeouts(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("timeouts", "at"),
-    [((), None), ((None,), None), ((5.0,), 15), ((5.0, None, 2.0), 12), ((0.0, 5.0), 10)],
+    ("one", "other", "shorter"),
+    [(None, None, None), (None, 5.0, 5.0), (5.0, None, 5.0), (5.0, 2.0, 2.0), (0.0, 5.0, 0.0)],
 )
-def test_the_shortest_timeout_counts(timeouts: tuple[float | None, ...], at: float | None) -> None:
-    """A deadline is the shortest of the timeouts from now on, or never."""
-    assert Deadline.after(10, *timeouts) == Deadline(at)
-
-
-@pytest.mark.parametrize(
-    ("deadline", "remaining"), [(Deadline(None), None), (Deadline(12), 2), (Deadline(9), 0)]
-)
-def test_what_remains_is_never_negative(deadline: Deadline, remaining: float | None) -> None:
-    """What is left of a deadline ends at 0; never has no end."""
-    assert deadline.remaining(10) == remaining
+def test_the_shorter_timeout_counts(
+    one: float | None, other: float | None, shorter: float | None
+) -> None:
+    """None is no timeout."""
+    assert shortest(one, other) == shorter
