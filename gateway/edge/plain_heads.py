@@ -158,7 +158,7 @@ class PlainHeads:
     def _read_own(self, lines: list[bytes]) -> tuple[int, str, list[_Pair]] | None:
         """Returns length of the body, request id and metadata that lines say which are not cached.
 
-        The length is -1 if no line says it. None if one is not plain. A line of a header that is shared is cached.
+        The length is -1 if no line says it. None if one is not plain. A line that can be shared is cached.
 
         Raises:
             _ReadAllError: the head has to be read as a whole.
