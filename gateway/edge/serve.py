@@ -60,6 +60,9 @@ async def _serve(exchange: Exchange) -> None:
         if exchange.websocket is None:
             await exchange.writer.give_up()
     except StatusError as error:
+        if exchange.writer.started:
+            code = code_name(error.code)
+            log.warning("%s: %s after the head was sent", _name(exchange), code)
         await _fail(exchange, error)
     except asyncio.CancelledError:
         if exchange.writer.started or not exchange.edge.closing:
@@ -128,8 +131,6 @@ async def _fail(exchange: Exchange, error: StatusError) -> None:
     exchange.failure = error
     edge, writer = exchange.edge, exchange.writer
     if writer.started:
-        code = code_name(error.status.code)
-        log.warning("%s: %s after the head was sent", _name(exchange), code)
         writer.abort(error)
         return
     try:
