@@ -35,7 +35,7 @@ from gateway.transcoding.websocket_protocol import (
     close_code,
     close_reason,
 )
-from gateway.upstream.port import Requests
+from gateway.upstream.port import RequestMessages
 
 _SWITCHING_PROTOCOLS: Final = 101
 _DIALECTS: Final[dict[str, Callable[[], Subprotocol]]] = {
@@ -107,7 +107,7 @@ async def _read_headers(exchange: Exchange, client: WebSocketClient) -> None:
         exchange.deadline = Deadline.after(asyncio.get_running_loop().time(), head.timeout)
 
 
-async def _requests(exchange: Exchange, client: WebSocketClient) -> Requests:
+async def _requests(exchange: Exchange, client: WebSocketClient) -> RequestMessages:
     """Returns what the call is opened with: all messages, or the one that the method takes."""
     endpoint = exchange.endpoint
     if endpoint.method.stream_type.client:

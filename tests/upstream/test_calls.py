@@ -1,4 +1,4 @@
-"""The upstream port over a real `grpc.aio` server on loopback."""
+"""The upstream port, by either transport, over a real `grpc.aio` server on loopback."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from grpc import aio
 
 from gateway.contract.method import Method
 from gateway.transcoding.status import StatusError
-from gateway.upstream.grpc_aio import GrpcUpstream
+from gateway.upstream.options import UpstreamOptions
 from gateway.upstream.port import Upstream
-from gateway.upstream.transport import Name
+from gateway.upstream.transport import Name, make_upstream
 from tests.echo_server import ALL_CODES, EchoServer, Everything, FailRequest, Summary, echo_server
 from tests.upstream.conftest import MESSAGE, METHODS, failing, open_upstream
 
@@ -233,8 +233,8 @@ async def test_an_answer_over_the_limit_is_the_servers_fault(transport: Name) ->
     """It is INTERNAL, for a caller that tries again fares no better."""
     async with (
         echo_server(LargeServer) as large,
-        GrpcUpstream(
-            large.address, METHODS.values(), max_message=1000, transport=transport
+        make_upstream(
+            transport, UpstreamOptions(large.address, METHODS.values(), max_message=1000)
         ) as upstream,
     ):
         with pytest.raises(StatusError) as caught:
@@ -245,9 +245,10 @@ async def test_an_answer_over_the_limit_is_the_servers_fault(transport: Name) ->
     assert "larger than the largest message" in caught.value.status.message
 
 
-async def test_a_call_before_the_block_says_what_is_missing() -> None:
+async def test_a_call_before_the_block_says_what_is_missing(transport: Name) -> None:
     """An application whose lifespan was not run is told so, in words."""
-    upstream = GrpcUpstream("127.0.0.1:1", METHODS.values(), max_message=1)
+    options = UpstreamOptions("127.0.0.1:1", METHODS.values(), max_message=1)
+    upstream = make_upstream(transport, options)
     with pytest.raises(RuntimeError, match="lifespan was not run"):
         upstream.open(METHODS["Unary"], MESSAGE)
 
