@@ -251,7 +251,10 @@ class Feeds:
 def _call_source(call: Call, request: StreamRequest) -> CallSource:
     spec = request.stream_spec
     return CallSource(
-        call, read_id=spec.read_id if spec else None, resume_failed=_resume_failed(request)
+        call,
+        read_id=spec.read_id if spec else None,
+        with_ids=request.resumable,
+        resume_failed=_resume_failed(request),
     )
 
 

@@ -32,6 +32,9 @@ class Call(Protocol):
 
     Iteration raises StatusError, with the call's metadata, if the call ends with another status than OK, and
     whatever the iterator of requests raised, if it did.
+
+    A call may have a method `take_message() -> bytes | None` too: the next message if it has come. Then the
+    messages that have come together are written together.
     """
 
     def __aiter__(self) -> Call:

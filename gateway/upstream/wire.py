@@ -201,6 +201,10 @@ class WireCall:
             raise self._end()
         return message
 
+    def take_message(self) -> bytes | None:
+        """Returns the next message of a stream if it has come, and this turn of the loop may read it."""
+        return self._stream.take_message() if self._method.stream_type.server else None
+
     def _end(self) -> Exception:
         """Returns what the iteration ends with."""
         stream = self._stream

@@ -20,6 +20,7 @@ from gateway.transcoding.status import StatusError
 from gateway.upstream.options import UpstreamOptions
 from gateway.upstream.port import Upstream
 from gateway.upstream.transport import Name, make_upstream
+from gateway.upstream.wire import WireCall
 from tests.echo_server import ALL_CODES, EchoServer, Everything, FailRequest, Summary, echo_server
 from tests.upstream.conftest import MESSAGE, METHODS, failing, open_upstream
 
@@ -54,6 +55,22 @@ async def test_the_four_kinds_are_one_shape(
         received = [message async for message in call]
 
     assert received == answers
+
+
+async def test_messages_that_have_come_are_taken(echo: EchoServer) -> None:
+    """Over `grpc_wire`, without waiting; None where none has come, or the call has one response."""
+    async with open_upstream(echo.address, "wire") as upstream, asyncio.timeout(10):
+        async with upstream.open(METHODS["ServerStream"], MESSAGE) as call:
+            assert isinstance(call, WireCall)
+            assert call.take_message() is None
+            await call.trailing_metadata()
+            assert [call.take_message() for _ in range(4)] == [MESSAGE] * 3 + [None]
+            assert [message async for message in call] == []
+        async with upstream.open(METHODS["Unary"], MESSAGE) as call:
+            assert isinstance(call, WireCall)
+            await call.trailing_metadata()
+            assert call.take_message() is None
+            assert await anext(call) == MESSAGE
 
 
 async def test_no_proxy_is_asked(
