@@ -237,8 +237,8 @@ class WireCall:
                 if stream.status is not None:
                     return
         except Exception as error:
-            self._failure = error
-            stream.cancel()
+            if stream.cancel():  # else the server's status came first
+                self._failure = error
         except BaseException:
             stream.cancel("the iterator of requests was cancelled")
             raise

@@ -295,6 +295,27 @@ async def test_a_server_that_ends_early_is_heard(name: str, size: int, transport
     assert codes == {(code_pb2.FAILED_PRECONDITION, "type.googleapis.com/google.rpc.ErrorInfo")}
 
 
+@pytest.mark.parametrize("name", ["ClientStream", "Bidi"])
+async def test_the_status_outlives_what_the_requests_raise_later(
+    name: str, transport: Name
+) -> None:
+    """Requests that break off because the call has ended do not replace its status."""
+
+    async def breaking() -> AsyncIterator[bytes]:
+        for _ in range(3):
+            yield MESSAGE
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise LookupError("late") from None
+
+    async with refusing_server() as address, open_upstream(address, transport) as upstream:
+        with pytest.raises(StatusError, match="enough"):
+            async with asyncio.timeout(10), upstream.open(METHODS[name], breaking()) as call:
+                async for _message in call:
+                    pass
+
+
 @asynccontextmanager
 async def refusing_server() -> AsyncIterator[str]:
     """Runs a server that has enough after three messages."""
