@@ -31,10 +31,10 @@ from gateway.tls import upstream_credentials
 from gateway.transcoding.codec import JsonOptions
 from gateway.transcoding.metadata import MetadataFilter
 from gateway.transcoding.transcoder import Transcoder
-from gateway.upstream.grpc_aio import GrpcUpstream
+from gateway.upstream.options import UpstreamOptions
 from gateway.upstream.pool_limits import PoolLimits
 from gateway.upstream.port import Upstream
-from gateway.upstream.transport import TRANSPORTS
+from gateway.upstream.transport import TRANSPORTS, make_upstream
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ def create_app(
     for error in contract.left_out:
         log.error("left out, and not served: %s", error)
     own_paths = settings.own_paths()
-    edge = _edge(settings, contract, upstream or _grpc_upstream(settings, contract))
+    edge = _edge(settings, contract, upstream or _upstream(settings, contract))
     edge.policies = tuple(policies)
     if watching := tuple(observers):
         edge.observation = Observation(watching)
@@ -135,8 +135,8 @@ def create_app(
     return app
 
 
-def _grpc_upstream(settings: Settings, contract: Contract) -> GrpcUpstream:
-    return GrpcUpstream(
+def _upstream(settings: Settings, contract: Contract) -> Upstream:
+    options = UpstreamOptions(
         settings.upstream,
         contract.methods,
         max_message=settings.max_message_bytes,
@@ -144,7 +144,6 @@ def _grpc_upstream(settings: Settings, contract: Contract) -> GrpcUpstream:
         keepalive=settings.upstream_keepalive_seconds,
         credentials=upstream_credentials(settings),
         name=settings.upstream_name,
-        transport=settings.transport,
         pool=PoolLimits(
             max_connections=settings.upstream_max_connections,
             min_connections=settings.upstream_min_connections,
@@ -153,6 +152,7 @@ def _grpc_upstream(settings: Settings, contract: Contract) -> GrpcUpstream:
             unary_reserve=settings.upstream_unary_reserve,
         ),
     )
+    return make_upstream(settings.transport, options)
 
 
 def _edge(settings: Settings, contract: Contract, upstream: Upstream) -> Edge:

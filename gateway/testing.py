@@ -36,8 +36,8 @@ from gateway.server import Server
 from gateway.settings import Settings
 from gateway.transcoding.metadata import Metadata
 from gateway.transcoding.status import UNIMPLEMENTED, StatusError
-from gateway.upstream.asking import ask_in_task
-from gateway.upstream.port import Outcome, Requests
+from gateway.upstream.port import Outcome, RequestMessages
+from gateway.upstream.unary_in_task import start_unary_in_task
 
 __all__ = ["Script", "ScriptedCall", "ScriptedUpstream", "StatusError", "serving"]
 
@@ -130,7 +130,7 @@ class ScriptedUpstream:
     def open(
         self,
         method: Method,
-        requests: Requests,
+        requests: RequestMessages,
         *,
         metadata: Metadata = (),
         timeout: float | None = None,
@@ -141,17 +141,19 @@ class ScriptedUpstream:
         self.calls.append(call)
         return _Block(call, _generator(self.scripts.get(method.path, _unimplemented)))
 
-    def ask(
+    def start_unary(
         self,
         method: Method,
         request: bytes,
-        told: Callable[[Outcome], None],
+        on_outcome: Callable[[Outcome], None],
         *,
         metadata: Metadata = (),
         timeout: float | None = None,
     ) -> Callable[[], object]:
-        """Opens a call in a task; see `gateway.upstream.port.Upstream`."""
-        return ask_in_task(self, method, request, told, metadata=metadata, timeout=timeout)
+        """Starts a unary call in a task; see `gateway.upstream.port.Upstream`."""
+        return start_unary_in_task(
+            self, method, request, on_outcome, metadata=metadata, timeout=timeout
+        )
 
 
 @contextmanager

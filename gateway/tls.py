@@ -6,16 +6,15 @@ it. Files are read at the start, and not again.
 
 from __future__ import annotations
 
-import ssl
 from pathlib import Path
 from typing import Any
 
 from gateway.settings import Settings
 from gateway.upstream.transport import TRANSPORTS
+from grpc_wire.credentials import CertificateError, read_certificates, read_pair
 
-
-class TlsError(Exception):
-    """A certificate, a key or their CA cannot be used."""
+TlsError = CertificateError
+"""A certificate, a key or their CA cannot be used."""
 
 
 def check_serving(settings: Settings) -> None:
@@ -40,7 +39,9 @@ def upstream_credentials(settings: Settings) -> Any:
     if not (settings.upstream_tls or ca or pair or settings.upstream_name):
         return None
     chain, key = pair or (None, None)
-    return TRANSPORTS[settings.transport].credentials(_ca(ca) if ca else None, key, chain)
+    return TRANSPORTS[settings.transport].credentials(
+        read_certificates(ca) if ca else None, key, chain
+    )
 
 
 def _pair(prefix: str, certificate: Path | None, key: Path | None) -> tuple[bytes, bytes] | None:
@@ -49,23 +50,4 @@ def _pair(prefix: str, certificate: Path | None, key: Path | None) -> tuple[byte
         return None
     if certificate is None or key is None:
         raise TlsError(f"{prefix}_certificate and {prefix}_key go together; only one is given")
-    contents = certificate.read_bytes(), key.read_bytes()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    try:
-        context.load_cert_chain(certificate, key, password=lambda: "")
-    except ssl.SSLError as error:
-        if error.reason == "KEY_VALUES_MISMATCH":
-            raise TlsError(f"{key} is not the key of {certificate}") from error
-        _ca(certificate)
-        raise TlsError(f"{key}: no private key in PEM, without a password") from error
-    return contents
-
-
-def _ca(path: Path) -> bytes:
-    """Reads a file of certificates."""
-    contents = path.read_bytes()
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
-    except ssl.SSLError as error:
-        raise TlsError(f"{path}: no certificate in PEM") from error
-    return contents
+    return read_pair(certificate, key)

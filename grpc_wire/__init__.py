@@ -12,7 +12,7 @@ Rooms, each of which imports only those above it:
 
 Public are these modules; all others may change without notice:
 
-- `grpc_wire.client`: `insecure_channel`, `secure_channel`, `Channel`.
+- `grpc_wire.client`: `insecure_channel`, `secure_channel`, `Channel`, `ClientMethod`, `ClientStream`.
 - `grpc_wire.server`: `server`, `Server`.
 - `grpc_wire.credentials`: `ssl_channel_credentials`, `ssl_server_credentials`.
 """

@@ -15,6 +15,10 @@ from pathlib import Path
 ALPN = "h2"
 
 
+class CertificateError(Exception):
+    """A file of certificates or a key is invalid; the text names the file."""
+
+
 def ssl_server_credentials(
     private_key_certificate_chain_pairs: Sequence[tuple[bytes, bytes]],
     root_certificates: bytes | None = None,
@@ -90,3 +94,37 @@ def load_pair(context: ssl.SSLContext, key: bytes, chain: bytes) -> None:
         chain_file.write_bytes(chain)
         key_file.write_bytes(key)
         context.load_cert_chain(chain_file, key_file, password=lambda: "")
+
+
+def read_pair(certificate: Path, key: Path) -> tuple[bytes, bytes]:
+    """Reads a certificate and its key, in PEM.
+
+    Raises:
+        CertificateError: they are invalid, or do not belong together.
+        OSError: a file cannot be read.
+    """
+    contents = certificate.read_bytes(), key.read_bytes()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(certificate, key, password=lambda: "")
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            raise CertificateError(f"{key} is not the key of {certificate}") from error
+        read_certificates(certificate)
+        raise CertificateError(f"{key}: no private key in PEM, without a password") from error
+    return contents
+
+
+def read_certificates(path: Path) -> bytes:
+    """Reads a file of certificates, in PEM.
+
+    Raises:
+        CertificateError: it has none.
+        OSError: it cannot be read.
+    """
+    contents = path.read_bytes()
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
+    except ssl.SSLError as error:
+        raise CertificateError(f"{path}: no certificate in PEM") from error
+    return contents

@@ -38,12 +38,12 @@ class Constant:
         """Opens a call, which needs no state of its own."""
         return self
 
-    def ask(
-        self, method: object, request: bytes, told: Callable[[Outcome], None], **_: object
+    def start_unary(
+        self, method: object, request: bytes, on_outcome: Callable[[Outcome], None], **_: object
     ) -> Callable[[], object]:
         """Makes a call, which has ended before there is anything to cancel."""
         del method, request
-        told(Response(self._answer, (), ()))
+        on_outcome(Response(self._answer, (), ()))
         return int
 
     def __aiter__(self) -> Self:

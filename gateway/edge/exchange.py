@@ -29,7 +29,7 @@ from gateway.transcoding.metadata_size import check_metadata
 from gateway.transcoding.negotiation import json_options
 from gateway.transcoding.status import UNAVAILABLE, StatusError
 from gateway.transcoding.transcoder import Transcoder
-from gateway.upstream.port import Call, Outcome, Requests, Upstream
+from gateway.upstream.port import Call, Outcome, RequestMessages, Upstream
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +207,7 @@ class Exchange:
             message: of the request.
             on_outcome: called once with the outcome, perhaps before this returns.
         """
-        return self.edge.upstream.ask(
+        return self.edge.upstream.start_unary(
             self.endpoint.method,
             message,
             on_outcome,
@@ -280,7 +280,7 @@ class Exchange:
         options = json_options(self.request.head.accept, media_type, self.edge.json_options)
         return self.endpoint.encoder(options)
 
-    def open(self, requests: Requests) -> AbstractAsyncContextManager[Call]:
+    def open(self, requests: RequestMessages) -> AbstractAsyncContextManager[Call]:
         """Opens the call upstream, with the metadata and the time left of this exchange."""
         return self.edge.upstream.open(
             self.endpoint.method,
@@ -290,7 +290,7 @@ class Exchange:
         )
 
     def source(
-        self, requests: Requests, *, resumable: bool = False
+        self, requests: RequestMessages, *, resumable: bool = False
     ) -> AbstractAsyncContextManager[Source]:
         """Opens what the answer to a stream is read from; `resumable` if its reader is given ids."""
         return self.edge.feeds.open(

@@ -28,7 +28,7 @@ from gateway.transcoding.frame_encoders import FrameEncoder, SseEncoder
 from gateway.transcoding.metadata import Headers, header_value
 from gateway.transcoding.status import StatusError, is_retryable
 from gateway.transcoding.success_status import CONTENTLESS
-from gateway.upstream.port import Requests
+from gateway.upstream.port import RequestMessages
 
 _SSE: Final = SseEncoder.media_type
 _RANDOM: Final = SystemRandom()
@@ -100,7 +100,7 @@ def _body(exchange: Exchange) -> MessageBody | UploadBody:
     return MessageBody(exchange.body, exchange.deadline)
 
 
-async def _requests(exchange: Exchange, body: MessageBody | UploadBody) -> Requests:
+async def _requests(exchange: Exchange, body: MessageBody | UploadBody) -> RequestMessages:
     if isinstance(body, UploadBody):
         return read_upload(exchange, body)
     data = await read_body(exchange, body)

@@ -34,7 +34,7 @@ from gateway.transcoding.websocket_protocol import (
     close_code,
     close_reason,
 )
-from gateway.upstream.port import Requests
+from gateway.upstream.port import RequestMessages
 
 _SWITCHING_PROTOCOLS: Final = 101
 _DIALECTS: Final[dict[str, Callable[[], Subprotocol]]] = {
@@ -106,7 +106,7 @@ async def _read_headers(exchange: Exchange, client: WebSocketClient) -> None:
         exchange.start_deadline(head.timeout)
 
 
-async def _requests(exchange: Exchange, client: WebSocketClient) -> Requests:
+async def _requests(exchange: Exchange, client: WebSocketClient) -> RequestMessages:
     """Returns what the call is opened with: all messages, or the one that the method takes."""
     endpoint = exchange.endpoint
     if endpoint.method.stream_type.client:

@@ -1,17 +1,16 @@
-"""Delays between retries.
-
-Source: gRPC's "Connection Backoff Protocol": the delay grows by 1.6, with a jitter of 20 %.
-"""
+"""Delays between retries of a shared call: those of gRPC's connection backoff, or the server's own."""
 
 from __future__ import annotations
 
 from random import SystemRandom
 from typing import Final
 
+from grpc_wire.client.backoff import jittered, longer
+
 _FIRST: Final = 0.1
-_GROWTH: Final = 1.6
 _MAX: Final = 5.0
-_JITTER: Final = 0.2
+_LATER: Final = 1.2
+"""Factor of the longest delay that jitter makes of a server's own."""
 _RANDOM: Final = SystemRandom()
 MAX_RETRY_DELAY: Final = 60.0
 """Seconds. If a server asks for a longer delay, its readers get the error instead of waiting."""
@@ -29,7 +28,6 @@ class Backoff:
 
     def next(self, least: float = 0.0) -> float:
         """Returns the next delay in seconds: at least the server's own (`least`), plus jitter."""
-        seconds = self._seconds
-        self._seconds = min(seconds * _GROWTH, _MAX)
-        delay = seconds * _RANDOM.uniform(1 - _JITTER, 1 + _JITTER)
-        return max(delay, least * _RANDOM.uniform(1, 1 + _JITTER))
+        delay = jittered(self._seconds)
+        self._seconds = longer(self._seconds, _MAX)
+        return max(delay, least * _RANDOM.uniform(1, _LATER))

@@ -22,7 +22,7 @@ from gateway.feeds.subscription import Subscription
 from gateway.transcoding.event_fields import StreamSpec
 from gateway.transcoding.metadata import TRACE_KEYS, Metadata
 from gateway.transcoding.status import DEADLINE_EXCEEDED, UNAVAILABLE, StatusError, is_retryable
-from gateway.upstream.port import Call, Requests, Upstream
+from gateway.upstream.port import Call, RequestMessages, Upstream
 
 _EVENT_ID: Final = re.compile(r"([0-9a-f]{16})-([0-9]{1,18})")
 
@@ -37,7 +37,7 @@ class StreamRequest:
     method: Method
     stream_spec: StreamSpec | None
     """The stream options of the method; None: it has none."""
-    requests: Requests
+    requests: RequestMessages
     metadata: Metadata
     timeout: float | None
     """Seconds until the stream ends with DEADLINE_EXCEEDED; None: no timeout."""
@@ -251,7 +251,10 @@ class Feeds:
 def _call_source(call: Call, request: StreamRequest) -> CallSource:
     spec = request.stream_spec
     return CallSource(
-        call, read_id=spec.read_id if spec else None, resume_failed=_resume_failed(request)
+        call,
+        read_id=spec.read_id if spec else None,
+        with_ids=request.resumable,
+        resume_failed=_resume_failed(request),
     )
 
 

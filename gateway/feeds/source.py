@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
 from secrets import token_hex
 from typing import Final, Protocol, TypeAlias
 
@@ -101,35 +103,40 @@ class CallSource:
     """A call with one reader."""
 
     def __init__(
-        self, call: Call, *, read_id: ReadId | None = None, resume_failed: bool = False
+        self,
+        call: Call,
+        *,
+        read_id: ReadId | None = None,
+        with_ids: bool = True,
+        resume_failed: bool = False,
     ) -> None:
         """Wraps a call.
 
         Args:
             call: the call to read.
             read_id: reads the server's id of a message; None: the messages are numbered.
+            with_ids: whether the reader's framing has ids; if not, all are empty.
             resume_failed: whether the reader asked to resume a stream that was not kept; it gets a gap first.
         """
         self._call = call
-        self._read_id = read_id
+        self._take: Callable[[], bytes | None] = getattr(call, "take_message", _none)
+        self._new_event = _event_maker(read_id) if with_ids else partial(StreamEvent, b"")
         self._gaps = [Gap(restarted=True)] if resume_failed else []
-        self._stream_id = new_stream_id()
-        self._count = 0
 
     def __aiter__(self) -> CallSource:
         return self
 
     async def __anext__(self) -> Sequence[Item]:
-        message = await anext(self._call, None)
-        if message is None:
+        try:
+            message = await self._call.__anext__()
+        except StopAsyncIteration:
             return self._end()
-        self._count += 1
-        if self._read_id is not None:
-            event_id = self._read_id(message)
-        else:
-            event_id = b"%b-%d" % (self._stream_id, self._count)
-        gaps, self._gaps = self._gaps, []
-        return [*gaps, StreamEvent(event_id, message)]
+        items: list[Item] = [self._new_event(message)]
+        while (more := self._take()) is not None:
+            items.append(self._new_event(more))
+        if self._gaps:
+            items[:0], self._gaps = self._gaps, []
+        return items
 
     def _end(self) -> Sequence[Item]:
         """Returns the gap of a stream without messages, once; then raises StopAsyncIteration."""
@@ -151,6 +158,18 @@ class CallSource:
     async def trailing_metadata(self) -> Metadata:
         """Returns the trailing metadata of the call."""
         return await self._call.trailing_metadata()
+
+
+def _event_maker(read_id: ReadId | None) -> Callable[[bytes], StreamEvent]:
+    """Returns what makes the event of the next message."""
+    if read_id is not None:
+        return lambda message: StreamEvent(read_id(message), message)
+    prefix, numbers = new_stream_id(), count(1)
+    return lambda message: StreamEvent(b"%b-%d" % (prefix, next(numbers)), message)
+
+
+def _none() -> None:
+    return None
 
 
 def new_stream_id() -> bytes:

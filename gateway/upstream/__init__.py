@@ -1,4 +1,5 @@
-"""The gRPC client side: what the edge needs of it, and how `grpc.aio` gives it.
+"""The gRPC client side: the port that the edge calls, and its two implementations.
 
-Rule: bytes cross this port, in both directions; nothing here knows JSON or HTTP.
+`wire` implements it over `grpc_wire`, `grpcio` over grpcio, each with its own calls. They share the pool of
+connections and the errors of calls. Rule: bytes cross the port; nothing here knows JSON or HTTP.
 """

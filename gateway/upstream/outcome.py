@@ -1,27 +1,17 @@
-"""How a call has ended, in the edge's words."""
+"""The error of a call that ended with another status than OK, for either transport."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Final
 
 from google.protobuf.message import DecodeError
 from google.rpc.status_pb2 import Status
-from grpc import aio
 
 from gateway.transcoding.metadata import Metadata
 from gateway.transcoding.metadata_size import metadata_too_large
-from gateway.transcoding.status import (
-    INTERNAL,
-    OK,
-    RESOURCE_EXHAUSTED,
-    UNAVAILABLE,
-    StatusError,
-)
-from gateway.upstream.port import Outcome, Response
+from gateway.transcoding.status import INTERNAL, RESOURCE_EXHAUSTED, UNAVAILABLE, StatusError
 from gateway.upstream.reachability import Reachability
-from grpc_wire.client.stream import ClientStream
 
 _STATUS_DETAILS: Final = "grpc-status-details-bin"
 _NOT_GRPC: Final = re.compile(
@@ -40,27 +30,6 @@ _ANSWER_METADATA: Final = re.compile(
 )
 """Stands in the details where metadata of the answer are too large: of either client, and of a `grpc_wire`
 server, which does not send them."""
-
-
-def tell_outcome(
-    told: Callable[[Outcome], object], ended: ClientStream, reachability: Reachability
-) -> None:
-    """Tells how a call of `grpc_wire` has ended."""
-    message = ended.take_message()
-    assert ended.status is not None  # noqa: S101 - for the type checker
-    code, details, trailing = ended.status
-    if code == OK and message is not None:
-        told(Response(message, ended.initial or (), trailing))
-    else:
-        told(status_error(code, details, ended.initial or (), trailing, reachability))
-
-
-def rpc_error(error: aio.AioRpcError, reachability: Reachability) -> StatusError:
-    """Makes the edge's error from one of `grpc.aio`'s shape."""
-    code: int = error.code().value[0]
-    initial = tuple(error.initial_metadata() or ())
-    trailing = tuple(error.trailing_metadata() or ())
-    return status_error(code, error.details() or "", initial, trailing, reachability)
 
 
 def status_error(

@@ -17,9 +17,9 @@ import logging
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Final, Generic
 
-from grpc import ChannelConnectivity, aio
+from grpc import ChannelConnectivity
 
 from gateway.transcoding.status import (
     CANCELLED,
@@ -29,9 +29,8 @@ from gateway.transcoding.status import (
     StatusError,
 )
 from gateway.upstream.pool_limits import PoolLimits
-from gateway.upstream.pooled_channel import Callables, PooledChannel, Waiting
+from gateway.upstream.pooled_channel import AnyChannel, PooledChannel, Waiting
 from gateway.upstream.reachability import Reachability
-from gateway.upstream.transport import Transport
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +47,7 @@ _WARNING_SECONDS: Final = 60.0
 """Minimum interval of the warnings that calls are refused."""
 
 
-class ConnectionPool:
+class ConnectionPool(Generic[AnyChannel]):
     """The connections of one upstream, in one event loop.
 
     Attributes:
@@ -57,41 +56,39 @@ class ConnectionPool:
 
     def __init__(
         self,
-        transport: Transport,
         limits: PoolLimits,
-        open_channel: Callable[[], tuple[aio.Channel, Callables]],
+        open_channel: Callable[[], AnyChannel],
         reachability: Reachability,
     ) -> None:
         """Opens nothing yet.
 
         Args:
-            transport: tells the state of a channel, and how many streams its server allows.
             limits: of the pool.
             open_channel: makes a channel that shares no connection with another.
             reachability: is told of each connection that is ready, and by calls of the errors.
         """
-        self._transport = transport
         self._limits = limits
         self._open_channel = open_channel
         self.reachability = reachability
         self._loop = asyncio.get_running_loop()
-        self._channels: list[PooledChannel] = []
+        self._channels: list[PooledChannel[AnyChannel]] = []
         """Those that take new calls, the oldest first: in this order they are filled."""
-        self._draining: set[PooledChannel] = set()
+        self._draining: set[PooledChannel[AnyChannel]] = set()
         self._closing: set[asyncio.Task[None]] = set()
-        self._unary, self._streaming = Waiting(), Waiting()
+        self._unary: Waiting[AnyChannel] = Waiting()
+        self._streaming: Waiting[AnyChannel] = Waiting()
         self._calls = self._streams = 0
         self._turn = 0
         self._sweeping: asyncio.TimerHandle | None = None
         self._warned_at = -math.inf
         self._closed = False
         # derived from the states and limits of the channels by _update
-        self._ready: list[PooledChannel] = []
+        self._ready: list[PooledChannel[AnyChannel]] = []
         self._sharing = 0
         self._max_streams = 0
         self._grow_at = _NEVER
 
-    def take(self, *, stream: bool) -> PooledChannel | None:
+    def take(self, *, stream: bool) -> PooledChannel[AnyChannel] | None:
         """Takes a stream of a connection, which `release` gives back; None if none is free now."""
         if stream:
             if self._streaming or self._streams >= self._max_streams:
@@ -105,33 +102,40 @@ class ConnectionPool:
                 self._update()
         return one
 
-    async def wait(self, *, stream: bool, deadline: float | None) -> PooledChannel:
+    async def wait(
+        self, *, stream: bool, seconds: float | None
+    ) -> tuple[PooledChannel[AnyChannel], float | None]:
         """Waits for a stream of a connection, which `release` gives back.
 
         Args:
             stream: whether it is for a streaming call, which waits only while a connection is being made.
-            deadline: when the call has to end, in the loop's time; None is never.
+            seconds: timeout of the call; None: no timeout.
+
+        Returns:
+            The connection, and what is left of the timeout.
 
         Raises:
             StatusError: DEADLINE_EXCEEDED, or RESOURCE_EXHAUSTED or UNAVAILABLE for a streaming call.
         """
         if self._closed:
             raise StatusError.of(CANCELLED, _CLOSED)
+        deadline = None if seconds is None else self._loop.time() + seconds
         waiting = self._streaming if stream else self._unary
         turn = waiting.join()
         self._update()
         try:
             async with asyncio.timeout_at(deadline):
-                return await turn
+                one = await turn
         except BaseException as error:
-            if (one := waiting.leave(turn)) is not None:
-                self.release(one, stream=stream)
+            if (given := waiting.leave(turn)) is not None:
+                self.release(given, stream=stream)
             if isinstance(error, TimeoutError):
                 reason = "no stream to the gRPC server was free before the deadline"
                 raise StatusError.of(DEADLINE_EXCEEDED, reason) from None
             raise
+        return one, None if deadline is None else max(deadline - self._loop.time(), 0.0)
 
-    def release(self, one: PooledChannel, *, stream: bool) -> None:
+    def release(self, one: PooledChannel[AnyChannel], *, stream: bool) -> None:
         """Gives back a stream that `take` or `wait` has returned, once its call has ended."""
         one.calls -= 1
         if one.draining:
@@ -162,7 +166,7 @@ class ConnectionPool:
 
     # The hot path: once for each call.
 
-    def _with_room(self, *, stream: bool) -> PooledChannel | None:
+    def _with_room(self, *, stream: bool) -> PooledChannel[AnyChannel] | None:
         ready = self._ready
         if self._sharing > 1:
             self._turn = turn = (self._turn + 1) % self._sharing
@@ -174,7 +178,7 @@ class ConnectionPool:
                 return one
         return None
 
-    def _count(self, one: PooledChannel, *, stream: bool) -> None:
+    def _count(self, one: PooledChannel[AnyChannel], *, stream: bool) -> None:
         one.calls += 1
         self._calls += 1
         if stream:
@@ -183,7 +187,7 @@ class ConnectionPool:
 
     # What follows from a change of a channel, or of the calls that wait.
 
-    def _changed(self, one: PooledChannel) -> None:
+    def _changed(self, one: PooledChannel[AnyChannel]) -> None:
         """Reads the state of a channel and the limit of its server, of which one has changed."""
         if self._closed or one.draining:
             return
@@ -191,7 +195,7 @@ class ConnectionPool:
         if one.state is _READY:
             if before is not _READY:
                 self.reachability.connected()
-            one.limit = self._transport.max_streams(one.channel)
+            one.limit = one.channel.max_streams
             if self._limits.streams_per_connection is not None:
                 one.limit = min(one.limit, self._limits.streams_per_connection)
             one.max_streams = self._limits.max_streams(one.limit)
@@ -224,7 +228,7 @@ class ConnectionPool:
         if self._streaming and not any(one.state is _CONNECTING for one in self._channels):
             self._refuse_streams()
 
-    def _fail_by(self, failing: PooledChannel | None) -> None:
+    def _fail_by(self, failing: PooledChannel[AnyChannel] | None) -> None:
         """Sends calls to a channel that cannot connect, which fails them with its own status."""
         if failing is not None:
             failing.limit = failing.max_streams = self._max_streams = _NEVER
@@ -244,11 +248,11 @@ class ConnectionPool:
         one.state = _CONNECTING
         one.channel.get_state(try_to_connect=True)
 
-    def _add(self) -> PooledChannel:
-        channel, callables = self._open_channel()
-        one = PooledChannel(channel, callables, self._loop.time())
+    def _add(self) -> PooledChannel[AnyChannel]:
+        channel = self._open_channel()
+        one = PooledChannel(channel, self._loop.time())
         self._channels.append(one)
-        one.unwatch = self._transport.watch(channel, partial(self._changed, one))
+        channel.watch(partial(self._changed, one))
         if self._sweeping is None and len(self._channels) > self._limits.min_connections:
             self._sweeping = self._loop.call_later(self._limits.idle / _SWEEPS, self._sweep)
         return one
@@ -284,7 +288,7 @@ class ConnectionPool:
 
     # How connections end.
 
-    def _drain(self, one: PooledChannel) -> None:
+    def _drain(self, one: PooledChannel[AnyChannel]) -> None:
         """Takes a connection out of the pool; it closes after its last call."""
         one.draining = True
         self._channels.remove(one)
@@ -308,9 +312,8 @@ class ConnectionPool:
         if len(self._channels) > self._limits.min_connections:
             self._sweeping = self._loop.call_later(self._limits.idle / _SWEEPS, self._sweep)
 
-    def _close(self, one: PooledChannel) -> None:
+    def _close(self, one: PooledChannel[AnyChannel]) -> None:
         one.draining = True  # so that its changes are ignored
-        one.unwatch()
         task = self._loop.create_task(one.channel.close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)

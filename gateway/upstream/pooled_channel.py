@@ -4,24 +4,46 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
 
-from grpc import ChannelConnectivity, aio
+from grpc import ChannelConnectivity
 
-from gateway.contract.method import Method
 from gateway.transcoding.status import StatusError
 
-Callables: TypeAlias = Mapping[Method, Any]
-"""The multicallable of each method on one channel."""
+
+class Channel(Protocol):
+    """What the pool needs of a channel; `grpc_wire`'s has it."""
+
+    @property
+    def max_streams(self) -> int:
+        """Maximum calls at once while the channel is READY."""
+        ...
+
+    def get_state(
+        self,
+        try_to_connect: bool = False,  # noqa: FBT001, FBT002 - as in grpc.aio
+    ) -> ChannelConnectivity:
+        """Returns the connectivity; starts to connect if `try_to_connect` is set."""
+        ...
+
+    def watch(self, changed: Callable[[], object]) -> None:
+        """Calls a function each time that the connectivity or `max_streams` has changed."""
+        ...
+
+    async def close(self) -> None:
+        """Closes the connection, and cancels its calls."""
+        ...
 
 
-class PooledChannel:
+AnyChannel = TypeVar("AnyChannel", bound=Channel)
+
+
+class PooledChannel(Generic[AnyChannel]):
     """One connection.
 
     Attributes:
-        channel: what carries the calls.
-        callables: the multicallables of its channel.
+        channel: carries the calls.
         state: of the channel.
         limit: maximum calls at once.
         max_streams: maximum streaming calls among them.
@@ -29,11 +51,9 @@ class PooledChannel:
         streams: open streaming calls among them.
         draining: whether it takes no new calls, since its server has gone away.
         idle_since: when its last call ended, in the loop's time.
-        unwatch: ends the notifications of its changes.
     """
 
     __slots__ = (
-        "callables",
         "calls",
         "channel",
         "draining",
@@ -42,36 +62,35 @@ class PooledChannel:
         "max_streams",
         "state",
         "streams",
-        "unwatch",
     )
 
-    def __init__(self, channel: aio.Channel, callables: Callables, now: float) -> None:
+    def __init__(self, channel: AnyChannel, now: float) -> None:
         self.channel = channel
-        self.callables = callables
         self.state = ChannelConnectivity.IDLE
         self.limit = self.max_streams = self.calls = self.streams = 0
         self.draining = False
         self.idle_since = now
-        self.unwatch: Callable[[], object]
 
 
-class Waiting(OrderedDict[asyncio.Future[PooledChannel], None]):
+class Waiting(OrderedDict[asyncio.Future[PooledChannel[AnyChannel]], None], Generic[AnyChannel]):
     """A queue of calls that wait for a stream, which each call asks whether it is empty."""
 
-    def join(self) -> asyncio.Future[PooledChannel]:
+    def join(self) -> asyncio.Future[PooledChannel[AnyChannel]]:
         """Adds a call; returns the future of its connection."""
-        turn: asyncio.Future[PooledChannel] = asyncio.get_running_loop().create_future()
+        turn: asyncio.Future[PooledChannel[AnyChannel]] = asyncio.get_running_loop().create_future()
         self[turn] = None
         return turn
 
-    def leave(self, turn: asyncio.Future[PooledChannel]) -> PooledChannel | None:
+    def leave(
+        self, turn: asyncio.Future[PooledChannel[AnyChannel]]
+    ) -> PooledChannel[AnyChannel] | None:
         """Removes a call; returns the connection that it has been given meanwhile, if any."""
         self.pop(turn, None)
         if not turn.done() or turn.cancelled() or turn.exception() is not None:
             return None
         return turn.result()
 
-    def give(self, one: PooledChannel) -> bool:
+    def give(self, one: PooledChannel[AnyChannel]) -> bool:
         """Gives a connection to the first call; returns False if that was cancelled."""
         turn, _ = self.popitem(last=False)
         if turn.done():

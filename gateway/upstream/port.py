@@ -1,4 +1,4 @@
-"""What the edge asks of whoever carries its calls."""
+"""The upstream port: what the edge needs of an implementation of gRPC's client side."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any, Protocol, TypeAlias
 from gateway.contract.method import Method
 from gateway.transcoding.metadata import Metadata
 
-Requests: TypeAlias = bytes | AsyncIterator[bytes]
+RequestMessages: TypeAlias = bytes | AsyncIterator[bytes]
 """One message, or those that a client streams."""
 
 
 @dataclass(slots=True)
 class Response:
-    """What a call has answered whose server sends one message."""
+    """The outcome of a call with one response that ended with OK."""
 
     message: bytes
     initial: Metadata
@@ -24,14 +24,17 @@ class Response:
 
 
 Outcome: TypeAlias = Response | Exception
-"""How such a call has ended: StatusError where it was not OK, any other exception for a bug."""
+"""How such a call ended: StatusError for another status than OK, any other exception for a bug."""
 
 
 class Call(Protocol):
     """One RPC, as an iterator of the messages that the server sends: one, or a stream.
 
-    Iteration raises StatusError, with the call's metadata, where it ends with another status than OK, and
+    Iteration raises StatusError, with the call's metadata, if the call ends with another status than OK, and
     whatever the iterator of requests raised, if it did.
+
+    A call may have a method `take_message() -> bytes | None` too: the next message if it has come. Then the
+    messages that have come together are written together.
     """
 
     def __aiter__(self) -> Call:
@@ -43,11 +46,11 @@ class Call(Protocol):
         ...
 
     async def initial_metadata(self) -> Metadata:
-        """Waits for what the server says before its first message."""
+        """Waits for the initial metadata; empty if the call ends without."""
         ...
 
     async def trailing_metadata(self) -> Metadata:
-        """Waits for what the server says after its last message."""
+        """Waits for the end; returns the trailing metadata."""
         ...
 
 
@@ -55,51 +58,51 @@ class Upstream(Protocol):
     """Opens calls, within its own block."""
 
     async def __aenter__(self) -> Any:
-        """Makes ready to open calls."""
+        """Prepares for calls."""
         ...
 
     async def __aexit__(self, *_: object) -> None:
-        """Ends the calls that are left."""
+        """Cancels the calls that are left."""
         ...
 
     def open(
         self,
         method: Method,
-        requests: Requests,
+        requests: RequestMessages,
         *,
         metadata: Metadata = (),
         timeout: float | None = None,
     ) -> AbstractAsyncContextManager[Call]:
-        """Opens a call that lives as long as the block; leaving the block cancels what is left of it.
+        """Opens a call that lives as long as the block; leaving the block cancels it.
 
         Args:
             method: the RPC.
             requests: bytes for a method that takes one message, else an iterator of bytes.
-            metadata: what the caller says to the server.
-            timeout: seconds until the call ends with DEADLINE_EXCEEDED; None is never.
+            metadata: sent to the server.
+            timeout: seconds until the call ends with DEADLINE_EXCEEDED; None: no timeout.
         """
         ...
 
-    def ask(
+    def start_unary(
         self,
         method: Method,
         request: bytes,
-        told: Callable[[Outcome], None],
+        on_outcome: Callable[[Outcome], None],
         *,
         metadata: Metadata = (),
         timeout: float | None = None,
     ) -> Callable[[], object]:
-        """Makes a call with one message each way, for whom it is not worth a task.
+        """Starts a unary call whose outcome goes to a callback, which costs no task.
 
         Args:
             method: the RPC.
             request: its message.
-            told: called once with how the call has ended, perhaps before this returns; not at all, or in
-                vain, once the call is cancelled.
-            metadata: what the caller says to the server.
-            timeout: seconds until the call ends with DEADLINE_EXCEEDED; None is never.
+            on_outcome: called once with the outcome, perhaps before this returns. After the call is
+                cancelled, called or not.
+            metadata: sent to the server.
+            timeout: seconds until the call ends with DEADLINE_EXCEEDED; None: no timeout.
 
         Returns:
-            What cancels the call.
+            A function that cancels the call.
         """
         ...

@@ -71,6 +71,8 @@ class ManyResponses:
             MessageFault: it cannot be decompressed.
         """
         message, size = self.messages.popleft()
+        if isinstance(message, bytes):
+            return message, size
         return self._reader.decompress(message), size
 
     def check_end(self) -> None:

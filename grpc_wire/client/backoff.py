@@ -15,6 +15,16 @@ _MULTIPLIER = 1.6
 _JITTER = 0.2
 
 
+def longer(delay: float, maximum: float) -> float:
+    """Returns the delay after this one, in seconds."""
+    return min(delay * _MULTIPLIER, maximum)
+
+
+def jittered(delay: float) -> float:
+    """Returns a delay with jitter, in seconds."""
+    return delay * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - jitter, not security
+
+
 @dataclass(frozen=True, slots=True)
 class BackoffTimes:
     """Delays, in seconds."""
@@ -46,8 +56,8 @@ class Backoff:
         if not self._current:
             self._current = wait = times.initial
         else:
-            self._current = min(self._current * _MULTIPLIER, times.max)
-            wait = self._current * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - jitter, not security
+            self._current = longer(self._current, times.max)
+            wait = jittered(self._current)
         self._due = now + wait
         return max(wait, times.min_connect_timeout)
 

@@ -26,9 +26,9 @@ RequestIterable: TypeAlias = AsyncIterable[Any] | Iterable[Any]
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _DROPPED = "Cancelled upon garbage collection!"
-_FINISHED = "RPC already finished."
-_HALF_CLOSED = 'RPC is half closed after calling "done_writing".'
-_MIXED = "The iterator and read/write APIs may not be mixed on a single RPC."
+FINISHED = "RPC already finished."
+HALF_CLOSED = 'RPC is half closed after calling "done_writing".'
+MIXED = "The iterator and read/write APIs may not be mixed on a single RPC."
 
 
 class _Call(aio.Call):
@@ -204,7 +204,7 @@ class _StreamResponse(_Call):
 
     def _set_read_style(self, style: _Style) -> None:
         if self._reads not in (_Style.UNKNOWN, style):
-            raise aio.UsageError(_MIXED)
+            raise aio.UsageError(MIXED)
         self._reads = style
 
 
@@ -218,19 +218,14 @@ class _StreamRequest(_Call):
             sending = stream.loop.create_task(send_all(stream, requests))
             stream.done_callbacks.append(lambda _stream: sending.cancel())
 
-    @property
-    def _done_writing_flag(self) -> bool:
-        """Read by `grpc.aio`'s intercepted calls."""
-        return self._stream.half_closed
-
     async def write(self, request: Any) -> None:
         """Sends a request, and waits until there is room for another."""
         self._check_write_style()
         stream = self._stream
         if stream.status is not None:
-            raise asyncio.InvalidStateError(_FINISHED)
+            raise asyncio.InvalidStateError(FINISHED)
         if stream.half_closed:
-            raise asyncio.InvalidStateError(_HALF_CLOSED)
+            raise asyncio.InvalidStateError(HALF_CLOSED)
         message = serialized(stream, request)
         if message is not None:
             if stream.needs_connection:
@@ -246,7 +241,7 @@ class _StreamRequest(_Call):
 
     def _check_write_style(self) -> None:
         if self._writes is not _Style.CALLS:
-            raise aio.UsageError(_MIXED)
+            raise aio.UsageError(MIXED)
 
 
 class UnaryUnaryCall(_UnaryResponse, aio.UnaryUnaryCall[_Request, _Response]):

@@ -13,11 +13,13 @@ from typing import Any, Self
 import grpc
 from grpc import aio
 
-from grpc_wire.call.message import ACCEPTED
+from grpc_wire.call.message import ACCEPTED, IDENTITY
+from grpc_wire.call.metadata import to_headers
 from grpc_wire.client import multicallable, target
 from grpc_wire.client import options as channel_options
 from grpc_wire.client.balancer import Balancer
 from grpc_wire.client.method import ClientMethod
+from grpc_wire.client.stream import ClientStream
 from grpc_wire.client.subchannel import Subchannel, SubchannelObserver
 from grpc_wire.client.target import Address
 from grpc_wire.credentials import restrict
@@ -31,6 +33,7 @@ _KINDS = (
 )
 _USER_AGENT = "grpc-python-wire/1"
 _CLOSED = "Channel is closed."
+_INTERCEPTED = "a call on bytes passes no interceptors"
 
 _Options = Iterable[tuple[str, Any]]
 
@@ -225,16 +228,20 @@ class Channel(aio.Channel):
             *shared, self._of_kind(aio.StreamStreamClientInterceptor)
         )
 
-    def _registered(
+    def register_method(
         self,
         path: str,
-        serialize: Callable[[Any], bytes] | None,
-        deserialize: Callable[[bytes], Any] | None,
         *,
-        single_response: bool = False,
-    ) -> tuple[Callable[[], Balancer], ClientMethod, grpc.Compression | None]:
+        single_response: bool,
+        serialize: Callable[[Any], bytes] | None = None,
+        deserialize: Callable[[bytes], Any] | None = None,
+    ) -> ClientMethod:
+        """Computes what all calls of `/package.Service/Method` share.
+
+        `single_response`: the server sends one message, and not a stream. `start_call` uses no serializers.
+        """
         head = ((b":path", path.encode()), *self._head)
-        method = ClientMethod(
+        return ClientMethod(
             path=path,
             head=head,
             head_size=list_size(head),
@@ -243,6 +250,50 @@ class Channel(aio.Channel):
             max_receive=self._options.max_receive,
             serialize=serialize,
             deserialize=deserialize,
+        )
+
+    def start_call(
+        self,
+        method: ClientMethod,
+        message: bytes | None,
+        on_end: Callable[[ClientStream], object],
+        *,
+        metadata: Iterable[tuple[str, str | bytes]] = (),
+        timeout: float | None = None,
+    ) -> ClientStream:
+        """Starts a call on bytes, without the objects of `grpc.aio`; requests are not compressed.
+
+        Args:
+            method: registered with this channel, or one with the same target and options.
+            message: the only request; None: requests follow (`ClientStream.send`).
+            on_end: called once with the stream when the call has ended, perhaps before this returns.
+            metadata: sent to the server.
+            timeout: seconds until the call ends with DEADLINE_EXCEEDED; None: no timeout.
+
+        Raises:
+            grpc.aio.UsageError: the channel is closed, or has interceptors.
+            ValueError: metadata or timeout are invalid.
+        """
+        if self._interceptors:
+            raise aio.UsageError(_INTERCEPTED)
+        headers = to_headers(metadata) if metadata else ()
+        stream = ClientStream(
+            self._open(), method, headers, timeout, IDENTITY, wait_for_ready=False
+        )
+        stream.done_callbacks.append(on_end)
+        stream.start(message)
+        return stream
+
+    def _registered(
+        self,
+        path: str,
+        serialize: Callable[[Any], bytes] | None,
+        deserialize: Callable[[bytes], Any] | None,
+        *,
+        single_response: bool = False,
+    ) -> tuple[Callable[[], Balancer], ClientMethod, grpc.Compression | None]:
+        method = self.register_method(
+            path, single_response=single_response, serialize=serialize, deserialize=deserialize
         )
         return self._open, method, self._compression
 

@@ -12,7 +12,7 @@ from grpc import aio
 from grpc_wire.call.message import DEFLATE, GZIP, IDENTITY
 from grpc_wire.call.metadata import to_headers
 from grpc_wire.client import call as client_call
-from grpc_wire.client import interceptors as client_interceptors
+from grpc_wire.client import intercepted_call as intercepted
 from grpc_wire.client.balancer import Balancer
 from grpc_wire.client.call import serialized
 from grpc_wire.client.method import ClientMethod
@@ -68,18 +68,19 @@ class _MultiCallable:
 
     def _intercepted(self, request: Any, settings: _Settings) -> Any:
         timeout, metadata, credentials, wait_for_ready, compression = settings
-        return type(self).intercepted_call_type(
-            self._interceptors,
-            request,
+        self._balancer()  # raises if the channel is closed
+        path: Any = (
+            self._method.path.encode()
+        )  # bytes, as grpc.aio gives it, whatever its stubs say
+        details = aio.ClientCallDetails(
+            path,
             timeout,
             aio.Metadata(*(metadata or ())),
             credentials,
             wait_for_ready,
-            self._continuation(compression),
-            self._method.path.encode(),
-            None,
-            None,
-            self._balancer().loop,
+        )
+        return type(self).intercepted_call_type(
+            self._interceptors, self._continuation(compression), details, request
         )
 
     def _continuation(self, compression: grpc.Compression | None) -> Callable[[Any, Any], Any]:
@@ -135,13 +136,11 @@ class _OneRequest(_MultiCallable):
         return self._start_call(self._method, request, settings)
 
     def _start_call(self, method: ClientMethod, request: Any, settings: _Settings) -> Any:
-        return self.call_type(self._started(self._stream(method, settings), request))
-
-    def _started(self, stream: ClientStream, request: Any) -> ClientStream:
+        stream = self._stream(method, settings)
         message = serialized(stream, request)
         if message is not None:
             stream.start(message)
-        return stream
+        return self.call_type(stream)
 
 
 class _ManyRequests(_MultiCallable):
@@ -172,53 +171,28 @@ class UnaryUnaryMultiCallable(_OneRequest, aio.UnaryUnaryMultiCallable[_Request,
     """Makes calls with one request and one response."""
 
     call_type = client_call.UnaryUnaryCall
-    intercepted_call_type = client_interceptors.UnaryUnaryCall
-
-    def start(
-        self,
-        request: _Request,
-        on_done: Callable[[ClientStream], object],
-        *,
-        timeout: float | None = None,
-        metadata: _Metadata | None = None,
-    ) -> ClientStream:
-        """Starts a call without the object that can be awaited, which costs less.
-
-        Args:
-            request: to send.
-            on_done: called with the call once it has ended, perhaps before this returns.
-            timeout: seconds.
-            metadata: to send.
-
-        Raises:
-            grpc.aio.UsageError: there are interceptors; they need calls that can be awaited.
-        """
-        if self._interceptors:
-            raise aio.UsageError("a call with a callback passes no interceptors")
-        stream = self._stream(self._method, (timeout, metadata, None, None, None))
-        stream.done_callbacks.append(on_done)
-        return self._started(stream, request)
+    intercepted_call_type = intercepted.UnaryUnaryCall
 
 
 class UnaryStreamMultiCallable(_OneRequest, aio.UnaryStreamMultiCallable[_Request, _Response]):
     """Makes calls with one request and a stream of responses."""
 
     call_type = client_call.UnaryStreamCall
-    intercepted_call_type = client_interceptors.UnaryStreamCall
+    intercepted_call_type = intercepted.UnaryStreamCall
 
 
 class StreamUnaryMultiCallable(_ManyRequests, aio.StreamUnaryMultiCallable[_Request, _Response]):
     """Makes calls with a stream of requests and one response."""
 
     call_type = client_call.StreamUnaryCall
-    intercepted_call_type = client_interceptors.StreamUnaryCall
+    intercepted_call_type = intercepted.StreamUnaryCall
 
 
 class StreamStreamMultiCallable(_ManyRequests, aio.StreamStreamMultiCallable[_Request, _Response]):
     """Makes calls with a stream either way."""
 
     call_type = client_call.StreamStreamCall
-    intercepted_call_type = client_interceptors.StreamStreamCall
+    intercepted_call_type = intercepted.StreamStreamCall
 
 
 def _renamed(method: ClientMethod, path: bytes | str) -> ClientMethod:

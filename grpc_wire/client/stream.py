@@ -42,7 +42,7 @@ from grpc_wire.transport.deadlines import Deadline
 from grpc_wire.transport.transport import Transport
 from grpc_wire.transport.turn import Turn
 
-_CANCELLED_LOCALLY: Final = "Locally cancelled by application!"
+LOCALLY_CANCELLED: Final = "Locally cancelled by application!"
 REPLAY_BYTES = 256 * 1024
 """Maximum bytes of requests kept for a retry; grpc's `per_rpc_retry_buffer_size`."""
 
@@ -236,7 +236,7 @@ class ClientStream:
             self._transport.consumed(self._id, size)
         return message
 
-    def cancel(self, details: str = _CANCELLED_LOCALLY) -> bool:
+    def cancel(self, details: str = LOCALLY_CANCELLED) -> bool:
         """Ends with CANCELLED; returns False if it had ended."""
         if self.status is not None:
             return False

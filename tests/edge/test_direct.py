@@ -106,7 +106,7 @@ async def test_no_task_is_made(app: FastAPI, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(running_loop, "create_task", spy)
     await answer(app, post("one"))
 
-    assert made == ["ask_in_task.<locals>.ask"]
+    assert made == ["start_unary_in_task.<locals>.call_once"]
 
 
 async def test_long_json_is_answered_in_a_task(app: FastAPI) -> None:

@@ -178,7 +178,7 @@ async def test_a_fault_is_logged_with_the_path_as_it_came(
     def fail(*_arguments: object, **_named: object) -> Never:
         raise LookupError("a fault")
 
-    monkeypatch.setattr(upstream, "ask", fail)
+    monkeypatch.setattr(upstream, "start_unary", fail)
     monkeypatch.setattr(upstream, "open", fail)
     path = "/v1/stream/a%0AERROR%0D%1B" if served == "websocket" else "/v1/names/a%0AERROR%0D%1B"
     target = f"{path}?access_token=c0ffee"

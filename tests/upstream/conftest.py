@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from gateway.upstream.grpc_aio import GrpcUpstream
+from gateway.upstream.options import UpstreamOptions
 from gateway.upstream.port import Upstream
-from gateway.upstream.transport import TRANSPORTS, Name
+from gateway.upstream.transport import TRANSPORTS, Name, make_upstream
 from tests.contracts import echo_contract
 from tests.echo_server import EchoServer, Everything, FailRequest, echo_server
 
@@ -41,9 +41,8 @@ async def upstream(echo: EchoServer, transport: Name) -> AsyncIterator[Upstream]
 @asynccontextmanager
 async def open_upstream(address: str, transport: Name) -> AsyncIterator[Upstream]:
     """Opens a channel to an address."""
-    async with GrpcUpstream(
-        address, METHODS.values(), max_message=1 << 20, transport=transport
-    ) as opened:
+    options = UpstreamOptions(address, METHODS.values(), max_message=1 << 20)
+    async with make_upstream(transport, options) as opened:
         yield opened
 
 

@@ -110,7 +110,7 @@ async def test_an_error_has_the_metadata_of_its_call(telling: Upstream, name: st
 async def test_an_error_that_is_told_has_them_too(telling: Upstream) -> None:
     """A call that nobody waits for ends alike."""
     told: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-    telling.ask(METHODS["Unary"], MESSAGE, told.set_result)
+    telling.start_unary(METHODS["Unary"], MESSAGE, told.set_result)
     error = await asyncio.wait_for(told, 10)
 
     assert isinstance(error, StatusError)

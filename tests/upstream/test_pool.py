@@ -23,10 +23,12 @@ from gateway.transcoding.status import (
     UNAVAILABLE,
     StatusError,
 )
-from gateway.upstream.grpc_aio import GrpcUpstream
+from gateway.upstream.grpcio import GrpcioUpstream
+from gateway.upstream.options import UpstreamOptions
 from gateway.upstream.pool_limits import PoolLimits
 from gateway.upstream.port import Outcome, Response, Upstream
-from gateway.upstream.transport import Name
+from gateway.upstream.transport import Name, make_upstream
+from gateway.upstream.wire import WireUpstream
 from tests.upstream.conftest import METHODS
 from tests.wire.client.peer import HEAD, Peer, Wire, until
 
@@ -116,17 +118,14 @@ async def pooled(
         yield server, upstream
 
 
-def opened(transport: Name, port: int, limit: int, **limits: Any) -> GrpcUpstream:
+def opened(transport: Name, port: int, limit: int, **limits: Any) -> Upstream:
     """Returns an upstream; grpcio does not know what the server allows, so it is told."""
     if transport == "grpcio":
         limits.setdefault("streams_per_connection", limit)
-    return GrpcUpstream(
-        f"127.0.0.1:{port}",
-        METHODS.values(),
-        max_message=1 << 20,
-        transport=transport,
-        pool=PoolLimits(**limits),
+    options = UpstreamOptions(
+        f"127.0.0.1:{port}", METHODS.values(), max_message=1 << 20, pool=PoolLimits(**limits)
     )
+    return make_upstream(transport, options)
 
 
 async def silence() -> AsyncIterator[bytes]:
@@ -166,7 +165,7 @@ def ask(upstream: Upstream, name: str = "", timeout: float | None = SECONDS) -> 
         else:
             ended.set_exception(outcome)
 
-    cancel = upstream.ask(
+    cancel = upstream.start_unary(
         UNARY, b"", told, metadata=(("name", name),) if name else (), timeout=timeout
     )
     ended.add_done_callback(lambda future: cancel() if future.cancelled() else None)
@@ -481,14 +480,14 @@ async def test_a_connection_whose_server_goes_away_finishes_its_calls(transport:
 
 def limits_of(upstream: Upstream) -> list[int]:
     """Returns how many calls each connection takes."""
-    assert isinstance(upstream, GrpcUpstream)
+    assert isinstance(upstream, WireUpstream | GrpcioUpstream)
     assert upstream._pool is not None
     return [one.limit for one in upstream._pool._channels]
 
 
 def taken(upstream: Upstream) -> int:
     """Returns how many calls the connections have that take new ones."""
-    assert isinstance(upstream, GrpcUpstream)
+    assert isinstance(upstream, WireUpstream | GrpcioUpstream)
     assert upstream._pool is not None
     return upstream._pool._calls
 

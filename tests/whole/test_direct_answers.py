@@ -454,10 +454,10 @@ class Broken:
         """Is not asked."""
         raise NotImplementedError
 
-    def ask(self, method: object, request: object, told: Any, **_: object) -> Any:
+    def start_unary(self, method: object, request: object, on_outcome: Any, **_: object) -> Any:
         """Fails."""
         del method, request
-        return self._fail(told)
+        return self._fail(on_outcome)
 
 
 def _raises(_told: Any) -> None:

@@ -15,7 +15,6 @@ from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from grpc_wire.client import Channel, insecure_channel
-from grpc_wire.client.stream import ClientStream
 from tests.echo_server import EchoServer, Everything, FailRequest, Summary, echo_server
 
 MESSAGE: bytes = Everything(string_field="a", int32_field=3).SerializeToString()
@@ -495,38 +494,3 @@ def test_a_channel_needs_no_loop() -> None:
     channel = insecure_channel("127.0.0.1:1")
     unary(channel)
     assert channel.get_state() is grpc.ChannelConnectivity.IDLE
-
-
-async def test_asked(channel: Channel) -> None:
-    """Who needs nothing to await is told of the end, also of one that comes at once, and may cancel."""
-    ends: asyncio.Queue[ClientStream] = asyncio.Queue()
-    made: Any = unary(channel)
-
-    made.start(MESSAGE, ends.put_nowait, timeout=10.0)
-    answered = await ends.get()
-    assert answered.status == (0, "", (("cost", "3"),))
-    assert answered.take_message() == MESSAGE
-
-    made.start("not bytes", ends.put_nowait)
-    refused = ends.get_nowait().status
-    assert refused is not None
-    assert refused.code == grpc.StatusCode.INTERNAL.value[0]
-
-    assert made.start(MESSAGE, ends.put_nowait).cancel()
-    given_up = ends.get_nowait()
-    assert given_up.cancelled_locally
-    assert not given_up.cancel()
-
-
-async def test_asked_past_interceptors() -> None:
-    """What interceptors are to see is not let past them."""
-
-    class Seeing(aio.UnaryUnaryClientInterceptor):
-        async def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
-            """Lets it pass."""
-            return await continuation(details, request)
-
-    async with insecure_channel("127.0.0.1:1", interceptors=[Seeing()]) as channel:
-        made: Any = unary(channel)
-        with pytest.raises(aio.UsageError):
-            made.start(MESSAGE, print)

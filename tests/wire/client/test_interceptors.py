@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ from grpc import StatusCode, aio
 
 from grpc_wire.client import Channel, insecure_channel
 from tests.echo_server import EchoServer, FailRequest
-from tests.wire.client.test_calls import MESSAGE, SERVICE, each
+from tests.wire.client.test_calls import MESSAGE, SERVICE, each, unary
 
 METHODS = {
     "unary_unary": "Unary",
@@ -107,7 +109,7 @@ async def test_they_may_answer_themselves(echo: EchoServer) -> None:
         async def intercept_unary_stream(
             self, continuation: Any, details: Any, request: Any
         ) -> Any:
-            await continuation(details, request)  # without which grpc.aio's own object breaks
+            await continuation(details, request)
             return each(b"a", b"b")
 
     async with insecure_channel(echo.address, interceptors=(Cached(), Two())) as channel:
@@ -141,3 +143,114 @@ async def test_written_requests_and_cancel(echo: EchoServer) -> None:
         await call.read()
         assert call.cancel()
         assert call.cancelled()
+
+
+class Doubling(aio.UnaryStreamClientInterceptor):
+    """Replaces the responses of a stream by an iterator, as most interceptors of streams do."""
+
+    async def intercept_unary_stream(self, continuation: Any, details: Any, request: Any) -> Any:
+        """Yields each response twice."""
+        call = await continuation(details, request)
+
+        async def responses() -> AsyncIterator[bytes]:
+            async for response in call:
+                yield response
+                yield response
+
+        return responses()
+
+
+async def test_an_iterator_has_the_status_of_its_call(echo: EchoServer) -> None:
+    """Metadata, too; `read` and the end work as on a call."""
+    request = FailRequest(code=5, message="none", after=1).SerializeToString()
+    async with insecure_channel(echo.address, interceptors=(Doubling(),)) as channel:
+        call: Any = channel.unary_stream(SERVICE + "FailStream")(request, timeout=5)
+        ended: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        call.add_done_callback(ended.set_result)
+        first, second = await call.read(), await call.read()
+        assert first == second
+        with pytest.raises(aio.AioRpcError, match="none"):
+            await call.read()
+
+        assert (await call.code(), await call.details()) == (StatusCode.NOT_FOUND, "none")
+        assert await call.trailing_metadata() == aio.Metadata()
+        assert await asyncio.wait_for(ended, 5) is call
+        assert call.done()
+        assert not call.cancelled()
+        assert call.time_remaining() is not None
+        assert "NOT_FOUND" in await call.debug_error_string()
+
+
+async def test_an_iterator_needs_no_call() -> None:
+    """`grpc.aio`'s own object breaks where an interceptor of a stream starts no call."""
+
+    class Alone(aio.StreamStreamClientInterceptor):
+        async def intercept_stream_stream(self, *_: Any) -> Any:
+            return each(b"a")
+
+    async with insecure_channel("127.0.0.1:1", interceptors=(Alone(),)) as channel:
+        call: Any = channel.stream_stream(SERVICE + "Bidi")(each())
+        assert [message async for message in call] == [b"a"]
+        assert await call.code() is StatusCode.OK
+        assert await call.initial_metadata() == aio.Metadata()
+
+
+async def test_what_they_raise_is_the_calls_end(echo: EchoServer) -> None:
+    """An error of gRPC as its status, any other wherever the call is awaited."""
+
+    class Raising(aio.UnaryUnaryClientInterceptor):
+        def __init__(self, error: Exception) -> None:
+            self._error = error
+
+        async def intercept_unary_unary(self, *_: Any) -> Any:
+            raise self._error
+
+    refused = aio.AioRpcError(StatusCode.ABORTED, aio.Metadata(), aio.Metadata(("a", "b")), "no")
+    async with insecure_channel(echo.address, interceptors=(Raising(refused),)) as channel:
+        call: Any = unary(channel)(MESSAGE)
+        with pytest.raises(aio.AioRpcError, match="no"):
+            await call
+        assert await call.code() is StatusCode.ABORTED
+        assert await call.trailing_metadata() == aio.Metadata(("a", "b"))
+    async with insecure_channel(echo.address, interceptors=(Raising(KeyError("k")),)) as channel:
+        call = unary(channel)(MESSAGE)
+        for waiting in (call, call.code()):
+            with pytest.raises(KeyError):
+                await waiting
+        assert call.done()
+
+
+async def test_an_interceptor_that_waits_is_cancelled(echo: EchoServer) -> None:
+    """By the call's `cancel`; who only waits for the status does not cancel it."""
+
+    class Waiting(aio.UnaryUnaryClientInterceptor):
+        async def intercept_unary_unary(self, *_: Any) -> Any:
+            await asyncio.Event().wait()
+
+    async with insecure_channel(echo.address, interceptors=(Waiting(),)) as channel:
+        call: Any = unary(channel)(MESSAGE)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(call.code(), 0.01)
+        assert not call.done()
+        assert call.cancel()
+        assert await call.code() is StatusCode.CANCELLED
+        assert call.cancelled()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+
+
+@pytest.mark.parametrize("kind", ["stream_unary", "stream_stream"])
+async def test_a_write_after_the_end(echo: EchoServer, kind: str) -> None:
+    """Raises as on a call without interceptors, and does not wait for ever."""
+    async with insecure_channel(echo.address, interceptors=(Adding("a"),)) as channel:
+        call = getattr(channel, kind)(SERVICE + METHODS[kind])()
+        await call.write(MESSAGE)
+        await call.done_writing()
+        with pytest.raises(asyncio.InvalidStateError, match="half closed"):
+            await call.write(MESSAGE)
+        assert call.cancel()
+        with pytest.raises(asyncio.InvalidStateError, match="finished"):
+            await call.write(MESSAGE)
+        iterated = getattr(channel, kind)(SERVICE + METHODS[kind])(each(MESSAGE))
+        with pytest.raises(aio.UsageError, match="mixed"):
+            await iterated.write(MESSAGE)

@@ -1,4 +1,4 @@
-"""A call with one message each way, told of instead of waited for, over each gRPC."""
+"""Unary calls whose outcome goes to a callback, over each transport."""
 
 from __future__ import annotations
 
@@ -44,7 +44,9 @@ async def error(told: Told) -> StatusError:
 async def test_the_answer_is_told(upstream: Upstream) -> None:
     """With the metadata on either side of it; what the caller says comes through."""
     told = Told()
-    upstream.ask(METHODS["Unary"], MESSAGE, told, metadata=(("x-one", "1"), ("x-bin", b"\x00")))
+    upstream.start_unary(
+        METHODS["Unary"], MESSAGE, told, metadata=(("x-one", "1"), ("x-bin", b"\x00"))
+    )
     outcome = await told.once()
 
     assert isinstance(outcome, Response)
@@ -57,7 +59,7 @@ async def test_the_answer_is_told(upstream: Upstream) -> None:
 async def test_every_code_is_told(upstream: Upstream, code: int) -> None:
     """As the error that it is, with its details."""
     told = Told()
-    upstream.ask(METHODS["Fail"], failing(code, details=True), told)
+    upstream.start_unary(METHODS["Fail"], failing(code, details=True), told)
     status = (await error(told)).status
 
     assert (status.code, status.message) == (code, "sorry")
@@ -67,7 +69,7 @@ async def test_every_code_is_told(upstream: Upstream, code: int) -> None:
 async def test_a_deadline_is_told(upstream: Upstream) -> None:
     """When it has passed."""
     told = Told()
-    upstream.ask(METHODS["Hang"], MESSAGE, told, timeout=0.05)
+    upstream.start_unary(METHODS["Hang"], MESSAGE, told, timeout=0.05)
 
     assert (await error(told)).code == DEADLINE_EXCEEDED
 
@@ -75,7 +77,7 @@ async def test_a_deadline_is_told(upstream: Upstream) -> None:
 async def test_a_call_is_cancelled(upstream: Upstream, echo: EchoServer) -> None:
     """The server hears of it; of an answer nothing is told."""
     told = Told()
-    cancel: Callable[[], object] = upstream.ask(METHODS["Hang"], MESSAGE, told)
+    cancel: Callable[[], object] = upstream.start_unary(METHODS["Hang"], MESSAGE, told)
     await asyncio.wait_for(echo.started.wait(), 10)
     cancel()
     await asyncio.wait_for(echo.cancelled.wait(), 10)
@@ -87,7 +89,9 @@ async def test_a_call_is_cancelled(upstream: Upstream, echo: EchoServer) -> None
 async def test_what_is_too_large_is_told(upstream: Upstream) -> None:
     """Even where the call has ended before it began."""
     told = Told()
-    upstream.ask(METHODS["Unary"], Everything(string_field="x" * 2**20).SerializeToString(), told)
+    upstream.start_unary(
+        METHODS["Unary"], Everything(string_field="x" * 2**20).SerializeToString(), told
+    )
 
     assert isinstance(await told.once(), StatusError)
 
@@ -96,7 +100,7 @@ async def test_an_upstream_that_closes_tells(echo: EchoServer, transport: Name) 
     """Nobody waits for ever; whose call is cancelled may be told nothing."""
     told = Told()
     async with open_upstream(echo.address, transport) as upstream:
-        upstream.ask(METHODS["Hang"], MESSAGE, told)
+        upstream.start_unary(METHODS["Hang"], MESSAGE, told)
         await asyncio.wait_for(echo.started.wait(), 10)
 
     assert (await error(told)).code in (CANCELLED, INTERNAL)

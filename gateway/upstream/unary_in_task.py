@@ -1,4 +1,4 @@
-"""`Upstream.ask` for those whose calls can only be waited for."""
+"""`Upstream.start_unary` over `Upstream.open`, for an upstream whose calls have to be awaited."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from gateway.transcoding.metadata import Metadata
 from gateway.upstream.port import Outcome, Response, Upstream
 
 
-def ask_in_task(
+def start_unary_in_task(
     upstream: Upstream,
     method: Method,
     request: bytes,
-    told: Callable[[Outcome], None],
+    on_outcome: Callable[[Outcome], None],
     *,
     metadata: Metadata = (),
     timeout: float | None = None,
 ) -> Callable[[], object]:
-    """Opens a call in a task; see `gateway.upstream.port.Upstream.ask`."""
+    """Makes a unary call in a task; see `gateway.upstream.port.Upstream.start_unary`."""
 
-    async def ask() -> None:
+    async def call_once() -> None:
         try:
             async with upstream.open(method, request, metadata=metadata, timeout=timeout) as call:
                 message = await anext(call)
@@ -30,6 +30,6 @@ def ask_in_task(
                 )
         except Exception as error:
             outcome = error
-        told(outcome)
+        on_outcome(outcome)
 
-    return asyncio.get_running_loop().create_task(ask()).cancel
+    return asyncio.get_running_loop().create_task(call_once()).cancel

@@ -1,4 +1,4 @@
-"""The upstream port over a real `grpc.aio` server on loopback."""
+"""The upstream port, by either transport, over a real `grpc.aio` server on loopback."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from grpc import aio
 
 from gateway.contract.method import Method
 from gateway.transcoding.status import StatusError
-from gateway.upstream.grpc_aio import GrpcUpstream
+from gateway.upstream.options import UpstreamOptions
 from gateway.upstream.port import Upstream
-from gateway.upstream.transport import Name
+from gateway.upstream.transport import Name, make_upstream
+from gateway.upstream.wire import WireCall
 from tests.echo_server import ALL_CODES, EchoServer, Everything, FailRequest, Summary, echo_server
 from tests.upstream.conftest import MESSAGE, METHODS, failing, open_upstream
 
@@ -54,6 +55,22 @@ async def test_the_four_kinds_are_one_shape(
         received = [message async for message in call]
 
     assert received == answers
+
+
+async def test_messages_that_have_come_are_taken(echo: EchoServer) -> None:
+    """Over `grpc_wire`, without waiting; None where none has come, or the call has one response."""
+    async with open_upstream(echo.address, "wire") as upstream, asyncio.timeout(10):
+        async with upstream.open(METHODS["ServerStream"], MESSAGE) as call:
+            assert isinstance(call, WireCall)
+            assert call.take_message() is None
+            await call.trailing_metadata()
+            assert [call.take_message() for _ in range(4)] == [MESSAGE] * 3 + [None]
+            assert [message async for message in call] == []
+        async with upstream.open(METHODS["Unary"], MESSAGE) as call:
+            assert isinstance(call, WireCall)
+            await call.trailing_metadata()
+            assert call.take_message() is None
+            assert await anext(call) == MESSAGE
 
 
 async def test_no_proxy_is_asked(
@@ -233,8 +250,8 @@ async def test_an_answer_over_the_limit_is_the_servers_fault(transport: Name) ->
     """It is INTERNAL, for a caller that tries again fares no better."""
     async with (
         echo_server(LargeServer) as large,
-        GrpcUpstream(
-            large.address, METHODS.values(), max_message=1000, transport=transport
+        make_upstream(
+            transport, UpstreamOptions(large.address, METHODS.values(), max_message=1000)
         ) as upstream,
     ):
         with pytest.raises(StatusError) as caught:
@@ -245,9 +262,10 @@ async def test_an_answer_over_the_limit_is_the_servers_fault(transport: Name) ->
     assert "larger than the largest message" in caught.value.status.message
 
 
-async def test_a_call_before_the_block_says_what_is_missing() -> None:
+async def test_a_call_before_the_block_says_what_is_missing(transport: Name) -> None:
     """An application whose lifespan was not run is told so, in words."""
-    upstream = GrpcUpstream("127.0.0.1:1", METHODS.values(), max_message=1)
+    options = UpstreamOptions("127.0.0.1:1", METHODS.values(), max_message=1)
+    upstream = make_upstream(transport, options)
     with pytest.raises(RuntimeError, match="lifespan was not run"):
         upstream.open(METHODS["Unary"], MESSAGE)
 
@@ -275,6 +293,27 @@ async def test_a_server_that_ends_early_is_heard(name: str, size: int, transport
             codes.add((caught.value.code, caught.value.status.details[0].type_url))
 
     assert codes == {(code_pb2.FAILED_PRECONDITION, "type.googleapis.com/google.rpc.ErrorInfo")}
+
+
+@pytest.mark.parametrize("name", ["ClientStream", "Bidi"])
+async def test_the_status_outlives_what_the_requests_raise_later(
+    name: str, transport: Name
+) -> None:
+    """Requests that break off because the call has ended do not replace its status."""
+
+    async def breaking() -> AsyncIterator[bytes]:
+        for _ in range(3):
+            yield MESSAGE
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise LookupError("late") from None
+
+    async with refusing_server() as address, open_upstream(address, transport) as upstream:
+        with pytest.raises(StatusError, match="enough"):
+            async with asyncio.timeout(10), upstream.open(METHODS[name], breaking()) as call:
+                async for _message in call:
+                    pass
 
 
 @asynccontextmanager
