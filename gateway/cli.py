@@ -24,7 +24,7 @@ from gateway.render.envoy import render_envoy
 from gateway.render.envoy_contract import envoy_contract
 from gateway.render.envoy_routes import EnvoyOptions
 from gateway.render.routes import render_routes
-from gateway.server import serve
+from gateway.server import LOGGING, serve
 from gateway.settings import OWN_PATHS, PREFIX, EnvoySettings, Settings
 from gateway.tls import TlsError, check_serving
 from gateway.upstream.transport import TargetError
@@ -40,8 +40,6 @@ ENVOY = (
     *("print_defaults", "print_proto_names", "print_enum_numbers", "print_int64_numbers"),
 )
 """The settings that `protoway envoy` takes."""
-LOGGING = ("protoway", "gateway", "grpc_wire", "uvicorn")
-"""The packages that log at `log_level`."""
 
 
 class CommandError(Exception):

@@ -7,6 +7,7 @@ served. On a shutdown the streams end first, each with the end of its own framin
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import socket
 import sys
@@ -28,10 +29,13 @@ from gateway.edge.direct import DirectDoor
 from gateway.edge.exchange import Edge
 from gateway.edge.types import App
 from gateway.listening import allow_many_files, listen, listen_for_workers, shown_host
+from gateway.logs import configure_logs
 from gateway.settings import Settings
 from gateway.tls import check_serving
 from gateway.workers import Parent, Workers
 
+LOGGING: Final = ("protoway", "gateway", "grpc_wire", "uvicorn")
+"""Packages that log at `log_level`; others log warnings and errors."""
 _LOOK_SECONDS: Final = 0.02
 """Interval at which a shutdown checks whether a second signal came, and whether anything is open."""
 _LAST_SECONDS: Final = 0.5
@@ -46,6 +50,8 @@ _SHOWN_SERVICES: Final = 3
 def serve(app: FastAPI, settings: Settings) -> int:
     """Serves an application until SIGINT or SIGTERM, as `protoway serve` does; returns the exit status.
 
+    Unless the program has configured logging, the log goes to stderr as that of `protoway serve`.
+
     Args:
         app: what `create_app` has made, perhaps with routes and middleware of your own.
         settings: those that it was made with; here `host`, `port`, `workers`, the limits of streams and
@@ -57,6 +63,8 @@ def serve(app: FastAPI, settings: Settings) -> int:
         OSError: a file cannot be read.
     """
     check_serving(settings)
+    if not logging.getLogger().handlers:
+        configure_logs(settings.log_level, LOGGING)
     allow_many_files()
     server = Server(app, settings)
     if settings.workers > 1:

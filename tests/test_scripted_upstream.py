@@ -121,8 +121,8 @@ def test_nothing_is_left_behind() -> None:
     assert upstream.calls[0].ended.is_set()
 
 
-def test_an_application_that_does_not_start(capfd: pytest.CaptureFixture[str]) -> None:
-    """The block is not entered, and an exception says where to look."""
+def test_an_application_that_does_not_start(caplog: pytest.LogCaptureFixture) -> None:
+    """The block is not entered, and the exception names the place of the reason: the log."""
 
     class Broken(ScriptedUpstream):
         async def __aenter__(self) -> Any:
@@ -132,5 +132,5 @@ def test_an_application_that_does_not_start(capfd: pytest.CaptureFixture[str]) -
     app = create_app(settings, Broken({}))
     with pytest.raises(RuntimeError, match="did not start"), serving(app, settings):
         pass
-    assert "no way up" in capfd.readouterr().err
+    assert "no way up" in caplog.text
     assert not any(thread.name == "edge" for thread in threading.enumerate())
