@@ -26,6 +26,7 @@ from gateway.edge.viewer import viewer_routes
 from gateway.feeds.accounting import FeedLimits
 from gateway.feeds.feeds import Feeds
 from gateway.render.openapi import render_openapi
+from gateway.setting_files import read_file
 from gateway.settings import Settings
 from gateway.tls import upstream_credentials
 from gateway.transcoding.codec import JsonOptions
@@ -46,13 +47,13 @@ def read_contract(settings: Settings) -> Contract:
 
     Raises:
         ContractError: a file has the wrong format, or the rules do not fit the descriptor set.
-        OSError: a file cannot be read.
+        FileReadError: a file cannot be read; it is an OSError.
     """
     skip = settings.skip_faulty_rules
     file = settings.descriptor_set
-    contract = load(file.read_bytes(), settings.services, file=str(file))
+    contract = load(read_file(file), settings.services, file=str(file))
     if settings.http_rules is not None:
-        text = settings.http_rules.read_bytes()
+        text = read_file(settings.http_rules)
         config = read_service_config(text, str(settings.http_rules))
         contract = apply_rules(contract, config, skip_faulty=skip)
     if settings.auto_mapping:
@@ -79,7 +80,7 @@ def create_app(
         ContractError: the contract is wrong, or none of its methods has an HTTP rule.
         TargetError: the upstream's address is a URL, has no port, or is no name that the transport knows.
         TlsError: a certificate, a key or the CA for the upstream cannot be used.
-        OSError: a file cannot be read.
+        FileReadError: a file cannot be read; it is an OSError.
     """
     contract = read_contract(settings)
     for error in contract.left_out:

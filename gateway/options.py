@@ -8,7 +8,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
-from typing import Any, NoReturn, get_origin
+from pathlib import PurePath
+from typing import Any, Final, NoReturn, get_origin
 
 from pydantic import ValidationError
 
@@ -17,6 +18,9 @@ from gateway.variables import is_service_address
 
 _OWN_TEXT = "value_error"
 """Type of an error whose text is this project's; pydantic's own texts do not show the value."""
+
+_FILE_SUFFIXES: Final = frozenset({".binpb", ".pb", ".protoset", ".desc", ".bin", ".proto"})
+"""What the names of descriptor sets end in; a .proto file is named here too, and its reader says more."""
 
 
 class OptionError(Exception):
@@ -75,7 +79,11 @@ def read_settings(options: argparse.Namespace, kind: type[Settings]) -> Settings
 def unknown_arguments(rest: Iterable[str], kind: type[Settings]) -> str:
     """Returns the line for arguments that a command does not take, with the nearest option."""
     rest = list(rest)
-    wrong = next((one.partition("=")[0] for one in rest if one.startswith("-")), rest[0])
+    wrong = next((one.partition("=")[0] for one in rest if one.startswith("-")), None)
+    if wrong is None:
+        text = f"{rest[0]}: not an option"
+        is_file = PurePath(rest[0]).suffix in _FILE_SUFFIXES
+        return f"{text}; write {_option('descriptor_set')} {rest[0]}" if is_file else text
     near = get_close_matches(wrong, map(_option, kind.model_fields), n=1)
     return f"{wrong}: no such option" + (f"; did you mean {near[0]}?" if near else "")
 

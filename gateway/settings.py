@@ -33,7 +33,7 @@ from gateway.transcoding.metadata import (
 )
 from gateway.transcoding.origin import serialized_origin
 from gateway.upstream.transport import Name
-from gateway.variables import unknown_variables
+from gateway.variables import unknown_names, unknown_variables
 
 PREFIX: Final = "PROTOWAY_"
 """Prefix of the environment variables."""
@@ -273,8 +273,10 @@ class Settings(BaseSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _check_variables(cls, data: Any) -> Any:
-        """Refuses unknown variables; those that only another command knows are passed over."""
+    def _check_names(cls, data: Any) -> Any:
+        """Refuses unknown arguments, and variables that no command knows."""
+        if isinstance(data, Mapping) and (problems := unknown_names(data, cls.model_fields)):
+            raise ValueError("; ".join(problems))
         if problems := unknown_variables(os.environ, PREFIX, EnvoySettings.model_fields):
             raise ValueError("; ".join(problems))
         return data

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from gateway.setting_files import reading
 from gateway.settings import Settings
 from gateway.upstream.transport import TRANSPORTS
 from grpc_wire.credentials import CertificateError, read_certificates, read_pair
@@ -22,7 +23,7 @@ def check_serving(settings: Settings) -> None:
 
     Raises:
         TlsError: they cannot be used.
-        OSError: a file cannot be read.
+        FileReadError: a file cannot be read.
     """
     _pair("tls", settings.tls_certificate, settings.tls_key)
 
@@ -32,16 +33,16 @@ def upstream_credentials(settings: Settings) -> Any:
 
     Raises:
         TlsError: a certificate, a key or the CA cannot be used.
-        OSError: a file cannot be read.
+        FileReadError: a file cannot be read.
     """
     ca, certificate = settings.upstream_ca, settings.upstream_certificate
     pair = _pair("upstream", certificate, settings.upstream_key)
     if not (settings.upstream_tls or ca or pair or settings.upstream_name):
         return None
     chain, key = pair or (None, None)
-    return TRANSPORTS[settings.transport].credentials(
-        read_certificates(ca) if ca else None, key, chain
-    )
+    with reading():
+        cas = read_certificates(ca) if ca else None
+    return TRANSPORTS[settings.transport].credentials(cas, key, chain)
 
 
 def _pair(prefix: str, certificate: Path | None, key: Path | None) -> tuple[bytes, bytes] | None:
@@ -50,4 +51,5 @@ def _pair(prefix: str, certificate: Path | None, key: Path | None) -> tuple[byte
         return None
     if certificate is None or key is None:
         raise TlsError(f"{prefix}_certificate and {prefix}_key go together; only one is given")
-    return read_pair(certificate, key)
+    with reading():
+        return read_pair(certificate, key)

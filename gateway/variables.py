@@ -6,7 +6,7 @@ The edge and the core do not import each other: each has this file, and a test h
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Final
 
@@ -47,6 +47,19 @@ def unknown_variables(
         near = get_close_matches(name, known, n=1)
         advice = f"did you mean {prefix}{near[0]}?" if near else "unset it"
         problems.append(f"{variable}: no such setting; {advice}")
+    return problems
+
+
+def unknown_names(given: Iterable[str], settings: Iterable[str]) -> list[str]:
+    """Returns a line for each name, as given in Python, that is no setting, with the nearest one."""
+    known = list(settings)
+    problems: list[str] = []
+    for name in given:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            problems.append(
+                f"{name}: no such setting" + (f"; did you mean {near[0]}?" if near else "")
+            )
     return problems
 
 

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from grpc_core.transport import TransportName
-from grpc_core.variables import unknown_variables
+from grpc_core.variables import unknown_names, unknown_variables
 
 PREFIX = "CORE_"
 """Prefix of the environment variables."""
@@ -62,7 +62,9 @@ class Settings(BaseSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _check_variables(cls, data: Any) -> Any:
+    def _check_names(cls, data: Any) -> Any:
+        if isinstance(data, dict) and (problems := unknown_names(data, cls.model_fields)):
+            raise ValueError("; ".join(problems))
         if problems := unknown_variables(os.environ, PREFIX, cls.model_fields, _OTHERS):
             raise ValueError("; ".join(problems))
         return data

@@ -106,6 +106,10 @@ def test_a_list_from_python_is_that_list() -> None:
         (["--request-headers", "a b"], {}, "--request-headers: String should match pattern"),
         (["--upstraem", "x:1"], {}, "--upstraem: no such option; did you mean --upstream?"),
         (["--xyzzy"], {}, "--xyzzy: no such option"),
+        (["x.binpb"], {}, "x.binpb: not an option; write --descriptor-set x.binpb"),
+        (["api/x.pb", "y"], {}, "api/x.pb: not an option; write --descriptor-set api/x.pb"),
+        (["x"], {}, "x: not an option\n"),
+        (["x.binpb", "--xyzzy=1"], {}, "--xyzzy: no such option"),
         (["--port"], {}, "argument --port: expected one argument; `protoway serve --help` lists"),
     ],
 )

@@ -74,6 +74,27 @@ def test_settings_refuse_them(
         settings.model_validate({})
 
 
+@pytest.mark.parametrize(
+    ("settings", "given", "says"),
+    [
+        (EdgeSettings, {"descriptor": "x"}, "descriptor: no such setting; did you mean descriptor_set?"),
+        (EnvoySettings, {"admin": 1}, "admin: no such setting; did you mean admin_port?"),
+        (EdgeSettings, {"admin_port": 1}, "admin_port: no such setting; did you mean"),
+        (EdgeSettings, {"xyzzy": 1, "prot": 1}, "xyzzy: no such setting; prot: no such setting; did you"),
+        (CoreSettings, {"wokers": 2}, "wokers: no such setting; did you mean workers?"),
+    ],
+)  # fmt: skip
+def test_an_unknown_argument_is_named_with_the_nearest(
+    settings: type[EdgeSettings | CoreSettings], given: dict[str, object], says: str
+) -> None:
+    """In Python, as it was written; the setting that is missing then is not named beside it."""
+    with pytest.raises(ValidationError) as caught:
+        settings(**given)  # type: ignore[arg-type] # they are wrong on purpose
+
+    (problem,) = caught.value.errors()
+    assert problem["msg"].startswith(f"Value error, {says}")
+
+
 def test_variables_of_our_other_commands_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of `protoway envoy` do not stop the edge, nor those of `docker compose` the core."""
     monkeypatch.setenv("PROTOWAY_ADMIN_PORT", "9901")

@@ -7,9 +7,11 @@ from pathlib import PurePath
 from typing import Final
 
 _PROTO: Final = re.compile(
-    r"(?:\s|//[^\n]*\n|/\*[\s\S]*?\*/)*(?:syntax|edition|package|import|message|service|option)\b"
+    r"(?:\s|//[^\n]*\n|/\*[\s\S]*?\*/)*"
+    r"(?:(?:syntax|edition)\s*=|package\s+[\w.]+\s*;|import\s+(?:(?:public|weak)\s+)?[\"']"
+    r"|(?:message|service|enum)\s+\w+\s*\{|extend\s+[\w.]+\s*\{|option\s+[\w.()]+\s*=)"
 )
-"""Begins a .proto file, behind its comments."""
+"""Begins a .proto file, behind its comments; `import grpc` begins a program."""
 _JSON: Final = re.compile(r"\s*\{")
 _TEXT_FORMAT: Final = re.compile(r"(?:\s|#.*\n)*file\s*:?\s*[{<\[]")
 _COMMAND: Final = "protoc --include_imports --include_source_info -o"
@@ -35,6 +37,8 @@ def not_a_set(content: bytes, file: str) -> str:
             f"this is a .proto file, not a descriptor set: write `{_COMMAND} {out} {path.name}`,"
             f" and give {out}"
         )
+    if text:
+        return f"this is text, not a descriptor set: write one with `{_COMMAND} FILE …`"
     return f"these bytes are not a FileDescriptorSet: write one with `{_COMMAND} FILE …`"
 
 

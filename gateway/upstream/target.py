@@ -17,6 +17,7 @@ _DNS: Final = re.compile(r"dns:(?://[^/]*/)?")
 _OTHER_NAME: Final = re.compile(r"[a-z][a-z0-9-]*:(?:///|[^0-9])|(?:ipv4|ipv6|vsock):")
 """Begins a name of another scheme of gRPC."""
 _PORT: Final = re.compile(r":\d+$")
+_PORT_ALONE: Final = re.compile(r":?(\d+)")
 _USUAL_PORT: Final = 50051
 
 
@@ -25,6 +26,9 @@ def fault_of(target: str) -> str:
     url = _URL.match(target)
     if url is not None and url[1].lower() not in _SCHEMES:
         return _not_a_url(url[1].lower(), url[2].rpartition("@")[2])
+    alone = _PORT_ALONE.fullmatch(target)
+    if alone is not None:
+        return f"{target!r} is a port without a host: write localhost:{alone[1]}"
     prefix = _DNS.match(target)
     if prefix is None and _OTHER_NAME.match(target):
         return ""

@@ -29,7 +29,7 @@ def written(kept: Iterable[descriptor_pb2.FileDescriptorProto]) -> bytes:
     [
         (b"", "the file is empty: write a descriptor set with `protoc "),
         (b"\xff\xff\xff", "these bytes are not a FileDescriptorSet"),
-        (b"<html>not found</html>", "these bytes are not a FileDescriptorSet"),
+        (b"<html>not found</html>", "this is text, not a descriptor set: write one with `protoc "),
         (b"\x10\x01", "these bytes are not a FileDescriptorSet"),
     ],
 )
@@ -49,6 +49,22 @@ _COMMAND = "protoc --include_imports --include_source_info -o"
             b'// A shop.\n/* Of\nbooks. */ syntax = "proto3";',
             "shop",
             f"this is a .proto file, not a descriptor set: write `{_COMMAND} shop.binpb shop`",
+        ),
+        (b"// nothing yet", "shop.proto", "this is a .proto file, not a descriptor set: write"),
+        *(
+            (text, "shop", "this is a .proto file, not a descriptor set: write")
+            for text in (
+                b"edition = '2023';",
+                b"package shop.v1;",
+                b'import public "a.proto";',
+                b"message Book {",
+                b"option (a.b) = 1;",
+                b"enum E{",
+            )
+        ),
+        *(
+            (text, "server.py", "this is text, not a descriptor set: write one with")
+            for text in (b"import grpc\n", b"package main\n", b"message = 1", b"# a\nsyntax")
         ),
         (b"", "api/shop.proto", f"the file is empty: write a descriptor set with `{_COMMAND} shop"),
         (b' {"file": []}', "shop.json", "this is JSON: give the binary descriptor set, which `"),

@@ -48,6 +48,8 @@ def test_addresses_are_left_to_the_transport(target: str) -> None:
         ("::1", "write [::1]:PORT, for example [::1]:50051"),
         ("[::1]", "write [::1]:PORT, for example [::1]:50051"),
         ("dns:///core", "write core:PORT, for example core:50051"),
+        ("50051", "'50051' is a port without a host: write localhost:50051"),
+        (":9000", "':9000' is a port without a host: write localhost:9000"),
         ("", "write HOST:PORT, for example HOST:50051"),
     ],
 )

@@ -100,7 +100,7 @@ def protoway(*arguments: str, **environment: str) -> subprocess.CompletedProcess
         (
             ("serve", "--descriptor-set", "README.md"),
             1,
-            "README.md: these bytes are not a FileDescriptorSet",
+            "README.md: this is text, not a descriptor set: write one",
         ),
         (
             ("serve", "--descriptor-set", "protos/descriptor_set.binpb", "--port", "99999"),

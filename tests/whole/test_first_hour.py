@@ -77,6 +77,10 @@ MISTAKES = {
         "upstream: 'localhost' has no port: write localhost:PORT, for example localhost:50051",
         options=("--upstream", "localhost"),
     ),
+    "port alone": Mistake(
+        "upstream: '50051' is a port without a host: write localhost:50051",
+        options=("--upstream", "50051"),
+    ),
     "port taken": Mistake(
         "cannot listen on 127.0.0.1:{port}: Address already in use;"
         " stop what listens there, or set another port (0: a free one)",
@@ -86,6 +90,16 @@ MISTAKES = {
         "{folder}/api.proto: this is a .proto file, not a descriptor set: write `protoc --include_imports"
         " --include_source_info -o api.binpb api.proto`, and give api.binpb",
         descriptor_set="{folder}/api.proto",
+    ),
+    "server's program given as descriptor set": Mistake(
+        "{folder}/server.py: this is text, not a descriptor set: write one with `protoc --include_imports"
+        " --include_source_info -o FILE …`",
+        descriptor_set="{folder}/server.py",
+    ),
+    "file without its option": Mistake(
+        "library.binpb: not an option; write --descriptor-set library.binpb",
+        2,
+        options=("library.binpb",),
     ),
     "missing imports": Mistake(
         "test.proto: imports 'company/types.proto', which the descriptor set does not hold: make the set with"
@@ -107,6 +121,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a contract that can be served, and some that cannot."""
     folder = tmp_path_factory.mktemp("contracts")
     (folder / "api.proto").write_text(_PROTO % _RULE)
+    (folder / "server.py").write_text("import grpc\n")
     complete = compile_text(_PROTO % _RULE)
     (folder / "api.binpb").write_bytes(complete)
     (folder / "plain.binpb").write_bytes(compile_text(_PROTO % ""))
