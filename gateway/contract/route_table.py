@@ -22,6 +22,10 @@ from gateway.contract.path_template import DEEP_WILDCARD, WILDCARD, PathTemplate
 
 T = TypeVar("T")
 
+_MAX_NEAR_LENGTH: Final = 256
+"""Maximum characters of a path for which a near template is looked for."""
+_MAX_NEAR_STEPS: Final = 256
+"""Maximum nodes and literals that are compared with one path."""
 _ENCODED_SLASH: Final = re.compile("(%2[Ff])")
 
 
@@ -139,6 +143,42 @@ class RouteTable(Generic[T]):
                     leaf.target for (_, leaf_verb), leaf in leaves.items() if leaf_verb == verb
                 )
 
+    def near(self, raw_path: str) -> PathTemplate | None:
+        """Finds the template of a route that a path without a route misses by one slip.
+
+        A slip is a trailing slash, or one character too many, too few, wrong or swapped in one literal
+        segment or in the verb. Cost and length of the path are bounded, since anybody can send such paths.
+        """
+        if len(raw_path) > _MAX_NEAR_LENGTH or not raw_path.startswith("/"):
+            return None
+        *parents, last = raw_path[1:].split("/")
+        if not last:
+            return self._first(self._root, parents, "")
+        rest, _, verb = last.rpartition(":")
+        for known in self._verbs if rest else ():
+            if is_near(unquote(verb), known):
+                found = self._first(self._root, [*parents, rest], known)
+                if found is not None:
+                    return found
+        steps = iter(range(_MAX_NEAR_STEPS))
+        for segments, verb in self._splits(raw_path):
+            for node, index in _corrected(self._root, segments, 0, steps):
+                found = self._first(node, segments, verb, index)
+                if found is not None:
+                    return found
+        return None
+
+    @staticmethod
+    def _first(
+        node: _Node[T], segments: list[str], verb: str, index: int = 0
+    ) -> PathTemplate | None:
+        """Returns the first template that matches from a node on, whatever its HTTP method."""
+        for leaves in _candidates(node, segments, index):
+            for (_, leaf_verb), leaf in leaves.items():
+                if leaf_verb == verb:
+                    return leaf.template
+        return None
+
     def _splits(self, raw_path: str) -> Sequence[tuple[list[str], str]]:
         """Returns the segments and verb of a path: split at a verb that a route has, then without a verb."""
         if not raw_path.startswith("/"):
@@ -179,6 +219,55 @@ def _candidates(
             yield from _candidates(node.wildcard, segments, index + 1)
     if node.deep:
         yield node.deep
+
+
+def _corrected(
+    node: _Node[T], segments: list[str], index: int, steps: Iterator[int]
+) -> Iterator[tuple[_Node[T], int]]:
+    """Yields the nodes that a path reaches if one of its segments is replaced by a near literal.
+
+    Args:
+        node: where the search starts.
+        segments: of the path.
+        index: of the first segment that is compared.
+        steps: one is taken for each node and each literal; at their end the search ends.
+    """
+    if index == len(segments) or next(steps, None) is None:
+        return
+    segment = unquote(segments[index])
+    for literal, child in node.literals.items():
+        if next(steps, None) is None:
+            return
+        if literal == segment:
+            yield from _corrected(child, segments, index + 1, steps)
+        elif is_near(segment, literal):
+            yield child, index + 1
+    if node.wildcard is not None and segment:
+        yield from _corrected(node.wildcard, segments, index + 1, steps)
+
+
+def is_near(text: str, other: str) -> bool:
+    """Whether two texts differ by one edit: a character added, removed, replaced, or swapped with the next.
+
+    Texts that differ only in case are near; single characters are not.
+    """
+    if min(len(text), len(other)) < 2 or abs(len(text) - len(other)) > 1:
+        return False
+    if text.casefold() == other.casefold():
+        return True
+    start = _common(text, other)
+    rest, other_rest = text[start:], other[start:]
+    end = _common(rest[::-1], other_rest[::-1])
+    middle, other_middle = rest[: len(rest) - end], other_rest[: len(other_rest) - end]
+    one_edit = max(len(middle), len(other_middle)) == 1
+    return one_edit or (len(middle) == 2 and middle == other_middle[::-1])
+
+
+def _common(text: str, other: str) -> int:
+    """Returns the length of the common prefix."""
+    pairs = zip(text, other, strict=False)
+    shorter = min(len(text), len(other))
+    return next((index for index, (one, two) in enumerate(pairs) if one != two), shorter)
 
 
 def _decode(text: str, *, keep_slashes: bool) -> str:

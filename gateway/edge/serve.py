@@ -26,8 +26,15 @@ from gateway.edge.routing import Options
 from gateway.edge.streams import serve_client_stream, serve_server_stream
 from gateway.edge.unary import serve_unary
 from gateway.edge.websocket import serve_websocket
-from gateway.transcoding.status import CANCELLED, INTERNAL, OK, UNAVAILABLE, StatusError, code_name
-from gateway.transcoding.transcoder import no_route
+from gateway.transcoding.status import (
+    CANCELLED,
+    INTERNAL,
+    NOT_FOUND,
+    OK,
+    UNAVAILABLE,
+    StatusError,
+    code_name,
+)
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +97,14 @@ async def _steps(exchange: Exchange) -> None:
     elif isinstance(route, Options):
         await exchange.writer.whole(options(route.methods))
     else:
-        raise no_route(route) if isinstance(route, NoRoute) else route
+        raise _no_route(exchange, route) if isinstance(route, NoRoute) else route
+
+
+def _no_route(exchange: Exchange, miss: NoRoute) -> StatusError:
+    transcoder, request = exchange.edge.transcoder, exchange.request
+    if exchange.websocket is not None:
+        return transcoder.no_handshake(request.path)
+    return transcoder.no_route(miss, request.http_method, request.path)
 
 
 async def _admit(exchange: Exchange) -> None:
@@ -138,9 +152,20 @@ async def _fail(exchange: Exchange, error: StatusError) -> None:
             accept = exchange.request.head.accept
             await writer.whole(failure(edge.transcoder, edge.metadata, error, accept))
         else:
+            _log_refusal(exchange, error)
             await exchange.refuse(failure(edge.transcoder, edge.metadata, error, ""))
     except ClientGone:
         exchange.ended_by = EndedBy.CLIENT
+
+
+def _log_refusal(exchange: Exchange, error: StatusError) -> None:
+    """Logs why a handshake is refused: a browser shows its page neither the status nor the body.
+
+    A message of another error than a missing route may repeat a header's value, which no log line has.
+    """
+    missing = isinstance(exchange.request.route, NoRoute) and error.code == NOT_FOUND
+    reason = error.status.message if missing else code_name(error.code)
+    log.info("%s: handshake refused: %s", _name(exchange), reason)
 
 
 def _name(exchange: Exchange) -> str:

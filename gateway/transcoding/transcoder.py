@@ -14,6 +14,7 @@ from gateway.transcoding.endpoint import Endpoint
 from gateway.transcoding.error_body import ErrorBodies
 from gateway.transcoding.parameters import Parameters
 from gateway.transcoding.status import INVALID_ARGUMENT, NOT_FOUND, UNIMPLEMENTED, StatusError
+from gateway.transcoding.violations import truncated
 
 _HANDSHAKE: Final = "GET"
 """HTTP method of a WebSocket handshake (RFC 6455, 4.1), whatever the HTTP method of the rule."""
@@ -75,6 +76,30 @@ class Transcoder:
         """
         return _match(self._handshakes, _HANDSHAKE, raw_path)
 
+    def no_route(self, miss: NoRoute, http_method: str, raw_path: str) -> StatusError:
+        """Makes the error for a request without a route: 405 if the path has others, otherwise 404."""
+        if methods := allowed_methods(miss):
+            asked = "GET" if http_method == "HEAD" else truncated(http_method)  # they answer alike
+            return StatusError.of(
+                UNIMPLEMENTED,
+                f"this path takes the HTTP methods {_listed(methods)}, not {asked}",
+                http_status=405,
+                headers=(allow_header(methods),),
+            )
+        return StatusError.of(
+            NOT_FOUND, _no_path(self._routes, "no method of the contract", raw_path)
+        )
+
+    def no_handshake(self, raw_path: str) -> StatusError:
+        """Makes the error for a WebSocket handshake without a route, 404."""
+        text = _no_path(self._handshakes, "no streaming method", raw_path)
+        for endpoint in self._routes.targets_of(raw_path):
+            streams = endpoint.method.stream_type.value
+            reason = "carries raw data" if streams else "is unary"
+            text = f"{text}: {endpoint.method.full_name} {reason}"
+            break
+        return StatusError.of(NOT_FOUND, text)
+
     def _add_handshakes(self, endpoints: Iterable[Endpoint]) -> None:
         """Adds the routes of handshakes. Of two methods with one path, the one with a client stream wins."""
         streaming = [endpoint for endpoint in endpoints if accepts_websocket(endpoint.binding)]
@@ -106,13 +131,17 @@ def allow_header(methods: list[str]) -> tuple[bytes, bytes]:
     return b"allow", ", ".join(methods).encode()
 
 
-def no_route(miss: NoRoute) -> StatusError:
-    """Makes the error for a request without a route: 405 if the path has other methods, otherwise 404."""
-    if methods := allowed_methods(miss):
-        return StatusError.of(
-            UNIMPLEMENTED,
-            f"this path takes {', '.join(methods)}",
-            http_status=405,
-            headers=(allow_header(methods),),
-        )
-    return StatusError.of(NOT_FOUND, "no method of the contract is bound to this path")
+def _listed(methods: list[str]) -> str:
+    *others, last = methods
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def _no_path(table: RouteTable[Endpoint], what: str, raw_path: str) -> str:
+    """Returns the text of a 404, with the template that may have been meant."""
+    text = f"{what} is bound to this path"
+    near = table.near(raw_path)
+    if near is None:
+        return text
+    if raw_path.endswith("/"):
+        text += ", which has a trailing slash"
+    return f"{text}; did you mean {near}?"

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.contract.path_template import PathTemplate
-from gateway.contract.route_table import NoRoute, RouteConflict, RouteMatch, RouteTable
+from gateway.contract.route_table import NoRoute, RouteConflict, RouteMatch, RouteTable, is_near
 from tests.contract.templates import templates
 
 
@@ -290,3 +290,79 @@ def test_the_work_grows_with_the_path_alone() -> None:
     routes = table(*(f"GET /{'/'.join(['*'] * depth)}/x{depth}" for depth in range(1, 30)))
 
     assert isinstance(routes.match("GET", "/" + "/".join(["a"] * 2000)), NoRoute)
+
+
+NEAR_ROUTES = table(
+    "GET /v1/books",
+    "POST /v1/books:batch",
+    "GET /v1/books/{id}",
+    "GET /v1/{parent=shelves/*}/books",
+    "GET /v1/files/{name=**}",
+    "GET /x/{y}",
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "near"),
+    [
+        ("/v1/book", "/v1/books"),
+        ("/v1/book/1", "/v1/books/{id}"),
+        ("/v1/bokos/1", "/v1/books/{id}"),
+        ("/v1/Books", "/v1/books"),
+        ("/v1/b%6Fok", "/v1/books"),
+        ("/V1/books", "/v1/books"),
+        ("/v2/books/1", "/v1/books/{id}"),
+        ("/v1/books/", "/v1/books"),
+        ("/v1/books/1/", "/v1/books/{id}"),
+        ("/v1/books:bach", "/v1/books:batch"),
+        ("/v1/book:batch", "/v1/books:batch"),
+        ("/v1/shelves/1/book", "/v1/{parent=shelves/*}/books"),
+        ("/v1/shelfes/1/books", "/v1/{parent=shelves/*}/books"),
+        ("/v1/file/a/b", "/v1/files/{name=**}"),
+        ("/v1/boo", None),
+        ("/v1/book/", None),
+        ("/v2/book", None),
+        ("/z/1", None),
+        ("/v1//", None),
+        ("", None),
+        ("/", None),
+        ("*", None),
+        ("/v1/books/%FF/", "/v1/books/{id}"),
+        ("/v1/book/" + "1" * 300, None),
+    ],
+)
+def test_a_path_that_misses_by_one_slip_has_a_near_template(path: str, near: str | None) -> None:
+    """One edit in one literal or in the verb, or a trailing slash; not two of them."""
+    assert isinstance(NEAR_ROUTES.match("GET", path), NoRoute)
+    found = NEAR_ROUTES.near(path)
+
+    assert (None if found is None else str(found)) == near
+
+
+def test_the_search_for_a_near_template_is_bounded() -> None:
+    """A table with thousands of names is not compared with each path that somebody makes up."""
+    many = table(*(f"GET /name{number}/x" for number in range(5_000)))
+
+    assert str(many.near("/nam7/x")) == "/name7/x"
+    assert many.near("/nam4999/x") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "other", "near"),
+    [
+        ("books", "book", True),
+        ("books", "boks", True),
+        ("books", "bboks", True),
+        ("books", "bosok", False),
+        ("books", "boosk", True),
+        ("books", "BOOKS", True),
+        ("ab", "ba", True),
+        ("aab", "ab", True),
+        ("a", "b", False),
+        ("ab", "cd", False),
+        ("", "a", False),
+    ],
+)
+def test_texts_are_near_by_one_edit(text: str, other: str, near: bool) -> None:
+    """Added, removed, replaced or swapped; in both directions."""
+    assert (is_near(text, other), is_near(other, text)) == (near, near)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 
 import pytest
@@ -225,3 +226,31 @@ def test_a_setting_that_is_no_origin_stops_the_start(make_app: MakeApp, wrong: s
     """It would let nobody in, and the operator would not know why."""
     with pytest.raises(ValidationError, match=f"{re.escape(repr(wrong))} is not an origin"):
         make_app(origins=("https://app.example", wrong))
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "reason"),
+    [
+        ("/nowhere", {}, "no streaming method is bound to this path"),
+        ("/v1/bidy", {}, "no streaming method is bound to this path; did you mean /v1/bidi?"),
+        ("/v1/echo", {}, "no streaming method is bound to this path: echo.v1.Echo.Unary is unary"),
+        ("/healthz", {}, "no streaming method is bound to this path"),
+        ("/v1/bidi", {"origin": "https://c0ffee.test"}, "PERMISSION_DENIED"),
+        ("/v1/bidi", {"grpc-timeout": "c0ffee"}, "INVALID_ARGUMENT"),
+    ],
+)
+async def test_why_a_handshake_is_refused_is_logged(
+    app: FastAPI,
+    caplog: pytest.LogCaptureFixture,
+    path: str,
+    headers: dict[str, str],
+    reason: str,
+) -> None:
+    """At info, with id and path, since a browser does not show it; without the value of any header."""
+    with caplog.at_level(logging.INFO, logger="gateway"):
+        request = connect(app, path, headers | {"x-request-id": "mine"})
+        await request.ended()
+
+    lines = [record.getMessage() for record in caplog.records if record.name.startswith("gateway")]
+    assert lines == [f"request mine WebSocket {path}: handshake refused: {reason}"]
+    assert {record.levelname for record in caplog.records} == {"INFO"}

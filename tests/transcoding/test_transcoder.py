@@ -15,7 +15,7 @@ from gateway.contract.errors import ContractError
 from gateway.contract.route_table import NoRoute, RouteMatch
 from gateway.transcoding.codec import JsonOptions
 from gateway.transcoding.status import INVALID_ARGUMENT, NOT_FOUND, UNIMPLEMENTED, StatusError
-from gateway.transcoding.transcoder import Transcoder, no_route
+from gateway.transcoding.transcoder import Transcoder
 from tests.contracts import compile_text, echo_contract
 
 TRANSCODER = Transcoder(echo_contract(), JsonOptions())
@@ -61,8 +61,38 @@ def test_misses(
     found = TRANSCODER.match(http_method, path)
 
     assert isinstance(found, NoRoute)
-    error = no_route(found)
+    error = TRANSCODER.no_route(found, http_method, path)
     assert (error.code, error.http_status, error.headers) == (code, http_status, headers)
+
+
+_NO_METHOD = "no method of the contract is bound to this path"
+_NO_STREAM = "no streaming method is bound to this path"
+
+
+@pytest.mark.parametrize(
+    ("http_method", "path", "says"),
+    [
+        ("GET", "/nowhere", _NO_METHOD),
+        ("GET", "/v1/eco/1", f"{_NO_METHOD}; did you mean /v1/echo/{{string_field}}?"),
+        ("GET", "/v1/echo/", f"{_NO_METHOD}, which has a trailing slash; did you mean /v1/echo?"),
+        ("PATCH", "/v1/echo", "this path takes the HTTP methods GET, HEAD, OPTIONS and POST, not PATCH"),
+        ("GET", "/v1/upload", "this path takes the HTTP methods OPTIONS and POST, not GET"),
+        (None, "/nowhere", _NO_STREAM),
+        (None, "/v1/bidy", f"{_NO_STREAM}; did you mean /v1/bidi?"),
+        (None, "/v1/echo", f"{_NO_STREAM}: echo.v1.Echo.Unary is unary"),
+        (None, "/v1/raw:upload", f"{_NO_STREAM}: echo.v1.Echo.RawUpload carries raw data"),
+    ],
+)  # fmt: skip
+def test_a_miss_says_what_was_perhaps_meant(http_method: str | None, path: str, says: str) -> None:
+    """For requests, and for handshakes (None)."""
+    if http_method is None:
+        error = TRANSCODER.no_handshake(path)
+    else:
+        found = TRANSCODER.match(http_method, path)
+        assert isinstance(found, NoRoute)
+        error = TRANSCODER.no_route(found, http_method, path)
+
+    assert error.status.message == says
 
 
 def test_a_handshake_needs_a_stream() -> None:
