@@ -12,15 +12,19 @@ from itertools import zip_longest
 from typing import Final
 
 from google.api.http_pb2 import HttpRule
+from google.protobuf.descriptor import Descriptor
 
 from gateway.contract.descriptors import Contract
 from gateway.contract.errors import ContractError, ContractWarning
-from gateway.contract.fields import dotted
+from gateway.contract.fields import FieldPath, dotted
+from gateway.contract.http_methods import BODY_METHODS
 from gateway.contract.http_rule import Binding, bindings, is_sendable, merge_rules, rules
 from gateway.contract.method import Method
 from gateway.contract.route_table import RouteConflict, RouteTable
 from gateway.contract.stream_policy import stream_policy
 
+_MAX_NAMES: Final = 3
+"""Maximum names of fields in one warning."""
 _NO_RULE: Final = (
     "no method of the served services has an HTTP rule, so nothing would be served: add `google.api.http`"
     " options to the .proto, or give --http-rules FILE, or --auto-mapping for POST /package.Service/Method"
@@ -108,8 +112,42 @@ def _warning_texts(
                 f"{binding}: {option} {dotted(path)!r} goes beyond google/api/http.proto, which has"
                 " it name a field of the message itself"
             )
+    if names := _not_in_path(binding):
+        yield (
+            f"{binding} has no body, so {', '.join(names)} can only be given in the query: add"
+            ' body: "*" to the rule to take the fields from the body'
+        )
     if not is_sendable(binding.http_method):
         yield f"{binding} is reached by WebSockets alone: no request can have its HTTP method here"
+
+
+def _not_in_path(binding: Binding) -> list[str]:
+    """Returns some fields that a request of a binding without a body can give in the query alone.
+
+    Empty for HTTP methods whose requests usually have no body, and for client streams, which always have one.
+    """
+    if (
+        binding.body is not None
+        or binding.http_method not in BODY_METHODS
+        or binding.method.stream_type.client
+    ):
+        return []
+    paths = [path for _, path in binding.variables]
+    names = _outside(binding.method.input, paths)
+    more = "…" if len(names) > _MAX_NAMES else ""
+    return [*names[:_MAX_NAMES], more] if more else names
+
+
+def _outside(message: Descriptor, paths: Iterable[FieldPath]) -> list[str]:
+    """Returns the names of the fields of a message that none of the paths gives, dotted below a message."""
+    names: list[str] = []
+    for field in message.fields:
+        below = [path[1:] for path in paths if path[0].number == field.number]
+        if not below:
+            names.append(field.name)
+        elif all(below) and field.message_type is not None:
+            names += (f"{field.name}.{name}" for name in _outside(field.message_type, below))
+    return names
 
 
 def _results(

@@ -11,6 +11,9 @@ from typing import Final
 CONNECT: Final = "CONNECT"
 """Parsed, but its target is a host and a port, not a path (RFC 9110, 9.3.6)."""
 
+BODY_METHODS: Final = frozenset({"PATCH", "POST", "PUT"})
+"""Methods whose requests usually have a body (RFC 9110, 9.3; RFC 5789)."""
+
 HTTP_METHODS: Final = frozenset(
     {
         "ACL",

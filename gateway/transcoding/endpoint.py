@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
 from gateway.contract.fields import FieldPath, json_name
+from gateway.contract.http_methods import BODY_METHODS
 from gateway.contract.http_rule import Binding, is_http_body, request_body_type, response_type
 from gateway.contract.method import Method
 from gateway.transcoding.codec import JsonCodec, JsonOptions, JsonPrintError, parse_json, print_json
@@ -210,13 +211,19 @@ class Endpoint:
             return None
         if self._read_body is None:
             if not _is_empty_object(body):
-                violations.append(("", "this method takes no body"))
+                violations.append(("", self._no_body()))
             return None
         try:
             return self._read_body(message, body, content_type)
         except ValueError as error:
             violations += items_of(error)
             return None
+
+    def _no_body(self) -> str:
+        """Returns what to do with a body that the HTTP rule has no place for."""
+        text = f"the HTTP rule of {self.method.full_name} has no body: send the fields in the query"
+        usual = self.binding.http_method in BODY_METHODS
+        return f'{text}, or add body: "*" to the rule' if usual else text
 
     def _apply_path(self, message: Message, captures: tuple[str, ...]) -> list[tuple[str, str]]:
         violations: list[tuple[str, str]] = []

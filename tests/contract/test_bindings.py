@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.contract.bindings import bind
+from gateway.contract.bindings import bind, warnings
 from gateway.contract.descriptors import load
 from tests.contracts import compile_text
 
@@ -40,3 +40,41 @@ def test_a_contract_without_rules_is_a_problem() -> None:
 
     assert found == []
     assert "no method of the served services has an HTTP rule" in str(problems[0])
+
+
+NO_BODY = """
+syntax = "proto3";
+package t;
+import "google/api/annotations.proto";
+message Book { string id = 1; string title = 2; Book next = 3; }
+message M { string name = 1; Book book = 2; int32 a = 3; int32 b = 4; }
+message Id { string id = 1; }
+message None {}
+service S {
+  rpc Add(Book) returns (None) { option (google.api.http) = {post: "/add"}; }
+  rpc Many(M) returns (stream None) { option (google.api.http) = {put: "/many"}; }
+  rpc Nested(M) returns (None) { option (google.api.http) = {patch: "/nested/{book.id}/{name}/{a}/{b}"}; }
+  rpc Cancel(Id) returns (None) { option (google.api.http) = {post: "/{id}:cancel"}; }
+  rpc Nothing(None) returns (None) { option (google.api.http) = {post: "/nothing"}; }
+  rpc Get(Book) returns (None) { option (google.api.http) = {get: "/get"}; }
+  rpc All(Book) returns (None) { option (google.api.http) = {post: "/all" body: "*"}; }
+  rpc Part(M) returns (None) { option (google.api.http) = {post: "/part" body: "book"}; }
+  rpc Upload(stream Book) returns (None) { option (google.api.http) = {post: "/upload"}; }
+}
+"""
+
+
+def test_a_forgotten_body_is_a_warning() -> None:
+    """For POST, PUT and PATCH, if fields are left that no path variable gives; a client stream has a body."""
+    found, problems = bind(load(compile_text(NO_BODY)).methods)
+
+    assert problems == []
+    assert [str(warning).partition(" to the rule")[0] for warning in warnings(found, {})] == [
+        f"test.proto:{line}:{column}: t.S.{binding} has no body, so {names} can only be given in the query:"
+        ' add body: "*"'
+        for line, column, binding, names in (
+            (10, 34, "Add: POST /add", "id, title, next"),
+            (11, 39, "Many: PUT /many", "name, book, a, …"),
+            (12, 34, "Nested: PATCH /nested/{book.id}/{name}/{a}/{b}", "book.title, book.next"),
+        )
+    ]

@@ -45,7 +45,9 @@ async def test_anything_else_is_refused(
     """No call is made for a request of which a part would be lost."""
     found = await ask(app, "GET", path, body)
 
-    assert (found.status, found.json["message"]) == (400, "this method takes no body")
+    name = "Unary" if path == "/v1/echo/a" else "ServerStream"
+    text = f"the HTTP rule of echo.v1.Echo.{name} has no body: send the fields in the query"
+    assert (found.status, found.json["message"]) == (400, text)
     assert upstream.calls == []
 
 
