@@ -252,10 +252,14 @@ class Exchange:
         await self.run.in_task()
         return await asyncio.get_running_loop().run_in_executor(self.edge.decoding, decode)
 
-    async def messages(self, frames: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async def messages(
+        self,
+        frames: AsyncIterator[bytes],
+        explain: Callable[[StatusError], StatusError] = lambda error: error,
+    ) -> AsyncIterator[bytes]:
         """Yields the messages of a client's frames, as they arrive; path and query speak in the first.
 
-        Where no frame comes there is no message, but path and query are checked.
+        Without a frame, path and query are checked all the same. `explain` completes the error of a frame.
 
         Raises:
             StatusError: a frame is wrong; the violations' paths begin with its number.
@@ -263,11 +267,14 @@ class Exchange:
         number = 0
         async for frame in frames:
             step = f"[{number}]"
-            if number == 0:
-                message = await self.decode(frame, step=step)
-            else:
-                decode = partial(self.endpoint.decode_frame, frame, step=step)
-                message = await self._decode_off_loop(decode, frame)
+            try:
+                if number == 0:
+                    message = await self.decode(frame, step=step)
+                else:
+                    decode = partial(self.endpoint.decode_frame, frame, step=step)
+                    message = await self._decode_off_loop(decode, frame)
+            except StatusError as error:
+                raise explain(error) from None
             if self.info is not None:
                 self.received(len(message))
             yield message

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from functools import partial
 from typing import Final
+
+from google.rpc.error_details_pb2 import BadRequest
 
 from gateway.edge.body import UploadBody, body_too_large
 from gateway.edge.exchange import Exchange
@@ -20,7 +23,7 @@ from gateway.transcoding.frame_decoders import (
     SniffingDecoder,
 )
 from gateway.transcoding.negotiation import check_json, media_type
-from gateway.transcoding.status import bad_request
+from gateway.transcoding.status import StatusError, bad_request
 
 _DECODERS: Final[dict[str, Callable[[int], FrameDecoder]]] = {
     "application/json": JsonArrayDecoder,
@@ -31,6 +34,9 @@ _DECODERS: Final[dict[str, Callable[[int], FrameDecoder]]] = {
     "application/x-jsonlines": NdjsonDecoder,
 }
 _STREAM_TYPES: Final = frozenset(_DECODERS)
+_MORE: Final = "unexpected content after document"
+"""Ends the JSON parser's text if something follows the JSON text."""
+_LINE_BREAKS: Final = "; one message a line (curl: --data-binary keeps line breaks)"
 _PIECE_BYTES: Final = 16 * 1024
 """Bytes in which messages are looked for in one turn of the event loop: they may be as many empty lines."""
 
@@ -43,7 +49,27 @@ def read_upload(exchange: Exchange, body: UploadBody) -> AsyncIterator[bytes]:
             its coding or its frames, and ClientGone.
     """
     content = content_decoder(exchange.request.head.content_encoding)
-    return exchange.messages(_frames(exchange, body, content, _decoder(exchange)))
+    decoder = _decoder(exchange)
+    frames = _frames(exchange, body, content, decoder)
+    return exchange.messages(frames, partial(_with_line_breaks, decoder))
+
+
+def _with_line_breaks(decoder: FrameDecoder, error: StatusError) -> StatusError:
+    """Adds that line breaks are missing to the error of a line of NDJSON that has several messages."""
+    detail = BadRequest()
+    if not (
+        decoder.is_ndjson
+        and _MORE in error.status.message
+        and any(each.Unpack(detail) for each in error.status.details)
+    ):
+        return error
+    return bad_request(
+        (
+            each.field,
+            each.description + (_LINE_BREAKS if each.description.endswith(_MORE) else ""),
+        )
+        for each in detail.field_violations
+    )
 
 
 def _decoder(exchange: Exchange) -> FrameDecoder:

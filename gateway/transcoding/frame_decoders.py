@@ -31,6 +31,11 @@ class FrameTooLarge(FrameError):
 class FrameDecoder(Protocol):
     """Splits one body into frames."""
 
+    @property
+    def is_ndjson(self) -> bool:
+        """Whether each line is a frame."""
+        ...
+
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Feeds the next bytes; yields the completed frames. Must be iterated to its end.
 
@@ -52,6 +57,7 @@ class _SeparatedDecoder:
     """Frames between separators; empty frames are skipped, and the last one needs no separator."""
 
     _SEPARATOR: ClassVar[bytes]
+    is_ndjson = False
 
     def __init__(self, max_frame: int) -> None:
         self._max_frame = max_frame
@@ -93,6 +99,7 @@ class NdjsonDecoder(_SeparatedDecoder):
     """One JSON text per line."""
 
     _SEPARATOR: ClassVar = b"\n"
+    is_ndjson = True
 
 
 class JsonSeqDecoder(_SeparatedDecoder):
@@ -117,6 +124,7 @@ class JsonSeqDecoder(_SeparatedDecoder):
 class JsonArrayDecoder:
     """The elements of one JSON array. Finds the end of each element; the JSON parser checks its content."""
 
+    is_ndjson = False
     _IN_STRING: ClassVar = re.compile(rb'["\\]')
     _OUTSIDE: ClassVar = re.compile(rb'["\[\]{},]')
 
@@ -223,6 +231,11 @@ class SniffingDecoder:
         self._max_frame = max_frame
         self._decoder: FrameDecoder | None = None
 
+    @property
+    def is_ndjson(self) -> bool:
+        """Whether NDJSON was decided for."""
+        return self._decoder is not None and self._decoder.is_ndjson
+
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Feeds the next bytes; yields the completed frames."""
         if self._decoder is None:
@@ -246,6 +259,8 @@ _BY_FIRST_BYTE: Final[dict[bytes, Callable[[int], FrameDecoder]]] = {
 
 class RawDecoder:
     """For a body of raw data: each chunk that arrives is a frame, split at the maximum size."""
+
+    is_ndjson = False
 
     def __init__(self, max_frame: int) -> None:
         self._max_frame = max_frame

@@ -169,6 +169,35 @@ async def test_a_bad_frame_is_400_with_its_number(
     assert [v["field"] for v in answer.json["details"][0]["fieldViolations"]] == [field]
 
 
+_FORM = "application/x-www-form-urlencoded"
+_FLAT = b'{"stringField":"a"}{"stringField":"b"}'
+_FLAT_ERROR = "malformed JSON at line 1 column 20: unexpected content after document"
+_LINE_BREAKS = "; one message a line (curl: --data-binary keeps line breaks)"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "says"),
+    [
+        (_FORM, _FLAT, f"[0]: {_FLAT_ERROR}{_LINE_BREAKS}"),
+        ("application/x-ndjson", _FLAT, f"[0]: {_FLAT_ERROR}{_LINE_BREAKS}"),
+        ("application/jsonl", b"{}\n" + _FLAT, f"[1]: {_FLAT_ERROR}{_LINE_BREAKS}"),
+        ("application/json-seq", b"\x1e" + _FLAT, f"[0]: {_FLAT_ERROR}"),
+        ("application/json", b"[" + _FLAT + b"]", f"[0]: {_FLAT_ERROR}"),
+        (_FORM, b"[" + _FLAT + b"]", f"[0]: {_FLAT_ERROR}"),
+        (_FORM, b'{"nope":1}', "[0].nope: unknown field"),
+    ],
+)
+async def test_messages_on_one_line_are_told_of_line_breaks(
+    app: FastAPI, content_type: str, body: bytes, says: str
+) -> None:
+    """`curl -d @FILE` removes the line breaks of NDJSON; the other framings need none."""
+    answer = await ask(app, "POST", "/v1/upload", body, {"content-type": content_type})
+
+    assert (answer.status, answer.json["message"]) == (400, says)
+    (violation,) = answer.json["details"][0]["fieldViolations"]
+    assert f"{violation['field']}: {violation['description']}" == says
+
+
 async def test_a_frame_over_the_limit_is_413(make_app: MakeApp) -> None:
     """No frame may be longer than a message; the upload as a whole may."""
     async with running(make_app(max_message_bytes=20)) as app:
