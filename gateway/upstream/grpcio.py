@@ -27,7 +27,8 @@ from grpc import aio
 from gateway.contract.method import Method, StreamType
 from gateway.transcoding.metadata import Metadata
 from gateway.transcoding.status import CANCELLED, StatusError
-from gateway.upstream.options import NOT_OPEN, UpstreamOptions
+from gateway.upstream.not_open import NotOpen
+from gateway.upstream.options import UpstreamOptions
 from gateway.upstream.outcome import status_error
 from gateway.upstream.pool import ConnectionPool
 from gateway.upstream.pooled_channel import PooledChannel
@@ -59,6 +60,7 @@ class GrpcioUpstream:
         self._options = options
         self._methods = tuple(options.methods)
         self._pool: ConnectionPool[_Channel] | None = None
+        self._not_open = NotOpen()
 
     async def __aenter__(self) -> Self:
         """Prepares for calls; the first connects."""
@@ -90,7 +92,7 @@ class GrpcioUpstream:
     ) -> AbstractAsyncContextManager[Call]:
         """Opens a call; see `gateway.upstream.port.Upstream`."""
         if self._pool is None:
-            raise RuntimeError(NOT_OPEN)
+            raise self._not_open.error()
         return GrpcioCall(self._pool, method, requests, metadata, timeout)
 
     def start_unary(
@@ -104,7 +106,7 @@ class GrpcioUpstream:
     ) -> Callable[[], object]:
         """Starts a unary call in a task; see `gateway.upstream.port.Upstream`."""
         if self._pool is None:
-            raise RuntimeError(NOT_OPEN)
+            raise self._not_open.error()
         return start_unary_in_task(
             self, method, request, on_outcome, metadata=metadata, timeout=timeout
         )
@@ -265,9 +267,8 @@ class GrpcioCall:
             code, trailing, details = true or (code, trailing, details)
         number: int = code.value[0]
         initial = tuple(error.initial_metadata() or ())
-        return status_error(
-            number, details, initial, tuple(trailing or ()), self._pool.reachability
-        )
+        reachability, method = self._pool.reachability, self._method.path
+        return status_error(number, details, initial, tuple(trailing or ()), reachability, method)
 
     def _reason(self) -> BaseException:
         task = asyncio.current_task()

@@ -13,7 +13,6 @@ DEFAULT_KEEPALIVE: Final = 300.0
 """What every gRPC server allows (gRPC's "Keepalive User Guide", on the server's enforcement)."""
 DEFAULT_MAX_METADATA: Final = 16 * 1024
 """What gRPC clients announce by default."""
-NOT_OPEN: Final = "the upstream is not open: its application's lifespan was not run"
 
 
 @dataclass(frozen=True, slots=True)

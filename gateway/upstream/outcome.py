@@ -33,7 +33,12 @@ server, which does not send them."""
 
 
 def status_error(
-    code: int, details: str, initial: Metadata, trailing: Metadata, reachability: Reachability
+    code: int,
+    details: str,
+    initial: Metadata,
+    trailing: Metadata,
+    reachability: Reachability,
+    method: str,
 ) -> StatusError:
     """Makes the edge's error of what a server, or gRPC itself, has ended a call with.
 
@@ -58,5 +63,6 @@ def status_error(
         return metadata_too_large("more than the server takes")
     elif code == RESOURCE_EXHAUSTED and _ANSWER_METADATA.search(details):
         code, details = INTERNAL, "the server's metadata are larger than the edge takes"
+    reachability.failed_call(method, code, details)
     status = Status(code=code, message=details)
     return StatusError(status, initial=initial, trailing=trailing, by_upstream=True)

@@ -9,6 +9,8 @@ import logging
 import re
 from typing import Final, NamedTuple
 
+from gateway.transcoding.status import UNIMPLEMENTED
+
 log = logging.getLogger(__name__)
 
 _ADDRESS: Final = re.compile(
@@ -96,6 +98,12 @@ _PROBLEMS: Final = (
 _NOT_GRPC: Final = _problem(
     text="it answers, but not in gRPC", advice="it may be an HTTP/2 server without gRPC"
 )
+_NOT_IMPLEMENTED: Final = re.compile(
+    r"Method not found|unknown (?:service|method) |The server does not implement the method "
+    r"|(?:Service|Method) is unimplemented|Method not implemented!|$"
+)
+"""Matches the texts of gRPC servers for a method that they lack: Python and Java, Go, Node, .NET, a generated
+Python servicer; the C++ and Rust servers send none."""
 _LOST: Final = _problem(text="the connection was lost", advice="")
 
 
@@ -110,6 +118,8 @@ class Reachability:
         """
         self._target = target
         self._logged: set[str] = set()
+        self._not_implemented: set[str] = set()
+        """Methods of the contract that the server lacked, each as `/package.Service/Method`."""
 
     def failed(self, details: str) -> str | None:
         """Takes the text of a call that ended with UNAVAILABLE, and logs a problem that is new.
@@ -131,6 +141,25 @@ class Reachability:
         """
         self._log(_NOT_GRPC, details)
         return f"upstream does not answer in gRPC: HTTP status {http_status}"
+
+    def failed_call(self, method: str, code: int, details: str) -> None:
+        """Takes the status of a call; logs once for each method that the server lacks it.
+
+        Args:
+            method: as `/package.Service/Method`.
+            code: of the status.
+            details: its text; of UNIMPLEMENTED, only those that gRPC makes itself count.
+        """
+        if (
+            code == UNIMPLEMENTED
+            and method not in self._not_implemented
+            and _NOT_IMPLEMENTED.match(details)
+        ):
+            self._not_implemented.add(method)
+            log.warning(
+                "upstream %s does not implement %s, which the contract has: does an older server run there?",
+                self._target, method.removeprefix("/"),
+            )  # fmt: skip
 
     def _log(self, problem: _Problem, details: str) -> None:
         if problem.text in self._logged:

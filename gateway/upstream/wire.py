@@ -15,7 +15,8 @@ from typing import Self
 from gateway.contract.method import Method, StreamType
 from gateway.transcoding.metadata import Metadata
 from gateway.transcoding.status import OK
-from gateway.upstream.options import NOT_OPEN, UpstreamOptions
+from gateway.upstream.not_open import NotOpen
+from gateway.upstream.options import UpstreamOptions
 from gateway.upstream.outcome import status_error
 from gateway.upstream.pool import ConnectionPool
 from gateway.upstream.port import Call, Outcome, RequestMessages, Response
@@ -32,6 +33,7 @@ class WireUpstream:
         self._options = options
         self._channel_options = options.channel_options()
         self._pool: ConnectionPool[Channel] | None = None
+        self._not_open = NotOpen()
         self._methods: dict[Method, ClientMethod] = {}
         """Registered with the first channel; all channels have the same target and options."""
 
@@ -71,7 +73,7 @@ class WireUpstream:
     ) -> AbstractAsyncContextManager[Call]:
         """Opens a call; see `gateway.upstream.port.Upstream`."""
         if self._pool is None:
-            raise RuntimeError(NOT_OPEN)
+            raise self._not_open.error()
         return WireCall(self, self._pool, method, requests, metadata, timeout)
 
     def start_unary(
@@ -86,7 +88,7 @@ class WireUpstream:
         """Starts a unary call; see `gateway.upstream.port.Upstream`."""
         pool = self._pool
         if pool is None:
-            raise RuntimeError(NOT_OPEN)
+            raise self._not_open.error()
         one = pool.take(stream=False)
         if one is None:
             return start_unary_in_task(
@@ -99,7 +101,7 @@ class WireUpstream:
             if message is not None and status is not None and status.code == OK:
                 on_outcome(Response(message, stream.initial or (), status.trailing))
             else:
-                on_outcome(_error(stream, pool.reachability))
+                on_outcome(_error(stream, method, pool.reachability))
 
         try:
             stream = one.channel.start_call(
@@ -211,7 +213,7 @@ class WireCall:
         assert stream.status is not None  # noqa: S101 - for the type checker
         if stream.status.code == OK:
             return StopAsyncIteration()
-        return self._failure or _error(stream, self._pool.reachability)
+        return self._failure or _error(stream, self._method, self._pool.reachability)
 
     async def initial_metadata(self) -> Metadata:
         """Waits for the initial metadata; empty if the call ends without."""
@@ -249,8 +251,10 @@ class WireCall:
                 await close()
 
 
-def _error(stream: ClientStream, reachability: Reachability) -> Exception:
+def _error(stream: ClientStream, method: Method, reachability: Reachability) -> Exception:
     status = stream.status
     assert status is not None  # noqa: S101 - for the type checker
     initial = stream.initial or ()
-    return status_error(status.code, status.message, initial, status.trailing, reachability)
+    return status_error(
+        status.code, status.message, initial, status.trailing, reachability, method.path
+    )

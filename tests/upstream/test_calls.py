@@ -266,7 +266,7 @@ async def test_a_call_before_the_block_says_what_is_missing(transport: Name) -> 
     """An application whose lifespan was not run is told so, in words."""
     options = UpstreamOptions("127.0.0.1:1", METHODS.values(), max_message=1)
     upstream = make_upstream(transport, options)
-    with pytest.raises(RuntimeError, match="lifespan was not run"):
+    with pytest.raises(StatusError, match=r"INTERNAL: .* lifespan of the edge was not run"):
         upstream.open(METHODS["Unary"], MESSAGE)
 
 
