@@ -126,10 +126,11 @@ def _tags(contract: Contract, bindings: Sequence[Binding]) -> Iterator[dict[str,
 def _operation(binding: Binding, requests: RequestSchemas, names: list[str]) -> dict[str, Any]:
     method = binding.method
     summary, _, _ = method.comment.partition("\n")
+    description = _description(binding)
     operation: dict[str, Any] = {
         "tags": [method.service_name],
         "summary": summary,
-        "description": _description(binding),
+        **({"description": description} if description != summary else {}),
         "parameters": [
             *path_parameters(binding, names, requests),
             *query_parameters(binding, requests),

@@ -10,7 +10,7 @@ from openapi_spec_validator import validate
 
 from gateway.contract.descriptors import load
 from tests.contracts import echo_contract
-from tests.render.documents import rendered
+from tests.render.documents import document_of, operations, rendered
 
 DESCRIPTOR_SET = Path(__file__).parents[2] / "protos" / "descriptor_set.binpb"
 
@@ -41,6 +41,34 @@ def test_comments_are_descriptions(finance: dict[str, Any]) -> None:
     assert convert["summary"] == "Converts one amount at the current rate."
     assert schema["description"].startswith("An amount, its currency, and the currency")
     assert "Greater than zero" in schema["properties"]["amount"]["description"]
+
+
+def test_a_summary_is_not_repeated() -> None:
+    """A comment of one line is the summary alone; of a longer one, and of a stream, there is more to say."""
+    document = document_of("""
+message M { string name = 1; }
+service S {
+  // Gets one.
+  rpc One(M) returns (M) { option (google.api.http) = {get: "/one"}; }
+  // Gets two.
+  // Both at once.
+  rpc Two(M) returns (M) { option (google.api.http) = {get: "/two"}; }
+  // Gets many.
+  rpc Many(M) returns (stream M) { option (google.api.http) = {get: "/many"}; }
+}
+""")
+
+    texts = {
+        each["operationId"].rpartition("_")[2]: (each["summary"], each.get("description"))
+        for each in operations(document)
+    }
+    assert texts["One"] == ("Gets one.", None)
+    assert texts["Two"] == ("Gets two.", "Gets two.\nBoth at once.")
+    summary, description = texts["Many"]
+    assert (summary, (description or "").startswith("Gets many.\n\nA streaming method")) == (
+        "Gets many.",
+        True,
+    )
 
 
 def test_query_parameters_are_the_fields_that_nothing_else_binds(finance: dict[str, Any]) -> None:
