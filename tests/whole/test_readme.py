@@ -34,10 +34,10 @@ COMPILE, CHECK, SERVE = SECTIONS["Your own `.proto`"]
 EXPECTED = {
     "-d '{": r'"convertedAmount":[\d.]+,"rate":[\d.]+,"timestamp":"[^"]+Z"',
     "/convert?": r'"convertedAmount":[\d.]+',
+    "hello": r'^{"message":"Hello, World!"}$',
     "/rates/": r'data: {"currency":"EUR","rate":[\d.]+}\n\nid: .*\ndata: {"currency":"GBP"',
     "batch": r'{"totalConverted":[\d.]+,"count":2}',
     "live": r'"convertedAmount":[\d.]+(?s:.*)1000 \(OK\)',
-    "hello": r'^{"message":"Hello, World!"}$',
 }
 
 
