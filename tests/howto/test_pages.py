@@ -14,6 +14,18 @@ from tests.pages import blocks
 from tests.whole.nginx import nginx_path
 
 
+@pytest.mark.parametrize("page", sorted(PAGES.glob("*.md")), ids=lambda page: page.stem)
+def test_each_file_has_its_name_above_it(page: Path) -> None:
+    """Markdown viewers hide the title of a block, so the line before it says where to save the file."""
+    lines = page.read_text().splitlines()
+    for block in blocks(page.read_text()):
+        if block.title and block.language != "sh":
+            above = "\n".join(lines[max(block.line - 3, 0) : block.line - 1])
+            assert re.search(rf"[Ss]ave (this|it) as `{re.escape(block.title)}`", above), (
+                block.title
+            )
+
+
 @pytest.mark.skipif(nginx_path() is None, reason="no nginx here")
 def test_reverse_proxy(tmp_path: Path) -> None:
     """Unary, SSE, upload, WebSocket and document pass nginx below the prefix."""
