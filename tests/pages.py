@@ -116,7 +116,14 @@ class Reader:
 
     def whole_environment(self) -> dict[str, str]:
         """Returns the environment of the commands; `python` and `protoway` are those of the tests."""
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        # a person's PATH may lack the last two, where Debian has nginx
+        folders = [
+            str(Path(sys.executable).parent),
+            os.environ["PATH"],
+            "/usr/sbin",
+            "/usr/local/sbin",
+        ]
+        path = os.pathsep.join(folders)
         return {**os.environ, "PATH": path, **self.environment}
 
     def _commands(self, text: str) -> str:

@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 import uvloop
-from fastapi import FastAPI
 
+from gateway.app import create_app
 from gateway.server import Server
 from gateway.settings import Settings
+from gateway.testing import ScriptedUpstream
 from grpc_wire.server.listener import Listener
 from grpc_wire.transport.accepting import ACCEPTED
+from tests.contracts import echo_descriptor_set
 
 CONNECTIONS = 10 * ACCEPTED
 
@@ -74,10 +76,12 @@ def test_the_edge_accepts_many_in_a_turn(tmp_path: Path) -> None:
     """So does the edge."""
 
     async def main() -> int:
-        app = FastAPI()
-        app.state.edge = type("Edge", (), {"interrupt_streams": lambda _self: set()})()
+        path = tmp_path / "echo.binpb"
+        path.write_bytes(echo_descriptor_set())
+        settings = Settings(descriptor_set=path)
+        app = create_app(settings, ScriptedUpstream({}))
         with socket.create_server(("127.0.0.1", 0), backlog=2048) as listening:
-            server = Server(app, Settings(descriptor_set=tmp_path))
+            server = Server(app, settings)
             task = asyncio.create_task(server.serve(sockets=[listening]))
             with ExitStack() as stack:
                 come(stack, listening.getsockname())
