@@ -111,6 +111,7 @@ def create_app(
     )
     app.root_path = settings.root_path
     app.state.edge = edge
+    app.state.settings = settings
     router = Router(edge.transcoder, own_paths)
     door = AsgiDoor(edge, router)
     app.state.direct = DirectDoor(edge, router, settings.root_path)

@@ -6,6 +6,7 @@ Rule: what a person got wrong is one line on stderr, and never a traceback.
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from typing import Any
 
 from gateway import __version__
 from gateway.app import create_app, read_contract
+from gateway.app_option import AppError, load_app, settings_of
 from gateway.contract.bindings import bind, warnings
 from gateway.contract.descriptors import Contract
 from gateway.contract.errors import ContractError
@@ -56,14 +58,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if rest:
             raise OptionError(unknown_arguments(rest, options.settings))
-        status = int(options.run(read_settings(options, options.settings)))
+        if getattr(options, "app", None) is not None:
+            status = _serve_app(options)
+        else:
+            status = int(options.run(read_settings(options, options.settings)))
         sys.stdout.flush()
         return status
     except CommandError as error:
         return _fail(error, error.status)
     except OptionError as error:
         return _fail(error, 2)
-    except (ContractError, ListenError, TargetError, TlsError) as error:
+    except (AppError, ContractError, ListenError, TargetError, TlsError) as error:
         return _fail(error, 1)
     except BrokenPipeError:
         # the reader of the output has read enough; the flush at exit must not fail either
@@ -98,6 +103,13 @@ def _parser() -> argparse.ArgumentParser:
             f" environment variable of its name, with {PREFIX} before it. A list is several words, or"
             " one with commas.",
         )
+        if name == "serve":
+            command.add_argument(
+                "--app",
+                metavar="MODULE:ATTRIBUTE",
+                help="application of your own, made by create_app, with the settings that it was made with"
+                " (an option only)",
+            )
         add_settings(command, kind, names)
         command.set_defaults(run=run, settings=kind)
     return parser
@@ -107,6 +119,17 @@ def _serve(settings: Settings) -> int:
     configure_logs(settings.log_level, LOGGING)
     check_serving(settings)
     return serve(create_app(settings), settings)
+
+
+def _serve_app(options: argparse.Namespace) -> int:
+    packages = (*LOGGING, options.app.partition(":")[0].partition(".")[0])
+    configure_logs("info", packages)  # create_app warns while the module is imported
+    ours = logging.getLogger().handlers[:]
+    app = load_app(options.app)
+    settings = settings_of(app, options)
+    if logging.getLogger().handlers == ours:  # the module has not configured its own
+        configure_logs(settings.log_level, packages)
+    return serve(app, settings)
 
 
 def _routes(settings: Settings) -> int:

@@ -54,23 +54,36 @@ def add_settings(
         elif get_origin(field.annotation) is tuple:
             extra |= {"nargs": "+", "action": "extend"}
         groups[headings[name]].add_argument(
-            _option(name), help=f"{field.description} ({default})".replace("%", "%%"), **extra
+            option(name), help=f"{field.description} ({default})".replace("%", "%%"), **extra
         )
 
 
-def read_settings(options: argparse.Namespace, kind: type[Settings]) -> Settings:
-    """Makes settings of options and environment.
-
-    Raises:
-        OptionError: some are wrong, or a variable is unknown.
-    """
-    given: dict[str, Any] = {
+def given_options(options: argparse.Namespace, kind: type[Settings]) -> dict[str, Any]:
+    """Returns the settings that were given as options, as they were written."""
+    return {
         name: ",".join(value) if isinstance(value, list) else value
         for name in kind.model_fields
         if (value := getattr(options, name, None)) is not None
     }
+
+
+def read_settings(
+    options: argparse.Namespace, kind: type[Settings], defaults: Settings | None = None
+) -> Settings:
+    """Makes settings of options and environment.
+
+    Args:
+        options: what was given.
+        kind: of the settings.
+        defaults: settings that stand in for the environment.
+
+    Raises:
+        OptionError: some are wrong, or a variable is unknown.
+    """
+    given = given_options(options, kind)
+    others = {name: getattr(defaults, name) for name in kind.model_fields} if defaults else {}
     try:
-        return kind(**given)
+        return kind(**others | given)
     except ValidationError as error:
         problems = dict.fromkeys(_problem(item, given) for item in error.errors())
         raise OptionError("; ".join(problems)) from error
@@ -83,8 +96,8 @@ def unknown_arguments(rest: Iterable[str], kind: type[Settings]) -> str:
     if wrong is None:
         text = f"{rest[0]}: not an option"
         is_file = PurePath(rest[0]).suffix in _FILE_SUFFIXES
-        return f"{text}; write {_option('descriptor_set')} {rest[0]}" if is_file else text
-    near = get_close_matches(wrong, map(_option, kind.model_fields), n=1)
+        return f"{text}; write {option('descriptor_set')} {rest[0]}" if is_file else text
+    near = get_close_matches(wrong, map(option, kind.model_fields), n=1)
     return f"{wrong}: no such option" + (f"; did you mean {near[0]}?" if near else "")
 
 
@@ -97,11 +110,11 @@ def _problem(item: Mapping[str, Any], given: Mapping[str, object]) -> str:
     variable = f"{PREFIX}{name.upper()}"
     if item["type"] == "missing":
         return (
-            f"{_option(name)} is missing: give the file that `protoc --include_imports"
+            f"{option(name)} is missing: give the file that `protoc --include_imports"
             f" --include_source_info -o FILE` writes, or set {variable}"
         )
     if name in given:
-        variable = _option(name)
+        variable = option(name)
     elif is_service_address(value):
         return (
             f"{variable}: {value!r} is what Kubernetes sets for a Service of this name;"
@@ -110,7 +123,8 @@ def _problem(item: Mapping[str, Any], given: Mapping[str, object]) -> str:
     return f"{variable}: {text}" + ("" if item["type"] == _OWN_TEXT else f", got {value!r}")
 
 
-def _option(name: str) -> str:
+def option(name: str) -> str:
+    """Returns how a setting is written as an option."""
     return "--" + name.replace("_", "-")
 
 

@@ -31,6 +31,7 @@ from gateway.edge.types import App
 from gateway.listening import allow_many_files, listen, listen_for_workers, shown_host
 from gateway.logs import configure_logs
 from gateway.settings import Settings
+from gateway.start_lines import middleware_line
 from gateway.tls import check_serving
 from gateway.workers import Parent, Workers
 
@@ -171,6 +172,7 @@ class Server(uvicorn.Server):
         print(
             *(f"protoway: serving HTTP on {_shown(each, scheme)}" for each in listening),
             f"protoway: {served(self._edge.transcoder.bindings, self._settings)}",
+            *middleware_line(self._app),
             sep="\n",
             flush=True,
         )
