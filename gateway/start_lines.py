@@ -9,8 +9,8 @@ from fastapi import FastAPI
 
 from gateway.edge.asgi import ContractRoutes
 
-UNARY_COST: Final = 3
-"""CPU of a unary call through a middleware, as a multiple of that without one; rounded, as measured."""
+UNARY_COST: Final = "2 to 2.5"
+"""CPU of a unary call through one middleware, as a multiple of that without any (`bench/middleware.py`)."""
 
 
 def middleware_line(app: FastAPI) -> Sequence[str]:

@@ -17,7 +17,7 @@ from websockets.typing import Subprotocol
 
 from tests.contracts import echo_descriptor_set
 from tests.doors.other_servers import OTHER_SERVERS, OtherServer, under
-from tests.doors.served_table import OURS, Seen, ask_all, edge
+from tests.doors.served_table import OTHERS, OURS, DoorOfTable, Seen, ask_all, edge
 from tests.echo_server import echo_server
 from tests.parity.client import ask
 from tests.parity.edges import WholeEchoServer
@@ -91,24 +91,47 @@ async def test_the_answers_are_the_same(tried: Tried) -> None:
 
 async def test_a_websocket_talks_and_ends_alike(tried: Tried) -> None:
     """A message is answered, and the close code is 1000 or that of the status."""
-    for port in (tried.port, tried.ours):
-        said: list[tuple[str | bytes, ...]] = []
-        for first in ('{"stringField":"x"}', "nonsense"):
-            async with connect(
-                f"ws://127.0.0.1:{port}/v1/bidi",
-                subprotocols=[Subprotocol("grpc-json.v1")],
-                proxy=None,
-            ) as socket:
-                await socket.send(first)
-                answers: list[str | bytes] = []
-                try:
-                    answers.append(await asyncio.wait_for(socket.recv(), 10))
-                    await socket.send("")
-                    answers.append(await asyncio.wait_for(socket.recv(), 10))
-                except ConnectionClosed:
-                    said.append((*answers, str(socket.close_code)))
+    said = await _talk(tried.ours)
 
-        assert said == [('{"stringField":"x"}', "1000"), ("4003",)]
+    assert said == [('{"stringField":"x"}', "1000"), ("4003",)]
+    assert await _talk(tried.port) == said
+
+
+@pytest.mark.parametrize(
+    "door", [door for door in OTHERS if door.middleware], ids=lambda door: door.name
+)
+async def test_middleware_changes_no_websocket(descriptor_set: Path, door: DoorOfTable) -> None:
+    """Neither how one talks and ends, nor how a handshake is refused."""
+    async with (
+        echo_server(WholeEchoServer) as echo,
+        edge(OURS, descriptor_set, echo.address) as ours,
+        edge(door, descriptor_set, echo.address) as other,
+    ):
+        assert await _talk(other) == await _talk(ours)
+        for path, headers, status, _ in _REFUSALS:
+            seen = [await ask(port, "GET", path, _SHAKE | headers, None) for port in (ours, other)]
+            assert [answer.status for answer in seen] == [status] * 2
+            assert seen[0].body == seen[1].body
+
+
+async def _talk(port: int) -> list[tuple[str | bytes, ...]]:
+    """Returns the answers and the close code of two WebSockets, one of which sends no JSON."""
+    said: list[tuple[str | bytes, ...]] = []
+    for first in ('{"stringField":"x"}', "nonsense"):
+        async with connect(
+            f"ws://127.0.0.1:{port}/v1/bidi",
+            subprotocols=[Subprotocol("grpc-json.v1")],
+            proxy=None,
+        ) as socket:
+            await socket.send(first)
+            answers: list[str | bytes] = []
+            try:
+                answers.append(await asyncio.wait_for(socket.recv(), 10))
+                await socket.send("")
+                answers.append(await asyncio.wait_for(socket.recv(), 10))
+            except ConnectionClosed:
+                said.append((*answers, str(socket.close_code)))
+    return said
 
 
 @pytest.mark.parametrize(("path", "headers", "status", "text"), _REFUSALS)
