@@ -195,10 +195,15 @@ class Exchange:
         now = asyncio.get_running_loop().time()
         self.deadline = None if timeout is None else now + timeout
 
-    def replace_metadata(self, later: Metadata) -> None:
-        """Adds metadata; a key that is given again replaces what it had."""
-        keys = {key for key, _ in later}
-        self.metadata = (*(pair for pair in self.metadata if pair[0] not in keys), *later)
+    def replace_metadata(self, later: Metadata = ()) -> None:
+        """Adds metadata; a key that is given again replaces what it had.
+
+        Those of the policies are added last, whatever a client sends and when.
+        """
+        fixed = () if self.info is None else self.info.metadata
+        for pairs in (later, [(key.lower(), value) for key, value in fixed]):
+            keys = {key for key, _ in pairs}
+            self.metadata = (*(pair for pair in self.metadata if pair[0] not in keys), *pairs)
 
     def call(self, message: bytes, on_outcome: Callable[[Outcome], None]) -> Callable[[], object]:
         """Calls a method that takes one message and answers with one; returns what cancels the call.

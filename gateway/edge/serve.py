@@ -120,7 +120,7 @@ async def _admit(exchange: Exchange) -> None:
             await exchange.run.in_task()
             await decision
     if info.metadata:
-        exchange.replace_metadata(tuple(info.metadata))
+        exchange.replace_metadata()
 
 
 def _answer(exchange: Exchange) -> Coroutine[Any, Any, None]:
