@@ -166,16 +166,16 @@ class Exchange:
     def inform(self) -> RequestInfo:
         """Makes what policies and observers see."""
         request, route = self.request, self.request.route
-        self.info = RequestInfo(
-            wire=Wire.HTTP if self.websocket is None else Wire.WEBSOCKET,
-            http_method=request.http_method,
-            path=request.path,
-            headers=self.headers(),
-            method=route.target.method if isinstance(route, RouteMatch) else None,
-            client=request.client,
-            request_id=self.request_id,
+        self.info = info = RequestInfo(
+            Wire.HTTP if self.websocket is None else Wire.WEBSOCKET,
+            request.http_method,
+            request.path,
+            self.headers,
+            route.target.method if isinstance(route, RouteMatch) else None,
+            request.client,
+            self.request_id,
         )
-        return self.info
+        return info
 
     def take_route(self, route: RouteMatch[Endpoint]) -> None:
         """Takes the endpoint, and starts the deadline.
@@ -335,18 +335,20 @@ class Exchange:
         if info is not None:
             for check in info.message_checks:
                 check(size)
-            if observation is not None:
-                observation.message_received(info, size)
+            if observation is not None and (tell := observation.message_received):
+                tell(info, size)
 
     def sent(self, size: int) -> None:
         """Tells observers of a message to the client, in bytes."""
-        if self.edge.observation is not None and self.info is not None:
-            self.edge.observation.message_sent(self.info, size)
+        info, observation = self.info, self.edge.observation
+        if info is not None and observation is not None and (tell := observation.message_sent):
+            tell(info, size)
 
     def dropped(self, count: int) -> None:
         """Tells observers of messages that were lost for the client."""
-        if self.edge.observation is not None and self.info is not None:
-            self.edge.observation.messages_dropped(self.info, count)
+        info, observation = self.info, self.edge.observation
+        if info is not None and observation is not None and (tell := observation.messages_dropped):
+            tell(info, count)
 
     def _remaining(self) -> float | None:
         """Returns the seconds left until the deadline; None: there is none."""

@@ -140,7 +140,9 @@ async def test_a_policy_adds_metadata_and_an_identity(
     assert [info.identity for info in observer.infos] == ["ann", "bob"]
 
 
-@pytest.mark.parametrize("said", ["x-user", "X-User", "grpc-metadata-x-user", "Grpc-Metadata-X-User"])
+@pytest.mark.parametrize(
+    "said", ["x-user", "X-User", "grpc-metadata-x-user", "Grpc-Metadata-X-User"]
+)
 async def test_no_caller_replaces_the_metadata_of_a_policy(
     make_app: MakeApp, upstream: ScriptedUpstream, said: str
 ) -> None:
@@ -327,3 +329,23 @@ async def test_a_fault_in_an_observer_reaches_nobody(
     assert json.loads(request.body) == {}
     assert observer.seen[0] == "started"
     assert "a fault" in caplog.text
+
+
+async def test_an_observer_is_told_only_what_it_overrides(make_app: MakeApp) -> None:
+    """An event that no observer overrides is nobody's: it costs no call."""
+
+    class Ends(Observer):
+        def __init__(self) -> None:
+            self.headers: list[Any] = []
+
+        def request_ended(self, request: RequestInfo, end: RequestEnd) -> None:
+            self.headers.append(request.headers)
+
+    observer = Ends()
+    async with running(make_app(observers=[Observer(), observer])) as app:
+        await directly(app, "/v1/echo", {"X-Tag": "a"})
+        observation = app.state.edge.observation
+
+    assert observer.headers == [((b"host", b"x"), (b"x-tag", b"a"))]
+    told = {event for event in observation.__slots__ if getattr(observation, event) is not None}
+    assert told == {"request_ended"}
