@@ -111,6 +111,7 @@ class Exchange:
         writer: of the response.
         websocket: None for a request over HTTP.
         run: how the exchange waits.
+        client: IP address of the client; a door whose requests are cached sets it.
         info: what policies and observers see; None where there are none.
         deadline: time of the loop at which the call ends; None: never.
         failure: the error with which it ended; None for OK.
@@ -118,18 +119,9 @@ class Exchange:
     """
 
     __slots__ = (
-        *(
-            "edge",
-            "request",
-            "request_id",
-            "headers",
-            "metadata",
-            "body",
-            "writer",
-            "websocket",
-            "run",
-        ),
-        *("info", "failure", "ended_by", "deadline", "endpoint", "captures", "last_event_id"),
+        *("edge", "request", "request_id", "headers", "metadata", "body", "writer", "websocket"),
+        *("run", "client", "info", "failure", "ended_by", "deadline", "endpoint", "captures"),
+        "last_event_id",
     )
 
     def __init__(
@@ -155,6 +147,7 @@ class Exchange:
         writer.accept_encoding = request.head.accept_encoding
         self.websocket = websocket
         self.run = run
+        self.client = request.client
         self.info: RequestInfo | None = None
         self.failure: StatusError | None = None
         self.ended_by: EndedBy | None = None
@@ -172,7 +165,7 @@ class Exchange:
             request.path,
             self.headers,
             route.target.method if isinstance(route, RouteMatch) else None,
-            request.client,
+            self.client,
             self.request_id,
         )
         return info
@@ -314,7 +307,7 @@ class Exchange:
                 timeout=self._remaining(),
                 last_event_id=self.last_event_id,
                 resumable=resumable,
-                client=self.request.client,
+                client=self.client,
             )
         )
 

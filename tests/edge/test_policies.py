@@ -349,3 +349,16 @@ async def test_an_observer_is_told_only_what_it_overrides(make_app: MakeApp) -> 
     assert observer.headers == [((b"host", b"x"), (b"x-tag", b"a"))]
     told = {event for event in observation.__slots__ if getattr(observation, event) is not None}
     assert told == {"request_ended"}
+
+
+async def test_the_address_of_a_direct_request_is_known(make_app: MakeApp) -> None:
+    """Though its head may come from a cache, which has no address in it."""
+    observer = Watching()
+    async with running(make_app(observers=[observer])) as app:
+        for client in ("192.0.2.1", "192.0.2.2"):
+            request = app.state.direct.read(b"GET /v1/echo HTTP/1.1\r\nhost: x\r\n\r\n")
+            done = asyncio.Event()
+            app.state.direct.start(request, lambda *_, done=done: done.set(), client)
+            await asyncio.wait_for(done.wait(), 10)
+
+    assert [info.client for info in observer.infos] == ["192.0.2.1", "192.0.2.2"]
