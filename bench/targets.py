@@ -153,7 +153,8 @@ TARGETS: Final = (
         _against("unary", _TRACED, "ours, wire, wire core", "Envoy, wire core", "edge_us"),
     ),
     Target(
-        "traced unary POST (wire), three policies and two observers that do nothing: CPU of the edge, to none",
+        "traced unary POST (wire), three policies and two observers that do nothing: "
+        "CPU of the edge, to none",
         1.05,
         _against("unary", _TRACED, POLICED, "ours, wire, wire core", "edge_us"),
     ),
