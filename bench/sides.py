@@ -20,6 +20,7 @@ DEMO_SET: Final = ROOT / "protos/descriptor_set.binpb"
 GRPCIO: Final = "grpcio"
 WIRE: Final = "wire"
 """The two gRPCs of our edge and our core."""
+POLICED: Final = "ours, wire, wire core, policies"
 _SEED: Final = "10"
 """With this seed neither of two currencies has one rate twice in the first 300 moves."""
 
@@ -114,6 +115,15 @@ async def ours(
         command += ["--transport", transport]
     async with Part.serving(*command) as part:
         yield Side(name, part, upstream)
+
+
+@asynccontextmanager
+async def policed(upstream: Part, descriptor_set: Path = DEMO_SET) -> AsyncIterator[Side]:
+    """Runs our edge on `grpc_wire` with three policies and two observers that do nothing."""
+    async with Part.serving(
+        "bench.peers.policed_edge", str(descriptor_set), upstream.address
+    ) as part:
+        yield Side(POLICED, part, upstream)
 
 
 @asynccontextmanager

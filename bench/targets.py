@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bench.results import Results, beyond, median, ratio
+from bench.sides import POLICED
 
 See = Callable[[Results], float | None]
 
@@ -150,6 +151,12 @@ TARGETS: Final = (
         "traced unary POST before a core on wire: CPU of the edge (wire), to Envoy's",
         0.65,
         _against("unary", _TRACED, "ours, wire, wire core", "Envoy, wire core", "edge_us"),
+    ),
+    Target(
+        "traced unary POST (wire), three policies and two observers that do nothing: "
+        "CPU of the edge, to none",
+        1.05,
+        _against("unary", _TRACED, POLICED, "ours, wire, wire core", "edge_us"),
     ),
     Target(
         "traced unary POST: CPU of edge and core, both on wire, to Envoy and a core on grpcio",

@@ -45,9 +45,10 @@ async def _over_our_core(lab: Lab) -> None:
         sides.edges(lab.folder, cores) as edges,
         sides.stub() as stub,
         sides.empty() as empty,
+        sides.policed(cores[sides.WIRE]) as policed,
     ):
         everyone = [*edges, stub, empty]
-        await in_turn(lab.aimed_at, GROUP, everyone, aimed_at)
+        await in_turn(lab.aimed_at, GROUP, [*everyone, policed], aimed_at)
         if not lab.quick:
             await in_turn(lab, GROUP, everyone, others)
 

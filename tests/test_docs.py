@@ -142,23 +142,26 @@ def test_public_names_exist(name: str) -> None:
 async def test_the_snippets_of_the_python_api_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The mounted edge answers below its root, and the test on the page passes."""
+    """The policy refuses, the mounted edge answers below its root, and the test on the page passes."""
     (tmp_path / "library.binpb").write_bytes(compile_text(LIBRARY))
     monkeypatch.chdir(tmp_path)
-    one, mounted, testing = re.findall(
+    one, policed, mounted, testing = re.findall(
         r"^```python\n(.*?)^```", PYTHON_API, re.MULTILINE | re.DOTALL
     )
-    names: list[dict[str, Any]] = [{}, {}, {}]
-    for snippet, given in zip((one, mounted, testing), names, strict=True):
+    names: list[dict[str, Any]] = [{}, {}, {}, {}]
+    for snippet, given in zip((one, policed, mounted, testing), names, strict=True):
         exec(snippet, given)
 
     assert isinstance(names[0]["app"], FastAPI)
     async with running(names[1]["app"]) as app:
+        assert (await ask(app, "GET", "/v1/shelves/1/books/2")).status == 401
+    assert names[1]["count"].ended == [("/v1/shelves/1/books/2", 401)]
+    async with running(names[2]["app"]) as app:
         assert (await ask(app, "GET", "/api/healthz")).json == {"status": "SERVING"}
         document = (await ask(app, "GET", "/api/openapi.json")).json
     assert document["servers"] == [{"url": "/api"}]
     assert document["paths"].keys() == {"/v1/shelves/{name}/books/{name_1}"}
-    await names[2]["test_a_missing_book_is_404"]()
+    await names[3]["test_a_missing_book_is_404"]()
 
 
 def test_the_readme_counts_the_requests_of_the_comparison() -> None:

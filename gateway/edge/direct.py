@@ -85,12 +85,13 @@ class DirectDoor:
             self._shared[data[:end]] = (len(plain.body), request, plain.metadata)
         return DirectRequest(request, data, plain.body, plain.request_id, plain.metadata)
 
-    def start(self, direct: DirectRequest, respond: Respond) -> DirectResponse:
+    def start(self, direct: DirectRequest, respond: Respond, client: str = "") -> DirectResponse:
         """Starts to answer a request.
 
         Args:
             direct: the request.
             respond: called once, perhaps before this returns; never behind `disconnect`.
+            client: IP address of the client, if it is known.
         """
         request, data, body, request_id, metadata = direct
         if not request_id:
@@ -108,6 +109,7 @@ class DirectDoor:
             headers=partial(self._heads.headers, data),
             run=response,
         )
+        exchange.client = client
         response.start_run(serve(exchange))
         return response
 

@@ -111,6 +111,7 @@ class Exchange:
         writer: of the response.
         websocket: None for a request over HTTP.
         run: how the exchange waits.
+        client: IP address of the client; a door whose requests are cached sets it.
         info: what policies and observers see; None where there are none.
         deadline: time of the loop at which the call ends; None: never.
         failure: the error with which it ended; None for OK.
@@ -118,18 +119,9 @@ class Exchange:
     """
 
     __slots__ = (
-        *(
-            "edge",
-            "request",
-            "request_id",
-            "headers",
-            "metadata",
-            "body",
-            "writer",
-            "websocket",
-            "run",
-        ),
-        *("info", "failure", "ended_by", "deadline", "endpoint", "captures", "last_event_id"),
+        *("edge", "request", "request_id", "headers", "metadata", "body", "writer", "websocket"),
+        *("run", "client", "info", "failure", "ended_by", "deadline", "endpoint", "captures"),
+        "last_event_id",
     )
 
     def __init__(
@@ -155,6 +147,7 @@ class Exchange:
         writer.accept_encoding = request.head.accept_encoding
         self.websocket = websocket
         self.run = run
+        self.client = request.client
         self.info: RequestInfo | None = None
         self.failure: StatusError | None = None
         self.ended_by: EndedBy | None = None
@@ -166,16 +159,16 @@ class Exchange:
     def inform(self) -> RequestInfo:
         """Makes what policies and observers see."""
         request, route = self.request, self.request.route
-        self.info = RequestInfo(
-            wire=Wire.HTTP if self.websocket is None else Wire.WEBSOCKET,
-            http_method=request.http_method,
-            path=request.path,
-            headers=self.headers(),
-            method=route.target.method if isinstance(route, RouteMatch) else None,
-            client=request.client,
-            request_id=self.request_id,
+        self.info = info = RequestInfo(
+            Wire.HTTP if self.websocket is None else Wire.WEBSOCKET,
+            request.http_method,
+            request.path,
+            self.headers,
+            route.target.method if isinstance(route, RouteMatch) else None,
+            self.client,
+            self.request_id,
         )
-        return self.info
+        return info
 
     def take_route(self, route: RouteMatch[Endpoint]) -> None:
         """Takes the endpoint, and starts the deadline.
@@ -195,10 +188,15 @@ class Exchange:
         now = asyncio.get_running_loop().time()
         self.deadline = None if timeout is None else now + timeout
 
-    def replace_metadata(self, later: Metadata) -> None:
-        """Adds metadata; a key that is given again replaces what it had."""
-        keys = {key for key, _ in later}
-        self.metadata = (*(pair for pair in self.metadata if pair[0] not in keys), *later)
+    def replace_metadata(self, later: Metadata = ()) -> None:
+        """Adds metadata; a key that is given again replaces what it had.
+
+        Those of the policies are added last, whatever a client sends and when.
+        """
+        fixed = () if self.info is None else self.info.metadata
+        for pairs in (later, [(key.lower(), value) for key, value in fixed]):
+            keys = {key for key, _ in pairs}
+            self.metadata = (*(pair for pair in self.metadata if pair[0] not in keys), *pairs)
 
     def call(self, message: bytes, on_outcome: Callable[[Outcome], None]) -> Callable[[], object]:
         """Calls a method that takes one message and answers with one; returns what cancels the call.
@@ -309,7 +307,7 @@ class Exchange:
                 timeout=self._remaining(),
                 last_event_id=self.last_event_id,
                 resumable=resumable,
-                client=self.request.client,
+                client=self.client,
             )
         )
 
@@ -330,18 +328,20 @@ class Exchange:
         if info is not None:
             for check in info.message_checks:
                 check(size)
-            if observation is not None:
-                observation.message_received(info, size)
+            if observation is not None and (tell := observation.message_received):
+                tell(info, size)
 
     def sent(self, size: int) -> None:
         """Tells observers of a message to the client, in bytes."""
-        if self.edge.observation is not None and self.info is not None:
-            self.edge.observation.message_sent(self.info, size)
+        info, observation = self.info, self.edge.observation
+        if info is not None and observation is not None and (tell := observation.message_sent):
+            tell(info, size)
 
     def dropped(self, count: int) -> None:
         """Tells observers of messages that were lost for the client."""
-        if self.edge.observation is not None and self.info is not None:
-            self.edge.observation.messages_dropped(self.info, count)
+        info, observation = self.info, self.edge.observation
+        if info is not None and observation is not None and (tell := observation.messages_dropped):
+            tell(info, count)
 
     def _remaining(self) -> float | None:
         """Returns the seconds left until the deadline; None: there is none."""

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol
 
 from gateway.contract.method import Method
 from gateway.transcoding.metadata import Headers
@@ -42,29 +42,71 @@ class EndedBy(Enum):
     """The shutdown of the edge."""
 
 
-@dataclass(slots=True, eq=False)
 class RequestInfo:
     """One request, as policies and observers see it; the same object from its start to its end."""
+
+    __slots__ = (
+        *("_headers", "client", "http_method", "identity", "message_checks", "metadata"),
+        *("method", "path", "request_id", "wire"),
+    )
 
     wire: Wire
     http_method: str
     """`GET`, `POST`, …; that of a WebSocket handshake is GET."""
     path: str
     """The path as it came, percent-encoded, without the query."""
-    headers: Headers
-    """All headers as they came, with lower-case names; credentials are among them."""
     method: Method | None
     """The method of the contract that was matched; None if none was."""
     client: str
     """IP address of the client; empty if the server does not tell it."""
     request_id: str
-    identity: object | None = None
+    identity: object | None
     """Whoever the caller is: a policy sets it, others read it."""
-    metadata: list[tuple[str, str | bytes]] = field(default_factory=list)
-    """Metadata that policies add to the call; they replace forwarded metadata of the same key."""
-    message_checks: list[Callable[[int], None]] = field(default_factory=list)
+    metadata: list[tuple[str, str | bytes]]
+    """Metadata that policies add to the call. They replace what the client sent under the same key, whenever
+    it did. Keys become lower-case."""
+    message_checks: list[Callable[[int], None]]
     """Each is called with the size of each message from the client, in bytes of protobuf, before it is sent
     upstream. It may raise a StatusError, which ends the request."""
+
+    def __init__(
+        self,
+        wire: Wire = Wire.HTTP,
+        http_method: str = "GET",
+        path: str = "/",
+        headers: Headers | Callable[[], Headers] = (),
+        method: Method | None = None,
+        client: str = "",
+        request_id: str = "",
+    ) -> None:
+        """Takes what a door has read; a test of a policy takes what the policy looks at.
+
+        Args:
+            wire: how the request came.
+            http_method: see the attribute, as for the others.
+            path: see there.
+            headers: all headers, or what returns them, which is called when they are first read.
+            method: see there.
+            client: see there.
+            request_id: see there.
+        """
+        self.wire = wire
+        self.http_method = http_method
+        self.path = path
+        self._headers = headers
+        self.method = method
+        self.client = client
+        self.request_id = request_id
+        self.identity = None
+        self.metadata = []
+        self.message_checks = []
+
+    @property
+    def headers(self) -> Headers:
+        """All headers as they came, with lower-case names; credentials are among them."""
+        if callable(self._headers):
+            self._headers = self._headers()
+        return self._headers
 
     def header(self, name: bytes) -> bytes | None:
         """Returns the first value of a header, given by its lower-case name; None if there is none."""
@@ -90,7 +132,7 @@ class Policy(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class RequestEnd:
     """How a request ended."""
 
@@ -128,39 +170,54 @@ class Observer:
         """The response has ended; called once for each started request."""
 
 
-class Observation(Observer):
-    """Several observers as one, whose errors reach nobody."""
+class Observation:
+    """Several observers as one, whose errors reach nobody.
+
+    Each attribute tells those observers whose class overrides the method of its name; None if none does.
+    """
+
+    __slots__ = (
+        *("message_received", "message_sent", "messages_dropped"),
+        *("request_ended", "request_started", "response_started"),
+    )
+
+    request_started: Callable[[RequestInfo], None] | None
+    response_started: Callable[[RequestInfo, int], None] | None
+    message_received: Callable[[RequestInfo, int], None] | None
+    message_sent: Callable[[RequestInfo, int], None] | None
+    messages_dropped: Callable[[RequestInfo, int], None] | None
+    request_ended: Callable[[RequestInfo, RequestEnd], None] | None
 
     def __init__(self, observers: tuple[Observer, ...]) -> None:
-        self._observers = observers
+        for event in self.__slots__:
+            told = [getattr(observer, event) for observer in observers]
+            default = getattr(Observer, event)
+            told = [each for each in told if getattr(each, "__func__", None) is not default]
+            tell = _tell_start if event == "request_started" else _tell
+            setattr(self, event, tell(tuple(told)) if told else None)
 
-    def request_started(self, request: RequestInfo) -> None:
-        """See `Observer`."""
-        self._each(lambda observer: observer.request_started(request))
 
-    def response_started(self, request: RequestInfo, http_status: int) -> None:
-        """See `Observer`."""
-        self._each(lambda observer: observer.response_started(request, http_status))
-
-    def message_received(self, request: RequestInfo, size: int) -> None:
-        """See `Observer`."""
-        self._each(lambda observer: observer.message_received(request, size))
-
-    def message_sent(self, request: RequestInfo, size: int) -> None:
-        """See `Observer`."""
-        self._each(lambda observer: observer.message_sent(request, size))
-
-    def messages_dropped(self, request: RequestInfo, count: int) -> None:
-        """See `Observer`."""
-        self._each(lambda observer: observer.messages_dropped(request, count))
-
-    def request_ended(self, request: RequestInfo, end: RequestEnd) -> None:
-        """See `Observer`."""
-        self._each(lambda observer: observer.request_ended(request, end))
-
-    def _each(self, notify: Callable[[Observer], None]) -> None:
-        for observer in self._observers:
+def _tell(told: tuple[Callable[[RequestInfo, Any], None], ...]) -> Callable[..., None]:
+    def tell(request: RequestInfo, value: object) -> None:
+        for each in told:
             try:
-                notify(observer)
+                each(request, value)
             except Exception:
-                log.exception("an observer failed: %s", type(observer).__name__)
+                _log_fault(each)
+
+    return tell
+
+
+def _tell_start(told: tuple[Callable[[RequestInfo], None], ...]) -> Callable[..., None]:
+    def tell(request: RequestInfo) -> None:
+        for each in told:
+            try:
+                each(request)
+            except Exception:
+                _log_fault(each)
+
+    return tell
+
+
+def _log_fault(observer: object) -> None:
+    log.exception("an observer failed: %s", getattr(observer, "__qualname__", observer))

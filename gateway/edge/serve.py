@@ -18,7 +18,7 @@ from typing import Any
 from gateway.contract.route_table import NoRoute, RouteMatch
 from gateway.edge.attendance import Interruption
 from gateway.edge.exchange import Exchange
-from gateway.edge.policy import EndedBy, RequestEnd
+from gateway.edge.policy import EndedBy, Observation, RequestEnd
 from gateway.edge.ports import ClientGone
 from gateway.edge.request_log import request_name
 from gateway.edge.response import failure, options
@@ -39,27 +39,15 @@ from gateway.transcoding.status import (
 log = logging.getLogger(__name__)
 
 
-def serve(exchange: Exchange) -> Coroutine[Any, Any, None]:
-    """Returns what answers one request; every error is answered too, as its wire answers errors.
+async def serve(exchange: Exchange) -> None:
+    """Answers one request; every error is answered too, as its wire answers errors.
 
     It raises asyncio.CancelledError if its task was cancelled.
     """
-    return _serve(exchange) if exchange.edge.observation is None else _serve_observed(exchange)
-
-
-async def _serve_observed(exchange: Exchange) -> None:
-    observation = exchange.edge.observation
-    assert observation is not None  # noqa: S101 - `serve` has looked
-    info, since = exchange.inform(), monotonic()
-    exchange.writer.on_start = partial(observation.response_started, info)
-    observation.request_started(info)
-    try:
-        await _serve(exchange)
-    finally:
-        observation.request_ended(info, _end(exchange, monotonic() - since))
-
-
-async def _serve(exchange: Exchange) -> None:
+    observation, since = exchange.edge.observation, 0.0
+    if observation is not None:
+        since = monotonic()
+        _start_observation(exchange, observation)
     try:
         await _steps(exchange)
     except ClientGone:
@@ -80,6 +68,9 @@ async def _serve(exchange: Exchange) -> None:
     except Exception:
         log.exception("%s: internal error", _name(exchange))
         await _fail(exchange, StatusError.of(INTERNAL, "internal error"))
+    finally:
+        if observation is not None:
+            _end_observation(exchange, observation, since)
 
 
 async def _steps(exchange: Exchange) -> None:
@@ -91,7 +82,13 @@ async def _steps(exchange: Exchange) -> None:
     if isinstance(route, RouteMatch):
         exchange.take_route(route)
     if exchange.edge.policies:
-        await _admit(exchange)
+        info = exchange.info or exchange.inform()
+        for policy in exchange.edge.policies:
+            if (decision := policy.admit(info)) is not None:
+                await exchange.run.in_task()
+                await decision
+        if info.metadata:
+            exchange.replace_metadata()
     if isinstance(route, RouteMatch):
         await _answer(exchange)
     elif isinstance(route, Options):
@@ -105,22 +102,6 @@ def _no_route(exchange: Exchange, miss: NoRoute) -> StatusError:
     if exchange.websocket is not None:
         return transcoder.no_handshake(request.path)
     return transcoder.no_route(miss, request.http_method, request.path)
-
-
-async def _admit(exchange: Exchange) -> None:
-    """Asks the policies in their order.
-
-    Raises:
-        StatusError: one refuses the request.
-    """
-    info = exchange.info or exchange.inform()
-    for policy in exchange.edge.policies:
-        decision = policy.admit(info)
-        if decision is not None:
-            await exchange.run.in_task()
-            await decision
-    if info.metadata:
-        exchange.replace_metadata(tuple(info.metadata))
 
 
 def _answer(exchange: Exchange) -> Coroutine[Any, Any, None]:
@@ -174,16 +155,30 @@ def _name(exchange: Exchange) -> str:
     return request_name(exchange.request_id, http_method, request.path)
 
 
-def _end(exchange: Exchange, seconds: float) -> RequestEnd:
+def _start_observation(exchange: Exchange, observation: Observation) -> None:
+    info = exchange.inform()
+    if observation.response_started is not None:
+        exchange.writer.on_start = partial(observation.response_started, info)
+    if observation.request_started is not None:
+        observation.request_started(info)
+
+
+def _end_observation(exchange: Exchange, observation: Observation, since: float) -> None:
+    info = exchange.info
+    if info is not None and observation.request_ended is not None:
+        code, ended_by = _end(exchange)
+        seconds = monotonic() - since
+        observation.request_ended(info, RequestEnd(code, exchange.writer.status, ended_by, seconds))
+
+
+def _end(exchange: Exchange) -> tuple[int, EndedBy]:
+    """Returns the code with which an exchange has ended, and who ended it."""
     failure, ended_by = exchange.failure, exchange.ended_by
     code = OK if failure is None else failure.code
-    if ended_by is EndedBy.CLIENT:
-        code = CANCELLED
-    elif ended_by is None:
-        if failure is None or failure.by_upstream:
-            ended_by = EndedBy.UPSTREAM
-        elif exchange.edge.closing and code == UNAVAILABLE:
-            ended_by = EndedBy.SHUTDOWN
-        else:
-            ended_by = EndedBy.EDGE
-    return RequestEnd(code, exchange.writer.status, ended_by, seconds)
+    if ended_by is not None:
+        return (CANCELLED if ended_by is EndedBy.CLIENT else code), ended_by
+    if failure is None or failure.by_upstream:
+        return code, EndedBy.UPSTREAM
+    if exchange.edge.closing and code == UNAVAILABLE:
+        return code, EndedBy.SHUTDOWN
+    return code, EndedBy.EDGE

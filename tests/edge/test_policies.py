@@ -140,6 +140,47 @@ async def test_a_policy_adds_metadata_and_an_identity(
     assert [info.identity for info in observer.infos] == ["ann", "bob"]
 
 
+@pytest.mark.parametrize(
+    "said", ["x-user", "X-User", "grpc-metadata-x-user", "Grpc-Metadata-X-User"]
+)
+async def test_no_caller_replaces_the_metadata_of_a_policy(
+    make_app: MakeApp, upstream: ScriptedUpstream, said: str
+) -> None:
+    """Neither by a header under any name, nor by the first frame of a WebSocket, which comes later."""
+    app = make_app(policies=[Tokens()], request_headers=("x-user",))
+    forged = {said: "root", "authorization": "Bearer ann"}
+    async with running(app):
+        await ask(app, "GET", "/v1/echo", headers=forged)
+        await directly(app, "/v1/echo", forged)
+        socket = connect(app, "/v1/bidi", forged, ("grpc-json-envelope.v1",))
+        frame = {"headers": {said: ["root", "admin"], "grpc-metadata-other": "1"}}
+        socket.arrives("websocket.receive", text=json.dumps(frame))
+        socket.arrives("websocket.receive", text='{"half_close":{}}')
+        await socket.ended()
+
+    assert [call.metadata for call in upstream.calls] == [
+        (("x-user", "ann"),),
+        (("x-user", "ann"),),
+        (("other", "1"), ("x-user", "ann")),
+    ]
+
+
+async def test_keys_of_a_policy_are_lower_case_upstream(
+    make_app: MakeApp, upstream: ScriptedUpstream
+) -> None:
+    """As gRPC's are; so they replace what a caller sent in any case."""
+
+    class Capital:
+        def admit(self, request: RequestInfo) -> None:
+            request.metadata.append(("X-User", "ann"))
+
+    app = make_app(policies=[Capital()], request_headers=("x-user",))
+    async with running(app):
+        await ask(app, "GET", "/v1/echo", headers={"x-user": "root"})
+
+    assert upstream.calls[0].metadata == (("x-user", "ann"),)
+
+
 async def test_a_path_without_a_method_is_decided_about_too(make_app: MakeApp) -> None:
     """So nobody without a right learns which paths there are."""
     policy = Tokens()
@@ -288,3 +329,36 @@ async def test_a_fault_in_an_observer_reaches_nobody(
     assert json.loads(request.body) == {}
     assert observer.seen[0] == "started"
     assert "a fault" in caplog.text
+
+
+async def test_an_observer_is_told_only_what_it_overrides(make_app: MakeApp) -> None:
+    """An event that no observer overrides is nobody's: it costs no call."""
+
+    class Ends(Observer):
+        def __init__(self) -> None:
+            self.headers: list[Any] = []
+
+        def request_ended(self, request: RequestInfo, end: RequestEnd) -> None:
+            self.headers.append(request.headers)
+
+    observer = Ends()
+    async with running(make_app(observers=[Observer(), observer])) as app:
+        await directly(app, "/v1/echo", {"X-Tag": "a"})
+        observation = app.state.edge.observation
+
+    assert observer.headers == [((b"host", b"x"), (b"x-tag", b"a"))]
+    told = {event for event in observation.__slots__ if getattr(observation, event) is not None}
+    assert told == {"request_ended"}
+
+
+async def test_the_address_of_a_direct_request_is_known(make_app: MakeApp) -> None:
+    """Though its head may come from a cache, which has no address in it."""
+    observer = Watching()
+    async with running(make_app(observers=[observer])) as app:
+        for client in ("192.0.2.1", "192.0.2.2"):
+            request = app.state.direct.read(b"GET /v1/echo HTTP/1.1\r\nhost: x\r\n\r\n")
+            done = asyncio.Event()
+            app.state.direct.start(request, lambda *_, done=done: done.set(), client)
+            await asyncio.wait_for(done.wait(), 10)
+
+    assert [info.client for info in observer.infos] == ["192.0.2.1", "192.0.2.2"]

@@ -1,4 +1,4 @@
-"""What docs/how-to/python-application.md says of middleware: which kinds guard what, and what they break."""
+"""What docs/how-to/python-application.md says of policies and middleware: what they guard and break."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ async def half_a_file(_call: ScriptedCall) -> AsyncIterator[Any]:
 
 
 @pytest.fixture
-def make(tmp_path: Path) -> Callable[[], Made]:
-    """Makes an application, to which a test adds middleware, and its settings."""
+def make(tmp_path: Path) -> Callable[..., Made]:
+    """Makes an application, perhaps with policies, to which a test adds middleware, and its settings."""
     path = tmp_path / "t.binpb"
     path.write_bytes(compile_text(PROTO))
     settings = Settings(descriptor_set=path, log_level="critical")
@@ -58,7 +58,11 @@ def make(tmp_path: Path) -> Callable[[], Made]:
         "/t.S/Talk": echo,
         "/t.S/Download": half_a_file,
     }
-    return lambda: (create_app(settings, ScriptedUpstream(scripts)), settings)
+
+    def made(*policies: Any) -> Made:
+        return create_app(settings, ScriptedUpstream(scripts), policies=policies), settings
+
+    return made
 
 
 def shaken(url: str, headers: dict[str, str] | None = None) -> int:
@@ -113,11 +117,9 @@ def test_a_decorator_completes_what_was_cut(make: Callable[[], Made]) -> None:
     assert (answer.status_code, answer.content) == (200, b"abc")
 
 
-def test_the_class_of_the_page_guards_both(make: Callable[[], Made]) -> None:
+def test_the_policy_of_the_page_guards_both(make: Callable[..., Made]) -> None:
     """Requests and handshakes without a token are 401, with one that may only read 403; a cut stays a cut."""
-    app, settings = make()
-    tokens = {"writers": "write-me", "readers": "read-me"}
-    app.add_middleware(require_token(), **tokens, open_paths=frozenset())
+    app, settings = make(require_token()("write-me", "read-me"))
     reader = {"authorization": "Bearer read-me"}
     with serving(app, settings) as url:
         refused = httpx.get(f"{url}/ask")
@@ -128,3 +130,11 @@ def test_the_class_of_the_page_guards_both(make: Callable[[], Made]) -> None:
         assert [shaken(url), shaken(url, reader), shaken(url, TOKEN)] == [401, 403, 101]
         with pytest.raises(httpx.RemoteProtocolError):
             httpx.get(f"{url}/file", headers=TOKEN)
+
+
+def test_an_empty_token_of_the_page_lets_nobody_in(make: Callable[..., Made]) -> None:
+    """Though the variable of the environment may be empty."""
+    app, settings = make(require_token()("", ""))
+    with serving(app, settings) as url:
+        for header in ("Bearer", "Basic x", ""):
+            assert httpx.get(f"{url}/ask", headers={"authorization": header}).status_code == 401

@@ -42,6 +42,7 @@ class Http1Protocol(asyncio.Protocol):
 
     __slots__ = (
         "_active",
+        "_client",
         "_connection",
         "_direct",
         "_door",
@@ -73,6 +74,8 @@ class Http1Protocol(asyncio.Protocol):
         self._release = release
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
+        self._client = ""
+        """IP address; empty where there is none, as on a Unix socket."""
         self._connection = Connection(door.limits)
         self._active: DirectResponse | AsgiExchange | None = None
         self._keep_alive = True
@@ -96,6 +99,8 @@ class Http1Protocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Starts to wait for the first request."""
         self._transport = cast("asyncio.Transport", transport)
+        client = addresses(self._transport).client
+        self._client = client[0] if client else ""
         self._door.state.connections.add(self)
         self._since = self._loop.time()
         self._timer = self._loop.call_later(self._door.limits.head_timeout, self._check_time)
@@ -111,7 +116,7 @@ class Http1Protocol(asyncio.Protocol):
                 self._parse(data)
                 return
             self._connection.responding = True
-            response = direct.start(request, self._respond)
+            response = direct.start(request, self._respond, self._client)
             if not response.over:
                 self._active = response
                 self._version = "1.1"
