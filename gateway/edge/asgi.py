@@ -10,7 +10,6 @@ Source: ASGI specification 3.0, HTTP and WebSocket messages 2.4.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
 from starlette.exceptions import HTTPException
@@ -25,7 +24,7 @@ from gateway.edge.request import Request, identify, parse_head
 from gateway.edge.response import HttpResponse, error_body
 from gateway.edge.routing import NO_ROUTE, Route, Router, below_root
 from gateway.edge.serve import serve
-from gateway.edge.types import WRITE, App, Receive, Scope, Send
+from gateway.edge.types import App, Receive, Scope, Send
 from gateway.edge.writer import ResponseWriter
 from gateway.transcoding.metadata import Headers, MetadataFilter
 from gateway.transcoding.status import HTTP_STATUS, UNIMPLEMENTED, UNKNOWN, StatusError
@@ -52,8 +51,6 @@ class ContractRoutes:
         route = self._door.find(scope)
         if isinstance(route, NoRoute):
             scope["protoway"] = route
-            # an application that is mounted below may have middleware around its `send`
-            scope.get("extensions", {}).pop(WRITE, None)
             await self._app(scope, receive, send)
             return
         await self._door.answer(route, scope, receive, send)
@@ -100,7 +97,7 @@ class AsgiDoor:
         """Answers a request whose route is known."""
         edge = self._edge
         is_websocket = scope["type"] == "websocket"
-        sink = AsgiSink(scope, send)
+        sink = AsgiSink(send)
         writer = ResponseWriter(sink, edge.compression, head=scope.get("method") == "HEAD")
         request = _request(scope, route, edge.metadata)
         request_id, metadata = identify(request.head, edge.metadata)
@@ -186,11 +183,13 @@ class AsgiSink:
         error: why the response was cut; the application has to raise it.
     """
 
-    def __init__(self, scope: Scope, send: Send) -> None:
+    def __init__(self, send: Send) -> None:
         self._send = send
-        extension = scope["extensions"].get(WRITE) if "extensions" in scope else None
-        self.write_now: Callable[[bytes], bool] | None = extension and extension["write"]
         self.error: Exception | None = None
+
+    @property
+    def write_now(self) -> None:
+        """Nothing: `send` is a coroutine."""
 
     async def whole(self, response: HttpResponse, *, head: bool) -> None:
         """See `Sink`."""

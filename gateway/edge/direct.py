@@ -54,8 +54,8 @@ class DirectDoor:
     def __init__(self, edge: Edge, router: Router, root_path: str = "") -> None:
         """Takes what is served; `root_path` is a proxy's prefix of all paths, or empty."""
         self.root_path = root_path
-        self._edge = edge
-        self._router = router
+        self.edge = edge
+        self.router = router
         self._id_key = edge.metadata.request.get(REQUEST_ID)
         self._heads = PlainHeads(edge.metadata)
         self._shared: dict[bytes, tuple[int, Request, Metadata]] = {}
@@ -73,7 +73,7 @@ class DirectDoor:
         if plain is None:
             return None
         path = below_root(plain.path, self.root_path) if self.root_path else plain.path
-        route = self._router.find(plain.http_method, path)
+        route = self.router.find(plain.http_method, path)
         if not isinstance(route, RouteMatch) or route.target.method.stream_type.value:
             return None
         request = Request(
@@ -98,7 +98,7 @@ class DirectDoor:
             request_id = new_request_id()
             if self._id_key is not None:
                 metadata = (*metadata, (self._id_key, request_id))
-        edge, response = self._edge, DirectResponse(body, respond)
+        edge, response = self.edge, DirectResponse(body, respond)
         exchange = Exchange(
             edge,
             request,
@@ -120,14 +120,17 @@ class DirectResponse(InlineRun):
     A server may hold it in place of a task.
     """
 
-    __slots__ = ("_respond", "ended", "whole_body", "write_now")
+    __slots__ = ("_respond", "ended", "whole_body")
 
     def __init__(self, body: bytes, respond: Respond) -> None:
         super().__init__()
         self._respond: Respond | None = respond
         self.whole_body: bytes | None = body
         self.ended = False
-        self.write_now: Callable[[bytes], bool] | None = None
+
+    @property
+    def write_now(self) -> None:
+        """See `Sink`."""
 
     def disconnect(self) -> None:
         """Ends the exchange: the client has left."""

@@ -41,12 +41,14 @@ class RequestBody(Protocol):
 class Sink(Protocol):
     """Where the response to one HTTP request goes. Each method raises ClientGone if nobody reads it."""
 
-    write_now: Callable[[bytes], bool] | None
-    """Writes a part of a body that has started, without waiting; None where the door cannot.
+    @property
+    def write_now(self) -> Callable[[bytes], bool] | None:
+        """What writes a part of a body that has started, without waiting; None where the door cannot.
 
-    It returns False, and has written nothing, where `write` would wait. Empty bytes only ask whether it
-    would.
-    """
+        It returns False, and has written nothing, where `write` would wait. Empty bytes only ask whether it
+        would.
+        """
+        ...
 
     async def whole(self, response: HttpResponse, *, head: bool) -> None:
         """Sends a whole response; for a HEAD request (`head`) without its body."""

@@ -19,6 +19,7 @@ from fastapi import FastAPI
 
 from gateway.app import create_app
 from gateway.doors.http1.asgi_bridge import AsgiExchange
+from gateway.doors.http1.exchange import HttpExchange
 from gateway.doors.http1.protocol import Http1Protocol
 from gateway.edge.direct import DirectResponse
 from gateway.settings import Settings
@@ -54,8 +55,22 @@ class PassesOn:
 
 
 @pytest.fixture
-def tasks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The paths of the requests that had a task."""
+def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The paths of the requests that were parsed, and not answered directly."""
+    seen: list[str] = []
+    start = HttpExchange.__init__
+
+    def spy(exchange: HttpExchange, connection: Any, transport: Any, *of_it: Any) -> None:
+        start(exchange, connection, transport, *of_it)
+        seen.append(exchange.request.path)
+
+    monkeypatch.setattr(HttpExchange, "__init__", spy)
+    return seen
+
+
+@pytest.fixture
+def asgi(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The paths of the requests that went to the application over ASGI."""
     seen: list[str] = []
     start = AsgiExchange.start
 
@@ -109,7 +124,7 @@ def _seen(answer: Answer, case: Case) -> tuple[Any, ...]:
 
 @pytest.mark.parametrize("transport", ["grpcio", "wire"])
 async def test_all_requests_are_answered_alike(
-    stage: Stage, transport: Name, tasks: list[str]
+    stage: Stage, transport: Name, parsed: list[str]
 ) -> None:
     """Of the table that our edge and Envoy are compared by, each answer is the same to the byte.
 
@@ -131,10 +146,10 @@ async def test_all_requests_are_answered_alike(
         for case in _ASKED:
             request = (case.method, case.target, case.headers, case.body)
             direct, through = ports[case.server]
-            asked = len(tasks)
+            asked = len(parsed)
             one = _seen(await ask(direct, *request), case)
             again = _seen(await ask(direct, *request), case)
-            direct_ones += len(tasks) == asked
+            direct_ones += len(parsed) == asked
             other = _seen(await ask(through, *request), case)
             if not one == again == other:
                 different[case.name] = (one, again, other)
@@ -193,7 +208,7 @@ async def transport(request: pytest.FixtureRequest) -> Name:
     return name
 
 
-async def test_a_connection_is_kept(stage: Stage, tasks: list[str]) -> None:
+async def test_a_connection_is_kept(stage: Stage, parsed: list[str]) -> None:
     """One request after the other, and pipelined ones in order, unless the caller wants it closed."""
     async with (
         echo_server() as echo,
@@ -213,7 +228,7 @@ async def test_a_connection_is_kept(stage: Stage, tasks: list[str]) -> None:
     assert b"connection" not in first[0]
     assert b"connection: close" in last[0]
     assert rest == b""
-    assert tasks == [f"/v1/names/{number}" for number in range(2, 11)]
+    assert parsed == [f"/v1/names/{number}" for number in range(2, 11)]
 
 
 @pytest.mark.parametrize("middleware", [(), (PassesOn,)], ids=["direct", "asgi"])
@@ -260,7 +275,7 @@ async def test_what_comes_early_waits(stage: Stage, transport: Name) -> None:
     assert bodies == [b'"%d"' % number for number in wanted]
 
 
-async def test_one_connection_for_all(stage: Stage, tasks: list[str]) -> None:
+async def test_one_connection_for_all(stage: Stage, parsed: list[str]) -> None:
     """What is answered without a task, and what needs one, in turn."""
     async with (
         echo_server() as echo,
@@ -274,7 +289,7 @@ async def test_one_connection_for_all(stage: Stage, tasks: list[str]) -> None:
                 heads.append((await caller.answer())[0])
 
     assert all(head.startswith(b"HTTP/1.1 200 ") for head in heads)
-    assert tasks == ["/healthz"] * 3
+    assert parsed == ["/healthz"] * 3
 
 
 @pytest.mark.parametrize("last", ["direct", "with a task"])
@@ -351,7 +366,7 @@ async def test_http_1_0_is_closed(stage: Stage) -> None:
         assert await caller.end() == b""
 
 
-async def test_a_body_that_comes_late_has_a_task(stage: Stage, tasks: list[str]) -> None:
+async def test_a_body_that_comes_late_has_a_task(stage: Stage, parsed: list[str]) -> None:
     """The head alone says nothing yet; the answer is the same."""
     body = b'{"stringField":"late"}'
     head = b"POST /v1/echo HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body)
@@ -361,7 +376,7 @@ async def test_a_body_that_comes_late_has_a_task(stage: Stage, tasks: list[str])
         line(port) as caller,
     ):
         caller.writer.write(head)
-        while not tasks:
+        while not parsed:
             await asyncio.sleep(0.001)
         caller.writer.write(body)
         late = await caller.answer()
@@ -369,7 +384,7 @@ async def test_a_body_that_comes_late_has_a_task(stage: Stage, tasks: list[str])
         at_once = await caller.answer()
 
     assert late[1] == at_once[1] == body
-    assert tasks == ["/v1/echo"]
+    assert parsed == ["/v1/echo"]
 
 
 async def test_who_leaves_cancels_the_call(stage: Stage, transport: Name) -> None:
@@ -379,6 +394,46 @@ async def test_who_leaves_cancels_the_call(stage: Stage, transport: Name) -> Non
             caller.writer.write(_HANG)
             await asyncio.wait_for(echo.started.wait(), 10)
         await asyncio.wait_for(echo.cancelled.wait(), 10)
+
+
+async def test_what_has_a_route_needs_no_asgi(stage: Stage, asgi: list[str]) -> None:
+    """However it comes: in chunks, over HTTP/1.0, as a stream either way, as OPTIONS or HEAD, or wrong."""
+    end = b" HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+    chunked = end[:-2] + b"transfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+    asked = {
+        b"GET /v1/names/7 HTTP/1.0\r\n\r\n": b"200",
+        b"GET /v1/names/7" + end: b"200",
+        b"HEAD /v1/names/7" + end: b"200",
+        b"OPTIONS /v1/echo" + end: b"204",
+        b"GET /v1/names/%ff" + end: b"400",
+        b"GET /v1/stream/a" + end: b"200",
+        b"HEAD /v1/stream/a" + end: b"200",
+        b"POST /v1/echo" + chunked: b"200",
+        b"POST /v1/upload" + chunked: b"200",
+        b"POST /v1/bidi" + chunked: b"200",
+        b"GET /nowhere" + end: b"404",
+        b"GET /v1/bidi" + end: b"405",
+    }
+    answered = {}
+    async with echo_server() as echo, stage.edge(echo.address, transport="wire") as port:
+        for request in asked:
+            async with line(port) as caller:
+                caller.writer.write(request)
+                answered[request] = (await caller.end())[9:12]
+
+    assert answered == asked
+    assert asgi == ["/nowhere", "/v1/bidi"]
+
+
+async def test_a_long_pipeline_of_what_is_answered_at_once(stage: Stage) -> None:
+    """Each has a turn of its own, however many there are, and none waits for a call."""
+    count = 2000
+    wrong = b"GET /v1/names/%%ff?a=%d HTTP/1.1\r\nhost: x\r\n\r\n"
+    async with stage.edge("127.0.0.1:1", transport="wire") as port, line(port) as caller:
+        caller.writer.write(b"".join(wrong % number for number in range(count)))
+        heads = [(await caller.answer())[0] for _ in range(count)]
+
+    assert {head[:12] for head in heads} == {b"HTTP/1.1 400"}
 
 
 async def test_who_leaves_leaves_nothing(stage: Stage, transport: Name) -> None:

@@ -16,8 +16,8 @@ import pytest
 from fastapi import FastAPI
 
 from gateway.app import create_app
-from gateway.doors.http1.asgi_bridge import AsgiExchange
-from gateway.edge.types import WRITE
+from gateway.doors.http1.exchange import HttpExchange
+from gateway.edge import asgi
 from gateway.feeds.feed import Feed
 from gateway.settings import Settings
 from gateway.testing import ScriptedCall, ScriptedUpstream
@@ -101,16 +101,15 @@ async def serving(
 
 @pytest.fixture
 def bodies(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """The parts of bodies that went through the server's `send`."""
+    """The parts of bodies that were written by an exchange that had its turn."""
     seen: list[bytes] = []
-    send = AsgiExchange.send
+    write_body = HttpExchange.write_body
 
-    async def spy(exchange: AsgiExchange, event: Any) -> None:
-        if event["type"] == "http.response.body":
-            seen.append(event["body"])
-        await send(exchange, event)
+    def spy(exchange: HttpExchange, part: bytes, *, more: bool) -> None:
+        seen.append(part)
+        write_body(exchange, part, more=more)
 
-    monkeypatch.setattr(AsgiExchange, "send", spy)
+    monkeypatch.setattr(HttpExchange, "write_body", spy)
     return seen
 
 
@@ -232,23 +231,6 @@ async def test_middleware_of_a_user_sees_all_events(tmp_path: Path, bodies: list
     assert b"".join(bodies) == body == body.upper()
 
 
-async def test_an_application_below_is_not_offered_it(tmp_path: Path) -> None:
-    """What is mounted may have middleware of its own, of which the server knows nothing."""
-    offered: list[Any] = []
-
-    async def below(scope: Any, _receive: Any, send: Any) -> None:
-        offered.append(scope["extensions"])
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b"below"})
-
-    async with serving(tmp_path) as whole, client(whole.port) as reader:
-        whole.app.mount("/below", below)
-        await reader.ask("/below/")
-        await reader.until(b"below")
-
-    assert offered == [{}]
-
-
 async def test_who_does_not_read_is_not_written_to(tmp_path: Path) -> None:
     """Back-pressure is the transport's: beyond its limit nothing is written, and what is missed is told."""
     total = 200
@@ -312,25 +294,29 @@ async def test_what_is_compressed_is_written(tmp_path: Path) -> None:
     assert len(numbers(body)) + sum(missed) == total
 
 
-async def test_nothing_is_written_before_a_sign_of_life_that_waits(tmp_path: Path) -> None:
+async def test_nothing_is_written_before_a_sign_of_life_that_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What `send` was given first is first on the wire: with a coding the order of its parts matters."""
     body = b""
     taken = asyncio.Semaphore(0)
     come: asyncio.Queue[Any] = asyncio.Queue()
     come.put_nowait({"type": "http.request", "body": b"", "more_body": False})
 
-    def write(part: bytes) -> bool:
-        nonlocal body
-        body += part
-        return True
+    class Sink(asgi.AsgiSink):
+        def write_now(self, part: bytes) -> bool:  # type: ignore[override]
+            nonlocal body
+            body += part
+            return True
 
     async def send(event: Any) -> None:
+        nonlocal body
         await taken.acquire()
-        write(event.get("body", b""))
+        body += event.get("body", b"")
 
     headers = {"accept": "text/event-stream", "accept-encoding": "gzip"}
     scope = http_scope("GET", "/drop-oldest/t", headers)
-    scope["extensions"] = {WRITE: {"write": write}}
+    monkeypatch.setattr(asgi, "AsgiSink", Sink)
     async with serving(tmp_path, heartbeat=0.1, stream_compression=True) as whole:
         answering = asyncio.create_task(whole.app(scope, come.get, send))
         while not whole.upstream.lines:

@@ -1,8 +1,9 @@
 """The shell of a connection: the transport, the timers, and who answers each request.
 
-A whole unary request of the contract, if nothing else has come with it, is answered without a task
-(`DirectDoor`). All else is parsed here, and goes to the ASGI application. At most one request
-of a connection is answered at a time; the next one starts when the transport takes more.
+A whole unary request of the contract, if nothing else has come with it, is answered before it is parsed
+(`DirectDoor`). All else is parsed here. What the contract has a route for is answered by its exchange, all
+else by the ASGI application. At most one request of a connection is answered at a time; the next one starts
+in the next turn of the loop, and when the transport takes more.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ import logging
 from collections.abc import Iterable
 from typing import Final, cast
 
+from gateway.contract.route_table import NoRoute
 from gateway.doors.http1.addresses import addresses
 from gateway.doors.http1.asgi_bridge import AsgiExchange
 from gateway.doors.http1.connection import Connection
+from gateway.doors.http1.contract_exchange import ContractExchange
 from gateway.doors.http1.door import Door, Release, nothing
+from gateway.doors.http1.exchange import HttpExchange
 from gateway.doors.http1.limits import LINGER_BYTES, LINGER_SECONDS, PROBE_SECONDS
 from gateway.doors.http1.rejection import Rejection
 from gateway.doors.http1.request import Request
@@ -24,6 +28,7 @@ from gateway.doors.http1.websocket import WebSocketProtocol
 from gateway.edge.direct import DirectResponse
 from gateway.edge.request import new_request_id
 from gateway.edge.response import header_lines
+from gateway.edge.routing import below_root
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +82,7 @@ class Http1Protocol(asyncio.Protocol):
         self._client = ""
         """IP address; empty where there is none, as on a Unix socket."""
         self._connection = Connection(door.limits)
-        self._active: DirectResponse | AsgiExchange | None = None
+        self._active: DirectResponse | HttpExchange | None = None
         self._keep_alive = True
         self._served = False
         self._switched = False
@@ -136,7 +141,7 @@ class Http1Protocol(asyncio.Protocol):
             return None
         if self._transport.get_extra_info("sslcontext") is not None:
             return None
-        if isinstance(active, AsgiExchange) and (
+        if isinstance(active, HttpExchange) and (
             active.response.started or not active.request.complete
         ):
             return None
@@ -151,7 +156,7 @@ class Http1Protocol(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Goes on."""
         self.writing_paused = False
-        if isinstance(self._active, AsgiExchange):
+        if isinstance(self._active, HttpExchange):
             self._active.writing_resumed()
         elif self._active is None and self._unparsed:
             self._parse(b"")
@@ -188,7 +193,7 @@ class Http1Protocol(asyncio.Protocol):
             self._start_next()
             if self._switched:
                 return
-        elif isinstance(self._active, AsgiExchange):
+        elif isinstance(self._active, HttpExchange):
             if connection.body_broken:
                 self._give_up(self._active, connection.rejection())
                 return
@@ -227,10 +232,26 @@ class Http1Protocol(asyncio.Protocol):
         if not request.keep_alive:
             self._keep_alive = False
         self._version = request.version
-        response = self._connection.response()
-        exchange = AsgiExchange(self._door, self, self._transport, request, response)
-        self._active = exchange
-        exchange.start(self._loop, addresses(self._transport))
+        door, direct = self._door, self._direct
+        response, ends = self._connection.response(), addresses(self._transport)
+        if direct is not None:
+            path = below_root(request.path, direct.root_path)
+            route = direct.router.find(request.method, path)
+            if not isinstance(route, NoRoute):
+                exchange = ContractExchange(door.state, self, self._transport, request, response)
+                self._active = exchange
+                exchange.answer(direct.edge, route, path, ends)
+                if response.complete:
+                    self._loop.call_soon(self._start_waiting)
+                return
+        bridge = AsgiExchange(door, self, self._transport, request, response)
+        self._active = bridge
+        bridge.start(self._loop, ends)
+
+    def _start_waiting(self) -> None:
+        """Starts the next request, if there is one and none is answered: each has a turn of its own."""
+        if self._active is None and self._unparsed and not self._transport.is_closing():
+            self._parse(b"")
 
     def _may_be_direct(self, data: bytes) -> bool:
         """Whether some bytes are within the limits; what is not is left to the parser, which says so."""
@@ -269,7 +290,7 @@ class Http1Protocol(asyncio.Protocol):
         self._transport.write(b"".join((start, lines, b"\r\n", body)))
         self._end()
 
-    # What an exchange over ASGI calls.
+    # What an exchange calls.
 
     def start_response(
         self, response: Response, status: int, headers: Iterable[tuple[bytes, bytes]]
@@ -286,7 +307,7 @@ class Http1Protocol(asyncio.Protocol):
         """Parses and reads on: the application has read what came of a body."""
         if not self._reading or not self._connection.wants_data:
             self._connection.receive(b"")
-            if isinstance(self._active, AsgiExchange) and self._connection.body_broken:
+            if isinstance(self._active, HttpExchange) and self._connection.body_broken:
                 self._give_up(self._active, self._connection.rejection())
                 return
             self._unparsed = not self._connection.is_drained
@@ -313,7 +334,7 @@ class Http1Protocol(asyncio.Protocol):
             self._watch()
         if self._unparsed:
             self._watch()
-            self._parse(b"")
+            self._loop.call_soon(self._start_waiting)
 
     def response_cut(self) -> None:
         """Ends the connection in the middle of a response, which the client is to notice."""
@@ -323,7 +344,7 @@ class Http1Protocol(asyncio.Protocol):
         else:
             self._transport.close()
 
-    def _ended(self) -> DirectResponse | AsgiExchange | None:
+    def _ended(self) -> DirectResponse | HttpExchange | None:
         active, self._active = self._active, None
         if isinstance(active, DirectResponse):
             self._door.state.tasks.discard(active)
@@ -331,7 +352,7 @@ class Http1Protocol(asyncio.Protocol):
 
     # The end of a connection.
 
-    def _give_up(self, exchange: AsgiExchange, rejection: Rejection) -> None:
+    def _give_up(self, exchange: HttpExchange, rejection: Rejection) -> None:
         """Answers in the application's place a request whose body has no end, and ends the connection."""
         self._ended()
         exchange.disconnect()
@@ -371,7 +392,7 @@ class Http1Protocol(asyncio.Protocol):
         """
         if self._active is None or self._transport.is_closing():
             return
-        started = isinstance(self._active, AsgiExchange) and self._active.response.started
+        started = isinstance(self._active, HttpExchange) and self._active.response.started
         if self._version == "1.1" and not started:
             self._transport.write(CONTINUE)
         self._prober = self._loop.call_later(seconds, self._probe, 2 * seconds)
@@ -420,7 +441,7 @@ class Http1Protocol(asyncio.Protocol):
         active = self._active
         if active is not None:
             waits = (
-                isinstance(active, AsgiExchange)
+                isinstance(active, HttpExchange)
                 and not active.request.complete
                 and not active.response.started
                 and self._reading
@@ -451,7 +472,7 @@ class Http1Protocol(asyncio.Protocol):
             self._timer = self._loop.call_at(due, self._check_time)
         elif self._linger_bytes >= 0 or self._transport.is_closing():
             self._transport.abort()
-        elif isinstance(self._active, AsgiExchange):
+        elif isinstance(self._active, HttpExchange):
             seconds = self._door.limits.body_timeout
             late = Rejection(408, f"nothing of the body arrived for {seconds:g} seconds")
             self._give_up(self._active, late)

@@ -1,0 +1,168 @@
+"""One request of the contract over HTTP, answered by its exchange without ASGI.
+
+It has a task only where it has to wait for something else than the outcome of a call (`InlineRun`): for more
+of its body, or for a stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+
+from gateway.doors.http1.addresses import Addresses
+from gateway.doors.http1.door import ServerState
+from gateway.doors.http1.exchange import Connected, HttpExchange
+from gateway.doors.http1.request import Request
+from gateway.doors.http1.response import Response
+from gateway.edge.exchange import Edge, Exchange
+from gateway.edge.inline import InlineRun
+from gateway.edge.ports import ClientGone
+from gateway.edge.request import Request as EdgeRequest
+from gateway.edge.request import identify, parse_head
+from gateway.edge.response import HttpResponse
+from gateway.edge.routing import Route
+from gateway.edge.serve import serve
+from gateway.edge.writer import ResponseWriter
+from gateway.transcoding.metadata import Headers
+
+log = logging.getLogger(__name__)
+
+
+class ContractExchange(HttpExchange):
+    """One request: its body, and the sink of its response.
+
+    Attributes:
+        whole_body: the body, if all of it has arrived with the head.
+        ended: whether the last part of the body was read.
+    """
+
+    __slots__ = ("_run", "_state", "ended", "whole_body")
+
+    def __init__(
+        self,
+        state: ServerState,
+        connection: Connected,
+        transport: asyncio.Transport,
+        request: Request,
+        response: Response,
+    ) -> None:
+        super().__init__(connection, transport, request, response)
+        self._state = state
+        self._run = InlineRun()
+        is_whole = request.complete and not request.expects_continue
+        self.whole_body: bytes | None = request.peek() if is_whole else None
+        self.ended = False
+
+    def answer(self, edge: Edge, route: Route, path: str, ends: Addresses) -> None:
+        """Starts to answer; the response may be complete when this returns.
+
+        Args:
+            edge: what is served.
+            route: what the contract says of the request.
+            path: of the request, below the root of the application.
+            ends: of the connection.
+        """
+        request = self.request
+        head, error = parse_head(request.headers, edge.metadata)
+        request_id, metadata = identify(head, edge.metadata)
+        exchange = Exchange(
+            edge,
+            EdgeRequest(
+                http_method=request.method,
+                path=path,
+                query=request.query,
+                head=head,
+                route=route,
+                error=error,
+                client=ends.client[0] if ends.client else "",
+                secure=ends.secure,
+            ),
+            self,
+            ResponseWriter(self, edge.compression, head=request.method == "HEAD"),
+            request_id=request_id,
+            metadata=metadata,
+            headers=lambda: tuple(request.headers),
+            run=self._run,
+        )
+        self._state.tasks.add(self._run)
+        self._run.start_run(self._serve(exchange))
+
+    async def _serve(self, exchange: Exchange) -> None:
+        try:
+            await serve(exchange)
+        except asyncio.CancelledError:
+            self.cut()  # the server waits for it no longer
+            raise
+        except Exception:
+            log.exception("the response to a request has failed")
+            self.fail()
+        finally:
+            self._state.tasks.discard(self._run)
+
+    # What the connection calls.
+
+    def disconnect(self) -> None:
+        """Tells the exchange that the client has left.
+
+        One that has its whole body waits for its call alone, and watches nothing else.
+        """
+        super().disconnect()
+        if self.whole_body is not None:
+            self._run.interrupt(ClientGone())
+
+    # What the exchange calls.
+
+    async def read(self) -> bytes:
+        """See `RequestBody`."""
+        self.whole_body = None  # from here on the exchange asks whether the client is there
+        part = await self.read_body()
+        self.ended = self.request.read_to_end
+        return part
+
+    async def gone(self) -> None:
+        """See `RequestBody`."""
+        with suppress(ClientGone):
+            await self.read_body()
+
+    async def whole(self, response: HttpResponse, *, head: bool) -> None:
+        """See `Sink`."""
+        if self.client_gone:
+            raise ClientGone
+        body = b"" if head else response.body
+        self.write_whole(response.status, response.all_headers(), body)
+
+    async def start(self, status: int, headers: Headers) -> None:
+        """See `Sink`."""
+        await self.writable()
+        self.write_head(status, headers)
+
+    async def write(self, data: bytes) -> None:
+        """See `Sink`."""
+        await self.writable()
+        self.write_body(data, more=True)
+
+    async def end(self, data: bytes) -> None:
+        """See `Sink`."""
+        await self.writable()
+        self.write_body(data, more=False)
+
+    def write_now(self, data: bytes) -> bool:
+        """See `Sink`."""
+        response = self.response
+        if (
+            self._connection.writing_paused
+            or self.client_gone
+            or response.complete
+            or not response.chunked
+            or self._transport.is_closing()
+        ):
+            return False
+        if data:  # an empty chunk would be the last
+            self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        return True
+
+    def abort(self, error: Exception) -> None:
+        """See `Sink`."""
+        del error  # which the exchange has logged
+        self.fail()
