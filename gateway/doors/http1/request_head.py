@@ -139,3 +139,9 @@ def head_without_upgrade(
     lines = [b"%b %b HTTP/%b" % (method.encode(), target, version.encode())]
     lines += (b"%b: %b" % header for header in headers if header[0] != b"upgrade")
     return b"\r\n".join((*lines, b"", b""))
+
+
+def subprotocols(headers: Iterable[tuple[bytes, bytes]]) -> list[str]:
+    """Returns the subprotocols that a WebSocket handshake offers, in order."""
+    offered = (value for name, value in headers if name == b"sec-websocket-protocol")
+    return [name.strip() for value in offered for name in value.decode("latin-1").split(",")]

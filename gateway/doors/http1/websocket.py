@@ -1,7 +1,8 @@
-"""The shell of a WebSocket, and its ASGI application (ASGI 3.0, WebSocket 2.4).
+"""The shell of a WebSocket.
 
-In each turn of the event loop one piece of what came is parsed, and nothing while the application has
-messages that it has not taken, or the client does not read what it is sent.
+In each turn of the event loop one piece of what came is parsed, and nothing while messages wait to be taken,
+or the client does not read what it is sent. What the contract has a route for is answered by its exchange,
+all else by the ASGI application.
 """
 
 from __future__ import annotations
@@ -12,18 +13,20 @@ from collections import deque
 from collections.abc import Iterable
 from random import getrandbits
 from typing import Final, cast
-from urllib.parse import unquote
 
+from gateway.contract.route_table import NoRoute
 from gateway.doors.http1.addresses import addresses
+from gateway.doors.http1.asgi_websocket import AsgiWebSocket
+from gateway.doors.http1.contract_websocket import serve_contract_websocket
 from gateway.doors.http1.door import Door, Release
 from gateway.doors.http1.rejection import Rejection
 from gateway.doors.http1.request import Headers, Request
 from gateway.doors.http1.response import Response, status_line
 from gateway.doors.http1.websocket_connection import Closed, Message, WebSocketConnection
+from gateway.edge.ports import ClientGone
 from gateway.edge.request import new_request_id
-from gateway.edge.response import header_lines
-from gateway.edge.types import Event, Scope
-from gateway.transcoding.status import StatusError
+from gateway.edge.response import HttpResponse, header_lines
+from gateway.edge.routing import below_root
 
 log = logging.getLogger(__name__)
 
@@ -33,33 +36,36 @@ _ABNORMAL: Final = 1006
 _RESTART: Final = 1012
 
 
-class ClientLeft(OSError):
-    """Raised by `send` when the client has left (ASGI 2.4)."""
-
-
 class WebSocketProtocol(asyncio.Protocol):
-    """One WebSocket, from its handshake on."""
+    """One WebSocket, from its handshake on; to an exchange of the contract it is its `WebSocket`.
+
+    Attributes:
+        accepted: whether the handshake was.
+        answered: whether the handshake has its response.
+        end: code and reason with which it has ended, for who answers; None while it has not.
+    """
 
     __slots__ = (
-        "_accepted",
-        "_answered",
         "_close_timer",
         "_connection",
         "_disconnected",
         "_door",
         "_due",
-        "_events",
         "_headers",
         "_loop",
         "_ping",
         "_ping_timer",
         "_reader",
         "_reading",
+        "_received",
         "_refusal",
         "_release",
         "_request",
         "_transport",
         "_writable",
+        "accepted",
+        "answered",
+        "end",
     )
 
     def __init__(self, door: Door, request: Request, release: Release) -> None:
@@ -77,13 +83,13 @@ class WebSocketProtocol(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._connection = WebSocketConnection(door.websocket)
         self._headers: Headers = []
-        self._events: deque[Event] = deque()
+        self._received: deque[str | bytes] = deque()
+        self.end: tuple[int, str] | None = None
         self._reader: asyncio.Future[None] | None = None
         self._writable = asyncio.Event()
         self._writable.set()
-        self._accepted = False
-        self._answered = False
-        """Whether the handshake has its response."""
+        self.accepted = False
+        self.answered = False
         self._refusal: Response | None = None
         self._disconnected = False
         self._due = False
@@ -95,7 +101,7 @@ class WebSocketProtocol(asyncio.Protocol):
     # What the loop calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Asks the application, or refuses what is no handshake."""
+        """Has the handshake answered, or refuses what is none."""
         self._transport = cast("asyncio.Transport", transport)
         self._door.state.connections.add(self)
         try:
@@ -103,11 +109,15 @@ class WebSocketProtocol(asyncio.Protocol):
         except Rejection as rejection:
             self._refuse(rejection)
             return
-        self._events.append({"type": "websocket.connect"})
-        task = self._loop.create_task(self._run())
-        tasks = self._door.state.tasks
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
+        door, request, ends = self._door, self._request, addresses(self._transport)
+        direct = door.direct
+        if direct is not None:
+            path = below_root(request.path, direct.root_path)
+            route = direct.router.find_handshake(path)
+            if not isinstance(route, NoRoute):
+                serve_contract_websocket(self, door, direct, request, route, path, ends)
+                return
+        AsgiWebSocket(self, door, request, ends).start()
 
     def data_received(self, data: bytes) -> None:
         """Parses a piece of what came, now or in later turns."""
@@ -136,7 +146,7 @@ class WebSocketProtocol(asyncio.Protocol):
         """Tells the application."""
         del exc
         self._stop_timers()
-        self._disconnect(1005 if self._accepted else _ABNORMAL, "")
+        self._disconnect(1005 if self.accepted else _ABNORMAL, "")
         self._disconnected = True
         self._writable.set()
         self._connection.drop()
@@ -147,7 +157,7 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def shutdown(self) -> None:
         """Closes: the application has had its time to do so."""
-        if self._accepted and not self._connection.close_sent:
+        if self.accepted and not self._connection.close_sent:
             self._disconnect(_RESTART, "")
             self._connection.close(_RESTART, "")
             self._write()
@@ -160,9 +170,9 @@ class WebSocketProtocol(asyncio.Protocol):
     # Frames.
 
     def _can_parse(self) -> bool:
-        """Whether the application has taken what came, and the client reads; or both are past the close."""
-        taken = not self._events or self._connection.close_sent
-        return self._accepted and taken and self._writable.is_set()
+        """Whether what came was taken, and the client reads; or both are past the close."""
+        taken = not self._received or self._connection.close_sent
+        return self.accepted and taken and self._writable.is_set()
 
     def _go_on_or_wait(self) -> None:
         """Has the next piece parsed in the next turn, or reads on when there is none."""
@@ -195,8 +205,7 @@ class WebSocketProtocol(asyncio.Protocol):
             event = connection.events.popleft()
             if isinstance(event, Message):
                 if self._close_timer is None:  # else the application has closed
-                    kind = "text" if isinstance(event.data, str) else "bytes"
-                    self._events.append({"type": "websocket.receive", kind: event.data})
+                    self._received.append(event.data)
             elif isinstance(event, Closed):
                 self._disconnect(event.code, event.reason)
                 self._transport.close()
@@ -209,11 +218,13 @@ class WebSocketProtocol(asyncio.Protocol):
             self._transport.write(data)
 
     def _disconnect(self, code: int, reason: str) -> None:
-        self._events.append({"type": "websocket.disconnect", "code": code, "reason": reason})
+        if self.end is None:
+            self.end = code, reason
         self._wake()
 
     def _wake(self) -> None:
-        if self._events and self._reader is not None and not self._reader.done():
+        ready = self._received or self.end is not None
+        if ready and self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
 
     # Pings.
@@ -250,107 +261,43 @@ class WebSocketProtocol(asyncio.Protocol):
             if timer is not None:
                 timer.cancel()
 
-    # The application.
+    # What those call who answer.
 
-    async def _run(self) -> None:
-        try:
-            await self._door.app(self._scope(), self.receive, self.send)
-        except ClientLeft:
-            pass
-        except asyncio.CancelledError:
-            self._transport.abort()
-            raise
-        except StatusError:  # which the edge has logged
-            self._fail()
-        except Exception:
-            log.exception("Exception in ASGI application")
-            self._fail()
-        else:
-            if not self._answered and not self._disconnected:
-                log.error("the ASGI application has returned without an answer to a handshake")
-                self._fail()
-        if self._close_timer is None:
-            self._transport.close()
-
-    def _scope(self) -> Scope:
-        request, door, ends = self._request, self._door, addresses(self._transport)
-        root = door.root_path
-        offered = [value for name, value in request.headers if name == b"sec-websocket-protocol"]
-        return {
-            "type": "websocket",
-            "asgi": {"version": "3.0", "spec_version": "2.4"},
-            "http_version": "1.1",
-            "server": ends.server,
-            "client": ends.client,
-            "scheme": "wss" if ends.secure else "ws",
-            "root_path": root,
-            "path": root + unquote(request.path),
-            "raw_path": (root + request.path).encode("ascii"),
-            "query_string": request.query,
-            "headers": request.headers,
-            "subprotocols": [
-                name.strip() for value in offered for name in value.decode("latin-1").split(",")
-            ],
-            "state": door.app_state.copy(),
-            "extensions": {"websocket.http.response": {}},
-        }
-
-    async def receive(self) -> Event:
-        """Waits for the next event of the client."""
-        while not self._events:
-            if self._disconnected:
-                return {"type": "websocket.disconnect", "code": _ABNORMAL, "reason": ""}
+    async def receive(self) -> str | bytes:
+        """See `WebSocket` of the edge's ports."""
+        while not self._received:
+            if self.end is not None:
+                raise ClientGone
             self._reader = self._loop.create_future()
             try:
                 await self._reader
             finally:
                 self._reader = None
-        event = self._events.popleft()
-        if not self._events:
+        message = self._received.popleft()
+        if not self._received:
             self._go_on_or_wait()
-        return event
+        return message
 
-    async def send(self, event: Event) -> None:
-        """Sends an event, when the client reads.
+    async def send(self, message: str | bytes) -> None:
+        """See `WebSocket` of the edge's ports; an application may send bytes, too."""
+        await self.writable()
+        self._connection.send(message)
+        self._write()
 
-        Raises:
-            ClientLeft: the client has left.
-            ValueError: the event is none that may come now.
-        """
-        await self._writable.wait()
-        if self._disconnected:
-            raise ClientLeft
-        kind = event["type"]
-        if kind == "websocket.send" and self._accepted:
-            text = event.get("text")
-            self._connection.send(text if text is not None else event["bytes"])
-            self._write()
-        elif kind == "websocket.close" and self._accepted:
-            self._close(event.get("code", 1000), event.get("reason") or "")
-        elif kind == "websocket.accept" and not self._answered:
-            self._accept(event.get("subprotocol"), event.get("headers", ()))
-        elif kind == "websocket.close" and not self._answered:
-            self._log("403")
-            self._refuse(Rejection(403, "the handshake is refused"))
-        elif kind == "websocket.http.response.start" and not self._answered:
-            self._log(str(event["status"]))
-            self._start_refusal(event["status"], event.get("headers", ()))
-        elif kind == "websocket.http.response.body" and self._refusal is not None:
-            self._go_on_refusing(event.get("body", b""), more=event.get("more_body", False))
-        else:
-            raise ValueError(f"an application does not send {kind!r} now")
+    async def close(self, code: int, reason: str) -> None:
+        """See `WebSocket` of the edge's ports."""
+        await self.writable()
+        self._close(code, reason)
 
-    def _log(self, outcome: str) -> None:
-        """Logs the answer to a handshake; its query may hold credentials."""
-        client = addresses(self._transport).client
-        shown = f"{client[0]}:{client[1]}" if client else ""
-        log.info('%s - "WebSocket %s" %s', shown, self._request.path, outcome)
-
-    def _accept(self, subprotocol: str | None, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    async def accept(
+        self, subprotocol: str | None, headers: Iterable[tuple[bytes, bytes]] = ()
+    ) -> None:
+        """See `WebSocket` of the edge's ports; an application may add headers."""
+        await self.writable()
         if self._transport.is_closing():
             return
         self._log("[accepted]")
-        self._accepted = self._answered = True
+        self.accepted = self.answered = True
         lines = [*self._headers, *headers]
         if subprotocol:
             lines.append((b"sec-websocket-protocol", subprotocol.encode("latin-1")))
@@ -361,6 +308,30 @@ class WebSocketProtocol(asyncio.Protocol):
         )
         self._go_on_or_wait()
 
+    async def refuse(self, response: HttpResponse) -> None:
+        """See `WebSocket` of the edge's ports."""
+        if self._disconnected:
+            raise ClientGone
+        headers = (each for each in response.all_headers() if each[0] != b"content-length")
+        self.start_refusal(response.status, headers)
+        self.go_on_refusing(response.body, more=False)
+
+    async def writable(self) -> None:
+        """Waits while the client does not read.
+
+        Raises:
+            ClientGone: it has left.
+        """
+        await self._writable.wait()
+        if self._disconnected:
+            raise ClientGone
+
+    def _log(self, outcome: str) -> None:
+        """Logs the answer to a handshake; its query may hold credentials."""
+        client = addresses(self._transport).client
+        shown = f"{client[0]}:{client[1]}" if client else ""
+        log.info('%s - "WebSocket %s" %s', shown, self._request.path, outcome)
+
     def _close(self, code: int, reason: str) -> None:
         if self._connection.close_sent or self._transport.is_closing():
             return
@@ -370,20 +341,47 @@ class WebSocketProtocol(asyncio.Protocol):
         self._close_timer = self._loop.call_later(CLOSE_SECONDS, self._transport.close)
         self._go_on_or_wait()
 
+    def ended(self) -> None:
+        """Closes the connection behind who has answered, unless the closing handshake goes on."""
+        if self._close_timer is None:
+            self._transport.close()
+
+    def fail(self) -> None:
+        """Answers 500 to a handshake, or closes with 1011; nothing if the client has left."""
+        if self._disconnected:
+            return
+        if self.accepted:
+            self._close(1011, "internal error")
+        elif not self.answered:
+            self._refuse(Rejection(500, "internal error"))
+        else:
+            self._transport.close()
+
     # Refused handshakes.
 
+    def start_refusal(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Writes the head of the response that refuses a handshake."""
+        self._log(str(status))
+        self._start_refusal(status, headers)
+
     def _start_refusal(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        self._answered = True
+        self.answered = True
         self._refusal = Response(self._request)
         defaults = self._door.state.default_headers
         self._transport.write(self._refusal.start(status, headers, defaults, keep_alive=False))
 
-    def _go_on_refusing(self, body: bytes, *, more: bool) -> None:
+    def go_on_refusing(self, body: bytes, *, more: bool) -> None:
+        """Writes a part of its body; with the last one the connection ends."""
         assert self._refusal is not None  # noqa: S101 - it was looked at
         self._transport.write(self._refusal.body(body, more=more))
         if not more:
             self._disconnect(_ABNORMAL, "")
             self._transport.close()
+
+    def refuse_by_application(self) -> None:
+        """Refuses a handshake that an application has closed (ASGI, WebSocket 2.3)."""
+        self._log("403")
+        self._refuse(Rejection(403, "the handshake is refused"))
 
     def _refuse(self, rejection: Rejection) -> None:
         body = rejection.body()
@@ -394,15 +392,4 @@ class WebSocketProtocol(asyncio.Protocol):
             (b"x-request-id", new_request_id().encode()),
         )
         self._start_refusal(rejection.status, headers)
-        self._go_on_refusing(body, more=False)
-
-    def _fail(self) -> None:
-        """Answers 500 to a handshake, or closes what was accepted with 1011."""
-        if self._disconnected:
-            return
-        if self._accepted:
-            self._close(1011, "internal error")
-        elif not self._answered:
-            self._refuse(Rejection(500, "internal error"))
-        else:
-            self._transport.close()
+        self.go_on_refusing(body, more=False)
