@@ -108,7 +108,7 @@ class AsgiDoor:
             writer,
             request_id=request_id,
             metadata=metadata,
-            headers=lambda: scope["headers"],
+            headers=lambda: tuple(scope["headers"]),
             websocket=AsgiWebSocket(scope, receive, send) if is_websocket else None,
         )
         await serve(exchange)

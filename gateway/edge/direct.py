@@ -76,9 +76,7 @@ class DirectDoor:
         route = self.router.find(plain.http_method, path)
         if not isinstance(route, RouteMatch) or route.target.method.stream_type.value:
             return None
-        request = Request(
-            *(plain.http_method, plain.path, plain.query, plain.head, route, plain.error)
-        )
+        request = Request(*(plain.http_method, path, plain.query, plain.head, route, plain.error))
         if plain.is_shared and plain.error is None:
             if len(self._shared) >= MAX_ENTRIES:
                 self._shared.clear()

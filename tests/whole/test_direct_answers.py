@@ -19,9 +19,11 @@ from fastapi import FastAPI
 
 from gateway.app import create_app
 from gateway.doors.http1.asgi_bridge import AsgiExchange
+from gateway.doors.http1.contract_exchange import ContractExchange
 from gateway.doors.http1.exchange import HttpExchange
 from gateway.doors.http1.protocol import Http1Protocol
 from gateway.edge.direct import DirectResponse
+from gateway.edge.policy import Observer, RequestEnd, RequestInfo
 from gateway.settings import Settings
 from gateway.upstream.port import Upstream
 from gateway.upstream.transport import Name
@@ -425,6 +427,95 @@ async def test_what_has_a_route_needs_no_asgi(stage: Stage, asgi: list[str]) -> 
     assert asgi == ["/nowhere", "/v1/bidi"]
 
 
+class Records(Observer):
+    """Keeps what an observer and a policy are told of each request."""
+
+    def __init__(self) -> None:
+        self.admitted: list[tuple[Any, ...]] = []
+        self.ended: list[tuple[Any, ...]] = []
+        self._messages: list[int] = []
+
+    def admit(self, request: RequestInfo) -> None:
+        """Lets everybody in."""
+        method = request.method.path if request.method else None
+        head = (request.wire, request.http_method, request.path, request.headers)
+        self.admitted.append((*head, method, request.client))
+
+    def message_received(self, request: RequestInfo, size: int) -> None:
+        """Keeps its size."""
+        self._messages.append(size)
+
+    def message_sent(self, request: RequestInfo, size: int) -> None:
+        """Keeps its size, which is below nothing."""
+        self._messages.append(-size)
+
+    def request_ended(self, request: RequestInfo, end: RequestEnd) -> None:
+        """Keeps how it ended."""
+        messages, self._messages = self._messages, []
+        self.ended.append((end.code, end.http_status, end.ended_by, messages))
+
+
+async def test_policies_and_observers_are_told_the_same(stage: Stage) -> None:
+    """Whatever way a request takes to its exchange, and also of clients that leave."""
+    end = b" HTTP/1.1\r\nhost: x\r\n\r\n"
+    closing = end[:-2] + b"connection: close\r\n\r\n"
+    chunked = closing[:-2] + b"transfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+    key = b"sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\nsec-websocket-version: 13\r\n\r\n"
+    handshake = b" HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n" + key
+    asked = [
+        *(
+            b"GET /v1/names/7" + closing,
+            b"GET /v1/names/%ff" + closing,
+            b"OPTIONS /v1/echo" + closing,
+        ),
+        *(b"POST /v1/echo" + chunked, b"POST /v1/upload" + chunked, b"POST /v1/bidi" + chunked),
+        *(
+            b"GET /v1/stream/a" + closing,
+            b"GET /v1/fail/5" + closing,
+            b"GET /v1/fail-stream/5" + closing,
+        ),
+        *(b"GET /nowhere" + closing, b"GET /v1/bidi" + closing),
+    ]
+    left = [b"GET /v1/hang", b"GET /v1/hang-stream", b"GET /v1/hang"]
+    heads = (end, end, closing)
+    seen = []
+    for middleware in ((), (PassesOn,)):
+        records = Records()
+        async with echo_server() as echo:
+            settings = Settings(
+                descriptor_set=stage.path,
+                log_level="error",
+                upstream=echo.address,
+                transport="wire",
+            )
+            app = create_app(settings, policies=[records], observers=[records])
+            for each in middleware:
+                app.add_middleware(each)
+            async with serving(app, settings) as port:
+                for request in asked:
+                    async with line(port) as caller:
+                        caller.writer.write(request)
+                        await caller.end()
+                async with line(port) as caller:
+                    caller.writer.write(_GET % 1)
+                    await caller.answer()
+                async with line(port) as caller:
+                    caller.writer.write(b"GET /v1/bidi" + handshake)
+                    assert b" 101 " in await caller.head()
+                for target, head in zip(left, heads, strict=True):
+                    echo.started.clear()
+                    async with line(port) as caller:
+                        caller.writer.write(target + head)
+                        await asyncio.wait_for(echo.started.wait(), 10)
+                async with asyncio.timeout(10):
+                    while len(records.ended) < len(asked) + 2 + len(left):
+                        await asyncio.sleep(0.001)
+        seen.append((records.admitted, sorted(records.ended, key=str)))
+
+    assert seen[0] == seen[1]
+    assert {each[-1] for each in seen[0][0]} == {"127.0.0.1"}
+
+
 async def test_a_long_pipeline_of_what_is_answered_at_once(stage: Stage) -> None:
     """Each has a turn of its own, however many there are, and none waits for a call."""
     count = 2000
@@ -436,19 +527,32 @@ async def test_a_long_pipeline_of_what_is_answered_at_once(stage: Stage) -> None
     assert {head[:12] for head in heads} == {b"HTTP/1.1 400"}
 
 
-async def test_who_leaves_leaves_nothing(stage: Stage, transport: Name) -> None:
+@pytest.mark.parametrize(
+    ("request_", "kind"),
+    [
+        (_HANG, DirectResponse),
+        (_HANG.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n"), ContractExchange),
+        (_HANG.replace(b"hang", b"hang-stream"), ContractExchange),
+    ],
+    ids=["direct", "parsed", "stream"],
+)
+async def test_who_leaves_leaves_nothing(
+    stage: Stage, transport: Name, request_: bytes, kind: type
+) -> None:
     """Not even for the collector: those who leave may be many at once."""
     gc.collect()
     gc.disable()
     try:
         async with echo_server() as echo, stage.edge(echo.address, transport=transport) as port:
             async with line(port) as caller:
-                caller.writer.write(_HANG)
+                caller.writer.write(request_)
                 await asyncio.wait_for(echo.started.wait(), 10)
-                assert _count(DirectResponse) == 1
+                assert _count(kind) == 1
             await asyncio.wait_for(echo.cancelled.wait(), 10)
 
-            assert (_count(DirectResponse), _count(Http1Protocol)) == (0, 0)
+            async with asyncio.timeout(10):
+                while _count(kind) or _count(Http1Protocol):
+                    await asyncio.sleep(0.01)
     finally:
         gc.enable()
 
