@@ -113,15 +113,18 @@ class _Rest:
 
     def __await__(self) -> Generator[Any, Any, None]:
         step = partial(self._coroutine.send, None)
-        while True:
-            try:
-                awaited = step()
-            except StopIteration:
-                return
-            try:
-                step = partial(self._coroutine.send, (yield awaited))
-            except BaseException as error:  # of the task, which the coroutine may catch
-                step = partial(self._coroutine.throw, error)
+        try:
+            while True:
+                try:
+                    awaited = step()
+                except StopIteration:
+                    return
+                try:
+                    step = partial(self._coroutine.send, (yield awaited))
+                except BaseException as error:  # of the task, which the coroutine may catch
+                    step = partial(self._coroutine.throw, error)
+        finally:
+            del step  # an error that it holds has this frame in its traceback
 
 
 class InlineRun:
