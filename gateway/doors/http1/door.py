@@ -28,7 +28,7 @@ class Door:
     state: ServerState
     websocket: WebSocketLimits
     direct: DirectDoor | None = None
-    """Answers whole unary requests without the application, where that lets nobody see them."""
+    """Answers what the contract has a route for, where the application has nobody who is to see it."""
     app_state: dict[str, Any] = field(default_factory=dict)
     """What the application's lifespan has yielded."""
     root_path: str = ""
