@@ -215,7 +215,7 @@ class Server(uvicorn.Server):
 
 
 def _door(app: FastAPI, config: uvicorn.Config, server: uvicorn.Server, settings: Settings) -> Door:
-    """Makes what all connections share; what the contract has is answered without ASGI if there is no middleware."""
+    """Makes what all connections share; with middleware of a user's all goes to the application."""
     middleware: list[object] = [each.cls for each in app.user_middleware]
     direct: DirectDoor = app.state.direct
     is_ours_alone = middleware == [ContractRoutes] and app.root_path == direct.root_path

@@ -153,19 +153,19 @@ class InlineRun:
         self._step(None)
 
     def interrupt(self, error: Exception) -> None:
-        """Raises an error where the exchange waits; in its task, cancels that."""
+        """Raises an error where the exchange waits; in its task, cancels that in the next turn."""
         if self._task is not None:
-            self._task.cancel()
+            self.cancel()
         elif not self.over:
             self._step(error)
 
     def cancel(self, msg: object = None) -> None:
-        """Cancels the exchange as a task is cancelled, in the next turn of the loop."""
+        """Cancels the exchange as a task is cancelled, in the next turn of the loop.
+
+        Not earlier, for a task that has not begun would end without the rest of the exchange.
+        """
         del msg
-        if self._task is not None:
-            self._task.cancel()
-        else:
-            asyncio.get_running_loop().call_soon(self._cancel)
+        asyncio.get_running_loop().call_soon(self._cancel)
 
     def _cancel(self) -> None:
         if self._task is not None:

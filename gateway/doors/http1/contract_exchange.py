@@ -10,20 +10,16 @@ import asyncio
 import logging
 from contextlib import suppress
 
-from gateway.doors.http1.addresses import Addresses
+from gateway.doors.http1.contract_route import ContractRoute
 from gateway.doors.http1.door import ServerState
 from gateway.doors.http1.exchange import Connected, HttpExchange
 from gateway.doors.http1.request import Request
 from gateway.doors.http1.response import Response
-from gateway.edge.exchange import Edge, Exchange
+from gateway.edge.exchange import Exchange
 from gateway.edge.inline import InlineRun
 from gateway.edge.ports import ClientGone
-from gateway.edge.request import Request as EdgeRequest
-from gateway.edge.request import identify, parse_head
 from gateway.edge.response import HttpResponse
-from gateway.edge.routing import Route
 from gateway.edge.serve import serve
-from gateway.edge.writer import ResponseWriter
 from gateway.transcoding.metadata import Headers
 
 log = logging.getLogger(__name__)
@@ -54,39 +50,10 @@ class ContractExchange(HttpExchange):
         self.whole_body: bytes | None = request.peek() if is_whole else None
         self.ended = False
 
-    def answer(self, edge: Edge, route: Route, path: str, ends: Addresses) -> None:
-        """Starts to answer; the response may be complete when this returns.
-
-        Args:
-            edge: what is served.
-            route: what the contract says of the request.
-            path: of the request, below the root of the application.
-            ends: of the connection.
-        """
-        request = self.request
-        head, error = parse_head(request.headers, edge.metadata)
-        request_id, metadata = identify(head, edge.metadata)
-        exchange = Exchange(
-            edge,
-            EdgeRequest(
-                http_method=request.method,
-                path=path,
-                query=request.query,
-                head=head,
-                route=route,
-                error=error,
-                client=ends.client[0] if ends.client else "",
-                secure=ends.secure,
-            ),
-            self,
-            ResponseWriter(self, edge.compression, head=request.method == "HEAD"),
-            request_id=request_id,
-            metadata=metadata,
-            headers=lambda: tuple(request.headers),
-            run=self._run,
-        )
+    def answer(self, route: ContractRoute) -> None:
+        """Starts to answer; the response may be complete when this returns."""
         self._state.tasks.add(self._run)
-        self._run.start_run(self._serve(exchange))
+        self._run.start_run(self._serve(route.exchange(self._run, self, self)))
 
     async def _serve(self, exchange: Exchange) -> None:
         try:

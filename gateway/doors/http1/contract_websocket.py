@@ -6,20 +6,13 @@ import asyncio
 import logging
 from typing import Final, NoReturn, Protocol
 
-from gateway.doors.http1.addresses import Addresses
-from gateway.doors.http1.door import Door
-from gateway.doors.http1.request import Request
-from gateway.doors.http1.request_head import subprotocols
-from gateway.edge.direct import DirectDoor
+from gateway.doors.http1.contract_route import ContractRoute
+from gateway.doors.http1.door import ServerState
 from gateway.edge.exchange import Exchange
 from gateway.edge.inline import InlineRun
 from gateway.edge.ports import WebSocket
-from gateway.edge.request import Request as EdgeRequest
-from gateway.edge.request import identify, parse_head
 from gateway.edge.response import HttpResponse
-from gateway.edge.routing import Route
 from gateway.edge.serve import serve
-from gateway.edge.writer import ResponseWriter
 from gateway.transcoding.metadata import Headers
 
 log = logging.getLogger(__name__)
@@ -40,55 +33,15 @@ class Connected(WebSocket, Protocol):
         """Ends the connection at once."""
 
 
-def serve_contract_websocket(
-    socket: Connected,
-    door: Door,
-    direct: DirectDoor,
-    request: Request,
-    route: Route,
-    path: str,
-    ends: Addresses,
-) -> None:
-    """Starts to answer a handshake; it may be refused when this returns.
-
-    Args:
-        socket: of which the handshake has come, and nothing was said to it.
-        door: whose server waits for the exchange when it stops.
-        direct: what is served.
-        request: the handshake.
-        route: what the contract says of it.
-        path: of the request, below the root of the application.
-        ends: of the connection.
-    """
-    edge, run, sink = direct.edge, InlineRun(), _NoBody(socket)
-    head, error = parse_head(request.headers, edge.metadata)
-    request_id, metadata = identify(head, edge.metadata)
-    exchange = Exchange(
-        edge,
-        EdgeRequest(
-            http_method=request.method,
-            path=path,
-            query=request.query,
-            head=head,
-            route=route,
-            error=error,
-            client=ends.client[0] if ends.client else "",
-            secure=ends.secure,
-            subprotocols=subprotocols(request.headers),
-        ),
-        sink,
-        ResponseWriter(sink, edge.compression, head=False),
-        request_id=request_id,
-        metadata=metadata,
-        headers=lambda: tuple(request.headers),
-        websocket=socket,
-        run=run,
-    )
-    door.state.tasks.add(run)
-    run.start_run(_serve(exchange, socket, door, run))
+def serve_contract_websocket(socket: Connected, state: ServerState, route: ContractRoute) -> None:
+    """Starts to answer a handshake, to which nothing was said; it may be refused when this returns."""
+    run, sink = InlineRun(), _NoBody(socket)
+    exchange = route.exchange(run, sink, sink, socket)
+    state.tasks.add(run)
+    run.start_run(_serve(exchange, socket, state, run))
 
 
-async def _serve(exchange: Exchange, socket: Connected, door: Door, run: InlineRun) -> None:
+async def _serve(exchange: Exchange, socket: Connected, state: ServerState, run: InlineRun) -> None:
     try:
         await serve(exchange)
     except asyncio.CancelledError:
@@ -98,7 +51,7 @@ async def _serve(exchange: Exchange, socket: Connected, door: Door, run: InlineR
         log.exception("the answer to a WebSocket has failed")
         socket.fail()
     finally:
-        door.state.tasks.discard(run)
+        state.tasks.discard(run)
     socket.ended()
 
 

@@ -13,11 +13,11 @@ import logging
 from collections.abc import Iterable
 from typing import Final, cast
 
-from gateway.contract.route_table import NoRoute
 from gateway.doors.http1.addresses import addresses
 from gateway.doors.http1.asgi_bridge import AsgiExchange
 from gateway.doors.http1.connection import Connection
 from gateway.doors.http1.contract_exchange import ContractExchange
+from gateway.doors.http1.contract_route import find_route
 from gateway.doors.http1.door import Door, Release, nothing
 from gateway.doors.http1.exchange import HttpExchange
 from gateway.doors.http1.limits import LINGER_BYTES, LINGER_SECONDS, PROBE_SECONDS
@@ -28,7 +28,6 @@ from gateway.doors.http1.websocket import WebSocketProtocol
 from gateway.edge.direct import DirectResponse
 from gateway.edge.request import new_request_id
 from gateway.edge.response import header_lines
-from gateway.edge.routing import below_root
 
 log = logging.getLogger(__name__)
 
@@ -232,21 +231,19 @@ class Http1Protocol(asyncio.Protocol):
         if not request.keep_alive:
             self._keep_alive = False
         self._version = request.version
-        door, direct = self._door, self._direct
+        door = self._door
         response, ends = self._connection.response(), addresses(self._transport)
-        if direct is not None:
-            path = below_root(request.path, direct.root_path)
-            route = direct.router.find(request.method, path)
-            if not isinstance(route, NoRoute):
-                exchange = ContractExchange(door.state, self, self._transport, request, response)
-                self._active = exchange
-                exchange.answer(direct.edge, route, path, ends)
-                if response.complete:
-                    self._loop.call_soon(self._start_waiting)
-                return
-        bridge = AsgiExchange(door, self, self._transport, request, response)
-        self._active = bridge
-        bridge.start(self._loop, ends)
+        route = find_route(door.direct, request, ends)
+        if route is None:
+            bridge = AsgiExchange(door, self, self._transport, request, response)
+            self._active = bridge
+            bridge.start(self._loop, ends)
+            return
+        exchange = ContractExchange(door.state, self, self._transport, request, response)
+        self._active = exchange
+        exchange.answer(route)
+        if response.complete:
+            self._loop.call_soon(self._start_waiting)
 
     def _start_waiting(self) -> None:
         """Starts the next request, if there is one and none is answered: each has a turn of its own."""

@@ -14,9 +14,9 @@ from collections.abc import Iterable
 from random import getrandbits
 from typing import Final, cast
 
-from gateway.contract.route_table import NoRoute
 from gateway.doors.http1.addresses import addresses
 from gateway.doors.http1.asgi_websocket import AsgiWebSocket
+from gateway.doors.http1.contract_route import find_route
 from gateway.doors.http1.contract_websocket import serve_contract_websocket
 from gateway.doors.http1.door import Door, Release
 from gateway.doors.http1.rejection import Rejection
@@ -26,7 +26,6 @@ from gateway.doors.http1.websocket_connection import Closed, Message, WebSocketC
 from gateway.edge.ports import ClientGone
 from gateway.edge.request import new_request_id
 from gateway.edge.response import HttpResponse, header_lines
-from gateway.edge.routing import below_root
 
 log = logging.getLogger(__name__)
 
@@ -110,14 +109,11 @@ class WebSocketProtocol(asyncio.Protocol):
             self._refuse(rejection)
             return
         door, request, ends = self._door, self._request, addresses(self._transport)
-        direct = door.direct
-        if direct is not None:
-            path = below_root(request.path, direct.root_path)
-            route = direct.router.find_handshake(path)
-            if not isinstance(route, NoRoute):
-                serve_contract_websocket(self, door, direct, request, route, path, ends)
-                return
-        AsgiWebSocket(self, door, request, ends).start()
+        route = find_route(door.direct, request, ends, is_handshake=True)
+        if route is None:
+            AsgiWebSocket(self, door, request, ends).start()
+        else:
+            serve_contract_websocket(self, door.state, route)
 
     def data_received(self, data: bytes) -> None:
         """Parses a piece of what came, now or in later turns."""

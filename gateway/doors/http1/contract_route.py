@@ -1,0 +1,82 @@
+"""Finds the contract's route of a parsed request, and makes its exchange."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from gateway.contract.route_table import NoRoute
+from gateway.doors.http1.addresses import Addresses
+from gateway.doors.http1.request import Request
+from gateway.doors.http1.request_head import subprotocols
+from gateway.edge.direct import DirectDoor
+from gateway.edge.exchange import Edge, Exchange
+from gateway.edge.inline import Run
+from gateway.edge.ports import RequestBody, Sink, WebSocket
+from gateway.edge.request import Request as EdgeRequest
+from gateway.edge.request import identify, parse_head
+from gateway.edge.routing import Route, below_root
+from gateway.edge.writer import ResponseWriter
+
+
+class ContractRoute(NamedTuple):
+    """What the contract says of one request, which is not that it has no route."""
+
+    edge: Edge
+    request: Request
+    path: str
+    """Below the root of the application."""
+    route: Route
+    ends: Addresses
+
+    def exchange(
+        self, run: Run, body: RequestBody, sink: Sink, websocket: WebSocket | None = None
+    ) -> Exchange:
+        """Makes the exchange of the request.
+
+        Args:
+            run: how it waits.
+            body: of the request.
+            sink: of its response.
+            websocket: if the request is a handshake.
+        """
+        edge, request, client = self.edge, self.request, self.ends.client
+        head, error = parse_head(request.headers, edge.metadata)
+        request_id, metadata = identify(head, edge.metadata)
+        of_edge = EdgeRequest(
+            http_method=request.method,
+            path=self.path,
+            query=request.query,
+            head=head,
+            route=self.route,
+            error=error,
+            client=client[0] if client else "",
+            secure=self.ends.secure,
+            subprotocols=() if websocket is None else subprotocols(request.headers),
+        )
+        return Exchange(
+            edge,
+            of_edge,
+            body,
+            ResponseWriter(sink, edge.compression, head=request.method == "HEAD"),
+            request_id=request_id,
+            metadata=metadata,
+            headers=lambda: tuple(request.headers),
+            websocket=websocket,
+            run=run,
+        )
+
+
+def find_route(
+    direct: DirectDoor | None, request: Request, ends: Addresses, *, is_handshake: bool = False
+) -> ContractRoute | None:
+    """Returns what the contract says of a request; None if it is the application's to answer."""
+    if direct is None:
+        return None
+    path = below_root(request.path, direct.root_path)
+    router = direct.router
+    route = router.find_handshake(path) if is_handshake else router.find(request.method, path)
+    return (
+        None
+        if isinstance(route, NoRoute)
+        else ContractRoute(direct.edge, request, path, route, ends)
+    )
