@@ -15,14 +15,14 @@ from gateway import __version__
 from gateway.contract.bindings import warnings, without_faulty_rules
 from gateway.contract.descriptors import Contract, load
 from gateway.contract.service_config import apply_rules, auto_mapped, read_service_config
-from gateway.edge.asgi import AsgiDoor, ContractRoutes, OtherMethods
-from gateway.edge.compression import Compression
-from gateway.edge.direct import DirectDoor
-from gateway.edge.exchange import Edge, Limits
-from gateway.edge.pages import Pages
-from gateway.edge.policy import Observation, Observer, Policy
-from gateway.edge.routing import Router
-from gateway.edge.viewer import viewer_routes
+from gateway.doors.asgi import AsgiDoor, ContractRoutes, OtherMethods
+from gateway.doors.http1.direct import DirectDoor
+from gateway.doors.pages import Pages
+from gateway.doors.viewer import viewer_routes
+from gateway.exchange.compression import Compression
+from gateway.exchange.exchange import Edge, Limits
+from gateway.exchange.policy import Observation, Observer, Policy
+from gateway.exchange.routing import Router
 from gateway.feeds.accounting import FeedLimits
 from gateway.feeds.feeds import Feeds
 from gateway.render.openapi import render_openapi

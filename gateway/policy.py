@@ -1,12 +1,12 @@
 """The public names of policies and observers, for `create_app(..., policies=, observers=)`.
 
 A policy decides whether a request may come in, an observer watches. `docs/reference/python-api.md` describes
-both. Where their code stands (`gateway.edge.policy`) may change; this module stays.
+both. Where their code stands (`gateway.exchange.policy`) may change; this module stays.
 """
 
 from __future__ import annotations
 
-from gateway.edge.policy import EndedBy, Observer, Policy, RequestEnd, RequestInfo, Wire
+from gateway.exchange.policy import EndedBy, Observer, Policy, RequestEnd, RequestInfo, Wire
 from gateway.transcoding.status import StatusError
 
 __all__ = ["EndedBy", "Observer", "Policy", "RequestEnd", "RequestInfo", "StatusError", "Wire"]

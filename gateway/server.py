@@ -21,13 +21,13 @@ from fastapi import FastAPI
 
 from gateway.contract.http_rule import Binding
 from gateway.doors.accepting import AcceptLimits, Acceptor
+from gateway.doors.asgi import ContractRoutes
+from gateway.doors.http1.direct import DirectDoor
 from gateway.doors.http1.door import Door
 from gateway.doors.http1.limits import Limits, WebSocketLimits
 from gateway.doors.http1.protocol import Http1Protocol
-from gateway.edge.asgi import ContractRoutes
-from gateway.edge.direct import DirectDoor
-from gateway.edge.exchange import Edge
-from gateway.edge.types import App
+from gateway.doors.types import App
+from gateway.exchange.exchange import Edge
 from gateway.listening import allow_many_files, listen, listen_for_workers, shown_host
 from gateway.logs import configure_logs
 from gateway.settings import Settings

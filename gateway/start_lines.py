@@ -7,7 +7,7 @@ from typing import Final
 
 from fastapi import FastAPI
 
-from gateway.edge.asgi import ContractRoutes
+from gateway.doors.asgi import ContractRoutes
 
 UNARY_COST: Final = "2 to 2.5"
 """CPU of a unary call through one middleware, as a multiple of that without any (`bench/middleware.py`)."""

@@ -114,7 +114,7 @@ def test_no_private_name_of_another_project_is_used(path: Path) -> None:
             "from websockets.server import ServerProtocol as P\nP._state",
             ["websockets.server.ServerProtocol: _state"],
         ),
-        ("from gateway.edge import direct\ndirect._x", []),
+        ("from gateway.doors.http1 import direct\ndirect._x", []),
         ("import os\nos.path", []),
     ],
 )

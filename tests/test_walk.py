@@ -11,7 +11,7 @@ from tests.walks import ROOT, WIRES, walks
 
 PAGE = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
 SECTIONS = dict(re.findall(r"^### (.+)\n((?:(?!##).*\n)*)", PAGE, re.MULTILINE))
-_ROOMS = ("doors", "edge", "feeds", "upstream", "transcoding", "contract")
+_ROOMS = ("doors", "exchange", "feeds", "upstream", "transcoding", "contract")
 _OTHERS = ("grpc_wire", "grpc_core")
 _NAME = re.compile(rf"\b(?<!\.)(?:{'|'.join((*_ROOMS, *_OTHERS))})(?:\.[a-z_0-9]+)+")
 

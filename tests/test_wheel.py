@@ -96,7 +96,7 @@ def test_the_wheel_has_the_edge_and_its_transport_and_no_core(wheel: Path) -> No
     "name",
     [
         *("gateway/py.typed", "grpc_wire/py.typed"),
-        *("gateway/v1/options.proto", "gateway/edge/static/viewer.js"),
+        *("gateway/v1/options.proto", "gateway/doors/static/viewer.js"),
     ],
 )
 def test_the_wheel_has_more_than_modules(wheel: Path, name: str) -> None:

@@ -14,7 +14,7 @@ from typing import Literal
 
 import uvicorn
 
-from gateway.edge.types import Receive, Scope, Send
+from gateway.doors.types import Receive, Scope, Send
 
 MODULE = (Path(__file__).parents[2] / "web" / "protoway.js").read_bytes()
 

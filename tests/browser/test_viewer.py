@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from gateway.app import create_app
-from gateway.edge.types import App, Receive, Scope, Send
+from gateway.doors.types import App, Receive, Scope, Send
 from gateway.settings import Settings
 from gateway.testing import ScriptedCall, ScriptedUpstream
 from tests.browser import chromium

@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI
 from google.api.httpbody_pb2 import HttpBody
 
-from gateway.edge.response import HttpResponse, _cached_value
+from gateway.exchange.response import HttpResponse, _cached_value
 from gateway.testing import ScriptedCall, ScriptedUpstream
 from gateway.transcoding.status import StatusError
 from tests.edge.asgi import ask, connect, running

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from gateway.edge.inline import InlineRun
-from gateway.edge.ports import ClientGone
+from gateway.exchange.inline import InlineRun
+from gateway.exchange.ports import ClientGone
 
 
 @pytest.mark.parametrize("how", ["interrupt", "cancel"])

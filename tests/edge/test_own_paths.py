@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from gateway import health
 from gateway.app import create_app
 from gateway.contract.route_table import NoRoute, RouteMatch
-from gateway.edge.routing import Router
+from gateway.exchange.routing import Router
 from gateway.settings import Settings
 from gateway.testing import ScriptedCall, ScriptedUpstream
 from tests.contracts import compile_text

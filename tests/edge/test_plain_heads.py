@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.edge import plain_heads
-from gateway.edge.plain_heads import PlainHeads
-from gateway.edge.request import parse_head
+from gateway.doors.http1 import plain_heads
+from gateway.doors.http1.plain_heads import PlainHeads
+from gateway.exchange.request import parse_head
 from gateway.transcoding.metadata import DEFAULT_REQUEST_HEADERS, MetadataFilter
 
 ALLOWED = MetadataFilter((*DEFAULT_REQUEST_HEADERS, "x-user"), ())

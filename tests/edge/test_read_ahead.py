@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from gateway.edge.read_ahead import ITEM_BYTES, READ_AHEAD_BYTES, ReadAhead
-from gateway.edge.websocket_client import size_in_memory
+from gateway.exchange.read_ahead import ITEM_BYTES, READ_AHEAD_BYTES, ReadAhead
+from gateway.exchange.websocket_client import size_in_memory
 from gateway.testing import ScriptedCall, ScriptedUpstream
 from tests.edge.asgi import Request, connect, start
 from tests.edge.conftest import Everything, Summary, hang

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from gateway.app import create_app
-from gateway.edge.asgi import AsgiDoor
+from gateway.doors.asgi import AsgiDoor
 from gateway.settings import Settings
 from gateway.testing import ScriptedUpstream
 from tests.contracts import echo_descriptor_set

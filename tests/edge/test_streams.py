@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from gateway.edge.exchange import Edge
-from gateway.edge.types import Receive
+from gateway.doors.types import Receive
+from gateway.exchange.exchange import Edge
 from gateway.testing import ScriptedCall, ScriptedUpstream
 from tests.edge.asgi import ask, http_scope, running, start
 from tests.edge.conftest import Everything, MakeApp

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from gateway.edge import upload
+from gateway.exchange import upload
 from gateway.testing import ScriptedCall, ScriptedUpstream
 from gateway.transcoding.frame_decoders import (
     JsonArrayDecoder,

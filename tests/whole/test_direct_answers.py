@@ -20,10 +20,10 @@ from fastapi import FastAPI
 from gateway.app import create_app
 from gateway.doors.http1.asgi_bridge import AsgiExchange
 from gateway.doors.http1.contract_exchange import ContractExchange
+from gateway.doors.http1.direct import DirectResponse
 from gateway.doors.http1.exchange import HttpExchange
 from gateway.doors.http1.protocol import Http1Protocol
-from gateway.edge.direct import DirectResponse
-from gateway.edge.policy import Observer, RequestEnd, RequestInfo
+from gateway.exchange.policy import Observer, RequestEnd, RequestInfo
 from gateway.settings import Settings
 from gateway.upstream.port import Upstream
 from gateway.upstream.transport import Name
@@ -633,7 +633,7 @@ async def test_a_fault_of_ours_is_a_500(
     stage: Stage, fail: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is logged, and the caller learns nothing of it."""
-    with caplog.at_level(logging.ERROR, "gateway.edge.serve"):
+    with caplog.at_level(logging.ERROR, "gateway.exchange.serve"):
         async with (
             stage.edge("127.0.0.1:1", port=Broken(fail)) as port,
             line(port) as caller,

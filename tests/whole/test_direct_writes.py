@@ -16,8 +16,8 @@ import pytest
 from fastapi import FastAPI
 
 from gateway.app import create_app
+from gateway.doors import asgi
 from gateway.doors.http1.exchange import HttpExchange
-from gateway.edge import asgi
 from gateway.feeds.feed import Feed
 from gateway.settings import Settings
 from gateway.testing import ScriptedCall, ScriptedUpstream

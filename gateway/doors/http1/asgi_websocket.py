@@ -12,8 +12,8 @@ from gateway.doors.http1.addresses import Addresses
 from gateway.doors.http1.door import Door
 from gateway.doors.http1.request import Request
 from gateway.doors.http1.request_head import subprotocols
-from gateway.edge.ports import ClientGone
-from gateway.edge.types import Event, Scope
+from gateway.doors.types import Event, Scope
+from gateway.exchange.ports import ClientGone
 from gateway.transcoding.status import StatusError
 
 log = logging.getLogger(__name__)

@@ -15,11 +15,11 @@ from gateway.doors.http1.door import ServerState
 from gateway.doors.http1.exchange import Connected, HttpExchange
 from gateway.doors.http1.request import Request
 from gateway.doors.http1.response import Response
-from gateway.edge.exchange import Exchange
-from gateway.edge.inline import InlineRun
-from gateway.edge.ports import ClientGone
-from gateway.edge.response import HttpResponse
-from gateway.edge.serve import serve
+from gateway.exchange.exchange import Exchange
+from gateway.exchange.inline import InlineRun
+from gateway.exchange.ports import ClientGone
+from gateway.exchange.response import HttpResponse
+from gateway.exchange.serve import serve
 from gateway.transcoding.metadata import Headers
 
 log = logging.getLogger(__name__)

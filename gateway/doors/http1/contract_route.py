@@ -6,16 +6,16 @@ from typing import NamedTuple
 
 from gateway.contract.route_table import NoRoute
 from gateway.doors.http1.addresses import Addresses
+from gateway.doors.http1.direct import DirectDoor
 from gateway.doors.http1.request import Request
 from gateway.doors.http1.request_head import subprotocols
-from gateway.edge.direct import DirectDoor
-from gateway.edge.exchange import Edge, Exchange
-from gateway.edge.inline import Run
-from gateway.edge.ports import RequestBody, Sink, WebSocket
-from gateway.edge.request import Request as EdgeRequest
-from gateway.edge.request import identify, parse_head
-from gateway.edge.routing import Route, below_root
-from gateway.edge.writer import ResponseWriter
+from gateway.exchange.exchange import Edge, Exchange
+from gateway.exchange.inline import Run
+from gateway.exchange.ports import RequestBody, Sink, WebSocket
+from gateway.exchange.request import Request as EdgeRequest
+from gateway.exchange.request import identify, parse_head
+from gateway.exchange.routing import Route, below_root
+from gateway.exchange.writer import ResponseWriter
 
 
 class ContractRoute(NamedTuple):

@@ -8,11 +8,11 @@ from typing import Final, NoReturn, Protocol
 
 from gateway.doors.http1.contract_route import ContractRoute
 from gateway.doors.http1.door import ServerState
-from gateway.edge.exchange import Exchange
-from gateway.edge.inline import InlineRun
-from gateway.edge.ports import WebSocket
-from gateway.edge.response import HttpResponse
-from gateway.edge.serve import serve
+from gateway.exchange.exchange import Exchange
+from gateway.exchange.inline import InlineRun
+from gateway.exchange.ports import WebSocket
+from gateway.exchange.response import HttpResponse
+from gateway.exchange.serve import serve
 from gateway.transcoding.metadata import Headers
 
 log = logging.getLogger(__name__)

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from gateway.doors.http1.direct import DirectDoor
 from gateway.doors.http1.limits import Limits, WebSocketLimits
-from gateway.edge.direct import DirectDoor
-from gateway.edge.types import App
+from gateway.doors.types import App
 
 
 class ServerState(Protocol):

@@ -13,7 +13,7 @@ from typing import Protocol
 from gateway.doors.http1.rejection import Rejection
 from gateway.doors.http1.request import Request
 from gateway.doors.http1.response import CONTINUE, Response
-from gateway.edge.ports import ClientGone
+from gateway.exchange.ports import ClientGone
 
 
 class Connected(Protocol):

@@ -18,6 +18,7 @@ from gateway.doors.http1.asgi_bridge import AsgiExchange
 from gateway.doors.http1.connection import Connection
 from gateway.doors.http1.contract_exchange import ContractExchange
 from gateway.doors.http1.contract_route import find_route
+from gateway.doors.http1.direct import DirectResponse
 from gateway.doors.http1.door import Door, Release, nothing
 from gateway.doors.http1.exchange import HttpExchange
 from gateway.doors.http1.limits import LINGER_BYTES, LINGER_SECONDS, PROBE_SECONDS
@@ -25,9 +26,8 @@ from gateway.doors.http1.rejection import Rejection
 from gateway.doors.http1.request import Request
 from gateway.doors.http1.response import CONTINUE, Response, status_line
 from gateway.doors.http1.websocket import WebSocketProtocol
-from gateway.edge.direct import DirectResponse
-from gateway.edge.request import new_request_id
-from gateway.edge.response import header_lines
+from gateway.exchange.request import new_request_id
+from gateway.exchange.response import header_lines
 
 log = logging.getLogger(__name__)
 

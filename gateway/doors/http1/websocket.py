@@ -23,9 +23,9 @@ from gateway.doors.http1.rejection import Rejection
 from gateway.doors.http1.request import Headers, Request
 from gateway.doors.http1.response import Response, status_line
 from gateway.doors.http1.websocket_connection import Closed, Message, WebSocketConnection
-from gateway.edge.ports import ClientGone
-from gateway.edge.request import new_request_id
-from gateway.edge.response import HttpResponse, header_lines
+from gateway.exchange.ports import ClientGone
+from gateway.exchange.request import new_request_id
+from gateway.exchange.response import HttpResponse, header_lines
 
 log = logging.getLogger(__name__)
 

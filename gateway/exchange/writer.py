@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from gateway.edge.compression import Compression
-from gateway.edge.ports import ClientGone, Sink
-from gateway.edge.response import HttpResponse
+from gateway.exchange.compression import Compression
+from gateway.exchange.ports import ClientGone, Sink
+from gateway.exchange.response import HttpResponse
 from gateway.transcoding.metadata import Headers
 
 _CLIENT_CLOSED_REQUEST = 499

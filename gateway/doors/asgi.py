@@ -18,14 +18,14 @@ from starlette.responses import Response as FrameworkResponse
 from starlette.routing import BaseRoute, Match, NoMatchFound
 
 from gateway.contract.route_table import NoRoute
-from gateway.edge.exchange import Edge, Exchange
-from gateway.edge.ports import ClientGone
-from gateway.edge.request import Request, identify, parse_head
-from gateway.edge.response import HttpResponse, error_body
-from gateway.edge.routing import NO_ROUTE, Route, Router, below_root
-from gateway.edge.serve import serve
-from gateway.edge.types import App, Receive, Scope, Send
-from gateway.edge.writer import ResponseWriter
+from gateway.doors.types import App, Receive, Scope, Send
+from gateway.exchange.exchange import Edge, Exchange
+from gateway.exchange.ports import ClientGone
+from gateway.exchange.request import Request, identify, parse_head
+from gateway.exchange.response import HttpResponse, error_body
+from gateway.exchange.routing import NO_ROUTE, Route, Router, below_root
+from gateway.exchange.serve import serve
+from gateway.exchange.writer import ResponseWriter
 from gateway.transcoding.metadata import Headers, MetadataFilter
 from gateway.transcoding.status import HTTP_STATUS, UNIMPLEMENTED, UNKNOWN, StatusError
 from gateway.transcoding.success_status import CONTENTLESS

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from random import getrandbits
 
-from gateway.edge.routing import Route
+from gateway.exchange.routing import Route
 from gateway.transcoding.metadata import Metadata, MetadataFilter
 from gateway.transcoding.request_head import REQUEST_ID, RequestHead, read_head
 from gateway.transcoding.status import StatusError

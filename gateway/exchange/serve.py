@@ -16,16 +16,16 @@ from time import monotonic
 from typing import Any
 
 from gateway.contract.route_table import NoRoute, RouteMatch
-from gateway.edge.attendance import Interruption
-from gateway.edge.exchange import Exchange
-from gateway.edge.policy import EndedBy, Observation, RequestEnd
-from gateway.edge.ports import ClientGone
-from gateway.edge.request_log import request_name
-from gateway.edge.response import failure, options
-from gateway.edge.routing import Options
-from gateway.edge.streams import serve_client_stream, serve_server_stream
-from gateway.edge.unary import serve_unary
-from gateway.edge.websocket import serve_websocket
+from gateway.exchange.attendance import Interruption
+from gateway.exchange.exchange import Exchange
+from gateway.exchange.policy import EndedBy, Observation, RequestEnd
+from gateway.exchange.ports import ClientGone
+from gateway.exchange.request_log import request_name
+from gateway.exchange.response import failure, options
+from gateway.exchange.routing import Options
+from gateway.exchange.streams import serve_client_stream, serve_server_stream
+from gateway.exchange.unary import serve_unary
+from gateway.exchange.websocket import serve_websocket
 from gateway.transcoding.status import (
     CANCELLED,
     INTERNAL,

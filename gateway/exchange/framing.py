@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import ceil
 from typing import Final
 
-from gateway.edge.exchange import Exchange
+from gateway.exchange.exchange import Exchange
 from gateway.feeds.source import Encode
 from gateway.transcoding.endpoint import Endpoint
 from gateway.transcoding.frame_encoders import (

@@ -1,7 +1,7 @@
 """The direct way: a unary request that has come whole is answered without a task and without ASGI.
 
 It is for a server that has the whole request in its hands, and an application whose every request it may
-answer. The steps are those of every request (`gateway.edge.serve`); what differs is that they are run
+answer. The steps are those of every request (`gateway.exchange.serve`); what differs is that they are run
 inline, and that the response is one write.
 """
 
@@ -13,15 +13,15 @@ from functools import partial
 from typing import Final, NamedTuple, TypeAlias
 
 from gateway.contract.route_table import RouteMatch
-from gateway.edge.exchange import Edge, Exchange
-from gateway.edge.inline import InlineRun
-from gateway.edge.plain_heads import END_OF_HEAD, MAX_ENTRIES, PlainHeads
-from gateway.edge.ports import ClientGone
-from gateway.edge.request import Request, new_request_id
-from gateway.edge.response import HttpResponse
-from gateway.edge.routing import Router, below_root
-from gateway.edge.serve import serve
-from gateway.edge.writer import ResponseWriter
+from gateway.doors.http1.plain_heads import END_OF_HEAD, MAX_ENTRIES, PlainHeads
+from gateway.exchange.exchange import Edge, Exchange
+from gateway.exchange.inline import InlineRun
+from gateway.exchange.ports import ClientGone
+from gateway.exchange.request import Request, new_request_id
+from gateway.exchange.response import HttpResponse
+from gateway.exchange.routing import Router, below_root
+from gateway.exchange.serve import serve
+from gateway.exchange.writer import ResponseWriter
 from gateway.transcoding.metadata import Headers, Metadata
 from gateway.transcoding.request_head import REQUEST_ID
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from gateway.edge.exchange import Exchange
+from gateway.exchange.exchange import Exchange
 from gateway.transcoding.metadata import Headers, Metadata
 from gateway.transcoding.success_status import InvalidSuccessStatus, success_status
 

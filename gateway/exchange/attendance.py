@@ -8,7 +8,7 @@ from enum import Enum
 from types import TracebackType
 from typing import Self
 
-from gateway.edge.ports import ClientGone
+from gateway.exchange.ports import ClientGone
 from gateway.transcoding.status import UNAVAILABLE, StatusError
 
 

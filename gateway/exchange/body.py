@@ -2,7 +2,7 @@
 
 A door reports both in order, to one reader. A body that is one message is read to its end first, while
 `gone` waits for that or for the deadline; then `gone` waits for the disconnect. The body of a stream is read
-by `gone` itself, ahead of its consumer (`gateway.edge.read_ahead`), so that a disconnect is noticed while
+by `gone` itself, ahead of its consumer (`gateway.exchange.read_ahead`), so that a disconnect is noticed while
 nothing is consumed. While the read-ahead is full nothing is read; a disconnect behind unread data is noticed
 later.
 """
@@ -12,8 +12,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from gateway.edge.ports import ClientGone, RequestBody
-from gateway.edge.read_ahead import ReadAhead
+from gateway.exchange.ports import ClientGone, RequestBody
+from gateway.exchange.read_ahead import ReadAhead
 from gateway.transcoding.content_coding import ContentDecoder, content_decoder
 from gateway.transcoding.status import (
     DEADLINE_EXCEEDED,

@@ -11,14 +11,14 @@ from functools import partial
 from typing import Any
 
 from gateway.contract.route_table import RouteMatch
-from gateway.edge.attendance import Attendance, Interruption
-from gateway.edge.compression import Compression
-from gateway.edge.inline import TASK, Run
-from gateway.edge.policy import EndedBy, Observation, Policy, RequestInfo, Wire
-from gateway.edge.ports import RequestBody, WebSocket
-from gateway.edge.request import Request
-from gateway.edge.response import HttpResponse
-from gateway.edge.writer import ResponseWriter
+from gateway.exchange.attendance import Attendance, Interruption
+from gateway.exchange.compression import Compression
+from gateway.exchange.inline import TASK, Run
+from gateway.exchange.policy import EndedBy, Observation, Policy, RequestInfo, Wire
+from gateway.exchange.ports import RequestBody, WebSocket
+from gateway.exchange.request import Request
+from gateway.exchange.response import HttpResponse
+from gateway.exchange.writer import ResponseWriter
 from gateway.feeds.feeds import Feeds, StreamRequest
 from gateway.feeds.source import Encode, Source
 from gateway.transcoding.codec import JsonOptions, is_long
@@ -99,7 +99,7 @@ class Edge:
 
 
 class Exchange:
-    """One request while it is answered; `gateway.edge.serve` has the order of its steps.
+    """One request while it is answered; `gateway.exchange.serve` has the order of its steps.
 
     Attributes:
         edge: what the process serves.

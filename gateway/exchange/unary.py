@@ -6,11 +6,11 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
-from gateway.edge.attendance import Attendance
-from gateway.edge.body import MessageBody, body_too_large
-from gateway.edge.exchange import Edge, Exchange
-from gateway.edge.response import HttpResponse
-from gateway.edge.success import success
+from gateway.exchange.attendance import Attendance
+from gateway.exchange.body import MessageBody, body_too_large
+from gateway.exchange.exchange import Edge, Exchange
+from gateway.exchange.response import HttpResponse
+from gateway.exchange.success import success
 from gateway.transcoding.codec import is_long
 from gateway.transcoding.endpoint import EncodedBody, Endpoint
 from gateway.transcoding.metadata import Headers

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from gateway.edge.types import App, Receive, Scope, Send
+from gateway.doors.types import App, Receive, Scope, Send
 
 _METHODS: Final = ("GET", "HEAD")
 PAGE_HEADERS: Final = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from gateway.edge.response import HttpResponse
+from gateway.exchange.response import HttpResponse
 from gateway.transcoding.metadata import Headers
 
 

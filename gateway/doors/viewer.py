@@ -18,7 +18,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 
-from gateway.edge.pages import PAGE_HEADERS
+from gateway.doors.pages import PAGE_HEADERS
 
 FILES: Final = ("swagger-ui.css", "swagger-ui-bundle.js", "viewer.js")
 """Names of the files that the page loads; each is served below the path of the page."""

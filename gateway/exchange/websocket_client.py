@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from gateway.edge.exchange import Exchange
-from gateway.edge.ports import ClientGone, WebSocket
-from gateway.edge.read_ahead import ReadAhead
+from gateway.exchange.exchange import Exchange
+from gateway.exchange.ports import ClientGone, WebSocket
+from gateway.exchange.read_ahead import ReadAhead
 from gateway.transcoding.metadata import Metadata
 from gateway.transcoding.status import RESOURCE_EXHAUSTED, StatusError
 from gateway.transcoding.websocket_protocol import HalfClose, HeadersFrame, Subprotocol

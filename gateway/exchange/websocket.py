@@ -9,9 +9,9 @@ from typing import Final
 
 from google.rpc.status_pb2 import Status
 
-from gateway.edge.exchange import Edge, Exchange, Limits
-from gateway.edge.ports import WebSocket
-from gateway.edge.websocket_client import WebSocketClient
+from gateway.exchange.exchange import Edge, Exchange, Limits
+from gateway.exchange.ports import WebSocket
+from gateway.exchange.websocket_client import WebSocketClient
 from gateway.feeds.source import Gap, Source
 from gateway.transcoding.metadata_size import check_metadata
 from gateway.transcoding.origin import is_same_origin, serialized_origin

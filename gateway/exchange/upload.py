@@ -9,8 +9,8 @@ from typing import Final
 
 from google.rpc.error_details_pb2 import BadRequest
 
-from gateway.edge.body import UploadBody, body_too_large
-from gateway.edge.exchange import Exchange
+from gateway.exchange.body import UploadBody, body_too_large
+from gateway.exchange.exchange import Exchange
 from gateway.transcoding.content_coding import ContentDecoder, content_decoder
 from gateway.transcoding.frame_decoders import (
     FrameDecoder,

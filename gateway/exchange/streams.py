@@ -13,14 +13,14 @@ from functools import partial
 from random import SystemRandom
 from typing import Final
 
-from gateway.edge.body import MessageBody, UploadBody
-from gateway.edge.exchange import Exchange
-from gateway.edge.framing import choose_framing, milliseconds
-from gateway.edge.ports import ClientGone
-from gateway.edge.response import HttpResponse
-from gateway.edge.success import success
-from gateway.edge.unary import encoder_of_one, read_body, read_response
-from gateway.edge.upload import read_upload
+from gateway.exchange.body import MessageBody, UploadBody
+from gateway.exchange.exchange import Exchange
+from gateway.exchange.framing import choose_framing, milliseconds
+from gateway.exchange.ports import ClientGone
+from gateway.exchange.response import HttpResponse
+from gateway.exchange.success import success
+from gateway.exchange.unary import encoder_of_one, read_body, read_response
+from gateway.exchange.upload import read_upload
 from gateway.feeds.source import Encode, Gap, Item, Source
 from gateway.transcoding.content_coding import StreamCompressor
 from gateway.transcoding.event_ids import END_ID

@@ -17,7 +17,7 @@ import re
 from enum import Enum
 from typing import Final, NamedTuple, TypeAlias
 
-from gateway.edge.request import parse_head
+from gateway.exchange.request import parse_head
 from gateway.transcoding.host import is_host
 from gateway.transcoding.metadata import PREFIX, Metadata, MetadataFilter, metadata_value
 from gateway.transcoding.request_head import READERS, REQUEST_ID, RequestHead, is_request_id
