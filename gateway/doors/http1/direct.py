@@ -64,6 +64,8 @@ class DirectDoor:
     def read(self, data: bytes) -> DirectRequest | None:
         """Returns the request that some bytes are; None if they are not one that is answered here."""
         end = data.find(END_OF_HEAD)
+        if end < 0:
+            return None
         known = self._shared.get(data[:end])
         if known is not None:
             length, request, metadata = known
