@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 from urllib.parse import unquote
 
 from gateway.transcoding.status import HTTP_STATUS, UNKNOWN, StatusError
@@ -91,11 +92,15 @@ def _body_faults(request: HttpRequest, sent: list[dict[str, Any]]) -> list[str]:
     return _framing_faults(headers.get(b"content-type", b""), body) if ended else []
 
 
+_LAST_EVENT: Final = re.compile(rb"(id: end\n|retry: \d+\n)?event: (end|error)\n")
+"""How the last event of a stream starts."""
+
+
 def _framing_faults(content_type: bytes, body: bytes) -> list[str]:
     """Returns what is wrong with the framing of an answer that has come to its end."""
     if content_type == b"text/event-stream":
         *_, last, nothing = body.split(b"\n\n")
-        ends = last.startswith((b"event: end\n", b"event: error\n")) and not nothing
+        ends = _LAST_EVENT.match(last) and not nothing
         return [] if ends else [f"an event stream that ends in {last[:80]!r}"]
     texts = body.splitlines() if content_type == b"application/x-ndjson" else [body]
     try:

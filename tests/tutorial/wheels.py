@@ -11,7 +11,7 @@ from importlib.metadata import Distribution, distribution, distributions
 from pathlib import Path
 
 from packaging.requirements import Requirement
-from packaging.tags import sys_tags
+from packaging.tags import parse_tag, sys_tags
 from packaging.utils import canonicalize_name
 
 from tests.whole.conftest import ROOT
@@ -71,7 +71,7 @@ def _applies(requirement: Requirement) -> bool:
 def _repack(installed: Distribution, tags: set[str], folder: Path) -> None:
     stem = re.sub(r"[-_.]+", "_", installed.metadata["Name"])
     said = re.findall(r"^Tag: (.+?)\s*$", installed.read_text("WHEEL") or "", re.MULTILINE)
-    tag = next(tag for tag in said if tag in tags)
+    tag = next(tag for tag in said if any(str(each) in tags for each in parse_tag(tag)))
     names: list[str] = []
     with zipfile.ZipFile(folder / f"{stem}-{installed.version}-{tag}.whl", "w") as archive:
         for file in installed.files or ():
