@@ -34,7 +34,11 @@ PROTO = (
 )
 SHOWN = """
 const shown = new Set();
-const drawn = () => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
+// a busy browser may draw no frame for a while
+const drawn = () => new Promise((resolve) => {
+  requestAnimationFrame(() => setTimeout(resolve));
+  setTimeout(resolve, 100);
+});
 while (shown.size < %d) {
   for (let top = 0; top < document.body.scrollHeight; top += innerHeight / 2) {
     scrollTo(0, top);
