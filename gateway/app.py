@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway import __version__
+from gateway.admission.admission import Admission
 from gateway.contract.bindings import warnings, without_faulty_rules
 from gateway.contract.descriptors import Contract, load
 from gateway.contract.service_config import apply_rules, auto_mapped, read_service_config
@@ -20,7 +21,7 @@ from gateway.doors.http1.direct import DirectDoor
 from gateway.doors.pages import Pages
 from gateway.doors.viewer import viewer_routes
 from gateway.exchange.compression import Compression
-from gateway.exchange.exchange import Edge, Limits
+from gateway.exchange.edge import Edge, Limits
 from gateway.exchange.policy import Observation, Observer, Policy
 from gateway.exchange.routing import Router
 from gateway.feeds.accounting import FeedLimits
@@ -73,7 +74,7 @@ def create_app(
     Args:
         settings: the settings of the edge.
         upstream: carries the calls; by default the connections to `settings.upstream`.
-        policies: decide about each request, in this order.
+        policies: decide about each request, in this order, behind those that the settings switch on.
         observers: watch each request.
 
     Raises:
@@ -87,13 +88,14 @@ def create_app(
         log.error("left out, and not served: %s", error)
     own_paths = settings.own_paths()
     edge = _edge(settings, contract, upstream or _upstream(settings, contract))
-    edge.policies = tuple(policies)
+    admission = Admission(settings)
+    edge.policies = (*admission.policies, *policies)
     if watching := tuple(observers):
         edge.observation = Observation(watching)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        async with edge.upstream, edge.feeds:
+        async with edge.upstream, edge.feeds, admission:
             yield
 
     for warning in warnings(edge.transcoder.bindings, own_paths):

@@ -6,7 +6,16 @@ both. Where their code stands (`gateway.exchange.policy`) may change; this modul
 
 from __future__ import annotations
 
-from gateway.exchange.policy import EndedBy, Observer, Policy, RequestEnd, RequestInfo, Wire
+from gateway.exchange.policy import Answer, EndedBy, Observer, Policy, RequestEnd, RequestInfo, Wire
 from gateway.transcoding.status import StatusError
 
-__all__ = ["EndedBy", "Observer", "Policy", "RequestEnd", "RequestInfo", "StatusError", "Wire"]
+__all__ = [
+    "Answer",
+    "EndedBy",
+    "Observer",
+    "Policy",
+    "RequestEnd",
+    "RequestInfo",
+    "StatusError",
+    "Wire",
+]

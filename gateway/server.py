@@ -27,7 +27,7 @@ from gateway.doors.http1.door import Door
 from gateway.doors.http1.limits import Limits, WebSocketLimits
 from gateway.doors.http1.protocol import Http1Protocol
 from gateway.doors.types import App
-from gateway.exchange.exchange import Edge
+from gateway.exchange.edge import Edge
 from gateway.listening import allow_many_files, listen, listen_for_workers, shown_host
 from gateway.logs import configure_logs
 from gateway.settings import Settings

@@ -10,30 +10,27 @@ Source: ASGI specification 3.0, HTTP and WebSocket messages 2.4.
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request as FrameworkRequest
-from starlette.responses import Response as FrameworkResponse
+from starlette.requests import Request as StarletteRequest
+from starlette.responses import Response as StarletteResponse
 from starlette.routing import BaseRoute, Match, NoMatchFound
 
 from gateway.contract.route_table import NoRoute
+from gateway.doors.framework import CODES, FrameworkRequest
 from gateway.doors.types import App, Receive, Scope, Send
-from gateway.exchange.exchange import Edge, Exchange
+from gateway.exchange.edge import Edge
+from gateway.exchange.exchange import Exchange
 from gateway.exchange.ports import ClientGone
 from gateway.exchange.request import Request, identify, parse_head
 from gateway.exchange.response import HttpResponse, error_body
 from gateway.exchange.routing import NO_ROUTE, Route, Router, below_root
-from gateway.exchange.serve import serve
+from gateway.exchange.serve import no_route, serve
 from gateway.exchange.writer import ResponseWriter
 from gateway.transcoding.metadata import Headers, MetadataFilter
-from gateway.transcoding.status import HTTP_STATUS, UNIMPLEMENTED, UNKNOWN, StatusError
+from gateway.transcoding.status import UNKNOWN, StatusError
 from gateway.transcoding.success_status import CONTENTLESS
-
-_CODES: Final = {405: UNIMPLEMENTED} | {
-    status: code for code, status in sorted(HTTP_STATUS.items(), reverse=True)
-}
-"""The gRPC code of an HTTP status; of several the first in `google.rpc.Code`."""
 
 
 class ContractRoutes:
@@ -48,12 +45,7 @@ class ContractRoutes:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        route = self._door.find(scope)
-        if isinstance(route, NoRoute):
-            scope["protoway"] = route
-            await self._app(scope, receive, send)
-            return
-        await self._door.answer(route, scope, receive, send)
+        await self._door.answer(scope, receive, send, otherwise=self._app)
 
 
 class OtherMethods(BaseRoute):
@@ -67,12 +59,14 @@ class OtherMethods(BaseRoute):
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Returns whether the contract has the path."""
-        route: NoRoute = scope.get("protoway", NO_ROUTE)
-        return (Match.PARTIAL if route.allowed else Match.NONE), {}
+        exchange: Exchange = scope["protoway"]
+        route = exchange.request.route
+        allowed = isinstance(route, NoRoute) and route.allowed
+        return (Match.PARTIAL if allowed else Match.NONE), {}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers 405."""
-        await self._door.answer(scope["protoway"], scope, receive, send)
+        await self._door.not_found(scope, receive, send)
 
     def url_path_for(self, name: str, /, **path_params: Any) -> NoReturn:
         """Has no names: the contract's paths have none in the framework."""
@@ -86,16 +80,16 @@ class AsgiDoor:
         self._edge = edge
         self._router = router
 
-    def find(self, scope: Scope) -> Route:
+    def _find(self, scope: Scope) -> Route:
         """Looks a request up in the contract's table."""
         path = raw_path(scope)
         if scope["type"] == "websocket":
             return self._router.find_handshake(path)
         return self._router.find(scope["method"], path)
 
-    async def answer(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers a request whose route is known."""
-        edge = self._edge
+    async def answer(self, scope: Scope, receive: Receive, send: Send, otherwise: App) -> None:
+        """Answers a request, or has it answered by `otherwise` if the contract has no route for it."""
+        edge, route = self._edge, self._find(scope)
         is_websocket = scope["type"] == "websocket"
         sink = AsgiSink(send)
         writer = ResponseWriter(sink, edge.compression, head=scope.get("method") == "HEAD")
@@ -111,28 +105,43 @@ class AsgiDoor:
             headers=lambda: tuple(scope["headers"]),
             websocket=AsgiWebSocket(scope, receive, send) if is_websocket else None,
         )
-        await serve(exchange)
+        if not isinstance(route, NoRoute):
+            await serve(exchange)
+        else:
+            scope["protoway"] = exchange
+            other = FrameworkRequest(exchange, otherwise, scope, receive, send)
+            exchange.pass_on = other.answer
+            await serve(exchange)
+            if other.error is not None:
+                raise other.error
         if sink.error is not None:
             # the server cuts the response, as it must; it logs the error, but not what upstream knows of it
             raise sink.error from None
 
     async def not_found(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers what neither the contract nor any other route takes."""
-        await self.answer(NO_ROUTE, scope, receive, send)
+        """Answers what neither the contract nor any other route takes, by an error of its exchange.
+
+        Raises:
+            StatusError: always.
+        """
+        del receive, send
+        exchange: Exchange = scope["protoway"]
+        route = exchange.request.route
+        raise no_route(exchange, route if isinstance(route, NoRoute) else NO_ROUTE)
 
     async def framework_error(
-        self, request: FrameworkRequest, error: Exception
-    ) -> FrameworkResponse:
+        self, request: StarletteRequest, error: Exception
+    ) -> StarletteResponse:
         """Makes a Status of the HTTPException of a route that is not the contract's."""
         if not isinstance(error, HTTPException):
             raise error
         if error.status_code in CONTENTLESS:
-            return FrameworkResponse(status_code=error.status_code, headers=error.headers)
-        code = _CODES.get(error.status_code, UNKNOWN)
+            return StarletteResponse(status_code=error.status_code, headers=error.headers)
+        code = CODES.get(error.status_code, UNKNOWN)
         status = StatusError.of(code, str(error.detail), http_status=error.status_code)
         accept = request.headers.get("accept", "")
         media_type, body = error_body(self._edge.transcoder, status, accept)
-        return FrameworkResponse(body, error.status_code, error.headers, media_type=media_type)
+        return StarletteResponse(body, error.status_code, error.headers, media_type=media_type)
 
 
 def _request(scope: Scope, route: Route, allowed: MetadataFilter) -> Request:

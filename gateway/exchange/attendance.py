@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from gateway.exchange.ports import ClientGone
-from gateway.transcoding.status import UNAVAILABLE, StatusError
+from gateway.transcoding.status import UNAUTHENTICATED, UNAVAILABLE, StatusError
 
 
 class Interruption(Enum):
@@ -17,13 +17,15 @@ class Interruption(Enum):
 
     CLIENT_GONE = "the client has left"
     SHUTDOWN = "the server is shutting down"
+    EXPIRED = "the credentials have expired"
 
 
 class Attendance:
     """A block that ends at once when the client leaves, or when the edge shuts down.
 
     It works as `asyncio.timeout` does: the task is cancelled, and the block raises ClientGone, or a
-    StatusError with UNAVAILABLE. Source of the pattern: `asyncio.timeouts`.
+    StatusError with UNAVAILABLE or, where credentials have expired, UNAUTHENTICATED. Source of the pattern:
+    `asyncio.timeouts`.
     """
 
     def __init__(
@@ -32,6 +34,7 @@ class Attendance:
         attendances: set[Attendance] | None = None,
         *,
         patience: float = 0,
+        seconds: float | None = None,
     ) -> None:
         """Makes the block.
 
@@ -39,10 +42,13 @@ class Attendance:
             gone: returns when the client has left; what it raises, the block raises.
             attendances: the blocks that a shutdown interrupts; None for a block that ends soon by itself.
             patience: seconds before the client is watched. A block that ends sooner needs no second task.
+            seconds: after which the client's credentials expire; None: never.
         """
         self._gone = gone
         self._patience = patience
         self._attendances = attendances
+        self._seconds = seconds
+        self._expiry: asyncio.TimerHandle | None = None
         self.interruption: Interruption | None = None
         self._reason: Exception | None = None
 
@@ -58,6 +64,9 @@ class Attendance:
             self._watch = loop.call_later(self._patience, self._begin_watching)
         else:
             self._begin_watching()
+        if self._seconds is not None:
+            loop = asyncio.get_running_loop()
+            self._expiry = loop.call_later(self._seconds, self.interrupt, Interruption.EXPIRED)
         if self._attendances is not None:
             self._attendances.add(self)
         return self
@@ -91,9 +100,14 @@ class Attendance:
         if self._attendances is not None:
             self._attendances.discard(self)
         self._watch.cancel()
+        if self._expiry is not None:
+            self._expiry.cancel()
         if self.interruption is None or self.task.uncancel() > self._cancelling:
             return
         if error_type is None or issubclass(error_type, asyncio.CancelledError):
             if self.interruption is Interruption.CLIENT_GONE:
                 raise self._reason or ClientGone
-            raise StatusError.of(UNAVAILABLE, self.interruption.value)
+            expired = self.interruption is Interruption.EXPIRED
+            raise StatusError.of(
+                UNAUTHENTICATED if expired else UNAVAILABLE, self.interruption.value
+            )

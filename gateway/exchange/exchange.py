@@ -1,101 +1,32 @@
-"""One request and its state, and what all requests of a process share."""
+"""One request and its state."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from time import time
 
 from gateway.contract.route_table import RouteMatch
 from gateway.exchange.attendance import Attendance, Interruption
-from gateway.exchange.compression import Compression
+from gateway.exchange.edge import Edge
 from gateway.exchange.inline import TASK, Run
-from gateway.exchange.policy import EndedBy, Observation, Policy, RequestInfo, Wire
+from gateway.exchange.policy import EndedBy, RequestInfo, Wire
 from gateway.exchange.ports import RequestBody, WebSocket
 from gateway.exchange.request import Request
 from gateway.exchange.response import HttpResponse
+from gateway.exchange.routing import allowed_methods
 from gateway.exchange.writer import ResponseWriter
-from gateway.feeds.feeds import Feeds, StreamRequest
+from gateway.feeds.feeds import StreamRequest
 from gateway.feeds.source import Encode, Source
-from gateway.transcoding.codec import JsonOptions, is_long
+from gateway.transcoding.codec import is_long
 from gateway.transcoding.deadline import shortest
 from gateway.transcoding.endpoint import Endpoint
-from gateway.transcoding.metadata import Headers, Metadata, MetadataFilter
-from gateway.transcoding.metadata_size import check_metadata
+from gateway.transcoding.metadata import Headers, Metadata
 from gateway.transcoding.negotiation import json_options
 from gateway.transcoding.status import UNAVAILABLE, StatusError
-from gateway.transcoding.transcoder import Transcoder
-from gateway.upstream.port import Call, Outcome, RequestMessages, Upstream
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What the edge lets a caller do, and for how long; sizes in bytes, times in seconds."""
-
-    max_message: int
-    """One message, in JSON or in protobuf; so the whole body of a unary request too."""
-    max_metadata: int
-    """Metadata that a request forwards, as `metadata_size` counts it."""
-    timeout: float | None
-    """The longest that a unary call may take, whatever its caller allows; None: no end."""
-    heartbeat: float
-    """After so long without a message a stream shows that it lives."""
-    retry: float
-    """After so long a reader of events that was cut should come back; after an error up to twice as long."""
-    websocket_idle: float | None
-    """After so long without a message either way a WebSocket is closed; None: never."""
-    origins: frozenset[str]
-    """The origins from which a browser may open a WebSocket beside its own, serialized; `*` is any."""
-
-
-@dataclass(slots=True, eq=False)
-class Edge:
-    """What one process serves: the translation, the way upstream, and the limits."""
-
-    transcoder: Transcoder
-    upstream: Upstream
-    feeds: Feeds
-    metadata: MetadataFilter
-    limits: Limits
-    json_options: JsonOptions
-    compression: Compression
-    policies: tuple[Policy, ...] = ()
-    """Asked in this order."""
-    observation: Observation | None = None
-    attendances: set[Attendance] = field(default_factory=set)
-
-    warnings: set[tuple[str, str]] = field(default_factory=set)
-    """Method and reason of each HTTP status of a server that was ignored, so that each is logged once."""
-
-    decoding: ThreadPoolExecutor = field(
-        default_factory=partial(ThreadPoolExecutor, 1, thread_name_prefix="decoding")
-    )
-    """Decodes JSON that takes longer than a turn of the loop should (`is_long`), one text at a time."""
-
-    closing: bool = False
-    """Whether the edge shuts down: a stream that would begin now is told so instead."""
-
-    def attend_stream(self, gone: Callable[[], Awaitable[None]]) -> Attendance:
-        """Returns the block in which a stream is answered, which a shutdown ends.
-
-        Raises:
-            StatusError: UNAVAILABLE, the edge is shutting down already.
-        """
-        if self.closing:
-            raise StatusError.of(UNAVAILABLE, Interruption.SHUTDOWN.value)
-        return Attendance(gone, self.attendances)
-
-    def interrupt_streams(self) -> set[asyncio.Task[Any]]:
-        """Ends all streams, as the edge shuts down; returns the tasks that are saying so."""
-        self.closing = True
-        ending = {attendance.task for attendance in self.attendances}
-        for attendance in tuple(self.attendances):
-            attendance.interrupt(Interruption.SHUTDOWN)
-        return ending
+from gateway.upstream.port import Call, Outcome, RequestMessages
 
 
 class Exchange:
@@ -116,12 +47,14 @@ class Exchange:
         deadline: time of the loop at which the call ends; None: never.
         failure: the error with which it ended; None for OK.
         ended_by: set where the client or a shutdown ended it.
+        query: of the request, without what policies have taken out.
+        pass_on: has the framework answer a request that is not the contract's; None where it was asked.
     """
 
     __slots__ = (
         *("edge", "request", "request_id", "headers", "metadata", "body", "writer", "websocket"),
         *("run", "client", "info", "failure", "ended_by", "deadline", "endpoint", "captures"),
-        "last_event_id",
+        *("last_event_id", "pass_on", "query"),
     )
 
     def __init__(
@@ -152,6 +85,8 @@ class Exchange:
         self.failure: StatusError | None = None
         self.ended_by: EndedBy | None = None
         self.last_event_id = request.head.last_event_id
+        self.query = request.query
+        self.pass_on: Callable[[], Awaitable[None]] | None = None
         self.deadline: float | None
         self.endpoint: Endpoint
         self.captures: tuple[str, ...]
@@ -167,21 +102,48 @@ class Exchange:
             route.target.method if isinstance(route, RouteMatch) else None,
             self.client,
             self.request_id,
+            self.query,
+            allowed_methods(route),
+            "https" if request.secure else "http",
         )
         return info
 
-    def take_route(self, route: RouteMatch[Endpoint]) -> None:
-        """Takes the endpoint, and starts the deadline.
+    async def admit(self) -> None:
+        """Asks the policies.
 
         Raises:
-            StatusError: 431, the metadata are too large.
+            StatusError: one refuses the request.
+            Answer: one answers it.
         """
+        info, writer = self.info or self.inform(), self.writer
+        writer.policy_headers = info.response_headers
+        for policy in self.edge.policies:
+            if (decision := policy.admit(info)) is not None:
+                await self.run.in_task()
+                await decision
+        self.client, self.query = info.client, info.query
+        if info.metadata:
+            self.replace_metadata()
+
+    def take_route(self, route: RouteMatch[Endpoint]) -> None:
+        """Takes the endpoint, and starts the deadline."""
         limits, timeout = self.edge.limits, self.request.head.timeout
-        check_metadata(self.metadata, limits.max_metadata)
         self.endpoint, self.captures = route.target, route.captures
         if not self.endpoint.method.stream_type.value:
             timeout = shortest(timeout, limits.timeout)
         self.start_deadline(timeout)
+
+    def attend_stream(self, gone: Callable[[], Awaitable[None]]) -> Attendance:
+        """Returns the block in which a stream is answered; a shutdown ends it, and the end of credentials.
+
+        Raises:
+            StatusError: UNAVAILABLE, the edge is shutting down already.
+        """
+        if self.edge.closing:
+            raise StatusError.of(UNAVAILABLE, Interruption.SHUTDOWN.value)
+        expires_at = None if self.info is None else self.info.expires_at
+        seconds = None if expires_at is None else max(0.0, expires_at - time())
+        return Attendance(gone, self.edge.attendances, seconds=seconds)
 
     def start_deadline(self, timeout: float | None) -> None:
         """Sets the deadline to so many seconds from now; None: there is none."""
@@ -217,7 +179,7 @@ class Exchange:
         """Returns the message of a request with this body, which is not long; see `decode`."""
         request = self.request
         return self.endpoint.decode_request(
-            self.captures, request.query, body, content_type=request.head.content_type
+            self.captures, self.query, body, content_type=request.head.content_type
         )
 
     async def decode(self, body: bytes, *, step: str = "", last_event_id: str = "") -> bytes:
@@ -236,7 +198,7 @@ class Exchange:
         decode = partial(
             self.endpoint.decode_request,
             self.captures,
-            self.request.query,
+            self.query,
             body,
             content_type=self.request.head.content_type,
             step=step,
@@ -278,7 +240,7 @@ class Exchange:
             yield message
             number += 1
         if number == 0:  # path and query are checked all the same
-            self.endpoint.decode_request(self.captures, self.request.query, b"")
+            self.endpoint.decode_request(self.captures, self.query, b"")
 
     def encoder(self, media_type: str) -> Encode:
         """Returns what makes the JSON of an answer of this media type, printed as the caller asks."""
@@ -315,6 +277,7 @@ class Exchange:
         """Answers the handshake of a WebSocket with an error."""
         assert self.websocket is not None  # noqa: S101 - it is one
         response.request_id = self.request_id
+        response.headers += tuple(self.writer.policy_headers)
         self.writer.mark_started(response.status)
         await self.websocket.refuse(response)
 

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
+from urllib.parse import unquote_to_bytes
 
 from gateway.contract.method import Method
 from gateway.transcoding.metadata import Headers
@@ -46,8 +47,25 @@ class RequestInfo:
     """One request, as policies and observers see it; the same object from its start to its end."""
 
     __slots__ = (
-        *("_headers", "client", "http_method", "identity", "message_checks", "metadata"),
-        *("method", "path", "request_id", "wire"),
+        *(
+            "_headers",
+            "allowed_methods",
+            "at_end",
+            "client",
+            "expires_at",
+            "http_method",
+            "identity",
+        ),
+        *(
+            "message_checks",
+            "metadata",
+            "method",
+            "path",
+            "query",
+            "request_id",
+            "response_headers",
+        ),
+        *("scheme", "wire"),
     )
 
     wire: Wire
@@ -55,10 +73,16 @@ class RequestInfo:
     """`GET`, `POST`, …; that of a WebSocket handshake is GET."""
     path: str
     """The path as it came, percent-encoded, without the query."""
+    query: bytes
+    """The query as it came. What a policy takes out of it, the method does not see; see `take_parameter`."""
     method: Method | None
     """The method of the contract that was matched; None if none was."""
+    allowed_methods: tuple[str, ...]
+    """The HTTP methods that the contract has for the path, if the request's is none of them."""
     client: str
-    """IP address of the client; empty if the server does not tell it."""
+    """IP address of the client; empty if the server does not tell it. One that trusts proxies sets it."""
+    scheme: str
+    """`http` or `https`, as the client sees it; for a WebSocket too."""
     request_id: str
     identity: object | None
     """Whoever the caller is: a policy sets it, others read it."""
@@ -68,6 +92,12 @@ class RequestInfo:
     message_checks: list[Callable[[int], None]]
     """Each is called with the size of each message from the client, in bytes of protobuf, before it is sent
     upstream. It may raise a StatusError, which ends the request."""
+    response_headers: list[tuple[bytes, bytes]]
+    """Headers that policies add to the response, whatever it is, by their lower-case names."""
+    expires_at: float | None
+    """Unix time at which a stream ends with UNAUTHENTICATED; None: never."""
+    at_end: list[Callable[[], None]]
+    """Each is called once when the request has ended, however it did; it must not raise."""
 
     def __init__(
         self,
@@ -78,6 +108,9 @@ class RequestInfo:
         method: Method | None = None,
         client: str = "",
         request_id: str = "",
+        query: bytes = b"",
+        allowed_methods: tuple[str, ...] = (),
+        scheme: str = "http",
     ) -> None:
         """Takes what a door has read; a test of a policy takes what the policy looks at.
 
@@ -89,6 +122,9 @@ class RequestInfo:
             method: see there.
             client: see there.
             request_id: see there.
+            query: see there.
+            allowed_methods: see there.
+            scheme: see there.
         """
         self.wire = wire
         self.http_method = http_method
@@ -97,9 +133,15 @@ class RequestInfo:
         self.method = method
         self.client = client
         self.request_id = request_id
+        self.query = query
+        self.allowed_methods = allowed_methods
+        self.scheme = scheme
         self.identity = None
         self.metadata = []
         self.message_checks = []
+        self.response_headers = []
+        self.expires_at = None
+        self.at_end = []
 
     @property
     def headers(self) -> Headers:
@@ -112,6 +154,45 @@ class RequestInfo:
         """Returns the first value of a header, given by its lower-case name; None if there is none."""
         return next((value for each, value in self.headers if each == name), None)
 
+    @property
+    def is_preflight(self) -> bool:
+        """Whether a browser asks if a page of another origin may send a request (Fetch, section 4.8).
+
+        It has no credentials, so policies that ask for some let it pass.
+        """
+        return (
+            self.http_method == "OPTIONS"
+            and self.header(b"origin") is not None
+            and self.header(b"access-control-request-method") is not None
+        )
+
+    def take_parameter(self, name: bytes) -> bytes | None:
+        """Returns the first value of a query parameter, and takes all of its name out of the query.
+
+        The name is compared, and the value returned, without percent-encoding. None if there is none.
+        """
+        value: bytes | None = None
+        others: list[bytes] = []
+        for part in self.query.split(b"&"):
+            key, _, text = part.partition(b"=")
+            if unquote_to_bytes(key.replace(b"+", b" ")) != name:
+                others.append(part)
+            elif value is None:
+                value = unquote_to_bytes(text.replace(b"+", b" "))
+        if value is not None:
+            self.query = b"&".join(others)
+        return value
+
+
+class Answer(Exception):
+    """A policy answers a request itself, as it does a preflight; the response has no body."""
+
+    def __init__(self, http_status: int = 204, headers: Headers = ()) -> None:
+        """Takes the status and the headers of the response."""
+        super().__init__(http_status)
+        self.http_status = http_status
+        self.headers = headers
+
 
 class Policy(Protocol):
     """Decides whether a request may come in."""
@@ -119,8 +200,9 @@ class Policy(Protocol):
     def admit(self, request: RequestInfo) -> Awaitable[None] | None:
         """Decides about a request after the match, before its body is read.
 
-        It may set `request.identity`, and add to `request.metadata` and `request.message_checks`. The
-        policies are asked in their order.
+        It may set `request.identity`, `client`, `scheme` and `expires_at`, take parameters out of the query,
+        and add to `metadata`, `message_checks`, `response_headers` and `at_end`. The policies are asked in
+        their order.
 
         Returns:
             None, or an awaitable if the decision has to wait, for a key set say. What can be decided at once
@@ -128,6 +210,7 @@ class Policy(Protocol):
 
         Raises:
             StatusError: the request is refused with this status. The awaitable may raise it too.
+            Answer: the request is answered with this. The awaitable may raise it too.
         """
         ...
 

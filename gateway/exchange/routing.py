@@ -9,7 +9,8 @@ from urllib.parse import quote, unquote
 from gateway.contract.route_table import NoRoute, RouteMatch
 from gateway.transcoding.endpoint import Endpoint
 from gateway.transcoding.status import StatusError
-from gateway.transcoding.transcoder import Transcoder, allowed_methods
+from gateway.transcoding.transcoder import Transcoder
+from gateway.transcoding.transcoder import allowed_methods as all_allowed_methods
 
 NO_ROUTE: Final = NoRoute(frozenset())
 """A path that no binding has."""
@@ -59,7 +60,7 @@ class Router:
         except StatusError as error:
             return error
         if isinstance(found, NoRoute) and http_method == "OPTIONS" and found.allowed:
-            return Options(allowed_methods(found))
+            return Options(all_allowed_methods(found))
         return found
 
     def find_handshake(self, path: str) -> Route:
@@ -80,7 +81,14 @@ def _own_path(http_method: str) -> Route:
     """Returns the route of a path of the edge's own, which takes GET and HEAD."""
     if http_method in ("GET", "HEAD"):
         return NO_ROUTE  # and so the framework's to answer
-    return Options(allowed_methods(_OWN_PATH)) if http_method == "OPTIONS" else _OWN_PATH
+    return Options(all_allowed_methods(_OWN_PATH)) if http_method == "OPTIONS" else _OWN_PATH
+
+
+def allowed_methods(route: Route) -> tuple[str, ...]:
+    """Returns the HTTP methods that a path has, of a request whose method is none of them."""
+    if isinstance(route, Options):
+        return tuple(route.methods)
+    return tuple(all_allowed_methods(route)) if isinstance(route, NoRoute) and route.allowed else ()
 
 
 def below_root(path: str, root_path: str) -> str:

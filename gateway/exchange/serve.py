@@ -18,14 +18,15 @@ from typing import Any
 from gateway.contract.route_table import NoRoute, RouteMatch
 from gateway.exchange.attendance import Interruption
 from gateway.exchange.exchange import Exchange
-from gateway.exchange.policy import EndedBy, Observation, RequestEnd
+from gateway.exchange.policy import Answer, EndedBy, Observation, RequestEnd, RequestInfo
 from gateway.exchange.ports import ClientGone
 from gateway.exchange.request_log import request_name
-from gateway.exchange.response import failure, options
+from gateway.exchange.response import HttpResponse, failure, options
 from gateway.exchange.routing import Options
 from gateway.exchange.streams import serve_client_stream, serve_server_stream
 from gateway.exchange.unary import serve_unary
 from gateway.exchange.websocket import serve_websocket
+from gateway.transcoding.metadata_size import check_metadata
 from gateway.transcoding.status import (
     CANCELLED,
     INTERNAL,
@@ -69,35 +70,40 @@ async def serve(exchange: Exchange) -> None:
         log.exception("%s: internal error", _name(exchange))
         await _fail(exchange, StatusError.of(INTERNAL, "internal error"))
     finally:
-        if observation is not None:
-            _end_observation(exchange, observation, since)
+        if exchange.info is not None:
+            _end(exchange, exchange.info, since)
 
 
 async def _steps(exchange: Exchange) -> None:
     """Takes the steps in order; an error of any of them ends them."""
-    request = exchange.request
-    if request.error is not None:
-        raise request.error
+    request, edge = exchange.request, exchange.edge
     route = request.route
     if isinstance(route, RouteMatch):
         exchange.take_route(route)
-    if exchange.edge.policies:
-        info = exchange.info or exchange.inform()
-        for policy in exchange.edge.policies:
-            if (decision := policy.admit(info)) is not None:
-                await exchange.run.in_task()
-                await decision
-        if info.metadata:
-            exchange.replace_metadata()
+    if edge.policies:
+        try:
+            await exchange.admit()
+        except Answer as answer:
+            response = HttpResponse(answer.http_status, headers=answer.headers)
+            http = exchange.websocket is None
+            await (exchange.writer.whole(response) if http else exchange.refuse(response))
+            return
+    if exchange.pass_on is not None:
+        await exchange.pass_on()
+        return
+    if request.error is not None:
+        raise request.error
     if isinstance(route, RouteMatch):
+        check_metadata(exchange.metadata, edge.limits.max_metadata)
         await _answer(exchange)
     elif isinstance(route, Options):
         await exchange.writer.whole(options(route.methods))
     else:
-        raise _no_route(exchange, route) if isinstance(route, NoRoute) else route
+        raise no_route(exchange, route) if isinstance(route, NoRoute) else route
 
 
-def _no_route(exchange: Exchange, miss: NoRoute) -> StatusError:
+def no_route(exchange: Exchange, miss: NoRoute) -> StatusError:
+    """Returns the error for a request that neither the contract nor the framework takes."""
     transcoder, request = exchange.edge.transcoder, exchange.request
     if exchange.websocket is not None:
         return transcoder.no_handshake(request.path)
@@ -163,15 +169,17 @@ def _start_observation(exchange: Exchange, observation: Observation) -> None:
         observation.request_started(info)
 
 
-def _end_observation(exchange: Exchange, observation: Observation, since: float) -> None:
-    info = exchange.info
-    if info is not None and observation.request_ended is not None:
-        code, ended_by = _end(exchange)
+def _end(exchange: Exchange, info: RequestInfo, since: float) -> None:
+    for tell in info.at_end:
+        tell()
+    observation = exchange.edge.observation
+    if observation is not None and observation.request_ended is not None:
+        code, ended_by = _outcome(exchange)
         seconds = monotonic() - since
         observation.request_ended(info, RequestEnd(code, exchange.writer.status, ended_by, seconds))
 
 
-def _end(exchange: Exchange) -> tuple[int, EndedBy]:
+def _outcome(exchange: Exchange) -> tuple[int, EndedBy]:
     """Returns the code with which an exchange has ended, and who ended it."""
     failure, ended_by = exchange.failure, exchange.ended_by
     code = OK if failure is None else failure.code

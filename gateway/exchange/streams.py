@@ -49,7 +49,7 @@ async def serve_client_stream(exchange: Exchange) -> None:
     body = UploadBody(exchange.body)
     requests = read_upload(exchange, body)
     async with exchange.open(requests) as call:
-        with exchange.edge.attend_stream(body.gone):
+        with exchange.attend_stream(body.gone):
             response = await read_response(exchange, call, encode)
         # behind the block: for a server, a complete response may be the end of the client too
         await exchange.writer.whole(response)
@@ -74,7 +74,7 @@ async def serve_server_stream(exchange: Exchange) -> None:
     response = StreamResponse(exchange, encoder, encode)
     body = _body(exchange)
     try:
-        with exchange.edge.attend_stream(body.gone):
+        with exchange.attend_stream(body.gone):
             requests = await _requests(exchange, body)
             if exchange.writer.head:
                 await response.start(())

@@ -8,7 +8,8 @@ from typing import Final
 
 from gateway.exchange.attendance import Attendance
 from gateway.exchange.body import MessageBody, body_too_large
-from gateway.exchange.exchange import Edge, Exchange
+from gateway.exchange.edge import Edge
+from gateway.exchange.exchange import Exchange
 from gateway.exchange.response import HttpResponse
 from gateway.exchange.success import success
 from gateway.transcoding.codec import is_long

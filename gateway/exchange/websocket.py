@@ -9,7 +9,8 @@ from typing import Final
 
 from google.rpc.status_pb2 import Status
 
-from gateway.exchange.exchange import Edge, Exchange, Limits
+from gateway.exchange.edge import Edge, Limits
+from gateway.exchange.exchange import Exchange
 from gateway.exchange.ports import WebSocket
 from gateway.exchange.websocket_client import WebSocketClient
 from gateway.feeds.source import Gap, Source
@@ -62,7 +63,7 @@ async def serve_websocket(exchange: Exchange, socket: WebSocket) -> None:
     status, code = Status(), CLOSE_OK
     try:
         async with _until_idle(idle, edge.limits):
-            with edge.attend_stream(client.gone):
+            with exchange.attend_stream(client.gone):
                 await _read_headers(exchange, client)
                 requests = await _requests(exchange, client)
                 async with exchange.source(requests) as source:

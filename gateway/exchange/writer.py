@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 from gateway.exchange.compression import Compression
@@ -26,6 +26,7 @@ class ResponseWriter:
         "accept_encoding",
         "head",
         "on_start",
+        "policy_headers",
         "request_id",
         "status",
     )
@@ -38,6 +39,8 @@ class ResponseWriter:
         self.request_id = ""
         self.on_start: Callable[[int], None] | None = None
         """Called with the HTTP status when the head of the response is sent."""
+        self.policy_headers: Sequence[tuple[bytes, bytes]] = ()
+        """Headers that policies add to the response."""
         self.status = 0
         """The HTTP status that was sent; 0 before."""
 
@@ -61,13 +64,16 @@ class ResponseWriter:
         """Sends a whole response, compressed where its caller asks and it pays."""
         self.mark_started(response.status)
         response.request_id = self.request_id
+        if self.policy_headers:
+            response.headers += tuple(self.policy_headers)
         response.compress(self._compression, self.accept_encoding)
         return self._sink.whole(response, head=self.head)
 
     async def start(self, status: int, headers: Headers) -> None:
         """Sends the head of a response whose body follows in parts."""
         self.mark_started(status)
-        await self._sink.start(status, (*headers, (b"x-request-id", self.request_id.encode())))
+        own = (*self.policy_headers, (b"x-request-id", self.request_id.encode()))
+        await self._sink.start(status, (*headers, *own))
 
     async def write(self, data: bytes) -> None:
         """Sends a part of the body."""

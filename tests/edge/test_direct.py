@@ -31,7 +31,7 @@ async def answer(app: FastAPI, data: bytes) -> tuple[int, dict[bytes, bytes], An
 
     def respond(status: int, lines: bytes, body: bytes) -> None:
         pairs = (line.split(b": ", 1) for line in lines.splitlines())
-        response.set_result((status, dict(pairs), json.loads(body)))
+        response.set_result((status, dict(pairs), json.loads(body or b"null")))
 
     app.state.direct.start(request, respond)
     return await response

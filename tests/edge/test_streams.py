@@ -11,7 +11,7 @@ import pytest
 from fastapi import FastAPI
 
 from gateway.doors.types import Receive
-from gateway.exchange.exchange import Edge
+from gateway.exchange.edge import Edge
 from gateway.testing import ScriptedCall, ScriptedUpstream
 from tests.edge.asgi import ask, http_scope, running, start
 from tests.edge.conftest import Everything, MakeApp

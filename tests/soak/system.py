@@ -14,7 +14,7 @@ from pathlib import Path
 from random import Random
 
 from gateway.app import create_app
-from gateway.exchange.exchange import Edge
+from gateway.exchange.edge import Edge
 from gateway.listening import listen
 from gateway.server import Server
 from gateway.settings import Settings

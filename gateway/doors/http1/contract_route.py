@@ -9,7 +9,8 @@ from gateway.doors.http1.addresses import Addresses
 from gateway.doors.http1.direct import DirectDoor
 from gateway.doors.http1.request import Request
 from gateway.doors.http1.request_head import subprotocols
-from gateway.exchange.exchange import Edge, Exchange
+from gateway.exchange.edge import Edge
+from gateway.exchange.exchange import Exchange
 from gateway.exchange.inline import Run
 from gateway.exchange.ports import RequestBody, Sink, WebSocket
 from gateway.exchange.request import Request as EdgeRequest

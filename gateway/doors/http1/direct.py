@@ -14,7 +14,8 @@ from typing import Final, NamedTuple, TypeAlias
 
 from gateway.contract.route_table import RouteMatch
 from gateway.doors.http1.plain_heads import END_OF_HEAD, MAX_ENTRIES, PlainHeads
-from gateway.exchange.exchange import Edge, Exchange
+from gateway.exchange.edge import Edge
+from gateway.exchange.exchange import Exchange
 from gateway.exchange.inline import InlineRun
 from gateway.exchange.ports import ClientGone
 from gateway.exchange.request import Request, new_request_id

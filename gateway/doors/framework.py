@@ -1,0 +1,67 @@
+"""Requests that the framework's own routes answer, each within its exchange, so that policies decide.
+
+The edge's pages, its health check, and what a user has added to the application are such routes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from gateway.doors.types import App, Receive, Scope, Send
+from gateway.exchange.exchange import Exchange
+from gateway.transcoding.status import HTTP_STATUS, INTERNAL, UNIMPLEMENTED, UNKNOWN, StatusError
+
+CODES: Final = {405: UNIMPLEMENTED} | {
+    status: code for code, status in sorted(HTTP_STATUS.items(), reverse=True)
+}
+"""The gRPC code of an HTTP status; of several the first in `google.rpc.Code`."""
+_SWITCHING_PROTOCOLS: Final = 101
+
+
+class FrameworkRequest:
+    """One request that the framework answers.
+
+    Attributes:
+        error: what a route has raised; who has called the application has to raise it.
+    """
+
+    def __init__(
+        self, exchange: Exchange, app: App, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        self._exchange = exchange
+        self._app = app
+        self._scope = scope
+        self._receive = receive
+        self._send_on = send
+        self.error: Exception | None = None
+
+    async def answer(self) -> None:
+        """Answers it.
+
+        Raises:
+            StatusError: a route has raised it, or no route takes the request.
+        """
+        exchange = self._exchange
+        try:
+            await self._app(self._scope, self._receive, self._send)
+        except StatusError:
+            raise
+        except Exception as error:
+            self.error = error
+            exchange.failure = StatusError.of(INTERNAL, "internal error")
+            return
+        status = exchange.writer.status
+        if status >= 400:
+            exchange.failure = StatusError.of(CODES.get(status, UNKNOWN), f"HTTP status {status}")
+
+    async def _send(self, event: Any) -> None:
+        kind, writer = event["type"], self._exchange.writer
+        if kind == "websocket.accept":
+            writer.mark_started(_SWITCHING_PROTOCOLS)
+        elif kind in ("http.response.start", "websocket.http.response.start"):
+            headers = [*event.get("headers", ()), *writer.policy_headers]
+            if not any(name.lower() == b"x-request-id" for name, _ in headers):
+                headers.append((b"x-request-id", writer.request_id.encode()))
+            event = {**event, "headers": headers}
+            writer.mark_started(event["status"])
+        await self._send_on(event)

@@ -1,0 +1,74 @@
+"""What all requests of a process share: the translation, the way upstream, and the limits."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from gateway.exchange.attendance import Attendance, Interruption
+from gateway.exchange.compression import Compression
+from gateway.exchange.policy import Observation, Policy
+from gateway.feeds.feeds import Feeds
+from gateway.transcoding.codec import JsonOptions
+from gateway.transcoding.metadata import MetadataFilter
+from gateway.transcoding.transcoder import Transcoder
+from gateway.upstream.port import Upstream
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the edge lets a caller do, and for how long; sizes in bytes, times in seconds."""
+
+    max_message: int
+    """One message, in JSON or in protobuf; so the whole body of a unary request too."""
+    max_metadata: int
+    """Metadata that a request forwards, as `metadata_size` counts it."""
+    timeout: float | None
+    """The longest that a unary call may take, whatever its caller allows; None: no end."""
+    heartbeat: float
+    """After so long without a message a stream shows that it lives."""
+    retry: float
+    """After so long a reader of events that was cut should come back; after an error up to twice as long."""
+    websocket_idle: float | None
+    """After so long without a message either way a WebSocket is closed; None: never."""
+    origins: frozenset[str]
+    """The origins from which a browser may open a WebSocket beside its own, serialized; `*` is any."""
+
+
+@dataclass(slots=True, eq=False)
+class Edge:
+    """What one process serves: the translation, the way upstream, and the limits."""
+
+    transcoder: Transcoder
+    upstream: Upstream
+    feeds: Feeds
+    metadata: MetadataFilter
+    limits: Limits
+    json_options: JsonOptions
+    compression: Compression
+    policies: tuple[Policy, ...] = ()
+    """Asked in this order."""
+    observation: Observation | None = None
+    attendances: set[Attendance] = field(default_factory=set)
+
+    warnings: set[tuple[str, str]] = field(default_factory=set)
+    """Method and reason of each HTTP status of a server that was ignored, so that each is logged once."""
+
+    decoding: ThreadPoolExecutor = field(
+        default_factory=partial(ThreadPoolExecutor, 1, thread_name_prefix="decoding")
+    )
+    """Decodes JSON that takes longer than a turn of the loop should (`is_long`), one text at a time."""
+
+    closing: bool = False
+    """Whether the edge shuts down: a stream that would begin now is told so instead."""
+
+    def interrupt_streams(self) -> set[asyncio.Task[Any]]:
+        """Ends all streams, as the edge shuts down; returns the tasks that are saying so."""
+        self.closing = True
+        ending = {attendance.task for attendance in self.attendances}
+        for attendance in tuple(self.attendances):
+            attendance.interrupt(Interruption.SHUTDOWN)
+        return ending
