@@ -5,6 +5,10 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Self
 
+from gateway.admission.authentication.api_keys import ApiKeys
+from gateway.admission.authentication.authentication import Authentication, IdentityRequired
+from gateway.admission.authentication.authenticator import Authenticator
+from gateway.admission.error import AdmissionError
 from gateway.exchange.policy import Policy
 from gateway.settings import Settings
 
@@ -20,10 +24,20 @@ class Admission:
     """
 
     def __init__(self, settings: Settings) -> None:
-        """Makes the policies that the settings switch on."""
+        """Makes the policies that the settings switch on.
+
+        Raises:
+            AdmissionError: settings cannot be obeyed: a file is wrong, or an extra is not installed.
+            FileReadError: a file cannot be read; it is an OSError.
+        """
         policies: list[Policy] = []
         needed: list[AbstractAsyncContextManager[object]] = []
-        del settings
+        if authenticators := _authenticators(settings):
+            needed += [
+                each for each in authenticators if isinstance(each, AbstractAsyncContextManager)
+            ]
+            authentication = Authentication(authenticators)
+            policies += [authentication, IdentityRequired(authentication, settings.health_path)]
         self.policies = tuple(policies)
         self._needed = tuple(needed)
         self._stack = AsyncExitStack()
@@ -37,3 +51,23 @@ class Admission:
     async def __aexit__(self, *_: object) -> None:
         """Closes it."""
         await self._stack.aclose()
+
+
+def _authenticators(settings: Settings) -> list[Authenticator]:
+    """Returns the authenticators that the settings switch on, in their order."""
+    found: list[Authenticator] = []
+    if settings.jwt.all_issuers:
+        found.append(_jwt(settings))
+    if settings.api_keys.file is not None:
+        found.append(ApiKeys(settings.api_keys))
+    return found
+
+
+def _jwt(settings: Settings) -> Authenticator:
+    try:
+        from gateway.admission.authentication.jwt_authenticator import JwtAuthenticator  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise AdmissionError(
+            f"jwt_issuer: tokens need the package {error.name}; pip install 'protoway[jwt]'"
+        ) from error
+    return JwtAuthenticator(settings.jwt, lambda page: page in settings.origins)
