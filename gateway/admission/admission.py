@@ -36,8 +36,9 @@ class Admission:
             needed += [
                 each for each in authenticators if isinstance(each, AbstractAsyncContextManager)
             ]
-            authentication = Authentication(authenticators)
-            policies += [authentication, IdentityRequired(authentication, settings.health_path)]
+            health_path = settings.health_path
+            authentication = Authentication(authenticators, health_path)
+            policies += [authentication, IdentityRequired(authentication, health_path)]
         self.policies = tuple(policies)
         self._needed = tuple(needed)
         self._stack = AsyncExitStack()
