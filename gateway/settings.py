@@ -58,6 +58,8 @@ GROUPS: Final[Mapping[str, str]] = MappingProxyType(
         "compression": "Compression",
         "heartbeat_seconds": "Streams",
         "origins": "WebSockets",
+        "jwt_issuer": "Tokens",
+        "api_keys_file": "API keys",
         "admin_port": "Envoy",
     }
 )

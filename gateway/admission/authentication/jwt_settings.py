@@ -116,7 +116,7 @@ class JwtSettings(Section):
     forward_token: bool = True
     """Send a verified token upstream as `authorization`. No other `authorization` goes upstream."""
     cookie: CookieName = ""
-    """Name of a cookie that may have the token; empty: none. See the page on origins that then may call."""
+    """Name of a cookie that may have the token; empty: none. Pages of other origins cannot use it."""
     refuse_query_token: bool = True
     """Answer 400 to `access_token` in the query, which ends up in logs. The edge never reads it there."""
     realm: str = Field(default="", max_length=100, pattern=r"^[\x20-\x21\x23-\x5b\x5d-\x7e]*$")
