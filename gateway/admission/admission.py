@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Self
 
@@ -71,4 +72,10 @@ def _jwt(settings: Settings) -> Authenticator:
         raise AdmissionError(
             f"jwt_issuer: tokens need the package {error.name}; pip install 'protoway[jwt]'"
         ) from error
-    return JwtAuthenticator(settings.jwt, lambda page: page in settings.origins)
+    return JwtAuthenticator(settings.jwt, cookie_origins(settings))
+
+
+def cookie_origins(settings: Settings) -> Callable[[str], bool]:
+    """Returns whether a page of an origin beside the edge's own may use a token in a cookie; `*` is none."""
+    listed = frozenset(settings.origins) - {"*"}
+    return listed.__contains__
