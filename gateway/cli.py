@@ -28,11 +28,19 @@ from gateway.render.envoy_routes import EnvoyOptions
 from gateway.render.routes import render_routes
 from gateway.sections import flat_settings
 from gateway.server import LOGGING, serve
+from gateway.setting_secrets import SecretError
 from gateway.settings import OWN_PATHS, PREFIX, EnvoySettings, Settings
 from gateway.tls import TlsError, check_serving
 from gateway.upstream.transport import TargetError
 
-CONTRACT = ("descriptor_set", "http_rules", "auto_mapping", "services", "skip_faulty_rules")
+CONTRACT = (
+    "config",
+    "descriptor_set",
+    "http_rules",
+    "auto_mapping",
+    "services",
+    "skip_faulty_rules",
+)
 """The settings that say what the contract is."""
 ENVOY = (
     *CONTRACT,
@@ -68,8 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CommandError as error:
         return _fail(error, error.status)
     except OptionError as error:
-        return _fail(error, 2)
-    except (AppError, ContractError, ListenError, TargetError, TlsError) as error:
+        return max(_fail(problem, 2) for problem in error.args)
+    except (AppError, ContractError, ListenError, SecretError, TargetError, TlsError) as error:
         return _fail(error, 1)
     except BrokenPipeError:
         # the reader of the output has read enough; the flush at exit must not fail either
@@ -126,7 +134,7 @@ def _serve_app(options: argparse.Namespace) -> int:
     packages = (*LOGGING, options.app.partition(":")[0].partition(".")[0])
     configure_logs("info", packages)  # create_app warns while the module is imported
     ours = logging.getLogger().handlers[:]
-    app = load_app(options.app)
+    app = load_app(options.app, options.config)
     settings = settings_of(app, options)
     if logging.getLogger().handlers == ours:  # the module has not configured its own
         configure_logs(settings.log_level, packages)
