@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
-from gateway import __version__
+from gateway import __version__, settings_command
 from gateway.app import create_app, read_contract
 from gateway.app_option import AppError, load_app, settings_of
 from gateway.contract.bindings import bind, warnings
@@ -69,6 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise OptionError(unknown_arguments(rest, options.settings))
         if getattr(options, "app", None) is not None:
             status = _serve_app(options)
+        elif options.run is settings_command.run:
+            status = settings_command.run(options)
         else:
             status = int(options.run(read_settings(options, options.settings)))
         sys.stdout.flush()
@@ -102,6 +104,13 @@ def _parser() -> argparse.ArgumentParser:
         ("serve", _serve, Settings, flat_settings(Settings), "serve a contract over HTTP"),
         ("routes", _routes, Settings, CONTRACT, "print the table of routes"),
         ("check", _check, Settings, (*CONTRACT, *OWN_PATHS), "report every problem of a contract"),
+        (
+            "settings",
+            settings_command.run,
+            Settings,
+            flat_settings(Settings),
+            "print the settings in force, and where each came from",
+        ),
         ("envoy", _envoy, EnvoySettings, ENVOY, "print what makes Envoy serve a contract"),
     ):
         command = commands.add_parser(
@@ -119,6 +128,8 @@ def _parser() -> argparse.ArgumentParser:
                 help="application of your own, made by create_app, with the settings that it was made with"
                 " (an option only)",
             )
+        if name == "settings":
+            settings_command.add_arguments(command)
         add_settings(command, kind, names)
         command.set_defaults(run=run, settings=kind)
     return parser
