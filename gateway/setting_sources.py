@@ -28,6 +28,11 @@ MAX_SHOWN: Final = 200
 """Maximum characters of a wrong value that are shown."""
 
 
+def _path(value: Any) -> Any:
+    """Returns the path of a file that has been read already; an empty text is no path."""
+    return value.file if isinstance(value, ConfigFile) else value or None
+
+
 class SourcedSettings(BaseModel):
     """Base of settings that are read from the environment and a file when they are made."""
 
@@ -40,11 +45,13 @@ class SourcedSettings(BaseModel):
     file_keys: ClassVar[Mapping[str, Keys]]
     """Settings whose keys in the file follow no rule."""
 
-    config: Annotated[Path | None, BeforeValidator(lambda value: value or None)] = None
+    config: Annotated[Path | None, BeforeValidator(_path)] = None
     """YAML file with settings in sections. Variables and options win over it."""
 
     def __init__(self, **values: Any) -> None:
         """Makes settings of arguments, and of environment and file where no argument gives a value.
+
+        Without a field that is left to them, the file is not read.
 
         Raises:
             ValidationError: some are wrong, or a variable or a name is unknown.
@@ -53,7 +60,8 @@ class SourcedSettings(BaseModel):
         kind = type(self)
         problems = kind.unknown_variables()
         given = _merged(nested(kind, kind.given_variables()), values)
-        file = kind.read_file(given.get("config"))
+        whole = kind.model_fields.keys() <= values.keys()
+        file = None if whole else kind.read_file(given.get("config"))
         try:
             super().__init__(**(_merged(file.values, given) if file else given))
         except ValidationError as error:
@@ -98,7 +106,9 @@ class SourcedSettings(BaseModel):
 
     @classmethod
     def read_file(cls, path: Any) -> ConfigFile | None:
-        """Reads the settings file; None without a path."""
+        """Reads the settings file; None without a path. What has been read is returned as it is."""
+        if isinstance(path, ConfigFile):
+            return path
         if not path or not isinstance(path, (str, os.PathLike)):
             return None
         own = cls.layout()

@@ -42,6 +42,7 @@ def run(options: argparse.Namespace) -> int:
     given = given_options(options, Settings)
     variables = Settings.given_variables()
     file = Settings.read_file(given.get("config") or variables.get("config"))
+    options.config = file  # it may be a pipe, which can be read once
     known = bool(file and file.given_at(("descriptor_set",)))
     missing = not (known or "descriptor_set" in given or "descriptor_set" in variables)
     if missing:

@@ -194,6 +194,18 @@ def test_python_reads_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Sectioned.model_validate({"config": None, "descriptor_set": "y"}).port == 8080
 
 
+def test_a_file_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Options over settings that are made, as behind `--app`, do not read it again."""
+    made = read("server: {port: 1, workers: 2}")
+    Path("edge.yaml").unlink()
+    parser = Parser(prog="x")
+    add_settings(parser, Sectioned, flat_settings(Sectioned))
+
+    settings = read_settings(parser.parse_args(["--port", "3"]), Sectioned, made)
+
+    assert (settings.port, settings.workers, settings.config) == (3, 2, Path("edge.yaml"))
+
+
 def test_an_error_in_python_names_the_line() -> None:
     """If the file gives the value; an argument's error is located at the argument."""
     file = written("server: {workers: 0}\ncontract: {descriptor_set: x}\n")
