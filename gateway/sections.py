@@ -60,7 +60,12 @@ class Section(BaseModel):
     (`gateway.setting_secrets`); only one of them may be given.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,  # secrets may be among it
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -65,7 +65,8 @@ class SourcedSettings(BaseModel):
         try:
             super().__init__(**(_merged(file.values, given) if file else given))
         except ValidationError as error:
-            if not problems and file is None:
+            shown = all(_input(kind, item) is item["input"] for item in error.errors())
+            if shown and not problems and file is None:
                 raise
             raise _with(problems, file, error, kind, given) from None
         if problems or (file and file.problems):
@@ -155,10 +156,16 @@ def _with(
             in_file.append(problem)
         else:
             same = PydanticCustomError(item["type"], "{text}", {"text": item["msg"]})
-            others.append(InitErrorDetails(type=same, loc=location, input=item["input"]))
+            others.append(InitErrorDetails(type=same, loc=location, input=_input(kind, item)))
     lines = [*problems, *(text for _, text in sorted(in_file))]
     details = [*map(_located, dict.fromkeys(lines)), *others]
     return ValidationError.from_exception_data(kind.__name__, details)
+
+
+def _input(kind: type[BaseModel], item: Mapping[str, Any]) -> Any:
+    """Returns the wrong value for a traceback; None where secrets may be among it."""
+    shown = item["type"] != "missing" and _may_show(kind, item["loc"])
+    return item["input"] if shown else None
 
 
 def _may_show(kind: type[BaseModel], location: tuple[int | str, ...]) -> bool:
