@@ -41,6 +41,21 @@ def write(folder: Path, *entries: Any) -> Path:
     return path
 
 
+WRONG = {
+    "empty": "",
+    "a letter": "x",
+    "cut": KEY[:-1],
+    "longer": KEY + "x",
+    "upper case": KEY.upper(),
+    "another prefix": KEY.replace("pw_", "xx_"),
+    "with a scheme": f"Bearer {KEY}",
+    "an unknown id": f"pw_{'0' * 16}_{KEY[20:]}",
+    "the id of another": OTHER[:20] + KEY[20:],
+    "beyond ASCII": KEY + "\xe9",
+    "huge": "x" * 10_000,
+}
+
+
 @pytest.fixture
 def keyed(make_app: MakeApp, tmp_path: Path) -> Any:
     """Makes an edge with two keys."""
@@ -73,13 +88,7 @@ async def test_a_good_key_is_an_identity(keyed: Any, upstream: ScriptedUpstream,
 
 
 @DOORS
-@pytest.mark.parametrize(
-    "text",
-    [
-        *("", "x", KEY[:-1], KEY + "x", KEY.upper(), KEY.replace("pw_", "xx_"), f"Bearer {KEY}"),
-        *(f"pw_{'0' * 16}_{KEY[20:]}", OTHER[:20] + KEY[20:], KEY + "\xe9", "x" * 10_000),
-    ],
-)
+@pytest.mark.parametrize("text", WRONG.values(), ids=WRONG)
 async def test_a_wrong_key_is_refused(
     keyed: Any, caplog: pytest.LogCaptureFixture, door: Ask, text: str
 ) -> None:
@@ -194,7 +203,7 @@ BAD_FILES = {
 }
 
 
-@pytest.mark.parametrize("text", BAD_FILES)
+@pytest.mark.parametrize("text", BAD_FILES, ids=range(len(BAD_FILES)))
 async def test_a_bad_file_is_refused_loudly(
     keyed: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str
 ) -> None:
