@@ -14,7 +14,7 @@ from typing import Any, Final, NoReturn
 from pydantic import BaseModel, ValidationError
 
 from gateway.sections import all_settings, flat_settings, is_list, is_secret, nested
-from gateway.settings import GROUPS, PREFIX, Settings
+from gateway.settings import GROUPS, MOVED, PREFIX, Settings, moved
 from gateway.variables import is_service_address
 
 _OWN_TEXT = "value_error"
@@ -107,6 +107,8 @@ def unknown_arguments(rest: Iterable[str], kind: type[Settings]) -> str:
         text = f"{rest[0]}: not an option"
         is_file = PurePath(rest[0]).suffix in _FILE_SUFFIXES
         return f"{text}; write {option('descriptor_set')} {rest[0]}" if is_file else text
+    if new := MOVED.get(wrong.lstrip("-").replace("-", "_")):
+        return moved(wrong, option(new))
     names = [n for n, each in flat_settings(kind).items() if not is_secret(each.field.annotation)]
     near = get_close_matches(wrong, map(option, names), n=1)
     return f"{wrong}: no such option" + (f"; did you mean {near[0]}?" if near else "")

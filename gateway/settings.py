@@ -21,10 +21,11 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from gateway.admission.cors_settings import CorsSettings
 from gateway.doors.viewer import FILES
 from gateway.sections import flat_settings
 from gateway.setting_lists import list_added_to, list_from_text
-from gateway.setting_types import HeaderName, Origin, OwnPath, RequestHeaderName, RootPath
+from gateway.setting_types import HeaderName, OwnPath, RequestHeaderName, RootPath
 from gateway.transcoding.metadata import (
     DEFAULT_CHALLENGE,
     DEFAULT_REQUEST_HEADERS,
@@ -55,7 +56,8 @@ GROUPS: Final[Mapping[str, str]] = MappingProxyType(
         "print_defaults": "JSON",
         "compression": "Compression",
         "heartbeat_seconds": "Streams",
-        "origins": "WebSockets",
+        "websocket_ping_seconds": "WebSockets",
+        "cors_origins": "CORS",
         "admin_port": "Envoy",
     }
 )
@@ -64,6 +66,15 @@ GROUPS: Final[Mapping[str, str]] = MappingProxyType(
 A section is a group of its own: its first setting is written as `--help` and the page name it, flat
 (`cors_origins`) or, if it is a structured one, dotted (`rights.rules`).
 """
+
+
+def moved(old: str, new: str) -> str:
+    """Returns the line for a former setting, as it was written."""
+    return f"{old}: this setting is now {new}, and lets pages call over HTTP too"
+
+
+MOVED: Final[Mapping[str, str]] = MappingProxyType({"origins": "cors_origins"})
+"""Former setting -> the one that has taken its place."""
 
 
 class Settings(BaseSettings):
@@ -123,6 +134,10 @@ class Settings(BaseSettings):
     """PEM file with the edge's certificate and its intermediate CAs. HTTPS is served if it is set."""
     tls_key: Path | None = None
     """PEM file with the private key of the certificate, without a password."""
+    hsts: str = Field(
+        default="", pattern=r"^(max-age=\d{1,10}(; includeSubDomains)?(; preload)?)?$"
+    )
+    """`Strict-Transport-Security` of each response over TLS, as `max-age=31536000`; empty: none."""
     drain_seconds: float = Field(default=5.0, ge=0)
     """Maximum time that a shutdown waits for responses in progress."""
     log_level: str = Field(default="info", pattern="^(critical|error|warning|info|debug)$")
@@ -231,14 +246,14 @@ class Settings(BaseSettings):
     They must be among `request_headers`. Callers without any of them are identified by their addresses.
     """
 
-    origins: Annotated[tuple[Origin, ...], BeforeValidator(list_from_text)] = ()
-    """Extra allowed WebSocket origins, SCHEME://HOST[:PORT]; `*`: any. The edge's own is always allowed."""
     websocket_ping_seconds: float = Field(default=20.0, gt=0)
     """Interval of pings. A client that has not answered by the next ping is disconnected."""
     websocket_small_frames: int = Field(default=100, ge=1)
     """Maximum pings, pongs and fragments under 64 bytes a second, and ten times as many at once."""
     websocket_idle_seconds: float | None = Field(default=None, gt=0)
     """Time without a message in either direction after which a WebSocket is closed; None: never."""
+
+    cors: CorsSettings = CorsSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -255,8 +270,14 @@ class Settings(BaseSettings):
     @classmethod
     def _check_names(cls, data: Any) -> Any:
         """Refuses unknown arguments, and variables that no command knows."""
-        if isinstance(data, Mapping) and (problems := unknown_names(data, cls.model_fields)):
-            raise ValueError("; ".join(problems))
+        if isinstance(data, Mapping):
+            problems = [moved(name, MOVED[name]) for name in MOVED if name in data]
+            others = (name for name in data if name not in MOVED)
+            if problems := [*problems, *unknown_names(others, cls.model_fields)]:
+                raise ValueError("; ".join(problems))
+        for name, new in MOVED.items():
+            if (variable := PREFIX + name.upper()) in os.environ:
+                raise ValueError(moved(variable, PREFIX + new.upper()))
         known = {*flat_settings(EnvoySettings), *flat_settings(cls)}
         if problems := unknown_variables(os.environ, PREFIX, known):
             raise ValueError("; ".join(problems))
@@ -268,6 +289,14 @@ class Settings(BaseSettings):
         paths += self._docs_paths()[1:]
         if len(set(paths)) < len(paths):
             raise ValueError(f"no two of {', '.join(OWN_PATHS)} can be the same")
+        return self
+
+    @model_validator(mode="after")
+    def _cors_headers_have_one_source(self) -> Self:
+        both = [n for n in self.response_headers if n.lower().startswith("access-control-")]
+        if both and self.cors.origins:
+            names = ", ".join(both)
+            raise ValueError(f"response_headers: {names} is what the settings cors_… are for")
         return self
 
     def own_paths(self) -> dict[str, str]:

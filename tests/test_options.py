@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from gateway.cli import main
+from gateway.sections import flat_settings, value_of
 from gateway.settings import Settings
 from gateway.transcoding.metadata import DEFAULT_REQUEST_HEADERS, DEFAULT_RESPONSE_HEADERS
 
@@ -30,7 +32,7 @@ def given(monkeypatch: pytest.MonkeyPatch, how: str, name: str, text: str) -> An
     if how == "variable":
         monkeypatch.setenv(f"PROTOWAY_{name.upper()}", text)
     assert main(["serve", "--descriptor-set", "x", *words[how]]) == 0
-    return getattr(made[0], name)
+    return value_of(made[0], flat_settings(Settings)[name].path)
 
 
 @pytest.mark.parametrize("how", ["variable", "words", "commas", "again"])
@@ -38,7 +40,7 @@ def given(monkeypatch: pytest.MonkeyPatch, how: str, name: str, text: str) -> An
     ("name", "text", "value"),
     [
         ("services", "a.B,c.D", ("a.B", "c.D")),
-        ("origins", "https://a.test", ("https://a.test",)),
+        ("cors_origins", "https://a.test", ("https://a.test",)),
         ("request_headers", "X-Tenant", (*DEFAULT_REQUEST_HEADERS, "X-Tenant")),
         ("request_headers", "X-Tenant,Authorization", (*DEFAULT_REQUEST_HEADERS, "X-Tenant")),
         ("request_headers", "none,x-tenant", ("x-tenant",)),
@@ -69,6 +71,12 @@ def test_an_empty_variable_is_an_empty_list(monkeypatch: pytest.MonkeyPatch, tex
     """And adds nothing to a default."""
     assert given(monkeypatch, "variable", "services", text) == ()
     assert given(monkeypatch, "variable", "request_headers", text) == DEFAULT_REQUEST_HEADERS
+
+
+def test_a_former_argument_names_the_new_one() -> None:
+    """As options and variables do."""
+    with pytest.raises(ValidationError, match="origins: this setting is now cors_origins"):
+        Settings(descriptor_set="x", origins=("https://a.test",))  # type: ignore[call-arg,arg-type] # it was one
 
 
 def test_a_list_from_python_is_that_list() -> None:
@@ -105,6 +113,36 @@ def test_a_list_from_python_is_that_list() -> None:
         ),
         (["--request-headers", "a b"], {}, "--request-headers: String should match pattern"),
         (["--upstraem", "x:1"], {}, "--upstraem: no such option; did you mean --upstream?"),
+        (
+            ["--origins", "https://a.test"],
+            {},
+            "--origins: this setting is now --cors-origins, and lets pages call over HTTP too",
+        ),
+        (
+            [],
+            {"ORIGINS": "https://a.test"},
+            "PROTOWAY_ORIGINS: this setting is now PROTOWAY_CORS_ORIGINS, and lets pages call",
+        ),
+        (
+            ["--cors-origins", "*", "--cors-credentials"],
+            {},
+            "--cors-credentials: not with *, which is every origin: list the origins instead",
+        ),
+        (
+            [],
+            {"CORS_ORIGINS": "https://a.test/"},
+            "PROTOWAY_CORS_ORIGINS: 'https://a.test/' is not an origin: ",
+        ),
+        (
+            ["--cors-origins", "https://a.test", "--response-headers", "Access-Control-Max-Age"],
+            {},
+            "response_headers: Access-Control-Max-Age is what the settings cors_… are for",
+        ),
+        (
+            ["--hsts", "1 year"],
+            {},
+            "--hsts: String should match pattern",
+        ),
         (["--xyzzy"], {}, "--xyzzy: no such option"),
         (["--upstrea", "x:1"], {}, "--upstrea: no such option; did you mean --upstream?"),
         (["x.binpb"], {}, "x.binpb: not an option; write --descriptor-set x.binpb"),
