@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Self
 
+from gateway.admission.cors import Cors, PathMethods
+from gateway.admission.strict_transport import StrictTransport
 from gateway.exchange.policy import Policy
 from gateway.settings import Settings
 
@@ -19,11 +21,25 @@ class Admission:
             identity, rights, limits by identity.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        """Makes the policies that the settings switch on."""
+    def __init__(self, settings: Settings, path_methods: PathMethods) -> None:
+        """Makes the policies that the settings switch on.
+
+        Args:
+            settings: of the edge.
+            path_methods: returns the HTTP methods that a path takes, whoever answers it.
+        """
         policies: list[Policy] = []
         needed: list[AbstractAsyncContextManager[object]] = []
-        del settings
+        if settings.hsts:
+            policies.append(StrictTransport(settings.hsts))
+        if settings.cors.origins:
+            cors = Cors(
+                settings.cors,
+                path_methods,
+                from_callers=settings.request_headers,
+                from_metadata=settings.response_headers,
+            )
+            policies.append(cors)
         self.policies = tuple(policies)
         self._needed = tuple(needed)
         self._stack = AsyncExitStack()
