@@ -19,7 +19,8 @@ from gateway.contract.service_config import apply_rules, auto_mapped, read_servi
 from gateway.doors.asgi import AsgiDoor, ContractRoutes, OtherMethods
 from gateway.doors.http1.direct import DirectDoor
 from gateway.doors.pages import Pages
-from gateway.doors.viewer import viewer_routes
+from gateway.doors.path_methods import PathMethods
+from gateway.doors.viewer import secure_document, viewer_routes
 from gateway.exchange.compression import Compression
 from gateway.exchange.edge import Edge, Limits
 from gateway.exchange.policy import Observation, Observer, Policy
@@ -32,6 +33,7 @@ from gateway.settings import Settings
 from gateway.tls import upstream_credentials
 from gateway.transcoding.codec import JsonOptions
 from gateway.transcoding.metadata import MetadataFilter
+from gateway.transcoding.origin import Origins
 from gateway.transcoding.transcoder import Transcoder
 from gateway.upstream.options import UpstreamOptions
 from gateway.upstream.pool_limits import PoolLimits
@@ -89,8 +91,6 @@ def create_app(
         log.error("left out, and not served: %s", error)
     own_paths = settings.own_paths()
     edge = _edge(settings, contract, upstream or _upstream(settings, contract))
-    admission = Admission(settings)
-    edge.policies = (*admission.policies, *policies)
     if watching := tuple(observers):
         edge.observation = Observation(watching)
 
@@ -113,9 +113,11 @@ def create_app(
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.root_path = settings.root_path
+    router = Router(edge.transcoder, own_paths)
+    admission = Admission(settings, PathMethods(app, router))
+    edge.policies = (*admission.policies, *policies)
     app.state.edge = edge
     app.state.settings = settings
-    router = Router(edge.transcoder, own_paths)
     door = AsgiDoor(edge, router)
     app.state.direct = DirectDoor(edge, router, settings.root_path)
     app.add_middleware(ContractRoutes, door=door)  # those that a user adds stand around it
@@ -129,6 +131,7 @@ def create_app(
     if settings.openapi_path and settings.docs_path:
         page = viewer_routes(settings.docs_path, settings.openapi_path, app.title)
         app.router.routes.extend(page)
+    secure_document(app.router.routes, settings.openapi_path)
     document = render_openapi(
         contract,
         edge.transcoder.bindings,
@@ -202,7 +205,7 @@ def _edge(settings: Settings, contract: Contract, upstream: Upstream) -> Edge:
             heartbeat=settings.heartbeat_seconds,
             retry=settings.retry_seconds,
             websocket_idle=settings.websocket_idle_seconds,
-            origins=frozenset(settings.origins),
+            origins=Origins(settings.cors.origins),
         ),
         json_options=options,
         compression=Compression(
@@ -218,4 +221,5 @@ def _title(contract: Contract) -> str:
 
 
 async def _healthz(_request: Request) -> Response:
-    return Response(b'{"status":"SERVING"}', media_type="application/json")
+    headers = {"x-content-type-options": "nosniff"}
+    return Response(b'{"status":"SERVING"}', headers=headers, media_type="application/json")

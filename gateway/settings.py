@@ -21,10 +21,11 @@ from pydantic import (
 
 from gateway.admission.authentication.api_key_settings import ApiKeySettings
 from gateway.admission.authentication.jwt_settings import JwtSettings
+from gateway.admission.cors_settings import CorsSettings
 from gateway.doors.viewer import FILES
 from gateway.setting_lists import list_added_to, list_from_text
 from gateway.setting_sources import SourcedSettings
-from gateway.setting_types import HeaderName, Origin, OwnPath, RequestHeaderName, RootPath
+from gateway.setting_types import HeaderName, OwnPath, RequestHeaderName, RootPath
 from gateway.transcoding.metadata import (
     DEFAULT_CHALLENGE,
     DEFAULT_REQUEST_HEADERS,
@@ -54,7 +55,8 @@ GROUPS: Final[Mapping[str, str]] = MappingProxyType(
         "print_defaults": "JSON",
         "compression": "Compression",
         "heartbeat_seconds": "Streams",
-        "origins": "WebSockets",
+        "websocket_ping_seconds": "WebSockets",
+        "cors_origins": "CORS",
         "jwt_issuer": "Tokens",
         "api_keys_file": "API keys",
         "admin_port": "Envoy",
@@ -79,7 +81,7 @@ FILE_SECTIONS: Final[Mapping[str, str]] = MappingProxyType(
         "print_defaults": "json",
         "compression": "compression",
         "heartbeat_seconds": "streams",
-        "origins": "websockets",
+        "websocket_ping_seconds": "websockets",
         "admin_port": "envoy",
     }
 )
@@ -156,6 +158,10 @@ class Settings(SourcedSettings):
     """PEM file with the edge's certificate and its intermediate CAs. HTTPS is served if it is set."""
     tls_key: Path | None = None
     """PEM file with the private key of the certificate, without a password."""
+    hsts: str = Field(
+        default="", pattern=r"^(max-age=\d{1,10}(; includeSubDomains)?(; preload)?)?$"
+    )
+    """`Strict-Transport-Security` of each response over TLS, as `max-age=31536000`; empty: none."""
     drain_seconds: float = Field(default=5.0, ge=0)
     """Maximum time that a shutdown waits for responses in progress."""
     log_level: str = Field(default="info", pattern="^(critical|error|warning|info|debug)$")
@@ -264,8 +270,6 @@ class Settings(SourcedSettings):
     They must be among `request_headers`. Callers without any of them are identified by their addresses.
     """
 
-    origins: Annotated[tuple[Origin, ...], BeforeValidator(list_from_text)] = ()
-    """Extra allowed WebSocket origins, SCHEME://HOST[:PORT]; `*`: any. The edge's own is always allowed."""
     websocket_ping_seconds: float = Field(default=20.0, gt=0)
     """Interval of pings. A client that has not answered by the next ping is disconnected."""
     websocket_small_frames: int = Field(default=100, ge=1)
@@ -273,6 +277,7 @@ class Settings(SourcedSettings):
     websocket_idle_seconds: float | None = Field(default=None, gt=0)
     """Time without a message in either direction after which a WebSocket is closed; None: never."""
 
+    cors: CorsSettings = CorsSettings()
     jwt: JwtSettings = JwtSettings()
     """Tokens."""
     api_keys: ApiKeySettings = ApiKeySettings()
@@ -289,6 +294,14 @@ class Settings(SourcedSettings):
         paths += self._docs_paths()[1:]
         if len(set(paths)) < len(paths):
             raise ValueError(f"no two of {', '.join(OWN_PATHS)} can be the same")
+        return self
+
+    @model_validator(mode="after")
+    def _cors_headers_have_one_source(self) -> Self:
+        both = [n for n in self.response_headers if n.lower().startswith("access-control-")]
+        if both and self.cors.origins:
+            names = ", ".join(both)
+            raise ValueError(f"response_headers: {names} is what the settings cors_… are for")
         return self
 
     def own_paths(self) -> dict[str, str]:

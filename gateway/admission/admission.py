@@ -9,9 +9,12 @@ from typing import Self
 from gateway.admission.authentication.api_keys import ApiKeys
 from gateway.admission.authentication.authentication import Authentication, IdentityRequired
 from gateway.admission.authentication.authenticator import Authenticator
+from gateway.admission.cors import Cors, PathMethods
 from gateway.admission.error import AdmissionError
+from gateway.admission.strict_transport import StrictTransport
 from gateway.exchange.policy import Policy
 from gateway.settings import Settings
+from gateway.transcoding.origin import Origins
 
 
 class Admission:
@@ -24,8 +27,12 @@ class Admission:
             identity, rights, limits by identity.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, path_methods: PathMethods) -> None:
         """Makes the policies that the settings switch on.
+
+        Args:
+            settings: of the edge.
+            path_methods: returns the HTTP methods that a path takes, whoever answers it.
 
         Raises:
             AdmissionError: settings cannot be obeyed: a file is wrong, or an extra is not installed.
@@ -33,6 +40,16 @@ class Admission:
         """
         policies: list[Policy] = []
         needed: list[AbstractAsyncContextManager[object]] = []
+        if settings.hsts:
+            policies.append(StrictTransport(settings.hsts))
+        if settings.cors.origins:
+            cors = Cors(
+                settings.cors,
+                path_methods,
+                from_callers=_read_headers(settings),
+                from_metadata=settings.response_headers,
+            )
+            policies.append(cors)
         if authenticators := _authenticators(settings):
             needed += [
                 each for each in authenticators if isinstance(each, AbstractAsyncContextManager)
@@ -76,6 +93,17 @@ def _jwt(settings: Settings) -> Authenticator:
 
 
 def cookie_origins(settings: Settings) -> Callable[[str], bool]:
-    """Returns whether a page of an origin beside the edge's own may use a token in a cookie; `*` is none."""
-    listed = frozenset(settings.origins) - {"*"}
-    return listed.__contains__
+    """Returns whether a page of an origin beside the edge's own may use a token in a cookie.
+
+    Those are the origins of CORS, if they may send credentials; `*` is none of them.
+    """
+    cors = settings.cors
+    if not cors.credentials:
+        return lambda _: False
+    return Origins(each for each in cors.origins if each != "*").allow
+
+
+def _read_headers(settings: Settings) -> tuple[str, ...]:
+    """Returns the request headers that the edge reads for these settings, beside its own."""
+    keys = settings.api_keys
+    return (*settings.request_headers, *((keys.header,) if keys.file and keys.header else ()))

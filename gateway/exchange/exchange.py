@@ -14,7 +14,7 @@ from gateway.exchange.inline import TASK, Run
 from gateway.exchange.policy import EndedBy, RequestInfo, Wire
 from gateway.exchange.ports import ClientGone, RequestBody, Sink, WebSocket
 from gateway.exchange.request import Request
-from gateway.exchange.response import HttpResponse
+from gateway.exchange.response import NO_SNIFFING, HttpResponse
 from gateway.exchange.routing import allowed_methods
 from gateway.transcoding.deadline import shortest
 from gateway.transcoding.endpoint import Endpoint
@@ -115,6 +115,7 @@ class Exchange:
             self.query,
             allowed_methods(route),
             "https" if request.secure else "http",
+            request.head.origin,
         )
         return info
 
@@ -222,7 +223,7 @@ class Exchange:
         self.mark_started(status)
         of_policies = () if self.info is None else self.info.response_headers
         request_id = (b"x-request-id", self.request_id.encode())
-        await self._sink.start(status, (*headers, *of_policies, request_id))
+        await self._sink.start(status, (*headers, NO_SNIFFING, *of_policies, request_id))
 
     async def write(self, data: bytes) -> None:
         """Sends a part of the body."""

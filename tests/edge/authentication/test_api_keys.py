@@ -15,6 +15,7 @@ from fastapi import FastAPI
 
 from gateway.admission.authentication.api_key_settings import ApiKeySettings
 from gateway.admission.authentication.api_keys import new_api_key
+from gateway.admission.cors_settings import CorsSettings
 from gateway.admission.error import AdmissionError
 from gateway.admission.identity import Identity
 from gateway.exchange.policy import Observation
@@ -259,3 +260,17 @@ async def test_tokens_and_keys_side_by_side(
         forged = {"x-api-key": KEY, "x-user": "root", "authorization": "Basic eDp5"}
         await ask(app, "GET", "/v1/echo", headers=forged)
         assert upstream.calls[-1].metadata == ()
+
+
+async def test_pages_of_listed_origins_may_send_a_key(keyed: Any) -> None:
+    """Their preflight allows the header, and they can read a refusal."""
+    cors = CorsSettings(origins=("https://app.example",))
+    origin = {"origin": "https://app.example"}
+    asked = {"access-control-request-method": "POST", "access-control-request-headers": "x-api-key"}
+    async with running(keyed(settings={"cors": cors})) as app:
+        preflight = await ask(app, "OPTIONS", "/v1/echo", headers=origin | asked)
+        refused = await ask(app, "GET", "/v1/echo", headers=origin | {"x-api-key": "x"})
+    assert preflight.status == 204
+    assert "x-api-key" in preflight.headers["access-control-allow-headers"]
+    assert refused.status == 401
+    assert refused.headers["access-control-allow-origin"] == "https://app.example"
