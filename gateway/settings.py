@@ -22,6 +22,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from gateway.admission.proxy_settings import ProxySettings
 from gateway.doors.viewer import FILES
 from gateway.setting_lists import list_added_to, list_from_text
 from gateway.transcoding.metadata import (
@@ -82,6 +83,7 @@ GROUPS: Final[Mapping[str, str]] = MappingProxyType(
         "upstream": "The upstream",
         "host": "The process",
         "max_connections": "Connections",
+        "proxies_trusted": "Proxies in front",
         "root_path": "Own paths",
         "max_message_bytes": "Requests and answers",
         "request_headers": "Headers and metadata",
@@ -175,6 +177,9 @@ class Settings(BaseSettings):
     """A connection without a request for so long is closed; longer than a load balancer keeps it."""
     tls_handshake_seconds: float = Field(default=15.0, gt=0)
     """Maximum duration of a TLS handshake."""
+
+    proxies: ProxySettings = ProxySettings()
+    """Proxies in front of the edge."""
 
     root_path: RootPath = ""
     """Prefix that a proxy in front serves the edge below, as `/api`; the proxy may pass it on or strip it."""

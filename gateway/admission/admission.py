@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Self
 
+from gateway.admission.proxies import Proxies
 from gateway.exchange.policy import Policy
 from gateway.settings import Settings
 
@@ -17,13 +18,16 @@ class Admission:
     Attributes:
         policies: in the order in which they are asked: who calls, load shedding, CORS, limits by address,
             identity, rights, limits by identity.
+        proxies: who is believed about callers; None if nobody is.
     """
 
     def __init__(self, settings: Settings) -> None:
         """Makes the policies that the settings switch on."""
         policies: list[Policy] = []
         needed: list[AbstractAsyncContextManager[object]] = []
-        del settings
+        self.proxies = proxies = _proxies(settings)
+        if proxies is not None:
+            policies.append(proxies)
         self.policies = tuple(policies)
         self._needed = tuple(needed)
         self._stack = AsyncExitStack()
@@ -37,3 +41,8 @@ class Admission:
     async def __aexit__(self, *_: object) -> None:
         """Closes it."""
         await self._stack.aclose()
+
+
+def _proxies(settings: Settings) -> Proxies | None:
+    section = settings.proxies
+    return Proxies(section, settings.health_path) if section.is_on else None
