@@ -19,6 +19,8 @@ from typing import Any, Final, cast
 import uvicorn
 from fastapi import FastAPI
 
+from gateway.admission.networks import Networks
+from gateway.admission.proxy_settings import ProxySettings
 from gateway.contract.http_rule import Binding
 from gateway.doors.accepting import AcceptLimits, Acceptor
 from gateway.doors.asgi import ContractRoutes
@@ -26,6 +28,7 @@ from gateway.doors.http1.direct import DirectDoor
 from gateway.doors.http1.door import Door
 from gateway.doors.http1.limits import Limits, WebSocketLimits
 from gateway.doors.http1.protocol import Http1Protocol
+from gateway.doors.proxied import ProxyProtocol
 from gateway.doors.types import App
 from gateway.exchange.edge import Edge
 from gateway.listening import allow_many_files, listen, listen_for_workers, shown_host
@@ -35,6 +38,8 @@ from gateway.start_lines import middleware_line
 from gateway.tls import check_serving
 from gateway.workers import Parent, Workers
 
+log = logging.getLogger(__name__)
+
 LOGGING: Final = ("protoway", "gateway", "grpc_wire", "uvicorn")
 """Packages that log at `log_level`; others log warnings and errors."""
 _LOOK_SECONDS: Final = 0.02
@@ -42,6 +47,8 @@ _LOOK_SECONDS: Final = 0.02
 _LAST_SECONDS: Final = 0.5
 """Maximum time that responses which a shutdown cuts have to say so."""
 _STARTUP_FAILURE: Final = 3
+_UVICORNS_DEFAULT: Final = "127.0.0.1"
+"""What uvicorn's variable FORWARDED_ALLOW_IPS is where nobody has set it."""
 _ENVELOPE_BYTES: Final = 16 * 1024
 """Bytes that a WebSocket frame may have beside its message, or for metadata if messages are small."""
 _SHOWN_SERVICES: Final = 3
@@ -90,10 +97,13 @@ class Server(uvicorn.Server):
                 server_header=False,
                 http=asyncio.Protocol,  # `startup` makes the connections
                 ws="none",
+                proxy_headers=False,  # `proxies_trusted` says who is believed
                 ssl_certfile=settings.tls_certificate,
                 ssl_keyfile=settings.tls_key,
             )
         )
+        if self.config.forwarded_allow_ips != _UVICORNS_DEFAULT:
+            log.warning("FORWARDED_ALLOW_IPS is not read; set proxies_trusted")
         self._app = app
         self._edge: Edge = app.state.edge
         self._settings = settings
@@ -147,6 +157,7 @@ class Server(uvicorn.Server):
                 tls_handshake_timeout=settings.tls_handshake_seconds,
             ),
             self.config.ssl,
+            _proxied(self._app.state.settings.proxies),
         )
         self._acceptor.start()
         self.started = True
@@ -239,6 +250,13 @@ def _door(app: FastAPI, config: uvicorn.Config, server: uvicorn.Server, settings
             keep_alive=settings.keep_alive_seconds,
         ),
     )
+
+
+def _proxied(section: ProxySettings) -> ProxyProtocol | None:
+    """Returns what `proxies_protocol` asks of connections; the application was made with the section."""
+    if section.protocol == "off":
+        return None
+    return ProxyProtocol(Networks(section.trusted).__contains__, section.protocol_seconds)
 
 
 def _shown(listening: socket.socket, scheme: str) -> str:

@@ -125,7 +125,9 @@ def test_options_of_the_server_are_those_that_it_reads() -> None:
         for node in ast.walk(ast.parse(inspect.getsource(module))):
             if isinstance(node, ast.Attribute) and "settings" in ast.unparse(node.value):
                 read.add(node.attr)
-    of_the_application = {"max_message_bytes", "descriptor_set", "upstream", "transport"}
+    of_the_application = {
+        *("max_message_bytes", "descriptor_set", "upstream", "transport", "proxies")
+    }
 
     assert read & Settings.model_fields.keys() - of_the_application == set(SERVER_SETTINGS)
 

@@ -7,7 +7,8 @@ IPv4 addresses here.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import Final, TypeAlias
 
 Network: TypeAlias = IPv4Network | IPv6Network
@@ -17,6 +18,8 @@ UNIX: Final = "unix"
 LOOPBACK: Final = "loopback"
 """Stands for 127.0.0.0/8 and ::1."""
 _LOOPBACKS: Final = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
+_MAPPED: Final = bytes(10) + b"\xff\xff"
+_FAMILIES: Final = {4: AF_INET, 16: AF_INET6}
 _MAX_CACHED: Final = 4096
 """Maximum addresses whose networks are cached; a full cache is emptied."""
 
@@ -64,15 +67,21 @@ def _network(name: str) -> Network:
 
 def canonical_address(text: str) -> str | None:
     """Returns an IP address in its one spelling; None if the text is none, or has a zone."""
-    try:
-        address = ip_address(text)
-    except ValueError:
+    packed = _packed(text)
+    if packed is None:
         return None
-    if isinstance(address, IPv6Address):
-        if address.scope_id is not None:
-            return None
-        address = address.ipv4_mapped or address
-    return str(address)
+    return text if ":" not in text else inet_ntop(_FAMILIES[len(packed)], packed)
+
+
+def _packed(text: str) -> bytes | None:
+    """Returns the 4 or 16 bytes of an address; None if the text is none."""
+    try:
+        if ":" not in text:
+            return inet_pton(AF_INET, text)
+        packed = inet_pton(AF_INET6, text)
+    except (OSError, ValueError):
+        return None
+    return packed[12:] if packed.startswith(_MAPPED) else packed
 
 
 class Networks:
@@ -82,7 +91,10 @@ class Networks:
         """Takes what `checked_network` has returned."""
         given = tuple(names)
         self._unix = UNIX in given
-        self._networks = networks(given)
+        self._networks = tuple(
+            (each.max_prefixlen // 8, int(each.network_address), int(each.netmask))
+            for each in networks(given)
+        )
         self._known: dict[str, bool] = {}
 
     def __bool__(self) -> bool:
@@ -101,8 +113,10 @@ class Networks:
         return known
 
     def _find(self, text: str) -> bool:
-        canonical = canonical_address(text.partition("%")[0])  # a socket shows a zone
-        if canonical is None:
+        packed = _packed(text.partition("%")[0])  # a socket shows a zone
+        if packed is None:
             return False
-        address: IPv4Address | IPv6Address = ip_address(canonical)
-        return any(address.version == each.version and address in each for each in self._networks)
+        number, length = int.from_bytes(packed, "big"), len(packed)
+        return any(
+            size == length and number & mask == first for size, first, mask in self._networks
+        )

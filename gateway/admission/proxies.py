@@ -31,7 +31,7 @@ Pairs: TypeAlias = tuple[tuple[bytes, bytes], ...]
 Metadata: TypeAlias = tuple[tuple[str, str | bytes], ...]
 
 _NAMES: Final = frozenset({b"host", *(key.encode() for key in FORWARDED_KEYS)})
-_MAX_ENTRIES: Final = 1024
+_MAX_ENTRIES: Final = 4096
 """Maximum callers that are cached; a full cache is emptied."""
 _MAX_CACHED: Final = 512
 """Maximum bytes of the headers of a cached caller."""

@@ -233,7 +233,7 @@ def test_callers_are_cached_within_bounds() -> None:
     big = b"1.2.3.4, " * 5000 + b"203.0.113.7"
     assert proxies.caller(PROXY, "http", [(b"x-forwarded-for", big)]).client == CLIENT
 
-    assert len(proxies._callers) <= 1024
+    assert len(proxies._callers) <= 4096
     assert len(proxies.trusted._known) <= 4096
     assert all(len(value) < 600 for _, _, pairs in proxies._callers for _, value in pairs)
 
