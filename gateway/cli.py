@@ -14,6 +14,7 @@ from dataclasses import fields
 from typing import Any
 
 from gateway import __version__
+from gateway.admission.proxy_settings import ProxySettings
 from gateway.app import create_app, read_contract
 from gateway.app_option import AppError, load_app, settings_of
 from gateway.contract.bindings import bind, warnings
@@ -41,6 +42,7 @@ ENVOY = (
     *("upstream_keepalive_seconds", "upstream_tls", "upstream_ca", "upstream_certificate"),
     *("upstream_key", "upstream_name", "tls_certificate", "tls_key", "origins", "ignore_unknown"),
     *("print_defaults", "print_proto_names", "print_enum_numbers", "print_int64_numbers"),
+    *(f"proxies_{name}" for name in ProxySettings.model_fields),
 )
 """The settings that `protoway envoy` takes."""
 

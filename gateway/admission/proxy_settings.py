@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from gateway.admission.networks import checked_network
-from gateway.setting_lists import list_from_text
+from gateway.sections import Section
 
 FORWARDED_KEYS: Final = frozenset(
     {
@@ -18,14 +18,10 @@ FORWARDED_KEYS: Final = frozenset(
 """Headers of proxies, and metadata that no client sets where this section is on."""
 
 
-class ProxySettings(BaseModel):
+class ProxySettings(Section):
     """Proxies in front of the edge."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    trusted: Annotated[
-        tuple[Annotated[str, AfterValidator(checked_network)], ...], BeforeValidator(list_from_text)
-    ] = ()
+    trusted: tuple[Annotated[str, AfterValidator(checked_network)], ...] = ()
     """Trusted proxies: addresses, networks (`10.0.0.0/8`), `loopback`, `unix` for Unix sockets."""
     headers: Literal["x-forwarded", "forwarded"] = "x-forwarded"
     """Headers that trusted proxies send: `x-forwarded`, or `forwarded` (RFC 7239); never both."""

@@ -47,7 +47,7 @@ async def directly(app: FastAPI, peer: str, path: str, headers: dict[str, str]) 
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     request = app.state.direct.read(f"GET {path} HTTP/1.1\r\n{lines}\r\n".encode())
     response: asyncio.Future[int] = asyncio.Future()
-    app.state.direct.start(request, lambda status, *_: response.set_result(status), peer)
+    request.answer(lambda status, *_: response.set_result(status), peer)
     return await response
 
 
