@@ -44,6 +44,7 @@ async def edges(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[dict[
                     server.address,
                     descriptor_set=descriptor_set,
                     response_headers=",".join(sorted(FORWARDED_KEYS)),
+                    port=0,
                     **{f"proxies_{key}": value for key, value in section.items()},
                 )
             )
