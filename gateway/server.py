@@ -33,7 +33,7 @@ from gateway.doors.types import App
 from gateway.exchange.edge import Edge
 from gateway.listening import allow_many_files, listen, listen_for_workers, shown_host
 from gateway.logs import configure_logs
-from gateway.settings import Settings
+from gateway.settings import Settings, names_uvicorns_proxies
 from gateway.start_lines import middleware_line
 from gateway.tls import check_serving
 from gateway.workers import Parent, Workers
@@ -47,8 +47,6 @@ _LOOK_SECONDS: Final = 0.02
 _LAST_SECONDS: Final = 0.5
 """Maximum time that responses which a shutdown cuts have to say so."""
 _STARTUP_FAILURE: Final = 3
-_UVICORNS_DEFAULT: Final = "127.0.0.1"
-"""What uvicorn's variable FORWARDED_ALLOW_IPS is where nobody has set it."""
 _ENVELOPE_BYTES: Final = 16 * 1024
 """Bytes that a WebSocket frame may have beside its message, or for metadata if messages are small."""
 _SHOWN_SERVICES: Final = 3
@@ -102,7 +100,7 @@ class Server(uvicorn.Server):
                 ssl_keyfile=settings.tls_key,
             )
         )
-        if self.config.forwarded_allow_ips != _UVICORNS_DEFAULT:
+        if names_uvicorns_proxies():
             log.warning("FORWARDED_ALLOW_IPS is not read; set proxies_trusted")
         self._app = app
         self._edge: Edge = app.state.edge

@@ -309,3 +309,8 @@ class EnvoySettings(Settings):
     """File to write Envoy's descriptor set to: the contract without what Envoy refuses."""
     descriptor_set_path: str | None = None
     """Path at which Envoy finds its descriptor set; None: where it was read or written here."""
+
+
+def names_uvicorns_proxies() -> bool:
+    """Whether uvicorn's variable for trusted proxies is set, which `protoway serve` does not read."""
+    return "FORWARDED_ALLOW_IPS" in os.environ

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.admission.forwarded import (
     MAX_HOPS,
@@ -17,6 +22,7 @@ from gateway.admission.forwarded import (
     prefix_of,
     scheme_of,
 )
+from gateway.admission.networks import canonical_address
 
 
 @pytest.mark.parametrize(
@@ -173,3 +179,31 @@ def test_schemes_hosts_and_nodes() -> None:
     assert [node_of(text) for text in ("192.0.2.1", "2001:db8::1", "")] == [
         *("192.0.2.1", '"[2001:db8::1]"', "unknown")
     ]
+
+
+_BYTES = st.text(alphabet='for=;,"\\\\ \t[]:.%_x0129af\xff', max_size=60).map(
+    lambda text: text.encode("latin-1")
+)
+
+
+@given(st.lists(_BYTES, max_size=4), st.text(max_size=40))
+def test_no_header_raises_anything_else(lines: list[bytes], text: str) -> None:
+    """Whatever a client writes; and what names an address is one, in the one spelling that it has."""
+    with suppress(ValueError):
+        list(elements(lines))
+    for entry in [*entries(lines), text]:
+        address = address_of(entry)
+        assert address is None or str(ip_address(address)) == address
+        prefix = prefix_of(entry)
+        assert prefix is None or prefix_of(f"{prefix}/") == prefix
+
+
+@given(st.ip_addresses(), st.integers(0, 65535))
+def test_each_address_is_found(address: IPv4Address | IPv6Address, port: int) -> None:
+    """With a port and without, and as `for` has it."""
+    mapped = getattr(address, "ipv4_mapped", None)
+    spelled = canonical_address(str(mapped or address))
+    bare = f"[{address}]" if address.version == 6 else str(address)
+    assert address_of(str(address)) == address_of(f"{bare}:{port}") == address_of(bare) == spelled
+    (element,) = elements([f"for={node_of(spelled or '')}".encode()])
+    assert element.address == spelled

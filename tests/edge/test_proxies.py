@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI, Request
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from gateway.admission.proxy_settings import ProxySettings
 from gateway.app import create_app
@@ -324,3 +325,20 @@ async def test_a_broken_forwarded_is_400_on_every_door(make_app: MakeApp) -> Non
         answers.append(await directly(app, STRANGER, "/v1/echo", broken))
 
     assert answers == [400, 400, 400, 200, 400, 400, 200]
+
+
+async def test_uvicorns_own_handling_is_not_counted_twice(
+    make_app: MakeApp, upstream: ScriptedUpstream
+) -> None:
+    """Where somebody leaves it on under another server: what it has found is the peer, which is no proxy."""
+    policy = Doing(lambda _: None)
+    app = make_app(proxies=SECTION, policies=[policy])
+    wrapped: Any = ProxyHeadersMiddleware(app, trusted_hosts=[PROXY])  # type: ignore[arg-type]
+    async with asgi.running(app):
+        for headers in (SAID, SAID | {"x-forwarded-for": f"127.0.0.1, 10.9.9.9, {CLIENT}"}):
+            await by_asgi(wrapped, PROXY, "/v1/echo", headers).ended()
+
+    assert [info.client for info in policy.asked] == [CLIENT, CLIENT]
+    assert [info.scheme for info in policy.asked] == ["https", "https"]
+    told = [dict(call.metadata)["x-forwarded-for"] for call in upstream.calls]
+    assert told == [CLIENT, CLIENT]

@@ -52,7 +52,10 @@ def test_uvicorns_variable_counts_for_nothing(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It was read until `proxies_trusted` came; the start names the setting."""
-    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")
+    monkeypatch.delenv("FORWARDED_ALLOW_IPS", raising=False)
+    assert seen((), {"x-forwarded-for": "203.0.113.7"}) == ["127.0.0.1", "http"]
+    assert not caplog.text
 
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")
     assert seen((), {"x-forwarded-for": "203.0.113.7"}) == ["127.0.0.1", "http"]
     assert "FORWARDED_ALLOW_IPS is not read; set proxies_trusted" in caplog.text

@@ -46,27 +46,9 @@ class Http1Protocol(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_active",
-        "_client",
-        "_connection",
-        "_direct",
-        "_door",
-        "_ends",
-        "_keep_alive",
-        "_linger_bytes",
-        "_loop",
-        "_prober",
-        "_reading",
-        "_release",
-        "_served",
-        "_since",
-        "_switched",
-        "_timer",
-        "_told",
-        "_transport",
-        "_unparsed",
-        "_version",
-        "writing_paused",
+        *("_active", "_client", "_connection", "_direct", "_door", "_ends", "_keep_alive"),
+        *("_linger_bytes", "_loop", "_prober", "_reading", "_release", "_served", "_since"),
+        *("_switched", "_timer", "_told", "_transport", "_unparsed", "_version", "writing_paused"),
     )
 
     def __init__(
