@@ -227,6 +227,8 @@ def _door(app: FastAPI, config: uvicorn.Config, server: uvicorn.Server, settings
     """Makes what all connections share; with middleware of a user's all goes to the application."""
     middleware: list[object] = [each.cls for each in app.user_middleware]
     direct: DirectDoor = app.state.direct
+    if config.is_ssl:  # which the application does not know
+        direct = DirectDoor(direct.edge, direct.router, direct.root_path, secure=True)
     is_ours_alone = middleware == [ContractRoutes] and app.root_path == direct.root_path
     return Door(
         app=cast("App", config.loaded_app),

@@ -142,6 +142,27 @@ def test_a_unix_socket(tmp_path: Path, trusted: str, client: str) -> None:
     assert dict(upstream.calls[0].metadata)["x-forwarded-for"] == client
 
 
+def test_the_scheme_of_an_edge_that_speaks_tls(tmp_path: Path) -> None:
+    """Is that of the connection, however a request is answered; a trusted proxy may say another."""
+    own = made(tmp_path / "tls") / "gateway"
+    files = {"tls_certificate": own / "certificate.pem", "tls_key": own / "key.pem"}
+    app, settings, upstream = app_of(tmp_path, SECTION, **files)
+    context = ssl.create_default_context(cafile=own / "ca.pem")
+    whole = request("GET /v1/echo").replace(SAID, b"")
+    clear = request("GET /v1/echo").replace(b"proto: https", b"proto: http")
+    unary = whole.replace(b"connection: close\r\n", b"")
+    with serving(app, settings) as url:
+        for parts in ((unary + whole,), (unary, whole), (whole[:20], whole[20:]), (clear,)):
+            with (
+                socket.create_connection((PROXY, int(url.rpartition(":")[2])), _SECONDS) as plain,
+                context.wrap_socket(plain, server_hostname="localhost") as connection,
+            ):
+                assert exchange(connection, *parts).startswith(b"HTTP/1.1 200 ")
+
+    schemes = [dict(call.metadata)["x-forwarded-proto"] for call in upstream.calls]
+    assert schemes == [*["https"] * 5, "http"]
+
+
 NGINX = """
 daemon off;
 master_process off;
