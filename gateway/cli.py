@@ -15,6 +15,7 @@ from typing import Any
 
 from gateway import __version__, settings_command
 from gateway.admission.cors import request_headers, response_headers
+from gateway.admission.proxy_settings import ProxySettings
 from gateway.app import create_app, read_contract
 from gateway.app_option import AppError, load_app, settings_of
 from gateway.contract.bindings import bind, warnings
@@ -53,6 +54,7 @@ ENVOY = (
     *("cors_origins", "cors_credentials", "cors_headers", "cors_exposed_headers"),
     *("cors_max_age_seconds", "cors_private_network"),
     *("print_defaults", "print_proto_names", "print_enum_numbers", "print_int64_numbers"),
+    *(f"proxies_{name}" for name in ProxySettings.model_fields),
 )
 """The settings that `protoway envoy` takes."""
 

@@ -5,6 +5,7 @@ Rule: only this module and `gateway.health` read the environment. Each limit has
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -20,6 +21,7 @@ from pydantic import (
 )
 
 from gateway.admission.cors_settings import CorsSettings
+from gateway.admission.proxy_settings import ProxySettings
 from gateway.doors.viewer import FILES
 from gateway.setting_lists import list_added_to, list_from_text
 from gateway.setting_sources import SourcedSettings
@@ -47,6 +49,7 @@ GROUPS: Final[Mapping[str, str]] = MappingProxyType(
         "upstream": "The upstream",
         "host": "The process",
         "max_connections": "Connections",
+        "proxies_trusted": "Proxies in front",
         "root_path": "Own paths",
         "max_message_bytes": "Requests and answers",
         "request_headers": "Headers and metadata",
@@ -179,6 +182,9 @@ class Settings(SourcedSettings):
     """A connection without a request for so long is closed; longer than a load balancer keeps it."""
     tls_handshake_seconds: float = Field(default=15.0, gt=0)
     """Maximum duration of a TLS handshake."""
+
+    proxies: ProxySettings = ProxySettings()
+    """Proxies in front of the edge."""
 
     root_path: RootPath = ""
     """Prefix that a proxy in front serves the edge below, as `/api`; the proxy may pass it on or strip it."""
@@ -330,3 +336,8 @@ class EnvoySettings(Settings):
     """File to write Envoy's descriptor set to: the contract without what Envoy refuses."""
     descriptor_set_path: str | None = None
     """Path at which Envoy finds its descriptor set; None: where it was read or written here."""
+
+
+def names_uvicorns_proxies() -> bool:
+    """Whether uvicorn's variable for trusted proxies is set, which `protoway serve` does not read."""
+    return "FORWARDED_ALLOW_IPS" in os.environ

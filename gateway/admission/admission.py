@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Self
 
 from gateway.admission.cors import Cors, PathMethods
+from gateway.admission.proxies import Proxies
 from gateway.admission.strict_transport import StrictTransport
 from gateway.exchange.policy import Policy
 from gateway.settings import Settings
@@ -19,6 +20,7 @@ class Admission:
     Attributes:
         policies: in the order in which they are asked: who calls, load shedding, CORS, limits by address,
             identity, rights, limits by identity.
+        proxies: who is believed about callers; None if nobody is.
     """
 
     def __init__(self, settings: Settings, path_methods: PathMethods) -> None:
@@ -30,6 +32,9 @@ class Admission:
         """
         policies: list[Policy] = []
         needed: list[AbstractAsyncContextManager[object]] = []
+        self.proxies = proxies = _proxies(settings)
+        if proxies is not None:
+            policies.append(proxies)
         if settings.hsts:
             policies.append(StrictTransport(settings.hsts))
         if settings.cors.origins:
@@ -53,3 +58,8 @@ class Admission:
     async def __aexit__(self, *_: object) -> None:
         """Closes it."""
         await self._stack.aclose()
+
+
+def _proxies(settings: Settings) -> Proxies | None:
+    section = settings.proxies
+    return Proxies(section, settings.health_path) if section.is_on else None

@@ -50,6 +50,7 @@ class RequestInfo:
         *(
             "_headers",
             "_origin",
+            "_host",
             "allowed_methods",
             "at_end",
             "client",
@@ -65,6 +66,7 @@ class RequestInfo:
             "query",
             "request_id",
             "response_headers",
+            "root_path",
         ),
         *("scheme", "wire"),
     )
@@ -83,7 +85,9 @@ class RequestInfo:
     client: str
     """IP address of the client; empty if the server does not tell it. One that trusts proxies sets it."""
     scheme: str
-    """`http` or `https`, as the client sees it; for a WebSocket too."""
+    """`http` or `https`, as the client sees it; for a WebSocket too. One that trusts proxies sets it."""
+    root_path: str | None
+    """Path prefix that a trusted proxy has stripped and named; None: the setting `root_path` counts."""
     request_id: str
     identity: object | None
     """Whoever the caller is: a policy sets it, others read it."""
@@ -140,6 +144,8 @@ class RequestInfo:
         self.query = query
         self.allowed_methods = allowed_methods
         self.scheme = scheme
+        self.root_path = None
+        self._host: str | None = None
         self.identity = None
         self.metadata = []
         self.message_checks = []
@@ -153,6 +159,20 @@ class RequestInfo:
         if callable(self._headers):
             self._headers = self._headers()
         return self._headers
+
+    @property
+    def host(self) -> str:
+        """Host and port of the URL, as the client sees them; empty if none was sent.
+
+        That of the header `Host`, unless a policy that trusts proxies has set another.
+        """
+        if self._host is None:
+            self._host = (self.header(b"host") or b"").decode("latin-1")
+        return self._host
+
+    @host.setter
+    def host(self, host: str) -> None:
+        self._host = host
 
     def header(self, name: bytes) -> bytes | None:
         """Returns the first value of a header, given by its lower-case name; None if there is none."""
@@ -215,9 +235,9 @@ class Policy(Protocol):
     def admit(self, request: RequestInfo) -> Awaitable[None] | None:
         """Decides about a request after the match, before its body is read.
 
-        It may set `request.identity`, `client`, `scheme` and `expires_at`, take parameters out of the query,
-        and add to `metadata`, `message_checks`, `response_headers` and `at_end`. The policies are asked in
-        their order.
+        It may set `request.identity`, `client`, `scheme`, `host`, `root_path` and `expires_at`, take
+        parameters out of the query, and add to `metadata`, `message_checks`, `response_headers` and `at_end`.
+        The policies are asked in their order.
 
         Returns:
             None, or an awaitable if the decision has to wait, for a key set say. What can be decided at once

@@ -43,14 +43,23 @@ class DirectDoor:
     bytes are equal for all callers, so a head with the same bytes asks for the same.
     """
 
-    def __init__(self, edge: Edge, router: Router, root_path: str = "") -> None:
-        """Takes what is served; `root_path` is a proxy's prefix of all paths, or empty."""
+    def __init__(
+        self, edge: Edge, router: Router, root_path: str = "", *, secure: bool = False
+    ) -> None:
+        """Takes what is served.
+
+        Args:
+            edge: what all requests share.
+            router: looks routes up.
+            root_path: a proxy's prefix of all paths, or empty.
+            secure: whether all requests come over TLS.
+        """
         self.root_path = root_path
         self.edge = edge
         self.router = router
         self.id_key = edge.metadata.request.get(REQUEST_ID)
         """Metadata key of an id that the edge makes; None if it does not go upstream."""
-        self._heads = PlainHeads(edge.metadata, router, root_path)
+        self._heads = PlainHeads(edge.metadata, router, root_path, secure=secure)
         self._shared: dict[bytes, PlainRequest] = {}
         """Head -> what it asks for."""
 
