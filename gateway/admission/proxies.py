@@ -76,7 +76,8 @@ class Proxies:
             StatusError: INVALID_ARGUMENT, `Forwarded` of a trusted proxy breaks its grammar.
         """
         try:
-            caller = self.caller(request.client, request.scheme, request.headers)
+            pairs = [(name, value) for name in _NAMES for value in request.header_values(name)]
+            caller = self.caller(request.client, request.scheme, pairs)
         except ValueError as error:
             if request.path == self._health_path:
                 return

@@ -11,7 +11,7 @@ from gateway.contract.route_table import RouteMatch
 from gateway.exchange.attendance import Attendance, Interruption
 from gateway.exchange.edge import Edge
 from gateway.exchange.inline import TASK, Run
-from gateway.exchange.policy import EndedBy, RequestInfo, Wire
+from gateway.exchange.policy import EndedBy, RequestHeaders, RequestInfo, Wire
 from gateway.exchange.ports import ClientGone, RequestBody, Sink, WebSocket
 from gateway.exchange.request import Request
 from gateway.exchange.response import NO_SNIFFING, HttpResponse
@@ -32,7 +32,7 @@ class Exchange:
         edge: what the process serves.
         request: what the door has read.
         request_id: the caller's, or a new one.
-        headers: returns all headers, for policies and observers.
+        headers: of the request, for policies and observers.
         metadata: that go upstream.
         body: of the request.
         is_head: whether the response has no body, because the request is a HEAD.
@@ -65,7 +65,7 @@ class Exchange:
         request_id: str,
         metadata: Metadata,
         query: bytes,
-        headers: Callable[[], Headers],
+        headers: RequestHeaders,
         websocket: WebSocket | None = None,
         run: Run = TASK,
     ) -> None:

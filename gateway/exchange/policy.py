@@ -11,7 +11,7 @@ A policy decides about each request anew: a `RequestInfo` is never kept with the
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
@@ -41,6 +41,35 @@ class EndedBy(Enum):
     """The client, which disconnected."""
     SHUTDOWN = "shutdown"
     """The shutdown of the edge."""
+
+
+class RequestHeaders(Protocol):
+    """The headers of one request, which nobody reads unless a policy or an observer asks."""
+
+    def all(self) -> Headers:
+        """Returns all headers as they came, with lower-case names."""
+        ...
+
+    def values(self, name: bytes) -> Sequence[bytes]:
+        """Returns the values of a header in their order, given by its lower-case name."""
+        ...
+
+
+class ListedHeaders:
+    """Headers that somebody has read already."""
+
+    __slots__ = ("_headers",)
+
+    def __init__(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        self._headers = headers
+
+    def all(self) -> Headers:
+        """See `RequestHeaders`."""
+        return tuple(self._headers)
+
+    def values(self, name: bytes) -> Sequence[bytes]:
+        """See `RequestHeaders`."""
+        return [value for each, value in self._headers if each == name]
 
 
 class RequestInfo:
@@ -109,7 +138,7 @@ class RequestInfo:
         wire: Wire = Wire.HTTP,
         http_method: str = "GET",
         path: str = "/",
-        headers: Headers | Callable[[], Headers] = (),
+        headers: Headers | RequestHeaders = (),
         method: Method | None = None,
         client: str = "",
         request_id: str = "",
@@ -124,7 +153,7 @@ class RequestInfo:
             wire: how the request came.
             http_method: see the attribute, as for the others.
             path: see there.
-            headers: all headers, or what returns them, which is called when they are first read.
+            headers: all headers, or what knows them.
             method: see there.
             client: see there.
             request_id: see there.
@@ -136,7 +165,7 @@ class RequestInfo:
         self.wire = wire
         self.http_method = http_method
         self.path = path
-        self._headers = headers
+        self._headers = ListedHeaders(headers) if isinstance(headers, tuple) else headers
         self._origin = origin
         self.method = method
         self.client = client
@@ -156,9 +185,7 @@ class RequestInfo:
     @property
     def headers(self) -> Headers:
         """All headers as they came, with lower-case names; credentials are among them."""
-        if callable(self._headers):
-            self._headers = self._headers()
-        return self._headers
+        return self._headers.all()
 
     @property
     def host(self) -> str:
@@ -176,7 +203,12 @@ class RequestInfo:
 
     def header(self, name: bytes) -> bytes | None:
         """Returns the first value of a header, given by its lower-case name; None if there is none."""
-        return next((value for each, value in self.headers if each == name), None)
+        values = self._headers.values(name)
+        return values[0] if values else None
+
+    def header_values(self, name: bytes) -> Sequence[bytes]:
+        """Returns all values of a header in their order, given by its lower-case name."""
+        return self._headers.values(name)
 
     @property
     def origin(self) -> str:
@@ -185,8 +217,7 @@ class RequestInfo:
         Several values, which no browser sends, are joined by commas, so that they are no origin.
         """
         if self._origin is None:
-            values = (value for name, value in self.headers if name == b"origin")
-            self._origin = b", ".join(values).decode("latin-1")
+            self._origin = b", ".join(self._headers.values(b"origin")).decode("latin-1")
         return self._origin
 
     @property
