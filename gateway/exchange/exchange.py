@@ -94,17 +94,19 @@ class Exchange:
     def inform(self) -> RequestInfo:
         """Makes what policies and observers see."""
         request, route = self.request, self.request.route
+        binding = route.target.binding if isinstance(route, RouteMatch) else None
         self.info = info = RequestInfo(
             Wire.HTTP if self.websocket is None else Wire.WEBSOCKET,
             request.http_method,
             request.path,
             self.headers,
-            route.target.method if isinstance(route, RouteMatch) else None,
+            None if binding is None else binding.method,
             self.client,
             self.request_id,
             self.query,
             allowed_methods(route),
             "https" if request.secure else "http",
+            binding=binding,
         )
         return info
 

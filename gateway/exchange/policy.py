@@ -17,6 +17,7 @@ from enum import Enum
 from typing import Any, Protocol
 from urllib.parse import unquote_to_bytes
 
+from gateway.contract.http_rule import Binding
 from gateway.contract.method import Method
 from gateway.transcoding.metadata import Headers
 
@@ -51,6 +52,7 @@ class RequestInfo:
             "_headers",
             "allowed_methods",
             "at_end",
+            "binding",
             "client",
             "expires_at",
             "http_method",
@@ -77,6 +79,8 @@ class RequestInfo:
     """The query as it came. What a policy takes out of it, the method does not see; see `take_parameter`."""
     method: Method | None
     """The method of the contract that was matched; None if none was."""
+    binding: Binding | None
+    """The binding of it that was matched; None if none was."""
     allowed_methods: tuple[str, ...]
     """The HTTP methods that the contract has for the path, if the request's is none of them."""
     client: str
@@ -111,6 +115,7 @@ class RequestInfo:
         query: bytes = b"",
         allowed_methods: tuple[str, ...] = (),
         scheme: str = "http",
+        binding: Binding | None = None,
     ) -> None:
         """Takes what a door has read; a test of a policy takes what the policy looks at.
 
@@ -125,6 +130,7 @@ class RequestInfo:
             query: see there.
             allowed_methods: see there.
             scheme: see there.
+            binding: see there.
         """
         self.wire = wire
         self.http_method = http_method
@@ -136,6 +142,7 @@ class RequestInfo:
         self.query = query
         self.allowed_methods = allowed_methods
         self.scheme = scheme
+        self.binding = binding
         self.identity = None
         self.metadata = []
         self.message_checks = []
