@@ -124,7 +124,7 @@ class Exchange:
                 await self.run.in_task()
                 await decision
         self.client, self.query = info.client, info.query
-        if info.metadata:
+        if info.metadata or info.removed_metadata:
             self.replace_metadata()
 
     def take_route(self, route: RouteMatch[Endpoint]) -> None:
@@ -145,7 +145,10 @@ class Exchange:
             raise StatusError.of(UNAVAILABLE, Interruption.SHUTDOWN.value)
         expires_at = None if self.info is None else self.info.expires_at
         seconds = None if expires_at is None else max(0.0, expires_at - time())
-        return Attendance(gone, self.edge.attendances, seconds=seconds)
+        attendance = Attendance(gone, self.edge.attendances, seconds=seconds)
+        if self.info is not None:
+            self.info.on_revoke = attendance.revoke
+        return attendance
 
     def start_deadline(self, timeout: float | None) -> None:
         """Sets the deadline to so many seconds from now; None: there is none."""
@@ -155,12 +158,17 @@ class Exchange:
     def replace_metadata(self, later: Metadata = ()) -> None:
         """Adds metadata; a key that is given again replaces what it had.
 
-        Those of the policies are added last, whatever a client sends and when.
+        Those of the policies are added last, whatever a client sends and when, and what they have removed
+        stays away.
         """
-        fixed = () if self.info is None else self.info.metadata
-        for pairs in (later, [(key.lower(), value) for key, value in fixed]):
-            keys = {key for key, _ in pairs}
-            self.metadata = (*(pair for pair in self.metadata if pair[0] not in keys), *pairs)
+        info = self.info
+        fixed = [] if info is None else [(key.lower(), value) for key, value in info.metadata]
+        kept = {key for key, _ in fixed}
+        if info is not None:
+            kept |= info.removed_metadata
+        later = tuple(pair for pair in later if pair[0] not in kept)
+        kept.update(key for key, _ in later)
+        self.metadata = (*(pair for pair in self.metadata if pair[0] not in kept), *later, *fixed)
 
     def call(self, message: bytes, on_outcome: Callable[[Outcome], None]) -> Callable[[], object]:
         """Calls a method that takes one message and answers with one; returns what cancels the call.

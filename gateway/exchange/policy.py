@@ -14,7 +14,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import unquote_to_bytes
 
 from gateway.contract.http_rule import Binding
@@ -22,6 +22,8 @@ from gateway.contract.method import Method
 from gateway.transcoding.metadata import Headers
 
 log = logging.getLogger(__name__)
+
+_NO_KEYS: Final[frozenset[str]] = frozenset()
 
 
 class Wire(Enum):
@@ -62,8 +64,10 @@ class RequestInfo:
             "message_checks",
             "metadata",
             "method",
+            "on_revoke",
             "path",
             "query",
+            "removed_metadata",
             "request_id",
             "response_headers",
         ),
@@ -93,6 +97,9 @@ class RequestInfo:
     metadata: list[tuple[str, str | bytes]]
     """Metadata that policies add to the call. They replace what the client sent under the same key, whenever
     it did. Keys become lower-case."""
+    removed_metadata: frozenset[str]
+    """Lower-case keys of metadata that a policy takes out of what the client sends, whenever it does; those
+    in `metadata` are added all the same."""
     message_checks: list[Callable[[int], None]]
     """Each is called with the size of each message from the client, in bytes of protobuf, before it is sent
     upstream. It may raise a StatusError, which ends the request."""
@@ -100,6 +107,8 @@ class RequestInfo:
     """Headers that policies add to the response, whatever it is, by their lower-case names."""
     expires_at: float | None
     """Unix time at which a stream ends with UNAUTHENTICATED; None: never."""
+    on_revoke: Callable[[], None] | None
+    """Ends the stream of the request at once; None while there is none. See `revoke`."""
     at_end: list[Callable[[], None]]
     """Each is called once when the request has ended, however it did; it must not raise."""
 
@@ -145,9 +154,11 @@ class RequestInfo:
         self.binding = binding
         self.identity = None
         self.metadata = []
+        self.removed_metadata = _NO_KEYS
         self.message_checks = []
         self.response_headers = []
         self.expires_at = None
+        self.on_revoke = None
         self.at_end = []
 
     @property
@@ -172,6 +183,16 @@ class RequestInfo:
             and self.header(b"origin") is not None
             and self.header(b"access-control-request-method") is not None
         )
+
+    def revoke(self) -> None:
+        """Ends the request's stream at once, with UNAUTHENTICATED: its credentials hold no longer.
+
+        A policy may call it in the event loop at any time until the end of the request (`at_end`). A unary
+        call goes on.
+        """
+        self.expires_at = 0.0  # for a stream that has not begun yet
+        if self.on_revoke is not None:
+            self.on_revoke()
 
     def take_parameter(self, name: bytes) -> bytes | None:
         """Returns the first value of a query parameter, and takes all of its name out of the query.
@@ -208,7 +229,7 @@ class Policy(Protocol):
         """Decides about a request after the match, before its body is read.
 
         It may set `request.identity`, `client`, `scheme` and `expires_at`, take parameters out of the query,
-        and add to `metadata`, `message_checks`, `response_headers` and `at_end`. The policies are asked in
+        and add to `metadata`, `removed_metadata`, `message_checks`, `response_headers` and `at_end`. The policies are asked in
         their order.
 
         Returns:

@@ -170,6 +170,7 @@ def _start_observation(exchange: Exchange, observation: Observation) -> None:
 
 
 def _end(exchange: Exchange, info: RequestInfo, since: float) -> None:
+    info.on_revoke = None
     for tell in info.at_end:
         tell()
     observation = exchange.edge.observation
