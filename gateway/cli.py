@@ -14,6 +14,8 @@ from dataclasses import fields
 from typing import Any
 
 from gateway import __version__
+from gateway.admission.admission import rights_table
+from gateway.admission.error import AdmissionError
 from gateway.app import create_app, read_contract
 from gateway.app_option import AppError, load_app, settings_of
 from gateway.contract.bindings import bind, warnings
@@ -68,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(error, error.status)
     except OptionError as error:
         return _fail(error, 2)
-    except (AppError, ContractError, ListenError, TargetError, TlsError) as error:
+    except (AdmissionError, AppError, ContractError, ListenError, TargetError, TlsError) as error:
         return _fail(error, 1)
     except BrokenPipeError:
         # the reader of the output has read enough; the flush at exit must not fail either
@@ -135,7 +137,9 @@ def _serve_app(options: argparse.Namespace) -> int:
 def _routes(settings: Settings) -> int:
     contract = read_contract(settings)
     bindings, problems = bind(contract.methods)
-    print(render_routes(bindings))
+    table = rights_table(settings, bindings)
+    callers = None if table is None else lambda binding: table.bindings[binding].words
+    print(render_routes(bindings, callers))
     _report_left_out(contract)
     return _report(problems)
 
@@ -146,6 +150,9 @@ def _check(settings: Settings) -> int:
     _report_left_out(contract)
     for warning in warnings(bindings, settings.own_paths()):
         print(f"protoway: warning: {warning}", file=sys.stderr)
+    table = rights_table(settings, bindings)
+    for text in () if table is None else table.warnings:
+        print(f"protoway: warning: {text}", file=sys.stderr)
     if not problems:
         methods = {binding.method for binding in bindings}
         left_out = (

@@ -22,6 +22,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from gateway.admission.rights.settings import RightsSettings
 from gateway.doors.viewer import FILES
 from gateway.setting_lists import list_added_to, list_from_text
 from gateway.transcoding.metadata import (
@@ -270,6 +271,8 @@ class Settings(BaseSettings):
     """Maximum pings, pongs and fragments under 64 bytes a second, and ten times as many at once."""
     websocket_idle_seconds: float | None = Field(default=None, gt=0)
     """Time without a message in either direction after which a WebSocket is closed; None: never."""
+
+    rights: RightsSettings = RightsSettings()
 
     @model_validator(mode="before")
     @classmethod

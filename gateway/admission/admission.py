@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Self
 
+from gateway.admission.rights.rights import Rights
+from gateway.admission.rights.table import RightsTable, compile_rights, has_rights
+from gateway.contract.http_rule import Binding
 from gateway.exchange.policy import Policy
 from gateway.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 class Admission:
@@ -19,11 +26,22 @@ class Admission:
             identity, rights, limits by identity.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        """Makes the policies that the settings switch on."""
+    def __init__(self, settings: Settings, bindings: Sequence[Binding]) -> None:
+        """Makes the policies that the settings switch on.
+
+        Args:
+            settings: of the edge.
+            bindings: of the contract, as the transcoder has them.
+
+        Raises:
+            AdmissionError: a policy cannot be made of its settings.
+        """
         policies: list[Policy] = []
         needed: list[AbstractAsyncContextManager[object]] = []
-        del settings
+        if (table := rights_table(settings, bindings)) is not None:
+            for warning in table.warnings:
+                log.warning("%s", warning)
+            policies.append(Rights(table))
         self.policies = tuple(policies)
         self._needed = tuple(needed)
         self._stack = AsyncExitStack()
@@ -37,3 +55,14 @@ class Admission:
     async def __aexit__(self, *_: object) -> None:
         """Closes it."""
         await self._stack.aclose()
+
+
+def rights_table(settings: Settings, bindings: Sequence[Binding]) -> RightsTable | None:
+    """Returns who may call what; None: nothing says so.
+
+    Raises:
+        AdmissionError: see `compile_rights`.
+    """
+    if not has_rights(settings.rights, (binding.method for binding in bindings)):
+        return None
+    return compile_rights(settings.rights, bindings, settings.own_paths(), settings.health_path)
