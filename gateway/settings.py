@@ -22,6 +22,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from gateway.admission.authentication.api_key_settings import ApiKeySettings
+from gateway.admission.authentication.jwt_settings import JwtSettings
 from gateway.admission.rights.settings import RightsSettings
 from gateway.doors.viewer import FILES
 from gateway.setting_lists import list_added_to, list_from_text
@@ -272,7 +274,12 @@ class Settings(BaseSettings):
     websocket_idle_seconds: float | None = Field(default=None, gt=0)
     """Time without a message in either direction after which a WebSocket is closed; None: never."""
 
+    jwt: JwtSettings = JwtSettings()
+    """Tokens."""
+    api_keys: ApiKeySettings = ApiKeySettings()
+    """API keys."""
     rights: RightsSettings = RightsSettings()
+    """Who may call what."""
 
     @model_validator(mode="before")
     @classmethod

@@ -7,7 +7,11 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Self
 
-from gateway.admission.rights.rights import Rights
+from gateway.admission.authentication.api_keys import ApiKeys
+from gateway.admission.authentication.authentication import Authentication, IdentityRequired
+from gateway.admission.authentication.authenticator import Authenticator
+from gateway.admission.error import AdmissionError
+from gateway.admission.rights.rights import Rights, no_identity
 from gateway.admission.rights.table import RightsTable, compile_rights, has_rights
 from gateway.contract.http_rule import Binding
 from gateway.exchange.policy import Policy
@@ -34,14 +38,27 @@ class Admission:
             bindings: of the contract, as the transcoder has them.
 
         Raises:
-            AdmissionError: a policy cannot be made of its settings.
+            AdmissionError: settings cannot be obeyed: a file is wrong, an extra is not installed, or they do
+                not fit the contract.
+            FileReadError: a file cannot be read; it is an OSError.
         """
         policies: list[Policy] = []
         needed: list[AbstractAsyncContextManager[object]] = []
-        if (table := rights_table(settings, bindings)) is not None:
+        table = rights_table(settings, bindings)
+        missing = no_identity
+        if authenticators := _authenticators(settings):
+            needed += [
+                each for each in authenticators if isinstance(each, AbstractAsyncContextManager)
+            ]
+            authentication = Authentication(authenticators)
+            policies.append(authentication)
+            missing = authentication.missing
+            if table is None:
+                policies.append(IdentityRequired(authentication, settings.health_path))
+        if table is not None:
             for warning in table.warnings:
                 log.warning("%s", warning)
-            policies.append(Rights(table))
+            policies.append(Rights(table, missing))
         self.policies = tuple(policies)
         self._needed = tuple(needed)
         self._stack = AsyncExitStack()
@@ -55,6 +72,26 @@ class Admission:
     async def __aexit__(self, *_: object) -> None:
         """Closes it."""
         await self._stack.aclose()
+
+
+def _authenticators(settings: Settings) -> list[Authenticator]:
+    """Returns the authenticators that the settings switch on, in their order."""
+    found: list[Authenticator] = []
+    if settings.jwt.all_issuers:
+        found.append(_jwt(settings))
+    if settings.api_keys.file is not None:
+        found.append(ApiKeys(settings.api_keys))
+    return found
+
+
+def _jwt(settings: Settings) -> Authenticator:
+    try:
+        from gateway.admission.authentication.jwt_authenticator import JwtAuthenticator  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise AdmissionError(
+            f"jwt_issuer: tokens need the package {error.name}; pip install 'protoway[jwt]'"
+        ) from error
+    return JwtAuthenticator(settings.jwt, lambda page: page in settings.origins)
 
 
 def rights_table(settings: Settings, bindings: Sequence[Binding]) -> RightsTable | None:

@@ -30,14 +30,17 @@ from gateway.transcoding.transcoder import allow_header
 _DOTS: Final = frozenset({".", ".."})
 
 
-def _missing() -> StatusError:
+def no_identity() -> StatusError:
+    """Makes the error for a request without credentials, where no policy of the edge's looks for any."""
     return StatusError.of(UNAUTHENTICATED, "the request has no credentials, and needs some")
 
 
 class Rights:
     """Refuses whoever has no right to a request."""
 
-    def __init__(self, table: RightsTable, missing: Callable[[], StatusError] = _missing) -> None:
+    def __init__(
+        self, table: RightsTable, missing: Callable[[], StatusError] = no_identity
+    ) -> None:
         """Takes what was compiled.
 
         Args:
