@@ -10,6 +10,7 @@ from typing import Self
 from gateway.admission.authentication.api_keys import ApiKeys
 from gateway.admission.authentication.authentication import Authentication, IdentityRequired
 from gateway.admission.authentication.authenticator import Authenticator
+from gateway.admission.authorizer.making import has_authorizer, make_authorizer
 from gateway.admission.error import AdmissionError
 from gateway.admission.rights.rights import Rights, no_identity
 from gateway.admission.rights.table import RightsTable, compile_rights, has_rights
@@ -27,7 +28,7 @@ class Admission:
 
     Attributes:
         policies: in the order in which they are asked: who calls, load shedding, CORS, limits by address,
-            identity, rights, limits by identity.
+            identity, rights, an external authorizer, limits by identity.
     """
 
     def __init__(self, settings: Settings, bindings: Sequence[Binding]) -> None:
@@ -53,12 +54,15 @@ class Admission:
             authentication = Authentication(authenticators)
             policies.append(authentication)
             missing = authentication.missing
-            if table is None:
+            if table is None and not has_authorizer(settings.authorizer):
                 policies.append(IdentityRequired(authentication, settings.health_path))
         if table is not None:
             for warning in table.warnings:
                 log.warning("%s", warning)
             policies.append(Rights(table, missing))
+        if (authorizer := make_authorizer(settings)) is not None:
+            policies.append(authorizer)
+            needed.append(authorizer)
         self.policies = tuple(policies)
         self._needed = tuple(needed)
         self._stack = AsyncExitStack()

@@ -213,13 +213,21 @@ class RequestInfo:
 
 
 class Answer(Exception):
-    """A policy answers a request itself, as it does a preflight; the response has no body."""
+    """A policy answers a request itself, as it does a preflight."""
 
-    def __init__(self, http_status: int = 204, headers: Headers = ()) -> None:
-        """Takes the status and the headers of the response."""
+    def __init__(
+        self,
+        http_status: int = 204,
+        headers: Headers = (),
+        body: bytes = b"",
+        content_type: str = "",
+    ) -> None:
+        """Takes the status, the headers and the body of the response; without a type it has no body."""
         super().__init__(http_status)
         self.http_status = http_status
         self.headers = headers
+        self.body = body
+        self.content_type = content_type
 
 
 class Policy(Protocol):

@@ -6,21 +6,18 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from gateway.setting_lists import list_added_to, list_from_text
-from gateway.transcoding.metadata import checked_key
+from gateway.sections import Section
+from gateway.setting_lists import list_added_to
+from gateway.setting_types import HeaderName, RequestHeaderName
 from gateway.upstream.target import fault_of
 
 DEFAULT_HEADERS = ("accept", "content-type", "origin", "traceparent", "tracestate", "user-agent")
 
-_Name = Annotated[str, Field(pattern=r"^[0-9A-Za-z_.-]+$")]
 
-
-class AuthorizerSettings(BaseModel):
+class AuthorizerSettings(Section):
     """An external authorizer; none is asked unless one of the first two is set."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     grpc: str | None = None
     """HOST:PORT of an authorizer with Envoy's `envoy.service.auth.v3.Authorization` (ext_authz)."""
@@ -34,11 +31,11 @@ class AuthorizerSettings(BaseModel):
     """Maximum duration of a decision, connecting included."""
     on_failure: Literal["deny", "allow"] = "deny"
     """What happens to requests while the authorizer gives no decision: `deny` (503) or `allow`."""
-    headers: Annotated[tuple[_Name, ...], BeforeValidator(list_added_to(DEFAULT_HEADERS))] = (
+    headers: Annotated[tuple[HeaderName, ...], BeforeValidator(list_added_to(DEFAULT_HEADERS))] = (
         DEFAULT_HEADERS
     )
     """More request headers that the authorizer sees; `none` first: only these. Credentials must be listed."""
-    metadata: Annotated[tuple[_Name, ...], BeforeValidator(list_from_text)] = ()
+    metadata: tuple[RequestHeaderName, ...] = ()
     """Headers of the authorizer's answer that go upstream as metadata, and that clients cannot send."""
     cache_seconds: float = Field(default=0.0, ge=0, le=3600)
     """Time for which a decision holds for equal requests, at most until the credentials end; 0: none."""
@@ -62,11 +59,6 @@ class AuthorizerSettings(BaseModel):
             if parts.username is not None or parts.password is not None:
                 raise ValueError("has a password in it, which would be logged")
         return url
-
-    @field_validator("metadata")
-    @classmethod
-    def _check_keys(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(checked_key(name.lower()) for name in names)
 
     @model_validator(mode="after")
     def _one(self) -> Self:

@@ -13,7 +13,6 @@ from typing import Final
 from gateway.admission.identity import Identity
 from gateway.exchange.policy import Answer, RequestInfo
 from gateway.transcoding.metadata import (
-    PREFIX,
     Headers,
     Metadata,
     checked_key,
@@ -178,8 +177,3 @@ def refusal(http_status: int, headers: Headers, body: bytes) -> Verdict:
         body=body,
         content_type=types[0],
     )
-
-
-def header_of_key(key: str) -> frozenset[bytes]:
-    """Returns the names of the request headers that become metadata of a key, where they are allowed."""
-    return frozenset((key.encode(), PREFIX + key.encode()))

@@ -9,9 +9,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     StrictBool,
     StrictFloat,
@@ -21,6 +19,7 @@ from pydantic import (
 )
 
 from gateway.admission.rights.patterns import Pattern, parse_pattern
+from gateway.sections import Section
 
 Scalar: TypeAlias = StrictStr | StrictBool | StrictInt | StrictFloat
 Number: TypeAlias = StrictInt | StrictFloat
@@ -42,10 +41,8 @@ Scalars = Annotated[
 """One value, or a list."""
 
 
-class ConditionSettings(BaseModel):
+class ConditionSettings(Section):
     """What one claim must be; all that is given must hold. A missing claim meets only `exists: false`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     contains: StrictStr | None = None
     """A word of a text with spaces between, as `scope` is, or an item of a list."""
@@ -80,10 +77,8 @@ def _condition(value: Any) -> Any:
     return {"equals": value} if isinstance(value, str | bool | int | float) else value
 
 
-class RuleSettings(BaseModel):
+class RuleSettings(Section):
     """One rule. `anonymous` and `nobody` stand alone; all others that are given must hold."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     requests: Annotated[Texts, Field(min_length=1)]
     """Patterns: `package.Service/*`, a method, `GET /v1/books/{id}`, `/docs`, `pages`, `*`."""
@@ -133,10 +128,8 @@ class RuleSettings(BaseModel):
 _CONDITIONS = ("identity", "names", "scopes", "roles", "claims")
 
 
-class RightsSettings(BaseModel):
+class RightsSettings(Section):
     """Who may call what. Without rules, here or in the contract, rights are not checked."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     rules: tuple[RuleSettings, ...] = ()
     """Rules, of which the first that takes in a request decides. A request that none takes in is refused."""
