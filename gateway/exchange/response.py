@@ -20,8 +20,8 @@ _CACHED_TYPES: Final = 64
 _MAX_CACHED_TYPE: Final = 256
 """Maximum characters of a cached media type; an HttpBody may have any."""
 _cached_value: Final = lru_cache(maxsize=_CACHED_TYPES)(header_value)
-_RESET_CONTENT: Final = 205
-"""The one status without content whose response needs a `Content-Length` (RFC 9112, section 6.3)."""
+_WITHOUT_LENGTH: Final = (204, 304)
+"""Statuses whose response without a body has no `Content-Length` either (RFC 9112, section 6.3)."""
 
 
 @dataclass(slots=True)
@@ -50,7 +50,7 @@ class HttpResponse:
         if self.content_type:
             length = b"%d" % len(self.body)
             of_body = ((b"content-type", _value(self.content_type)), (b"content-length", length))
-        elif self.status == _RESET_CONTENT:
+        elif self.status not in _WITHOUT_LENGTH:
             of_body = ((b"content-length", b"0"),)
         return [*of_body, *self.headers, (b"x-request-id", self.request_id.encode())]
 

@@ -17,6 +17,7 @@ from typing import Any, Final, Self
 
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool
+from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
 from gateway.admission.authorizer.verdict import (
@@ -74,11 +75,8 @@ class GrpcAuthorizer:
     async def __aenter__(self) -> Self:
         """Prepares for questions."""
         self._channel = self._transport.channel(self._target, self._credentials, _OPTIONS)
-        self._check = self._channel.unary_unary(
-            CHECK,
-            request_serializer=self._request.SerializeToString,
-            response_deserializer=self._response.FromString,
-        )
+        # on bytes: grpc.aio makes None of a message that it cannot parse
+        self._check = self._channel.unary_unary(CHECK)
         return self
 
     async def __aexit__(
@@ -97,13 +95,16 @@ class GrpcAuthorizer:
             AuthorizerError: there is no decision.
         """
         try:
-            response = await self._check(self._message(checked), timeout=seconds)
+            answer = await self._check(self._message(checked), timeout=seconds)
+            response = self._response.FromString(answer)
         except grpc.RpcError as error:
             code: Any = getattr(error, "code", lambda: None)()
             raise AuthorizerError(f"its call ends with {getattr(code, 'name', code)}") from None
+        except DecodeError:
+            raise AuthorizerError("its answer is no CheckResponse") from None
         return verdict_of(response)
 
-    def _message(self, checked: CheckedRequest) -> Any:
+    def _message(self, checked: CheckedRequest) -> bytes:
         message = self._request()
         attributes = message.attributes
         if checked.client:
@@ -120,7 +121,7 @@ class GrpcAuthorizer:
         http.headers.update(checked.headers)
         if checked.rpc:
             attributes.context_extensions["rpc"] = checked.rpc
-        return message
+        return bytes(message.SerializeToString())
 
 
 def verdict_of(response: Any) -> Verdict:
