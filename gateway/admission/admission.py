@@ -51,7 +51,7 @@ class Admission:
             needed += [
                 each for each in authenticators if isinstance(each, AbstractAsyncContextManager)
             ]
-            authentication = Authentication(authenticators)
+            authentication = Authentication(authenticators, settings.health_path)
             policies.append(authentication)
             missing = authentication.missing
             if table is None and not has_authorizer(settings.authorizer):
