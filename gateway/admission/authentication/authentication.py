@@ -29,7 +29,7 @@ class Authentication:
 
     def admit(self, request: RequestInfo) -> Awaitable[None] | None:
         """See `Policy`."""
-        if request.http_method == "OPTIONS" and request.is_preflight:
+        if request.method is None and request.is_preflight:
             return None
         if request.path == self._health_path:
             return None
@@ -78,7 +78,7 @@ class IdentityRequired:
 
     def admit(self, request: RequestInfo) -> None:
         """See `Policy`."""
-        if request.identity is not None or request.is_preflight:
+        if request.identity is not None or (request.method is None and request.is_preflight):
             return
         if not self._health_path or request.path != self._health_path:
             raise self._authentication.missing()
