@@ -129,7 +129,7 @@ def _tests(condition: ConditionSettings) -> Iterator[tuple[Test, str]]:
     for name in ("contains", "contains_all", "contains_any"):
         if words := getattr(condition, name):
             yield (
-                _containing(name, frozenset((words,) if name == "contains" else words)),
+                _containing(name, (words,) if name == "contains" else words),
                 _shown(name, words),
             )
     if condition.equals is not None:
