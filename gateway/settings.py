@@ -57,6 +57,8 @@ GROUPS: Final[Mapping[str, str]] = MappingProxyType(
         "compression": "Compression",
         "heartbeat_seconds": "Streams",
         "origins": "WebSockets",
+        "jwt_issuer": "Tokens",
+        "api_keys_file": "API keys",
         "rights.rules": "Rights",
         "authorizer_grpc": "An external authorizer",
         "admin_port": "Envoy",

@@ -38,8 +38,8 @@ async def handshake(url: str, headers: dict[str, str]) -> int:
         async with websockets.connect(
             address,
             additional_headers=headers,
-            subprotocols=["grpc-json.v1"],
-            proxy=None,  # type: ignore[list-item]
+            subprotocols=[websockets.Subprotocol("grpc-json.v1")],
+            proxy=None,
         ):
             return 101
     except websockets.InvalidStatus as error:
@@ -47,7 +47,7 @@ async def handshake(url: str, headers: dict[str, str]) -> int:
 
 
 async def test_tokens_and_keys_on_every_wire(core: str, tmp_path: Path) -> None:
-    """The same for unary calls, uploads, streams, WebSockets, pages, and what is not there; health is open."""
+    """The same for unary calls, streams, WebSockets, pages and what is not there; health is open."""
     api_key, entry = new_api_key("billing")
     (tmp_path / "api-keys.yaml").write_text(yaml.safe_dump({"keys": [entry]}))
     options = (*JWT, write_keys(tmp_path), "--api-keys-file", str(tmp_path / "api-keys.yaml"))

@@ -49,7 +49,7 @@ def keyed(make_app: MakeApp, tmp_path: Path) -> Any:
         file = tmp_path / "api-keys.yaml"
         if not file.exists():
             write(tmp_path, ENTRY, OTHER_ENTRY)
-        given = {"file": file, "file_check_seconds": 0.05} | section
+        given: dict[str, Any] = {"file": file, "file_check_seconds": 0.05} | section
         return make_app(api_keys=ApiKeySettings(**given), **(settings or {}))
 
     return make
@@ -145,8 +145,8 @@ async def test_a_revoked_key_stops_at_once(keyed: Any, tmp_path: Path, change: s
     """So do its streams and WebSockets, each in its framing; those of other keys go on."""
     entries = {
         "gone": [],
-        "fewer rights": [ENTRY | {"scopes": ["read"]}],
-        "another key": [new_api_key("billing")[1] | {"id": ENTRY["id"]}],
+        "fewer rights": [{**ENTRY, "scopes": ["read"]}],
+        "another key": [{**new_api_key("billing")[1], "id": ENTRY["id"]}],
     }[change]
     async with running(keyed()) as app:
         mine, others = {"x-api-key": KEY}, {"x-api-key": OTHER}

@@ -38,12 +38,12 @@ class Key:
     def jwk(self, **members: Any) -> dict[str, Any]:
         """The public key as a member of a key set."""
         kind = _ALGORITHMS[self.algorithm[:2]]
-        made = json.loads(kind.to_jwk(self.private.public_key()))
+        made: dict[str, Any] = json.loads(kind.to_jwk(self.private.public_key()))
         return made | {"kid": self.kid, "use": "sig", "alg": self.algorithm} | members
 
     def private_jwk(self) -> dict[str, Any]:
         """The private key as a member of a key set, where it must not be."""
-        made = json.loads(_ALGORITHMS[self.algorithm[:2]].to_jwk(self.private))
+        made: dict[str, Any] = json.loads(_ALGORITHMS[self.algorithm[:2]].to_jwk(self.private))
         made.pop("key_ops", None)
         return made | {"kid": self.kid}
 
