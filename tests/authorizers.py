@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -18,8 +19,13 @@ Check = Callable[[Any, Any], Awaitable[Any]]
 
 
 @asynccontextmanager
-async def grpc_authorizer(check: Check) -> AsyncIterator[str]:
-    """Runs a server of grpc.aio that decides by a function; the block is given its address."""
+async def grpc_authorizer(check: Check, tls: Path | None = None) -> AsyncIterator[str]:
+    """Runs a server of grpc.aio that decides by a function; the block is given its address.
+
+    Args:
+        check: the function.
+        tls: folder with its certificate and key; None: no TLS.
+    """
     request, _ = messages()
     method: Any = grpc.unary_unary_rpc_method_handler(
         check,
@@ -31,7 +37,11 @@ async def grpc_authorizer(check: Check) -> AsyncIterator[str]:
     server.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler(name, {"Check": method}),)
     )
-    port = server.add_insecure_port("127.0.0.1:0")
+    if tls is None:
+        port = server.add_insecure_port("127.0.0.1:0")
+    else:
+        pair = ((tls / "key.pem").read_bytes(), (tls / "certificate.pem").read_bytes())
+        port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([pair]))
     await server.start()
     try:
         yield f"127.0.0.1:{port}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from typing import Self
+from typing import Final, Self
 
 from gateway.admission.authentication.api_keys import ApiKeys
 from gateway.admission.authentication.authentication import Authentication, IdentityRequired
@@ -19,6 +19,10 @@ from gateway.exchange.policy import Policy
 from gateway.settings import Settings
 
 log = logging.getLogger(__name__)
+
+NO_CREDENTIALS: Final = (
+    "rights are checked, but no credentials are accepted: all but anonymous requests are refused"
+)
 
 
 class Admission:
@@ -59,6 +63,8 @@ class Admission:
         if table is not None:
             for warning in table.warnings:
                 log.warning("%s", warning)
+            if not authenticators:
+                log.warning("%s", NO_CREDENTIALS)
             policies.append(Rights(table, missing))
         if (authorizer := make_authorizer(settings)) is not None:
             policies.append(authorizer)

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from pydantic import ValidationError
 from gateway.admission.authorizer.cache import VerdictCache
 from gateway.admission.authorizer.settings import AuthorizerSettings
 from gateway.admission.authorizer.verdict import CheckedRequest, Verdict
+from gateway.admission.error import AdmissionError
 from gateway.admission.identity import Identity
 from gateway.admission.rights.settings import RightsSettings
 from gateway.exchange.policy import RequestInfo
@@ -31,6 +33,7 @@ from tests.authorizers import (
 from tests.edge.asgi import Request, ask, connect, running
 from tests.edge.conftest import MakeApp
 from tests.edge.test_policies import OURS, Ask, by_asgi, directly
+from tests.whole.certificates import made
 
 ANN = {"authorization": "Bearer ann"}
 PATIENT: dict[str, Any] = {"timeout_seconds": 20}
@@ -250,6 +253,39 @@ async def test_an_authorizer_that_is_down(
     assert [r.message for r in caplog.records if "the authorizer fails" in r.message] == [
         next(r.message for r in caplog.records if "requests are refused" in r.message)
     ]
+
+
+@pytest.mark.parametrize("transport", ["wire", "grpcio"])
+async def test_an_authorizer_over_tls(make_app: MakeApp, tmp_path: Path, transport: str) -> None:
+    """It is believed only with a certificate of the CA that is given; else there is no decision."""
+    made(tmp_path / "ours")
+    made(tmp_path / "foreign")
+    statuses = []
+    async with grpc_authorizer(by_token, tmp_path / "ours" / "core") as address:
+        for ca in ("ours", "foreign"):
+            authorizer = AuthorizerSettings(
+                grpc=address,
+                ca=tmp_path / ca / "core" / "ca.pem",
+                headers=("authorization",),
+                timeout_seconds=20 if ca == "ours" else 2,
+            )
+            async with running(make_app(authorizer=authorizer, transport=transport)) as app:
+                statuses.append((await ask(app, "GET", "/v1/echo", headers=ANN)).status)
+
+    assert statuses == [200, 503]
+
+
+@pytest.mark.parametrize("given", [{"grpc": "127.0.0.1:1"}, {"http": "https://127.0.0.1:1"}])
+def test_a_ca_that_is_none_stops_the_start(
+    make_app: MakeApp, tmp_path: Path, given: dict[str, Any]
+) -> None:
+    """With the setting's name; so does one that cannot be read."""
+    junk = tmp_path / "junk.pem"
+    junk.write_text("no certificate")
+    with pytest.raises(AdmissionError, match="authorizer_ca"):
+        make_app(authorizer=AuthorizerSettings(ca=junk, **given))
+    with pytest.raises(OSError, match=r"absent\.pem"):
+        make_app(authorizer=AuthorizerSettings(ca=tmp_path / "absent.pem", **given))
 
 
 async def test_what_clients_may_not_say_is_taken_out_whatever_it_decides(

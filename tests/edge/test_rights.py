@@ -7,14 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from fastapi import FastAPI
 from starlette.websockets import WebSocket
 
+from gateway.admission.authentication.api_key_settings import ApiKeySettings
+from gateway.admission.authentication.api_keys import new_api_key
 from gateway.admission.error import AdmissionError
 from gateway.admission.identity import Identity
 from gateway.admission.rights.settings import RightsSettings
+from gateway.app import create_app
 from gateway.exchange.policy import RequestInfo
+from gateway.settings import Settings
 from gateway.testing import ScriptedUpstream
+from tests.contracts import compile_text
 from tests.edge.asgi import ask, connect, running
 from tests.edge.conftest import MakeApp
 from tests.edge.test_policies import OURS, Ask, by_asgi, directly
@@ -257,6 +263,17 @@ async def test_a_users_route_beside_a_binding_needs_its_own_rule(make_app: MakeA
     assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
 
 
+ANY = """
+syntax = "proto3";
+package any.v1;
+import "google/api/annotations.proto";
+message Thing { string name = 1; }
+service Any {
+  rpc Do(Thing) returns (Thing) {
+    option (google.api.http) = {custom {kind: "*" path: "/v1/do"}};
+  }
+}
+"""
 PREFLIGHT = {"origin": "https://a.example", "access-control-request-method": "POST"}
 
 
@@ -269,26 +286,19 @@ async def test_preflights_pass(make_app: MakeApp) -> None:
             assert (await ask(app, "OPTIONS", path)).status == 401
 
 
-async def test_what_looks_like_a_preflight_calls_no_method(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by", ["rights", "identity"])
+async def test_what_looks_like_a_preflight_calls_no_method(tmp_path: Path, by: str) -> None:
     """A binding for all HTTP methods takes OPTIONS too: its method would be called without a right."""
-    from gateway.app import create_app
-    from gateway.settings import Settings
-    from tests.contracts import compile_text
-
     path = tmp_path / "any.binpb"
-    path.write_bytes(
-        compile_text(
-            """syntax = "proto3"; package any.v1; import "google/api/annotations.proto";
-            message Thing { string name = 1; }
-            service Any { rpc Do(Thing) returns (Thing) {
-              option (google.api.http) = {custom {kind: "*" path: "/v1/do"}}; } }"""
-        )
-    )
+    path.write_bytes(compile_text(ANY))
     upstream = ScriptedUpstream({})
-    rights = RightsSettings.model_validate(
-        {"rules": [{"requests": "any.v1.Any/Do", "identity": "any"}]}
-    )
-    async with running(create_app(Settings(descriptor_set=path, rights=rights), upstream)) as app:
+    rule = {"requests": "any.v1.Any/Do", "identity": "any"}
+    keys = tmp_path / "keys.yaml"
+    keys.write_text(yaml.safe_dump({"keys": [dict(new_api_key("ann")[1])]}))
+    given: dict[str, Any] = {"api_keys": ApiKeySettings(file=keys)}
+    if by == "rights":
+        given = {"rights": RightsSettings.model_validate({"rules": [rule]})}
+    async with running(create_app(Settings(descriptor_set=path, **given), upstream)) as app:
         answer = await ask(app, "OPTIONS", "/v1/do", headers=PREFLIGHT)
 
     assert (answer.status, upstream.calls) == (401, [])
@@ -306,3 +316,15 @@ def test_wrong_rules_stop_the_start(make_app: MakeApp) -> None:
 def test_nothing_is_checked_unless_something_says_so(make_app: MakeApp) -> None:
     """So requests pay nothing for it."""
     assert make_app().state.edge.policies == ()
+
+
+@pytest.mark.parametrize("keys", [True, False])
+def test_rights_without_identities_are_warned_of(
+    make_app: MakeApp, tmp_path: Path, caplog: pytest.LogCaptureFixture, *, keys: bool
+) -> None:
+    """They refuse all but anonymous requests."""
+    file = tmp_path / "keys.yaml"
+    file.write_text(yaml.safe_dump({"keys": [dict(new_api_key("ann")[1])]}))
+    made(make_app, *RULES, api_keys=ApiKeySettings(file=file if keys else None))
+
+    assert ("no credentials are accepted" in caplog.text) is not keys

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from typing import Any
 
 from gateway.admission.authorizer.authorizer import Asks, Authorizer
@@ -51,14 +50,19 @@ def _check_target(transport: Transport, target: str) -> None:
 
 def _credentials(transport: Transport, given: AuthorizerSettings) -> Any:
     """Returns what a channel needs for TLS; None: it has none."""
-    if given.ca is None and not given.tls:
+    cas = _cas(given)
+    return transport.credentials(cas, None, None) if cas or given.tls else None
+
+
+def _cas(given: AuthorizerSettings) -> bytes | None:
+    """Returns the CAs; None: the default ones."""
+    if given.ca is None:
         return None
     try:
         with reading():
-            cas = None if given.ca is None else read_certificates(given.ca)
+            return read_certificates(given.ca)
     except CertificateError as error:
         raise AdmissionError(f"authorizer_ca: {error}") from error
-    return transport.credentials(cas, None, None)
 
 
 def _over_http(given: AuthorizerSettings, url: str) -> Asks:
@@ -68,9 +72,4 @@ def _over_http(given: AuthorizerSettings, url: str) -> Asks:
         raise AdmissionError(
             f"authorizer_http needs the package {error.name}; pip install 'protoway[authorizer]'"
         ) from error
-    metadata = frozenset(name.lower() for name in given.metadata)
-    try:
-        with reading():
-            return HttpAuthorizer(url, given.ca, metadata)
-    except ssl.SSLError as error:
-        raise AdmissionError(f"authorizer_ca: {given.ca} has no certificate") from error
+    return HttpAuthorizer(url, _cas(given), frozenset(name.lower() for name in given.metadata))

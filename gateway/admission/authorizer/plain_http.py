@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import ssl
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
@@ -40,20 +39,20 @@ _IDENTITY: Final = "identity"
 class HttpAuthorizer:
     """The connections to an authorizer, open as long as the block."""
 
-    def __init__(self, url: str, ca: Path | None, metadata: frozenset[str]) -> None:
+    def __init__(self, url: str, cas: bytes | None, metadata: frozenset[str]) -> None:
         """Takes where it is; nothing connects before the first question.
 
         Args:
             url: that is asked.
-            ca: PEM file with the CAs of its certificate; None: those of the system.
+            cas: PEM of the CAs of its certificate; None: httpx's default ones.
             metadata: lower-case names of the headers of an allowing answer that go upstream.
         """
         self._url = url
         self._metadata = metadata
         # the default CAs take half a second to read
         self._verify: ssl.SSLContext | bool = not url.startswith("http:")
-        if ca is not None:
-            self._verify = ssl.create_default_context(cafile=str(ca))
+        if cas is not None:
+            self._verify = ssl.create_default_context(cadata=cas.decode())
         self._client: httpx.AsyncClient
 
     async def __aenter__(self) -> Self:
