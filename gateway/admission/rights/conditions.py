@@ -50,6 +50,7 @@ def _somebody(identity: object | None) -> bool:
     return identity is not None
 
 
+ANY_IDENTITY: Final = Grant(_somebody, "any identity")
 NOBODY: Final = Grant(_nobody, "nobody")
 """Of requests that no rule takes in."""
 

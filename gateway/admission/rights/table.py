@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 from gateway.admission.error import AdmissionError
-from gateway.admission.rights.conditions import NOBODY, Grant, anybody, grant_of
+from gateway.admission.rights.conditions import ANY_IDENTITY, NOBODY, Grant, anybody, grant_of
 from gateway.admission.rights.patterns import Covers, Kind, Pattern, literals
 from gateway.admission.rights.settings import RightsSettings, RuleSettings
 from gateway.contract.http_rule import Binding
@@ -48,6 +48,7 @@ def compile_rights(
     bindings: Sequence[Binding],
     own_paths: Collection[str] = (),
     health_path: str = "",
+    identity_paths: Collection[str] = (),
 ) -> RightsTable:
     """Compiles the rules for a contract.
 
@@ -56,6 +57,8 @@ def compile_rights(
         bindings: of the contract, as the transcoder has them.
         own_paths: paths that the edge answers itself.
         health_path: the one of them that is open to anybody; empty: none.
+        identity_paths: those of them that are open to any identity, if no rule takes them in; the one that
+            gives tickets, which bring no right that their caller lacks.
 
     Raises:
         AdmissionError: rules take in nothing, or only what others take in before, or a part of a binding; or
@@ -71,6 +74,8 @@ def compile_rights(
     compiling.warn_of_closed()
     if health_path:
         compiling.own[health_path] = Grant(anybody, "anybody", "health_path")
+    for path in identity_paths:
+        compiling.own.setdefault(path, ANY_IDENTITY)
     return RightsTable(
         {binding: compiling.granted.get(binding, NOBODY) for binding in bindings},
         dict.fromkeys(own_paths, NOBODY) | compiling.own,

@@ -447,3 +447,19 @@ def test_bindings_are_those_of_the_contract() -> None:
     bindings: list[Binding] = list(table.bindings)
     assert bindings == BINDINGS
     assert not table.bindings[BINDINGS[0]].decide(ANN)
+
+
+@pytest.mark.parametrize(
+    ("rules", "who"),
+    [
+        ([{"requests": "library.*", **ANYBODY}], "any identity"),
+        ([{"requests": "/docs", "scopes": "a"}], "scope contains a"),
+        ([{"requests": "*", "nobody": True}], "nobody"),
+    ],
+)
+def test_an_own_path_may_be_open_to_identities(rules: list[dict[str, Any]], who: str) -> None:
+    """Unless a rule takes it in."""
+    settings = RightsSettings.model_validate({"contract": False, "rules": rules})
+    table = compile_rights(settings, BINDINGS, OWN, "/healthz", identity_paths=("/docs",))
+
+    assert table.own["/docs"].words == who
