@@ -10,9 +10,12 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from gateway import __version__
 from gateway.admission.admission import Admission
+from gateway.admission.proxied_app import ProxiedApp
+from gateway.admission.proxy_settings import FORWARDED_KEYS
 from gateway.contract.bindings import warnings, without_faulty_rules
 from gateway.contract.descriptors import Contract, load
 from gateway.contract.service_config import apply_rules, auto_mapped, read_service_config
@@ -80,6 +83,7 @@ def create_app(
         observers: watch each request.
 
     Raises:
+        AdmissionError: a policy cannot be made of its settings.
         ContractError: the contract is wrong, or none of its methods has an HTTP rule.
         TargetError: the upstream's address is a URL, has no port, or is no name that the transport knows.
         TlsError: a certificate, a key or the CA for the upstream cannot be used.
@@ -114,8 +118,15 @@ def create_app(
     )
     app.root_path = settings.root_path
     router = Router(edge.transcoder, own_paths)
-    admission = Admission(settings, PathMethods(app, router))
+    admission = Admission(settings, edge.transcoder.bindings, PathMethods(app, router))
     edge.policies = (*admission.policies, *policies)
+    if (proxies := admission.proxies) is not None:
+        build = app.build_middleware_stack  # FastAPI calls it once, when all middleware was added
+
+        def behind_proxies() -> ASGIApp:
+            return ProxiedApp(build(), proxies, settings.root_path)
+
+        app.build_middleware_stack = behind_proxies  # type: ignore[method-assign]
     app.state.edge = edge
     app.state.settings = settings
     door = AsgiDoor(edge, router)
@@ -188,6 +199,7 @@ def _edge(settings: Settings, contract: Contract, upstream: Upstream) -> Edge:
                 max_caller_feeds=settings.max_caller_feeds,
                 max_caller_bytes=settings.max_caller_feed_bytes,
                 caller_keys=frozenset(name.lower() for name in settings.caller_headers),
+                unshared_keys=FORWARDED_KEYS if settings.proxies.is_on else frozenset(),
                 call_bytes=TRANSPORTS[settings.transport].call_bytes,
             ),
         ),
@@ -197,6 +209,7 @@ def _edge(settings: Settings, contract: Contract, upstream: Upstream) -> Edge:
             challenge=settings.www_authenticate,
             status_key=settings.http_status_key,
             max_response_header_bytes=settings.max_answer_header_bytes,
+            withheld=FORWARDED_KEYS if settings.proxies.is_on else (),
         ),
         limits=Limits(
             max_message=settings.max_message_bytes,

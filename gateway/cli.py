@@ -14,8 +14,10 @@ from dataclasses import fields
 from typing import Any
 
 from gateway import __version__, settings_command
+from gateway.admission.admission import rights_table
 from gateway.admission.cors import request_headers, response_headers
 from gateway.admission.error import AdmissionError
+from gateway.admission.proxy_settings import ProxySettings
 from gateway.api_key_command import add_api_key
 from gateway.app import create_app, read_contract
 from gateway.app_option import AppError, load_app, settings_of
@@ -55,6 +57,7 @@ ENVOY = (
     *("cors_origins", "cors_credentials", "cors_headers", "cors_exposed_headers"),
     *("cors_max_age_seconds", "cors_private_network"),
     *("print_defaults", "print_proto_names", "print_enum_numbers", "print_int64_numbers"),
+    *(f"proxies_{name}" for name in ProxySettings.model_fields),
 )
 """The settings that `protoway envoy` takes."""
 
@@ -62,7 +65,7 @@ FAILURES = (
     *(AdmissionError, AppError, ContractError, ListenError, SecretError, TargetError),
     TlsError,
 )
-"""What stops a command, each with its text as the line that is printed."""
+"""What ends a command with status 1; the text is one line."""
 
 
 class CommandError(Exception):
@@ -170,7 +173,9 @@ def _serve_app(options: argparse.Namespace) -> int:
 def _routes(settings: Settings) -> int:
     contract = read_contract(settings)
     bindings, problems = bind(contract.methods)
-    print(render_routes(bindings))
+    table = rights_table(settings, bindings)
+    callers = None if table is None else lambda binding: table.bindings[binding].words
+    print(render_routes(bindings, callers))
     _report_left_out(contract)
     return _report(problems)
 
@@ -181,6 +186,9 @@ def _check(settings: Settings) -> int:
     _report_left_out(contract)
     for warning in warnings(bindings, settings.own_paths()):
         print(f"protoway: warning: {warning}", file=sys.stderr)
+    table = rights_table(settings, bindings)
+    for text in () if table is None else table.warnings:
+        print(f"protoway: warning: {text}", file=sys.stderr)
     if not problems:
         methods = {binding.method for binding in bindings}
         left_out = (

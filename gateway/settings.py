@@ -5,9 +5,8 @@ Rule: only this module and `gateway.health` read the environment. Each limit has
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Final, Self
 
 from pydantic import (
@@ -21,8 +20,12 @@ from pydantic import (
 
 from gateway.admission.authentication.api_key_settings import ApiKeySettings
 from gateway.admission.authentication.jwt_settings import JwtSettings
+from gateway.admission.authorizer.settings import AuthorizerSettings
 from gateway.admission.cors_settings import CorsSettings
+from gateway.admission.proxy_settings import ProxySettings
+from gateway.admission.rights.settings import RightsSettings
 from gateway.doors.viewer import FILES
+from gateway.setting_groups import FILE_KEYS, FILE_SECTIONS
 from gateway.setting_lists import list_added_to, list_from_text
 from gateway.setting_sources import SourcedSettings
 from gateway.setting_types import HeaderName, OwnPath, RequestHeaderName, RootPath
@@ -41,66 +44,6 @@ OWN_PATHS: Final = ("health_path", "openapi_path", "docs_path")
 """Settings that name the paths which the edge answers itself."""
 
 DEFAULT_CALLER_HEADERS: Final = ("authorization",)
-
-GROUPS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "config": "The settings file",
-        "descriptor_set": "The contract",
-        "upstream": "The upstream",
-        "host": "The process",
-        "max_connections": "Connections",
-        "root_path": "Own paths",
-        "max_message_bytes": "Requests and answers",
-        "request_headers": "Headers and metadata",
-        "print_defaults": "JSON",
-        "compression": "Compression",
-        "heartbeat_seconds": "Streams",
-        "websocket_ping_seconds": "WebSockets",
-        "cors_origins": "CORS",
-        "jwt_issuer": "Tokens",
-        "api_keys_file": "API keys",
-        "admin_port": "Envoy",
-    }
-)
-"""First setting of each group -> heading of the group in `--help` and docs/reference/settings.md.
-
-A section is a group of its own: its first setting is written as `--help` and the page name it, flat
-(`cors_origins`) or, if it is a structured one, dotted (`rights.rules`).
-"""
-
-FILE_SECTIONS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "config": "",
-        "descriptor_set": "contract",
-        "upstream": "upstream",
-        "host": "server",
-        "max_connections": "connections",
-        "root_path": "paths",
-        "max_message_bytes": "messages",
-        "request_headers": "metadata",
-        "print_defaults": "json",
-        "compression": "compression",
-        "heartbeat_seconds": "streams",
-        "websocket_ping_seconds": "websockets",
-        "admin_port": "envoy",
-    }
-)
-"""First setting of each group -> its section in the settings file; a section of ours has its own name.
-
-A setting has its own name there, without the section's before it (`upstream_tls` is `upstream.tls`), or:
-"""
-FILE_KEYS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
-    {
-        "upstream": ("upstream", "address"),
-        "compression": ("compression", "responses"),
-        "min_compression_bytes": ("compression", "min_bytes"),
-        "stream_compression": ("compression", "streams"),
-        "websocket_compression": ("compression", "websockets"),
-        "websocket_ping_seconds": ("websockets", "ping_seconds"),
-        "websocket_small_frames": ("websockets", "small_frames"),
-        "websocket_idle_seconds": ("websockets", "idle_seconds"),
-    }
-)
 
 
 class Settings(SourcedSettings):
@@ -183,6 +126,9 @@ class Settings(SourcedSettings):
     """A connection without a request for so long is closed; longer than a load balancer keeps it."""
     tls_handshake_seconds: float = Field(default=15.0, gt=0)
     """Maximum duration of a TLS handshake."""
+
+    proxies: ProxySettings = ProxySettings()
+    """Proxies in front of the edge."""
 
     root_path: RootPath = ""
     """Prefix that a proxy in front serves the edge below, as `/api`; the proxy may pass it on or strip it."""
@@ -282,6 +228,10 @@ class Settings(SourcedSettings):
     """Tokens."""
     api_keys: ApiKeySettings = ApiKeySettings()
     """API keys."""
+    rights: RightsSettings = RightsSettings()
+    """Who may call what."""
+    authorizer: AuthorizerSettings = AuthorizerSettings()
+    """An external authorizer."""
 
     @classmethod
     def every_setting(cls) -> type[SourcedSettings]:
@@ -338,3 +288,8 @@ class EnvoySettings(Settings):
     """File to write Envoy's descriptor set to: the contract without what Envoy refuses."""
     descriptor_set_path: str | None = None
     """Path at which Envoy finds its descriptor set; None: where it was read or written here."""
+
+
+def names_uvicorns_proxies() -> bool:
+    """Whether uvicorn's variable for trusted proxies is set, which `protoway serve` does not read."""
+    return "FORWARDED_ALLOW_IPS" in os.environ

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from typing import Self
+from typing import Final, Self
 
 from gateway.admission.authentication.api_keys import ApiKeys
 from gateway.admission.authentication.authentication import Authentication, IdentityRequired
 from gateway.admission.authentication.authenticator import Authenticator
+from gateway.admission.authorizer.making import has_authorizer, make_authorizer
 from gateway.admission.cors import Cors, PathMethods
 from gateway.admission.error import AdmissionError
+from gateway.admission.proxies import Proxies
+from gateway.admission.rights.rights import Rights, no_identity
+from gateway.admission.rights.table import RightsTable, compile_rights, has_rights
 from gateway.admission.strict_transport import StrictTransport
+from gateway.contract.http_rule import Binding
 from gateway.exchange.policy import Policy
 from gateway.settings import Settings
 from gateway.transcoding.origin import Origins
+
+log = logging.getLogger(__name__)
+
+NO_CREDENTIALS: Final = (
+    "rights are checked, but no credentials are accepted: all but anonymous requests are refused"
+)
 
 
 class Admission:
@@ -24,39 +36,54 @@ class Admission:
 
     Attributes:
         policies: in the order in which they are asked: who calls, load shedding, CORS, limits by address,
-            identity, rights, limits by identity.
+            identity, rights, an external authorizer, limits by identity.
+        proxies: who is believed about callers; None if nobody is.
     """
 
-    def __init__(self, settings: Settings, path_methods: PathMethods) -> None:
+    def __init__(
+        self, settings: Settings, bindings: Sequence[Binding], path_methods: PathMethods
+    ) -> None:
         """Makes the policies that the settings switch on.
 
         Args:
             settings: of the edge.
+            bindings: of the contract, as the transcoder has them.
             path_methods: returns the HTTP methods that a path takes, whoever answers it.
 
         Raises:
-            AdmissionError: settings cannot be obeyed: a file is wrong, or an extra is not installed.
+            AdmissionError: settings cannot be obeyed: a file is wrong, an extra is not installed, or they do
+                not fit the contract.
             FileReadError: a file cannot be read; it is an OSError.
         """
         policies: list[Policy] = []
         needed: list[AbstractAsyncContextManager[object]] = []
+        self.proxies = proxies = _proxies(settings)
+        if proxies is not None:
+            policies.append(proxies)
         if settings.hsts:
             policies.append(StrictTransport(settings.hsts))
         if settings.cors.origins:
-            cors = Cors(
-                settings.cors,
-                path_methods,
-                from_callers=_read_headers(settings),
-                from_metadata=settings.response_headers,
-            )
-            policies.append(cors)
+            policies.append(_cors(settings, path_methods))
+        table = rights_table(settings, bindings)
+        missing = no_identity
         if authenticators := _authenticators(settings):
             needed += [
                 each for each in authenticators if isinstance(each, AbstractAsyncContextManager)
             ]
-            health_path = settings.health_path
-            authentication = Authentication(authenticators, health_path)
-            policies += [authentication, IdentityRequired(authentication, health_path)]
+            authentication = Authentication(authenticators, settings.health_path)
+            policies.append(authentication)
+            missing = authentication.missing
+            if table is None and not has_authorizer(settings.authorizer):
+                policies.append(IdentityRequired(authentication, settings.health_path))
+        if table is not None:
+            for warning in table.warnings:
+                log.warning("%s", warning)
+            if not authenticators:
+                log.warning("%s", NO_CREDENTIALS)
+            policies.append(Rights(table, missing))
+        if (authorizer := make_authorizer(settings)) is not None:
+            policies.append(authorizer)
+            needed.append(authorizer)
         self.policies = tuple(policies)
         self._needed = tuple(needed)
         self._stack = AsyncExitStack()
@@ -70,6 +97,22 @@ class Admission:
     async def __aexit__(self, *_: object) -> None:
         """Closes it."""
         await self._stack.aclose()
+
+
+def _proxies(settings: Settings) -> Proxies | None:
+    section = settings.proxies
+    return Proxies(section, settings.health_path) if section.is_on else None
+
+
+def _cors(settings: Settings, path_methods: PathMethods) -> Cors:
+    keys = settings.api_keys
+    of_keys = (keys.header,) if keys.file and keys.header else ()
+    return Cors(
+        settings.cors,
+        path_methods,
+        from_callers=(*settings.request_headers, *of_keys),
+        from_metadata=settings.response_headers,
+    )
 
 
 def _authenticators(settings: Settings) -> list[Authenticator]:
@@ -103,7 +146,12 @@ def cookie_origins(settings: Settings) -> Callable[[str], bool]:
     return Origins(each for each in cors.origins if each != "*").allow
 
 
-def _read_headers(settings: Settings) -> tuple[str, ...]:
-    """Returns the request headers that the edge reads for these settings, beside its own."""
-    keys = settings.api_keys
-    return (*settings.request_headers, *((keys.header,) if keys.file and keys.header else ()))
+def rights_table(settings: Settings, bindings: Sequence[Binding]) -> RightsTable | None:
+    """Returns who may call what; None: nothing says so.
+
+    Raises:
+        AdmissionError: see `compile_rights`.
+    """
+    if not has_rights(settings.rights, (binding.method for binding in bindings)):
+        return None
+    return compile_rights(settings.rights, bindings, settings.own_paths(), settings.health_path)

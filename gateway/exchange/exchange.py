@@ -11,9 +11,10 @@ from gateway.contract.route_table import RouteMatch
 from gateway.exchange.attendance import Attendance, Interruption
 from gateway.exchange.edge import Edge
 from gateway.exchange.inline import TASK, Run
-from gateway.exchange.policy import EndedBy, RequestInfo, Wire
+from gateway.exchange.policy import EndedBy
 from gateway.exchange.ports import ClientGone, RequestBody, Sink, WebSocket
 from gateway.exchange.request import Request
+from gateway.exchange.request_info import RequestHeaders, RequestInfo, Wire
 from gateway.exchange.response import NO_SNIFFING, HttpResponse
 from gateway.exchange.routing import allowed_methods
 from gateway.transcoding.deadline import shortest
@@ -32,7 +33,7 @@ class Exchange:
         edge: what the process serves.
         request: what the door has read.
         request_id: the caller's, or a new one.
-        headers: returns all headers, for policies and observers.
+        headers: of the request, for policies and observers.
         metadata: that go upstream.
         body: of the request.
         is_head: whether the response has no body, because the request is a HEAD.
@@ -65,7 +66,7 @@ class Exchange:
         request_id: str,
         metadata: Metadata,
         query: bytes,
-        headers: Callable[[], Headers],
+        headers: RequestHeaders,
         websocket: WebSocket | None = None,
         run: Run = TASK,
     ) -> None:
@@ -104,18 +105,20 @@ class Exchange:
     def inform(self) -> RequestInfo:
         """Makes what policies and observers see."""
         request, route = self.request, self.request.route
+        binding = route.target.binding if isinstance(route, RouteMatch) else None
         self.info = info = RequestInfo(
             Wire.HTTP if self.websocket is None else Wire.WEBSOCKET,
             request.http_method,
             request.path,
             self.headers,
-            route.target.method if isinstance(route, RouteMatch) else None,
+            None if binding is None else binding.method,
             self.client,
             self.request_id,
             self.query,
             allowed_methods(route),
             "https" if request.secure else "http",
             request.head.origin,
+            binding=binding,
         )
         return info
 

@@ -15,6 +15,7 @@ from gateway.exchange.inline import Run
 from gateway.exchange.ports import RequestBody, Sink, WebSocket
 from gateway.exchange.request import Request as EdgeRequest
 from gateway.exchange.request import identify, parse_head
+from gateway.exchange.request_info import ListedHeaders
 from gateway.exchange.routing import Route, below_root
 
 
@@ -60,7 +61,7 @@ class ContractRoute(NamedTuple):
             request_id=request_id,
             metadata=metadata,
             query=request.query,
-            headers=lambda: tuple(request.headers),
+            headers=ListedHeaders(request.headers),
             websocket=websocket,
             run=run,
         )
