@@ -135,17 +135,6 @@ def _jwt(settings: Settings) -> Authenticator:
     return JwtAuthenticator(settings.jwt, cookie_origins(settings))
 
 
-def cookie_origins(settings: Settings) -> Callable[[str], bool]:
-    """Returns whether a page of an origin beside the edge's own may use a token in a cookie.
-
-    Those are the origins of CORS, if they may send credentials; `*` is none of them.
-    """
-    cors = settings.cors
-    if not cors.credentials:
-        return lambda _: False
-    return Origins(each for each in cors.origins if each != "*").allow
-
-
 def rights_table(settings: Settings, bindings: Sequence[Binding]) -> RightsTable | None:
     """Returns who may call what; None: nothing says so.
 
@@ -155,3 +144,14 @@ def rights_table(settings: Settings, bindings: Sequence[Binding]) -> RightsTable
     if not has_rights(settings.rights, (binding.method for binding in bindings)):
         return None
     return compile_rights(settings.rights, bindings, settings.own_paths(), settings.health_path)
+
+
+def cookie_origins(settings: Settings) -> Callable[[str], bool]:
+    """Returns whether a page of an origin beside the edge's own may use a token in a cookie.
+
+    Those are the origins of CORS, if they may send credentials; `*` is none of them.
+    """
+    cors = settings.cors
+    if not cors.credentials:
+        return lambda _: False
+    return Origins(each for each in cors.origins if each != "*").allow
