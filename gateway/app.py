@@ -8,8 +8,6 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from gateway import __version__
@@ -30,6 +28,7 @@ from gateway.exchange.policy import Observation, Observer, Policy
 from gateway.exchange.routing import Router
 from gateway.feeds.accounting import FeedLimits
 from gateway.feeds.feeds import Feeds
+from gateway.operations.readiness import Readiness, health_routes
 from gateway.render.openapi import render_openapi
 from gateway.setting_files import read_file
 from gateway.settings import Settings
@@ -38,6 +37,7 @@ from gateway.transcoding.codec import JsonOptions
 from gateway.transcoding.metadata import MetadataFilter
 from gateway.transcoding.origin import Origins
 from gateway.transcoding.transcoder import Transcoder
+from gateway.upstream.health_check import HEALTH_CHECK
 from gateway.upstream.options import UpstreamOptions
 from gateway.upstream.pool_limits import PoolLimits
 from gateway.upstream.port import Upstream
@@ -98,10 +98,17 @@ def create_app(
     if watching := tuple(observers):
         edge.observation = Observation(watching)
 
+    readiness = Readiness(settings.readiness, edge.upstream)
+
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         async with edge.upstream, edge.feeds, admission:
-            yield
+            readiness.started = True
+            try:
+                yield
+            finally:
+                readiness.draining = True
+                await readiness.close()
 
     for warning in warnings(edge.transcoder.bindings, own_paths):
         log.warning("%s", warning)
@@ -129,6 +136,7 @@ def create_app(
         app.build_middleware_stack = behind_proxies  # type: ignore[method-assign]
     app.state.edge = edge
     app.state.settings = settings
+    app.state.readiness = readiness
     door = AsgiDoor(edge, router)
     app.state.direct = DirectDoor(edge, router, settings.root_path)
     app.add_middleware(ContractRoutes, door=door)  # those that a user adds stand around it
@@ -137,8 +145,14 @@ def create_app(
     if settings.pages is not None:
         app.router.default = Pages(settings.pages, otherwise=door.not_found)
     app.add_exception_handler(HTTPException, door.framework_error)
-    if settings.health_path:
-        app.add_route(settings.health_path, _healthz, methods=["GET"], include_in_schema=False)
+    app.router.routes.extend(
+        health_routes(
+            readiness,
+            live=(settings.health_path, settings.live_path),
+            ready=settings.ready_path,
+            startup=settings.startup_path,
+        )
+    )
     if settings.openapi_path and settings.docs_path:
         page = viewer_routes(settings.docs_path, settings.openapi_path, app.title)
         app.router.routes.extend(page)
@@ -157,7 +171,7 @@ def create_app(
 def _upstream(settings: Settings, contract: Contract) -> Upstream:
     options = UpstreamOptions(
         settings.upstream,
-        contract.methods,
+        (*contract.methods, HEALTH_CHECK),
         max_message=settings.max_message_bytes,
         max_metadata=settings.max_upstream_metadata_bytes,
         keepalive=settings.upstream_keepalive_seconds,
@@ -231,8 +245,3 @@ def _edge(settings: Settings, contract: Contract, upstream: Upstream) -> Edge:
 
 def _title(contract: Contract) -> str:
     return ", ".join(dict.fromkeys(m.service_name for m in contract.methods if m.rule is not None))
-
-
-async def _healthz(_request: Request) -> Response:
-    headers = {"x-content-type-options": "nosniff"}
-    return Response(b'{"status":"SERVING"}', headers=headers, media_type="application/json")

@@ -33,6 +33,7 @@ from gateway.doors.types import App
 from gateway.exchange.edge import Edge
 from gateway.listening import allow_many_files, listen, listen_for_workers, shown_host
 from gateway.logs import configure_logs
+from gateway.operations.readiness import Readiness
 from gateway.settings import Settings, names_uvicorns_proxies
 from gateway.start_lines import middleware_line
 from gateway.tls import check_serving
@@ -46,6 +47,8 @@ _LOOK_SECONDS: Final = 0.02
 """Interval at which a shutdown checks whether a second signal came, and whether anything is open."""
 _LAST_SECONDS: Final = 0.5
 """Maximum time that responses which a shutdown cuts have to say so."""
+_CROSSING_SECONDS: Final = 0.25
+"""Time that requests have to arrive on the connections that were accepted last."""
 _STARTUP_FAILURE: Final = 3
 _ENVELOPE_BYTES: Final = 16 * 1024
 """Bytes that a WebSocket frame may have beside its message, or for metadata if messages are small."""
@@ -104,6 +107,7 @@ class Server(uvicorn.Server):
             log.warning("FORWARDED_ALLOW_IPS is not read; set proxies_trusted")
         self._app = app
         self._edge: Edge = app.state.edge
+        self._readiness: Readiness = app.state.readiness
         self._settings = settings
         self._acceptor: Acceptor | None = None
         self._door: Door | None = None
@@ -174,6 +178,9 @@ class Server(uvicorn.Server):
         del sig, frame
 
     def _stop(self) -> None:
+        self._readiness.draining = True
+        if self._door is not None:
+            self._door.closing = True
         self.should_exit = True
 
     def _say_where(self, listening: Sequence[socket.socket]) -> None:
@@ -187,18 +194,16 @@ class Server(uvicorn.Server):
         )
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Ends the streams, then the connections, within `drain_seconds`.
+        """Says that the edge is not ready, waits for `drain_delay_seconds`, and ends within `drain_seconds`.
 
-        What is not answered by then is answered with 503. Clients that do not read are not waited for.
+        The streams end first, then the connections. What is not answered by then is answered with 503.
+        Clients that do not read are not waited for.
         """
         del sockets  # the acceptor closes them
         loop = asyncio.get_running_loop()
+        await self._leave_the_balancer()
         deadline = loop.time() + self._settings.drain_seconds
         state = self.server_state
-        if self._acceptor is not None:
-            self._acceptor.close()
-        if self._door is not None:
-            self._door.closing = True
         ending = self._edge.interrupt_streams()
         while ending and not self.force_exit and loop.time() < deadline:
             _, ending = await asyncio.wait(ending, timeout=_LOOK_SECONDS)
@@ -212,6 +217,35 @@ class Server(uvicorn.Server):
         for connection in list(connections):
             connection.abort()
         await self.lifespan.shutdown()
+
+    async def _leave_the_balancer(self) -> None:
+        """Lets readiness fall, and accepts connections until load balancers have seen that.
+
+        Each response of that time ends its connection, so that few are left that a client may use again.
+        """
+        self._readiness.draining = True
+        if self._door is not None:
+            self._door.closing = True
+        acceptor, delay = self._acceptor, self._settings.drain_delay_seconds
+        if delay and acceptor is not None:
+            log.info("shutting down; connections are accepted for %g s more", delay)
+            await self._pause(delay)
+            acceptor.accept_waiting()
+        if acceptor is not None:
+            acceptor.close()
+        if delay and acceptor is not None:
+            await acceptor.wait_closed()
+            await self._pause(_CROSSING_SECONDS)
+
+    async def _pause(self, seconds: float) -> None:
+        """Waits, unless a second signal came."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        while not self.force_exit:
+            left = until - loop.time()
+            if left <= 0:
+                return
+            await asyncio.sleep(min(_LOOK_SECONDS, left))
 
     async def _wait_until_idle(self, deadline: float, *, impatient: bool) -> None:
         """Waits until nothing is open; `impatient` if a second signal ends that."""

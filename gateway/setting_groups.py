@@ -26,6 +26,7 @@ GROUPS: Final[Mapping[str, str]] = MappingProxyType(
         "api_keys_file": "API keys",
         "rights.rules": "Rights",
         "authorizer_grpc": "An external authorizer",
+        "readiness_upstream": "Readiness",
         "admin_port": "Envoy",
     }
 )

@@ -25,6 +25,7 @@ from gateway.admission.cors_settings import CorsSettings
 from gateway.admission.proxy_settings import ProxySettings
 from gateway.admission.rights.settings import RightsSettings
 from gateway.doors.viewer import FILES
+from gateway.operations.readiness_settings import ReadinessSettings
 from gateway.setting_groups import FILE_KEYS, FILE_SECTIONS
 from gateway.setting_lists import list_added_to, list_from_text
 from gateway.setting_sources import SourcedSettings
@@ -40,7 +41,9 @@ from gateway.upstream.transport import Name
 PREFIX: Final = "PROTOWAY_"
 """Prefix of the environment variables."""
 
-OWN_PATHS: Final = ("health_path", "openapi_path", "docs_path")
+HEALTH_PATHS: Final = ("health_path", "live_path", "ready_path", "startup_path")
+"""Settings that name the paths which are open to anybody."""
+OWN_PATHS: Final = (*HEALTH_PATHS, "openapi_path", "docs_path")
 """Settings that name the paths which the edge answers itself."""
 
 DEFAULT_CALLER_HEADERS: Final = ("authorization",)
@@ -105,6 +108,8 @@ class Settings(SourcedSettings):
         default="", pattern=r"^(max-age=\d{1,10}(; includeSubDomains)?(; preload)?)?$"
     )
     """`Strict-Transport-Security` of each response over TLS, as `max-age=31536000`; empty: none."""
+    drain_delay_seconds: float = Field(default=0.0, ge=0, le=3600)
+    """Time from the begin of a shutdown, when readiness falls, to its end of accepting connections."""
     drain_seconds: float = Field(default=5.0, ge=0)
     """Maximum time that a shutdown waits for responses in progress."""
     log_level: str = Field(default="info", pattern="^(critical|error|warning|info|debug)$")
@@ -133,7 +138,13 @@ class Settings(SourcedSettings):
     root_path: RootPath = ""
     """Prefix that a proxy in front serves the edge below, as `/api`; the proxy may pass it on or strip it."""
     health_path: OwnPath = "/healthz"
-    """Path of the health check; empty: none."""
+    """Path of the health check, which says whether the edge is alive; empty: none."""
+    live_path: OwnPath = "/livez"
+    """Path that says the same, as Kubernetes names it; empty: none."""
+    ready_path: OwnPath = "/readyz"
+    """Path that says whether the edge is ready for calls; empty: none."""
+    startup_path: OwnPath = "/startupz"
+    """Path that says whether the edge has started; empty: none."""
     openapi_path: OwnPath = "/openapi.json"
     """Path of the OpenAPI document; empty: no document, and no page that shows it."""
     docs_path: OwnPath = "/docs"
@@ -232,6 +243,8 @@ class Settings(SourcedSettings):
     """Who may call what."""
     authorizer: AuthorizerSettings = AuthorizerSettings()
     """An external authorizer."""
+    readiness: ReadinessSettings = ReadinessSettings()
+    """What decides whether the edge is ready."""
 
     @classmethod
     def every_setting(cls) -> type[SourcedSettings]:
@@ -256,11 +269,15 @@ class Settings(SourcedSettings):
 
     def own_paths(self) -> dict[str, str]:
         """Returns the paths that the edge answers itself -> the setting that moves or closes each."""
-        paths = [(self.health_path, "health_path")]
+        paths = [(getattr(self, name), name) for name in HEALTH_PATHS]
         if self.openapi_path:
             paths.append((self.openapi_path, "openapi_path"))
             paths += [(path, "docs_path") for path in self._docs_paths()]
         return {path: name for path, name in paths if path}
+
+    def health_paths(self) -> frozenset[str]:
+        """Returns the paths of the health checks, which are open to anybody."""
+        return frozenset(path for path in (getattr(self, name) for name in HEALTH_PATHS) if path)
 
     def _docs_paths(self) -> list[str]:
         page = self.docs_path

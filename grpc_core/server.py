@@ -96,6 +96,10 @@ class CoreServer:
         for service in SERVICES:
             await self._health.set(service, HealthCheckResponse.SERVING)
 
+    async def leave_balancers(self) -> None:
+        """Sets the health of every service to NOT_SERVING, for good; calls are still served."""
+        await self._health.enter_graceful_shutdown()
+
     async def stop(self, grace: float | None) -> None:
         """Sets the health to NOT_SERVING, ends the streams of rates, and waits for calls to finish.
 
@@ -129,6 +133,8 @@ async def run(settings: Settings, market: Market, parent: Parent | None = None) 
         else:
             parent.serving(signals.stop.set)
         await signals.stop.wait()
+        await server.leave_balancers()
+        await _delay(settings.drain_delay, signals.cancel)
         await _stop(server, settings.shutdown_grace, signals.cancel)
 
 
@@ -137,6 +143,18 @@ def say_where(address: str, settings: Settings) -> None:
     security = "TLS" if settings.tls_certificate else "no TLS"
     served = f"core: {', '.join(SERVICES)} by {settings.transport}, {security}"
     print(f"core: serving gRPC on {address}", served, sep="\n", flush=True)
+
+
+async def _delay(seconds: float, cancel: asyncio.Event) -> None:
+    """Waits, unless a second signal came."""
+    if not seconds:
+        return
+    _log.info("stopping; calls are accepted for %g s more", seconds)
+    try:
+        async with asyncio.timeout(seconds):
+            await cancel.wait()
+    except TimeoutError:
+        return
 
 
 async def _stop(server: CoreServer, grace: float, cancel: asyncio.Event) -> None:

@@ -70,11 +70,11 @@ class Admission:
             needed += [
                 each for each in authenticators if isinstance(each, AbstractAsyncContextManager)
             ]
-            authentication = Authentication(authenticators, settings.health_path)
+            authentication = Authentication(authenticators, settings.health_paths())
             policies.append(authentication)
             missing = authentication.missing
             if table is None and not has_authorizer(settings.authorizer):
-                policies.append(IdentityRequired(authentication, settings.health_path))
+                policies.append(IdentityRequired(authentication, settings.health_paths()))
         if table is not None:
             for warning in table.warnings:
                 log.warning("%s", warning)
@@ -101,7 +101,7 @@ class Admission:
 
 def _proxies(settings: Settings) -> Proxies | None:
     section = settings.proxies
-    return Proxies(section, settings.health_path) if section.is_on else None
+    return Proxies(section, settings.health_paths()) if section.is_on else None
 
 
 def _cors(settings: Settings, path_methods: PathMethods) -> Cors:
@@ -143,7 +143,7 @@ def rights_table(settings: Settings, bindings: Sequence[Binding]) -> RightsTable
     """
     if not has_rights(settings.rights, (binding.method for binding in bindings)):
         return None
-    return compile_rights(settings.rights, bindings, settings.own_paths(), settings.health_path)
+    return compile_rights(settings.rights, bindings, settings.own_paths(), settings.health_paths())
 
 
 def cookie_origins(settings: Settings) -> Callable[[str], bool]:
