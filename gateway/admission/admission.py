@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Self
 
+from gateway.admission.limits.policy import limits_policies
+from gateway.admission.overload.policy import Overload
 from gateway.exchange.policy import Policy
 from gateway.settings import Settings
 
@@ -23,7 +25,13 @@ class Admission:
         """Makes the policies that the settings switch on."""
         policies: list[Policy] = []
         needed: list[AbstractAsyncContextManager[object]] = []
-        del settings
+        by_address, by_identity = limits_policies(settings.limits, settings.health_path)
+        if settings.overload.is_on:
+            policies.append(Overload(settings.overload))
+        if by_address is not None:
+            policies.append(by_address)
+        if by_identity is not None:
+            policies.append(by_identity)
         self.policies = tuple(policies)
         self._needed = tuple(needed)
         self._stack = AsyncExitStack()

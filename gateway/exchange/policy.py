@@ -65,7 +65,7 @@ class RequestInfo:
             "request_id",
             "response_headers",
         ),
-        *("scheme", "wire"),
+        *("scheme", "sent_checks", "wire"),
     )
 
     wire: Wire
@@ -92,6 +92,9 @@ class RequestInfo:
     message_checks: list[Callable[[int], None]]
     """Each is called with the size of each message from the client, in bytes of protobuf, before it is sent
     upstream. It may raise a StatusError, which ends the request."""
+    sent_checks: list[Callable[[int], None]]
+    """Each is called with the size of each message of the server, in bytes of protobuf, before it is sent to the
+    client. It may raise a StatusError, which ends the request."""
     response_headers: list[tuple[bytes, bytes]]
     """Headers that policies add to the response, whatever it is, by their lower-case names."""
     expires_at: float | None
@@ -139,6 +142,7 @@ class RequestInfo:
         self.identity = None
         self.metadata = []
         self.message_checks = []
+        self.sent_checks = []
         self.response_headers = []
         self.expires_at = None
         self.at_end = []
@@ -201,8 +205,8 @@ class Policy(Protocol):
         """Decides about a request after the match, before its body is read.
 
         It may set `request.identity`, `client`, `scheme` and `expires_at`, take parameters out of the query,
-        and add to `metadata`, `message_checks`, `response_headers` and `at_end`. The policies are asked in
-        their order.
+        and add to `metadata`, `message_checks`, `sent_checks`, `response_headers` and `at_end`. The policies
+        are asked in their order.
 
         Returns:
             None, or an awaitable if the decision has to wait, for a key set say. What can be decided at once

@@ -171,7 +171,10 @@ def _start_observation(exchange: Exchange, observation: Observation) -> None:
 
 def _end(exchange: Exchange, info: RequestInfo, since: float) -> None:
     for tell in info.at_end:
-        tell()
+        try:
+            tell()
+        except Exception:  # the others have places to give back
+            log.exception("%s: what a policy does at the end has failed", _name(exchange))
     observation = exchange.edge.observation
     if observation is not None and observation.request_ended is not None:
         code, ended_by = _outcome(exchange)

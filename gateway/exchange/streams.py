@@ -139,9 +139,11 @@ class StreamResponse:
         self._check_heartbeat(source)
         try:
             async for items in source:
-                frames, failure = self._frames(items)
+                refused: StatusError | None = None
                 if self._exchange.info is not None:
-                    self._tell_observers(items)
+                    items, refused = self._told(items)
+                frames, failure = self._frames(items)
+                failure = failure or refused
                 if self.started and not self._starting.locked():
                     await self._write(frames)
                 elif frames:
@@ -149,7 +151,7 @@ class StreamResponse:
                     await self._start(source, frames)
                 if failure is not None:
                     raise failure
-                if frames and (write_now := self._writer.write_now) is not None:
+                if frames and not self._is_checked and (write_now := self._writer.write_now):
                     source.set_direct_writer(partial(self._write_at_once, write_now))
             await self._start(source)
         finally:
@@ -171,12 +173,23 @@ class StreamResponse:
                 return b"".join(frames), error
         return b"".join(frames), None
 
-    def _tell_observers(self, items: Iterable[Item]) -> None:
-        for item in items:
+    @property
+    def _is_checked(self) -> bool:
+        """Whether policies decide about each message, which a direct writer cannot ask."""
+        info = self._exchange.info
+        return info is not None and bool(info.sent_checks)
+
+    def _told(self, items: Sequence[Item]) -> tuple[Sequence[Item], StatusError | None]:
+        """Tells policies and observers; returns the items up to one that is refused, and why it is."""
+        for number, item in enumerate(items):
             if isinstance(item, Gap):
                 self._exchange.dropped(item.missed)
-            else:
+                continue
+            try:
                 self._exchange.sent(len(item.message))
+            except StatusError as error:
+                return items[:number], error
+        return items, None
 
     def _write_at_once(self, write: Callable[[bytes], bool], items: Sequence[Item]) -> bool:
         """Writes items that need no waiting; frames after the first do not depend on earlier ones."""
@@ -192,7 +205,7 @@ class StreamResponse:
         if not write(frames):
             return False
         if self._exchange.info is not None:
-            self._tell_observers(items)
+            self._told(items)
         self._written_at = self._loop.time()
         return True
 
