@@ -21,6 +21,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from gateway.admission.limits.settings import LimitsSettings
+from gateway.admission.overload.settings import OverloadSettings
 from gateway.doors.viewer import FILES
 from gateway.sections import flat_settings
 from gateway.setting_lists import list_added_to, list_from_text
@@ -56,6 +58,8 @@ GROUPS: Final[Mapping[str, str]] = MappingProxyType(
         "compression": "Compression",
         "heartbeat_seconds": "Streams",
         "origins": "WebSockets",
+        "limits_requests_per_second": "Limits",
+        "overload_max_calls": "Load shedding",
         "admin_port": "Envoy",
     }
 )
@@ -239,6 +243,11 @@ class Settings(BaseSettings):
     """Maximum pings, pongs and fragments under 64 bytes a second, and ten times as many at once."""
     websocket_idle_seconds: float | None = Field(default=None, gt=0)
     """Time without a message in either direction after which a WebSocket is closed; None: never."""
+
+    limits: LimitsSettings = LimitsSettings()
+    """How much callers may ask for."""
+    overload: OverloadSettings = OverloadSettings()
+    """How much is under way at a time, whoever asks."""
 
     @classmethod
     def settings_customise_sources(

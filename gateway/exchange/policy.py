@@ -93,8 +93,8 @@ class RequestInfo:
     """Each is called with the size of each message from the client, in bytes of protobuf, before it is sent
     upstream. It may raise a StatusError, which ends the request."""
     sent_checks: list[Callable[[int], None]]
-    """Each is called with the size of each message of the server, in bytes of protobuf, before it is sent to the
-    client. It may raise a StatusError, which ends the request."""
+    """Each is called with the size of each message of the server, in bytes of protobuf, before it is sent on.
+    It may raise a StatusError, which ends the request."""
     response_headers: list[tuple[bytes, bytes]]
     """Headers that policies add to the response, whatever it is, by their lower-case names."""
     expires_at: float | None

@@ -138,10 +138,8 @@ class StreamResponse:
         """Sends what the source has, from its first items on."""
         self._check_heartbeat(source)
         try:
-            async for items in source:
-                refused: StatusError | None = None
-                if self._exchange.info is not None:
-                    items, refused = self._told(items)
+            async for new in source:
+                items, refused = (new, None) if self._exchange.info is None else self._told(new)
                 frames, failure = self._frames(items)
                 failure = failure or refused
                 if self.started and not self._starting.locked():

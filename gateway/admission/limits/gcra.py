@@ -16,20 +16,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-_ROUNDING: Final = 1e-9
+_ROUNDING: Final = 1e-8
 """Seconds by which sums of floats may be off: ten times 0.1 is 0.9999999999999999."""
+_PART: Final = 1e-3
+"""Part of a token that may lack in what is left, for the same reason."""
 
 
 class Decision(NamedTuple):
     """What a bucket says of a request."""
 
-    admitted: bool
     remaining: int
     """Tokens that are left; never negative."""
     retry_seconds: float
     """Seconds after which the same request is admitted, if nobody takes tokens before; 0 if it is now."""
     full_seconds: float
     """Seconds after which the bucket is full again."""
+
+    @property
+    def admitted(self) -> bool:
+        """Whether the tokens were taken."""
+        return not self.retry_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +79,8 @@ def decide(rate: Rate, arrival: float, cost: int, now: float) -> tuple[float, De
     used = max(arrival - now, 0.0)
     over = used + (interval if rate.may_owe else cost * interval) - tolerance
     if over > _ROUNDING:
-        left = int((tolerance - used) / interval + _ROUNDING) if used < tolerance else 0
-        return arrival, Decision(False, left, over, used)
+        left = int((tolerance - used) / interval + _PART) if used < tolerance else 0
+        return arrival, Decision(left, over, used)
     used += cost * interval
-    left = int((tolerance - used) / interval + _ROUNDING) if used < tolerance else 0
-    return now + used, Decision(True, left, 0.0, used)
+    left = int((tolerance - used) / interval + _PART) if used < tolerance else 0
+    return now + used, Decision(left, 0.0, used)

@@ -66,8 +66,7 @@ def address_key(client: str, *, ipv4_prefix: int, ipv6_prefix: int) -> str:
         packed = inet_pton(AF_INET6 if ":" in text else AF_INET, text)
     except OSError:
         return _short(client)
-    if packed.startswith(_MAPPED):
-        packed = packed[len(_MAPPED) :]
+    packed = packed.removeprefix(_MAPPED)
     bits = 8 * len(packed)
     cut = bits - (ipv4_prefix if bits == 32 else ipv6_prefix)
     network = int.from_bytes(packed) >> cut << cut

@@ -3,9 +3,9 @@
 A bucket is kept while it is not full; a full one is as good as none, so forgetting it helps nobody. Newcomers
 take the places of full buckets, which a hand looks for that goes round the places (the "clock" of page
 replacement), a bounded number of them for each newcomer. Where it finds none, the newcomer's tokens come out
-of one of a fixed number of shared buckets, by the hash of its key, which is keyed (PEP 456): callers cannot
-choose whom they share with. So a full table gives nobody a fresh bucket, and refuses nobody by itself; callers
-that are in the table do not notice.
+of one of a fixed number of shared buckets, by the hash of its key. The hash is keyed (PEP 456), so callers
+cannot choose whom they share with. A full table gives nobody a fresh bucket, and refuses nobody by itself;
+callers that are in it notice nothing.
 """
 
 from __future__ import annotations

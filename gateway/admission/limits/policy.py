@@ -147,11 +147,10 @@ class Limits:
     def _obey(
         self, decision: Decision, rule: Rule, request: RequestInfo, found: Plan, told: list[str]
     ) -> None:
-        admitted, remaining, retry, full = decision
+        remaining, retry, full = decision
         if self._headers:
-            seconds = ceil(full if admitted else retry)
-            told.append(f'"{rule.name}";r={remaining};t={seconds}')
-        if not admitted:
+            told.append(f'"{rule.name}";r={remaining};t={ceil(retry or full)}')
+        if retry:
             self._tell(request, found, told)
             raise refusal(rule.name, rule.counts, retry)
 

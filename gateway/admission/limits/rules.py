@@ -50,9 +50,7 @@ class Rule:
             self.slots = Slots(rule.limit)
         else:
             may_owe = rule.counts == "bytes"
-            self.rate = Rate.of(
-                rule.name, rule.limit, rule.seconds, rule.at_once, may_owe=may_owe
-            )
+            self.rate = Rate.of(rule.name, rule.limit, rule.seconds, rule.at_once, may_owe=may_owe)
             self.table = memory.table(self.rate)
             policy += f";w={ceil(self.rate.tolerance - 1e-9)}"
         self.policy = policy

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
+
+from gateway.sections import Section
 
 Key = Literal["address", "identity", "api_key", "route"]
 """What callers are told apart by."""
@@ -27,21 +29,19 @@ def _without_duplicates(keys: tuple[Key, ...]) -> tuple[Key, ...]:
     return keys
 
 
-class LimitRule(BaseModel):
+class LimitRule(Section):
     """One limit: how much of what, for whom."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")
     """Name of the rule, which callers see in `RateLimit-Policy` and in errors."""
     by: Annotated[tuple[Key, ...], AfterValidator(_without_duplicates)] = ("address",)
-    """What callers are told apart by: `address`, `identity`, `api_key`, `route`, or several; none: not at all.
+    """What callers are told apart by: `address`, `identity`, `api_key`, `route`, or several; none: nothing.
 
-    A caller without an identity is told apart by its address. `api_key` counts callers with an API key only.
+    A caller without an identity is told apart by its address. `api_key` counts only callers with an API key.
     """
     counts: Counted = "requests"
-    """What is counted: `requests`, `messages` of streams or `bytes` of messages, both ways; or how many `calls`
-    (not streams) or `streams` are under way at a time."""
+    """What is counted: `requests`, `messages` of streams or `bytes` of messages, both ways, or what is under
+    way at a time: `calls`, which are no streams, or `streams`."""
     limit: int = Field(gt=0)
     """How many in each `seconds`; of `calls` and `streams`, how many at a time."""
     seconds: float = Field(default=1.0, gt=0, le=31 * 86_400)
@@ -53,7 +53,7 @@ class LimitRule(BaseModel):
 
     All requests are also those of no method, such as those of pages.
     """
-    costs: dict[MethodPattern, Annotated[int, Field(ge=0)]] = {}
+    costs: dict[MethodPattern, Annotated[int, Field(ge=0)]] = Field(default={})
     """Pattern of a method -> tokens of a request; 1 if no pattern fits, 0: free. Only for `requests`."""
 
     @property
@@ -81,17 +81,15 @@ class LimitRule(BaseModel):
         return self
 
 
-class LimitsSettings(BaseModel):
+class LimitsSettings(Section):
     """How much callers may ask for. Each process counts on its own."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     requests_per_second: float | None = Field(default=None, gt=0, le=1_000_000)
     """Maximum requests a second of one address; more are answered with 429. None is no limit."""
     burst: int | None = Field(default=None, gt=0)
     """Maximum requests of one address at once, after a pause; None: those of a second, at least 1."""
     headers: bool = True
-    """Tell callers what they have left by `RateLimit` and `RateLimit-Policy`, also in answers to admitted ones."""
+    """Tell callers what is left, by `RateLimit` and `RateLimit-Policy` in every answer."""
     ipv4_prefix: int = Field(default=32, ge=8, le=32)
     """Bits of an IPv4 address that tell callers apart."""
     ipv6_prefix: int = Field(default=64, ge=16, le=128)

@@ -1,18 +1,18 @@
-"""A limit of calls under way that follows their latency: it falls while they queue, and rises while they do not.
+"""A limit of calls under way that follows their latency: it falls while they queue, and rises else.
 
 Calls that wait for each other take longer, so latency tells how many there should be (Little's law). In each
 window of time the median latency is compared with the one without a queue:
 
     gradient = tolerance · least / median, from 0.5 to 1        target = gradient · limit + √limit
 
-and the limit goes a fifth of the way to the target. While calls keep queueing, the latency without a queue may
-have become another; then every half minute the limit is halved for one window, and the median of the calls that
-began in it is the new one. If half the limit still queues, the median is at most halved with it, so further
-probes come closer. The first window is such a probe, at the minimum.
+and the limit goes a fifth of the way to the target. While calls keep queueing, the latency without a queue
+may have become another; then every half minute the limit is halved for one window, and the median of the
+calls that began in it is the new one. If half the limit still queues, the median is still halved with it, so
+further probes come closer. The first window is such a probe, at the minimum.
 
-Sources: Netflix, "Performance Under Load" (2018), and its concurrency-limits, `Gradient2Limit` (the gradient, the
-smoothing, no growth of a limit that is not used); Envoy, "Adaptive Concurrency" (medians, the latency measured
-with fewer calls, √limit as headroom).
+Sources: Netflix, "Performance Under Load" (2018), and its concurrency-limits, `Gradient2Limit` (the gradient,
+the smoothing, no growth of a limit that is not used); Envoy, "Adaptive Concurrency" (medians, the latency
+measured with fewer calls, √limit as headroom).
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The policy that sheds load: what is beyond the limit is refused at once, before anybody has worked for it.
 
-A unary call is under way from its message going upstream to its answer, so a client that sends its body slowly, or
-reads slowly, takes no place; where all are taken, the request is refused before its body is read. A stream is
-under way from its head to the end of the request. Health checks, the edge's pages and other requests that make no call are never refused.
+A unary call is under way from its message going upstream to its answer, so a client that sends or reads
+slowly takes no place; where all are taken, the request is refused before its body is read. A stream is under
+way from its head to its end. Health checks, the edge's pages and other requests that make no call are never
+refused.
 """
 
 from __future__ import annotations
@@ -35,9 +36,7 @@ class Overload:
         adaptive: the limit that follows latency; None if it is fixed.
     """
 
-    def __init__(
-        self, settings: OverloadSettings, clock: Callable[[], float] = monotonic
-    ) -> None:
+    def __init__(self, settings: OverloadSettings, clock: Callable[[], float] = monotonic) -> None:
         """Takes the section, and a clock in seconds that does not go back."""
         self._max_calls = settings.max_calls or _NO_LIMIT
         self._max_streams = settings.max_streams or _NO_LIMIT

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from gateway.sections import Section
 
 
-class OverloadSettings(BaseModel):
+class OverloadSettings(Section):
     """How much is under way at a time in one process, whoever asks; more is refused at once with 503."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     max_calls: int | None = Field(default=None, gt=0, le=1_000_000)
     """Maximum unary calls under way at a time; more are answered with 503. None is no limit."""
