@@ -23,7 +23,7 @@ from gateway.exchange.ports import ClientGone
 from gateway.exchange.request_log import request_name
 from gateway.exchange.response import HttpResponse, failure, options
 from gateway.exchange.routing import Options
-from gateway.exchange.streams import serve_client_stream, serve_server_stream
+from gateway.exchange.streams import refuse_reader, serve_client_stream, serve_server_stream
 from gateway.exchange.unary import serve_unary
 from gateway.exchange.websocket import serve_websocket
 from gateway.transcoding.metadata_size import check_metadata
@@ -88,6 +88,10 @@ async def _steps(exchange: Exchange) -> None:
             http = exchange.websocket is None
             await (exchange.writer.whole(response) if http else exchange.refuse(response))
             return
+        except StatusError as error:
+            if exchange.last_event_id and await refuse_reader(exchange, error):
+                return
+            raise
     if exchange.pass_on is not None:
         await exchange.pass_on()
         return

@@ -13,6 +13,7 @@ from functools import partial
 from random import SystemRandom
 from typing import Final
 
+from gateway.contract.route_table import RouteMatch
 from gateway.exchange.body import MessageBody, UploadBody
 from gateway.exchange.exchange import Exchange
 from gateway.exchange.framing import choose_framing, milliseconds
@@ -92,6 +93,28 @@ async def serve_server_stream(exchange: Exchange) -> None:
         await response.fail(error)
     else:
         await response.end()
+
+
+async def refuse_reader(exchange: Exchange, error: StatusError) -> bool:
+    """Tells a reader of events that reconnects, by an event, that it is refused for now.
+
+    A browser takes any status but 200 for the end of the stream, and never comes back. Returns False, and has
+    done nothing, for other requests and for errors that a retry does not mend.
+    """
+    route = exchange.request.route
+    if not isinstance(route, RouteMatch) or exchange.websocket is not None:
+        return False
+    if not exchange.endpoint.method.stream_type.server or not is_retryable(error):
+        return False
+    encoder, encode = choose_framing(exchange)
+    if encoder.media_type != _SSE or exchange.last_event_id == END_ID:
+        return False
+    await exchange.run.in_task()
+    exchange.failure = error
+    response = StreamResponse(exchange, encoder, encode)
+    await response.start(())
+    await response.fail(error)
+    return True
 
 
 def _body(exchange: Exchange) -> MessageBody | UploadBody:

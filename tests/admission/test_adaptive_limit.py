@@ -22,8 +22,8 @@ class Server:
         self.answered = 0
         self.refused = 0
         self.latencies: list[float] = []
-        self._random = Random(1)  # noqa: S311 - a simulation
-        self._free: list[float] = [0.0] * workers
+        self._random = Random(1)
+        self.free: list[float] = [0.0] * workers
         self._ends: list[tuple[float, float]] = []
 
     def load(self, per_second: float, seconds: float) -> Iterator[None]:
@@ -45,10 +45,10 @@ class Server:
                 yield
 
     def _begin(self) -> None:
-        free = sorted(self._free)[-self.workers :] if self.workers < len(self._free) else self._free
+        free = sorted(self.free)[-self.workers :] if self.workers < len(self.free) else self.free
         heapq.heapify(free)
         at = max(self.now, heapq.heappop(free)) + self.seconds * self._random.uniform(0.8, 1.2)
-        self._free = [*free, at]
+        self.free = [*free, at]
         heapq.heappush(self._ends, (at, self.now))
 
     def run(self, per_second: float, seconds: float) -> tuple[float, float]:
@@ -95,7 +95,7 @@ def test_it_recovers_when_the_server_does() -> None:
     server.run(1200, 40)
     assert limit.limit < 30 < healthy
     server.workers = 40
-    server._free = [server.now] * 40
+    server.free = [server.now] * 40
     server.run(1200, 30)
 
     served, _ = server.run(1200, 20)
@@ -131,7 +131,7 @@ def test_started_in_an_overload_it_converges() -> None:
 
 def test_it_stays_within_its_bounds() -> None:
     """Whatever the latencies are."""
-    random = Random(2)  # noqa: S311 - a simulation
+    random = Random(2)
     limit, now = AdaptiveLimit(3, 50), 1.0
     for _ in range(20_000):
         now += random.random() / 100

@@ -132,7 +132,9 @@ def test_a_full_table_refuses_no_newcomer_by_itself() -> None:
     assert store.take("newcomer", rate, 1, 1.0).remaining == 1
     assert store.take("newcomer", rate, 1, 1.0).remaining == 0
 
-    assert not store.take("newcomer", rate, 2, 3.5 - 1).admitted  # it has the place of one that is full
+    assert not store.take(
+        "newcomer", rate, 2, 3.5 - 1
+    ).admitted  # it has the place of one that is full
     assert store.take("newcomer", rate, 1, 100.0).remaining == 1
     assert len(store.table(rate)) == 10
 
