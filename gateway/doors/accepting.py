@@ -1,7 +1,8 @@
 """Accepts connections: a bounded number in a turn of the event loop, and no more than there is room for.
 
-Where the limit of connections is reached, or the system has no descriptors left, new connections wait in the
-backlog of the listening socket until there is room. Both are logged once, and when they are over.
+Where the limit of connections is reached, further ones are refused (`gateway.doors.refusing`). Where the
+system has no descriptors left, they wait in the backlog of the listening socket until there is room; that is
+logged once, and when it is over.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from gateway.doors.refusing import Refusing, refusal
+
 log = logging.getLogger(__name__)
 
 TURN_CONNECTIONS: Final = 8
@@ -23,7 +26,7 @@ TURN_CONNECTIONS: Final = 8
 RETRY_SECONDS: Final = 0.25
 """How long accepting waits for a descriptor to become free, before it tries again."""
 _LOG_SECONDS: Final = 10.0
-"""Least time between two lines about connections that one address has too many of."""
+"""Least time between two lines about connections that are refused."""
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 Release: TypeAlias = Callable[[], None]
@@ -36,9 +39,9 @@ class AcceptLimits:
     """Limits of the connections of one process."""
 
     max_connections: int | None = None
-    """In all; beyond it no more are accepted. None: as many as there are descriptors."""
+    """In all; further ones are refused with 503. None: as many as there are descriptors."""
     max_connections_per_address: int | None = None
-    """Of one client address; further ones are closed at once. None: no limit."""
+    """Of one client address; further ones are refused with 429. None: no limit."""
     tls_handshake_timeout: float = 15.0
     """Seconds."""
 
@@ -49,7 +52,7 @@ class Acceptor:
     Attributes:
         open: connections that are open, those in a TLS handshake among them.
         exhausted: how often the system has had no descriptor left.
-        refused: connections that were closed for the limit of their address.
+        refused: connections that were refused for a limit.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class Acceptor:
         self._accepting = False
         self._waiting = False
         self._closed = False
+        self._refusing = Refusing(secure=tls is not None)
         self._logged_at = float("-inf")
         self.open = 0
         self.exhausted = 0
@@ -95,6 +99,7 @@ class Acceptor:
         self._closed = True
         if self._retry is not None:
             self._retry.cancel()
+        self._refusing.close()
         for each in self._sockets:
             each.close()
 
@@ -117,11 +122,7 @@ class Acceptor:
                 self._loop.remove_reader(each.fileno())
 
     def _accept(self, listening: socket.socket) -> None:
-        most = self._limits.max_connections
         for _ in range(TURN_CONNECTIONS):
-            if most is not None and self.open >= most:
-                self._wait(f"the limit of {most} connections is reached")
-                return
             try:
                 connection, address = listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -147,14 +148,15 @@ class Acceptor:
 
     def _connect(self, connection: socket.socket, address: object) -> None:
         host = str(address[0]) if isinstance(address, tuple) else ""
+        most = self._limits.max_connections
+        if most is not None and self.open >= most:
+            words = refusal(503, f"too many connections; the limit is {most}")
+            self._refuse(connection, words, f"there are {most} connections")
+            return
         most = self._limits.max_connections_per_address
         if most is not None and host and self._by_address[host] >= most:
-            connection.close()
-            self.refused += 1
-            now = self._loop.time()
-            if now - self._logged_at >= _LOG_SECONDS:
-                self._logged_at = now
-                log.warning("%s has more than %d connections; further ones are closed", host, most)
+            words = refusal(429, f"too many connections from this address; the limit is {most}")
+            self._refuse(connection, words, f"{host} has {most} connections")
             return
         connection.settimeout(0)
         self.open += 1
@@ -162,6 +164,14 @@ class Acceptor:
         task = self._loop.create_task(self._open(connection, self._lease(host)))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
+
+    def _refuse(self, connection: socket.socket, words: bytes, reason: str) -> None:
+        self._refusing.refuse(connection, words)
+        self.refused += 1
+        now = self._loop.time()
+        if now - self._logged_at >= _LOG_SECONDS:
+            self._logged_at = now
+            log.warning("%s; further ones are refused", reason)
 
     def _lease(self, host: str) -> Release:
         """Returns what gives back the place of a connection, once."""
