@@ -1,0 +1,100 @@
+"""Limits and load shedding of `protoway serve`, over real connections from several addresses."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+from tests.echo_server import echo_server
+from tests.whole.conftest import edge_process
+
+_GET = b"GET /v1/names/a HTTP/1.1\r\nHost: x\r\n\r\n"
+_HANG = b"GET /v1/hang HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+class Client:
+    """A connection from an address of the loopback network."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def of(cls, base: str, address: str) -> Client:
+        """Connects."""
+        port = int(base.rpartition(":")[2])
+        return cls(*await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0)))
+
+    def send(self, data: bytes) -> None:
+        """Sends a request."""
+        self._writer.write(data)
+
+    async def receive(self) -> tuple[int, dict[str, str], bytes]:
+        """Returns a response with a length."""
+        async with asyncio.timeout(20):
+            head = (await self._reader.readuntil(b"\r\n\r\n")).decode().splitlines()
+            pairs = (line.split(": ", 1) for line in head[1:] if line)
+            headers = {name.lower(): value for name, value in pairs}
+            length = int(headers.get("content-length", "0"))
+            return int(head[0].split()[1]), headers, await self._reader.readexactly(length)
+
+    async def ask(self, data: bytes = _GET) -> int:
+        """Makes a request, and returns its HTTP status."""
+        self.send(data)
+        return (await self.receive())[0]
+
+    def close(self) -> None:
+        """Leaves."""
+        self._writer.close()
+
+
+async def test_requests_of_an_address_are_limited(tmp_path: Path) -> None:
+    """Whichever connections they come on, in a pipeline too; another address is not affected."""
+    options = ("--limits-requests-per-second", "0.01", "--limits-burst", "6")
+    async with (
+        echo_server() as echo,
+        edge_process(tmp_path, echo.address, *options) as base,
+    ):
+        first, second = [await Client.of(base, "127.0.0.2") for _ in range(2)]
+        other = await Client.of(base, "127.0.0.3")
+        assert [await first.ask() for _ in range(2)] == [200] * 2
+        second.send(_GET * 5)
+        answers = [await second.receive() for _ in range(5)]
+        assert [status for status, _, _ in answers] == [200] * 4 + [429]
+        _, headers, body = answers[-1]
+        assert headers["ratelimit-policy"] == '"address";q=6;w=600'
+        assert headers["ratelimit"] == f'"address";r=0;t={headers["retry-after"]}'
+        assert 90 <= int(headers["retry-after"]) <= 100
+        assert json.loads(body)["code"] == 8
+        assert await first.ask(b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n") == 429
+        assert await first.ask(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n") == 200
+        assert await other.ask() == 200
+        for each in (first, second, other):
+            each.close()
+
+
+async def test_calls_under_way_are_limited(tmp_path: Path) -> None:
+    """Who is beyond is told at once, while others wait for their answers; a client that leaves makes room."""
+    async with (
+        echo_server() as echo,
+        edge_process(tmp_path, echo.address, "--overload-max-calls", "2") as base,
+    ):
+        hanging = [await Client.of(base, "127.0.0.1") for _ in range(2)]
+        for each in hanging:
+            each.send(_HANG)
+        client = await Client.of(base, "127.0.0.1")
+        async with asyncio.timeout(20):
+            while (status := await client.ask()) != 503:
+                assert status == 200
+        client.send(_GET)
+        status, headers, body = await client.receive()
+        assert (status, headers["retry-after"]) == (503, "1")
+        assert json.loads(body)["message"] == "overloaded: too many calls are under way"
+        assert await client.ask(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n") == 200
+        hanging[0].close()
+        async with asyncio.timeout(20):
+            while await client.ask() != 200:
+                pass
+        for each in (client, hanging[1]):
+            each.close()
