@@ -62,7 +62,7 @@ async def directly(app: FastAPI, path: str, client: str = "", **headers: str) ->
         pairs = dict(line.split(": ", 1) for line in lines.decode().splitlines())
         response.set_result(Answered(status, pairs, json.loads(body or b"null")))
 
-    app.state.direct.start(app.state.direct.read(data), respond, client)
+    app.state.direct.read(data).answer(respond, client)
     return await response
 
 
@@ -557,7 +557,8 @@ async def test_a_client_of_the_direct_door_that_leaves_keeps_no_slot(make_app: M
         for path in (b"/v1/hang", b"/v1/echo?wait"):
             for turns in range(5):
                 data = b"GET %b HTTP/1.1\r\nhost: x\r\n\r\n" % path
-                response = app.state.direct.start(app.state.direct.read(data), lambda *_: None)
+                response = app.state.direct.read(data)
+                response.answer(lambda *_: None)
                 assert slots_of(app) == 1
                 for _ in range(turns):
                     await asyncio.sleep(0)

@@ -15,10 +15,10 @@ from math import ceil
 from time import monotonic
 from typing import Final
 
-from gateway.admission.limits.gcra import Decision, Rate
+from gateway.admission.limits.gcra import Decision
 from gateway.admission.limits.memory import MemoryStore, Table
 from gateway.admission.limits.refusal import RETRY_SECONDS, refusal
-from gateway.admission.limits.rules import Plan, Rule, plan
+from gateway.admission.limits.rules import Plan, Rule, Take, plan
 from gateway.admission.limits.settings import LimitRule, LimitsSettings
 from gateway.admission.limits.store import LimitStore
 from gateway.contract.method import Method
@@ -93,7 +93,7 @@ class Limits:
         method = request.method
         found = self._plans.get(method)
         if found is None:
-            found = self._plans[method] = plan(self._rules, method)
+            found = self._plans[method] = plan(self._rules, method, self._store)
         if method is None and self._is_open(request):
             return None
         told: list[str] = []
@@ -115,15 +115,16 @@ class Limits:
         self,
         request: RequestInfo,
         found: Plan,
-        rules: Iterator[tuple[Rule, Rate, int]],
+        rules: Iterator[tuple[Rule, Take, int]],
         told: list[str],
     ) -> Awaitable[None] | None:
         """Takes the tokens of a request, as far as the store decides at once."""
-        for rule, rate, cost in rules:
+        now = self._clock()
+        for rule, take, cost in rules:
             key = rule.key(request)
             if key is None:
                 continue
-            decision = self._store.take(key, rate, cost, self._clock())
+            decision = take(key, cost, now)
             if not isinstance(decision, Decision):
                 return self._wait(decision, rule, request, found, rules, told)
             self._obey(decision, rule, request, found, told)
@@ -136,7 +137,7 @@ class Limits:
         rule: Rule,
         request: RequestInfo,
         found: Plan,
-        rules: Iterator[tuple[Rule, Rate, int]],
+        rules: Iterator[tuple[Rule, Take, int]],
         told: list[str],
     ) -> None:
         self._obey(await awaited, rule, request, found, told)

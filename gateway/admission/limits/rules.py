@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from math import ceil
 from typing import Final, NamedTuple
 
-from gateway.admission.limits.gcra import Rate
+from gateway.admission.limits.gcra import Decision, Rate
 from gateway.admission.limits.keys import MakeKey, make_key
 from gateway.admission.limits.memory import MemoryStore, Slots, Table
 from gateway.admission.limits.settings import CONCURRENT, LimitRule, LimitsSettings
+from gateway.admission.limits.store import LimitStore
 from gateway.contract.method import Method
 
 _UNITS: Final = {
@@ -19,6 +20,10 @@ _UNITS: Final = {
     "streams": ';qu="concurrent-requests"',
 }
 """The quota unit of what is counted, as a parameter; a request is the default."""
+
+
+Take = Callable[[str, int, float], Decision | Awaitable[Decision]]
+"""Takes tokens of one rule: key, cost, time."""
 
 
 class Rule:
@@ -60,19 +65,25 @@ class Plan(NamedTuple):
     """What is counted of the requests for one method; a rule behind another is asked behind it."""
 
     slots: tuple[tuple[Rule, Slots], ...]
-    requests: tuple[tuple[Rule, Rate, int], ...]
-    """With the cost of a request."""
+    requests: tuple[tuple[Rule, Take, int], ...]
+    """With what takes tokens, and the cost of a request."""
     messages: tuple[tuple[Rule, Table, bool], ...]
     """With whether a message counts its bytes."""
     policies: bytes
     """The value of `RateLimit-Policy`; empty if no rule is told."""
 
 
-def plan(rules: Iterable[tuple[Rule, LimitRule]], method: Method | None) -> Plan:
-    """Returns what is counted of the requests for a method; None is a request for none."""
+def plan(rules: Iterable[tuple[Rule, LimitRule]], method: Method | None, store: LimitStore) -> Plan:
+    """Returns what is counted of the requests for a method; None is a request for none.
+
+    Args:
+        rules: all rules, as they are written too.
+        method: of the requests.
+        store: counts requests.
+    """
     streams = method is not None and bool(method.stream_type.value)
     slots: list[tuple[Rule, Slots]] = []
-    requests: list[tuple[Rule, Rate, int]] = []
+    requests: list[tuple[Rule, Take, int]] = []
     messages: list[tuple[Rule, Table, bool]] = []
     told: list[str] = []
     for rule, written in rules:
@@ -87,7 +98,7 @@ def plan(rules: Iterable[tuple[Rule, LimitRule]], method: Method | None) -> Plan
             cost = _cost(written.costs, method)
             if not cost:
                 continue
-            requests.append((rule, rule.rate, cost))
+            requests.append((rule, _take(store, rule.rate), cost))
             told.append(rule.policy)
         elif rule.table is not None and method is not None:
             by_bytes = rule.counts == "bytes"
@@ -97,6 +108,12 @@ def plan(rules: Iterable[tuple[Rule, LimitRule]], method: Method | None) -> Plan
             if by_bytes:
                 told.append(rule.policy)
     return Plan(tuple(slots), tuple(requests), tuple(messages), ", ".join(told).encode())
+
+
+def _take(store: LimitStore, rate: Rate) -> Take:
+    if isinstance(store, MemoryStore):
+        return store.table(rate).take  # one call less
+    return lambda key, cost, now: store.take(key, rate, cost, now)
 
 
 def _fits(pattern: str, method: Method | None) -> bool:
