@@ -133,9 +133,9 @@ class Settings(BaseSettings):
     """Lowest level that is logged: critical, error, warning, info or debug."""
 
     max_connections: int | None = Field(default=None, gt=0, le=2**31 - 1)
-    """Maximum client connections of a process; more wait. None is as many as the system allows files."""
+    """Maximum client connections of a process; more are 503. None is as many as the system allows files."""
     max_connections_per_address: int | None = Field(default=None, gt=0)
-    """Maximum connections of one client address and process; more are closed at once. None is no limit."""
+    """Maximum connections of one client address and process; more are answered 429. None is no limit."""
     max_head_bytes: int = Field(default=64 * 1024, ge=1024, le=2**31 - 1)
     """Maximum bytes of a request line with its headers, and of trailers; beyond it 414 or 431."""
     max_headers: int = Field(default=100, ge=1)
