@@ -8,7 +8,8 @@ window of time the median latency is compared with the one without a queue:
 and the limit goes a fifth of the way to the target. While calls keep queueing, the latency without a queue
 may have become another; then every half minute the limit is halved for one window, and the median of the
 calls that began in it is the new one. If half the limit still queues, the median is still halved with it, so
-further probes come closer. The first window is such a probe, at the minimum.
+further probes come closer. The first window is such a probe, at the minimum; behind it the limit is 100, and
+doubles with each window that uses it until calls queue for the first time, as TCP's does (RFC 5681, 3.1).
 
 Sources: Netflix, "Performance Under Load" (2018), and its concurrency-limits, `Gradient2Limit` (the gradient,
 the smoothing, no growth of a limit that is not used); Envoy, "Adaptive Concurrency" (medians, the latency
@@ -32,7 +33,7 @@ PROBE_SECONDS: Final = 30.0
 TOLERANCE: Final = 1.25
 """How much longer than without a queue calls may take before the limit falls."""
 START: Final = 100.0
-"""Limit behind the first probe."""
+"""Limit behind the first probe: a burst should not be refused because all was quiet before."""
 MOST: Final = 10_000.0
 """Maximum, where the settings have none."""
 _SMOOTHING: Final = 0.2
@@ -58,7 +59,8 @@ class AdaptiveLimit:
         self._least = float(least)
         self._most = MOST if most is None else float(most)
         self._jitter = jitter
-        self._usual = min(START, self._most)
+        self._usual = max(self._least, min(START, self._most))
+        self._doubles = True
         self._samples: list[float] = []
         self._peak = 0
         self._due = 0.0
@@ -112,8 +114,12 @@ class AdaptiveLimit:
             self._postpone_probe(now)
             if 2 * peak < self._usual:
                 return  # a limit that is not used would grow without end
+            if self._doubles:
+                self._usual = min(self._most, 2 * self._usual)
+                return
         elif now >= self._probe_at:
             self._probing_since = now
+        self._doubles = self._doubles and gradient >= 1
         usual = self._usual
         target = max(_STEEPEST, gradient) * usual + sqrt(usual)
         self._usual = min(self._most, max(self._least, usual + _SMOOTHING * (target - usual)))

@@ -43,7 +43,8 @@ class Overload:
         self.clock = clock
         self.adaptive: AdaptiveLimit | None = None
         if settings.adaptive:
-            self.adaptive = AdaptiveLimit(settings.min_calls, settings.max_calls)
+            least = min(settings.min_calls, self._max_calls)
+            self.adaptive = AdaptiveLimit(least, settings.max_calls)
         self.calls = 0
         self.streams = 0
         self.refused = 0

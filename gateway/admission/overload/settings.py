@@ -18,7 +18,7 @@ class OverloadSettings(Section):
     """Maximum streams at a time, those over WebSockets among them; more are 503. None is no limit."""
     adaptive: bool = False
     """Lower the limit of calls while they take longer than usual, down to `min_calls`."""
-    min_calls: int = Field(default=4, gt=0, le=1_000_000)
+    min_calls: int = Field(default=10, gt=0, le=1_000_000)
     """Minimum of the adaptive limit."""
 
     @property
@@ -28,6 +28,7 @@ class OverloadSettings(Section):
 
     @model_validator(mode="after")
     def _is_possible(self) -> Self:
-        if self.max_calls is not None and self.min_calls > self.max_calls and self.adaptive:
+        most, given = self.max_calls, "min_calls" in self.model_fields_set
+        if given and self.adaptive and most is not None and self.min_calls > most:
             raise ValueError("`min_calls` is more than `max_calls`")
         return self
