@@ -78,6 +78,7 @@ def create_app(
         observers: watch each request.
 
     Raises:
+        AdmissionError: a policy cannot be made of its settings.
         ContractError: the contract is wrong, or none of its methods has an HTTP rule.
         TargetError: the upstream's address is a URL, has no port, or is no name that the transport knows.
         TlsError: a certificate, a key or the CA for the upstream cannot be used.
@@ -88,7 +89,7 @@ def create_app(
         log.error("left out, and not served: %s", error)
     own_paths = settings.own_paths()
     edge = _edge(settings, contract, upstream or _upstream(settings, contract))
-    admission = Admission(settings)
+    admission = Admission(settings, edge.transcoder.bindings)
     edge.policies = (*admission.policies, *policies)
     if watching := tuple(observers):
         edge.observation = Observation(watching)

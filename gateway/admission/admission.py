@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Self
 
 from gateway.admission.limits.policy import limits_policies
+from gateway.admission.limits.rules import check_patterns
 from gateway.admission.overload.policy import Overload
+from gateway.contract.http_rule import Binding
 from gateway.exchange.policy import Policy
 from gateway.settings import Settings
 
@@ -21,10 +24,19 @@ class Admission:
             identity, rights, limits by identity.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        """Makes the policies that the settings switch on."""
+    def __init__(self, settings: Settings, bindings: Sequence[Binding]) -> None:
+        """Makes the policies that the settings switch on.
+
+        Args:
+            settings: of the edge.
+            bindings: of the contract, as the transcoder has them.
+
+        Raises:
+            AdmissionError: settings do not fit the contract.
+        """
         policies: list[Policy] = []
         needed: list[AbstractAsyncContextManager[object]] = []
+        check_patterns(settings.limits, {binding.method for binding in bindings})
         by_address, by_identity = limits_policies(settings.limits, settings.health_path)
         if settings.overload.is_on:
             policies.append(Overload(settings.overload))

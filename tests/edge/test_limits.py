@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 import pytest
 from fastapi import FastAPI
 
+from gateway.admission.error import AdmissionError
 from gateway.admission.identity import Identity
 from gateway.admission.limits.gcra import Decision, Rate
 from gateway.admission.limits.memory import MemoryStore
@@ -299,7 +301,7 @@ async def test_methods_have_costs(make_app: MakeApp) -> None:
 
 async def test_a_rule_may_be_about_some_methods(make_app: MakeApp) -> None:
     """Others, and what is no method, are not counted."""
-    for methods in ((UNARY,), ("echo.v1.Echo/Unary", "other.Service/*")):
+    for methods in ((UNARY,), (UNARY, "echo.v1.Echo/Raw")):
         async with running(make_app(limits=rules({"limit": 1, "methods": methods}))) as app:
             seen = [
                 (await by_asgi(app, path)).status
@@ -705,6 +707,16 @@ def test_a_rule_that_cannot_be_is_refused(rule: dict[str, Any], said: str) -> No
     """At the start, with what is wrong."""
     with pytest.raises(ValueError, match=said.replace("(", "\\(")):
         LimitRule(**({"name": "r"} | rule))
+
+
+@pytest.mark.parametrize("field", ["methods", "costs"])
+def test_a_misspelt_method_stops_the_start(make_app: MakeApp, field: str) -> None:
+    """It would limit nothing; the nearest method is named."""
+    for pattern in ("echo.v1.Echo/Unray", "echo.v1.Ecko/*"):
+        value = (pattern,) if field == "methods" else {pattern: 1}
+        with pytest.raises(AdmissionError, match=f"limits.rules: {re.escape(pattern)} of r is no"):
+            make_app(limits=rules({"limit": 1, field: value}))
+    make_app(limits=rules({"limit": 1, "methods": ("echo.v1.Echo/*", "*")}))
 
 
 def test_rules_have_names_of_their_own() -> None:

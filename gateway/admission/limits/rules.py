@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from difflib import get_close_matches
 from math import ceil
 from typing import Final, NamedTuple
 
+from gateway.admission.error import AdmissionError
 from gateway.admission.limits.gcra import Decision, Rate
 from gateway.admission.limits.keys import MakeKey, make_key
 from gateway.admission.limits.memory import MemoryStore, Slots, Table
@@ -108,6 +110,24 @@ def plan(rules: Iterable[tuple[Rule, LimitRule]], method: Method | None, store: 
             if by_bytes:
                 told.append(rule.policy)
     return Plan(tuple(slots), tuple(requests), tuple(messages), ", ".join(told).encode())
+
+
+def check_patterns(settings: LimitsSettings, methods: Collection[Method]) -> None:
+    """Checks that each pattern of a rule is about some method: a misspelt one would limit nothing.
+
+    Raises:
+        AdmissionError: one is not; the text names the nearest method.
+    """
+    paths = sorted({method.path[1:] for method in methods})
+    for rule in settings.rules:
+        for pattern in (*rule.methods, *rule.costs):
+            if pattern == "*" or any(_fits(pattern, method) for method in methods):
+                continue
+            near = get_close_matches(pattern, paths, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise AdmissionError(
+                f"limits.rules: {pattern} of {rule.name} is no method that is served{hint}"
+            )
 
 
 def _take(store: LimitStore, rate: Rate) -> Take:
