@@ -6,8 +6,13 @@ import asyncio
 import json
 from pathlib import Path
 
+from gateway.admission.limits.settings import LimitRule, LimitsSettings
+from gateway.app import create_app
+from gateway.settings import Settings
+from tests.contracts import echo_descriptor_set
 from tests.echo_server import echo_server
 from tests.whole.conftest import edge_process
+from tests.whole.serving import serving
 
 _GET = b"GET /v1/names/a HTTP/1.1\r\nHost: x\r\n\r\n"
 _HANG = b"GET /v1/hang HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -43,6 +48,21 @@ class Client:
         """Makes a request, and returns its HTTP status."""
         self.send(data)
         return (await self.receive())[0]
+
+    async def until(self, end: bytes) -> bytes:
+        """Returns what comes up to some bytes."""
+        async with asyncio.timeout(20):
+            return await self._reader.readuntil(end)
+
+    async def until_head(self, data: bytes, statuses: tuple[int, ...]) -> None:
+        """Makes a request, and waits for the head of its response."""
+        self.send(data)
+        head = await self.until(b"\r\n\r\n")
+        assert int(head.split()[1]) in statuses
+
+    def kill(self) -> None:
+        """Leaves by a reset, as a client that dies does."""
+        self._writer.transport.abort()
 
     def close(self) -> None:
         """Leaves."""
@@ -98,3 +118,52 @@ async def test_calls_under_way_are_limited(tmp_path: Path) -> None:
                 pass
         for each in (client, hanging[1]):
             each.close()
+
+
+_SSE = b"GET /v1/hang-stream HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n%b\r\n"
+_WEBSOCKET = (
+    b"GET /v1/bidi HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    b"Sec-WebSocket-Protocol: grpc-json.v1\r\n\r\n"
+)
+
+
+async def test_streams_of_clients_that_die_make_room(tmp_path: Path) -> None:
+    """Events and WebSockets alike; a reader that reconnects while there is none is told by an event."""
+    rule = LimitRule(name="streams", counts="streams", limit=2)
+    descriptor_set = tmp_path / "echo.binpb"
+    descriptor_set.write_bytes(echo_descriptor_set())
+    async with echo_server() as echo:
+        settings = Settings(
+            descriptor_set=descriptor_set,
+            upstream=echo.address,
+            limits=LimitsSettings(rules=(rule,)),
+        )
+        async with serving(create_app(settings), settings) as port:
+            base = f"http://127.0.0.1:{port}"
+            for opening in (_SSE % b"", _WEBSOCKET):
+                for _ in range(20):
+                    standing = [await Client.of(base, "127.0.0.1") for _ in range(2)]
+                    for each in standing:
+                        await each.until_head(opening, (101, 200))
+                    late = await Client.of(base, "127.0.0.1")
+                    assert await late.ask(opening) == 429
+                    again = await Client.of(base, "127.0.0.1")
+                    again.send(_SSE % b"Last-Event-ID: x-1\r\n")
+                    body = await again.until(b"event: error")
+                    assert body.startswith(b"HTTP/1.1 200 ")
+                    for each in (*standing, late, again):
+                        each.kill()
+                    await _until_free(base)
+
+
+async def _until_free(base: str) -> None:
+    """Waits until two streams may be opened again."""
+    async with asyncio.timeout(20):
+        while True:
+            client = await Client.of(base, "127.0.0.1")
+            client.send(_SSE % b"")
+            head = await client.until(b"\r\n\r\n")
+            client.kill()
+            if b'ratelimit: "streams";r=1' in head:
+                return

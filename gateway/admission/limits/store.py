@@ -15,7 +15,8 @@ class LimitStore(Protocol):
         """Takes tokens out of a bucket, all or none.
 
         Args:
-            key: of the bucket; it is not secret, and at most `MAX_KEY` characters long.
+            key: of the bucket; it is no credential, and short whatever a caller sends. It may have any
+                characters.
             rate: the bucket's; `rate.name` and `key` together name it.
             cost: tokens.
             now: seconds of a clock that does not go back. A shared store uses a clock of its own.
