@@ -11,8 +11,10 @@ from gateway.app import create_app
 from gateway.settings import Settings
 from tests.contracts import echo_descriptor_set
 from tests.echo_server import echo_server
+from tests.feeds.stage import news
 from tests.whole.conftest import edge_process
 from tests.whole.serving import serving
+from tests.whole.test_direct_writes import serving as sharing
 
 _GET = b"GET /v1/names/a HTTP/1.1\r\nHost: x\r\n\r\n"
 _HANG = b"GET /v1/hang HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -167,3 +169,31 @@ async def _until_free(base: str) -> None:
             client.kill()
             if b'ratelimit: "streams";r=1' in head:
                 return
+
+
+async def test_messages_of_a_shared_stream_are_counted_for_each_reader(tmp_path: Path) -> None:
+    """Each has its own limit; one that is at its end is told so, and the others read on."""
+    rule = {"name": "messages", "counts": "messages", "limit": 5, "seconds": 3600}
+    async with sharing(tmp_path, limits={"rules": (rule,)}) as whole:
+        base, lines = f"http://127.0.0.1:{whole.port}", whole.upstream.lines
+        request = b"GET /drop-oldest/a HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n"
+        first = await Client.of(base, "127.0.0.2")
+        first.send(request)
+        while not lines:
+            await asyncio.sleep(0.001)
+        for number in (1, 2, 3):
+            lines[0].send(news(number))
+            await first.until(b'"number":"%d"' % number)
+        other = await Client.of(base, "127.0.0.3")
+        other.send(request)
+        while len(whole.feed.readers) < 2:
+            await asyncio.sleep(0.001)
+        lines[0].send(news(4))
+        await first.until(b'"number":"4"')
+        lines[0].send(news(5))
+        assert b'"number"' not in (await first.until(b"event: error"))
+        await first.until(b"too many messages")
+        await other.until(b'"number":"5"')
+        assert len(lines) == 1
+        for each in (first, other):
+            each.kill()
