@@ -18,6 +18,8 @@ BEFORE_IDENTITY: Final = frozenset({"address", "route"})
 """Keys that are known before anybody has asked who the caller is."""
 SIMPLE_RULE: Final = "address"
 """Name of the rule that `requests_per_second` makes."""
+_MOST: Final = 10**12
+"""Numbers of a header have at most 15 digits (RFC 9651, 3.3.1)."""
 _PATTERN: Final = r"^(\*|[A-Za-z_][A-Za-z0-9_.]*/(\*|[A-Za-z_][A-Za-z0-9_]*))$"
 MethodPattern = Annotated[str, Field(pattern=_PATTERN)]
 """`package.Service/Method`, `package.Service/*`, or `*`."""
@@ -42,11 +44,11 @@ class LimitRule(Section):
     counts: Counted = "requests"
     """What is counted: `requests`, `messages` of streams or `bytes` of messages, both ways, or what is under
     way at a time: `calls`, which are no streams, or `streams`."""
-    limit: int = Field(gt=0)
+    limit: int = Field(gt=0, le=_MOST)
     """How many in each `seconds`; of `calls` and `streams`, how many at a time."""
     seconds: float = Field(default=1.0, gt=0, le=31 * 86_400)
     """The period in which `limit` tokens come back, evenly. Not for `calls` and `streams`."""
-    burst: int | None = Field(default=None, gt=0)
+    burst: int | None = Field(default=None, gt=0, le=_MOST)
     """How many at once, after a pause; None: as many as `limit`. Not for `calls` and `streams`."""
     methods: tuple[MethodPattern, ...] = ()
     """Methods that the rule is about: `package.Service/Method` or `package.Service/*`; none: all requests.
@@ -86,7 +88,7 @@ class LimitsSettings(Section):
 
     requests_per_second: float | None = Field(default=None, gt=0, le=1_000_000)
     """Maximum requests a second of one address; more are answered with 429. None is no limit."""
-    burst: int | None = Field(default=None, gt=0)
+    burst: int | None = Field(default=None, gt=0, le=_MOST)
     """Maximum requests of one address at once, after a pause; None: those of a second, at least 1."""
     headers: bool = True
     """Tell callers what is left, by `RateLimit` and `RateLimit-Policy` in every answer."""
