@@ -10,16 +10,20 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from gateway import __version__
 from gateway.admission.admission import Admission
+from gateway.admission.proxied_app import ProxiedApp
+from gateway.admission.proxy_settings import FORWARDED_KEYS
 from gateway.contract.bindings import warnings, without_faulty_rules
 from gateway.contract.descriptors import Contract, load
 from gateway.contract.service_config import apply_rules, auto_mapped, read_service_config
 from gateway.doors.asgi import AsgiDoor, ContractRoutes, OtherMethods
 from gateway.doors.http1.direct import DirectDoor
 from gateway.doors.pages import Pages
-from gateway.doors.viewer import viewer_routes
+from gateway.doors.path_methods import PathMethods
+from gateway.doors.viewer import secure_document, viewer_routes
 from gateway.exchange.compression import Compression
 from gateway.exchange.edge import Edge, Limits
 from gateway.exchange.policy import Observation, Observer, Policy
@@ -32,6 +36,7 @@ from gateway.settings import Settings
 from gateway.tls import upstream_credentials
 from gateway.transcoding.codec import JsonOptions
 from gateway.transcoding.metadata import MetadataFilter
+from gateway.transcoding.origin import Origins
 from gateway.transcoding.transcoder import Transcoder
 from gateway.upstream.options import UpstreamOptions
 from gateway.upstream.pool_limits import PoolLimits
@@ -89,8 +94,6 @@ def create_app(
         log.error("left out, and not served: %s", error)
     own_paths = settings.own_paths()
     edge = _edge(settings, contract, upstream or _upstream(settings, contract))
-    admission = Admission(settings, edge.transcoder.bindings)
-    edge.policies = (*admission.policies, *policies)
     if watching := tuple(observers):
         edge.observation = Observation(watching)
 
@@ -113,9 +116,18 @@ def create_app(
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.root_path = settings.root_path
+    router = Router(edge.transcoder, own_paths)
+    admission = Admission(settings, PathMethods(app, router), edge.transcoder.bindings)
+    edge.policies = (*admission.policies, *policies)
+    if (proxies := admission.proxies) is not None:
+        build = app.build_middleware_stack  # FastAPI calls it once, when all middleware was added
+
+        def behind_proxies() -> ASGIApp:
+            return ProxiedApp(build(), proxies, settings.root_path)
+
+        app.build_middleware_stack = behind_proxies  # type: ignore[method-assign]
     app.state.edge = edge
     app.state.settings = settings
-    router = Router(edge.transcoder, own_paths)
     door = AsgiDoor(edge, router)
     app.state.direct = DirectDoor(edge, router, settings.root_path)
     app.add_middleware(ContractRoutes, door=door)  # those that a user adds stand around it
@@ -129,6 +141,7 @@ def create_app(
     if settings.openapi_path and settings.docs_path:
         page = viewer_routes(settings.docs_path, settings.openapi_path, app.title)
         app.router.routes.extend(page)
+    secure_document(app.router.routes, settings.openapi_path)
     document = render_openapi(
         contract,
         edge.transcoder.bindings,
@@ -185,6 +198,7 @@ def _edge(settings: Settings, contract: Contract, upstream: Upstream) -> Edge:
                 max_caller_feeds=settings.max_caller_feeds,
                 max_caller_bytes=settings.max_caller_feed_bytes,
                 caller_keys=frozenset(name.lower() for name in settings.caller_headers),
+                unshared_keys=FORWARDED_KEYS if settings.proxies.is_on else frozenset(),
                 call_bytes=TRANSPORTS[settings.transport].call_bytes,
             ),
         ),
@@ -194,6 +208,7 @@ def _edge(settings: Settings, contract: Contract, upstream: Upstream) -> Edge:
             challenge=settings.www_authenticate,
             status_key=settings.http_status_key,
             max_response_header_bytes=settings.max_answer_header_bytes,
+            withheld=FORWARDED_KEYS if settings.proxies.is_on else (),
         ),
         limits=Limits(
             max_message=settings.max_message_bytes,
@@ -202,7 +217,7 @@ def _edge(settings: Settings, contract: Contract, upstream: Upstream) -> Edge:
             heartbeat=settings.heartbeat_seconds,
             retry=settings.retry_seconds,
             websocket_idle=settings.websocket_idle_seconds,
-            origins=frozenset(settings.origins),
+            origins=Origins(settings.cors.origins),
         ),
         json_options=options,
         compression=Compression(
@@ -218,4 +233,5 @@ def _title(contract: Contract) -> str:
 
 
 async def _healthz(_request: Request) -> Response:
-    return Response(b'{"status":"SERVING"}', media_type="application/json")
+    headers = {"x-content-type-options": "nosniff"}
+    return Response(b'{"status":"SERVING"}', headers=headers, media_type="application/json")

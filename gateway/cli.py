@@ -13,8 +13,10 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
-from gateway import __version__
+from gateway import __version__, settings_command
+from gateway.admission.cors import request_headers, response_headers
 from gateway.admission.error import AdmissionError
+from gateway.admission.proxy_settings import ProxySettings
 from gateway.app import create_app, read_contract
 from gateway.app_option import AppError, load_app, settings_of
 from gateway.contract.bindings import bind, warnings
@@ -25,23 +27,35 @@ from gateway.logs import configure_logs
 from gateway.options import OptionError, Parser, add_settings, read_settings, unknown_arguments
 from gateway.render.envoy import render_envoy
 from gateway.render.envoy_contract import envoy_contract
+from gateway.render.envoy_cors import EnvoyCors
 from gateway.render.envoy_routes import EnvoyOptions
 from gateway.render.routes import render_routes
 from gateway.sections import flat_settings
 from gateway.server import LOGGING, serve
+from gateway.setting_secrets import SecretError
 from gateway.settings import OWN_PATHS, PREFIX, EnvoySettings, Settings
 from gateway.tls import TlsError, check_serving
 from gateway.upstream.transport import TargetError
 
-CONTRACT = ("descriptor_set", "http_rules", "auto_mapping", "services", "skip_faulty_rules")
+CONTRACT = (
+    "config",
+    "descriptor_set",
+    "http_rules",
+    "auto_mapping",
+    "services",
+    "skip_faulty_rules",
+)
 """The settings that say what the contract is."""
 ENVOY = (
     *CONTRACT,
     *("descriptor_set_out", "descriptor_set_path", "upstream", "host", "port", "admin_port"),
     *("max_connections", "max_message_bytes", "timeout_seconds", "send_timeout_seconds"),
     *("upstream_keepalive_seconds", "upstream_tls", "upstream_ca", "upstream_certificate"),
-    *("upstream_key", "upstream_name", "tls_certificate", "tls_key", "origins", "ignore_unknown"),
+    *("upstream_key", "upstream_name", "tls_certificate", "tls_key", "ignore_unknown"),
+    *("cors_origins", "cors_credentials", "cors_headers", "cors_exposed_headers"),
+    *("cors_max_age_seconds", "cors_private_network"),
     *("print_defaults", "print_proto_names", "print_enum_numbers", "print_int64_numbers"),
+    *(f"proxies_{name}" for name in ProxySettings.model_fields),
 )
 """The settings that `protoway envoy` takes."""
 
@@ -62,6 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise OptionError(unknown_arguments(rest, options.settings))
         if getattr(options, "app", None) is not None:
             status = _serve_app(options)
+        elif options.run is settings_command.run:
+            status = settings_command.run(options)
         else:
             status = int(options.run(read_settings(options, options.settings)))
         sys.stdout.flush()
@@ -69,8 +85,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CommandError as error:
         return _fail(error, error.status)
     except OptionError as error:
-        return _fail(error, 2)
-    except (AdmissionError, AppError, ContractError, ListenError, TargetError, TlsError) as error:
+        return max(_fail(problem, 2) for problem in error.args)
+    except (
+        *(AdmissionError, AppError, ContractError),
+        *(ListenError, SecretError, TargetError, TlsError),
+    ) as error:
         return _fail(error, 1)
     except BrokenPipeError:
         # the reader of the output has read enough; the flush at exit must not fail either
@@ -95,6 +114,13 @@ def _parser() -> argparse.ArgumentParser:
         ("serve", _serve, Settings, flat_settings(Settings), "serve a contract over HTTP"),
         ("routes", _routes, Settings, CONTRACT, "print the table of routes"),
         ("check", _check, Settings, (*CONTRACT, *OWN_PATHS), "report every problem of a contract"),
+        (
+            "settings",
+            settings_command.run,
+            Settings,
+            flat_settings(Settings),
+            "print the settings in force, and where each came from",
+        ),
         ("envoy", _envoy, EnvoySettings, ENVOY, "print what makes Envoy serve a contract"),
     ):
         command = commands.add_parser(
@@ -112,6 +138,8 @@ def _parser() -> argparse.ArgumentParser:
                 help="application of your own, made by create_app, with the settings that it was made with"
                 " (an option only)",
             )
+        if name == "settings":
+            settings_command.add_arguments(command)
         add_settings(command, kind, names)
         command.set_defaults(run=run, settings=kind)
     return parser
@@ -127,7 +155,7 @@ def _serve_app(options: argparse.Namespace) -> int:
     packages = (*LOGGING, options.app.partition(":")[0].partition(".")[0])
     configure_logs("info", packages)  # create_app warns while the module is imported
     ours = logging.getLogger().handlers[:]
-    app = load_app(options.app)
+    app = load_app(options.app, options.config)
     settings = settings_of(app, options)
     if logging.getLogger().handlers == ours:  # the module has not configured its own
         configure_logs(settings.log_level, packages)
@@ -189,7 +217,17 @@ def _envoy_options(settings: EnvoySettings, place: str) -> EnvoyOptions:
     same = {field.name for field in fields(EnvoyOptions)} & EnvoySettings.model_fields.keys()
     given: dict[str, Any] = {name: getattr(settings, name) for name in same}
     own = settings.descriptor_set_out is not None
-    return EnvoyOptions(**given | {"descriptor_set": place, "own_descriptor_set": own})
+    cors = EnvoyCors(
+        origins=settings.cors.origins,
+        credentials=settings.cors.credentials,
+        request_headers=request_headers(settings.cors, settings.request_headers),
+        response_headers=response_headers(settings.cors, settings.response_headers),
+        max_age_seconds=settings.cors.max_age_seconds,
+        private_network=settings.cors.private_network,
+    )
+    return EnvoyOptions(
+        **given | {"descriptor_set": place, "own_descriptor_set": own, "cors": cors}
+    )
 
 
 def _report_left_out(contract: Contract) -> None:

@@ -2,11 +2,12 @@
 
 Exit status 0: the edge is alive. 1: it is not, and one line says why. Without a URL it asks the edge of the
 same machine, where the environment says that it listens: `PROTOWAY_HOST`, `PROTOWAY_PORT`,
-`PROTOWAY_TLS_CERTIFICATE` and `PROTOWAY_HEALTH_PATH`. If the path is empty, an edge that accepts a
-connection is alive.
+`PROTOWAY_TLS_CERTIFICATE` and `PROTOWAY_HEALTH_PATH`, or the file that `PROTOWAY_CONFIG` names. If the path
+is empty, an edge that accepts a connection is alive. With `PROTOWAY_PROXIES_PROTOCOL=required` it sends the
+header of a connection that is nobody's but its own; the edge must trust `loopback` then.
 
-Rule: it is started every few seconds, so it imports only the standard library, and reads these variables
-itself.
+Rule: it is started every few seconds, so it imports only the standard library, PyYAML if there is a file, and
+reads these settings itself.
 """
 
 from __future__ import annotations
@@ -17,13 +18,21 @@ import socket
 import ssl
 import sys
 from collections.abc import Mapping, Sequence
-from http.client import HTTPException
-from typing import Final
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from pathlib import Path
+from typing import Any, Final
 from urllib.parse import urlsplit
-from urllib.request import HTTPSHandler, ProxyHandler, build_opener
+from urllib.request import HTTPHandler, HTTPSHandler, ProxyHandler, Request, build_opener
 
 _SECONDS: Final = 3.0
 """Timeout of the check."""
+_IN_FILE: Final = {
+    "PROTOWAY_HOST": ("server", "host"),
+    "PROTOWAY_PORT": ("server", "port"),
+    "PROTOWAY_TLS_CERTIFICATE": ("server", "tls_certificate"),
+    "PROTOWAY_HEALTH_PATH": ("paths", "health_path"),
+}
+"""Variable -> its keys in the settings file."""
 _OTHERS: Final = ("unix:", "fd:")
 _LOOPBACK: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - it is not listened on
 """The address to ask, of an edge that listens on all addresses."""
@@ -38,7 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if own and not urlsplit(url).path:
             _connect(url)
         else:
-            _ask(url, _tls(options.ca, verify=not own))
+            proxied = own and _variable(os.environ, "PROTOWAY_PROXIES_PROTOCOL") == "required"
+            _ask(url, _tls(options.ca, verify=not own), proxied=proxied)
     except (OSError, ValueError, HTTPException) as error:
         print(f"health: {url}: {error}", file=sys.stderr)
         return 1
@@ -51,6 +61,8 @@ def url_of(environment: Mapping[str, str]) -> str:
     Of several addresses it is the first that is none of a Unix socket or a descriptor.
     """
     given = {name.upper(): value for name, value in environment.items()}
+    if file := given.get("PROTOWAY_CONFIG"):
+        given = _in_file(Path(file)) | given
     hosts = (part.strip() for part in given.get("PROTOWAY_HOST", "").split(","))
     host = next((each for each in hosts if each and not each.startswith(_OTHERS)), "127.0.0.1")
     host = _LOOPBACK.get(host, host)
@@ -60,14 +72,62 @@ def url_of(environment: Mapping[str, str]) -> str:
     return f"{scheme}://{shown}:{given.get('PROTOWAY_PORT', '8080')}{path}"
 
 
+def _in_file(path: Path) -> dict[str, str]:
+    """Returns what the settings file says, as variables; nothing if it cannot be read."""
+    from gateway.config_file.yaml_tree import read_tree  # noqa: PLC0415 - PyYAML takes time to import
+
+    try:
+        tree: Any = read_tree(path.read_bytes()).value
+    except OSError:
+        return {}
+    found: dict[str, str] = {}
+    for variable, (section, key) in _IN_FILE.items():
+        values = tree.get(section) if isinstance(tree, dict) else None
+        value = values.get(key) if isinstance(values, dict) else None
+        if isinstance(value, (str, int)):
+            found[variable] = str(value)
+    return found
+
+
 def _connect(url: str) -> None:
     parts = urlsplit(url)
     socket.create_connection((parts.hostname, parts.port), timeout=_SECONDS).close()
 
 
-def _ask(url: str, tls: ssl.SSLContext | None) -> None:
+def _variable(environment: Mapping[str, str], name: str) -> str:
+    return next((text for each, text in environment.items() if each.upper() == name), "")
+
+
+class _Proxied(HTTPConnection):
+    """A connection that starts with a PROXY header without addresses (version 1)."""
+
+    def connect(self) -> None:
+        super().connect()
+        self.sock.sendall(b"PROXY UNKNOWN\r\n")
+
+
+class _ProxiedTls(HTTPSConnection, _Proxied):
+    """The same with TLS behind the header."""
+
+
+class _ProxiedHandler(HTTPHandler, HTTPSHandler):
+    """Opens such connections."""
+
+    def __init__(self, tls: ssl.SSLContext | None) -> None:
+        super().__init__()
+        self._tls = tls
+
+    def http_open(self, req: Request) -> HTTPResponse:
+        return self.do_open(_Proxied, req)
+
+    def https_open(self, req: Request) -> HTTPResponse:
+        return self.do_open(_ProxiedTls, req, context=self._tls)
+
+
+def _ask(url: str, tls: ssl.SSLContext | None, *, proxied: bool) -> None:
     # docker may put a proxy into the environment
-    opener = build_opener(ProxyHandler({}), HTTPSHandler(context=tls))
+    handler = _ProxiedHandler(tls) if proxied else HTTPSHandler(context=tls)
+    opener = build_opener(ProxyHandler({}), handler)
     with opener.open(url, timeout=_SECONDS):
         return
 

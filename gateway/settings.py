@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Final, Self
 
 from pydantic import (
     BeforeValidator,
@@ -19,14 +19,15 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from gateway.admission.cors_settings import CorsSettings
 from gateway.admission.limits.settings import LimitsSettings
 from gateway.admission.overload.settings import OverloadSettings
+from gateway.admission.proxy_settings import ProxySettings
 from gateway.doors.viewer import FILES
-from gateway.sections import flat_settings
 from gateway.setting_lists import list_added_to, list_from_text
-from gateway.setting_types import HeaderName, Origin, OwnPath, RequestHeaderName, RootPath
+from gateway.setting_sources import SourcedSettings
+from gateway.setting_types import HeaderName, OwnPath, RequestHeaderName, RootPath
 from gateway.transcoding.metadata import (
     DEFAULT_CHALLENGE,
     DEFAULT_REQUEST_HEADERS,
@@ -34,8 +35,6 @@ from gateway.transcoding.metadata import (
     DEFAULT_STATUS_KEY,
 )
 from gateway.upstream.transport import Name
-from gateway.variable_source import VariableSource
-from gateway.variables import unknown_names, unknown_variables
 
 PREFIX: Final = "PROTOWAY_"
 """Prefix of the environment variables."""
@@ -47,17 +46,20 @@ DEFAULT_CALLER_HEADERS: Final = ("authorization",)
 
 GROUPS: Final[Mapping[str, str]] = MappingProxyType(
     {
+        "config": "The settings file",
         "descriptor_set": "The contract",
         "upstream": "The upstream",
         "host": "The process",
         "max_connections": "Connections",
+        "proxies_trusted": "Proxies in front",
         "root_path": "Own paths",
         "max_message_bytes": "Requests and answers",
         "request_headers": "Headers and metadata",
         "print_defaults": "JSON",
         "compression": "Compression",
         "heartbeat_seconds": "Streams",
-        "origins": "WebSockets",
+        "websocket_ping_seconds": "WebSockets",
+        "cors_origins": "CORS",
         "limits_requests_per_second": "Limits",
         "overload_max_calls": "Load shedding",
         "admin_port": "Envoy",
@@ -69,15 +71,47 @@ A section is a group of its own: its first setting is written as `--help` and th
 (`cors_origins`) or, if it is a structured one, dotted (`rights.rules`).
 """
 
+FILE_SECTIONS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "config": "",
+        "descriptor_set": "contract",
+        "upstream": "upstream",
+        "host": "server",
+        "max_connections": "connections",
+        "root_path": "paths",
+        "max_message_bytes": "messages",
+        "request_headers": "metadata",
+        "print_defaults": "json",
+        "compression": "compression",
+        "heartbeat_seconds": "streams",
+        "websocket_ping_seconds": "websockets",
+        "admin_port": "envoy",
+    }
+)
+"""First setting of each group -> its section in the settings file; a section of ours has its own name.
 
-class Settings(BaseSettings):
+A setting has its own name there, without the section's before it (`upstream_tls` is `upstream.tls`), or:
+"""
+FILE_KEYS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+    {
+        "upstream": ("upstream", "address"),
+        "compression": ("compression", "responses"),
+        "min_compression_bytes": ("compression", "min_bytes"),
+        "stream_compression": ("compression", "streams"),
+        "websocket_compression": ("compression", "websockets"),
+        "websocket_ping_seconds": ("websockets", "ping_seconds"),
+        "websocket_small_frames": ("websockets", "small_frames"),
+        "websocket_idle_seconds": ("websockets", "idle_seconds"),
+    }
+)
+
+
+class Settings(SourcedSettings):
     """The settings of one edge. The environment variable of a setting is its name behind `PROTOWAY_`."""
 
-    model_config = SettingsConfigDict(
-        frozen=True,
-        extra="forbid",
-        use_attribute_docstrings=True,
-    )
+    variable_prefix = PREFIX
+    file_sections = FILE_SECTIONS
+    file_keys = FILE_KEYS
 
     descriptor_set: Path
     """Path of the contract: what `protoc --include_imports --include_source_info -o FILE` writes."""
@@ -127,6 +161,10 @@ class Settings(BaseSettings):
     """PEM file with the edge's certificate and its intermediate CAs. HTTPS is served if it is set."""
     tls_key: Path | None = None
     """PEM file with the private key of the certificate, without a password."""
+    hsts: str = Field(
+        default="", pattern=r"^(max-age=\d{1,10}(; includeSubDomains)?(; preload)?)?$"
+    )
+    """`Strict-Transport-Security` of each response over TLS, as `max-age=31536000`; empty: none."""
     drain_seconds: float = Field(default=5.0, ge=0)
     """Maximum time that a shutdown waits for responses in progress."""
     log_level: str = Field(default="info", pattern="^(critical|error|warning|info|debug)$")
@@ -148,6 +186,9 @@ class Settings(BaseSettings):
     """A connection without a request for so long is closed; longer than a load balancer keeps it."""
     tls_handshake_seconds: float = Field(default=15.0, gt=0)
     """Maximum duration of a TLS handshake."""
+
+    proxies: ProxySettings = ProxySettings()
+    """Proxies in front of the edge."""
 
     root_path: RootPath = ""
     """Prefix that a proxy in front serves the edge below, as `/api`; the proxy may pass it on or strip it."""
@@ -235,8 +276,6 @@ class Settings(BaseSettings):
     They must be among `request_headers`. Callers without any of them are identified by their addresses.
     """
 
-    origins: Annotated[tuple[Origin, ...], BeforeValidator(list_from_text)] = ()
-    """Extra allowed WebSocket origins, SCHEME://HOST[:PORT]; `*`: any. The edge's own is always allowed."""
     websocket_ping_seconds: float = Field(default=20.0, gt=0)
     """Interval of pings. A client that has not answered by the next ping is disconnected."""
     websocket_small_frames: int = Field(default=100, ge=1)
@@ -244,32 +283,16 @@ class Settings(BaseSettings):
     websocket_idle_seconds: float | None = Field(default=None, gt=0)
     """Time without a message in either direction after which a WebSocket is closed; None: never."""
 
+    cors: CorsSettings = CorsSettings()
     limits: LimitsSettings = LimitsSettings()
     """How much callers may ask for."""
     overload: OverloadSettings = OverloadSettings()
     """How much is under way at a time, whoever asks."""
 
     @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        *_: Any,
-        **__: Any,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments win over the environment."""
-        return init_settings, VariableSource(settings_cls, PREFIX, os.environ)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _check_names(cls, data: Any) -> Any:
-        """Refuses unknown arguments, and variables that no command knows."""
-        if isinstance(data, Mapping) and (problems := unknown_names(data, cls.model_fields)):
-            raise ValueError("; ".join(problems))
-        known = {*flat_settings(EnvoySettings), *flat_settings(cls)}
-        if problems := unknown_variables(os.environ, PREFIX, known):
-            raise ValueError("; ".join(problems))
-        return data
+    def every_setting(cls) -> type[SourcedSettings]:
+        """All commands read the same variables and files."""
+        return EnvoySettings
 
     @model_validator(mode="after")
     def _own_paths_differ(self) -> Self:
@@ -277,6 +300,14 @@ class Settings(BaseSettings):
         paths += self._docs_paths()[1:]
         if len(set(paths)) < len(paths):
             raise ValueError(f"no two of {', '.join(OWN_PATHS)} can be the same")
+        return self
+
+    @model_validator(mode="after")
+    def _cors_headers_have_one_source(self) -> Self:
+        both = [n for n in self.response_headers if n.lower().startswith("access-control-")]
+        if both and self.cors.origins:
+            names = ", ".join(both)
+            raise ValueError(f"response_headers: {names} is what the settings cors_… are for")
         return self
 
     def own_paths(self) -> dict[str, str]:
@@ -313,3 +344,8 @@ class EnvoySettings(Settings):
     """File to write Envoy's descriptor set to: the contract without what Envoy refuses."""
     descriptor_set_path: str | None = None
     """Path at which Envoy finds its descriptor set; None: where it was read or written here."""
+
+
+def names_uvicorns_proxies() -> bool:
+    """Whether uvicorn's variable for trusted proxies is set, which `protoway serve` does not read."""
+    return "FORWARDED_ALLOW_IPS" in os.environ

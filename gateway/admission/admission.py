@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Self
 
+from gateway.admission.cors import Cors, PathMethods
 from gateway.admission.limits.policy import limits_policies
 from gateway.admission.limits.rules import check_patterns
 from gateway.admission.overload.policy import Overload
+from gateway.admission.proxies import Proxies
+from gateway.admission.strict_transport import StrictTransport
 from gateway.contract.http_rule import Binding
 from gateway.exchange.policy import Policy
 from gateway.settings import Settings
@@ -22,13 +25,17 @@ class Admission:
     Attributes:
         policies: in the order in which they are asked: who calls, load shedding, CORS, limits by address,
             identity, rights, limits by identity.
+        proxies: who is believed about callers; None if nobody is.
     """
 
-    def __init__(self, settings: Settings, bindings: Sequence[Binding]) -> None:
+    def __init__(
+        self, settings: Settings, path_methods: PathMethods, bindings: Sequence[Binding]
+    ) -> None:
         """Makes the policies that the settings switch on.
 
         Args:
             settings: of the edge.
+            path_methods: returns the HTTP methods that a path takes, whoever answers it.
             bindings: of the contract, as the transcoder has them.
 
         Raises:
@@ -36,10 +43,23 @@ class Admission:
         """
         policies: list[Policy] = []
         needed: list[AbstractAsyncContextManager[object]] = []
-        check_patterns(settings.limits, {binding.method for binding in bindings})
-        by_address, by_identity = limits_policies(settings.limits, settings.health_path)
+        self.proxies = proxies = _proxies(settings)
+        if proxies is not None:
+            policies.append(proxies)
         if settings.overload.is_on:
             policies.append(Overload(settings.overload))
+        if settings.hsts:
+            policies.append(StrictTransport(settings.hsts))
+        if settings.cors.origins:
+            cors = Cors(
+                settings.cors,
+                path_methods,
+                from_callers=settings.request_headers,
+                from_metadata=settings.response_headers,
+            )
+            policies.append(cors)
+        check_patterns(settings.limits, {binding.method for binding in bindings})
+        by_address, by_identity = limits_policies(settings.limits, settings.health_path)
         if by_address is not None:
             policies.append(by_address)
         if by_identity is not None:
@@ -57,3 +77,8 @@ class Admission:
     async def __aexit__(self, *_: object) -> None:
         """Closes it."""
         await self._stack.aclose()
+
+
+def _proxies(settings: Settings) -> Proxies | None:
+    section = settings.proxies
+    return Proxies(section, settings.health_path) if section.is_on else None

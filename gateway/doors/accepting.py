@@ -17,6 +17,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from gateway.doors.proxied import ProxyProtocol, read_proxied_ends
+from gateway.doors.proxy_protocol import ProxiedEnds, ProxyHeaderError
 from gateway.doors.refusing import Refusing, refusal
 
 log = logging.getLogger(__name__)
@@ -30,8 +32,9 @@ _LOG_SECONDS: Final = 10.0
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 Release: TypeAlias = Callable[[], None]
-Factory: TypeAlias = Callable[[Release], asyncio.Protocol]
-"""Makes the protocol of a connection, which calls its argument when the connection has ended."""
+Factory: TypeAlias = Callable[[Release, ProxiedEnds | None], asyncio.Protocol]
+"""Makes the protocol of a connection; it calls its first argument when the connection has ended. The second
+is what a PROXY header has told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +54,9 @@ class Acceptor:
 
     Attributes:
         open: connections that are open, those in a TLS handshake among them.
+        by_address: how many of them each client address has.
         exhausted: how often the system has had no descriptor left.
-        refused: connections that were refused for a limit.
+        refused: connections that were refused for a limit, or closed for their PROXY header.
     """
 
     def __init__(
@@ -61,6 +65,7 @@ class Acceptor:
         factory: Factory,
         limits: AcceptLimits,
         tls: ssl.SSLContext | None = None,
+        proxied: ProxyProtocol | None = None,
     ) -> None:
         """Takes listening sockets, which it closes in the end.
 
@@ -69,13 +74,15 @@ class Acceptor:
             factory: makes a protocol for each connection.
             limits: of the connections.
             tls: the context of TLS, if it is spoken.
+            proxied: that each connection starts with a PROXY header, if it does.
         """
         self._sockets = list(sockets)
         self._factory = factory
         self._limits = limits
         self._tls = tls
+        self._proxied = proxied
         self._loop = asyncio.get_running_loop()
-        self._by_address: Counter[str] = Counter()
+        self.by_address: Counter[str] = Counter()
         self._connecting: set[asyncio.Task[None]] = set()
         self._retry: asyncio.TimerHandle | None = None
         self._accepting = False
@@ -150,53 +157,87 @@ class Acceptor:
         host = str(address[0]) if isinstance(address, tuple) else ""
         most = self._limits.max_connections
         if most is not None and self.open >= most:
+            self._refuse("there are %d connections; further ones are refused", most)
             words = refusal(503, f"too many connections; the limit is {most}")
-            self._refuse(connection, words, f"there are {most} connections")
+            self._refusing.refuse(connection, words)
             return
-        most = self._limits.max_connections_per_address
-        if most is not None and host and self._by_address[host] >= most:
-            words = refusal(429, f"too many connections from this address; the limit is {most}")
-            self._refuse(connection, words, f"{host} has {most} connections")
+        if self._proxied is None:
+            if self._is_refused(connection, host):
+                return
+        elif not self._proxied.trusts(host):
+            connection.close()
+            self._refuse(
+                "%s may send no PROXY header; its connections are closed", host or "a Unix socket"
+            )
             return
         connection.settimeout(0)
-        self.open += 1
-        self._by_address[host] += 1
-        task = self._loop.create_task(self._open(connection, self._lease(host)))
+        lease = _Lease(self)
+        if self._proxied is None:
+            lease.count(host)
+            opening = self._open(connection, lease)
+        else:
+            opening = self._open_proxied(self._proxied, connection, host, lease)
+        task = self._loop.create_task(opening)
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
 
-    def _refuse(self, connection: socket.socket, words: bytes, reason: str) -> None:
+    def _is_refused(self, connection: socket.socket, host: str) -> bool:
+        """Refuses a connection of an address that has as many as it may; returns whether it has."""
+        most = self._limits.max_connections_per_address
+        if most is None or not host or self.by_address[host] < most:
+            return False
+        self._refuse("%s has %d connections; further ones are refused", host, most)
+        words = refusal(429, f"too many connections from this address; the limit is {most}")
         self._refusing.refuse(connection, words)
+        return True
+
+    def _refuse(self, reason: str, *values: object) -> None:
         self.refused += 1
         now = self._loop.time()
         if now - self._logged_at >= _LOG_SECONDS:
             self._logged_at = now
-            log.warning("%s; further ones are refused", reason)
+            log.warning(reason, *values)
 
-    def _lease(self, host: str) -> Release:
-        """Returns what gives back the place of a connection, once."""
-        held = True
+    def released(self) -> None:
+        """Goes on accepting, if it waits: there is room for a connection."""
+        if self._waiting and self._retry is None:
+            self._resume()
 
-        def release() -> None:
-            nonlocal held
-            if not held:
-                return
-            held = False
-            self.open -= 1
-            self._by_address[host] -= 1
-            if not self._by_address[host]:
-                del self._by_address[host]
-            if self._waiting and self._retry is None:
-                self._resume()
+    async def _open_proxied(
+        self, proxied: ProxyProtocol, connection: socket.socket, peer: str, lease: _Lease
+    ) -> None:
+        """Opens a connection behind its PROXY header; without one it is closed."""
+        try:
+            ends = await read_proxied_ends(connection, proxied.timeout)
+        except OSError:
+            self._close(connection, lease)
+            return
+        except ProxyHeaderError as error:
+            self._close(connection, lease)
+            self._refuse("%s: a connection is closed: %s", peer or "a Unix socket", error)
+            return
+        except BaseException:
+            self._close(connection, lease)
+            raise
+        host = peer if ends is None else ends.client[0]
+        if self._is_refused(connection, host):
+            lease()
+            return
+        lease.count(host)
+        await self._open(connection, lease, ends)
 
-        return release
+    def _close(self, connection: socket.socket, lease: _Lease) -> None:
+        connection.close()
+        lease()
 
-    async def _open(self, connection: socket.socket, release: Release) -> None:
+    async def _open(
+        self, connection: socket.socket, release: Release, told: ProxiedEnds | None = None
+    ) -> None:
         tls, seconds = self._tls, self._limits.tls_handshake_timeout
         made: list[asyncio.Protocol] = []
 
         def make() -> asyncio.Protocol:
-            made.append(self._factory(release))
+            made.append(self._factory(release, told))
             return made[0]
 
         try:
@@ -213,3 +254,32 @@ class Acceptor:
         except BaseException:
             release()
             raise
+
+
+class _Lease:
+    """The place of a connection; called, it is given back, once."""
+
+    __slots__ = ("_acceptor", "_held", "_host")
+
+    def __init__(self, acceptor: Acceptor) -> None:
+        self._acceptor = acceptor
+        self._host: str | None = None
+        self._held = True
+        acceptor.open += 1
+
+    def count(self, host: str) -> None:
+        """Counts the connection for an address."""
+        self._host = host
+        self._acceptor.by_address[host] += 1
+
+    def __call__(self) -> None:
+        acceptor, host = self._acceptor, self._host
+        if not self._held:
+            return
+        self._held = False
+        acceptor.open -= 1
+        if host is not None:
+            acceptor.by_address[host] -= 1
+            if not acceptor.by_address[host]:
+                del acceptor.by_address[host]
+        acceptor.released()

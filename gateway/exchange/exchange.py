@@ -11,11 +11,12 @@ from gateway.contract.route_table import RouteMatch
 from gateway.exchange.attendance import Attendance, Interruption
 from gateway.exchange.edge import Edge
 from gateway.exchange.inline import TASK, Run
-from gateway.exchange.policy import EndedBy, RequestInfo, Wire
+from gateway.exchange.policy import EndedBy, RequestHeaders, RequestInfo, Wire
 from gateway.exchange.ports import ClientGone, RequestBody, Sink, WebSocket
 from gateway.exchange.request import Request
-from gateway.exchange.response import HttpResponse
+from gateway.exchange.response import NO_SNIFFING, HttpResponse
 from gateway.exchange.routing import allowed_methods
+from gateway.transcoding.deadline import shortest
 from gateway.transcoding.endpoint import Endpoint
 from gateway.transcoding.metadata import Headers, Metadata
 from gateway.transcoding.status import UNAVAILABLE, StatusError
@@ -31,7 +32,7 @@ class Exchange:
         edge: what the process serves.
         request: what the door has read.
         request_id: the caller's, or a new one.
-        headers: returns all headers, for policies and observers.
+        headers: of the request, for policies and observers.
         metadata: that go upstream.
         body: of the request.
         is_head: whether the response has no body, because the request is a HEAD.
@@ -64,10 +65,11 @@ class Exchange:
         request_id: str,
         metadata: Metadata,
         query: bytes,
-        headers: Callable[[], Headers],
+        headers: RequestHeaders,
         websocket: WebSocket | None = None,
         run: Run = TASK,
     ) -> None:
+        head = request.head
         self.edge = edge
         self.request = request
         self.request_id = request_id
@@ -80,16 +82,22 @@ class Exchange:
         self.run = run
         self.client = request.client
         self.info: RequestInfo | None = None
-        self.timeout: float | None = None
+        self.timeout = head.timeout
         self.deadline: float | None = None
         self.failure: StatusError | None = None
         self.ended_by: EndedBy | None = None
-        self.last_event_id = request.head.last_event_id
+        self.last_event_id = head.last_event_id
         self.query = query
         self.pass_on: Callable[[], Awaitable[None]] | None = None
         self.status = 0
         self.endpoint: Endpoint
         self.captures: tuple[str, ...]
+        route, limit = request.route, edge.limits.timeout
+        if isinstance(route, RouteMatch):
+            self.endpoint = route.target
+            self.captures = route.captures
+            if limit is not None and not route.target.method.stream_type.streams:
+                self.timeout = shortest(head.timeout, limit)
 
     # The request.
 
@@ -107,6 +115,7 @@ class Exchange:
             self.query,
             allowed_methods(route),
             "https" if request.secure else "http",
+            request.head.origin,
         )
         return info
 
@@ -126,19 +135,6 @@ class Exchange:
         if info.metadata:
             self.replace_metadata()
 
-    def take_route(self, route: RouteMatch[Endpoint]) -> None:
-        """Takes the endpoint, and how long the call may take."""
-        self.endpoint = endpoint = route.target
-        self.captures = route.captures
-        self.timeout = timeout = self.request.head.timeout
-        limit = self.edge.limits.timeout
-        if (
-            limit is not None
-            and (timeout is None or limit < timeout)
-            and not endpoint.method.stream_type.streams
-        ):
-            self.timeout = limit
-
     async def in_task(self) -> None:
         """Returns in a task; behind it the exchange may wait, so the deadline stands from here on."""
         if self.deadline is None and self.timeout is not None:
@@ -152,7 +148,7 @@ class Exchange:
 
     def remaining(self) -> float | None:
         """Returns the seconds left until the deadline; None: there is none."""
-        if self.deadline is None:
+        if self.deadline is None:  # no time has passed
             return self.timeout
         return max(0.0, self.deadline - asyncio.get_running_loop().time())
 
@@ -209,7 +205,9 @@ class Exchange:
         if self.info is not None:
             self.mark_started(response.status)
             response.headers += tuple(self.info.response_headers)
-        response.compress(self.edge.compression, self.request.head.accept_encoding)
+        accept_encoding, compression = self.request.head.accept_encoding, self.edge.compression
+        if accept_encoding or len(response.body) >= compression.min_bytes:
+            response.compress(compression, accept_encoding)
         return self._sink.whole(response, head=self.is_head)
 
     async def start(self, status: int, headers: Headers) -> None:
@@ -217,7 +215,7 @@ class Exchange:
         self.mark_started(status)
         of_policies = () if self.info is None else self.info.response_headers
         request_id = (b"x-request-id", self.request_id.encode())
-        await self._sink.start(status, (*headers, *of_policies, request_id))
+        await self._sink.start(status, (*headers, NO_SNIFFING, *of_policies, request_id))
 
     async def write(self, data: bytes) -> None:
         """Sends a part of the body."""

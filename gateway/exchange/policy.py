@@ -11,7 +11,7 @@ A policy decides about each request anew: a `RequestInfo` is never kept with the
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
@@ -43,12 +43,43 @@ class EndedBy(Enum):
     """The shutdown of the edge."""
 
 
+class RequestHeaders(Protocol):
+    """The headers of one request, which nobody reads unless a policy or an observer asks."""
+
+    def all(self) -> Headers:
+        """Returns all headers as they came, with lower-case names."""
+        ...
+
+    def values(self, name: bytes) -> Sequence[bytes]:
+        """Returns the values of a header in their order, given by its lower-case name."""
+        ...
+
+
+class ListedHeaders:
+    """Headers that somebody has read already."""
+
+    __slots__ = ("_headers",)
+
+    def __init__(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        self._headers = headers
+
+    def all(self) -> Headers:
+        """See `RequestHeaders`."""
+        return tuple(self._headers)
+
+    def values(self, name: bytes) -> Sequence[bytes]:
+        """See `RequestHeaders`."""
+        return [value for each, value in self._headers if each == name]
+
+
 class RequestInfo:
     """One request, as policies and observers see it; the same object from its start to its end."""
 
     __slots__ = (
         *(
             "_headers",
+            "_origin",
+            "_host",
             "allowed_methods",
             "at_end",
             "client",
@@ -64,6 +95,7 @@ class RequestInfo:
             "query",
             "request_id",
             "response_headers",
+            "root_path",
         ),
         *("scheme", "sent_checks", "wire"),
     )
@@ -82,7 +114,9 @@ class RequestInfo:
     client: str
     """IP address of the client; empty if the server does not tell it. One that trusts proxies sets it."""
     scheme: str
-    """`http` or `https`, as the client sees it; for a WebSocket too."""
+    """`http` or `https`, as the client sees it; for a WebSocket too. One that trusts proxies sets it."""
+    root_path: str | None
+    """Path prefix that a trusted proxy has stripped and named; None: the setting `root_path` counts."""
     request_id: str
     identity: object | None
     """Whoever the caller is: a policy sets it, others read it."""
@@ -107,13 +141,14 @@ class RequestInfo:
         wire: Wire = Wire.HTTP,
         http_method: str = "GET",
         path: str = "/",
-        headers: Headers | Callable[[], Headers] = (),
+        headers: Headers | RequestHeaders = (),
         method: Method | None = None,
         client: str = "",
         request_id: str = "",
         query: bytes = b"",
         allowed_methods: tuple[str, ...] = (),
         scheme: str = "http",
+        origin: str | None = None,
     ) -> None:
         """Takes what a door has read; a test of a policy takes what the policy looks at.
 
@@ -121,24 +156,28 @@ class RequestInfo:
             wire: how the request came.
             http_method: see the attribute, as for the others.
             path: see there.
-            headers: all headers, or what returns them, which is called when they are first read.
+            headers: all headers, or what knows them.
             method: see there.
             client: see there.
             request_id: see there.
             query: see there.
             allowed_methods: see there.
             scheme: see there.
+            origin: see there; None: it is read from the headers.
         """
         self.wire = wire
         self.http_method = http_method
         self.path = path
-        self._headers = headers
+        self._headers = ListedHeaders(headers) if isinstance(headers, tuple) else headers
+        self._origin = origin
         self.method = method
         self.client = client
         self.request_id = request_id
         self.query = query
         self.allowed_methods = allowed_methods
         self.scheme = scheme
+        self.root_path = None
+        self._host: str | None = None
         self.identity = None
         self.metadata = []
         self.message_checks = []
@@ -150,13 +189,40 @@ class RequestInfo:
     @property
     def headers(self) -> Headers:
         """All headers as they came, with lower-case names; credentials are among them."""
-        if callable(self._headers):
-            self._headers = self._headers()
-        return self._headers
+        return self._headers.all()
+
+    @property
+    def host(self) -> str:
+        """Host and port of the URL, as the client sees them; empty if none was sent.
+
+        That of the header `Host`, unless a policy that trusts proxies has set another.
+        """
+        if self._host is None:
+            self._host = (self.header(b"host") or b"").decode("latin-1")
+        return self._host
+
+    @host.setter
+    def host(self, host: str) -> None:
+        self._host = host
 
     def header(self, name: bytes) -> bytes | None:
         """Returns the first value of a header, given by its lower-case name; None if there is none."""
-        return next((value for each, value in self.headers if each == name), None)
+        values = self._headers.values(name)
+        return values[0] if values else None
+
+    def header_values(self, name: bytes) -> Sequence[bytes]:
+        """Returns all values of a header in their order, given by its lower-case name."""
+        return self._headers.values(name)
+
+    @property
+    def origin(self) -> str:
+        """Origin of the page that sent the request: its `Origin`, unchanged; empty if it has none.
+
+        Several values, which no browser sends, are joined by commas, so that they are no origin.
+        """
+        if self._origin is None:
+            self._origin = b", ".join(self._headers.values(b"origin")).decode("latin-1")
+        return self._origin
 
     @property
     def is_preflight(self) -> bool:
@@ -204,9 +270,9 @@ class Policy(Protocol):
     def admit(self, request: RequestInfo) -> Awaitable[None] | None:
         """Decides about a request after the match, before its body is read.
 
-        It may set `request.identity`, `client`, `scheme` and `expires_at`, take parameters out of the query,
-        and add to `metadata`, `message_checks`, `sent_checks`, `response_headers` and `at_end`. The policies
-        are asked in their order.
+        It may set `request.identity`, `client`, `scheme`, `host`, `root_path` and `expires_at`, take
+        parameters out of the query, and add to `metadata`, `message_checks`, `sent_checks`,
+        `response_headers` and `at_end`. The policies are asked in their order.
 
         Returns:
             None, or an awaitable if the decision has to wait, for a key set say. What can be decided at once

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+from gateway.doors.proxy_protocol import ProxiedEnds
+
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
@@ -18,9 +20,9 @@ class Addresses:
     """Whether it is over TLS."""
 
 
-def addresses(transport: asyncio.BaseTransport) -> Addresses:
-    """Returns the addresses of a connection."""
-    client, server = (transport.get_extra_info(name) for name in ("peername", "sockname"))
+def addresses(transport: asyncio.BaseTransport, told: ProxiedEnds | None = None) -> Addresses:
+    """Returns the addresses of a connection, or those that its PROXY header has told."""
+    client, server = told or (transport.get_extra_info(name) for name in ("peername", "sockname"))
     return Addresses(
         client=(str(client[0]), int(client[1])) if isinstance(client, tuple) else None,
         server=_server(server),

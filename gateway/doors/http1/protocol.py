@@ -13,7 +13,7 @@ import logging
 from collections.abc import Iterable
 from typing import Final, cast
 
-from gateway.doors.http1.addresses import addresses
+from gateway.doors.http1.addresses import Addresses, addresses
 from gateway.doors.http1.asgi_bridge import AsgiExchange
 from gateway.doors.http1.connection import Connection
 from gateway.doors.http1.contract_exchange import ContractExchange
@@ -26,6 +26,7 @@ from gateway.doors.http1.rejection import Rejection
 from gateway.doors.http1.request import Request
 from gateway.doors.http1.response import CONTINUE, Response, status_line
 from gateway.doors.http1.websocket import WebSocketProtocol
+from gateway.doors.proxy_protocol import ProxiedEnds
 from gateway.exchange.request import new_request_id
 from gateway.exchange.response import header_lines
 
@@ -45,39 +46,28 @@ class Http1Protocol(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_active",
-        "_client",
-        "_connection",
-        "_direct",
-        "_door",
-        "_keep_alive",
-        "_linger_bytes",
-        "_loop",
-        "_prober",
-        "_reading",
-        "_release",
-        "_served",
-        "_since",
-        "_switched",
-        "_timer",
-        "_transport",
-        "_unparsed",
-        "_version",
-        "writing_paused",
+        *("_active", "_client", "_connection", "_direct", "_door", "_ends", "_keep_alive"),
+        *("_linger_bytes", "_loop", "_prober", "_reading", "_release", "_served", "_since"),
+        *("_switched", "_timer", "_told", "_transport", "_unparsed", "_version", "writing_paused"),
     )
 
-    def __init__(self, door: Door, release: Release = nothing) -> None:
+    def __init__(
+        self, door: Door, release: Release = nothing, told: ProxiedEnds | None = None
+    ) -> None:
         """Takes what all connections share.
 
         Args:
             door: who answers.
             release: called when the connection has ended.
+            told: the ends that its PROXY header has told, if it had one.
         """
         self._door = door
+        self._told = told
         self._direct = door.direct
         self._release = release
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
+        self._ends: Addresses
         self._client = ""
         """IP address; empty where there is none, as on a Unix socket."""
         self._connection = Connection(door.limits)
@@ -103,8 +93,8 @@ class Http1Protocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Starts to wait for the first request."""
         self._transport = cast("asyncio.Transport", transport)
-        client = addresses(self._transport).client
-        self._client = client[0] if client else ""
+        self._ends = addresses(transport, self._told)
+        self._client = self._ends.client[0] if self._ends.client else ""
         self._door.state.connections.add(self)
         self._since = self._loop.time()
         self._timer = self._loop.call_later(self._door.limits.head_timeout, self._check_time)
@@ -230,7 +220,7 @@ class Http1Protocol(asyncio.Protocol):
             self._keep_alive = False
         self._version = request.version
         door = self._door
-        response, ends = self._connection.response(), addresses(self._transport)
+        response, ends = self._connection.response(), self._ends
         route = find_route(door.direct, request, ends)
         if route is None:
             bridge = AsgiExchange(door, self, self._transport, request, response)
@@ -391,7 +381,7 @@ class Http1Protocol(asyncio.Protocol):
         self._leave()
         self._connection.close()
         release, self._release = self._release, nothing
-        websocket = WebSocketProtocol(self._door, request, release)
+        websocket = WebSocketProtocol(self._door, request, release, self._ends)
         self._transport.set_protocol(websocket)
         if not self._reading:
             self._transport.resume_reading()
