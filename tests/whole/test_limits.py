@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from pathlib import Path
 
 from gateway.admission.limits.settings import LimitRule, LimitsSettings
@@ -12,7 +13,7 @@ from gateway.settings import Settings
 from tests.contracts import echo_descriptor_set
 from tests.echo_server import echo_server
 from tests.feeds.stage import news
-from tests.whole.conftest import edge_process
+from tests.whole.conftest import ROOT, edge_process
 from tests.whole.serving import serving
 from tests.whole.test_direct_writes import serving as sharing
 
@@ -197,3 +198,53 @@ async def test_messages_of_a_shared_stream_are_counted_for_each_reader(tmp_path:
         assert len(lines) == 1
         for each in (first, other):
             each.kill()
+
+
+async def test_rules_of_the_settings_file(tmp_path: Path) -> None:
+    """Several, each for its own methods and callers; load shedding beside them."""
+    file = tmp_path / "edge.yaml"
+    file.write_text(
+        """
+limits:
+  ipv4_prefix: 24
+  rules:
+    - {name: names, by: [address, route], limit: 3, seconds: 3600, methods: [echo.v1.Echo/Unary]}
+    - {name: calls, counts: calls, limit: 1}
+overload:
+  max_calls: 10
+"""
+    )
+    async with (
+        echo_server() as echo,
+        edge_process(tmp_path, echo.address, "--config", str(file)) as base,
+    ):
+        first, second = await Client.of(base, "127.0.0.2"), await Client.of(base, "127.0.0.3")
+        seen = [await each.ask() for each in (first, second, first, second)]
+        assert seen == [200, 200, 200, 429]
+        first.send(_HANG)
+        await asyncio.wait_for(echo.started.wait(), 20)
+        second.send(b"GET /v1/fail/5 HTTP/1.1\r\nHost: x\r\n\r\n")
+        status, headers, body = await second.receive()
+        assert (status, headers["ratelimit"]) == (429, '"calls";r=0')
+        assert json.loads(body)["message"] == "too many calls at a time; the limit is 'calls'"
+        for each in (first, second):
+            each.kill()
+
+
+async def test_a_rule_that_is_wrong_stops_the_start(tmp_path: Path) -> None:
+    """With one line that names the rule and the nearest method."""
+    file, descriptor_set = tmp_path / "edge.yaml", tmp_path / "echo.binpb"
+    descriptor_set.write_bytes(echo_descriptor_set())
+    file.write_text("limits: {rules: [{name: r, limit: 1, methods: [echo.v1.Echo/Unray]}]}")
+    edge = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gateway", "serve", "--port", "0", "--config", str(file)),
+        *("--descriptor-set", str(descriptor_set)),
+        cwd=ROOT,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, said = await asyncio.wait_for(edge.communicate(), 60)
+    assert edge.returncode == 1
+    assert said.decode().strip() == (
+        "protoway: limits.rules: echo.v1.Echo/Unray of r is no method that is served;"
+        " did you mean echo.v1.Echo/Unary?"
+    )
