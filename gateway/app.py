@@ -88,6 +88,7 @@ def create_app(
         TargetError: the upstream's address is a URL, has no port, or is no name that the transport knows.
         TlsError: a certificate, a key or the CA for the upstream cannot be used.
         FileReadError: a file cannot be read; it is an OSError.
+        AdmissionError: a setting about who may come in cannot be obeyed.
     """
     contract = read_contract(settings)
     for error in contract.left_out:
@@ -117,7 +118,7 @@ def create_app(
     )
     app.root_path = settings.root_path
     router = Router(edge.transcoder, own_paths)
-    admission = Admission(settings, PathMethods(app, router), edge.transcoder.bindings)
+    admission = Admission(settings, edge.transcoder.bindings, PathMethods(app, router))
     edge.policies = (*admission.policies, *policies)
     if (proxies := admission.proxies) is not None:
         build = app.build_middleware_stack  # FastAPI calls it once, when all middleware was added

@@ -14,9 +14,11 @@ from dataclasses import fields
 from typing import Any
 
 from gateway import __version__, settings_command
+from gateway.admission.admission import rights_table
 from gateway.admission.cors import request_headers, response_headers
 from gateway.admission.error import AdmissionError
 from gateway.admission.proxy_settings import ProxySettings
+from gateway.api_key_command import add_api_key
 from gateway.app import create_app, read_contract
 from gateway.app_option import AppError, load_app, settings_of
 from gateway.contract.bindings import bind, warnings
@@ -60,6 +62,13 @@ ENVOY = (
 """The settings that `protoway envoy` takes."""
 
 
+FAILURES = (
+    *(AdmissionError, AppError, ContractError, ListenError, SecretError, TargetError),
+    TlsError,
+)
+"""What ends a command with status 1; the text is one line."""
+
+
 class CommandError(Exception):
     """A command cannot go on; `status` is the exit status."""
 
@@ -73,8 +82,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options, rest = _parser().parse_known_args(arguments)
     try:
         if rest:
-            raise OptionError(unknown_arguments(rest, options.settings))
-        if getattr(options, "app", None) is not None:
+            raise OptionError(unknown_arguments(rest, getattr(options, "settings", Settings)))
+        if getattr(options, "command", None) is not None:
+            status = int(options.command(options))
+        elif getattr(options, "app", None) is not None:
             status = _serve_app(options)
         elif options.run is settings_command.run:
             status = settings_command.run(options)
@@ -86,10 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(error, error.status)
     except OptionError as error:
         return max(_fail(problem, 2) for problem in error.args)
-    except (
-        *(AdmissionError, AppError, ContractError),
-        *(ListenError, SecretError, TargetError, TlsError),
-    ) as error:
+    except FAILURES as error:
         return _fail(error, 1)
     except BrokenPipeError:
         # the reader of the output has read enough; the flush at exit must not fail either
@@ -142,6 +150,7 @@ def _parser() -> argparse.ArgumentParser:
             settings_command.add_arguments(command)
         add_settings(command, kind, names)
         command.set_defaults(run=run, settings=kind)
+    add_api_key(commands)
     return parser
 
 
@@ -165,7 +174,9 @@ def _serve_app(options: argparse.Namespace) -> int:
 def _routes(settings: Settings) -> int:
     contract = read_contract(settings)
     bindings, problems = bind(contract.methods)
-    print(render_routes(bindings))
+    table = rights_table(settings, bindings)
+    callers = None if table is None else lambda binding: table.bindings[binding].words
+    print(render_routes(bindings, callers))
     _report_left_out(contract)
     return _report(problems)
 
@@ -176,6 +187,9 @@ def _check(settings: Settings) -> int:
     _report_left_out(contract)
     for warning in warnings(bindings, settings.own_paths()):
         print(f"protoway: warning: {warning}", file=sys.stderr)
+    table = rights_table(settings, bindings)
+    for text in () if table is None else table.warnings:
+        print(f"protoway: warning: {text}", file=sys.stderr)
     if not problems:
         methods = {binding.method for binding in bindings}
         left_out = (

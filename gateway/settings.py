@@ -6,9 +6,7 @@ Rule: only this module and `gateway.health` read the environment. Each limit has
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Final, Self
 
 from pydantic import (
@@ -20,11 +18,16 @@ from pydantic import (
     model_validator,
 )
 
+from gateway.admission.authentication.api_key_settings import ApiKeySettings
+from gateway.admission.authentication.jwt_settings import JwtSettings
+from gateway.admission.authorizer.settings import AuthorizerSettings
 from gateway.admission.cors_settings import CorsSettings
 from gateway.admission.limits.settings import LimitsSettings
 from gateway.admission.overload.settings import OverloadSettings
 from gateway.admission.proxy_settings import ProxySettings
+from gateway.admission.rights.settings import RightsSettings
 from gateway.doors.viewer import FILES
+from gateway.setting_groups import FILE_KEYS, FILE_SECTIONS
 from gateway.setting_lists import list_added_to, list_from_text
 from gateway.setting_sources import SourcedSettings
 from gateway.setting_types import HeaderName, OwnPath, RequestHeaderName, RootPath
@@ -43,67 +46,6 @@ OWN_PATHS: Final = ("health_path", "openapi_path", "docs_path")
 """Settings that name the paths which the edge answers itself."""
 
 DEFAULT_CALLER_HEADERS: Final = ("authorization",)
-
-GROUPS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "config": "The settings file",
-        "descriptor_set": "The contract",
-        "upstream": "The upstream",
-        "host": "The process",
-        "max_connections": "Connections",
-        "proxies_trusted": "Proxies in front",
-        "root_path": "Own paths",
-        "max_message_bytes": "Requests and answers",
-        "request_headers": "Headers and metadata",
-        "print_defaults": "JSON",
-        "compression": "Compression",
-        "heartbeat_seconds": "Streams",
-        "websocket_ping_seconds": "WebSockets",
-        "cors_origins": "CORS",
-        "limits_requests_per_second": "Limits",
-        "overload_max_calls": "Load shedding",
-        "admin_port": "Envoy",
-    }
-)
-"""First setting of each group -> heading of the group in `--help` and docs/reference/settings.md.
-
-A section is a group of its own: its first setting is written as `--help` and the page name it, flat
-(`cors_origins`) or, if it is a structured one, dotted (`rights.rules`).
-"""
-
-FILE_SECTIONS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "config": "",
-        "descriptor_set": "contract",
-        "upstream": "upstream",
-        "host": "server",
-        "max_connections": "connections",
-        "root_path": "paths",
-        "max_message_bytes": "messages",
-        "request_headers": "metadata",
-        "print_defaults": "json",
-        "compression": "compression",
-        "heartbeat_seconds": "streams",
-        "websocket_ping_seconds": "websockets",
-        "admin_port": "envoy",
-    }
-)
-"""First setting of each group -> its section in the settings file; a section of ours has its own name.
-
-A setting has its own name there, without the section's before it (`upstream_tls` is `upstream.tls`), or:
-"""
-FILE_KEYS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
-    {
-        "upstream": ("upstream", "address"),
-        "compression": ("compression", "responses"),
-        "min_compression_bytes": ("compression", "min_bytes"),
-        "stream_compression": ("compression", "streams"),
-        "websocket_compression": ("compression", "websockets"),
-        "websocket_ping_seconds": ("websockets", "ping_seconds"),
-        "websocket_small_frames": ("websockets", "small_frames"),
-        "websocket_idle_seconds": ("websockets", "idle_seconds"),
-    }
-)
 
 
 class Settings(SourcedSettings):
@@ -284,6 +226,14 @@ class Settings(SourcedSettings):
     """Time without a message in either direction after which a WebSocket is closed; None: never."""
 
     cors: CorsSettings = CorsSettings()
+    jwt: JwtSettings = JwtSettings()
+    """Tokens."""
+    api_keys: ApiKeySettings = ApiKeySettings()
+    """API keys."""
+    rights: RightsSettings = RightsSettings()
+    """Who may call what."""
+    authorizer: AuthorizerSettings = AuthorizerSettings()
+    """An external authorizer."""
     limits: LimitsSettings = LimitsSettings()
     """How much callers may ask for."""
     overload: OverloadSettings = OverloadSettings()

@@ -15,7 +15,8 @@ from fastapi import FastAPI
 from gateway import __version__
 from gateway.cli import main
 from gateway.sections import all_settings
-from gateway.settings import FILE_SECTIONS, GROUPS, EnvoySettings
+from gateway.setting_groups import FILE_SECTIONS, GROUPS
+from gateway.settings import EnvoySettings
 from gateway.settings import Settings as EdgeSettings
 from gateway.transcoding.metadata import DEFAULT_REQUEST_HEADERS
 from gateway.transcoding.status import HTTP_STATUS, code_name
@@ -110,7 +111,7 @@ def test_every_command_is_documented(capsys: pytest.CaptureFixture[str]) -> None
     """The page of the command line has a section for each command, and for nothing else."""
     with pytest.raises(SystemExit):
         main(["--help"])
-    commands = re.findall(r"^    (\w+) +\w", capsys.readouterr().out, re.MULTILINE)
+    commands = re.findall(r"^    ([\w-]+) +\w", capsys.readouterr().out, re.MULTILINE)
     modules = [
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__main__")
         for package in ("gateway", "grpc_core")

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from typing import Self
+from typing import Final, Self
 
+from gateway.admission.authentication.api_keys import ApiKeys
+from gateway.admission.authentication.authentication import Authentication, IdentityRequired
+from gateway.admission.authentication.authenticator import Authenticator
+from gateway.admission.authorizer.making import has_authorizer, make_authorizer
 from gateway.admission.cors import Cors, PathMethods
+from gateway.admission.error import AdmissionError
 from gateway.admission.limits.policy import limits_policies
 from gateway.admission.limits.rules import check_patterns
 from gateway.admission.overload.policy import Overload
 from gateway.admission.proxies import Proxies
+from gateway.admission.rights.rights import Rights, no_identity
+from gateway.admission.rights.table import RightsTable, compile_rights, has_rights
 from gateway.admission.strict_transport import StrictTransport
 from gateway.contract.http_rule import Binding
 from gateway.exchange.policy import Policy
 from gateway.settings import Settings
+from gateway.transcoding.origin import Origins
+
+log = logging.getLogger(__name__)
+
+NO_CREDENTIALS: Final = (
+    "rights are checked, but no credentials are accepted: all but anonymous requests are refused"
+)
 
 
 class Admission:
@@ -24,44 +39,50 @@ class Admission:
 
     Attributes:
         policies: in the order in which they are asked: who calls, load shedding, CORS, limits by address,
-            identity, rights, limits by identity.
+            identity, rights, an external authorizer, limits by identity.
         proxies: who is believed about callers; None if nobody is.
     """
 
     def __init__(
-        self, settings: Settings, path_methods: PathMethods, bindings: Sequence[Binding]
+        self, settings: Settings, bindings: Sequence[Binding], path_methods: PathMethods
     ) -> None:
         """Makes the policies that the settings switch on.
 
         Args:
             settings: of the edge.
-            path_methods: returns the HTTP methods that a path takes, whoever answers it.
             bindings: of the contract, as the transcoder has them.
+            path_methods: returns the HTTP methods that a path takes, whoever answers it.
 
         Raises:
-            AdmissionError: settings do not fit the contract.
+            AdmissionError: settings cannot be obeyed: a file is wrong, an extra is not installed, or they do
+                not fit the contract.
+            FileReadError: a file cannot be read; it is an OSError.
         """
-        policies: list[Policy] = []
-        needed: list[AbstractAsyncContextManager[object]] = []
-        self.proxies = proxies = _proxies(settings)
-        if proxies is not None:
-            policies.append(proxies)
-        if settings.overload.is_on:
-            policies.append(Overload(settings.overload))
-        if settings.hsts:
-            policies.append(StrictTransport(settings.hsts))
-        if settings.cors.origins:
-            cors = Cors(
-                settings.cors,
-                path_methods,
-                from_callers=settings.request_headers,
-                from_metadata=settings.response_headers,
-            )
-            policies.append(cors)
         check_patterns(settings.limits, {binding.method for binding in bindings})
         by_address, by_identity = limits_policies(settings.limits, settings.health_path)
-        if by_address is not None:
-            policies.append(by_address)
+        needed: list[AbstractAsyncContextManager[object]] = []
+        self.proxies = _proxies(settings)
+        policies = _before_identity(settings, path_methods, self.proxies, by_address)
+        table = rights_table(settings, bindings)
+        missing = no_identity
+        if authenticators := _authenticators(settings):
+            needed += [
+                each for each in authenticators if isinstance(each, AbstractAsyncContextManager)
+            ]
+            authentication = Authentication(authenticators, settings.health_path)
+            policies.append(authentication)
+            missing = authentication.missing
+            if table is None and not has_authorizer(settings.authorizer):
+                policies.append(IdentityRequired(authentication, settings.health_path))
+        if table is not None:
+            for warning in table.warnings:
+                log.warning("%s", warning)
+            if not authenticators:
+                log.warning("%s", NO_CREDENTIALS)
+            policies.append(Rights(table, missing))
+        if (authorizer := make_authorizer(settings)) is not None:
+            policies.append(authorizer)
+            needed.append(authorizer)
         if by_identity is not None:
             policies.append(by_identity)
         self.policies = tuple(policies)
@@ -79,6 +100,69 @@ class Admission:
         await self._stack.aclose()
 
 
+def _before_identity(
+    settings: Settings,
+    path_methods: PathMethods,
+    proxies: Proxies | None,
+    by_address: Policy | None,
+) -> list[Policy]:
+    """Returns the policies that do not ask who the caller is."""
+    policies: list[Policy] = []
+    if proxies is not None:
+        policies.append(proxies)
+    if settings.overload.is_on:
+        policies.append(Overload(settings.overload))
+    if settings.hsts:
+        policies.append(StrictTransport(settings.hsts))
+    if settings.cors.origins:
+        policies.append(_cors(settings, path_methods))
+    if by_address is not None:
+        policies.append(by_address)
+    return policies
+
+
 def _proxies(settings: Settings) -> Proxies | None:
     section = settings.proxies
     return Proxies(section, settings.health_path) if section.is_on else None
+
+
+def _cors(settings: Settings, path_methods: PathMethods) -> Cors:
+    keys = settings.api_keys
+    of_keys = (keys.header,) if keys.file and keys.header else ()
+    return Cors(
+        settings.cors,
+        path_methods,
+        from_callers=(*settings.request_headers, *of_keys),
+        from_metadata=settings.response_headers,
+    )
+
+
+def _authenticators(settings: Settings) -> list[Authenticator]:
+    """Returns the authenticators that the settings switch on, in their order."""
+    found: list[Authenticator] = []
+    if settings.jwt.all_issuers:
+        found.append(_jwt(settings))
+    if settings.api_keys.file is not None:
+        found.append(ApiKeys(settings.api_keys))
+    return found
+
+
+def _jwt(settings: Settings) -> Authenticator:
+    try:
+        from gateway.admission.authentication.jwt_authenticator import JwtAuthenticator  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise AdmissionError(
+            f"jwt_issuer: tokens need the package {error.name}; pip install 'protoway[jwt]'"
+        ) from error
+    return JwtAuthenticator(settings.jwt, Origins(settings.cors.origins).allow)
+
+
+def rights_table(settings: Settings, bindings: Sequence[Binding]) -> RightsTable | None:
+    """Returns who may call what; None: nothing says so.
+
+    Raises:
+        AdmissionError: see `compile_rights`.
+    """
+    if not has_rights(settings.rights, (binding.method for binding in bindings)):
+        return None
+    return compile_rights(settings.rights, bindings, settings.own_paths(), settings.health_path)

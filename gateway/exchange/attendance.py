@@ -18,6 +18,7 @@ class Interruption(Enum):
     CLIENT_GONE = "the client has left"
     SHUTDOWN = "the server is shutting down"
     EXPIRED = "the credentials have expired"
+    REVOKED = "the credentials have been revoked"
 
 
 class Attendance:
@@ -87,6 +88,11 @@ class Attendance:
             self.interruption = interruption
             self.task.cancel()
 
+    def revoke(self) -> None:
+        """Ends the block, if it has not ended: the client's credentials hold no longer."""
+        if self._attendances is not None and self in self._attendances:
+            self.interrupt(Interruption.REVOKED)
+
     def end(self) -> None:
         """Stops watching the client; the block goes on."""
         self._watch.cancel()
@@ -107,7 +113,7 @@ class Attendance:
         if error_type is None or issubclass(error_type, asyncio.CancelledError):
             if self.interruption is Interruption.CLIENT_GONE:
                 raise self._reason or ClientGone
-            expired = self.interruption is Interruption.EXPIRED
+            closing = self.interruption is Interruption.SHUTDOWN
             raise StatusError.of(
-                UNAUTHENTICATED if expired else UNAVAILABLE, self.interruption.value
+                UNAVAILABLE if closing else UNAUTHENTICATED, self.interruption.value
             )

@@ -11,9 +11,10 @@ from gateway.contract.route_table import RouteMatch
 from gateway.exchange.attendance import Attendance, Interruption
 from gateway.exchange.edge import Edge
 from gateway.exchange.inline import TASK, Run
-from gateway.exchange.policy import EndedBy, RequestHeaders, RequestInfo, Wire
+from gateway.exchange.policy import EndedBy
 from gateway.exchange.ports import ClientGone, RequestBody, Sink, WebSocket
 from gateway.exchange.request import Request
+from gateway.exchange.request_info import RequestHeaders, RequestInfo, Wire
 from gateway.exchange.response import NO_SNIFFING, HttpResponse
 from gateway.exchange.routing import allowed_methods
 from gateway.transcoding.deadline import shortest
@@ -104,18 +105,20 @@ class Exchange:
     def inform(self) -> RequestInfo:
         """Makes what policies and observers see."""
         request, route = self.request, self.request.route
+        binding = route.target.binding if isinstance(route, RouteMatch) else None
         self.info = info = RequestInfo(
             Wire.HTTP if self.websocket is None else Wire.WEBSOCKET,
             request.http_method,
             request.path,
             self.headers,
-            route.target.method if isinstance(route, RouteMatch) else None,
+            None if binding is None else binding.method,
             self.client,
             self.request_id,
             self.query,
             allowed_methods(route),
             "https" if request.secure else "http",
             request.head.origin,
+            binding=binding,
         )
         return info
 
@@ -132,7 +135,7 @@ class Exchange:
                 await self.in_task()
                 await decision
         self.client, self.query = info.client, info.query
-        if info.metadata:
+        if info.metadata or info.removed_metadata:
             self.replace_metadata()
 
     async def in_task(self) -> None:
@@ -162,17 +165,25 @@ class Exchange:
             raise StatusError.of(UNAVAILABLE, Interruption.SHUTDOWN.value)
         expires_at = None if self.info is None else self.info.expires_at
         seconds = None if expires_at is None else max(0.0, expires_at - time())
-        return Attendance(gone, self.edge.attendances, seconds=seconds)
+        attendance = Attendance(gone, self.edge.attendances, seconds=seconds)
+        if self.info is not None:
+            self.info.on_revoke = attendance.revoke
+        return attendance
 
     def replace_metadata(self, later: Metadata = ()) -> None:
         """Adds metadata; a key that is given again replaces what it had.
 
-        Those of the policies are added last, whatever a client sends and when.
+        Those of the policies are added last, whatever a client sends and when, and what they have removed
+        stays away.
         """
-        fixed = () if self.info is None else self.info.metadata
-        for pairs in (later, [(key.lower(), value) for key, value in fixed]):
-            keys = {key for key, _ in pairs}
-            self.metadata = (*(pair for pair in self.metadata if pair[0] not in keys), *pairs)
+        info = self.info
+        fixed = [] if info is None else [(key.lower(), value) for key, value in info.metadata]
+        kept = {key for key, _ in fixed}
+        if info is not None:
+            kept |= info.removed_metadata
+        later = tuple(pair for pair in later if pair[0] not in kept)
+        kept.update(key for key, _ in later)
+        self.metadata = (*(pair for pair in self.metadata if pair[0] not in kept), *later, *fixed)
 
     # The response. Each method raises ClientGone if nobody reads it.
 

@@ -26,7 +26,7 @@ def error_headers(error: StatusError, allowed: MetadataFilter) -> Headers:
 
     There is at most one `Retry-After`: the server's date, or else its longest delay
     (`StatusError.retry_seconds`, rounded up to seconds). Every 503 has one. Every 401 has `WWW-Authenticate`:
-    the server's, or else the one of `allowed`.
+    the server's, that of the error, or else the one of `allowed`.
     """
     metadata_headers: Headers = ()
     if error.initial or error.trailing:
@@ -36,7 +36,7 @@ def error_headers(error: StatusError, allowed: MetadataFilter) -> Headers:
     if _RETRY_AFTER not in names:
         headers += _retry_after(error)
     headers += metadata_headers
-    if error.http_status == _UNAUTHORIZED and _CHALLENGE not in names:
+    if error.http_status == _UNAUTHORIZED and _CHALLENGE not in {*names, *dict(error.headers)}:
         headers += allowed.challenge
     return headers
 

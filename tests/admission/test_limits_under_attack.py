@@ -10,7 +10,8 @@ from time import perf_counter
 from gateway.admission.identity import Identity
 from gateway.admission.limits.policy import limits_policies
 from gateway.admission.limits.settings import LimitRule, LimitsSettings
-from gateway.exchange.policy import Policy, RequestInfo
+from gateway.exchange.policy import Policy
+from gateway.exchange.request_info import RequestInfo
 from gateway.transcoding.status import StatusError
 
 NETWORK = int(IPv6Address("2001:db8::"))

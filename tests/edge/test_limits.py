@@ -17,7 +17,7 @@ from gateway.admission.limits.gcra import Decision, Rate
 from gateway.admission.limits.memory import MemoryStore
 from gateway.admission.limits.policy import limits_policies
 from gateway.admission.limits.settings import LimitRule, LimitsSettings
-from gateway.exchange.policy import RequestInfo
+from gateway.exchange.request_info import RequestInfo
 from gateway.testing import ScriptedUpstream
 from gateway.transcoding.status import PERMISSION_DENIED, RESOURCE_EXHAUSTED, StatusError
 from tests.edge.asgi import Request, http_scope, running, websocket_scope

@@ -13,7 +13,7 @@ from gateway.admission.overload.policy import HEALTH_SERVICE, Overload
 from gateway.admission.overload.settings import OverloadSettings
 from gateway.contract.errors import Location
 from gateway.contract.method import Method, StreamType
-from gateway.exchange.policy import RequestInfo
+from gateway.exchange.request_info import RequestInfo
 from gateway.testing import ScriptedUpstream
 from gateway.transcoding.status import UNAVAILABLE, StatusError
 from tests.edge.asgi import Request, running

@@ -13,7 +13,7 @@ from typing import Final
 
 from gateway.admission.identity import Identity
 from gateway.admission.limits.settings import Key
-from gateway.exchange.policy import RequestInfo
+from gateway.exchange.request_info import RequestInfo
 
 MAX_KEY: Final = 64
 """Characters of a part of a key; a longer one is a digest, for its length is the caller's."""

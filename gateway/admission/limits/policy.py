@@ -22,7 +22,8 @@ from gateway.admission.limits.rules import Plan, Rule, Take, plan
 from gateway.admission.limits.settings import LimitRule, LimitsSettings
 from gateway.admission.limits.store import LimitStore
 from gateway.contract.method import Method
-from gateway.exchange.policy import Policy, RequestInfo
+from gateway.exchange.policy import Policy
+from gateway.exchange.request_info import RequestInfo
 
 _POLICY: Final = b"ratelimit-policy"
 _LEFT: Final = b"ratelimit"

@@ -18,7 +18,7 @@ from google.rpc.status_pb2 import Status
 
 from gateway.admission.overload.adaptive import AdaptiveLimit
 from gateway.admission.overload.settings import OverloadSettings
-from gateway.exchange.policy import RequestInfo
+from gateway.exchange.request_info import RequestInfo
 from gateway.transcoding.status import UNAVAILABLE, StatusError
 
 HEALTH_SERVICE: Final = "grpc.health.v1.Health"

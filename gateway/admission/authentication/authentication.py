@@ -1,0 +1,84 @@
+"""The policy that finds out who calls, and the one that has every request say so."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Iterable
+
+from gateway.admission.authentication.authenticator import Authenticator
+from gateway.admission.authentication.challenge import challenges
+from gateway.admission.identity import Identity
+from gateway.exchange.request_info import RequestInfo
+from gateway.transcoding.status import UNAUTHENTICATED, StatusError
+
+
+class Authentication:
+    """Asks authenticators in their order; the first that finds credentials says who calls.
+
+    It sets `request.identity`, or leaves None where no credentials came. Wrong credentials are refused, even
+    where none are needed.
+    """
+
+    def __init__(self, authenticators: Iterable[Authenticator], health_path: str = "") -> None:
+        """Takes them in their order, and the path at which nobody is asked; empty: there is none."""
+        self._authenticators = tuple(authenticators)
+        self._health_path = health_path
+        self._reserved = frozenset[str]().union(
+            *(each.reserved_metadata for each in self._authenticators)
+        )
+        self._challenges = challenges(tuple(each.challenge for each in self._authenticators))
+
+    def admit(self, request: RequestInfo) -> Awaitable[None] | None:
+        """See `Policy`."""
+        if request.is_preflight:
+            return None
+        if request.path == self._health_path:
+            return None
+        if self._reserved:
+            request.removed_metadata |= self._reserved
+        for position, authenticator in enumerate(self._authenticators):
+            found = authenticator.authenticate(request)
+            if isinstance(found, Identity):
+                request.identity = found
+                return None
+            if found is not None:
+                return self._wait(request, found, position + 1)
+        return None
+
+    async def _wait(
+        self, request: RequestInfo, found: Awaitable[Identity | None], position: int
+    ) -> None:
+        """Waits for an authenticator, then asks those from `position` on if it has found nothing."""
+        identity = await found
+        for authenticator in self._authenticators[position:]:
+            if identity is not None:
+                break
+            later = authenticator.authenticate(request)
+            identity = later if later is None or isinstance(later, Identity) else await later
+        request.identity = identity
+
+    def missing(self) -> StatusError:
+        """Returns the error for a request that must have an identity and has no credentials.
+
+        Its challenges name no error: the client may not know that it has to authenticate (RFC 6750, 3.1).
+        """
+        text = "the request has no credentials, and needs some"
+        return StatusError.of(UNAUTHENTICATED, text, headers=self._challenges)
+
+
+class IdentityRequired:
+    """Refuses every request without an identity, but for preflights and the health check.
+
+    It stands in for the rights where none are set.
+    """
+
+    def __init__(self, authentication: Authentication, health_path: str) -> None:
+        """Takes the policy that asks before, and the path that is open to all; empty: none is."""
+        self._authentication = authentication
+        self._health_path = health_path
+
+    def admit(self, request: RequestInfo) -> None:
+        """See `Policy`."""
+        if request.identity is not None or (request.is_preflight):
+            return
+        if not self._health_path or request.path != self._health_path:
+            raise self._authentication.missing()
