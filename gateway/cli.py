@@ -61,7 +61,6 @@ ENVOY = (
 )
 """The settings that `protoway envoy` takes."""
 
-
 FAILURES = (
     *(AdmissionError, AppError, ContractError, ListenError, SecretError, TargetError),
     TlsError,

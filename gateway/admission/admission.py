@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Final, Self
 
@@ -154,7 +154,7 @@ def _jwt(settings: Settings) -> Authenticator:
         raise AdmissionError(
             f"jwt_issuer: tokens need the package {error.name}; pip install 'protoway[jwt]'"
         ) from error
-    return JwtAuthenticator(settings.jwt, Origins(settings.cors.origins).allow)
+    return JwtAuthenticator(settings.jwt, cookie_origins(settings))
 
 
 def rights_table(settings: Settings, bindings: Sequence[Binding]) -> RightsTable | None:
@@ -166,3 +166,14 @@ def rights_table(settings: Settings, bindings: Sequence[Binding]) -> RightsTable
     if not has_rights(settings.rights, (binding.method for binding in bindings)):
         return None
     return compile_rights(settings.rights, bindings, settings.own_paths(), settings.health_path)
+
+
+def cookie_origins(settings: Settings) -> Callable[[str], bool]:
+    """Returns whether a page of an origin beside the edge's own may use a token in a cookie.
+
+    Those are the origins of CORS, if they may send credentials; `*` is none of them.
+    """
+    cors = settings.cors
+    if not cors.credentials:
+        return lambda _: False
+    return Origins(each for each in cors.origins if each != "*").allow
