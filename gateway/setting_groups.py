@@ -26,6 +26,8 @@ GROUPS: Final[Mapping[str, str]] = MappingProxyType(
         "api_keys_file": "API keys",
         "rights.rules": "Rights",
         "authorizer_grpc": "An external authorizer",
+        "limits_requests_per_second": "Limits",
+        "overload_max_calls": "Load shedding",
         "admin_port": "Envoy",
     }
 )

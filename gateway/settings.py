@@ -22,6 +22,8 @@ from gateway.admission.authentication.api_key_settings import ApiKeySettings
 from gateway.admission.authentication.jwt_settings import JwtSettings
 from gateway.admission.authorizer.settings import AuthorizerSettings
 from gateway.admission.cors_settings import CorsSettings
+from gateway.admission.limits.settings import LimitsSettings
+from gateway.admission.overload.settings import OverloadSettings
 from gateway.admission.proxy_settings import ProxySettings
 from gateway.admission.rights.settings import RightsSettings
 from gateway.doors.viewer import FILES
@@ -111,9 +113,9 @@ class Settings(SourcedSettings):
     """Lowest level that is logged: critical, error, warning, info or debug."""
 
     max_connections: int | None = Field(default=None, gt=0, le=2**31 - 1)
-    """Maximum client connections of a process; more wait. None is as many as the system allows files."""
+    """Maximum client connections of a process; more are 503. None is as many as the system allows files."""
     max_connections_per_address: int | None = Field(default=None, gt=0)
-    """Maximum connections of one client address and process; more are closed at once. None is no limit."""
+    """Maximum connections of one client address and process; more are answered 429. None is no limit."""
     max_head_bytes: int = Field(default=64 * 1024, ge=1024, le=2**31 - 1)
     """Maximum bytes of a request line with its headers, and of trailers; beyond it 414 or 431."""
     max_headers: int = Field(default=100, ge=1)
@@ -232,6 +234,10 @@ class Settings(SourcedSettings):
     """Who may call what."""
     authorizer: AuthorizerSettings = AuthorizerSettings()
     """An external authorizer."""
+    limits: LimitsSettings = LimitsSettings()
+    """How much callers may ask for."""
+    overload: OverloadSettings = OverloadSettings()
+    """How much is under way at a time, whoever asks."""
 
     @classmethod
     def every_setting(cls) -> type[SourcedSettings]:

@@ -13,6 +13,9 @@ from gateway.admission.authentication.authenticator import Authenticator
 from gateway.admission.authorizer.making import has_authorizer, make_authorizer
 from gateway.admission.cors import Cors, PathMethods
 from gateway.admission.error import AdmissionError
+from gateway.admission.limits.policy import limits_policies
+from gateway.admission.limits.rules import check_patterns
+from gateway.admission.overload.policy import Overload
 from gateway.admission.proxies import Proxies
 from gateway.admission.rights.rights import Rights, no_identity
 from gateway.admission.rights.table import RightsTable, compile_rights, has_rights
@@ -55,15 +58,11 @@ class Admission:
                 not fit the contract.
             FileReadError: a file cannot be read; it is an OSError.
         """
-        policies: list[Policy] = []
+        check_patterns(settings.limits, {binding.method for binding in bindings})
+        by_address, by_identity = limits_policies(settings.limits, settings.health_path)
         needed: list[AbstractAsyncContextManager[object]] = []
-        self.proxies = proxies = _proxies(settings)
-        if proxies is not None:
-            policies.append(proxies)
-        if settings.hsts:
-            policies.append(StrictTransport(settings.hsts))
-        if settings.cors.origins:
-            policies.append(_cors(settings, path_methods))
+        self.proxies = _proxies(settings)
+        policies = _before_identity(settings, path_methods, self.proxies, by_address)
         table = rights_table(settings, bindings)
         missing = no_identity
         if authenticators := _authenticators(settings):
@@ -84,6 +83,8 @@ class Admission:
         if (authorizer := make_authorizer(settings)) is not None:
             policies.append(authorizer)
             needed.append(authorizer)
+        if by_identity is not None:
+            policies.append(by_identity)
         self.policies = tuple(policies)
         self._needed = tuple(needed)
         self._stack = AsyncExitStack()
@@ -97,6 +98,27 @@ class Admission:
     async def __aexit__(self, *_: object) -> None:
         """Closes it."""
         await self._stack.aclose()
+
+
+def _before_identity(
+    settings: Settings,
+    path_methods: PathMethods,
+    proxies: Proxies | None,
+    by_address: Policy | None,
+) -> list[Policy]:
+    """Returns the policies that do not ask who the caller is."""
+    policies: list[Policy] = []
+    if proxies is not None:
+        policies.append(proxies)
+    if settings.overload.is_on:
+        policies.append(Overload(settings.overload))
+    if settings.hsts:
+        policies.append(StrictTransport(settings.hsts))
+    if settings.cors.origins:
+        policies.append(_cors(settings, path_methods))
+    if by_address is not None:
+        policies.append(by_address)
+    return policies
 
 
 def _proxies(settings: Settings) -> Proxies | None:

@@ -272,10 +272,17 @@ class Exchange:
                 tell(info, size)
 
     def sent(self, size: int) -> None:
-        """Tells observers of a message to the client, in bytes."""
+        """Tells policies and observers of a message to the client, in bytes.
+
+        Raises:
+            StatusError: a policy refuses it.
+        """
         info, observation = self.info, self.edge.observation
-        if info is not None and observation is not None and (tell := observation.message_sent):
-            tell(info, size)
+        if info is not None:
+            for check in info.sent_checks:
+                check(size)
+            if observation is not None and (tell := observation.message_sent):
+                tell(info, size)
 
     def dropped(self, count: int) -> None:
         """Tells observers of messages that were lost for the client."""

@@ -68,6 +68,7 @@ class RequestInfo:
         ),
         *(
             "message_checks",
+            "sent_checks",
             "metadata",
             "method",
             "on_revoke",
@@ -112,6 +113,9 @@ class RequestInfo:
     message_checks: list[Callable[[int], None]]
     """Each is called with the size of each message from the client, in bytes of protobuf, before it is sent
     upstream. It may raise a StatusError, which ends the request."""
+    sent_checks: list[Callable[[int], None]]
+    """Each is called with the size of each message of the server, in bytes of protobuf, before it is sent on.
+    It may raise a StatusError, which ends the request."""
     response_headers: list[tuple[bytes, bytes]]
     """Headers that policies add to the response, whatever it is, by their lower-case names."""
     expires_at: float | None
@@ -170,6 +174,7 @@ class RequestInfo:
         self.metadata = []
         self.removed_metadata = _NO_KEYS
         self.message_checks = []
+        self.sent_checks = []
         self.response_headers = []
         self.expires_at = None
         self.on_revoke = None
