@@ -19,6 +19,7 @@ from gateway.contract.service_config import apply_rules, auto_mapped, read_servi
 from gateway.doors.asgi import AsgiDoor, ContractRoutes, OtherMethods
 from gateway.doors.http1.direct import DirectDoor
 from gateway.doors.pages import Pages
+from gateway.doors.ticket_route import ticket_endpoint
 from gateway.doors.viewer import viewer_routes
 from gateway.exchange.compression import Compression
 from gateway.exchange.edge import Edge, Limits
@@ -82,13 +83,17 @@ def create_app(
         TargetError: the upstream's address is a URL, has no port, or is no name that the transport knows.
         TlsError: a certificate, a key or the CA for the upstream cannot be used.
         FileReadError: a file cannot be read; it is an OSError.
+        AdmissionError: a policy cannot be made of its settings.
     """
     contract = read_contract(settings)
     for error in contract.left_out:
         log.error("left out, and not served: %s", error)
     own_paths = settings.own_paths()
     edge = _edge(settings, contract, upstream or _upstream(settings, contract))
-    admission = Admission(settings)
+    posted = {settings.tickets.path} if settings.tickets.enabled else set()
+    router = Router(edge.transcoder, own_paths, posted=posted)
+    methods = [binding.method for binding in edge.transcoder.bindings]
+    admission = Admission(settings, router, methods)
     edge.policies = (*admission.policies, *policies)
     if watching := tuple(observers):
         edge.observation = Observation(watching)
@@ -114,7 +119,6 @@ def create_app(
     app.root_path = settings.root_path
     app.state.edge = edge
     app.state.settings = settings
-    router = Router(edge.transcoder, own_paths)
     door = AsgiDoor(edge, router)
     app.state.direct = DirectDoor(edge, router, settings.root_path)
     app.add_middleware(ContractRoutes, door=door)  # those that a user adds stand around it
@@ -125,6 +129,9 @@ def create_app(
     app.add_exception_handler(HTTPException, door.framework_error)
     if settings.health_path:
         app.add_route(settings.health_path, _healthz, methods=["GET"], include_in_schema=False)
+    if admission.issue_ticket is not None:
+        give = ticket_endpoint(admission.issue_ticket)
+        app.add_route(settings.tickets.path, give, methods=["POST"], include_in_schema=False)
     if settings.openapi_path and settings.docs_path:
         page = viewer_routes(settings.docs_path, settings.openapi_path, app.title)
         app.router.routes.extend(page)

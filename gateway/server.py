@@ -32,7 +32,7 @@ from gateway.listening import allow_many_files, listen, listen_for_workers, show
 from gateway.logs import configure_logs
 from gateway.settings import Settings
 from gateway.start_lines import middleware_line
-from gateway.tls import check_serving
+from gateway.tls import check_serving, client_verification
 from gateway.workers import Parent, Workers
 
 LOGGING: Final = ("protoway", "gateway", "grpc_wire", "uvicorn")
@@ -92,6 +92,7 @@ class Server(uvicorn.Server):
                 ws="none",
                 ssl_certfile=settings.tls_certificate,
                 ssl_keyfile=settings.tls_key,
+                **client_verification(settings),
             )
         )
         self._app = app

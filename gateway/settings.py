@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -22,7 +22,10 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from gateway.admission.certificates.settings import CertificateSettings
+from gateway.admission.tickets.settings import TicketSettings
 from gateway.doors.viewer import FILES
+from gateway.own_paths import OwnPath, RootPath
 from gateway.setting_lists import list_added_to, list_from_text
 from gateway.transcoding.metadata import (
     DEFAULT_CHALLENGE,
@@ -51,22 +54,7 @@ RequestHeaderName = Annotated[HeaderName, AfterValidator(_checked)]
 """A header name that may become request metadata: not reserved by gRPC or HTTP."""
 
 
-def _without_dots(path: str) -> str:
-    if {".", ".."} & set(path.split("/")):
-        raise ValueError("has a segment . or .., which clients remove before they send a request")
-    return path
-
-
-OwnPath = Annotated[
-    str,
-    Field(pattern=r"^(/[A-Za-z0-9\-._~!$&'()*+,;=:@]+)*$"),
-    AfterValidator(_without_dots),
-]
-"""A path that the edge answers itself, without percent-encoded characters; or empty."""
-RootPath = Annotated[str, Field(pattern=r"^(/[A-Za-z0-9\-._~]+)*$"), AfterValidator(_without_dots)]
-"""A prefix of paths that has one spelling, for none of its characters needs percent-encoding; or empty."""
-
-OWN_PATHS: Final = ("health_path", "openapi_path", "docs_path")
+OWN_PATHS: Final[tuple[str, ...]] = ("health_path", "openapi_path", "docs_path")
 """Settings that name the paths which the edge answers itself."""
 
 DEFAULT_CALLER_HEADERS: Final = ("authorization",)
@@ -154,6 +142,10 @@ class Settings(BaseSettings):
     """PEM file with the edge's certificate and its intermediate CAs. HTTPS is served if it is set."""
     tls_key: Path | None = None
     """PEM file with the private key of the certificate, without a password."""
+    tls_client_ca: Path | None = None
+    """PEM file with the CAs of client certificates. Clients are asked for one if it is set."""
+    tls_client_certificates: Literal["required", "optional"] = "required"
+    """`required`: no connection without a client certificate. `optional`: without one too."""
     drain_seconds: float = Field(default=5.0, ge=0)
     """Maximum time that a shutdown waits for responses in progress."""
     log_level: str = Field(default="info", pattern="^(critical|error|warning|info|debug)$")
@@ -271,6 +263,11 @@ class Settings(BaseSettings):
     websocket_idle_seconds: float | None = Field(default=None, gt=0)
     """Time without a message in either direction after which a WebSocket is closed; None: never."""
 
+    client_certificates: CertificateSettings = CertificateSettings()
+    """Client certificates as identities."""
+    tickets: TicketSettings = TicketSettings()
+    """Tickets for EventSource and WebSocket."""
+
     @model_validator(mode="before")
     @classmethod
     def _check_names(cls, data: Any) -> Any:
@@ -285,13 +282,19 @@ class Settings(BaseSettings):
     def _own_paths_differ(self) -> Self:
         paths = [path for path in (getattr(self, name) for name in OWN_PATHS) if path]
         paths += self._docs_paths()[1:]
+        names = OWN_PATHS
+        if self.tickets.enabled:
+            paths.append(self.tickets.path)
+            names += ("tickets_path",)
         if len(set(paths)) < len(paths):
-            raise ValueError(f"no two of {', '.join(OWN_PATHS)} can be the same")
+            raise ValueError(f"no two of {', '.join(names)} can be the same")
         return self
 
     def own_paths(self) -> dict[str, str]:
         """Returns the paths that the edge answers itself -> the setting that moves or closes each."""
         paths = [(self.health_path, "health_path")]
+        if self.tickets.enabled:
+            paths.append((self.tickets.path, "tickets_path"))
         if self.openapi_path:
             paths.append((self.openapi_path, "openapi_path"))
             paths += [(path, "docs_path") for path in self._docs_paths()]

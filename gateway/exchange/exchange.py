@@ -10,6 +10,7 @@ from time import time
 
 from gateway.contract.route_table import RouteMatch
 from gateway.exchange.attendance import Attendance, Interruption
+from gateway.exchange.client_certificate import ClientCertificate
 from gateway.exchange.edge import Edge
 from gateway.exchange.inline import TASK, Run
 from gateway.exchange.policy import EndedBy, RequestInfo, Wire
@@ -43,6 +44,8 @@ class Exchange:
         websocket: None for a request over HTTP.
         run: how the exchange waits.
         client: IP address of the client; a door whose requests are cached sets it.
+        secure: whether the request came over TLS; the same.
+        certificate: the client's; a door sets it.
         info: what policies and observers see; None where there are none.
         deadline: time of the loop at which the call ends; None: never.
         failure: the error with which it ended; None for OK.
@@ -54,7 +57,7 @@ class Exchange:
     __slots__ = (
         *("edge", "request", "request_id", "headers", "metadata", "body", "writer", "websocket"),
         *("run", "client", "info", "failure", "ended_by", "deadline", "endpoint", "captures"),
-        *("last_event_id", "pass_on", "query"),
+        *("certificate", "last_event_id", "pass_on", "query", "secure"),
     )
 
     def __init__(
@@ -81,6 +84,8 @@ class Exchange:
         self.websocket = websocket
         self.run = run
         self.client = request.client
+        self.secure = request.secure
+        self.certificate: ClientCertificate | None = None
         self.info: RequestInfo | None = None
         self.failure: StatusError | None = None
         self.ended_by: EndedBy | None = None
@@ -104,7 +109,8 @@ class Exchange:
             self.request_id,
             self.query,
             allowed_methods(route),
-            "https" if request.secure else "http",
+            "https" if self.secure else "http",
+            certificate=self.certificate,
         )
         return info
 
@@ -122,6 +128,7 @@ class Exchange:
                 await self.run.in_task()
                 await decision
         self.client, self.query = info.client, info.query
+        self.last_event_id = self.last_event_id or info.last_event_id
         if info.metadata or info.removed_metadata:
             self.replace_metadata()
 

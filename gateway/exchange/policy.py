@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 from urllib.parse import unquote_to_bytes
 
 from gateway.contract.method import Method
+from gateway.exchange.client_certificate import ClientCertificate
 from gateway.transcoding.metadata import Headers
 
 log = logging.getLogger(__name__)
@@ -53,10 +54,12 @@ class RequestInfo:
             "_headers",
             "allowed_methods",
             "at_end",
+            "certificate",
             "client",
             "expires_at",
             "http_method",
             "identity",
+            "last_event_id",
         ),
         *(
             "message_checks",
@@ -87,6 +90,10 @@ class RequestInfo:
     """IP address of the client; empty if the server does not tell it. One that trusts proxies sets it."""
     scheme: str
     """`http` or `https`, as the client sees it; for a WebSocket too."""
+    certificate: ClientCertificate | None
+    """The certificate of the client's TLS connection to the edge, which is verified; None if it has none."""
+    last_event_id: str
+    """Set by a policy: the event after which a stream resumes, where the request has no `Last-Event-ID`."""
     request_id: str
     identity: object | None
     """Whoever the caller is: a policy sets it, others read it."""
@@ -120,6 +127,8 @@ class RequestInfo:
         query: bytes = b"",
         allowed_methods: tuple[str, ...] = (),
         scheme: str = "http",
+        *,
+        certificate: ClientCertificate | None = None,
     ) -> None:
         """Takes what a door has read; a test of a policy takes what the policy looks at.
 
@@ -134,6 +143,7 @@ class RequestInfo:
             query: see there.
             allowed_methods: see there.
             scheme: see there.
+            certificate: see there.
         """
         self.wire = wire
         self.http_method = http_method
@@ -145,6 +155,8 @@ class RequestInfo:
         self.query = query
         self.allowed_methods = allowed_methods
         self.scheme = scheme
+        self.certificate = certificate
+        self.last_event_id = ""
         self.identity = None
         self.metadata = []
         self.removed_metadata = _NO_KEYS

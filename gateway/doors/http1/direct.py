@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final, NamedTuple, TypeAlias
 
 from gateway.contract.route_table import RouteMatch
+from gateway.doors.http1.addresses import Addresses
 from gateway.doors.http1.plain_heads import END_OF_HEAD, MAX_ENTRIES, PlainHeads
 from gateway.exchange.edge import Edge
 from gateway.exchange.exchange import Exchange
@@ -86,13 +87,20 @@ class DirectDoor:
             self._shared[data[:end]] = (len(plain.body), request, plain.metadata)
         return DirectRequest(request, data, plain.body, plain.request_id, plain.metadata)
 
-    def start(self, direct: DirectRequest, respond: Respond, client: str = "") -> DirectResponse:
+    def start(
+        self,
+        direct: DirectRequest,
+        respond: Respond,
+        client: str = "",
+        ends: Addresses | None = None,
+    ) -> DirectResponse:
         """Starts to answer a request.
 
         Args:
             direct: the request.
             respond: called once, perhaps before this returns; never behind `disconnect`.
             client: IP address of the client, if it is known.
+            ends: of the connection, if they are known.
         """
         request, data, body, request_id, metadata = direct
         if not request_id:
@@ -111,6 +119,9 @@ class DirectDoor:
             run=response,
         )
         exchange.client = client
+        if ends is not None:
+            exchange.secure = ends.secure
+            exchange.certificate = ends.certificate
         response.start_run(serve(exchange))
         return response
 

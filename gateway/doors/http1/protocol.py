@@ -13,7 +13,7 @@ import logging
 from collections.abc import Iterable
 from typing import Final, cast
 
-from gateway.doors.http1.addresses import addresses
+from gateway.doors.http1.addresses import Addresses, addresses
 from gateway.doors.http1.asgi_bridge import AsgiExchange
 from gateway.doors.http1.connection import Connection
 from gateway.doors.http1.contract_exchange import ContractExchange
@@ -50,6 +50,7 @@ class Http1Protocol(asyncio.Protocol):
         "_connection",
         "_direct",
         "_door",
+        "_ends",
         "_keep_alive",
         "_linger_bytes",
         "_loop",
@@ -80,6 +81,7 @@ class Http1Protocol(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._client = ""
         """IP address; empty where there is none, as on a Unix socket."""
+        self._ends: Addresses
         self._connection = Connection(door.limits)
         self._active: DirectResponse | HttpExchange | None = None
         self._keep_alive = True
@@ -103,8 +105,8 @@ class Http1Protocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Starts to wait for the first request."""
         self._transport = cast("asyncio.Transport", transport)
-        client = addresses(self._transport).client
-        self._client = client[0] if client else ""
+        self._ends = ends = addresses(self._transport)
+        self._client = ends.client[0] if ends.client else ""
         self._door.state.connections.add(self)
         self._since = self._loop.time()
         self._timer = self._loop.call_later(self._door.limits.head_timeout, self._check_time)
@@ -120,7 +122,7 @@ class Http1Protocol(asyncio.Protocol):
                 self._parse(data)
                 return
             self._connection.responding = True
-            response = direct.start(request, self._respond, self._client)
+            response = direct.start(request, self._respond, self._client, self._ends)
             if not response.over:
                 self._active = response
                 self._version = "1.1"
@@ -232,7 +234,7 @@ class Http1Protocol(asyncio.Protocol):
             self._keep_alive = False
         self._version = request.version
         door = self._door
-        response, ends = self._connection.response(), addresses(self._transport)
+        response, ends = self._connection.response(), self._ends
         route = find_route(door.direct, request, ends)
         if route is None:
             bridge = AsgiExchange(door, self, self._transport, request, response)
