@@ -26,6 +26,7 @@ from gateway.render.envoy import render_envoy
 from gateway.render.envoy_contract import envoy_contract
 from gateway.render.envoy_routes import EnvoyOptions
 from gateway.render.routes import render_routes
+from gateway.sections import flat_settings
 from gateway.server import LOGGING, serve
 from gateway.settings import OWN_PATHS, PREFIX, EnvoySettings, Settings
 from gateway.tls import TlsError, check_serving
@@ -90,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"protoway {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, run, kind, names, purpose in (
-        ("serve", _serve, Settings, Settings.model_fields, "serve a contract over HTTP"),
+        ("serve", _serve, Settings, flat_settings(Settings), "serve a contract over HTTP"),
         ("routes", _routes, Settings, CONTRACT, "print the table of routes"),
         ("check", _check, Settings, (*CONTRACT, *OWN_PATHS), "report every problem of a contract"),
         ("envoy", _envoy, EnvoySettings, ENVOY, "print what makes Envoy serve a contract"),

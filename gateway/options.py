@@ -6,13 +6,14 @@ Rule: what a person got wrong is one line, which names the option or the variabl
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import PurePath
-from typing import Any, Final, NoReturn, get_origin
+from typing import Any, Final, NoReturn
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
+from gateway.sections import all_settings, flat_settings, is_list, is_secret, nested
 from gateway.settings import GROUPS, PREFIX, Settings
 from gateway.variables import is_service_address
 
@@ -28,7 +29,11 @@ class OptionError(Exception):
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that reports an error in one line, without the usage."""
+    """A parser that takes no abbreviated options, and reports an error in one line, without the usage."""
+
+    def __init__(self, **arguments: Any) -> None:
+        # what is unique today has two meanings when a setting is added; --x-key would mean --x-key-file
+        super().__init__(**{"allow_abbrev": False} | arguments)
 
     def error(self, message: str) -> NoReturn:
         """Prints the line, and exits with 2."""
@@ -45,13 +50,16 @@ def add_settings(
         for heading in dict.fromkeys(headings.values())
         if any(headings[name] == heading for name in names)
     }
+    settings = flat_settings(kind)
     for name in names:
-        field = kind.model_fields[name]
+        field = settings[name].field
+        if is_secret(field.annotation):  # other users of the machine see the options of a process
+            continue
         default = "required" if field.is_required() else f"default: {_shown(field.default)}"
         extra: dict[str, Any] = {"metavar": name.upper()}
         if field.annotation is bool:
             extra = {"action": argparse.BooleanOptionalAction}
-        elif get_origin(field.annotation) is tuple:
+        elif is_list(field.annotation):
             extra |= {"nargs": "+", "action": "extend"}
         groups[headings[name]].add_argument(
             option(name), help=f"{field.description} ({default})".replace("%", "%%"), **extra
@@ -59,10 +67,10 @@ def add_settings(
 
 
 def given_options(options: argparse.Namespace, kind: type[Settings]) -> dict[str, Any]:
-    """Returns the settings that were given as options, as they were written."""
+    """Returns the settings that were given as options, by their flat names, as they were written."""
     return {
         name: ",".join(value) if isinstance(value, list) else value
-        for name in kind.model_fields
+        for name in flat_settings(kind)
         if (value := getattr(options, name, None)) is not None
     }
 
@@ -81,11 +89,13 @@ def read_settings(
         OptionError: some are wrong, or a variable is unknown.
     """
     given = given_options(options, kind)
-    others = {name: getattr(defaults, name) for name in kind.model_fields} if defaults else {}
+    values = nested(kind, given)
+    if defaults is not None:
+        values = _over(defaults, values)
     try:
-        return kind(**others | given)
+        return kind(**values)
     except ValidationError as error:
-        problems = dict.fromkeys(_problem(item, given) for item in error.errors())
+        problems = dict.fromkeys(_problem(item, given, kind) for item in error.errors())
         raise OptionError("; ".join(problems)) from error
 
 
@@ -97,16 +107,30 @@ def unknown_arguments(rest: Iterable[str], kind: type[Settings]) -> str:
         text = f"{rest[0]}: not an option"
         is_file = PurePath(rest[0]).suffix in _FILE_SUFFIXES
         return f"{text}; write {option('descriptor_set')} {rest[0]}" if is_file else text
-    near = get_close_matches(wrong, map(option, kind.model_fields), n=1)
+    names = [n for n, each in flat_settings(kind).items() if not is_secret(each.field.annotation)]
+    near = get_close_matches(wrong, map(option, names), n=1)
     return f"{wrong}: no such option" + (f"; did you mean {near[0]}?" if near else "")
 
 
-def _problem(item: Mapping[str, Any], given: Mapping[str, object]) -> str:
+def _over(settings: BaseModel, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns settings as arguments, with other values over some of them."""
+    made: dict[str, Any] = {name: getattr(settings, name) for name in type(settings).model_fields}
+    for name, value in values.items():
+        inner = made[name]
+        made[name] = _over(inner, value) if isinstance(inner, BaseModel) else value
+    return made
+
+
+def _problem(item: Mapping[str, Any], given: Mapping[str, object], kind: type[Settings]) -> str:
     """Returns the line for one error of pydantic."""
     text = str(item["msg"]).removeprefix("Value error, ")
-    if not item["loc"]:
+    name = _setting_at(item["loc"], kind)
+    if not name:
         return text
-    name, value = str(item["loc"][0]), item["input"]
+    value = item["input"]
+    setting = flat_settings(kind).get(name)
+    if setting is None:  # a section, or a structured field of one
+        return f"{name}: {text}"
     variable = f"{PREFIX}{name.upper()}"
     if item["type"] == "missing":
         return (
@@ -120,7 +144,18 @@ def _problem(item: Mapping[str, Any], given: Mapping[str, object]) -> str:
             f"{variable}: {value!r} is what Kubernetes sets for a Service of this name;"
             " set `enableServiceLinks: false` in the pod, or rename the Service"
         )
-    return f"{variable}: {text}" + ("" if item["type"] == _OWN_TEXT else f", got {value!r}")
+    if item["type"] == _OWN_TEXT or is_secret(setting.field.annotation):
+        return f"{variable}: {text}"
+    return f"{variable}: {text}, got {value!r}"
+
+
+def _setting_at(location: Sequence[int | str], kind: type[Settings]) -> str:
+    """Returns the name of the setting in which an error lies; of a structured one with the place in it."""
+    settings = {setting.path: name for name, setting in flat_settings(kind).items()}
+    for end in range(len(location), 0, -1):
+        if (found := settings.get(tuple(map(str, location[:end])))) is not None:
+            return found
+    return ".".join(map(str, location))
 
 
 def option(name: str) -> str:
@@ -138,7 +173,7 @@ def _headings(kind: type[Settings]) -> dict[str, str]:
     """Returns setting -> heading of its group."""
     headings: dict[str, str] = {}
     heading = ""
-    for name in kind.model_fields:
+    for name in all_settings(kind):
         heading = GROUPS.get(name, heading)
         headings[name] = heading
     return headings

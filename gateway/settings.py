@@ -12,7 +12,6 @@ from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
-    AfterValidator,
     BeforeValidator,
     DirectoryPath,
     Field,
@@ -20,49 +19,31 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gateway.admission.certificates.settings import CertificateSettings
 from gateway.admission.tickets.settings import TicketSettings
 from gateway.doors.viewer import FILES
-from gateway.own_paths import OwnPath, RootPath
+from gateway.sections import flat_settings
 from gateway.setting_lists import list_added_to, list_from_text
+from gateway.setting_types import HeaderName, Origin, OwnPath, RequestHeaderName, RootPath
 from gateway.transcoding.metadata import (
     DEFAULT_CHALLENGE,
     DEFAULT_REQUEST_HEADERS,
     DEFAULT_RESPONSE_HEADERS,
     DEFAULT_STATUS_KEY,
-    checked_key,
 )
-from gateway.transcoding.origin import serialized_origin
 from gateway.upstream.transport import Name
+from gateway.variable_source import VariableSource
 from gateway.variables import unknown_names, unknown_variables
 
 PREFIX: Final = "PROTOWAY_"
 """Prefix of the environment variables."""
 
-HeaderName = Annotated[str, Field(pattern=r"^[0-9A-Za-z_.-]+$")]
-"""A name that is valid for an HTTP header and as a gRPC metadata key."""
-
-
-def _checked(name: str) -> str:
-    checked_key(name.lower())
-    return name
-
-
-RequestHeaderName = Annotated[HeaderName, AfterValidator(_checked)]
-"""A header name that may become request metadata: not reserved by gRPC or HTTP."""
-
-
 OWN_PATHS: Final[tuple[str, ...]] = ("health_path", "openapi_path", "docs_path")
 """Settings that name the paths which the edge answers itself."""
 
 DEFAULT_CALLER_HEADERS: Final = ("authorization",)
-
-Origin = Annotated[
-    str, AfterValidator(lambda text: text if text == "*" else serialized_origin(text))
-]
-"""An origin as browsers serialize it, or `*`."""
 
 GROUPS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -77,18 +58,22 @@ GROUPS: Final[Mapping[str, str]] = MappingProxyType(
         "compression": "Compression",
         "heartbeat_seconds": "Streams",
         "origins": "WebSockets",
+        "client_certificates_identity": "Client certificates",
+        "tickets_enabled": "Tickets",
         "admin_port": "Envoy",
     }
 )
-"""First setting of each group -> heading of the group in `--help` and docs/reference/settings.md."""
+"""First setting of each group -> heading of the group in `--help` and docs/reference/settings.md.
+
+A section is a group of its own: its first setting is written as `--help` and the page name it, flat
+(`cors_origins`) or, if it is a structured one, dotted (`rights.rules`).
+"""
 
 
 class Settings(BaseSettings):
     """The settings of one edge. The environment variable of a setting is its name behind `PROTOWAY_`."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
-        enable_decoding=False,  # lists are read by `gateway.setting_lists`
         frozen=True,
         extra="forbid",
         use_attribute_docstrings=True,
@@ -268,13 +253,25 @@ class Settings(BaseSettings):
     tickets: TicketSettings = TicketSettings()
     """Tickets for EventSource and WebSocket."""
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        *_: Any,
+        **__: Any,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments win over the environment."""
+        return init_settings, VariableSource(settings_cls, PREFIX, os.environ)
+
     @model_validator(mode="before")
     @classmethod
     def _check_names(cls, data: Any) -> Any:
         """Refuses unknown arguments, and variables that no command knows."""
         if isinstance(data, Mapping) and (problems := unknown_names(data, cls.model_fields)):
             raise ValueError("; ".join(problems))
-        if problems := unknown_variables(os.environ, PREFIX, EnvoySettings.model_fields):
+        known = {*flat_settings(EnvoySettings), *flat_settings(cls)}
+        if problems := unknown_variables(os.environ, PREFIX, known):
             raise ValueError("; ".join(problems))
         return data
 

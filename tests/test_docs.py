@@ -14,6 +14,7 @@ from fastapi import FastAPI
 
 from gateway import __version__
 from gateway.cli import main
+from gateway.sections import all_settings
 from gateway.settings import GROUPS, EnvoySettings
 from gateway.settings import Settings as EdgeSettings
 from gateway.transcoding.status import HTTP_STATUS, code_name
@@ -47,7 +48,11 @@ message Book { string name = 1; }
     ("settings", "heading", "inherited"),
     [
         (EdgeSettings, "## The edge", ()),
-        (EnvoySettings, "## Envoy", EdgeSettings.model_fields.keys() - {"port", "max_connections"}),
+        (
+            EnvoySettings,
+            "## Envoy",
+            all_settings(EdgeSettings).keys() - {"port", "max_connections"},
+        ),
         (CoreSettings, "## The core", ()),
     ],
 )
@@ -57,15 +62,15 @@ def test_every_setting_is_documented(
     """Each setting has a row, and no row is of a setting that there is not."""
     section = SETTINGS.split(heading)[1].split("\n## ")[0]
 
-    own = [name for name in settings.model_fields if name not in inherited]
-    assert re.findall(r"^\| `(\w+)`", section, re.MULTILINE) == own
+    own = [name for name in all_settings(settings) if name not in inherited]
+    assert re.findall(r"^\| `([\w.]+)`", section, re.MULTILINE) == own
 
 
 def test_settings_are_documented_in_their_groups() -> None:
     """Each group of `protoway serve --help` is a section of the page, with the same settings."""
     section = SETTINGS.split("## The edge")[1].split("\n## ")[0]
     headings = {
-        heading: re.findall(r"^\| `(\w+)`", text, re.MULTILINE)
+        heading: re.findall(r"^\| `([\w.]+)`", text, re.MULTILINE)
         for heading, text in re.findall(r"^### (.+)\n((?:(?!### ).*\n)*)", section, re.MULTILINE)
     }
 

@@ -106,6 +106,7 @@ def test_a_list_from_python_is_that_list() -> None:
         (["--request-headers", "a b"], {}, "--request-headers: String should match pattern"),
         (["--upstraem", "x:1"], {}, "--upstraem: no such option; did you mean --upstream?"),
         (["--xyzzy"], {}, "--xyzzy: no such option"),
+        (["--upstrea", "x:1"], {}, "--upstrea: no such option; did you mean --upstream?"),
         (["x.binpb"], {}, "x.binpb: not an option; write --descriptor-set x.binpb"),
         (["api/x.pb", "y"], {}, "api/x.pb: not an option; write --descriptor-set api/x.pb"),
         (["x"], {}, "x: not an option\n"),

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic import model_validator
 
 from gateway.admission.certificates.names import check_pattern
-from gateway.setting_lists import list_from_text
+from gateway.sections import Section
 
 
-class CertificateSettings(BaseModel):
+class CertificateSettings(Section):
     """Client certificates as identities; the edge's TLS has to ask for them (`tls_client_ca`)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     identity: Literal["", "spiffe", "dns", "subject"] = ""
     """The name of a caller: the `spiffe` ID of its certificate, its `dns` name or `subject`; empty: none."""
-    allowed: Annotated[tuple[str, ...], BeforeValidator(list_from_text)] = ()
+    allowed: tuple[str, ...] = ()
     """Accepted names, `spiffe://DOMAIN/PATH/*` for all below; others get 403. None: all that the CA signs."""
 
     @model_validator(mode="after")

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from gateway.own_paths import OwnPath
+from gateway.sections import Section
+from gateway.setting_types import OwnPath
 
 
-class TicketSettings(BaseModel):
+class TicketSettings(Section):
     """Tickets: one-time credentials in the URL of an EventSource or a WebSocket."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     enabled: bool = False
     """Give tickets to callers with an identity, and take them in URLs."""

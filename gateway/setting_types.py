@@ -1,10 +1,25 @@
-"""Types of paths that the edge answers itself, and of the prefix below which a proxy serves it."""
+"""Types that settings and their sections share."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
+
+from gateway.transcoding.metadata import checked_key
+from gateway.transcoding.origin import serialized_origin
+
+HeaderName = Annotated[str, Field(pattern=r"^[0-9A-Za-z_.-]+$")]
+"""A name that is valid for an HTTP header and as a gRPC metadata key."""
+
+
+def _checked(name: str) -> str:
+    checked_key(name.lower())
+    return name
+
+
+RequestHeaderName = Annotated[HeaderName, AfterValidator(_checked)]
+"""A header name that may become request metadata: not reserved by gRPC or HTTP."""
 
 
 def _without_dots(path: str) -> str:
@@ -21,3 +36,8 @@ OwnPath = Annotated[
 """A path that the edge answers itself, without percent-encoded characters; or empty."""
 RootPath = Annotated[str, Field(pattern=r"^(/[A-Za-z0-9\-._~]+)*$"), AfterValidator(_without_dots)]
 """A prefix of paths that has one spelling, for none of its characters needs percent-encoding; or empty."""
+
+Origin = Annotated[
+    str, AfterValidator(lambda text: text if text == "*" else serialized_origin(text))
+]
+"""An origin as browsers serialize it, or `*`."""
