@@ -14,6 +14,7 @@ from dataclasses import fields
 from typing import Any
 
 from gateway import __version__
+from gateway.admission.error import AdmissionError
 from gateway.app import create_app, read_contract
 from gateway.app_option import AppError, load_app, settings_of
 from gateway.contract.bindings import bind, warnings
@@ -69,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(error, error.status)
     except OptionError as error:
         return _fail(error, 2)
-    except (AppError, ContractError, ListenError, TargetError, TlsError) as error:
+    except (AdmissionError, AppError, ContractError, ListenError, TargetError, TlsError) as error:
         return _fail(error, 1)
     except BrokenPipeError:
         # the reader of the output has read enough; the flush at exit must not fail either

@@ -21,6 +21,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from gateway.admission.authentication.api_key_settings import ApiKeySettings
+from gateway.admission.authentication.jwt_settings import JwtSettings
 from gateway.admission.certificates.settings import CertificateSettings
 from gateway.admission.tickets.settings import TicketSettings
 from gateway.doors.viewer import FILES
@@ -248,6 +250,10 @@ class Settings(BaseSettings):
     websocket_idle_seconds: float | None = Field(default=None, gt=0)
     """Time without a message in either direction after which a WebSocket is closed; None: never."""
 
+    jwt: JwtSettings = JwtSettings()
+    """Tokens."""
+    api_keys: ApiKeySettings = ApiKeySettings()
+    """API keys."""
     client_certificates: CertificateSettings = CertificateSettings()
     """Client certificates as identities."""
     tickets: TicketSettings = TicketSettings()

@@ -6,13 +6,12 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Self
 
-from gateway.admission.authentication.authentication import Authentication
+from gateway.admission.authentication.api_keys import ApiKeys
+from gateway.admission.authentication.authentication import Authentication, IdentityRequired
 from gateway.admission.authentication.authenticator import Authenticator
 from gateway.admission.certificates.authenticator import CertificateAuthenticator
-from gateway.admission.tickets.authenticator import TicketAuthenticator
-from gateway.admission.tickets.issuer import TicketIssuer
-from gateway.admission.tickets.store import FolderStore
-from gateway.admission.tickets.streams import Streams
+from gateway.admission.error import AdmissionError
+from gateway.admission.tickets.tickets import Tickets
 from gateway.contract.method import Method
 from gateway.exchange.policy import Policy, RequestInfo
 from gateway.exchange.routing import Router
@@ -30,7 +29,7 @@ class Admission:
         issue_ticket: answers a request for a ticket; None: tickets are switched off.
     """
 
-    def __init__(self, settings: Settings, router: Router, methods: Iterable[Method] = ()) -> None:
+    def __init__(self, settings: Settings, router: Router, methods: Iterable[Method]) -> None:
         """Makes the policies that the settings switch on.
 
         Args:
@@ -39,36 +38,29 @@ class Admission:
             methods: that have routes.
 
         Raises:
-            AdmissionError: a policy cannot be made of its settings.
+            AdmissionError: settings cannot be obeyed: a file is wrong, or an extra is not installed.
+            FileReadError: a file cannot be read; it is an OSError.
         """
         policies: list[Policy] = []
-        self._needed: list[AbstractAsyncContextManager[object]] = []
+        needed: list[AbstractAsyncContextManager[object]] = []
         self.issue_ticket: Callable[[RequestInfo, bytes], Awaitable[bytes]] | None = None
-        authenticators: list[Authenticator] = []
+        authenticators = required = _authenticators(settings)
         if settings.tickets.enabled:
-            authenticators.append(self._tickets(settings, router, methods))
-        if settings.client_certificates.identity:  # the last: other credentials say more
-            authenticators.append(CertificateAuthenticator(settings.client_certificates))
+            tickets = Tickets(settings.tickets, router, methods)
+            self.issue_ticket = tickets.issuer.issue
+            needed.append(tickets.store)
+            authenticators = [tickets.authenticator, *required]
         if authenticators:
-            policies.append(Authentication(authenticators))
+            needed += [
+                each for each in authenticators if isinstance(each, AbstractAsyncContextManager)
+            ]
+            authentication = Authentication(authenticators)
+            policies.append(authentication)
+            if required:  # with tickets alone, a policy of the user's says who calls
+                policies.append(IdentityRequired(authentication, settings.health_path))
         self.policies = tuple(policies)
+        self._needed = tuple(needed)
         self._stack = AsyncExitStack()
-
-    def _tickets(
-        self, settings: Settings, router: Router, methods: Iterable[Method]
-    ) -> TicketAuthenticator:
-        tickets, streams = settings.tickets, Streams(router, methods)
-        store = FolderStore(
-            tickets.folder,
-            max_open=tickets.max_open,
-            max_open_per_caller=tickets.max_open_per_caller,
-        )
-        self._needed.append(store)
-        issuer = TicketIssuer(
-            tickets, store, has_method=streams.has_method, has_path=streams.has_path
-        )
-        self.issue_ticket = issuer.issue
-        return TicketAuthenticator(tickets, store)
 
     async def __aenter__(self) -> Self:
         """Opens what the policies need."""
@@ -79,3 +71,25 @@ class Admission:
     async def __aexit__(self, *_: object) -> None:
         """Closes it."""
         await self._stack.aclose()
+
+
+def _authenticators(settings: Settings) -> list[Authenticator]:
+    """Returns the authenticators that the settings switch on, in their order, but for tickets."""
+    found: list[Authenticator] = []
+    if settings.jwt.all_issuers:
+        found.append(_jwt(settings))
+    if settings.api_keys.file is not None:
+        found.append(ApiKeys(settings.api_keys))
+    if settings.client_certificates.identity:  # the last: other credentials say more
+        found.append(CertificateAuthenticator(settings.client_certificates))
+    return found
+
+
+def _jwt(settings: Settings) -> Authenticator:
+    try:
+        from gateway.admission.authentication.jwt_authenticator import JwtAuthenticator  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise AdmissionError(
+            f"jwt_issuer: tokens need the package {error.name}; pip install 'protoway[jwt]'"
+        ) from error
+    return JwtAuthenticator(settings.jwt, lambda page: page in settings.origins)

@@ -29,9 +29,7 @@ class Authenticator(Protocol):
         """
         ...
 
-    def authenticate(
-        self, request: RequestInfo
-    ) -> Identity | None | Awaitable[Identity | None]:
+    def authenticate(self, request: RequestInfo) -> Identity | Awaitable[Identity | None] | None:
         """Returns who calls; None if the request has no credentials of this kind.
 
         It may add to `request.metadata`, set `request.expires_at`, and take its parameter out of the query.

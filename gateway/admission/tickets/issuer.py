@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
@@ -13,6 +13,7 @@ from google.rpc.error_details_pb2 import RetryInfo
 from gateway.admission.identity import Identity
 from gateway.admission.tickets.settings import TicketSettings
 from gateway.admission.tickets.store import StoreFull, TicketStore
+from gateway.admission.tickets.streams import Streams
 from gateway.admission.tickets.ticket import Ticket, key_of, new_id
 from gateway.exchange.policy import RequestInfo
 from gateway.transcoding.metadata import Metadata
@@ -35,33 +36,15 @@ _MAX_EVENT_ID_BYTES: Final = 1024
 _CREDENTIALS: Final = frozenset({"authorization", "cookie"})
 """Metadata keys that are never kept with a ticket."""
 
-IsStream = Callable[[str], bool]
-"""Whether something that a ticket may be bound to is a stream of the contract."""
-
 
 class TicketIssuer:
     """Gives tickets to callers that have an identity."""
 
-    def __init__(
-        self,
-        settings: TicketSettings,
-        store: TicketStore,
-        *,
-        has_method: IsStream,
-        has_path: IsStream,
-    ) -> None:
-        """Takes the store, and what tells the streams of the contract.
-
-        Args:
-            settings: of tickets.
-            store: keeps them.
-            has_method: whether `/package.Service/Method` is served as a stream.
-            has_path: whether a stream is opened at a path, by GET or a WebSocket handshake.
-        """
+    def __init__(self, settings: TicketSettings, store: TicketStore, streams: Streams) -> None:
+        """Takes the store, and the streams of the contract."""
         self._settings = settings
         self._store = store
-        self._has_method = has_method
-        self._has_path = has_path
+        self._streams = streams
 
     async def issue(self, request: RequestInfo, body: bytes) -> bytes:
         """Returns the JSON of a new ticket: `ticket`, and `expiresIn` in seconds.
@@ -116,9 +99,9 @@ class TicketIssuer:
             raise bad_request([("", text)])
         if method:
             method = f"/{method.removeprefix('/')}"
-            if not self._has_method(method):
+            if not self._streams.has_method(method):
                 raise StatusError.of(NOT_FOUND, f"no stream is served of method {quoted(method)}")
-        elif not self._has_path(path):
+        elif not self._streams.has_path(path):
             raise StatusError.of(NOT_FOUND, f"no stream is opened at path {quoted(path)}")
         return method, path, fields.get("lastEventId", "")
 

@@ -1,0 +1,42 @@
+"""All of tickets, as the settings have it: who gives them, who takes them, and where they are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from gateway.admission.tickets.authenticator import TicketAuthenticator
+from gateway.admission.tickets.issuer import TicketIssuer
+from gateway.admission.tickets.settings import TicketSettings
+from gateway.admission.tickets.store import FolderStore
+from gateway.admission.tickets.streams import Streams
+from gateway.contract.method import Method
+from gateway.exchange.routing import Router
+
+
+class Tickets:
+    """Tickets of one edge.
+
+    Attributes:
+        store: keeps them; an async context manager.
+        issuer: gives them.
+        authenticator: takes them.
+    """
+
+    def __init__(self, settings: TicketSettings, router: Router, methods: Iterable[Method]) -> None:
+        """Makes the store.
+
+        Args:
+            settings: of tickets.
+            router: finds the routes of the contract.
+            methods: that have routes.
+
+        Raises:
+            AdmissionError: the folder of the tickets cannot be used.
+        """
+        self.store = FolderStore(
+            settings.folder,
+            max_open=settings.max_open,
+            max_open_per_caller=settings.max_open_per_caller,
+        )
+        self.issuer = TicketIssuer(settings, self.store, Streams(router, methods))
+        self.authenticator = TicketAuthenticator(settings, self.store)
