@@ -46,7 +46,9 @@ class Admission:
         self.issue_ticket: Callable[[RequestInfo, bytes], Awaitable[bytes]] | None = None
         authenticators = required = _authenticators(settings)
         if settings.tickets.enabled:
-            tickets = Tickets(settings.tickets, router, methods)
+            keys = [each for each in required if isinstance(each, ApiKeys)]
+            confirm = {"api_key": keys[0].confirm} if keys else {}
+            tickets = Tickets(settings.tickets, router, methods, confirm)
             self.issue_ticket = tickets.issuer.issue
             needed.append(tickets.store)
             authenticators = [tickets.authenticator, *required]

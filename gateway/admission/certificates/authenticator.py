@@ -14,8 +14,8 @@ from gateway.transcoding.status import PERMISSION_DENIED, UNAUTHENTICATED, Statu
 from gateway.transcoding.violations import quoted
 
 KIND: Final = "certificate"
-_NONE: Final = frozenset[str]()
 _MAX_CACHED: Final = 1024
+"""Maximum entries of the cache of identities."""
 
 
 class CertificateAuthenticator:
@@ -25,6 +25,8 @@ class CertificateAuthenticator:
         """Takes the settings; `identity` is not empty."""
         self._kind = settings.identity
         self._allowed = AllowedNames(settings.allowed)
+        self._name_key = settings.name_metadata.lower()
+        self._reserved = frozenset({self._name_key} - {""})
         self._identities: dict[ClientCertificate, Identity] = {}
 
     @property
@@ -35,7 +37,7 @@ class CertificateAuthenticator:
     @property
     def reserved_metadata(self) -> frozenset[str]:
         """See `Authenticator`."""
-        return _NONE
+        return self._reserved
 
     def authenticate(self, request: RequestInfo) -> Identity | None:
         """See `Authenticator`.
@@ -56,6 +58,8 @@ class CertificateAuthenticator:
                 self._identities.clear()
             self._identities[certificate] = identity
         request.expires_at = certificate.not_after
+        if self._name_key:
+            request.metadata.append((self._name_key, identity.name))
         return identity
 
     def _identify(self, certificate: ClientCertificate) -> Identity:

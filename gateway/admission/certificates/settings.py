@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from gateway.admission.certificates.names import check_pattern
 from gateway.sections import Section
@@ -17,6 +17,8 @@ class CertificateSettings(Section):
     """The name of a caller: the `spiffe` ID of its certificate, its `dns` name or `subject`; empty: none."""
     allowed: tuple[str, ...] = ()
     """Accepted names, `spiffe://DOMAIN/PATH/*` for all below; others get 403. None: all that the CA signs."""
+    name_metadata: str = Field(default="", pattern=r"^[0-9A-Za-z_.-]*$")
+    """Metadata key under which the name goes upstream; empty: none. No client can set it."""
 
     @model_validator(mode="after")
     def _check_allowed(self) -> Self:

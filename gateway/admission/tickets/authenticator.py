@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeAlias
 
 from gateway.admission.identity import Identity
 from gateway.admission.tickets.issuer import KIND
@@ -18,6 +18,8 @@ from gateway.transcoding.status import PERMISSION_DENIED, UNAUTHENTICATED, Statu
 from gateway.transcoding.violations import quoted
 
 _USED: Final = "the ticket is unknown, was used already, or has expired; ask for a new one"
+Confirm: TypeAlias = Callable[[Identity, RequestInfo], None]
+"""Raises a StatusError if an identity is in force no longer; ends the request's stream when that happens."""
 _NONE: Final = frozenset[str]()
 
 
@@ -28,8 +30,11 @@ class TicketAuthenticator:
     another origin, is good for nothing any more.
     """
 
-    def __init__(self, settings: TicketSettings, store: TicketStore) -> None:
-        """Takes the store."""
+    def __init__(
+        self, settings: TicketSettings, store: TicketStore, confirm: Mapping[str, Confirm]
+    ) -> None:
+        """Takes the store, and what confirms identities, by their kind."""
+        self._confirm = confirm
         self._parameter = settings.parameter.encode()
         self._store = store
 
@@ -63,6 +68,8 @@ class TicketAuthenticator:
             raise StatusError.of(UNAUTHENTICATED, "the ticket has expired; ask for a new one")
         _check_target(ticket, request)
         _check_origin(ticket, request)
+        if (confirm := self._confirm.get(ticket.identity.kind)) is not None:
+            confirm(ticket.identity, request)
         request.metadata.extend(ticket.metadata)
         request.expires_at = ticket.stream_ends_at
         request.last_event_id = ticket.last_event_id

@@ -154,7 +154,9 @@ class FolderStore:
 def _own_folder(owner: object) -> Path:
     parent = _MEMORY if os.access(_MEMORY, os.W_OK | os.X_OK) else Path(gettempdir())
     try:
-        folder = mkdtemp(prefix="protoway-tickets-", dir=parent)  # only its owner can look into it
+        folder = mkdtemp(
+            prefix=f"protoway-tickets-{os.getpid()}-", dir=parent
+        )  # only its owner can look into it
     except OSError as error:
         raise AdmissionError(
             f"tickets_folder: no folder can be made in {parent}: {error.strerror}; set it to one"

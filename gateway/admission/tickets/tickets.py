@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from gateway.admission.tickets.authenticator import TicketAuthenticator
+from gateway.admission.tickets.authenticator import Confirm, TicketAuthenticator
 from gateway.admission.tickets.issuer import TicketIssuer
 from gateway.admission.tickets.settings import TicketSettings
 from gateway.admission.tickets.store import FolderStore
@@ -22,13 +22,20 @@ class Tickets:
         authenticator: takes them.
     """
 
-    def __init__(self, settings: TicketSettings, router: Router, methods: Iterable[Method]) -> None:
+    def __init__(
+        self,
+        settings: TicketSettings,
+        router: Router,
+        methods: Iterable[Method],
+        confirm: Mapping[str, Confirm],
+    ) -> None:
         """Makes the store.
 
         Args:
             settings: of tickets.
             router: finds the routes of the contract.
             methods: that have routes.
+            confirm: kind of an identity -> confirms that it is still in force when its ticket is used.
 
         Raises:
             AdmissionError: the folder of the tickets cannot be used.
@@ -39,4 +46,4 @@ class Tickets:
             max_open_per_caller=settings.max_open_per_caller,
         )
         self.issuer = TicketIssuer(settings, self.store, Streams(router, methods))
-        self.authenticator = TicketAuthenticator(settings, self.store)
+        self.authenticator = TicketAuthenticator(settings, self.store, confirm)
