@@ -8,7 +8,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +40,7 @@ class Edge:
     running: processes.Running
     key: str
     file: Path
-    other: dict[str, Any]
+    other: Mapping[str, Any]
 
     async def ticket(self, demand: Any = WATCH, origin: str | None = PAGE) -> str:
         """Returns a ticket, over a connection of its own."""
@@ -67,7 +67,12 @@ async def edge(core: processes.Running, folder: Path, **settings: str) -> AsyncI
     (key, entry), (_, other) = new_api_key("ann"), new_api_key("bob")
     file = folder / "keys.yaml"
     file.write_text(yaml.safe_dump({"keys": [entry, other]}))
-    given = {"workers": "2", "tickets_enabled": "true", "api_keys_file": str(file), "origins": PAGE}
+    given: dict[str, Any] = {
+        "workers": "2",
+        "tickets_enabled": "true",
+        "api_keys_file": str(file),
+        "origins": PAGE,
+    }
     given["api_keys_file_check_seconds"] = "0.05"
     async with processes.edge(core.address, **given | settings) as running:
         yield Edge(running, key, file, other)
