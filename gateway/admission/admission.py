@@ -48,7 +48,8 @@ class Admission:
         if settings.tickets.enabled:
             keys = [each for each in required if isinstance(each, ApiKeys)]
             confirm = {"api_key": keys[0].confirm} if keys else {}
-            tickets = Tickets(settings.tickets, router, methods, confirm)
+            root = settings.root_path
+            tickets = Tickets(settings.tickets, router, methods, confirm, root_path=root)
             self.issue_ticket = tickets.issuer.issue
             needed.append(tickets.store)
             authenticators = [tickets.authenticator, *required]

@@ -93,7 +93,7 @@ class TicketIssuer:
     def _read(self, body: bytes) -> tuple[str, str, str]:
         """Returns the method, the path and the event id of a body."""
         fields = _fields(body)
-        method, path = fields.get("method", ""), fields.get("path", "")
+        method, path, last_event_id = (fields.get(name, "") for name in FIELDS)
         if bool(method) == bool(path):
             text = "give method, as package.Service/Method, or path, that the stream is opened at"
             raise bad_request([("", text)])
@@ -101,9 +101,11 @@ class TicketIssuer:
             method = f"/{method.removeprefix('/')}"
             if not self._streams.has_method(method):
                 raise StatusError.of(NOT_FOUND, f"no stream is served of method {quoted(method)}")
-        elif not self._streams.has_path(path):
+            return method, "", last_event_id
+        below = self._streams.below_root(path)
+        if below is None:
             raise StatusError.of(NOT_FOUND, f"no stream is opened at path {quoted(path)}")
-        return method, path, fields.get("lastEventId", "")
+        return "", below, last_event_id
 
 
 def _fields(body: bytes) -> Mapping[str, str]:

@@ -28,6 +28,8 @@ class Tickets:
         router: Router,
         methods: Iterable[Method],
         confirm: Mapping[str, Confirm],
+        *,
+        root_path: str = "",
     ) -> None:
         """Makes the store.
 
@@ -36,6 +38,7 @@ class Tickets:
             router: finds the routes of the contract.
             methods: that have routes.
             confirm: kind of an identity -> confirms that it is still in force when its ticket is used.
+            root_path: a proxy's prefix of all paths.
 
         Raises:
             AdmissionError: the folder of the tickets cannot be used.
@@ -45,5 +48,5 @@ class Tickets:
             max_open=settings.max_open,
             max_open_per_caller=settings.max_open_per_caller,
         )
-        self.issuer = TicketIssuer(settings, self.store, Streams(router, methods))
+        self.issuer = TicketIssuer(settings, self.store, Streams(router, methods, root_path))
         self.authenticator = TicketAuthenticator(settings, self.store, confirm)
