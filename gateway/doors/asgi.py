@@ -28,7 +28,6 @@ from gateway.exchange.request import Request, identify, parse_head
 from gateway.exchange.response import HttpResponse, error_body
 from gateway.exchange.routing import NO_ROUTE, Route, Router, below_root
 from gateway.exchange.serve import no_route, serve
-from gateway.exchange.writer import ResponseWriter
 from gateway.transcoding.metadata import Headers, MetadataFilter
 from gateway.transcoding.status import UNKNOWN, StatusError
 from gateway.transcoding.success_status import CONTENTLESS
@@ -93,14 +92,13 @@ class AsgiDoor:
         edge, route = self._edge, self._find(scope)
         is_websocket = scope["type"] == "websocket"
         sink = AsgiSink(send)
-        writer = ResponseWriter(sink, edge.compression, head=scope.get("method") == "HEAD")
         request = _request(scope, route, edge.metadata)
         request_id, metadata = identify(request.head, edge.metadata)
         exchange = Exchange(
             edge,
             request,
             AsgiBody(receive),
-            writer,
+            sink,
             request_id=request_id,
             metadata=metadata,
             headers=lambda: tuple(scope["headers"]),

@@ -50,18 +50,19 @@ class FrameworkRequest:
             self.error = error
             exchange.failure = StatusError.of(INTERNAL, "internal error")
             return
-        status = exchange.writer.status
+        status = exchange.status
         if status >= 400:
             exchange.failure = StatusError.of(CODES.get(status, UNKNOWN), f"HTTP status {status}")
 
     async def _send(self, event: Any) -> None:
-        kind, writer = event["type"], self._exchange.writer
+        kind, exchange = event["type"], self._exchange
         if kind == "websocket.accept":
-            writer.mark_started(_SWITCHING_PROTOCOLS)
+            exchange.mark_started(_SWITCHING_PROTOCOLS)
         elif kind in ("http.response.start", "websocket.http.response.start"):
-            headers = [*event.get("headers", ()), *writer.policy_headers]
+            of_policies = () if exchange.info is None else exchange.info.response_headers
+            headers = [*event.get("headers", ()), *of_policies]
             if not any(name.lower() == b"x-request-id" for name, _ in headers):
-                headers.append((b"x-request-id", writer.request_id.encode()))
+                headers.append((b"x-request-id", exchange.request_id.encode()))
             event = {**event, "headers": headers}
-            writer.mark_started(event["status"])
+            exchange.mark_started(event["status"])
         await self._send_on(event)

@@ -1,11 +1,10 @@
-"""One request and its state."""
+"""One request and its state: who asks, what is asked, and the response on its way to the door."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
-from functools import partial
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from time import time
 
 from gateway.contract.route_table import RouteMatch
@@ -14,20 +13,16 @@ from gateway.exchange.client_certificate import ClientCertificate
 from gateway.exchange.edge import Edge
 from gateway.exchange.inline import TASK, Run
 from gateway.exchange.policy import EndedBy, RequestInfo, Wire
-from gateway.exchange.ports import RequestBody, WebSocket
+from gateway.exchange.ports import ClientGone, RequestBody, Sink, WebSocket
 from gateway.exchange.request import Request
 from gateway.exchange.response import HttpResponse
 from gateway.exchange.routing import allowed_methods
-from gateway.exchange.writer import ResponseWriter
-from gateway.feeds.feeds import StreamRequest
-from gateway.feeds.source import Encode, Source
-from gateway.transcoding.codec import is_long
-from gateway.transcoding.deadline import shortest
 from gateway.transcoding.endpoint import Endpoint
 from gateway.transcoding.metadata import Headers, Metadata
-from gateway.transcoding.negotiation import json_options
 from gateway.transcoding.status import UNAVAILABLE, StatusError
-from gateway.upstream.port import Call, Outcome, RequestMessages
+
+_CLIENT_CLOSED_REQUEST = 499
+"""nginx's status of a request whose client left; only middleware and logs see it."""
 
 
 class Exchange:
@@ -40,24 +35,27 @@ class Exchange:
         headers: returns all headers, for policies and observers.
         metadata: that go upstream.
         body: of the request.
-        writer: of the response.
+        is_head: whether the response has no body, because the request is a HEAD.
         websocket: None for a request over HTTP.
         run: how the exchange waits.
         client: IP address of the client; a door whose requests are cached sets it.
         secure: whether the request came over TLS; the same.
         certificate: the client's; a door sets it.
         info: what policies and observers see; None where there are none.
-        deadline: time of the loop at which the call ends; None: never.
+        timeout: seconds that the call may take; None: no end.
+        deadline: time of the loop at which it ends; None until time has passed, or where there is no end.
         failure: the error with which it ended; None for OK.
         ended_by: set where the client or a shutdown ended it.
         query: of the request, without what policies have taken out.
         pass_on: has the framework answer a request that is not the contract's; None where it was asked.
+        status: the HTTP status that was sent; 0 before the head of the response is.
     """
 
     __slots__ = (
-        *("edge", "request", "request_id", "headers", "metadata", "body", "writer", "websocket"),
-        *("run", "client", "info", "failure", "ended_by", "deadline", "endpoint", "captures"),
-        *("certificate", "last_event_id", "pass_on", "query", "secure"),
+        *("edge", "request", "request_id", "headers", "metadata", "body", "is_head", "websocket"),
+        *("run", "client", "info", "failure", "ended_by", "timeout", "deadline", "endpoint"),
+        *("captures", "last_event_id", "pass_on", "query", "status", "_sink"),
+        *("certificate", "secure"),
     )
 
     def __init__(
@@ -65,7 +63,7 @@ class Exchange:
         edge: Edge,
         request: Request,
         body: RequestBody,
-        writer: ResponseWriter,
+        sink: Sink,
         *,
         request_id: str,
         metadata: Metadata,
@@ -75,26 +73,30 @@ class Exchange:
     ) -> None:
         self.edge = edge
         self.request = request
-        self.request_id = writer.request_id = request_id
+        self.request_id = request_id
         self.headers = headers
         self.metadata = metadata
         self.body = body
-        self.writer = writer
-        writer.accept_encoding = request.head.accept_encoding
+        self._sink = sink
+        self.is_head = request.http_method == "HEAD"
         self.websocket = websocket
         self.run = run
         self.client = request.client
         self.secure = request.secure
         self.certificate: ClientCertificate | None = None
         self.info: RequestInfo | None = None
+        self.timeout: float | None = None
+        self.deadline: float | None = None
         self.failure: StatusError | None = None
         self.ended_by: EndedBy | None = None
         self.last_event_id = request.head.last_event_id
         self.query = request.query
         self.pass_on: Callable[[], Awaitable[None]] | None = None
-        self.deadline: float | None
+        self.status = 0
         self.endpoint: Endpoint
         self.captures: tuple[str, ...]
+
+    # The request.
 
     def inform(self) -> RequestInfo:
         """Makes what policies and observers see."""
@@ -121,11 +123,10 @@ class Exchange:
             StatusError: one refuses the request.
             Answer: one answers it.
         """
-        info, writer = self.info or self.inform(), self.writer
-        writer.policy_headers = info.response_headers
+        info = self.info or self.inform()
         for policy in self.edge.policies:
             if (decision := policy.admit(info)) is not None:
-                await self.run.in_task()
+                await self.in_task()
                 await decision
         self.client, self.query = info.client, info.query
         self.last_event_id = self.last_event_id or info.last_event_id
@@ -133,12 +134,34 @@ class Exchange:
             self.replace_metadata()
 
     def take_route(self, route: RouteMatch[Endpoint]) -> None:
-        """Takes the endpoint, and starts the deadline."""
-        limits, timeout = self.edge.limits, self.request.head.timeout
-        self.endpoint, self.captures = route.target, route.captures
-        if not self.endpoint.method.stream_type.value:
-            timeout = shortest(timeout, limits.timeout)
-        self.start_deadline(timeout)
+        """Takes the endpoint, and how long the call may take."""
+        self.endpoint = endpoint = route.target
+        self.captures = route.captures
+        self.timeout = timeout = self.request.head.timeout
+        limit = self.edge.limits.timeout
+        if (
+            limit is not None
+            and (timeout is None or limit < timeout)
+            and not endpoint.method.stream_type.value
+        ):
+            self.timeout = limit
+
+    async def in_task(self) -> None:
+        """Returns in a task; behind it the exchange may wait, so the deadline stands from here on."""
+        if self.deadline is None and self.timeout is not None:
+            self.start_deadline(self.timeout)
+        await self.run.in_task()
+
+    def start_deadline(self, timeout: float) -> None:
+        """Sets the deadline to so many seconds from now."""
+        self.timeout = timeout
+        self.deadline = asyncio.get_running_loop().time() + timeout
+
+    def remaining(self) -> float | None:
+        """Returns the seconds left until the deadline; None: there is none."""
+        if self.deadline is None:
+            return self.timeout
+        return max(0.0, self.deadline - asyncio.get_running_loop().time())
 
     def attend_stream(self, gone: Callable[[], Awaitable[None]]) -> Attendance:
         """Returns the block in which a stream is answered; a shutdown ends it, and the end of credentials.
@@ -155,11 +178,6 @@ class Exchange:
             self.info.on_revoke = attendance.revoke
         return attendance
 
-    def start_deadline(self, timeout: float | None) -> None:
-        """Sets the deadline to so many seconds from now; None: there is none."""
-        now = asyncio.get_running_loop().time()
-        self.deadline = None if timeout is None else now + timeout
-
     def replace_metadata(self, later: Metadata = ()) -> None:
         """Adds metadata; a key that is given again replaces what it had.
 
@@ -175,126 +193,75 @@ class Exchange:
         kept.update(key for key, _ in later)
         self.metadata = (*(pair for pair in self.metadata if pair[0] not in kept), *later, *fixed)
 
-    def call(self, message: bytes, on_outcome: Callable[[Outcome], None]) -> Callable[[], object]:
-        """Calls a method that takes one message and answers with one; returns what cancels the call.
+    # The response. Each method raises ClientGone if nobody reads it.
 
-        Args:
-            message: of the request.
-            on_outcome: called once with the outcome, perhaps before this returns.
+    @property
+    def write_now(self) -> Callable[[bytes], bool] | None:
+        """See `Sink.write_now`."""
+        return self._sink.write_now
+
+    def mark_started(self, status: int) -> None:
+        """Remembers the HTTP status, and that a head was sent; tells observers."""
+        self.status = status
+        observation = self.edge.observation
+        if (
+            observation is not None
+            and self.info is not None
+            and (tell := observation.response_started) is not None
+        ):
+            tell(self.info, status)
+
+    def respond(self, response: HttpResponse) -> Awaitable[None] | None:
+        """Sends a whole response, compressed where its caller asks and it pays.
+
+        A response to HEAD has no body: it would be read as the next response (RFC 9110, section 9.3.2).
+
+        Returns:
+            None if it was sent; else what sends it.
         """
-        return self.edge.upstream.start_unary(
-            self.endpoint.method,
-            message,
-            on_outcome,
-            metadata=self.metadata,
-            timeout=self._remaining(),
-        )
+        self.mark_started(response.status)
+        response.request_id = self.request_id
+        if self.info is not None:
+            response.headers += tuple(self.info.response_headers)
+        response.compress(self.edge.compression, self.request.head.accept_encoding)
+        return self._sink.whole(response, head=self.is_head)
 
-    def decode_now(self, body: bytes) -> bytes:
-        """Returns the message of a request with this body, which is not long; see `decode`."""
-        request = self.request
-        return self.endpoint.decode_request(
-            self.captures, self.query, body, content_type=request.head.content_type
-        )
+    async def start(self, status: int, headers: Headers) -> None:
+        """Sends the head of a response whose body follows in parts."""
+        self.mark_started(status)
+        of_policies = () if self.info is None else self.info.response_headers
+        request_id = (b"x-request-id", self.request_id.encode())
+        await self._sink.start(status, (*headers, *of_policies, request_id))
 
-    async def decode(self, body: bytes, *, step: str = "", last_event_id: str = "") -> bytes:
-        """Returns the message of a request with this body, which may be the first frame of many.
+    async def write(self, data: bytes) -> None:
+        """Sends a part of the body."""
+        if not self.is_head:
+            await self._sink.write(data)
 
-        Long JSON is decoded in a thread, so that others have their turns of the loop meanwhile.
-
-        Args:
-            body: as it came, or the frame.
-            step: what the violations' paths begin with.
-            last_event_id: the id behind which a stream of events goes on.
-
-        Raises:
-            StatusError: path, query or body is wrong.
-        """
-        decode = partial(
-            self.endpoint.decode_request,
-            self.captures,
-            self.query,
-            body,
-            content_type=self.request.head.content_type,
-            step=step,
-            last_event_id=last_event_id,
-        )
-        return await self._decode_off_loop(decode, body)
-
-    async def _decode_off_loop(self, decode: Callable[[], bytes], json: bytes) -> bytes:
-        if self.endpoint.has_raw_request or not is_long(json):
-            return decode()
-        await self.run.in_task()
-        return await asyncio.get_running_loop().run_in_executor(self.edge.decoding, decode)
-
-    async def messages(
-        self,
-        frames: AsyncIterator[bytes],
-        explain: Callable[[StatusError], StatusError] = lambda error: error,
-    ) -> AsyncIterator[bytes]:
-        """Yields the messages of a client's frames, as they arrive; path and query speak in the first.
-
-        Without a frame, path and query are checked all the same. `explain` completes the error of a frame.
-
-        Raises:
-            StatusError: a frame is wrong; the violations' paths begin with its number.
-        """
-        number = 0
-        async for frame in frames:
-            step = f"[{number}]"
-            try:
-                if number == 0:
-                    message = await self.decode(frame, step=step)
-                else:
-                    decode = partial(self.endpoint.decode_frame, frame, step=step)
-                    message = await self._decode_off_loop(decode, frame)
-            except StatusError as error:
-                raise explain(error) from None
-            if self.info is not None:
-                self.received(len(message))
-            yield message
-            number += 1
-        if number == 0:  # path and query are checked all the same
-            self.endpoint.decode_request(self.captures, self.query, b"")
-
-    def encoder(self, media_type: str) -> Encode:
-        """Returns what makes the JSON of an answer of this media type, printed as the caller asks."""
-        options = json_options(self.request.head.accept, media_type, self.edge.json_options)
-        return self.endpoint.encoder(options)
-
-    def open(self, requests: RequestMessages) -> AbstractAsyncContextManager[Call]:
-        """Opens the call upstream, with the metadata and the time left of this exchange."""
-        return self.edge.upstream.open(
-            self.endpoint.method,
-            requests,
-            metadata=self.metadata,
-            timeout=self._remaining(),
-        )
-
-    def source(
-        self, requests: RequestMessages, *, resumable: bool = False
-    ) -> AbstractAsyncContextManager[Source]:
-        """Opens what the answer to a stream is read from; `resumable` if its reader is given ids."""
-        return self.edge.feeds.open(
-            StreamRequest(
-                method=self.endpoint.method,
-                stream_spec=self.endpoint.stream_spec,
-                requests=requests,
-                metadata=self.metadata,
-                timeout=self._remaining(),
-                last_event_id=self.last_event_id,
-                resumable=resumable,
-                client=self.client,
-            )
-        )
+    async def end(self, data: bytes = b"") -> None:
+        """Sends the last part of the body."""
+        await self._sink.end(b"" if self.is_head else data)
 
     async def refuse(self, response: HttpResponse) -> None:
         """Answers the handshake of a WebSocket with an error."""
         assert self.websocket is not None  # noqa: S101 - it is one
         response.request_id = self.request_id
-        response.headers += tuple(self.writer.policy_headers)
-        self.writer.mark_started(response.status)
+        if self.info is not None:
+            response.headers += tuple(self.info.response_headers)
+        self.mark_started(response.status)
         await self.websocket.refuse(response)
+
+    async def give_up(self) -> None:
+        """Ends a response that nobody waits for; middleware still sees what became of the request."""
+        if not self.status:
+            with suppress(ClientGone):
+                await until_sent(self.respond(HttpResponse(_CLIENT_CLOSED_REQUEST)))
+
+    def abort(self, error: Exception) -> None:
+        """Cuts a response that has started."""
+        self._sink.abort(error)
+
+    # For policies and observers.
 
     def received(self, size: int) -> None:
         """Tells policies and observers of a message from the client, in bytes.
@@ -321,8 +288,8 @@ class Exchange:
         if info is not None and observation is not None and (tell := observation.messages_dropped):
             tell(info, count)
 
-    def _remaining(self) -> float | None:
-        """Returns the seconds left until the deadline; None: there is none."""
-        if self.deadline is None:
-            return None
-        return max(0.0, self.deadline - asyncio.get_running_loop().time())
+
+async def until_sent(sending: Awaitable[None] | None) -> None:
+    """Waits until a whole response is sent."""
+    if sending is not None:
+        await sending

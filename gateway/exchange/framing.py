@@ -6,6 +6,7 @@ from collections.abc import Callable
 from math import ceil
 from typing import Final
 
+from gateway.exchange.call import stream_encoder
 from gateway.exchange.exchange import Exchange
 from gateway.feeds.source import Encode
 from gateway.transcoding.endpoint import Endpoint
@@ -43,7 +44,7 @@ def choose_framing(exchange: Exchange) -> tuple[FrameEncoder, Encode]:
         raw = RawEncoder()
         return raw, _unwrapping(exchange.endpoint, raw)
     media_type = require(exchange.request.head.accept, _OFFERED)
-    return _encoder(exchange, media_type), exchange.encoder(media_type)
+    return _encoder(exchange, media_type), stream_encoder(exchange, media_type)
 
 
 def milliseconds(seconds: float) -> int:

@@ -73,28 +73,6 @@ class _TaskRun:
 TASK: Final[Run] = _TaskRun()
 
 
-class _InlineOutcome:
-    __slots__ = ("_outcome", "_run")
-
-    def __init__(self, run: InlineRun) -> None:
-        self._run = run
-        self._outcome: Outcome | None = None
-
-    def set(self, outcome: Outcome) -> None:
-        self._outcome = outcome
-        if self._run.awaited is self:
-            self._run.resume()
-
-    def __await__(self) -> Generator[Any, Any, Response]:
-        if self._outcome is None:
-            yield self
-        outcome = self._outcome
-        if isinstance(outcome, Response):
-            return outcome
-        assert outcome is not None  # noqa: S101 - `resume` is called behind `set`
-        raise outcome
-
-
 class _NeedsTask:
     def __await__(self) -> Generator[Any, Any, None]:
         yield self
@@ -128,29 +106,26 @@ class _Rest:
 
 
 class InlineRun:
-    """Steps the coroutine of one exchange.
+    """Steps the coroutine of one exchange; it is itself the outcome of the one call that needs no task.
 
     Attributes:
         over: whether the coroutine has returned.
-        awaited: the outcome that it waits for without a task.
     """
 
-    __slots__ = ("_coroutine", "_task", "awaited", "over")
+    __slots__ = ("_coroutine", "_outcome", "_task", "_waits", "over")
 
     def __init__(self) -> None:
         self._coroutine: Coroutine[Any, Any, None]
         self._task: asyncio.Task[None] | None = None
-        self.awaited: _InlineOutcome | None = None
+        self._outcome: Outcome | None = None
+        self._waits = False
+        """Whether the coroutine waits for the outcome without a task."""
         self.over = False
 
     def start_run(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Runs the coroutine until it waits."""
         self._coroutine = coroutine
-        self.resume()
-
-    def resume(self) -> None:
-        """Runs the coroutine on until it waits again, or returns."""
-        self._step(None)
+        self._step()
 
     def interrupt(self, error: Exception) -> None:
         """Raises an error where the exchange waits; in its task, cancels that in the next turn."""
@@ -173,8 +148,9 @@ class InlineRun:
         elif not self.over:
             self._step(asyncio.CancelledError())
 
-    def _step(self, error: BaseException | None) -> None:
-        self.awaited = None
+    def _step(self, error: BaseException | None = None) -> None:
+        """Runs the coroutine until it waits, or returns."""
+        self._waits = False
         try:
             awaited = self._coroutine.send(None) if error is None else self._coroutine.throw(error)
         except (StopIteration, asyncio.CancelledError):
@@ -183,7 +159,7 @@ class InlineRun:
         if awaited is _NEEDS_TASK:
             self._task = asyncio.get_running_loop().create_task(self._rest())
         else:
-            self.awaited = awaited
+            self._waits = True
 
     async def _rest(self) -> None:
         try:
@@ -193,7 +169,23 @@ class InlineRun:
 
     def outcome(self) -> PendingOutcome:
         """Returns a new outcome to wait for."""
-        return _InlineOutcome(self) if self._task is None else _TaskOutcome()
+        return self if self._task is None else _TaskOutcome()
+
+    def set(self, outcome: Outcome) -> None:
+        """See `PendingOutcome`."""
+        self._outcome = outcome
+        if self._waits:
+            self._step()
+
+    def __await__(self) -> Generator[Any, Any, Response]:
+        """See `PendingOutcome`."""
+        if self._outcome is None:
+            yield self
+        outcome = self._outcome
+        if isinstance(outcome, Response):
+            return outcome
+        assert outcome is not None  # noqa: S101 - the coroutine is stepped behind `set`
+        raise outcome
 
     async def in_task(self) -> None:
         """Returns in a task; behind it the exchange may wait for anything."""

@@ -6,7 +6,7 @@ neither sockets nor ASGI events.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from gateway.exchange.response import HttpResponse
@@ -50,8 +50,12 @@ class Sink(Protocol):
         """
         ...
 
-    async def whole(self, response: HttpResponse, *, head: bool) -> None:
-        """Sends a whole response; for a HEAD request (`head`) without its body."""
+    def whole(self, response: HttpResponse, *, head: bool) -> Awaitable[None] | None:
+        """Sends a whole response; for a HEAD request (`head`) without its body.
+
+        Returns:
+            None if it was sent; else what sends it.
+        """
         ...
 
     async def start(self, status: int, headers: Headers) -> None:

@@ -10,14 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
-from functools import partial
 from time import monotonic
-from typing import Any
 
 from gateway.contract.route_table import NoRoute, RouteMatch
 from gateway.exchange.attendance import Interruption
-from gateway.exchange.exchange import Exchange
+from gateway.exchange.exchange import Exchange, until_sent
 from gateway.exchange.policy import Answer, EndedBy, Observation, RequestEnd, RequestInfo
 from gateway.exchange.ports import ClientGone
 from gateway.exchange.request_log import request_name
@@ -45,80 +42,35 @@ async def serve(exchange: Exchange) -> None:
 
     It raises asyncio.CancelledError if its task was cancelled.
     """
-    observation, since = exchange.edge.observation, 0.0
-    if observation is not None:
-        since = monotonic()
-        _start_observation(exchange, observation)
+    edge, request = exchange.edge, exchange.request
+    route = request.route
+    since = 0.0 if edge.observation is None else _start_observation(exchange, edge.observation)
     try:
-        await _steps(exchange)
-    except ClientGone:
-        exchange.ended_by = EndedBy.CLIENT
-        if exchange.websocket is None:
-            await exchange.writer.give_up()
-    except StatusError as error:
-        if exchange.writer.started:
-            code = code_name(error.code)
-            log.warning("%s: %s after the head was sent", _name(exchange), code)
-        await _fail(exchange, error)
-    except asyncio.CancelledError:
-        if exchange.writer.started or not exchange.edge.closing:
-            exchange.ended_by = EndedBy.SHUTDOWN if exchange.edge.closing else EndedBy.CLIENT
-            raise
-        # the shutdown waits no longer; the caller is told why
-        await _fail(exchange, StatusError.of(UNAVAILABLE, Interruption.SHUTDOWN.value))
-    except Exception:
-        log.exception("%s: internal error", _name(exchange))
-        await _fail(exchange, StatusError.of(INTERNAL, "internal error"))
+        if isinstance(route, RouteMatch):
+            exchange.take_route(route)
+        if edge.policies:
+            await exchange.admit()
+        if exchange.pass_on is not None:
+            await exchange.pass_on()
+        elif request.error is not None:
+            raise request.error
+        elif isinstance(route, RouteMatch):
+            check_metadata(exchange.metadata, edge.limits.max_metadata)
+            if exchange.websocket is None and not route.target.method.stream_type.value:
+                await serve_unary(exchange)
+            else:
+                await _serve_stream(exchange)
+        else:
+            await _serve_no_method(exchange)
+    except (Exception, asyncio.CancelledError) as error:
+        await _end_early(exchange, error)
     finally:
         if exchange.info is not None:
             _end(exchange, exchange.info, since)
 
 
-async def _steps(exchange: Exchange) -> None:
-    """Takes the steps in order; an error of any of them ends them."""
-    request, edge = exchange.request, exchange.edge
-    route = request.route
-    if isinstance(route, RouteMatch):
-        exchange.take_route(route)
-    if edge.policies:
-        try:
-            await exchange.admit()
-        except Answer as answer:
-            response = HttpResponse(answer.http_status, headers=answer.headers)
-            http = exchange.websocket is None
-            await (exchange.writer.whole(response) if http else exchange.refuse(response))
-            return
-    if exchange.pass_on is not None:
-        await exchange.pass_on()
-        return
-    if request.error is not None:
-        raise request.error
-    if isinstance(route, RouteMatch):
-        check_metadata(exchange.metadata, edge.limits.max_metadata)
-        await _answer(exchange)
-    elif isinstance(route, Options):
-        await exchange.writer.whole(options(route.methods))
-    else:
-        raise no_route(exchange, route) if isinstance(route, NoRoute) else route
-
-
-def no_route(exchange: Exchange, miss: NoRoute) -> StatusError:
-    """Returns the error for a request that neither the contract nor the framework takes."""
-    transcoder, request = exchange.edge.transcoder, exchange.request
-    if exchange.websocket is not None:
-        return transcoder.no_handshake(request.path)
-    return transcoder.no_route(miss, request.http_method, request.path)
-
-
-def _answer(exchange: Exchange) -> Coroutine[Any, Any, None]:
-    """Returns what reads the body, calls the method, and answers with what it answers."""
-    if exchange.websocket is None and not exchange.endpoint.method.stream_type.value:
-        return serve_unary(exchange)
-    return _answer_stream(exchange)
-
-
-async def _answer_stream(exchange: Exchange) -> None:
-    await exchange.run.in_task()
+async def _serve_stream(exchange: Exchange) -> None:
+    await exchange.in_task()
     if exchange.websocket is not None:
         await serve_websocket(exchange, exchange.websocket)
     elif exchange.endpoint.method.stream_type.server:
@@ -127,20 +79,76 @@ async def _answer_stream(exchange: Exchange) -> None:
         await serve_client_stream(exchange)
 
 
+async def _serve_no_method(exchange: Exchange) -> None:
+    """Answers OPTIONS.
+
+    Raises:
+        StatusError: there is nothing at the path, or something is wrong with it.
+    """
+    route = exchange.request.route
+    if isinstance(route, Options):
+        await until_sent(exchange.respond(options(route.methods)))
+    elif isinstance(route, NoRoute):
+        raise no_route(exchange, route)
+    elif isinstance(route, StatusError):
+        raise route
+
+
+def no_route(exchange: Exchange, route: NoRoute) -> StatusError:
+    """Returns the error for a request that neither the contract nor the framework takes."""
+    transcoder, request = exchange.edge.transcoder, exchange.request
+    if exchange.websocket is not None:
+        return transcoder.no_handshake(request.path)
+    return transcoder.no_route(route, request.http_method, request.path)
+
+
+async def _end_early(exchange: Exchange, error: BaseException) -> None:
+    """Ends an exchange that an error has ended, or a policy that answers itself.
+
+    Raises:
+        asyncio.CancelledError: it is the error, and nobody is to be told why.
+    """
+    closing = exchange.edge.closing
+    if isinstance(error, StatusError):
+        if exchange.status:
+            code = code_name(error.code)
+            log.warning("%s: %s after the head was sent", _name(exchange), code)
+        await _fail(exchange, error)
+    elif isinstance(error, ClientGone):
+        exchange.ended_by = EndedBy.CLIENT
+        if exchange.websocket is None:
+            await exchange.give_up()
+    elif isinstance(error, Answer):
+        await _answer(exchange, HttpResponse(error.http_status, headers=error.headers))
+    elif not isinstance(error, asyncio.CancelledError):
+        log.error("%s: internal error", _name(exchange), exc_info=error)
+        await _fail(exchange, StatusError.of(INTERNAL, "internal error"))
+    elif exchange.status or not closing:
+        exchange.ended_by = EndedBy.SHUTDOWN if closing else EndedBy.CLIENT
+        raise error
+    else:  # the shutdown waits no longer; the caller is told why
+        await _fail(exchange, StatusError.of(UNAVAILABLE, Interruption.SHUTDOWN.value))
+
+
 async def _fail(exchange: Exchange, error: StatusError) -> None:
     """Answers with an error; a response that has started is cut."""
     exchange.failure = error
-    edge, writer = exchange.edge, exchange.writer
-    if writer.started:
-        writer.abort(error)
+    edge, is_websocket = exchange.edge, exchange.websocket is not None
+    if exchange.status:
+        exchange.abort(error)
         return
+    if is_websocket:
+        _log_refusal(exchange, error)
+    accept = "" if is_websocket else exchange.request.head.accept
+    await _answer(exchange, failure(edge.transcoder, edge.metadata, error, accept))
+
+
+async def _answer(exchange: Exchange, response: HttpResponse) -> None:
     try:
         if exchange.websocket is None:
-            accept = exchange.request.head.accept
-            await writer.whole(failure(edge.transcoder, edge.metadata, error, accept))
+            await until_sent(exchange.respond(response))
         else:
-            _log_refusal(exchange, error)
-            await exchange.refuse(failure(edge.transcoder, edge.metadata, error, ""))
+            await exchange.refuse(response)
     except ClientGone:
         exchange.ended_by = EndedBy.CLIENT
 
@@ -161,12 +169,13 @@ def _name(exchange: Exchange) -> str:
     return request_name(exchange.request_id, http_method, request.path)
 
 
-def _start_observation(exchange: Exchange, observation: Observation) -> None:
+def _start_observation(exchange: Exchange, observation: Observation) -> float:
+    """Tells observers of the start; returns when it is."""
+    since = monotonic()
     info = exchange.inform()
-    if observation.response_started is not None:
-        exchange.writer.on_start = partial(observation.response_started, info)
     if observation.request_started is not None:
         observation.request_started(info)
+    return since
 
 
 def _end(exchange: Exchange, info: RequestInfo, since: float) -> None:
@@ -177,7 +186,7 @@ def _end(exchange: Exchange, info: RequestInfo, since: float) -> None:
     if observation is not None and observation.request_ended is not None:
         code, ended_by = _outcome(exchange)
         seconds = monotonic() - since
-        observation.request_ended(info, RequestEnd(code, exchange.writer.status, ended_by, seconds))
+        observation.request_ended(info, RequestEnd(code, exchange.status, ended_by, seconds))
 
 
 def _outcome(exchange: Exchange) -> tuple[int, EndedBy]:

@@ -14,7 +14,8 @@ from random import SystemRandom
 from typing import Final
 
 from gateway.exchange.body import MessageBody, UploadBody
-from gateway.exchange.exchange import Exchange
+from gateway.exchange.call import decode, open_call, open_source
+from gateway.exchange.exchange import Exchange, until_sent
 from gateway.exchange.framing import choose_framing, milliseconds
 from gateway.exchange.ports import ClientGone
 from gateway.exchange.response import HttpResponse
@@ -48,11 +49,11 @@ async def serve_client_stream(exchange: Exchange) -> None:
     encode = encoder_of_one(exchange.edge, exchange.endpoint, exchange.request.head)
     body = UploadBody(exchange.body)
     requests = read_upload(exchange, body)
-    async with exchange.open(requests) as call:
+    async with open_call(exchange, requests) as call:
         with exchange.attend_stream(body.gone):
             response = await read_response(exchange, call, encode)
         # behind the block: for a server, a complete response may be the end of the client too
-        await exchange.writer.whole(response)
+        await until_sent(exchange.respond(response))
 
 
 async def serve_server_stream(exchange: Exchange) -> None:
@@ -67,7 +68,7 @@ async def serve_server_stream(exchange: Exchange) -> None:
     encoder, encode = choose_framing(exchange)
     events = encoder.media_type == _SSE
     if events and exchange.last_event_id == END_ID:
-        await exchange.writer.whole(HttpResponse(204))  # a browser then does not reconnect
+        await until_sent(exchange.respond(HttpResponse(204)))  # a browser then does not reconnect
         return
     if not events:
         exchange.last_event_id = ""  # only events have ids
@@ -76,10 +77,10 @@ async def serve_server_stream(exchange: Exchange) -> None:
     try:
         with exchange.attend_stream(body.gone):
             requests = await _requests(exchange, body)
-            if exchange.writer.head:
+            if exchange.is_head:
                 await response.start(())
             else:
-                async with exchange.source(requests, resumable=events) as source:
+                async with open_source(exchange, requests, resumable=events) as source:
                     await response.relay(source)
     except StatusError as error:
         if not response.started:
@@ -104,7 +105,7 @@ async def _requests(exchange: Exchange, body: MessageBody | UploadBody) -> Reque
     if isinstance(body, UploadBody):
         return read_upload(exchange, body)
     data = await read_body(exchange, body)
-    message = await exchange.decode(data, last_event_id=exchange.last_event_id)
+    message = await decode(exchange, data, last_event_id=exchange.last_event_id)
     if exchange.info is not None:
         exchange.received(len(message))
     return message
@@ -118,7 +119,6 @@ class StreamResponse:
         self._edge = exchange.edge
         self._encoder = encoder
         self._encode = encode
-        self._writer = exchange.writer
         self._loop = asyncio.get_running_loop()
         self._written_at = self._loop.time()
         self._heartbeat: asyncio.Task[None] | None = None
@@ -149,7 +149,7 @@ class StreamResponse:
                     await self._start(source, frames)
                 if failure is not None:
                     raise failure
-                if frames and (write_now := self._writer.write_now) is not None:
+                if frames and (write_now := self._exchange.write_now) is not None:
                     source.set_direct_writer(partial(self._write_at_once, write_now))
             await self._start(source)
         finally:
@@ -217,7 +217,7 @@ class StreamResponse:
                 self.started = True
                 if status in CONTENTLESS:
                     self._contentless = True
-                    await self._writer.whole(HttpResponse(status, headers=headers))
+                    await until_sent(self._exchange.respond(HttpResponse(status, headers=headers)))
                     return
                 await self._send_head(status, headers)
                 frames = self._encoder.start() + frames
@@ -231,7 +231,7 @@ class StreamResponse:
         headers, self._compressor = self._edge.compression.of_stream(
             media_type, headers, self._exchange.request.head.accept_encoding
         )
-        await self._writer.start(status, (content_type, *own, *headers))
+        await self._exchange.start(status, (content_type, *own, *headers))
 
     async def end(self) -> None:
         """Ends the response cleanly."""
@@ -265,13 +265,13 @@ class StreamResponse:
         if data:
             body = self._coded(data)
             self._unsent += body
-            await self._writer.write(body)
+            await self._exchange.write(body)
             self._unsent = self._unsent[len(body) :]
 
     async def _end(self, data: bytes) -> None:
         """Sends the last bytes, behind those whose sending was interrupted: they cannot be read without."""
         body = data if self._compressor is None else self._compressor.finish(data)
-        await self._writer.end(self._unsent + body)
+        await self._exchange.end(self._unsent + body)
 
     def _coded(self, data: bytes) -> bytes:
         return data if self._compressor is None or not data else self._compressor.compress(data)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from typing import Final
 
 from gateway.exchange.attendance import Attendance
 from gateway.exchange.body import MessageBody, body_too_large
+from gateway.exchange.call import decode, start_unary
 from gateway.exchange.edge import Edge
 from gateway.exchange.exchange import Exchange
 from gateway.exchange.response import HttpResponse
@@ -24,6 +26,8 @@ _OFFERED: Final = ("application/json",)
 _NO_HEADERS: Final[Headers] = ()
 _CACHED_ENCODERS: Final = 1024
 """Maximum entries of the cache of encoders by `Accept`, of which callers send few."""
+_UNWATCHED: Final[AbstractContextManager[object]] = nullcontext()
+"""In place of an `Attendance`, for a client whose leaving ends the run (`InlineRun.interrupt`)."""
 _PATIENCE: Final = 0.01
 """Seconds that a body and its call may take before the client is watched."""
 
@@ -35,32 +39,35 @@ async def serve_unary(exchange: Exchange) -> None:
         StatusError: the request is wrong, or the call failed.
         ClientGone: the client left.
     """
-    encode = encoder_of_one(exchange.edge, exchange.endpoint, exchange.request.head)
-    body = whole_body(exchange)
-    if body is not None:
-        response = await _ask(exchange, body, encode)
-    else:
-        await exchange.run.in_task()
+    endpoint = exchange.endpoint
+    encode = encoder_of_one(exchange.edge, endpoint, exchange.request.head)
+    body, watch = whole_body(exchange), _UNWATCHED
+    if body is None:
+        await exchange.in_task()
         reader = MessageBody(exchange.body, exchange.deadline)
-        with Attendance(reader.gone, patience=_PATIENCE):
-            response = await _ask(exchange, await read_body(exchange, reader), encode)
-        # behind the block: for a server, a complete response may be the end of the client too
-    await exchange.writer.whole(response)
-
-
-async def _ask(
-    exchange: Exchange, body: bytes, encode: Callable[[bytes], EncodedBody]
-) -> HttpResponse:
-    message = await exchange.decode(body) if is_long(body) else exchange.decode_now(body)
-    if exchange.info is not None:
-        exchange.received(len(message))
-    outcome = exchange.run.outcome()
-    cancel = exchange.call(message, outcome.set)
-    try:
-        return whole_response(exchange, encode, await outcome)
-    except BaseException:
-        cancel()
-        raise
+        watch = Attendance(reader.gone, patience=_PATIENCE)
+    with watch:
+        if body is None:
+            body = await read_body(exchange, reader)
+        if is_long(body):
+            message = await decode(exchange, body)
+        else:
+            content_type = exchange.request.head.content_type
+            message = endpoint.decode_request(
+                exchange.captures, exchange.query, body, content_type=content_type
+            )
+        if exchange.info is not None:
+            exchange.received(len(message))
+        outcome = exchange.run.outcome()
+        cancel = start_unary(exchange, message, outcome.set)
+        try:
+            response = whole_response(exchange, encode, await outcome)
+        except BaseException:
+            cancel()
+            raise
+    # behind the block: for a server, a complete response may be the end of the client too
+    if (sending := exchange.respond(response)) is not None:
+        await sending
 
 
 def encoder_of_one(

@@ -10,6 +10,7 @@ from typing import Final
 from google.rpc.error_details_pb2 import BadRequest
 
 from gateway.exchange.body import UploadBody, body_too_large
+from gateway.exchange.call import decode_all
 from gateway.exchange.exchange import Exchange
 from gateway.transcoding.content_coding import ContentDecoder, content_decoder
 from gateway.transcoding.frame_decoders import (
@@ -51,7 +52,7 @@ def read_upload(exchange: Exchange, body: UploadBody) -> AsyncIterator[bytes]:
     content = content_decoder(exchange.request.head.content_encoding)
     decoder = _decoder(exchange)
     frames = _frames(exchange, body, content, decoder)
-    return exchange.messages(frames, partial(_with_line_breaks, decoder))
+    return decode_all(exchange, frames, partial(_with_line_breaks, decoder))
 
 
 def _with_line_breaks(decoder: FrameDecoder, error: StatusError) -> StatusError:

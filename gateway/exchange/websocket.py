@@ -9,6 +9,7 @@ from typing import Final
 
 from google.rpc.status_pb2 import Status
 
+from gateway.exchange.call import decode, decode_all, open_source
 from gateway.exchange.edge import Edge, Limits
 from gateway.exchange.exchange import Exchange
 from gateway.exchange.ports import WebSocket
@@ -56,7 +57,7 @@ async def serve_websocket(exchange: Exchange, socket: WebSocket) -> None:
     exchange.last_event_id = ""  # only Server-Sent Events have ids
     subprotocol = _subprotocol(request.subprotocols)
     await socket.accept(subprotocol)
-    exchange.writer.mark_started(_SWITCHING_PROTOCOLS)
+    exchange.mark_started(_SWITCHING_PROTOCOLS)
     dialect = _DIALECTS[subprotocol]() if subprotocol else GrpcJson()
     idle = asyncio.timeout(edge.limits.websocket_idle)
     client = WebSocketClient(exchange, socket, dialect, idle)
@@ -66,7 +67,7 @@ async def serve_websocket(exchange: Exchange, socket: WebSocket) -> None:
             with exchange.attend_stream(client.gone):
                 await _read_headers(exchange, client)
                 requests = await _requests(exchange, client)
-                async with exchange.source(requests) as source:
+                async with open_source(exchange, requests) as source:
                     await _answer(exchange, client, source)
         trailers = await source.trailing_metadata()
     except StatusError as error:
@@ -111,7 +112,7 @@ async def _requests(exchange: Exchange, client: WebSocketClient) -> RequestMessa
     """Returns what the call is opened with: all messages, or the one that the method takes."""
     endpoint = exchange.endpoint
     if endpoint.method.stream_type.client:
-        return exchange.messages(client.messages())
+        return decode_all(exchange, client.messages())
     message = b""
     if endpoint.binding.body is not None:
         try:
@@ -121,7 +122,7 @@ async def _requests(exchange: Exchange, client: WebSocketClient) -> RequestMessa
             raise StatusError.of(DEADLINE_EXCEEDED, "no message arrived in time") from None
     client.half_close()
     step = "[0]" if message else ""
-    decoded = await exchange.decode(message, step=step)
+    decoded = await decode(exchange, message, step=step)
     if exchange.info is not None:
         exchange.received(len(decoded))
     return decoded

@@ -19,6 +19,7 @@ from gateway.upstream.not_open import NotOpen
 from gateway.upstream.options import UpstreamOptions
 from gateway.upstream.outcome import status_error
 from gateway.upstream.pool import ConnectionPool
+from gateway.upstream.pooled_channel import PooledChannel
 from gateway.upstream.port import Call, Outcome, RequestMessages, Response
 from gateway.upstream.reachability import Reachability
 from gateway.upstream.unary_in_task import start_unary_in_task
@@ -95,17 +96,10 @@ class WireUpstream:
                 self, method, request, on_outcome, metadata=metadata, timeout=timeout
             )
 
-        def on_end(stream: ClientStream) -> None:
-            pool.release(one, stream=False)
-            message, status = stream.take_message(), stream.status
-            if message is not None and status is not None and status.code == OK:
-                on_outcome(Response(message, stream.initial or (), status.trailing))
-            else:
-                on_outcome(_error(stream, method, pool.reachability))
-
+        call = UnaryCall(pool, one, method, on_outcome)
         try:
             stream = one.channel.start_call(
-                self._methods[method], request, on_end, metadata=metadata, timeout=timeout
+                self._methods[method], request, call.end, metadata=metadata, timeout=timeout
             )
         except BaseException:
             pool.release(one, stream=False)
@@ -115,6 +109,34 @@ class WireUpstream:
     def client_method(self, method: Method) -> ClientMethod:
         """Returns a method as it is registered with the channels."""
         return self._methods[method]
+
+
+class UnaryCall:
+    """One unary call, whose outcome goes to a callback."""
+
+    __slots__ = ("_method", "_on_outcome", "_one", "_pool")
+
+    def __init__(
+        self,
+        pool: ConnectionPool[Channel],
+        one: PooledChannel[Channel],
+        method: Method,
+        on_outcome: Callable[[Outcome], None],
+    ) -> None:
+        self._pool = pool
+        self._one = one
+        self._method = method
+        self._on_outcome = on_outcome
+
+    def end(self, stream: ClientStream) -> None:
+        """Gives the connection back, and tells the outcome."""
+        pool = self._pool
+        pool.release(self._one, stream=False)
+        message, status = stream.take_message(), stream.status
+        if message is not None and status is not None and status.code == OK:
+            self._on_outcome(Response(message, stream.initial or (), status.trailing))
+        else:
+            self._on_outcome(_error(stream, self._method, pool.reachability))
 
 
 class WireCall:

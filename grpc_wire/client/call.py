@@ -72,7 +72,7 @@ class _Call(aio.Call):
         """Calls a function with this call when it has ended; at once if it has."""
         stream = self._stream
         if stream.status is None:
-            stream.done_callbacks.append(lambda _stream: callback(self))
+            stream.done_callbacks += (lambda _stream: callback(self),)
         else:
             callback(self)
 
@@ -216,7 +216,7 @@ class _StreamRequest(_Call):
         self._writes = _Style.CALLS if requests is None else _Style.ITERATOR
         if requests is not None and stream.status is None:
             sending = stream.loop.create_task(send_all(stream, requests))
-            stream.done_callbacks.append(lambda _stream: sending.cancel())
+            stream.done_callbacks += (lambda _stream: sending.cancel(),)
 
     async def write(self, request: Any) -> None:
         """Sends a request, and waits until there is room for another."""

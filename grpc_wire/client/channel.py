@@ -280,7 +280,7 @@ class Channel(aio.Channel):
         stream = ClientStream(
             self._open(), method, headers, timeout, IDENTITY, wait_for_ready=False
         )
-        stream.done_callbacks.append(on_end)
+        stream.done_callbacks += (on_end,)
         stream.start(message)
         return stream
 

@@ -109,7 +109,7 @@ class ClientStream:
         self.loop = loop = balancer.loop
         self.method = method
         self.status: Status | None = None
-        self.done_callbacks: list[Callable[[ClientStream], object]] = []
+        self.done_callbacks: tuple[Callable[[ClientStream], object], ...] = ()
         self.cancelled_locally = False
         self.deadline: float | None = None
         if timeout is not None and timeout < math.inf:
@@ -117,9 +117,9 @@ class ClientStream:
         elif timeout is not None and math.isnan(timeout):
             raise ValueError("the timeout is not a number")
         self.due: Deadline | None = None
-        self._reading: list[asyncio.Future[None]] = []
-        self._writing: list[asyncio.Future[None]] = []
-        self._ending: list[asyncio.Future[None]] = []
+        self._reading: tuple[asyncio.Future[None], ...] = ()
+        self._writing: tuple[asyncio.Future[None], ...] = ()
+        self._ending: tuple[asyncio.Future[None], ...] = ()
         self.wait_for_ready = wait_for_ready
         self.initial: Metadata | None = None
         self.half_closed = False
@@ -133,7 +133,7 @@ class ClientStream:
         """Trailers behind a message that waits to be decompressed."""
         self._id = self._writes_before = self._sent_size = 0
         self._blocked = self._was_refused = False
-        self._sent: list[bytes] | None = []
+        self._sent: list[bytes] | None = None
         self._response_encoding = IDENTITY
         self._responses: Responses | None = None
         self._single: bytes | None = None
@@ -143,7 +143,9 @@ class ClientStream:
 
     def start(self, message: bytes | None) -> None:
         """Asks for a connection. A message that is given is the only request."""
-        if message is not None:
+        if message is None:
+            self._sent = []
+        else:
             self.half_closed = True
             if not self._check_size(message):
                 return
@@ -165,7 +167,7 @@ class ClientStream:
     async def wait_for_room(self) -> None:
         """Waits until another request may be sent, or the call has ended."""
         while self._blocked and self.status is None:
-            await self._wait_in(self._writing)
+            await self._wait_in("_writing")
 
     def half_close(self) -> None:
         """Ends the requests."""
@@ -181,12 +183,12 @@ class ClientStream:
     async def wait_for_connection(self) -> None:
         """Waits until the call has a connection, or has ended."""
         while self.needs_connection:
-            await self._wait_in(self._writing)
+            await self._wait_in("_writing")
 
     async def wait_for_headers(self) -> None:
         """Waits for the response's headers, or for the end."""
         while self.initial is None and self.status is None:
-            await self._wait_in(self._reading)
+            await self._wait_in("_reading")
 
     @property
     def has_message(self) -> bool:
@@ -207,7 +209,7 @@ class ClientStream:
                 continue
             if self._transport and self._responses is not None and self._responses.missing:
                 self._transport.expect(self._id, self._responses.missing)
-            await self._wait_in(self._reading)
+            await self._wait_in("_reading")
         return message
 
     def take_message(self) -> bytes | None:
@@ -247,13 +249,13 @@ class ClientStream:
     async def wait_for_end(self) -> Status:
         """Waits for the end; returns the status."""
         while self.status is None:
-            await self._wait_in(self._ending)
+            await self._wait_in("_ending")
         return self.status
 
     def done_future(self) -> asyncio.Future[None]:
         """Returns a future that is done when the call has ended; cheaper than a task that waits."""
         future = self.loop.create_future()
-        self._ending.append(future)
+        self._ending += (future,)
         return future
 
     def time_left(self) -> float | None:
@@ -292,7 +294,7 @@ class ClientStream:
             if last or self.half_closed:
                 self._blocked = transport.send_data(self._id, last, end_stream=self.half_closed)
         if self._writing:
-            _wake(self._writing)
+            self._wake("_writing")
 
     def expired(self) -> None:
         """Ends with DEADLINE_EXCEEDED."""
@@ -317,7 +319,7 @@ class ClientStream:
         else:
             self.initial, self._response_encoding, self._sent = metadata, encoding, None
             if self._reading:
-                _wake(self._reading)
+                self._wake("_reading")
             if unsupported is not None:
                 self.end(unsupported, ErrorCode.CANCEL)
             elif event.data or event.end_stream:
@@ -346,14 +348,14 @@ class ClientStream:
         if responses.missing and (self._reading or method.single_response):
             transport.expect(self._id, responses.missing)
         if self._reading and responses.messages:
-            _wake(self._reading)
+            self._wake("_reading")
         if event.end_stream:
             self._end_by_trailers(event.trailers or ())
 
     def drained(self) -> None:
         """Lets the sender go on."""
         self._blocked = False
-        _wake(self._writing)
+        self._wake("_writing")
 
     def reset(self, event: StreamReset) -> None:
         """Retries, or ends: the stream was reset."""
@@ -388,9 +390,9 @@ class ClientStream:
         self.status = status
         self._release(code)
         if self._ending or self._reading or self._writing:
-            for futures in (self._ending, self._reading, self._writing):
-                _wake(futures)
-        callbacks, self.done_callbacks = self.done_callbacks, []
+            for waiting in ("_ending", "_reading", "_writing"):
+                self._wake(waiting)
+        callbacks, self.done_callbacks = self.done_callbacks, ()
         for callback in callbacks:
             try:
                 callback(self)
@@ -472,19 +474,20 @@ class ClientStream:
         self._balancer.start_call(self)
         return True
 
-    async def _wait_in(self, futures: list[asyncio.Future[None]]) -> None:
+    async def _wait_in(self, waiting: str) -> None:
+        """Waits as one of those in an attribute, until `_wake` wakes them."""
         future = self.loop.create_future()
-        futures.append(future)
+        setattr(self, waiting, (*getattr(self, waiting), future))
         try:
             await future
         finally:
-            if future in futures:
-                futures.remove(future)
+            if future in (others := getattr(self, waiting)):
+                setattr(self, waiting, tuple(each for each in others if each is not future))
 
-
-def _wake(futures: list[asyncio.Future[None]]) -> None:
-    """Wakes all waiters."""
-    for future in futures:
-        if not future.done():
-            future.set_result(None)
-    futures.clear()
+    def _wake(self, waiting: str) -> None:
+        """Wakes all of those in an attribute."""
+        futures = getattr(self, waiting)
+        setattr(self, waiting, ())
+        for future in futures:
+            if not future.done():
+                future.set_result(None)

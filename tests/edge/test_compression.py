@@ -256,7 +256,7 @@ async def test_the_direct_path_compresses_alike(app: FastAPI) -> None:
         told: asyncio.Future[tuple[bytes, bytes]] = asyncio.get_running_loop().create_future()
         head = b"POST /v1/echo HTTP/1.1\r\nhost: x\r\naccept-encoding: %b\r\ncontent-length: %d\r\n\r\n"
         asked = app.state.direct.read(head % (accept_encoding, len(LONG_BODY)) + LONG_BODY)
-        app.state.direct.start(asked, lambda _status, lines, body: told.set_result((lines, body)))
+        asked.answer(lambda _status, lines, body: told.set_result((lines, body)))
         return await told
 
     for _ in range(2):

@@ -33,7 +33,7 @@ async def answer(app: FastAPI, data: bytes) -> tuple[int, dict[bytes, bytes], An
         pairs = (line.split(b": ", 1) for line in lines.splitlines())
         response.set_result((status, dict(pairs), json.loads(body or b"null")))
 
-    app.state.direct.start(request, respond)
+    request.answer(respond)
     return await response
 
 
@@ -96,7 +96,7 @@ async def test_head_has_no_body(app: FastAPI) -> None:
         def respond(_: int, lines: bytes, body: bytes, done: Any = done) -> None:
             done.set_result((lines, body))
 
-        app.state.direct.start(request, respond)
+        request.answer(respond)
         seen[method] = await done
     (lines, body), (lines_of_head, nothing) = seen[b"GET"], seen[b"HEAD"]
     assert (body, nothing) == (b"{}", b"")
@@ -134,7 +134,8 @@ async def test_a_client_that_leaves_cancels_the_call(
 ) -> None:
     """And is sent nothing."""
     sent: list[Any] = []
-    response = app.state.direct.start(app.state.direct.read(_HANG), lambda *all: sent.append(all))
+    response = app.state.direct.read(_HANG)
+    response.answer(lambda *all: sent.append(all))
     await asyncio.sleep(0)
     assert not response.over
     response.disconnect()
@@ -149,7 +150,8 @@ async def test_a_server_that_waits_no_longer_answers_503(
 ) -> None:
     """As it does where the request has a task."""
     sent: list[Any] = []
-    response = app.state.direct.start(app.state.direct.read(_HANG), lambda *all: sent.append(all))
+    response = app.state.direct.read(_HANG)
+    response.answer(lambda *all: sent.append(all))
     await asyncio.sleep(0)
     app.state.edge.interrupt_streams()
     response.cancel()

@@ -96,7 +96,7 @@ async def test_they_reach_it_without_a_task(app: FastAPI, upstream: ScriptedUpst
     fails(upstream)
     told: asyncio.Future[tuple[int, bytes]] = asyncio.get_running_loop().create_future()
     asked = app.state.direct.read(b"GET /v1/echo HTTP/1.1\r\nhost: x\r\n\r\n")
-    app.state.direct.start(asked, lambda status, lines, _body: told.set_result((status, lines)))
+    asked.answer(lambda status, lines, _body: told.set_result((status, lines)))
     status, lines = await told
 
     assert status == 401

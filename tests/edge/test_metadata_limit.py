@@ -175,9 +175,7 @@ async def direct(app: FastAPI, *headers: str) -> tuple[int, Any]:
     """Answers a whole request without a task; returns the status and the JSON of the body."""
     data = "\r\n".join(("GET /v1/names/1 HTTP/1.1", "host: x", *headers, "", "")).encode()
     told: asyncio.Future[tuple[int, Any]] = asyncio.Future()
-    app.state.direct.start(
-        app.state.direct.read(data), lambda status, _, body: told.set_result((status, body))
-    )
+    app.state.direct.read(data).answer(lambda status, _, body: told.set_result((status, body)))
     status, body = await told
     return status, orjson.loads(body)
 
@@ -254,8 +252,7 @@ async def test_metadata_of_the_server_that_does_not_fit(
         answer = await ask(app, "GET", "/v1/echo")
         stream = await ask(app, "GET", "/v1/stream/a?int32_field=1")
         told: asyncio.Future[bytes] = asyncio.Future()
-        app.state.direct.start(
-            app.state.direct.read(b"GET /v1/echo HTTP/1.1\r\nhost: x\r\n\r\n"),
+        app.state.direct.read(b"GET /v1/echo HTTP/1.1\r\nhost: x\r\n\r\n").answer(
             lambda _, lines, __: told.set_result(lines),
         )
         lines = await told

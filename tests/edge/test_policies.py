@@ -358,7 +358,7 @@ async def test_the_address_of_a_direct_request_is_known(make_app: MakeApp) -> No
         for client in ("192.0.2.1", "192.0.2.2"):
             request = app.state.direct.read(b"GET /v1/echo HTTP/1.1\r\nhost: x\r\n\r\n")
             done = asyncio.Event()
-            app.state.direct.start(request, lambda *_, done=done: done.set(), client)
+            request.answer(lambda *_, done=done: done.set(), client)
             await asyncio.wait_for(done.wait(), 10)
 
     assert [info.client for info in observer.infos] == ["192.0.2.1", "192.0.2.2"]

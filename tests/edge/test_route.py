@@ -185,7 +185,7 @@ async def test_a_fault_is_logged_with_the_path_as_it_came(
     async with running(make_app(ignore_unknown=True)) as app:
         if served == "direct":
             asked = app.state.direct.read(f"GET {target} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
-            app.state.direct.start(asked, lambda *_: None)
+            asked.answer(lambda *_: None)
         elif served == "websocket":
             with suppress(StatusError):  # of a WebSocket that is open; the server closes it
                 await connect(app, target).ended()

@@ -334,9 +334,7 @@ async def test_the_direct_path_has_the_same_status(
     says_first(upstream, *initial)
     told: asyncio.Future[tuple[int, bytes, bytes]] = asyncio.get_running_loop().create_future()
     asked = app.state.direct.read(b"GET /v1/echo HTTP/1.1\r\nhost: x\r\n\r\n")
-    app.state.direct.start(
-        asked, lambda status, lines, body: told.set_result((status, lines, body))
-    )
+    asked.answer(lambda status, lines, body: told.set_result((status, lines, body)))
     status, lines, body = await told
 
     assert (status, len(body)) == (expected[0], expected[2])

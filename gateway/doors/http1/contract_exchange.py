@@ -92,7 +92,7 @@ class ContractExchange(HttpExchange):
         with suppress(ClientGone):
             await self.read_body()
 
-    async def whole(self, response: HttpResponse, *, head: bool) -> None:
+    def whole(self, response: HttpResponse, *, head: bool) -> None:
         """See `Sink`."""
         if self.client_gone:
             raise ClientGone

@@ -16,7 +16,6 @@ from gateway.exchange.ports import RequestBody, Sink, WebSocket
 from gateway.exchange.request import Request as EdgeRequest
 from gateway.exchange.request import identify, parse_head
 from gateway.exchange.routing import Route, below_root
-from gateway.exchange.writer import ResponseWriter
 
 
 class ContractRoute(NamedTuple):
@@ -58,7 +57,7 @@ class ContractRoute(NamedTuple):
             edge,
             of_edge,
             body,
-            ResponseWriter(sink, edge.compression, head=request.method == "HEAD"),
+            sink,
             request_id=request_id,
             metadata=metadata,
             headers=lambda: tuple(request.headers),

@@ -74,7 +74,7 @@ class _NoBody:
         """See `RequestBody`."""
         raise NotImplementedError(_NO_BODY)
 
-    async def whole(self, response: HttpResponse, *, head: bool) -> NoReturn:
+    def whole(self, response: HttpResponse, *, head: bool) -> NoReturn:
         """See `Sink`."""
         raise NotImplementedError(_NO_BODY)
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 
 from gateway.contract.route_table import RouteMatch
 from gateway.doors.http1.addresses import Addresses
@@ -23,7 +22,6 @@ from gateway.exchange.request import Request, new_request_id
 from gateway.exchange.response import HttpResponse
 from gateway.exchange.routing import Router, below_root
 from gateway.exchange.serve import serve
-from gateway.exchange.writer import ResponseWriter
 from gateway.transcoding.metadata import Headers, Metadata
 from gateway.transcoding.request_head import REQUEST_ID
 
@@ -31,19 +29,6 @@ _WHOLE_ALONE: Final = "the response to a unary request is whole"
 
 Respond: TypeAlias = Callable[[int, bytes, bytes], None]
 """Sends a whole response: its status, the lines of its headers, and its body."""
-
-
-class DirectRequest(NamedTuple):
-    """One request that can be answered directly."""
-
-    request: Request
-    data: bytes
-    """All of it, as it came."""
-    body: bytes
-    request_id: str
-    """The caller's; empty if it gave none."""
-    metadata: Metadata
-    """Without an id that the edge makes."""
 
 
 class DirectDoor:
@@ -58,13 +43,17 @@ class DirectDoor:
         self.root_path = root_path
         self.edge = edge
         self.router = router
-        self._id_key = edge.metadata.request.get(REQUEST_ID)
+        self.id_key = edge.metadata.request.get(REQUEST_ID)
+        """Metadata key of an id that the edge makes; None if it does not go upstream."""
         self._heads = PlainHeads(edge.metadata)
         self._shared: dict[bytes, tuple[int, Request, Metadata]] = {}
         """Head -> length of the body, request, metadata."""
 
-    def read(self, data: bytes) -> DirectRequest | None:
-        """Returns the request that some bytes are; None if they are not one that is answered here."""
+    def read(self, data: bytes) -> DirectResponse | None:
+        """Returns the response to the request that some bytes are, which is still to be started.
+
+        None if they are not one that is answered here.
+        """
         end = data.find(END_OF_HEAD)
         if end < 0:
             return None
@@ -72,7 +61,9 @@ class DirectDoor:
         if known is not None:
             length, request, metadata = known
             body = data[end + len(END_OF_HEAD) :]
-            return DirectRequest(request, data, body, "", metadata) if len(body) == length else None
+            if len(body) != length:
+                return None
+            return DirectResponse(self, data, request, body, "", metadata)
         plain = self._heads.parse(data)
         if plain is None:
             return None
@@ -85,60 +76,85 @@ class DirectDoor:
             if len(self._shared) >= MAX_ENTRIES:
                 self._shared.clear()
             self._shared[data[:end]] = (len(plain.body), request, plain.metadata)
-        return DirectRequest(request, data, plain.body, plain.request_id, plain.metadata)
+        return DirectResponse(self, data, request, plain.body, plain.request_id, plain.metadata)
 
-    def start(
-        self,
-        direct: DirectRequest,
-        respond: Respond,
-        client: str = "",
-        ends: Addresses | None = None,
-    ) -> DirectResponse:
-        """Starts to answer a request.
-
-        Args:
-            direct: the request.
-            respond: called once, perhaps before this returns; never behind `disconnect`.
-            client: IP address of the client, if it is known.
-            ends: of the connection, if they are known.
-        """
-        request, data, body, request_id, metadata = direct
-        if not request_id:
-            request_id = new_request_id()
-            if self._id_key is not None:
-                metadata = (*metadata, (self._id_key, request_id))
-        edge, response = self.edge, DirectResponse(body, respond)
-        exchange = Exchange(
-            edge,
-            request,
-            response,
-            ResponseWriter(response, edge.compression, head=request.http_method == "HEAD"),
-            request_id=request_id,
-            metadata=metadata,
-            headers=partial(self._heads.headers, data),
-            run=response,
-        )
-        exchange.client = client
-        if ends is not None:
-            exchange.secure = ends.secure
-            exchange.certificate = ends.certificate
-        response.start_run(serve(exchange))
-        return response
+    def headers(self, data: bytes) -> Headers:
+        """Returns all headers of a request that `read` has read."""
+        return self._heads.headers(data)
 
 
 class DirectResponse(InlineRun):
-    """One request that is being answered: its body, its sink and its run.
+    """One request that is answered directly: its body, its sink and its run.
 
     A server may hold it in place of a task.
     """
 
-    __slots__ = ("_respond", "ended", "whole_body")
+    __slots__ = (
+        *("_data", "_door", "_metadata", "_request", "_request_id", "_respond"),
+        *("ended", "whole_body"),
+    )
 
-    def __init__(self, body: bytes, respond: Respond) -> None:
+    def __init__(
+        self,
+        door: DirectDoor,
+        data: bytes,
+        request: Request,
+        body: bytes,
+        request_id: str,
+        metadata: Metadata,
+    ) -> None:
+        """Takes what the door has read.
+
+        Args:
+            door: which has read it.
+            data: all of the request, as it came.
+            request: what it says.
+            body: of the request.
+            request_id: the caller's; empty if it gave none.
+            metadata: without an id that the edge makes.
+        """
         super().__init__()
-        self._respond: Respond | None = respond
+        self._door = door
+        self._data = data
+        self._request = request
+        self._request_id = request_id
+        self._metadata = metadata
+        self._respond: Respond | None = None
         self.whole_body: bytes | None = body
         self.ended = False
+
+    def answer(self, respond: Respond, client: str = "", ends: Addresses | None = None) -> None:
+        """Starts to answer.
+
+        Args:
+            respond: called once, perhaps before this returns; never behind `disconnect`.
+            client: IP address of the client, if it is known.
+            ends: of the connection, if they are known.
+        """
+        self._respond = respond
+        door, request_id, metadata = self._door, self._request_id, self._metadata
+        if not request_id:
+            request_id = new_request_id()
+            if door.id_key is not None:
+                metadata = (*metadata, (door.id_key, request_id))
+        exchange = Exchange(
+            door.edge,
+            self._request,
+            self,
+            self,
+            request_id=request_id,
+            metadata=metadata,
+            headers=self.headers,
+            run=self,
+        )
+        exchange.client = client
+        if ends is not None and ends.secure:
+            exchange.secure, exchange.certificate = True, ends.certificate
+        self.start_run(serve(exchange))
+
+    def headers(self) -> Headers:
+        """Returns all headers of the request."""
+        return self._door.headers(self._data)
 
     @property
     def write_now(self) -> None:
@@ -158,7 +174,7 @@ class DirectResponse(InlineRun):
         """Waits for ever: the door interrupts the run of a client that has left."""
         await asyncio.get_running_loop().create_future()
 
-    async def whole(self, response: HttpResponse, *, head: bool) -> None:
+    def whole(self, response: HttpResponse, *, head: bool) -> None:
         """See `Sink`."""
         if self._respond is None:
             raise ClientGone

@@ -115,14 +115,15 @@ class Http1Protocol(asyncio.Protocol):
         """Answers what is one whole unary request directly, or parses what came."""
         if self._active is None and not self._unparsed and not self.writing_paused:
             direct = self._direct
-            request = (
-                direct.read(data) if direct is not None and self._may_be_direct(data) else None
-            )
-            if direct is None or request is None:
+            if direct is None or not self._may_be_direct(data):
+                self._parse(data)
+                return
+            response = direct.read(data)
+            if response is None:
                 self._parse(data)
                 return
             self._connection.responding = True
-            response = direct.start(request, self._respond, self._client, self._ends)
+            response.answer(self._respond, self._client, self._ends)
             if not response.over:
                 self._active = response
                 self._version = "1.1"
