@@ -27,7 +27,8 @@ class CertificateAuthenticator:
         self._allowed = AllowedNames(settings.allowed)
         self._name_key = settings.name_metadata.lower()
         self._reserved = frozenset({self._name_key} - {""})
-        self._identities: dict[ClientCertificate, Identity] = {}
+        self._identities: dict[str, Identity] = {}
+        """Fingerprint of a certificate -> who it is."""
 
     @property
     def challenge(self) -> str:
@@ -51,12 +52,12 @@ class CertificateAuthenticator:
             return None
         if certificate.not_after <= time.time():
             raise StatusError.of(UNAUTHENTICATED, "the client certificate has expired")
-        identity = self._identities.get(certificate)
+        identity = self._identities.get(certificate.fingerprint)
         if identity is None:
             identity = self._identify(certificate)
             if len(self._identities) >= _MAX_CACHED:
                 self._identities.clear()
-            self._identities[certificate] = identity
+            self._identities[certificate.fingerprint] = identity
         request.expires_at = certificate.not_after
         if self._name_key:
             request.metadata.append((self._name_key, identity.name))
