@@ -204,7 +204,7 @@ def response_type(binding: Binding) -> Descriptor | None:
 def accepts_websocket(binding: Binding) -> bool:
     """Whether a WebSocket handshake can use a binding: a side streams, and both bodies are JSON."""
     raw = is_http_body(request_body_type(binding)) or is_http_body(response_type(binding))
-    return bool(binding.method.stream_type.value) and not raw
+    return bool(binding.method.stream_type.streams) and not raw
 
 
 def _single_type(field: FieldDescriptor) -> Descriptor | None:

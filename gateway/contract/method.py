@@ -24,7 +24,9 @@ class StreamType(Flag):
     BIDI = 3
 
     def __init__(self, sides: int) -> None:
-        # read several times per call; `in` on a Flag takes a microsecond
+        # read several times per call; `in` on a Flag, and `value`, take a microsecond
+        self.streams = bool(sides)
+        """Whether a side does."""
         self.client = bool(sides & 1)
         """Whether the client sends a stream of messages."""
         self.server = bool(sides & 2)

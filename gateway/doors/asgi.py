@@ -101,6 +101,7 @@ class AsgiDoor:
             sink,
             request_id=request_id,
             metadata=metadata,
+            query=scope["query_string"],
             headers=lambda: tuple(scope["headers"]),
             websocket=AsgiWebSocket(scope, receive, send) if is_websocket else None,
         )
@@ -149,7 +150,6 @@ def _request(scope: Scope, route: Route, allowed: MetadataFilter) -> Request:
     return Request(
         http_method=scope.get("method", "GET"),
         path=raw_path(scope),
-        query=scope["query_string"],
         head=head,
         route=route,
         error=error,

@@ -13,26 +13,7 @@ from gateway.feeds.source import Encode, Source
 from gateway.transcoding.codec import is_long
 from gateway.transcoding.negotiation import json_options
 from gateway.transcoding.status import StatusError
-from gateway.upstream.port import Call, Outcome, RequestMessages
-
-
-def start_unary(
-    exchange: Exchange, message: bytes, on_outcome: Callable[[Outcome], None]
-) -> Callable[[], object]:
-    """Calls a method that takes one message and answers with one; returns what cancels the call.
-
-    Args:
-        exchange: whose method it is.
-        message: of the request.
-        on_outcome: called once with the outcome, perhaps before this returns.
-    """
-    return exchange.edge.upstream.start_unary(
-        exchange.endpoint.method,
-        message,
-        on_outcome,
-        metadata=exchange.metadata,
-        timeout=exchange.remaining(),
-    )
+from gateway.upstream.port import Call, RequestMessages
 
 
 def open_call(exchange: Exchange, requests: RequestMessages) -> AbstractAsyncContextManager[Call]:

@@ -67,6 +67,7 @@ class Exchange:
         *,
         request_id: str,
         metadata: Metadata,
+        query: bytes,
         headers: Callable[[], Headers],
         websocket: WebSocket | None = None,
         run: Run = TASK,
@@ -90,7 +91,7 @@ class Exchange:
         self.failure: StatusError | None = None
         self.ended_by: EndedBy | None = None
         self.last_event_id = request.head.last_event_id
-        self.query = request.query
+        self.query = query
         self.pass_on: Callable[[], Awaitable[None]] | None = None
         self.status = 0
         self.endpoint: Endpoint
@@ -142,7 +143,7 @@ class Exchange:
         if (
             limit is not None
             and (timeout is None or limit < timeout)
-            and not endpoint.method.stream_type.value
+            and not endpoint.method.stream_type.streams
         ):
             self.timeout = limit
 
@@ -219,9 +220,10 @@ class Exchange:
         Returns:
             None if it was sent; else what sends it.
         """
-        self.mark_started(response.status)
+        self.status = response.status
         response.request_id = self.request_id
         if self.info is not None:
+            self.mark_started(response.status)
             response.headers += tuple(self.info.response_headers)
         response.compress(self.edge.compression, self.request.head.accept_encoding)
         return self._sink.whole(response, head=self.is_head)

@@ -14,7 +14,7 @@ from gateway.transcoding.status import StatusError
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """One request, without what is its own: body, id, trace, time and identity.
+    """One request, without what is its own: query, body, id, trace, time and identity.
 
     It is a pure function of the head's bytes, the connection and the contract, and is not changed by an
     exchange; so it may serve for several requests with the same head.
@@ -24,7 +24,6 @@ class Request:
     """As it came; that of a WebSocket handshake is GET."""
     path: str
     """As it came, percent-encoded, without the query."""
-    query: bytes
     head: RequestHead
     """What the headers say to the edge."""
     route: Route

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from typing import Final, NamedTuple, TypeAlias
 from urllib.parse import quote, unquote
 
@@ -52,6 +52,11 @@ class Router:
             for key, match in transcoder.literal_routes.items()
             if not self._is_own(key[1])
         }
+
+    @property
+    def literal_paths(self) -> Iterable[tuple[str, str]]:
+        """HTTP methods and paths of the contract that have no variables."""
+        return self._literal
 
     def find(self, http_method: str, path: str) -> Route:
         """Looks a request over HTTP up.

@@ -56,7 +56,7 @@ async def serve(exchange: Exchange) -> None:
             raise request.error
         elif isinstance(route, RouteMatch):
             check_metadata(exchange.metadata, edge.limits.max_metadata)
-            if exchange.websocket is None and not route.target.method.stream_type.value:
+            if exchange.websocket is None and not route.target.method.stream_type.streams:
                 await serve_unary(exchange)
             else:
                 await _serve_stream(exchange)

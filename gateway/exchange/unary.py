@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeAlias
 
 from gateway.exchange.attendance import Attendance
 from gateway.exchange.body import MessageBody, body_too_large
-from gateway.exchange.call import decode, start_unary
+from gateway.exchange.call import decode
 from gateway.exchange.edge import Edge
 from gateway.exchange.exchange import Exchange
 from gateway.exchange.response import HttpResponse
@@ -30,6 +30,10 @@ _UNWATCHED: Final[AbstractContextManager[object]] = nullcontext()
 """In place of an `Attendance`, for a client whose leaving ends the run (`InlineRun.interrupt`)."""
 _PATIENCE: Final = 0.01
 """Seconds that a body and its call may take before the client is watched."""
+
+
+EncodeOne: TypeAlias = tuple[str, Callable[[bytes], bytes | EncodedBody]]
+"""Media type and encoder of a response that is one message; an HttpBody says its media type itself."""
 
 
 async def serve_unary(exchange: Exchange) -> None:
@@ -59,7 +63,13 @@ async def serve_unary(exchange: Exchange) -> None:
         if exchange.info is not None:
             exchange.received(len(message))
         outcome = exchange.run.outcome()
-        cancel = start_unary(exchange, message, outcome.set)
+        cancel = exchange.edge.upstream.start_unary(
+            endpoint.method,
+            message,
+            outcome.set,
+            metadata=exchange.metadata,
+            timeout=exchange.remaining(),
+        )
         try:
             response = whole_response(exchange, encode, await outcome)
         except BaseException:
@@ -70,38 +80,31 @@ async def serve_unary(exchange: Exchange) -> None:
         await sending
 
 
-def encoder_of_one(
-    edge: Edge, endpoint: Endpoint, head: RequestHead
-) -> Callable[[bytes], EncodedBody]:
+def encoder_of_one(edge: Edge, endpoint: Endpoint, head: RequestHead) -> EncodeOne:
     """Returns the encoder of a response that is one message.
 
     Raises:
         StatusError: 406, the caller accepts nothing that the method has.
     """
     if endpoint.has_raw_response:
-        return endpoint.extract_raw_body
+        return "", endpoint.extract_raw_body
     return _json_encoder(edge, endpoint, head.accept)
 
 
 @lru_cache(maxsize=_CACHED_ENCODERS)
-def _json_encoder(edge: Edge, endpoint: Endpoint, accept: str) -> Callable[[bytes], EncodedBody]:
+def _json_encoder(edge: Edge, endpoint: Endpoint, accept: str) -> EncodeOne:
     media_type = require(accept, _OFFERED)
-    encode = endpoint.encoder(json_options(accept, media_type, edge.json_options))
-    return lambda message: (media_type, encode(message))
+    return media_type, endpoint.encoder(json_options(accept, media_type, edge.json_options))
 
 
-async def read_response(
-    exchange: Exchange, call: Call, encode: Callable[[bytes], EncodedBody]
-) -> HttpResponse:
+async def read_response(exchange: Exchange, call: Call, encode: EncodeOne) -> HttpResponse:
     """Waits for the one message of a call; makes the response of it."""
     message = await anext(call)
     response = Response(message, await call.initial_metadata(), await call.trailing_metadata())
     return whole_response(exchange, encode, response)
 
 
-def whole_response(
-    exchange: Exchange, encode: Callable[[bytes], EncodedBody], response: Response
-) -> HttpResponse:
+def whole_response(exchange: Exchange, encode: EncodeOne, response: Response) -> HttpResponse:
     """Makes the HTTP response of a call's response.
 
     Raises:
@@ -118,8 +121,10 @@ def whole_response(
         headers = edge.metadata.fitting(headers)
     if status in CONTENTLESS:
         return HttpResponse(status, headers=headers)
-    media_type, body = encode(response.message)
-    return HttpResponse(status, body, media_type, headers)
+    media_type, encoded = encode[0], encode[1](response.message)
+    if isinstance(encoded, tuple):
+        media_type, encoded = encoded
+    return HttpResponse(status, encoded, media_type, headers)
 
 
 def whole_body(exchange: Exchange) -> bytes | None:
@@ -134,7 +139,8 @@ def whole_body(exchange: Exchange) -> bytes | None:
     limit = exchange.edge.limits.max_message
     if len(body) > limit:
         raise body_too_large(limit)
-    check_body(exchange.endpoint, exchange.request.head, len(body))
+    if body and not exchange.endpoint.has_raw_request:
+        check_json(exchange.request.head.content_type)
     return body
 
 
@@ -149,15 +155,6 @@ async def read_body(exchange: Exchange, body: MessageBody) -> bytes:
     if (head.content_length or 0) > limit:
         raise body_too_large(limit)
     data = await body.read(limit, head.content_encoding)
-    check_body(exchange.endpoint, head, len(data))
-    return data
-
-
-def check_body(endpoint: Endpoint, head: RequestHead, length: int) -> None:
-    """Checks the media type of a body of some length.
-
-    Raises:
-        StatusError: 415, the endpoint does not take it.
-    """
-    if length and not endpoint.has_raw_request:
+    if data and not exchange.endpoint.has_raw_request:
         check_json(head.content_type)
+    return data

@@ -120,7 +120,7 @@ def virtual_host(contract: EnvoyContract, options: EnvoyOptions) -> Node:
 
 
 def _streams(contract: EnvoyContract) -> list[Method]:
-    return [method for method in contract.methods if method.stream_type.value]
+    return [method for method in contract.methods if method.stream_type.streams]
 
 
 def _services(contract: EnvoyContract) -> list[str]:

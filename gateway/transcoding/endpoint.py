@@ -22,6 +22,7 @@ from gateway.transcoding.decoding import serialize
 from gateway.transcoding.event_fields import stream_spec
 from gateway.transcoding.messages import descend, set_in_parent
 from gateway.transcoding.parameters import Parameters, parse_query
+from gateway.transcoding.plain_query import PlainQuery
 from gateway.transcoding.status import INTERNAL, StatusError, bad_request
 from gateway.transcoding.update_mask import update_mask
 from gateway.transcoding.violations import MAX_PATH, Violations, items_of, join, prefixed
@@ -61,6 +62,7 @@ class Endpoint:
         self.encode_response = self.encoder(codec.options)
         """The encoder for the default JSON options; see `encoder`."""
         self._bound = self._bound_paths()
+        self._plain_query = PlainQuery(binding.method.input, self._bound)
         self._mask = update_mask(binding)
         self.stream_spec = stream_spec(binding.method)
         """The stream options of the method; None: it has none."""
@@ -93,7 +95,7 @@ class Endpoint:
         value = self._apply_body(message, body, content_type, violations)
         if captures:
             violations += self._apply_path(message, captures)
-        if query:
+        if query and not self._plain_query.apply(message, query):
             violations += self._apply_query(message, query)
         if last_event_id:
             self._apply_last_event_id(message, last_event_id)

@@ -96,10 +96,15 @@ class ConnectionPool(Generic[AnyChannel]):
         elif self._unary:
             return None
         one = self._with_room(stream=stream)
-        if one is not None:
-            self._count(one, stream=stream)
-            if self._calls >= self._grow_at:
-                self._update()
+        if one is None:
+            return None
+        one.calls += 1
+        self._calls += 1
+        if stream:
+            one.streams += 1
+            self._streams += 1
+        if self._calls >= self._grow_at:
+            self._update()
         return one
 
     async def wait(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -96,10 +97,10 @@ class WireUpstream:
                 self, method, request, on_outcome, metadata=metadata, timeout=timeout
             )
 
-        call = UnaryCall(pool, one, method, on_outcome)
+        on_end = partial(_end_unary, pool, one, method, on_outcome)
         try:
             stream = one.channel.start_call(
-                self._methods[method], request, call.end, metadata=metadata, timeout=timeout
+                self._methods[method], request, on_end, metadata=metadata, timeout=timeout
             )
         except BaseException:
             pool.release(one, stream=False)
@@ -109,34 +110,6 @@ class WireUpstream:
     def client_method(self, method: Method) -> ClientMethod:
         """Returns a method as it is registered with the channels."""
         return self._methods[method]
-
-
-class UnaryCall:
-    """One unary call, whose outcome goes to a callback."""
-
-    __slots__ = ("_method", "_on_outcome", "_one", "_pool")
-
-    def __init__(
-        self,
-        pool: ConnectionPool[Channel],
-        one: PooledChannel[Channel],
-        method: Method,
-        on_outcome: Callable[[Outcome], None],
-    ) -> None:
-        self._pool = pool
-        self._one = one
-        self._method = method
-        self._on_outcome = on_outcome
-
-    def end(self, stream: ClientStream) -> None:
-        """Gives the connection back, and tells the outcome."""
-        pool = self._pool
-        pool.release(self._one, stream=False)
-        message, status = stream.take_message(), stream.status
-        if message is not None and status is not None and status.code == OK:
-            self._on_outcome(Response(message, stream.initial or (), status.trailing))
-        else:
-            self._on_outcome(_error(stream, self._method, pool.reachability))
 
 
 class WireCall:
@@ -271,6 +244,22 @@ class WireCall:
         finally:
             if (close := getattr(requests, "aclose", None)) is not None:
                 await close()
+
+
+def _end_unary(
+    pool: ConnectionPool[Channel],
+    one: PooledChannel[Channel],
+    method: Method,
+    on_outcome: Callable[[Outcome], None],
+    stream: ClientStream,
+) -> None:
+    """Gives a connection back, and tells the outcome of a unary call."""
+    pool.release(one, stream=False)
+    message, status = stream.take_message(), stream.status
+    if message is not None and status is not None and status.code == OK:
+        on_outcome(Response(message, stream.initial or (), status.trailing))
+    else:
+        on_outcome(_error(stream, method, pool.reachability))
 
 
 def _error(stream: ClientStream, method: Method, reachability: Reachability) -> Exception:

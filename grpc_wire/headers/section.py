@@ -27,7 +27,10 @@ _CHECKED_NAMES: Final = _CONNECTION_SPECIFIC | {b"te", b"content-length", b"host
 
 def list_size(headers: Headers) -> int:
     """Returns the size of a header section as SETTINGS_MAX_HEADER_LIST_SIZE counts it (RFC 9113, 6.5.2)."""
-    return sum([len(name) + len(value) for name, value in headers]) + 32 * len(headers)
+    size = 32 * len(headers)
+    for name, value in headers:
+        size += len(name) + len(value)
+    return size
 
 
 @dataclass(slots=True, eq=False)

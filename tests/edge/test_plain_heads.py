@@ -11,11 +11,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.doors.http1 import plain_heads
-from gateway.doors.http1.plain_heads import PlainHeads
+from gateway.doors.http1.plain_heads import END_OF_HEAD, PlainHeads, PlainRequest
 from gateway.exchange.request import parse_head
+from gateway.exchange.routing import Router
+from gateway.transcoding.codec import JsonOptions
 from gateway.transcoding.metadata import DEFAULT_REQUEST_HEADERS, MetadataFilter
+from gateway.transcoding.transcoder import Transcoder
+from tests.contracts import echo_contract
 
 ALLOWED = MetadataFilter((*DEFAULT_REQUEST_HEADERS, "x-user"), ())
+ROUTER = Router(Transcoder(echo_contract(), JsonOptions()))
 _POST = b"POST /v1/echo?a=b HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n%b\r\n%b"
 _CHROMIUM = (
     b"GET /rates/USD?target_currencies=EUR HTTP/1.1\r\n"
@@ -80,28 +85,41 @@ class Httptools:
         self.body += part
 
 
+def empty() -> PlainHeads:
+    """Returns what reads heads, with empty caches, for a contract of a few paths without variables."""
+    return PlainHeads(ALLOWED, ROUTER)
+
+
 @pytest.fixture
 def heads() -> PlainHeads:
-    """With an empty cache."""
-    return PlainHeads(ALLOWED)
+    """With empty caches."""
+    return empty()
+
+
+def parse(heads: PlainHeads, data: bytes) -> PlainRequest | None:
+    """Reads some bytes as the door does."""
+    end = data.find(END_OF_HEAD)
+    return None if end < 0 else heads.parse(data, end)
 
 
 def same(heads: PlainHeads, data: bytes) -> bool:
     """Compares with httptools; returns whether the head was plain."""
-    parsed, other = heads.parse(data), Httptools(data)
+    parsed, other = parse(heads, data), Httptools(data)
     if parsed is None:
         return False
+    request = parsed.request
     assert other.is_one_request
-    assert (parsed.http_method, parsed.body) == (other.method, other.body)
+    body = data[len(data) - parsed.length :]
+    assert (request.http_method, body) == (other.method, other.body)
     path, _, query = other.target.partition(b"?")
-    assert (parsed.path.encode(), parsed.query) == (path, query)
+    assert (request.path.encode(), parsed.query) == (path, query)
     assert heads.headers(data) == tuple(other.headers)
     head, error = parse_head(other.headers, ALLOWED)
-    assert (parsed.error is None) == (error is None)
+    assert (request.error is None) == (error is None)
     if error is not None:
         return True
-    length = parsed.head.content_length
-    given = replace(parsed.head, metadata=[], request_id=head.request_id)
+    length = request.head.content_length
+    given = replace(request.head, metadata=[], request_id=head.request_id)
     assert given == replace(head, metadata=[], content_length=length)
     assert parsed.request_id == head.request_id
     assert sorted(map(repr, parsed.metadata)) == sorted(map(repr, head.metadata))
@@ -207,7 +225,7 @@ def test_whatever_is_accepted_is_what_httptools_reads(
 ) -> None:
     """Heads with pieces of HTTP put in anywhere: never another request than httptools sees."""
     data = form % (len(body), lines, body)
-    heads = PlainHeads(ALLOWED)
+    heads = empty()
     for each in (data, data[:at] + put + data[at + cut :], data):
         same(heads, each)
 
@@ -223,28 +241,32 @@ def test_credentials_are_not_cached(heads: PlainHeads) -> None:
 
 
 def test_only_heads_that_say_nothing_of_the_caller_are_shared(heads: PlainHeads) -> None:
-    """A cookie, a token, a trace, an id or a query makes a head its caller's own."""
-    get = b"GET /a%b HTTP/1.1\r\nhost: x\r\naccept: */*\r\n%b\r\n"
+    """A cookie, a token, a trace, an id, a query or a variable in the path makes a head its caller's own."""
+    get = b"GET %b HTTP/1.1\r\nhost: x\r\naccept: */*\r\n%b\r\n"
 
     def is_shared(target: bytes, lines: bytes) -> bool:
-        parsed = [heads.parse(get % (target, lines)) for _ in range(2)][-1]
+        parsed = [parse(heads, get % (target, lines)) for _ in range(2)][-1]
         assert parsed is not None
         return parsed.is_shared
 
-    assert is_shared(b"", b"")
-    assert is_shared(b"", b"content-length: 0\r\n")
-    assert not is_shared(b"?token=1", b"")
+    assert is_shared(b"/v1/echo", b"")
+    assert is_shared(b"/v1/echo", b"content-length: 0\r\n")
+    assert not is_shared(b"/v1/echo?token=1", b"")
+    assert not is_shared(b"/v1/fail/7", b"")
     for name in (b"cookie", b"authorization", b"traceparent", b"x-request-id", b"x-api-key"):
-        assert not is_shared(b"", b"%b: 1\r\n" % name)
+        assert not is_shared(b"/v1/echo", b"%b: 1\r\n" % name)
 
 
 def test_the_cache_is_bounded(heads: PlainHeads, monkeypatch: pytest.MonkeyPatch) -> None:
     """In number, and each line in length."""
     monkeypatch.setattr(plain_heads, "MAX_ENTRIES", 4)
-    get: Callable[[bytes], bytes] = b"GET / HTTP/1.1\r\nhost: x\r\naccept: %b\r\n\r\n".__mod__
+    get: Callable[[bytes], bytes] = (
+        b"GET /v1/echo HTTP/1.1\r\nhost: x\r\naccept: %b\r\n\r\n".__mod__
+    )
     for number in range(20):
         assert same(heads, get(b"%d" % number))
         assert len(heads._lines) <= 4 + 2
         assert len(heads._heads) <= 4
+        assert len(heads._requests) <= 4
     assert not same(heads, get(b"x" * 600))
     assert all(len(line) <= 512 for line in heads._lines)

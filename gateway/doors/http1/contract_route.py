@@ -45,7 +45,6 @@ class ContractRoute(NamedTuple):
         of_edge = EdgeRequest(
             http_method=request.method,
             path=self.path,
-            query=request.query,
             head=head,
             route=self.route,
             error=error,
@@ -60,6 +59,7 @@ class ContractRoute(NamedTuple):
             sink,
             request_id=request_id,
             metadata=metadata,
+            query=request.query,
             headers=lambda: tuple(request.headers),
             websocket=websocket,
             run=run,

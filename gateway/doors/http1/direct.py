@@ -13,16 +13,22 @@ from typing import Final, TypeAlias
 
 from gateway.contract.route_table import RouteMatch
 from gateway.doors.http1.addresses import Addresses
-from gateway.doors.http1.plain_heads import END_OF_HEAD, MAX_ENTRIES, PlainHeads
+from gateway.doors.http1.limits import DEFAULTS, Limits
+from gateway.doors.http1.plain_heads import (
+    END_OF_HEAD,
+    MAX_ENTRIES,
+    PlainHeads,
+    PlainRequest,
+)
 from gateway.exchange.edge import Edge
 from gateway.exchange.exchange import Exchange
 from gateway.exchange.inline import InlineRun
 from gateway.exchange.ports import ClientGone
-from gateway.exchange.request import Request, new_request_id
+from gateway.exchange.request import new_request_id
 from gateway.exchange.response import HttpResponse
-from gateway.exchange.routing import Router, below_root
+from gateway.exchange.routing import Router
 from gateway.exchange.serve import serve
-from gateway.transcoding.metadata import Headers, Metadata
+from gateway.transcoding.metadata import Headers
 from gateway.transcoding.request_head import REQUEST_ID
 
 _WHOLE_ALONE: Final = "the response to a unary request is whole"
@@ -45,38 +51,33 @@ class DirectDoor:
         self.router = router
         self.id_key = edge.metadata.request.get(REQUEST_ID)
         """Metadata key of an id that the edge makes; None if it does not go upstream."""
-        self._heads = PlainHeads(edge.metadata)
-        self._shared: dict[bytes, tuple[int, Request, Metadata]] = {}
-        """Head -> length of the body, request, metadata."""
+        self._heads = PlainHeads(edge.metadata, router, root_path)
+        self._shared: dict[bytes, PlainRequest] = {}
+        """Head -> what it asks for."""
 
-    def read(self, data: bytes) -> DirectResponse | None:
+    def read(self, data: bytes, limits: Limits = DEFAULTS) -> DirectResponse | None:
         """Returns the response to the request that some bytes are, which is still to be started.
 
         None if they are not one that is answered here.
         """
-        end = data.find(END_OF_HEAD)
+        end = data.find(END_OF_HEAD, 0, limits.max_head)
         if end < 0:
             return None
-        known = self._shared.get(data[:end])
-        if known is not None:
-            length, request, metadata = known
-            body = data[end + len(END_OF_HEAD) :]
-            if len(body) != length:
-                return None
-            return DirectResponse(self, data, request, body, "", metadata)
-        plain = self._heads.parse(data)
+        plain = self._shared.get(data[:end])
+        if plain is not None:
+            rest = len(data) - end - len(END_OF_HEAD)
+            return DirectResponse(self, data, plain) if rest == plain.length else None
+        plain = self._heads.parse(data, end, limits.max_headers)
         if plain is None:
             return None
-        path = below_root(plain.path, self.root_path) if self.root_path else plain.path
-        route = self.router.find(plain.http_method, path)
-        if not isinstance(route, RouteMatch) or route.target.method.stream_type.value:
+        route = plain.request.route
+        if not isinstance(route, RouteMatch) or route.target.method.stream_type.streams:
             return None
-        request = Request(*(plain.http_method, path, plain.query, plain.head, route, plain.error))
-        if plain.is_shared and plain.error is None:
+        if plain.is_shared:
             if len(self._shared) >= MAX_ENTRIES:
                 self._shared.clear()
-            self._shared[data[:end]] = (len(plain.body), request, plain.metadata)
-        return DirectResponse(self, data, request, plain.body, plain.request_id, plain.metadata)
+            self._shared[data[:end]] = plain
+        return DirectResponse(self, data, plain)
 
     def headers(self, data: bytes) -> Headers:
         """Returns all headers of a request that `read` has read."""
@@ -89,38 +90,22 @@ class DirectResponse(InlineRun):
     A server may hold it in place of a task.
     """
 
-    __slots__ = (
-        *("_data", "_door", "_metadata", "_request", "_request_id", "_respond"),
-        *("ended", "whole_body"),
-    )
+    __slots__ = (*("_data", "_door", "_plain", "_respond", "ended", "whole_body"),)
 
-    def __init__(
-        self,
-        door: DirectDoor,
-        data: bytes,
-        request: Request,
-        body: bytes,
-        request_id: str,
-        metadata: Metadata,
-    ) -> None:
+    def __init__(self, door: DirectDoor, data: bytes, plain: PlainRequest) -> None:
         """Takes what the door has read.
 
         Args:
             door: which has read it.
             data: all of the request, as it came.
-            request: what it says.
-            body: of the request.
-            request_id: the caller's; empty if it gave none.
-            metadata: without an id that the edge makes.
+            plain: what its head says.
         """
         super().__init__()
         self._door = door
         self._data = data
-        self._request = request
-        self._request_id = request_id
-        self._metadata = metadata
+        self._plain = plain
         self._respond: Respond | None = None
-        self.whole_body: bytes | None = body
+        self.whole_body: bytes | None = data[len(data) - plain.length :]
         self.ended = False
 
     def answer(self, respond: Respond, client: str = "", ends: Addresses | None = None) -> None:
@@ -132,18 +117,20 @@ class DirectResponse(InlineRun):
             ends: of the connection, if they are known.
         """
         self._respond = respond
-        door, request_id, metadata = self._door, self._request_id, self._metadata
+        door = self._door
+        request, query, _, request_id, metadata, _ = self._plain
         if not request_id:
             request_id = new_request_id()
             if door.id_key is not None:
                 metadata = (*metadata, (door.id_key, request_id))
         exchange = Exchange(
             door.edge,
-            self._request,
+            request,
             self,
             self,
             request_id=request_id,
             metadata=metadata,
+            query=query,
             headers=self.headers,
             run=self,
         )

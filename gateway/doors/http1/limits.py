@@ -36,6 +36,9 @@ class Limits:
     """Without a request, after which an idle connection is closed."""
 
 
+DEFAULTS: Final = Limits()
+
+
 @dataclass(frozen=True, slots=True)
 class WebSocketLimits:
     """Limits of one WebSocket; sizes in bytes, times in seconds."""

@@ -15,18 +15,24 @@ from __future__ import annotations
 
 import re
 from enum import Enum
-from typing import Final, NamedTuple, TypeAlias
+from itertools import filterfalse
+from typing import Final, NamedTuple, TypeAlias, TypeVar
+from urllib.parse import quote
 
-from gateway.exchange.request import parse_head
+from gateway.exchange.request import Request, parse_head
+from gateway.exchange.routing import Router, below_root
 from gateway.transcoding.host import is_host
-from gateway.transcoding.metadata import PREFIX, Metadata, MetadataFilter, metadata_value
+from gateway.transcoding.metadata import PREFIX, Metadata, MetadataFilter
 from gateway.transcoding.request_head import READERS, REQUEST_ID, RequestHead, is_request_id
 from gateway.transcoding.status import StatusError
 
 _REQUEST_LINE: Final = re.compile(
-    rb"(GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS) (/[!\"$->@-~]*)(?:\?([!\"$-~]*))? HTTP/1\.1"
+    rb"(GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS) (/[!\"$->@-~]*) HTTP/1\.1"
 )
-"""RFC 9112, section 3; the target in origin form, without a fragment."""
+"""RFC 9112, section 3; the target in origin form, without a query or a fragment."""
+_VERSION: Final = b" HTTP/1.1"
+_VERSION_SIZE: Final = len(_VERSION)
+_IN_QUERY: Final = bytes(byte for byte in range(0x21, 0x7F) if byte != ord("#"))
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 """RFC 9110, section 5.6.2."""
 _CONTROLS: Final = bytes((*range(9), *range(10, 32), 127))
@@ -48,8 +54,7 @@ _SHARED: Final = frozenset(
 """Headers whose lines are cached: no credentials, and nothing that only one caller would send."""
 MAX_ENTRIES: Final = 1024
 """Maximum entries of each cache; a full cache is emptied."""
-_MAX_LINES: Final = 100
-"""Maximum lines of a plain head."""
+_MAX_HEADERS: Final = 100
 _MAX_LINE: Final = 512
 """Maximum bytes of a cached line, and of a header's name in the cache of names."""
 _MAX_DIGITS: Final = 19
@@ -78,15 +83,10 @@ class _ReadAllError(Exception):
 class PlainRequest(NamedTuple):
     """A request with a plain head, of which all has come."""
 
-    http_method: str
-    path: str
-    """As it came, percent-encoded, without the query."""
+    request: Request
     query: bytes
-    body: bytes
-    head: RequestHead
-    """Without what is the request's own: id, metadata that are not cached, length of the body."""
-    error: StatusError | None
-    """What is wrong with the headers."""
+    length: int
+    """Bytes of its body."""
     request_id: str
     """The caller's; empty if it gave none, or one that cannot travel."""
     metadata: Metadata
@@ -106,53 +106,77 @@ class _Head(NamedTuple):
 class PlainHeads:
     """Reads plain heads, with caches of lines and of what they mean together."""
 
-    def __init__(self, allowed: MetadataFilter) -> None:
-        """Makes empty caches; `allowed` says which headers become metadata."""
+    def __init__(self, allowed: MetadataFilter, router: Router, root_path: str = "") -> None:
+        """Makes empty caches.
+
+        Args:
+            allowed: says which headers become metadata.
+            router: looks a route up.
+            root_path: a proxy's prefix of all paths, or empty.
+        """
         self._allowed = allowed
+        self._router = router
+        self._root_path = root_path
+        self._literal = {
+            f"{method} {root}{path} HTTP/1.1".encode()
+            for method, path in router.literal_paths
+            for root in {"", quote(root_path)}
+        }
+        """Request lines whose paths have no variables, without a query: all callers share them."""
         self._lines: dict[bytes, tuple[bytes, bytes]] = {}
         """Shared line -> name in lower case, value."""
         self._names: dict[bytes, tuple[_Use, str]] = {}
         """Name as it is written -> use, and key of the metadata."""
         self._heads: dict[tuple[bytes, ...], _Head] = {}
+        self._requests: dict[tuple[bytes, ...], tuple[Request, Metadata]] = {}
+        """Literal request line and shared lines -> what they ask for."""
 
-    def parse(self, data: bytes) -> PlainRequest | None:
-        """Returns the request that some bytes are.
+    def parse(self, data: bytes, end: int, max_headers: int = _MAX_HEADERS) -> PlainRequest | None:
+        """Returns the request that some bytes are; None if they are not exactly one, or it is not plain.
 
-        None if they are not exactly one request, or its head is not plain.
+        Args:
+            data: what has come.
+            end: of the head in it, where `END_OF_HEAD` begins.
+            max_headers: a head with more is left to httptools.
         """
-        end = data.find(END_OF_HEAD)
-        if end < 0:
-            return None
         head = data[:end]
         first, *lines = head.split(b"\r\n")
-        request_line = _REQUEST_LINE.fullmatch(first)
-        if (
-            request_line is None
-            or len(lines) > _MAX_LINES
-            or len(head.translate(None, _CONTROLS)) + 2 * len(lines) != end
-        ):
+        if len(lines) > max_headers or len(head.translate(None, _CONTROLS)) + 2 * len(lines) != end:
             return None
+        start, question, query = first.partition(b"?")
+        if question:
+            if not query.endswith(_VERSION) or query[:-_VERSION_SIZE].translate(None, _IN_QUERY):
+                return None
+            first, query = start + _VERSION, query[:-_VERSION_SIZE]
         known = self._lines
         if len(known) >= MAX_ENTRIES:
             known.clear()
-        own_lines = [line for line in lines if line not in known]
+        own_lines = list(filterfalse(known.__contains__, lines))
+        length = len(data) - end - len(END_OF_HEAD)
         try:
             own = self._read_own(own_lines)
         except _ReadAllError:
-            return self._read_all(request_line, lines, data[end + 4 :])
+            return self._read_all(first, query, lines, length)
         if own is None:
             return None
-        shared_lines = tuple([line for line in lines if line in known] if own_lines else lines)
-        shared = self._heads.get(shared_lines) or self._join(shared_lines)
-        length, request_id, metadata = own
-        body = data[end + 4 :]
-        if shared is None or len(body) != max(length, 0):
+        said, request_id, metadata = own
+        if length != max(said, 0):
             return None
-        method, path, query = request_line.groups(b"")
+        shared_lines = tuple(filter(known.__contains__, lines) if own_lines else lines)
+        shared = self._requests.get((first, *shared_lines)) or self._join(first, shared_lines)
+        if shared is None:
+            return None
+        request, shared_metadata = shared
         return PlainRequest(
-            *(method.decode(), path.decode(), query, body),
-            *(shared.head, shared.error, request_id, (*shared.metadata, *metadata)),
-            is_shared=not query and len(own_lines) == (length >= 0),
+            request,
+            query,
+            length,
+            request_id,
+            (*shared_metadata, *metadata) if metadata else shared_metadata,
+            not question
+            and first in self._literal
+            and request.error is None
+            and len(own_lines) == (said >= 0),
         )
 
     def _read_own(self, lines: list[bytes]) -> tuple[int, str, list[_Pair]] | None:
@@ -178,7 +202,7 @@ class PlainHeads:
                     return None
                 length = int(value)
             elif use is _Use.METADATA:
-                metadata.append((key, _metadata_value(key, value)))
+                metadata.append((key, _text(key, value)))
             elif use is _Use.REQUEST_ID:
                 text = value.decode("latin-1")
                 if is_request_id(text):
@@ -201,9 +225,7 @@ class PlainHeads:
         """
         use = self._use(name)
         if len(name) <= _MAX_LINE:
-            if len(self._names) >= MAX_ENTRIES:
-                self._names.clear()
-            self._names[name] = use
+            _keep(self._names, name, use)
         return use
 
     def _use(self, name: bytes) -> tuple[_Use, str]:
@@ -234,21 +256,40 @@ class PlainHeads:
         self._lines[line] = (name, value)
         return True
 
-    def _join(self, lines: tuple[bytes, ...]) -> _Head | None:
-        """Returns what shared lines mean together, and remembers it; None if they have not one `Host`."""
-        headers = [self._lines[line] for line in lines]
-        if [name for name, _ in headers].count(b"host") != 1:
+    def _join(self, first: bytes, lines: tuple[bytes, ...]) -> tuple[Request, Metadata] | None:
+        """Returns what a request line and shared lines ask for, and remembers what they mean together.
+
+        None if it is no request line, or the lines have not one `Host`.
+        """
+        head = self._heads.get(lines)
+        if head is None:
+            headers = [self._lines[line] for line in lines]
+            if [name for name, _ in headers].count(b"host") != 1:
+                return None
+            read, error = parse_head(headers, self._allowed)
+            head = _Head(read, error, tuple(read.metadata))
+            if error is None:
+                _keep(self._heads, lines, head)
+        request = self._request(first, head.head, head.error)
+        if request is None:
             return None
-        head, error = parse_head(headers, self._allowed)
-        joined = _Head(head, error, tuple(head.metadata))
-        if error is None:
-            if len(self._heads) >= MAX_ENTRIES:
-                self._heads.clear()
-            self._heads[lines] = joined
+        joined = request, head.metadata
+        if first in self._literal and head.error is None:
+            _keep(self._requests, (first, *lines), joined)
         return joined
 
+    def _request(
+        self, first: bytes, head: RequestHead, error: StatusError | None
+    ) -> Request | None:
+        request_line = _REQUEST_LINE.fullmatch(first)
+        if request_line is None:
+            return None
+        method, path = request_line.group(1).decode(), request_line.group(2).decode()
+        path = below_root(path, self._root_path)
+        return Request(method, path, head, self._router.find(method, path), error)
+
     def _read_all(
-        self, request_line: re.Match[bytes], lines: list[bytes], body: bytes
+        self, first: bytes, query: bytes, lines: list[bytes], length: int
     ) -> PlainRequest | None:
         """Reads a head of which the order of all lines matters, or in which something is wrong."""
         headers = _cut(lines)
@@ -263,14 +304,13 @@ class PlainHeads:
         ):
             return None
         head, error = parse_head(headers, self._allowed)
-        length = dict(headers).get(b"content-length", b"0")
-        if not length.isdigit() or len(body) != int(length):
+        said = dict(headers).get(b"content-length", b"0")
+        if not said.isdigit() or length != int(said):
             return None
-        method, path, query = request_line.groups(b"")
-        return PlainRequest(
-            *(method.decode(), path.decode(), query, body),
-            *(head, error, head.request_id, tuple(head.metadata)),
-        )
+        request = self._request(first, head, error)
+        if request is None:
+            return None
+        return PlainRequest(request, query, length, head.request_id, tuple(head.metadata))
 
 
 def _cut(lines: list[bytes]) -> tuple[tuple[bytes, bytes], ...]:
@@ -279,8 +319,23 @@ def _cut(lines: list[bytes]) -> tuple[tuple[bytes, bytes], ...]:
     return tuple((name.lower(), value.strip(_BLANKS)) for name, _, value in cut)
 
 
-def _metadata_value(key: str, value: bytes) -> str | bytes:
-    try:
-        return metadata_value(key, value)
-    except ValueError as error:
-        raise _ReadAllError from error
+def _text(key: str, value: bytes) -> str:
+    """Returns the value of metadata that is printable ASCII; no line of a plain head has control characters.
+
+    Raises:
+        _ReadAllError: it is anything else.
+    """
+    if not value.isascii() or b"\t" in value or key.endswith("-bin"):
+        raise _ReadAllError
+    return value.decode()
+
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+
+
+def _keep(cache: dict[_Key, _Value], key: _Key, value: _Value) -> None:
+    """Adds an entry; a full cache is emptied first."""
+    if len(cache) >= MAX_ENTRIES:
+        cache.clear()
+    cache[key] = value

@@ -115,10 +115,7 @@ class Http1Protocol(asyncio.Protocol):
         """Answers what is one whole unary request directly, or parses what came."""
         if self._active is None and not self._unparsed and not self.writing_paused:
             direct = self._direct
-            if direct is None or not self._may_be_direct(data):
-                self._parse(data)
-                return
-            response = direct.read(data)
+            response = None if direct is None else direct.read(data, self._door.limits)
             if response is None:
                 self._parse(data)
                 return
@@ -252,13 +249,6 @@ class Http1Protocol(asyncio.Protocol):
         """Starts the next request, if there is one and none is answered: each has a turn of its own."""
         if self._active is None and self._unparsed and not self._transport.is_closing():
             self._parse(b"")
-
-    def _may_be_direct(self, data: bytes) -> bool:
-        """Whether some bytes are within the limits; what is not is left to the parser, which says so."""
-        limits = self._door.limits
-        if data.count(b"\r\n") > limits.max_headers + _OTHER_LINES:
-            return False
-        return len(data) <= limits.max_head or data.find(_END_OF_HEAD, 0, limits.max_head) >= 0
 
     def _respond(self, status: int, lines: bytes, body: bytes) -> None:
         """Writes a whole response: its status, its header lines, and its body."""
