@@ -83,7 +83,7 @@ def create_app(
         TargetError: the upstream's address is a URL, has no port, or is no name that the transport knows.
         TlsError: a certificate, a key or the CA for the upstream cannot be used.
         FileReadError: a file cannot be read; it is an OSError.
-        AdmissionError: a policy cannot be made of its settings.
+        AdmissionError: a setting about who may come in cannot be obeyed.
     """
     contract = read_contract(settings)
     for error in contract.left_out:

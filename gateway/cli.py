@@ -15,6 +15,7 @@ from typing import Any
 
 from gateway import __version__
 from gateway.admission.error import AdmissionError
+from gateway.api_key_command import add_api_key
 from gateway.app import create_app, read_contract
 from gateway.app_option import AppError, load_app, settings_of
 from gateway.contract.bindings import bind, warnings
@@ -59,8 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options, rest = _parser().parse_known_args(arguments)
     try:
         if rest:
-            raise OptionError(unknown_arguments(rest, options.settings))
-        if getattr(options, "app", None) is not None:
+            raise OptionError(unknown_arguments(rest, getattr(options, "settings", Settings)))
+        if getattr(options, "command", None) is not None:
+            status = int(options.command(options))
+        elif getattr(options, "app", None) is not None:
             status = _serve_app(options)
         else:
             status = int(options.run(read_settings(options, options.settings)))
@@ -114,6 +117,7 @@ def _parser() -> argparse.ArgumentParser:
             )
         add_settings(command, kind, names)
         command.set_defaults(run=run, settings=kind)
+    add_api_key(commands)
     return parser
 
 

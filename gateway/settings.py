@@ -60,6 +60,8 @@ GROUPS: Final[Mapping[str, str]] = MappingProxyType(
         "compression": "Compression",
         "heartbeat_seconds": "Streams",
         "origins": "WebSockets",
+        "jwt_issuer": "Tokens",
+        "api_keys_file": "API keys",
         "client_certificates_identity": "Client certificates",
         "tickets_enabled": "Tickets",
         "admin_port": "Envoy",

@@ -82,7 +82,7 @@ def test_every_command_is_documented(capsys: pytest.CaptureFixture[str]) -> None
     """The page of the command line has a section for each command, and for nothing else."""
     with pytest.raises(SystemExit):
         main(["--help"])
-    commands = re.findall(r"^    (\w+) +\w", capsys.readouterr().out, re.MULTILINE)
+    commands = re.findall(r"^    ([\w-]+) +\w", capsys.readouterr().out, re.MULTILINE)
     modules = [
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__main__")
         for package in ("gateway", "grpc_core")

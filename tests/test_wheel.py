@@ -23,6 +23,7 @@ DISTRIBUTIONS = {
     "google.protobuf": "protobuf",
     "google.rpc": "googleapis-common-protos",
     "grpc": "grpcio",
+    "jwt": "pyjwt",
     "yaml": "pyyaml",
 }
 """What a distribution is called, where it has another name than what is imported of it."""
@@ -115,13 +116,14 @@ def test_the_options_are_those_of_the_contract(wheel: Path) -> None:
 def test_the_wheel_requires_what_is_imported_and_nothing_else(metadata: Message) -> None:
     """No package is missing in an empty environment, and none is installed for nothing."""
     imported = {name for name in map(distribution, modules()) if name is not None}
-    required = {
-        re.split(r"[<>=!~; ]", requirement)[0]
-        for requirement in metadata.get_all("Requires-Dist") or ()
-    }
+    requirements = metadata.get_all("Requires-Dist") or ()
+    extra = {each for each in requirements if "extra ==" in each}
+    required = {re.split(r"[<>=!~; ]", each)[0] for each in requirements if each not in extra}
+    optional = {re.split(r"[<>=!~; ]", each)[0] for each in extra}
 
-    assert required == imported | NOT_IMPORTED
-    assert metadata.get_all("Provides-Extra") is None
+    assert required | optional == imported | NOT_IMPORTED
+    assert not required & optional
+    assert metadata.get_all("Provides-Extra") == ["jwt"]
 
 
 def test_the_wheel_has_one_command(wheel: Path) -> None:

@@ -57,10 +57,11 @@ class Admission:
             needed += [
                 each for each in authenticators if isinstance(each, AbstractAsyncContextManager)
             ]
-            authentication = Authentication(authenticators)
+            health_path = settings.health_path
+            authentication = Authentication(authenticators, health_path)
             policies.append(authentication)
             if required:  # with tickets alone, a policy of the user's says who calls
-                policies.append(IdentityRequired(authentication, settings.health_path))
+                policies.append(IdentityRequired(authentication, health_path))
         self.policies = tuple(policies)
         self._needed = tuple(needed)
         self._stack = AsyncExitStack()

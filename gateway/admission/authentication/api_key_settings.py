@@ -5,20 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
+
+from gateway.sections import Section
 
 
-class ApiKeySettings(BaseModel):
+class ApiKeySettings(Section):
     """API keys: secrets of other programs, of which the edge has the hashes in a file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     file: Path | None = None
     """YAML file with hashes, names and rights of the keys, as `protoway api-key` prints them; none: off."""
     header: Annotated[str, AfterValidator(str.lower)] = Field(
         default="x-api-key", pattern=r"^[0-9A-Za-z_.-]*$"
     )
-    """Header with the key; empty: none. `authorization` with the scheme `Bearer` cannot be it."""
+    """Header with the key; empty: none. It never goes upstream."""
     query: str = Field(default="", pattern=r"^[0-9A-Za-z_.~-]*$")
     """Query parameter with the key, which the method does not see; empty: none. A query ends up in logs."""
     name_metadata: str = Field(default="", pattern=r"^[0-9A-Za-z_.-]*$")

@@ -18,9 +18,10 @@ class Authentication:
     where none are needed.
     """
 
-    def __init__(self, authenticators: Iterable[Authenticator]) -> None:
-        """Takes them in their order."""
+    def __init__(self, authenticators: Iterable[Authenticator], health_path: str = "") -> None:
+        """Takes them in their order, and the path at which nobody is asked; empty: there is none."""
         self._authenticators = tuple(authenticators)
+        self._health_path = health_path
         self._reserved = frozenset[str]().union(
             *(each.reserved_metadata for each in self._authenticators)
         )
@@ -29,6 +30,8 @@ class Authentication:
     def admit(self, request: RequestInfo) -> Awaitable[None] | None:
         """See `Policy`."""
         if request.http_method == "OPTIONS" and request.is_preflight:
+            return None
+        if request.path == self._health_path:
             return None
         if self._reserved:
             request.removed_metadata |= self._reserved

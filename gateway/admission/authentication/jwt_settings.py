@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from gateway.setting_lists import list_from_text
+from gateway.sections import Section
 from gateway.transcoding.metadata import checked_key
 
 # fmt: off
@@ -57,28 +57,24 @@ CookieName = Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]*$")]
 """A name of RFC 6265, section 4.1.1; or empty."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class IssuerSettings(_Section):
+class IssuerSettings(Section):
     """One issuer of tokens, and how they are verified."""
 
     issuer: str = Field(min_length=1)
     """The claim `iss` of its tokens, to the letter."""
-    audiences: Annotated[tuple[str, ...], BeforeValidator(list_from_text)] = ()
+    audiences: tuple[str, ...] = ()
     """Accepted values of the claim `aud`; one of the token's must be among them. None: tokens without it."""
     jwks: str = ""
     """File or URL of the issuer's public keys (RFC 7517). Empty: `secret_file` is set."""
     secret_file: Path | None = None
     """File with the secret of `HS…` tokens, of 32 bytes or more. A line break at its end does not count."""
-    algorithms: Annotated[tuple[Algorithm, ...], BeforeValidator(list_from_text)] = ()
+    algorithms: tuple[Algorithm, ...] = ()
     """Accepted signatures. None: RS256 and ES256, with `secret_file` HS256. Never taken from the token."""
     token_type: str = Field(default="", max_length=100)
     """What `typ` in the token's header must be, as `at+jwt` (RFC 9068). Empty: JWT, at+jwt or missing."""
     skew_seconds: float = Field(default=60.0, ge=0, le=600)
     """How far the issuer's clock may be from the edge's, for `exp`, `nbf` and `iat`."""
-    required_claims: Annotated[tuple[str, ...], BeforeValidator(list_from_text)] = ("exp", "sub")
+    required_claims: tuple[str, ...] = ("exp", "sub")
     """Claims that a token must have, beside `iss`."""
     claim_metadata: dict[str, MetadataKey] = Field(default_factory=dict)
     """Claim -> metadata key under which it goes upstream, as `sub: x-user`. No client can set such a key."""
@@ -103,7 +99,7 @@ class IssuerSettings(_Section):
         return DEFAULT_ALGORITHMS if self.jwks else ("HS256",)
 
 
-class JwtSettings(_Section):
+class JwtSettings(Section):
     """Tokens: JSON Web Tokens that issuers sign (RFC 7519), as bearer tokens (RFC 6750) or in a cookie.
 
     `issuer`, `audience` and `jwks` are the simple case of one issuer; `issuers` takes several.
@@ -111,7 +107,7 @@ class JwtSettings(_Section):
 
     issuer: str = ""
     """The claim `iss` of the accepted tokens, to the letter. Empty: no tokens, unless `issuers` has some."""
-    audience: Annotated[tuple[str, ...], BeforeValidator(list_from_text)] = ()
+    audience: tuple[str, ...] = ()
     """Accepted values of the claim `aud` for `issuer`. None: only tokens without the claim."""
     jwks: str = ""
     """File or URL of the public keys of `issuer` (RFC 7517). A URL has HTTPS, or is on this machine."""
@@ -120,7 +116,7 @@ class JwtSettings(_Section):
     forward_token: bool = True
     """Send a verified token upstream as `authorization`. No other `authorization` goes upstream."""
     cookie: CookieName = ""
-    """Name of a cookie that may have the token; empty: none. See the page on origins that then may call."""
+    """Name of a cookie that may have the token; empty: none. Pages of other origins cannot use it."""
     refuse_query_token: bool = True
     """Answer 400 to `access_token` in the query, which ends up in logs. The edge never reads it there."""
     realm: str = Field(default="", max_length=100, pattern=r"^[\x20-\x21\x23-\x5b\x5d-\x7e]*$")

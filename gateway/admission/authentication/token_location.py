@@ -10,6 +10,7 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from gateway.exchange.policy import RequestInfo, Wire
+from gateway.transcoding.metadata import Headers
 from gateway.transcoding.origin import is_same_origin, serialized_origin
 from gateway.transcoding.status import PERMISSION_DENIED, StatusError
 
@@ -55,22 +56,17 @@ class TokenLocation:
         """
         if self._refuse_query and _PARAMETER in request.query:
             self._check_query(request.query)
-        authorization: bytes | None = None
-        cookies: list[bytes] = []
-        for name, value in request.headers:
-            if name == b"authorization":
-                if authorization is not None:
-                    raise LocationError("Authorization is given more than once")
-                authorization = value
-            elif name == b"cookie" and self._cookie:
-                cookies.append(value)
-        if authorization is not None:
-            scheme, _, token = authorization.partition(b" ")
+        headers = request.headers
+        authorization = [value for name, value in headers if name == b"authorization"]
+        if len(authorization) > 1:
+            raise LocationError("Authorization is given more than once")
+        if authorization:
+            scheme, _, token = authorization[0].partition(b" ")
             if scheme.lower() == b"bearer":
                 if not (token := token.strip(b" ")):
                     raise LocationError("Authorization has the scheme Bearer, and no token")
                 return token
-        return self._cookie_token(request, cookies) if cookies else None
+        return self._cookie_token(request, headers) if self._cookie else None
 
     def _check_query(self, query: bytes) -> None:
         names = (part.partition(b"=")[0] for part in query.split(b"&"))
@@ -79,8 +75,9 @@ class TokenLocation:
                 "access_token is in the query, which ends up in logs; send it as Authorization: Bearer"
             )
 
-    def _cookie_token(self, request: RequestInfo, cookies: list[bytes]) -> bytes | None:
-        pairs = (pair.strip(b" ").partition(b"=") for line in cookies for pair in line.split(b";"))
+    def _cookie_token(self, request: RequestInfo, headers: Headers) -> bytes | None:
+        lines = (value for name, value in headers if name == b"cookie")
+        pairs = (pair.strip(b" ").partition(b"=") for line in lines for pair in line.split(b";"))
         tokens = [value for name, _, value in pairs if name == self._cookie]
         if not tokens:
             return None
