@@ -3,7 +3,7 @@
 Exit status 0: the edge is alive. 1: it is not, and one line says why. Without a URL it asks the edge of the
 same machine, where the environment says that it listens: `PROTOWAY_HOST`, `PROTOWAY_PORT`,
 `PROTOWAY_TLS_CERTIFICATE` and `PROTOWAY_HEALTH_PATH`. If the path is empty, an edge that accepts a
-connection is alive.
+connection is alive. Where `PROTOWAY_TLS_CLIENT_CA` is set, it shows the edge's own certificate.
 
 Rule: it is started every few seconds, so it imports only the standard library, and reads these variables
 itself.
@@ -38,7 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if own and not urlsplit(url).path:
             _connect(url)
         else:
-            _ask(url, _tls(options.ca, verify=not own))
+            tls = _tls(options.ca, verify=not own)
+            if pair := _client_pair(options, os.environ if own else {}):
+                tls = tls or ssl.create_default_context()
+                tls.load_cert_chain(*pair)
+            _ask(url, tls)
     except (OSError, ValueError, HTTPException) as error:
         print(f"health: {url}: {error}", file=sys.stderr)
         return 1
@@ -87,6 +91,20 @@ def _tls(ca: str | None, *, verify: bool) -> ssl.SSLContext | None:
     return context
 
 
+def _client_pair(
+    options: argparse.Namespace, environment: Mapping[str, str]
+) -> tuple[str, str | None] | None:
+    """Returns the files of the client certificate and its key; None: none is shown.
+
+    An edge of this environment that asks for client certificates is shown its own.
+    """
+    if options.certificate is not None:
+        return options.certificate, options.key
+    given = {name.upper(): value for name, value in environment.items()}
+    certificate, key = given.get("PROTOWAY_TLS_CERTIFICATE"), given.get("PROTOWAY_TLS_KEY")
+    return (certificate, key) if given.get("PROTOWAY_TLS_CLIENT_CA") and certificate else None
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m gateway.health", description="Checks whether an edge is alive."
@@ -95,6 +113,8 @@ def _parser() -> argparse.ArgumentParser:
         "url", nargs="?", help=f"URL to ask (default: {url_of(os.environ)})".replace("%", "%%")
     )
     parser.add_argument("--ca", help="PEM file with the CA to trust, for a URL with https")
+    parser.add_argument("--certificate", help="PEM file with the client certificate")
+    parser.add_argument("--key", help="PEM file with its key")
     return parser
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import socket
 import ssl
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,6 +20,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.whole import processes
 from tests.whole.certificates import Issuer
+from tests.whole.conftest import ROOT
 
 Pair = tuple[str, str] | None
 BILLING = "spiffe://example.org/billing"
@@ -222,3 +226,54 @@ async def test_a_certificate_gets_a_ticket_for_a_client_without(
             async with user.stream("GET", url, headers=EVENTS) as events:
                 assert events.status_code == 200
             assert (await user.get(url, headers=EVENTS)).status_code == 401
+
+
+async def test_a_resumed_session_has_the_certificate(
+    spiffe: processes.Running, issuer: Issuer
+) -> None:
+    """TLS sends none when it resumes a session; the caller is the same, and no one else."""
+    tls = context(issuer, issuer.issue("billing", uris=[BILLING]))
+    tls.maximum_version = ssl.TLSVersion.TLSv1_2  # in which a session is known after the handshake
+    request = b"GET /hello/x HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+
+    def ask(session: ssl.SSLSession | None) -> tuple[bytes, bool | None, ssl.SSLSession | None]:
+        with (
+            socket.create_connection(("127.0.0.1", spiffe.port)) as plain,
+            tls.wrap_socket(plain, server_hostname="localhost", session=session) as secured,
+        ):
+            secured.sendall(request)
+            line = secured.recv(4096).partition(b"\r\n")[0]
+            return line, secured.session_reused, secured.session
+
+    line, _, session = await asyncio.to_thread(ask, None)
+    again = [await asyncio.to_thread(ask, session) for _ in range(4)]
+    assert {line, *(each[0] for each in again)} == {b"HTTP/1.1 200 OK"}
+    assert any(each[1] for each in again)
+
+
+async def test_the_health_check_shows_a_certificate(
+    core: processes.Running, issuer: Issuer
+) -> None:
+    """Its own, where it asks the edge of its environment; or one that is named."""
+    async with edge(core, issuer) as running:
+        pair = issuer.issue("probe")
+        certificate, key = issuer.issue("edge", dns_names=["localhost"])
+        where = {
+            "PROTOWAY_PORT": str(running.port),
+            "PROTOWAY_TLS_CERTIFICATE": certificate,
+            "PROTOWAY_TLS_KEY": key,
+        }
+        named = ("--certificate", pair[0], "--key", pair[1])
+        cases: list[tuple[tuple[str, ...], dict[str, str], int]] = [
+            ((), where | {"PROTOWAY_TLS_CLIENT_CA": str(issuer.ca)}, 0),
+            ((), where, 1),
+            (named, where, 0),
+        ]
+        for arguments, environment, status in cases:
+            done = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "gateway.health", *arguments),
+                cwd=ROOT,
+                env=os.environ | environment,
+                stderr=asyncio.subprocess.DEVNULL,
+            )
+            assert await done.wait() == status, arguments
