@@ -6,6 +6,8 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from gateway.app import create_app
 from gateway.exchange.policy import RequestInfo
 from gateway.settings import Settings
 from gateway.testing import ScriptedCall, ScriptedUpstream
+from tests.browser import scripted
 from tests.browser.chromium import Browser, Page
 from tests.browser.scripted import ScriptedServer
 from tests.contracts import feeds_descriptor_set
@@ -110,24 +113,32 @@ class Edge:
         self.tokens = tokens
 
 
-@pytest.fixture
-async def edge(tmp_path: Path) -> AsyncIterator[Edge]:
-    """An edge that gives tickets, serves a page, and numbers without an end."""
-    (tmp_path / "pages").mkdir()
-    (tmp_path / "pages/index.html").write_text(PAGE)
-    shutil.copy(ROOT / "web/protoway.js", tmp_path / "pages/protoway.js")
-    (tmp_path / "feeds.binpb").write_bytes(feeds_descriptor_set())
-    settings = Settings(
-        descriptor_set=tmp_path / "feeds.binpb",
-        pages=tmp_path / "pages",
+@asynccontextmanager
+async def running(folder: Path, **settings: Any) -> AsyncIterator[Edge]:
+    """Runs an edge that gives tickets, serves a page, and numbers without an end."""
+    (folder / "pages").mkdir()
+    (folder / "pages/index.html").write_text(PAGE)
+    shutil.copy(ROOT / "web/protoway.js", folder / "pages/protoway.js")
+    (folder / "feeds.binpb").write_bytes(feeds_descriptor_set())
+    given = Settings(
+        descriptor_set=folder / "feeds.binpb",
+        pages=folder / "pages",
         retry_seconds=0.05,
         tickets=TicketSettings(enabled=True),
+        **settings,
     )
     upstream = ScriptedUpstream({method.path: count for method in METHODS.values()})
     tokens = Tokens()
-    app = create_app(settings, upstream, policies=[tokens])
-    async with serving(app, settings) as port, relayed(port) as (relay, public):
+    app = create_app(given, upstream, policies=[tokens])
+    async with serving(app, given) as port, relayed(port) as (relay, public):
         yield Edge(relay, f"http://127.0.0.1:{public}", tokens)
+
+
+@pytest.fixture
+async def edge(tmp_path: Path) -> AsyncIterator[Edge]:
+    """An edge whose own page calls it."""
+    async with running(tmp_path) as made:
+        yield made
 
 
 @pytest.fixture
@@ -150,14 +161,14 @@ def tickets(page: Page) -> list[str]:
     return [url.partition("ticket=")[2] for url in page.requests if "ticket=" in url]
 
 
-async def test_an_event_source_resumes_with_new_tickets(opened: Page, edge: Edge) -> None:
-    """The browser comes back with the used ticket, is refused, and the page makes another EventSource."""
-    await opened.run(
+async def count_with_an_event_source(page: Page, edge: Edge) -> None:
+    """Reads a stream with three cuts, and asserts that nothing is lost and nothing comes twice."""
+    await page.run(
         """
         globalThis.seen = []; globalThis.states = []; globalThis.gaps = 0;
         globalThis.open = async (lastEventId) => {
           const given = { headers: { authorization: "Bearer ann" }, lastEventId };
-          const source = new EventSource(await protoway.ticketed("/lingering/a", given));
+          const source = new EventSource(await protoway.ticketed("EDGE/lingering/a", given));
           let last = lastEventId;
           source.onmessage = (event) => {
             seen.push(Number(JSON.parse(event.data).number));
@@ -170,22 +181,27 @@ async def test_an_event_source_resumes_with_new_tickets(opened: Page, edge: Edge
           };
         };
         await open("");
-        """
+        """.replace("EDGE", edge.url)
     )
     for cuts in range(1, 4):
-        await opened.until("seen.length > 5")
-        before = await opened.run("return seen.length")
+        await page.until("seen.length > 5")
+        before = await page.run("return seen.length")
         edge.relay.cut()
-        await opened.until(f"seen.length > {before} + 5 && states.length >= {2 * cuts}")
-    seen, states, gaps = await opened.run("return [seen, states, gaps]")
+        await page.until(f"seen.length > {before} + 5 && states.length >= {2 * cuts}")
+    seen, states, gaps = await page.run("return [seen, states, gaps]")
 
     assert is_consecutive(seen)
     assert gaps == 0
     assert states == [0, 2] * 3  # it comes back by itself, and is refused for good
-    assert len(set(tickets(opened))) == 4
+    assert len(set(tickets(page))) == 4
     assert edge.tokens.kinds == ["ticket"] * 4
     assert edge.tokens.last_ids[0] == ""
     assert all(edge.tokens.last_ids[1:])
+
+
+async def test_an_event_source_resumes_with_new_tickets(opened: Page, edge: Edge) -> None:
+    """The browser comes back with the used ticket, is refused, and the page makes another EventSource."""
+    await count_with_an_event_source(opened, edge)
 
 
 async def test_the_client_resumes_with_new_tickets(opened: Page, edge: Edge) -> None:
@@ -268,3 +284,55 @@ async def test_a_page_of_another_origin_cannot_use_a_ticket(
         )
     used = await opened.run(f"return (await fetch('{url}')).status")
     assert (state, used) == ("closed", 401)
+
+
+CORS = "gateway.admission.cors_settings"
+
+
+@pytest.mark.skipif(find_spec(CORS) is None, reason="needs the policy of other origins")
+async def test_a_listed_page_of_another_origin_uses_tickets(
+    browser: Browser, tmp_path: Path
+) -> None:
+    """EventSource with resume, and WebSocket; a page of a third origin can use neither."""
+    cors: Any = import_module(CORS)
+    async with scripted.serving() as listed, scripted.serving() as third:
+        settings = {"cors": cors.CorsSettings(origins=(listed.url,))}
+        async with running(tmp_path, **settings) as edge, browser.page(listed.url) as page:
+            await page.call("Network.enable")
+            await page.run("globalThis.protoway = await import('/protoway.js')")
+            await count_with_an_event_source(page, edge)
+            url = f"{edge.url}/lingering/b"
+            kinds = await page.run(
+                f"""
+                const kinds = [];
+                for await (const event of protoway.openSocket("{url}", {{ ticket: {HEADERS} }})) {{
+                  kinds.push(event.type);
+                  if (event.type === "message") return kinds;
+                }}
+                return kinds;
+                """
+            )
+            assert kinds == ["connecting", "open", "message"]
+            made = [
+                await page.run(f"return String(await protoway.ticketed('{url}', {HEADERS}))")
+                for _ in range(2)
+            ]
+            async with browser.page(third.url) as foreign:
+                await foreign.run("globalThis.protoway = await import('/protoway.js')")
+                refused = await foreign.run(
+                    f"""
+                    const demand = await protoway.ticketed("{url}", {HEADERS}).catch(() => "refused");
+                    const events = await new Promise((resolve) => {{
+                      const source = new EventSource("{made[0]}");
+                      source.onopen = () => resolve("open");
+                      source.onerror = () => resolve(source.readyState);
+                    }});
+                    const socket = await new Promise((resolve) => {{
+                      const socket = new WebSocket("{made[1].replace("http", "ws")}", "grpc-json.v1");
+                      socket.onopen = () => resolve("open");
+                      socket.onclose = () => resolve("closed");
+                    }});
+                    return [demand, events, socket];
+                    """
+                )
+            assert refused == ["refused", 2, "closed"]
