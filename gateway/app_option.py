@@ -1,7 +1,7 @@
 """`protoway serve --app MODULE:ATTRIBUTE`: an application that the user has made with `create_app`.
 
-The settings that it was made with count. Options of the server win over them; the others are refused, because
-the application was made before they could be obeyed.
+The settings that it was made with count; `--config` names the file that they read. Options of the server win
+over them; the others are refused, because the application was made before they could be obeyed.
 
 Rule: what a person got wrong is one line, which says where.
 """
@@ -35,15 +35,19 @@ SERVER_SETTINGS: Final = (
 """The settings that the server alone reads, so that an option can still change them."""
 
 
+CONFIG_VARIABLE: Final = f"{PREFIX}CONFIG"
+
+
 class AppError(Exception):
     """`--app` names nothing that can be served; the text is one line."""
 
 
-def load_app(name: str) -> FastAPI:
+def load_app(name: str, config: str | None = None) -> FastAPI:
     """Imports an application; modules are looked for in the current folder first.
 
     Args:
         name: `MODULE:ATTRIBUTE`; either may have dots.
+        config: settings file that the settings made in the module are to read.
 
     Raises:
         OptionError: the name is not written so.
@@ -56,6 +60,8 @@ def load_app(name: str) -> FastAPI:
         part.isidentifier() for text in (module_name, attribute) for part in text.split(".")
     ):
         raise OptionError(f"--app: write MODULE:ATTRIBUTE, as mypackage.edge:app, got {name!r}")
+    if config is not None:
+        os.environ[CONFIG_VARIABLE] = config
     found: Any = _import(module_name)
     for part in attribute.split("."):
         if not hasattr(found, part):
@@ -81,11 +87,17 @@ def settings_of(app: FastAPI, options: argparse.Namespace) -> Settings:
         OptionError: an option is wrong, or is one that the application was made without.
     """
     made_with: Settings = app.state.settings
-    for name in given_options(options, type(made_with)):
+    given = given_options(options, type(made_with))
+    file = given.pop("config", None)
+    if file is not None and made_with.config != Path(file):
+        raise OptionError(
+            f"--config: the application of --app was made with config={made_with.config}"
+        )
+    for name in given:
         if name not in SERVER_SETTINGS:
             raise OptionError(
                 f"{option(name)}: the application of --app was made without it; pass {name} to Settings"
-                f" there, or set {PREFIX}{name.upper()}"
+                f" there, set {PREFIX}{name.upper()}, or write it into the file of --config"
             )
     return read_settings(options, type(made_with), made_with)
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
-from gateway import __version__
+from gateway import __version__, settings_command
 from gateway.admission.error import AdmissionError
 from gateway.api_key_command import add_api_key
 from gateway.app import create_app, read_contract
@@ -30,11 +30,19 @@ from gateway.render.envoy_routes import EnvoyOptions
 from gateway.render.routes import render_routes
 from gateway.sections import flat_settings
 from gateway.server import LOGGING, serve
+from gateway.setting_secrets import SecretError
 from gateway.settings import OWN_PATHS, PREFIX, EnvoySettings, Settings
 from gateway.tls import TlsError, check_serving
 from gateway.upstream.transport import TargetError
 
-CONTRACT = ("descriptor_set", "http_rules", "auto_mapping", "services", "skip_faulty_rules")
+CONTRACT = (
+    "config",
+    "descriptor_set",
+    "http_rules",
+    "auto_mapping",
+    "services",
+    "skip_faulty_rules",
+)
 """The settings that say what the contract is."""
 ENVOY = (
     *CONTRACT,
@@ -45,6 +53,13 @@ ENVOY = (
     *("print_defaults", "print_proto_names", "print_enum_numbers", "print_int64_numbers"),
 )
 """The settings that `protoway envoy` takes."""
+
+
+FAILURES = (
+    *(AdmissionError, AppError, ContractError, ListenError),
+    *(SecretError, TargetError, TlsError),
+)
+"""What stops a command, each with a line of its own."""
 
 
 class CommandError(Exception):
@@ -65,6 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             status = int(options.command(options))
         elif getattr(options, "app", None) is not None:
             status = _serve_app(options)
+        elif options.run is settings_command.run:
+            status = settings_command.run(options)
         else:
             status = int(options.run(read_settings(options, options.settings)))
         sys.stdout.flush()
@@ -72,8 +89,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CommandError as error:
         return _fail(error, error.status)
     except OptionError as error:
-        return _fail(error, 2)
-    except (AdmissionError, AppError, ContractError, ListenError, TargetError, TlsError) as error:
+        return max(_fail(problem, 2) for problem in error.args)
+    except FAILURES as error:
         return _fail(error, 1)
     except BrokenPipeError:
         # the reader of the output has read enough; the flush at exit must not fail either
@@ -98,6 +115,13 @@ def _parser() -> argparse.ArgumentParser:
         ("serve", _serve, Settings, flat_settings(Settings), "serve a contract over HTTP"),
         ("routes", _routes, Settings, CONTRACT, "print the table of routes"),
         ("check", _check, Settings, (*CONTRACT, *OWN_PATHS), "report every problem of a contract"),
+        (
+            "settings",
+            settings_command.run,
+            Settings,
+            flat_settings(Settings),
+            "print the settings in force, and where each came from",
+        ),
         ("envoy", _envoy, EnvoySettings, ENVOY, "print what makes Envoy serve a contract"),
     ):
         command = commands.add_parser(
@@ -115,6 +139,8 @@ def _parser() -> argparse.ArgumentParser:
                 help="application of your own, made by create_app, with the settings that it was made with"
                 " (an option only)",
             )
+        if name == "settings":
+            settings_command.add_arguments(command)
         add_settings(command, kind, names)
         command.set_defaults(run=run, settings=kind)
     add_api_key(commands)
@@ -131,7 +157,7 @@ def _serve_app(options: argparse.Namespace) -> int:
     packages = (*LOGGING, options.app.partition(":")[0].partition(".")[0])
     configure_logs("info", packages)  # create_app warns while the module is imported
     ours = logging.getLogger().handlers[:]
-    app = load_app(options.app)
+    app = load_app(options.app, options.config)
     settings = settings_of(app, options)
     if logging.getLogger().handlers == ours:  # the module has not configured its own
         configure_logs(settings.log_level, packages)

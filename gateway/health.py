@@ -2,11 +2,12 @@
 
 Exit status 0: the edge is alive. 1: it is not, and one line says why. Without a URL it asks the edge of the
 same machine, where the environment says that it listens: `PROTOWAY_HOST`, `PROTOWAY_PORT`,
-`PROTOWAY_TLS_CERTIFICATE` and `PROTOWAY_HEALTH_PATH`. If the path is empty, an edge that accepts a
-connection is alive. Where `PROTOWAY_TLS_CLIENT_CA` is set, it shows the edge's own certificate.
+`PROTOWAY_TLS_CERTIFICATE` and `PROTOWAY_HEALTH_PATH`, or the file that `PROTOWAY_CONFIG` names. If the path
+is empty, an edge that accepts a connection is alive. Where `PROTOWAY_TLS_CLIENT_CA` is set, it shows the
+edge's own certificate.
 
-Rule: it is started every few seconds, so it imports only the standard library, and reads these variables
-itself.
+Rule: it is started every few seconds, so it imports only the standard library, PyYAML if there is a file, and
+reads these settings itself.
 """
 
 from __future__ import annotations
@@ -18,12 +19,22 @@ import ssl
 import sys
 from collections.abc import Mapping, Sequence
 from http.client import HTTPException
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 from urllib.parse import urlsplit
 from urllib.request import HTTPSHandler, ProxyHandler, build_opener
 
 _SECONDS: Final = 3.0
 """Timeout of the check."""
+_IN_FILE: Final = {
+    "PROTOWAY_HOST": ("server", "host"),
+    "PROTOWAY_PORT": ("server", "port"),
+    "PROTOWAY_TLS_CERTIFICATE": ("server", "tls_certificate"),
+    "PROTOWAY_TLS_KEY": ("server", "tls_key"),
+    "PROTOWAY_TLS_CLIENT_CA": ("server", "tls_client_ca"),
+    "PROTOWAY_HEALTH_PATH": ("paths", "health_path"),
+}
+"""Variable -> its keys in the settings file."""
 _OTHERS: Final = ("unix:", "fd:")
 _LOOPBACK: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - it is not listened on
 """The address to ask, of an edge that listens on all addresses."""
@@ -54,7 +65,7 @@ def url_of(environment: Mapping[str, str]) -> str:
 
     Of several addresses it is the first that is none of a Unix socket or a descriptor.
     """
-    given = {name.upper(): value for name, value in environment.items()}
+    given = _given(environment)
     hosts = (part.strip() for part in given.get("PROTOWAY_HOST", "").split(","))
     host = next((each for each in hosts if each and not each.startswith(_OTHERS)), "127.0.0.1")
     host = _LOOPBACK.get(host, host)
@@ -62,6 +73,31 @@ def url_of(environment: Mapping[str, str]) -> str:
     scheme = "https" if given.get("PROTOWAY_TLS_CERTIFICATE") else "http"
     path = given.get("PROTOWAY_HEALTH_PATH", "/healthz")
     return f"{scheme}://{shown}:{given.get('PROTOWAY_PORT', '8080')}{path}"
+
+
+def _given(environment: Mapping[str, str]) -> dict[str, str]:
+    """Returns the variables, and those of the settings file that none of them replaces."""
+    given = {name.upper(): value for name, value in environment.items()}
+    if file := given.get("PROTOWAY_CONFIG"):
+        given = _in_file(Path(file)) | given
+    return given
+
+
+def _in_file(path: Path) -> dict[str, str]:
+    """Returns what the settings file says, as variables; nothing if it cannot be read."""
+    from gateway.config_file.yaml_tree import read_tree  # noqa: PLC0415 - PyYAML takes time to import
+
+    try:
+        tree: Any = read_tree(path.read_bytes()).value
+    except OSError:
+        return {}
+    found: dict[str, str] = {}
+    for variable, (section, key) in _IN_FILE.items():
+        values = tree.get(section) if isinstance(tree, dict) else None
+        value = values.get(key) if isinstance(values, dict) else None
+        if isinstance(value, (str, int)):
+            found[variable] = str(value)
+    return found
 
 
 def _connect(url: str) -> None:
@@ -100,7 +136,7 @@ def _client_pair(
     """
     if options.certificate is not None:
         return options.certificate, options.key
-    given = {name.upper(): value for name, value in environment.items()}
+    given = _given(environment)
     certificate, key = given.get("PROTOWAY_TLS_CERTIFICATE"), given.get("PROTOWAY_TLS_KEY")
     return (certificate, key) if given.get("PROTOWAY_TLS_CLIENT_CA") and certificate else None
 

@@ -14,18 +14,19 @@ from typing import Any, Final, NoReturn
 from pydantic import BaseModel, ValidationError
 
 from gateway.sections import all_settings, flat_settings, is_list, is_secret, nested
+from gateway.setting_sources import problem_text
 from gateway.settings import GROUPS, PREFIX, Settings
 from gateway.variables import is_service_address
-
-_OWN_TEXT = "value_error"
-"""Type of an error whose text is this project's; pydantic's own texts do not show the value."""
 
 _FILE_SUFFIXES: Final = frozenset({".binpb", ".pb", ".protoset", ".desc", ".bin", ".proto"})
 """What the names of descriptor sets end in; a .proto file is named here too, and its reader says more."""
 
 
 class OptionError(Exception):
-    """A setting is wrong, or missing; the text is one line."""
+    """Settings are wrong, or missing; each argument is one line."""
+
+    def __str__(self) -> str:
+        return "; ".join(map(str, self.args))
 
 
 class Parser(argparse.ArgumentParser):
@@ -96,7 +97,7 @@ def read_settings(
         return kind(**values)
     except ValidationError as error:
         problems = dict.fromkeys(_problem(item, given, kind) for item in error.errors())
-        raise OptionError("; ".join(problems)) from error
+        raise OptionError(*problems) from error
 
 
 def unknown_arguments(rest: Iterable[str], kind: type[Settings]) -> str:
@@ -123,14 +124,12 @@ def _over(settings: BaseModel, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _problem(item: Mapping[str, Any], given: Mapping[str, object], kind: type[Settings]) -> str:
     """Returns the line for one error of pydantic."""
-    text = str(item["msg"]).removeprefix("Value error, ")
     name = _setting_at(item["loc"], kind)
-    if not name:
-        return text
-    value = item["input"]
     setting = flat_settings(kind).get(name)
-    if setting is None:  # a section, or a structured field of one
-        return f"{name}: {text}"
+    shown = setting is not None and not is_secret(setting.field.annotation)
+    text = problem_text(item, show_value=shown)
+    if setting is None:  # of all, of a section, or of a structured field
+        return f"{name}: {text}" if name else text
     variable = f"{PREFIX}{name.upper()}"
     if item["type"] == "missing":
         return (
@@ -139,14 +138,12 @@ def _problem(item: Mapping[str, Any], given: Mapping[str, object], kind: type[Se
         )
     if name in given:
         variable = option(name)
-    elif is_service_address(value):
+    elif is_service_address(item["input"]):
         return (
-            f"{variable}: {value!r} is what Kubernetes sets for a Service of this name;"
+            f"{variable}: {item['input']!r} is what Kubernetes sets for a Service of this name;"
             " set `enableServiceLinks: false` in the pod, or rename the Service"
         )
-    if item["type"] == _OWN_TEXT or is_secret(setting.field.annotation):
-        return f"{variable}: {text}"
-    return f"{variable}: {text}, got {value!r}"
+    return f"{variable}: {text}"
 
 
 def _setting_at(location: Sequence[int | str], kind: type[Settings]) -> str:

@@ -35,20 +35,21 @@ from pydantic import (
     RootModel,
     SecretBytes,
     SecretStr,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 from pydantic.fields import FieldInfo
-from pydantic_core.core_schema import ValidationInfo
 
-from gateway.setting_lists import read_list
+from gateway.setting_lists import list_added_to, read_list
 from gateway.setting_secrets import SUFFIX
 from gateway.variables import unknown_names
 
 Path: TypeAlias = tuple[str, ...]
 """The names that lead to a field: `("cors", "origins")`."""
 
-_LISTS: Final = (tuple, list, set, frozenset)
+LISTS: Final = (tuple, list, set, frozenset)
+"""Types of lists."""
 
 
 class Section(BaseModel):
@@ -59,7 +60,12 @@ class Section(BaseModel):
     (`gateway.setting_secrets`); only one of them may be given.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,  # secrets may be among it
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -152,7 +158,7 @@ def is_secret(annotation: Any) -> bool:
     """Whether a type is a secret, perhaps None."""
     return any(
         isinstance(each, type) and issubclass(each, (SecretStr, SecretBytes))
-        for each in _alternatives(annotation)
+        for each in alternatives(annotation)
     )
 
 
@@ -174,14 +180,32 @@ def is_section(annotation: Any) -> TypeGuard[type[BaseModel]]:
 def is_simple(annotation: Any) -> bool:
     """Whether a type is a scalar or a list of scalars, either perhaps None."""
     return all(
-        all(map(_is_scalar, get_args(each))) if get_origin(each) in _LISTS else _is_scalar(each)
-        for each in _alternatives(annotation)
+        all(map(_is_scalar, get_args(each))) if get_origin(each) in LISTS else _is_scalar(each)
+        for each in alternatives(annotation)
     )
 
 
 def is_list(annotation: Any) -> bool:
     """Whether a type is a list, a tuple or a set, perhaps None."""
-    return any(get_origin(each) in _LISTS for each in _alternatives(annotation))
+    return any(get_origin(each) in LISTS for each in alternatives(annotation))
+
+
+def adds_to_defaults(field: FieldInfo) -> bool:
+    """Whether a list, as text or in the file, is added to its defaults."""
+    readers = (each.func for each in field.metadata if isinstance(each, BeforeValidator))
+    return any(isinstance(each, list_added_to) for each in readers)
+
+
+def alternatives(annotation: Any) -> Iterator[Any]:
+    """Yields the members of a union, or the type itself; without annotations."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        yield from alternatives(get_args(annotation)[0])
+    elif origin in (Union, UnionType):
+        for each in get_args(annotation):
+            yield from alternatives(each)
+    else:
+        yield annotation
 
 
 def _fields(kind: type[BaseModel], path: Path) -> Iterator[tuple[Path, FieldInfo]]:
@@ -192,26 +216,14 @@ def _fields(kind: type[BaseModel], path: Path) -> Iterator[tuple[Path, FieldInfo
             yield (*path, name), field
 
 
-def _alternatives(annotation: Any) -> Iterator[Any]:
-    """Yields the members of a union, or the type itself; without annotations."""
-    origin = get_origin(annotation)
-    if origin is Annotated:
-        yield from _alternatives(get_args(annotation)[0])
-    elif origin in (Union, UnionType):
-        for each in get_args(annotation):
-            yield from _alternatives(each)
-    else:
-        yield annotation
-
-
 def _is_scalar(annotation: Any) -> bool:
-    for each in _alternatives(annotation):
+    for each in alternatives(annotation):
         if each in (NoneType, Ellipsis) or get_origin(each) is Literal:
             continue
         if each is Any or not isinstance(each, type) or get_origin(each) is not None:
             return False
         if issubclass(each, Enum):
             continue
-        if issubclass(each, (BaseModel, Mapping, *_LISTS)) or is_dataclass(each):
+        if issubclass(each, (BaseModel, Mapping, *LISTS)) or is_dataclass(each):
             return False
     return True

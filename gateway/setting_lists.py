@@ -1,13 +1,16 @@
-"""Lists of settings, as they are written in the environment and behind options: with commas, or as JSON."""
+"""Lists of settings: as text, for variables and options, with commas or as JSON; and as lists of the file."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any, Final
 
 REPLACE: Final = "none"
 """The first item of a list that does not add to the defaults, but replaces them."""
+
+
+class WrittenList(list[Any]):
+    """A list as the settings file has it: it adds to defaults, as text does."""
 
 
 def read_list(text: str) -> list[str]:
@@ -32,19 +35,23 @@ def list_from_text(value: Any) -> Any:
     return read_list(value) if isinstance(value, str) else value
 
 
-def list_added_to(defaults: tuple[str, ...]) -> Callable[[Any], Any]:
-    """Returns a reader of lists which, given as text, are added to their defaults.
+class list_added_to:  # noqa: N801 - it is called as a function
+    """A reader of lists which, as text or in the settings file, are added to their defaults.
 
-    A text whose first item is `none` is the list of its other items, without the defaults. A list that is
-    given as such, from Python, is left as it is.
+    A list whose first item is `none` is its other items, without the defaults. A list that is given as such,
+    from Python, is left as it is.
     """
 
-    def read(value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        items = read_list(value)
-        if items[:1] == [REPLACE]:
-            return items[1:]
-        return [*defaults, *(item for item in items if item.lower() not in defaults)]
+    def __init__(self, defaults: tuple[str, ...]) -> None:
+        self._defaults = defaults
 
-    return read
+    def __call__(self, value: Any) -> Any:
+        """Returns the whole list."""
+        if isinstance(value, str):
+            value = read_list(value)
+        elif not isinstance(value, WrittenList):
+            return value
+        if value[:1] == [REPLACE]:
+            return value[1:]
+        added = (item for item in value if str(item).lower() not in self._defaults)
+        return [*self._defaults, *added]

@@ -15,6 +15,9 @@ from pydantic import BaseModel, SecretStr
 
 from gateway.setting_files import read_file
 
+MASK: Final = "*" * 10
+"""What stands for a secret where it is not shown."""
+
 SUFFIX: Final = "_file"
 """What the twin's name ends in."""
 

@@ -5,11 +5,10 @@ Rule: only this module and `gateway.health` read the environment. Each limit has
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import (
     BeforeValidator,
@@ -19,15 +18,14 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gateway.admission.authentication.api_key_settings import ApiKeySettings
 from gateway.admission.authentication.jwt_settings import JwtSettings
 from gateway.admission.certificates.settings import CertificateSettings
 from gateway.admission.tickets.settings import TicketSettings
 from gateway.doors.viewer import FILES
-from gateway.sections import flat_settings
 from gateway.setting_lists import list_added_to, list_from_text
+from gateway.setting_sources import SourcedSettings
 from gateway.setting_types import HeaderName, Origin, OwnPath, RequestHeaderName, RootPath
 from gateway.transcoding.metadata import (
     DEFAULT_CHALLENGE,
@@ -36,8 +34,6 @@ from gateway.transcoding.metadata import (
     DEFAULT_STATUS_KEY,
 )
 from gateway.upstream.transport import Name
-from gateway.variable_source import VariableSource
-from gateway.variables import unknown_names, unknown_variables
 
 PREFIX: Final = "PROTOWAY_"
 """Prefix of the environment variables."""
@@ -49,6 +45,7 @@ DEFAULT_CALLER_HEADERS: Final = ("authorization",)
 
 GROUPS: Final[Mapping[str, str]] = MappingProxyType(
     {
+        "config": "The settings file",
         "descriptor_set": "The contract",
         "upstream": "The upstream",
         "host": "The process",
@@ -73,15 +70,47 @@ A section is a group of its own: its first setting is written as `--help` and th
 (`cors_origins`) or, if it is a structured one, dotted (`rights.rules`).
 """
 
+FILE_SECTIONS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "config": "",
+        "descriptor_set": "contract",
+        "upstream": "upstream",
+        "host": "server",
+        "max_connections": "connections",
+        "root_path": "paths",
+        "max_message_bytes": "messages",
+        "request_headers": "metadata",
+        "print_defaults": "json",
+        "compression": "compression",
+        "heartbeat_seconds": "streams",
+        "origins": "websockets",
+        "admin_port": "envoy",
+    }
+)
+"""First setting of each group -> its section in the settings file; a section of ours has its own name.
 
-class Settings(BaseSettings):
+A setting has its own name there, without the section's before it (`upstream_tls` is `upstream.tls`), or:
+"""
+FILE_KEYS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+    {
+        "upstream": ("upstream", "address"),
+        "compression": ("compression", "responses"),
+        "min_compression_bytes": ("compression", "min_bytes"),
+        "stream_compression": ("compression", "streams"),
+        "websocket_compression": ("compression", "websockets"),
+        "websocket_ping_seconds": ("websockets", "ping_seconds"),
+        "websocket_small_frames": ("websockets", "small_frames"),
+        "websocket_idle_seconds": ("websockets", "idle_seconds"),
+    }
+)
+
+
+class Settings(SourcedSettings):
     """The settings of one edge. The environment variable of a setting is its name behind `PROTOWAY_`."""
 
-    model_config = SettingsConfigDict(
-        frozen=True,
-        extra="forbid",
-        use_attribute_docstrings=True,
-    )
+    variable_prefix = PREFIX
+    file_sections = FILE_SECTIONS
+    file_keys = FILE_KEYS
 
     descriptor_set: Path
     """Path of the contract: what `protoc --include_imports --include_source_info -o FILE` writes."""
@@ -262,26 +291,9 @@ class Settings(BaseSettings):
     """Tickets for EventSource and WebSocket."""
 
     @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        *_: Any,
-        **__: Any,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments win over the environment."""
-        return init_settings, VariableSource(settings_cls, PREFIX, os.environ)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _check_names(cls, data: Any) -> Any:
-        """Refuses unknown arguments, and variables that no command knows."""
-        if isinstance(data, Mapping) and (problems := unknown_names(data, cls.model_fields)):
-            raise ValueError("; ".join(problems))
-        known = {*flat_settings(EnvoySettings), *flat_settings(cls)}
-        if problems := unknown_variables(os.environ, PREFIX, known):
-            raise ValueError("; ".join(problems))
-        return data
+    def every_setting(cls) -> type[SourcedSettings]:
+        """All commands read the same variables and files."""
+        return EnvoySettings
 
     @model_validator(mode="after")
     def _own_paths_differ(self) -> Self:

@@ -16,6 +16,7 @@ from gateway import listening, server
 from gateway.app import create_app
 from gateway.app_option import SERVER_SETTINGS
 from gateway.cli import main
+from gateway.sections import flat_settings
 from gateway.settings import Settings
 from gateway.start_lines import middleware_line
 from tests.contracts import echo_descriptor_set
@@ -98,7 +99,7 @@ def test_options_of_the_server_win(served: Served) -> None:
             2,
             "--descriptor-set: the application of --app",
         ),
-        (["own_edge:app", "--timeout-seconds", "3"], 2, "or set PROTOWAY_TIMEOUT_SECONDS"),
+        (["own_edge:app", "--timeout-seconds", "3"], 2, "set PROTOWAY_TIMEOUT_SECONDS, or write"),
     ],
 )
 def test_what_cannot_be_served_is_one_line(
@@ -123,11 +124,12 @@ def test_options_of_the_server_are_those_that_it_reads() -> None:
     read = set()
     for module in (server, listening):
         for node in ast.walk(ast.parse(inspect.getsource(module))):
-            if isinstance(node, ast.Attribute) and "settings" in ast.unparse(node.value):
-                read.add(node.attr)
+            _, found, path = ast.unparse(node).rpartition("settings.")
+            if isinstance(node, ast.Attribute) and found:
+                read.add(path.replace(".", "_"))  # a field of a section, by its flat name
     of_the_application = {"max_message_bytes", "descriptor_set", "upstream", "transport"}
 
-    assert read & Settings.model_fields.keys() - of_the_application == set(SERVER_SETTINGS)
+    assert read & flat_settings(Settings).keys() - of_the_application == set(SERVER_SETTINGS)
 
 
 def test_the_start_names_middleware(tmp_path: Path) -> None:

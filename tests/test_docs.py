@@ -15,8 +15,9 @@ from fastapi import FastAPI
 from gateway import __version__
 from gateway.cli import main
 from gateway.sections import all_settings
-from gateway.settings import GROUPS, EnvoySettings
+from gateway.settings import FILE_SECTIONS, GROUPS, EnvoySettings
 from gateway.settings import Settings as EdgeSettings
+from gateway.transcoding.metadata import DEFAULT_REQUEST_HEADERS
 from gateway.transcoding.status import HTTP_STATUS, code_name
 from gateway.transcoding.websocket_protocol import (
     CLOSE_GOING_AWAY,
@@ -76,6 +77,33 @@ def test_settings_are_documented_in_their_groups() -> None:
 
     first = {rows[0]: heading for heading, rows in headings.items() if rows}
     assert first == {name: heading for name, heading in GROUPS.items() if heading != "Envoy"}
+
+
+def test_every_section_of_the_file_is_documented() -> None:
+    """In the order of the groups, each with the keys that do not follow the rule."""
+    section = SETTINGS.split("### The settings file")[1].split("\n### ")[0]
+    rows = {
+        name: dict(re.findall(r"`(\w+)`: `(\w+)`", others))
+        for name, others in re.findall(r"^\| `(\w+):` \| [^|]+ \|(.*)\|$", section, re.MULTILINE)
+    }
+    expected: dict[str, dict[str, str]] = {name: {} for name in FILE_SECTIONS.values() if name}
+    for keys, setting in EnvoySettings.layout().settings.items():
+        if len(setting.path) == 1 and setting.name not in (keys[1], "_".join(keys)):
+            expected[keys[0]][keys[1]] = setting.name
+
+    assert list(rows.items()) == list(expected.items())
+
+
+def test_the_file_on_the_page_is_read(tmp_path: Path) -> None:
+    """As it stands there."""
+    section = SETTINGS.split("### The settings file")[1].split("\n### ")[0]
+    file = tmp_path / "edge.yaml"
+    file.write_text(section.split("```yaml\n")[1].split("```")[0])
+
+    settings = EdgeSettings.model_validate({"config": file})
+    assert (settings.upstream, settings.upstream_ca) == ("core:50051", Path("/tls/ca.pem"))
+    assert (settings.port, settings.workers) == (9000, 4)
+    assert settings.request_headers == (*DEFAULT_REQUEST_HEADERS, "x-tenant")
 
 
 def test_every_command_is_documented(capsys: pytest.CaptureFixture[str]) -> None:

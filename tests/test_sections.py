@@ -206,6 +206,8 @@ class Secretive(Section):
     """A secret."""
     key_file: Path | None = None
     """File with it."""
+    number: int = 0
+    """Something else."""
 
 
 def test_a_secret_is_its_value_or_the_content_of_its_file(tmp_path: Path) -> None:
@@ -238,6 +240,40 @@ def test_a_secret_is_given_once() -> None:
     with pytest.raises(ValidationError, match="give key or key_file, not both") as caught:
         Secretive(key=SecretStr("s3cret"), key_file=Path("x"))
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"key": "s3cret", "key_file": "x"},
+        {"key": "s3cret", "kye": 1},
+        {"key": ["s3cret"]},
+        {"key": "s3cret", "number": "x"},
+    ],
+)
+@pytest.mark.parametrize("others", [{"descriptor_set": "x"}, {}, {"prot": 1}, {"port": "x"}])
+def test_no_traceback_has_a_secret(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: dict[str, Any], others: dict[str, Any]
+) -> None:
+    """Of the section, of all settings, and where a file is read beside it; other values are shown."""
+    file = tmp_path / "edge.yaml"
+    file.write_text("{}")
+
+    class WithSecret(Settings):
+        secretive: Secretive = Secretive()
+        """A section with a secret."""
+
+    arguments = {"secretive": given, **others}
+    for make in (
+        lambda: Secretive.model_validate(given),
+        lambda: WithSecret.model_validate(arguments),
+        lambda: WithSecret.model_validate({"config": file, **arguments}),
+    ):
+        with pytest.raises(ValidationError) as caught:
+            make()
+        assert "s3cret" not in str(caught.value)
+    if others == {"port": "x"}:
+        assert "input_value='x'" in str(caught.value)
 
 
 def test_a_secret_has_a_twin() -> None:

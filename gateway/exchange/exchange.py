@@ -17,6 +17,7 @@ from gateway.exchange.ports import ClientGone, RequestBody, Sink, WebSocket
 from gateway.exchange.request import Request
 from gateway.exchange.response import HttpResponse
 from gateway.exchange.routing import allowed_methods
+from gateway.transcoding.deadline import shortest
 from gateway.transcoding.endpoint import Endpoint
 from gateway.transcoding.metadata import Headers, Metadata
 from gateway.transcoding.status import UNAVAILABLE, StatusError
@@ -72,6 +73,7 @@ class Exchange:
         websocket: WebSocket | None = None,
         run: Run = TASK,
     ) -> None:
+        head = request.head
         self.edge = edge
         self.request = request
         self.request_id = request_id
@@ -86,16 +88,22 @@ class Exchange:
         self.secure = request.secure
         self.certificate: ClientCertificate | None = None
         self.info: RequestInfo | None = None
-        self.timeout: float | None = None
+        self.timeout = head.timeout
         self.deadline: float | None = None
         self.failure: StatusError | None = None
         self.ended_by: EndedBy | None = None
-        self.last_event_id = request.head.last_event_id
+        self.last_event_id = head.last_event_id
         self.query = query
         self.pass_on: Callable[[], Awaitable[None]] | None = None
         self.status = 0
         self.endpoint: Endpoint
         self.captures: tuple[str, ...]
+        route, limit = request.route, edge.limits.timeout
+        if isinstance(route, RouteMatch):
+            self.endpoint = route.target
+            self.captures = route.captures
+            if limit is not None and not route.target.method.stream_type.streams:
+                self.timeout = shortest(head.timeout, limit)
 
     # The request.
 
@@ -134,19 +142,6 @@ class Exchange:
         if info.metadata or info.removed_metadata:
             self.replace_metadata()
 
-    def take_route(self, route: RouteMatch[Endpoint]) -> None:
-        """Takes the endpoint, and how long the call may take."""
-        self.endpoint = endpoint = route.target
-        self.captures = route.captures
-        self.timeout = timeout = self.request.head.timeout
-        limit = self.edge.limits.timeout
-        if (
-            limit is not None
-            and (timeout is None or limit < timeout)
-            and not endpoint.method.stream_type.streams
-        ):
-            self.timeout = limit
-
     async def in_task(self) -> None:
         """Returns in a task; behind it the exchange may wait, so the deadline stands from here on."""
         if self.deadline is None and self.timeout is not None:
@@ -160,7 +155,7 @@ class Exchange:
 
     def remaining(self) -> float | None:
         """Returns the seconds left until the deadline; None: there is none."""
-        if self.deadline is None:
+        if self.deadline is None:  # no time has passed
             return self.timeout
         return max(0.0, self.deadline - asyncio.get_running_loop().time())
 
@@ -225,7 +220,9 @@ class Exchange:
         if self.info is not None:
             self.mark_started(response.status)
             response.headers += tuple(self.info.response_headers)
-        response.compress(self.edge.compression, self.request.head.accept_encoding)
+        accept_encoding, compression = self.request.head.accept_encoding, self.edge.compression
+        if accept_encoding or len(response.body) >= compression.min_bytes:
+            response.compress(compression, accept_encoding)
         return self._sink.whole(response, head=self.is_head)
 
     async def start(self, status: int, headers: Headers) -> None:

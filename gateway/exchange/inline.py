@@ -114,17 +114,15 @@ class InlineRun:
 
     __slots__ = ("_coroutine", "_outcome", "_task", "_waits", "over")
 
-    def __init__(self) -> None:
-        self._coroutine: Coroutine[Any, Any, None]
-        self._task: asyncio.Task[None] | None = None
-        self._outcome: Outcome | None = None
-        self._waits = False
-        """Whether the coroutine waits for the outcome without a task."""
-        self.over = False
+    _waits: bool
+    """Whether the coroutine waits for the outcome without a task."""
 
     def start_run(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Runs the coroutine until it waits."""
+        """Runs a coroutine until it waits; called first."""
         self._coroutine = coroutine
+        self._task: asyncio.Task[None] | None = None
+        self._outcome: Outcome | None = None
+        self.over = False
         self._step()
 
     def interrupt(self, error: Exception) -> None:

@@ -38,8 +38,6 @@ class HttpResponse:
 
     def compress(self, compression: Compression, accept_encoding: str) -> None:
         """Compresses the body once, where the caller's `Accept-Encoding` asks for it and it pays."""
-        if not accept_encoding and len(self.body) < compression.min_bytes:
-            return
         self.headers, self.body = compression.of_whole(
             self.content_type, self.headers, self.body, accept_encoding
         )

@@ -23,7 +23,7 @@ from gateway.exchange.routing import Options
 from gateway.exchange.streams import serve_client_stream, serve_server_stream
 from gateway.exchange.unary import serve_unary
 from gateway.exchange.websocket import serve_websocket
-from gateway.transcoding.metadata_size import check_metadata
+from gateway.transcoding.metadata_size import metadata_over, metadata_size
 from gateway.transcoding.status import (
     CANCELLED,
     INTERNAL,
@@ -46,8 +46,6 @@ async def serve(exchange: Exchange) -> None:
     route = request.route
     since = 0.0 if edge.observation is None else _start_observation(exchange, edge.observation)
     try:
-        if isinstance(route, RouteMatch):
-            exchange.take_route(route)
         if edge.policies:
             await exchange.admit()
         if exchange.pass_on is not None:
@@ -55,7 +53,8 @@ async def serve(exchange: Exchange) -> None:
         elif request.error is not None:
             raise request.error
         elif isinstance(route, RouteMatch):
-            check_metadata(exchange.metadata, edge.limits.max_metadata)
+            if (size := metadata_size(exchange.metadata)) > edge.limits.max_metadata:
+                raise metadata_over(size, edge.limits.max_metadata)
             if exchange.websocket is None and not route.target.method.stream_type.streams:
                 await serve_unary(exchange)
             else:

@@ -68,7 +68,7 @@ async def serve_unary(exchange: Exchange) -> None:
             message,
             outcome.set,
             metadata=exchange.metadata,
-            timeout=exchange.remaining(),
+            timeout=exchange.timeout if exchange.deadline is None else exchange.remaining(),
         )
         try:
             response = whole_response(exchange, encode, await outcome)

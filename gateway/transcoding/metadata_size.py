@@ -36,7 +36,12 @@ def check_metadata(metadata: Iterable[tuple[str, str | bytes]], limit: int) -> N
     """
     size = metadata_size(metadata)
     if size > limit:
-        raise metadata_too_large(f"{size} bytes, of at most {limit}")
+        raise metadata_over(size, limit)
+
+
+def metadata_over(size: int, limit: int) -> StatusError:
+    """Makes the error for metadata of this size, larger than the edge accepts; both in bytes."""
+    return metadata_too_large(f"{size} bytes, of at most {limit}")
 
 
 def metadata_too_large(sizes: str) -> StatusError:

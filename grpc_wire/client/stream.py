@@ -147,7 +147,8 @@ class ClientStream:
             self._sent = []
         else:
             self.half_closed = True
-            if not self._check_size(message):
+            if 0 <= self.method.max_send < len(message):
+                self._refuse_size(len(message))
                 return
             self._sent = [*frame_pieces(message, self._encoding)]
         self._balancer.start_call(self)
@@ -157,7 +158,10 @@ class ClientStream:
 
         Call it after `wait_for_connection`.
         """
-        if self._transport is None or not self._check_size(message):
+        if self._transport is None:
+            return False
+        if 0 <= self.method.max_send < len(message):
+            self._refuse_size(len(message))
             return False
         for piece in frame_pieces(message, self._encoding):
             self._keep_for_retry(piece)
@@ -453,13 +457,10 @@ class ClientStream:
         if self._held_trailers is not None:
             self._end_by_trailers(self._held_trailers)
 
-    def _check_size(self, message: bytes) -> bool:
-        limit = self.method.max_send
-        if 0 <= limit < len(message):
-            reason = f"CLIENT: Sent message larger than max ({len(message)} vs. {limit})"
-            self.end(Status(RESOURCE_EXHAUSTED, reason), ErrorCode.CANCEL)
-            return False
-        return True
+    def _refuse_size(self, size: int) -> None:
+        """Ends: a request of so many bytes is too large."""
+        reason = f"CLIENT: Sent message larger than max ({size} vs. {self.method.max_send})"
+        self.end(Status(RESOURCE_EXHAUSTED, reason), ErrorCode.CANCEL)
 
     def _keep_for_retry(self, data: bytes) -> None:
         if self._sent is not None:

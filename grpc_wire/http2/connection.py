@@ -130,7 +130,8 @@ class Connection:
     def can_open(self) -> bool:
         """Whether `open_stream` is allowed: no GOAWAY, and fewer streams than the peer's limit."""
         streams = self._streams
-        return not streams.closing and streams.used < self._outbound.peer.concurrent_streams
+        used = len(streams.open) + len(streams.deferred_resets)
+        return not streams.closing and used < self._outbound.peer.concurrent_streams
 
     @property
     def open_streams(self) -> int:
@@ -182,8 +183,7 @@ class Connection:
             RuntimeError: `can_open` is false.
         """
         streams, outbound = self._streams, self._outbound
-        room = streams.used < outbound.peer.concurrent_streams  # as `can_open` says
-        if streams.closing or not room or self._role is not Role.CLIENT:
+        if not self.can_open or self._role is not Role.CLIENT:
             raise RuntimeError("no stream can be opened")
         stream_id = streams.next_own
         ours, theirs = self._inbound.windows.initial, outbound.peer.initial_window

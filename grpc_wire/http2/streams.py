@@ -195,11 +195,6 @@ class Streams:
         if len(self._reset) > self._remembered:
             self._reset.popitem(last=False)
 
-    @property
-    def used(self) -> int:
-        """How many streams the peer counts as open."""
-        return len(self.open) + len(self.deferred_resets)
-
     def defer_reset(self, stream: Stream, code: ErrorCode) -> bool:
         """Whether a client sends RST_STREAM later, because it has reset too many early; then it is scheduled.
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -75,6 +76,28 @@ def test_not_alive(url: str, path: str, says: str, capsys: pytest.CaptureFixture
 def test_it_asks_where_the_edge_listens(environment: dict[str, str], url: str) -> None:
     """Host, port, TLS and path are those of the environment."""
     assert health.url_of(environment) == url
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("server: {port: 9000, host: 10.0.0.7}", "http://10.0.0.7:9000/healthz"),
+        ("server: {tls_certificate: c.pem}\npaths: {health_path: /a}", "https://127.0.0.1:8080/a"),
+        ("paths: {health_path: ''}", "http://127.0.0.1:8080"),
+        ("server: {port: [", "http://127.0.0.1:8080/healthz"),
+        ("server", "http://127.0.0.1:8080/healthz"),
+        ("server: 1", "http://127.0.0.1:8080/healthz"),
+    ],
+)
+def test_it_asks_where_the_settings_file_says(tmp_path: Path, text: str, url: str) -> None:
+    """A variable wins over it; a file that is wrong stops the edge, and not the check."""
+    file = tmp_path / "edge.yaml"
+    environment = {"PROTOWAY_CONFIG": str(file)}
+    assert health.url_of(environment) == "http://127.0.0.1:8080/healthz"
+    file.write_text(text)
+
+    assert health.url_of(environment) == url
+    assert ":7000" in health.url_of(environment | {"PROTOWAY_PORT": "7000"})
 
 
 def test_an_edge_that_chooses_its_port_is_not_found(

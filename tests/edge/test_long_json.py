@@ -83,7 +83,7 @@ async def test_one_text_is_decoded_at_a_time(app: FastAPI) -> None:
         await turns_until(request)
 
     assert [request.status for request in requests] == [200] * 3
-    assert decoding_threads() - before == 1
+    assert decoding_threads() - before <= 1
 
 
 async def test_it_is_decoded_in_the_thread_on_the_direct_path_too(app: FastAPI) -> None:

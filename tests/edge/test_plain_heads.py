@@ -234,7 +234,7 @@ def test_credentials_are_not_cached(heads: PlainHeads) -> None:
     """A line of a header that may have a secret, or a value of one request alone, is read each time."""
     assert same(heads, _CHROMIUM)
 
-    cached = b"\n".join(heads._lines)
+    cached = b"\n".join(heads._known)
     for secret in (b"session=", b"Bearer", b"traceparent", b"Referer"):
         assert secret not in cached
     assert b"User-Agent" in cached
@@ -265,8 +265,8 @@ def test_the_cache_is_bounded(heads: PlainHeads, monkeypatch: pytest.MonkeyPatch
     )
     for number in range(20):
         assert same(heads, get(b"%d" % number))
-        assert len(heads._lines) <= 4 + 2
+        assert len(heads._known) <= 4 + 2
         assert len(heads._heads) <= 4
         assert len(heads._requests) <= 4
     assert not same(heads, get(b"x" * 600))
-    assert all(len(line) <= 512 for line in heads._lines)
+    assert all(len(line) <= 512 for line in heads._known)

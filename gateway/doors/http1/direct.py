@@ -100,7 +100,6 @@ class DirectResponse(InlineRun):
             data: all of the request, as it came.
             plain: what its head says.
         """
-        super().__init__()
         self._door = door
         self._data = data
         self._plain = plain

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import re
 from enum import Enum
-from itertools import filterfalse
+from itertools import compress
+from operator import not_
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import quote
 
@@ -123,12 +124,16 @@ class PlainHeads:
             for root in {"", quote(root_path)}
         }
         """Request lines whose paths have no variables, without a query: all callers share them."""
-        self._lines: dict[bytes, tuple[bytes, bytes]] = {}
-        """Shared line -> name in lower case, value."""
+        self._known: dict[bytes, int] = {}
+        """Shared line -> number, from 1 on."""
+        self._lines: list[tuple[bytes, bytes]] = []
+        """Name in lower case and value of each, in the order of their numbers."""
+        self._learned = False
+        """Whether a line was added while a head was read."""
         self._names: dict[bytes, tuple[_Use, str]] = {}
         """Name as it is written -> use, and key of the metadata."""
-        self._heads: dict[tuple[bytes, ...], _Head] = {}
-        self._requests: dict[tuple[bytes, ...], tuple[Request, Metadata]] = {}
+        self._heads: dict[tuple[int, ...], _Head] = {}
+        self._requests: dict[tuple[bytes, tuple[int, ...]], tuple[Request, Metadata]] = {}
         """Literal request line and shared lines -> what they ask for."""
 
     def parse(self, data: bytes, end: int, max_headers: int = _MAX_HEADERS) -> PlainRequest | None:
@@ -139,19 +144,18 @@ class PlainHeads:
             end: of the head in it, where `END_OF_HEAD` begins.
             max_headers: a head with more is left to httptools.
         """
-        head = data[:end]
-        first, *lines = head.split(b"\r\n")
-        if len(lines) > max_headers or len(head.translate(None, _CONTROLS)) + 2 * len(lines) != end:
-            return None
+        first, *lines = data[:end].split(b"\r\n")
         start, question, query = first.partition(b"?")
         if question:
-            if not query.endswith(_VERSION) or query[:-_VERSION_SIZE].translate(None, _IN_QUERY):
-                return None
-            first, query = start + _VERSION, query[:-_VERSION_SIZE]
-        known = self._lines
+            query, version = query[:-_VERSION_SIZE], query[-_VERSION_SIZE:]
+            first = b"" if query.translate(None, _IN_QUERY) else start + version
+        known = self._known
         if len(known) >= MAX_ENTRIES:
-            known.clear()
-        own_lines = list(filterfalse(known.__contains__, lines))
+            self._forget()
+        numbers = [*map(known.get, lines)]
+        own_lines = [*compress(lines, map(not_, numbers))]
+        if len(lines) > max_headers or _has_controls(own_lines):
+            return None
         length = len(data) - end - len(END_OF_HEAD)
         try:
             own = self._read_own(own_lines)
@@ -162,8 +166,11 @@ class PlainHeads:
         said, request_id, metadata = own
         if length != max(said, 0):
             return None
-        shared_lines = tuple(filter(known.__contains__, lines) if own_lines else lines)
-        shared = self._requests.get((first, *shared_lines)) or self._join(first, shared_lines)
+        if self._learned:
+            self._learned = False
+            numbers = [*map(known.get, lines)]
+        shared_lines = tuple(filter(None, numbers))
+        shared = self._requests.get((first, shared_lines)) or self._join(first, shared_lines)
         if shared is None:
             return None
         request, shared_metadata = shared
@@ -178,6 +185,11 @@ class PlainHeads:
             and request.error is None
             and len(own_lines) == (said >= 0),
         )
+
+    def _forget(self) -> None:
+        """Empties the cache of lines, and those whose keys have the lines' numbers."""
+        for cache in (self._known, self._lines, self._heads, self._requests):
+            cache.clear()
 
     def _read_own(self, lines: list[bytes]) -> tuple[int, str, list[_Pair]] | None:
         """Returns length of the body, request id and metadata that lines say which are not cached.
@@ -253,17 +265,19 @@ class PlainHeads:
             or (name == b"host" and not is_host(value))
         ):
             return False
-        self._lines[line] = (name, value)
+        self._lines.append((name, value))
+        self._known[line] = len(self._lines)
+        self._learned = True
         return True
 
-    def _join(self, first: bytes, lines: tuple[bytes, ...]) -> tuple[Request, Metadata] | None:
+    def _join(self, first: bytes, lines: tuple[int, ...]) -> tuple[Request, Metadata] | None:
         """Returns what a request line and shared lines ask for, and remembers what they mean together.
 
         None if it is no request line, or the lines have not one `Host`.
         """
         head = self._heads.get(lines)
         if head is None:
-            headers = [self._lines[line] for line in lines]
+            headers = [self._lines[number - 1] for number in lines]
             if [name for name, _ in headers].count(b"host") != 1:
                 return None
             read, error = parse_head(headers, self._allowed)
@@ -275,7 +289,7 @@ class PlainHeads:
             return None
         joined = request, head.metadata
         if first in self._literal and head.error is None:
-            _keep(self._requests, (first, *lines), joined)
+            _keep(self._requests, (first, lines), joined)
         return joined
 
     def _request(
@@ -317,6 +331,11 @@ def _cut(lines: list[bytes]) -> tuple[tuple[bytes, bytes], ...]:
     """Returns the names in lower case, and the values."""
     cut = (line.partition(b":") for line in lines)
     return tuple((name.lower(), value.strip(_BLANKS)) for name, _, value in cut)
+
+
+def _has_controls(lines: list[bytes]) -> bool:
+    text = b"".join(lines)
+    return len(text.translate(None, _CONTROLS)) != len(text)
 
 
 def _text(key: str, value: bytes) -> str:
