@@ -19,8 +19,9 @@ from gateway.contract.service_config import apply_rules, auto_mapped, read_servi
 from gateway.doors.asgi import AsgiDoor, ContractRoutes, OtherMethods
 from gateway.doors.http1.direct import DirectDoor
 from gateway.doors.pages import Pages
+from gateway.doors.path_methods import PathMethods
 from gateway.doors.ticket_route import ticket_endpoint
-from gateway.doors.viewer import viewer_routes
+from gateway.doors.viewer import secure_document, viewer_routes
 from gateway.exchange.compression import Compression
 from gateway.exchange.edge import Edge, Limits
 from gateway.exchange.policy import Observation, Observer, Policy
@@ -33,6 +34,7 @@ from gateway.settings import Settings
 from gateway.tls import upstream_credentials
 from gateway.transcoding.codec import JsonOptions
 from gateway.transcoding.metadata import MetadataFilter
+from gateway.transcoding.origin import Origins
 from gateway.transcoding.transcoder import Transcoder
 from gateway.upstream.options import UpstreamOptions
 from gateway.upstream.pool_limits import PoolLimits
@@ -90,11 +92,6 @@ def create_app(
         log.error("left out, and not served: %s", error)
     own_paths = settings.own_paths()
     edge = _edge(settings, contract, upstream or _upstream(settings, contract))
-    posted = {settings.tickets.path} if settings.tickets.enabled else set()
-    router = Router(edge.transcoder, own_paths, posted=posted)
-    methods = [binding.method for binding in edge.transcoder.bindings]
-    admission = Admission(settings, router, methods)
-    edge.policies = (*admission.policies, *policies)
     if watching := tuple(observers):
         edge.observation = Observation(watching)
 
@@ -117,6 +114,11 @@ def create_app(
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.root_path = settings.root_path
+    posted = {settings.tickets.path} if settings.tickets.enabled else set()
+    router = Router(edge.transcoder, own_paths, posted=posted)
+    methods = [binding.method for binding in edge.transcoder.bindings]
+    admission = Admission(settings, router, methods, PathMethods(app, router))
+    edge.policies = (*admission.policies, *policies)
     app.state.edge = edge
     app.state.settings = settings
     door = AsgiDoor(edge, router)
@@ -135,6 +137,7 @@ def create_app(
     if settings.openapi_path and settings.docs_path:
         page = viewer_routes(settings.docs_path, settings.openapi_path, app.title)
         app.router.routes.extend(page)
+    secure_document(app.router.routes, settings.openapi_path)
     document = render_openapi(
         contract,
         edge.transcoder.bindings,
@@ -208,7 +211,7 @@ def _edge(settings: Settings, contract: Contract, upstream: Upstream) -> Edge:
             heartbeat=settings.heartbeat_seconds,
             retry=settings.retry_seconds,
             websocket_idle=settings.websocket_idle_seconds,
-            origins=frozenset(settings.origins),
+            origins=Origins(settings.cors.origins),
         ),
         json_options=options,
         compression=Compression(
@@ -224,4 +227,5 @@ def _title(contract: Contract) -> str:
 
 
 async def _healthz(_request: Request) -> Response:
-    return Response(b'{"status":"SERVING"}', media_type="application/json")
+    headers = {"x-content-type-options": "nosniff"}
+    return Response(b'{"status":"SERVING"}', headers=headers, media_type="application/json")

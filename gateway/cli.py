@@ -14,6 +14,7 @@ from dataclasses import fields
 from typing import Any
 
 from gateway import __version__, settings_command
+from gateway.admission.cors import request_headers, response_headers
 from gateway.admission.error import AdmissionError
 from gateway.api_key_command import add_api_key
 from gateway.app import create_app, read_contract
@@ -26,6 +27,7 @@ from gateway.logs import configure_logs
 from gateway.options import OptionError, Parser, add_settings, read_settings, unknown_arguments
 from gateway.render.envoy import render_envoy
 from gateway.render.envoy_contract import envoy_contract
+from gateway.render.envoy_cors import EnvoyCors
 from gateway.render.envoy_routes import EnvoyOptions
 from gateway.render.routes import render_routes
 from gateway.sections import flat_settings
@@ -49,7 +51,9 @@ ENVOY = (
     *("descriptor_set_out", "descriptor_set_path", "upstream", "host", "port", "admin_port"),
     *("max_connections", "max_message_bytes", "timeout_seconds", "send_timeout_seconds"),
     *("upstream_keepalive_seconds", "upstream_tls", "upstream_ca", "upstream_certificate"),
-    *("upstream_key", "upstream_name", "tls_certificate", "tls_key", "origins", "ignore_unknown"),
+    *("upstream_key", "upstream_name", "tls_certificate", "tls_key", "ignore_unknown"),
+    *("cors_origins", "cors_credentials", "cors_headers", "cors_exposed_headers"),
+    *("cors_max_age_seconds", "cors_private_network"),
     *("print_defaults", "print_proto_names", "print_enum_numbers", "print_int64_numbers"),
 )
 """The settings that `protoway envoy` takes."""
@@ -219,7 +223,17 @@ def _envoy_options(settings: EnvoySettings, place: str) -> EnvoyOptions:
     same = {field.name for field in fields(EnvoyOptions)} & EnvoySettings.model_fields.keys()
     given: dict[str, Any] = {name: getattr(settings, name) for name in same}
     own = settings.descriptor_set_out is not None
-    return EnvoyOptions(**given | {"descriptor_set": place, "own_descriptor_set": own})
+    cors = EnvoyCors(
+        origins=settings.cors.origins,
+        credentials=settings.cors.credentials,
+        request_headers=request_headers(settings.cors, settings.request_headers),
+        response_headers=response_headers(settings.cors, settings.response_headers),
+        max_age_seconds=settings.cors.max_age_seconds,
+        private_network=settings.cors.private_network,
+    )
+    return EnvoyOptions(
+        **given | {"descriptor_set": place, "own_descriptor_set": own, "cors": cors}
+    )
 
 
 def _report_left_out(contract: Contract) -> None:

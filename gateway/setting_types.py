@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from gateway.transcoding.metadata import checked_key
-from gateway.transcoding.origin import serialized_origin
+from gateway.transcoding.origin import origin_pattern
 
 HeaderName = Annotated[str, Field(pattern=r"^[0-9A-Za-z_.-]+$")]
 """A name that is valid for an HTTP header and as a gRPC metadata key."""
@@ -37,7 +37,5 @@ OwnPath = Annotated[
 RootPath = Annotated[str, Field(pattern=r"^(/[A-Za-z0-9\-._~]+)*$"), AfterValidator(_without_dots)]
 """A prefix of paths that has one spelling, for none of its characters needs percent-encoding; or empty."""
 
-Origin = Annotated[
-    str, AfterValidator(lambda text: text if text == "*" else serialized_origin(text))
-]
-"""An origin as browsers serialize it, or `*`."""
+Origin = Annotated[str, AfterValidator(origin_pattern)]
+"""An origin as browsers serialize it, `SCHEME://*.DOMAIN` for all origins below a domain, or `*`."""

@@ -22,11 +22,12 @@ from pydantic import (
 from gateway.admission.authentication.api_key_settings import ApiKeySettings
 from gateway.admission.authentication.jwt_settings import JwtSettings
 from gateway.admission.certificates.settings import CertificateSettings
+from gateway.admission.cors_settings import CorsSettings
 from gateway.admission.tickets.settings import TicketSettings
 from gateway.doors.viewer import FILES
 from gateway.setting_lists import list_added_to, list_from_text
 from gateway.setting_sources import SourcedSettings
-from gateway.setting_types import HeaderName, Origin, OwnPath, RequestHeaderName, RootPath
+from gateway.setting_types import HeaderName, OwnPath, RequestHeaderName, RootPath
 from gateway.transcoding.metadata import (
     DEFAULT_CHALLENGE,
     DEFAULT_REQUEST_HEADERS,
@@ -56,7 +57,8 @@ GROUPS: Final[Mapping[str, str]] = MappingProxyType(
         "print_defaults": "JSON",
         "compression": "Compression",
         "heartbeat_seconds": "Streams",
-        "origins": "WebSockets",
+        "websocket_ping_seconds": "WebSockets",
+        "cors_origins": "CORS",
         "jwt_issuer": "Tokens",
         "api_keys_file": "API keys",
         "client_certificates_identity": "Client certificates",
@@ -83,7 +85,7 @@ FILE_SECTIONS: Final[Mapping[str, str]] = MappingProxyType(
         "print_defaults": "json",
         "compression": "compression",
         "heartbeat_seconds": "streams",
-        "origins": "websockets",
+        "websocket_ping_seconds": "websockets",
         "admin_port": "envoy",
     }
 )
@@ -164,6 +166,10 @@ class Settings(SourcedSettings):
     """PEM file with the CAs of client certificates. Clients are asked for one if it is set."""
     tls_client_certificates: Literal["required", "optional"] = "required"
     """`required`: no connection without a client certificate. `optional`: without one too."""
+    hsts: str = Field(
+        default="", pattern=r"^(max-age=\d{1,10}(; includeSubDomains)?(; preload)?)?$"
+    )
+    """`Strict-Transport-Security` of each response over TLS, as `max-age=31536000`; empty: none."""
     drain_seconds: float = Field(default=5.0, ge=0)
     """Maximum time that a shutdown waits for responses in progress."""
     log_level: str = Field(default="info", pattern="^(critical|error|warning|info|debug)$")
@@ -272,8 +278,6 @@ class Settings(SourcedSettings):
     They must be among `request_headers`. Callers without any of them are identified by their addresses.
     """
 
-    origins: Annotated[tuple[Origin, ...], BeforeValidator(list_from_text)] = ()
-    """Extra allowed WebSocket origins, SCHEME://HOST[:PORT]; `*`: any. The edge's own is always allowed."""
     websocket_ping_seconds: float = Field(default=20.0, gt=0)
     """Interval of pings. A client that has not answered by the next ping is disconnected."""
     websocket_small_frames: int = Field(default=100, ge=1)
@@ -281,6 +285,7 @@ class Settings(SourcedSettings):
     websocket_idle_seconds: float | None = Field(default=None, gt=0)
     """Time without a message in either direction after which a WebSocket is closed; None: never."""
 
+    cors: CorsSettings = CorsSettings()
     jwt: JwtSettings = JwtSettings()
     """Tokens."""
     api_keys: ApiKeySettings = ApiKeySettings()
@@ -305,6 +310,14 @@ class Settings(SourcedSettings):
             names += ("tickets_path",)
         if len(set(paths)) < len(paths):
             raise ValueError(f"no two of {', '.join(names)} can be the same")
+        return self
+
+    @model_validator(mode="after")
+    def _cors_headers_have_one_source(self) -> Self:
+        both = [n for n in self.response_headers if n.lower().startswith("access-control-")]
+        if both and self.cors.origins:
+            names = ", ".join(both)
+            raise ValueError(f"response_headers: {names} is what the settings cors_… are for")
         return self
 
     def own_paths(self) -> dict[str, str]:

@@ -84,14 +84,15 @@ class Reader:
     printed: str | None = ""
     """What the last commands printed, on both outputs; None if they were not run."""
 
-    def follow(self, page: Path) -> None:
-        """Follows a page to its end, and stops what it has started."""
+    def follow(self, page: Path, at_end: Callable[[], None] = lambda: None) -> None:
+        """Follows a page to its end, calls `at_end`, and stops what it has started."""
         with ExitStack() as running:
             for block in blocks(page.read_text()):
                 try:
                     self._step(block, running)
                 except AssertionError as error:
                     raise AssertionError(f"{page.name}, line {block.line}: {error}") from error
+            at_end()
 
     def _step(self, block: Block, running: ExitStack) -> None:
         text = self.rewrite(self._with_own_ports(block.text))

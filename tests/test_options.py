@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.cli import main
+from gateway.sections import flat_settings, value_of
 from gateway.settings import Settings
 from gateway.transcoding.metadata import DEFAULT_REQUEST_HEADERS, DEFAULT_RESPONSE_HEADERS
 
@@ -30,7 +31,7 @@ def given(monkeypatch: pytest.MonkeyPatch, how: str, name: str, text: str) -> An
     if how == "variable":
         monkeypatch.setenv(f"PROTOWAY_{name.upper()}", text)
     assert main(["serve", "--descriptor-set", "x", *words[how]]) == 0
-    return getattr(made[0], name)
+    return value_of(made[0], flat_settings(Settings)[name].path)
 
 
 @pytest.mark.parametrize("how", ["variable", "words", "commas", "again"])
@@ -38,7 +39,7 @@ def given(monkeypatch: pytest.MonkeyPatch, how: str, name: str, text: str) -> An
     ("name", "text", "value"),
     [
         ("services", "a.B,c.D", ("a.B", "c.D")),
-        ("origins", "https://a.test", ("https://a.test",)),
+        ("cors_origins", "https://a.test", ("https://a.test",)),
         ("request_headers", "X-Tenant", (*DEFAULT_REQUEST_HEADERS, "X-Tenant")),
         ("request_headers", "X-Tenant,Authorization", (*DEFAULT_REQUEST_HEADERS, "X-Tenant")),
         ("request_headers", "none,x-tenant", ("x-tenant",)),
@@ -105,6 +106,36 @@ def test_a_list_from_python_is_that_list() -> None:
         ),
         (["--request-headers", "a b"], {}, "--request-headers: String should match pattern"),
         (["--upstraem", "x:1"], {}, "--upstraem: no such option; did you mean --upstream?"),
+        (
+            ["--origins", "https://a.test"],
+            {},
+            "--origins: no such option; did you mean --cors-origins?",
+        ),
+        (
+            [],
+            {"ORIGINS": "https://a.test"},
+            "PROTOWAY_ORIGINS: no such setting; did you mean PROTOWAY_CORS_ORIGINS?",
+        ),
+        (
+            ["--cors-origins", "*", "--cors-credentials"],
+            {},
+            "--cors-credentials: not with *, which is every origin: list the origins instead",
+        ),
+        (
+            [],
+            {"CORS_ORIGINS": "https://a.test/"},
+            "PROTOWAY_CORS_ORIGINS: 'https://a.test/' is not an origin: ",
+        ),
+        (
+            ["--cors-origins", "https://a.test", "--response-headers", "Access-Control-Max-Age"],
+            {},
+            "response_headers: Access-Control-Max-Age is what the settings cors_… are for",
+        ),
+        (
+            ["--hsts", "1 year"],
+            {},
+            "--hsts: String should match pattern",
+        ),
         (["--xyzzy"], {}, "--xyzzy: no such option"),
         (["--upstrea", "x:1"], {}, "--upstrea: no such option; did you mean --upstream?"),
         (["x.binpb"], {}, "x.binpb: not an option; write --descriptor-set x.binpb"),

@@ -10,7 +10,9 @@ from gateway.admission.authentication.api_keys import ApiKeys
 from gateway.admission.authentication.authentication import Authentication, IdentityRequired
 from gateway.admission.authentication.authenticator import Authenticator
 from gateway.admission.certificates.authenticator import CertificateAuthenticator
+from gateway.admission.cors import Cors, PathMethods
 from gateway.admission.error import AdmissionError
+from gateway.admission.strict_transport import StrictTransport
 from gateway.admission.tickets.tickets import Tickets
 from gateway.contract.method import Method
 from gateway.exchange.policy import Policy, RequestInfo
@@ -29,13 +31,20 @@ class Admission:
         issue_ticket: answers a request for a ticket; None: tickets are switched off.
     """
 
-    def __init__(self, settings: Settings, router: Router, methods: Iterable[Method]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        router: Router,
+        methods: Iterable[Method],
+        path_methods: PathMethods,
+    ) -> None:
         """Makes the policies that the settings switch on.
 
         Args:
             settings: of the edge.
             router: finds the routes of the contract.
             methods: that have routes.
+            path_methods: returns the HTTP methods that a path takes, whoever answers it.
 
         Raises:
             AdmissionError: settings cannot be obeyed: a file is wrong, or an extra is not installed.
@@ -44,6 +53,16 @@ class Admission:
         policies: list[Policy] = []
         needed: list[AbstractAsyncContextManager[object]] = []
         self.issue_ticket: Callable[[RequestInfo, bytes], Awaitable[bytes]] | None = None
+        if settings.hsts:
+            policies.append(StrictTransport(settings.hsts))
+        if settings.cors.origins:
+            cors = Cors(
+                settings.cors,
+                path_methods,
+                from_callers=settings.request_headers,
+                from_metadata=settings.response_headers,
+            )
+            policies.append(cors)
         authenticators = required = _authenticators(settings)
         if settings.tickets.enabled:
             keys = [each for each in required if isinstance(each, ApiKeys)]
@@ -96,4 +115,4 @@ def _jwt(settings: Settings) -> Authenticator:
         raise AdmissionError(
             f"jwt_issuer: tokens need the package {error.name}; pip install 'protoway[jwt]'"
         ) from error
-    return JwtAuthenticator(settings.jwt, lambda page: page in settings.origins)
+    return JwtAuthenticator(settings.jwt, lambda page: page in settings.cors.origins)

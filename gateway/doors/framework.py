@@ -5,10 +5,12 @@ The edge's pages, its health check, and what a user has added to the application
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from gateway.doors.types import App, Receive, Scope, Send
 from gateway.exchange.exchange import Exchange
+from gateway.transcoding.metadata import Headers
 from gateway.transcoding.status import HTTP_STATUS, INTERNAL, UNIMPLEMENTED, UNKNOWN, StatusError
 
 CODES: Final = {405: UNIMPLEMENTED} | {
@@ -16,6 +18,7 @@ CODES: Final = {405: UNIMPLEMENTED} | {
 }
 """The gRPC code of an HTTP status; of several the first in `google.rpc.Code`."""
 _SWITCHING_PROTOCOLS: Final = 101
+_ACCESS_CONTROL: Final = b"access-control-"
 
 
 class FrameworkRequest:
@@ -60,9 +63,18 @@ class FrameworkRequest:
             exchange.mark_started(_SWITCHING_PROTOCOLS)
         elif kind in ("http.response.start", "websocket.http.response.start"):
             of_policies = () if exchange.info is None else exchange.info.response_headers
-            headers = [*event.get("headers", ()), *of_policies]
+            headers = [*_without_access_control(event.get("headers", ()), of_policies)]
+            headers += of_policies
             if not any(name.lower() == b"x-request-id" for name, _ in headers):
                 headers.append((b"x-request-id", exchange.request_id.encode()))
             event = {**event, "headers": headers}
             exchange.mark_started(event["status"])
         await self._send_on(event)
+
+
+def _without_access_control(
+    headers: Headers, policy_headers: Iterable[tuple[bytes, bytes]]
+) -> Headers:
+    """Returns a route's headers without those of CORS that a policy sets, which can occur once only."""
+    fixed = {name for name, _ in policy_headers if name.startswith(_ACCESS_CONTROL)}
+    return tuple(each for each in headers if each[0].lower() not in fixed) if fixed else headers

@@ -16,12 +16,16 @@ from starlette.staticfiles import StaticFiles
 from gateway.doors.types import App, Receive, Scope, Send
 
 _METHODS: Final = ("GET", "HEAD")
-PAGE_HEADERS: Final = {
+SECURITY_HEADERS: Final = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self';"
     " connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none';"
     " frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
+}
+"""Headers of each page, of each file that it loads, and of the document that it shows."""
+PAGE_HEADERS: Final = {
+    **SECURITY_HEADERS,
     "cache-control": "no-cache",  # a browser asks each time, and is answered 304
 }
 """Headers of each page, and of each file that it loads."""
@@ -51,6 +55,10 @@ class Pages(StaticFiles):
             raise HTTPException(405, "this is a file", {"Allow": ", ".join(_METHODS)})
         found.headers.update(PAGE_HEADERS)
         await found(scope, receive, send)
+
+    async def methods(self, scope: Scope) -> tuple[str, ...]:
+        """Returns the HTTP methods that a path takes; none: there is no such file."""
+        return () if await self._find(scope) is None else _METHODS
 
     async def _find(self, scope: Scope) -> Response | None:
         try:

@@ -8,17 +8,17 @@ scripts in its text, so the script that starts Swagger UI is a file.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from html import escape
 from pathlib import Path
 from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route, request_response
 from starlette.staticfiles import StaticFiles
 
-from gateway.doors.pages import PAGE_HEADERS
+from gateway.doors.pages import PAGE_HEADERS, SECURITY_HEADERS
 
 FILES: Final = ("swagger-ui.css", "swagger-ui-bundle.js", "viewer.js")
 """Names of the files that the page loads; each is served below the path of the page."""
@@ -65,6 +65,24 @@ def viewer_routes(docs_path: str, openapi_path: str, title: str) -> list[Route]:
         Route(docs_path, show),
         *(Route(f"{docs_path}/{name}", _file(files, name)) for name in FILES),
     ]
+
+
+def secure_document(routes: Sequence[BaseRoute], openapi_path: str) -> None:
+    """Adds the headers of pages to the document, whose route is FastAPI's own."""
+    for route in routes:
+        if isinstance(route, Route) and route.path == openapi_path:
+            route.app = request_response(_secured(route.endpoint))
+
+
+def _secured(
+    endpoint: Callable[[Request], Awaitable[Response]],
+) -> Callable[[Request], Awaitable[Response]]:
+    async def secured(request: Request) -> Response:
+        response = await endpoint(request)
+        response.headers.update(SECURITY_HEADERS)
+        return response
+
+    return secured
 
 
 def _file(files: StaticFiles, name: str) -> Callable[[Request], Awaitable[Response]]:

@@ -14,6 +14,7 @@ from gateway.exchange.policy import Observation, Policy
 from gateway.feeds.feeds import Feeds
 from gateway.transcoding.codec import JsonOptions
 from gateway.transcoding.metadata import MetadataFilter
+from gateway.transcoding.origin import Origins
 from gateway.transcoding.transcoder import Transcoder
 from gateway.upstream.port import Upstream
 
@@ -34,8 +35,8 @@ class Limits:
     """After so long a reader of events that was cut should come back; after an error up to twice as long."""
     websocket_idle: float | None
     """After so long without a message either way a WebSocket is closed; None: never."""
-    origins: frozenset[str]
-    """The origins from which a browser may open a WebSocket beside its own, serialized; `*` is any."""
+    origins: Origins
+    """The origins whose pages may open a WebSocket, beside the edge's own."""
 
 
 @dataclass(slots=True, eq=False)

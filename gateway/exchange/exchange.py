@@ -15,7 +15,7 @@ from gateway.exchange.inline import TASK, Run
 from gateway.exchange.policy import EndedBy, RequestInfo, Wire
 from gateway.exchange.ports import ClientGone, RequestBody, Sink, WebSocket
 from gateway.exchange.request import Request
-from gateway.exchange.response import HttpResponse
+from gateway.exchange.response import NO_SNIFFING, HttpResponse
 from gateway.exchange.routing import allowed_methods
 from gateway.transcoding.deadline import shortest
 from gateway.transcoding.endpoint import Endpoint
@@ -121,6 +121,7 @@ class Exchange:
             self.query,
             allowed_methods(route),
             "https" if self.secure else "http",
+            request.head.origin,
             certificate=self.certificate,
         )
         return info
@@ -230,7 +231,7 @@ class Exchange:
         self.mark_started(status)
         of_policies = () if self.info is None else self.info.response_headers
         request_id = (b"x-request-id", self.request_id.encode())
-        await self._sink.start(status, (*headers, *of_policies, request_id))
+        await self._sink.start(status, (*headers, NO_SNIFFING, *of_policies, request_id))
 
     async def write(self, data: bytes) -> None:
         """Sends a part of the body."""

@@ -52,6 +52,7 @@ class RequestInfo:
     __slots__ = (
         *(
             "_headers",
+            "_origin",
             "allowed_methods",
             "at_end",
             "certificate",
@@ -127,6 +128,7 @@ class RequestInfo:
         query: bytes = b"",
         allowed_methods: tuple[str, ...] = (),
         scheme: str = "http",
+        origin: str | None = None,
         *,
         certificate: ClientCertificate | None = None,
     ) -> None:
@@ -143,12 +145,14 @@ class RequestInfo:
             query: see there.
             allowed_methods: see there.
             scheme: see there.
+            origin: see there; None: it is read from the headers.
             certificate: see there.
         """
         self.wire = wire
         self.http_method = http_method
         self.path = path
         self._headers = headers
+        self._origin = origin
         self.method = method
         self.client = client
         self.request_id = request_id
@@ -176,6 +180,17 @@ class RequestInfo:
     def header(self, name: bytes) -> bytes | None:
         """Returns the first value of a header, given by its lower-case name; None if there is none."""
         return next((value for each, value in self.headers if each == name), None)
+
+    @property
+    def origin(self) -> str:
+        """Origin of the page that sent the request: its `Origin`, unchanged; empty if it has none.
+
+        Several values, which no browser sends, are joined by commas, so that they are no origin.
+        """
+        if self._origin is None:
+            values = (value for name, value in self.headers if name == b"origin")
+            self._origin = b", ".join(values).decode("latin-1")
+        return self._origin
 
     @property
     def is_preflight(self) -> bool:

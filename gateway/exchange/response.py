@@ -20,6 +20,15 @@ _CACHED_TYPES: Final = 64
 _MAX_CACHED_TYPE: Final = 256
 """Maximum characters of a cached media type; an HttpBody may have any."""
 _cached_value: Final = lru_cache(maxsize=_CACHED_TYPES)(header_value)
+NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
+"""Browsers take a body for what its media type says: an HttpBody may be anybody's text (Fetch, 3.6)."""
+_WHOLE_LINES: Final = b"\r\n".join(
+    (
+        *(b"content-type: %b", b"content-length: %d", b"x-content-type-options: nosniff"),
+        b"%bx-request-id: %b\r\n",
+    )
+)
+"""Headers of a whole response; the last line but one stands for those of others."""
 _RESET_CONTENT: Final = 205
 """The one status without content whose response needs a `Content-Length` (RFC 9112, section 6.3)."""
 
@@ -47,7 +56,11 @@ class HttpResponse:
         of_body: Headers = ()
         if self.content_type:
             length = b"%d" % len(self.body)
-            of_body = ((b"content-type", _value(self.content_type)), (b"content-length", length))
+            of_body = (
+                (b"content-type", _value(self.content_type)),
+                (b"content-length", length),
+                NO_SNIFFING,
+            )
         elif self.status == _RESET_CONTENT:
             of_body = ((b"content-length", b"0"),)
         return [*of_body, *self.headers, (b"x-request-id", self.request_id.encode())]
@@ -57,7 +70,7 @@ class HttpResponse:
         if not self.content_type:
             return header_lines(*self.all_headers())
         others = header_lines(*self.headers) if self.headers else b""
-        return b"content-type: %b\r\ncontent-length: %d\r\n%bx-request-id: %b\r\n" % (
+        return _WHOLE_LINES % (
             _value(self.content_type),
             len(self.body),
             others,

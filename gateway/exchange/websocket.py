@@ -16,7 +16,7 @@ from gateway.exchange.ports import WebSocket
 from gateway.exchange.websocket_client import WebSocketClient
 from gateway.feeds.source import Gap, Source
 from gateway.transcoding.metadata_size import check_metadata
-from gateway.transcoding.origin import is_same_origin, serialized_origin
+from gateway.transcoding.origin import is_same_origin
 from gateway.transcoding.request_head import RequestHead, read_head
 from gateway.transcoding.status import (
     DEADLINE_EXCEEDED,
@@ -172,11 +172,10 @@ def _check_origin(head: RequestHead, limits: Limits, *, secure: bool) -> None:
     Raises:
         StatusError: PERMISSION_DENIED, the page's origin is neither the edge's own nor allowed.
     """
-    if not head.origin or "*" in limits.origins:
+    if not head.origin or limits.origins.allow(head.origin):
         return
-    try:
-        origin = serialized_origin(head.origin)
-    except ValueError:
-        origin = ""
-    if origin not in limits.origins and not is_same_origin(origin, head.host, secure=secure):
-        raise StatusError.of(PERMISSION_DENIED, f"the origin {quoted(head.origin)} is not allowed")
+    if not is_same_origin(head.origin, head.host, secure=secure):
+        raise StatusError.of(
+            PERMISSION_DENIED,
+            f"the origin {quoted(head.origin)} is not allowed: it is not in cors_origins",
+        )

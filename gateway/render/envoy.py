@@ -12,9 +12,9 @@ from typing import Any, Final
 import yaml
 
 from gateway.render.envoy_contract import EnvoyContract
+from gateway.render.envoy_cors import CORS
 from gateway.render.envoy_routes import (
     BUFFER,
-    CORS,
     FILTERS,
     TRANSCODER,
     EnvoyOptions,
@@ -172,7 +172,7 @@ def _connection_manager(contract: EnvoyContract, options: EnvoyOptions) -> Node:
         },
         "http_filters": [
             _original_request(),
-            *([_filter(CORS, "cors.v3.Cors")] if options.origins else []),
+            *([_filter(CORS, "cors.v3.Cors")] if options.cors.origins else []),
             _filter("envoy.filters.http.grpc_web", "grpc_web.v3.GrpcWeb"),
             _filter(BUFFER, "buffer.v3.Buffer", max_request_bytes=options.max_message_bytes)
             | {"disabled": True},

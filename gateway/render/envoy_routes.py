@@ -13,23 +13,21 @@ from typing import Final
 
 from gateway.contract.method import Method, StreamType
 from gateway.render.envoy_contract import EnvoyContract
+from gateway.render.envoy_cors import CORS, EnvoyCors, cors_policy
 from gateway.render.envoy_tls import Node, TlsOptions
 from gateway.render.envoy_upstream import CLUSTER, seconds
 
 FILTERS: Final = "type.googleapis.com/envoy.extensions.filters.http"
 TRANSCODER: Final = "envoy.filters.http.grpc_json_transcoder"
 BUFFER: Final = "envoy.filters.http.buffer"
-CORS: Final = "envoy.filters.http.cors"
 _PASSED_THROUGH: Final = (
     "grpc.health.v1.Health",
     "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",
 )
 """Services that gRPC clients may call besides those of the contract."""
-_CORS_HEADERS: Final = (
-    "authorization,content-type,grpc-timeout,last-event-id,x-grpc-web,x-request-id,x-user-agent"
-)
 _NO_LIMIT: Final = "0s"
+_NO_CORS: Final = EnvoyCors()
 _NDJSON: Final[Node] = {"stream_newline_delimited": True}
 _FRAMINGS: Final[tuple[tuple[str, Node], ...]] = (
     ("text/event-stream", {"stream_newline_delimited": True, "stream_sse_style_delimited": True}),
@@ -63,7 +61,7 @@ class EnvoyOptions(TlsOptions):
     timeout_seconds: float | None
     send_timeout_seconds: float
     upstream_keepalive_seconds: float
-    origins: tuple[str, ...] = ()
+    cors: EnvoyCors = _NO_CORS
     auto_mapping: bool = False
     ignore_unknown: bool = False
     print_defaults: bool = False
@@ -104,8 +102,9 @@ def transcoder(contract: EnvoyContract, options: EnvoyOptions, framing: Node = _
 def virtual_host(contract: EnvoyContract, options: EnvoyOptions) -> Node:
     """Returns the virtual host with all routes."""
     host: Node = {"name": "edge", "domains": ["*"]}
-    if options.origins:
-        host["typed_per_filter_config"] = {CORS: _cors(options.origins)}
+    if options.cors.origins:
+        policy = cors_policy(contract, options.cors, auto_mapping=options.auto_mapping)
+        host["typed_per_filter_config"] = {CORS: policy}
     unary = seconds(options.timeout_seconds) if options.timeout_seconds else _NO_LIMIT
     host["request_headers_to_remove"] = ["x-envoy-original-path", "x-envoy-original-method"]
     uploads = {"safe_regex": {"regex": "|".join(contract.uploads)}} if contract.uploads else None
@@ -182,17 +181,3 @@ def _unary_route(prefix: str, timeout: str) -> Node:
 def _route(match: Node, limits: Node) -> Node:
     """Returns a route with timeouts for the whole stream; `timeout` would ignore `grpc-timeout`."""
     return {"match": match, "route": {"cluster": CLUSTER, "timeout": _NO_LIMIT, **limits}}
-
-
-def _cors(origins: tuple[str, ...]) -> Node:
-    every = {"safe_regex": {"regex": ".*"}}
-    return {
-        "@type": f"{FILTERS}.cors.v3.CorsPolicy",
-        "allow_origin_string_match": [
-            every if origin == "*" else {"exact": origin} for origin in origins
-        ],
-        "allow_methods": "GET,POST,PUT,PATCH,DELETE",
-        "allow_headers": _CORS_HEADERS,
-        "expose_headers": "grpc-message,grpc-status,grpc-status-details-bin,x-request-id",
-        "max_age": "600",
-    }

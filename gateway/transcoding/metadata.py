@@ -49,7 +49,7 @@ _CONNECTION_HEADERS: Final = frozenset(
 )
 """Headers that make an HTTP/2 message malformed (RFC 9113, 8.2.2 and 8.3.1)."""
 _EDGE_HEADERS: Final = _CONNECTION_HEADERS | {
-    *("content-length", "content-type", "trailer", "x-request-id")
+    *("content-length", "content-type", "trailer", "x-content-type-options", "x-request-id")
 }
 """Response headers that only the edge sets."""
 _LINE_OVERHEAD: Final = len(": \r\n")

@@ -33,6 +33,7 @@ class RequestHead:
     timeout: float | None = None
     """Seconds: the shorter one of `grpc-timeout` and `x-server-timeout`; None: no timeout."""
     origin: str = ""
+    """Several values are joined by commas."""
     host: str = ""
     last_event_id: str = ""
     request_id: str = ""
@@ -153,7 +154,8 @@ def _read_last_event_id(head: RequestHead, value: str) -> None:
 
 
 def _read_origin(head: RequestHead, value: str) -> None:
-    head.origin = value
+    # more than one is no origin (RFC 6454, 7.3); joined they are equal to none
+    head.origin = f"{head.origin}, {value}" if head.origin else value
 
 
 def _read_host(head: RequestHead, value: str) -> None:

@@ -6,13 +6,12 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.admission.cors_settings import CorsSettings
 from gateway.admission.identity import Identity
 from gateway.admission.tickets.settings import TicketSettings
 from gateway.app import create_app
@@ -286,17 +285,12 @@ async def test_a_page_of_another_origin_cannot_use_a_ticket(
     assert (state, used) == ("closed", 401)
 
 
-CORS = "gateway.admission.cors_settings"
-
-
-@pytest.mark.skipif(find_spec(CORS) is None, reason="needs the policy of other origins")
 async def test_a_listed_page_of_another_origin_uses_tickets(
     browser: Browser, tmp_path: Path
 ) -> None:
     """EventSource with resume, and WebSocket; a page of a third origin can use neither."""
-    cors: Any = import_module(CORS)
     async with scripted.serving() as listed, scripted.serving() as third:
-        settings = {"cors": cors.CorsSettings(origins=(listed.url,))}
+        settings = {"cors": CorsSettings(origins=(listed.url,))}
         async with running(tmp_path, **settings) as edge, browser.page(listed.url) as page:
             await page.call("Network.enable")
             await page.run("globalThis.protoway = await import('/protoway.js')")

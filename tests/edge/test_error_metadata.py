@@ -242,7 +242,10 @@ async def test_metadata_cannot_replace_the_edges_own_headers(
     make_app: MakeApp, upstream: ScriptedUpstream, code: int
 ) -> None:
     """What frames the answer and names the request is the edge's to say, though the list names it."""
-    own = ("content-type", "content-length", "transfer-encoding", "connection", "x-request-id")
+    own = (
+        *("content-type", "content-length", "transfer-encoding", "connection", "x-request-id"),
+        "x-content-type-options",
+    )
 
     async def lies(call: ScriptedCall) -> AsyncIterator[bytes]:
         call.initial = tuple((name, "7") for name in own)
@@ -254,7 +257,9 @@ async def test_metadata_cannot_replace_the_edges_own_headers(
     async with running(make_app(response_headers=own)) as app:
         answer = await ask(app, "GET", "/v1/echo", headers={"x-request-id": "mine"})
 
-    assert sorted(names(answer)) == ["content-length", "content-type", "x-request-id"]
+    assert sorted(names(answer)) == [
+        *("content-length", "content-type", "x-content-type-options", "x-request-id")
+    ]
     assert answer.headers["content-length"] == str(len(answer.body))
     assert answer.headers["x-request-id"] == "mine"
 

@@ -13,6 +13,7 @@ import orjson
 import pytest
 from fastapi import FastAPI
 
+from gateway.admission.cors_settings import CorsSettings
 from gateway.admission.error import AdmissionError
 from gateway.admission.identity import Identity
 from gateway.admission.tickets.settings import TicketSettings
@@ -64,7 +65,8 @@ def tokens() -> Tokens:
 def with_tickets(make_app: MakeApp, tokens: Tokens, **settings: Any) -> FastAPI:
     """Makes an application that gives tickets."""
     tickets = TicketSettings(enabled=True, **settings)
-    return make_app(policies=[tokens], tickets=tickets, origins=(PAGE,))
+    cors = CorsSettings(origins=(PAGE, "https://other.example"))
+    return make_app(policies=[tokens], tickets=tickets, cors=cors)
 
 
 @pytest.fixture

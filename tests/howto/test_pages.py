@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shutil
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.browser import chromium
 from tests.howto.reading import PAGES, reader
 from tests.pages import blocks
 from tests.whole.nginx import nginx_path
@@ -35,6 +37,32 @@ def test_reverse_proxy(tmp_path: Path) -> None:
 def test_python_application(tmp_path: Path) -> None:
     """Own routes, CORS, a check of tokens on every way in, and a mounted edge."""
     reader(tmp_path).follow(PAGES / "python-application.md")
+
+
+def test_browser_app(tmp_path: Path) -> None:
+    """A listed origin gets its headers, others get none; where there is a browser, the app runs in it."""
+    follower = reader(tmp_path)
+
+    async def look(executable: str) -> str:
+        async with (
+            chromium.running(executable) as browser,
+            browser.page(f"http://localhost:{follower.ports[8000]}") as page,
+        ):
+            log = "document.querySelector('#log').textContent"
+            shown = await page.until(f"{log}.split('\\n').length > 5 && {log}")
+            assert page.problems == []
+            return str(shown)
+
+    def open_app() -> None:
+        executable = chromium.find()
+        if executable is not None:
+            lines = asyncio.run(asyncio.wait_for(look(executable), 60)).splitlines()
+            assert lines[0] == "reply: 7"
+            assert lines[1] == "error: 400 unknown currency 'XXX'"
+            assert lines[2] == "request id: 32 characters"
+            assert sorted(lines[3:]) == ["event: USD", "message: 9"]
+
+    follower.follow(PAGES / "browser-app.md", at_end=open_app)
 
 
 def test_testing(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import httpx
 import pytest
 from grpc import aio
 
+from gateway.render.envoy_cors import EnvoyCors
 from tests.contracts import compile_text, echo_descriptor_set, feeds_descriptor_set
 from tests.echo_server import EchoServer, Everything, echo_server
 from tests.parity.client import ask
@@ -43,7 +44,8 @@ _OPTIONS: tuple[dict[str, Any], ...] = (
     {"ignore_unknown": True},
     {"print_defaults": True, "print_proto_names": True},
     {"print_enum_numbers": True, "print_int64_numbers": True},
-    {"origins": ("https://a.test", "*")},
+    {"cors": EnvoyCors(("https://a.test", "https://*.b.test:8443", "*"))},
+    {"cors": EnvoyCors(("https://a.test",), credentials=True, private_network=True)},
     {"timeout_seconds": None},
     {"timeout_seconds": 1e-9},
     {"timeout_seconds": 1e300},
@@ -162,8 +164,16 @@ async def test_one_port_serves_grpc_and_grpc_web(tmp_path: Path) -> None:
 
 async def test_a_page_of_a_known_origin_may_ask(tmp_path: Path) -> None:
     """CORS answers the origins of the setting, and no others."""
-    async with _over_echo(tmp_path, origins=("https://a.test",)) as (port, _):
-        for origin, allowed in (("https://a.test", "https://a.test"), ("https://b.test", None)):
+    async with _over_echo(tmp_path, cors=EnvoyCors(("https://a.test", "https://*.c.test"))) as (
+        port,
+        _,
+    ):
+        for origin, allowed in (
+            ("https://a.test", "https://a.test"),
+            ("https://b.test", None),
+            ("https://d.e.c.test", "https://d.e.c.test"),
+            ("https://c.test", None),
+        ):
             answer = await ask(port, "GET", "/v1/echo", {"origin": origin}, None)
             assert answer.headers.get("access-control-allow-origin") == allowed
         preflight = {"origin": "https://a.test", "access-control-request-method": "POST"}

@@ -18,6 +18,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from gateway.contract.descriptors import load
 from gateway.render.envoy import render_envoy
 from gateway.render.envoy_contract import EnvoyContract, envoy_contract
+from gateway.render.envoy_cors import EnvoyCors
 from gateway.render.envoy_routes import EnvoyOptions
 from gateway.render.envoy_tls import TlsOptions
 from gateway.render.envoy_upstream import seconds, upstream_cluster
@@ -312,8 +313,31 @@ def test_cors_is_only_for_origins(echo: EnvoyContract) -> None:
     """Without the setting there is no filter."""
     assert "cors" not in render_envoy(echo, OPTIONS)
     assert "exact: https://a.test" in render_envoy(
-        echo, replace(OPTIONS, origins=("https://a.test",))
+        echo, replace(OPTIONS, cors=EnvoyCors(("https://a.test",)))
     )
+
+
+def test_cors_is_that_of_the_edge() -> None:
+    """Origins below a domain, credentials, and the methods of the contract; headers as the edge has them."""
+    done = _command(
+        *("--descriptor-set", ROOT / "protos/descriptor_set.binpb", "--cors-credentials"),
+        *("--cors-origins", "https://*.App.Example:8443", "--cors-headers", "X-Tenant"),
+        *("--cors-exposed-headers", "X-Cost", "--cors-max-age-seconds", "5"),
+    )
+    listener = yaml.safe_load(done.stdout)["static_resources"]["listeners"][0]
+    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    host = manager["route_config"]["virtual_hosts"][0]
+    policy = host["typed_per_filter_config"]["envoy.filters.http.cors"]
+    (matcher,) = policy["allow_origin_string_match"]
+
+    regex = re.compile(matcher["safe_regex"]["regex"])
+    assert regex.fullmatch("https://a.b.app.example:8443")
+    for other in ("https://app.example:8443", "https://a.app.example", "https://xapp.example:8443"):
+        assert not regex.fullmatch(other)
+    assert policy["allow_methods"] == "GET,POST"
+    assert {"authorization", "x-tenant"} < set(policy["allow_headers"].split(","))
+    assert {"x-cost", "x-request-id"} < set(policy["expose_headers"].split(","))
+    assert (policy["max_age"], policy["allow_credentials"]) == ("5", True)
 
 
 @pytest.mark.parametrize(
@@ -385,7 +409,7 @@ def test_origins_are_rendered_as_browsers_write_them() -> None:
     """Envoy compares them as text."""
     done = _command(
         *("--descriptor-set", ROOT / "protos/descriptor_set.binpb"),
-        *("--origins", "HTTPS://App.Example:443", "http://[0::1]:8080"),
+        *("--cors-origins", "HTTPS://App.Example:443", "http://[0::1]:8080"),
     )
 
     assert re.findall(r"exact: (.*)", done.stdout)[:2] == [
@@ -417,9 +441,9 @@ def test_origins_are_rendered_as_browsers_write_them() -> None:
         (("--port", "9901"), 2, "port and admin_port are both 9901"),
         (("--admin-port", "0"), 2, "--admin-port: Input should be greater than or equal to 1"),
         (
-            ("--origins", "*", "https://app.example/"),
+            ("--cors-origins", "*", "https://app.example/"),
             2,
-            "--origins: 'https://app.example/' is not an origin: ",
+            "--cors-origins: 'https://app.example/' is not an origin: ",
         ),
         (("--services", "no.Such"), 1, "no service 'no.Such'"),
         (("--descriptor-set-out", "/no/such/folder/x"), 1, "cannot write /no/such/folder/x: "),

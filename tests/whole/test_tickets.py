@@ -71,7 +71,7 @@ async def edge(core: processes.Running, folder: Path, **settings: str) -> AsyncI
         "workers": "2",
         "tickets_enabled": "true",
         "api_keys_file": str(file),
-        "origins": PAGE,
+        "cors_origins": PAGE,
     }
     given["api_keys_file_check_seconds"] = "0.05"
     async with processes.edge(core.address, **given | settings) as running:

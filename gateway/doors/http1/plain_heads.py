@@ -4,7 +4,7 @@ Clients repeat most lines of their heads to the byte: `User-Agent`, `Accept`, `H
 together is cached, by the lines; the others are read each time. So a head that never came before, with its
 own token, cookie, trace and query, costs little more than a repeated one.
 
-Rule: only lines of headers that say nothing about who calls are cached (`_SHARED`), so no credentials are.
+Rule: only lines of headers that say nothing about who calls are cached (`header_uses`): no credentials.
 
 Rule: this accepts a subset of what httptools accepts, and reads it the same; tests compare the two. A request
 with anything unusual is left to httptools: another version, a target that is no path, folded lines, transfer
@@ -14,17 +14,17 @@ codings, upgrades, `Connection: close`.
 from __future__ import annotations
 
 import re
-from enum import Enum
 from itertools import compress
 from operator import not_
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import quote
 
+from gateway.doors.http1.header_uses import TOKEN, UNUSUAL, ReadAllError, Use, use_of
 from gateway.exchange.request import Request, parse_head
 from gateway.exchange.routing import Router, below_root
 from gateway.transcoding.host import is_host
-from gateway.transcoding.metadata import PREFIX, Metadata, MetadataFilter
-from gateway.transcoding.request_head import READERS, REQUEST_ID, RequestHead, is_request_id
+from gateway.transcoding.metadata import Metadata, MetadataFilter
+from gateway.transcoding.request_head import RequestHead, is_request_id
 from gateway.transcoding.status import StatusError
 
 _REQUEST_LINE: Final = re.compile(
@@ -34,25 +34,9 @@ _REQUEST_LINE: Final = re.compile(
 _VERSION: Final = b" HTTP/1.1"
 _VERSION_SIZE: Final = len(_VERSION)
 _IN_QUERY: Final = bytes(byte for byte in range(0x21, 0x7F) if byte != ord("#"))
-_TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-"""RFC 9110, section 5.6.2."""
 _CONTROLS: Final = bytes((*range(9), *range(10, 32), 127))
 """No line has one of these (RFC 9110, section 5.5)."""
 _BLANKS: Final = b" \t"
-_UNUSUAL: Final = frozenset(
-    {b"transfer-encoding", b"upgrade", b"expect", b"trailer", b"te", b"proxy-connection"}
-)
-"""Headers that change how a request is read, or how its connection is used."""
-_SHARED: Final = frozenset(
-    {
-        *(b"accept", b"accept-charset", b"accept-encoding", b"accept-language", b"cache-control"),
-        *(b"connection", b"content-type", b"dnt", b"host", b"origin", b"pragma", b"priority"),
-        *(b"sec-ch-ua", b"sec-ch-ua-mobile", b"sec-ch-ua-platform", b"sec-fetch-dest"),
-        *(b"sec-fetch-mode", b"sec-fetch-site", b"sec-fetch-user", b"sec-gpc"),
-        *(b"upgrade-insecure-requests", b"user-agent"),
-    }
-)
-"""Headers whose lines are cached: no credentials, and nothing that only one caller would send."""
 MAX_ENTRIES: Final = 1024
 """Maximum entries of each cache; a full cache is emptied."""
 _MAX_HEADERS: Final = 100
@@ -64,21 +48,6 @@ END_OF_HEAD: Final = b"\r\n\r\n"
 
 
 _Pair: TypeAlias = tuple[str, str | bytes]
-
-
-class _Use(Enum):
-    """What is done with a line, by the name of its header."""
-
-    SHARED = "its line is cached"
-    IGNORED = "the edge does not read it"
-    LENGTH = "it says how long the body is"
-    REQUEST_ID = "it names the request"
-    METADATA = "it becomes metadata"
-    UNUSUAL = "it is left to httptools"
-
-
-class _ReadAllError(Exception):
-    """The lines of a head have to be read together."""
 
 
 class PlainRequest(NamedTuple):
@@ -130,7 +99,7 @@ class PlainHeads:
         """Name in lower case and value of each, in the order of their numbers."""
         self._learned = False
         """Whether a line was added while a head was read."""
-        self._names: dict[bytes, tuple[_Use, str]] = {}
+        self._names: dict[bytes, tuple[Use, str]] = {}
         """Name as it is written -> use, and key of the metadata."""
         self._heads: dict[tuple[int, ...], _Head] = {}
         self._requests: dict[tuple[bytes, tuple[int, ...]], tuple[Request, Metadata]] = {}
@@ -159,7 +128,7 @@ class PlainHeads:
         length = len(data) - end - len(END_OF_HEAD)
         try:
             own = self._read_own(own_lines)
-        except _ReadAllError:
+        except ReadAllError:
             return self._read_all(first, query, lines, length)
         if own is None:
             return None
@@ -197,7 +166,7 @@ class PlainHeads:
         The length is -1 if no line says it. None if one is not plain. A line that can be shared is cached.
 
         Raises:
-            _ReadAllError: the head has to be read as a whole.
+            ReadAllError: the head has to be read as a whole.
         """
         length, request_id = -1, ""
         metadata: list[_Pair] = []
@@ -206,21 +175,21 @@ class PlainHeads:
             if not colon:
                 return None
             use, key = self._names.get(name) or self._learn(name)
-            if use is _Use.IGNORED:
+            if use is Use.IGNORED:
                 continue
             value = value.strip(_BLANKS)
-            if use is _Use.LENGTH:
+            if use is Use.LENGTH:
                 if length >= 0 or len(value) > _MAX_DIGITS or not value.isdigit():
                     return None
                 length = int(value)
-            elif use is _Use.METADATA:
+            elif use is Use.METADATA:
                 metadata.append((key, _text(key, value)))
-            elif use is _Use.REQUEST_ID:
+            elif use is Use.REQUEST_ID:
                 text = value.decode("latin-1")
                 if is_request_id(text):
                     request_id = text
                     metadata += ((key, text),) if key else ()
-            elif use is not _Use.SHARED or not self._share(line, name.lower(), value):
+            elif use is not Use.SHARED or not self._share(line, name.lower(), value):
                 return None
         return length, request_id, metadata
 
@@ -229,33 +198,16 @@ class PlainHeads:
         _, *lines = data[: data.find(END_OF_HEAD)].split(b"\r\n")
         return _cut(lines)
 
-    def _learn(self, name: bytes) -> tuple[_Use, str]:
+    def _learn(self, name: bytes) -> tuple[Use, str]:
         """Returns the use of a header, and remembers it.
 
         Raises:
-            _ReadAllError: the edge reads the header, with all others.
+            ReadAllError: the edge reads the header, with all others.
         """
-        use = self._use(name)
+        use = use_of(name, self._allowed)
         if len(name) <= _MAX_LINE:
             _keep(self._names, name, use)
         return use
-
-    def _use(self, name: bytes) -> tuple[_Use, str]:
-        lower = name.lower()
-        key = self._allowed.request.get(lower, "")
-        if lower in _SHARED:
-            return _Use.SHARED, key
-        if lower == b"content-length":
-            if key:
-                raise _ReadAllError
-            return _Use.LENGTH, ""
-        if lower == REQUEST_ID:
-            return _Use.REQUEST_ID, key
-        if lower in _UNUSUAL or not _TOKEN.fullmatch(name):
-            return _Use.UNUSUAL, ""
-        if lower in READERS or lower.startswith(PREFIX):
-            raise _ReadAllError
-        return (_Use.METADATA, key) if key else (_Use.IGNORED, "")
 
     def _share(self, line: bytes, name: bytes, value: bytes) -> bool:
         """Caches a line; returns False if it is too long, or not plain."""
@@ -310,8 +262,8 @@ class PlainHeads:
         names = [name for name, _ in headers]
         if (
             not all(b":" in line for line in lines)
-            or not all(map(_TOKEN.fullmatch, names))
-            or not _UNUSUAL.isdisjoint(names)
+            or not all(map(TOKEN.fullmatch, names))
+            or not UNUSUAL.isdisjoint(names)
             or (names.count(b"host"), names.count(b"content-length") > 1) != (1, False)
             or any(n == b"connection" and v.lower() != b"keep-alive" for n, v in headers)
             or not all(is_host(v) for n, v in headers if n == b"host")
@@ -342,10 +294,10 @@ def _text(key: str, value: bytes) -> str:
     """Returns the value of metadata that is printable ASCII; no line of a plain head has control characters.
 
     Raises:
-        _ReadAllError: it is anything else.
+        ReadAllError: it is anything else.
     """
     if not value.isascii() or b"\t" in value or key.endswith("-bin"):
-        raise _ReadAllError
+        raise ReadAllError
     return value.decode()
 
 
