@@ -10,9 +10,13 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from gateway import __version__
 from gateway.admission.admission import Admission
+from gateway.admission.proxied_app import ProxiedApp
+from gateway.admission.proxy_settings import FORWARDED_KEYS
+from gateway.admission.tickets.streams import Streams
 from gateway.contract.bindings import warnings, without_faulty_rules
 from gateway.contract.descriptors import Contract, load
 from gateway.contract.service_config import apply_rules, auto_mapped, read_service_config
@@ -20,11 +24,12 @@ from gateway.doors.asgi import AsgiDoor, ContractRoutes, OtherMethods
 from gateway.doors.http1.direct import DirectDoor
 from gateway.doors.pages import Pages
 from gateway.doors.path_methods import PathMethods
-from gateway.doors.ticket_route import ticket_endpoint
+from gateway.doors.ticket_route import ticket_routes
 from gateway.doors.viewer import secure_document, viewer_routes
 from gateway.exchange.compression import Compression
 from gateway.exchange.edge import Edge, Limits
-from gateway.exchange.policy import Observation, Observer, Policy
+from gateway.exchange.observation import Observation
+from gateway.exchange.policy import Observer, Policy
 from gateway.exchange.routing import Router
 from gateway.feeds.accounting import FeedLimits
 from gateway.feeds.feeds import Feeds
@@ -114,11 +119,17 @@ def create_app(
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.root_path = settings.root_path
-    posted = {settings.tickets.path} if settings.tickets.enabled else set()
-    router = Router(edge.transcoder, own_paths, posted=posted)
-    methods = [binding.method for binding in edge.transcoder.bindings]
-    admission = Admission(settings, router, methods, PathMethods(app, router))
+    router = Router(edge.transcoder, own_paths, posted=settings.posted_paths())
+    streams = Streams(router, edge.transcoder.bindings, settings.root_path)
+    admission = Admission(settings, PathMethods(app, router), streams)
     edge.policies = (*admission.policies, *policies)
+    if (proxies := admission.proxies) is not None:
+        build = app.build_middleware_stack  # FastAPI calls it once, when all middleware was added
+
+        def behind_proxies() -> ASGIApp:
+            return ProxiedApp(build(), proxies, settings.root_path)
+
+        app.build_middleware_stack = behind_proxies  # type: ignore[method-assign]
     app.state.edge = edge
     app.state.settings = settings
     door = AsgiDoor(edge, router)
@@ -131,9 +142,7 @@ def create_app(
     app.add_exception_handler(HTTPException, door.framework_error)
     if settings.health_path:
         app.add_route(settings.health_path, _healthz, methods=["GET"], include_in_schema=False)
-    if admission.issue_ticket is not None:
-        give = ticket_endpoint(admission.issue_ticket)
-        app.add_route(settings.tickets.path, give, methods=["POST"], include_in_schema=False)
+    app.router.routes.extend(ticket_routes(settings.tickets.path, admission.issue_ticket))
     if settings.openapi_path and settings.docs_path:
         page = viewer_routes(settings.docs_path, settings.openapi_path, app.title)
         app.router.routes.extend(page)
@@ -194,6 +203,7 @@ def _edge(settings: Settings, contract: Contract, upstream: Upstream) -> Edge:
                 max_caller_feeds=settings.max_caller_feeds,
                 max_caller_bytes=settings.max_caller_feed_bytes,
                 caller_keys=frozenset(name.lower() for name in settings.caller_headers),
+                unshared_keys=FORWARDED_KEYS if settings.proxies.is_on else frozenset(),
                 call_bytes=TRANSPORTS[settings.transport].call_bytes,
             ),
         ),
@@ -203,6 +213,7 @@ def _edge(settings: Settings, contract: Contract, upstream: Upstream) -> Edge:
             challenge=settings.www_authenticate,
             status_key=settings.http_status_key,
             max_response_header_bytes=settings.max_answer_header_bytes,
+            withheld=FORWARDED_KEYS if settings.proxies.is_on else (),
         ),
         limits=Limits(
             max_message=settings.max_message_bytes,

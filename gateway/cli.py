@@ -16,6 +16,7 @@ from typing import Any
 from gateway import __version__, settings_command
 from gateway.admission.cors import request_headers, response_headers
 from gateway.admission.error import AdmissionError
+from gateway.admission.proxy_settings import ProxySettings
 from gateway.api_key_command import add_api_key
 from gateway.app import create_app, read_contract
 from gateway.app_option import AppError, load_app, settings_of
@@ -55,6 +56,7 @@ ENVOY = (
     *("cors_origins", "cors_credentials", "cors_headers", "cors_exposed_headers"),
     *("cors_max_age_seconds", "cors_private_network"),
     *("print_defaults", "print_proto_names", "print_enum_numbers", "print_int64_numbers"),
+    *(f"proxies_{name}" for name in ProxySettings.model_fields),
 )
 """The settings that `protoway envoy` takes."""
 

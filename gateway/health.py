@@ -3,8 +3,9 @@
 Exit status 0: the edge is alive. 1: it is not, and one line says why. Without a URL it asks the edge of the
 same machine, where the environment says that it listens: `PROTOWAY_HOST`, `PROTOWAY_PORT`,
 `PROTOWAY_TLS_CERTIFICATE` and `PROTOWAY_HEALTH_PATH`, or the file that `PROTOWAY_CONFIG` names. If the path
-is empty, an edge that accepts a connection is alive. Where `PROTOWAY_TLS_CLIENT_CA` is set, it shows the
-edge's own certificate.
+is empty, an edge that accepts a connection is alive. With `PROTOWAY_PROXIES_PROTOCOL=required` it sends the
+header of a connection that is nobody's but its own; the edge must trust `loopback` then. Where
+`PROTOWAY_TLS_CLIENT_CA` is set, it shows the edge's own certificate.
 
 Rule: it is started every few seconds, so it imports only the standard library, PyYAML if there is a file, and
 reads these settings itself.
@@ -18,11 +19,11 @@ import socket
 import ssl
 import sys
 from collections.abc import Mapping, Sequence
-from http.client import HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
-from urllib.request import HTTPSHandler, ProxyHandler, build_opener
+from urllib.request import HTTPHandler, HTTPSHandler, ProxyHandler, Request, build_opener
 
 _SECONDS: Final = 3.0
 """Timeout of the check."""
@@ -49,11 +50,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if own and not urlsplit(url).path:
             _connect(url)
         else:
+            proxied = own and _variable(os.environ, "PROTOWAY_PROXIES_PROTOCOL") == "required"
             tls = _tls(options.ca, verify=not own)
             if pair := _client_pair(options, os.environ if own else {}):
                 tls = tls or ssl.create_default_context()
                 tls.load_cert_chain(*pair)
-            _ask(url, tls)
+            _ask(url, tls, proxied=proxied)
     except (OSError, ValueError, HTTPException) as error:
         print(f"health: {url}: {error}", file=sys.stderr)
         return 1
@@ -105,9 +107,40 @@ def _connect(url: str) -> None:
     socket.create_connection((parts.hostname, parts.port), timeout=_SECONDS).close()
 
 
-def _ask(url: str, tls: ssl.SSLContext | None) -> None:
+def _variable(environment: Mapping[str, str], name: str) -> str:
+    return next((text for each, text in environment.items() if each.upper() == name), "")
+
+
+class _Proxied(HTTPConnection):
+    """A connection that starts with a PROXY header without addresses (version 1)."""
+
+    def connect(self) -> None:
+        super().connect()
+        self.sock.sendall(b"PROXY UNKNOWN\r\n")
+
+
+class _ProxiedTls(HTTPSConnection, _Proxied):
+    """The same with TLS behind the header."""
+
+
+class _ProxiedHandler(HTTPHandler, HTTPSHandler):
+    """Opens such connections."""
+
+    def __init__(self, tls: ssl.SSLContext | None) -> None:
+        super().__init__()
+        self._tls = tls
+
+    def http_open(self, req: Request) -> HTTPResponse:
+        return self.do_open(_Proxied, req)
+
+    def https_open(self, req: Request) -> HTTPResponse:
+        return self.do_open(_ProxiedTls, req, context=self._tls)
+
+
+def _ask(url: str, tls: ssl.SSLContext | None, *, proxied: bool) -> None:
     # docker may put a proxy into the environment
-    opener = build_opener(ProxyHandler({}), HTTPSHandler(context=tls))
+    handler = _ProxiedHandler(tls) if proxied else HTTPSHandler(context=tls)
+    opener = build_opener(ProxyHandler({}), handler)
     with opener.open(url, timeout=_SECONDS):
         return
 

@@ -14,8 +14,9 @@ from typing import Any, Final, NoReturn
 from pydantic import BaseModel, ValidationError
 
 from gateway.sections import all_settings, flat_settings, is_list, is_secret, nested
+from gateway.setting_groups import GROUPS
 from gateway.setting_sources import problem_text
-from gateway.settings import GROUPS, PREFIX, Settings
+from gateway.settings import PREFIX, Settings
 from gateway.variables import is_service_address
 
 _FILE_SUFFIXES: Final = frozenset({".binpb", ".pb", ".protoset", ".desc", ".bin", ".proto"})

@@ -19,6 +19,8 @@ from typing import Any, Final, cast
 import uvicorn
 from fastapi import FastAPI
 
+from gateway.admission.networks import Networks
+from gateway.admission.proxy_settings import ProxySettings
 from gateway.contract.http_rule import Binding
 from gateway.doors.accepting import AcceptLimits, Acceptor
 from gateway.doors.asgi import ContractRoutes
@@ -26,14 +28,17 @@ from gateway.doors.http1.direct import DirectDoor
 from gateway.doors.http1.door import Door
 from gateway.doors.http1.limits import Limits, WebSocketLimits
 from gateway.doors.http1.protocol import Http1Protocol
+from gateway.doors.proxied import ProxyProtocol
 from gateway.doors.types import App
 from gateway.exchange.edge import Edge
 from gateway.listening import allow_many_files, listen, listen_for_workers, shown_host
 from gateway.logs import configure_logs
-from gateway.settings import Settings
+from gateway.settings import Settings, names_uvicorns_proxies
 from gateway.start_lines import middleware_line
 from gateway.tls import check_serving, client_verification
 from gateway.workers import Parent, Workers
+
+log = logging.getLogger(__name__)
 
 LOGGING: Final = ("protoway", "gateway", "grpc_wire", "uvicorn")
 """Packages that log at `log_level`; others log warnings and errors."""
@@ -90,11 +95,14 @@ class Server(uvicorn.Server):
                 server_header=False,
                 http=asyncio.Protocol,  # `startup` makes the connections
                 ws="none",
+                proxy_headers=False,  # `proxies_trusted` says who is believed
                 ssl_certfile=settings.tls_certificate,
                 ssl_keyfile=settings.tls_key,
                 **client_verification(settings),
             )
         )
+        if names_uvicorns_proxies():
+            log.warning("FORWARDED_ALLOW_IPS is not read; set proxies_trusted")
         self._app = app
         self._edge: Edge = app.state.edge
         self._settings = settings
@@ -148,6 +156,7 @@ class Server(uvicorn.Server):
                 tls_handshake_timeout=settings.tls_handshake_seconds,
             ),
             self.config.ssl,
+            _proxied(self._app.state.settings.proxies),
         )
         self._acceptor.start()
         self.started = True
@@ -219,6 +228,8 @@ def _door(app: FastAPI, config: uvicorn.Config, server: uvicorn.Server, settings
     """Makes what all connections share; with middleware of a user's all goes to the application."""
     middleware: list[object] = [each.cls for each in app.user_middleware]
     direct: DirectDoor = app.state.direct
+    if config.is_ssl:  # which the application does not know
+        direct = DirectDoor(direct.edge, direct.router, direct.root_path, secure=True)
     is_ours_alone = middleware == [ContractRoutes] and app.root_path == direct.root_path
     return Door(
         app=cast("App", config.loaded_app),
@@ -240,6 +251,13 @@ def _door(app: FastAPI, config: uvicorn.Config, server: uvicorn.Server, settings
             keep_alive=settings.keep_alive_seconds,
         ),
     )
+
+
+def _proxied(section: ProxySettings) -> ProxyProtocol | None:
+    """Returns what `proxies_protocol` asks of connections; the application was made with the section."""
+    if section.protocol == "off":
+        return None
+    return ProxyProtocol(Networks(section.trusted).__contains__, section.protocol_seconds)
 
 
 def _shown(listening: socket.socket, scheme: str) -> str:

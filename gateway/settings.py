@@ -5,9 +5,8 @@ Rule: only this module and `gateway.health` read the environment. Each limit has
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import (
@@ -23,8 +22,10 @@ from gateway.admission.authentication.api_key_settings import ApiKeySettings
 from gateway.admission.authentication.jwt_settings import JwtSettings
 from gateway.admission.certificates.settings import CertificateSettings
 from gateway.admission.cors_settings import CorsSettings
+from gateway.admission.proxy_settings import ProxySettings
 from gateway.admission.tickets.settings import TicketSettings
 from gateway.doors.viewer import FILES
+from gateway.setting_groups import FILE_KEYS, FILE_SECTIONS
 from gateway.setting_lists import list_added_to, list_from_text
 from gateway.setting_sources import SourcedSettings
 from gateway.setting_types import HeaderName, OwnPath, RequestHeaderName, RootPath
@@ -43,68 +44,6 @@ OWN_PATHS: Final[tuple[str, ...]] = ("health_path", "openapi_path", "docs_path")
 """Settings that name the paths which the edge answers itself."""
 
 DEFAULT_CALLER_HEADERS: Final = ("authorization",)
-
-GROUPS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "config": "The settings file",
-        "descriptor_set": "The contract",
-        "upstream": "The upstream",
-        "host": "The process",
-        "max_connections": "Connections",
-        "root_path": "Own paths",
-        "max_message_bytes": "Requests and answers",
-        "request_headers": "Headers and metadata",
-        "print_defaults": "JSON",
-        "compression": "Compression",
-        "heartbeat_seconds": "Streams",
-        "websocket_ping_seconds": "WebSockets",
-        "cors_origins": "CORS",
-        "jwt_issuer": "Tokens",
-        "api_keys_file": "API keys",
-        "client_certificates_identity": "Client certificates",
-        "tickets_enabled": "Tickets",
-        "admin_port": "Envoy",
-    }
-)
-"""First setting of each group -> heading of the group in `--help` and docs/reference/settings.md.
-
-A section is a group of its own: its first setting is written as `--help` and the page name it, flat
-(`cors_origins`) or, if it is a structured one, dotted (`rights.rules`).
-"""
-
-FILE_SECTIONS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "config": "",
-        "descriptor_set": "contract",
-        "upstream": "upstream",
-        "host": "server",
-        "max_connections": "connections",
-        "root_path": "paths",
-        "max_message_bytes": "messages",
-        "request_headers": "metadata",
-        "print_defaults": "json",
-        "compression": "compression",
-        "heartbeat_seconds": "streams",
-        "websocket_ping_seconds": "websockets",
-        "admin_port": "envoy",
-    }
-)
-"""First setting of each group -> its section in the settings file; a section of ours has its own name.
-
-A setting has its own name there, without the section's before it (`upstream_tls` is `upstream.tls`), or:
-"""
-FILE_KEYS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
-    {
-        "upstream": ("upstream", "address"),
-        "compression": ("compression", "responses"),
-        "min_compression_bytes": ("compression", "min_bytes"),
-        "stream_compression": ("compression", "streams"),
-        "websocket_compression": ("compression", "websockets"),
-        "websocket_ping_seconds": ("websockets", "ping_seconds"),
-        "websocket_small_frames": ("websockets", "small_frames"),
-        "websocket_idle_seconds": ("websockets", "idle_seconds"),
-    }
-)
 
 
 class Settings(SourcedSettings):
@@ -191,6 +130,9 @@ class Settings(SourcedSettings):
     """A connection without a request for so long is closed; longer than a load balancer keeps it."""
     tls_handshake_seconds: float = Field(default=15.0, gt=0)
     """Maximum duration of a TLS handshake."""
+
+    proxies: ProxySettings = ProxySettings()
+    """Proxies in front of the edge."""
 
     root_path: RootPath = ""
     """Prefix that a proxy in front serves the edge below, as `/api`; the proxy may pass it on or strip it."""
@@ -330,6 +272,10 @@ class Settings(SourcedSettings):
             paths += [(path, "docs_path") for path in self._docs_paths()]
         return {path: name for path, name in paths if path}
 
+    def posted_paths(self) -> frozenset[str]:
+        """Returns those of them that take POST."""
+        return frozenset({self.tickets.path} if self.tickets.enabled else ())
+
     def _docs_paths(self) -> list[str]:
         page = self.docs_path
         return [page, *(f"{page}/{name}" for name in FILES)] if page else []
@@ -356,3 +302,8 @@ class EnvoySettings(Settings):
     """File to write Envoy's descriptor set to: the contract without what Envoy refuses."""
     descriptor_set_path: str | None = None
     """Path at which Envoy finds its descriptor set; None: where it was read or written here."""
+
+
+def names_uvicorns_proxies() -> bool:
+    """Whether uvicorn's variable for trusted proxies is set, which `protoway serve` does not read."""
+    return "FORWARDED_ALLOW_IPS" in os.environ

@@ -13,7 +13,8 @@ from gateway.config_file.printing import DEFAULT, print_settings
 from gateway.config_file.schema import file_schema
 from gateway.options import given_options, option, read_settings
 from gateway.sections import Setting
-from gateway.settings import GROUPS, PREFIX, EnvoySettings, Settings
+from gateway.setting_groups import GROUPS
+from gateway.settings import PREFIX, EnvoySettings, Settings
 
 _MISSING: Final = "(required: the file that `protoc --include_imports -o FILE` writes)"
 

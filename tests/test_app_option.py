@@ -127,7 +127,9 @@ def test_options_of_the_server_are_those_that_it_reads() -> None:
             _, found, path = ast.unparse(node).rpartition("settings.")
             if isinstance(node, ast.Attribute) and found:
                 read.add(path.replace(".", "_"))  # a field of a section, by its flat name
-    of_the_application = {"max_message_bytes", "descriptor_set", "upstream", "transport"}
+    of_the_application = {
+        *("max_message_bytes", "descriptor_set", "upstream", "transport", "proxies")
+    }
 
     assert read & flat_settings(Settings).keys() - of_the_application == set(SERVER_SETTINGS)
 

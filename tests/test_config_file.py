@@ -19,7 +19,8 @@ from gateway.config_file.yaml_tree import plain_scalar, read_tree
 from gateway.options import OptionError, Parser, add_settings, read_settings
 from gateway.sections import Section, flat_settings
 from gateway.setting_files import FileReadError
-from gateway.settings import FILE_KEYS, FILE_SECTIONS, EnvoySettings, Settings
+from gateway.setting_groups import FILE_KEYS, FILE_SECTIONS
+from gateway.settings import EnvoySettings, Settings
 from gateway.transcoding.metadata import DEFAULT_REQUEST_HEADERS
 
 

@@ -15,7 +15,8 @@ from fastapi import FastAPI
 from gateway import __version__
 from gateway.cli import main
 from gateway.sections import all_settings
-from gateway.settings import FILE_SECTIONS, GROUPS, EnvoySettings
+from gateway.setting_groups import FILE_SECTIONS, GROUPS
+from gateway.settings import EnvoySettings
 from gateway.settings import Settings as EdgeSettings
 from gateway.transcoding.metadata import DEFAULT_REQUEST_HEADERS
 from gateway.transcoding.status import HTTP_STATUS, code_name

@@ -13,9 +13,10 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from gateway.options import OptionError, Parser, add_settings, read_settings, unknown_arguments
 from gateway.sections import Section, all_settings, flat_settings, is_simple
 from gateway.setting_files import FileReadError
+from gateway.setting_groups import GROUPS
 from gateway.setting_lists import list_added_to
 from gateway.setting_secrets import SecretError, secret_of
-from gateway.settings import GROUPS, Settings
+from gateway.settings import Settings
 
 
 class Rule(Section):

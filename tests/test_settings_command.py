@@ -21,7 +21,8 @@ from gateway.config_file.printing import print_settings
 from gateway.config_file.schema import file_schema
 from gateway.config_file.yaml_tree import read_tree
 from gateway.sections import Section, all_settings
-from gateway.settings import GROUPS, EnvoySettings, Settings
+from gateway.setting_groups import GROUPS
+from gateway.settings import EnvoySettings, Settings
 
 FILE = """\
 contract: {descriptor_set: api.binpb, services: [a.B]}

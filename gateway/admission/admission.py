@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Self
 
@@ -12,11 +12,11 @@ from gateway.admission.authentication.authenticator import Authenticator
 from gateway.admission.certificates.authenticator import CertificateAuthenticator
 from gateway.admission.cors import Cors, PathMethods
 from gateway.admission.error import AdmissionError
+from gateway.admission.proxies import Proxies
 from gateway.admission.strict_transport import StrictTransport
+from gateway.admission.tickets.streams import Streams
 from gateway.admission.tickets.tickets import Tickets
-from gateway.contract.method import Method
 from gateway.exchange.policy import Policy, RequestInfo
-from gateway.exchange.routing import Router
 from gateway.settings import Settings
 
 
@@ -29,22 +29,21 @@ class Admission:
         policies: in the order in which they are asked: who calls, load shedding, CORS, limits by address,
             identity, rights, limits by identity.
         issue_ticket: answers a request for a ticket; None: tickets are switched off.
+        proxies: who is believed about callers; None if nobody is.
     """
 
     def __init__(
         self,
         settings: Settings,
-        router: Router,
-        methods: Iterable[Method],
         path_methods: PathMethods,
+        streams: Streams | None = None,
     ) -> None:
         """Makes the policies that the settings switch on.
 
         Args:
             settings: of the edge.
-            router: finds the routes of the contract.
-            methods: that have routes.
             path_methods: returns the HTTP methods that a path takes, whoever answers it.
+            streams: of the contract; tickets need them.
 
         Raises:
             AdmissionError: settings cannot be obeyed: a file is wrong, or an extra is not installed.
@@ -53,6 +52,9 @@ class Admission:
         policies: list[Policy] = []
         needed: list[AbstractAsyncContextManager[object]] = []
         self.issue_ticket: Callable[[RequestInfo, bytes], Awaitable[bytes]] | None = None
+        self.proxies = proxies = _proxies(settings)
+        if proxies is not None:
+            policies.append(proxies)
         if settings.hsts:
             policies.append(StrictTransport(settings.hsts))
         if settings.cors.origins:
@@ -64,11 +66,10 @@ class Admission:
             )
             policies.append(cors)
         authenticators = required = _authenticators(settings)
-        if settings.tickets.enabled:
+        if settings.tickets.enabled and streams is not None:
             keys = [each for each in required if isinstance(each, ApiKeys)]
             confirm = {"api_key": keys[0].confirm} if keys else {}
-            root = settings.root_path
-            tickets = Tickets(settings.tickets, router, methods, confirm, root_path=root)
+            tickets = Tickets(settings.tickets, streams, confirm)
             self.issue_ticket = tickets.issuer.issue
             needed.append(tickets.store)
             authenticators = [tickets.authenticator, *required]
@@ -116,3 +117,8 @@ def _jwt(settings: Settings) -> Authenticator:
             f"jwt_issuer: tokens need the package {error.name}; pip install 'protoway[jwt]'"
         ) from error
     return JwtAuthenticator(settings.jwt, lambda page: page in settings.cors.origins)
+
+
+def _proxies(settings: Settings) -> Proxies | None:
+    section = settings.proxies
+    return Proxies(section, settings.health_path) if section.is_on else None

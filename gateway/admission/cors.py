@@ -207,8 +207,7 @@ class Cors:
         """
         if request.header(b"sec-fetch-site") == b"same-origin":
             return
-        host = (request.header(b"host") or b"").decode("latin-1")
-        if not is_same_origin(request.origin, host, secure=request.scheme == "https"):
+        if not is_same_origin(request.origin, request.host, secure=request.scheme == "https"):
             self._refuse(request)
 
     def _refuse(self, request: RequestInfo) -> NoReturn:

@@ -16,6 +16,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from gateway.doors.proxied import ProxyProtocol, read_proxied_ends
+from gateway.doors.proxy_protocol import ProxiedEnds, ProxyHeaderError
+
 log = logging.getLogger(__name__)
 
 TURN_CONNECTIONS: Final = 8
@@ -27,8 +30,9 @@ _LOG_SECONDS: Final = 10.0
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 Release: TypeAlias = Callable[[], None]
-Factory: TypeAlias = Callable[[Release], asyncio.Protocol]
-"""Makes the protocol of a connection, which calls its argument when the connection has ended."""
+Factory: TypeAlias = Callable[[Release, ProxiedEnds | None], asyncio.Protocol]
+"""Makes the protocol of a connection; it calls its first argument when the connection has ended. The second
+is what a PROXY header has told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +52,9 @@ class Acceptor:
 
     Attributes:
         open: connections that are open, those in a TLS handshake among them.
+        by_address: how many of them each client address has.
         exhausted: how often the system has had no descriptor left.
-        refused: connections that were closed for the limit of their address.
+        refused: connections that were closed for the limit of their address, or for their PROXY header.
     """
 
     def __init__(
@@ -58,6 +63,7 @@ class Acceptor:
         factory: Factory,
         limits: AcceptLimits,
         tls: ssl.SSLContext | None = None,
+        proxied: ProxyProtocol | None = None,
     ) -> None:
         """Takes listening sockets, which it closes in the end.
 
@@ -66,13 +72,15 @@ class Acceptor:
             factory: makes a protocol for each connection.
             limits: of the connections.
             tls: the context of TLS, if it is spoken.
+            proxied: that each connection starts with a PROXY header, if it does.
         """
         self._sockets = list(sockets)
         self._factory = factory
         self._limits = limits
         self._tls = tls
+        self._proxied = proxied
         self._loop = asyncio.get_running_loop()
-        self._by_address: Counter[str] = Counter()
+        self.by_address: Counter[str] = Counter()
         self._connecting: set[asyncio.Task[None]] = set()
         self._retry: asyncio.TimerHandle | None = None
         self._accepting = False
@@ -147,46 +155,82 @@ class Acceptor:
 
     def _connect(self, connection: socket.socket, address: object) -> None:
         host = str(address[0]) if isinstance(address, tuple) else ""
-        most = self._limits.max_connections_per_address
-        if most is not None and host and self._by_address[host] >= most:
+        if self._proxied is None:
+            if self._is_refused(host):
+                connection.close()
+                return
+        elif not self._proxied.trusts(host):
             connection.close()
-            self.refused += 1
-            now = self._loop.time()
-            if now - self._logged_at >= _LOG_SECONDS:
-                self._logged_at = now
-                log.warning("%s has more than %d connections; further ones are closed", host, most)
+            self._refuse(
+                "%s may send no PROXY header; its connections are closed", host or "a Unix socket"
+            )
             return
         connection.settimeout(0)
-        self.open += 1
-        self._by_address[host] += 1
-        task = self._loop.create_task(self._open(connection, self._lease(host)))
+        lease = _Lease(self)
+        if self._proxied is None:
+            lease.count(host)
+            opening = self._open(connection, lease)
+        else:
+            opening = self._open_proxied(self._proxied, connection, host, lease)
+        task = self._loop.create_task(opening)
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
 
-    def _lease(self, host: str) -> Release:
-        """Returns what gives back the place of a connection, once."""
-        held = True
+    def _is_refused(self, host: str) -> bool:
+        """Whether an address has as many connections as it may; that is counted and logged."""
+        most = self._limits.max_connections_per_address
+        if most is None or not host or self.by_address[host] < most:
+            return False
+        self._refuse("%s has more than %d connections; further ones are closed", host, most)
+        return True
 
-        def release() -> None:
-            nonlocal held
-            if not held:
-                return
-            held = False
-            self.open -= 1
-            self._by_address[host] -= 1
-            if not self._by_address[host]:
-                del self._by_address[host]
-            if self._waiting and self._retry is None:
-                self._resume()
+    def _refuse(self, reason: str, *values: object) -> None:
+        self.refused += 1
+        now = self._loop.time()
+        if now - self._logged_at >= _LOG_SECONDS:
+            self._logged_at = now
+            log.warning(reason, *values)
 
-        return release
+    def released(self) -> None:
+        """Goes on accepting, if it waits: there is room for a connection."""
+        if self._waiting and self._retry is None:
+            self._resume()
 
-    async def _open(self, connection: socket.socket, release: Release) -> None:
+    async def _open_proxied(
+        self, proxied: ProxyProtocol, connection: socket.socket, peer: str, lease: _Lease
+    ) -> None:
+        """Opens a connection behind its PROXY header; without one it is closed."""
+        try:
+            ends = await read_proxied_ends(connection, proxied.timeout)
+        except OSError:
+            self._close(connection, lease)
+            return
+        except ProxyHeaderError as error:
+            self._close(connection, lease)
+            self._refuse("%s: a connection is closed: %s", peer or "a Unix socket", error)
+            return
+        except BaseException:
+            self._close(connection, lease)
+            raise
+        host = peer if ends is None else ends.client[0]
+        if self._is_refused(host):
+            self._close(connection, lease)
+            return
+        lease.count(host)
+        await self._open(connection, lease, ends)
+
+    def _close(self, connection: socket.socket, lease: _Lease) -> None:
+        connection.close()
+        lease()
+
+    async def _open(
+        self, connection: socket.socket, release: Release, told: ProxiedEnds | None = None
+    ) -> None:
         tls, seconds = self._tls, self._limits.tls_handshake_timeout
         made: list[asyncio.Protocol] = []
 
         def make() -> asyncio.Protocol:
-            made.append(self._factory(release))
+            made.append(self._factory(release, told))
             return made[0]
 
         try:
@@ -203,3 +247,32 @@ class Acceptor:
         except BaseException:
             release()
             raise
+
+
+class _Lease:
+    """The place of a connection; called, it is given back, once."""
+
+    __slots__ = ("_acceptor", "_held", "_host")
+
+    def __init__(self, acceptor: Acceptor) -> None:
+        self._acceptor = acceptor
+        self._host: str | None = None
+        self._held = True
+        acceptor.open += 1
+
+    def count(self, host: str) -> None:
+        """Counts the connection for an address."""
+        self._host = host
+        self._acceptor.by_address[host] += 1
+
+    def __call__(self) -> None:
+        acceptor, host = self._acceptor, self._host
+        if not self._held:
+            return
+        self._held = False
+        acceptor.open -= 1
+        if host is not None:
+            acceptor.by_address[host] -= 1
+            if not acceptor.by_address[host]:
+                del acceptor.by_address[host]
+        acceptor.released()

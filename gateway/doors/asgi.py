@@ -23,6 +23,7 @@ from gateway.doors.peer_certificate import scope_certificate
 from gateway.doors.types import App, Receive, Scope, Send
 from gateway.exchange.edge import Edge
 from gateway.exchange.exchange import Exchange
+from gateway.exchange.policy import ListedHeaders
 from gateway.exchange.ports import ClientGone
 from gateway.exchange.request import Request, identify, parse_head
 from gateway.exchange.response import HttpResponse, error_body
@@ -102,7 +103,7 @@ class AsgiDoor:
             request_id=request_id,
             metadata=metadata,
             query=scope["query_string"],
-            headers=lambda: tuple(scope["headers"]),
+            headers=ListedHeaders(scope["headers"]),
             websocket=AsgiWebSocket(scope, receive, send) if is_websocket else None,
         )
         exchange.certificate = scope_certificate(scope)

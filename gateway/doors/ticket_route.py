@@ -7,6 +7,7 @@ from typing import Final, TypeAlias
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from gateway.exchange.exchange import Exchange
 from gateway.exchange.policy import RequestInfo
@@ -18,11 +19,13 @@ Issue: TypeAlias = Callable[[RequestInfo, bytes], Awaitable[bytes]]
 """Returns the JSON that answers a request with this body."""
 
 
-def ticket_endpoint(issue: Issue) -> Callable[[Request], Awaitable[Response]]:
-    """Returns the endpoint of the route.
+def ticket_routes(path: str, issue: Issue | None) -> list[Route]:
+    """Returns the route that gives tickets; none without `issue`.
 
     Its response is kept by no cache. It answers 413 to a body of more than `MAX_BODY_BYTES`.
     """
+    if issue is None:
+        return []
 
     async def endpoint(request: Request) -> Response:
         exchange: Exchange = request.scope["protoway"]
@@ -36,4 +39,4 @@ def ticket_endpoint(issue: Issue) -> Callable[[Request], Awaitable[Response]]:
         headers = {"cache-control": "no-store"}
         return Response(answer, media_type="application/json", headers=headers)
 
-    return endpoint
+    return [Route(path, endpoint, methods=["POST"], include_in_schema=False)]

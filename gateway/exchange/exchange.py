@@ -12,7 +12,7 @@ from gateway.exchange.attendance import Attendance, Interruption
 from gateway.exchange.client_certificate import ClientCertificate
 from gateway.exchange.edge import Edge
 from gateway.exchange.inline import TASK, Run
-from gateway.exchange.policy import EndedBy, RequestInfo, Wire
+from gateway.exchange.policy import EndedBy, RequestHeaders, RequestInfo, Wire
 from gateway.exchange.ports import ClientGone, RequestBody, Sink, WebSocket
 from gateway.exchange.request import Request
 from gateway.exchange.response import NO_SNIFFING, HttpResponse
@@ -33,14 +33,13 @@ class Exchange:
         edge: what the process serves.
         request: what the door has read.
         request_id: the caller's, or a new one.
-        headers: returns all headers, for policies and observers.
+        headers: of the request, for policies and observers.
         metadata: that go upstream.
         body: of the request.
         is_head: whether the response has no body, because the request is a HEAD.
         websocket: None for a request over HTTP.
         run: how the exchange waits.
         client: IP address of the client; a door whose requests are cached sets it.
-        secure: whether the request came over TLS; the same.
         certificate: the client's; a door sets it.
         info: what policies and observers see; None where there are none.
         timeout: seconds that the call may take; None: no end.
@@ -56,7 +55,7 @@ class Exchange:
         *("edge", "request", "request_id", "headers", "metadata", "body", "is_head", "websocket"),
         *("run", "client", "info", "failure", "ended_by", "timeout", "deadline", "endpoint"),
         *("captures", "last_event_id", "pass_on", "query", "status", "_sink"),
-        *("certificate", "secure"),
+        "certificate",
     )
 
     def __init__(
@@ -69,7 +68,7 @@ class Exchange:
         request_id: str,
         metadata: Metadata,
         query: bytes,
-        headers: Callable[[], Headers],
+        headers: RequestHeaders,
         websocket: WebSocket | None = None,
         run: Run = TASK,
     ) -> None:
@@ -85,7 +84,6 @@ class Exchange:
         self.websocket = websocket
         self.run = run
         self.client = request.client
-        self.secure = request.secure
         self.certificate: ClientCertificate | None = None
         self.info: RequestInfo | None = None
         self.timeout = head.timeout
@@ -120,7 +118,7 @@ class Exchange:
             self.request_id,
             self.query,
             allowed_methods(route),
-            "https" if self.secure else "http",
+            "https" if request.secure else "http",
             request.head.origin,
             certificate=self.certificate,
         )

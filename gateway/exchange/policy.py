@@ -10,18 +10,15 @@ A policy decides about each request anew: a `RequestInfo` is never kept with the
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 from urllib.parse import unquote_to_bytes
 
 from gateway.contract.method import Method
 from gateway.exchange.client_certificate import ClientCertificate
 from gateway.transcoding.metadata import Headers
-
-log = logging.getLogger(__name__)
 
 _NO_KEYS: Final[frozenset[str]] = frozenset()
 
@@ -46,6 +43,35 @@ class EndedBy(Enum):
     """The shutdown of the edge."""
 
 
+class RequestHeaders(Protocol):
+    """The headers of one request, which nobody reads unless a policy or an observer asks."""
+
+    def all(self) -> Headers:
+        """Returns all headers as they came, with lower-case names."""
+        ...
+
+    def values(self, name: bytes) -> Sequence[bytes]:
+        """Returns the values of a header in their order, given by its lower-case name."""
+        ...
+
+
+class ListedHeaders:
+    """Headers that somebody has read already."""
+
+    __slots__ = ("_headers",)
+
+    def __init__(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        self._headers = headers
+
+    def all(self) -> Headers:
+        """See `RequestHeaders`."""
+        return tuple(self._headers)
+
+    def values(self, name: bytes) -> Sequence[bytes]:
+        """See `RequestHeaders`."""
+        return [value for each, value in self._headers if each == name]
+
+
 class RequestInfo:
     """One request, as policies and observers see it; the same object from its start to its end."""
 
@@ -53,6 +79,7 @@ class RequestInfo:
         *(
             "_headers",
             "_origin",
+            "_host",
             "allowed_methods",
             "at_end",
             "certificate",
@@ -72,6 +99,7 @@ class RequestInfo:
             "removed_metadata",
             "request_id",
             "response_headers",
+            "root_path",
         ),
         *("scheme", "wire"),
     )
@@ -90,7 +118,9 @@ class RequestInfo:
     client: str
     """IP address of the client; empty if the server does not tell it. One that trusts proxies sets it."""
     scheme: str
-    """`http` or `https`, as the client sees it; for a WebSocket too."""
+    """`http` or `https`, as the client sees it; for a WebSocket too. One that trusts proxies sets it."""
+    root_path: str | None
+    """Path prefix that a trusted proxy has stripped and named; None: the setting `root_path` counts."""
     certificate: ClientCertificate | None
     """The certificate of the client's TLS connection to the edge, which is verified; None if it has none."""
     last_event_id: str
@@ -121,7 +151,7 @@ class RequestInfo:
         wire: Wire = Wire.HTTP,
         http_method: str = "GET",
         path: str = "/",
-        headers: Headers | Callable[[], Headers] = (),
+        headers: Headers | RequestHeaders = (),
         method: Method | None = None,
         client: str = "",
         request_id: str = "",
@@ -138,7 +168,7 @@ class RequestInfo:
             wire: how the request came.
             http_method: see the attribute, as for the others.
             path: see there.
-            headers: all headers, or what returns them, which is called when they are first read.
+            headers: all headers, or what knows them.
             method: see there.
             client: see there.
             request_id: see there.
@@ -151,7 +181,7 @@ class RequestInfo:
         self.wire = wire
         self.http_method = http_method
         self.path = path
-        self._headers = headers
+        self._headers = ListedHeaders(headers) if isinstance(headers, tuple) else headers
         self._origin = origin
         self.method = method
         self.client = client
@@ -161,6 +191,8 @@ class RequestInfo:
         self.scheme = scheme
         self.certificate = certificate
         self.last_event_id = ""
+        self.root_path = None
+        self._host: str | None = None
         self.identity = None
         self.metadata = []
         self.removed_metadata = _NO_KEYS
@@ -173,13 +205,30 @@ class RequestInfo:
     @property
     def headers(self) -> Headers:
         """All headers as they came, with lower-case names; credentials are among them."""
-        if callable(self._headers):
-            self._headers = self._headers()
-        return self._headers
+        return self._headers.all()
+
+    @property
+    def host(self) -> str:
+        """Host and port of the URL, as the client sees them; empty if none was sent.
+
+        That of the header `Host`, unless a policy that trusts proxies has set another.
+        """
+        if self._host is None:
+            self._host = (self.header(b"host") or b"").decode("latin-1")
+        return self._host
+
+    @host.setter
+    def host(self, host: str) -> None:
+        self._host = host
 
     def header(self, name: bytes) -> bytes | None:
         """Returns the first value of a header, given by its lower-case name; None if there is none."""
-        return next((value for each, value in self.headers if each == name), None)
+        values = self._headers.values(name)
+        return values[0] if values else None
+
+    def header_values(self, name: bytes) -> Sequence[bytes]:
+        """Returns all values of a header in their order, given by its lower-case name."""
+        return self._headers.values(name)
 
     @property
     def origin(self) -> str:
@@ -188,8 +237,7 @@ class RequestInfo:
         Several values, which no browser sends, are joined by commas, so that they are no origin.
         """
         if self._origin is None:
-            values = (value for name, value in self.headers if name == b"origin")
-            self._origin = b", ".join(values).decode("latin-1")
+            self._origin = b", ".join(self._headers.values(b"origin")).decode("latin-1")
         return self._origin
 
     @property
@@ -248,9 +296,9 @@ class Policy(Protocol):
     def admit(self, request: RequestInfo) -> Awaitable[None] | None:
         """Decides about a request after the match, before its body is read.
 
-        It may set `request.identity`, `client`, `scheme` and `expires_at`, take parameters out of the query,
-        and add to `metadata`, `removed_metadata`, `message_checks`, `response_headers` and `at_end`. The
-        policies are asked in their order.
+        It may set `request.identity`, `client`, `scheme`, `host`, `root_path` and `expires_at`, take
+        parameters out of the query, and add to `metadata`, `removed_metadata`, `message_checks`,
+        `response_headers` and `at_end`. The policies are asked in their order.
 
         Returns:
             None, or an awaitable if the decision has to wait, for a key set say. What can be decided at once
@@ -299,56 +347,3 @@ class Observer:
 
     def request_ended(self, request: RequestInfo, end: RequestEnd) -> None:
         """The response has ended; called once for each started request."""
-
-
-class Observation:
-    """Several observers as one, whose errors reach nobody.
-
-    Each attribute tells those observers whose class overrides the method of its name; None if none does.
-    """
-
-    __slots__ = (
-        *("message_received", "message_sent", "messages_dropped"),
-        *("request_ended", "request_started", "response_started"),
-    )
-
-    request_started: Callable[[RequestInfo], None] | None
-    response_started: Callable[[RequestInfo, int], None] | None
-    message_received: Callable[[RequestInfo, int], None] | None
-    message_sent: Callable[[RequestInfo, int], None] | None
-    messages_dropped: Callable[[RequestInfo, int], None] | None
-    request_ended: Callable[[RequestInfo, RequestEnd], None] | None
-
-    def __init__(self, observers: tuple[Observer, ...]) -> None:
-        for event in self.__slots__:
-            told = [getattr(observer, event) for observer in observers]
-            default = getattr(Observer, event)
-            told = [each for each in told if getattr(each, "__func__", None) is not default]
-            tell = _tell_start if event == "request_started" else _tell
-            setattr(self, event, tell(tuple(told)) if told else None)
-
-
-def _tell(told: tuple[Callable[[RequestInfo, Any], None], ...]) -> Callable[..., None]:
-    def tell(request: RequestInfo, value: object) -> None:
-        for each in told:
-            try:
-                each(request, value)
-            except Exception:
-                _log_fault(each)
-
-    return tell
-
-
-def _tell_start(told: tuple[Callable[[RequestInfo], None], ...]) -> Callable[..., None]:
-    def tell(request: RequestInfo) -> None:
-        for each in told:
-            try:
-                each(request)
-            except Exception:
-                _log_fault(each)
-
-    return tell
-
-
-def _log_fault(observer: object) -> None:
-    log.exception("an observer failed: %s", getattr(observer, "__qualname__", observer))

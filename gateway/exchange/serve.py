@@ -15,7 +15,8 @@ from time import monotonic
 from gateway.contract.route_table import NoRoute, RouteMatch
 from gateway.exchange.attendance import Interruption
 from gateway.exchange.exchange import Exchange, until_sent
-from gateway.exchange.policy import Answer, EndedBy, Observation, RequestEnd, RequestInfo
+from gateway.exchange.observation import Observation
+from gateway.exchange.policy import Answer, EndedBy, RequestEnd, RequestInfo
 from gateway.exchange.ports import ClientGone
 from gateway.exchange.request_log import request_name
 from gateway.exchange.response import HttpResponse, failure, options

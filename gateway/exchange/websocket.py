@@ -53,7 +53,10 @@ async def serve_websocket(exchange: Exchange, socket: WebSocket) -> None:
         ClientGone: the client left.
     """
     edge, request = exchange.edge, exchange.request
-    _check_origin(request.head, edge.limits, secure=request.secure)
+    info, host, secure = exchange.info, request.head.host, request.secure
+    if info is not None:
+        host, secure = info.host, info.scheme == "https"
+    _check_origin(request.head.origin, edge.limits, host, secure=secure)
     exchange.last_event_id = ""  # only Server-Sent Events have ids
     subprotocol = _subprotocol(request.subprotocols)
     await socket.accept(subprotocol)
@@ -166,16 +169,16 @@ def _subprotocol(offered: Sequence[str]) -> str | None:
     raise StatusError.of(INVALID_ARGUMENT, f"the subprotocols spoken here are {spoken}")
 
 
-def _check_origin(head: RequestHead, limits: Limits, *, secure: bool) -> None:
+def _check_origin(page: str, limits: Limits, host: str, *, secure: bool) -> None:
     """Lets a page of another site in only where the operator said so (RFC 6455, section 10.2).
 
     Raises:
         StatusError: PERMISSION_DENIED, the page's origin is neither the edge's own nor allowed.
     """
-    if not head.origin or limits.origins.allow(head.origin):
+    if not page or limits.origins.allow(page):
         return
-    if not is_same_origin(head.origin, head.host, secure=secure):
+    if not is_same_origin(page, host, secure=secure):
         raise StatusError.of(
             PERMISSION_DENIED,
-            f"the origin {quoted(head.origin)} is not allowed: it is not in cors_origins",
+            f"the origin {quoted(page)} is not allowed: it is not in cors_origins",
         )

@@ -47,6 +47,8 @@ class FeedLimits:
     """Metadata keys that identify a caller; a caller without any of them is identified by its address."""
     call_bytes: int
     """Of the upstream call, per feed."""
+    unshared_keys: frozenset[str] = frozenset()
+    """Metadata keys that tell of a client's connection; requests that differ in them alone are equal."""
 
     @property
     def per_process(self) -> QuotaLimits:

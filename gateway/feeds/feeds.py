@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Container
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -127,7 +127,8 @@ class Feeds:
             self._unsubscribe(reader)
 
     def _subscribe(self, request: StreamRequest, spec: StreamSpec, message: bytes) -> Subscription:
-        key = (request.method.path, sha256(message).digest(), _identity(request.metadata))
+        identity = _identity(request.metadata, self._limits.unshared_keys)
+        key = (request.method.path, sha256(message).digest(), identity)
         reader = self._resume(key, request.last_event_id)
         if reader is None:
             reader = self._join(request, spec, message, key)
@@ -266,7 +267,7 @@ def _resume_failed(request: StreamRequest) -> bool:
     )
 
 
-def _identity(metadata: Metadata) -> Metadata:
-    """Returns the metadata that distinguish requests, sorted by key."""
-    pairs = (pair for pair in metadata if pair[0] not in TRACE_KEYS)
+def _identity(metadata: Metadata, others: Container[str]) -> Metadata:
+    """Returns the metadata that distinguish requests, sorted by key: neither of tracing, nor of others."""
+    pairs = (pair for pair in metadata if pair[0] not in TRACE_KEYS and pair[0] not in others)
     return tuple(sorted(pairs, key=itemgetter(0)))

@@ -13,6 +13,12 @@ import yaml
 
 from gateway.render.envoy_contract import EnvoyContract
 from gateway.render.envoy_cors import CORS
+from gateway.render.envoy_proxies import (
+    chain_matches,
+    checked_proxies,
+    client_address,
+    listener_fields,
+)
 from gateway.render.envoy_routes import (
     BUFFER,
     FILTERS,
@@ -34,7 +40,7 @@ def render_envoy(contract: EnvoyContract, options: EnvoyOptions) -> str:
     """Returns the YAML for `envoy -c`.
 
     Raises:
-        ValueError: Envoy does not support an address or the TLS settings.
+        ValueError: Envoy does not support an address, the TLS settings or the proxies.
     """
     bootstrap = {
         "admin": {"address": socket_address("127.0.0.1", options.admin_port)},
@@ -105,21 +111,25 @@ def _listen_address(options: EnvoyOptions) -> Node:
 
 
 def _listener(contract: EnvoyContract, options: EnvoyOptions) -> Node:
+    proxies = checked_proxies(options.proxies)
     return {
         "name": "edge",
         "address": _listen_address(options),
         "per_connection_buffer_limit_bytes": _CONNECTION_BUFFER,
         "socket_options": _dead_peer_options(options.send_timeout_seconds),
+        **listener_fields(proxies),
         "filter_chains": [
             {
+                **match,
                 **serving_tls(options),
                 "filters": [
                     {
                         "name": "envoy.filters.network.http_connection_manager",
-                        "typed_config": _connection_manager(contract, options),
+                        "typed_config": _connection_manager(contract, options, trusted=trusted),
                     }
                 ],
             }
+            for trusted, match in chain_matches(proxies)
         ],
     }
 
@@ -143,13 +153,13 @@ def _dead_peer_options(seconds: float) -> list[Node]:
     ]
 
 
-def _connection_manager(contract: EnvoyContract, options: EnvoyOptions) -> Node:
+def _connection_manager(contract: EnvoyContract, options: EnvoyOptions, *, trusted: bool) -> Node:
     manager = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
     return {
         "@type": f"type.googleapis.com/{manager}",
         "stat_prefix": "edge",
         "codec_type": "AUTO",
-        "use_remote_address": True,
+        **client_address(options.proxies, trusted=trusted),
         "internal_address_config": {},
         "preserve_external_request_id": True,
         "always_set_request_id_in_response": True,
@@ -168,7 +178,7 @@ def _connection_manager(contract: EnvoyContract, options: EnvoyOptions) -> Node:
         "local_reply_config": _local_reply_config(),
         "route_config": {
             "name": "edge",
-            "virtual_hosts": [virtual_host(contract, options)],
+            "virtual_hosts": [virtual_host(contract, options, trusted=trusted)],
         },
         "http_filters": [
             _original_request(),

@@ -8,12 +8,14 @@ the last route does so for gRPC calls to other services.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
+from gateway.admission.proxy_settings import ProxySettings
 from gateway.contract.method import Method, StreamType
 from gateway.render.envoy_contract import EnvoyContract
 from gateway.render.envoy_cors import CORS, EnvoyCors, cors_policy
+from gateway.render.envoy_proxies import forwarded_headers
 from gateway.render.envoy_tls import Node, TlsOptions
 from gateway.render.envoy_upstream import CLUSTER, seconds
 
@@ -62,6 +64,7 @@ class EnvoyOptions(TlsOptions):
     send_timeout_seconds: float
     upstream_keepalive_seconds: float
     cors: EnvoyCors = _NO_CORS
+    proxies: ProxySettings = field(default_factory=ProxySettings)
     auto_mapping: bool = False
     ignore_unknown: bool = False
     print_defaults: bool = False
@@ -99,14 +102,21 @@ def transcoder(contract: EnvoyContract, options: EnvoyOptions, framing: Node = _
     }
 
 
-def virtual_host(contract: EnvoyContract, options: EnvoyOptions) -> Node:
-    """Returns the virtual host with all routes."""
+def virtual_host(contract: EnvoyContract, options: EnvoyOptions, *, trusted: bool = False) -> Node:
+    """Returns the virtual host with all routes; `trusted` if its requests come from trusted proxies."""
     host: Node = {"name": "edge", "domains": ["*"]}
     if options.cors.origins:
         policy = cors_policy(contract, options.cors, auto_mapping=options.auto_mapping)
         host["typed_per_filter_config"] = {CORS: policy}
     unary = seconds(options.timeout_seconds) if options.timeout_seconds else _NO_LIMIT
-    host["request_headers_to_remove"] = ["x-envoy-original-path", "x-envoy-original-method"]
+    added, removed = forwarded_headers(options.proxies, trusted=trusted)
+    if added:
+        host["request_headers_to_add"] = added
+    host["request_headers_to_remove"] = [
+        "x-envoy-original-path",
+        "x-envoy-original-method",
+        *removed,
+    ]
     uploads = {"safe_regex": {"regex": "|".join(contract.uploads)}} if contract.uploads else None
     host["routes"] = [
         *_framing_routes(contract, options, uploads),

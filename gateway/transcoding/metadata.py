@@ -66,6 +66,7 @@ class MetadataFilter:
         challenge: str = DEFAULT_CHALLENGE,
         status_key: str = DEFAULT_STATUS_KEY,
         max_response_header_bytes: int | None = None,
+        withheld: Iterable[str] = (),
     ) -> None:
         """Compiles the lists.
 
@@ -76,8 +77,11 @@ class MetadataFilter:
             status_key: key of the initial metadata with the HTTP status of a success; empty: none. It never
                 becomes a header.
             max_response_header_bytes: maximum bytes of response headers made of metadata; None: no limit.
+            withheld: metadata keys that no client sets, whatever else says.
         """
-        self.request = {name.lower().encode("ascii"): name.lower() for name in request_headers}
+        self._withheld = frozenset(withheld)
+        keys = (name.lower() for name in request_headers)
+        self.request = {key.encode("ascii"): key for key in keys if key not in self._withheld}
         """Allowed request header -> metadata key; see `PREFIX` for others."""
         self.status_key = status_key.lower()
         """Key of the initial metadata with the HTTP status of a success; empty: none."""
@@ -96,7 +100,7 @@ class MetadataFilter:
         key = self.request.get(header)
         if key is None and header.startswith(PREFIX):
             key = checked_key(header[len(PREFIX) :].decode("latin-1"))
-        return key
+        return None if key in self._withheld else key
 
     def headers(self, metadata: Metadata, prefix: str = "") -> Headers:
         """Returns the response headers for metadata.

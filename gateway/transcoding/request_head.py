@@ -77,8 +77,9 @@ def read_head(
             if read is not None:
                 read(head, value.decode("latin-1"))
             if name in passing or name.startswith(PREFIX):
-                key = allowed.metadata_key(name) or ""
-                head.metadata.append((key, metadata_value(key, value)))
+                key = allowed.metadata_key(name)
+                if key is not None:
+                    head.metadata.append((key, metadata_value(key, value)))
         except _Ignored:
             continue
         except ValueError as error:

@@ -160,3 +160,16 @@ async def test_a_server_that_waits_no_longer_answers_503(
     assert response.over
     assert [status for status, _, _ in sent] == [503]
     assert b"shutting down" in sent[0][2]
+
+
+@pytest.mark.parametrize("name", [b"x-a", b"host", b"cookie", b"x-none", b"x", b"content-length"])
+def test_headers_are_found_as_they_are_cut(app: FastAPI, name: bytes) -> None:
+    """A policy that looks for one finds what stands among all, in any spelling, and nothing of the body."""
+    body = b"\r\nx-a: 9\r\nx-none: 1"
+    head = (
+        b"POST /v1/echo HTTP/1.1\r\nHost: x\r\nX-A: 1\r\ncookie:a=b \r\nx-a:  2\t\r\nX-AB: 3\r\nx-a:\r\n"
+        b"Content-Length: %d\r\n\r\n" % len(body)
+    )
+    request = app.state.direct.read(head + body)
+
+    assert list(request.values(name)) == [value for each, value in request.all() if each == name]

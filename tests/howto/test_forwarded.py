@@ -6,15 +6,17 @@ import httpx
 import pytest
 from fastapi import Request
 
+from gateway.admission.proxy_settings import ProxySettings
 from gateway.app import create_app
 from gateway.settings import Settings
 from gateway.testing import ScriptedUpstream, serving
 from tests.whole.processes import DESCRIPTOR_SET
 
 
-def seen(headers: dict[str, str]) -> list[str]:
+def seen(trusted: tuple[str, ...], headers: dict[str, str]) -> list[str]:
     """Returns the address and the scheme that a request has for the edge, which comes from 127.0.0.1."""
-    settings = Settings(descriptor_set=DESCRIPTOR_SET, log_level="warning")
+    section = ProxySettings(trusted=trusted)
+    settings = Settings(descriptor_set=DESCRIPTOR_SET, log_level="warning", proxies=section)
     app = create_app(settings, ScriptedUpstream({}))
 
     @app.get("/caller")
@@ -30,21 +32,30 @@ def seen(headers: dict[str, str]) -> list[str]:
 @pytest.mark.parametrize(
     ("trusted", "forwarded", "address"),
     [
-        (None, "203.0.113.7", "203.0.113.7"),
-        (None, "198.51.100.1, 203.0.113.7", "203.0.113.7"),
-        ("127.0.0.1,10.0.0.0/24", "203.0.113.7, 10.0.0.9", "203.0.113.7"),
-        ("10.0.0.0/24", "203.0.113.7", "127.0.0.1"),
+        (("loopback",), "203.0.113.7", "203.0.113.7"),
+        (("loopback",), "198.51.100.1, 203.0.113.7", "203.0.113.7"),
+        (("127.0.0.1", "10.0.0.0/24"), "203.0.113.7, 10.0.0.9", "203.0.113.7"),
+        (("10.0.0.0/24",), "203.0.113.7", "127.0.0.1"),
+        ((), "203.0.113.7", "127.0.0.1"),
     ],
-    ids=["same machine", "what the caller says", "two proxies", "stranger"],
+    ids=["same machine", "what the caller says", "two proxies", "stranger", "nobody is trusted"],
 )
-def test_the_callers_address(
-    monkeypatch: pytest.MonkeyPatch, trusted: str | None, forwarded: str, address: str
-) -> None:
+def test_the_callers_address(trusted: tuple[str, ...], forwarded: str, address: str) -> None:
     """It is the last one in X-Forwarded-For that is no proxy's, if the proxy is believed at all."""
-    monkeypatch.delenv("FORWARDED_ALLOW_IPS", raising=False)
-    if trusted is not None:
-        monkeypatch.setenv("FORWARDED_ALLOW_IPS", trusted)
     headers = {"x-forwarded-for": forwarded, "x-forwarded-proto": "https"}
     scheme = "http" if address == "127.0.0.1" else "https"
 
-    assert seen(headers) == [address, scheme]
+    assert seen(trusted, headers) == [address, scheme]
+
+
+def test_uvicorns_variable_counts_for_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was read until `proxies_trusted` came; the start names the setting."""
+    monkeypatch.delenv("FORWARDED_ALLOW_IPS", raising=False)
+    assert seen((), {"x-forwarded-for": "203.0.113.7"}) == ["127.0.0.1", "http"]
+    assert not caplog.text
+
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")
+    assert seen((), {"x-forwarded-for": "203.0.113.7"}) == ["127.0.0.1", "http"]
+    assert "FORWARDED_ALLOW_IPS is not read; set proxies_trusted" in caplog.text

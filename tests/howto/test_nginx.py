@@ -13,6 +13,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
+from gateway.admission.proxy_settings import ProxySettings
 from gateway.app import create_app
 from gateway.settings import Settings
 from gateway.testing import ScriptedCall, ScriptedUpstream, serving
@@ -44,6 +45,13 @@ async def echo(call: ScriptedCall) -> AsyncIterator[Any]:
         yield request
 
 
+async def tell(call: ScriptedCall) -> AsyncIterator[Any]:
+    """Answers `metadata` with what the call says of its caller, and any other message with itself."""
+    async for request in call.messages():
+        said = " ".join(f"{key}={text!s}" for key, text in call.metadata if "forwarded" in key)
+        yield {"text": said} if request.text == "metadata" else request
+
+
 async def watch(call: ScriptedCall) -> AsyncIterator[Any]:
     """Answers with one message, and goes on for ever."""
     yield {"text": "first"}
@@ -55,8 +63,9 @@ def port(tmp_path: Path) -> Iterator[int]:
     """The port of nginx, with the configuration of the page, before an edge that follows scripts."""
     path = tmp_path / "t.binpb"
     path.write_bytes(compile_text(PROTO))
-    settings = Settings(descriptor_set=path, root_path="/api", log_level="warning")
-    upstream = ScriptedUpstream({"/t.S/Ask": echo, "/t.S/Watch": watch, "/t.S/Talk": echo})
+    proxies = ProxySettings(trusted=("loopback",))
+    settings = Settings(descriptor_set=path, root_path="/api", log_level="warning", proxies=proxies)
+    upstream = ScriptedUpstream({"/t.S/Ask": tell, "/t.S/Watch": watch, "/t.S/Talk": echo})
     page = {each.title: each.text for each in blocks((PAGES / "reverse-proxy.md").read_text())}
     (ours,) = free_ports(1)
     with serving(create_app(settings, upstream), settings) as url:
@@ -73,6 +82,26 @@ def test_paths_pass_as_they_came(port: int) -> None:
     answer = httpx.get(f"http://127.0.0.1:{port}/api/names/a%2Fb%20c")
 
     assert answer.json() == {"text": "a/b c"}
+
+
+def test_the_server_is_told_of_the_caller(port: int) -> None:
+    """By its own address, whatever it has sent; the URL is the one that it has asked."""
+    forged = {
+        "x-forwarded-for": "198.51.100.1",
+        "x-forwarded-proto": "https",
+        "x-forwarded-host": "evil.example",
+        "forwarded": "for=198.51.100.1",
+        "grpc-metadata-x-forwarded-for": "198.51.100.1",
+        "grpc-metadata-forwarded": "for=198.51.100.1",
+    }
+    with httpx.Client(transport=httpx.HTTPTransport(local_address="127.0.0.3")) as client:
+        answer = client.get(f"http://127.0.0.1:{port}/api/names/metadata", headers=forged)
+
+    assert answer.json()["text"].split() == [
+        "x-forwarded-for=127.0.0.3",
+        "x-forwarded-proto=http",
+        f"x-forwarded-host=127.0.0.1:{port}",
+    ]
 
 
 @pytest.mark.parametrize("media_type", ["text/event-stream", "application/x-ndjson"])

@@ -18,6 +18,7 @@ import httpx
 import pytest
 from grpc import aio
 
+from gateway.admission.proxy_settings import ProxySettings
 from gateway.render.envoy_cors import EnvoyCors
 from tests.contracts import compile_text, echo_descriptor_set, feeds_descriptor_set
 from tests.echo_server import EchoServer, Everything, echo_server
@@ -54,6 +55,9 @@ _OPTIONS: tuple[dict[str, Any], ...] = (
     {"upstream": "unix:/run/core.sock"},
     {"host": "::", "max_connections": 1},
     {"send_timeout_seconds": 0.5, "upstream_keepalive_seconds": 1.0},
+    {"proxies": ProxySettings(trusted=("10.0.0.0/8", "2001:db8::/32", "192.0.2.1", "loopback"))},
+    {"proxies": ProxySettings(trusted=("10.0.0.0/8",), believe_host=True, protocol="required")},
+    {"proxies": ProxySettings(trusted=("10.0.0.0/8",), forward=False)},
 )
 
 

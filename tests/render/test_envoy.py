@@ -15,6 +15,7 @@ import yaml
 from google.api import annotations_pb2
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
+from gateway.admission.proxy_settings import ProxySettings
 from gateway.contract.descriptors import load
 from gateway.render.envoy import render_envoy
 from gateway.render.envoy_contract import EnvoyContract, envoy_contract
@@ -462,3 +463,33 @@ def test_what_is_wrong_is_one_line(
     assert (done.returncode, done.stdout) == (status, "")
     assert done.stderr.startswith(f"protoway: {says}")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("section", "says"),
+    [
+        (
+            {"trusted": ("10.0.0.0/8",), "headers": "forwarded"},
+            "proxies_headers: Envoy does not read",
+        ),
+        ({"trusted": ("10.0.0.0/8", "unix")}, "proxies_trusted: Envoy listens on IP addresses"),
+    ],
+)
+def test_proxies_that_envoy_cannot_trust(
+    echo: EnvoyContract, section: dict[str, Any], says: str
+) -> None:
+    """Are refused with the setting's name."""
+    with pytest.raises(ValueError, match=says):
+        render_envoy(echo, replace(OPTIONS, proxies=ProxySettings(**section)))
+
+
+def test_without_proxies_nothing_changes(echo: EnvoyContract) -> None:
+    """One filter chain, in which the peer is the client; and no header is added."""
+    listener = yaml.safe_load(render_envoy(echo, OPTIONS))["static_resources"]["listeners"][0]
+
+    (chain,) = listener["filter_chains"]
+    assert "filter_chain_match" not in chain
+    assert "listener_filters" not in listener
+    manager = chain["filters"][0]["typed_config"]
+    assert manager["use_remote_address"]
+    assert "request_headers_to_add" not in manager["route_config"]["virtual_hosts"][0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gateway.contract.method import Method
+from gateway.contract.http_rule import Binding
 from gateway.contract.route_table import RouteMatch
 from gateway.exchange.routing import Route, Router, below_root
 
@@ -12,8 +12,9 @@ from gateway.exchange.routing import Route, Router, below_root
 class Streams:
     """The streams that are opened by GET, or by a WebSocket handshake."""
 
-    def __init__(self, router: Router, methods: Iterable[Method], root_path: str) -> None:
-        """Takes the contract's routes, the methods that have one, and a proxy's prefix of all paths."""
+    def __init__(self, router: Router, bindings: Iterable[Binding], root_path: str = "") -> None:
+        """Takes the contract's routes and bindings, and a proxy's prefix of all paths."""
+        methods = (binding.method for binding in bindings)
         self._router = router
         self._methods = {each.path for each in methods if each.stream_type.value}
         self._root_path = root_path

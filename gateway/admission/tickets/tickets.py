@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from gateway.admission.tickets.authenticator import Confirm, TicketAuthenticator
 from gateway.admission.tickets.issuer import TicketIssuer
 from gateway.admission.tickets.settings import TicketSettings
 from gateway.admission.tickets.store import FolderStore
 from gateway.admission.tickets.streams import Streams
-from gateway.contract.method import Method
-from gateway.exchange.routing import Router
 
 
 class Tickets:
@@ -25,20 +23,15 @@ class Tickets:
     def __init__(
         self,
         settings: TicketSettings,
-        router: Router,
-        methods: Iterable[Method],
+        streams: Streams,
         confirm: Mapping[str, Confirm],
-        *,
-        root_path: str = "",
     ) -> None:
         """Makes the store.
 
         Args:
             settings: of tickets.
-            router: finds the routes of the contract.
-            methods: that have routes.
+            streams: of the contract.
             confirm: kind of an identity -> confirms that it is still in force when its ticket is used.
-            root_path: a proxy's prefix of all paths.
 
         Raises:
             AdmissionError: the folder of the tickets cannot be used.
@@ -48,5 +41,5 @@ class Tickets:
             max_open=settings.max_open,
             max_open_per_caller=settings.max_open_per_caller,
         )
-        self.issuer = TicketIssuer(settings, self.store, Streams(router, methods, root_path))
+        self.issuer = TicketIssuer(settings, self.store, streams)
         self.authenticator = TicketAuthenticator(settings, self.store, confirm)

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 from gateway.doors.peer_certificate import peer_certificate
+from gateway.doors.proxy_protocol import ProxiedEnds
 from gateway.exchange.client_certificate import ClientCertificate
 
 
@@ -23,9 +24,9 @@ class Addresses:
     """The client's, verified; None if it has none."""
 
 
-def addresses(transport: asyncio.BaseTransport) -> Addresses:
-    """Returns the addresses of a connection; a door asks once."""
-    client, server = (transport.get_extra_info(name) for name in ("peername", "sockname"))
+def addresses(transport: asyncio.BaseTransport, told: ProxiedEnds | None = None) -> Addresses:
+    """Returns the addresses of a connection, or those that its PROXY header has told; a door asks once."""
+    client, server = told or (transport.get_extra_info(name) for name in ("peername", "sockname"))
     return Addresses(
         client=(str(client[0]), int(client[1])) if isinstance(client, tuple) else None,
         server=_server(server),

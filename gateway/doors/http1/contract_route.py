@@ -12,6 +12,7 @@ from gateway.doors.http1.request_head import subprotocols
 from gateway.exchange.edge import Edge
 from gateway.exchange.exchange import Exchange
 from gateway.exchange.inline import Run
+from gateway.exchange.policy import ListedHeaders
 from gateway.exchange.ports import RequestBody, Sink, WebSocket
 from gateway.exchange.request import Request as EdgeRequest
 from gateway.exchange.request import identify, parse_head
@@ -60,7 +61,7 @@ class ContractRoute(NamedTuple):
             request_id=request_id,
             metadata=metadata,
             query=request.query,
-            headers=lambda: tuple(request.headers),
+            headers=ListedHeaders(request.headers),
             websocket=websocket,
             run=run,
         )

@@ -8,11 +8,10 @@ inline, and that the response is one write.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
 from gateway.contract.route_table import RouteMatch
-from gateway.doors.http1.addresses import Addresses
 from gateway.doors.http1.limits import DEFAULTS, Limits
 from gateway.doors.http1.plain_heads import (
     END_OF_HEAD,
@@ -20,6 +19,7 @@ from gateway.doors.http1.plain_heads import (
     PlainHeads,
     PlainRequest,
 )
+from gateway.exchange.client_certificate import ClientCertificate
 from gateway.exchange.edge import Edge
 from gateway.exchange.exchange import Exchange
 from gateway.exchange.inline import InlineRun
@@ -44,14 +44,23 @@ class DirectDoor:
     bytes are equal for all callers, so a head with the same bytes asks for the same.
     """
 
-    def __init__(self, edge: Edge, router: Router, root_path: str = "") -> None:
-        """Takes what is served; `root_path` is a proxy's prefix of all paths, or empty."""
+    def __init__(
+        self, edge: Edge, router: Router, root_path: str = "", *, secure: bool = False
+    ) -> None:
+        """Takes what is served.
+
+        Args:
+            edge: what all requests share.
+            router: looks routes up.
+            root_path: a proxy's prefix of all paths, or empty.
+            secure: whether all requests come over TLS.
+        """
         self.root_path = root_path
         self.edge = edge
         self.router = router
         self.id_key = edge.metadata.request.get(REQUEST_ID)
         """Metadata key of an id that the edge makes; None if it does not go upstream."""
-        self._heads = PlainHeads(edge.metadata, router, root_path)
+        self._heads = PlainHeads(edge.metadata, router, root_path, secure=secure)
         self._shared: dict[bytes, PlainRequest] = {}
         """Head -> what it asks for."""
 
@@ -90,7 +99,7 @@ class DirectResponse(InlineRun):
     A server may hold it in place of a task.
     """
 
-    __slots__ = (*("_data", "_door", "_plain", "_respond", "ended", "whole_body"),)
+    __slots__ = ("_data", "_door", "_folded", "_plain", "_respond", "ended", "whole_body")
 
     def __init__(self, door: DirectDoor, data: bytes, plain: PlainRequest) -> None:
         """Takes what the door has read.
@@ -102,18 +111,22 @@ class DirectResponse(InlineRun):
         """
         self._door = door
         self._data = data
+        self._folded = b""
+        """The head in lower case, once somebody has looked for a header."""
         self._plain = plain
         self._respond: Respond | None = None
         self.whole_body: bytes | None = data[len(data) - plain.length :]
         self.ended = False
 
-    def answer(self, respond: Respond, client: str = "", ends: Addresses | None = None) -> None:
+    def answer(
+        self, respond: Respond, client: str = "", certificate: ClientCertificate | None = None
+    ) -> None:
         """Starts to answer.
 
         Args:
             respond: called once, perhaps before this returns; never behind `disconnect`.
             client: IP address of the client, if it is known.
-            ends: of the connection, if they are known.
+            certificate: the client's, if it has one.
         """
         self._respond = respond
         door = self._door
@@ -130,17 +143,29 @@ class DirectResponse(InlineRun):
             request_id=request_id,
             metadata=metadata,
             query=query,
-            headers=self.headers,
+            headers=self,
             run=self,
         )
         exchange.client = client
-        if ends is not None and ends.secure:
-            exchange.secure, exchange.certificate = True, ends.certificate
+        exchange.certificate = certificate
         self.start_run(serve(exchange))
 
-    def headers(self) -> Headers:
-        """Returns all headers of the request."""
+    def all(self) -> Headers:
+        """See `RequestHeaders`."""
         return self._door.headers(self._data)
+
+    def values(self, name: bytes) -> Sequence[bytes]:
+        """See `RequestHeaders`. A policy looks for few of the headers, so they are not cut for it."""
+        data, body = self._data, self._plain.length
+        if not self._folded:
+            self._folded = data[: len(data) - body].lower()
+        found: list[bytes] = []
+        start, mark = self._folded.find(b"\r\n%b:" % name), len(name) + 3
+        while start >= 0:
+            end = data.find(b"\r\n", start + mark)
+            found.append(data[start + mark : end].strip(b" \t"))
+            start = self._folded.find(b"\r\n%b:" % name, end)
+        return found
 
     @property
     def write_now(self) -> None:

@@ -76,14 +76,18 @@ class _Head(NamedTuple):
 class PlainHeads:
     """Reads plain heads, with caches of lines and of what they mean together."""
 
-    def __init__(self, allowed: MetadataFilter, router: Router, root_path: str = "") -> None:
+    def __init__(
+        self, allowed: MetadataFilter, router: Router, root_path: str = "", *, secure: bool = False
+    ) -> None:
         """Makes empty caches.
 
         Args:
             allowed: says which headers become metadata.
             router: looks a route up.
             root_path: a proxy's prefix of all paths, or empty.
+            secure: whether all requests come over TLS.
         """
+        self._secure = secure
         self._allowed = allowed
         self._router = router
         self._root_path = root_path
@@ -252,7 +256,8 @@ class PlainHeads:
             return None
         method, path = request_line.group(1).decode(), request_line.group(2).decode()
         path = below_root(path, self._root_path)
-        return Request(method, path, head, self._router.find(method, path), error)
+        route = self._router.find(method, path)
+        return Request(method, path, head, route, error, secure=self._secure)
 
     def _read_all(
         self, first: bytes, query: bytes, lines: list[bytes], length: int

@@ -26,6 +26,7 @@ from gateway.doors.http1.rejection import Rejection
 from gateway.doors.http1.request import Request
 from gateway.doors.http1.response import CONTINUE, Response, status_line
 from gateway.doors.http1.websocket import WebSocketProtocol
+from gateway.doors.proxy_protocol import ProxiedEnds
 from gateway.exchange.request import new_request_id
 from gateway.exchange.response import header_lines
 
@@ -45,43 +46,30 @@ class Http1Protocol(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_active",
-        "_client",
-        "_connection",
-        "_direct",
-        "_door",
-        "_ends",
-        "_keep_alive",
-        "_linger_bytes",
-        "_loop",
-        "_prober",
-        "_reading",
-        "_release",
-        "_served",
-        "_since",
-        "_switched",
-        "_timer",
-        "_transport",
-        "_unparsed",
-        "_version",
-        "writing_paused",
+        *("_active", "_client", "_connection", "_direct", "_door", "_ends", "_keep_alive"),
+        *("_linger_bytes", "_loop", "_prober", "_reading", "_release", "_served", "_since"),
+        *("_switched", "_timer", "_told", "_transport", "_unparsed", "_version", "writing_paused"),
     )
 
-    def __init__(self, door: Door, release: Release = nothing) -> None:
+    def __init__(
+        self, door: Door, release: Release = nothing, told: ProxiedEnds | None = None
+    ) -> None:
         """Takes what all connections share.
 
         Args:
             door: who answers.
             release: called when the connection has ended.
+            told: the ends that its PROXY header has told, if it had one.
         """
         self._door = door
+        self._told = told
         self._direct = door.direct
         self._release = release
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
+        self._ends: Addresses
         self._client = ""
         """IP address; empty where there is none, as on a Unix socket."""
-        self._ends: Addresses
         self._connection = Connection(door.limits)
         self._active: DirectResponse | HttpExchange | None = None
         self._keep_alive = True
@@ -105,8 +93,8 @@ class Http1Protocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Starts to wait for the first request."""
         self._transport = cast("asyncio.Transport", transport)
-        self._ends = ends = addresses(self._transport)
-        self._client = ends.client[0] if ends.client else ""
+        self._ends = addresses(transport, self._told)
+        self._client = self._ends.client[0] if self._ends.client else ""
         self._door.state.connections.add(self)
         self._since = self._loop.time()
         self._timer = self._loop.call_later(self._door.limits.head_timeout, self._check_time)
@@ -120,7 +108,7 @@ class Http1Protocol(asyncio.Protocol):
                 self._parse(data)
                 return
             self._connection.responding = True
-            response.answer(self._respond, self._client, self._ends)
+            response.answer(self._respond, self._client, self._ends.certificate)
             if not response.over:
                 self._active = response
                 self._version = "1.1"
@@ -393,7 +381,7 @@ class Http1Protocol(asyncio.Protocol):
         self._leave()
         self._connection.close()
         release, self._release = self._release, nothing
-        websocket = WebSocketProtocol(self._door, request, release)
+        websocket = WebSocketProtocol(self._door, request, release, self._ends)
         self._transport.set_protocol(websocket)
         if not self._reading:
             self._transport.resume_reading()

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from random import getrandbits
 from typing import Final, cast
 
-from gateway.doors.http1.addresses import addresses
+from gateway.doors.http1.addresses import Addresses
 from gateway.doors.http1.asgi_websocket import AsgiWebSocket
 from gateway.doors.http1.contract_route import find_route
 from gateway.doors.http1.contract_websocket import serve_contract_websocket
@@ -50,6 +50,7 @@ class WebSocketProtocol(asyncio.Protocol):
         "_disconnected",
         "_door",
         "_due",
+        "_ends",
         "_headers",
         "_loop",
         "_ping",
@@ -67,15 +68,17 @@ class WebSocketProtocol(asyncio.Protocol):
         "end",
     )
 
-    def __init__(self, door: Door, request: Request, release: Release) -> None:
+    def __init__(self, door: Door, request: Request, release: Release, ends: Addresses) -> None:
         """Takes the handshake.
 
         Args:
             door: who answers, and the limits.
             request: the handshake.
             release: called when the connection has ended.
+            ends: the addresses of the connection.
         """
         self._door = door
+        self._ends = ends
         self._request = request
         self._release = release
         self._loop = asyncio.get_running_loop()
@@ -108,7 +111,7 @@ class WebSocketProtocol(asyncio.Protocol):
         except Rejection as rejection:
             self._refuse(rejection)
             return
-        door, request, ends = self._door, self._request, addresses(self._transport)
+        door, request, ends = self._door, self._request, self._ends
         route = find_route(door.direct, request, ends, is_handshake=True)
         if route is None:
             AsgiWebSocket(self, door, request, ends).start()
@@ -324,7 +327,7 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def _log(self, outcome: str) -> None:
         """Logs the answer to a handshake; its query may hold credentials."""
-        client = addresses(self._transport).client
+        client = self._ends.client
         shown = f"{client[0]}:{client[1]}" if client else ""
         log.info('%s - "WebSocket %s" %s', shown, self._request.path, outcome)
 

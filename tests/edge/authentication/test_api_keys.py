@@ -17,7 +17,7 @@ from gateway.admission.authentication.api_key_settings import ApiKeySettings
 from gateway.admission.authentication.api_keys import new_api_key
 from gateway.admission.error import AdmissionError
 from gateway.admission.identity import Identity
-from gateway.exchange.policy import Observation
+from gateway.exchange.observation import Observation
 from gateway.setting_files import FileReadError
 from gateway.testing import ScriptedUpstream
 from gateway.transcoding.status import INVALID_ARGUMENT, UNAUTHENTICATED
