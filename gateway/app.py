@@ -28,8 +28,7 @@ from gateway.doors.ticket_route import ticket_routes
 from gateway.doors.viewer import secure_document, viewer_routes
 from gateway.exchange.compression import Compression
 from gateway.exchange.edge import Edge, Limits
-from gateway.exchange.observation import Observation
-from gateway.exchange.policy import Observer, Policy
+from gateway.exchange.policy import Observation, Observer, Policy
 from gateway.exchange.routing import Router
 from gateway.feeds.accounting import FeedLimits
 from gateway.feeds.feeds import Feeds
@@ -86,6 +85,7 @@ def create_app(
         observers: watch each request.
 
     Raises:
+        AdmissionError: a policy cannot be made of its settings.
         ContractError: the contract is wrong, or none of its methods has an HTTP rule.
         TargetError: the upstream's address is a URL, has no port, or is no name that the transport knows.
         TlsError: a certificate, a key or the CA for the upstream cannot be used.
@@ -121,7 +121,7 @@ def create_app(
     app.root_path = settings.root_path
     router = Router(edge.transcoder, own_paths, posted=settings.posted_paths())
     streams = Streams(router, edge.transcoder.bindings, settings.root_path)
-    admission = Admission(settings, PathMethods(app, router), streams)
+    admission = Admission(settings, edge.transcoder.bindings, PathMethods(app, router), streams)
     edge.policies = (*admission.policies, *policies)
     if (proxies := admission.proxies) is not None:
         build = app.build_middleware_stack  # FastAPI calls it once, when all middleware was added

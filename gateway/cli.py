@@ -14,6 +14,7 @@ from dataclasses import fields
 from typing import Any
 
 from gateway import __version__, settings_command
+from gateway.admission.admission import rights_table
 from gateway.admission.cors import request_headers, response_headers
 from gateway.admission.error import AdmissionError
 from gateway.admission.proxy_settings import ProxySettings
@@ -59,6 +60,12 @@ ENVOY = (
     *(f"proxies_{name}" for name in ProxySettings.model_fields),
 )
 """The settings that `protoway envoy` takes."""
+
+FAILURES = (
+    *(AdmissionError, AppError, ContractError, ListenError, SecretError, TargetError),
+    TlsError,
+)
+"""What ends a command with status 1; the text is one line."""
 
 
 FAILURES = (
@@ -173,7 +180,9 @@ def _serve_app(options: argparse.Namespace) -> int:
 def _routes(settings: Settings) -> int:
     contract = read_contract(settings)
     bindings, problems = bind(contract.methods)
-    print(render_routes(bindings))
+    table = rights_table(settings, bindings)
+    callers = None if table is None else lambda binding: table.bindings[binding].words
+    print(render_routes(bindings, callers))
     _report_left_out(contract)
     return _report(problems)
 
@@ -184,6 +193,9 @@ def _check(settings: Settings) -> int:
     _report_left_out(contract)
     for warning in warnings(bindings, settings.own_paths()):
         print(f"protoway: warning: {warning}", file=sys.stderr)
+    table = rights_table(settings, bindings)
+    for text in () if table is None else table.warnings:
+        print(f"protoway: warning: {text}", file=sys.stderr)
     if not problems:
         methods = {binding.method for binding in bindings}
         left_out = (

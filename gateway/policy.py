@@ -6,7 +6,8 @@ both. Where their code stands (`gateway.exchange.policy`) may change; this modul
 
 from __future__ import annotations
 
-from gateway.exchange.policy import Answer, EndedBy, Observer, Policy, RequestEnd, RequestInfo, Wire
+from gateway.exchange.policy import Answer, EndedBy, Observer, Policy, RequestEnd
+from gateway.exchange.request_info import RequestInfo, Wire
 from gateway.transcoding.status import StatusError
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""The groups of the settings: their headings, and where a setting stands in the settings file."""
+"""The groups of the settings: headings of `--help` and of the page, and sections of the settings file."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ GROUPS: Final[Mapping[str, str]] = MappingProxyType(
         "api_keys_file": "API keys",
         "client_certificates_identity": "Client certificates",
         "tickets_enabled": "Tickets",
+        "rights.rules": "Rights",
+        "authorizer_grpc": "An external authorizer",
         "admin_port": "Envoy",
     }
 )

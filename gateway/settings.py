@@ -20,9 +20,11 @@ from pydantic import (
 
 from gateway.admission.authentication.api_key_settings import ApiKeySettings
 from gateway.admission.authentication.jwt_settings import JwtSettings
+from gateway.admission.authorizer.settings import AuthorizerSettings
 from gateway.admission.certificates.settings import CertificateSettings
 from gateway.admission.cors_settings import CorsSettings
 from gateway.admission.proxy_settings import ProxySettings
+from gateway.admission.rights.settings import RightsSettings
 from gateway.admission.tickets.settings import TicketSettings
 from gateway.doors.viewer import FILES
 from gateway.setting_groups import FILE_KEYS, FILE_SECTIONS
@@ -236,6 +238,10 @@ class Settings(SourcedSettings):
     """Client certificates as identities."""
     tickets: TicketSettings = TicketSettings()
     """Tickets for EventSource and WebSocket."""
+    rights: RightsSettings = RightsSettings()
+    """Who may call what."""
+    authorizer: AuthorizerSettings = AuthorizerSettings()
+    """An external authorizer."""
 
     @classmethod
     def every_setting(cls) -> type[SourcedSettings]:

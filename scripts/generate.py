@@ -25,6 +25,8 @@ STUBS = Path("grpc_core/_generated")
 OPTIONS = Path("gateway/v1")
 """Package of the edge's options, equal to their import path in a .proto."""
 DESCRIPTOR_SET = Path("protos/descriptor_set.binpb")
+EXT_AUTHZ = Path("gateway/admission/authorizer/ext_authz.binpb")
+"""Descriptor set of the interface of Envoy's authorizers, which is no part of the contract."""
 ENVOY = Path("envoy")
 INCLUDES = [
     PROTOS,
@@ -42,7 +44,8 @@ def generate(out: Path) -> list[Path]:
     stubs = out / STUBS
     stubs.mkdir(parents=True, exist_ok=True)
     (out / DESCRIPTOR_SET).parent.mkdir(parents=True, exist_ok=True)
-    sources = sorted(path.relative_to(PROTOS) for path in PROTOS.rglob("*.proto"))
+    found = sorted(path.relative_to(PROTOS) for path in PROTOS.rglob("*.proto"))
+    sources = [path for path in found if not path.is_relative_to(ENVOY)]
     options = [path for path in sources if path.is_relative_to(OPTIONS)]
     services = [path for path in sources if path not in options]
     _protoc(f"--python_out={out}", f"--pyi_out={out}", *options)
@@ -54,6 +57,9 @@ def generate(out: Path) -> list[Path]:
         "--include_source_info",
         *sources,
     )
+    (out / EXT_AUTHZ).parent.mkdir(parents=True, exist_ok=True)
+    envoys = [path for path in found if path.is_relative_to(ENVOY)]
+    _protoc(f"--descriptor_set_out={out / EXT_AUTHZ}", "--include_imports", *envoys)
     for path in stubs.glob("*.py*"):
         # protoc writes absolute imports, which fail inside a package
         path.write_text(ABSOLUTE_IMPORT.sub(_relative_import, path.read_text()))
@@ -63,7 +69,7 @@ def generate(out: Path) -> list[Path]:
     made = [
         *stubs.rglob("*.py*"),
         *(out / OPTIONS).glob("*.py*"),
-        out / DESCRIPTOR_SET,
+        *(out / path for path in (DESCRIPTOR_SET, EXT_AUTHZ)),
         *(out / ENVOY / name for name in ("envoy.yaml", "descriptor_set.binpb")),
     ]
     return sorted(path.relative_to(out) for path in made)

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from typing import Self
+from typing import Final, Self
 
 from gateway.admission.authentication.api_keys import ApiKeys
 from gateway.admission.authentication.authentication import Authentication, IdentityRequired
 from gateway.admission.authentication.authenticator import Authenticator
+from gateway.admission.authorizer.making import has_authorizer, make_authorizer
 from gateway.admission.certificates.authenticator import CertificateAuthenticator
 from gateway.admission.cors import Cors, PathMethods
 from gateway.admission.error import AdmissionError
 from gateway.admission.proxies import Proxies
+from gateway.admission.rights.rights import Rights, no_identity
+from gateway.admission.rights.table import RightsTable, compile_rights, has_rights
 from gateway.admission.strict_transport import StrictTransport
 from gateway.admission.tickets.streams import Streams
 from gateway.admission.tickets.tickets import Tickets
-from gateway.exchange.policy import Policy, RequestInfo
+from gateway.contract.http_rule import Binding
+from gateway.exchange.policy import Policy
+from gateway.exchange.request_info import RequestInfo
 from gateway.settings import Settings
+from gateway.transcoding.origin import Origins
+
+log = logging.getLogger(__name__)
+
+NO_CREDENTIALS: Final = (
+    "rights are checked, but no credentials are accepted: all but anonymous requests are refused"
+)
 
 
 class Admission:
@@ -27,7 +40,7 @@ class Admission:
 
     Attributes:
         policies: in the order in which they are asked: who calls, load shedding, CORS, limits by address,
-            identity, rights, limits by identity.
+            identity, rights, an external authorizer, limits by identity.
         issue_ticket: answers a request for a ticket; None: tickets are switched off.
         proxies: who is believed about callers; None if nobody is.
     """
@@ -35,6 +48,7 @@ class Admission:
     def __init__(
         self,
         settings: Settings,
+        bindings: Sequence[Binding],
         path_methods: PathMethods,
         streams: Streams | None = None,
     ) -> None:
@@ -42,11 +56,13 @@ class Admission:
 
         Args:
             settings: of the edge.
+            bindings: of the contract, as the transcoder has them.
             path_methods: returns the HTTP methods that a path takes, whoever answers it.
             streams: of the contract; tickets need them.
 
         Raises:
-            AdmissionError: settings cannot be obeyed: a file is wrong, or an extra is not installed.
+            AdmissionError: settings cannot be obeyed: a file is wrong, an extra is not installed, or they do
+                not fit the contract.
             FileReadError: a file cannot be read; it is an OSError.
         """
         policies: list[Policy] = []
@@ -58,33 +74,45 @@ class Admission:
         if settings.hsts:
             policies.append(StrictTransport(settings.hsts))
         if settings.cors.origins:
-            cors = Cors(
-                settings.cors,
-                path_methods,
-                from_callers=settings.request_headers,
-                from_metadata=settings.response_headers,
-            )
-            policies.append(cors)
-        authenticators = required = _authenticators(settings)
-        if settings.tickets.enabled and streams is not None:
-            keys = [each for each in required if isinstance(each, ApiKeys)]
-            confirm = {"api_key": keys[0].confirm} if keys else {}
-            tickets = Tickets(settings.tickets, streams, confirm)
-            self.issue_ticket = tickets.issuer.issue
-            needed.append(tickets.store)
-            authenticators = [tickets.authenticator, *required]
+            policies.append(_cors(settings, path_methods))
+        table = rights_table(settings, bindings)
+        missing = no_identity
+        required = _authenticators(settings)
+        authenticators = [*self._tickets(settings, streams, required), *required]
         if authenticators:
             needed += [
                 each for each in authenticators if isinstance(each, AbstractAsyncContextManager)
             ]
-            health_path = settings.health_path
-            authentication = Authentication(authenticators, health_path)
+            authentication = Authentication(authenticators, settings.health_path)
             policies.append(authentication)
-            if required:  # with tickets alone, a policy of the user's says who calls
-                policies.append(IdentityRequired(authentication, health_path))
+            missing = authentication.missing
+            # with tickets alone, a policy of the user's says who calls
+            if required and table is None and not has_authorizer(settings.authorizer):
+                policies.append(IdentityRequired(authentication, settings.health_path))
+        if table is not None:
+            for warning in table.warnings:
+                log.warning("%s", warning)
+            if not authenticators:
+                log.warning("%s", NO_CREDENTIALS)
+            policies.append(Rights(table, missing))
+        if (authorizer := make_authorizer(settings)) is not None:
+            policies.append(authorizer)
+            needed.append(authorizer)
         self.policies = tuple(policies)
         self._needed = tuple(needed)
         self._stack = AsyncExitStack()
+
+    def _tickets(
+        self, settings: Settings, streams: Streams | None, others: Sequence[Authenticator]
+    ) -> Sequence[Authenticator]:
+        """Returns the authenticator of tickets, which is a context manager too; none if they are off."""
+        if not settings.tickets.enabled or streams is None:
+            return ()
+        keys = [each for each in others if isinstance(each, ApiKeys)]
+        confirm = {"api_key": keys[0].confirm} if keys else {}
+        tickets = Tickets(settings.tickets, streams, confirm)
+        self.issue_ticket = tickets.issuer.issue
+        return (tickets.authenticator,)
 
     async def __aenter__(self) -> Self:
         """Opens what the policies need."""
@@ -95,6 +123,22 @@ class Admission:
     async def __aexit__(self, *_: object) -> None:
         """Closes it."""
         await self._stack.aclose()
+
+
+def _proxies(settings: Settings) -> Proxies | None:
+    section = settings.proxies
+    return Proxies(section, settings.health_path) if section.is_on else None
+
+
+def _cors(settings: Settings, path_methods: PathMethods) -> Cors:
+    keys = settings.api_keys
+    of_keys = (keys.header,) if keys.file and keys.header else ()
+    return Cors(
+        settings.cors,
+        path_methods,
+        from_callers=(*settings.request_headers, *of_keys),
+        from_metadata=settings.response_headers,
+    )
 
 
 def _authenticators(settings: Settings) -> list[Authenticator]:
@@ -116,9 +160,26 @@ def _jwt(settings: Settings) -> Authenticator:
         raise AdmissionError(
             f"jwt_issuer: tokens need the package {error.name}; pip install 'protoway[jwt]'"
         ) from error
-    return JwtAuthenticator(settings.jwt, lambda page: page in settings.cors.origins)
+    return JwtAuthenticator(settings.jwt, cookie_origins(settings))
 
 
-def _proxies(settings: Settings) -> Proxies | None:
-    section = settings.proxies
-    return Proxies(section, settings.health_path) if section.is_on else None
+def rights_table(settings: Settings, bindings: Sequence[Binding]) -> RightsTable | None:
+    """Returns who may call what; None: nothing says so.
+
+    Raises:
+        AdmissionError: see `compile_rights`.
+    """
+    if not has_rights(settings.rights, (binding.method for binding in bindings)):
+        return None
+    return compile_rights(settings.rights, bindings, settings.own_paths(), settings.health_path)
+
+
+def cookie_origins(settings: Settings) -> Callable[[str], bool]:
+    """Returns whether a page of an origin beside the edge's own may use a token in a cookie.
+
+    Those are the origins of CORS, if they may send credentials; `*` is none of them.
+    """
+    cors = settings.cors
+    if not cors.credentials:
+        return lambda _: False
+    return Origins(each for each in cors.origins if each != "*").allow

@@ -16,7 +16,8 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Final, NamedTuple, NoReturn
 
 from gateway.admission.cors_settings import CorsSettings
-from gateway.exchange.policy import Answer, RequestInfo, Wire
+from gateway.exchange.policy import Answer
+from gateway.exchange.request_info import RequestInfo, Wire
 from gateway.transcoding.metadata import PREFIX, Headers
 from gateway.transcoding.origin import Origins, is_same_origin
 from gateway.transcoding.status import PERMISSION_DENIED, StatusError

@@ -24,7 +24,7 @@ from gateway.admission.forwarded import (
 )
 from gateway.admission.networks import Networks, canonical_address
 from gateway.admission.proxy_settings import FORWARDED_KEYS, ProxySettings
-from gateway.exchange.policy import RequestInfo
+from gateway.exchange.request_info import RequestInfo
 from gateway.transcoding.status import INVALID_ARGUMENT, StatusError
 
 Pairs: TypeAlias = tuple[tuple[bytes, bytes], ...]

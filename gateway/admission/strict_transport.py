@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.exchange.policy import RequestInfo
+from gateway.exchange.request_info import RequestInfo
 
 
 class StrictTransport:

@@ -175,6 +175,7 @@ def _methods(
             path = (_SERVICE, s, _METHOD, m)
             location = locations.get((*path, 4, rule_field)) or locations.get(path)
             stream_location = locations.get((*path, 4, options_pb2.stream.number)) or location
+            rights_location = locations.get((*path, 4, options_pb2.rights.number)) or location
             yield Method(
                 descriptor=descriptor.methods_by_name[method.name],
                 stream_type=StreamType(method.client_streaming + 2 * method.server_streaming),
@@ -184,6 +185,8 @@ def _methods(
                 deprecated=options.deprecated,
                 stream=_extension(options, options_pb2.stream),
                 stream_location=_location(file.name, stream_location),
+                rights=_extension(options, options_pb2.rights),
+                rights_location=_location(file.name, rights_location),
             )
 
 

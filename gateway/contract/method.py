@@ -10,7 +10,7 @@ from google.api.http_pb2 import HttpRule
 from google.protobuf.descriptor import Descriptor, MethodDescriptor
 
 from gateway.contract.errors import Location
-from gateway.v1.options_pb2 import StreamOptions
+from gateway.v1.options_pb2 import Rights, StreamOptions
 
 _NOWHERE: Final = Location("")
 
@@ -49,6 +49,10 @@ class Method:
     stream: StreamOptions | None = None
     """The `gateway.v1.stream` annotation; None: the method has none."""
     stream_location: Location = _NOWHERE
+    """Location of that annotation."""
+    rights: Rights | None = None
+    """The `gateway.v1.rights` annotation; None: the method has none."""
+    rights_location: Location = _NOWHERE
     """Location of that annotation."""
 
     @property

@@ -23,9 +23,9 @@ from gateway.doors.peer_certificate import scope_certificate
 from gateway.doors.types import App, Receive, Scope, Send
 from gateway.exchange.edge import Edge
 from gateway.exchange.exchange import Exchange
-from gateway.exchange.policy import ListedHeaders
 from gateway.exchange.ports import ClientGone
 from gateway.exchange.request import Request, identify, parse_head
+from gateway.exchange.request_info import ListedHeaders
 from gateway.exchange.response import HttpResponse, error_body
 from gateway.exchange.routing import NO_ROUTE, Route, Router, below_root
 from gateway.exchange.serve import no_route, serve

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.exchange.exchange import Exchange
-from gateway.exchange.policy import RequestInfo
+from gateway.exchange.request_info import RequestInfo
 from gateway.transcoding.status import RESOURCE_EXHAUSTED, StatusError
 
 MAX_BODY_BYTES: Final = 8 * 1024

@@ -10,8 +10,7 @@ from typing import Any
 
 from gateway.exchange.attendance import Attendance, Interruption
 from gateway.exchange.compression import Compression
-from gateway.exchange.observation import Observation
-from gateway.exchange.policy import Policy
+from gateway.exchange.policy import Observation, Policy
 from gateway.feeds.feeds import Feeds
 from gateway.transcoding.codec import JsonOptions
 from gateway.transcoding.metadata import MetadataFilter

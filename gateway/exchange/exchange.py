@@ -12,9 +12,10 @@ from gateway.exchange.attendance import Attendance, Interruption
 from gateway.exchange.client_certificate import ClientCertificate
 from gateway.exchange.edge import Edge
 from gateway.exchange.inline import TASK, Run
-from gateway.exchange.policy import EndedBy, RequestHeaders, RequestInfo, Wire
+from gateway.exchange.policy import EndedBy
 from gateway.exchange.ports import ClientGone, RequestBody, Sink, WebSocket
 from gateway.exchange.request import Request
+from gateway.exchange.request_info import RequestHeaders, RequestInfo, Wire
 from gateway.exchange.response import NO_SNIFFING, HttpResponse
 from gateway.exchange.routing import allowed_methods
 from gateway.transcoding.deadline import shortest
@@ -108,18 +109,20 @@ class Exchange:
     def inform(self) -> RequestInfo:
         """Makes what policies and observers see."""
         request, route = self.request, self.request.route
+        binding = route.target.binding if isinstance(route, RouteMatch) else None
         self.info = info = RequestInfo(
             Wire.HTTP if self.websocket is None else Wire.WEBSOCKET,
             request.http_method,
             request.path,
             self.headers,
-            route.target.method if isinstance(route, RouteMatch) else None,
+            None if binding is None else binding.method,
             self.client,
             self.request_id,
             self.query,
             allowed_methods(route),
             "https" if request.secure else "http",
             request.head.origin,
+            binding=binding,
             certificate=self.certificate,
         )
         return info

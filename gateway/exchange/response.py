@@ -29,8 +29,8 @@ _WHOLE_LINES: Final = b"\r\n".join(
     )
 )
 """Headers of a whole response; the last line but one stands for those of others."""
-_RESET_CONTENT: Final = 205
-"""The one status without content whose response needs a `Content-Length` (RFC 9112, section 6.3)."""
+_WITHOUT_LENGTH: Final = (204, 304)
+"""Statuses whose response without a body has no `Content-Length` either (RFC 9112, section 6.3)."""
 
 
 @dataclass(slots=True)
@@ -61,7 +61,7 @@ class HttpResponse:
                 (b"content-length", length),
                 NO_SNIFFING,
             )
-        elif self.status == _RESET_CONTENT:
+        elif self.status not in _WITHOUT_LENGTH:
             of_body = ((b"content-length", b"0"),)
         return [*of_body, *self.headers, (b"x-request-id", self.request_id.encode())]
 

@@ -15,9 +15,9 @@ from time import monotonic
 from gateway.contract.route_table import NoRoute, RouteMatch
 from gateway.exchange.attendance import Interruption
 from gateway.exchange.exchange import Exchange, until_sent
-from gateway.exchange.observation import Observation
-from gateway.exchange.policy import Answer, EndedBy, RequestEnd, RequestInfo
+from gateway.exchange.policy import Answer, EndedBy, Observation, RequestEnd
 from gateway.exchange.ports import ClientGone
+from gateway.exchange.request_info import RequestInfo
 from gateway.exchange.request_log import request_name
 from gateway.exchange.response import HttpResponse, failure, options
 from gateway.exchange.routing import Options
@@ -119,7 +119,10 @@ async def _end_early(exchange: Exchange, error: BaseException) -> None:
         if exchange.websocket is None:
             await exchange.give_up()
     elif isinstance(error, Answer):
-        await _answer(exchange, HttpResponse(error.http_status, headers=error.headers))
+        await _answer(
+            exchange,
+            HttpResponse(error.http_status, error.body, error.content_type, error.headers),
+        )
     elif not isinstance(error, asyncio.CancelledError):
         log.error("%s: internal error", _name(exchange), exc_info=error)
         await _fail(exchange, StatusError.of(INTERNAL, "internal error"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from gateway.contract.fields import dotted
@@ -18,10 +18,21 @@ _STREAMS: Final = {
 }
 
 
-def render_routes(bindings: Iterable[Binding]) -> str:
-    """Returns a header line, and one line per binding in the order of the contract."""
-    rows = [_HEAD, *(_row(binding) for binding in bindings)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
+def render_routes(
+    bindings: Iterable[Binding], callers: Callable[[Binding], str] | None = None
+) -> str:
+    """Returns a header line, and one line per binding in the order of the contract.
+
+    Args:
+        bindings: of the contract.
+        callers: says who may call a binding; None: the table does not say.
+    """
+    bindings = list(bindings)
+    rows: list[tuple[str, ...]] = [_HEAD, *map(_row, bindings)]
+    if callers is not None:
+        whos = ["CALLERS", *map(callers, bindings)]
+        rows = [(*row, who) for row, who in zip(rows, whos, strict=True)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = (
         "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True))
         for row in rows

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 import grpc
+import grpc.aio
 
+import grpc_wire.client
 import grpc_wire.client.target
 import grpc_wire.credentials
 from gateway.upstream.grpcio import GrpcioUpstream
@@ -33,22 +35,38 @@ class Transport:
     upstream: Callable[[UpstreamOptions], Upstream]
     credentials: Callable[..., Any]
     """Makes credentials for TLS; the arguments are those of `grpc.ssl_channel_credentials`."""
+    channel: Callable[[str, Any, Any], Any]
+    """Makes a channel with the API of `grpc.aio`, of target, credentials (None: no TLS) and options."""
     read_target: Callable[[str], object] | None
     """Raises ValueError for an invalid target; None: only an attempt to connect shows it."""
     call_bytes: int
     """Bytes of memory of an open call, without its messages; measured."""
 
 
+def _grpcio_channel(target: str, credentials: Any, options: Any) -> Any:
+    if credentials is None:
+        return grpc.aio.insecure_channel(target, options)
+    return grpc.aio.secure_channel(target, credentials, options)
+
+
+def _wire_channel(target: str, credentials: Any, options: Any) -> Any:
+    if credentials is None:
+        return grpc_wire.client.insecure_channel(target, options)
+    return grpc_wire.client.secure_channel(target, credentials, options)
+
+
 TRANSPORTS: Final[Mapping[Name, Transport]] = {
     "grpcio": Transport(
         GrpcioUpstream,
         grpc.ssl_channel_credentials,
+        _grpcio_channel,
         read_target=None,
         call_bytes=36 * 1024,
     ),
     "wire": Transport(
         WireUpstream,
         grpc_wire.credentials.ssl_channel_credentials,
+        _wire_channel,
         read_target=grpc_wire.client.target.parse,
         call_bytes=12 * 1024,
     ),

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from gateway.admission.cors import Cors
 from gateway.admission.cors_settings import CorsSettings
-from gateway.exchange.policy import Answer, RequestInfo, Wire
+from gateway.exchange.policy import Answer
+from gateway.exchange.request_info import RequestInfo, Wire
 from gateway.transcoding.status import PERMISSION_DENIED, StatusError
 
 ALLOWED, VARY = b"access-control-allow-origin", b"vary"

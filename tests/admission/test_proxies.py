@@ -12,7 +12,7 @@ from gateway.admission.admission import Admission
 from gateway.admission.networks import Networks
 from gateway.admission.proxies import Caller, Proxies
 from gateway.admission.proxy_settings import ProxySettings
-from gateway.exchange.policy import RequestInfo
+from gateway.exchange.request_info import RequestInfo
 from gateway.settings import Settings
 from gateway.transcoding.status import INVALID_ARGUMENT, StatusError
 
@@ -275,7 +275,7 @@ def test_no_policy_without_settings() -> None:
     async def no_methods(_path: str) -> tuple[str, ...]:
         return ()
 
-    assert Admission(Settings(descriptor_set=Path("x")), no_methods).proxies is None
+    assert Admission(Settings(descriptor_set=Path("x")), (), no_methods).proxies is None
     section = ProxySettings(trusted=("loopback",))
-    admission = Admission(Settings(descriptor_set=Path("x"), proxies=section), no_methods)
+    admission = Admission(Settings(descriptor_set=Path("x"), proxies=section), (), no_methods)
     assert admission.policies == (admission.proxies,)

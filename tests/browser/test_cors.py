@@ -18,7 +18,8 @@ from starlette.responses import Response
 
 from gateway.admission.cors_settings import CorsSettings
 from gateway.app import create_app
-from gateway.exchange.policy import Policy, RequestInfo
+from gateway.exchange.policy import Policy
+from gateway.exchange.request_info import RequestInfo
 from gateway.settings import Settings
 from gateway.testing import ScriptedCall, ScriptedUpstream
 from gateway.transcoding.status import NOT_FOUND, UNAUTHENTICATED, StatusError

@@ -15,7 +15,7 @@ from gateway.admission.cors_settings import CorsSettings
 from gateway.admission.identity import Identity
 from gateway.admission.tickets.settings import TicketSettings
 from gateway.app import create_app
-from gateway.exchange.policy import RequestInfo
+from gateway.exchange.request_info import RequestInfo
 from gateway.settings import Settings
 from gateway.testing import ScriptedCall, ScriptedUpstream
 from tests.browser import scripted

@@ -20,7 +20,7 @@ from gateway.admission.identity import Identity
 from gateway.app import create_app
 from gateway.doors.peer_certificate import distinguished_name
 from gateway.exchange.client_certificate import ClientCertificate
-from gateway.exchange.policy import RequestInfo
+from gateway.exchange.request_info import RequestInfo
 from gateway.settings import Settings
 from gateway.testing import ScriptedUpstream
 from gateway.transcoding.status import StatusError

@@ -8,7 +8,7 @@ import pytest
 from starlette.responses import Response
 
 from gateway.admission.cors_settings import CorsSettings
-from gateway.exchange.policy import RequestInfo
+from gateway.exchange.request_info import RequestInfo
 from gateway.testing import ScriptedUpstream
 from gateway.transcoding.status import RESOURCE_EXHAUSTED, UNAUTHENTICATED, StatusError
 from tests.edge.asgi import Request, ask, running

@@ -12,7 +12,8 @@ from fastapi import FastAPI
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import RetryInfo
 
-from gateway.exchange.policy import EndedBy, Observer, RequestEnd, RequestInfo, Wire
+from gateway.exchange.policy import EndedBy, Observer, RequestEnd
+from gateway.exchange.request_info import RequestInfo, Wire
 from gateway.testing import ScriptedUpstream
 from gateway.transcoding.status import (
     INTERNAL,

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from gateway.exchange.policy import Answer, EndedBy, RequestInfo
+from gateway.exchange.policy import Answer, EndedBy
+from gateway.exchange.request_info import RequestInfo
 from gateway.transcoding.status import PERMISSION_DENIED, UNAUTHENTICATED, StatusError
 from tests.edge.asgi import ask, connect, running, start
 from tests.edge.conftest import MakeApp
@@ -222,3 +223,41 @@ def test_the_app_has_no_policies_by_default(make_app: MakeApp) -> None:
     """So requests pay nothing for them."""
     app: FastAPI = make_app()
     assert app.state.edge.policies == ()
+
+
+@pytest.mark.parametrize("door", ["asgi", "direct"])
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        (Answer(302, ((b"location", b"/login"),)), {"location": "/login", "content-length": "0"}),
+        (
+            Answer(403, body=b"<p>no</p>", content_type="text/html"),
+            {"content-type": "text/html", "content-length": "9"},
+        ),
+        (Answer(), {}),
+    ],
+)
+async def test_the_answer_of_a_policy_has_an_end(
+    make_app: MakeApp, door: str, reply: Answer, expected: dict[str, str]
+) -> None:
+    """Its length is said, so that a client on a kept connection does not wait for more."""
+
+    def refuse(_: RequestInfo) -> None:
+        raise reply
+
+    async with running(make_app(policies=[Doing(refuse)])) as app:
+        if door == "asgi":
+            request = await ask(app, "GET", "/v1/echo")
+            headers = request.headers
+            assert (request.status, request.body) == (reply.http_status, reply.body)
+        else:
+            got: asyncio.Future[tuple[int, bytes, bytes]] = asyncio.Future()
+            head = app.state.direct.read(b"GET /v1/echo HTTP/1.1\r\nhost: x\r\n\r\n")
+            head.answer(lambda *parts: got.set_result(parts))
+            status, lines, body = await got
+            pairs = (line.split(": ", 1) for line in lines.decode().splitlines())
+            headers = dict(pairs)
+            assert (status, body) == (reply.http_status, reply.body)
+
+    assert {name: headers.get(name) for name in expected} == expected
+    assert ("content-length" in headers) is ("content-length" in expected)

@@ -13,7 +13,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from gateway.admission.proxy_settings import ProxySettings
 from gateway.app import create_app
-from gateway.exchange.policy import RequestInfo
+from gateway.exchange.request_info import RequestInfo
 from gateway.feeds.source import new_stream_id
 from gateway.settings import Settings
 from gateway.testing import ScriptedCall, ScriptedUpstream

@@ -18,7 +18,7 @@ from gateway.admission.error import AdmissionError
 from gateway.admission.identity import Identity
 from gateway.admission.tickets.settings import TicketSettings
 from gateway.admission.tickets.store import FolderStore
-from gateway.exchange.policy import RequestInfo
+from gateway.exchange.request_info import RequestInfo
 from gateway.testing import ScriptedUpstream
 from gateway.transcoding.status import (
     INVALID_ARGUMENT,

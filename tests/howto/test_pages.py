@@ -76,6 +76,11 @@ def test_tls(tmp_path: Path) -> None:
     reader(tmp_path).follow(PAGES / "tls.md")
 
 
+def test_protect_the_edge(tmp_path: Path) -> None:
+    """API keys, tokens, and rules that say who may call what."""
+    reader(tmp_path).follow(PAGES / "protect-the-edge.md")
+
+
 def test_httpx_client(tmp_path: Path) -> None:
     """The client in Python; `make openapi` runs those in TypeScript and JavaScript."""
     reader(tmp_path, "npm", "npx", "node").follow(PAGES / "typescript-and-httpx-clients.md")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import jwt
 import pytest
 import websockets
 import yaml
@@ -18,7 +19,15 @@ import yaml
 from gateway.admission.authentication.api_keys import new_api_key
 from tests.echo_server import echo_server
 from tests.edge.authentication.key_server import serving_keys
-from tests.edge.authentication.tokens import AUDIENCE, ISSUER, Key, bearer, key, write_keys
+from tests.edge.authentication.tokens import (
+    AUDIENCE,
+    ISSUER,
+    Key,
+    bearer,
+    claims_of,
+    key,
+    write_keys,
+)
 from tests.whole.conftest import ROOT, edge_process
 
 JWT = ("--jwt-issuer", ISSUER, "--jwt-audience", AUDIENCE, "--jwt-jwks")
@@ -145,6 +154,38 @@ async def test_an_edge_starts_without_its_keys(core: str, tmp_path: Path) -> Non
                 ).status_code == 503:
                     await asyncio.sleep(0.05)
             assert await handshake(url, bearer(key().sign())) == 101
+
+
+async def test_issuers_of_a_settings_file(core: str, tmp_path: Path) -> None:
+    """Each with keys and rules of its own; a claim goes upstream in place of what the client sends."""
+    (tmp_path / "secret").write_bytes(b"s" * 32)
+    section = {
+        "issuers": [
+            {
+                "issuer": ISSUER,
+                "audiences": [AUDIENCE],
+                "jwks": write_keys(tmp_path),
+                "algorithms": ["ES256"],
+                "claim_metadata": {"sub": "x-user"},
+            },
+            {"issuer": "jobs", "audiences": AUDIENCE, "secret_file": str(tmp_path / "secret")},
+        ]
+    }
+    config = tmp_path / "protoway.yaml"
+    config.write_text(
+        yaml.safe_dump({"jwt": section, "metadata": {"response_headers": ["x-user"]}})
+    )
+    jobs = jwt.encode(claims_of(iss="jobs"), b"s" * 32, "HS256")
+    async with (
+        edge_process(tmp_path, core, "--config", str(config)) as url,
+        httpx.AsyncClient(base_url=url, trust_env=False) as client,
+    ):
+        for token, user in ((key().sign(), "ann"), (jobs, None)):
+            headers = bearer(token) | {"grpc-metadata-x-user": "root"}
+            got = await client.get("/v1/echo", headers=headers)
+            assert (got.status_code, got.headers.get("x-user")) == (200, user)
+        confused = jwt.encode(claims_of(), b"s" * 32, "HS256")
+        assert (await client.get("/v1/echo", headers=bearer(confused))).status_code == 401
 
 
 def serve(folder: Path, *options: str, before: str = "") -> subprocess.CompletedProcess[str]:

@@ -24,7 +24,7 @@ from gateway.admission.authentication.api_key_settings import ApiKeySettings
 from gateway.admission.authentication.challenge import challenge, misuse, rejection
 from gateway.admission.authentication.watched_file import WatchedFile
 from gateway.admission.identity import Identity
-from gateway.exchange.policy import RequestInfo, Wire
+from gateway.exchange.request_info import RequestInfo, Wire
 
 _SCHEME: Final = "ApiKey"
 _KEY: Final = re.compile(rb"[A-Za-z0-9]{1,16}_([0-9a-f]{8,64})_[A-Za-z0-9_-]{22,128}")

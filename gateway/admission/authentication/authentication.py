@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Iterable
 from gateway.admission.authentication.authenticator import Authenticator
 from gateway.admission.authentication.challenge import challenges
 from gateway.admission.identity import Identity
-from gateway.exchange.policy import RequestInfo
+from gateway.exchange.request_info import RequestInfo
 from gateway.transcoding.status import UNAUTHENTICATED, StatusError
 
 
@@ -29,7 +29,7 @@ class Authentication:
 
     def admit(self, request: RequestInfo) -> Awaitable[None] | None:
         """See `Policy`."""
-        if request.http_method == "OPTIONS" and request.is_preflight:
+        if request.is_preflight:
             return None
         if request.path == self._health_path:
             return None
@@ -78,7 +78,7 @@ class IdentityRequired:
 
     def admit(self, request: RequestInfo) -> None:
         """See `Policy`."""
-        if request.identity is not None or request.is_preflight:
+        if request.identity is not None or (request.is_preflight):
             return
         if not self._health_path or request.path != self._health_path:
             raise self._authentication.missing()

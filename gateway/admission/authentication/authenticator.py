@@ -9,7 +9,7 @@ from collections.abc import Awaitable
 from typing import Protocol
 
 from gateway.admission.identity import Identity
-from gateway.exchange.policy import RequestInfo
+from gateway.exchange.request_info import RequestInfo
 
 
 class Authenticator(Protocol):

@@ -28,7 +28,7 @@ from gateway.admission.authentication.token import (
 )
 from gateway.admission.authentication.token_location import LocationError, TokenLocation
 from gateway.admission.identity import Identity
-from gateway.exchange.policy import RequestInfo
+from gateway.exchange.request_info import RequestInfo
 from gateway.transcoding.status import UNAVAILABLE, StatusError
 
 _SCHEME: Final = "Bearer"

@@ -155,16 +155,19 @@ class JwtSettings(Section):
         names = [each.issuer for each in self.all_issuers]
         if len(set(names)) < len(names):
             raise ValueError("jwt_issuers: each issuer is named once")
-        if problems := [
-            _http(each.jwks) for each in self.all_issuers if self._is_refused(each.jwks)
-        ]:
-            raise ValueError("; ".join(problems))
+        problems = [self._problem(each.jwks) for each in self.all_issuers if is_url(each.jwks)]
+        if any(problems):
+            raise ValueError("; ".join(filter(None, problems)))
         return self
 
-    def _is_refused(self, jwks: str) -> bool:
-        if self.allow_http or not jwks.lower().startswith("http://"):
-            return False
-        return not is_loopback(jwks)
+    def _problem(self, url: str) -> str:
+        """Returns what is wrong with a URL of keys; empty if nothing is."""
+        parts = urlsplit(url)
+        if not parts.hostname or parts.username is not None or parts.fragment:
+            return "jwt_jwks: a URL has a host, and neither a user nor a fragment"
+        if parts.scheme == "https" or self.allow_http or is_loopback(url):
+            return ""
+        return f"jwt_jwks: {url} is plain HTTP to another machine; use https, or set jwt_allow_http"
 
     @property
     def all_issuers(self) -> tuple[IssuerSettings, ...]:
@@ -173,7 +176,3 @@ class JwtSettings(Section):
             return self.issuers
         given: dict[str, Any] = {"audiences": self.audience, "jwks": self.jwks}
         return (IssuerSettings(issuer=self.issuer, **given), *self.issuers)
-
-
-def _http(jwks: str) -> str:
-    return f"jwt_jwks: {jwks} is plain HTTP to another machine; use https, or set jwt_allow_http"

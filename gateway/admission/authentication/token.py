@@ -8,7 +8,7 @@ Sources: RFC 7515, section 4 and 7.1; RFC 7519, section 4 and 5; RFC 7797 (`b64`
 
 from __future__ import annotations
 
-import binascii
+import re
 from base64 import urlsafe_b64decode
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
@@ -28,7 +28,8 @@ from jwt.exceptions import (
 from gateway.admission.authentication.jwt_settings import IssuerSettings
 from gateway.admission.authentication.key_set import MAX_KID
 
-_SIGNED_PARTS: Final = 3
+_SIGNED: Final = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
+"""The compact form of a signed token (RFC 7515, section 7.1), in base64url without padding."""
 _ENCRYPTED_PARTS: Final = 5
 _MAX_HEADER: Final = 2048
 """Maximum characters of a token's header, in base64url."""
@@ -72,7 +73,7 @@ def read_token(token: bytes) -> UnverifiedToken:
     parts = token.split(b".")
     if len(parts) == _ENCRYPTED_PARTS:
         raise TokenError("encrypted tokens are not accepted")
-    if len(parts) != _SIGNED_PARTS:
+    if not _SIGNED.fullmatch(token):
         raise TokenError("the token is no JWT")
     if len(parts[0]) > _MAX_HEADER:
         raise TokenError("the header of the token is too large")
@@ -98,7 +99,7 @@ def read_token(token: bytes) -> UnverifiedToken:
 def _object(part: bytes, name: str) -> dict[str, Any]:
     try:
         found = orjson.loads(urlsafe_b64decode(part + b"=" * (-len(part) % 4)))
-    except (ValueError, binascii.Error):
+    except ValueError:
         found = None
     if not isinstance(found, dict):
         raise TokenError(f"the {name} of the token is malformed")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from gateway.exchange.policy import RequestInfo, Wire
+from gateway.exchange.request_info import RequestInfo, Wire
 from gateway.transcoding.metadata import Headers
 from gateway.transcoding.origin import is_same_origin, serialized_origin
 from gateway.transcoding.status import PERMISSION_DENIED, StatusError

@@ -9,7 +9,7 @@ from gateway.admission.certificates.names import AllowedNames, spiffe_id
 from gateway.admission.certificates.settings import CertificateSettings
 from gateway.admission.identity import Identity
 from gateway.exchange.client_certificate import ClientCertificate
-from gateway.exchange.policy import RequestInfo
+from gateway.exchange.request_info import RequestInfo
 from gateway.transcoding.status import PERMISSION_DENIED, UNAUTHENTICATED, StatusError
 from gateway.transcoding.violations import quoted
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from typing import Final, TypeAlias
+from typing import Final, Self, TypeAlias
 
 from gateway.admission.identity import Identity
 from gateway.admission.tickets.issuer import KIND
 from gateway.admission.tickets.settings import TicketSettings
 from gateway.admission.tickets.store import TicketStore
 from gateway.admission.tickets.ticket import Ticket, key_of
-from gateway.exchange.policy import RequestInfo
+from gateway.exchange.request_info import RequestInfo
 from gateway.transcoding.origin import is_same_origin, serialized_origin
 from gateway.transcoding.status import PERMISSION_DENIED, UNAUTHENTICATED, StatusError
 from gateway.transcoding.violations import quoted
@@ -37,6 +37,15 @@ class TicketAuthenticator:
         self._confirm = confirm
         self._parameter = settings.parameter.encode()
         self._store = store
+
+    async def __aenter__(self) -> Self:
+        """Opens the store."""
+        await self._store.__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Closes it."""
+        await self._store.__aexit__()
 
     @property
     def challenge(self) -> str:

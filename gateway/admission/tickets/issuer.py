@@ -15,7 +15,7 @@ from gateway.admission.tickets.settings import TicketSettings
 from gateway.admission.tickets.store import StoreFull, TicketStore
 from gateway.admission.tickets.streams import Streams
 from gateway.admission.tickets.ticket import Ticket, key_of, new_id
-from gateway.exchange.policy import RequestInfo
+from gateway.exchange.request_info import RequestInfo
 from gateway.transcoding.metadata import Metadata
 from gateway.transcoding.origin import serialized_origin
 from gateway.transcoding.status import (

@@ -12,10 +12,10 @@ from gateway.doors.http1.request_head import subprotocols
 from gateway.exchange.edge import Edge
 from gateway.exchange.exchange import Exchange
 from gateway.exchange.inline import Run
-from gateway.exchange.policy import ListedHeaders
 from gateway.exchange.ports import RequestBody, Sink, WebSocket
 from gateway.exchange.request import Request as EdgeRequest
 from gateway.exchange.request import identify, parse_head
+from gateway.exchange.request_info import ListedHeaders
 from gateway.exchange.routing import Route, below_root
 
 

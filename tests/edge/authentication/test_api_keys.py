@@ -15,9 +15,10 @@ from fastapi import FastAPI
 
 from gateway.admission.authentication.api_key_settings import ApiKeySettings
 from gateway.admission.authentication.api_keys import new_api_key
+from gateway.admission.cors_settings import CorsSettings
 from gateway.admission.error import AdmissionError
 from gateway.admission.identity import Identity
-from gateway.exchange.observation import Observation
+from gateway.exchange.policy import Observation
 from gateway.setting_files import FileReadError
 from gateway.testing import ScriptedUpstream
 from gateway.transcoding.status import INVALID_ARGUMENT, UNAUTHENTICATED
@@ -39,6 +40,21 @@ def write(folder: Path, *entries: Any) -> Path:
     path = folder / "api-keys.yaml"
     os.replace(new, path)
     return path
+
+
+WRONG = {
+    "empty": "",
+    "a letter": "x",
+    "cut": KEY[:-1],
+    "longer": KEY + "x",
+    "upper case": KEY.upper(),
+    "another prefix": KEY.replace("pw_", "xx_"),
+    "with a scheme": f"Bearer {KEY}",
+    "an unknown id": f"pw_{'0' * 16}_{KEY[20:]}",
+    "the id of another": OTHER[:20] + KEY[20:],
+    "beyond ASCII": KEY + "\xe9",
+    "huge": "x" * 10_000,
+}
 
 
 @pytest.fixture
@@ -73,13 +89,7 @@ async def test_a_good_key_is_an_identity(keyed: Any, upstream: ScriptedUpstream,
 
 
 @DOORS
-@pytest.mark.parametrize(
-    "text",
-    [
-        *("", "x", KEY[:-1], KEY + "x", KEY.upper(), KEY.replace("pw_", "xx_"), f"Bearer {KEY}"),
-        *(f"pw_{'0' * 16}_{KEY[20:]}", OTHER[:20] + KEY[20:], KEY + "\xe9", "x" * 10_000),
-    ],
-)
+@pytest.mark.parametrize("text", WRONG.values(), ids=WRONG)
 async def test_a_wrong_key_is_refused(
     keyed: Any, caplog: pytest.LogCaptureFixture, door: Ask, text: str
 ) -> None:
@@ -194,7 +204,7 @@ BAD_FILES = {
 }
 
 
-@pytest.mark.parametrize("text", BAD_FILES)
+@pytest.mark.parametrize("text", BAD_FILES, ids=range(len(BAD_FILES)))
 async def test_a_bad_file_is_refused_loudly(
     keyed: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str
 ) -> None:
@@ -250,3 +260,17 @@ async def test_tokens_and_keys_side_by_side(
         forged = {"x-api-key": KEY, "x-user": "root", "authorization": "Basic eDp5"}
         await ask(app, "GET", "/v1/echo", headers=forged)
         assert upstream.calls[-1].metadata == ()
+
+
+async def test_pages_of_listed_origins_may_send_a_key(keyed: Any) -> None:
+    """Their preflight allows the header, and they can read a refusal."""
+    cors = CorsSettings(origins=("https://app.example",))
+    origin = {"origin": "https://app.example"}
+    asked = {"access-control-request-method": "POST", "access-control-request-headers": "x-api-key"}
+    async with running(keyed(settings={"cors": cors})) as app:
+        preflight = await ask(app, "OPTIONS", "/v1/echo", headers=origin | asked)
+        refused = await ask(app, "GET", "/v1/echo", headers=origin | {"x-api-key": "x"})
+    assert preflight.status == 204
+    assert "x-api-key" in preflight.headers["access-control-allow-headers"]
+    assert refused.status == 401
+    assert refused.headers["access-control-allow-origin"] == "https://app.example"

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gateway.admission.cors_settings import CorsSettings
 from gateway.testing import ScriptedUpstream
 from gateway.transcoding.status import INVALID_ARGUMENT, PERMISSION_DENIED
 from tests.edge.asgi import Request, ask, connect, http_scope, running
@@ -15,7 +16,7 @@ from tests.edge.test_direct import answer
 from tests.edge.test_policies import OURS
 
 SECTION = {"cookie": "session"}
-LISTED = {"origins": ("https://app.example",)}
+LISTED = {"cors": CorsSettings(origins=("https://app.example",), credentials=True)}
 ORIGINS = [
     ({"origin": "https://edge.example"}, True),
     ({"origin": "http://edge.example"}, True),  # a proxy may have ended TLS
@@ -86,7 +87,9 @@ async def test_a_websocket_of_the_same_origin_by_fetch_metadata_alone_is_refused
 
 async def test_any_origin_is_not_any_origin_with_a_cookie(make_guarded: MakeGuarded) -> None:
     """`*` lets pages in that send no cookie."""
-    async with running(make_guarded(jwt=SECTION, settings={"origins": ("*",)})) as app:
+    async with running(
+        make_guarded(jwt=SECTION, settings={"cors": CorsSettings(origins=("*",))})
+    ) as app:
         given = cookie(key().sign(), origin="https://evil.example")
         assert (await connect(app, "/v1/bidi", given, OURS).ended()).status == 403
 

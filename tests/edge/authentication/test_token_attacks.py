@@ -14,7 +14,16 @@ from jwt.algorithms import ECAlgorithm
 from gateway.transcoding.status import INVALID_ARGUMENT, UNAUTHENTICATED
 from tests.edge.asgi import Request, connect, http_scope, running
 from tests.edge.authentication.conftest import MakeGuarded
-from tests.edge.authentication.tokens import Key, bearer, claims_of, key, part, write_keys
+from tests.edge.authentication.key_server import serving_keys
+from tests.edge.authentication.tokens import (
+    Key,
+    bearer,
+    claims_of,
+    key,
+    key_set,
+    part,
+    write_keys,
+)
 from tests.edge.test_direct import answer
 from tests.edge.test_policies import OURS, Ask, by_asgi, by_websocket, directly
 
@@ -91,6 +100,9 @@ TOKENS: dict[str, Any] = {
     "not base64": "!!!.???.***",
     "a space inside": f"{key().sign()} x",
     "a comma behind": f"{key().sign()},x",
+    "padded": f"{key().sign()}=",
+    "junk in the signature": f"{key().sign()[:-4]}!!!!{key().sign()[-4:]}",
+    "a letter beyond ASCII": f"{key().sign()}\xe9",
     "oversized": key().sign(filler="x" * 9000),
 }
 
@@ -107,6 +119,17 @@ async def test_a_forged_token_is_refused(
     assert (status, body["code"]) == (401, UNAUTHENTICATED)
     assert "Traceback" not in caplog.text
     assert len(token) < 10 or token not in caplog.text + str(body)
+
+
+@pytest.mark.parametrize("member", ["jku", "x5u"])
+async def test_no_address_in_a_token_is_asked(make_guarded: MakeGuarded, member: str) -> None:
+    """Though the attacker's keys are there."""
+    async with serving_keys() as keys, running(make_guarded()) as app:
+        keys.body = key_set(STRANGER.jwk())
+        for kid in ("one", "other"):
+            token = STRANGER.sign({member: keys.url, "kid": kid})
+            assert (await by_asgi(app, "/v1/echo", bearer(token)))[0] == 401
+    assert keys.fetches == 0
 
 
 @pytest.mark.parametrize("algorithm", ["RS384", "PS256", "RS512"])

@@ -17,7 +17,7 @@ from gateway.admission.authentication import jwt_authenticator
 from gateway.admission.authentication.jwt_settings import IssuerSettings, JwtSettings
 from gateway.admission.authentication.token import verified_claims
 from gateway.admission.identity import Identity
-from gateway.exchange.observation import Observation
+from gateway.exchange.policy import Observation
 from gateway.testing import ScriptedUpstream
 from gateway.transcoding.status import UNAUTHENTICATED
 from tests.edge.asgi import ask, connect, running, start

@@ -26,19 +26,21 @@ from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18gateway/v1/options.proto\x12\ngateway.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"E\n\x0b\x46ieldValues\x12\n\n\x02in\x18\x01 \x03(\t\x12\x19\n\x0cgreater_than\x18\x02 \x01(\x01H\x00\x88\x01\x01\x42\x0f\n\r_greater_than\"\x89\x02\n\rStreamOptions\x12\x0e\n\x06shared\x18\x01 \x01(\x08\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x19\n\x0fstart_with_last\x18\x03 \x01(\rH\x00\x12%\n\x1bstart_with_last_of_each_key\x18\x04 \x01(\x08H\x00\x12\x0c\n\x04keep\x18\x05 \x01(\r\x12/\n\rslow_consumer\x18\x06 \x01(\x0e\x32\x18.gateway.v1.SlowConsumer\x12)\n\x06linger\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08id_field\x18\x08 \x01(\t\x12\x14\n\x0cresume_field\x18\t \x01(\tB\x07\n\x05start\"(\n\x03Gap\x12\x0e\n\x06missed\x18\x01 \x01(\r\x12\x11\n\trestarted\x18\x02 \x01(\x08*\x9f\x01\n\x0cSlowConsumer\x12\x1d\n\x19SLOW_CONSUMER_UNSPECIFIED\x10\x00\x12\x17\n\x13SLOW_CONSUMER_BLOCK\x10\x01\x12\x1d\n\x19SLOW_CONSUMER_DROP_OLDEST\x10\x02\x12\x1a\n\x16SLOW_CONSUMER_CONFLATE\x10\x03\x12\x1c\n\x18SLOW_CONSUMER_DISCONNECT\x10\x04:K\n\x06stream\x12\x1e.google.protobuf.MethodOptions\x18\x86\x89\x03 \x01(\x0b\x32\x19.gateway.v1.StreamOptions:H\n\x06values\x12\x1d.google.protobuf.FieldOptions\x18\x87\x89\x03 \x01(\x0b\x32\x17.gateway.v1.FieldValuesb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18gateway/v1/options.proto\x12\ngateway.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\":\n\x06Rights\x12\x11\n\tanonymous\x18\x01 \x01(\x08\x12\x0e\n\x06scopes\x18\x02 \x03(\t\x12\r\n\x05roles\x18\x03 \x03(\t\"E\n\x0b\x46ieldValues\x12\n\n\x02in\x18\x01 \x03(\t\x12\x19\n\x0cgreater_than\x18\x02 \x01(\x01H\x00\x88\x01\x01\x42\x0f\n\r_greater_than\"\x89\x02\n\rStreamOptions\x12\x0e\n\x06shared\x18\x01 \x01(\x08\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x19\n\x0fstart_with_last\x18\x03 \x01(\rH\x00\x12%\n\x1bstart_with_last_of_each_key\x18\x04 \x01(\x08H\x00\x12\x0c\n\x04keep\x18\x05 \x01(\r\x12/\n\rslow_consumer\x18\x06 \x01(\x0e\x32\x18.gateway.v1.SlowConsumer\x12)\n\x06linger\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08id_field\x18\x08 \x01(\t\x12\x14\n\x0cresume_field\x18\t \x01(\tB\x07\n\x05start\"(\n\x03Gap\x12\x0e\n\x06missed\x18\x01 \x01(\r\x12\x11\n\trestarted\x18\x02 \x01(\x08*\x9f\x01\n\x0cSlowConsumer\x12\x1d\n\x19SLOW_CONSUMER_UNSPECIFIED\x10\x00\x12\x17\n\x13SLOW_CONSUMER_BLOCK\x10\x01\x12\x1d\n\x19SLOW_CONSUMER_DROP_OLDEST\x10\x02\x12\x1a\n\x16SLOW_CONSUMER_CONFLATE\x10\x03\x12\x1c\n\x18SLOW_CONSUMER_DISCONNECT\x10\x04:K\n\x06stream\x12\x1e.google.protobuf.MethodOptions\x18\x86\x89\x03 \x01(\x0b\x32\x19.gateway.v1.StreamOptions:D\n\x06rights\x12\x1e.google.protobuf.MethodOptions\x18\x88\x89\x03 \x01(\x0b\x32\x12.gateway.v1.Rights:H\n\x06values\x12\x1d.google.protobuf.FieldOptions\x18\x87\x89\x03 \x01(\x0b\x32\x17.gateway.v1.FieldValuesb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'gateway.v1.options_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SLOWCONSUMER']._serialized_start=488
-  _globals['_SLOWCONSUMER']._serialized_end=647
-  _globals['_FIELDVALUES']._serialized_start=106
-  _globals['_FIELDVALUES']._serialized_end=175
-  _globals['_STREAMOPTIONS']._serialized_start=178
-  _globals['_STREAMOPTIONS']._serialized_end=443
-  _globals['_GAP']._serialized_start=445
-  _globals['_GAP']._serialized_end=485
+  _globals['_SLOWCONSUMER']._serialized_start=548
+  _globals['_SLOWCONSUMER']._serialized_end=707
+  _globals['_RIGHTS']._serialized_start=106
+  _globals['_RIGHTS']._serialized_end=164
+  _globals['_FIELDVALUES']._serialized_start=166
+  _globals['_FIELDVALUES']._serialized_end=235
+  _globals['_STREAMOPTIONS']._serialized_start=238
+  _globals['_STREAMOPTIONS']._serialized_end=503
+  _globals['_GAP']._serialized_start=505
+  _globals['_GAP']._serialized_end=545
 # @@protoc_insertion_point(module_scope)

@@ -2,10 +2,11 @@ import datetime
 
 from google.protobuf import descriptor_pb2 as _descriptor_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Mapping as _Mapping
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
@@ -24,8 +25,20 @@ SLOW_CONSUMER_CONFLATE: SlowConsumer
 SLOW_CONSUMER_DISCONNECT: SlowConsumer
 STREAM_FIELD_NUMBER: _ClassVar[int]
 stream: _descriptor.FieldDescriptor
+RIGHTS_FIELD_NUMBER: _ClassVar[int]
+rights: _descriptor.FieldDescriptor
 VALUES_FIELD_NUMBER: _ClassVar[int]
 values: _descriptor.FieldDescriptor
+
+class Rights(_message.Message):
+    __slots__ = ("anonymous", "scopes", "roles")
+    ANONYMOUS_FIELD_NUMBER: _ClassVar[int]
+    SCOPES_FIELD_NUMBER: _ClassVar[int]
+    ROLES_FIELD_NUMBER: _ClassVar[int]
+    anonymous: bool
+    scopes: _containers.RepeatedScalarFieldContainer[str]
+    roles: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, anonymous: _Optional[bool] = ..., scopes: _Optional[_Iterable[str]] = ..., roles: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class FieldValues(_message.Message):
     __slots__ = ("greater_than",)
