@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -34,7 +35,7 @@ from gateway.operations.readiness import Readiness, health_routes
 from gateway.render.openapi import render_openapi
 from gateway.setting_files import read_file
 from gateway.settings import Settings
-from gateway.tls import upstream_credentials
+from gateway.tls import channel_credentials, upstream_tls
 from gateway.transcoding.codec import JsonOptions
 from gateway.transcoding.metadata import MetadataFilter
 from gateway.transcoding.origin import Origins
@@ -44,6 +45,7 @@ from gateway.upstream.options import UpstreamOptions
 from gateway.upstream.pool_limits import PoolLimits
 from gateway.upstream.port import Upstream
 from gateway.upstream.transport import TRANSPORTS, make_upstream
+from grpc_wire.renewal import Renewed, watching
 
 log = logging.getLogger(__name__)
 
@@ -97,21 +99,19 @@ def create_app(
     for error in contract.left_out:
         log.error("left out, and not served: %s", error)
     own_paths = settings.own_paths()
-    edge = _edge(settings, contract, upstream or _upstream(settings, contract))
-    if watching := tuple(observers):
-        edge.observation = Observation(watching)
+    tls = upstream_tls(settings) if upstream is None else None
+    edge = _edge(settings, contract, upstream or _upstream(settings, contract, tls))
+    if given := tuple(observers):
+        edge.observation = Observation(given)
 
     readiness = Readiness(settings.readiness, edge.upstream)
 
+    interval = settings.tls_check_seconds
+
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        async with edge.upstream, edge.feeds, admission:
-            readiness.started = True
-            try:
-                yield
-            finally:
-                readiness.draining = True
-                await readiness.close()
+        async with edge.upstream, edge.feeds, admission, readiness, watching(tls, interval):
+            yield
 
     for warning in warnings(edge.transcoder.bindings, own_paths):
         log.warning("%s", warning)
@@ -141,6 +141,7 @@ def create_app(
     app.state.edge = edge
     app.state.settings = settings
     app.state.readiness = readiness
+    app.state.upstream_tls = tls
     door = AsgiDoor(edge, router)
     app.state.direct = DirectDoor(edge, router, settings.root_path)
     app.add_middleware(ContractRoutes, door=door)  # those that a user adds stand around it
@@ -173,14 +174,14 @@ def create_app(
     return app
 
 
-def _upstream(settings: Settings, contract: Contract) -> Upstream:
+def _upstream(settings: Settings, contract: Contract, tls: Renewed[Any] | None) -> Upstream:
     options = UpstreamOptions(
         settings.upstream,
         (*contract.methods, HEALTH_CHECK),
         max_message=settings.max_message_bytes,
         max_metadata=settings.max_upstream_metadata_bytes,
         keepalive=settings.upstream_keepalive_seconds,
-        credentials=upstream_credentials(settings),
+        credentials=channel_credentials(tls),
         name=settings.upstream_name,
         pool=PoolLimits(
             max_connections=settings.upstream_max_connections,

@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from functools import partial
 from types import FrameType
 from typing import Any, Final, cast
@@ -36,8 +37,9 @@ from gateway.logs import configure_logs
 from gateway.operations.readiness import Readiness
 from gateway.settings import Settings, names_uvicorns_proxies
 from gateway.start_lines import middleware_line
-from gateway.tls import check_serving, client_verification
+from gateway.tls import check_serving, serving_tls
 from gateway.workers import Parent, Workers
+from grpc_wire.renewal import RenewedContext, watching
 
 log = logging.getLogger(__name__)
 
@@ -99,19 +101,25 @@ class Server(uvicorn.Server):
                 http=asyncio.Protocol,  # `startup` makes the connections
                 ws="none",
                 proxy_headers=False,  # `proxies_trusted` says who is believed
-                ssl_certfile=settings.tls_certificate,
-                ssl_keyfile=settings.tls_key,
-                **client_verification(settings),
             )
         )
         if names_uvicorns_proxies():
             log.warning("FORWARDED_ALLOW_IPS is not read; set proxies_trusted")
         self._app = app
         self._edge: Edge = app.state.edge
+        # read before workers are forked, so that all begin with the same certificate
+        self._tls = serving_tls(settings)
+        app.state.serving_tls = self._tls
+        self._watching = AsyncExitStack()
         self._readiness: Readiness = app.state.readiness
         self._settings = settings
         self._acceptor: Acceptor | None = None
         self._door: Door | None = None
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether it speaks TLS."""
+        return self._tls is not None
 
     def serve_on(self, listening: list[socket.socket], parent: Parent | None = None) -> None:
         """Serves on some sockets, and closes them, until SIGINT or SIGTERM.
@@ -126,7 +134,6 @@ class Server(uvicorn.Server):
 
     def serve_with_workers(self, listening: Sequence[list[socket.socket]]) -> int:
         """Serves with a worker for each list of sockets; returns the exit status."""
-        self.config.load()  # so that all workers have the same certificate, whenever they start
 
         def work(parent: Parent) -> int:
             for number, sockets in enumerate(listening):
@@ -150,6 +157,8 @@ class Server(uvicorn.Server):
         if self.lifespan.should_exit:
             sys.exit(_STARTUP_FAILURE)
         settings, listening = self._settings, list(sockets or ())
+        if (tls := self._tls) is not None:
+            await self._watching.enter_async_context(watching(tls, settings.tls_check_seconds))
         self._door = _door(self._app, self.config, self, settings)
         self._acceptor = Acceptor(
             listening,
@@ -159,7 +168,7 @@ class Server(uvicorn.Server):
                 max_connections_per_address=settings.max_connections_per_address,
                 tls_handshake_timeout=settings.tls_handshake_seconds,
             ),
-            self.config.ssl,
+            None if tls is None else RenewedContext(lambda: tls.current),
             _proxied(self._app.state.settings.proxies),
         )
         self._acceptor.start()
@@ -185,7 +194,7 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
     def _say_where(self, listening: Sequence[socket.socket]) -> None:
-        scheme = "https" if self.config.is_ssl else "http"
+        scheme = "https" if self._tls is not None else "http"
         print(
             *(f"protoway: serving HTTP on {_shown(each, scheme)}" for each in listening),
             f"protoway: {served(self._edge.transcoder.bindings, self._settings)}",
@@ -217,6 +226,7 @@ class Server(uvicorn.Server):
         await self._wait_until_idle(loop.time() + _LAST_SECONDS, impatient=False)
         for connection in list(connections):
             connection.abort()
+        await self._watching.aclose()
         await self.lifespan.shutdown()
 
     async def _leave_the_balancer(self) -> None:
@@ -258,11 +268,11 @@ class Server(uvicorn.Server):
             await asyncio.sleep(min(_LOOK_SECONDS, left))
 
 
-def _door(app: FastAPI, config: uvicorn.Config, server: uvicorn.Server, settings: Settings) -> Door:
+def _door(app: FastAPI, config: uvicorn.Config, server: Server, settings: Settings) -> Door:
     """Makes what all connections share; with middleware of a user's all goes to the application."""
     middleware: list[object] = [each.cls for each in app.user_middleware]
     direct: DirectDoor = app.state.direct
-    if config.is_ssl:  # which the application does not know
+    if server.is_secure:  # which the application does not know
         direct = DirectDoor(direct.edge, direct.router, direct.root_path, secure=True)
     is_ours_alone = middleware == [ContractRoutes] and app.root_path == direct.root_path
     return Door(

@@ -112,6 +112,8 @@ class Settings(SourcedSettings):
     """PEM file with the CAs of client certificates. Clients are asked for one if it is set."""
     tls_client_certificates: Literal["required", "optional"] = "required"
     """`required`: no connection without a client certificate. `optional`: without one too."""
+    tls_check_seconds: float = Field(default=5.0, gt=0, le=3600)
+    """Interval in which files of certificates, keys and CAs are looked at; changed ones are read again."""
     hsts: str = Field(
         default="", pattern=r"^(max-age=\d{1,10}(; includeSubDomains)?(; preload)?)?$"
     )

@@ -25,9 +25,10 @@ from grpc_core.market import Market
 from grpc_core.rate_feed import RateFeed
 from grpc_core.servicers import CurrencyConverter, Greeter
 from grpc_core.settings import Settings
-from grpc_core.tls import credentials
+from grpc_core.tls import credentials, renewed_pair
 from grpc_core.transport import TRANSPORTS
 from grpc_core.workers import Parent
+from grpc_wire.renewal import watching
 
 SERVICES = (
     finance_pb2.DESCRIPTOR.services_by_name["CurrencyConverter"].full_name,
@@ -52,6 +53,7 @@ class CoreServer:
     """The services of the contract, with health and reflection, on one address.
 
     Attributes:
+        tls: The files of TLS; None: no TLS.
         address: `HOST:PORT`, with the chosen port if the setting is 0.
     """
 
@@ -68,7 +70,8 @@ class CoreServer:
             TlsError: A certificate, a key or the clients' CA is invalid.
             CallersError: `allowed_callers` names a service that is not served.
         """
-        secrets = credentials(settings)
+        self.tls = renewed_pair(settings)
+        secrets = credentials(settings, self.tls)
         self._feed = feed
         self._health = health.aio.HealthServicer()
         self._server = TRANSPORTS[settings.transport].server(
@@ -133,7 +136,7 @@ async def run(settings: Settings, market: Market, parent: Parent | None = None) 
     server = CoreServer(settings, feed, shared=parent is not None)
     if parent is None:
         market.log_rates()
-    async with market.publishing(feed):
+    async with market.publishing(feed), watching(server.tls, settings.tls_check):
         await server.start()
         if parent is None:
             say_where(server.address, settings)

@@ -37,6 +37,7 @@ class Settings(BaseSettings):
         tls_key: PEM file with the private key of the certificate.
         tls_client_ca: PEM file with the CAs of client certificates. A client without one is refused.
         allowed_callers: Rules `SERVICE=CALLER,CALLER` with spaces between; others are denied. Empty: all may.
+        tls_check: Seconds between two looks at these files. Changed ones are read again.
         ticker: `on`: rates move, simulated around the reference rates. `off`: the reference rates.
         tick_period: Seconds between two moves of the rates.
         seed: Seed of the simulated moves. The same seed gives the same moves.
@@ -60,6 +61,7 @@ class Settings(BaseSettings):
     allowed_callers: Annotated[
         Mapping[str, frozenset[str]], NoDecode, BeforeValidator(read_rules)
     ] = {}
+    tls_check: Annotated[float, Field(gt=0, le=3600)] = 5.0
     ticker: Literal["on", "off"] = "on"
     tick_period: Seconds = 1.0
     seed: int = 0

@@ -12,7 +12,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 import orjson
 from starlette.requests import Request
@@ -58,7 +58,7 @@ class HealthReport:
 
 
 class Readiness:
-    """The state of one edge.
+    """The state of one edge, whose application runs as long as the block.
 
     Attributes:
         started: whether the application has started.
@@ -91,8 +91,14 @@ class Readiness:
         problems["shutdown"] = "the edge is shutting down" if self.draining else ""
         return HealthReport(problems)
 
-    async def close(self) -> None:
-        """Cancels a question that is under way."""
+    async def __aenter__(self) -> Self:
+        """The application has started."""
+        self.started = True
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """It ends; cancels a question that is under way."""
+        self.draining = True
         if self._asking is not None:
             self._asking.cancel()
             await asyncio.wait({self._asking})
