@@ -37,6 +37,7 @@ from gateway.logs import configure_logs
 from gateway.operations.readiness import Readiness
 from gateway.settings import Settings, names_uvicorns_proxies
 from gateway.start_lines import middleware_line
+from gateway.systemd import notify, watchdog
 from gateway.tls import check_serving, serving_tls
 from gateway.workers import Parent, Workers
 from grpc_wire.renewal import RenewedContext, watching
@@ -110,7 +111,7 @@ class Server(uvicorn.Server):
         # read before workers are forked, so that all begin with the same certificate
         self._tls = serving_tls(settings)
         app.state.serving_tls = self._tls
-        self._watching = AsyncExitStack()
+        self._background = AsyncExitStack()
         self._readiness: Readiness = app.state.readiness
         self._settings = settings
         self._acceptor: Acceptor | None = None
@@ -143,6 +144,7 @@ class Server(uvicorn.Server):
             return 0
 
         def stopping() -> None:
+            notify("STOPPING=1")
             for sockets in listening:
                 _close(sockets)
 
@@ -158,7 +160,8 @@ class Server(uvicorn.Server):
             sys.exit(_STARTUP_FAILURE)
         settings, listening = self._settings, list(sockets or ())
         if (tls := self._tls) is not None:
-            await self._watching.enter_async_context(watching(tls, settings.tls_check_seconds))
+            await self._background.enter_async_context(watching(tls, settings.tls_check_seconds))
+        await self._background.enter_async_context(watchdog())
         self._door = _door(self._app, self.config, self, settings)
         self._acceptor = Acceptor(
             listening,
@@ -202,6 +205,7 @@ class Server(uvicorn.Server):
             sep="\n",
             flush=True,
         )
+        notify("READY=1")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Says that the edge is not ready, waits for `drain_delay_seconds`, and ends within `drain_seconds`.
@@ -226,7 +230,7 @@ class Server(uvicorn.Server):
         await self._wait_until_idle(loop.time() + _LAST_SECONDS, impatient=False)
         for connection in list(connections):
             connection.abort()
-        await self._watching.aclose()
+        await self._background.aclose()
         await self.lifespan.shutdown()
 
     async def _leave_the_balancer(self) -> None:
@@ -234,6 +238,8 @@ class Server(uvicorn.Server):
 
         Each response of that time ends its connection, so that few are left that a client may use again.
         """
+        if self._parent is None:
+            notify("STOPPING=1")
         self._readiness.draining = True
         if self._door is not None:
             self._door.closing = True

@@ -99,7 +99,7 @@ class Settings(SourcedSettings):
     """Fraction of all streams that is reserved for unary calls."""
 
     host: str = "127.0.0.1"
-    """Addresses to listen on, with commas between: hosts, `unix:PATH`, `fd:N`. `::`: all of both families."""
+    """Addresses to listen on, with commas between: hosts (`::`: all), `unix:PATH`, `fd:N`, `systemd`."""
     port: int = Field(default=8080, ge=0, le=65535)
     """Port to listen on; 0: a free one."""
     workers: int = Field(default=1, ge=1)

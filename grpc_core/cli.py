@@ -18,6 +18,7 @@ from grpc_core.callers import CallersError
 from grpc_core.logs import configure_logs
 from grpc_core.market import Market
 from grpc_core.settings import PREFIX, Settings
+from grpc_core.systemd import notify
 from grpc_core.tls import TlsError
 from grpc_core.variables import is_service_address
 from grpc_core.workers import Parent, Workers
@@ -59,11 +60,16 @@ def _serve_with_workers(settings: Settings) -> int:
             market = Market(settings)
             market.log_rates()
             market.follow_walk()
+
+            def stopping() -> None:
+                notify("STOPPING=1")
+                held.close()
+
             own = settings.model_copy(update={"port": port})
             workers = Workers("core", settings.workers, lambda parent: _serve(own, market, parent))
             return workers.run(
                 serving=lambda: server.say_where(shown(settings.host, port), settings),
-                stopping=held.close,
+                stopping=stopping,
             )
     except ListenError as error:
         return _fail(1, str(error))

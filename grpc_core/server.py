@@ -25,6 +25,7 @@ from grpc_core.market import Market
 from grpc_core.rate_feed import RateFeed
 from grpc_core.servicers import CurrencyConverter, Greeter
 from grpc_core.settings import Settings
+from grpc_core.systemd import notify, watchdog
 from grpc_core.tls import credentials, renewed_pair
 from grpc_core.transport import TRANSPORTS
 from grpc_core.workers import Parent
@@ -136,13 +137,15 @@ async def run(settings: Settings, market: Market, parent: Parent | None = None) 
     server = CoreServer(settings, feed, shared=parent is not None)
     if parent is None:
         market.log_rates()
-    async with market.publishing(feed), watching(server.tls, settings.tls_check):
+    async with market.publishing(feed), watching(server.tls, settings.tls_check), watchdog():
         await server.start()
         if parent is None:
             say_where(server.address, settings)
         else:
             parent.serving(signals.stop.set)
         await signals.stop.wait()
+        if parent is None:
+            notify("STOPPING=1")
         await server.leave_balancers()
         await _delay(settings.drain_delay, signals.cancel)
         await _stop(server, settings.shutdown_grace, signals.cancel)
@@ -153,6 +156,7 @@ def say_where(address: str, settings: Settings) -> None:
     security = "TLS" if settings.tls_certificate else "no TLS"
     served = f"core: {', '.join(SERVICES)} by {settings.transport}, {security}"
     print(f"core: serving gRPC on {address}", served, sep="\n", flush=True)
+    notify("READY=1")
 
 
 async def _delay(seconds: float, cancel: asyncio.Event) -> None:

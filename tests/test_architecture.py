@@ -58,7 +58,7 @@ def test_the_gateway_knows_nothing_of_finance() -> None:
         assert not re.search(r"finance|(?<!con)currency", path.read_text(), re.IGNORECASE), path
 
 
-@pytest.mark.parametrize("file", ["logs.py", "variables.py", "workers.py"])
+@pytest.mark.parametrize("file", ["logs.py", "systemd.py", "variables.py", "workers.py"])
 def test_both_programs_have_a_file_alike(file: str) -> None:
     """Neither may import the other, so each has the file, to the byte."""
     edge, core = (ROOT / package / file for package in ("gateway", "grpc_core"))
