@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from types import FrameType
 from typing import Any, Final, cast
@@ -251,7 +251,8 @@ class Server(uvicorn.Server):
         if acceptor is not None:
             acceptor.close()
         if delay and acceptor is not None:
-            await acceptor.wait_closed()
+            with suppress(TimeoutError):  # some may never end their TLS handshake
+                await asyncio.wait_for(acceptor.wait_closed(), _CROSSING_SECONDS)
             await self._pause(_CROSSING_SECONDS)
 
     async def _pause(self, seconds: float) -> None:
