@@ -346,7 +346,7 @@ CLOSED: tuple[dict[str, Any], ...] = (
 async def test_no_spelling_of_the_root_path_passes_a_rule(
     make_app: MakeApp, root: str, path: str, *, mounted: bool
 ) -> None:
-    """The framework, which decodes paths before it takes the root off, gets the path that was decided about."""
+    """The framework, which takes the root off decoded paths, gets the path that was decided about."""
     app = made(make_app, *CLOSED, root_path="" if mounted else "/api")
 
     @app.get("/admin")
