@@ -5,6 +5,7 @@ Sources: RFC 6750; RFC 7519; RFC 8725.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from gateway.transcoding.status import UNAVAILABLE, StatusError
 _SCHEME: Final = "Bearer"
 _AUTHORIZATION: Final = "authorization"
 _PRINTABLE: Final = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
+_OUTER_SPACES: Final = re.compile(r"\A +| +\Z")
 _NO_EXPIRY: Final = float("inf")
 
 
@@ -251,7 +253,10 @@ def _claim_metadata(
 def _metadata_text(value: Any) -> str:
     """Returns a claim as text of metadata, in printable ASCII.
 
-    A text has `%` and what is not printable ASCII percent-encoded, so that no two texts become the same.
-    Anything else is JSON.
+    A text has `%`, what is not printable ASCII, and spaces at its ends percent-encoded, so that no two texts
+    become the same: transports take such spaces off, and servers refuse them (RFC 9113, 8.2.1). Anything else
+    is JSON.
     """
-    return quote(value, safe=_PRINTABLE) if isinstance(value, str) else dumps(value)
+    if not isinstance(value, str):
+        return dumps(value)
+    return _OUTER_SPACES.sub(lambda spaces: "%20" * len(spaces[0]), quote(value, safe=_PRINTABLE))
