@@ -110,8 +110,7 @@ def _check_origin(ticket: Ticket, request: RequestInfo) -> None:
         if origin != ticket.origin:
             raise _denied(f"the ticket is not for a page of origin {quoted(origin)}")
     elif ticket.origin:
-        host = (request.header(b"host") or b"").decode("latin-1")
-        if not is_same_origin(ticket.origin, host, secure=request.scheme == "https"):
+        if not is_same_origin(ticket.origin, request.host, secure=request.scheme == "https"):
             raise _denied("the ticket is for a page of another origin than this edge's")
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.admission.cors_settings import CorsSettings
+from gateway.admission.proxy_settings import ProxySettings
 from gateway.testing import ScriptedUpstream
 from gateway.transcoding.status import INVALID_ARGUMENT, PERMISSION_DENIED
 from tests.edge.asgi import Request, ask, connect, http_scope, running
@@ -149,3 +150,19 @@ async def test_without_the_setting_a_cookie_is_none(make_guarded: MakeGuarded) -
     """Whatever its name."""
     async with running(make_guarded()) as app:
         assert (await ask(app, "GET", "/v1/echo", headers=cookie(key().sign()))).status == 401
+
+
+@pytest.mark.parametrize(("origin", "status"), [("edge.example", 200), ("inner", 403)])
+async def test_the_own_origin_is_that_of_the_host_which_a_trusted_proxy_names(
+    make_guarded: MakeGuarded, origin: str, status: int
+) -> None:
+    """Not that of the `Host` which the proxy has put in its place."""
+    proxies = ProxySettings(trusted=("10.0.0.1",), believe_host=True)
+    headers = cookie(key().sign(), origin=f"https://{origin}")
+    headers |= {"host": "inner", "x-forwarded-host": "edge.example"}
+    async with running(make_guarded(jwt=SECTION, settings={"proxies": proxies})) as app:
+        scope: dict[str, Any] = http_scope("POST", "/v1/echo", headers)
+        scope["client"] = ("10.0.0.1", 1)
+        request = Request(app, scope)
+        request.arrives("http.request", body=b"{}", more_body=False)
+        assert (await request.ended()).status == status
