@@ -5,8 +5,8 @@ too, get their headers before any other policy can refuse the request. A page of
 its browser keeps the response from it; it cannot send unsafe requests either.
 
 Source: Fetch Standard, section 3.3 (CORS protocol); RFC 9110, 12.5.5 (`Vary`); Private Network Access,
-section 3.1. WebSockets are no part of CORS, and have none of its headers; the same list opens them, also those
-of the framework's routes.
+section 3.1. WebSockets are no part of CORS, and have none of its headers; the same list opens them, those of
+the framework's routes too.
 """
 
 from __future__ import annotations

@@ -5,7 +5,6 @@ Sources: RFC 6750; RFC 7519; RFC 8725.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ from json import dumps
 from time import time
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Self
-from urllib.parse import quote
 
 from gateway.admission.authentication.challenge import challenge, misuse, rejection
 from gateway.admission.authentication.fetched_keys import FetchedKeys
@@ -29,13 +27,12 @@ from gateway.admission.authentication.token import (
 )
 from gateway.admission.authentication.token_location import LocationError, TokenLocation
 from gateway.admission.identity import Identity
+from gateway.admission.metadata_text import metadata_text
 from gateway.exchange.request_info import RequestInfo
 from gateway.transcoding.status import UNAVAILABLE, StatusError
 
 _SCHEME: Final = "Bearer"
 _AUTHORIZATION: Final = "authorization"
-_PRINTABLE: Final = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
-_OUTER_SPACES: Final = re.compile(r"\A +| +\Z")
 _NO_EXPIRY: Final = float("inf")
 
 
@@ -251,12 +248,5 @@ def _claim_metadata(
 
 
 def _metadata_text(value: Any) -> str:
-    """Returns a claim as text of metadata, in printable ASCII.
-
-    A text has `%`, what is not printable ASCII, and spaces at its ends percent-encoded, so that no two texts
-    become the same: transports take such spaces off, and servers refuse them (RFC 9113, 8.2.1). Anything else
-    is JSON.
-    """
-    if not isinstance(value, str):
-        return dumps(value)
-    return _OUTER_SPACES.sub(lambda spaces: "%20" * len(spaces[0]), quote(value, safe=_PRINTABLE))
+    """Returns a claim as text of metadata: see `metadata_text`, and JSON of what is no text."""
+    return metadata_text(value) if isinstance(value, str) else dumps(value)
