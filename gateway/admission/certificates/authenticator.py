@@ -82,8 +82,8 @@ class CertificateAuthenticator:
     def _check_origin(self, request: RequestInfo) -> None:
         """Refuses unsafe requests and WebSockets of pages of foreign origins.
 
-        A browser uses its user's certificate whoever asks, as it does cookies, and sends some requests without
-        a preflight.
+        A browser uses its user's certificate whoever asks, as it does cookies, and sends some requests
+        without a preflight.
         """
         if request.wire is Wire.HTTP and (
             request.http_method in SAFE_METHODS
