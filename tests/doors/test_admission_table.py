@@ -10,7 +10,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from gateway.admission.cors import RESPONSE_HEADERS, request_headers
 from gateway.admission.cors_settings import CorsSettings
 from gateway.admission.limits.settings import LimitRule, LimitsSettings
 from gateway.admission.proxy_settings import ProxySettings
+from gateway.admission.tickets.settings import TicketSettings
 from gateway.app import create_app
 from gateway.settings import Settings
 from gateway.transcoding.metadata import DEFAULT_REQUEST_HEADERS, DEFAULT_RESPONSE_HEADERS
@@ -53,9 +54,13 @@ listed-page               none none none   none none   none      none none    al
 listed-page-token         ok   ok   ok     ok   ok     ok        ok   ok      allow     ok      ok   ok    ok            ok       ok
 listed-page-expired-token old  old  old    old  old    old       old  old     allow     old     old  old   old           ok       old
 listed-page-cookie        ok   ok   ok     ok   ok     ok        ok   ok      allow     ok      ok   ok    ok            ok       ok
-third-page                page none page   none none   none      none none    page      none    page none  none          ok       page
+third-page                page none page   none none   page      none none    page      none    page none  none          ok       page
 third-page-token          page ok   page   ok   ok     page      ok   ok      page      ok      page ok    ok            ok       page
-third-page-cookie         page ok   page   ok   ok     csrf      ok   ok      page      ok      page ok    ok            ok       page
+third-page-cookie         page ok   page   ok   ok     page      ok   ok      page      ok      page ok    ok            ok       page
+listed-page-ticket        get  deny get    ok   ok     deny      get  get     allow     deny    get  deny deny          ok       get
+listed-page-socket-ticket get  deny get    deny deny   ok        get  get     allow     deny    get  deny deny          ok       get
+listed-page-used-ticket   get  gone get    gone gone   gone      get  get     allow     gone    get  gone gone          ok       get
+third-page-ticket         page deny page   deny deny   page      get  get     page      deny    page deny deny          ok       page
 own-page-token            ok   ok   ok     ok   ok     ok        ok   ok      page      ok      ok   ok    ok            ok       ok
 own-page-cookie           ok   ok   ok     ok   ok     ok        ok   ok      page      ok      ok   ok    ok            ok       ok
 no-page-cookie            csrf ok   csrf   ok   ok     csrf      ok   ok      ok        ok      csrf ok    ok            ok       csrf
@@ -93,6 +98,9 @@ REFUSALS = {
     ),
     "page": Refusal(403, 7),
     "csrf": Refusal(403, 7),
+    "get": Refusal(403, 7),
+    "deny": Refusal(403, 7),
+    "gone": Refusal(401, 16, ("Bearer",)),
     "much": Refusal(429, 8),
     "allow": Refusal(204, None),
 }
@@ -155,9 +163,17 @@ DOORS: dict[str, Callable[[FastAPI, Settings], Any]] = {
     "protoway": serving,
     "uvicorn": lambda app, _: under_uvicorn(app, "httptools"),
 }
+TICKETS = {
+    "listed-page-ticket": "ServerStream",
+    "listed-page-socket-ticket": "Bidi",
+    "listed-page-used-ticket": "ServerStream",
+    "third-page-ticket": "ServerStream",
+}
+"""Callers with a ticket that a listed page has asked for, and the method that it is for."""
 OVER = "198.51.100.1"
 """Address of a client that has no request left."""
 Headers = list[tuple[str, str]]
+Head = h11.Response | h11.InformationalResponse
 
 
 def _rows() -> Iterator[tuple[str, dict[str, str]]]:
@@ -194,6 +210,10 @@ def callers(api_key: str, revoked: str) -> dict[str, Headers]:
         "third-page": third,
         "third-page-token": third | good,
         "third-page-cookie": third | cookie,
+        "listed-page-ticket": listed,
+        "listed-page-socket-ticket": listed,
+        "listed-page-used-ticket": listed,
+        "third-page-ticket": third,
         "own-page-token": own | good,
         "own-page-cookie": own | cookie,
         "no-page-cookie": cookie,
@@ -269,6 +289,7 @@ async def edge(
                 issuer=ISSUER, audience=(AUDIENCE,), jwks=write_keys(folder), cookie="session"
             ),
             api_keys=ApiKeySettings(file=file, file_check_seconds=0.05),
+            tickets=TicketSettings(enabled=True),
         )
         app = create_app(settings)
 
@@ -293,8 +314,29 @@ async def edge(
 
 async def ask(edge: Edge, caller: str, name: str) -> Seen:
     """Sends a request of a caller, on a connection and from an address of its own."""
-    column, number = COLUMNS[name], next(edge.addresses)
-    headers = [("host", "edge.test"), *edge.callers[caller], *column.headers.items()]
+    column = COLUMNS[name]
+    if method := TICKETS.get(caller):
+        ticket = await _ticket(edge, method)
+        between = "&" if "?" in column.target else "?"
+        column = replace(column, target=f"{column.target}{between}ticket={ticket}")
+        if "used" in caller:
+            opening = Column("GET", f"/v1/stream/a?ticket={ticket}")
+            assert (await _exchange(edge, edge.callers[caller], opening))[0].status_code == 200
+    return _seen(*await _exchange(edge, edge.callers[caller], column))
+
+
+async def _ticket(edge: Edge, method: str) -> str:
+    """Returns a ticket for a method, which a listed page has asked for."""
+    body = json.dumps({"method": f"echo.v1.Echo/{method}"}).encode()
+    column = Column("POST", "/.protoway/ticket", headers=JSON, body=body)
+    _, answer = await _exchange(edge, edge.callers["listed-page-token"], column)
+    return str(json.loads(answer)["ticket"])
+
+
+async def _exchange(edge: Edge, caller: Headers, column: Column) -> tuple[Head, bytes]:
+    """Returns the head and the body of the answer to a request."""
+    number = next(edge.addresses)
+    headers = [("host", "edge.test"), *caller, *column.headers.items()]
     if not any(each == "x-forwarded-for" for each, _ in headers):
         headers.append(("x-forwarded-for", f"203.0.{number >> 8}.{number & 255}"))
     if column.body:
@@ -309,13 +351,13 @@ async def ask(edge: Edge, caller: str, name: str) -> Seen:
         reader, writer = await asyncio.open_connection("127.0.0.1", edge.port)
         try:
             writer.write(data)
-            return await _seen(client, reader)
+            return await _answer(client, reader)
         finally:
             writer.close()
 
 
-async def _seen(client: h11.Connection, reader: asyncio.StreamReader) -> Seen:
-    head: h11.Response | h11.InformationalResponse | None = None
+async def _answer(client: h11.Connection, reader: asyncio.StreamReader) -> tuple[Head, bytes]:
+    head: Head | None = None
     body = b""
     while True:
         event = client.next_event()
@@ -326,12 +368,14 @@ async def _seen(client: h11.Connection, reader: asyncio.StreamReader) -> Seen:
         elif isinstance(event, h11.Response | h11.InformationalResponse):
             head = event
             if head.status_code == 101:
-                break
-        elif isinstance(event, h11.EndOfMessage):
-            break
+                return head, body
+        elif isinstance(event, h11.EndOfMessage) and head is not None:
+            return head, body
         else:
             raise AssertionError(f"no answer but {event} after {head}")
-    assert head is not None
+
+
+def _seen(head: Head, body: bytes) -> Seen:
     headers = [(name.decode(), value.decode("latin-1")) for name, value in head.headers]
     refused = head.status_code >= 400 and body
     cors = [pair for pair in headers if pair[0].startswith("access-control-") or pair[0] == "vary"]
