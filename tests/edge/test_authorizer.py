@@ -103,6 +103,31 @@ async def test_its_headers_go_upstream(
     assert (status, upstream.calls[-1].metadata) == (200, (("x-user", "ann"),))
 
 
+class Claims:
+    """Adds metadata before the authorizer is asked, as a token's claims and tickets do."""
+
+    def admit(self, request: RequestInfo) -> None:
+        """Adds them."""
+        request.metadata += [("X-User", "claimed"), ("x-role", "claimed"), ("x-org", "claimed")]
+        request.metadata += [("x-plan", "claimed")]
+
+
+@pytest.mark.parametrize("door", [by_asgi, directly])
+async def test_it_decides_about_what_other_policies_have_added(
+    make_app: MakeApp, upstream: ScriptedUpstream, door: Ask
+) -> None:
+    """No key has a value beside its own, and one that it has to set or that it removes has no other."""
+    async with grpc_authorizer(by_token) as address:
+        section = AuthorizerSettings(
+            grpc=address, headers=("authorization",), metadata=("x-org",), **PATIENT
+        )
+        async with running(make_app(authorizer=section, policies=[Claims()])) as app:
+            status, _ = await door(app, "/v1/echo", ANN)
+
+    sent = [pair for pair in upstream.calls[-1].metadata if pair[0] != "x-request-id"]
+    assert (status, sent) == (200, [("x-plan", "claimed"), ("x-user", "ann")])
+
+
 async def test_it_decides_about_every_request(make_app: MakeApp) -> None:
     """WebSockets, streams, own paths and unknown ones; not the health check, and no preflight."""
     paths = ("/v1/stream/x", "/docs", "/nowhere")

@@ -116,6 +116,7 @@ class Verdict:
             Answer: it is refused, with the authorizer's body, or sent elsewhere.
         """
         if self.allowed:
+            withhold(request, self.removed.union(key for key, _ in self.metadata))
             request.metadata += self.metadata
             request.removed_metadata |= self.removed
             request.response_headers += self.response_headers
@@ -126,6 +127,12 @@ class Verdict:
         code = _CODES.get(status, PERMISSION_DENIED if status < 500 else UNKNOWN)
         text = "the authorizer refuses the request"
         raise StatusError.of(code, text, http_status=status, headers=headers)
+
+
+def withhold(request: RequestInfo, keys: frozenset[str]) -> None:
+    """Takes lower-case keys out of the metadata that other policies, and tickets, have added to a request."""
+    if keys and request.metadata:
+        request.metadata[:] = [pair for pair in request.metadata if pair[0].lower() not in keys]
 
 
 def metadata_of(pairs: Iterable[tuple[str, bytes]]) -> Metadata:
