@@ -164,7 +164,7 @@ class DirectResponse(InlineRun):
                 each, _, value = line.partition(b":")
                 own.setdefault(each.lower(), []).append(value.strip(b" \t"))
         # a line that is cached from now on stands among both
-        return self._plain.shared.get(name) or own.get(name, ())
+        return self._plain.shared.get(name) or own.get(name) or ()
 
     @property
     def write_now(self) -> None:
