@@ -84,7 +84,9 @@ class Admission:
             needed += [
                 each for each in authenticators if isinstance(each, AbstractAsyncContextManager)
             ]
-            authentication = Authentication(authenticators, settings.health_path)
+            keys = settings.api_keys
+            parameters = (keys.query,) if keys.file and keys.query else ()
+            authentication = Authentication(authenticators, settings.health_path, parameters)
             before.append(authentication)
             missing = authentication.missing
             # with tickets alone, a policy of the user's says who calls
