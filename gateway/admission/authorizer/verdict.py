@@ -68,10 +68,7 @@ def checked_request(request: RequestInfo, names: frozenset[bytes]) -> CheckedReq
         names: lower-case names of the headers that it may see.
     """
     headers: dict[str, str] = {}
-    host = ""
     for name, value in request.headers:
-        if name == b"host":
-            host = value.decode("latin-1")
         if name in names:
             key, text = name.decode("ascii"), value.decode("utf-8", "replace")
             between = "; " if key == "cookie" else ", "
@@ -81,7 +78,7 @@ def checked_request(request: RequestInfo, names: frozenset[bytes]) -> CheckedReq
     return CheckedRequest(
         request.http_method,
         f"{request.path}?{query}" if query else request.path,
-        host,
+        request.host,
         request.scheme,
         request.client,
         headers,
