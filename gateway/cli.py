@@ -28,6 +28,7 @@ from gateway.listening import ListenError
 from gateway.logs import configure_logs
 from gateway.options import OptionError, Parser, add_settings, read_settings, unknown_arguments
 from gateway.render.envoy import render_envoy
+from gateway.render.envoy_admission import admission_problems
 from gateway.render.envoy_contract import envoy_contract
 from gateway.render.envoy_cors import EnvoyCors
 from gateway.render.envoy_routes import EnvoyOptions
@@ -204,6 +205,8 @@ def _envoy(settings: EnvoySettings) -> int:
     _, problems = bind(contract.methods)
     if problems:
         return _report(problems)
+    if refused := admission_problems(settings, contract.methods):
+        raise CommandError("; ".join(refused), status=2)
     if contract.left_out:  # Envoy would map the methods of which the rules were left out
         settings = settings.model_copy(update={"auto_mapping": False})
     elif settings.auto_mapping:  # Envoy maps by itself what has no rule
