@@ -28,7 +28,7 @@ from gateway.render.envoy_routes import (
     virtual_host,
 )
 from gateway.render.envoy_tls import Node, is_ip, serving_tls
-from gateway.render.envoy_upstream import socket_address, upstream_cluster
+from gateway.render.envoy_upstream import CLUSTER, STREAMS, socket_address, upstream_cluster
 
 _CONNECTION_BUFFER: Final = 64 * 1024
 _STREAM_WINDOW: Final = 64 * 1024
@@ -40,25 +40,39 @@ def render_envoy(contract: EnvoyContract, options: EnvoyOptions) -> str:
     """Returns the YAML for `envoy -c`.
 
     Raises:
-        ValueError: Envoy does not support an address, the TLS settings or the proxies.
+        ValueError: Envoy does not support an address, the TLS settings or the proxies; or a file of keys is
+            wrong.
+        OSError: a file of keys cannot be read.
     """
     bootstrap = {
         "admin": {"address": socket_address("127.0.0.1", options.admin_port)},
         "overload_manager": _overload_manager(options),
         "static_resources": {
             "listeners": [_listener(contract, options)],
-            "clusters": [
-                upstream_cluster(
-                    options.upstream,
-                    options.max_connections,
-                    keepalive=options.upstream_keepalive_seconds,
-                    tls=options,
-                )
-            ],
+            "clusters": [*_upstream_clusters(options), *options.admission.clusters()],
         },
     }
     text = yaml.dump(bootstrap, Dumper=_Dumper, sort_keys=False, width=1000)
     return _header_comment(contract, options) + text
+
+
+def _upstream_clusters(options: EnvoyOptions) -> list[Node]:
+    """Returns the cluster of the gRPC server; two of them if calls and streams have limits of their own."""
+    overload = options.admission.overload
+    limits = {CLUSTER: overload.max_calls}
+    if overload.is_on:
+        limits[STREAMS] = overload.max_streams
+    return [
+        upstream_cluster(
+            options.upstream,
+            options.max_connections,
+            keepalive=options.upstream_keepalive_seconds,
+            tls=options,
+            name=name,
+            max_calls=limit,
+        )
+        for name, limit in limits.items()
+    ]
 
 
 class _Dumper(yaml.SafeDumper):
@@ -79,6 +93,8 @@ def _header_comment(contract: EnvoyContract, options: EnvoyOptions) -> str:
             "The descriptor set has no google/rpc/error_details.proto, so errors with such details come",
             "without a body; what --descriptor-set-out writes has it.",
         ]
+    if notes := [*options.admission.notes()]:
+        lines += ["", *notes]
     if options.print_int64_numbers:
         lines += ["", "Envoy has no print_int64_numbers: 64-bit integers are strings."]
     return "".join(f"# {line}".rstrip() + "\n" for line in lines) + "\n"
@@ -183,10 +199,12 @@ def _connection_manager(contract: EnvoyContract, options: EnvoyOptions, *, trust
         "http_filters": [
             _original_request(),
             *([_filter(CORS, "cors.v3.Cors")] if options.cors.origins else []),
+            *options.admission.before_transcoding(),
             _filter("envoy.filters.http.grpc_web", "grpc_web.v3.GrpcWeb"),
             _filter(BUFFER, "buffer.v3.Buffer", max_request_bytes=options.max_message_bytes)
             | {"disabled": True},
             {"name": TRANSCODER, "typed_config": transcoder(contract, options)},
+            *options.admission.behind_transcoding(),
             _status_to_metadata(),
             _filter("envoy.filters.http.router", "router.v3.Router", suppress_envoy_headers=True),
         ],
@@ -261,7 +279,19 @@ def _access_log() -> Node:
     }
 
 
-_LOCAL_CODES: Final = {400: 3, 404: 5, 408: 4, 413: 8, 431: 8, 500: 13, 503: 14, 504: 4}
+_LOCAL_CODES: Final = {
+    400: 3,
+    401: 16,
+    403: 7,
+    404: 5,
+    408: 4,
+    413: 8,
+    429: 8,
+    431: 8,
+    500: 13,
+    503: 14,
+    504: 4,
+}
 """HTTP status of Envoy's own errors -> gRPC status code."""
 
 
