@@ -24,6 +24,8 @@ GROUPS: Final[Mapping[str, str]] = MappingProxyType(
         "cors_origins": "CORS",
         "jwt_issuer": "Tokens",
         "api_keys_file": "API keys",
+        "client_certificates_identity": "Client certificates",
+        "tickets_enabled": "Tickets",
         "rights.rules": "Rights",
         "authorizer_grpc": "An external authorizer",
         "limits_requests_per_second": "Limits",

@@ -108,7 +108,7 @@ class Http1Protocol(asyncio.Protocol):
                 self._parse(data)
                 return
             self._connection.responding = True
-            response.answer(self._respond, self._client)
+            response.answer(self._respond, self._client, self._ends.certificate)
             if not response.over:
                 self._active = response
                 self._version = "1.1"
