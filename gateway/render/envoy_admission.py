@@ -1,7 +1,7 @@
 """Envoy's part in admission: which settings it obeys, in which order its filters ask, and what is refused.
 
-Rule: an edge that admits not everybody is never rendered as an Envoy that does. A section of `gateway.admission`
-that nobody has named here is refused as soon as it is used.
+Rule: an edge that admits not everybody is never rendered as an Envoy that does. A section of
+`gateway.admission` that nobody has named here is refused as soon as it is used.
 """
 
 from __future__ import annotations
@@ -104,7 +104,8 @@ class EnvoyAdmission:
             if not self.jwt.all_issuers:
                 yield "Rights are checked, but no tokens are accepted: Envoy denies all but anonymous calls."
         if self.limits.all_rules():
-            yield "Envoy sends x-ratelimit headers of no draft, and forgets the oldest of too many addresses."
+            yield "Envoy's 429 has neither Retry-After nor RateLimit, and no answer says what is left."
+            yield "Of more addresses than limits_max_keys Envoy forgets the oldest."
 
 
 def admission_problems(settings: BaseModel) -> list[str]:

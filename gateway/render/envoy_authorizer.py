@@ -21,8 +21,8 @@ def authorizer_problems(section: AuthorizerSettings) -> Iterator[str]:
     """Yields what Envoy would not obey, each with the name of the setting."""
     if section.http is not None:
         yield (
-            "authorizer_http: Envoy asks with the request's own HTTP method and path, where the edge sends GET"
-            " and X-Forwarded-…; use authorizer_grpc"
+            "authorizer_http: Envoy asks with the request's own HTTP method and path, where the edge sends"
+            " GET and X-Forwarded-…; use authorizer_grpc"
         )
     if section.grpc is not None and section.tls and section.ca is None:
         yield "authorizer_tls: Envoy trusts no CA by itself: it needs authorizer_ca"

@@ -1,7 +1,7 @@
 """Envoy's `jwt_authn` from the section `jwt`: which tokens Envoy verifies, and which requests need one.
 
-Rule: a setting that Envoy cannot obey is refused, where it would then accept more than the edge. What no setting
-says, and Envoy lacks, is in the head of the file: the types of tokens, streams that outlive their token.
+Rule: a setting that Envoy cannot obey is refused, where it would then accept more than the edge. What no
+setting says, and Envoy lacks, is in the head of the file: types of tokens, streams that outlive their token.
 Source: Envoy's `jwt_authn.v3.JwtAuthentication` and `JwtProvider`.
 """
 
@@ -32,8 +32,7 @@ def jwt_problems(section: JwtSettings) -> Iterator[str]:
     """Yields what Envoy would not obey, each with the name of the setting."""
     if section.cookie:
         yield (
-            "jwt_cookie: Envoy does not ask which page sends a cookie, so that pages of any site could use the"
-            " token"
+            "jwt_cookie: Envoy does not ask which page sends a cookie: pages of any site could use the token"
         )
     for issuer in section.all_issuers:
         for name, problem in _problems(issuer, section):

@@ -32,7 +32,7 @@ def limits_problems(limits: LimitsSettings, overload: OverloadSettings) -> Itera
         for name, problem in _problems(rule):
             yield f"limits.rules ({rule.name}): {name}: {problem}"
     if overload.adaptive:
-        yield "overload_adaptive: Envoy's adaptive concurrency measures something else; set overload_max_calls"
+        yield "overload_adaptive: Envoy's adaptive limit is another one; set overload_max_calls alone"
 
 
 def _problems(rule: LimitRule) -> Iterator[tuple[str, str]]:

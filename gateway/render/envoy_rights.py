@@ -156,7 +156,7 @@ def _has_token() -> Node:
 
 
 def _of_claim(name: str, values: Sequence[Node]) -> Node:
-    """Returns the principal whose claim has one of some values; `a.b` is `b` inside of `a`, as in `rights`."""
+    """Returns the principal whose claim has one of some values; `a.b` is `b` inside of `a`."""
     whole = _any([_claim([name], value) for value in values])
     if "." not in name:
         return whole

@@ -6,7 +6,7 @@ import asyncio
 import hmac
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import cache
 from hashlib import sha256
@@ -222,39 +222,53 @@ RIGHTS: tuple[tuple[str, Any, tuple[str, ...]], ...] = (
 
 def requests() -> list[Request]:
     """Returns all requests."""
-    made: list[Request] = []
+    return [*_tokens(), *_schemes(), *_cors(), *_rights(), *_open()]
 
-    def add(server: str, name: str, request: Any, credential: str, **more: str) -> None:
-        headers = bearer(tokens()[credential]) if credential else {}
-        method, target, body = request
-        headers |= (_JSON if body is not None else {}) | _FORGED | more
-        made.append((server, f"{name}/{credential or 'nothing'}", method, target, headers, body))
 
+def _request(server: str, name: str, request: Any, credential: str, **more: str) -> Request:
+    headers = bearer(tokens()[credential]) if credential else {}
+    method, target, body = request
+    headers |= (_JSON if body is not None else {}) | _FORGED | more
+    return server, f"{name}/{credential or 'nothing'}", method, target, headers, body
+
+
+def _tokens() -> Iterator[Request]:
     for credential in ("", *_ACCEPTED, *_REFUSED):
-        add("tokens", "tokens", _GET, credential)
+        yield _request("tokens", "tokens", _GET, credential)
     for name, request in (("post", _POST), ("stream", _STREAM), ("unknown-path", _NOTHING)):
         for credential in ("", "good", "expired"):
-            add("tokens", f"tokens-{name}", request, credential)
+            yield _request("tokens", f"tokens-{name}", request, credential)
+
+
+def _schemes() -> Iterator[Request]:
     for name, value in (
         ("basic", "Basic YTpi"),
         ("lower-case", f"bearer {tokens()['good']}"),
         ("empty", "Bearer"),
     ):
-        headers = {"authorization": value}
-        made.append(("tokens", f"tokens-scheme/{name}", "GET", _GET[1], headers, None))
+        yield "tokens", f"tokens-scheme/{name}", "GET", _GET[1], {"authorization": value}, None
     target = f"/v1/echo?access_token={tokens()['good']}"
-    made.append(("tokens", "tokens-query/in-the-query", "GET", target, {}, None))
-    origin, asked = {"origin": "https://app.example"}, {"access-control-request-method": "GET"}
-    made.append(("tokens", "tokens-cors/preflight", "OPTIONS", "/v1/echo", origin | asked, None))
-    add("tokens", "tokens-cors", _GET, "", **origin)
-    add("tokens", "tokens-cors", _GET, "good", **origin)
+    yield "tokens", "tokens-scheme/in-the-query", "GET", target, {}, None
+
+
+def _cors() -> Iterator[Request]:
+    origin = {"origin": "https://app.example"}
+    asks = origin | {"access-control-request-method": "GET"}
+    yield "tokens", "tokens-cors/preflight", "OPTIONS", "/v1/echo", asks, None
+    for credential in ("", "good"):
+        yield _request("tokens", "tokens-cors", _GET, credential, **origin)
+
+
+def _rights() -> Iterator[Request]:
     for name, request, credentials in RIGHTS:
         for credential in credentials:
-            add("rights", f"rights-{name}", request, credential)
+            yield _request("rights", f"rights-{name}", request, credential)
     for name, request in (("unary", _GET), ("anonymous", _FAIL), ("nobody", _NOBODY)):
         for credential in ("", "good"):
-            add("closed", f"closed-{name}", request, credential)
+            yield _request("closed", f"closed-{name}", request, credential)
+
+
+def _open() -> Iterator[Request]:
     for credential in ("", "good", "expired"):
-        add("open", "open", _GET, credential)
-    add("open", "open-basic", _GET, "", authorization="Basic YTpi")
-    return made
+        yield _request("open", "open", _GET, credential)
+    yield _request("open", "open-basic", _GET, "", authorization="Basic YTpi")
