@@ -60,6 +60,11 @@ ENVOY = (
     *("cors_max_age_seconds", "cors_private_network"),
     *("print_defaults", "print_proto_names", "print_enum_numbers", "print_int64_numbers"),
     *(f"proxies_{name}" for name in ProxySettings.model_fields),
+    *(
+        name
+        for name, setting in flat_settings(Settings).items()
+        if setting.path[0] in ("jwt", "rights", "limits", "overload", "authorizer")
+    ),
 )
 """The settings that `protoway envoy` takes."""
 

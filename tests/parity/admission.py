@@ -1,13 +1,10 @@
-"""Both edges with settings of admission, each made from one settings file; and the requests that ask them."""
+"""Settings files of admission, from which both edges are made; and the requests that they are sent."""
 
 from __future__ import annotations
 
-import asyncio
 import hmac
-import sys
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -21,8 +18,6 @@ from tests.edge.authentication.tokens import (
     key_set,
     part,
 )
-from tests.whole.conftest import ROOT, free_ports
-from tests.whole.processes import edge
 
 OTHER_ISSUER = "https://other.example"
 _JWT = """
@@ -77,49 +72,6 @@ def write_files(folder: Path) -> None:
     """Writes the files of keys."""
     (folder / "keys.json").write_bytes(key_set(key().jwk()))
     (folder / "other.json").write_bytes(key_set(key("rsa", "RS256").jwk()))
-
-
-@asynccontextmanager
-async def admitting(
-    folder: Path, name: str, text: str, descriptor_set: Path, upstream: str
-) -> AsyncIterator[tuple[int, int]]:
-    """Runs both edges with one settings file; the block is given their ports, ours first."""
-    # not at the top: that module needs this one
-    from tests.parity.edges import run_envoy
-
-    own = folder / name
-    own.mkdir()
-    write_files(own)
-    file = own / "protoway.yaml"
-    file.write_text(text.replace("{folder}", str(own)))
-    port, admin_port = free_ports(2)
-    configuration = own / "envoy.yaml"
-    configuration.write_bytes(
-        await rendered(file, descriptor_set, upstream, port=port, admin_port=admin_port)
-    )
-    async with (
-        edge(upstream, descriptor_set=descriptor_set, config=str(file)) as ours,
-        run_envoy(configuration, admin_port),
-    ):
-        yield ours.port, port
-
-
-async def rendered(
-    file: Path, descriptor_set: Path, upstream: str, *, port: int, admin_port: int
-) -> bytes:
-    """Returns what `protoway envoy` makes of a settings file."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "gateway", "envoy", "--config", str(file)),
-        *("--descriptor-set", str(descriptor_set), "--upstream", upstream),
-        *("--descriptor-set-out", str(file.with_suffix(".binpb")), "--host", "127.0.0.1"),
-        *("--port", str(port), "--admin-port", str(admin_port)),
-        cwd=ROOT,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    text, problem = await process.communicate()
-    assert process.returncode == 0, problem.decode()
-    return text
 
 
 def _forged(**header: Any) -> str:

@@ -57,10 +57,10 @@ REFUSED = [
     ("api_keys: {file: keys.yaml}", "api_keys_file"),
     ("authorizer: {http: 'http://127.0.0.1:9000/check'}", "authorizer_http"),
     ("authorizer: {grpc: '127.0.0.1:9000', tls: true}", "authorizer_tls"),
-    ("max_connections_per_address: 10", "max_connections_per_address"),
+    ("connections: {max_connections_per_address: 10}", "max_connections_per_address"),
     ("tickets: {enabled: true}", "tickets_enabled"),
     ("client_certificates: {identity: dns}", "client_certificates_identity"),
-    ("tls: {client_ca: ca.pem}", "tls_client_ca"),
+    ("server: {tls_client_ca: ca.pem}", "tls_client_ca"),
     (f"{_SHORT}, cookie: session}}", "jwt_cookie"),
     ("jwt: {issuer: https://i.example, jwks: keys.json}", "audiences"),
     ("jwt: {issuer: i, audience: a, jwks: 'https://i.example/keys'}", "jwt_jwks_ca"),
@@ -103,6 +103,7 @@ def test_what_envoy_would_not_obey_is_refused(
     printed = capsys.readouterr()
     assert printed.out == ""
     assert name in printed.err
+    assert "Envoy" in printed.err, "refused for another reason"
     assert not (tmp_path / "out.binpb").exists()
 
 
