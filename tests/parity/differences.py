@@ -74,8 +74,8 @@ DIFFERENCES: Final = (
     Difference(
         "a token of another type",
         "protoway",
-        "By default protoway accepts a `typ` of `JWT` or `at+jwt`, or none, so that a token made for something"
-        " else is not a credential (RFC 8725, 3.11). Envoy does not look at it.",
+        "By default protoway accepts a `typ` of `JWT` or `at+jwt`, or none, so that a token made for"
+        " something else is not a credential (RFC 8725, 3.11). Envoy does not look at it.",
         ("tokens/of-another-type",),
     ),
     Difference(

@@ -33,11 +33,11 @@ tables show what each edge answered, as far as the answers differ.
 _ADMISSION: Final = """\
 ## Admission
 
-Both edges are made from one settings file: `protoway serve --config FILE` and `protoway envoy --config FILE`. \
-The requests have tokens that are good, or wrong in one way. Each answer is its HTTP status and its gRPC code. \
-`tokens` needs an identity for all requests, `rights` has rules, `closed` has the same rules and accepts no \
-tokens, and `open` has one rule that makes all methods anonymous. [Admission](admission.md#envoy) lists what is \
-rendered, and what is refused.
+Both edges are made from one settings file: `protoway serve --config FILE` and `protoway envoy --config \
+FILE`. The requests have tokens that are good, or wrong in one way. Each answer is its HTTP status and its \
+gRPC code. `tokens` needs an identity for all requests, `rights` has rules, `closed` has the same rules and \
+accepts no tokens, and `open` has one rule that makes all methods anonymous. [Admission](admission.md#envoy) \
+lists what is rendered, and what is refused.
 """
 _MAX_SHOWN: Final = 64
 

@@ -26,8 +26,8 @@ class Case:
     """One request, and which server it is for.
 
     `echo` and `core` are what they say, `down` is an echo server that is not there, and `fragile` is one that
-    answers with the very bytes it was sent, behind an Envoy of its own, for what ends an Envoy. Before the others
-    is an echo server too, behind edges with the settings of admission of that name.
+    answers with the very bytes it was sent, behind an Envoy of its own, for what ends an Envoy. The
+    others are names of `admission.SECTIONS`, with an echo server behind.
     """
 
     name: str

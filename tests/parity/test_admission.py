@@ -1,4 +1,4 @@
-"""Both edges, made from one settings file, admit and refuse alike what a table of single requests cannot show."""
+"""Both edges, made from one settings file, admit alike what a table of single requests cannot show."""
 
 from __future__ import annotations
 
@@ -212,7 +212,9 @@ async def test_rights_hold_for_grpc_clients_of_envoy(tmp_path: Path) -> None:
         }
     denied, unknown = grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED
     assert found == {
-        (unary, ""): unknown, (unary, good): denied, (unary, scoped): grpc.StatusCode.OK,
+        (unary, ""): unknown,
+        (unary, good): denied,
+        (unary, scoped): grpc.StatusCode.OK,
         **dict.fromkeys([("echo.v1.Echo/Unbound", ""), (reflection, "")], unknown),
         **dict.fromkeys([("echo.v1.Echo/Unbound", t) for t in (good, scoped)], denied),
         **dict.fromkeys([(reflection, t) for t in (good, scoped)], denied),
