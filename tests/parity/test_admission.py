@@ -134,7 +134,7 @@ async def _hanging(port: int, echo: EchoServer, path: str) -> AsyncIterator[None
 async def test_both_edges_ask_the_same_authorizer(tmp_path: Path) -> None:
     """The status of each verdict, what goes upstream, and that clients cannot send it themselves."""
     forged = {"x-user": "root", "x-role": "root"}
-    found: dict[str, list[Any]] = {}
+    found: dict[str, Any] = {}
     async with grpc_authorizer(by_token) as address:
         text = f"""
 authorizer: {{grpc: "{address}", headers: [authorization], timeout_seconds: 20, metadata: [x-user, x-role]}}
@@ -231,7 +231,8 @@ async def _call(port: int, method: str, token: str = "") -> grpc.StatusCode:
     metadata = (("authorization", f"Bearer {token}"),) if token else ()
     async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         try:
-            await channel.unary_unary(f"/{method}")(b"", timeout=_SECONDS, metadata=metadata)
+            call: Any = channel.unary_unary(f"/{method}")
+            await call(b"", timeout=_SECONDS, metadata=metadata)
         except aio.AioRpcError as error:
             return error.code()
     return grpc.StatusCode.OK
