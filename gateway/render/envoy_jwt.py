@@ -80,7 +80,8 @@ def jwt_filter(
         read: reads a file of keys.
 
     Raises:
-        ValueError: a file of keys is wrong.
+        ValueError: a file of keys is wrong, or the extra `jwt` is not installed.
+        OSError: one cannot be read.
     """
     names = [f"issuer-{number}" for number, _ in enumerate(section.all_issuers)]
     providers = {
@@ -158,9 +159,12 @@ def _keys(
                 "async_fetch": fetched,
             }
         }
-    # needs an extra, which an edge without tokens does not have
-    from gateway.admission.authentication.key_set import public_keys  # noqa: PLC0415
-
+    try:  # an extra, which an edge without tokens does not have
+        from gateway.admission.authentication.key_set import public_keys  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"jwt_jwks: tokens need the package {error.name}; pip install 'protoway[jwt]'"
+        ) from error
     try:
         keys = public_keys(read(Path(issuer.jwks)), issuer.jwks, issuer.accepted_algorithms)
     except ValueError as error:
