@@ -47,8 +47,8 @@ async def serve(exchange: Exchange) -> None:
     route = request.route
     since = 0.0 if edge.observation is None else _start_observation(exchange, edge.observation)
     try:
-        if edge.policies:
-            await exchange.admit()
+        if edge.policies and (waiting := exchange.admit()) is not None:
+            await waiting
         if exchange.pass_on is not None:
             await exchange.pass_on()
         elif request.error is not None:

@@ -103,8 +103,7 @@ class TokenLocation:
             page = serialized_origin(origin.decode("latin-1"))
         except ValueError:  # null, as that of a sandboxed frame
             page = ""
-        host = (request.header(b"host") or b"").decode("latin-1")
-        if page and is_same_origin(page, host, secure=request.scheme == "https"):
+        if page and is_same_origin(page, request.host, secure=request.scheme == "https"):
             return
         if not page or not self._allows_origin(page):
             raise StatusError.of(
