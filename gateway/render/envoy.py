@@ -7,6 +7,7 @@ framing of streams, and after it, as `/package.Service/Method`, where the route 
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Final
 
 import yaml
@@ -30,6 +31,8 @@ from gateway.render.envoy_routes import (
 from gateway.render.envoy_tls import Node, is_ip, serving_tls
 from gateway.render.envoy_upstream import CLUSTER, STREAMS, socket_address, upstream_cluster
 
+_BASED: Final = re.compile(r"[-+]?0[xXoObB][0-9a-fA-F]+")
+"""Numbers of another base."""
 _CONNECTION_BUFFER: Final = 64 * 1024
 _STREAM_WINDOW: Final = 64 * 1024
 _CONNECTION_WINDOW: Final = 1024 * 1024
@@ -80,6 +83,25 @@ class _Dumper(yaml.SafeDumper):
 
     def ignore_aliases(self, _data: Any) -> bool:
         return True
+
+    def quote(self, text: str) -> yaml.ScalarNode:
+        """Represents a text; in quotes if Envoy reads it as a number or a boolean, and PyYAML does not."""
+        style = "'" if _is_more_than_text(text) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+
+_Dumper.add_representer(str, _Dumper.quote)
+
+
+def _is_more_than_text(text: str) -> bool:
+    """Whether yaml-cpp may read a text as a number (`1e5`, `0o7`) or a boolean (`y`, `n`)."""
+    if text.lower() in ("y", "n") or _BASED.fullmatch(text):
+        return True
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _header_comment(contract: EnvoyContract, options: EnvoyOptions) -> str:

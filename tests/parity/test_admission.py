@@ -19,7 +19,15 @@ from tests.edge.authentication.key_server import serving_keys
 from tests.edge.authentication.tokens import bearer, key
 from tests.parity.admission import SECTIONS, tokens
 from tests.parity.client import Answer, ask
-from tests.parity.edges import Ports, WholeEchoServer, admitting, why_no_envoy
+from tests.parity.edges import (
+    Ports,
+    WholeEchoServer,
+    admitting,
+    envoy_path,
+    rendered,
+    why_no_envoy,
+)
+from tests.whole.certificates import Issuer
 
 pytestmark = [pytest.mark.skipif(bool(why_no_envoy()), reason=why_no_envoy())]
 
@@ -236,3 +244,41 @@ async def _call(port: int, method: str, token: str = "") -> grpc.StatusCode:
         except aio.AioRpcError as error:
             return error.code()
     return grpc.StatusCode.OK
+
+
+ODD = """
+rights:
+  rules:
+    - requests: echo.v1.Echo/Unary
+      claims: {y: "1e5", n: {one_of: ["no", 0.5]}, "0o7": {contains: "null"}}
+"""
+
+
+async def test_claims_that_yaml_may_take_for_something_else_stay_texts(tmp_path: Path) -> None:
+    """Envoy's YAML has `n` for a boolean and `1e5` for a number, PyYAML's has texts."""
+    claims: dict[str, Any] = {"y": "1e5", "n": 0.5, "0o7": "a null"}
+    good, wrong = key().sign(None, **claims), key().sign(None, **claims | {"y": 100000})
+    async with _both(tmp_path, SECTIONS["tokens"] + ODD) as (ports, _):
+        for port in (ports.ours, ports.envoy):
+            assert (await ask(port, "GET", "/v1/echo", bearer(good), None)).status == 200
+            assert (await ask(port, "GET", "/v1/echo", bearer(wrong), None)).status == 403
+
+
+async def test_envoy_takes_tls_to_who_is_asked(tmp_path: Path) -> None:
+    """Keys over https and an authorizer over TLS, with a CA, are a configuration that Envoy validates."""
+    Issuer(tmp_path)
+    file = tmp_path / "protoway.yaml"
+    file.write_text(
+        f"""
+jwt: {{issuer: i, audience: [a], jwks: "https://localhost/keys", jwks_ca: {tmp_path}/ca.pem}}
+authorizer: {{grpc: "localhost:9000", ca: {tmp_path}/ca.pem, metadata: [x-user]}}
+"""
+    )
+    descriptor_set = tmp_path / "echo.binpb"
+    descriptor_set.write_bytes(echo_descriptor_set())
+    made = await rendered(file, descriptor_set, "127.0.0.1:1", port=8081, admin_port=9901)
+    (tmp_path / "envoy.yaml").write_bytes(made)
+
+    command = (envoy_path() or "", "--mode", "validate", "-l", "error", "-c")
+    process = await asyncio.create_subprocess_exec(*command, str(tmp_path / "envoy.yaml"))
+    assert await process.wait() == 0
