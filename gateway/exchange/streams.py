@@ -47,7 +47,7 @@ async def serve_client_stream(exchange: Exchange) -> None:
         ClientGone: the client left.
     """
     encode = encoder_of_one(exchange.edge, exchange.endpoint, exchange.request.head)
-    body = UploadBody(exchange.body)
+    body = UploadBody(exchange.body, exchange.count_received)
     requests = read_upload(exchange, body)
     async with open_call(exchange, requests) as call:
         with exchange.attend_stream(body.gone):
@@ -67,6 +67,8 @@ async def serve_server_stream(exchange: Exchange) -> None:
     """
     encoder, encode = choose_framing(exchange)
     events = encoder.media_type == _SSE
+    if exchange.tally is not None:
+        exchange.tally.media_type = encoder.media_type
     if events and exchange.last_event_id == END_ID:
         await until_sent(exchange.respond(HttpResponse(204)))  # a browser then does not reconnect
         return
@@ -97,8 +99,8 @@ async def serve_server_stream(exchange: Exchange) -> None:
 
 def _body(exchange: Exchange) -> MessageBody | UploadBody:
     if exchange.endpoint.method.stream_type.client:
-        return UploadBody(exchange.body)
-    return MessageBody(exchange.body, exchange.deadline)
+        return UploadBody(exchange.body, exchange.count_received)
+    return MessageBody(exchange.body, exchange.deadline, exchange.count_received)
 
 
 async def _requests(exchange: Exchange, body: MessageBody | UploadBody) -> RequestMessages:
@@ -106,8 +108,7 @@ async def _requests(exchange: Exchange, body: MessageBody | UploadBody) -> Reque
         return read_upload(exchange, body)
     data = await read_body(exchange, body)
     message = await decode(exchange, data, last_event_id=exchange.last_event_id)
-    if exchange.info is not None:
-        exchange.received(len(message))
+    exchange.received(len(message))
     return message
 
 
@@ -140,8 +141,7 @@ class StreamResponse:
         try:
             async for items in source:
                 frames, failure = self._frames(items)
-                if self._exchange.info is not None:
-                    self._tell_observers(items)
+                self._count(items)
                 if self.started and not self._starting.locked():
                     await self._write(frames)
                 elif frames:
@@ -171,12 +171,17 @@ class StreamResponse:
                 return b"".join(frames), error
         return b"".join(frames), None
 
-    def _tell_observers(self, items: Iterable[Item]) -> None:
+    def _count(self, items: Iterable[Item]) -> None:
+        exchange = self._exchange
+        if exchange.info is None:
+            if exchange.tally is not None:
+                exchange.tally.sent(items)
+            return
         for item in items:
             if isinstance(item, Gap):
-                self._exchange.dropped(item.missed)
+                exchange.dropped(item.missed)
             else:
-                self._exchange.sent(len(item.message))
+                exchange.sent(len(item.message))
 
     def _write_at_once(self, write: Callable[[bytes], bool], items: Sequence[Item]) -> bool:
         """Writes items that need no waiting; frames after the first do not depend on earlier ones."""
@@ -191,8 +196,8 @@ class StreamResponse:
             frames = self._coded(frames)
         if not write(frames):
             return False
-        if self._exchange.info is not None:
-            self._tell_observers(items)
+        self._exchange.bytes_out += len(frames)
+        self._count(items)
         self._written_at = self._loop.time()
         return True
 
