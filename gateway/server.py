@@ -35,7 +35,7 @@ from gateway.listening import allow_many_files, listen, listen_for_workers, show
 from gateway.logs import configure_logs
 from gateway.settings import Settings, names_uvicorns_proxies
 from gateway.start_lines import middleware_line
-from gateway.tls import check_serving
+from gateway.tls import check_serving, client_verification
 from gateway.workers import Parent, Workers
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ def serve(app: FastAPI, settings: Settings) -> int:
     """
     check_serving(settings)
     if not logging.getLogger().handlers:
-        configure_logs(settings.log_level, LOGGING)
+        configure_logs(settings.log_level, LOGGING, settings.log_format, settings.log_config)
     allow_many_files()
     server = Server(app, settings)
     if settings.workers > 1:
@@ -98,6 +98,7 @@ class Server(uvicorn.Server):
                 proxy_headers=False,  # `proxies_trusted` says who is believed
                 ssl_certfile=settings.tls_certificate,
                 ssl_keyfile=settings.tls_key,
+                **client_verification(settings),
             )
         )
         if names_uvicorns_proxies():
@@ -114,6 +115,7 @@ class Server(uvicorn.Server):
         Without a parent, a second signal ends the shutdown at once.
         """
         self._parent = parent
+        self._app.state.served_with = self._settings
         for number in (signal.SIGINT, signal.SIGTERM):
             # uvicorn raises the signal again after the shutdown, for the previous handler
             signal.signal(number, lambda *_: None)
@@ -241,6 +243,7 @@ def _door(app: FastAPI, config: uvicorn.Config, server: uvicorn.Server, settings
         ),
         direct=direct if is_ours_alone else None,
         app_state=server.lifespan.state,
+        rejected=None if direct.edge.journal is None else direct.edge.journal.rejected,
         root_path=config.root_path,
         limits=Limits(
             max_head=settings.max_head_bytes,

@@ -12,6 +12,7 @@ GROUPS: Final[Mapping[str, str]] = MappingProxyType(
         "descriptor_set": "The contract",
         "upstream": "The upstream",
         "host": "The process",
+        "access_log": "Access log",
         "max_connections": "Connections",
         "proxies_trusted": "Proxies in front",
         "root_path": "Own paths",
@@ -24,8 +25,12 @@ GROUPS: Final[Mapping[str, str]] = MappingProxyType(
         "cors_origins": "CORS",
         "jwt_issuer": "Tokens",
         "api_keys_file": "API keys",
+        "client_certificates_identity": "Client certificates",
+        "tickets_enabled": "Tickets",
         "rights.rules": "Rights",
         "authorizer_grpc": "An external authorizer",
+        "limits_requests_per_second": "Limits",
+        "overload_max_calls": "Load shedding",
         "admin_port": "Envoy",
     }
 )
@@ -41,6 +46,7 @@ FILE_SECTIONS: Final[Mapping[str, str]] = MappingProxyType(
         "descriptor_set": "contract",
         "upstream": "upstream",
         "host": "server",
+        "access_log": "access_log",
         "max_connections": "connections",
         "root_path": "paths",
         "max_message_bytes": "messages",
@@ -59,6 +65,7 @@ A setting has its own name there, without the section's before it (`upstream_tls
 FILE_KEYS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
         "upstream": ("upstream", "address"),
+        "access_log": ("access_log", "format"),
         "compression": ("compression", "responses"),
         "min_compression_bytes": ("compression", "min_bytes"),
         "stream_compression": ("compression", "streams"),

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from grpc_core import server
 from grpc_core.address import ListenError, allow_many_files, reserve, shown
+from grpc_core.callers import CallersError
 from grpc_core.logs import configure_logs
 from grpc_core.market import Market
 from grpc_core.settings import PREFIX, Settings
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = Settings(**flags)
     except ValidationError as error:
         return _fail(2, _explain(error, flags))
-    configure_logs(settings.log_level, ("core", "grpc_core", "grpc_wire"))
+    configure_logs(settings.log_level, ("core", "grpc_core", "grpc_wire"), settings.log_format)
     allow_many_files()
     if settings.workers > 1:
         return _serve_with_workers(settings)
@@ -45,7 +46,7 @@ def _serve(settings: Settings, market: Market, parent: Parent | None = None) -> 
     try:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(server.run(settings, market, parent))
-    except (ListenError, TlsError) as error:
+    except (CallersError, ListenError, TlsError) as error:
         return _fail(1, str(error))
     return 0
 

@@ -6,6 +6,7 @@ Rule: only this module defines the order of the steps of start and shutdown.
 import asyncio
 import logging
 import signal
+from functools import partial
 from typing import Any
 
 from grpc_health.v1 import health
@@ -18,6 +19,7 @@ from grpc_core._generated import finance_pb2, hello_pb2
 from grpc_core._generated.finance_pb2_grpc import add_CurrencyConverterServicer_to_server
 from grpc_core._generated.hello_pb2_grpc import add_GreeterServicer_to_server
 from grpc_core.address import listen
+from grpc_core.callers import ANY, Rules, check_of, check_services
 from grpc_core.guard import Guarded
 from grpc_core.market import Market
 from grpc_core.rate_feed import RateFeed
@@ -64,6 +66,7 @@ class CoreServer:
         Raises:
             ListenError: The address is in use, not permitted, or not local.
             TlsError: A certificate, a key or the clients' CA is invalid.
+            CallersError: `allowed_callers` names a service that is not served.
         """
         secrets = credentials(settings)
         self._feed = feed
@@ -78,11 +81,15 @@ class CoreServer:
                 ("grpc.absolute_max_metadata_size", settings.max_metadata_bytes),
             ],
         )
-        self._register(CurrencyConverter(feed), Greeter())
+        check_services(settings.allowed_callers, SERVICES)
+        self._register(CurrencyConverter(feed), Greeter(), settings.allowed_callers)
         self.address = listen(self._server, settings.host, settings.port, secrets, reserved=shared)
 
-    def _register(self, converter: CurrencyConverter, greeter: Greeter) -> None:
-        server: Any = Guarded(self._server)  # has the methods that generated code calls
+    def _register(self, converter: CurrencyConverter, greeter: Greeter, rules: Rules) -> None:
+        # health is open to whoever connects, as probes need it
+        own = {health.SERVICE_NAME: frozenset({ANY})} | dict(rules) if rules else {}
+        guarded = Guarded(self._server, partial(check_of, own))
+        server: Any = guarded  # has the methods that generated code calls
         add_CurrencyConverterServicer_to_server(converter, server)  # type: ignore[no-untyped-call]  # generated code has no types
         add_GreeterServicer_to_server(greeter, server)  # type: ignore[no-untyped-call]  # generated code has no types
         add_HealthServicer_to_server(self._health, server)

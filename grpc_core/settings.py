@@ -4,12 +4,14 @@ Rule: every default suits a developer on one machine, and a wrong value stops th
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from grpc_core.callers import read_rules
 from grpc_core.transport import TransportName
 from grpc_core.variables import unknown_names, unknown_variables
 
@@ -34,6 +36,7 @@ class Settings(BaseSettings):
         tls_certificate: PEM file with the certificate of the core and its intermediate CAs.
         tls_key: PEM file with the private key of the certificate.
         tls_client_ca: PEM file with the CAs of client certificates. A client without one is refused.
+        allowed_callers: Rules `SERVICE=CALLER,CALLER` with spaces between; others are denied. Empty: all may.
         ticker: `on`: rates move, simulated around the reference rates. `off`: the reference rates.
         tick_period: Seconds between two moves of the rates.
         seed: Seed of the simulated moves. The same seed gives the same moves.
@@ -41,6 +44,7 @@ class Settings(BaseSettings):
         max_message_bytes: Maximum size of a request message.
         max_metadata_bytes: Maximum size of request metadata, as HTTP/2 counts header fields.
         log_level: Lowest level that is logged.
+        log_format: Form of the log lines: `text`, or `json`, an object a line.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True)
@@ -52,6 +56,9 @@ class Settings(BaseSettings):
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     tls_client_ca: Path | None = None
+    allowed_callers: Annotated[
+        Mapping[str, frozenset[str]], NoDecode, BeforeValidator(read_rules)
+    ] = {}
     ticker: Literal["on", "off"] = "on"
     tick_period: Seconds = 1.0
     seed: int = 0
@@ -59,6 +66,7 @@ class Settings(BaseSettings):
     max_message_bytes: Annotated[int, Field(ge=1, le=2**31 - 1)] = 4 * 1024 * 1024
     max_metadata_bytes: Annotated[int, Field(ge=1024, le=2**31 - 1)] = 16 * 1024
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
 
     @model_validator(mode="before")
     @classmethod

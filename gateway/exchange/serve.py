@@ -21,7 +21,7 @@ from gateway.exchange.request_info import RequestInfo
 from gateway.exchange.request_log import request_name
 from gateway.exchange.response import HttpResponse, failure, options
 from gateway.exchange.routing import Options
-from gateway.exchange.streams import serve_client_stream, serve_server_stream
+from gateway.exchange.streams import refuse_reader, serve_client_stream, serve_server_stream
 from gateway.exchange.unary import serve_unary
 from gateway.exchange.websocket import serve_websocket
 from gateway.transcoding.metadata_size import metadata_over, metadata_size
@@ -45,16 +45,13 @@ async def serve(exchange: Exchange) -> None:
     """
     edge, request = exchange.edge, exchange.request
     route = request.route
-    journal = edge.journal
-    since = 0.0 if journal is None else monotonic()
-    if edge.observation is not None:
-        since = _start_observation(exchange, edge.observation)
+    observation, journal = edge.observation, edge.journal
+    since = monotonic() if observation is None else _start_observation(exchange, observation)
     try:
         if edge.policies:
             await exchange.admit()
         if exchange.pass_on is not None:
-            if journal is not None:
-                exchange.tally = journal.opened(exchange, since)
+            _open(exchange, since)
             await exchange.pass_on()
         elif request.error is not None:
             raise request.error
@@ -64,8 +61,7 @@ async def serve(exchange: Exchange) -> None:
             if exchange.websocket is None and not route.target.method.stream_type.streams:
                 await serve_unary(exchange)
             else:
-                if journal is not None:
-                    exchange.tally = journal.opened(exchange, since)
+                _open(exchange, since)
                 await _serve_stream(exchange)
         else:
             await _serve_no_method(exchange)
@@ -76,6 +72,12 @@ async def serve(exchange: Exchange) -> None:
             _end(exchange, exchange.info, since)
         if journal is not None:
             journal.ended(exchange, since)
+
+
+def _open(exchange: Exchange, since: float) -> None:
+    """Tells the journal of a stream or a page that begins."""
+    if exchange.edge.journal is not None:
+        exchange.tally = exchange.edge.journal.opened(exchange, since)
 
 
 async def _serve_stream(exchange: Exchange) -> None:
@@ -122,6 +124,8 @@ async def _end_early(exchange: Exchange, error: BaseException) -> None:
         if exchange.status:
             code = code_name(error.code)
             log.warning("%s: %s after the head was sent", _name(exchange), code)
+        elif exchange.last_event_id and await _tell_reader(exchange, error):
+            return
         await _fail(exchange, error)
     elif isinstance(error, ClientGone):
         exchange.ended_by = exchange.ended_by or EndedBy.CLIENT
@@ -154,6 +158,15 @@ async def _fail(exchange: Exchange, error: StatusError) -> None:
         _log_refusal(exchange, error)
     accept = "" if is_websocket else exchange.request.head.accept
     await _answer(exchange, failure(edge.transcoder, edge.metadata, error, accept))
+
+
+async def _tell_reader(exchange: Exchange, error: StatusError) -> bool:
+    """Tells a reader of events that reconnects; returns False if the request is none of such a reader."""
+    try:
+        return await refuse_reader(exchange, error)
+    except ClientGone:
+        exchange.ended_by = EndedBy.CLIENT
+        return True
 
 
 async def _answer(exchange: Exchange, response: HttpResponse) -> None:
@@ -194,7 +207,10 @@ def _start_observation(exchange: Exchange, observation: Observation) -> float:
 def _end(exchange: Exchange, info: RequestInfo, since: float) -> None:
     info.on_revoke = None
     for tell in info.at_end:
-        tell()
+        try:
+            tell()
+        except Exception:  # the others have places to give back
+            log.exception("%s: what a policy does at the end has failed", _name(exchange))
     observation = exchange.edge.observation
     if observation is not None and observation.request_ended is not None:
         code, ended_by = outcome(exchange)

@@ -6,10 +6,8 @@ request pays for one call. Only streams and pages have a tally, because a unary 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from asyncio import TimerHandle
 from typing import TYPE_CHECKING, Protocol
-
-from gateway.feeds.source import Gap, Item
 
 if TYPE_CHECKING:
     from gateway.exchange.exchange import Exchange
@@ -27,11 +25,12 @@ class Tally:
         missed: messages that it lost thereby, as far as anybody knows.
         media_type: framing of the response; empty: none was chosen.
         route: template of a page's path; empty: no route took the request.
+        timer: notes how far it is; None where nobody asks.
     """
 
     __slots__ = (
         *("first_byte", "gaps", "media_type", "messages_in", "messages_out", "missed", "route"),
-        "since",
+        *("since", "timer"),
     )
 
     def __init__(self, since: float) -> None:
@@ -43,14 +42,7 @@ class Tally:
         self.missed = 0
         self.media_type = ""
         self.route = ""
-
-    def sent(self, items: Iterable[Item]) -> None:
-        """Counts what was sent."""
-        for item in items:
-            if isinstance(item, Gap):
-                self.dropped(item.missed)
-            else:
-                self.messages_out += 1
+        self.timer: TimerHandle | None = None
 
     def dropped(self, count: int) -> None:
         """Counts a gap, and the messages that are missing there."""
