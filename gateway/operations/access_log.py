@@ -24,6 +24,7 @@ from gateway.operations.access_record import (
     Record,
     counts_of,
     fields,
+    fitting,
     json_line,
     text_line,
 )
@@ -148,7 +149,7 @@ class AccessLog:
             )
         ):
             return b""
-        return self._line(self._time(record.time), found)
+        return fitting(self._line, self._time(record.time), found)
 
     def _render_loss(self, count: int) -> bytes:
         now = self._time(time())

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import orjson
 
 from gateway.contract.http_rule import Binding
 from gateway.exchange.policy import EndedBy
 from gateway.exchange.tally import Tally
+from gateway.operations.line_writer import CHUNK_BYTES
 from gateway.transcoding.status import (
     DEADLINE_EXCEEDED,
     OK,
@@ -27,7 +29,7 @@ from gateway.transcoding.status import (
 )
 
 MAX_TEXT: Final = 256
-"""Maximum characters of a value: a line stays below 4,096 bytes, even if each becomes an escape."""
+"""Maximum characters of a value."""
 _WIRES: Final = {
     "text/event-stream": "sse",
     "application/x-ndjson": "ndjson",
@@ -38,6 +40,10 @@ _WIRES: Final = {
 _TRACEPARENT_SIZE: Final = 55
 _HEX: Final = "0123456789abcdef"
 _NO_TRACE: Final = "0" * 32
+_SHORT_TEXT: Final = 48
+"""Maximum characters of a value of a line that would be too long."""
+Line: TypeAlias = Callable[[str, dict[str, Any]], bytes]
+"""(time, fields) -> the line."""
 _UNSAFE: Final = re.compile(r"[^\x21-\x7e]|[\"\\]")
 """What does not stand in a value of a line of text."""
 
@@ -174,6 +180,15 @@ def trace_id(traceparent: str) -> str:
         return ""
     found = traceparent[3:35]
     return "" if found.strip(_HEX) or found == _NO_TRACE else found
+
+
+def fitting(line: Line, time: str, found: dict[str, Any]) -> bytes:
+    """Returns a line that a pipe keeps together; values that are too long for it are cut."""
+    made = line(time, found)
+    if len(made) <= CHUNK_BYTES:
+        return made
+    short = {k: v[:_SHORT_TEXT] if isinstance(v, str) else v for k, v in found.items()}
+    return line(time, short)
 
 
 def json_line(time: str, found: dict[str, Any]) -> bytes:
