@@ -24,7 +24,7 @@ from gateway.exchange.routing import Options
 from gateway.exchange.streams import refuse_reader, serve_client_stream, serve_server_stream
 from gateway.exchange.unary import serve_unary
 from gateway.exchange.websocket import serve_websocket
-from gateway.transcoding.metadata_size import metadata_over, metadata_size
+from gateway.transcoding.metadata_size import over_limit
 from gateway.transcoding.status import (
     CANCELLED,
     INTERNAL,
@@ -48,16 +48,16 @@ async def serve(exchange: Exchange) -> None:
     observation, journal = edge.observation, edge.journal
     since = monotonic() if observation is None else _start_observation(exchange, observation)
     try:
-        if edge.policies:
-            await exchange.admit()
+        if edge.policies and (waiting := exchange.admit()) is not None:
+            await waiting
         if exchange.pass_on is not None:
             _open(exchange, since)
             await exchange.pass_on()
         elif request.error is not None:
             raise request.error
         elif isinstance(route, RouteMatch):
-            if (size := metadata_size(exchange.metadata)) > edge.limits.max_metadata:
-                raise metadata_over(size, edge.limits.max_metadata)
+            if (error := over_limit(exchange.metadata, edge.limits.max_metadata)) is not None:
+                raise error
             if exchange.websocket is None and not route.target.method.stream_type.streams:
                 await serve_unary(exchange)
             else:

@@ -309,8 +309,8 @@ class Http1Protocol(asyncio.Protocol):
             self._end()
             return
         self._since = since = self._loop.time()
-        timer = self._timer
-        if timer is None or timer.when() > since + self._door.limits.keep_alive:
+        timer, limits = self._timer, self._door.limits
+        if timer is None or (limits.has_longer_timers and timer.when() > since + limits.keep_alive):
             self._watch()
         if self._unparsed:
             self._watch()
