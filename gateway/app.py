@@ -31,6 +31,7 @@ from gateway.exchange.policy import Observation, Observer, Policy
 from gateway.exchange.routing import Router
 from gateway.feeds.accounting import FeedLimits
 from gateway.feeds.feeds import Feeds
+from gateway.operations.access_log import access_log
 from gateway.operations.readiness import Readiness, health_routes
 from gateway.render.openapi import render_openapi
 from gateway.setting_files import read_file
@@ -110,7 +111,16 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        async with edge.upstream, edge.feeds, admission, readiness, watching(tls, interval):
+        served: Settings | None = app.state.served_with
+        log_lines = access_log(edge, served or settings, is_served=served is not None)
+        async with (
+            log_lines,
+            edge.upstream,
+            edge.feeds,
+            admission,
+            readiness,
+            watching(tls, interval),
+        ):
             yield
 
     for warning in warnings(edge.transcoder.bindings, own_paths):
@@ -139,6 +149,7 @@ def create_app(
 
         app.build_middleware_stack = behind_proxies  # type: ignore[method-assign]
     app.state.edge = edge
+    app.state.served_with = None  # a server of ours says with which settings it serves
     app.state.settings = settings
     app.state.readiness = readiness
     app.state.upstream_tls = tls

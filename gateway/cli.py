@@ -25,7 +25,7 @@ from gateway.contract.bindings import bind, warnings
 from gateway.contract.descriptors import Contract
 from gateway.contract.errors import ContractError
 from gateway.listening import ListenError
-from gateway.logs import configure_logs
+from gateway.logs import LogConfigError, configure_logs
 from gateway.options import OptionError, Parser, add_settings, read_settings, unknown_arguments
 from gateway.render.envoy import render_envoy
 from gateway.render.envoy_admission import EnvoyAdmission, admission_problems
@@ -70,14 +70,7 @@ ENVOY = (
 
 FAILURES = (
     *(AdmissionError, AppError, ContractError, ListenError, SecretError, TargetError),
-    TlsError,
-)
-"""What ends a command with status 1; the text is one line."""
-
-
-FAILURES = (
-    *(AdmissionError, AppError, ContractError, ListenError),
-    *(SecretError, TargetError, TlsError),
+    *(LogConfigError, TlsError),
 )
 """What stops a command, each with a line of its own."""
 
@@ -168,7 +161,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(settings: Settings) -> int:
-    configure_logs(settings.log_level, LOGGING)
+    configure_logs(settings.log_level, LOGGING, settings.log_format, settings.log_config)
     check_serving(settings)
     return serve(create_app(settings), settings)
 
@@ -180,7 +173,7 @@ def _serve_app(options: argparse.Namespace) -> int:
     app = load_app(options.app, options.config)
     settings = settings_of(app, options)
     if logging.getLogger().handlers == ours:  # the module has not configured its own
-        configure_logs(settings.log_level, packages)
+        configure_logs(settings.log_level, packages, settings.log_format, settings.log_config)
     return serve(app, settings)
 
 

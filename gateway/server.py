@@ -76,7 +76,7 @@ def serve(app: FastAPI, settings: Settings) -> int:
     """
     check_serving(settings)
     if not logging.getLogger().handlers:
-        configure_logs(settings.log_level, LOGGING)
+        configure_logs(settings.log_level, LOGGING, settings.log_format, settings.log_config)
     allow_many_files()
     server = Server(app, settings)
     if settings.workers > 1:
@@ -128,6 +128,7 @@ class Server(uvicorn.Server):
         Without a parent, a second signal ends the shutdown at once.
         """
         self._parent = parent
+        self._app.state.served_with = self._settings
         for number in (signal.SIGINT, signal.SIGTERM):
             # uvicorn raises the signal again after the shutdown, for the previous handler
             signal.signal(number, lambda *_: None)
@@ -293,6 +294,7 @@ def _door(app: FastAPI, config: uvicorn.Config, server: Server, settings: Settin
         ),
         direct=direct if is_ours_alone else None,
         app_state=server.lifespan.state,
+        rejected=None if direct.edge.journal is None else direct.edge.journal.rejected,
         root_path=config.root_path,
         limits=Limits(
             max_head=settings.max_head_bytes,

@@ -12,6 +12,7 @@ GROUPS: Final[Mapping[str, str]] = MappingProxyType(
         "descriptor_set": "The contract",
         "upstream": "The upstream",
         "host": "The process",
+        "access_log": "Access log",
         "max_connections": "Connections",
         "proxies_trusted": "Proxies in front",
         "root_path": "Own paths",
@@ -46,6 +47,7 @@ FILE_SECTIONS: Final[Mapping[str, str]] = MappingProxyType(
         "descriptor_set": "contract",
         "upstream": "upstream",
         "host": "server",
+        "access_log": "access_log",
         "max_connections": "connections",
         "root_path": "paths",
         "max_message_bytes": "messages",
@@ -64,6 +66,7 @@ A setting has its own name there, without the section's before it (`upstream_tls
 FILE_KEYS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
         "upstream": ("upstream", "address"),
+        "access_log": ("access_log", "format"),
         "compression": ("compression", "responses"),
         "min_compression_bytes": ("compression", "min_bytes"),
         "stream_compression": ("compression", "streams"),

@@ -30,6 +30,7 @@ from gateway.admission.rights.settings import RightsSettings
 from gateway.admission.tickets.settings import TicketSettings
 from gateway.doors.viewer import FILES
 from gateway.operations.readiness_settings import ReadinessSettings
+from gateway.operations.sampling import SampleRule
 from gateway.setting_groups import FILE_KEYS, FILE_SECTIONS
 from gateway.setting_lists import list_added_to, list_from_text
 from gateway.setting_sources import SourcedSettings
@@ -124,6 +125,24 @@ class Settings(SourcedSettings):
     """Maximum time that a shutdown waits for responses in progress."""
     log_level: str = Field(default="info", pattern="^(critical|error|warning|info|debug)$")
     """Lowest level that is logged: critical, error, warning, info or debug."""
+    log_format: Literal["text", "json"] = "text"
+    """Form of the program's log lines on stderr: text, or a JSON object a line."""
+    log_config: Path | None = None
+    """JSON or YAML file for `logging.config.dictConfig`, in place of the two settings above."""
+
+    access_log: Literal["auto", "text", "json", "off"] = "auto"
+    """A line for each request when it ends. `auto`: text on a terminal, else JSON; `off`: none."""
+    access_log_path: Path | None = None
+    """File that the lines are appended to, opened anew when it was moved away. None: standard output."""
+    access_log_raw_path: bool = False
+    """Write the path as it came too, without its query. Paths may hold names and keys of callers."""
+    access_log_progress_minutes: float | None = Field(default=None, gt=0)
+    """Interval at which a stream that goes on writes a line of its progress; None: none."""
+    access_log_sample: Annotated[tuple[SampleRule, ...], BeforeValidator(list_from_text)] = ()
+    """Rules `PATTERN=FRACTION`, as `2xx=0.1`, `package.Service/*=0.01` or `/healthz=0`; the first counts.
+
+    A pattern is a status below 400, a method or a path template. Errors are always written.
+    """
 
     max_connections: int | None = Field(default=None, gt=0, le=2**31 - 1)
     """Maximum client connections of a process; more are 503. None is as many as the system allows files."""

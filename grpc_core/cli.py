@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = Settings(**flags)
     except ValidationError as error:
         return _fail(2, _explain(error, flags))
-    configure_logs(settings.log_level, ("core", "grpc_core", "grpc_wire"))
+    configure_logs(settings.log_level, ("core", "grpc_core", "grpc_wire"), settings.log_format)
     allow_many_files()
     if settings.workers > 1:
         return _serve_with_workers(settings)

@@ -47,6 +47,7 @@ class Settings(BaseSettings):
         max_message_bytes: Maximum size of a request message.
         max_metadata_bytes: Maximum size of request metadata, as HTTP/2 counts header fields.
         log_level: Lowest level that is logged.
+        log_format: Form of the log lines: `text`, or `json`, an object a line.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True)
@@ -70,6 +71,7 @@ class Settings(BaseSettings):
     max_message_bytes: Annotated[int, Field(ge=1, le=2**31 - 1)] = 4 * 1024 * 1024
     max_metadata_bytes: Annotated[int, Field(ge=1024, le=2**31 - 1)] = 16 * 1024
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
 
     @model_validator(mode="before")
     @classmethod

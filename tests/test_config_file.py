@@ -241,7 +241,7 @@ def test_an_error_in_python_names_the_line() -> None:
                 "1: upstream: is a section, so its settings stand below it; did you mean upstream.address?"
             ],
         ),
-        ("config: x", ["1: config: no such section"]),
+        ("config: x", ["1: config: no such section; did you mean server.log_config?"]),
         ("server: [1]", ["1: server: is a section, so its settings stand below it"]),
         (
             "server: {port: x}",

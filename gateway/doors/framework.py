@@ -36,6 +36,7 @@ class FrameworkRequest:
         self._scope = scope
         self._receive = receive
         self._send_on = send
+        exchange.bytes_in = exchange.request.head.content_length or 0
         self.error: Exception | None = None
 
     async def answer(self) -> None:
@@ -53,6 +54,9 @@ class FrameworkRequest:
             self.error = error
             exchange.failure = StatusError.of(INTERNAL, "internal error")
             return
+        finally:
+            if exchange.tally is not None:
+                exchange.tally.route = _template(self._scope)
         status = exchange.status
         if status >= 400:
             exchange.failure = StatusError.of(CODES.get(status, UNKNOWN), f"HTTP status {status}")
@@ -69,6 +73,8 @@ class FrameworkRequest:
                 headers.append((b"x-request-id", exchange.request_id.encode()))
             event = {**event, "headers": headers}
             exchange.mark_started(event["status"])
+        elif kind == "http.response.body":
+            exchange.bytes_out += len(event.get("body", b""))
         await self._send_on(event)
 
 
@@ -78,3 +84,14 @@ def _without_access_control(
     """Returns a route's headers without those of CORS that a policy sets, which can occur once only."""
     fixed = {name for name, _ in policy_headers if name.startswith(_ACCESS_CONTROL)}
     return tuple(each for each in headers if each[0].lower() not in fixed) if fixed else headers
+
+
+def _template(scope: Scope) -> str:
+    """Returns the path of the framework's route that has taken a request, with its variables' names."""
+    endpoint, app = scope.get("endpoint"), scope.get("app")
+    if endpoint is None or app is None:
+        return ""
+    for route in app.router.routes:
+        if endpoint in (getattr(route, "endpoint", None), getattr(route, "app", None)):
+            return str(getattr(route, "path", ""))
+    return ""

@@ -10,7 +10,7 @@ later.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from gateway.exchange.ports import ClientGone, RequestBody
 from gateway.exchange.read_ahead import ReadAhead
@@ -25,9 +25,18 @@ from gateway.transcoding.status import (
 class MessageBody:
     """A body that is one message."""
 
-    def __init__(self, body: RequestBody, deadline: float | None) -> None:
-        """Takes the body, and the time of the loop by which it must have ended; None: never."""
+    def __init__(
+        self, body: RequestBody, deadline: float | None, count: Callable[[int], None] | None = None
+    ) -> None:
+        """Takes the body.
+
+        Args:
+            body: as it comes.
+            deadline: time of the loop by which it must have ended; None: never.
+            count: called with the bytes of each part.
+        """
         self._body = body
+        self._count = count
         self._deadline = deadline
         self._read = False
         self._read_to_end: asyncio.Event | None = None
@@ -47,6 +56,8 @@ class MessageBody:
             part = await self._body.read()
             if not part:
                 continue
+            if self._count is not None:
+                self._count(len(part))
             if not content_encoding:
                 parts.append(part)
                 continue
@@ -119,8 +130,9 @@ class _Parts:
 class UploadBody:
     """A body that is a stream of messages."""
 
-    def __init__(self, body: RequestBody) -> None:
+    def __init__(self, body: RequestBody, count: Callable[[int], None] | None = None) -> None:
         self._body = body
+        self._count = count
         self._ahead: ReadAhead[bytes | None] = ReadAhead()
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -137,6 +149,8 @@ class UploadBody:
             except ClientGone:
                 return
             if part:
+                if self._count is not None:
+                    self._count(len(part))
                 self._ahead.append(part, len(part))
         self._ahead.append(None, 0)
         await self._body.gone()

@@ -101,8 +101,7 @@ async def decode_all(
                 message = await _decode_off_loop(exchange, later, frame)
         except StatusError as error:
             raise explain(error) from None
-        if exchange.info is not None:
-            exchange.received(len(message))
+        exchange.received(len(message))
         yield message
         number += 1
     if number == 0:  # path and query are checked all the same

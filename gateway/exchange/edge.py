@@ -11,6 +11,7 @@ from typing import Any
 from gateway.exchange.attendance import Attendance, Interruption
 from gateway.exchange.compression import Compression
 from gateway.exchange.policy import Observation, Policy
+from gateway.exchange.tally import Journal
 from gateway.feeds.feeds import Feeds
 from gateway.transcoding.codec import JsonOptions
 from gateway.transcoding.metadata import MetadataFilter
@@ -53,6 +54,8 @@ class Edge:
     policies: tuple[Policy, ...] = ()
     """Asked in this order."""
     observation: Observation | None = None
+    journal: Journal | None = None
+    """Writes a line for each exchange that has ended."""
     attendances: set[Attendance] = field(default_factory=set)
 
     warnings: set[tuple[str, str]] = field(default_factory=set)

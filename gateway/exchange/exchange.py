@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from time import time
+from time import monotonic, time
 
 from gateway.contract.route_table import RouteMatch
 from gateway.exchange.attendance import Attendance, Interruption
@@ -18,6 +18,7 @@ from gateway.exchange.request import Request
 from gateway.exchange.request_info import RequestHeaders, RequestInfo, Wire
 from gateway.exchange.response import NO_SNIFFING, HttpResponse
 from gateway.exchange.routing import allowed_methods
+from gateway.exchange.tally import Tally
 from gateway.transcoding.deadline import shortest
 from gateway.transcoding.endpoint import Endpoint
 from gateway.transcoding.metadata import Headers, Metadata
@@ -50,13 +51,16 @@ class Exchange:
         query: of the request, without what policies have taken out.
         pass_on: has the framework answer a request that is not the contract's; None where it was asked.
         status: the HTTP status that was sent; 0 before the head of the response is.
+        bytes_in: bytes of the body, or of the messages of a WebSocket, that have come.
+        bytes_out: the same that were sent.
+        tally: what a stream or a page has carried; None where nobody asks.
     """
 
     __slots__ = (
         *("edge", "request", "request_id", "headers", "metadata", "body", "is_head", "websocket"),
         *("run", "client", "info", "failure", "ended_by", "timeout", "deadline", "endpoint"),
-        *("captures", "last_event_id", "pass_on", "query", "status", "_sink"),
-        "certificate",
+        *("captures", "last_event_id", "pass_on", "query", "status", "bytes_in", "bytes_out"),
+        *("tally", "_sink", "certificate"),
     )
 
     def __init__(
@@ -95,6 +99,8 @@ class Exchange:
         self.query = query
         self.pass_on: Callable[[], Awaitable[None]] | None = None
         self.status = 0
+        self.bytes_in = self.bytes_out = 0
+        self.tally: Tally | None = None
         self.endpoint: Endpoint
         self.captures: tuple[str, ...]
         route, limit = request.route, edge.limits.timeout
@@ -218,6 +224,8 @@ class Exchange:
     def mark_started(self, status: int) -> None:
         """Remembers the HTTP status, and that a head was sent; tells observers."""
         self.status = status
+        if self.tally is not None and not self.tally.first_byte:
+            self.tally.first_byte = monotonic()
         observation = self.edge.observation
         if (
             observation is not None
@@ -239,9 +247,13 @@ class Exchange:
         if self.info is not None:
             self.mark_started(response.status)
             response.headers += tuple(self.info.response_headers)
+        elif self.tally is not None:
+            self.mark_started(response.status)
         accept_encoding, compression = self.request.head.accept_encoding, self.edge.compression
         if accept_encoding or len(response.body) >= compression.min_bytes:
             response.compress(compression, accept_encoding)
+        if not self.is_head:
+            self.bytes_out = len(response.body)
         return self._sink.whole(response, head=self.is_head)
 
     async def start(self, status: int, headers: Headers) -> None:
@@ -254,11 +266,15 @@ class Exchange:
     async def write(self, data: bytes) -> None:
         """Sends a part of the body."""
         if not self.is_head:
+            self.bytes_out += len(data)
             await self._sink.write(data)
 
     async def end(self, data: bytes = b"") -> None:
         """Sends the last part of the body."""
-        await self._sink.end(b"" if self.is_head else data)
+        if self.is_head:
+            data = b""
+        self.bytes_out += len(data)
+        await self._sink.end(data)
 
     async def refuse(self, response: HttpResponse) -> None:
         """Answers the handshake of a WebSocket with an error."""
@@ -267,6 +283,7 @@ class Exchange:
         if self.info is not None:
             response.headers += tuple(self.info.response_headers)
         self.mark_started(response.status)
+        self.bytes_out = len(response.body)
         await self.websocket.refuse(response)
 
     async def give_up(self) -> None:
@@ -279,7 +296,11 @@ class Exchange:
         """Cuts a response that has started."""
         self._sink.abort(error)
 
-    # For policies and observers.
+    # For policies, observers and the journal.
+
+    def count_received(self, size: int) -> None:
+        """Counts bytes of the body."""
+        self.bytes_in += size
 
     def received(self, size: int) -> None:
         """Tells policies and observers of a message from the client, in bytes.
@@ -293,6 +314,8 @@ class Exchange:
                 check(size)
             if observation is not None and (tell := observation.message_received):
                 tell(info, size)
+        if self.tally is not None:
+            self.tally.messages_in += 1
 
     def sent(self, size: int) -> None:
         """Tells policies and observers of a message to the client, in bytes.
@@ -306,12 +329,16 @@ class Exchange:
                 check(size)
             if observation is not None and (tell := observation.message_sent):
                 tell(info, size)
+        if self.tally is not None:
+            self.tally.messages_out += 1
 
     def dropped(self, count: int) -> None:
         """Tells observers of messages that were lost for the client."""
         info, observation = self.info, self.edge.observation
         if info is not None and observation is not None and (tell := observation.messages_dropped):
             tell(info, count)
+        if self.tally is not None:
+            self.tally.dropped(count)
 
 
 async def until_sent(sending: Awaitable[None] | None) -> None:

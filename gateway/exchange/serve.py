@@ -45,11 +45,13 @@ async def serve(exchange: Exchange) -> None:
     """
     edge, request = exchange.edge, exchange.request
     route = request.route
-    since = 0.0 if edge.observation is None else _start_observation(exchange, edge.observation)
+    observation, journal = edge.observation, edge.journal
+    since = monotonic() if observation is None else _start_observation(exchange, observation)
     try:
         if edge.policies and (waiting := exchange.admit()) is not None:
             await waiting
         if exchange.pass_on is not None:
+            _open(exchange, since)
             await exchange.pass_on()
         elif request.error is not None:
             raise request.error
@@ -59,6 +61,7 @@ async def serve(exchange: Exchange) -> None:
             if exchange.websocket is None and not route.target.method.stream_type.streams:
                 await serve_unary(exchange)
             else:
+                _open(exchange, since)
                 await _serve_stream(exchange)
         else:
             await _serve_no_method(exchange)
@@ -67,6 +70,14 @@ async def serve(exchange: Exchange) -> None:
     finally:
         if exchange.info is not None:
             _end(exchange, exchange.info, since)
+        if journal is not None:
+            journal.ended(exchange, since)
+
+
+def _open(exchange: Exchange, since: float) -> None:
+    """Tells the journal of a stream or a page that begins."""
+    if exchange.edge.journal is not None:
+        exchange.tally = exchange.edge.journal.opened(exchange, since)
 
 
 async def _serve_stream(exchange: Exchange) -> None:
@@ -117,10 +128,11 @@ async def _end_early(exchange: Exchange, error: BaseException) -> None:
             return
         await _fail(exchange, error)
     elif isinstance(error, ClientGone):
-        exchange.ended_by = EndedBy.CLIENT
+        exchange.ended_by = exchange.ended_by or EndedBy.CLIENT
         if exchange.websocket is None:
             await exchange.give_up()
     elif isinstance(error, Answer):
+        exchange.ended_by = EndedBy.EDGE
         await _answer(
             exchange,
             HttpResponse(error.http_status, error.body, error.content_type, error.headers),
@@ -201,12 +213,12 @@ def _end(exchange: Exchange, info: RequestInfo, since: float) -> None:
             log.exception("%s: what a policy does at the end has failed", _name(exchange))
     observation = exchange.edge.observation
     if observation is not None and observation.request_ended is not None:
-        code, ended_by = _outcome(exchange)
+        code, ended_by = outcome(exchange)
         seconds = monotonic() - since
         observation.request_ended(info, RequestEnd(code, exchange.status, ended_by, seconds))
 
 
-def _outcome(exchange: Exchange) -> tuple[int, EndedBy]:
+def outcome(exchange: Exchange) -> tuple[int, EndedBy]:
     """Returns the code with which an exchange has ended, and who ended it."""
     failure, ended_by = exchange.failure, exchange.ended_by
     code = OK if failure is None else failure.code

@@ -48,7 +48,7 @@ async def serve_client_stream(exchange: Exchange) -> None:
         ClientGone: the client left.
     """
     encode = encoder_of_one(exchange.edge, exchange.endpoint, exchange.request.head)
-    body = UploadBody(exchange.body)
+    body = UploadBody(exchange.body, exchange.count_received)
     requests = read_upload(exchange, body)
     async with open_call(exchange, requests) as call:
         with exchange.attend_stream(body.gone):
@@ -68,6 +68,8 @@ async def serve_server_stream(exchange: Exchange) -> None:
     """
     encoder, encode = choose_framing(exchange)
     events = encoder.media_type == _SSE
+    if exchange.tally is not None:
+        exchange.tally.media_type = encoder.media_type
     if events and exchange.last_event_id == END_ID:
         await until_sent(exchange.respond(HttpResponse(204)))  # a browser then does not reconnect
         return
@@ -120,8 +122,8 @@ async def refuse_reader(exchange: Exchange, error: StatusError) -> bool:
 
 def _body(exchange: Exchange) -> MessageBody | UploadBody:
     if exchange.endpoint.method.stream_type.client:
-        return UploadBody(exchange.body)
-    return MessageBody(exchange.body, exchange.deadline)
+        return UploadBody(exchange.body, exchange.count_received)
+    return MessageBody(exchange.body, exchange.deadline, exchange.count_received)
 
 
 async def _requests(exchange: Exchange, body: MessageBody | UploadBody) -> RequestMessages:
@@ -129,8 +131,7 @@ async def _requests(exchange: Exchange, body: MessageBody | UploadBody) -> Reque
         return read_upload(exchange, body)
     data = await read_body(exchange, body)
     message = await decode(exchange, data, last_event_id=exchange.last_event_id)
-    if exchange.info is not None:
-        exchange.received(len(message))
+    exchange.received(len(message))
     return message
 
 
@@ -139,6 +140,7 @@ class StreamResponse:
 
     def __init__(self, exchange: Exchange, encoder: FrameEncoder, encode: Encode) -> None:
         self._exchange = exchange
+        self._is_watched = exchange.info is not None or exchange.tally is not None
         self._edge = exchange.edge
         self._encoder = encoder
         self._encode = encode
@@ -162,7 +164,7 @@ class StreamResponse:
         self._check_heartbeat(source)
         try:
             async for new in source:
-                items, refused = (new, None) if self._exchange.info is None else self._told(new)
+                items, refused = self._told(new) if self._is_watched else (new, None)
                 frames, failure = self._frames(items)
                 failure = failure or refused
                 if self.started and not self._starting.locked():
@@ -202,7 +204,7 @@ class StreamResponse:
         return info is not None and bool(info.sent_checks)
 
     def _told(self, items: Sequence[Item]) -> tuple[Sequence[Item], StatusError | None]:
-        """Tells policies and observers; returns the items up to one that is refused, and why it is."""
+        """Tells policies, observers and the tally; returns the items up to one refused, and why it is."""
         for number, item in enumerate(items):
             if isinstance(item, Gap):
                 self._exchange.dropped(item.missed)
@@ -226,7 +228,8 @@ class StreamResponse:
             frames = self._coded(frames)
         if not write(frames):
             return False
-        if self._exchange.info is not None:
+        self._exchange.bytes_out += len(frames)
+        if self._is_watched:
             self._told(items)
         self._written_at = self._loop.time()
         return True

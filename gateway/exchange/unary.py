@@ -48,7 +48,7 @@ async def serve_unary(exchange: Exchange) -> None:
     body, watch = whole_body(exchange), _UNWATCHED
     if body is None:
         await exchange.in_task()
-        reader = MessageBody(exchange.body, exchange.deadline)
+        reader = MessageBody(exchange.body, exchange.deadline, exchange.count_received)
         watch = Attendance(reader.gone, patience=_PATIENCE)
     with watch:
         if body is None:
@@ -111,7 +111,7 @@ def whole_response(exchange: Exchange, encode: EncodeOne, response: Response) ->
         StatusError: INTERNAL, for what upstream sent is not what the contract says.
     """
     edge = exchange.edge
-    if exchange.info is not None:
+    if exchange.info is not None or exchange.tally is not None:
         exchange.sent(len(response.message))
     status, headers = 200, _NO_HEADERS
     if response.initial:
@@ -137,7 +137,8 @@ def whole_body(exchange: Exchange) -> bytes | None:
     if body is None or (body and exchange.request.head.content_encoding):
         return None  # a compressed body is decoded in pieces, with turns of the loop between
     limit = exchange.edge.limits.max_message
-    if len(body) > limit:
+    exchange.bytes_in = size = len(body)
+    if size > limit:
         raise body_too_large(limit)
     if body and not exchange.endpoint.has_raw_request:
         check_json(exchange.request.head.content_type)

@@ -126,8 +126,7 @@ async def _requests(exchange: Exchange, client: WebSocketClient) -> RequestMessa
     client.half_close()
     step = "[0]" if message else ""
     decoded = await decode(exchange, message, step=step)
-    if exchange.info is not None:
-        exchange.received(len(decoded))
+    exchange.received(len(decoded))
     return decoded
 
 

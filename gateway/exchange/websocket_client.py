@@ -24,6 +24,7 @@ class WebSocketClient:
         self, exchange: Exchange, socket: WebSocket, dialect: Subprotocol, idle: asyncio.Timeout
     ) -> None:
         """Takes the connection; each frame, either way, puts `idle` off."""
+        self._exchange = exchange
         self._socket = socket
         self._max_message = exchange.edge.limits.max_message
         self._idle_seconds = exchange.edge.limits.websocket_idle
@@ -77,6 +78,7 @@ class WebSocketClient:
                 frame = await self._socket.receive()
             except ClientGone:
                 return
+            self._exchange.bytes_in += size_in_bytes(frame)
             self._touch()
             if not self._half_closed:
                 self._ahead.append(frame, size_in_memory(frame))
@@ -84,6 +86,7 @@ class WebSocketClient:
     async def send(self, frame: str) -> None:
         """Sends a frame; nothing is one that the dialect does not have."""
         if frame:
+            self._exchange.bytes_out += size_in_bytes(frame)
             await self._socket.send(frame)
             self._touch()
 
@@ -96,6 +99,7 @@ class WebSocketClient:
     async def close(self, frame: str, code: int, reason: str) -> None:
         """Sends the last frame, and closes the connection."""
         if frame:
+            self._exchange.bytes_out += size_in_bytes(frame)
             await self._socket.send(frame)
         await self._socket.close(code, reason)
 
@@ -107,3 +111,8 @@ class WebSocketClient:
 def size_in_memory(data: str | bytes) -> int:
     """Returns the bytes that a frame takes in memory: a text has up to four for each character."""
     return len(data) if isinstance(data, bytes) or data.isascii() else 4 * len(data)
+
+
+def size_in_bytes(data: str | bytes) -> int:
+    """Returns the bytes that the payload of a frame has on the wire."""
+    return len(data) if isinstance(data, bytes) or data.isascii() else len(data.encode())

@@ -69,7 +69,7 @@ def start_demo(core_port: int, gateway_port: int, **environment: str) -> Demo:
     process = subprocess.Popen(
         [*command, "--core-port", str(core_port), "--gateway-port", str(gateway_port)],
         cwd=ROOT,
-        env=os.environ | environment,
+        env=os.environ | {"PROTOWAY_ACCESS_LOG": "off"} | environment,  # nobody reads on
         text=True,
         stdout=subprocess.PIPE,
     )

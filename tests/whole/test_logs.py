@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import sys
 from collections.abc import AsyncIterator
@@ -191,4 +192,9 @@ async def test_no_query_and_no_header_is_logged(tmp_path: Path, transport: str, 
                 assert len(re.findall(cut, text, re.MULTILINE)) == 1
                 assert "Traceback" not in text
             lines = text.splitlines()
-            assert all(re.match(f"{_TIME} [A-Z]+ [a-z_]+: |protoway: ", line) for line in lines)
+            assert all(
+                re.match(f"{_TIME} [A-Z]+ [a-z_]+: |protoway: |{{.*}}$", line) for line in lines
+            )
+            logged = [json.loads(line) for line in lines if line.startswith("{")]
+            assert {"wire", "status", "request_id"} <= {name for each in logged for name in each}
+            assert {400, 404} <= {each.get("status") for each in logged}

@@ -13,14 +13,17 @@ from contextlib import suppress
 from gateway.doors.http1.contract_route import ContractRoute
 from gateway.doors.http1.door import ServerState
 from gateway.doors.http1.exchange import Connected, HttpExchange
+from gateway.doors.http1.rejection import Rejection
 from gateway.doors.http1.request import Request
 from gateway.doors.http1.response import Response
 from gateway.exchange.exchange import Exchange
 from gateway.exchange.inline import InlineRun
+from gateway.exchange.policy import EndedBy
 from gateway.exchange.ports import ClientGone
 from gateway.exchange.response import HttpResponse
 from gateway.exchange.serve import serve
 from gateway.transcoding.metadata import Headers
+from gateway.transcoding.status import StatusError
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +36,7 @@ class ContractExchange(HttpExchange):
         ended: whether the last part of the body was read.
     """
 
-    __slots__ = ("_run", "_state", "ended", "whole_body")
+    __slots__ = ("_exchange", "_run", "_state", "ended", "whole_body")
 
     def __init__(
         self,
@@ -53,7 +56,8 @@ class ContractExchange(HttpExchange):
     def answer(self, route: ContractRoute) -> None:
         """Starts to answer; the response may be complete when this returns."""
         self._state.tasks.add(self._run)
-        self._run.start_run(self._serve(route.exchange(self._run, self, self)))
+        self._exchange = route.exchange(self._run, self, self)
+        self._run.start_run(self._serve(self._exchange))
 
     async def _serve(self, exchange: Exchange) -> None:
         try:
@@ -77,6 +81,13 @@ class ContractExchange(HttpExchange):
         super().disconnect()
         if self.whole_body is not None:
             self._run.interrupt(ClientGone())
+
+    def reject(self, rejection: Rejection) -> None:
+        """Notes that the connection answers in the place of the exchange, which `disconnect` ends."""
+        exchange = self._exchange
+        exchange.ended_by = EndedBy.EDGE
+        exchange.failure = StatusError.of(rejection.code, rejection.message)
+        exchange.status = exchange.status or rejection.status
 
     # What the exchange calls.
 

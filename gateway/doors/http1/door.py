@@ -33,6 +33,8 @@ class Door:
     """What the application's lifespan has yielded."""
     root_path: str = ""
     limits: Limits = field(default_factory=Limits)
+    rejected: Callable[[int, int, str, str], None] | None = None
+    """Told of what is refused before it is a request: HTTP status, code, request id and client."""
     closing: bool = False
     """Whether the server stops: a response says that its connection ends."""
 

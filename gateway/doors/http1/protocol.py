@@ -253,15 +253,17 @@ class Http1Protocol(asyncio.Protocol):
         connection.responding = False
         self._go_on()
 
-    def _reject(self, rejection: Rejection) -> None:
-        """Answers what is no request, and ends the connection."""
+    def _reject(self, rejection: Rejection, *, is_new: bool = True) -> None:
+        """Answers what is no request, and ends the connection; `is_new` unless an exchange tells of it."""
         log.warning(_INVALID)
-        body = rejection.body()
+        body, request_id = rejection.body(), new_request_id()
+        if self._door.rejected is not None and is_new:
+            self._door.rejected(rejection.status, rejection.code, request_id, self._client)
         lines = header_lines(
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(body)),
             *rejection.headers,
-            (b"x-request-id", new_request_id().encode()),
+            (b"x-request-id", request_id.encode()),
             (b"connection", b"close"),
         )
         start = status_line(rejection.status, *self._door.state.default_headers)
@@ -333,11 +335,14 @@ class Http1Protocol(asyncio.Protocol):
     def _give_up(self, exchange: HttpExchange, rejection: Rejection) -> None:
         """Answers in the application's place a request whose body has no end, and ends the connection."""
         self._ended()
+        is_told = isinstance(exchange, ContractExchange)
+        if isinstance(exchange, ContractExchange):
+            exchange.reject(rejection)
         exchange.disconnect()
         if exchange.response.started:
             self._transport.close()
         else:
-            self._reject(rejection)
+            self._reject(rejection, is_new=not is_told)
 
     def _end(self) -> None:
         """Closes; a client that still sends is read for a moment, so that it receives the response.

@@ -44,7 +44,11 @@ class Rejection(Exception):
         self.message = message
         self.headers = headers
 
+    @property
+    def code(self) -> int:
+        """The `google.rpc.Code` that the HTTP status stands for."""
+        return _CODES.get(self.status, INVALID_ARGUMENT)
+
     def body(self) -> bytes:
         """Returns the JSON of a `google.rpc.Status`."""
-        code = _CODES.get(self.status, INVALID_ARGUMENT)
-        return orjson.dumps({"code": code, "message": self.message})
+        return orjson.dumps({"code": self.code, "message": self.message})

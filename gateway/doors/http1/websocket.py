@@ -109,7 +109,7 @@ class WebSocketProtocol(asyncio.Protocol):
         try:
             self._headers = self._connection.handshake(self._request)
         except Rejection as rejection:
-            self._refuse(rejection)
+            self._refuse(rejection, is_new=True)
             return
         door, request, ends = self._door, self._request, self._ends
         route = find_route(door.direct, request, ends, is_handshake=True)
@@ -382,13 +382,18 @@ class WebSocketProtocol(asyncio.Protocol):
         self._log("403")
         self._refuse(Rejection(403, "the handshake is refused"))
 
-    def _refuse(self, rejection: Rejection) -> None:
-        body = rejection.body()
+    def _refuse(self, rejection: Rejection, *, is_new: bool = False) -> None:
+        body, request_id = rejection.body(), new_request_id()
+        if self._door.rejected is not None and is_new:
+            client = self._ends.client
+            self._door.rejected(
+                rejection.status, rejection.code, request_id, client[0] if client else ""
+            )
         headers = (
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(body)),
             *rejection.headers,
-            (b"x-request-id", new_request_id().encode()),
+            (b"x-request-id", request_id.encode()),
         )
         self._start_refusal(rejection.status, headers)
         self.go_on_refusing(body, more=False)

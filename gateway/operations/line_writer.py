@@ -1,0 +1,210 @@
+"""Writes lines from a thread, so that the event loop never waits for whoever reads them.
+
+The loop puts records into a bounded queue. The thread gathers them for a moment, makes lines of them, and
+writes whole lines: to a pipe at most `PIPE_BUF` bytes at once, which the system keeps together, so the lines
+of several workers do not mix. What the queue cannot hold, and what cannot be written, is counted, and told in
+a later line.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import stat
+import threading
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic
+from typing import Any, Final
+
+log = logging.getLogger(__name__)
+
+MAX_RECORDS: Final = 8192
+"""Maximum records that wait; each takes about 1 KB."""
+CHUNK_BYTES: Final = 4096
+"""Bytes that are written at once, and of the longest line: `PIPE_BUF` of Linux (pipe(7))."""
+_GATHER_SECONDS: Final = 0.05
+"""Time that the thread lets records gather, so that the loop wakes it at most 20 times a second."""
+_POLL_MILLISECONDS: Final = 100
+"""Interval at which a thread whose reader is slow looks whether it should end."""
+_CLOSE_SECONDS: Final = 1.0
+"""Maximum time that `close` waits for a slow reader."""
+_STDOUT: Final = 1
+
+
+class LineWriter:
+    """A thread, its queue, and the file that it writes to."""
+
+    def __init__(
+        self,
+        render: Callable[[Any], bytes],
+        render_loss: Callable[[int], bytes],
+        path: Path | None = None,
+        *,
+        max_records: int = MAX_RECORDS,
+    ) -> None:
+        """Makes a writer that is not started.
+
+        Args:
+            render: makes the line of a record, with its line break; empty: none is written. It is called in
+                the thread.
+            render_loss: makes the line that tells how many lines were lost.
+            path: of a file that is appended to; None: standard output.
+            max_records: that wait.
+        """
+        self._render = render
+        self._render_loss = render_loss
+        self._path = path
+        self._max_records = max_records
+        self._queue: deque[Any] = deque()
+        self._overflowed = 0
+        """Records that the queue could not hold; only the loop counts them."""
+        self._failed = 0
+        """Lines that could not be written; only the thread counts them."""
+        self._told = 0
+        """Losses that a line has told."""
+        self._signalled = False
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._close_by = 0.0
+        self._fd = -1
+        self._poll = select.poll()
+        self._warned = False
+        self._thread = threading.Thread(target=self._run, name="access-log", daemon=True)
+
+    @property
+    def lost(self) -> int:
+        """Lines that were lost so far."""
+        return self._overflowed + self._failed
+
+    def start(self) -> None:
+        """Opens the file, and starts the thread.
+
+        Raises:
+            OSError: the file cannot be opened.
+        """
+        self._open()
+        self._thread.start()
+
+    def put(self, record: Any) -> None:
+        """Takes a record, or counts it as lost; called in the event loop."""
+        queue = self._queue
+        if len(queue) >= self._max_records:
+            self._overflowed += 1
+            return
+        queue.append(record)
+        if not self._signalled:
+            self._signalled = True
+            self._wake.set()
+
+    def close(self) -> None:
+        """Writes what waits, for at most a second, and ends the thread."""
+        self._close_by = monotonic() + _CLOSE_SECONDS
+        self._closing.set()
+        self._wake.set()
+        self._thread.join(_CLOSE_SECONDS + _POLL_MILLISECONDS / 1000)
+        if not self._thread.is_alive():
+            self._shut()
+
+    # In the thread.
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait()
+            self._closing.wait(_GATHER_SECONDS)
+            self._wake.clear()
+            self._signalled = False  # before the queue is read: who puts later wakes again
+            self._drain()
+            if self._closing.is_set() and not self._queue:
+                return
+
+    def _drain(self) -> None:
+        queue = self._queue
+        lines: list[bytes] = []
+        size = 0
+        self._reopen_moved()
+        while queue:
+            line = self._line(queue.popleft())
+            if size + len(line) > CHUNK_BYTES:
+                self._write(lines)
+                lines, size = [], 0
+            if line:
+                lines.append(line)
+                size += len(line)
+        self._write(lines)
+
+    def _line(self, record: Any) -> bytes:
+        try:
+            return self._render(record)
+        except Exception:
+            self._failed += 1
+            log.exception("a line of the access log cannot be made")
+            return b""
+
+    def _write(self, lines: list[bytes]) -> None:
+        """Writes lines as one, behind one that tells what was lost before them."""
+        lost = self.lost
+        if lost > self._told and self._write_all(self._render_loss(lost - self._told)):
+            self._told = lost
+        if lines and not self._write_all(b"".join(lines)):
+            self._failed += len(lines)
+
+    def _write_all(self, data: bytes) -> bool:
+        """Writes some bytes; returns whether they were written."""
+        try:
+            if self._fd < 0:
+                self._open()
+            while data:
+                if not self._wait_until_writable():
+                    return False
+                data = data[os.write(self._fd, data) :]
+        except OSError as error:
+            self._warn(error)
+            self._shut()
+            return False
+        self._warned = False
+        return True
+
+    def _wait_until_writable(self) -> bool:
+        while not self._poll.poll(_POLL_MILLISECONDS):
+            if self._closing.is_set() and monotonic() >= self._close_by:
+                return False
+        return True
+
+    def _warn(self, error: OSError) -> None:
+        if not self._warned:
+            self._warned = True
+            where = "standard output" if self._path is None else self._path
+            log.warning("the access log cannot be written to %s: %s", where, error.strerror)
+
+    # The file.
+
+    def _open(self) -> None:
+        if self._path is None:
+            self._fd = _STDOUT
+        else:
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+            self._fd = os.open(self._path, flags, 0o640)
+        self._poll = select.poll()
+        self._poll.register(self._fd, select.POLLOUT)
+
+    def _shut(self) -> None:
+        if self._path is not None and self._fd >= 0:
+            os.close(self._fd)
+        self._fd = -1
+
+    def _reopen_moved(self) -> None:
+        """Opens the file anew if somebody has moved it away, as logrotate does."""
+        if self._path is None or self._fd < 0:
+            return
+        opened = os.fstat(self._fd)
+        if not stat.S_ISREG(opened.st_mode):
+            return
+        try:
+            there = os.stat(self._path)
+        except OSError:
+            there = None
+        if there is None or (there.st_dev, there.st_ino) != (opened.st_dev, opened.st_ino):
+            self._shut()

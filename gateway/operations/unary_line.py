@@ -1,0 +1,72 @@
+"""The line of JSON of the commonest exchange, a unary call that went well, made of pieces that are kept.
+
+It is what `fields` and `json_line` would make, at a third of the cost; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, Final
+
+import orjson
+
+from gateway.contract.http_rule import Binding
+from gateway.exchange.policy import EndedBy
+from gateway.operations.access_record import MAX_TEXT, json_line, names, trace_id
+from gateway.transcoding.status import OK
+
+_KEPT: Final = 8192
+"""Maximum entries of each cache."""
+_SERVER: Final = EndedBy.UPSTREAM
+
+
+def unary_line(time: str, noted: tuple[Any, ...]) -> bytes | None:
+    """Returns the line of what was noted of an exchange (`Record`); None if it is of another kind."""
+    if len(noted) != 17:
+        return None
+    _, seconds, request_id, traceparent, client, identity, http_method, binding, *rest = noted
+    http_status, code, by, bytes_in, bytes_out, tally, is_websocket, _, path = rest
+    if (
+        tally is not None
+        or binding is None
+        or code != OK
+        or by is not _SERVER
+        or path
+        or is_websocket
+        or not (request_id.isalnum() and request_id.isascii())
+    ):
+        return None
+    trace = ""
+    if traceparent and (found := trace_id(traceparent)):
+        trace = f'"trace_id":"{found}",'
+    milliseconds = f"{seconds * 1000:.3f}"
+    return (
+        f'{{"time":"{time}","request_id":"{request_id}",{trace}{_who(client, identity)}'
+        f'{_what(http_method, binding)}"status":{http_status},"code":"OK","ended_by":"server",'
+        f'"duration_ms":{milliseconds},"bytes_in":{bytes_in},"bytes_out":{bytes_out},'
+        f'"first_byte_ms":{milliseconds},"messages_in":1,"messages_out":1}}\n'
+    ).encode("ascii")
+
+
+@lru_cache(maxsize=_KEPT)
+def _who(client: str, identity: str) -> str:
+    """Returns the fields of a caller, with commas behind them."""
+    found = {"client": client[:MAX_TEXT]} if client else {}
+    return _inner(found | ({"identity": identity} if identity else {}))
+
+
+@lru_cache(maxsize=_KEPT)
+def _what(http_method: str, binding: Binding) -> str:
+    """Returns the fields of a method, with commas behind them."""
+    route, rpc = names(binding)
+    return _inner(
+        {"http_method": http_method[:MAX_TEXT], "rpc": rpc, "route": route, "wire": "unary"}
+    )
+
+
+def _inner(found: dict[str, str]) -> str:
+    if not found:
+        return ""
+    time = orjson.dumps({"time": ""}).decode().rstrip("}")
+    line = json_line("", found).decode("ascii")
+    return line.removeprefix(f"{time},").removesuffix("}\n") + ","

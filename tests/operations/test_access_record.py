@@ -1,0 +1,131 @@
+"""What a line says: quick lines are those of all, sampling keeps errors, a program's lines can be JSON."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from gateway.app import create_app
+from gateway.exchange.policy import EndedBy
+from gateway.logs import JsonFormatter, LogConfigError, configure_logs
+from gateway.operations.access_record import Record, fields, fitting, json_line, text_line
+from gateway.operations.line_writer import CHUNK_BYTES
+from gateway.operations.sampling import Sampling
+from gateway.operations.unary_line import unary_line
+from gateway.settings import Settings
+from gateway.testing import ScriptedUpstream
+from tests.contracts import echo_descriptor_set
+
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+def noted(folder: Path, **changes: Any) -> Record:
+    """Returns what is noted of a unary call that went well."""
+    contract = folder / "echo.binpb"
+    contract.write_bytes(echo_descriptor_set())
+    app = create_app(Settings(descriptor_set=contract), ScriptedUpstream({}))
+    binding = app.state.edge.transcoder.bindings[0]
+    who: tuple[Any, ...] = ("ab12", TRACEPARENT, "192.0.2.1", "", "POST", binding)
+    how: tuple[Any, ...] = (200, 0, EndedBy.UPSTREAM, 5, 7, None, False, False, "")
+    made = Record._make((1_796_000_000.25, 0.0125, *who, *how, None))
+    return made._replace(**changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"identity": 'a"\n\u2028\\'},
+        {"client": ""},
+        {"traceparent": ""},
+        {"traceparent": "00-" + "0" * 32 + "-00f067aa0ba902b7-01"},
+        {"traceparent": "00-" + "G" * 32 + "-00f067aa0ba902b7-01"},
+        {"traceparent": "00"},
+        {"http_method": 'A"B'},
+    ],
+)
+def test_the_quick_line_is_that_of_all(tmp_path: Path, changes: dict[str, Any]) -> None:
+    """Same fields, same values, same order."""
+    record = noted(tmp_path, **changes)
+    quick = unary_line("now", tuple(record)[:-1])
+
+    assert quick is not None
+    assert quick.isascii()
+    assert list(json.loads(quick).items()) == list(
+        json.loads(json_line("now", fields(record))).items()
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"request_id": 'a"b'}, {"code": 5}, {"ended_by": EndedBy.CLIENT}, {"path": "/x"}],
+)
+def test_others_are_no_quick_line(tmp_path: Path, changes: dict[str, Any]) -> None:
+    """They are made field by field."""
+    assert unary_line("now", tuple(noted(tmp_path, **changes))[:-1]) is None
+
+
+def test_the_longest_line_fits_into_a_chunk(tmp_path: Path) -> None:
+    """Though each character of a caller becomes an escape."""
+    long = "\U0001f600" * 5000
+    record = noted(tmp_path, identity=long, path=long, request_id="x" * 128, client=long)
+    for line in (json_line, text_line):
+        made = fitting(line, "now", fields(record))
+        assert 1000 < len(made) <= CHUNK_BYTES
+    assert (
+        len(fitting(json_line, "now", fields(record._replace(identity="", path="")))) < CHUNK_BYTES
+    )
+
+
+def test_the_first_rule_that_matches_decides_and_errors_stay() -> None:
+    """By status, by method and by path."""
+    sampling = Sampling(["/healthz=0", "a.B/*=1", "2xx=0"])
+
+    assert not sampling.keep(200, "", "/healthz")
+    assert sampling.keep(503, "", "/healthz")
+    assert sampling.keep(200, "a.B/C", "/c")
+    assert not sampling.keep(200, "a.D/C", "/c")
+    assert sampling.keep(101, "a.D/C", "/c")
+    half = Sampling(["200=0.5"])
+    kept = sum(half.keep(200, "a.B/C", "/c") for _ in range(2000))
+    assert 800 < kept < 1200
+
+
+@pytest.mark.parametrize("rule", ["5xx=0.1", "404=0", "2xx=2", "2xx", "2xx=x", "=1", "a b=1"])
+def test_a_wrong_rule_stops_the_start(rule: str) -> None:
+    """With the setting's name and what is wrong."""
+    with pytest.raises(ValidationError, match="access_log_sample"):
+        Settings(descriptor_set=Path("x"), access_log_sample=(rule,))
+
+
+def test_a_line_of_the_program_is_json() -> None:
+    """What it says of a request are fields; control characters cannot break it."""
+    text = "request ab GET /v1/x: failed\nERROR: forged"
+    record = logging.LogRecord("gateway.x", logging.WARNING, "", 0, text, (), None)
+    line = json.loads(JsonFormatter().format(record))
+
+    del line["time"]
+    assert line == {
+        "level": "WARNING",
+        "logger": "gateway.x",
+        "request_id": "ab",
+        "http_method": "GET",
+        "path": "/v1/x",
+        "message": "failed ERROR: forged",
+    }
+
+
+def test_a_wrong_log_config_is_one_line(tmp_path: Path) -> None:
+    """With the setting's name, the file, and why."""
+    for name, text in (("a.yaml", "handlers: ["), ("a.json", "[]"), ("b.yaml", "version: 7")):
+        file = tmp_path / name
+        file.write_text(text)
+        with pytest.raises(LogConfigError, match=f"log_config: {file}: [^\n]+$"):
+            configure_logs("info", (), config=file)
+    with pytest.raises(LogConfigError, match="No such file"):
+        configure_logs("info", (), config=tmp_path / "none")
