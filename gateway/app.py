@@ -30,6 +30,7 @@ from gateway.exchange.policy import Observation, Observer, Policy
 from gateway.exchange.routing import Router
 from gateway.feeds.accounting import FeedLimits
 from gateway.feeds.feeds import Feeds
+from gateway.operations.metrics import Metrics
 from gateway.render.openapi import render_openapi
 from gateway.setting_files import read_file
 from gateway.settings import Settings
@@ -94,7 +95,11 @@ def create_app(
     for error in contract.left_out:
         log.error("left out, and not served: %s", error)
     own_paths = settings.own_paths()
-    edge = _edge(settings, contract, upstream or _upstream(settings, contract))
+    upstream = upstream or _upstream(settings, contract)
+    metrics = None if settings.admin_port is None else Metrics(settings, contract, upstream)
+    edge = _edge(settings, contract, upstream if metrics is None else metrics.calls)
+    if metrics is not None:
+        metrics.edge, edge.meter = edge, metrics.requests
     if watching := tuple(observers):
         edge.observation = Observation(watching)
 
@@ -129,6 +134,7 @@ def create_app(
         app.build_middleware_stack = behind_proxies  # type: ignore[method-assign]
     app.state.edge = edge
     app.state.settings = settings
+    app.state.metrics = metrics
     door = AsgiDoor(edge, router)
     app.state.direct = DirectDoor(edge, router, settings.root_path)
     app.add_middleware(ContractRoutes, door=door)  # those that a user adds stand around it

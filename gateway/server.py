@@ -31,8 +31,17 @@ from gateway.doors.http1.protocol import Http1Protocol
 from gateway.doors.proxied import ProxyProtocol
 from gateway.doors.types import App
 from gateway.exchange.edge import Edge
-from gateway.listening import allow_many_files, listen, listen_for_workers, shown_host
+from gateway.listening import (
+    allow_many_files,
+    listen,
+    listen_for_admin,
+    listen_for_workers,
+    shown_host,
+)
 from gateway.logs import configure_logs
+from gateway.operations.admin import AdminListener
+from gateway.operations.metrics import Metrics
+from gateway.operations.worker_mail import WorkerMail
 from gateway.settings import Settings, names_uvicorns_proxies
 from gateway.start_lines import middleware_line
 from gateway.tls import check_serving
@@ -74,8 +83,12 @@ def serve(app: FastAPI, settings: Settings) -> int:
     allow_many_files()
     server = Server(app, settings)
     if settings.workers > 1:
-        return server.serve_with_workers(listen_for_workers(settings, settings.workers))
-    server.serve_on(listen(settings))
+        listening = listen_for_workers(settings, settings.workers)
+        server.open_admin()
+        return server.serve_with_workers(listening)
+    sockets = listen(settings)
+    server.open_admin()
+    server.serve_on(sockets)
     return 0
 
 
@@ -107,6 +120,18 @@ class Server(uvicorn.Server):
         self._settings = settings
         self._acceptor: Acceptor | None = None
         self._door: Door | None = None
+        self._admin: AdminListener | None = None
+        self._admin_sockets: list[list[socket.socket]] = []
+        """Of each worker."""
+        self._mail: WorkerMail | None = None
+
+    def open_admin(self) -> None:
+        """Listens for the admin listener, if the settings have one.
+
+        Raises:
+            ListenError: its address is taken, or is none of this machine.
+        """
+        self._admin_sockets = listen_for_admin(self._settings)
 
     def serve_on(self, listening: list[socket.socket], parent: Parent | None = None) -> None:
         """Serves on some sockets, and closes them, until SIGINT or SIGTERM.
@@ -122,16 +147,18 @@ class Server(uvicorn.Server):
     def serve_with_workers(self, listening: Sequence[list[socket.socket]]) -> int:
         """Serves with a worker for each list of sockets; returns the exit status."""
         self.config.load()  # so that all workers have the same certificate, whenever they start
+        self._mail = WorkerMail(len(listening))
 
         def work(parent: Parent) -> int:
-            for number, sockets in enumerate(listening):
-                if number != parent.number:
-                    _close(sockets)
+            for open_sockets in (listening, self._admin_sockets):
+                for number, sockets in enumerate(open_sockets):
+                    if number != parent.number:
+                        _close(sockets)
             self.serve_on(listening[parent.number], parent)
             return 0
 
         def stopping() -> None:
-            for sockets in listening:
+            for sockets in (*listening, *self._admin_sockets):
                 _close(sockets)
 
         # the parent keeps each socket open, so connections wait there while a worker is replaced
@@ -158,11 +185,22 @@ class Server(uvicorn.Server):
             _proxied(self._app.state.settings.proxies),
         )
         self._acceptor.start()
+        self._start_admin(self._acceptor)
         self.started = True
         if self._parent is not None:
             self._parent.serving(self._stop)
         elif listening:
             self._say_where(listening)
+
+    def _start_admin(self, acceptor: Acceptor) -> None:
+        number = 0 if self._parent is None else self._parent.number
+        metrics: Metrics | None = self._app.state.metrics
+        if metrics is None or not self._admin_sockets:
+            return
+        metrics.acceptor = acceptor
+        sockets = self._admin_sockets[number]
+        self._admin = AdminListener(metrics, sockets, self._mail, number)
+        self._admin.start()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Starts the shutdown; a second signal ends it at once, but not in a worker.
@@ -182,6 +220,11 @@ class Server(uvicorn.Server):
             *(f"protoway: serving HTTP on {_shown(each, scheme)}" for each in listening),
             f"protoway: {served(self._edge.transcoder.bindings, self._settings)}",
             *middleware_line(self._app),
+            *(
+                f"protoway: serving metrics on {_shown(each, 'http')}/metrics"
+                for sockets in self._admin_sockets[:1]
+                for each in sockets
+            ),
             sep="\n",
             flush=True,
         )
@@ -211,6 +254,8 @@ class Server(uvicorn.Server):
         await self._wait_until_idle(loop.time() + _LAST_SECONDS, impatient=False)
         for connection in list(connections):
             connection.abort()
+        if self._admin is not None:
+            self._admin.close()
         await self.lifespan.shutdown()
 
     async def _wait_until_idle(self, deadline: float, *, impatient: bool) -> None:

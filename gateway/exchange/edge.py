@@ -10,6 +10,7 @@ from typing import Any
 
 from gateway.exchange.attendance import Attendance, Interruption
 from gateway.exchange.compression import Compression
+from gateway.exchange.meter import Meter
 from gateway.exchange.policy import Observation, Policy
 from gateway.feeds.feeds import Feeds
 from gateway.transcoding.codec import JsonOptions
@@ -53,6 +54,8 @@ class Edge:
     policies: tuple[Policy, ...] = ()
     """Asked in this order."""
     observation: Observation | None = None
+    meter: Meter | None = None
+    """Counts requests; None: nobody does."""
     attendances: set[Attendance] = field(default_factory=set)
 
     warnings: set[tuple[str, str]] = field(default_factory=set)

@@ -131,9 +131,14 @@ class Exchange:
         """
         info = self.info or self.inform()
         for policy in self.edge.policies:
-            if (decision := policy.admit(info)) is not None:
-                await self.in_task()
-                await decision
+            try:
+                if (decision := policy.admit(info)) is not None:
+                    await self.in_task()
+                    await decision
+            except StatusError as error:
+                if self.edge.meter is not None:
+                    self.edge.meter.refused(policy, error)
+                raise
         self.client, self.query = info.client, info.query
         if info.metadata or info.removed_metadata:
             self.replace_metadata()
@@ -155,8 +160,12 @@ class Exchange:
             return self.timeout
         return max(0.0, self.deadline - asyncio.get_running_loop().time())
 
-    def attend_stream(self, gone: Callable[[], Awaitable[None]]) -> Attendance:
+    def attend_stream(self, gone: Callable[[], Awaitable[None]], wire: str) -> Attendance:
         """Returns the block in which a stream is answered; a shutdown ends it, and the end of credentials.
+
+        Args:
+            gone: returns when the client has left.
+            wire: how messages are framed, for metrics.
 
         Raises:
             StatusError: UNAVAILABLE, the edge is shutting down already.
@@ -165,7 +174,7 @@ class Exchange:
             raise StatusError.of(UNAVAILABLE, Interruption.SHUTDOWN.value)
         expires_at = None if self.info is None else self.info.expires_at
         seconds = None if expires_at is None else max(0.0, expires_at - time())
-        attendance = Attendance(gone, self.edge.attendances, seconds=seconds)
+        attendance = Attendance(gone, self.edge.attendances, seconds=seconds, wire=wire)
         if self.info is not None:
             self.info.on_revoke = attendance.revoke
         return attendance

@@ -46,6 +46,8 @@ async def serve(exchange: Exchange) -> None:
     edge, request = exchange.edge, exchange.request
     route = request.route
     since = 0.0 if edge.observation is None else _start_observation(exchange, edge.observation)
+    meter = edge.meter
+    begun = since if meter is None else monotonic()
     try:
         if edge.policies:
             await exchange.admit()
@@ -67,6 +69,8 @@ async def serve(exchange: Exchange) -> None:
     finally:
         if exchange.info is not None:
             _end(exchange, exchange.info, since)
+        if meter is not None:
+            meter.ended(exchange, monotonic() - begun)
 
 
 async def _serve_stream(exchange: Exchange) -> None:

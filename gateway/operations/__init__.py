@@ -1,0 +1,1 @@
+"""What observes and tells: metrics, and the admin listener that serves them."""
