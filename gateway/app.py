@@ -95,11 +95,7 @@ def create_app(
     for error in contract.left_out:
         log.error("left out, and not served: %s", error)
     own_paths = settings.own_paths()
-    upstream = upstream or _upstream(settings, contract)
-    metrics = None if settings.admin_port is None else Metrics(settings, contract, upstream)
-    edge = _edge(settings, contract, upstream if metrics is None else metrics.calls)
-    if metrics is not None:
-        metrics.edge, edge.meter = edge, metrics.requests
+    edge, metrics = _watched(settings, contract, upstream or _upstream(settings, contract))
     if watching := tuple(observers):
         edge.observation = Observation(watching)
 
@@ -158,6 +154,18 @@ def create_app(
     )
     app.openapi = lambda: document  # type: ignore[method-assign] # FastAPI's own way
     return app
+
+
+def _watched(
+    settings: Settings, contract: Contract, upstream: Upstream
+) -> tuple[Edge, Metrics | None]:
+    """Makes the edge, and what counts for its admin listener; None if it has none."""
+    if settings.admin_port is None:
+        return _edge(settings, contract, upstream), None
+    metrics = Metrics(settings, contract, upstream)
+    edge = _edge(settings, contract, metrics.calls)
+    metrics.edge, edge.meter = edge, metrics.requests
+    return edge, metrics
 
 
 def _upstream(settings: Settings, contract: Contract) -> Upstream:

@@ -52,8 +52,14 @@ def status_of(error: Exception) -> Status | None:
 class Guarded:
     """A server for generated `add_…_to_server` functions; it guards each registered method."""
 
-    def __init__(self, server: grpc.aio.Server) -> None:
+    def __init__(
+        self,
+        server: grpc.aio.Server,
+        count: Callable[[RpcMethod, str, str], RpcMethod] | None = None,
+    ) -> None:
+        """Takes a server, and what has the calls of a method of a service counted; None: nobody does."""
         self._server = server
+        self._count = count
 
     def add_generic_rpc_handlers(
         self, generic_rpc_handlers: Sequence[grpc.GenericRpcHandler]
@@ -68,6 +74,8 @@ class Guarded:
             name: guard(method, f"/{service_name}/{name}")
             for name, method in method_handlers.items()
         }
+        if self._count is not None:
+            methods = {name: self._count(m, service_name, name) for name, m in methods.items()}
         service = grpc.method_handlers_generic_handler(service_name, methods)
         self._server.add_generic_rpc_handlers((service,))
         self._server.add_registered_method_handlers(service_name, methods)

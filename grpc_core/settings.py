@@ -41,6 +41,8 @@ class Settings(BaseSettings):
         max_message_bytes: Maximum size of a request message.
         max_metadata_bytes: Maximum size of request metadata, as HTTP/2 counts header fields.
         log_level: Lowest level that is logged.
+        metrics_host: Address on which `/metrics` is served.
+        metrics_port: TCP port for it; 0: a free one; None: it is not served.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True)
@@ -59,6 +61,13 @@ class Settings(BaseSettings):
     max_message_bytes: Annotated[int, Field(ge=1, le=2**31 - 1)] = 4 * 1024 * 1024
     max_metadata_bytes: Annotated[int, Field(ge=1024, le=2**31 - 1)] = 16 * 1024
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    metrics_host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    metrics_port: Port | None = None
+
+    @property
+    def has_metrics(self) -> bool:
+        """Whether metrics are served."""
+        return self.metrics_port is not None
 
     @model_validator(mode="before")
     @classmethod

@@ -1,6 +1,6 @@
-"""The admin listener: an address of its own for those who watch the edge, served by our own HTTP/1.1 door.
+"""The admin listener: an address of its own for those who watch the edge, served by our HTTP/1.1 door.
 
-It is off unless `admin_port` is set. Each worker accepts on it, and asks the others for what they have counted.
+It is off unless `admin_port` is set. Each worker accepts on it, and asks the others for what they counted.
 """
 
 from __future__ import annotations

@@ -252,6 +252,5 @@ _NAMES: Final = tuple(code_name(code) for code in range(_CODES))
 def _code(error: BaseException) -> int:
     """Returns the number of the status code of an error; of a bug it is UNKNOWN."""
     if not isinstance(error, StatusError):
-        return UNKNOWN if isinstance(error, Exception) else CANCELLED
-    code: int = error.code
-    return code if 0 <= code < _CODES else UNKNOWN
+        return int(UNKNOWN if isinstance(error, Exception) else CANCELLED)
+    return error.code if 0 <= error.code < _CODES else int(UNKNOWN)

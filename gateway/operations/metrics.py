@@ -14,7 +14,7 @@ from gateway.doors.accepting import Acceptor
 from gateway.exchange.edge import Edge
 from gateway.operations.calls import MeteredUpstream
 from gateway.operations.certificate import expiry
-from gateway.operations.exposition import Sample, process_snapshot
+from gateway.operations.exposition import Histogram, Sample, process_snapshot
 from gateway.operations.loop_delay import LoopDelay
 from gateway.operations.requests import RequestMeter
 from gateway.settings import Settings
@@ -37,14 +37,16 @@ class Metrics:
         requests: counts those of the front.
         calls: counts those to the upstream, and carries them.
         certificates: when each expires, in Unix time; they are read at the start.
-        loop_delay: measured while the edge serves.
+        loop_delay: measures while the edge serves.
+        loop_delays: what it has measured.
     """
 
     def __init__(self, settings: Settings, contract: Contract, upstream: Upstream) -> None:
         """Takes what is served; `edge` and `acceptor` are set when they are made."""
         self.requests = RequestMeter()
         self.calls = MeteredUpstream(upstream, contract.methods)
-        self.loop_delay = LoopDelay()
+        self.loop_delays = Histogram()
+        self.loop_delay = LoopDelay(self.loop_delays.observe)
         self.edge: Edge | None = None
         self.acceptor: Acceptor | None = None
         files = ("server", settings.tls_certificate), ("upstream", settings.upstream_certificate)
@@ -66,7 +68,7 @@ class Metrics:
             "grpc_client_msg_sent_total": calls.sent(),
             "grpc_client_msg_received_total": calls.received(),
             "protoway_admission_refusals_total": self.requests.refusals(),
-            "protoway_event_loop_delay_seconds": [((), self.loop_delay.seconds.value())],
+            "protoway_event_loop_delay_seconds": [((), self.loop_delays.value())],
             "protoway_build_info": [((__version__, platform.python_version()), 1)],
             "protoway_contract_info": [((self._fingerprint,), 1)],
             "protoway_certificate_expiry_timestamp_seconds": [
