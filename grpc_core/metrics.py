@@ -115,7 +115,7 @@ class Metrics:
         """Returns all samples of this process."""
         methods = self._methods
         age = (datetime.now(UTC) - self._feed.current.instant).total_seconds()
-        return {
+        samples: dict[str, list[Sample]] = {
             "grpc_server_started_total": [(each.labels, each.started) for each in methods],
             "grpc_server_handled_total": [
                 ((*each.labels, _CODES[code]), count)
@@ -133,4 +133,5 @@ class Metrics:
             "core_event_loop_delay_seconds": [((), self.loop_delays.value())],
             "core_build_info": [((self._transport, platform.python_version()), 1)],
             "core_worker_up": [((), 1)],
-        } | process_snapshot()
+        }
+        return samples | process_snapshot()

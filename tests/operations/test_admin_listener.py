@@ -189,16 +189,24 @@ async def _read(client: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.skipif(promtool() is None, reason="no prometheus: apt-get install prometheus")
-async def test_prometheus_scrapes_the_edge(tmp_path: Path) -> None:
+async def test_prometheus_scrapes_edge_and_core(tmp_path: Path) -> None:
     """A real one; what it stores is what was counted, and promtool has nothing to say."""
     program = shutil.which("prometheus")
     assert program is not None
-    async with core() as upstream, watched_edge(upstream.address, workers="2") as (running, admin):
+    (port,) = free_ports(1)
+    told = f"http://127.0.0.1:{port}"
+    async with (
+        core(metrics_port=str(port)) as upstream,
+        watched_edge(upstream.address, workers="2") as (running, admin),
+    ):
         async with httpx.AsyncClient(base_url=running.http) as client:
             for _ in range(REQUESTS):
                 await client.get(CONVERT)
             check((await client.get(f"{admin}/metrics")).content)
-        async with prometheus(program, tmp_path, edge=admin) as asked:
+            check((await client.get(f"{told}/metrics")).content)
+        async with prometheus(program, tmp_path, edge=admin, core=told) as asked:
+            assert await asked("sum(grpc_server_handled_total)", REQUESTS)
+            assert await asked('up{job="core"}', 1)
             assert await asked("sum(grpc_client_handled_total)", REQUESTS)
             assert await asked(f"sum({DURATION})", REQUESTS)
             assert await asked("sum(protoway_worker_up)", 2)

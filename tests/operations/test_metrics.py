@@ -103,7 +103,7 @@ async def feeds(
 def test_the_page_has_the_series() -> None:
     """Each with its type and its labels, and no other."""
     section = PAGE.split("### The series of the edge")[1].split("\n### ")[0]
-    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| ([^|]*) \|", section, re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \|([^|]*)\|", section, re.MULTILINE)
 
     assert [(name, kind, re.findall(r"`(\w+)`", labels)) for name, kind, labels in rows] == [
         (each.name, each.kind, list(each.labels)) for each in SERIES
