@@ -16,6 +16,7 @@ from gateway import __version__
 from gateway.admission.admission import Admission
 from gateway.admission.proxied_app import ProxiedApp
 from gateway.admission.proxy_settings import FORWARDED_KEYS
+from gateway.admission.tickets.streams import Streams
 from gateway.contract.bindings import warnings, without_faulty_rules
 from gateway.contract.descriptors import Contract, load
 from gateway.contract.service_config import apply_rules, auto_mapped, read_service_config
@@ -23,6 +24,7 @@ from gateway.doors.asgi import AsgiDoor, ContractRoutes, OtherMethods
 from gateway.doors.http1.direct import DirectDoor
 from gateway.doors.pages import Pages
 from gateway.doors.path_methods import PathMethods
+from gateway.doors.ticket_route import ticket_routes
 from gateway.doors.viewer import secure_document, viewer_routes
 from gateway.exchange.compression import Compression
 from gateway.exchange.edge import Edge, Limits
@@ -80,7 +82,8 @@ def create_app(
     Args:
         settings: the settings of the edge.
         upstream: carries the calls; by default the connections to `settings.upstream`.
-        policies: decide about each request, in this order, behind those that the settings switch on.
+        policies: decide about each request, in this order, behind the identity that settings ask for, and
+            before rights and limits by identity: they may say who calls.
         observers: watch each request.
 
     Raises:
@@ -118,9 +121,10 @@ def create_app(
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.root_path = settings.root_path
-    router = Router(edge.transcoder, own_paths)
-    admission = Admission(settings, edge.transcoder.bindings, PathMethods(app, router))
-    edge.policies = (*admission.policies, *policies)
+    router = Router(edge.transcoder, own_paths, posted=settings.posted_paths())
+    streams = Streams(router, edge.transcoder.bindings, settings.root_path)
+    admission = Admission(settings, edge.transcoder.bindings, PathMethods(app, router), streams)
+    edge.policies = (*admission.before, *policies, *admission.behind)
     if (proxies := admission.proxies) is not None:
         build = app.build_middleware_stack  # FastAPI calls it once, when all middleware was added
 
@@ -141,6 +145,7 @@ def create_app(
     app.add_exception_handler(HTTPException, door.framework_error)
     if settings.health_path:
         app.add_route(settings.health_path, _healthz, methods=["GET"], include_in_schema=False)
+    app.router.routes.extend(ticket_routes(settings.tickets.path, admission.issue_ticket))
     if settings.openapi_path and settings.docs_path:
         page = viewer_routes(settings.docs_path, settings.openapi_path, app.title)
         app.router.routes.extend(page)

@@ -68,6 +68,13 @@ FAILURES = (
 """What ends a command with status 1; the text is one line."""
 
 
+FAILURES = (
+    *(AdmissionError, AppError, ContractError, ListenError),
+    *(SecretError, TargetError, TlsError),
+)
+"""What stops a command, each with a line of its own."""
+
+
 class CommandError(Exception):
     """A command cannot go on; `status` is the exit status."""
 

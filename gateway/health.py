@@ -4,7 +4,8 @@ Exit status 0: the edge is alive. 1: it is not, and one line says why. Without a
 same machine, where the environment says that it listens: `PROTOWAY_HOST`, `PROTOWAY_PORT`,
 `PROTOWAY_TLS_CERTIFICATE` and `PROTOWAY_HEALTH_PATH`, or the file that `PROTOWAY_CONFIG` names. If the path
 is empty, an edge that accepts a connection is alive. With `PROTOWAY_PROXIES_PROTOCOL=required` it sends the
-header of a connection that is nobody's but its own; the edge must trust `loopback` then.
+header of a connection that is nobody's but its own; the edge must trust `loopback` then. Where
+`PROTOWAY_TLS_CLIENT_CA` is set, it shows the edge's own certificate.
 
 Rule: it is started every few seconds, so it imports only the standard library, PyYAML if there is a file, and
 reads these settings itself.
@@ -30,6 +31,8 @@ _IN_FILE: Final = {
     "PROTOWAY_HOST": ("server", "host"),
     "PROTOWAY_PORT": ("server", "port"),
     "PROTOWAY_TLS_CERTIFICATE": ("server", "tls_certificate"),
+    "PROTOWAY_TLS_KEY": ("server", "tls_key"),
+    "PROTOWAY_TLS_CLIENT_CA": ("server", "tls_client_ca"),
     "PROTOWAY_HEALTH_PATH": ("paths", "health_path"),
 }
 """Variable -> its keys in the settings file."""
@@ -48,7 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _connect(url)
         else:
             proxied = own and _variable(os.environ, "PROTOWAY_PROXIES_PROTOCOL") == "required"
-            _ask(url, _tls(options.ca, verify=not own), proxied=proxied)
+            tls = _tls(options.ca, verify=not own)
+            if pair := _client_pair(options, os.environ if own else {}):
+                tls = tls or ssl.create_default_context()
+                tls.load_cert_chain(*pair)
+            _ask(url, tls, proxied=proxied)
     except (OSError, ValueError, HTTPException) as error:
         print(f"health: {url}: {error}", file=sys.stderr)
         return 1
@@ -60,9 +67,7 @@ def url_of(environment: Mapping[str, str]) -> str:
 
     Of several addresses it is the first that is none of a Unix socket or a descriptor.
     """
-    given = {name.upper(): value for name, value in environment.items()}
-    if file := given.get("PROTOWAY_CONFIG"):
-        given = _in_file(Path(file)) | given
+    given = _given(environment)
     hosts = (part.strip() for part in given.get("PROTOWAY_HOST", "").split(","))
     host = next((each for each in hosts if each and not each.startswith(_OTHERS)), "127.0.0.1")
     host = _LOOPBACK.get(host, host)
@@ -70,6 +75,14 @@ def url_of(environment: Mapping[str, str]) -> str:
     scheme = "https" if given.get("PROTOWAY_TLS_CERTIFICATE") else "http"
     path = given.get("PROTOWAY_HEALTH_PATH", "/healthz")
     return f"{scheme}://{shown}:{given.get('PROTOWAY_PORT', '8080')}{path}"
+
+
+def _given(environment: Mapping[str, str]) -> dict[str, str]:
+    """Returns the variables, and those of the settings file that none of them replaces."""
+    given = {name.upper(): value for name, value in environment.items()}
+    if file := given.get("PROTOWAY_CONFIG"):
+        given = _in_file(Path(file)) | given
+    return given
 
 
 def _in_file(path: Path) -> dict[str, str]:
@@ -147,6 +160,20 @@ def _tls(ca: str | None, *, verify: bool) -> ssl.SSLContext | None:
     return context
 
 
+def _client_pair(
+    options: argparse.Namespace, environment: Mapping[str, str]
+) -> tuple[str, str | None] | None:
+    """Returns the files of the client certificate and its key; None: none is shown.
+
+    An edge of this environment that asks for client certificates is shown its own.
+    """
+    if options.certificate is not None:
+        return options.certificate, options.key
+    given = _given(environment)
+    certificate, key = given.get("PROTOWAY_TLS_CERTIFICATE"), given.get("PROTOWAY_TLS_KEY")
+    return (certificate, key) if given.get("PROTOWAY_TLS_CLIENT_CA") and certificate else None
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m gateway.health", description="Checks whether an edge is alive."
@@ -155,6 +182,8 @@ def _parser() -> argparse.ArgumentParser:
         "url", nargs="?", help=f"URL to ask (default: {url_of(os.environ)})".replace("%", "%%")
     )
     parser.add_argument("--ca", help="PEM file with the CA to trust, for a URL with https")
+    parser.add_argument("--certificate", help="PEM file with the client certificate")
+    parser.add_argument("--key", help="PEM file with its key")
     return parser
 
 

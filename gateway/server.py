@@ -44,7 +44,7 @@ from gateway.operations.metrics import Metrics
 from gateway.operations.worker_mail import WorkerMail
 from gateway.settings import Settings, names_uvicorns_proxies
 from gateway.start_lines import middleware_line
-from gateway.tls import check_serving
+from gateway.tls import check_serving, client_verification
 from gateway.workers import Parent, Workers
 
 log = logging.getLogger(__name__)
@@ -111,6 +111,7 @@ class Server(uvicorn.Server):
                 proxy_headers=False,  # `proxies_trusted` says who is believed
                 ssl_certfile=settings.tls_certificate,
                 ssl_keyfile=settings.tls_key,
+                **client_verification(settings),
             )
         )
         if names_uvicorns_proxies():

@@ -25,8 +25,12 @@ GROUPS: Final[Mapping[str, str]] = MappingProxyType(
         "cors_origins": "CORS",
         "jwt_issuer": "Tokens",
         "api_keys_file": "API keys",
+        "client_certificates_identity": "Client certificates",
+        "tickets_enabled": "Tickets",
         "rights.rules": "Rights",
         "authorizer_grpc": "An external authorizer",
+        "limits_requests_per_second": "Limits",
+        "overload_max_calls": "Load shedding",
         "descriptor_set_out": "Envoy",
     }
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import (
     BeforeValidator,
@@ -21,9 +21,13 @@ from pydantic import (
 from gateway.admission.authentication.api_key_settings import ApiKeySettings
 from gateway.admission.authentication.jwt_settings import JwtSettings
 from gateway.admission.authorizer.settings import AuthorizerSettings
+from gateway.admission.certificates.settings import CertificateSettings
 from gateway.admission.cors_settings import CorsSettings
+from gateway.admission.limits.settings import LimitsSettings
+from gateway.admission.overload.settings import OverloadSettings
 from gateway.admission.proxy_settings import ProxySettings
 from gateway.admission.rights.settings import RightsSettings
+from gateway.admission.tickets.settings import TicketSettings
 from gateway.doors.viewer import FILES
 from gateway.setting_groups import FILE_KEYS, FILE_SECTIONS
 from gateway.setting_lists import list_added_to, list_from_text
@@ -40,7 +44,7 @@ from gateway.upstream.transport import Name
 PREFIX: Final = "PROTOWAY_"
 """Prefix of the environment variables."""
 
-OWN_PATHS: Final = ("health_path", "openapi_path", "docs_path")
+OWN_PATHS: Final[tuple[str, ...]] = ("health_path", "openapi_path", "docs_path")
 """Settings that name the paths which the edge answers itself."""
 
 DEFAULT_CALLER_HEADERS: Final = ("authorization",)
@@ -101,6 +105,10 @@ class Settings(SourcedSettings):
     """PEM file with the edge's certificate and its intermediate CAs. HTTPS is served if it is set."""
     tls_key: Path | None = None
     """PEM file with the private key of the certificate, without a password."""
+    tls_client_ca: Path | None = None
+    """PEM file with the CAs of client certificates. Clients are asked for one if it is set."""
+    tls_client_certificates: Literal["required", "optional"] = "required"
+    """`required`: no connection without a client certificate. `optional`: without one too."""
     hsts: str = Field(
         default="", pattern=r"^(max-age=\d{1,10}(; includeSubDomains)?(; preload)?)?$"
     )
@@ -111,9 +119,9 @@ class Settings(SourcedSettings):
     """Lowest level that is logged: critical, error, warning, info or debug."""
 
     max_connections: int | None = Field(default=None, gt=0, le=2**31 - 1)
-    """Maximum client connections of a process; more wait. None is as many as the system allows files."""
+    """Maximum client connections of a process; more are 503. None is as many as the system allows files."""
     max_connections_per_address: int | None = Field(default=None, gt=0)
-    """Maximum connections of one client address and process; more are closed at once. None is no limit."""
+    """Maximum connections of one client address and process; more are answered 429. None is no limit."""
     max_head_bytes: int = Field(default=64 * 1024, ge=1024, le=2**31 - 1)
     """Maximum bytes of a request line with its headers, and of trailers; beyond it 414 or 431."""
     max_headers: int = Field(default=100, ge=1)
@@ -233,10 +241,18 @@ class Settings(SourcedSettings):
     """Tokens."""
     api_keys: ApiKeySettings = ApiKeySettings()
     """API keys."""
+    client_certificates: CertificateSettings = CertificateSettings()
+    """Client certificates as identities."""
+    tickets: TicketSettings = TicketSettings()
+    """Tickets for EventSource and WebSocket."""
     rights: RightsSettings = RightsSettings()
     """Who may call what."""
     authorizer: AuthorizerSettings = AuthorizerSettings()
     """An external authorizer."""
+    limits: LimitsSettings = LimitsSettings()
+    """How much callers may ask for."""
+    overload: OverloadSettings = OverloadSettings()
+    """How much is under way at a time, whoever asks."""
 
     @classmethod
     def every_setting(cls) -> type[SourcedSettings]:
@@ -247,8 +263,12 @@ class Settings(SourcedSettings):
     def _own_paths_differ(self) -> Self:
         paths = [path for path in (getattr(self, name) for name in OWN_PATHS) if path]
         paths += self._docs_paths()[1:]
+        names = OWN_PATHS
+        if self.tickets.enabled:
+            paths.append(self.tickets.path)
+            names += ("tickets_path",)
         if len(set(paths)) < len(paths):
-            raise ValueError(f"no two of {', '.join(OWN_PATHS)} can be the same")
+            raise ValueError(f"no two of {', '.join(names)} can be the same")
         return self
 
     @model_validator(mode="after")
@@ -262,10 +282,16 @@ class Settings(SourcedSettings):
     def own_paths(self) -> dict[str, str]:
         """Returns the paths that the edge answers itself -> the setting that moves or closes each."""
         paths = [(self.health_path, "health_path")]
+        if self.tickets.enabled:
+            paths.append((self.tickets.path, "tickets_path"))
         if self.openapi_path:
             paths.append((self.openapi_path, "openapi_path"))
             paths += [(path, "docs_path") for path in self._docs_paths()]
         return {path: name for path, name in paths if path}
+
+    def posted_paths(self) -> frozenset[str]:
+        """Returns those of them that take POST."""
+        return frozenset({self.tickets.path} if self.tickets.enabled else ())
 
     def _docs_paths(self) -> list[str]:
         page = self.docs_path

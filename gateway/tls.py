@@ -6,6 +6,7 @@ it. Files are read at the start, and not again.
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,28 @@ TlsError = CertificateError
 
 
 def check_serving(settings: Settings) -> None:
-    """Looks at the edge's own certificate and key, where it has any.
+    """Looks at the edge's own certificate and key, and the CAs of client certificates, where it has any.
 
     Raises:
-        TlsError: they cannot be used.
+        TlsError: they cannot be used, or a setting that they need is missing.
         FileReadError: a file cannot be read.
     """
-    _pair("tls", settings.tls_certificate, settings.tls_key)
+    pair = _pair("tls", settings.tls_certificate, settings.tls_key)
+    if settings.tls_client_ca is not None:
+        if pair is None:
+            raise TlsError("tls_client_ca needs tls_certificate and tls_key")
+        with reading():
+            read_certificates(settings.tls_client_ca)
+
+
+def client_verification(settings: Settings) -> dict[str, Any]:
+    """Returns the arguments of uvicorn that have clients asked for certificates; none if they are not."""
+    ca = settings.tls_client_ca
+    if ca is None:
+        return {}
+    required = settings.tls_client_certificates == "required"
+    requirement = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
+    return {"ssl_ca_certs": str(ca), "ssl_cert_reqs": requirement}
 
 
 def upstream_credentials(settings: Settings) -> Any:

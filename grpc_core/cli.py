@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from grpc_core import server
 from grpc_core.address import ListenError, allow_many_files, reserve, shown
+from grpc_core.callers import CallersError
 from grpc_core.logs import configure_logs
 from grpc_core.market import Market
 from grpc_core.metrics_listener import MetricsAddress, metrics_address
@@ -56,7 +57,7 @@ def _run(
     try:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(server.run(settings, market, parent, metrics_at))
-    except (ListenError, TlsError) as error:
+    except (CallersError, ListenError, TlsError) as error:
         return _fail(1, str(error))
     return 0
 

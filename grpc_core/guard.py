@@ -19,6 +19,7 @@ from google.rpc.error_details_pb2 import BadRequest
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
+from grpc_core.callers import CallerNotAllowedError, Check
 from grpc_core.finance.errors import FinanceError, InvalidArgumentError, OutOfRangeError
 from grpc_core.rate_feed import FeedClosedError
 
@@ -31,6 +32,7 @@ _REQUEST_ID_CHARACTERS = 128
 ServicerContext: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 RpcMethod: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Parse: TypeAlias = Callable[[Any], Any]
+CheckOf: TypeAlias = Callable[[str], Check | None]
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +44,8 @@ def status_of(error: Exception) -> Status | None:
             return _bad_request(grpc.StatusCode.INVALID_ARGUMENT, error)
         case OutOfRangeError():
             return _bad_request(grpc.StatusCode.OUT_OF_RANGE, error)
+        case CallerNotAllowedError():
+            return _status(grpc.StatusCode.PERMISSION_DENIED, str(error))
         case FeedClosedError():
             return _status(grpc.StatusCode.UNAVAILABLE, "server is shutting down")
         case DecodeError():
@@ -55,10 +59,18 @@ class Guarded:
     def __init__(
         self,
         server: grpc.aio.Server,
+        check: CheckOf = lambda _: None,
         count: Callable[[RpcMethod, str, str], RpcMethod] | None = None,
     ) -> None:
-        """Takes a server, and what has the calls of a method of a service counted; None: nobody does."""
+        """Takes a server.
+
+        Args:
+            server: The server.
+            check: Returns the check of a service's callers.
+            count: Has the calls of a method of a service counted; None: nobody does.
+        """
         self._server = server
+        self._check = check
         self._count = count
 
     def add_generic_rpc_handlers(
@@ -71,7 +83,7 @@ class Guarded:
     ) -> None:
         """Adds the methods of a service."""
         methods = {
-            name: guard(method, f"/{service_name}/{name}")
+            name: guard(method, f"/{service_name}/{name}", self._check(service_name))
             for name, method in method_handlers.items()
         }
         if self._count is not None:
@@ -81,7 +93,7 @@ class Guarded:
         self._server.add_registered_method_handlers(service_name, methods)
 
 
-def guard(method: RpcMethod, name: str) -> RpcMethod:
+def guard(method: RpcMethod, name: str, check: Check | None = None) -> RpcMethod:
     """Wraps a method so that every exception becomes a status.
 
     A single request is parsed, and a single response serialized, inside the wrapper, because grpc would
@@ -91,19 +103,21 @@ def guard(method: RpcMethod, name: str) -> RpcMethod:
     Args:
         method: An asynchronous method of any of the four types.
         name: Name for the log.
+        check: Raises an error for callers that may not call the method, before a request is parsed.
     """
     parse = None if method.request_streaming else method.request_deserializer
     if method.response_streaming:
-        return _streaming(method, parse or _as_is, name)
-    return _unary(method, parse or _as_is, name)
+        return _streaming(method, parse or _as_is, name, check or _all)
+    return _unary(method, parse or _as_is, name, check or _all)
 
 
-def _unary(method: RpcMethod, parse: Parse, name: str) -> RpcMethod:
+def _unary(method: RpcMethod, parse: Parse, name: str, check: Check) -> RpcMethod:
     behaviour: Any = method.stream_unary if method.request_streaming else method.unary_unary
     serialize = method.response_serializer or _as_is
 
     async def guarded(request: Any, context: ServicerContext) -> Any:
         try:
+            check(context)
             return serialize(await behaviour(parse(request), context))
         except Exception as error:
             await _answer(error, context, name)
@@ -113,12 +127,13 @@ def _unary(method: RpcMethod, parse: Parse, name: str) -> RpcMethod:
     return grpc.unary_unary_rpc_method_handler(guarded)
 
 
-def _streaming(method: RpcMethod, parse: Parse, name: str) -> RpcMethod:
+def _streaming(method: RpcMethod, parse: Parse, name: str, check: Check) -> RpcMethod:
     behaviour: Any = method.stream_stream if method.request_streaming else method.unary_stream
     respond = _writing_all(behaviour) if isasyncgenfunction(behaviour) else behaviour
 
     async def guarded(request: Any, context: ServicerContext) -> None:
         try:
+            check(context)
             await respond(parse(request), context)
         except Exception as error:
             await _answer(error, context, name)
@@ -146,6 +161,10 @@ def _writing_all(generate: Any) -> Callable[[Any, ServicerContext], Awaitable[No
 
 def _as_is(message: Any) -> Any:
     return message
+
+
+def _all(_context: Any) -> None:
+    """Is the check of a method that anyone may call."""
 
 
 async def _answer(error: Exception, context: ServicerContext, name: str) -> NoReturn:

@@ -21,6 +21,7 @@ from grpc_core._generated import finance_pb2, hello_pb2
 from grpc_core._generated.finance_pb2_grpc import add_CurrencyConverterServicer_to_server
 from grpc_core._generated.hello_pb2_grpc import add_GreeterServicer_to_server
 from grpc_core.address import listen, shown
+from grpc_core.callers import ANY, Rules, check_of, check_services
 from grpc_core.counting import counted
 from grpc_core.guard import Guarded, RpcMethod
 from grpc_core.market import Market
@@ -71,6 +72,7 @@ class CoreServer:
         Raises:
             ListenError: The address is in use, not permitted, or not local.
             TlsError: A certificate, a key or the clients' CA is invalid.
+            CallersError: `allowed_callers` names a service that is not served.
         """
         secrets = credentials(settings)
         self._feed = feed
@@ -86,12 +88,16 @@ class CoreServer:
                 ("grpc.absolute_max_metadata_size", settings.max_metadata_bytes),
             ],
         )
-        self._register(CurrencyConverter(feed), Greeter())
+        check_services(settings.allowed_callers, SERVICES)
+        self._register(CurrencyConverter(feed), Greeter(), settings.allowed_callers)
         self.address = listen(self._server, settings.host, settings.port, secrets, reserved=shared)
 
-    def _register(self, converter: CurrencyConverter, greeter: Greeter) -> None:
+    def _register(self, converter: CurrencyConverter, greeter: Greeter, rules: Rules) -> None:
+        # health is open to whoever connects, as probes need it
+        own = {health.SERVICE_NAME: frozenset({ANY})} | dict(rules) if rules else {}
         count = None if self.metrics is None else partial(_count, self.metrics)
-        server: Any = Guarded(self._server, count)  # has the methods that generated code calls
+        guarded = Guarded(self._server, partial(check_of, own), count)
+        server: Any = guarded  # has the methods that generated code calls
         add_CurrencyConverterServicer_to_server(converter, server)  # type: ignore[no-untyped-call]  # generated code has no types
         add_GreeterServicer_to_server(greeter, server)  # type: ignore[no-untyped-call]  # generated code has no types
         add_HealthServicer_to_server(self._health, server)

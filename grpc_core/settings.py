@@ -4,12 +4,14 @@ Rule: every default suits a developer on one machine, and a wrong value stops th
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from grpc_core.callers import read_rules
 from grpc_core.transport import TransportName
 from grpc_core.variables import unknown_names, unknown_variables
 
@@ -34,6 +36,7 @@ class Settings(BaseSettings):
         tls_certificate: PEM file with the certificate of the core and its intermediate CAs.
         tls_key: PEM file with the private key of the certificate.
         tls_client_ca: PEM file with the CAs of client certificates. A client without one is refused.
+        allowed_callers: Rules `SERVICE=CALLER,CALLER` with spaces between; others are denied. Empty: all may.
         ticker: `on`: rates move, simulated around the reference rates. `off`: the reference rates.
         tick_period: Seconds between two moves of the rates.
         seed: Seed of the simulated moves. The same seed gives the same moves.
@@ -54,6 +57,9 @@ class Settings(BaseSettings):
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     tls_client_ca: Path | None = None
+    allowed_callers: Annotated[
+        Mapping[str, frozenset[str]], NoDecode, BeforeValidator(read_rules)
+    ] = {}
     ticker: Literal["on", "off"] = "on"
     tick_period: Seconds = 1.0
     seed: int = 0

@@ -21,6 +21,10 @@ def credentials(settings: Settings) -> Any:
         TlsError: A file is invalid, or a setting that it requires is missing.
     """
     certificate, key, ca = settings.tls_certificate, settings.tls_key, settings.tls_client_ca
+    if settings.allowed_callers and not ca:
+        raise TlsError(
+            "allowed_callers needs tls_client_ca: callers are known by their certificates"
+        )
     if not (certificate or key or ca):
         return None
     if not (certificate and key):

@@ -55,7 +55,7 @@ def test_a_file_begins_with_its_law_and_ends_in_time(path: Path) -> None:
 def test_the_gateway_knows_nothing_of_finance() -> None:
     """The word does not occur in the gateway."""
     for path in (ROOT / "gateway").rglob("*.py"):
-        assert not re.search(r"finance|currency", path.read_text(), re.IGNORECASE), path
+        assert not re.search(r"finance|(?<!con)currency", path.read_text(), re.IGNORECASE), path
 
 
 @pytest.mark.parametrize(

@@ -66,8 +66,23 @@ export type SocketEvent<T> =
   | Ended
   | Failed;
 
+/** The options of the `fetch` that asks for a ticket: the credentials, as `headers` or `credentials`. */
+export interface TicketOptions extends RequestInit {
+  /** Path or URL that gives tickets, relative to the stream's. Default: `/.protoway/ticket`. */
+  endpoint?: string | URL;
+  /** Query parameter that takes the ticket. Default: `ticket`. */
+  parameter?: string;
+  /** Id of the last event that was received; the stream resumes after it. */
+  lastEventId?: string;
+}
+
+/** Asks for a one-time ticket, and returns the URL with it; throws a `StatusError` if there is none. */
+export function ticketed(url: string | URL, options?: TicketOptions): Promise<URL>;
+
 /** The options of `fetch`, and those for reconnecting. Times are in milliseconds. */
 export interface EventsOptions extends RequestInit {
+  /** Asks for a ticket for each connection. The stream itself is opened without the headers given here. */
+  ticket?: TicketOptions;
   signal?: AbortSignal;
   /** A stream that is silent for longer is cut; the edge sends a heartbeat every 15 s. Default: 45 000. */
   silence?: number;
@@ -101,6 +116,8 @@ export interface SocketOptions {
   headers?: Metadata;
   /** Cancels the call. */
   signal?: AbortSignal;
+  /** Asks for a ticket first; its headers are those of that request. */
+  ticket?: TicketOptions;
 }
 
 /** A call over a WebSocket. Its events are for one `for await` loop; leaving the loop cancels the call. */

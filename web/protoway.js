@@ -94,12 +94,34 @@ export async function* messages(events) {
 }
 
 /**
- * Opens a server stream as Server-Sent Events. After a cut it reconnects, and resumes after the last event id.
+ * Asks for a one-time ticket, and returns the URL with it, for an EventSource or a WebSocket, which take no headers.
+ * Each connection needs a new one.
+ *
+ * @type {typeof Protoway.ticketed}
+ */
+export async function ticketed(url, options = {}) {
+  const { endpoint = "/.protoway/ticket", parameter = "ticket", lastEventId = "", ...init } = options;
+  const target = new URL(url, globalThis.location?.href);
+  const issuer = new URL(endpoint, target.href.replace(/^ws/, "http"));
+  const headers = new Headers(init.headers);
+  headers.set("content-type", "application/json");
+  const body = JSON.stringify({ path: target.pathname, ...(lastEventId && { lastEventId }) });
+  const response = await fetch(issuer, { cache: "no-store", ...init, method: "POST", headers, body });
+  if (!response.ok) throw await statusOf(response);
+  const { ticket } = await response.json();
+  target.search += `${target.search ? "&" : "?"}${parameter}=${ticket}`;
+  return target;
+}
+
+/**
+ * Opens a server stream as Server-Sent Events. After a cut it reconnects, and resumes after the last event id. With
+ * `ticket` each connection has a new ticket, which also says where to resume.
+ *
  *
  * @type {typeof Protoway.openEvents}
  */
 export async function* openEvents(url, options = {}) {
-  const { silence = 45_000, retry = 2_000, maxRetry = 30_000, signal, ...init } = options;
+  const { silence = 45_000, retry = 2_000, maxRetry = 30_000, signal, ticket, ...init } = options;
   const request = new Request(url, { cache: "no-store", ...init }); // throws for invalid arguments
   request.headers.set("accept", "text/event-stream");
   const stream = { lastId: "", retry };
@@ -110,9 +132,13 @@ export async function* openEvents(url, options = {}) {
     let fromServer = false;
     try {
       yield { type: "connecting" };
-      if (stream.lastId) request.headers.set("last-event-id", byteString(stream.lastId));
       const stop = signal ? AbortSignal.any([signal, attempt.signal]) : attempt.signal;
-      const response = await within(silence, attempt, fetch(request.clone(), { signal: stop }));
+      let attempted = request.clone();
+      if (ticket) {
+        const asked = ticketed(request.url, { ...ticket, lastEventId: stream.lastId, signal: stop });
+        attempted = new Request(await within(silence, attempt, asked), attempted);
+      } else if (stream.lastId) attempted.headers.set("last-event-id", byteString(stream.lastId));
+      const response = await within(silence, attempt, fetch(attempted, { signal: stop }));
       if (response.status === 204) return yield { type: "ended", trailers: {} };
       await within(silence, attempt, checkEvents(response));
       yield { type: "open" };
@@ -223,12 +249,13 @@ export function eventParser(stream) {
  *
  * @type {typeof Protoway.openSocket}
  */
-export function openSocket(url, { subprotocol = "grpc-json.v1", headers, signal } = {}) {
+export function openSocket(url, { subprotocol = "grpc-json.v1", headers, signal, ticket } = {}) {
   const envelope = subprotocol === "grpc-json-envelope.v1";
   if (headers && !envelope) throw new TypeError(`${subprotocol} has no frame for headers`);
   const address = new URL(url, globalThis.location?.href);
   address.protocol = address.protocol.replace("http", "ws");
-  const socket = new WebSocket(address, subprotocol);
+  /** @type {WebSocket | undefined} */
+  let socket;
   const queue = envelope ? [JSON.stringify({ headers: headers ?? {} })] : [];
   /** @type {Protoway.SocketEvent<any>[]} */
   const events = [{ type: "connecting" }];
@@ -245,36 +272,44 @@ export function openSocket(url, { subprotocol = "grpc-json.v1", headers, signal 
 
   /** @param {string} frame */
   function write(frame) {
-    if (opened) socket.send(frame);
+    if (opened) socket?.send(frame);
     else queue.push(frame);
   }
 
   function close() {
     if (ended) return;
     emit({ type: "failed", error: new StatusError(CANCELLED, "cancelled") });
-    socket.close();
+    socket?.close();
   }
 
-  socket.onopen = () => {
-    opened = true;
-    queue.forEach(write);
-    emit({ type: "open" });
-  };
-  socket.onmessage = ({ data }) => {
-    try {
-      const event = (envelope ? fromEnvelope : fromBare)(parseJson(data));
-      if (event) emit(event);
-    } catch (thrown) {
-      emit({ type: "failed", error: toStatus(thrown) });
-      socket.close();
-    }
-  };
-  socket.onclose = ({ code, reason }) => {
-    const lost = opened ? "the connection was cut" : "there is no connection, or it was refused";
-    if (code === 1000) emit({ type: "ended", trailers: {} });
-    else if (code === 1006) emit({ type: "cut", error: new StatusError(UNAVAILABLE, lost) });
-    else emit({ type: "failed", error: fromClose(code, reason) });
-  };
+  /** @param {URL} at */
+  function connect(at) {
+    if (ended) return;
+    const made = socket = new WebSocket(at, subprotocol);
+    made.onopen = () => {
+      opened = true;
+      queue.forEach(write);
+      emit({ type: "open" });
+    };
+    made.onmessage = ({ data }) => {
+      try {
+        const event = (envelope ? fromEnvelope : fromBare)(parseJson(data));
+        if (event) emit(event);
+      } catch (thrown) {
+        emit({ type: "failed", error: toStatus(thrown) });
+        made.close();
+      }
+    };
+    made.onclose = ({ code, reason }) => {
+      const lost = opened ? "the connection was cut" : "there is no connection, or it was refused";
+      if (code === 1000) emit({ type: "ended", trailers: {} });
+      else if (code === 1006) emit({ type: "cut", error: new StatusError(UNAVAILABLE, lost) });
+      else emit({ type: "failed", error: fromClose(code, reason) });
+    };
+  }
+
+  if (!ticket) connect(address);
+  else ticketed(address, { ...ticket, signal }).then(connect, (thrown) => emit({ type: "failed", error: toStatus(thrown) }));
   signal?.addEventListener("abort", close);
   if (signal?.aborted) close();
 

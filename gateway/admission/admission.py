@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Final, Self
 
@@ -11,14 +11,21 @@ from gateway.admission.authentication.api_keys import ApiKeys
 from gateway.admission.authentication.authentication import Authentication, IdentityRequired
 from gateway.admission.authentication.authenticator import Authenticator
 from gateway.admission.authorizer.making import has_authorizer, make_authorizer
+from gateway.admission.certificates.authenticator import CertificateAuthenticator
 from gateway.admission.cors import Cors, PathMethods
 from gateway.admission.error import AdmissionError
+from gateway.admission.limits.policy import limits_policies
+from gateway.admission.limits.rules import check_patterns
+from gateway.admission.overload.policy import Overload
 from gateway.admission.proxies import Proxies
 from gateway.admission.rights.rights import Rights, no_identity
 from gateway.admission.rights.table import RightsTable, compile_rights, has_rights
 from gateway.admission.strict_transport import StrictTransport
+from gateway.admission.tickets.streams import Streams
+from gateway.admission.tickets.tickets import Tickets
 from gateway.contract.http_rule import Binding
 from gateway.exchange.policy import Policy
+from gateway.exchange.request_info import RequestInfo
 from gateway.settings import Settings
 from gateway.transcoding.origin import Origins
 
@@ -35,13 +42,19 @@ class Admission:
     As a block, it keeps open what they need: files that are watched, key sets that are refreshed.
 
     Attributes:
-        policies: in the order in which they are asked: who calls, load shedding, CORS, limits by address,
-            identity, rights, an external authorizer, limits by identity.
+        before: policies in the order in which they are asked, up to identity: who calls, load shedding, CORS,
+            limits by address, identity. Behind them stand those of a user, which may set an identity too.
+        behind: rights, an external authorizer, limits by identity.
+        issue_ticket: answers a request for a ticket; None: tickets are switched off.
         proxies: who is believed about callers; None if nobody is.
     """
 
     def __init__(
-        self, settings: Settings, bindings: Sequence[Binding], path_methods: PathMethods
+        self,
+        settings: Settings,
+        bindings: Sequence[Binding],
+        path_methods: PathMethods,
+        streams: Streams | None = None,
     ) -> None:
         """Makes the policies that the settings switch on.
 
@@ -49,44 +62,60 @@ class Admission:
             settings: of the edge.
             bindings: of the contract, as the transcoder has them.
             path_methods: returns the HTTP methods that a path takes, whoever answers it.
+            streams: of the contract; tickets need them.
 
         Raises:
             AdmissionError: settings cannot be obeyed: a file is wrong, an extra is not installed, or they do
                 not fit the contract.
             FileReadError: a file cannot be read; it is an OSError.
         """
-        policies: list[Policy] = []
+        check_patterns(settings.limits, {binding.method for binding in bindings})
+        by_address, by_identity = limits_policies(settings.limits, settings.health_path)
         needed: list[AbstractAsyncContextManager[object]] = []
-        self.proxies = proxies = _proxies(settings)
-        if proxies is not None:
-            policies.append(proxies)
-        if settings.hsts:
-            policies.append(StrictTransport(settings.hsts))
-        if settings.cors.origins:
-            policies.append(_cors(settings, path_methods))
+        self.issue_ticket: Callable[[RequestInfo, bytes], Awaitable[bytes]] | None = None
+        self.proxies = _proxies(settings)
+        before = _before_identity(settings, path_methods, self.proxies, by_address)
         table = rights_table(settings, bindings)
+        behind: list[Policy] = []
         missing = no_identity
-        if authenticators := _authenticators(settings):
+        required = _authenticators(settings)
+        authenticators = [*self._tickets(settings, streams, required), *required]
+        if authenticators:
             needed += [
                 each for each in authenticators if isinstance(each, AbstractAsyncContextManager)
             ]
             authentication = Authentication(authenticators, settings.health_path)
-            policies.append(authentication)
+            before.append(authentication)
             missing = authentication.missing
-            if table is None and not has_authorizer(settings.authorizer):
-                policies.append(IdentityRequired(authentication, settings.health_path))
+            # with tickets alone, a policy of the user's says who calls
+            if required and table is None and not has_authorizer(settings.authorizer):
+                behind.append(IdentityRequired(authentication, settings.health_path))
         if table is not None:
             for warning in table.warnings:
                 log.warning("%s", warning)
             if not authenticators:
                 log.warning("%s", NO_CREDENTIALS)
-            policies.append(Rights(table, missing))
+            behind.append(Rights(table, missing))
         if (authorizer := make_authorizer(settings)) is not None:
-            policies.append(authorizer)
+            behind.append(authorizer)
             needed.append(authorizer)
-        self.policies = tuple(policies)
+        if by_identity is not None:
+            behind.append(by_identity)
+        self.before, self.behind = tuple(before), tuple(behind)
         self._needed = tuple(needed)
         self._stack = AsyncExitStack()
+
+    def _tickets(
+        self, settings: Settings, streams: Streams | None, others: Sequence[Authenticator]
+    ) -> Sequence[Authenticator]:
+        """Returns the authenticator of tickets, which is a context manager too; none if they are off."""
+        if not settings.tickets.enabled or streams is None:
+            return ()
+        keys = [each for each in others if isinstance(each, ApiKeys)]
+        confirm = {"api_key": keys[0].confirm} if keys else {}
+        tickets = Tickets(settings.tickets, streams, confirm)
+        self.issue_ticket = tickets.issuer.issue
+        return (tickets.authenticator,)
 
     async def __aenter__(self) -> Self:
         """Opens what the policies need."""
@@ -97,6 +126,27 @@ class Admission:
     async def __aexit__(self, *_: object) -> None:
         """Closes it."""
         await self._stack.aclose()
+
+
+def _before_identity(
+    settings: Settings,
+    path_methods: PathMethods,
+    proxies: Proxies | None,
+    by_address: Policy | None,
+) -> list[Policy]:
+    """Returns the policies that do not ask who the caller is."""
+    policies: list[Policy] = []
+    if proxies is not None:
+        policies.append(proxies)
+    if settings.overload.is_on:
+        policies.append(Overload(settings.overload))
+    if settings.hsts:
+        policies.append(StrictTransport(settings.hsts))
+    if settings.cors.origins:
+        policies.append(_cors(settings, path_methods))
+    if by_address is not None:
+        policies.append(by_address)
+    return policies
 
 
 def _proxies(settings: Settings) -> Proxies | None:
@@ -116,12 +166,14 @@ def _cors(settings: Settings, path_methods: PathMethods) -> Cors:
 
 
 def _authenticators(settings: Settings) -> list[Authenticator]:
-    """Returns the authenticators that the settings switch on, in their order."""
+    """Returns the authenticators that the settings switch on, in their order, but for tickets."""
     found: list[Authenticator] = []
     if settings.jwt.all_issuers:
         found.append(_jwt(settings))
     if settings.api_keys.file is not None:
         found.append(ApiKeys(settings.api_keys))
+    if settings.client_certificates.identity:  # the last: other credentials say more
+        found.append(CertificateAuthenticator(settings.client_certificates))
     return found
 
 
@@ -143,7 +195,14 @@ def rights_table(settings: Settings, bindings: Sequence[Binding]) -> RightsTable
     """
     if not has_rights(settings.rights, (binding.method for binding in bindings)):
         return None
-    return compile_rights(settings.rights, bindings, settings.own_paths(), settings.health_path)
+    tickets = settings.tickets
+    return compile_rights(
+        settings.rights,
+        bindings,
+        settings.own_paths(),
+        settings.health_path,
+        {tickets.path} if tickets.enabled else (),
+    )
 
 
 def cookie_origins(settings: Settings) -> Callable[[str], bool]:

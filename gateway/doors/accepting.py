@@ -1,7 +1,8 @@
 """Accepts connections: a bounded number in a turn of the event loop, and no more than there is room for.
 
-Where the limit of connections is reached, or the system has no descriptors left, new connections wait in the
-backlog of the listening socket until there is room. Both are logged once, and when they are over.
+Where the limit of connections is reached, further ones are refused (`gateway.doors.refusing`). Where the
+system has no descriptors left, they wait in the backlog of the listening socket until there is room; that is
+logged once, and when it is over.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Final, TypeAlias
 
 from gateway.doors.proxied import ProxyProtocol, read_proxied_ends
 from gateway.doors.proxy_protocol import ProxiedEnds, ProxyHeaderError
+from gateway.doors.refusing import Refusing, refusal
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +28,7 @@ TURN_CONNECTIONS: Final = 8
 RETRY_SECONDS: Final = 0.25
 """How long accepting waits for a descriptor to become free, before it tries again."""
 _LOG_SECONDS: Final = 10.0
-"""Least time between two lines about connections that one address has too many of."""
+"""Least time between two lines about connections that are refused."""
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 Release: TypeAlias = Callable[[], None]
@@ -40,9 +42,9 @@ class AcceptLimits:
     """Limits of the connections of one process."""
 
     max_connections: int | None = None
-    """In all; beyond it no more are accepted. None: as many as there are descriptors."""
+    """In all; further ones are refused with 503. None: as many as there are descriptors."""
     max_connections_per_address: int | None = None
-    """Of one client address; further ones are closed at once. None: no limit."""
+    """Of one client address; further ones are refused with 429. None: no limit."""
     tls_handshake_timeout: float = 15.0
     """Seconds."""
 
@@ -54,7 +56,7 @@ class Acceptor:
         open: connections that are open, those in a TLS handshake among them.
         by_address: how many of them each client address has.
         exhausted: how often the system has had no descriptor left.
-        refused: connections that were closed for the limit of their address, or for their PROXY header.
+        refused: connections that were refused for a limit, or closed for their PROXY header.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class Acceptor:
         self._accepting = False
         self._waiting = False
         self._closed = False
+        self._refusing = Refusing(secure=tls is not None)
         self._logged_at = float("-inf")
         self.open = 0
         self.exhausted = 0
@@ -103,6 +106,7 @@ class Acceptor:
         self._closed = True
         if self._retry is not None:
             self._retry.cancel()
+        self._refusing.close()
         for each in self._sockets:
             each.close()
 
@@ -125,11 +129,7 @@ class Acceptor:
                 self._loop.remove_reader(each.fileno())
 
     def _accept(self, listening: socket.socket) -> None:
-        most = self._limits.max_connections
         for _ in range(TURN_CONNECTIONS):
-            if most is not None and self.open >= most:
-                self._wait(f"the limit of {most} connections is reached")
-                return
             try:
                 connection, address = listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -155,9 +155,14 @@ class Acceptor:
 
     def _connect(self, connection: socket.socket, address: object) -> None:
         host = str(address[0]) if isinstance(address, tuple) else ""
+        most = self._limits.max_connections
+        if most is not None and self.open >= most:
+            self._refuse("there are %d connections; further ones are refused", most)
+            words = refusal(503, f"too many connections; the limit is {most}")
+            self._refusing.refuse(connection, words)
+            return
         if self._proxied is None:
-            if self._is_refused(host):
-                connection.close()
+            if self._is_refused(connection, host):
                 return
         elif not self._proxied.trusts(host):
             connection.close()
@@ -176,12 +181,14 @@ class Acceptor:
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
 
-    def _is_refused(self, host: str) -> bool:
-        """Whether an address has as many connections as it may; that is counted and logged."""
+    def _is_refused(self, connection: socket.socket, host: str) -> bool:
+        """Refuses a connection of an address that has as many as it may; returns whether it has."""
         most = self._limits.max_connections_per_address
         if most is None or not host or self.by_address[host] < most:
             return False
-        self._refuse("%s has more than %d connections; further ones are closed", host, most)
+        self._refuse("%s has %d connections; further ones are refused", host, most)
+        words = refusal(429, f"too many connections from this address; the limit is {most}")
+        self._refusing.refuse(connection, words)
         return True
 
     def _refuse(self, reason: str, *values: object) -> None:
@@ -213,8 +220,8 @@ class Acceptor:
             self._close(connection, lease)
             raise
         host = peer if ends is None else ends.client[0]
-        if self._is_refused(host):
-            self._close(connection, lease)
+        if self._is_refused(connection, host):
+            lease()
             return
         lease.count(host)
         await self._open(connection, lease, ends)

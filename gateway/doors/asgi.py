@@ -19,6 +19,7 @@ from starlette.routing import BaseRoute, Match, NoMatchFound
 
 from gateway.contract.route_table import NoRoute
 from gateway.doors.framework import CODES, FrameworkRequest
+from gateway.doors.peer_certificate import scope_certificate
 from gateway.doors.types import App, Receive, Scope, Send
 from gateway.exchange.edge import Edge
 from gateway.exchange.exchange import Exchange
@@ -105,6 +106,7 @@ class AsgiDoor:
             headers=ListedHeaders(scope["headers"]),
             websocket=AsgiWebSocket(scope, receive, send) if is_websocket else None,
         )
+        exchange.certificate = scope_certificate(scope)
         if not isinstance(route, NoRoute):
             await serve(exchange)
         else:

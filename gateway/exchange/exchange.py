@@ -9,6 +9,7 @@ from time import time
 
 from gateway.contract.route_table import RouteMatch
 from gateway.exchange.attendance import Attendance, Interruption
+from gateway.exchange.client_certificate import ClientCertificate
 from gateway.exchange.edge import Edge
 from gateway.exchange.inline import TASK, Run
 from gateway.exchange.policy import EndedBy
@@ -40,6 +41,7 @@ class Exchange:
         websocket: None for a request over HTTP.
         run: how the exchange waits.
         client: IP address of the client; a door whose requests are cached sets it.
+        certificate: the client's; a door sets it.
         info: what policies and observers see; None where there are none.
         timeout: seconds that the call may take; None: no end.
         deadline: time of the loop at which it ends; None until time has passed, or where there is no end.
@@ -54,6 +56,7 @@ class Exchange:
         *("edge", "request", "request_id", "headers", "metadata", "body", "is_head", "websocket"),
         *("run", "client", "info", "failure", "ended_by", "timeout", "deadline", "endpoint"),
         *("captures", "last_event_id", "pass_on", "query", "status", "_sink"),
+        "certificate",
     )
 
     def __init__(
@@ -82,6 +85,7 @@ class Exchange:
         self.websocket = websocket
         self.run = run
         self.client = request.client
+        self.certificate: ClientCertificate | None = None
         self.info: RequestInfo | None = None
         self.timeout = head.timeout
         self.deadline: float | None = None
@@ -119,6 +123,7 @@ class Exchange:
             "https" if request.secure else "http",
             request.head.origin,
             binding=binding,
+            certificate=self.certificate,
         )
         return info
 
@@ -140,6 +145,7 @@ class Exchange:
                     self.edge.meter.refused(policy, error)
                 raise
         self.client, self.query = info.client, info.query
+        self.last_event_id = self.last_event_id or info.last_event_id
         if info.metadata or info.removed_metadata:
             self.replace_metadata()
 
@@ -281,10 +287,17 @@ class Exchange:
                 tell(info, size)
 
     def sent(self, size: int) -> None:
-        """Tells observers of a message to the client, in bytes."""
+        """Tells policies and observers of a message to the client, in bytes.
+
+        Raises:
+            StatusError: a policy refuses it.
+        """
         info, observation = self.info, self.edge.observation
-        if info is not None and observation is not None and (tell := observation.message_sent):
-            tell(info, size)
+        if info is not None:
+            for check in info.sent_checks:
+                check(size)
+            if observation is not None and (tell := observation.message_sent):
+                tell(info, size)
 
     def dropped(self, count: int) -> None:
         """Tells observers of messages that were lost for the client."""

@@ -79,6 +79,7 @@ class _NeedsTask:
 
 
 _NEEDS_TASK: Final = _NeedsTask()
+_OVER: Final = object()
 
 
 class _Rest:
@@ -112,7 +113,7 @@ class InlineRun:
         over: whether the coroutine has returned.
     """
 
-    __slots__ = ("_coroutine", "_outcome", "_task", "_waits", "over")
+    __slots__ = ("_coroutine", "_outcome", "_steps", "_task", "_waits", "over")
 
     _waits: bool
     """Whether the coroutine waits for the outcome without a task."""
@@ -120,6 +121,7 @@ class InlineRun:
     def start_run(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Runs a coroutine until it waits; called first."""
         self._coroutine = coroutine
+        self._steps = coroutine.__await__()
         self._task: asyncio.Task[None] | None = None
         self._outcome: Outcome | None = None
         self.over = False
@@ -150,11 +152,14 @@ class InlineRun:
         """Runs the coroutine until it waits, or returns."""
         self._waits = False
         try:
-            awaited = self._coroutine.send(None) if error is None else self._coroutine.throw(error)
+            # next() makes no StopIteration of the end, which would cost more than the step
+            awaited = next(self._steps, _OVER) if error is None else self._coroutine.throw(error)
         except (StopIteration, asyncio.CancelledError):
             self.over = True
             return
-        if awaited is _NEEDS_TASK:
+        if awaited is _OVER:
+            self.over = True
+        elif awaited is _NEEDS_TASK:
             self._task = asyncio.get_running_loop().create_task(self._rest())
         else:
             self._waits = True

@@ -61,7 +61,7 @@ class Policy(Protocol):
 
         It may set `request.identity`, `client`, `scheme`, `host`, `root_path` and `expires_at`, take
         parameters out of the query, and add to `metadata`, `removed_metadata`, `message_checks`,
-        `response_headers` and `at_end`. The policies are asked in their order.
+        `sent_checks`, `response_headers` and `at_end`. The policies are asked in their order.
 
         Returns:
             None, or an awaitable if the decision has to wait, for a key set say. What can be decided at once

@@ -9,6 +9,7 @@ from urllib.parse import unquote_to_bytes
 
 from gateway.contract.http_rule import Binding
 from gateway.contract.method import Method
+from gateway.exchange.client_certificate import ClientCertificate
 from gateway.transcoding.metadata import Headers
 
 _NO_KEYS: Final[frozenset[str]] = frozenset()
@@ -61,13 +62,16 @@ class RequestInfo:
             "allowed_methods",
             "at_end",
             "binding",
+            "certificate",
             "client",
             "expires_at",
             "http_method",
             "identity",
+            "last_event_id",
         ),
         *(
             "message_checks",
+            "sent_checks",
             "metadata",
             "method",
             "on_revoke",
@@ -100,6 +104,10 @@ class RequestInfo:
     """`http` or `https`, as the client sees it; for a WebSocket too. One that trusts proxies sets it."""
     root_path: str | None
     """Path prefix that a trusted proxy has stripped and named; None: the setting `root_path` counts."""
+    certificate: ClientCertificate | None
+    """The certificate of the client's TLS connection to the edge, which is verified; None if it has none."""
+    last_event_id: str
+    """Set by a policy: the event after which a stream resumes, where the request has no `Last-Event-ID`."""
     request_id: str
     identity: object | None
     """Whoever the caller is: a policy sets it, others read it."""
@@ -112,6 +120,9 @@ class RequestInfo:
     message_checks: list[Callable[[int], None]]
     """Each is called with the size of each message from the client, in bytes of protobuf, before it is sent
     upstream. It may raise a StatusError, which ends the request."""
+    sent_checks: list[Callable[[int], None]]
+    """Each is called with the size of each message of the server, in bytes of protobuf, before it is sent on.
+    It may raise a StatusError, which ends the request."""
     response_headers: list[tuple[bytes, bytes]]
     """Headers that policies add to the response, whatever it is, by their lower-case names."""
     expires_at: float | None
@@ -135,6 +146,8 @@ class RequestInfo:
         scheme: str = "http",
         origin: str | None = None,
         binding: Binding | None = None,
+        *,
+        certificate: ClientCertificate | None = None,
     ) -> None:
         """Takes what a door has read; a test of a policy takes what the policy looks at.
 
@@ -151,6 +164,7 @@ class RequestInfo:
             scheme: see there.
             origin: see there; None: it is read from the headers.
             binding: see there.
+            certificate: see there.
         """
         self.wire = wire
         self.http_method = http_method
@@ -166,10 +180,13 @@ class RequestInfo:
         self.root_path = None
         self._host: str | None = None
         self.binding = binding
+        self.certificate = certificate
+        self.last_event_id = ""
         self.identity = None
         self.metadata = []
         self.removed_metadata = _NO_KEYS
         self.message_checks = []
+        self.sent_checks = []
         self.response_headers = []
         self.expires_at = None
         self.on_revoke = None

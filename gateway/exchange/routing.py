@@ -16,6 +16,8 @@ NO_ROUTE: Final = NoRoute(frozenset())
 """A path that no binding has."""
 _OWN_PATH: Final = NoRoute(frozenset({"GET"}))
 """A path of the edge's own, asked with another method than it takes."""
+_POSTED_PATH: Final = NoRoute(frozenset({"POST"}))
+"""The same for one that takes POST."""
 
 
 class Options(NamedTuple):
@@ -31,10 +33,20 @@ Route: TypeAlias = RouteMatch[Endpoint] | NoRoute | Options | StatusError
 class Router:
     """Looks requests up."""
 
-    def __init__(self, transcoder: Transcoder, own_paths: Container[str] = ()) -> None:
-        """Takes the table, and the paths that the framework's routes answer whatever the contract says."""
+    def __init__(
+        self,
+        transcoder: Transcoder,
+        own_paths: Container[str] = (),
+        *,
+        posted: Container[str] = (),
+    ) -> None:
+        """Takes the table, and the paths that the framework's routes answer whatever the contract says.
+
+        Of these paths, those in `posted` take POST, the others GET and HEAD.
+        """
         self._transcoder = transcoder
         self._own_paths = own_paths
+        self._posted = posted
         self._literal = {
             key: match
             for key, match in transcoder.literal_routes.items()
@@ -57,7 +69,7 @@ class Router:
         if literal is not None:
             return literal
         if self._is_own(path):
-            return _own_path(http_method)
+            return _own_path(http_method, posted=unquote(path) in self._posted)
         try:
             found = self._transcoder.match(http_method, path)
             if isinstance(found, NoRoute) and http_method == "HEAD" and "GET" in found.allowed:
@@ -82,11 +94,12 @@ class Router:
         return path in self._own_paths or ("%" in path and unquote(path) in self._own_paths)
 
 
-def _own_path(http_method: str) -> Route:
-    """Returns the route of a path of the edge's own, which takes GET and HEAD."""
-    if http_method in ("GET", "HEAD"):
+def _own_path(http_method: str, *, posted: bool) -> Route:
+    """Returns the route of a path of the edge's own, which takes GET and HEAD, or POST."""
+    if http_method in (("POST",) if posted else ("GET", "HEAD")):
         return NO_ROUTE  # and so the framework's to answer
-    return Options(all_allowed_methods(_OWN_PATH)) if http_method == "OPTIONS" else _OWN_PATH
+    own = _POSTED_PATH if posted else _OWN_PATH
+    return Options(all_allowed_methods(own)) if http_method == "OPTIONS" else own
 
 
 def allowed_methods(route: Route) -> tuple[str, ...]:

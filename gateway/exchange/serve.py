@@ -21,10 +21,10 @@ from gateway.exchange.request_info import RequestInfo
 from gateway.exchange.request_log import request_name
 from gateway.exchange.response import HttpResponse, failure, options
 from gateway.exchange.routing import Options
-from gateway.exchange.streams import serve_client_stream, serve_server_stream
+from gateway.exchange.streams import refuse_reader, serve_client_stream, serve_server_stream
 from gateway.exchange.unary import serve_unary
 from gateway.exchange.websocket import serve_websocket
-from gateway.transcoding.metadata_size import metadata_over, metadata_size
+from gateway.transcoding.metadata_size import over_limit
 from gateway.transcoding.status import (
     CANCELLED,
     INTERNAL,
@@ -56,8 +56,8 @@ async def serve(exchange: Exchange) -> None:
         elif request.error is not None:
             raise request.error
         elif isinstance(route, RouteMatch):
-            if (size := metadata_size(exchange.metadata)) > edge.limits.max_metadata:
-                raise metadata_over(size, edge.limits.max_metadata)
+            if (error := over_limit(exchange.metadata, edge.limits.max_metadata)) is not None:
+                raise error
             if exchange.websocket is None and not route.target.method.stream_type.streams:
                 await serve_unary(exchange)
             else:
@@ -117,6 +117,8 @@ async def _end_early(exchange: Exchange, error: BaseException) -> None:
         if exchange.status:
             code = code_name(error.code)
             log.warning("%s: %s after the head was sent", _name(exchange), code)
+        elif exchange.last_event_id and await _tell_reader(exchange, error):
+            return
         await _fail(exchange, error)
     elif isinstance(error, ClientGone):
         exchange.ended_by = EndedBy.CLIENT
@@ -148,6 +150,15 @@ async def _fail(exchange: Exchange, error: StatusError) -> None:
         _log_refusal(exchange, error)
     accept = "" if is_websocket else exchange.request.head.accept
     await _answer(exchange, failure(edge.transcoder, edge.metadata, error, accept))
+
+
+async def _tell_reader(exchange: Exchange, error: StatusError) -> bool:
+    """Tells a reader of events that reconnects; returns False if the request is none of such a reader."""
+    try:
+        return await refuse_reader(exchange, error)
+    except ClientGone:
+        exchange.ended_by = EndedBy.CLIENT
+        return True
 
 
 async def _answer(exchange: Exchange, response: HttpResponse) -> None:
@@ -188,7 +199,10 @@ def _start_observation(exchange: Exchange, observation: Observation) -> float:
 def _end(exchange: Exchange, info: RequestInfo, since: float) -> None:
     info.on_revoke = None
     for tell in info.at_end:
-        tell()
+        try:
+            tell()
+        except Exception:  # the others have places to give back
+            log.exception("%s: what a policy does at the end has failed", _name(exchange))
     observation = exchange.edge.observation
     if observation is not None and observation.request_ended is not None:
         code, ended_by = _outcome(exchange)

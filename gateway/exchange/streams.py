@@ -13,6 +13,7 @@ from functools import partial
 from random import SystemRandom
 from typing import Final
 
+from gateway.contract.route_table import RouteMatch
 from gateway.exchange.body import MessageBody, UploadBody
 from gateway.exchange.call import decode, open_call, open_source
 from gateway.exchange.exchange import Exchange, until_sent
@@ -95,6 +96,28 @@ async def serve_server_stream(exchange: Exchange) -> None:
         await response.end()
 
 
+async def refuse_reader(exchange: Exchange, error: StatusError) -> bool:
+    """Tells a reader of events that reconnects, by an event, that it is refused for now.
+
+    A browser takes any status but 200 for the end of the stream, and never comes back. Returns False, and has
+    done nothing, for other requests and for errors that a retry does not mend.
+    """
+    route = exchange.request.route
+    if not isinstance(route, RouteMatch) or exchange.websocket is not None:
+        return False
+    if not exchange.endpoint.method.stream_type.server or not is_retryable(error):
+        return False
+    encoder, encode = choose_framing(exchange)
+    if encoder.media_type != _SSE or exchange.last_event_id == END_ID:
+        return False
+    await exchange.in_task()
+    exchange.failure = error
+    response = StreamResponse(exchange, encoder, encode)
+    await response.start(())
+    await response.fail(error)
+    return True
+
+
 def _body(exchange: Exchange) -> MessageBody | UploadBody:
     if exchange.endpoint.method.stream_type.client:
         return UploadBody(exchange.body)
@@ -138,10 +161,10 @@ class StreamResponse:
         """Sends what the source has, from its first items on."""
         self._check_heartbeat(source)
         try:
-            async for items in source:
+            async for new in source:
+                items, refused = (new, None) if self._exchange.info is None else self._told(new)
                 frames, failure = self._frames(items)
-                if self._exchange.info is not None:
-                    self._tell_observers(items)
+                failure = failure or refused
                 if self.started and not self._starting.locked():
                     await self._write(frames)
                 elif frames:
@@ -149,7 +172,8 @@ class StreamResponse:
                     await self._start(source, frames)
                 if failure is not None:
                     raise failure
-                if frames and (write_now := self._exchange.write_now) is not None:
+                write_now = self._exchange.write_now
+                if frames and not self._is_checked and write_now is not None:
                     source.set_direct_writer(partial(self._write_at_once, write_now))
             await self._start(source)
         finally:
@@ -171,12 +195,23 @@ class StreamResponse:
                 return b"".join(frames), error
         return b"".join(frames), None
 
-    def _tell_observers(self, items: Iterable[Item]) -> None:
-        for item in items:
+    @property
+    def _is_checked(self) -> bool:
+        """Whether policies decide about each message, which a direct writer cannot ask."""
+        info = self._exchange.info
+        return info is not None and bool(info.sent_checks)
+
+    def _told(self, items: Sequence[Item]) -> tuple[Sequence[Item], StatusError | None]:
+        """Tells policies and observers; returns the items up to one that is refused, and why it is."""
+        for number, item in enumerate(items):
             if isinstance(item, Gap):
                 self._exchange.dropped(item.missed)
-            else:
+                continue
+            try:
                 self._exchange.sent(len(item.message))
+            except StatusError as error:
+                return items[:number], error
+        return items, None
 
     def _write_at_once(self, write: Callable[[bytes], bool], items: Sequence[Item]) -> bool:
         """Writes items that need no waiting; frames after the first do not depend on earlier ones."""
@@ -192,7 +227,7 @@ class StreamResponse:
         if not write(frames):
             return False
         if self._exchange.info is not None:
-            self._tell_observers(items)
+            self._told(items)
         self._written_at = self._loop.time()
         return True
 

@@ -7,7 +7,8 @@ Sources: RFC 9113, section 6.5.2 (size of a header list); gRPC over HTTP/2, "Req
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from itertools import chain
 from typing import Final
 
 from gateway.transcoding.status import RESOURCE_EXHAUSTED, StatusError
@@ -28,20 +29,23 @@ def metadata_size(metadata: Iterable[tuple[str, str | bytes]]) -> int:
     return size
 
 
-def check_metadata(metadata: Iterable[tuple[str, str | bytes]], limit: int) -> None:
+def check_metadata(metadata: Collection[tuple[str, str | bytes]], limit: int) -> None:
     """Checks that `metadata_size` is at most `limit`.
 
     Raises:
         StatusError: RESOURCE_EXHAUSTED (HTTP 431), it is larger.
     """
+    if (error := over_limit(metadata, limit)) is not None:
+        raise error
+
+
+def over_limit(metadata: Collection[tuple[str, str | bytes]], limit: int) -> StatusError | None:
+    """Returns the error for metadata that are larger than `limit` bytes; None if they are not."""
+    rough = sum(map(len, chain.from_iterable(metadata))) + _FIELD_OVERHEAD * len(metadata)
+    if 2 * rough <= limit:  # base64 adds a third to values that are bytes
+        return None
     size = metadata_size(metadata)
-    if size > limit:
-        raise metadata_over(size, limit)
-
-
-def metadata_over(size: int, limit: int) -> StatusError:
-    """Makes the error for metadata of this size, larger than the edge accepts; both in bytes."""
-    return metadata_too_large(f"{size} bytes, of at most {limit}")
+    return metadata_too_large(f"{size} bytes, of at most {limit}") if size > limit else None
 
 
 def metadata_too_large(sizes: str) -> StatusError:

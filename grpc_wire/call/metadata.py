@@ -43,8 +43,8 @@ _FORBIDDEN_KEYS: Final = frozenset(
     {"connection", "host", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"}
 )
 """Keys that make an HTTP/2 message malformed (RFC 9113, 8.2.2 and 8.3.1)."""
-_PRINTABLE: Final = bytes(byte if 0x20 <= byte < 0x7F else ord("?") for byte in range(256))
-"""Translation table that changes every byte that is not printable ASCII."""
+_PRINTABLE: Final = bytes(range(0x20, 0x7F))
+"""Printable ASCII."""
 _MAX_CACHED: Final = 1024
 
 
@@ -59,13 +59,13 @@ def to_headers(metadata: Iterable[tuple[str, str | bytes]]) -> Headers:
         name, binary = _name(key)
         if not name:
             continue
-        if isinstance(value, str) and value.isascii() and not binary:
-            text = value.encode()
+        if isinstance(value, str) and not binary:
+            text = value.encode("utf-8", "surrogatepass")
         elif isinstance(value, bytes):
             text = b64encode(value).rstrip(b"=") if binary else value
         else:
             raise _refusal(key, value, binary=binary)
-        if text.translate(_PRINTABLE) != text:
+        if text.translate(None, _PRINTABLE):
             raise _refusal(key, text)
         headers.append((name, text.strip()))
     return tuple(headers)

@@ -13,6 +13,8 @@ AuthContext: TypeAlias = Mapping[str, Sequence[bytes]]
 
 _COMMON_NAME: Final = "x509_common_name"
 _ALTERNATIVE_NAME: Final = "x509_subject_alternative_name"
+_KINDS: Final = {"DNS": "peer_dns", "URI": "peer_uri"}
+"""Kind of an alternative name -> the property that has all of its kind."""
 _INSECURE: Final[AuthContext] = {
     "transport_security_type": [b"insecure"],
     "security_level": [b"TSI_SECURITY_NONE"],
@@ -68,7 +70,12 @@ def _names(certificate: Mapping[str, Any]) -> dict[str, list[bytes]]:
         for key, value in attributes:
             if key == "commonName":
                 names[_COMMON_NAME] = [value.encode()]
-    alternatives = [value.encode() for _, value in certificate.get("subjectAltName", ())]
-    if alternatives:
-        names[_ALTERNATIVE_NAME] = alternatives
+    for kind, value in certificate.get("subjectAltName", ()):
+        name = value.encode()
+        names.setdefault(_ALTERNATIVE_NAME, []).append(name)
+        if (key := _KINDS.get(kind)) is not None:
+            names.setdefault(key, []).append(name)
+    uris = names.get(_KINDS["URI"], [])
+    if len(uris) == 1 and uris[0].startswith(b"spiffe://"):
+        names["peer_spiffe_id"] = uris
     return names

@@ -278,4 +278,4 @@ def test_no_policy_without_settings() -> None:
     assert Admission(Settings(descriptor_set=Path("x")), (), no_methods).proxies is None
     section = ProxySettings(trusted=("loopback",))
     admission = Admission(Settings(descriptor_set=Path("x"), proxies=section), (), no_methods)
-    assert admission.policies == (admission.proxies,)
+    assert (admission.before, admission.behind) == ((admission.proxies,), ())

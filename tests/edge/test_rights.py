@@ -40,12 +40,9 @@ class Callers:
 
 
 def made(make_app: MakeApp, *rules: dict[str, Any], **settings: Any) -> FastAPI:
-    """Makes an edge with rules, before which callers say who they are."""
+    """Makes an edge with rules, before which a policy of the user's says who calls."""
     rights = RightsSettings.model_validate({"rules": rules})
-    app = make_app(rights=rights, **settings)
-    edge = app.state.edge
-    edge.policies = (Callers(), *edge.policies)
-    return app
+    return make_app(policies=[Callers()], rights=rights, **settings)
 
 
 RULES: tuple[dict[str, Any], ...] = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import socket
 import ssl
@@ -12,6 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
+from gateway.doors.refusing import MAX_LINGERING
 from tests.contracts import echo_descriptor_set
 from tests.echo_server import echo_server
 from tests.whole.certificates import made
@@ -34,6 +36,10 @@ class Edge:
     def log(self) -> str:
         """All that it has logged."""
         return self._log.read_text()
+
+    def files(self) -> int:
+        """Returns how many descriptors it has."""
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
     async def says(self, text: str) -> None:
         """Waits for a line of the log."""
@@ -135,8 +141,25 @@ async def test_descriptors_run_out(tmp_path: Path) -> None:
         assert edge.log.count("new connections wait") == 1
 
 
+async def _refused(port: int) -> tuple[int, bytes]:
+    """Returns the HTTP status and the body of what a new connection is told, though it sends a request."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(_GET)
+    head, _, body = (await asyncio.wait_for(reader.read(), 10)).partition(b"\r\n\r\n")
+    writer.close()
+    assert b"connection: close" in head
+    assert b"retry-after: 1" in head
+    return int(head.split()[1]), body
+
+
+async def _until_answered(port: int) -> None:
+    async with asyncio.timeout(10):
+        while b" 200 " not in await _answers(port):
+            pass
+
+
 async def test_connections_have_a_limit(tmp_path: Path) -> None:
-    """Beyond it new callers wait, and are accepted when others leave."""
+    """Beyond it new callers are told so, and are accepted when others leave."""
     async with (
         echo_server() as echo,
         _edge(tmp_path, echo.address, "--max-connections", "3") as edge,
@@ -144,27 +167,47 @@ async def test_connections_have_a_limit(tmp_path: Path) -> None:
         with ExitStack() as stack:
             for _ in range(3):
                 stack.enter_context(_connect(edge.port))
-            late = asyncio.create_task(_answers(edge.port))
-            await edge.says("the limit of 3 connections is reached")
-            assert not late.done()
-        assert b" 200 " in await late
+            status, body = await _refused(edge.port)
+            assert status == 503
+            assert json.loads(body) == {
+                "code": 14,
+                "message": "too many connections; the limit is 3",
+            }
+            await edge.says("there are 3 connections; further ones are refused")
+        await _until_answered(edge.port)
 
 
 async def test_an_address_has_a_limit(tmp_path: Path) -> None:
-    """Beyond it connections are closed at once, which is logged; others that leave make room."""
+    """Beyond it callers are told so, which is logged; others that leave make room."""
     async with (
         echo_server() as echo,
         _edge(tmp_path, echo.address, "--max-connections-per-address", "2") as edge,
     ):
-        with _connect(edge.port), _connect(edge.port), _connect(edge.port) as third:
-            with suppress(ConnectionResetError):
-                assert await asyncio.to_thread(third.recv, 1) == b""
-            await edge.says("127.0.0.1 has more than 2 connections")
-        async with asyncio.timeout(10):
-            while True:
-                with suppress(asyncio.IncompleteReadError, ConnectionResetError):
-                    assert b" 200 " in await _answers(edge.port)
-                    break
+        with _connect(edge.port), _connect(edge.port):
+            status, body = await _refused(edge.port)
+            assert status == 429
+            assert json.loads(body)["code"] == 8
+            await edge.says("127.0.0.1 has 2 connections; further ones are refused")
+        await _until_answered(edge.port)
+
+
+async def test_refused_connections_hold_nothing(tmp_path: Path) -> None:
+    """However many come and stay: a bounded number lingers, for a second."""
+    async with (
+        echo_server() as echo,
+        _edge(tmp_path, echo.address, "--max-connections-per-address", "2") as edge,
+    ):
+        with _connect(edge.port), _connect(edge.port), ExitStack() as stack:
+            assert (await _refused(edge.port))[0] == 429
+            before = edge.files()
+            for _ in range(300):
+                stack.enter_context(_connect(edge.port))
+            assert (await _refused(edge.port))[0] == 429
+            assert edge.files() <= before + MAX_LINGERING
+            async with asyncio.timeout(10):
+                while edge.files() > before:
+                    await asyncio.sleep(0.05)
+        assert "Traceback" not in edge.log
 
 
 async def test_several_addresses(tmp_path: Path) -> None:

@@ -139,11 +139,19 @@ class ApiKeys:
             request.expires_at = identity.expires_at
         if self._name_key:
             request.metadata.append((self._name_key, identity.name))
-        method = request.method
-        if request.wire is Wire.WEBSOCKET or (method is not None and method.stream_type.value):
-            key.streams.add(request)
-            request.at_end.append(lambda: key.streams.discard(request))
+        _keep(key, request)
         return identity
+
+    def confirm(self, identity: Identity, request: RequestInfo) -> None:
+        """Confirms an identity that a key gave before, for a ticket; a revocation ends the stream.
+
+        Raises:
+            StatusError: UNAUTHENTICATED, the key is gone, or has changed.
+        """
+        key = self._keys.get(str(identity.claims.get("key_id", "")).encode())
+        if key is None or key.identity != identity:
+            raise self._rejection(_REVOKED)
+        _keep(key, request)
 
     def _find(self, request: RequestInfo) -> bytes | None:
         found: bytes | None = None
@@ -165,6 +173,14 @@ class ApiKeys:
 
     def _misuse(self, description: str) -> Exception:
         return misuse(_SCHEME, self._settings.realm, description)
+
+
+def _keep(key: _Key, request: RequestInfo) -> None:
+    """Keeps a stream with the key that has opened it, until it ends."""
+    method = request.method
+    if request.wire is Wire.WEBSOCKET or (method is not None and method.stream_type.value):
+        key.streams.add(request)
+        request.at_end.append(lambda: key.streams.discard(request))
 
 
 def _key(entry: ApiKeyEntry) -> _Key:

@@ -11,6 +11,7 @@ from gateway.doors.http1.door import Door
 from gateway.doors.http1.exchange import Connected, HttpExchange
 from gateway.doors.http1.request import Request
 from gateway.doors.http1.response import Response
+from gateway.doors.peer_certificate import SCOPE_KEY
 from gateway.doors.types import Event, Scope
 from gateway.exchange.ports import ClientGone
 from gateway.transcoding.status import StatusError
@@ -60,7 +61,7 @@ class AsgiExchange(HttpExchange):
     def _scope(self, ends: Addresses) -> Scope:
         request, door = self.request, self._door
         path, root = request.path, door.root_path
-        return {
+        scope: Scope = {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},
             "http_version": request.version,
@@ -75,6 +76,9 @@ class AsgiExchange(HttpExchange):
             "headers": request.headers,
             "state": door.app_state.copy(),
         }
+        if ends.certificate is not None:
+            scope["extensions"] = {SCOPE_KEY: ends.certificate}
+        return scope
 
     # What the application calls.
 

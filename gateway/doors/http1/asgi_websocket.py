@@ -12,6 +12,7 @@ from gateway.doors.http1.addresses import Addresses
 from gateway.doors.http1.door import Door
 from gateway.doors.http1.request import Request
 from gateway.doors.http1.request_head import subprotocols
+from gateway.doors.peer_certificate import SCOPE_KEY
 from gateway.doors.types import Event, Scope
 from gateway.exchange.ports import ClientGone
 from gateway.transcoding.status import StatusError
@@ -126,7 +127,7 @@ class AsgiWebSocket:
             "headers": request.headers,
             "subprotocols": subprotocols(request.headers),
             "state": door.app_state.copy(),
-            "extensions": {"websocket.http.response": {}},
+            "extensions": {"websocket.http.response": {}, SCOPE_KEY: ends.certificate},
         }
 
     async def receive(self) -> Event:

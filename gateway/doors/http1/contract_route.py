@@ -53,7 +53,7 @@ class ContractRoute(NamedTuple):
             secure=self.ends.secure,
             subprotocols=() if websocket is None else subprotocols(request.headers),
         )
-        return Exchange(
+        exchange = Exchange(
             edge,
             of_edge,
             body,
@@ -65,6 +65,8 @@ class ContractRoute(NamedTuple):
             websocket=websocket,
             run=run,
         )
+        exchange.certificate = self.ends.certificate
+        return exchange
 
 
 def find_route(

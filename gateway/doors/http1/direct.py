@@ -19,6 +19,7 @@ from gateway.doors.http1.plain_heads import (
     PlainHeads,
     PlainRequest,
 )
+from gateway.exchange.client_certificate import ClientCertificate
 from gateway.exchange.edge import Edge
 from gateway.exchange.exchange import Exchange
 from gateway.exchange.inline import InlineRun
@@ -117,12 +118,15 @@ class DirectResponse(InlineRun):
         self.whole_body: bytes | None = data[len(data) - plain.length :]
         self.ended = False
 
-    def answer(self, respond: Respond, client: str = "") -> None:
+    def answer(
+        self, respond: Respond, client: str = "", certificate: ClientCertificate | None = None
+    ) -> None:
         """Starts to answer.
 
         Args:
             respond: called once, perhaps before this returns; never behind `disconnect`.
             client: IP address of the client, if it is known.
+            certificate: the client's, if it has one.
         """
         self._respond = respond
         door = self._door
@@ -143,6 +147,7 @@ class DirectResponse(InlineRun):
             run=self,
         )
         exchange.client = client
+        exchange.certificate = certificate
         self.start_run(serve(exchange))
 
     def all(self) -> Headers:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 READ_AHEAD_BYTES: Final = 64 * 1024
@@ -34,6 +34,12 @@ class Limits:
     """Between two parts of a body, until the response starts; beyond it 408."""
     keep_alive: float = 75.0
     """Without a request, after which an idle connection is closed."""
+    has_longer_timers: bool = field(init=False)
+    """Whether a timer of a request may end later than one that starts with `keep_alive` behind it."""
+
+    def __post_init__(self) -> None:
+        longer = max(self.head_timeout, self.body_timeout) > self.keep_alive
+        object.__setattr__(self, "has_longer_timers", longer)
 
 
 DEFAULTS: Final = Limits()

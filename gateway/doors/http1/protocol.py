@@ -108,7 +108,7 @@ class Http1Protocol(asyncio.Protocol):
                 self._parse(data)
                 return
             self._connection.responding = True
-            response.answer(self._respond, self._client)
+            response.answer(self._respond, self._client, self._ends.certificate)
             if not response.over:
                 self._active = response
                 self._version = "1.1"
@@ -307,8 +307,8 @@ class Http1Protocol(asyncio.Protocol):
             self._end()
             return
         self._since = since = self._loop.time()
-        timer = self._timer
-        if timer is None or timer.when() > since + self._door.limits.keep_alive:
+        timer, limits = self._timer, self._door.limits
+        if timer is None or (limits.has_longer_timers and timer.when() > since + limits.keep_alive):
             self._watch()
         if self._unparsed:
             self._watch()

@@ -1,0 +1,221 @@
+"""The policies that count: one of rules by address before identity, one of rules by identity behind rights.
+
+A request takes its slots first, for they come back; then its tokens, rule by rule, and the first rule that
+refuses ends it. What earlier rules have counted stays counted.
+
+Source of the headers: draft-ietf-httpapi-ratelimit-headers-10 (September 2025), sections 3 and 4. The quota
+of a rule is what may be asked for at once, its window the time in which that comes back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
+from math import ceil
+from time import monotonic
+from typing import Final
+
+from gateway.admission.limits.gcra import Decision
+from gateway.admission.limits.memory import MemoryStore, Table
+from gateway.admission.limits.refusal import RETRY_SECONDS, refusal
+from gateway.admission.limits.rules import Plan, Rule, Take, plan
+from gateway.admission.limits.settings import LimitRule, LimitsSettings
+from gateway.admission.limits.store import LimitStore
+from gateway.contract.method import Method
+from gateway.exchange.policy import Policy
+from gateway.exchange.request_info import RequestInfo
+
+_POLICY: Final = b"ratelimit-policy"
+_LEFT: Final = b"ratelimit"
+
+
+def limits_policies(
+    settings: LimitsSettings,
+    health_path: str,
+    *,
+    store: LimitStore | None = None,
+    clock: Callable[[], float] = monotonic,
+) -> tuple[Policy | None, Policy | None]:
+    """Makes the policy that stands before identity, and the one behind rights; None where there is no rule.
+
+    Args:
+        settings: the section.
+        health_path: which is open to anybody; empty: there is none.
+        store: counts requests; by default this process does. Messages and bytes, and what is under way, are
+            counted by each process: a stream cannot wait for a store with each message.
+        clock: seconds that do not go back.
+    """
+    memory = MemoryStore(settings.max_keys)
+    counter = memory if store is None else store
+    rules = settings.all_rules()
+    halves: list[Policy | None] = []
+    for by_identity in (False, True):
+        own = [rule for rule in rules if rule.needs_identity is by_identity]
+        made = [(Rule(rule, settings, memory), rule) for rule in own]
+        halves.append(
+            Limits(
+                made,
+                counter,
+                clock,
+                headers=settings.headers,
+                health_path=health_path,
+                preflights=not by_identity,
+            )
+            if made
+            else None
+        )
+    return halves[0], halves[1]
+
+
+class Limits:
+    """Counts requests, what they send and are sent, and what is under way."""
+
+    def __init__(
+        self,
+        rules: Sequence[tuple[Rule, LimitRule]],
+        store: LimitStore,
+        clock: Callable[[], float],
+        *,
+        headers: bool,
+        health_path: str,
+        preflights: bool,
+    ) -> None:
+        """Takes the rules, and whether preflights, which nobody has credentials for, are counted."""
+        self._rules = rules
+        self._store = store
+        self._clock = clock
+        self._headers = headers
+        self._health_path = health_path
+        self._preflights = preflights
+        self._plans: dict[Method | None, Plan] = {}
+
+    def admit(self, request: RequestInfo) -> Awaitable[None] | None:
+        """See `Policy`."""
+        method = request.method
+        found = self._plans.get(method)
+        if found is None:
+            found = self._plans[method] = plan(self._rules, method, self._store)
+        if method is None and self._is_open(request):
+            return None
+        told: list[str] = []
+        if found.slots:
+            self._take_slots(request, found, told)
+        if found.messages:
+            self._meter(request, found, told)
+        if found.requests:
+            return self._take(request, found, iter(found.requests), told)
+        self._tell(request, found, told)
+        return None
+
+    def _is_open(self, request: RequestInfo) -> bool:
+        if request.path == self._health_path:
+            return True
+        return not self._preflights and request.is_preflight
+
+    def _take(
+        self,
+        request: RequestInfo,
+        found: Plan,
+        rules: Iterator[tuple[Rule, Take, int]],
+        told: list[str],
+    ) -> Awaitable[None] | None:
+        """Takes the tokens of a request, as far as the store decides at once."""
+        now = self._clock()
+        for rule, take, cost in rules:
+            key = rule.key(request)
+            if key is None:
+                continue
+            decision = take(key, cost, now)
+            if not isinstance(decision, Decision):
+                return self._wait(decision, rule, request, found, rules, told)
+            self._obey(decision, rule, request, found, told)
+        self._tell(request, found, told)
+        return None
+
+    async def _wait(
+        self,
+        awaited: Awaitable[Decision],
+        rule: Rule,
+        request: RequestInfo,
+        found: Plan,
+        rules: Iterator[tuple[Rule, Take, int]],
+        told: list[str],
+    ) -> None:
+        self._obey(await awaited, rule, request, found, told)
+        rest = self._take(request, found, rules, told)
+        if rest is not None:
+            await rest
+
+    def _obey(
+        self, decision: Decision, rule: Rule, request: RequestInfo, found: Plan, told: list[str]
+    ) -> None:
+        remaining, retry, full = decision
+        if self._headers:
+            told.append(f'"{rule.name}";r={remaining};t={ceil(retry or full)}')
+        if retry:
+            self._tell(request, found, told)
+            raise refusal(rule.name, rule.counts, retry)
+
+    def _take_slots(self, request: RequestInfo, found: Plan, told: list[str]) -> None:
+        for rule, slots in found.slots:
+            key = rule.key(request)
+            if key is None:
+                continue
+            taken = slots.take(key)
+            if taken:
+                request.at_end.append(partial(slots.release, key))
+            if self._headers:
+                told.append(f'"{rule.name}";r={slots.limit - slots.taken(key)}')
+            if not taken:
+                self._tell(request, found, told)
+                raise refusal(rule.name, rule.counts, RETRY_SECONDS)
+
+    def _meter(self, request: RequestInfo, found: Plan, told: list[str]) -> None:
+        method = request.method
+        unary = method is not None and not method.stream_type.value
+        for rule, table, by_bytes in found.messages:
+            key = rule.key(request)
+            if key is None:
+                continue
+            meter = Meter(rule, table, key, self._clock, by_bytes=by_bytes)
+            if by_bytes:
+                # what was sent before may still have to be paid
+                self._obey(table.take(key, 0, self._clock()), rule, request, found, told)
+            request.message_checks.append(meter.take)
+            request.sent_checks.append(meter.charge if unary else meter.take)
+
+    def _tell(self, request: RequestInfo, found: Plan, told: list[str]) -> None:
+        """Adds the headers; a `RateLimit` of another policy is another line of the same list."""
+        if told:
+            request.response_headers.append((_POLICY, found.policies))
+            request.response_headers.append((_LEFT, ", ".join(told).encode()))
+
+
+class Meter:
+    """Counts the messages of one request, for one rule."""
+
+    __slots__ = ("_by_bytes", "_clock", "_key", "_rule", "_table")
+
+    def __init__(
+        self, rule: Rule, table: Table, key: str, clock: Callable[[], float], *, by_bytes: bool
+    ) -> None:
+        self._rule = rule
+        self._table = table
+        self._key = key
+        self._clock = clock
+        self._by_bytes = by_bytes
+
+    def take(self, size: int) -> None:
+        """Counts a message before it goes on.
+
+        Raises:
+            StatusError: RESOURCE_EXHAUSTED, it is one too many, which ends the request.
+        """
+        cost = size if self._by_bytes else 1
+        decision = self._table.take(self._key, cost, self._clock())
+        if not decision.admitted:
+            raise refusal(self._rule.name, self._rule.counts, decision.retry_seconds)
+
+    def charge(self, size: int) -> None:
+        """Counts the answer to a unary call, which is never refused: the call is done."""
+        self._table.charge(self._key, size if self._by_bytes else 1, self._clock())
