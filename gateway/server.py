@@ -222,7 +222,7 @@ class Server(uvicorn.Server):
             f"protoway: {served(self._edge.transcoder.bindings, self._settings)}",
             *middleware_line(self._app),
             *(
-                f"protoway: serving metrics on {_shown(each, 'http')}/metrics"
+                f"protoway: serving /metrics on {_shown(each, 'http')}"
                 for sockets in self._admin_sockets[:1]
                 for each in sockets
             ),

@@ -183,7 +183,7 @@ def say_where(address: str, settings: Settings, metrics_at: MetricsAddress | Non
     lines = [f"core: serving gRPC on {address}", served]
     for each in () if metrics_at is None else metrics_at.sockets:
         where = shown(*each.getsockname()[:2])
-        lines.append(f"core: serving metrics on http://{where}/metrics")
+        lines.append(f"core: serving /metrics on http://{where}")
     print(*lines, sep="\n", flush=True)
 
 

@@ -151,10 +151,11 @@ class MeteredUpstream:
 class MeteredCall:
     """A call that is counted; one that is left before its end counts as cancelled."""
 
-    __slots__ = ("_block", "_call", "_code", "_counts", "_since", "_whole", "take_message")
+    __slots__ = ("_block", "_call", "_code", "_counts", "_since", "_take", "_whole")
 
     _call: Call
-    take_message: Callable[[], bytes | None]
+    _take: Callable[[], bytes | None] | None
+    """Takes a message that has come, where the call can tell."""
 
     def __init__(
         self,
@@ -178,8 +179,7 @@ class MeteredCall:
         except BaseException as error:
             self._counts.end(_code(error), self._since)
             raise
-        if (take := getattr(call, "take_message", None)) is not None:
-            self.take_message = partial(self._take, take)
+        self._take = getattr(call, "take_message", None)
         return self
 
     async def __aexit__(
@@ -208,8 +208,9 @@ class MeteredCall:
             self._code = OK
         return message
 
-    def _take(self, take: Callable[[], bytes | None]) -> bytes | None:
-        message = take()
+    def take_message(self) -> bytes | None:
+        """See `Call`."""
+        message = None if self._take is None else self._take()
         if message is not None:
             self._counts.received += 1
         return message

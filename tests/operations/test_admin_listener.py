@@ -152,6 +152,21 @@ async def test_nothing_else_is_served_there() -> None:
         assert (await client.post(f"{admin}/metrics")).status_code == 405
 
 
+async def test_a_unix_socket_may_be_scraped(tmp_path: Path) -> None:
+    """By whoever may open it; the start line names it."""
+    path = tmp_path / "admin.sock"
+    given: Any = {"admin_port": "0", "admin_host": f"unix:{path}", "workers": "2"}
+    async with edge("127.0.0.1:9", **given) as running:
+        assert running.process.stdout is not None
+        lines = [await running.process.stdout.readline() for _ in range(2)]
+        transport = httpx.AsyncHTTPTransport(uds=str(path))
+        async with httpx.AsyncClient(transport=transport) as client:
+            samples = parse((await client.get("http://admin/metrics")).text)
+
+    assert lines[1].decode() == f"protoway: serving /metrics on unix:{path}\n"
+    assert total(samples, "protoway_worker_up") == 2
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
 async def test_an_admin_port_that_is_taken_stops_the_start(workers: str) -> None:
     """In one line, as that of the edge does."""
