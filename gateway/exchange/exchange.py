@@ -12,7 +12,7 @@ from gateway.exchange.attendance import Attendance, Interruption
 from gateway.exchange.client_certificate import ClientCertificate
 from gateway.exchange.edge import Edge
 from gateway.exchange.inline import TASK, Run
-from gateway.exchange.policy import EndedBy
+from gateway.exchange.policy import EndedBy, Policy
 from gateway.exchange.ports import ClientGone, RequestBody, Sink, WebSocket
 from gateway.exchange.request import Request
 from gateway.exchange.request_info import RequestHeaders, RequestInfo, Wire
@@ -127,23 +127,47 @@ class Exchange:
         )
         return info
 
-    async def admit(self) -> None:
+    def admit(self) -> Awaitable[None] | None:
         """Asks the policies.
 
+        Returns:
+            None if they have decided; else what asks on where one has to wait.
+
         Raises:
-            StatusError: one refuses the request.
-            Answer: one answers it.
+            StatusError: one refuses the request. The awaitable may raise it too.
+            Answer: one answers it. The awaitable may raise it too.
         """
         info = self.info or self.inform()
-        for policy in self.edge.policies:
-            try:
+        policy: Policy | None = None
+        try:
+            for position, policy in enumerate(self.edge.policies, 1):
                 if (decision := policy.admit(info)) is not None:
-                    await self.in_task()
-                    await decision
-            except StatusError as error:
-                if self.edge.meter is not None:
-                    self.edge.meter.refused(policy, error)
-                raise
+                    return self._wait(decision, info, position)
+        except StatusError as error:
+            self._count_refusal(policy, error)
+            raise
+        self._take_decisions(info)
+        return None
+
+    async def _wait(self, decision: Awaitable[None], info: RequestInfo, position: int) -> None:
+        """Waits for a policy, then asks those from `position` on."""
+        await self.in_task()
+        policy = self.edge.policies[position - 1]
+        try:
+            await decision
+            for policy in self.edge.policies[position:]:
+                if (later := policy.admit(info)) is not None:
+                    await later
+        except StatusError as error:
+            self._count_refusal(policy, error)
+            raise
+        self._take_decisions(info)
+
+    def _count_refusal(self, policy: Policy | None, error: StatusError) -> None:
+        if self.edge.meter is not None and policy is not None:
+            self.edge.meter.refused(policy, error)
+
+    def _take_decisions(self, info: RequestInfo) -> None:
         self.client, self.query = info.client, info.query
         self.last_event_id = self.last_event_id or info.last_event_id
         if info.metadata or info.removed_metadata:
@@ -196,9 +220,11 @@ class Exchange:
         kept = {key for key, _ in fixed}
         if info is not None:
             kept |= info.removed_metadata
-        later = tuple(pair for pair in later if pair[0] not in kept)
-        kept.update(key for key, _ in later)
-        self.metadata = (*(pair for pair in self.metadata if pair[0] not in kept), *later, *fixed)
+        if later:
+            later = tuple([pair for pair in later if pair[0] not in kept])
+            kept |= {key for key, _ in later}
+        before = [pair for pair in self.metadata if pair[0] not in kept]
+        self.metadata = (*before, *later, *fixed)
 
     # The response. Each method raises ClientGone if nobody reads it.
 

@@ -49,8 +49,8 @@ async def serve(exchange: Exchange) -> None:
     meter = edge.meter
     begun = since if meter is None else monotonic()
     try:
-        if edge.policies:
-            await exchange.admit()
+        if edge.policies and (waiting := exchange.admit()) is not None:
+            await waiting
         if exchange.pass_on is not None:
             await exchange.pass_on()
         elif request.error is not None:

@@ -244,14 +244,24 @@ async def test_refusals_are_counted_by_policy(make_echo: MakeEcho) -> None:
         def admit(self, _request: Any) -> None:
             raise StatusError.of(PERMISSION_DENIED, "closed")
 
-    async with running(make_echo(policies=[Closed()])) as app:
-        await answer(app, post("x"))
-        await ask(app, "GET", "/v1/names/1")
-    samples = scrape(app)
+    class Waiting:
+        def __init__(self, *, closed: bool) -> None:
+            self._closed = closed
 
-    refusals = {"policy": "Closed", "grpc_code": "PERMISSION_DENIED"}
-    assert total(samples, "protoway_admission_refusals_total", **refusals) == 2
-    assert total(samples, "grpc_client_started_total") == 0
+        async def admit(self, _request: Any) -> None:
+            await asyncio.sleep(0)
+            if self._closed:
+                raise StatusError.of(PERMISSION_DENIED, "closed")
+
+    for policies in ([Closed()], [Waiting(closed=False), Closed()], [Waiting(closed=True)]):
+        async with running(make_echo(policies=policies)) as app:
+            await answer(app, post("x"))
+            await ask(app, "GET", "/v1/names/1")
+        samples = scrape(app)
+        refusals = {"policy": type(policies[-1]).__name__, "grpc_code": "PERMISSION_DENIED"}
+        assert total(samples, "protoway_admission_refusals_total", **refusals) == 2
+        assert total(samples, "protoway_admission_refusals_total") == 2
+        assert total(samples, "grpc_client_started_total") == 0
 
 
 @moves(

@@ -156,11 +156,10 @@ class ApiKeys:
     def _find(self, request: RequestInfo) -> bytes | None:
         found: bytes | None = None
         if self._header:
-            for name, value in request.headers:
-                if name == self._header:
-                    if found is not None:
-                        raise self._misuse("the API key is given more than once")
-                    found = value
+            values = request.header_values(self._header)
+            if len(values) > 1:
+                raise self._misuse("the API key is given more than once")
+            found = values[0] if values else None
         if self._query and self._query in request.query:
             parameter = request.take_parameter(self._query)
             if parameter is not None and found is not None:
@@ -178,7 +177,7 @@ class ApiKeys:
 def _keep(key: _Key, request: RequestInfo) -> None:
     """Keeps a stream with the key that has opened it, until it ends."""
     method = request.method
-    if request.wire is Wire.WEBSOCKET or (method is not None and method.stream_type.value):
+    if request.wire is Wire.WEBSOCKET or (method is not None and method.stream_type.streams):
         key.streams.add(request)
         request.at_end.append(lambda: key.streams.discard(request))
 

@@ -10,7 +10,6 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from gateway.exchange.request_info import RequestInfo, Wire
-from gateway.transcoding.metadata import Headers
 from gateway.transcoding.origin import is_same_origin, serialized_origin
 from gateway.transcoding.status import PERMISSION_DENIED, StatusError
 
@@ -56,8 +55,7 @@ class TokenLocation:
         """
         if self._refuse_query and _PARAMETER in request.query:
             self._check_query(request.query)
-        headers = request.headers
-        authorization = [value for name, value in headers if name == b"authorization"]
+        authorization = request.header_values(b"authorization")
         if len(authorization) > 1:
             raise LocationError("Authorization is given more than once")
         if authorization:
@@ -66,7 +64,7 @@ class TokenLocation:
                 if not (token := token.strip(b" ")):
                     raise LocationError("Authorization has the scheme Bearer, and no token")
                 return token
-        return self._cookie_token(request, headers) if self._cookie else None
+        return self._cookie_token(request) if self._cookie else None
 
     def _check_query(self, query: bytes) -> None:
         names = (part.partition(b"=")[0] for part in query.split(b"&"))
@@ -75,8 +73,8 @@ class TokenLocation:
                 "access_token is in the query, which ends up in logs; send it as Authorization: Bearer"
             )
 
-    def _cookie_token(self, request: RequestInfo, headers: Headers) -> bytes | None:
-        lines = (value for name, value in headers if name == b"cookie")
+    def _cookie_token(self, request: RequestInfo) -> bytes | None:
+        lines = request.header_values(b"cookie")
         pairs = (pair.strip(b" ").partition(b"=") for line in lines for pair in line.split(b";"))
         tokens = [value for name, _, value in pairs if name == self._cookie]
         if not tokens:
@@ -105,8 +103,7 @@ class TokenLocation:
             page = serialized_origin(origin.decode("latin-1"))
         except ValueError:  # null, as that of a sandboxed frame
             page = ""
-        host = (request.header(b"host") or b"").decode("latin-1")
-        if page and is_same_origin(page, host, secure=request.scheme == "https"):
+        if page and is_same_origin(page, request.host, secure=request.scheme == "https"):
             return
         if not page or not self._allows_origin(page):
             raise StatusError.of(

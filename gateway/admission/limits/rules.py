@@ -83,7 +83,7 @@ def plan(rules: Iterable[tuple[Rule, LimitRule]], method: Method | None, store: 
         method: of the requests.
         store: counts requests.
     """
-    streams = method is not None and bool(method.stream_type.value)
+    streams = method is not None and bool(method.stream_type.streams)
     slots: list[tuple[Rule, Slots]] = []
     requests: list[tuple[Rule, Take, int]] = []
     messages: list[tuple[Rule, Table, bool]] = []

@@ -65,7 +65,7 @@ class Overload:
             streams = self._counts[method]
         except KeyError:
             health = method.service_name == HEALTH_SERVICE
-            streams = None if health else bool(method.stream_type.value)
+            streams = None if health else bool(method.stream_type.streams)
             self._counts[method] = streams
         if streams is None:
             return

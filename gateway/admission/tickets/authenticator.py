@@ -109,10 +109,10 @@ def _check_origin(ticket: Ticket, request: RequestInfo) -> None:
             origin = "null"
         if origin != ticket.origin:
             raise _denied(f"the ticket is not for a page of origin {quoted(origin)}")
-    elif ticket.origin:
-        host = (request.header(b"host") or b"").decode("latin-1")
-        if not is_same_origin(ticket.origin, host, secure=request.scheme == "https"):
-            raise _denied("the ticket is for a page of another origin than this edge's")
+    elif ticket.origin and not is_same_origin(
+        ticket.origin, request.host, secure=request.scheme == "https"
+    ):
+        raise _denied("the ticket is for a page of another origin than this edge's")
 
 
 def _denied(text: str) -> StatusError:

@@ -16,7 +16,7 @@ class Streams:
         """Takes the contract's routes and bindings, and a proxy's prefix of all paths."""
         methods = (binding.method for binding in bindings)
         self._router = router
-        self._methods = {each.path for each in methods if each.stream_type.value}
+        self._methods = {each.path for each in methods if each.stream_type.streams}
         self._root_path = root_path
 
     def has_method(self, path: str) -> bool:
@@ -37,4 +37,4 @@ class Streams:
 
 
 def _is_stream(route: Route) -> bool:
-    return isinstance(route, RouteMatch) and bool(route.target.method.stream_type.value)
+    return isinstance(route, RouteMatch) and bool(route.target.method.stream_type.streams)

@@ -99,7 +99,7 @@ class DirectResponse(InlineRun):
     A server may hold it in place of a task.
     """
 
-    __slots__ = ("_data", "_door", "_folded", "_plain", "_respond", "ended", "whole_body")
+    __slots__ = ("_data", "_door", "_own", "_plain", "_respond", "ended", "whole_body")
 
     def __init__(self, door: DirectDoor, data: bytes, plain: PlainRequest) -> None:
         """Takes what the door has read.
@@ -111,8 +111,8 @@ class DirectResponse(InlineRun):
         """
         self._door = door
         self._data = data
-        self._folded = b""
-        """The head in lower case, once somebody has looked for a header."""
+        self._own: dict[bytes, list[bytes]] | None = None
+        """Headers that are not cached, once somebody has looked for one."""
         self._plain = plain
         self._respond: Respond | None = None
         self.whole_body: bytes | None = data[len(data) - plain.length :]
@@ -130,19 +130,20 @@ class DirectResponse(InlineRun):
         """
         self._respond = respond
         door = self._door
-        request, query, _, request_id, metadata, _ = self._plain
+        plain = self._plain
+        request_id, metadata = plain.request_id, plain.metadata
         if not request_id:
             request_id = new_request_id()
             if door.id_key is not None:
                 metadata = (*metadata, (door.id_key, request_id))
         exchange = Exchange(
             door.edge,
-            request,
+            plain.request,
             self,
             self,
             request_id=request_id,
             metadata=metadata,
-            query=query,
+            query=plain.query,
             headers=self,
             run=self,
         )
@@ -156,16 +157,13 @@ class DirectResponse(InlineRun):
 
     def values(self, name: bytes) -> Sequence[bytes]:
         """See `RequestHeaders`. A policy looks for few of the headers, so they are not cut for it."""
-        data, body = self._data, self._plain.length
-        if not self._folded:
-            self._folded = data[: len(data) - body].lower()
-        found: list[bytes] = []
-        start, mark = self._folded.find(b"\r\n%b:" % name), len(name) + 3
-        while start >= 0:
-            end = data.find(b"\r\n", start + mark)
-            found.append(data[start + mark : end].strip(b" \t"))
-            start = self._folded.find(b"\r\n%b:" % name, end)
-        return found
+        own = self._own
+        if own is None:
+            own = self._own = {}
+            for line in self._plain.own_lines:
+                each, _, value = line.partition(b":")
+                own.setdefault(each.lower(), []).append(value.strip(b" \t"))
+        return own.get(name) or self._plain.shared.get(name, ())
 
     @property
     def write_now(self) -> None:

@@ -14,8 +14,10 @@ codings, upgrades, `Connection: close`.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from itertools import compress
 from operator import not_
+from types import MappingProxyType
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import quote
 
@@ -45,6 +47,7 @@ _MAX_LINE: Final = 512
 _MAX_DIGITS: Final = 19
 """Maximum digits of a `Content-Length`."""
 END_OF_HEAD: Final = b"\r\n\r\n"
+_NOTHING: Final[Mapping[bytes, Sequence[bytes]]] = MappingProxyType({})
 
 
 _Pair: TypeAlias = tuple[str, str | bytes]
@@ -61,6 +64,10 @@ class PlainRequest(NamedTuple):
     """The caller's; empty if it gave none, or one that cannot travel."""
     metadata: Metadata
     """Without an id that the edge makes."""
+    own_lines: Sequence[bytes]
+    """Lines of its headers that are not cached."""
+    shared: Mapping[bytes, Sequence[bytes]]
+    """Names and values of the others."""
     is_shared: bool = False
     """Whether the head says nothing about who calls, so that it may be cached as a whole."""
 
@@ -71,6 +78,7 @@ class _Head(NamedTuple):
     head: RequestHead
     error: StatusError | None
     metadata: Metadata
+    values: Mapping[bytes, Sequence[bytes]]
 
 
 class PlainHeads:
@@ -106,7 +114,7 @@ class PlainHeads:
         self._names: dict[bytes, tuple[Use, str]] = {}
         """Name as it is written -> use, and key of the metadata."""
         self._heads: dict[tuple[int, ...], _Head] = {}
-        self._requests: dict[tuple[bytes, tuple[int, ...]], tuple[Request, Metadata]] = {}
+        self._requests: dict[tuple[bytes, tuple[int, ...]], tuple[Request, _Head]] = {}
         """Literal request line and shared lines -> what they ask for."""
 
     def parse(self, data: bytes, end: int, max_headers: int = _MAX_HEADERS) -> PlainRequest | None:
@@ -146,13 +154,16 @@ class PlainHeads:
         shared = self._requests.get((first, shared_lines)) or self._join(first, shared_lines)
         if shared is None:
             return None
-        request, shared_metadata = shared
+        request, known_head = shared
+        shared_metadata = known_head.metadata
         return PlainRequest(
             request,
             query,
             length,
             request_id,
             (*shared_metadata, *metadata) if metadata else shared_metadata,
+            own_lines,
+            known_head.values,
             not question
             and first in self._literal
             and request.error is None
@@ -226,7 +237,7 @@ class PlainHeads:
         self._learned = True
         return True
 
-    def _join(self, first: bytes, lines: tuple[int, ...]) -> tuple[Request, Metadata] | None:
+    def _join(self, first: bytes, lines: tuple[int, ...]) -> tuple[Request, _Head] | None:
         """Returns what a request line and shared lines ask for, and remembers what they mean together.
 
         None if it is no request line, or the lines have not one `Host`.
@@ -237,13 +248,16 @@ class PlainHeads:
             if [name for name, _ in headers].count(b"host") != 1:
                 return None
             read, error = parse_head(headers, self._allowed)
-            head = _Head(read, error, tuple(read.metadata))
+            values: dict[bytes, list[bytes]] = {}
+            for name, value in headers:
+                values.setdefault(name, []).append(value)
+            head = _Head(read, error, tuple(read.metadata), values)
             if error is None:
                 _keep(self._heads, lines, head)
         request = self._request(first, head.head, head.error)
         if request is None:
             return None
-        joined = request, head.metadata
+        joined = request, head
         if first in self._literal and head.error is None:
             _keep(self._requests, (first, lines), joined)
         return joined
@@ -281,7 +295,9 @@ class PlainHeads:
         request = self._request(first, head, error)
         if request is None:
             return None
-        return PlainRequest(request, query, length, head.request_id, tuple(head.metadata))
+        return PlainRequest(
+            *(request, query, length, head.request_id, tuple(head.metadata)), lines, _NOTHING
+        )
 
 
 def _cut(lines: list[bytes]) -> tuple[tuple[bytes, bytes], ...]:
