@@ -33,12 +33,15 @@ _CODES: Final = 17
 class MethodCounts:
     """What became of the calls of one method."""
 
-    __slots__ = ("codes", "labels", "received", "seconds", "sent", "started")
+    __slots__ = ("codes", "is_unary", "labels", "received", "seconds", "sent", "started")
 
     def __init__(self, method: Method) -> None:
         name = method.descriptor.name
         self.labels = TYPES[method.stream_type], method.service_name, name
-        self.started = self.sent = self.received = 0
+        self.is_unary = not method.stream_type.streams
+        self.started = 0
+        self.sent = self.received = 0
+        """Messages; those of a unary method follow from the other counts."""
         self.codes = [0] * _CODES
         """By the number of the status code."""
         self.seconds = Histogram()
@@ -48,11 +51,7 @@ class MethodCounts:
     ) -> None:
         """Counts the outcome of a unary call, and tells it."""
         seconds = monotonic() - since
-        if isinstance(outcome, Response):
-            self.codes[OK] += 1
-            self.received += 1
-        else:
-            self.codes[_code(outcome)] += 1
+        self.codes[OK if isinstance(outcome, Response) else _code(outcome)] += 1
         series = self.seconds
         series.counts[bisect_left(BUCKETS, seconds)] += 1
         series.sum += seconds
@@ -116,7 +115,6 @@ class MeteredUpstream:
             method, request, on_outcome, metadata=metadata, timeout=timeout
         )
         counts.started += 1
-        counts.sent += 1
         return cancel
 
     def started(self) -> list[Sample]:
@@ -138,11 +136,17 @@ class MeteredUpstream:
 
     def sent(self) -> list[Sample]:
         """Returns the samples of `grpc_client_msg_sent_total`."""
-        return [(each.labels, each.sent) for each in self._counts.values()]
+        return [
+            (each.labels, each.started if each.is_unary else each.sent)
+            for each in self._counts.values()
+        ]
 
     def received(self) -> list[Sample]:
         """Returns the samples of `grpc_client_msg_received_total`."""
-        return [(each.labels, each.received) for each in self._counts.values()]
+        return [
+            (each.labels, each.codes[OK] if each.is_unary else each.received)
+            for each in self._counts.values()
+        ]
 
     def _used(self) -> Iterable[MethodCounts]:
         return (each for each in self._counts.values() if each.started)

@@ -31,12 +31,8 @@ class RequestMeter:
     def ended(self, exchange: Exchange, seconds: float) -> None:
         """Counts a request that has ended."""
         request = exchange.request
-        route = request.route
-        key = (
-            route.target if isinstance(route, RouteMatch) else None,
-            request.http_method,
-            exchange.status,
-        )
+        endpoint = request.route.target if isinstance(request.route, RouteMatch) else None
+        key = endpoint, request.http_method, exchange.status
         series = self._series.get(key) or self._add(*key)
         series.counts[bisect_left(BUCKETS, seconds)] += 1
         series.sum += seconds
