@@ -48,14 +48,14 @@ def listen_for_workers(settings: Settings, workers: int) -> list[list[socket.soc
 
 
 def listen_for_admin(settings: Settings) -> list[list[socket.socket]]:
-    """Returns the listening sockets of each worker for the admin listener; empty lists if it is off.
+    """Returns the listening sockets of each worker for the admin listener; none if it is off.
 
     Raises:
         ListenError: an address is taken, not allowed, or not one of this machine.
     """
     host, port, workers = settings.admin_host, settings.admin_port, settings.workers
     if port is None:
-        return [[] for _ in range(workers)]
+        return []
     return _listen(host, port, workers, settings.send_timeout_seconds)
 
 

@@ -31,17 +31,9 @@ from gateway.doors.http1.protocol import Http1Protocol
 from gateway.doors.proxied import ProxyProtocol
 from gateway.doors.types import App
 from gateway.exchange.edge import Edge
-from gateway.listening import (
-    allow_many_files,
-    listen,
-    listen_for_admin,
-    listen_for_workers,
-    shown_host,
-)
+from gateway.listening import allow_many_files, listen, listen_for_workers, shown_host
 from gateway.logs import configure_logs
-from gateway.operations.admin import AdminListener
-from gateway.operations.metrics import Metrics
-from gateway.operations.worker_mail import WorkerMail
+from gateway.operations.admin import Admin
 from gateway.settings import Settings, names_uvicorns_proxies
 from gateway.start_lines import middleware_line
 from gateway.tls import check_serving, client_verification
@@ -84,10 +76,10 @@ def serve(app: FastAPI, settings: Settings) -> int:
     server = Server(app, settings)
     if settings.workers > 1:
         listening = listen_for_workers(settings, settings.workers)
-        server.open_admin()
+        server.admin.open()
         return server.serve_with_workers(listening)
     sockets = listen(settings)
-    server.open_admin()
+    server.admin.open()
     server.serve_on(sockets)
     return 0
 
@@ -121,18 +113,7 @@ class Server(uvicorn.Server):
         self._settings = settings
         self._acceptor: Acceptor | None = None
         self._door: Door | None = None
-        self._admin: AdminListener | None = None
-        self._admin_sockets: list[list[socket.socket]] = []
-        """Of each worker."""
-        self._mail: WorkerMail | None = None
-
-    def open_admin(self) -> None:
-        """Listens for the admin listener, if the settings have one.
-
-        Raises:
-            ListenError: its address is taken, or is none of this machine.
-        """
-        self._admin_sockets = listen_for_admin(self._settings)
+        self.admin = Admin(app.state.metrics, settings)
 
     def serve_on(self, listening: list[socket.socket], parent: Parent | None = None) -> None:
         """Serves on some sockets, and closes them, until SIGINT or SIGTERM.
@@ -148,10 +129,10 @@ class Server(uvicorn.Server):
     def serve_with_workers(self, listening: Sequence[list[socket.socket]]) -> int:
         """Serves with a worker for each list of sockets; returns the exit status."""
         self.config.load()  # so that all workers have the same certificate, whenever they start
-        self._mail = WorkerMail(len(listening))
+        self.admin.share(len(listening))
 
         def work(parent: Parent) -> int:
-            for open_sockets in (listening, self._admin_sockets):
+            for open_sockets in (listening, self.admin.sockets):
                 for number, sockets in enumerate(open_sockets):
                     if number != parent.number:
                         _close(sockets)
@@ -159,7 +140,7 @@ class Server(uvicorn.Server):
             return 0
 
         def stopping() -> None:
-            for sockets in (*listening, *self._admin_sockets):
+            for sockets in (*listening, *self.admin.sockets):
                 _close(sockets)
 
         # the parent keeps each socket open, so connections wait there while a worker is replaced
@@ -186,22 +167,12 @@ class Server(uvicorn.Server):
             _proxied(self._app.state.settings.proxies),
         )
         self._acceptor.start()
-        self._start_admin(self._acceptor)
+        self.admin.start(self._acceptor, 0 if self._parent is None else self._parent.number)
         self.started = True
         if self._parent is not None:
             self._parent.serving(self._stop)
         elif listening:
             self._say_where(listening)
-
-    def _start_admin(self, acceptor: Acceptor) -> None:
-        number = 0 if self._parent is None else self._parent.number
-        metrics: Metrics | None = self._app.state.metrics
-        if metrics is None or not self._admin_sockets:
-            return
-        metrics.acceptor = acceptor
-        sockets = self._admin_sockets[number]
-        self._admin = AdminListener(metrics, sockets, self._mail, number)
-        self._admin.start()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Starts the shutdown; a second signal ends it at once, but not in a worker.
@@ -221,11 +192,7 @@ class Server(uvicorn.Server):
             *(f"protoway: serving HTTP on {_shown(each, scheme)}" for each in listening),
             f"protoway: {served(self._edge.transcoder.bindings, self._settings)}",
             *middleware_line(self._app),
-            *(
-                f"protoway: serving /metrics on {_shown(each, 'http')}"
-                for sockets in self._admin_sockets[:1]
-                for each in sockets
-            ),
+            *(f"protoway: serving /metrics on {_shown(each, 'http')}" for each in self.admin.shown),
             sep="\n",
             flush=True,
         )
@@ -255,8 +222,7 @@ class Server(uvicorn.Server):
         await self._wait_until_idle(loop.time() + _LAST_SECONDS, impatient=False)
         for connection in list(connections):
             connection.abort()
-        if self._admin is not None:
-            self._admin.close()
+        self.admin.close()
         await self.lifespan.shutdown()
 
     async def _wait_until_idle(self, deadline: float, *, impatient: bool) -> None:

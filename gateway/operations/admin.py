@@ -22,10 +22,12 @@ from gateway.doors.http1.door import Door
 from gateway.doors.http1.limits import WebSocketLimits
 from gateway.doors.http1.protocol import Http1Protocol
 from gateway.doors.types import App
+from gateway.listening import listen_for_admin
 from gateway.operations.exposition import Snapshot, render
 from gateway.operations.metrics import Metrics
 from gateway.operations.series import SERIES
 from gateway.operations.worker_mail import WorkerMail
+from gateway.settings import Settings
 
 _CONNECTIONS: Final = 64
 """Maximum connections of one process; more wait."""
@@ -44,6 +46,56 @@ class _State:
     connections: set[Any] = field(default_factory=set)
     tasks: set[Any] = field(default_factory=set)
     default_headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+
+
+class Admin:
+    """The admin listener of a server and of its workers; nothing where the settings have none.
+
+    Attributes:
+        sockets: the listening sockets of each worker; empty before `open`, or where there is no listener.
+    """
+
+    def __init__(self, metrics: Metrics | None, settings: Settings) -> None:
+        """Takes what the application counts, and the settings that it was made with."""
+        self._metrics = metrics
+        self._settings = settings
+        self._mail: WorkerMail | None = None
+        self._listener: AdminListener | None = None
+        self.sockets: list[list[socket.socket]] = []
+
+    @property
+    def shown(self) -> list[socket.socket]:
+        """The sockets that a start line names."""
+        return self.sockets[0] if self.sockets else []
+
+    def open(self) -> None:
+        """Listens.
+
+        Raises:
+            ListenError: the address is taken, or is none of this machine.
+        """
+        if self._metrics is not None:
+            self.sockets = listen_for_admin(self._settings)
+
+    def share(self, workers: int) -> None:
+        """Prepares for so many workers, before the first is forked."""
+        if self._metrics is not None:
+            self._mail = WorkerMail(workers)
+
+    def start(self, acceptor: Acceptor, number: int) -> None:
+        """Serves, in the running loop of the process or the worker with this number."""
+        if self._metrics is None:
+            return
+        self._metrics.acceptor = acceptor
+        if self.sockets:
+            sockets = self.sockets[number]
+            self._listener = AdminListener(self._metrics, sockets, self._mail, number)
+            self._listener.start()
+
+    def close(self) -> None:
+        """Serves no more; called when the edge has drained."""
+        if self._listener is not None:
+            self._listener.close()
 
 
 class AdminListener:
@@ -81,7 +133,7 @@ class AdminListener:
         self._acceptor.start()
 
     def close(self) -> None:
-        """Closes the connections, and answers no other worker; called when the edge has drained."""
+        """Closes the connections, and answers no other worker."""
         self._metrics.loop_delay.stop()
         if self._mail is not None:
             self._mail.stop(self._number)
