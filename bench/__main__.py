@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from bench import (
+    browsers,
     calls,
     capacity,
     codec,
@@ -40,10 +41,22 @@ except ImportError:
 
 _CASES: Final[dict[str, Callable[[Lab], Awaitable[None]]]] = {
     module.GROUP: module.run
-    for module in (codec, routes, calls, unary, duplex, streams, stalled, memory, capacity, starts)
+    for module in (
+        codec,
+        routes,
+        calls,
+        unary,
+        browsers,
+        duplex,
+        streams,
+        stalled,
+        memory,
+        capacity,
+        starts,
+    )
 }
 _QUICK: Final = tuple(
-    module.GROUP for module in (codec, routes, calls, unary, streams, memory, capacity)
+    module.GROUP for module in (codec, routes, calls, unary, browsers, streams, memory, capacity)
 )
 _FOLDER: Final = Path(__file__).parent
 

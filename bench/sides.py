@@ -105,14 +105,19 @@ async def ours(
     name: str = "ours",
     transport: str = GRPCIO,
     tight: bool = False,
+    config: Path | None = None,
 ) -> AsyncIterator[Side]:
-    """Runs our edge, as `protoway serve` does; `tight` has its sockets hold little."""
+    """Runs our edge, as `protoway serve` does, perhaps with a settings file.
+
+    `tight` has its sockets hold little.
+    """
     if tight:
         command = ["bench.peers.tight_edge", str(descriptor_set), upstream.address]
     else:
         command = ["gateway", "serve", "--descriptor-set", str(descriptor_set)]
         command += ["--upstream", upstream.address, "--port", "0", "--log-level", "warning"]
         command += ["--transport", transport]
+        command += [] if config is None else ["--config", str(config)]
     async with Part.serving(*command) as part:
         yield Side(name, part, upstream)
 
@@ -128,7 +133,12 @@ async def policed(upstream: Part, descriptor_set: Path = DEMO_SET) -> AsyncItera
 
 @asynccontextmanager
 async def envoy(
-    folder: Path, upstream: Part, descriptor_set: Path = DEMO_SET, *, name: str = "Envoy"
+    folder: Path,
+    upstream: Part,
+    descriptor_set: Path = DEMO_SET,
+    *,
+    name: str = "Envoy",
+    config: Path | None = None,
 ) -> AsyncIterator[Side]:
     """Runs Envoy, with one worker and what `protoway envoy` renders but for the access log."""
     path = envoy_path()
@@ -136,7 +146,7 @@ async def envoy(
     port, admin_port = free_ports(2)
     configuration = folder / f"envoy-{port}.yaml"
     rendered = yaml.safe_load(
-        await _render(configuration, upstream, descriptor_set, port, admin_port)
+        await _render(configuration, upstream, descriptor_set, port, admin_port, config)
     )
     for listener in rendered["static_resources"]["listeners"]:
         listener["filter_chains"][0]["filters"][0]["typed_config"].pop("access_log")
@@ -147,7 +157,12 @@ async def envoy(
 
 
 async def _render(
-    configuration: Path, upstream: Part, descriptor_set: Path, port: int, admin_port: int
+    configuration: Path,
+    upstream: Part,
+    descriptor_set: Path,
+    port: int,
+    admin_port: int,
+    config: Path | None,
 ) -> bytes:
     options = {
         "descriptor-set": descriptor_set,
@@ -157,6 +172,8 @@ async def _render(
         "port": port,
         "admin-port": admin_port,
     }
+    if config is not None:
+        options["config"] = config
     arguments = [str(part) for name, value in options.items() for part in (f"--{name}", value)]
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "gateway", "envoy", *arguments),

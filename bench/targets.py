@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from bench import browsers
 from bench.results import Results, beyond, median, ratio
 from bench.sides import POLICED
 
@@ -116,6 +117,34 @@ def _of_large(size: str) -> tuple[Target, ...]:
     )
 
 
+def _of_browsers() -> tuple[Target, ...]:
+    """Returns the targets of requests of which no two are alike, before a core on wire."""
+    group, ours, envoy = browsers.GROUP, _WIRE, "Envoy, wire core"
+    more = browsers.ADMITTING
+
+    def edge(case: str, one: str, other: str) -> See:
+        return _against(group, case, one, other, "edge_us")
+
+    return (
+        *(
+            Target(f"{case}: CPU of the edge (wire), to Envoy's", 0.5, edge(case, ours, envoy))
+            for case in (browsers.POST, browsers.GET, browsers.PLAIN)
+        ),
+        *(
+            Target(
+                f"{case}, token, limit and CORS: CPU of the edge (wire), to Envoy's with the same",
+                0.6,
+                edge(case, ours + more, envoy + more),
+            )
+            for case in (browsers.POST, browsers.GET)
+        ),
+        *(
+            Target(f"{case}, the same: to ours without", 1.25, edge(case, ours + more, ours))
+            for case in (browsers.POST, browsers.GET)
+        ),
+    )
+
+
 _GRPC_TO_BARE: Final = "grpc.aio to bare servicer"
 
 TARGETS: Final = (
@@ -163,6 +192,7 @@ TARGETS: Final = (
         0.3,
         _against("unary", _TRACED, "ours, wire, wire core", "Envoy", "edge_us", "core_us"),
     ),
+    *_of_browsers(),
     *(
         Target(
             f"unary POST beside 2,000 {kind} with credentials of their own: p99",

@@ -1,6 +1,6 @@
 """Connections that take turns with a server: a prepared request, its answer, the next request.
 
-Nothing is made anew for a request, so a turn costs the client a few microseconds of its own.
+A request is prepared, but for numbers of its own, so a turn costs the client a few microseconds.
 """
 
 from __future__ import annotations
@@ -15,9 +15,12 @@ from typing import Final, cast
 
 _ANSWER_SECONDS: Final = 120
 _CHUNKED_END: Final = b"0\r\n\r\n"
+_DIGITS: Final = 10
 _LENGTH: Final = b"\r\ncontent-length: "
 NUMBER: Final = b"<a number of its own>"
 """Stands in a request where each turn has another number, of 32 hexadecimal digits."""
+DIGITS: Final = b"<ten digits of its own>"
+"""Stands in a request where each turn has the same number, as ten decimal digits."""
 
 
 class BadAnswer(Exception):
@@ -88,7 +91,9 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, turns: Turns, request: bytes) -> None:
         self._turns = turns
-        self._request, self._numbered, self._rest = request.partition(NUMBER)
+        self._request = request
+        numbered = NUMBER in request or DIGITS in request
+        self._template = _template(request) if numbered else None
         self._began = 0.0
         self.ready = asyncio.get_running_loop().create_future()
         """Done when the first turn may begin."""
@@ -109,9 +114,9 @@ class Connection(asyncio.Protocol):
     def ask(self) -> None:
         """Begins a turn."""
         self._began = self._turns.begin()
-        request = self._request
-        if self._numbered:
-            request = b"%b%032x%b" % (request, next(self._turns.numbers), self._rest)
+        request, template = self._request, self._template
+        if template is not None:
+            request = template % {b"n": next(self._turns.numbers)}
         self.transport.write(request)
 
     def answered(self) -> None:
@@ -122,6 +127,12 @@ class Connection(asyncio.Protocol):
 
     def _greet(self) -> None:
         self.ready.set_result(None)
+
+
+def _template(request: bytes) -> bytes:
+    """Returns a request as a format of its number."""
+    escaped = request.replace(b"%", b"%%")
+    return escaped.replace(NUMBER, b"%(n)032x").replace(DIGITS, b"%(n)010d")
 
 
 class HttpConnection(Connection):
@@ -216,6 +227,38 @@ def http_request(verb: str, target: str, body: bytes = b"", *, traced: bool = Fa
     if body:
         head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n"
     return head.encode() + b"\r\n" + body
+
+
+def browser_request(verb: str, target: str, token: str, body: bytes = b"") -> bytes:
+    """Returns the bytes of a request as a page sends it by `fetch`, with a token and a trace.
+
+    Target and body may have `DIGITS`. The head is that of Chromium, with the cookies that a site has.
+    """
+    head = {
+        "host": "api.example",
+        "connection": "keep-alive",
+        "traceparent": f"00-{NUMBER.decode()}-00f067aa0ba902b7-01",
+        "sec-ch-ua-platform": '"Linux"',
+        "authorization": f"Bearer {token}",
+        "user-agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)"
+        " Chrome/140.0.0.0 Safari/537.36",
+        "accept": "application/json",
+        "sec-ch-ua": '"Chromium";v="140", "Not=A?Brand";v="24", "Google Chrome";v="140"',
+        "sec-ch-ua-mobile": "?0",
+        "origin": "https://app.example",
+        "sec-fetch-site": "cross-site",
+        "sec-fetch-mode": "cors",
+        "sec-fetch-dest": "empty",
+        "referer": "https://app.example/",
+        "accept-encoding": "gzip, deflate, br, zstd",
+        "accept-language": "en-GB,en;q=0.9,de;q=0.8",
+        "cookie": "session=5f3e7ca1b29d48f0; theme=dark; _ga=GA1.1.1830192.1760000000",
+    }
+    if body:
+        size = len(body) + body.count(DIGITS) * (_DIGITS - len(DIGITS))
+        head |= {"content-type": "application/json", "content-length": str(size)}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in head.items())
+    return f"{verb} {target} HTTP/1.1\r\n{lines}\r\n".encode() + body
 
 
 def websocket_request(target: str, subprotocol: str, text: bytes) -> bytes:

@@ -28,8 +28,10 @@ from gateway.listening import ListenError
 from gateway.logs import configure_logs
 from gateway.options import OptionError, Parser, add_settings, read_settings, unknown_arguments
 from gateway.render.envoy import render_envoy
+from gateway.render.envoy_admission import EnvoyAdmission, admission_problems
 from gateway.render.envoy_contract import envoy_contract
 from gateway.render.envoy_cors import EnvoyCors
+from gateway.render.envoy_rights import EnvoyRights, envoy_rights
 from gateway.render.envoy_routes import EnvoyOptions
 from gateway.render.routes import render_routes
 from gateway.sections import flat_settings
@@ -58,6 +60,11 @@ ENVOY = (
     *("cors_max_age_seconds", "cors_private_network"),
     *("print_defaults", "print_proto_names", "print_enum_numbers", "print_int64_numbers"),
     *(f"proxies_{name}" for name in ProxySettings.model_fields),
+    *(
+        name
+        for name, setting in flat_settings(Settings).items()
+        if setting.path[0] in ("jwt", "rights", "limits", "overload", "authorizer")
+    ),
 )
 """The settings that `protoway envoy` takes."""
 
@@ -208,9 +215,12 @@ def _check(settings: Settings) -> int:
 def _envoy(settings: EnvoySettings) -> int:
     contract = read_contract(settings)
     _report_left_out(contract)
-    _, problems = bind(contract.methods)
+    bindings, problems = bind(contract.methods)
     if problems:
         return _report(problems)
+    if refused := admission_problems(settings):
+        raise CommandError("; ".join(refused), status=2)
+    table = rights_table(settings, bindings)
     if contract.left_out:  # Envoy would map the methods of which the rules were left out
         settings = settings.model_copy(update={"auto_mapping": False})
     elif settings.auto_mapping:  # Envoy maps by itself what has no rule
@@ -221,7 +231,8 @@ def _envoy(settings: EnvoySettings) -> int:
         raise CommandError(f"{given.own_set}: give --descriptor-set-out FILE")
     place = settings.descriptor_set_path or str(out or settings.descriptor_set)
     try:
-        text = render_envoy(given, _envoy_options(settings, place))
+        rights = None if table is None else envoy_rights(settings.rights, table.bindings)
+        text = render_envoy(given, _envoy_options(settings, place, rights))
     except ValueError as error:
         raise CommandError(str(error), status=2) from error
     if out is not None:
@@ -233,7 +244,7 @@ def _envoy(settings: EnvoySettings) -> int:
     return 0
 
 
-def _envoy_options(settings: EnvoySettings, place: str) -> EnvoyOptions:
+def _envoy_options(settings: EnvoySettings, place: str, rights: EnvoyRights | None) -> EnvoyOptions:
     same = {field.name for field in fields(EnvoyOptions)} & EnvoySettings.model_fields.keys()
     given: dict[str, Any] = {name: getattr(settings, name) for name in same}
     own = settings.descriptor_set_out is not None
@@ -245,9 +256,15 @@ def _envoy_options(settings: EnvoySettings, place: str) -> EnvoyOptions:
         max_age_seconds=settings.cors.max_age_seconds,
         private_network=settings.cors.private_network,
     )
-    return EnvoyOptions(
-        **given | {"descriptor_set": place, "own_descriptor_set": own, "cors": cors}
+    admission = EnvoyAdmission(
+        jwt=settings.jwt,
+        rights=rights,
+        limits=settings.limits,
+        overload=settings.overload,
+        authorizer=settings.authorizer,
     )
+    made: dict[str, Any] = {"cors": cors, "admission": admission, "own_descriptor_set": own}
+    return EnvoyOptions(**given | made | {"descriptor_set": place})
 
 
 def _report_left_out(contract: Contract) -> None:

@@ -84,7 +84,9 @@ class Admission:
             needed += [
                 each for each in authenticators if isinstance(each, AbstractAsyncContextManager)
             ]
-            authentication = Authentication(authenticators, settings.health_path)
+            keys = settings.api_keys
+            parameters = (keys.query,) if keys.file and keys.query else ()
+            authentication = Authentication(authenticators, settings.health_path, parameters)
             before.append(authentication)
             missing = authentication.missing
             # with tickets alone, a policy of the user's says who calls
@@ -173,7 +175,9 @@ def _authenticators(settings: Settings) -> list[Authenticator]:
     if settings.api_keys.file is not None:
         found.append(ApiKeys(settings.api_keys))
     if settings.client_certificates.identity:  # the last: other credentials say more
-        found.append(CertificateAuthenticator(settings.client_certificates))
+        found.append(
+            CertificateAuthenticator(settings.client_certificates, cookie_origins(settings))
+        )
     return found
 
 
@@ -206,7 +210,7 @@ def rights_table(settings: Settings, bindings: Sequence[Binding]) -> RightsTable
 
 
 def cookie_origins(settings: Settings) -> Callable[[str], bool]:
-    """Returns whether a page of an origin beside the edge's own may use a token in a cookie.
+    """Returns whether a page of an origin beside the edge's own may use a cookie or a client certificate.
 
     Those are the origins of CORS, if they may send credentials; `*` is none of them.
     """

@@ -5,8 +5,8 @@ too, get their headers before any other policy can refuse the request. A page of
 its browser keeps the response from it; it cannot send unsafe requests either.
 
 Source: Fetch Standard, section 3.3 (CORS protocol); RFC 9110, 12.5.5 (`Vary`); Private Network Access,
-section 3.1. WebSockets are no part of CORS: `gateway.exchange.websocket` checks their origins, by the same
-list.
+section 3.1. WebSockets are no part of CORS, and have none of its headers; the same list opens them, those of
+the framework's routes too.
 """
 
 from __future__ import annotations
@@ -120,10 +120,12 @@ class Cors:
 
         Raises:
             Answer: to a preflight request.
-            StatusError: PERMISSION_DENIED, a page of another origin sends a preflight request, or one with
-                an unsafe method.
+            StatusError: PERMISSION_DENIED, a page of another origin sends a preflight request, opens a
+                WebSocket, or sends a request with an unsafe method.
         """
         if request.wire is Wire.WEBSOCKET:
+            if request.origin and not self._origins.allow(request.origin):
+                self._check_own(request)
             return None
         origin = self._every or self._seen.get(request.origin) or self._learn(request.origin)
         if request.http_method == "OPTIONS" and request.is_preflight:
@@ -201,12 +203,12 @@ class Cors:
         return Answer(204, headers)
 
     def _check_own(self, request: RequestInfo) -> None:
-        """Lets the edge's own pages send unsafe requests.
+        """Lets the edge's own pages send unsafe requests, and open WebSockets.
 
         A browser says itself whose page asks (Fetch Metadata, section 2.3), which holds behind a proxy that
         changes `Host` too.
         """
-        if request.header(b"sec-fetch-site") == b"same-origin":
+        if request.wire is Wire.HTTP and request.header(b"sec-fetch-site") == b"same-origin":
             return
         if not is_same_origin(request.origin, request.host, secure=request.scheme == "https"):
             self._refuse(request)

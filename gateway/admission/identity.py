@@ -20,3 +20,5 @@ class Identity:
     """The claims of a token, the rights of an API key as `scope` and `roles`."""
     expires_at: float | None = None
     """Unix time at which the credentials end; None: they do not."""
+    ticket_of: str = ""
+    """Of kind `ticket`: the kind of the caller who has asked for it, as whom limits count it."""

@@ -10,7 +10,8 @@ Source: ASGI specification 3.0, HTTP and WebSocket messages 2.4.
 from __future__ import annotations
 
 import asyncio
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
+from urllib.parse import quote, unquote
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request as StarletteRequest
@@ -32,6 +33,9 @@ from gateway.exchange.serve import no_route, serve
 from gateway.transcoding.metadata import Headers, MetadataFilter
 from gateway.transcoding.status import UNKNOWN, StatusError
 from gateway.transcoding.success_status import CONTENTLESS
+
+_IN_PATH: Final = "/:@!$&'()*+,;=~"
+"""What a path may have as it is (RFC 3986, section 3.3)."""
 
 
 class ContractRoutes:
@@ -111,6 +115,8 @@ class AsgiDoor:
             await serve(exchange)
         else:
             scope["protoway"] = exchange
+            if edge.policies:
+                _agree(scope, request.path)
             other = FrameworkRequest(exchange, otherwise, scope, receive, send)
             exchange.pass_on = other.answer
             await serve(exchange)
@@ -286,8 +292,23 @@ async def _send(send: Send, event: Any) -> None:
 def raw_path(scope: Scope) -> str:
     """Returns the path as it came, percent-encoded, below the root that the application is mounted at.
 
-    ASGI's own `path` is decoded.
+    ASGI's own `path` is decoded; it counts for a server that gives no `raw_path`.
     """
     raw: Any = scope.get("raw_path")
-    path: str = raw.decode("latin-1") if raw is not None else scope["path"]
+    path: str = quote(scope["path"], _IN_PATH) if raw is None else raw.decode("latin-1")
     return below_root(path.partition("?")[0], scope.get("root_path", ""))
+
+
+def _agree(scope: Scope, path: str) -> None:
+    """Lets the framework look up the path that the policies have decided about, and no other.
+
+    It takes the root off the decoded path, and so off `/%61pi/x` and `/api%2Fx` too.
+
+    Args:
+        scope: of the request; a root alone, which has no slash behind it, stays as it is.
+        path: below the root, percent-encoded.
+    """
+    root, seen, decided = scope.get("root_path", ""), scope["path"], unquote(path)
+    below = seen.removeprefix(root) if seen.startswith(f"{root}/") else seen
+    if below != decided and not seen == decided == root:
+        scope["path"] = root + decided

@@ -7,6 +7,7 @@ framing of streams, and after it, as `/package.Service/Method`, where the route 
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Final
 
 import yaml
@@ -28,8 +29,10 @@ from gateway.render.envoy_routes import (
     virtual_host,
 )
 from gateway.render.envoy_tls import Node, is_ip, serving_tls
-from gateway.render.envoy_upstream import socket_address, upstream_cluster
+from gateway.render.envoy_upstream import CLUSTER, STREAMS, socket_address, upstream_cluster
 
+_BASED: Final = re.compile(r"[-+]?0[xXoObB][0-9a-fA-F]+")
+"""Numbers of another base."""
 _CONNECTION_BUFFER: Final = 64 * 1024
 _STREAM_WINDOW: Final = 64 * 1024
 _CONNECTION_WINDOW: Final = 1024 * 1024
@@ -40,25 +43,39 @@ def render_envoy(contract: EnvoyContract, options: EnvoyOptions) -> str:
     """Returns the YAML for `envoy -c`.
 
     Raises:
-        ValueError: Envoy does not support an address, the TLS settings or the proxies.
+        ValueError: Envoy does not support an address, the TLS settings or the proxies; or a file of keys is
+            wrong.
+        OSError: a file of keys cannot be read.
     """
     bootstrap = {
         "admin": {"address": socket_address("127.0.0.1", options.admin_port)},
         "overload_manager": _overload_manager(options),
         "static_resources": {
             "listeners": [_listener(contract, options)],
-            "clusters": [
-                upstream_cluster(
-                    options.upstream,
-                    options.max_connections,
-                    keepalive=options.upstream_keepalive_seconds,
-                    tls=options,
-                )
-            ],
+            "clusters": [*_upstream_clusters(options), *options.admission.clusters()],
         },
     }
     text = yaml.dump(bootstrap, Dumper=_Dumper, sort_keys=False, width=1000)
     return _header_comment(contract, options) + text
+
+
+def _upstream_clusters(options: EnvoyOptions) -> list[Node]:
+    """Returns the cluster of the gRPC server; two of them if calls and streams have limits of their own."""
+    overload = options.admission.overload
+    limits = {CLUSTER: overload.max_calls}
+    if overload.is_on:
+        limits[STREAMS] = overload.max_streams
+    return [
+        upstream_cluster(
+            options.upstream,
+            options.max_connections,
+            keepalive=options.upstream_keepalive_seconds,
+            tls=options,
+            name=name,
+            max_calls=limit,
+        )
+        for name, limit in limits.items()
+    ]
 
 
 class _Dumper(yaml.SafeDumper):
@@ -66,6 +83,25 @@ class _Dumper(yaml.SafeDumper):
 
     def ignore_aliases(self, _data: Any) -> bool:
         return True
+
+    def quote(self, text: str) -> yaml.ScalarNode:
+        """Represents a text; in quotes if Envoy reads it as a number or a boolean, and PyYAML does not."""
+        style = "'" if _is_more_than_text(text) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+
+_Dumper.add_representer(str, _Dumper.quote)
+
+
+def _is_more_than_text(text: str) -> bool:
+    """Whether yaml-cpp may read a text as a number (`1e5`, `0o7`) or a boolean (`y`, `n`)."""
+    if text.lower() in ("y", "n") or _BASED.fullmatch(text):
+        return True
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _header_comment(contract: EnvoyContract, options: EnvoyOptions) -> str:
@@ -79,6 +115,8 @@ def _header_comment(contract: EnvoyContract, options: EnvoyOptions) -> str:
             "The descriptor set has no google/rpc/error_details.proto, so errors with such details come",
             "without a body; what --descriptor-set-out writes has it.",
         ]
+    if notes := [*options.admission.notes()]:
+        lines += ["", *notes]
     if options.print_int64_numbers:
         lines += ["", "Envoy has no print_int64_numbers: 64-bit integers are strings."]
     return "".join(f"# {line}".rstrip() + "\n" for line in lines) + "\n"
@@ -183,10 +221,12 @@ def _connection_manager(contract: EnvoyContract, options: EnvoyOptions, *, trust
         "http_filters": [
             _original_request(),
             *([_filter(CORS, "cors.v3.Cors")] if options.cors.origins else []),
+            *options.admission.before_transcoding(),
             _filter("envoy.filters.http.grpc_web", "grpc_web.v3.GrpcWeb"),
             _filter(BUFFER, "buffer.v3.Buffer", max_request_bytes=options.max_message_bytes)
             | {"disabled": True},
             {"name": TRANSCODER, "typed_config": transcoder(contract, options)},
+            *options.admission.behind_transcoding(),
             _status_to_metadata(),
             _filter("envoy.filters.http.router", "router.v3.Router", suppress_envoy_headers=True),
         ],
@@ -261,7 +301,19 @@ def _access_log() -> Node:
     }
 
 
-_LOCAL_CODES: Final = {400: 3, 404: 5, 408: 4, 413: 8, 431: 8, 500: 13, 503: 14, 504: 4}
+_LOCAL_CODES: Final = {
+    400: 3,
+    401: 16,
+    403: 7,
+    404: 5,
+    408: 4,
+    413: 8,
+    429: 8,
+    431: 8,
+    500: 13,
+    503: 14,
+    504: 4,
+}
 """HTTP status of Envoy's own errors -> gRPC status code."""
 
 

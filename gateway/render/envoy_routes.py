@@ -13,11 +13,12 @@ from typing import Final
 
 from gateway.admission.proxy_settings import ProxySettings
 from gateway.contract.method import Method, StreamType
+from gateway.render.envoy_admission import EnvoyAdmission
 from gateway.render.envoy_contract import EnvoyContract
 from gateway.render.envoy_cors import CORS, EnvoyCors, cors_policy
 from gateway.render.envoy_proxies import forwarded_headers
 from gateway.render.envoy_tls import Node, TlsOptions
-from gateway.render.envoy_upstream import CLUSTER, seconds
+from gateway.render.envoy_upstream import CLUSTER, STREAMS, seconds
 
 FILTERS: Final = "type.googleapis.com/envoy.extensions.filters.http"
 TRANSCODER: Final = "envoy.filters.http.grpc_json_transcoder"
@@ -65,6 +66,7 @@ class EnvoyOptions(TlsOptions):
     upstream_keepalive_seconds: float
     cors: EnvoyCors = _NO_CORS
     proxies: ProxySettings = field(default_factory=ProxySettings)
+    admission: EnvoyAdmission = field(default_factory=EnvoyAdmission)
     auto_mapping: bool = False
     ignore_unknown: bool = False
     print_defaults: bool = False
@@ -118,9 +120,10 @@ def virtual_host(contract: EnvoyContract, options: EnvoyOptions, *, trusted: boo
         *removed,
     ]
     uploads = {"safe_regex": {"regex": "|".join(contract.uploads)}} if contract.uploads else None
+    streams = STREAMS if options.admission.overload.is_on else CLUSTER
     host["routes"] = [
         *_framing_routes(contract, options, uploads),
-        *(_stream_route({"path": m.path}, m.stream_type) for m in _streams(contract)),
+        *(_stream_route({"path": m.path}, m.stream_type, streams) for m in _streams(contract)),
         *(_unary_route(f"/{name}/", unary) for name in _services(contract)),
         *(_stream_route({"prefix": f"/{name}/"}) for name in _PASSED_THROUGH),
         {"match": {"prefix": "/"}, "direct_response": {"status": 404}},
@@ -176,10 +179,11 @@ def _accepts(media_type: str) -> Node:
     return {"name": "accept", "string_match": {"safe_regex": {"regex": regex}}}
 
 
-def _stream_route(match: Node, kind: StreamType = StreamType.UNARY) -> Node:
+def _stream_route(match: Node, kind: StreamType = StreamType.UNARY, cluster: str = CLUSTER) -> Node:
     """Returns a route without a timeout other than the caller's `grpc-timeout`."""
     caller_timeout = {"grpc_timeout_header_max": _NO_LIMIT}
-    route = _route(match, {"idle_timeout": _NO_LIMIT, "max_stream_duration": caller_timeout})
+    limits = {"idle_timeout": _NO_LIMIT, "max_stream_duration": caller_timeout}
+    route = _route(match, limits, cluster)
     return route | ({"response_headers_to_add": _UNBUFFERED_HEADERS} if kind.server else {})
 
 
@@ -188,6 +192,6 @@ def _unary_route(prefix: str, timeout: str) -> Node:
     return _route({"prefix": prefix}, {"max_stream_duration": limits})
 
 
-def _route(match: Node, limits: Node) -> Node:
+def _route(match: Node, limits: Node, cluster: str = CLUSTER) -> Node:
     """Returns a route with timeouts for the whole stream; `timeout` would ignore `grpc-timeout`."""
-    return {"match": match, "route": {"cluster": CLUSTER, "timeout": _NO_LIMIT, **limits}}
+    return {"match": match, "route": {"cluster": cluster, "timeout": _NO_LIMIT, **limits}}

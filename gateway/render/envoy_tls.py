@@ -43,7 +43,7 @@ def serving_tls(options: TlsOptions) -> Node:
     }
 
 
-def upstream_tls(options: TlsOptions, host: str) -> Node:
+def upstream_tls(options: TlsOptions, host: str, protocol: str = "h2") -> Node:
     """Returns the TLS fields of a cluster; empty: no TLS.
 
     Raises:
@@ -59,7 +59,7 @@ def upstream_tls(options: TlsOptions, host: str) -> Node:
     kind = "IP_ADDRESS" if is_ip(server_name) else "DNS"
     names = [{"san_type": kind, "matcher": {"exact": server_name}}]
     validation = {"trusted_ca": _file(ca), "match_typed_subject_alt_names": names}
-    common = pair | {"alpn_protocols": ["h2"], "validation_context": validation}
+    common = pair | {"alpn_protocols": [protocol], "validation_context": validation}
     sni = {} if is_ip(server_name) else {"sni": server_name}
     return {"transport_socket": _socket("Upstream", common, **sni)}
 

@@ -12,6 +12,8 @@ from typing import Final
 from gateway.render.envoy_tls import Node, TlsOptions, is_ip, upstream_tls
 
 CLUSTER: Final = "upstream"
+STREAMS: Final = "upstream-streams"
+"""Cluster of the same server for streams, where they have a limit of their own."""
 _HTTP_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _NAMED: Final = re.compile(r"(?:dns:(?:///)?)?(?:\[([^\]]+)\]|([^:/\[\]]+)):(\d{1,5})")
 _MIN_SECONDS: Final = 0.001
@@ -21,16 +23,30 @@ _UNIX: Final = re.compile(r"unix:(?://)?(/?[^/].*)")
 
 
 def upstream_cluster(
-    upstream: str, max_connections: int, *, keepalive: float, tls: TlsOptions
+    upstream: str,
+    max_connections: int,
+    *,
+    keepalive: float,
+    tls: TlsOptions,
+    name: str = CLUSTER,
+    max_calls: int | None = None,
 ) -> Node:
     """Returns the cluster of one gRPC server.
+
+    Args:
+        upstream: its address.
+        max_connections: to it.
+        keepalive: interval of pings, in seconds.
+        tls: to it.
+        name: of the cluster.
+        max_calls: maximum calls under way, beyond which Envoy answers 503; None: as many as connections.
 
     Raises:
         ValueError: Envoy does not support the address or the TLS settings.
     """
     host, address = _address(upstream)
     return {
-        "name": CLUSTER,
+        "name": name,
         "type": "STATIC" if "pipe" in address or is_ip(host) else "STRICT_DNS",
         "connect_timeout": "2s",
         "upstream_connection_options": {
@@ -65,13 +81,53 @@ def upstream_cluster(
                 {
                     "max_connections": max_connections,
                     "max_pending_requests": max_connections,
-                    "max_requests": max_connections,
+                    "max_requests": max_connections if max_calls is None else max_calls,
                     "max_retries": 0,
                 }
             ]
         },
         "load_assignment": {
-            "cluster_name": CLUSTER,
+            "cluster_name": name,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
+        },
+    }
+
+
+def plain_cluster(name: str, host: str, port: int, tls: TlsOptions) -> Node:
+    """Returns the cluster of one server of HTTP/1.1.
+
+    Raises:
+        ValueError: see `upstream_cluster`.
+    """
+    return _small_cluster(
+        name, host, socket_address(host, port), upstream_tls(tls, host, "http/1.1")
+    )
+
+
+def grpc_cluster(name: str, target: str, tls: TlsOptions) -> Node:
+    """Returns the cluster of one gRPC server that is asked before calls.
+
+    Raises:
+        ValueError: see `upstream_cluster`.
+    """
+    host, address = _address(target)
+    options = {
+        "@type": f"type.googleapis.com/{_HTTP_OPTIONS}",
+        "explicit_http_config": {"http2_protocol_options": {}},
+    }
+    return _small_cluster(name, host, address, upstream_tls(tls, host)) | {
+        "typed_extension_protocol_options": {_HTTP_OPTIONS: options}
+    }
+
+
+def _small_cluster(name: str, host: str, address: Node, secured: Node) -> Node:
+    return {
+        "name": name,
+        "type": "STATIC" if "pipe" in address or is_ip(host) else "STRICT_DNS",
+        "connect_timeout": "2s",
+        **secured,
+        "load_assignment": {
+            "cluster_name": name,
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
         },
     }

@@ -12,9 +12,11 @@ import pytest
 
 from bench import load
 from bench.turns import (
+    DIGITS,
     HttpConnection,
     Turns,
     WebSocketConnection,
+    browser_request,
     connect,
     http_request,
     websocket_request,
@@ -91,6 +93,30 @@ async def test_a_traced_request_is_like_no_other() -> None:
     traces = [re.search(rb"traceparent: 00-([0-9a-f]{32})-[0-9a-f]{16}-01\r\n", w) for w in written]
     assert len({trace[1] for trace in traces if trace}) == len(written) == 4
     assert all(request.endswith(b"\r\n\r\n{}") for request in written)
+
+
+async def test_a_browsers_request_is_like_no_other() -> None:
+    """Trace, query and body differ from turn to turn, a percent stays one, and the length is right."""
+    seen = Turns()
+    body = b'{"amount":1.%b}' % DIGITS
+    request = browser_request("POST", f"/a%2Fb?amount=1.{DIGITS.decode()}", "t", body)
+    written: list[bytes] = []
+
+    class Transport(asyncio.Transport):
+        def write(self, data: object) -> None:
+            assert isinstance(data, bytes)
+            written.append(data)
+
+    connection = HttpConnection(seen, request)
+    connection.connection_made(Transport())
+    connection.ask()
+    connection.data_received(_WHOLE)
+
+    heads, bodies = zip(*(each.split(b"\r\n\r\n") for each in written), strict=True)
+    assert bodies == (b'{"amount":1.0000000001}', b'{"amount":1.0000000002}')
+    assert heads[0].startswith(b"POST /a%2Fb?amount=1.0000000001 HTTP/1.1\r\n")
+    assert all(b"\r\ncontent-length: %d" % len(bodies[0]) in head for head in heads)
+    assert len({re.search(rb"traceparent: \S+", head)[0] for head in heads}) == 2  # type: ignore[index]
 
 
 async def test_another_status_is_a_failure() -> None:

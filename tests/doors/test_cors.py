@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import FastAPI, HTTPException
+from fastapi import FastAPI, HTTPException, WebSocket
 
 from gateway.admission.cors import request_headers, response_headers
 from gateway.admission.cors_settings import CorsSettings
@@ -174,6 +174,11 @@ async def port(
         async def delete() -> dict[str, str]:
             return {}
 
+        @app.websocket("/own-socket")
+        async def own_socket(socket: WebSocket) -> None:
+            await socket.accept()
+            await socket.close()
+
         app.mount("/mounted", elsewhere)
         yield await stack.enter_async_context(DOORS[request.param](app, settings))
 
@@ -260,14 +265,17 @@ async def test_a_preflight_of_another_origin_is_refused(
     assert (answer.status, cors_of(answer.headers)) == (403, {"vary": PREFLIGHT_VARY})
 
 
+@pytest.mark.parametrize("path", ["/v1/bidi", "/own-socket"])
 @pytest.mark.parametrize(
     ("origin", "status"),
     [("", 101), (LISTED, 101), (BELOW, 101), (OWN, 101), (THIRD, 403), ("null", 403)],
 )
-async def test_the_same_list_opens_websockets(port: int, origin: str, status: int) -> None:
-    """WebSockets are no part of CORS, so they have none of its headers."""
+async def test_the_same_list_opens_websockets(
+    port: int, origin: str, status: int, path: str
+) -> None:
+    """Those of the application's routes too. They are no part of CORS, and have none of its headers."""
     lines = [
-        "GET /v1/bidi HTTP/1.1",
+        f"GET {path} HTTP/1.1",
         "host: edge.test",
         "connection: upgrade",
         "upgrade: websocket",

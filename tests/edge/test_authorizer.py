@@ -18,6 +18,7 @@ from gateway.admission.authorizer.settings import AuthorizerSettings
 from gateway.admission.authorizer.verdict import CheckedRequest, Verdict
 from gateway.admission.error import AdmissionError
 from gateway.admission.identity import Identity
+from gateway.admission.proxy_settings import ProxySettings
 from gateway.admission.rights.settings import RightsSettings
 from gateway.exchange.request_info import RequestInfo
 from gateway.testing import ScriptedUpstream
@@ -101,6 +102,51 @@ async def test_its_headers_go_upstream(
         status, _ = await door(app, "/v1/echo", sent)
 
     assert (status, upstream.calls[-1].metadata) == (200, (("x-user", "ann"),))
+
+
+class Claims:
+    """Adds metadata before the authorizer is asked, as a token's claims and tickets do."""
+
+    def admit(self, request: RequestInfo) -> None:
+        """Adds them."""
+        request.metadata += [("X-User", "claimed"), ("x-role", "claimed"), ("x-org", "claimed")]
+        request.metadata += [("x-plan", "claimed")]
+
+
+@pytest.mark.parametrize("door", [by_asgi, directly])
+async def test_it_decides_about_what_other_policies_have_added(
+    make_app: MakeApp, upstream: ScriptedUpstream, door: Ask
+) -> None:
+    """No key has a value beside its own, and one that it has to set or that it removes has no other."""
+    async with grpc_authorizer(by_token) as address:
+        section = AuthorizerSettings(
+            grpc=address, headers=("authorization",), metadata=("x-org",), **PATIENT
+        )
+        made = make_app(authorizer=section, policies=[Claims()], request_headers=())
+        async with running(made) as app:
+            status, _ = await door(app, "/v1/echo", ANN)
+
+    sent = upstream.calls[-1].metadata
+    assert (status, sent) == (200, (("x-plan", "claimed"), ("x-user", "ann")))
+
+
+@pytest.mark.parametrize("door", [by_asgi, directly])
+async def test_it_is_told_the_host_that_a_trusted_proxy_names(make_app: MakeApp, door: Ask) -> None:
+    """As every policy is."""
+    told: list[str] = []
+
+    async def check(request: Any, _context: Any) -> Any:
+        told.append(request.attributes.request.http.host)
+        return allowed()
+
+    proxies = ProxySettings(trusted=("unix",), believe_host=True)
+    async with grpc_authorizer(check) as address:
+        section = AuthorizerSettings(grpc=address, **PATIENT)
+        async with running(make_app(authorizer=section, proxies=proxies)) as app:
+            inner = {"host": "inner"} if door is by_asgi else {}
+            status, _ = await door(app, "/v1/echo", inner | {"x-forwarded-host": "edge.example"})
+
+    assert (status, told) == (200, ["edge.example"])
 
 
 async def test_it_decides_about_every_request(make_app: MakeApp) -> None:

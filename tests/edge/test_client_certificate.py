@@ -8,6 +8,7 @@ import ssl
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 import pytest
@@ -20,10 +21,11 @@ from gateway.admission.identity import Identity
 from gateway.app import create_app
 from gateway.doors.peer_certificate import distinguished_name
 from gateway.exchange.client_certificate import ClientCertificate
-from gateway.exchange.request_info import RequestInfo
+from gateway.exchange.request_info import RequestInfo, Wire
 from gateway.settings import Settings
 from gateway.testing import ScriptedUpstream
-from gateway.transcoding.status import StatusError
+from gateway.transcoding.origin import Origins
+from gateway.transcoding.status import PERMISSION_DENIED, StatusError
 from tests.contracts import echo_descriptor_set
 from tests.edge.asgi import Request, http_scope, running
 from tests.edge.conftest import SCRIPTS, MakeApp
@@ -203,3 +205,56 @@ def test_the_name_goes_upstream_where_it_is_asked_for() -> None:
     expired = RequestInfo(certificate=ClientCertificate("CN=a,O=b", not_after=time.time() - 1))
     with pytest.raises(StatusError, match="expired"):
         authenticator.authenticate(expired)
+
+
+@pytest.mark.parametrize("name", ["CN=é", "CN=a ", "CN=a\nb", "CN=%"])
+def test_a_name_goes_upstream_in_printable_ascii(name: str) -> None:
+    """Whatever a CA has signed, and no two names as the same text."""
+    settings = CertificateSettings(identity="subject", name_metadata="x-caller")
+    certificate = ClientCertificate(name, not_after=time.time() + 60)
+    request = RequestInfo(certificate=certificate)
+    CertificateAuthenticator(settings).authenticate(request)
+
+    [(_, value)] = request.metadata
+    assert isinstance(value, str)
+    assert value.isascii()
+    assert value.isprintable()
+    assert not value.endswith(" ")
+    assert unquote(value) == name
+
+
+@pytest.mark.parametrize(
+    ("wire", "http_method", "headers", "passes"),
+    [
+        (Wire.HTTP, "POST", {}, True),
+        (Wire.HTTP, "POST", {b"origin": b"https://edge.example"}, True),
+        (Wire.HTTP, "POST", {b"origin": b"https://app.example"}, True),
+        (Wire.HTTP, "POST", {b"origin": b"https://third.example"}, False),
+        (Wire.HTTP, "POST", {b"origin": b"http://edge.example"}, False),
+        (Wire.HTTP, "POST", {b"origin": b"null"}, False),
+        (Wire.HTTP, "POST", {b"origin": b"null", b"sec-fetch-site": b"same-origin"}, True),
+        (Wire.HTTP, "GET", {b"origin": b"https://third.example"}, True),
+        (Wire.WEBSOCKET, "GET", {b"origin": b"https://third.example"}, False),
+        (Wire.WEBSOCKET, "GET", {b"origin": b"https://app.example"}, True),
+        (Wire.WEBSOCKET, "GET", {}, True),
+    ],
+)
+def test_pages_of_foreign_origins_cannot_use_the_certificate(
+    wire: Wire, http_method: str, headers: dict[bytes, bytes], *, passes: bool
+) -> None:
+    """A browser shows its user's certificate whoever asks, as it sends cookies."""
+    allows = Origins(["https://app.example"]).allow
+    authenticator = CertificateAuthenticator(CertificateSettings(identity="subject"), allows)
+    request = RequestInfo(
+        wire,
+        http_method,
+        headers=((b"host", b"edge.example"), *headers.items()),
+        scheme="https",
+        certificate=ClientCertificate("CN=a", not_after=time.time() + 60),
+    )
+    if passes:
+        assert authenticator.authenticate(request) is not None
+        return
+    with pytest.raises(StatusError) as refused:
+        authenticator.authenticate(request)
+    assert refused.value.code == PERMISSION_DENIED

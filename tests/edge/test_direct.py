@@ -173,3 +173,13 @@ def test_headers_are_found_as_they_are_cut(app: FastAPI, name: bytes) -> None:
     request = app.state.direct.read(head + body)
 
     assert list(request.values(name)) == [value for each, value in request.all() if each == name]
+
+
+def test_a_header_of_which_one_line_is_cached_has_all_of_its_values(app: FastAPI) -> None:
+    """Else whoever repeats a header could hide the first one from policies."""
+    known, other = b"Origin: https://a.test\r\n", b"Origin: https://b.test\r\n"
+    for lines in (known, known + other, other + known, known + other):
+        head = b"GET /v1/echo HTTP/1.1\r\nHost: x\r\n%b\r\n" % lines
+        request = app.state.direct.read(head)
+        found = list(request.values(b"origin"))
+        assert found == [value for name, value in request.all() if name == b"origin"]

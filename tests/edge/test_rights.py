@@ -20,13 +20,15 @@ from gateway.app import create_app
 from gateway.exchange.request_info import RequestInfo
 from gateway.settings import Settings
 from gateway.testing import ScriptedUpstream
+from gateway.transcoding.status import UNAUTHENTICATED
 from tests.contracts import compile_text
-from tests.edge.asgi import ask, connect, running
+from tests.edge.asgi import Request, ask, connect, http_scope, running
 from tests.edge.conftest import MakeApp
 from tests.edge.test_policies import OURS, Ask, by_asgi, directly
 
 READER = {"x-caller": json.dumps({"scope": "read"})}
 WRITER = {"x-caller": json.dumps({"scope": "read write", "roles": ["editor"]})}
+ADMIN = {"x-caller": json.dumps({"roles": ["admin"]})}
 NOBODY: dict[str, str] = {}
 
 
@@ -325,3 +327,61 @@ def test_rights_without_identities_are_warned_of(
     made(make_app, *RULES, api_keys=ApiKeySettings(file=file if keys else None))
 
     assert ("no credentials are accepted" in caplog.text) is not keys
+
+
+CLOSED: tuple[dict[str, Any], ...] = (
+    {"requests": ["/admin", "/admin/**"], "roles": "admin"},
+    {"requests": "pages", "anonymous": True},
+)
+
+
+@pytest.mark.parametrize("mounted", [False, True])
+@pytest.mark.parametrize("root", ["/api", "/%61pi", "/ap%69", "/api%2F..%2Fapi", "/api/%2561pi"])
+@pytest.mark.parametrize(
+    "path", ["/admin", "/%61dmin", "%2Fadmin", "%2fadmin/x", "/admin/x", "//admin", "/./admin"]
+)
+async def test_no_spelling_of_the_root_path_passes_a_rule(
+    make_app: MakeApp, root: str, path: str, *, mounted: bool
+) -> None:
+    """The framework, which takes the root off decoded paths, gets the path that was decided about."""
+    app = made(make_app, *CLOSED, root_path="" if mounted else "/api")
+
+    @app.get("/admin")
+    @app.get("/admin/{name}")
+    async def admin(name: str = "") -> str:
+        return f"secret {name}"
+
+    outer = FastAPI()
+    outer.mount("/api", app)
+    async with running(app):
+        got = await ask(outer if mounted else app, "GET", root + path)
+        good = await ask(outer if mounted else app, "GET", "/api/%61dmin", b"", ADMIN)
+
+    assert (got.status in (401, 404), b"secret" in got.body) == (True, False)
+    assert (good.status, good.json) == (200, "secret ")
+
+
+@pytest.mark.parametrize("mounted", [False, True])
+async def test_a_server_that_gives_no_raw_path(make_app: MakeApp, *, mounted: bool) -> None:
+    """Its decoded paths are decoded once, for the contract, for rules and for routes alike."""
+    app = made(make_app, *CLOSED, {"requests": "*", "anonymous": True})
+
+    @app.get("/%61dmin")
+    async def other() -> str:
+        return "no secret"
+
+    outer = FastAPI()
+    outer.mount("/api", app)
+    answers = []
+    async with running(app):
+        for path in ("/%61dmin", "/admin", "/v1/shelves/a%:watch"):
+            scope = http_scope("GET", "")
+            scope["path"] = f"/api{path}" if mounted else path
+            del scope["raw_path"]
+            request = Request(outer if mounted else app, scope)
+            request.arrives("http.request", body=b"")
+            answers.append((await request.ended()).json)
+
+    assert answers[0] == "no secret"
+    assert answers[1]["code"] == UNAUTHENTICATED
+    assert answers[2] == {"stringField": "shelves/a%"}

@@ -16,6 +16,8 @@ from fastapi import FastAPI
 from gateway.admission.cors_settings import CorsSettings
 from gateway.admission.error import AdmissionError
 from gateway.admission.identity import Identity
+from gateway.admission.limits.keys import make_key
+from gateway.admission.limits.settings import LimitRule, LimitsSettings
 from gateway.admission.tickets.settings import TicketSettings
 from gateway.admission.tickets.store import FolderStore
 from gateway.exchange.request_info import RequestInfo
@@ -132,7 +134,7 @@ async def test_a_ticket_opens_a_stream_as_its_holder(
     assert demanded.headers["cache-control"] == "no-store"
     assert 0 < demanded.json["expiresIn"] <= 30
     assert (answer.status, answer.body.count(b"data: ")) == (200, 3)
-    assert tokens.seen[-1] == Identity("ann", "ticket", {"scope": "read"})
+    assert tokens.seen[-1] == Identity("ann", "ticket", {"scope": "read"}, ticket_of="jwt")
     sent = dict(upstream.calls[-1].metadata)
     assert sent["x-user"] == "ann"
     assert "authorization" not in sent
@@ -430,3 +432,29 @@ def test_the_store_is_its_owners_alone(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(AdmissionError, match="tickets_folder: cannot use"):
         FolderStore(tmp_path / "file", max_open=1, max_open_per_caller=1)
+
+
+async def test_limits_count_a_ticket_as_its_holder(make_app: MakeApp, tokens: Tokens) -> None:
+    """A stream by ticket is one more request of whoever has asked for it, and not of somebody else."""
+    rule = LimitRule(name="each", by=("identity",), limit=2, seconds=3600)
+    app = make_app(
+        policies=[tokens],
+        tickets=TicketSettings(enabled=True),
+        limits=LimitsSettings(rules=(rule,)),
+    )
+    async with running(app):
+        assert (await use(app, await ticket_for(app), origin=PAGE)).status == 200
+        assert (await demand(app, STREAM)).status == 429
+        assert (await demand(app, STREAM, token="bob")).status == 200
+
+
+def test_limits_of_api_keys_count_their_tickets() -> None:
+    """Else a stream by ticket would be free of them."""
+    key_of = make_key(("api_key",), 32, 64)
+    request = RequestInfo()
+    found = []
+    for kind, ticket_of in (("api_key", ""), ("ticket", "api_key"), ("ticket", "jwt")):
+        request.identity = Identity("billing", kind, ticket_of=ticket_of)
+        found.append(key_of(request))
+
+    assert found == ["billing", "billing", None]

@@ -33,6 +33,7 @@ DIFFERENCES: Final = (
             *("path/*", "verb/*", "query/*", "well-known/*", "wrong-query/*", "body/*"),
             *("wrong-body/*", "server-stream/*", "upload/*", "both-ways/*", "limit/*"),
             *("code/deadline*", "code/down*", "code/unimplemented", "core/not-an-amount"),
+            *("tokens/*", "tokens-*/*", "rights-*/*", "closed-*/*", "open/expired"),
         ),
         ("text", "details"),
     ),
@@ -64,6 +65,50 @@ DIFFERENCES: Final = (
         ("headers",),
     ),
     Difference(
+        "a token for another audience",
+        "protoway",
+        "Such a token is invalid, which is 401 (RFC 6750, 3.1). Envoy answers 403.",
+        ("tokens/wrong-audience", "tokens/without-audience"),
+        ("status", "code"),
+    ),
+    Difference(
+        "a token of another type",
+        "protoway",
+        "By default protoway accepts a `typ` of `JWT` or `at+jwt`, or none, so that a token made for"
+        " something else is not a credential (RFC 8725, 3.11). Envoy does not look at it.",
+        ("tokens/of-another-type",),
+    ),
+    Difference(
+        "a token in the wrong place",
+        "protoway",
+        "`access_token` in the query, and a scheme without a token, are malformed requests, 400 (RFC 6750,"
+        " 3.1). For Envoy there is no token.",
+        ("tokens-scheme/in-the-query", "tokens-scheme/empty"),
+        ("status", "code"),
+    ),
+    Difference(
+        "the answer to a preflight request",
+        "neither",
+        "protoway answers 204, Envoy 200; the Fetch standard accepts both.",
+        ("tokens-cors/preflight",),
+        ("status",),
+    ),
+    Difference(
+        "an unknown path without a token",
+        "neither",
+        "Where rights are checked, nobody without an identity learns from protoway whether a path exists. In"
+        " Envoy rights stand behind the transcoder, which answers 404 first.",
+        ("rights-unknown-path/nothing",),
+        ("status", "code"),
+    ),
+    Difference(
+        "rights where no tokens are accepted",
+        "protoway",
+        "A request without credentials is 401 (RFC 9110, 15.5.2). Envoy's RBAC answers 403.",
+        ("closed-unary/*", "closed-nobody/*"),
+        ("status", "code"),
+    ),
+    Difference(
         "uploads by line",
         "neither",
         "Envoy accepts a stream of requests only as one JSON array; protoway accepts NDJSON and JSON text"
@@ -82,6 +127,7 @@ DIFFERENCES: Final = (
             *("server-stream/default-*", "server-stream/lines-*", "server-stream/thousand"),
             *("server-stream/accept-any", "server-stream/accept-lines-or-events"),
             *("server-stream/post", "both-ways/array", "both-ways/empty-array", "core/live"),
+            *("tokens-stream/good", "rights-stream/*", "rights-claims/all-claims"),
         ),
         ("type",),
     ),

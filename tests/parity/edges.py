@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import subprocess
+import sys
 import sysconfig
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -23,6 +24,7 @@ from gateway.render.envoy_contract import envoy_contract
 from gateway.render.envoy_routes import EnvoyOptions
 from tests.contracts import echo_descriptor_set
 from tests.echo_server import EchoServer, Everything, echo_server
+from tests.parity.admission import SECTIONS, write_files
 from tests.whole.conftest import ROOT, free_ports
 from tests.whole.processes import DESCRIPTOR_SET, core, edge
 
@@ -112,7 +114,14 @@ async def both_edges(folder: Path) -> AsyncIterator[dict[str, Ports]]:
         )
         bare = await stack.enter_async_context(echo_server())
         fragile = await stack.enter_async_context(envoy(folder / "fragile", echo_set, bare.address))
+        admitted = await asyncio.gather(
+            *(
+                stack.enter_async_context(admitting(folder, name, text, echo_set, echo.address))
+                for name, text in SECTIONS.items()
+            )
+        )
         yield {
+            **dict(zip(SECTIONS, admitted, strict=True)),
             "echo": echoed,
             "core": converted,
             "down": down,
@@ -127,6 +136,49 @@ async def _pair(folder: Path, descriptor_set: Path, upstream: str) -> AsyncItera
         envoy(folder, descriptor_set, upstream) as port,
     ):
         yield Ports(ours.port, port)
+
+
+@asynccontextmanager
+async def admitting(
+    folder: Path, name: str, text: str, descriptor_set: Path, upstream: str
+) -> AsyncIterator[Ports]:
+    """Runs both edges with one settings file; the block is given their ports."""
+    # not at the top: that module needs this one
+    from tests.parity.edges import run_envoy
+
+    own = folder / f"admission-{name}"
+    own.mkdir()
+    write_files(own)
+    file = own / "protoway.yaml"
+    file.write_text(text.replace("{folder}", str(own)))
+    port, admin_port = free_ports(2)
+    configuration = own / "envoy.yaml"
+    configuration.write_bytes(
+        await rendered(file, descriptor_set, upstream, port=port, admin_port=admin_port)
+    )
+    async with (
+        edge(upstream, descriptor_set=descriptor_set, config=str(file)) as ours,
+        run_envoy(configuration, admin_port),
+    ):
+        yield Ports(ours.port, port)
+
+
+async def rendered(
+    file: Path, descriptor_set: Path, upstream: str, *, port: int, admin_port: int
+) -> bytes:
+    """Returns what `protoway envoy` makes of a settings file."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gateway", "envoy", "--config", str(file)),
+        *("--descriptor-set", str(descriptor_set), "--upstream", upstream),
+        *("--descriptor-set-out", str(file.with_suffix(".binpb")), "--host", "127.0.0.1"),
+        *("--port", str(port), "--admin-port", str(admin_port)),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    text, problem = await process.communicate()
+    assert process.returncode == 0, problem.decode()
+    return text
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from tests.parity.admission import SECTIONS
 from tests.parity.compare import Compared, Seen
 from tests.parity.differences import DIFFERENCES, Difference, shows
 from tests.parity.requests import Case, cases
@@ -29,12 +30,29 @@ tables show what each edge answered, as far as the answers differ.
 
 ## The requests
 """
+_ADMISSION: Final = """\
+## Admission
+
+Both edges are made from one settings file: `protoway serve --config FILE` and `protoway envoy --config \
+FILE`. The requests have tokens that are good, or wrong in one way. Each answer is its HTTP status and its \
+gRPC code. `tokens` needs an identity for all requests, `rights` has rules, `closed` has the same rules and \
+accepts no tokens, and `open` has one rule that makes all methods anonymous. [Admission](admission.md#envoy) \
+lists what is rendered, and what is refused.
+"""
 _MAX_SHOWN: Final = 64
 
 
 def render_page(results: Mapping[str, Compared]) -> str:
     """Returns the page."""
-    return "\n".join((_HEAD, *_groups(results), "", "## The differences", "", *_list(results)))
+    admission = {case.name for case in cases() if case.server in SECTIONS}
+    others = {name: each for name, each in results.items() if name not in admission}
+    parts = (
+        *(_HEAD, *_groups(others), "", _ADMISSION),
+        *_admission({name: each for name, each in results.items() if name in admission}),
+        "",
+        *("## The differences", "", *_list(results)),
+    )
+    return "\n".join(parts)
 
 
 def _groups(results: Mapping[str, Compared]) -> Iterator[str]:
@@ -48,6 +66,17 @@ def _groups(results: Mapping[str, Compared]) -> Iterator[str]:
         yield f"| {name} | {len(alike)} | {sum(alike)} |"
     every = [same for alike in names.values() for same in alike]
     yield f"| **all** | **{len(every)}** | **{sum(every)}** |"
+
+
+def _admission(results: Mapping[str, Compared]) -> Iterator[str]:
+    yield "| Request / credential | protoway | Envoy | |"
+    yield "| --- | --- | --- | --- |"
+    for name, compared in results.items():
+        ours, envoy = (
+            " ".join(str(side[aspect]) for aspect in ("status", "code") if side[aspect] is not None)
+            for side in (compared.ours, compared.envoy)
+        )
+        yield f"| {name} | {ours} | {envoy} | {'' if ours == envoy else 'differs'} |"
 
 
 def _list(results: Mapping[str, Compared]) -> Iterator[str]:

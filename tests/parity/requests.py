@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 from urllib.parse import quote
 
+from tests.parity import admission
 from tests.parity.compare import HEADERS
 
 SSE = {"accept": "text/event-stream"}
@@ -25,7 +26,8 @@ class Case:
     """One request, and which server it is for.
 
     `echo` and `core` are what they say, `down` is an echo server that is not there, and `fragile` is one that
-    answers with the very bytes it was sent, behind an Envoy of its own, for what ends an Envoy.
+    answers with the very bytes it was sent, behind an Envoy of its own, for what ends an Envoy. The
+    others are names of `admission.SECTIONS`, with an echo server behind.
     """
 
     name: str
@@ -58,6 +60,7 @@ def cases() -> tuple[Case, ...]:
         *_metadata(),
         *_limits(),
         *_core(),
+        *_admission(),
     )
     names = [case.name for case in made]
     assert len(names) == len(set(names)), "a name twice"
@@ -570,3 +573,8 @@ def _core() -> Iterator[Case]:
     yield Case("core/live-wrong", "POST", "/convert:live", wrong, _JSON, server="core")
     yield Case("core/hello", "GET", "/hello/World", server="core")
     yield Case("core/hello-post", "POST", "/hello", b'{"name":"World"}', _JSON, server="core")
+
+
+def _admission() -> Iterator[Case]:
+    for server, name, method, target, headers, body in admission.requests():
+        yield Case(name, method, target, body, headers, server, admission.COMPARED)

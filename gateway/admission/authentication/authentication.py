@@ -18,8 +18,21 @@ class Authentication:
     where none are needed.
     """
 
-    def __init__(self, authenticators: Iterable[Authenticator], health_path: str = "") -> None:
-        """Takes them in their order, and the path at which nobody is asked; empty: there is none."""
+    def __init__(
+        self,
+        authenticators: Iterable[Authenticator],
+        health_path: str = "",
+        parameters: Iterable[str] = (),
+    ) -> None:
+        """Takes the authenticators.
+
+        Args:
+            authenticators: in their order.
+            health_path: at which nobody is asked; empty: there is none.
+            parameters: of the query, which have credentials. Nobody behind sees them, also where other
+                credentials have come before.
+        """
+        self._parameters = tuple(each.encode() for each in parameters)
         self._authenticators = tuple(authenticators)
         self._health_path = health_path
         self._reserved = frozenset[str]().union(
@@ -38,7 +51,7 @@ class Authentication:
         for position, authenticator in enumerate(self._authenticators):
             found = authenticator.authenticate(request)
             if isinstance(found, Identity):
-                request.identity = found
+                self._accept(request, found)
                 return None
             if found is not None:
                 return self._wait(request, found, position + 1)
@@ -54,7 +67,13 @@ class Authentication:
                 break
             later = authenticator.authenticate(request)
             identity = later if later is None or isinstance(later, Identity) else await later
+        self._accept(request, identity)
+
+    def _accept(self, request: RequestInfo, identity: Identity | None) -> None:
         request.identity = identity
+        if request.query:
+            for parameter in self._parameters:
+                request.take_parameter(parameter)
 
     def missing(self) -> StatusError:
         """Returns the error for a request that must have an identity and has no credentials.

@@ -18,7 +18,7 @@ from typing import Final, Self
 
 import httpx
 
-from gateway.admission.authentication.jwt_settings import JwtSettings, is_loopback
+from gateway.admission.authentication.jwt_settings import JwtSettings, is_loopback, shown_url
 from gateway.admission.authentication.key_set import KeySet, read_key_set
 from gateway.admission.error import AdmissionError
 from gateway.setting_files import read_file
@@ -46,6 +46,7 @@ class FetchedKeys:
             FileReadError: it cannot be read; it is an OSError.
         """
         self._url = url
+        self._shown = shown_url(url)
         self._on_change = on_change
         self._settings = settings
         self._tls = _tls(settings)
@@ -130,13 +131,13 @@ class FetchedKeys:
         try:
             async with asyncio.timeout(self._settings.jwks_timeout_seconds):
                 text, max_age = await self._get()
-            keys = self._keys if text == self._text else read_key_set(text, self._url)
+            keys = self._keys if text == self._text else read_key_set(text, self._shown)
         except TimeoutError:
             return self._failed(f"no answer within {self._settings.jwks_timeout_seconds:g} s")
         except (httpx.HTTPError, ValueError) as error:
             return self._failed(str(error) or type(error).__name__)
         except Exception:
-            log.exception("jwt_jwks: %s", self._url)
+            log.exception("jwt_jwks: %s", self._shown)
             return self._failed("internal error")
         now, settings = monotonic(), self._settings
         self._max_age = min(max(max_age, MIN_AGE_SECONDS), settings.jwks_max_age_seconds)
@@ -145,7 +146,7 @@ class FetchedKeys:
             self._keys, self._text = keys, text
             self._on_change()
         if self._problem:
-            log.info("jwt_jwks: %s: keys were fetched again", self._url)
+            log.info("jwt_jwks: %s: keys were fetched again", self._shown)
             self._problem = ""
         return True
 
@@ -153,7 +154,7 @@ class FetchedKeys:
         if problem != self._problem:
             self._problem = problem
             rest = "the last good keys stay in force" if self.keys else "no token can be verified"
-            log.error("jwt_jwks: %s: %s; %s", self._url, problem, rest)
+            log.error("jwt_jwks: %s: %s; %s", self._shown, problem, rest)
         return False
 
     async def _get(self) -> tuple[bytes, float]:

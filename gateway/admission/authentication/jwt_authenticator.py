@@ -12,7 +12,6 @@ from json import dumps
 from time import time
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Self
-from urllib.parse import quote
 
 from gateway.admission.authentication.challenge import challenge, misuse, rejection
 from gateway.admission.authentication.fetched_keys import FetchedKeys
@@ -28,12 +27,12 @@ from gateway.admission.authentication.token import (
 )
 from gateway.admission.authentication.token_location import LocationError, TokenLocation
 from gateway.admission.identity import Identity
+from gateway.admission.metadata_text import metadata_text
 from gateway.exchange.request_info import RequestInfo
 from gateway.transcoding.status import UNAVAILABLE, StatusError
 
 _SCHEME: Final = "Bearer"
 _AUTHORIZATION: Final = "authorization"
-_PRINTABLE: Final = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
 _NO_EXPIRY: Final = float("inf")
 
 
@@ -249,9 +248,5 @@ def _claim_metadata(
 
 
 def _metadata_text(value: Any) -> str:
-    """Returns a claim as text of metadata, in printable ASCII.
-
-    A text has `%` and what is not printable ASCII percent-encoded, so that no two texts become the same.
-    Anything else is JSON.
-    """
-    return quote(value, safe=_PRINTABLE) if isinstance(value, str) else dumps(value)
+    """Returns a claim as text of metadata: see `metadata_text`, and JSON of what is no text."""
+    return metadata_text(value) if isinstance(value, str) else dumps(value)

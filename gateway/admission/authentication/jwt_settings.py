@@ -33,6 +33,11 @@ def is_url(jwks: str) -> bool:
     return jwks.lower().startswith(_URL_SCHEMES)
 
 
+def shown_url(url: str) -> str:
+    """Returns a URL without its query, which may have a secret, for errors and the log."""
+    return url.partition("?")[0]
+
+
 def is_loopback(url: str) -> bool:
     """Whether a URL leads to this machine."""
     host = urlsplit(url).hostname or ""
@@ -167,7 +172,10 @@ class JwtSettings(Section):
             return "jwt_jwks: a URL has a host, and neither a user nor a fragment"
         if parts.scheme == "https" or self.allow_http or is_loopback(url):
             return ""
-        return f"jwt_jwks: {url} is plain HTTP to another machine; use https, or set jwt_allow_http"
+        shown = shown_url(url)
+        return (
+            f"jwt_jwks: {shown} is plain HTTP to another machine; use https, or set jwt_allow_http"
+        )
 
     @property
     def all_issuers(self) -> tuple[IssuerSettings, ...]:

@@ -10,8 +10,8 @@ RFC 8725, 3.5.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final, TypeAlias
 
 import orjson
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -43,6 +43,9 @@ _CURVES: Final[Mapping[tuple[str, str], frozenset[str]]] = {
     ("EC", "P-521"): frozenset({"ES512"}),
     ("OKP", "Ed25519"): frozenset({"EdDSA"}),
 }
+_MATERIAL: Final = ("kty", "crv", "n", "e", "x", "y")
+_Key: TypeAlias = tuple[str | None, frozenset[str], Any]
+"""Id, algorithms and public key."""
 _READERS: Final[Mapping[str, Callable[[dict[str, Any]], Any]]] = {
     "RSA": RSAAlgorithm.from_jwk,
     "EC": ECAlgorithm.from_jwk,
@@ -94,6 +97,34 @@ def read_key_set(text: bytes, source: str) -> KeySet:
     Raises:
         ValueError: it is no key set, or has too many keys, or none that can be used.
     """
+    return KeySet([key for key, _ in _usable(text, source)])
+
+
+def public_keys(text: bytes, source: str, algorithms: Collection[str]) -> list[dict[str, str]]:
+    """Returns the usable keys of a set in its own form, each for one of some algorithms.
+
+    A key for several of them is there several times, so that its `alg` says what it verifies.
+
+    Raises:
+        ValueError: see `read_key_set`; or no key is for one of the algorithms.
+    """
+    found = [
+        {
+            **{name: member[name] for name in ("kid", *_MATERIAL) if name in member},
+            "use": "sig",
+            "alg": algorithm,
+        }
+        for (_, possible, _), member in _usable(text, source)
+        for algorithm in algorithms
+        if algorithm in possible
+    ]
+    if not found:
+        raise ValueError(f"has no key for {', '.join(algorithms)}")
+    return found
+
+
+def _usable(text: bytes, source: str) -> list[tuple[_Key, dict[str, Any]]]:
+    """Returns the usable keys with what the set says of each; see `read_key_set`."""
     try:
         document = orjson.loads(text)
     except orjson.JSONDecodeError as error:
@@ -106,15 +137,15 @@ def read_key_set(text: bytes, source: str) -> KeySet:
     keys = []
     for number, member in enumerate(members):
         try:
-            keys.append(_read_key(member))
+            keys.append((_read_key(member), member))
         except ValueError as problem:
             log.warning("%s: key %d is left out: %s", source, number, problem)
     if not keys:
         raise ValueError("has no key that can verify signatures")
-    return KeySet(keys)
+    return keys
 
 
-def _read_key(member: Any) -> tuple[str | None, frozenset[str], Any]:
+def _read_key(member: Any) -> _Key:
     """Returns id, algorithms and public key.
 
     Raises:
@@ -132,7 +163,7 @@ def _read_key(member: Any) -> tuple[str | None, frozenset[str], Any]:
     if member.get("use", "sig") != "sig" or "verify" not in _operations(member):
         raise ValueError("it is not for verifying signatures (use, key_ops)")
     algorithms = _algorithms(member)
-    material = {name: member.get(name) for name in ("kty", "crv", "n", "e", "x", "y")}
+    material = {name: member.get(name) for name in _MATERIAL}
     if any(isinstance(value, str) and len(value) > _MAX_MEMBER for value in material.values()):
         raise ValueError("it is too large")
     try:

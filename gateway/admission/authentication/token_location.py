@@ -14,7 +14,7 @@ from gateway.transcoding.origin import is_same_origin, serialized_origin
 from gateway.transcoding.status import PERMISSION_DENIED, StatusError
 
 _PARAMETER: Final = b"access_token"
-_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 """RFC 9110, section 9.2.1."""
 
 
@@ -81,7 +81,7 @@ class TokenLocation:
             return None
         if len(tokens) > 1:  # perhaps of a sibling's domain
             raise LocationError("the cookie with the token is given more than once")
-        if request.wire is Wire.WEBSOCKET or request.http_method not in _SAFE:
+        if request.wire is Wire.WEBSOCKET or request.http_method not in SAFE_METHODS:
             self._check_origin(request)
         return tokens[0].strip(b'"') or None
 

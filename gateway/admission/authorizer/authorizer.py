@@ -15,6 +15,7 @@ from gateway.admission.authorizer.verdict import (
     CheckedRequest,
     Verdict,
     checked_request,
+    withhold,
 )
 from gateway.exchange.request_info import RequestInfo
 from gateway.transcoding.status import UNAVAILABLE, StatusError
@@ -85,6 +86,7 @@ class Authorizer:
         ):
             return None
         request.removed_metadata |= self._reserved
+        withhold(request, self._reserved)
         checked = checked_request(request, self._names)
         cache = self._cache
         if cache is None:

@@ -68,10 +68,7 @@ def checked_request(request: RequestInfo, names: frozenset[bytes]) -> CheckedReq
         names: lower-case names of the headers that it may see.
     """
     headers: dict[str, str] = {}
-    host = ""
     for name, value in request.headers:
-        if name == b"host":
-            host = value.decode("latin-1")
         if name in names:
             key, text = name.decode("ascii"), value.decode("utf-8", "replace")
             between = "; " if key == "cookie" else ", "
@@ -81,7 +78,7 @@ def checked_request(request: RequestInfo, names: frozenset[bytes]) -> CheckedReq
     return CheckedRequest(
         request.http_method,
         f"{request.path}?{query}" if query else request.path,
-        host,
+        request.host,
         request.scheme,
         request.client,
         headers,
@@ -116,6 +113,7 @@ class Verdict:
             Answer: it is refused, with the authorizer's body, or sent elsewhere.
         """
         if self.allowed:
+            withhold(request, self.removed.union(key for key, _ in self.metadata))
             request.metadata += self.metadata
             request.removed_metadata |= self.removed
             request.response_headers += self.response_headers
@@ -126,6 +124,12 @@ class Verdict:
         code = _CODES.get(status, PERMISSION_DENIED if status < 500 else UNKNOWN)
         text = "the authorizer refuses the request"
         raise StatusError.of(code, text, http_status=status, headers=headers)
+
+
+def withhold(request: RequestInfo, keys: frozenset[str]) -> None:
+    """Takes lower-case keys out of the metadata that other policies, and tickets, have added to a request."""
+    if keys and request.metadata:
+        request.metadata[:] = [pair for pair in request.metadata if pair[0].lower() not in keys]
 
 
 def metadata_of(pairs: Iterable[tuple[str, bytes]]) -> Metadata:

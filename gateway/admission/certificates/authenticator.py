@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Final
 
+from gateway.admission.authentication.token_location import SAFE_METHODS
 from gateway.admission.certificates.names import AllowedNames, spiffe_id
 from gateway.admission.certificates.settings import CertificateSettings
 from gateway.admission.identity import Identity
+from gateway.admission.metadata_text import metadata_text
 from gateway.exchange.client_certificate import ClientCertificate
-from gateway.exchange.request_info import RequestInfo
+from gateway.exchange.request_info import RequestInfo, Wire
+from gateway.transcoding.origin import is_same_origin
 from gateway.transcoding.status import PERMISSION_DENIED, UNAUTHENTICATED, StatusError
 from gateway.transcoding.violations import quoted
 
@@ -21,8 +25,17 @@ _MAX_CACHED: Final = 1024
 class CertificateAuthenticator:
     """Says who calls by the certificate of the connection, which TLS has verified."""
 
-    def __init__(self, settings: CertificateSettings) -> None:
-        """Takes the settings; `identity` is not empty."""
+    def __init__(
+        self, settings: CertificateSettings, allows_origin: Callable[[str], bool] = lambda _: False
+    ) -> None:
+        """Takes the settings.
+
+        Args:
+            settings: the section; `identity` is not empty.
+            allows_origin: whether a page of an origin other than the edge's own may use the certificate of
+                its browser.
+        """
+        self._allows_origin = allows_origin
         self._kind = settings.identity
         self._allowed = AllowedNames(settings.allowed)
         self._name_key = settings.name_metadata.lower()
@@ -45,13 +58,16 @@ class CertificateAuthenticator:
 
         Raises:
             StatusError: UNAUTHENTICATED, the certificate has ended since the connection was opened, or has
-                no name of the kind that counts; PERMISSION_DENIED, its name is not allowed.
+                no name of the kind that counts; PERMISSION_DENIED, its name is not allowed, or a page of a
+                foreign origin uses the certificate of its browser.
         """
         certificate = request.certificate
         if certificate is None:
             return None
         if certificate.not_after <= time.time():
             raise StatusError.of(UNAUTHENTICATED, "the client certificate has expired")
+        if request.origin:
+            self._check_origin(request)
         identity = self._identities.get(certificate.fingerprint)
         if identity is None:
             identity = self._identify(certificate)
@@ -60,8 +76,27 @@ class CertificateAuthenticator:
             self._identities[certificate.fingerprint] = identity
         request.expires_at = certificate.not_after
         if self._name_key:
-            request.metadata.append((self._name_key, identity.name))
+            request.metadata.append((self._name_key, metadata_text(identity.name)))
         return identity
+
+    def _check_origin(self, request: RequestInfo) -> None:
+        """Refuses unsafe requests and WebSockets of pages of foreign origins.
+
+        A browser uses its user's certificate whoever asks, as it does cookies, and sends some requests
+        without a preflight.
+        """
+        if request.wire is Wire.HTTP and (
+            request.http_method in SAFE_METHODS
+            or request.header(b"sec-fetch-site") == b"same-origin"
+        ):
+            return
+        page = request.origin
+        if is_same_origin(page, request.host, secure=request.scheme == "https"):
+            return
+        if not self._allows_origin(page):
+            raise StatusError.of(
+                PERMISSION_DENIED, "a page of this origin may not use the client certificate"
+            )
 
     def _identify(self, certificate: ClientCertificate) -> Identity:
         names = self._names(certificate)

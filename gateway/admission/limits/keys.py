@@ -79,13 +79,18 @@ def _identity(request: RequestInfo) -> str | None:
         return None
     if isinstance(identity, Identity):
         # the same subject of another issuer is somebody else
-        return _short(f"{identity.kind}\x00{identity.claims.get('iss', '')}\x00{identity.name}")
+        return _short(f"{_kind(identity)}\x00{identity.claims.get('iss', '')}\x00{identity.name}")
     return _short(f"\x00{identity}")
+
+
+def _kind(identity: Identity) -> str:
+    """Returns the kind of an identity; the caller of a stream is who has asked for its ticket."""
+    return identity.ticket_of or identity.kind
 
 
 def _api_key(request: RequestInfo) -> str | None:
     identity = request.identity
-    if isinstance(identity, Identity) and identity.kind == "api_key":
+    if isinstance(identity, Identity) and _kind(identity) == "api_key":
         return _short(identity.name)
     return None
 

@@ -35,6 +35,8 @@ class Grant:
     """Where it stands: `rights.rules[0]`, `contract`; empty: nowhere."""
     scopes: tuple[str, ...] = ()
     """The scopes that it needs."""
+    rule: RuleSettings | None = None
+    """What says so; None: nothing does."""
 
 
 def anybody(_identity: object | None) -> bool:
@@ -65,9 +67,9 @@ def grant_of(rule: RuleSettings, source: str, *, scope_claim: str, roles_claim: 
         roles_claim: see there.
     """
     if rule.anonymous:
-        return Grant(anybody, "anybody", source)
+        return Grant(anybody, "anybody", source, rule=rule)
     if rule.nobody:
-        return Grant(_nobody, "nobody", source)
+        return Grant(_nobody, "nobody", source, rule=rule)
     conditions = []
     if rule.scopes:
         conditions.append((scope_claim, ConditionSettings(contains_all=rule.scopes)))
@@ -77,7 +79,7 @@ def grant_of(rule: RuleSettings, source: str, *, scope_claim: str, roles_claim: 
     tests = [_claim_test(name, test) for name, each in conditions for test, _ in _tests(each)]
     kinds = frozenset(() if "any" in rule.identity else rule.identity)
     decide = _decision(kinds, frozenset(rule.names), tests)
-    return Grant(decide, _words(rule, kinds, conditions), source, rule.scopes)
+    return Grant(decide, _words(rule, kinds, conditions), source, rule.scopes, rule)
 
 
 def _decision(kinds: frozenset[str], names: frozenset[str], tests: Sequence[Test]) -> Decide:

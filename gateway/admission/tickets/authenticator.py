@@ -82,7 +82,7 @@ class TicketAuthenticator:
         request.metadata.extend(ticket.metadata)
         request.expires_at = ticket.stream_ends_at
         request.last_event_id = ticket.last_event_id
-        return replace(ticket.identity, kind=KIND)
+        return replace(ticket.identity, kind=KIND, ticket_of=ticket.identity.kind)
 
 
 def _check_target(ticket: Ticket, request: RequestInfo) -> None:

@@ -163,7 +163,8 @@ class DirectResponse(InlineRun):
             for line in self._plain.own_lines:
                 each, _, value = line.partition(b":")
                 own.setdefault(each.lower(), []).append(value.strip(b" \t"))
-        return own.get(name) or self._plain.shared.get(name, ())
+        # a line that is cached from now on stands among both
+        return self._plain.shared.get(name) or own.get(name) or ()
 
     @property
     def write_now(self) -> None:

@@ -19,6 +19,7 @@ from gateway.admission.cors_settings import CorsSettings
 from gateway.admission.error import AdmissionError
 from gateway.admission.identity import Identity
 from gateway.exchange.policy import Observation
+from gateway.exchange.request_info import RequestInfo
 from gateway.setting_files import FileReadError
 from gateway.testing import ScriptedUpstream
 from gateway.transcoding.status import INVALID_ARGUMENT, UNAUTHENTICATED
@@ -235,6 +236,33 @@ async def test_a_file_that_is_not_there_stops_the_start(keyed: Any, tmp_path: Pa
         assert (await ask(app, "GET", "/v1/echo", headers={"x-api-key": KEY})).status == 200
     with pytest.raises(FileReadError):
         keyed(file=tmp_path / "nowhere.yaml")
+
+
+class Queries:
+    """Remembers the query of each request."""
+
+    def __init__(self) -> None:
+        self.seen: list[bytes] = []
+
+    def admit(self, request: RequestInfo) -> None:
+        """Remembers it."""
+        self.seen.append(request.query)
+
+
+@pytest.mark.parametrize("door", [by_asgi, directly])
+async def test_a_key_in_the_query_goes_nowhere_beside_a_token(
+    make_guarded: MakeGuarded, tmp_path: Path, door: Ask
+) -> None:
+    """Policies behind, such as an external authorizer, do not see it, and the method has no such field."""
+    section, queries = ApiKeySettings(file=write(tmp_path, ENTRY), query="key"), Queries()
+    app = make_guarded(settings={"api_keys": section, "policies": [queries]})
+    async with running(app):
+        for key_before in (f"key={KEY}&", f"k%65y={KEY}&key=x&"):
+            target = f"/v1/echo?{key_before}stringField=a"
+            status, _ = await door(app, target, bearer(key().sign()))
+            assert status == 200
+
+    assert queries.seen == [b"stringField=a"] * 2
 
 
 async def test_tokens_and_keys_side_by_side(

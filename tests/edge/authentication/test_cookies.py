@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.admission.cors_settings import CorsSettings
+from gateway.admission.proxy_settings import ProxySettings
 from gateway.testing import ScriptedUpstream
 from gateway.transcoding.status import INVALID_ARGUMENT, PERMISSION_DENIED
 from tests.edge.asgi import Request, ask, connect, http_scope, running
@@ -149,3 +150,18 @@ async def test_without_the_setting_a_cookie_is_none(make_guarded: MakeGuarded) -
     """Whatever its name."""
     async with running(make_guarded()) as app:
         assert (await ask(app, "GET", "/v1/echo", headers=cookie(key().sign()))).status == 401
+
+
+@pytest.mark.parametrize(("origin", "status"), [("edge.example", 200), ("inner", 403)])
+async def test_the_own_origin_is_that_of_the_host_which_a_trusted_proxy_names(
+    make_guarded: MakeGuarded, origin: str, status: int
+) -> None:
+    """Not that of the `Host` which the proxy has put in its place; on both doors."""
+    proxies = ProxySettings(trusted=("unix",), believe_host=True)
+    headers = cookie(key().sign(), origin=f"https://{origin}")
+    headers |= {"host": "inner", "x-forwarded-host": "edge.example"}
+    async with running(make_guarded(jwt=SECTION, settings={"proxies": proxies})) as app:
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        head = f"POST /v1/echo HTTP/1.1\r\n{lines}content-length: 2\r\n\r\n".encode()
+        assert (await answer(app, head + b"{}"))[0] == status
+        assert (await ask(app, "POST", "/v1/echo", b"{}", headers)).status == status

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from pydantic import ValidationError
 
 from gateway.admission.authentication import fetched_keys
+from gateway.admission.authentication.jwt_settings import JwtSettings
 from gateway.transcoding.status import UNAUTHENTICATED, UNAVAILABLE
 from tests.edge.asgi import ask, connect, running, start
 from tests.edge.authentication.conftest import MakeGuarded
@@ -280,3 +282,17 @@ async def test_a_token_without_a_key_id_is_tried_with_few_keys(
     async with running(make_guarded(jwks=keys.url)) as app:
         assert await status(app, token) == 401
         assert await status(app, key().sign()) == 200
+
+
+async def test_the_query_of_the_url_is_not_logged(
+    make_guarded: MakeGuarded, keys: KeyServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It may have a secret; nor is it in the error that stops the start."""
+    keys.broken = True
+    async with running(make_guarded(jwks=f"{keys.url}?code=hunter2")) as app:
+        assert (await ask(app, "GET", "/v1/echo", headers=bearer(key().sign()))).status == 503
+    assert keys.url in caplog.text
+    assert "hunter2" not in caplog.text
+    with pytest.raises(ValidationError, match="use https") as refused:
+        JwtSettings(issuer="a", jwks="http://issuer.example/keys?code=hunter2")
+    assert "hunter2" not in refused.value.errors()[0]["msg"]

@@ -394,3 +394,18 @@ async def test_keys_of_a_changed_file_count_at_once(
                 await asyncio.sleep(0.01)
             caplog.clear()
             assert await status("two") == 200
+
+
+@pytest.mark.parametrize(
+    ("claim", "text"),
+    [("root ", "root%20"), (" root", "%20root"), ("  ", "%20%20"), ("a b", "a b"), ("", "")],
+)
+async def test_spaces_at_the_ends_of_a_claim(
+    make_guarded: MakeGuarded, upstream: ScriptedUpstream, claim: str, text: str
+) -> None:
+    """They are told upstream: whoever may call himself `root ` is not taken for `root`."""
+    app = make_guarded(claim_metadata={"sub": "x-user"})
+    async with running(app):
+        await ask(app, "GET", "/v1/echo", headers=bearer(key().sign(sub=claim)))
+
+    assert dict(upstream.calls[-1].metadata)["x-user"] == text
