@@ -32,6 +32,7 @@ from gateway.exchange.routing import Router
 from gateway.feeds.accounting import FeedLimits
 from gateway.feeds.feeds import Feeds
 from gateway.operations.access_log import access_log
+from gateway.operations.metrics import Metrics
 from gateway.operations.readiness import Readiness, health_routes
 from gateway.render.openapi import render_openapi
 from gateway.setting_files import read_file
@@ -101,7 +102,8 @@ def create_app(
         log.error("left out, and not served: %s", error)
     own_paths = settings.own_paths()
     tls = upstream_tls(settings) if upstream is None else None
-    edge = _edge(settings, contract, upstream or _upstream(settings, contract, tls))
+    given_upstream = upstream or _upstream(settings, contract, tls)
+    edge, metrics = _watched(settings, contract, given_upstream)
     if given := tuple(observers):
         edge.observation = Observation(given)
 
@@ -153,6 +155,7 @@ def create_app(
     app.state.settings = settings
     app.state.readiness = readiness
     app.state.upstream_tls = tls
+    app.state.metrics = metrics
     door = AsgiDoor(edge, router)
     app.state.direct = DirectDoor(edge, router, settings.root_path)
     app.add_middleware(ContractRoutes, door=door)  # those that a user adds stand around it
@@ -183,6 +186,18 @@ def create_app(
     )
     app.openapi = lambda: document  # type: ignore[method-assign] # FastAPI's own way
     return app
+
+
+def _watched(
+    settings: Settings, contract: Contract, upstream: Upstream
+) -> tuple[Edge, Metrics | None]:
+    """Makes the edge, and what counts for its admin listener; None if it has none."""
+    if settings.admin_port is None:
+        return _edge(settings, contract, upstream), None
+    metrics = Metrics(settings, contract, upstream)
+    edge = _edge(settings, contract, metrics.calls)
+    metrics.edge, edge.meter = edge, metrics.requests
+    return edge, metrics
 
 
 def _upstream(settings: Settings, contract: Contract, tls: Renewed[Any] | None) -> Upstream:

@@ -46,17 +46,32 @@ def listen_for_workers(settings: Settings, workers: int) -> list[list[socket.soc
     Raises:
         ListenError: an address is taken, not allowed, or not one of this machine.
     """
+    return _listen(settings.host, settings.port, workers, settings.send_timeout_seconds)
+
+
+def listen_for_admin(settings: Settings) -> list[list[socket.socket]]:
+    """Returns the listening sockets of each worker for the admin listener; none if it is off.
+
+    Raises:
+        ListenError: an address is taken, not allowed, or not one of this machine.
+    """
+    host, port, workers = settings.admin_host, settings.admin_port, settings.workers
+    if port is None:
+        return []
+    return _listen(host, port, workers, settings.send_timeout_seconds)
+
+
+def _listen(host: str, port: int, workers: int, send_timeout: float) -> list[list[socket.socket]]:
     with ExitStack() as undo:
         sockets: list[list[socket.socket]] = [[] for _ in range(workers)]
-        port = settings.port
-        for name in (part.strip() for part in settings.host.split(",")):
+        for name in (part.strip() for part in host.split(",")):
             with _refusals(name, port):
                 opened = _open(name, port, workers)
             for worker, listening in zip(sockets, opened, strict=True):
                 worker.extend(listening)
                 for each in listening:
                     undo.enter_context(each)
-                    _set_timeouts(each, settings.send_timeout_seconds)
+                    _set_timeouts(each, send_timeout)
             port = port or _port_of(opened[0])
         undo.pop_all()
     return sockets

@@ -34,6 +34,7 @@ from gateway.doors.types import App
 from gateway.exchange.edge import Edge
 from gateway.listening import allow_many_files, listen, listen_for_workers, shown_host
 from gateway.logs import configure_logs
+from gateway.operations.admin import Admin
 from gateway.operations.readiness import Readiness
 from gateway.settings import Settings, names_uvicorns_proxies
 from gateway.start_lines import middleware_line
@@ -80,8 +81,12 @@ def serve(app: FastAPI, settings: Settings) -> int:
     allow_many_files()
     server = Server(app, settings)
     if settings.workers > 1:
-        return server.serve_with_workers(listen_for_workers(settings, settings.workers))
-    server.serve_on(listen(settings))
+        listening = listen_for_workers(settings, settings.workers)
+        server.admin.open()
+        return server.serve_with_workers(listening)
+    sockets = listen(settings)
+    server.admin.open()
+    server.serve_on(sockets)
     return 0
 
 
@@ -116,6 +121,7 @@ class Server(uvicorn.Server):
         self._settings = settings
         self._acceptor: Acceptor | None = None
         self._door: Door | None = None
+        self.admin = Admin(app.state.metrics, settings)
 
     @property
     def is_secure(self) -> bool:
@@ -136,17 +142,19 @@ class Server(uvicorn.Server):
 
     def serve_with_workers(self, listening: Sequence[list[socket.socket]]) -> int:
         """Serves with a worker for each list of sockets; returns the exit status."""
+        self.admin.share(len(listening))
 
         def work(parent: Parent) -> int:
-            for number, sockets in enumerate(listening):
-                if number != parent.number:
-                    _close(sockets)
+            for open_sockets in (listening, self.admin.sockets):
+                for number, sockets in enumerate(open_sockets):
+                    if number != parent.number:
+                        _close(sockets)
             self.serve_on(listening[parent.number], parent)
             return 0
 
         def stopping() -> None:
             notify("STOPPING=1")
-            for sockets in listening:
+            for sockets in (*listening, *self.admin.sockets):
                 _close(sockets)
 
         # the parent keeps each socket open, so connections wait there while a worker is replaced
@@ -176,6 +184,7 @@ class Server(uvicorn.Server):
             _proxied(self._app.state.settings.proxies),
         )
         self._acceptor.start()
+        self.admin.start(self._acceptor, 0 if self._parent is None else self._parent.number)
         self.started = True
         if self._parent is not None:
             self._parent.serving(self._stop)
@@ -203,6 +212,7 @@ class Server(uvicorn.Server):
             *(f"protoway: serving HTTP on {_shown(each, scheme)}" for each in listening),
             f"protoway: {served(self._edge.transcoder.bindings, self._settings)}",
             *middleware_line(self._app),
+            *(f"protoway: serving /metrics on {_shown(each, 'http')}" for each in self.admin.shown),
             sep="\n",
             flush=True,
         )
@@ -231,6 +241,7 @@ class Server(uvicorn.Server):
         await self._wait_until_idle(loop.time() + _LAST_SECONDS, impatient=False)
         for connection in list(connections):
             connection.abort()
+        self.admin.close()
         await self._background.aclose()
         await self.lifespan.shutdown()
 

@@ -22,6 +22,7 @@ GROUPS: Final[Mapping[str, str]] = MappingProxyType(
         "compression": "Compression",
         "heartbeat_seconds": "Streams",
         "websocket_ping_seconds": "WebSockets",
+        "admin_port": "The admin listener",
         "cors_origins": "CORS",
         "jwt_issuer": "Tokens",
         "api_keys_file": "API keys",
@@ -32,7 +33,7 @@ GROUPS: Final[Mapping[str, str]] = MappingProxyType(
         "limits_requests_per_second": "Limits",
         "overload_max_calls": "Load shedding",
         "readiness_upstream": "Readiness",
-        "admin_port": "Envoy",
+        "descriptor_set_out": "Envoy",
     }
 )
 """First setting of each group -> heading of the group in `--help` and docs/reference/settings.md.
@@ -56,7 +57,8 @@ FILE_SECTIONS: Final[Mapping[str, str]] = MappingProxyType(
         "compression": "compression",
         "heartbeat_seconds": "streams",
         "websocket_ping_seconds": "websockets",
-        "admin_port": "envoy",
+        "admin_port": "admin",
+        "descriptor_set_out": "envoy",
     }
 )
 """First setting of each group -> its section in the settings file; a section of ours has its own name.

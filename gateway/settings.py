@@ -263,6 +263,11 @@ class Settings(SourcedSettings):
     websocket_idle_seconds: float | None = Field(default=None, gt=0)
     """Time without a message in either direction after which a WebSocket is closed; None: never."""
 
+    admin_port: int | None = Field(default=None, ge=0, le=65535)
+    """Port of the admin listener, which serves `/metrics`; 0: a free one; None: there is none."""
+    admin_host: str = "127.0.0.1"
+    """Addresses of the admin listener, as those of `host`. Whoever reaches them needs no credentials."""
+
     cors: CorsSettings = CorsSettings()
     jwt: JwtSettings = JwtSettings()
     """Tokens."""
@@ -345,7 +350,7 @@ class EnvoySettings(Settings):
     port: int = Field(default=8081, ge=1, le=65535)
     """Port to listen on."""
     admin_port: int = Field(default=9901, ge=1, le=65535)
-    """Port of Envoy's admin pages, on 127.0.0.1 only."""
+    """Port of Envoy's own admin pages, on 127.0.0.1 only."""
     max_connections: int = Field(default=10_000, gt=0, le=2**31 - 1)
     """Maximum client connections, and maximum concurrent calls to the upstream."""
     descriptor_set_out: Path | None = None

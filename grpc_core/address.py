@@ -79,6 +79,23 @@ def reserve(host: str, port: int) -> Iterator[int]:
         yield sockets[0].getsockname()[1]
 
 
+@contextmanager
+def listen_tcp(host: str, port: int) -> Iterator[list[socket.socket]]:
+    """Listens on an address without gRPC; the block gets the sockets, which close with it.
+
+    Raises:
+        ListenError: The address is in use, not permitted, or not local.
+    """
+    with ExitStack() as stack:
+        try:
+            sockets = _bind(host, port, stack, one_port=True)
+            for each in sockets:
+                each.listen()
+        except OSError as error:
+            raise ListenError(f"cannot listen on {shown(host, port)}: {_reason(error)}") from None
+        yield sockets
+
+
 def _reason(error: OSError) -> str:
     """Returns why, and what to set instead."""
     if isinstance(error, socket.gaierror):

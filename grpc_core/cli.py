@@ -17,6 +17,7 @@ from grpc_core.address import ListenError, allow_many_files, reserve, shown
 from grpc_core.callers import CallersError
 from grpc_core.logs import configure_logs
 from grpc_core.market import Market
+from grpc_core.metrics_listener import MetricsAddress, metrics_address
 from grpc_core.settings import PREFIX, Settings
 from grpc_core.systemd import notify
 from grpc_core.tls import TlsError
@@ -40,13 +41,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     allow_many_files()
     if settings.workers > 1:
         return _serve_with_workers(settings)
-    return _serve(settings, Market(settings))
+    return _serve(settings)
 
 
-def _serve(settings: Settings, market: Market, parent: Parent | None = None) -> int:
+def _serve(settings: Settings) -> int:
+    try:
+        with metrics_address(settings) as metrics_at:
+            return _run(settings, Market(settings), None, metrics_at)
+    except ListenError as error:
+        return _fail(1, str(error))
+
+
+def _run(
+    settings: Settings, market: Market, parent: Parent | None, metrics_at: MetricsAddress | None
+) -> int:
     try:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(server.run(settings, market, parent))
+            runner.run(server.run(settings, market, parent, metrics_at))
     except (CallersError, ListenError, TlsError) as error:
         return _fail(1, str(error))
     return 0
@@ -66,10 +77,14 @@ def _serve_with_workers(settings: Settings) -> int:
                 held.close()
 
             own = settings.model_copy(update={"port": port})
-            workers = Workers("core", settings.workers, lambda parent: _serve(own, market, parent))
-            return workers.run(
-                serving=lambda: server.say_where(shown(settings.host, port), settings),
-                stopping=stopping,
+            metrics_at = held.enter_context(metrics_address(settings))
+
+            def work(parent: Parent) -> int:
+                return _run(own, market, parent, metrics_at)
+
+            return Workers("core", settings.workers, work).run(
+                serving=lambda: server.say_where(shown(settings.host, port), settings, metrics_at),
+                stopping=held.close,
             )
     except ListenError as error:
         return _fail(1, str(error))

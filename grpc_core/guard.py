@@ -56,10 +56,22 @@ def status_of(error: Exception) -> Status | None:
 class Guarded:
     """A server for generated `add_…_to_server` functions; it guards each registered method."""
 
-    def __init__(self, server: grpc.aio.Server, check: CheckOf = lambda _: None) -> None:
-        """Takes the server, and what returns the check of a service's callers."""
+    def __init__(
+        self,
+        server: grpc.aio.Server,
+        check: CheckOf = lambda _: None,
+        count: Callable[[RpcMethod, str, str], RpcMethod] | None = None,
+    ) -> None:
+        """Takes a server.
+
+        Args:
+            server: The server.
+            check: Returns the check of a service's callers.
+            count: Has the calls of a method of a service counted; None: nobody does.
+        """
         self._server = server
         self._check = check
+        self._count = count
 
     def add_generic_rpc_handlers(
         self, generic_rpc_handlers: Sequence[grpc.GenericRpcHandler]
@@ -74,6 +86,8 @@ class Guarded:
             name: guard(method, f"/{service_name}/{name}", self._check(service_name))
             for name, method in method_handlers.items()
         }
+        if self._count is not None:
+            methods = {name: self._count(m, service_name, name) for name, m in methods.items()}
         service = grpc.method_handlers_generic_handler(service_name, methods)
         self._server.add_generic_rpc_handlers((service,))
         self._server.add_registered_method_handlers(service_name, methods)

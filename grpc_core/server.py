@@ -6,6 +6,8 @@ Rule: only this module defines the order of the steps of start and shutdown.
 import asyncio
 import logging
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -18,10 +20,13 @@ from grpc_reflection.v1alpha.reflection_pb2_grpc import add_ServerReflectionServ
 from grpc_core._generated import finance_pb2, hello_pb2
 from grpc_core._generated.finance_pb2_grpc import add_CurrencyConverterServicer_to_server
 from grpc_core._generated.hello_pb2_grpc import add_GreeterServicer_to_server
-from grpc_core.address import listen
+from grpc_core.address import listen, shown
 from grpc_core.callers import ANY, Rules, check_of, check_services
-from grpc_core.guard import Guarded
+from grpc_core.counting import counted
+from grpc_core.guard import Guarded, RpcMethod
 from grpc_core.market import Market
+from grpc_core.metrics import Metrics
+from grpc_core.metrics_listener import MetricsAddress, MetricsListener
 from grpc_core.rate_feed import RateFeed
 from grpc_core.servicers import CurrencyConverter, Greeter
 from grpc_core.settings import Settings
@@ -56,6 +61,7 @@ class CoreServer:
     Attributes:
         tls: The files of TLS; None: no TLS.
         address: `HOST:PORT`, with the chosen port if the setting is 0.
+        metrics: What is counted; None if nobody asks for it.
     """
 
     def __init__(self, settings: Settings, feed: RateFeed, *, shared: bool = False) -> None:
@@ -74,6 +80,7 @@ class CoreServer:
         self.tls = renewed_pair(settings)
         secrets = credentials(settings, self.tls)
         self._feed = feed
+        self.metrics = Metrics(feed, settings.transport) if settings.has_metrics else None
         self._health = health.aio.HealthServicer()
         self._server = TRANSPORTS[settings.transport].server(
             options=[
@@ -92,7 +99,8 @@ class CoreServer:
     def _register(self, converter: CurrencyConverter, greeter: Greeter, rules: Rules) -> None:
         # health is open to whoever connects, as probes need it
         own = {health.SERVICE_NAME: frozenset({ANY})} | dict(rules) if rules else {}
-        guarded = Guarded(self._server, partial(check_of, own))
+        count = None if self.metrics is None else partial(_count, self.metrics)
+        guarded = Guarded(self._server, partial(check_of, own), count)
         server: Any = guarded  # has the methods that generated code calls
         add_CurrencyConverterServicer_to_server(converter, server)  # type: ignore[no-untyped-call]  # generated code has no types
         add_GreeterServicer_to_server(greeter, server)  # type: ignore[no-untyped-call]  # generated code has no types
@@ -122,7 +130,12 @@ class CoreServer:
         await self._server.stop(grace)
 
 
-async def run(settings: Settings, market: Market, parent: Parent | None = None) -> None:
+async def run(
+    settings: Settings,
+    market: Market,
+    parent: Parent | None = None,
+    metrics_at: MetricsAddress | None = None,
+) -> None:
     """Serves until SIGTERM or SIGINT, then waits for calls to finish; a second signal cancels them.
 
     Prints two lines once calls are answered: `core: serving gRPC on HOST:PORT`, and what is served. A worker
@@ -137,10 +150,15 @@ async def run(settings: Settings, market: Market, parent: Parent | None = None) 
     server = CoreServer(settings, feed, shared=parent is not None)
     if parent is None:
         market.log_rates()
-    async with market.publishing(feed), watching(server.tls, settings.tls_check), watchdog():
+    async with (
+        market.publishing(feed),
+        watching(server.tls, settings.tls_check),
+        watchdog(),
+        _telling(server, parent, metrics_at),
+    ):
         await server.start()
         if parent is None:
-            say_where(server.address, settings)
+            say_where(server.address, settings, metrics_at)
         else:
             parent.serving(signals.stop.set)
         await signals.stop.wait()
@@ -151,11 +169,39 @@ async def run(settings: Settings, market: Market, parent: Parent | None = None) 
         await _stop(server, settings.shutdown_grace, signals.cancel)
 
 
-def say_where(address: str, settings: Settings) -> None:
-    """Prints the address, and what is served there, once calls are answered."""
+def _count(metrics: Metrics, method: RpcMethod, service: str, name: str) -> RpcMethod:
+    counts = metrics.counts_of(
+        service, name, client=method.request_streaming, server=method.response_streaming
+    )
+    return counted(method, counts)
+
+
+@asynccontextmanager
+async def _telling(
+    server: CoreServer, parent: Parent | None, at: MetricsAddress | None
+) -> AsyncIterator[None]:
+    """Serves the metrics as long as the block."""
+    if server.metrics is None or at is None:
+        yield
+        return
+    number = 0 if parent is None else parent.number
+    listener = MetricsListener(server.metrics, at.sockets, at.mail, number)
+    await listener.start()
+    try:
+        yield
+    finally:
+        listener.close()
+
+
+def say_where(address: str, settings: Settings, metrics_at: MetricsAddress | None = None) -> None:
+    """Prints the address, and what is served there, once calls are answered; then where metrics are."""
     security = "TLS" if settings.tls_certificate else "no TLS"
     served = f"core: {', '.join(SERVICES)} by {settings.transport}, {security}"
-    print(f"core: serving gRPC on {address}", served, sep="\n", flush=True)
+    lines = [f"core: serving gRPC on {address}", served]
+    for each in () if metrics_at is None else metrics_at.sockets:
+        where = shown(*each.getsockname()[:2])
+        lines.append(f"core: serving /metrics on http://{where}")
+    print(*lines, sep="\n", flush=True)
     notify("READY=1")
 
 

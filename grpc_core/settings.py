@@ -48,6 +48,8 @@ class Settings(BaseSettings):
         max_metadata_bytes: Maximum size of request metadata, as HTTP/2 counts header fields.
         log_level: Lowest level that is logged.
         log_format: Form of the log lines: `text`, or `json`, an object a line.
+        metrics_host: Address on which `/metrics` is served.
+        metrics_port: TCP port for it; 0: a free one; None: it is not served.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True)
@@ -72,6 +74,13 @@ class Settings(BaseSettings):
     max_metadata_bytes: Annotated[int, Field(ge=1024, le=2**31 - 1)] = 16 * 1024
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
+    metrics_host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    metrics_port: Port | None = None
+
+    @property
+    def has_metrics(self) -> bool:
+        """Whether metrics are served."""
+        return self.metrics_port is not None
 
     @model_validator(mode="before")
     @classmethod

@@ -288,8 +288,8 @@ def test_an_error_in_python_names_the_line() -> None:
         ("- server", ["1: is no mapping: write sections, as `server:`"]),
         ("server", ["1: is no mapping: write sections, as `server:`"]),
         (
-            "envoy: {admin_prot: 1}",
-            ["1: envoy.admin_prot: no such setting; did you mean admin_port?"],
+            "envoy: {descriptor_set_ot: 1}",
+            ["1: envoy.descriptor_set_ot: no such setting; did you mean descriptor_set_out?"],
         ),
         (
             "sample:\n  issuers:\n    - nam: x\n      name: x",

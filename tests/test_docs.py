@@ -53,7 +53,7 @@ message Book { string name = 1; }
         (
             EnvoySettings,
             "## Envoy",
-            all_settings(EdgeSettings).keys() - {"port", "max_connections"},
+            all_settings(EdgeSettings).keys() - {"port", "max_connections", "admin_port"},
         ),
         (CoreSettings, "## The core", ()),
     ],

@@ -79,7 +79,7 @@ def test_settings_refuse_them(
     [
         (EdgeSettings, {"descriptor": "x"}, "descriptor: no such setting; did you mean descriptor_set?"),
         (EnvoySettings, {"admin": 1}, "admin: no such setting; did you mean admin_port?"),
-        (EdgeSettings, {"admin_port": 1}, "admin_port: no such setting; did you mean"),
+        (EdgeSettings, {"descriptor_set_out": 1}, "descriptor_set_out: no such setting; did you mean"),
         (EdgeSettings, {"xyzzy": 1, "prot": 1}, "xyzzy: no such setting; prot: no such setting; did you"),
         (CoreSettings, {"wokers": 2}, "wokers: no such setting; did you mean workers?"),
     ],

@@ -36,6 +36,7 @@ class Attendance:
         *,
         patience: float = 0,
         seconds: float | None = None,
+        wire: str = "",
     ) -> None:
         """Makes the block.
 
@@ -44,11 +45,13 @@ class Attendance:
             attendances: the blocks that a shutdown interrupts; None for a block that ends soon by itself.
             patience: seconds before the client is watched. A block that ends sooner needs no second task.
             seconds: after which the client's credentials expire; None: never.
+            wire: how the messages of a stream are framed; empty for a unary request.
         """
         self._gone = gone
         self._patience = patience
         self._attendances = attendances
         self._seconds = seconds
+        self.wire = wire
         self._expiry: asyncio.TimerHandle | None = None
         self.interruption: Interruption | None = None
         self._reason: Exception | None = None

@@ -10,6 +10,7 @@ from typing import Any
 
 from gateway.exchange.attendance import Attendance, Interruption
 from gateway.exchange.compression import Compression
+from gateway.exchange.meter import Meter
 from gateway.exchange.policy import Observation, Policy
 from gateway.exchange.tally import Journal
 from gateway.feeds.feeds import Feeds
@@ -56,6 +57,8 @@ class Edge:
     observation: Observation | None = None
     journal: Journal | None = None
     """Writes a line for each exchange that has ended."""
+    meter: Meter | None = None
+    """Counts requests; None: nobody does."""
     attendances: set[Attendance] = field(default_factory=set)
 
     warnings: set[tuple[str, str]] = field(default_factory=set)

@@ -12,7 +12,7 @@ from gateway.exchange.attendance import Attendance, Interruption
 from gateway.exchange.client_certificate import ClientCertificate
 from gateway.exchange.edge import Edge
 from gateway.exchange.inline import TASK, Run
-from gateway.exchange.policy import EndedBy
+from gateway.exchange.policy import EndedBy, Policy
 from gateway.exchange.ports import ClientGone, RequestBody, Sink, WebSocket
 from gateway.exchange.request import Request
 from gateway.exchange.request_info import RequestHeaders, RequestInfo, Wire
@@ -144,20 +144,34 @@ class Exchange:
             Answer: one answers it. The awaitable may raise it too.
         """
         info = self.info or self.inform()
-        for position, policy in enumerate(self.edge.policies, 1):
-            if (decision := policy.admit(info)) is not None:
-                return self._wait(decision, info, position)
+        policy: Policy | None = None
+        try:
+            for position, policy in enumerate(self.edge.policies, 1):
+                if (decision := policy.admit(info)) is not None:
+                    return self._wait(decision, info, position)
+        except StatusError as error:
+            self._count_refusal(policy, error)
+            raise
         self._take_decisions(info)
         return None
 
     async def _wait(self, decision: Awaitable[None], info: RequestInfo, position: int) -> None:
         """Waits for a policy, then asks those from `position` on."""
         await self.in_task()
-        await decision
-        for policy in self.edge.policies[position:]:
-            if (later := policy.admit(info)) is not None:
-                await later
+        policy = self.edge.policies[position - 1]
+        try:
+            await decision
+            for policy in self.edge.policies[position:]:
+                if (later := policy.admit(info)) is not None:
+                    await later
+        except StatusError as error:
+            self._count_refusal(policy, error)
+            raise
         self._take_decisions(info)
+
+    def _count_refusal(self, policy: Policy | None, error: StatusError) -> None:
+        if self.edge.meter is not None and policy is not None:
+            self.edge.meter.refused(policy, error)
 
     def _take_decisions(self, info: RequestInfo) -> None:
         self.client, self.query = info.client, info.query
@@ -182,8 +196,12 @@ class Exchange:
             return self.timeout
         return max(0.0, self.deadline - asyncio.get_running_loop().time())
 
-    def attend_stream(self, gone: Callable[[], Awaitable[None]]) -> Attendance:
+    def attend_stream(self, gone: Callable[[], Awaitable[None]], wire: str) -> Attendance:
         """Returns the block in which a stream is answered; a shutdown ends it, and the end of credentials.
+
+        Args:
+            gone: returns when the client has left.
+            wire: how messages are framed, for metrics.
 
         Raises:
             StatusError: UNAVAILABLE, the edge is shutting down already.
@@ -192,7 +210,7 @@ class Exchange:
             raise StatusError.of(UNAVAILABLE, Interruption.SHUTDOWN.value)
         expires_at = None if self.info is None else self.info.expires_at
         seconds = None if expires_at is None else max(0.0, expires_at - time())
-        attendance = Attendance(gone, self.edge.attendances, seconds=seconds)
+        attendance = Attendance(gone, self.edge.attendances, seconds=seconds, wire=wire)
         if self.info is not None:
             self.info.on_revoke = attendance.revoke
         return attendance

@@ -45,7 +45,7 @@ async def serve(exchange: Exchange) -> None:
     """
     edge, request = exchange.edge, exchange.request
     route = request.route
-    observation, journal = edge.observation, edge.journal
+    observation = edge.observation
     since = monotonic() if observation is None else _start_observation(exchange, observation)
     try:
         if edge.policies and (waiting := exchange.admit()) is not None:
@@ -68,10 +68,7 @@ async def serve(exchange: Exchange) -> None:
     except (Exception, asyncio.CancelledError) as error:
         await _end_early(exchange, error)
     finally:
-        if exchange.info is not None:
-            _end(exchange, exchange.info, since)
-        if journal is not None:
-            journal.ended(exchange, since)
+        _end(exchange, since)
 
 
 def _open(exchange: Exchange, since: float) -> None:
@@ -204,7 +201,18 @@ def _start_observation(exchange: Exchange, observation: Observation) -> float:
     return since
 
 
-def _end(exchange: Exchange, info: RequestInfo, since: float) -> None:
+def _end(exchange: Exchange, since: float) -> None:
+    """Tells whoever watches of the end."""
+    edge = exchange.edge
+    if exchange.info is not None:
+        _end_information(exchange, exchange.info, since)
+    if edge.journal is not None:
+        edge.journal.ended(exchange, since)
+    if edge.meter is not None:
+        edge.meter.ended(exchange, monotonic() - since)
+
+
+def _end_information(exchange: Exchange, info: RequestInfo, since: float) -> None:
     info.on_revoke = None
     for tell in info.at_end:
         try:

@@ -51,7 +51,7 @@ async def serve_client_stream(exchange: Exchange) -> None:
     body = UploadBody(exchange.body, exchange.count_received)
     requests = read_upload(exchange, body)
     async with open_call(exchange, requests) as call:
-        with exchange.attend_stream(body.gone):
+        with exchange.attend_stream(body.gone, "upload"):
             response = await read_response(exchange, call, encode)
         # behind the block: for a server, a complete response may be the end of the client too
         await until_sent(exchange.respond(response))
@@ -78,7 +78,7 @@ async def serve_server_stream(exchange: Exchange) -> None:
     response = StreamResponse(exchange, encoder, encode)
     body = _body(exchange)
     try:
-        with exchange.attend_stream(body.gone):
+        with exchange.attend_stream(body.gone, encoder.media_type):
             requests = await _requests(exchange, body)
             if exchange.is_head:
                 await response.start(())

@@ -67,7 +67,7 @@ async def serve_websocket(exchange: Exchange, socket: WebSocket) -> None:
     status, code = Status(), CLOSE_OK
     try:
         async with _until_idle(idle, edge.limits):
-            with exchange.attend_stream(client.gone):
+            with exchange.attend_stream(client.gone, "websocket"):
                 await _read_headers(exchange, client)
                 requests = await _requests(exchange, client)
                 async with open_source(exchange, requests) as source:

@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 
 from gateway.contract.stream_policy import SlowConsumer, StreamPolicy
 from gateway.feeds.backoff import MAX_RETRY_DELAY, Backoff
+from gateway.feeds.counts import FeedCounts
 from gateway.feeds.event_log import EventLog
 from gateway.feeds.subscription import Subscription
 from gateway.transcoding.metadata import Metadata
@@ -45,6 +46,7 @@ class Feed:
         log: EventLog,
         *,
         fair_share: Callable[[], int],
+        counts: FeedCounts | None = None,
     ) -> None:
         """Creates a feed; `run` reads it.
 
@@ -54,8 +56,10 @@ class Feed:
             log: buffers its messages.
             fair_share: returns the bytes that the log may have now; limits unread messages under
                 backpressure.
+            counts: counts what its readers miss; None: nobody reads that.
         """
         self._open_call = open_call
+        self.counts = counts or FeedCounts()
         self._fair_share = fair_share
         self.policy = policy
         self.log = log

@@ -14,6 +14,7 @@ from typing import Final, Self, TypeAlias
 
 from gateway.contract.method import Method
 from gateway.feeds.accounting import FeedAccounting, FeedLimits
+from gateway.feeds.counts import FeedCounts
 from gateway.feeds.event_log import EventLog
 from gateway.feeds.feed import Feed
 from gateway.feeds.quota import Account
@@ -72,6 +73,7 @@ class Feeds:
         """
         self._upstream = upstream
         self._limits = limits
+        self.counts = FeedCounts()
         self.accounting = FeedAccounting(limits, self._close)
         self._running: set[asyncio.Task[None]] = set()
         """Tasks of all feeds, including closed ones that have not ended yet."""
@@ -83,6 +85,15 @@ class Feeds:
     def count(self) -> int:
         """Number of feeds."""
         return len(self._entries)
+
+    @property
+    def lags(self) -> list[int]:
+        """Messages that each reader has still to read, in ascending order."""
+        return sorted(feed.log.end - r.offset for feed in self._entries for r in feed.readers)
+
+    def _count_resume(self, request: StreamRequest) -> None:
+        """Counts a reader that came back where no feed of the edge has its events."""
+        self.counts.resumed["restarted" if _resume_failed(request) else "continued"] += 1
 
     async def __aenter__(self) -> Self:
         """Returns itself."""
@@ -111,6 +122,9 @@ class Feeds:
             async with self._upstream.open(
                 request.method, request.requests, metadata=request.metadata, timeout=request.timeout
             ) as call:
+                if request.last_event_id:
+                    self._count_resume(request)
+                    self.counts.gaps += _resume_failed(request)
                 yield _call_source(call, request)
             return
         reader = self._subscribe(request, spec, request.requests)
@@ -132,6 +146,8 @@ class Feeds:
         reader = self._resume(key, request.last_event_id)
         if reader is None:
             reader = self._join(request, spec, message, key)
+            if request.last_event_id:
+                self._count_resume(request)
         if request.last_event_id:
             reader.mark_started()  # an EventSource that gets an error status does not reconnect
         self._cancel_linger(reader.feed)
@@ -164,6 +180,7 @@ class Feeds:
         if feed.failure is not None and is_retryable(feed.failure) and offset == feed.log.end:
             return None
         reader = Subscription(feed)
+        self.counts.resumed["continued" if offset >= feed.log.start else "gap"] += 1
         reader.resume_at(offset)
         return reader
 
@@ -194,7 +211,7 @@ class Feeds:
                 timeout=None if policy.shared else request.timeout,
             )
 
-        feed = Feed(open_call, policy, log, fair_share=account.fair_share)
+        feed = Feed(open_call, policy, log, fair_share=account.fair_share, counts=self.counts)
         task = asyncio.create_task(feed.run(), name=f"feed {key[0]}")
         self._entries[feed] = _Entry(key, account, task)
         self._by_id[log.stream_id] = feed

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from gateway.contract.stream_policy import SlowConsumer
+from gateway.feeds.counts import FeedCounts
 from gateway.feeds.event_log import LogEntry
 from gateway.feeds.source import Gap, Item, TryWrite
 from gateway.transcoding.metadata import Metadata
@@ -33,6 +34,7 @@ class Subscription:
             resumable: whether the reader gets event ids, so that it can resume.
         """
         self.feed = feed
+        self._counts: FeedCounts = feed.counts
         self.resumable = resumable
         self.started = False
         """Whether the response has started."""
@@ -90,6 +92,7 @@ class Subscription:
         gap, self._gap = self._gap, None
         if gap is None:
             raise StopAsyncIteration
+        self._counts.gaps += 1
         return [gap]
 
     def wake(self) -> None:
@@ -106,7 +109,7 @@ class Subscription:
 
     def _write_directly(self) -> bool:
         """Writes what is new; returns whether nothing is left to report. Refused items stay unread."""
-        log, before = self.feed.log, (self.offset, self._call_start)
+        log, before = self.feed.log, (self.offset, self._call_start, self._counts.gaps)
         if (
             self._try_write is None
             or self.failure is not None
@@ -121,7 +124,7 @@ class Subscription:
         except Exception:
             written = False  # the iteration meets it again and reports it
         if not written:
-            self.offset, self._call_start = before
+            self.offset, self._call_start, self._counts.gaps = before
             return False
         return self.offset == log.end and self.feed.failure is None and self.feed.is_open()
 
@@ -144,6 +147,7 @@ class Subscription:
         if items and self._gap is not None:
             items.insert(0, self._gap)
             self._gap = None
+            self._counts.gaps += 1
         return items
 
     def _apply_slow_consumer(self) -> None:
@@ -172,6 +176,7 @@ class Subscription:
             entry = log.at(self.offset)
             if entry.call_start > self._call_start:
                 items.append(Gap(restarted=True, id=log.id_at(self.offset)))
+                self._counts.gaps += 1
                 self._call_start = entry.call_start
             items.append(entry)
             size += len(entry.message)
@@ -185,6 +190,7 @@ class Subscription:
         end = batch[-1].offset + 1 if len(batch) < len(newest) else log.end
         gap = self._advance(end, log.call_start, batch)
         self._conflates = end < log.end
+        self._counts.gaps += gap is not None
         return [gap, *batch] if gap is not None else [*batch]
 
     def _advance(self, offset: int, call_start: int, read: Sequence[LogEntry] = ()) -> Gap | None:
@@ -192,6 +198,7 @@ class Subscription:
         counted = sum(entry.offset >= self._missed_from for entry in read)
         missed = max(0, offset - max(self.offset, self._missed_from)) - counted
         restarted = call_start > self._call_start
+        self._counts.dropped[self._policy] += missed
         gap = Gap(missed, restarted, id=self.feed.log.id_at(self.offset))
         self.offset, self._call_start = offset, max(call_start, self._call_start)
         return gap if missed or restarted else None

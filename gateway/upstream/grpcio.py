@@ -73,6 +73,11 @@ class GrpcioUpstream:
         if self._pool is not None:
             await self._pool.close()
 
+    @property
+    def pool(self) -> ConnectionPool[_Channel] | None:
+        """The connections; None before the block is entered."""
+        return self._pool
+
     def _open_channel(self) -> _Channel:
         options = self._options
         settings = options.channel_options()

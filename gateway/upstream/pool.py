@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import Final, Generic
@@ -52,6 +53,7 @@ class ConnectionPool(Generic[AnyChannel]):
 
     Attributes:
         reachability: what the connections and calls tell of the upstream.
+        established: how often a connection has become ready, the first time and again.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class ConnectionPool(Generic[AnyChannel]):
         self._channels: list[PooledChannel[AnyChannel]] = []
         """Those that take new calls, the oldest first: in this order they are filled."""
         self._draining: set[PooledChannel[AnyChannel]] = set()
+        self.established = 0
         self._closing: set[asyncio.Task[None]] = set()
         self._unary: Waiting[AnyChannel] = Waiting()
         self._streaming: Waiting[AnyChannel] = Waiting()
@@ -87,6 +90,17 @@ class ConnectionPool(Generic[AnyChannel]):
         self._sharing = 0
         self._max_streams = 0
         self._grow_at = _NEVER
+
+    def states(self) -> Counter[str]:
+        """Returns how many connections are in which state: those of gRPC in lower case, and `draining`."""
+        states = Counter(one.state.name.lower() for one in self._channels)
+        states["draining"] = len(self._draining)
+        return states
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for a stream of a connection."""
+        return len(self._unary) + len(self._streaming)
 
     def take(self, *, stream: bool) -> PooledChannel[AnyChannel] | None:
         """Takes a stream of a connection, which `release` gives back; None if none is free now."""
@@ -200,6 +214,7 @@ class ConnectionPool(Generic[AnyChannel]):
         if one.state is _READY:
             if before is not _READY:
                 self.reachability.connected()
+                self.established += 1
             one.limit = one.channel.max_streams
             if self._limits.streams_per_connection is not None:
                 one.limit = min(one.limit, self._limits.streams_per_connection)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from gateway.contract.method import Method
 from gateway.transcoding.metadata import Metadata
+from gateway.transcoding.status import CANCELLED, StatusError
 from gateway.upstream.port import Outcome, Response, Upstream
 
 
@@ -32,4 +33,10 @@ def start_unary_in_task(
             outcome = error
         on_outcome(outcome)
 
-    return asyncio.get_running_loop().create_task(call_once()).cancel
+    def on_end(task: asyncio.Task[None]) -> None:
+        if task.cancelled():
+            on_outcome(StatusError.of(CANCELLED, "the call was cancelled"))
+
+    task = asyncio.get_running_loop().create_task(call_once())
+    task.add_done_callback(on_end)
+    return task.cancel

@@ -50,6 +50,11 @@ class WireUpstream:
         if self._pool is not None:
             await self._pool.close()
 
+    @property
+    def pool(self) -> ConnectionPool[Channel] | None:
+        """The connections; None before the block is entered."""
+        return self._pool
+
     def _open_channel(self) -> Channel:
         target, credentials = self._options.target, self._options.credentials
         if credentials is None:

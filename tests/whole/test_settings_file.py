@@ -155,7 +155,7 @@ def test_a_wrong_file_under_an_application(file: Path, tmp_path: Path) -> None:
 
 def test_the_other_commands_take_it(file: Path) -> None:
     """Those of the contract and Envoy; what they do not need is checked all the same."""
-    file.write_text(FILE + "envoy: {admin_port: 9999}\nstreams: {max_feeds: 5}\n")
+    file.write_text(FILE + "admin: {port: 9999}\nstreams: {max_feeds: 5}\n")
 
     check = command("check", "--config", str(file))
     routes = command("routes", PROTOWAY_CONFIG=str(file))
@@ -171,7 +171,7 @@ def test_the_other_commands_take_it(file: Path) -> None:
 
 def test_a_wrong_file_stops_every_command(file: Path) -> None:
     """With status 2, and all that is wrong, a line each."""
-    file.write_text("server:\n  prot: 1\n  workers: none\nenvoy: {admin_port: x}\n")
+    file.write_text("server:\n  prot: 1\n  workers: none\nenvoy: {descriptor_set_path: []}\n")
     lines = [
         f"protoway: {file}:2: server.prot: no such setting; did you mean port?",
         (

@@ -1,0 +1,160 @@
+"""The admin listener: an address of its own for those who watch the edge, served by our HTTP/1.1 door.
+
+It is off unless `admin_port` is set. Each worker accepts on it, and asks the others for what they counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final, cast
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from gateway.doors.accepting import AcceptLimits, Acceptor
+from gateway.doors.http1.door import Door
+from gateway.doors.http1.limits import WebSocketLimits
+from gateway.doors.http1.protocol import Http1Protocol
+from gateway.doors.types import App
+from gateway.listening import listen_for_admin
+from gateway.operations.exposition import Snapshot, render
+from gateway.operations.metrics import Metrics
+from gateway.operations.series import SERIES
+from gateway.operations.worker_mail import WorkerMail
+from gateway.settings import Settings
+
+_CONNECTIONS: Final = 64
+"""Maximum connections of one process; more wait."""
+_WEBSOCKET: Final = WebSocketLimits(
+    max_message=1, ping_interval=20.0, compression=False, small_frames=1
+)
+_ABSENT: Final[Snapshot] = {"protoway_worker_up": [((), 0)]}
+"""Of a worker that does not answer."""
+
+
+@dataclass(slots=True, eq=False)
+class _State:
+    """What uvicorn counts of a server; apart from the edge's, whose drain waits for its own connections."""
+
+    total_requests: int = 0
+    connections: set[Any] = field(default_factory=set)
+    tasks: set[Any] = field(default_factory=set)
+    default_headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+
+
+class Admin:
+    """The admin listener of a server and of its workers; nothing where the settings have none.
+
+    Attributes:
+        sockets: the listening sockets of each worker; empty before `open`, or where there is no listener.
+    """
+
+    def __init__(self, metrics: Metrics | None, settings: Settings) -> None:
+        """Takes what the application counts, and the settings that it was made with."""
+        self._metrics = metrics
+        self._settings = settings
+        self._mail: WorkerMail | None = None
+        self._listener: AdminListener | None = None
+        self.sockets: list[list[socket.socket]] = []
+
+    @property
+    def shown(self) -> list[socket.socket]:
+        """The sockets that a start line names."""
+        return self.sockets[0] if self.sockets else []
+
+    def open(self) -> None:
+        """Listens.
+
+        Raises:
+            ListenError: the address is taken, or is none of this machine.
+        """
+        if self._metrics is not None:
+            self.sockets = listen_for_admin(self._settings)
+
+    def share(self, workers: int) -> None:
+        """Prepares for so many workers, before the first is forked."""
+        if self._metrics is not None:
+            self._mail = WorkerMail(workers)
+
+    def start(self, acceptor: Acceptor, number: int) -> None:
+        """Serves, in the running loop of the process or the worker with this number."""
+        if self._metrics is None:
+            return
+        self._metrics.acceptor = acceptor
+        if self.sockets:
+            sockets = self.sockets[number]
+            self._listener = AdminListener(self._metrics, sockets, self._mail, number)
+            self._listener.start()
+
+    def close(self) -> None:
+        """Serves no more; called when the edge has drained."""
+        if self._listener is not None:
+            self._listener.close()
+
+
+class AdminListener:
+    """Serves the metrics of all workers, while the edge serves."""
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        sockets: Sequence[socket.socket],
+        mail: WorkerMail | None = None,
+        number: int = 0,
+    ) -> None:
+        """Takes what is told, and where.
+
+        Args:
+            metrics: of this process.
+            sockets: listening ones, which are closed in the end.
+            mail: to the other workers; None if there are none.
+            number: of this worker.
+        """
+        self._metrics = metrics
+        self._mail = mail
+        self._number = number
+        app = Starlette(routes=[Route("/metrics", self._serve, methods=["GET"])])
+        self._state = _State()
+        door = Door(app=cast("App", app), state=self._state, websocket=_WEBSOCKET)
+        limits = AcceptLimits(max_connections=_CONNECTIONS)
+        self._acceptor = Acceptor(sockets, partial(Http1Protocol, door), limits)
+
+    def start(self) -> None:
+        """Starts to measure, and to accept."""
+        self._metrics.loop_delay.start()
+        if self._mail is not None:
+            self._mail.answer(self._number, self._metrics.snapshot)
+        self._acceptor.start()
+
+    def close(self) -> None:
+        """Closes the connections, and answers no other worker."""
+        self._metrics.loop_delay.stop()
+        if self._mail is not None:
+            self._mail.stop(self._number)
+        self._acceptor.close()
+        for connection in list(self._state.connections):
+            connection.abort()
+
+    async def _serve(self, request: Request) -> Response:
+        accept = request.headers.get("accept", "")
+        snapshots = await self.snapshots()
+        # in a thread: with many routes the text takes tens of milliseconds
+        body, media_type = await asyncio.to_thread(render, SERIES, snapshots, accept)
+        return Response(body, headers={"content-type": media_type})
+
+    async def snapshots(self) -> dict[str, Snapshot]:
+        """Returns what each worker has counted; of one that does not answer, that it does not."""
+        own = self._metrics.snapshot()
+        if self._mail is None:
+            return {"0": own}
+        others = [number for number in range(self._mail.count) if number != self._number]
+        told: list[Any] = await asyncio.gather(*map(self._mail.ask, others))
+        found = {number: snapshot or _ABSENT for number, snapshot in zip(others, told, strict=True)}
+        found[self._number] = own
+        return {str(number): found[number] for number in sorted(found)}

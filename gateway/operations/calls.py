@@ -1,0 +1,261 @@
+"""Counts the calls to the upstream, whatever transport carries them.
+
+A unary call is counted without a task: once when it starts, once with its outcome. Shared streams make fewer
+calls than requests, so calls are counted here and not at the front.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from time import monotonic
+from types import TracebackType
+from typing import Final, Self
+
+from gateway.contract.method import Method, StreamType
+from gateway.operations.exposition import BUCKETS, Histogram, Sample
+from gateway.transcoding.metadata import Metadata
+from gateway.transcoding.status import CANCELLED, OK, UNKNOWN, StatusError, code_name
+from gateway.upstream.port import Call, Outcome, RequestMessages, Response, Upstream
+
+TYPES: Final = {
+    StreamType.UNARY: "unary",
+    StreamType.CLIENT: "client_stream",
+    StreamType.SERVER: "server_stream",
+    StreamType.BIDI: "bidi_stream",
+}
+"""Values of the label `grpc_type`, as go-grpc-prometheus has them."""
+_CODES: Final = 17
+
+
+class MethodCounts:
+    """What became of the calls of one method."""
+
+    __slots__ = ("codes", "is_unary", "labels", "received", "seconds", "sent", "started")
+
+    def __init__(self, method: Method) -> None:
+        name = method.descriptor.name
+        self.labels = TYPES[method.stream_type], method.service_name, name
+        self.is_unary = not method.stream_type.streams
+        self.started = 0
+        self.sent = self.received = 0
+        """Messages; those of a unary method follow from the other counts."""
+        self.codes = [0] * _CODES
+        """By the number of the status code."""
+        self.seconds = Histogram()
+
+    def end_unary(
+        self, on_outcome: Callable[[Outcome], None], since: float, outcome: Outcome
+    ) -> None:
+        """Counts the outcome of a unary call, and tells it."""
+        seconds = monotonic() - since
+        self.codes[OK if isinstance(outcome, Response) else _code(outcome)] += 1
+        series = self.seconds
+        series.counts[bisect_left(BUCKETS, seconds)] += 1
+        series.sum += seconds
+        on_outcome(outcome)
+
+    def end(self, code: int, since: float) -> None:
+        """Counts the end of a call."""
+        self.codes[code] += 1
+        self.seconds.observe(monotonic() - since)
+
+
+class MeteredUpstream:
+    """An upstream whose calls are counted.
+
+    Attributes:
+        inner: carries the calls.
+    """
+
+    def __init__(self, inner: Upstream, methods: Iterable[Method]) -> None:
+        """Takes what carries the calls, and the methods of the contract."""
+        self.inner = inner
+        self._counts = {method: MethodCounts(method) for method in methods}
+
+    async def __aenter__(self) -> Self:
+        """Prepares for calls."""
+        await self.inner.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        """Cancels the calls that are left."""
+        await self.inner.__aexit__(*error)
+
+    def open(
+        self,
+        method: Method,
+        requests: RequestMessages,
+        *,
+        metadata: Metadata = (),
+        timeout: float | None = None,
+    ) -> AbstractAsyncContextManager[Call]:
+        """Opens a call; see `gateway.upstream.port.Upstream`."""
+        counts = self._counts[method]
+        if not isinstance(requests, bytes):
+            requests = _CountedRequests(requests, counts)
+        block = self.inner.open(method, requests, metadata=metadata, timeout=timeout)
+        return MeteredCall(block, counts, method, isinstance(requests, bytes))
+
+    def start_unary(
+        self,
+        method: Method,
+        request: bytes,
+        on_outcome: Callable[[Outcome], None],
+        *,
+        metadata: Metadata = (),
+        timeout: float | None = None,
+    ) -> Callable[[], object]:
+        """Starts a unary call; see `gateway.upstream.port.Upstream`."""
+        counts = self._counts[method]
+        on_outcome = partial(counts.end_unary, on_outcome, monotonic())
+        cancel = self.inner.start_unary(
+            method, request, on_outcome, metadata=metadata, timeout=timeout
+        )
+        counts.started += 1
+        return cancel
+
+    def started(self) -> list[Sample]:
+        """Returns the samples of `grpc_client_started_total`, also of methods that nobody calls."""
+        return [(each.labels, each.started) for each in self._counts.values()]
+
+    def handled(self) -> list[Sample]:
+        """Returns the samples of `grpc_client_handled_total`."""
+        return [
+            ((*each.labels, _NAMES[code]), count)
+            for each in self._counts.values()
+            for code, count in enumerate(each.codes)
+            if count or code == OK
+        ]
+
+    def seconds(self) -> list[Sample]:
+        """Returns the samples of `grpc_client_handling_seconds`."""
+        return [(each.labels, each.seconds.value()) for each in self._used()]
+
+    def sent(self) -> list[Sample]:
+        """Returns the samples of `grpc_client_msg_sent_total`."""
+        return [
+            (each.labels, each.started if each.is_unary else each.sent)
+            for each in self._counts.values()
+        ]
+
+    def received(self) -> list[Sample]:
+        """Returns the samples of `grpc_client_msg_received_total`."""
+        return [
+            (each.labels, each.codes[OK] if each.is_unary else each.received)
+            for each in self._counts.values()
+        ]
+
+    def _used(self) -> Iterable[MethodCounts]:
+        return (each for each in self._counts.values() if each.started)
+
+
+class MeteredCall:
+    """A call that is counted; one that is left before its end counts as cancelled."""
+
+    __slots__ = ("_block", "_call", "_code", "_counts", "_since", "_take", "_whole")
+
+    _call: Call
+    _take: Callable[[], bytes | None] | None
+    """Takes a message that has come, where the call can tell."""
+
+    def __init__(
+        self,
+        block: AbstractAsyncContextManager[Call],
+        counts: MethodCounts,
+        method: Method,
+        one_request: bool,  # noqa: FBT001
+    ) -> None:
+        self._block = block
+        self._counts = counts
+        self._code = CANCELLED
+        self._whole = not method.stream_type.server
+        """Whether the first message is the response."""
+        counts.started += 1
+        counts.sent += one_request
+        self._since = monotonic()
+
+    async def __aenter__(self) -> Self:
+        try:
+            call = self._call = await self._block.__aenter__()
+        except BaseException as error:
+            self._counts.end(_code(error), self._since)
+            raise
+        self._take = getattr(call, "take_message", None)
+        return self
+
+    async def __aexit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._counts.end(self._code, self._since)
+        await self._block.__aexit__(error_type, error, traceback)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            message = await self._call.__anext__()
+        except StopAsyncIteration:
+            self._code = OK
+            raise
+        except Exception as error:
+            self._code = _code(error)
+            raise
+        self._counts.received += 1
+        if self._whole:
+            self._code = OK
+        return message
+
+    def take_message(self) -> bytes | None:
+        """See `Call`."""
+        message = None if self._take is None else self._take()
+        if message is not None:
+            self._counts.received += 1
+        return message
+
+    async def initial_metadata(self) -> Metadata:
+        """See `Call`."""
+        return await self._call.initial_metadata()
+
+    async def trailing_metadata(self) -> Metadata:
+        """See `Call`."""
+        return await self._call.trailing_metadata()
+
+
+class _CountedRequests:
+    """The messages of a client, counted as they are sent."""
+
+    __slots__ = ("_counts", "_requests")
+
+    def __init__(self, requests: AsyncIterator[bytes], counts: MethodCounts) -> None:
+        self._requests = requests
+        self._counts = counts
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        message = await self._requests.__anext__()
+        self._counts.sent += 1
+        return message
+
+    async def aclose(self) -> None:
+        """Closes what they come from."""
+        if (close := getattr(self._requests, "aclose", None)) is not None:
+            await close()
+
+
+_NAMES: Final = tuple(code_name(code) for code in range(_CODES))
+
+
+def _code(error: BaseException) -> int:
+    """Returns the number of the status code of an error; of a bug it is UNKNOWN."""
+    if not isinstance(error, StatusError):
+        return int(UNKNOWN if isinstance(error, Exception) else CANCELLED)
+    return error.code if 0 <= error.code < _CODES else int(UNKNOWN)

@@ -1,0 +1,140 @@
+"""The metrics of one process of the edge: what counts, and the snapshot of it all."""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Any, Final
+
+from gateway import __version__
+from gateway.contract.descriptors import Contract
+from gateway.doors.accepting import Acceptor
+from gateway.exchange.edge import Edge
+from gateway.operations.calls import MeteredUpstream
+from gateway.operations.certificate import expiry
+from gateway.operations.exposition import Histogram, Sample, process_snapshot
+from gateway.operations.loop_delay import LoopDelay
+from gateway.operations.requests import RequestMeter
+from gateway.settings import Settings
+from gateway.upstream.port import Upstream
+
+_WIRES: Final = {
+    "text/event-stream": "sse",
+    "application/x-ndjson": "ndjson",
+    "application/json": "json",
+    "application/json-seq": "json-seq",
+}
+"""Media type of a framing -> value of the label `wire`; others are called as they are."""
+_FINGERPRINT: Final = 16
+
+
+class Metrics:
+    """What one process counts.
+
+    Attributes:
+        requests: counts those of the front.
+        calls: counts those to the upstream, and carries them.
+        certificates: when each expires, in Unix time; they are read at the start.
+        loop_delay: measures while the edge serves.
+        loop_delays: what it has measured.
+    """
+
+    def __init__(self, settings: Settings, contract: Contract, upstream: Upstream) -> None:
+        """Takes what is served; `edge` and `acceptor` are set when they are made."""
+        self.requests = RequestMeter()
+        self.calls = MeteredUpstream(upstream, contract.methods)
+        self.loop_delays = Histogram()
+        self.loop_delay = LoopDelay(self.loop_delays.observe)
+        self.edge: Edge | None = None
+        self.acceptor: Acceptor | None = None
+        files = ("server", settings.tls_certificate), ("upstream", settings.upstream_certificate)
+        self.certificates = {
+            name: when
+            for name, file in files
+            if file is not None and (when := expiry(file)) is not None
+        }
+        self._fingerprint = fingerprint(contract)
+
+    def snapshot(self) -> dict[str, list[Sample]]:
+        """Returns all samples of this process; takes about 1 ms and 1 µs for each reader of a stream."""
+        calls = self.calls
+        samples: dict[str, list[Sample]] = {
+            "http_server_request_duration_seconds": self.requests.durations(),
+            "grpc_client_started_total": calls.started(),
+            "grpc_client_handled_total": calls.handled(),
+            "grpc_client_handling_seconds": calls.seconds(),
+            "grpc_client_msg_sent_total": calls.sent(),
+            "grpc_client_msg_received_total": calls.received(),
+            "protoway_admission_refusals_total": self.requests.refusals(),
+            "protoway_event_loop_delay_seconds": [((), self.loop_delays.value())],
+            "protoway_build_info": [((__version__, platform.python_version()), 1)],
+            "protoway_contract_info": [((self._fingerprint,), 1)],
+            "protoway_certificate_expiry_timestamp_seconds": [
+                ((name,), when) for name, when in self.certificates.items()
+            ],
+            "protoway_worker_up": [((), 1)],
+        }
+        if self.edge is not None:
+            samples |= _streams(self.edge)
+        samples |= _connections(calls.inner, self.acceptor)
+        return samples | process_snapshot()
+
+
+def _streams(edge: Edge) -> dict[str, list[Sample]]:
+    wires = Counter(_WIRES.get(each.wire, each.wire) for each in edge.attendances)
+    feeds, counts, lags = edge.feeds, edge.feeds.counts, edge.feeds.lags
+    return {
+        "protoway_streams_open": [
+            ((wire,), wires[wire])
+            for wire in sorted({*_WIRES.values(), "upload", "websocket", *wires})
+        ],
+        "protoway_feeds": [((), feeds.count)],
+        "protoway_feed_readers": [((), len(lags))],
+        "protoway_feed_buffer_bytes": [((), feeds.accounting.bytes)],
+        "protoway_feed_lag_messages": [
+            (("slowest",), lags[-1] if lags else 0),
+            (("median",), _median(lags)),
+        ],
+        "protoway_feed_dropped_messages_total": [
+            ((policy.name.lower().replace("_", "-"),), count)
+            for policy, count in counts.dropped.items()
+        ],
+        "protoway_feed_gaps_total": [((), counts.gaps)],
+        "protoway_feed_resumes_total": [((result,), n) for result, n in counts.resumed.items()],
+    }
+
+
+def _connections(upstream: Any, acceptor: Acceptor | None) -> dict[str, list[Sample]]:
+    samples: dict[str, list[Sample]] = {}
+    pool = getattr(upstream, "pool", None)  # an upstream of the user's has none
+    if pool is not None:
+        states = ("idle", "connecting", "ready", "transient_failure", "draining")
+        found = pool.states()
+        samples = {
+            "protoway_upstream_connections": [((state,), found[state]) for state in states],
+            "protoway_upstream_connections_established_total": [((), pool.established)],
+            "protoway_upstream_calls_waiting": [((), pool.waiting)],
+        }
+    if acceptor is not None:
+        samples |= {
+            "protoway_connections_open": [((), acceptor.open)],
+            "protoway_connections_refused_total": [((), acceptor.refused)],
+            "protoway_accept_exhausted_total": [((), acceptor.exhausted)],
+        }
+    return samples
+
+
+def _median(lags: Sequence[int]) -> int:
+    return lags[len(lags) // 2] if lags else 0
+
+
+def fingerprint(contract: Contract) -> str:
+    """Returns what tells contracts apart: a digest of the methods with their rules, types and options."""
+    digest = sha256()
+    for method in sorted(contract.methods, key=lambda each: each.path):
+        rule = b"" if method.rule is None else method.rule.SerializeToString(deterministic=True)
+        digest.update(b"%b\0%b\0" % (method.path.encode(), rule))
+        digest.update(method.descriptor.containing_service.file.serialized_pb)
+    return digest.hexdigest()[:_FINGERPRINT]

@@ -1,0 +1,113 @@
+"""All series of the edge's metrics. docs/reference/operations.md has the same table; a test compares them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gateway.operations.exposition import PROCESS_SERIES, Series
+
+_METHOD: Final = ("grpc_type", "grpc_service", "grpc_method")
+
+SERIES: Final = (
+    Series(
+        "http_server_request_duration_seconds",
+        "histogram",
+        ("http_route", "http_request_method", "http_response_status_code"),
+        "Durations of requests; that of a stream is its lifetime.",
+    ),
+    Series("grpc_client_started_total", "counter", _METHOD, "Calls to the upstream that started."),
+    Series(
+        "grpc_client_handled_total",
+        "counter",
+        (*_METHOD, "grpc_code"),
+        "Calls to the upstream that ended, by status code.",
+    ),
+    Series(
+        "grpc_client_handling_seconds",
+        "histogram",
+        _METHOD,
+        "Durations of calls to the upstream.",
+    ),
+    Series(
+        "grpc_client_msg_sent_total", "counter", _METHOD, "Messages that were sent to the upstream."
+    ),
+    Series(
+        "grpc_client_msg_received_total",
+        "counter",
+        _METHOD,
+        "Messages that came from the upstream.",
+    ),
+    Series(
+        "protoway_admission_refusals_total",
+        "counter",
+        ("policy", "grpc_code"),
+        "Requests that a policy refused.",
+    ),
+    Series("protoway_streams_open", "gauge", ("wire",), "Streams that are open, by framing."),
+    Series("protoway_feeds", "gauge", (), "Buffered streams; a shared one counts once."),
+    Series("protoway_feed_readers", "gauge", (), "Readers of buffered streams."),
+    Series("protoway_feed_buffer_bytes", "gauge", (), "Memory of all buffered streams."),
+    Series(
+        "protoway_feed_lag_messages",
+        "gauge",
+        ("reader",),
+        "Messages that the slowest and the median reader have still to read.",
+    ),
+    Series(
+        "protoway_feed_dropped_messages_total",
+        "counter",
+        ("policy",),
+        "Messages that readers missed, by slow-consumer policy.",
+    ),
+    Series("protoway_feed_gaps_total", "counter", (), "Gaps that were reported to readers."),
+    Series(
+        "protoway_feed_resumes_total",
+        "counter",
+        ("result",),
+        "Readers that came back with the id of an event.",
+    ),
+    Series(
+        "protoway_upstream_connections",
+        "gauge",
+        ("state",),
+        "Connections to the upstream, by state.",
+    ),
+    Series(
+        "protoway_upstream_connections_established_total",
+        "counter",
+        (),
+        "Connections to the upstream that became ready; beyond the first ones, reconnects.",
+    ),
+    Series(
+        "protoway_upstream_calls_waiting", "gauge", (), "Calls that wait for a free connection."
+    ),
+    Series("protoway_connections_open", "gauge", (), "Connections of clients that are open."),
+    Series(
+        "protoway_connections_refused_total",
+        "counter",
+        (),
+        "Connections that were closed for a limit or a wrong PROXY header.",
+    ),
+    Series(
+        "protoway_accept_exhausted_total",
+        "counter",
+        (),
+        "Times that no file descriptor was left for a connection.",
+    ),
+    Series(
+        "protoway_event_loop_delay_seconds",
+        "histogram",
+        (),
+        "How late timers of the event loop were, measured ten times a second.",
+    ),
+    Series(
+        "protoway_certificate_expiry_timestamp_seconds",
+        "gauge",
+        ("certificate",),
+        "Unix time at which a certificate expires.",
+    ),
+    Series("protoway_build_info", "gauge", ("version", "python"), "1; which program this is."),
+    Series("protoway_contract_info", "gauge", ("fingerprint",), "1; which contract is served."),
+    Series("protoway_worker_up", "gauge", (), "1 if the worker answered this scrape, else 0."),
+    *PROCESS_SERIES,
+)
