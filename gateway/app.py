@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from gateway import __version__
@@ -33,18 +32,21 @@ from gateway.exchange.routing import Router
 from gateway.feeds.accounting import FeedLimits
 from gateway.feeds.feeds import Feeds
 from gateway.operations.metrics import Metrics
+from gateway.operations.readiness import Readiness, health_routes
 from gateway.render.openapi import render_openapi
 from gateway.setting_files import read_file
 from gateway.settings import Settings
-from gateway.tls import upstream_credentials
+from gateway.tls import channel_credentials, upstream_tls
 from gateway.transcoding.codec import JsonOptions
 from gateway.transcoding.metadata import MetadataFilter
 from gateway.transcoding.origin import Origins
 from gateway.transcoding.transcoder import Transcoder
+from gateway.upstream.health_check import HEALTH_CHECK
 from gateway.upstream.options import UpstreamOptions
 from gateway.upstream.pool_limits import PoolLimits
 from gateway.upstream.port import Upstream
 from gateway.upstream.transport import TRANSPORTS, make_upstream
+from grpc_wire.renewal import Renewed, watching
 
 log = logging.getLogger(__name__)
 
@@ -98,13 +100,18 @@ def create_app(
     for error in contract.left_out:
         log.error("left out, and not served: %s", error)
     own_paths = settings.own_paths()
-    edge, metrics = _watched(settings, contract, upstream or _upstream(settings, contract))
-    if watching := tuple(observers):
-        edge.observation = Observation(watching)
+    tls = upstream_tls(settings) if upstream is None else None
+    edge, metrics = _watched(settings, contract, upstream or _upstream(settings, contract, tls))
+    if given := tuple(observers):
+        edge.observation = Observation(given)
+
+    readiness = Readiness(settings.readiness, edge.upstream)
+
+    interval = settings.tls_check_seconds
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        async with edge.upstream, edge.feeds, admission:
+        async with edge.upstream, edge.feeds, admission, readiness, watching(tls, interval):
             yield
 
     for warning in warnings(edge.transcoder.bindings, own_paths):
@@ -135,6 +142,8 @@ def create_app(
     app.state.edge = edge
     app.state.settings = settings
     app.state.metrics = metrics
+    app.state.readiness = readiness
+    app.state.upstream_tls = tls
     door = AsgiDoor(edge, router)
     app.state.direct = DirectDoor(edge, router, settings.root_path)
     app.add_middleware(ContractRoutes, door=door)  # those that a user adds stand around it
@@ -143,8 +152,14 @@ def create_app(
     if settings.pages is not None:
         app.router.default = Pages(settings.pages, otherwise=door.not_found)
     app.add_exception_handler(HTTPException, door.framework_error)
-    if settings.health_path:
-        app.add_route(settings.health_path, _healthz, methods=["GET"], include_in_schema=False)
+    app.router.routes.extend(
+        health_routes(
+            readiness,
+            live=(settings.health_path, settings.live_path),
+            ready=settings.ready_path,
+            startup=settings.startup_path,
+        )
+    )
     app.router.routes.extend(ticket_routes(settings.tickets.path, admission.issue_ticket))
     if settings.openapi_path and settings.docs_path:
         page = viewer_routes(settings.docs_path, settings.openapi_path, app.title)
@@ -173,14 +188,14 @@ def _watched(
     return edge, metrics
 
 
-def _upstream(settings: Settings, contract: Contract) -> Upstream:
+def _upstream(settings: Settings, contract: Contract, tls: Renewed[Any] | None) -> Upstream:
     options = UpstreamOptions(
         settings.upstream,
-        contract.methods,
+        (*contract.methods, HEALTH_CHECK),
         max_message=settings.max_message_bytes,
         max_metadata=settings.max_upstream_metadata_bytes,
         keepalive=settings.upstream_keepalive_seconds,
-        credentials=upstream_credentials(settings),
+        credentials=channel_credentials(tls),
         name=settings.upstream_name,
         pool=PoolLimits(
             max_connections=settings.upstream_max_connections,
@@ -250,8 +265,3 @@ def _edge(settings: Settings, contract: Contract, upstream: Upstream) -> Edge:
 
 def _title(contract: Contract) -> str:
     return ", ".join(dict.fromkeys(m.service_name for m in contract.methods if m.rule is not None))
-
-
-async def _healthz(_request: Request) -> Response:
-    headers = {"x-content-type-options": "nosniff"}
-    return Response(b'{"status":"SERVING"}', headers=headers, media_type="application/json")

@@ -1,11 +1,11 @@
-"""Checks an edge's health: `python -m gateway.health [URL]`, for a container engine or a supervisor.
+"""Checks an edge's health: `python -m gateway.health [--ready] [URL]`, for a container or a supervisor.
 
-Exit status 0: the edge is alive. 1: it is not, and one line says why. Without a URL it asks the edge of the
-same machine, where the environment says that it listens: `PROTOWAY_HOST`, `PROTOWAY_PORT`,
-`PROTOWAY_TLS_CERTIFICATE` and `PROTOWAY_HEALTH_PATH`, or the file that `PROTOWAY_CONFIG` names. If the path
-is empty, an edge that accepts a connection is alive. With `PROTOWAY_PROXIES_PROTOCOL=required` it sends the
-header of a connection that is nobody's but its own; the edge must trust `loopback` then. Where
-`PROTOWAY_TLS_CLIENT_CA` is set, it shows the edge's own certificate.
+Exit status 0: the edge is alive; with `--ready`: it is ready. 1: it is not, and one line says why. Without a
+URL it asks the edge of the same machine, where the environment says that it listens: `PROTOWAY_HOST`,
+`PROTOWAY_PORT`, `PROTOWAY_TLS_CERTIFICATE`, and `PROTOWAY_HEALTH_PATH` or `PROTOWAY_READY_PATH`, or the file
+that `PROTOWAY_CONFIG` names. If the path is empty, an edge that accepts a connection is alive. With
+`PROTOWAY_PROXIES_PROTOCOL=required` it sends the header of a connection that is nobody's but its own; the
+edge must trust `loopback` then. Where `PROTOWAY_TLS_CLIENT_CA` is set, it shows the edge's own certificate.
 
 Rule: it is started every few seconds, so it imports only the standard library, PyYAML if there is a file, and
 reads these settings itself.
@@ -14,6 +14,7 @@ reads these settings itself.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import socket
 import ssl
@@ -22,6 +23,7 @@ from collections.abc import Mapping, Sequence
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
 from typing import Any, Final
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import HTTPHandler, HTTPSHandler, ProxyHandler, Request, build_opener
 
@@ -34,9 +36,12 @@ _IN_FILE: Final = {
     "PROTOWAY_TLS_KEY": ("server", "tls_key"),
     "PROTOWAY_TLS_CLIENT_CA": ("server", "tls_client_ca"),
     "PROTOWAY_HEALTH_PATH": ("paths", "health_path"),
+    "PROTOWAY_READY_PATH": ("paths", "ready_path"),
 }
 """Variable -> its keys in the settings file."""
-_OTHERS: Final = ("unix:", "fd:")
+_OTHERS: Final = ("unix:", "fd:", "systemd")
+_MAX_REPORT: Final = 64 * 1024
+"""Maximum bytes that are read of a report."""
 _LOOPBACK: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - it is not listened on
 """The address to ask, of an edge that listens on all addresses."""
 
@@ -45,9 +50,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Checks once; returns the exit status."""
     options = _parser().parse_args(arguments)
     own = options.url is None
-    url: str = url_of(os.environ) if own else options.url
+    url: str = url_of(os.environ, ready=options.ready) if own else options.url
     try:
         if own and not urlsplit(url).path:
+            if options.ready:
+                raise ValueError("ready_path is empty: the edge does not say whether it is ready")
             _connect(url)
         else:
             proxied = own and _variable(os.environ, "PROTOWAY_PROXIES_PROTOCOL") == "required"
@@ -57,13 +64,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 tls.load_cert_chain(*pair)
             _ask(url, tls, proxied=proxied)
     except (OSError, ValueError, HTTPException) as error:
-        print(f"health: {url}: {error}", file=sys.stderr)
+        print(f"health: {url}: {error}{_reasons(error)}", file=sys.stderr)
         return 1
     return 0
 
 
-def url_of(environment: Mapping[str, str]) -> str:
+def _reasons(error: Exception) -> str:
+    """Returns the failed checks of a report that an edge has answered with, for the end of a line."""
+    if not isinstance(error, HTTPError):
+        return ""
+    try:
+        checks = json.loads(error.read(_MAX_REPORT))["checks"]
+        failed = [
+            f"{name}: {each['reason']!a}" for name, each in checks.items() if "reason" in each
+        ]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, HTTPException):
+        return ""
+    return f" ({', '.join(failed)})" if failed else ""
+
+
+def url_of(environment: Mapping[str, str], *, ready: bool = False) -> str:
     """Returns the URL of the health check of the edge with this environment; no path if that is off.
+
+    With `ready` it is that of the readiness check.
 
     Of several addresses it is the first that is none of a Unix socket or a descriptor.
     """
@@ -73,7 +96,8 @@ def url_of(environment: Mapping[str, str]) -> str:
     host = _LOOPBACK.get(host, host)
     shown = f"[{host}]" if ":" in host else host
     scheme = "https" if given.get("PROTOWAY_TLS_CERTIFICATE") else "http"
-    path = given.get("PROTOWAY_HEALTH_PATH", "/healthz")
+    variable, default = ("READY_PATH", "/readyz") if ready else ("HEALTH_PATH", "/healthz")
+    path = given.get(f"PROTOWAY_{variable}", default)
     return f"{scheme}://{shown}:{given.get('PROTOWAY_PORT', '8080')}{path}"
 
 
@@ -180,6 +204,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "url", nargs="?", help=f"URL to ask (default: {url_of(os.environ)})".replace("%", "%%")
+    )
+    parser.add_argument(
+        "--ready", action="store_true", help="without a URL: ask whether it is ready for calls"
     )
     parser.add_argument("--ca", help="PEM file with the CA to trust, for a URL with https")
     parser.add_argument("--certificate", help="PEM file with the client certificate")

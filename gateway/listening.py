@@ -15,10 +15,12 @@ from contextlib import ExitStack, contextmanager
 from typing import Final
 
 from gateway.settings import Settings
+from gateway.systemd import handed_over
 
 _BACKLOG: Final = 2048
 _UNIX: Final = "unix:"
 _DESCRIPTOR: Final = "fd:"
+_SYSTEMD: Final = "systemd"
 _PROBE_SECONDS: Final = 10
 """Idle time after which the system sends a keepalive probe."""
 
@@ -79,6 +81,14 @@ def _open(name: str, port: int, workers: int) -> list[list[socket.socket]]:
     """Returns the sockets of one part of `host`, for each worker."""
     if name.startswith(_UNIX):
         return _shared(_unix_socket(name.removeprefix(_UNIX)), workers)
+    if name == _SYSTEMD:
+        each = [_shared(_handed_over(str(number)), workers) for number in handed_over()]
+        if not each:
+            raise ListenError(
+                "cannot listen: host is systemd, which has handed over no socket (LISTEN_FDS);"
+                " enable the .socket unit"
+            )
+        return [[one for (one,) in worker] for worker in zip(*each, strict=True)]
     if name.startswith(_DESCRIPTOR):
         return _shared(_handed_over(name.removeprefix(_DESCRIPTOR)), workers)
     opened: list[list[socket.socket]] = [[] for _ in range(workers)]
@@ -164,7 +174,11 @@ def _refusals(name: str, port: int) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        where = name if name.startswith((_UNIX, _DESCRIPTOR)) else f"{shown_host(name)}:{port}"
+        where = (
+            name
+            if name.startswith((_UNIX, _DESCRIPTOR, _SYSTEMD))
+            else f"{shown_host(name)}:{port}"
+        )
         raise ListenError(f"cannot listen on {where}: {_reason(error)}") from error
 
 

@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from types import FrameType
 from typing import Any, Final, cast
@@ -34,10 +35,13 @@ from gateway.exchange.edge import Edge
 from gateway.listening import allow_many_files, listen, listen_for_workers, shown_host
 from gateway.logs import configure_logs
 from gateway.operations.admin import Admin
+from gateway.operations.readiness import Readiness
 from gateway.settings import Settings, names_uvicorns_proxies
 from gateway.start_lines import middleware_line
-from gateway.tls import check_serving, client_verification
+from gateway.systemd import notify, watchdog
+from gateway.tls import check_serving, serving_tls
 from gateway.workers import Parent, Workers
+from grpc_wire.renewal import RenewedContext, watching
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +51,8 @@ _LOOK_SECONDS: Final = 0.02
 """Interval at which a shutdown checks whether a second signal came, and whether anything is open."""
 _LAST_SECONDS: Final = 0.5
 """Maximum time that responses which a shutdown cuts have to say so."""
+_CROSSING_SECONDS: Final = 0.25
+"""Time that requests have to arrive on the connections that were accepted last."""
 _STARTUP_FAILURE: Final = 3
 _ENVELOPE_BYTES: Final = 16 * 1024
 """Bytes that a WebSocket frame may have beside its message, or for metadata if messages are small."""
@@ -101,19 +107,26 @@ class Server(uvicorn.Server):
                 http=asyncio.Protocol,  # `startup` makes the connections
                 ws="none",
                 proxy_headers=False,  # `proxies_trusted` says who is believed
-                ssl_certfile=settings.tls_certificate,
-                ssl_keyfile=settings.tls_key,
-                **client_verification(settings),
             )
         )
         if names_uvicorns_proxies():
             log.warning("FORWARDED_ALLOW_IPS is not read; set proxies_trusted")
         self._app = app
         self._edge: Edge = app.state.edge
+        # read before workers are forked, so that all begin with the same certificate
+        self._tls = serving_tls(settings)
+        app.state.serving_tls = self._tls
+        self._background = AsyncExitStack()
+        self._readiness: Readiness = app.state.readiness
         self._settings = settings
         self._acceptor: Acceptor | None = None
         self._door: Door | None = None
         self.admin = Admin(app.state.metrics, settings)
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether it speaks TLS."""
+        return self._tls is not None
 
     def serve_on(self, listening: list[socket.socket], parent: Parent | None = None) -> None:
         """Serves on some sockets, and closes them, until SIGINT or SIGTERM.
@@ -128,7 +141,6 @@ class Server(uvicorn.Server):
 
     def serve_with_workers(self, listening: Sequence[list[socket.socket]]) -> int:
         """Serves with a worker for each list of sockets; returns the exit status."""
-        self.config.load()  # so that all workers have the same certificate, whenever they start
         self.admin.share(len(listening))
 
         def work(parent: Parent) -> int:
@@ -140,6 +152,7 @@ class Server(uvicorn.Server):
             return 0
 
         def stopping() -> None:
+            notify("STOPPING=1")
             for sockets in (*listening, *self.admin.sockets):
                 _close(sockets)
 
@@ -154,6 +167,9 @@ class Server(uvicorn.Server):
         if self.lifespan.should_exit:
             sys.exit(_STARTUP_FAILURE)
         settings, listening = self._settings, list(sockets or ())
+        if (tls := self._tls) is not None:
+            await self._background.enter_async_context(watching(tls, settings.tls_check_seconds))
+        await self._background.enter_async_context(watchdog())
         self._door = _door(self._app, self.config, self, settings)
         self._acceptor = Acceptor(
             listening,
@@ -163,7 +179,7 @@ class Server(uvicorn.Server):
                 max_connections_per_address=settings.max_connections_per_address,
                 tls_handshake_timeout=settings.tls_handshake_seconds,
             ),
-            self.config.ssl,
+            None if tls is None else RenewedContext(lambda: tls.current),
             _proxied(self._app.state.settings.proxies),
         )
         self._acceptor.start()
@@ -184,10 +200,13 @@ class Server(uvicorn.Server):
         del sig, frame
 
     def _stop(self) -> None:
+        self._readiness.draining = True
+        if self._door is not None:
+            self._door.closing = True
         self.should_exit = True
 
     def _say_where(self, listening: Sequence[socket.socket]) -> None:
-        scheme = "https" if self.config.is_ssl else "http"
+        scheme = "https" if self._tls is not None else "http"
         print(
             *(f"protoway: serving HTTP on {_shown(each, scheme)}" for each in listening),
             f"protoway: {served(self._edge.transcoder.bindings, self._settings)}",
@@ -196,20 +215,19 @@ class Server(uvicorn.Server):
             sep="\n",
             flush=True,
         )
+        notify("READY=1")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Ends the streams, then the connections, within `drain_seconds`.
+        """Says that the edge is not ready, waits for `drain_delay_seconds`, and ends within `drain_seconds`.
 
-        What is not answered by then is answered with 503. Clients that do not read are not waited for.
+        The streams end first, then the connections. What is not answered by then is answered with 503.
+        Clients that do not read are not waited for.
         """
         del sockets  # the acceptor closes them
         loop = asyncio.get_running_loop()
+        await self._leave_the_balancer()
         deadline = loop.time() + self._settings.drain_seconds
         state = self.server_state
-        if self._acceptor is not None:
-            self._acceptor.close()
-        if self._door is not None:
-            self._door.closing = True
         ending = self._edge.interrupt_streams()
         while ending and not self.force_exit and loop.time() < deadline:
             _, ending = await asyncio.wait(ending, timeout=_LOOK_SECONDS)
@@ -223,7 +241,40 @@ class Server(uvicorn.Server):
         for connection in list(connections):
             connection.abort()
         self.admin.close()
+        await self._background.aclose()
         await self.lifespan.shutdown()
+
+    async def _leave_the_balancer(self) -> None:
+        """Lets readiness fall, and accepts connections until load balancers have seen that.
+
+        Each response of that time ends its connection, so that few are left that a client may use again.
+        """
+        if self._parent is None:
+            notify("STOPPING=1")
+        self._readiness.draining = True
+        if self._door is not None:
+            self._door.closing = True
+        acceptor, delay = self._acceptor, self._settings.drain_delay_seconds
+        if delay and acceptor is not None:
+            log.info("shutting down; connections are accepted for %g s more", delay)
+            await self._pause(delay)
+            acceptor.accept_waiting()
+        if acceptor is not None:
+            acceptor.close()
+        if delay and acceptor is not None:
+            with suppress(TimeoutError):  # some may never end their TLS handshake
+                await asyncio.wait_for(acceptor.wait_closed(), _CROSSING_SECONDS)
+            await self._pause(_CROSSING_SECONDS)
+
+    async def _pause(self, seconds: float) -> None:
+        """Waits, unless a second signal came."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        while not self.force_exit:
+            left = until - loop.time()
+            if left <= 0:
+                return
+            await asyncio.sleep(min(_LOOK_SECONDS, left))
 
     async def _wait_until_idle(self, deadline: float, *, impatient: bool) -> None:
         """Waits until nothing is open; `impatient` if a second signal ends that."""
@@ -235,11 +286,11 @@ class Server(uvicorn.Server):
             await asyncio.sleep(min(_LOOK_SECONDS, left))
 
 
-def _door(app: FastAPI, config: uvicorn.Config, server: uvicorn.Server, settings: Settings) -> Door:
+def _door(app: FastAPI, config: uvicorn.Config, server: Server, settings: Settings) -> Door:
     """Makes what all connections share; with middleware of a user's all goes to the application."""
     middleware: list[object] = [each.cls for each in app.user_middleware]
     direct: DirectDoor = app.state.direct
-    if config.is_ssl:  # which the application does not know
+    if server.is_secure:  # which the application does not know
         direct = DirectDoor(direct.edge, direct.router, direct.root_path, secure=True)
     is_ours_alone = middleware == [ContractRoutes] and app.root_path == direct.root_path
     return Door(

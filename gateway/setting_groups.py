@@ -31,6 +31,7 @@ GROUPS: Final[Mapping[str, str]] = MappingProxyType(
         "authorizer_grpc": "An external authorizer",
         "limits_requests_per_second": "Limits",
         "overload_max_calls": "Load shedding",
+        "readiness_upstream": "Readiness",
         "descriptor_set_out": "Envoy",
     }
 )

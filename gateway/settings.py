@@ -29,6 +29,7 @@ from gateway.admission.proxy_settings import ProxySettings
 from gateway.admission.rights.settings import RightsSettings
 from gateway.admission.tickets.settings import TicketSettings
 from gateway.doors.viewer import FILES
+from gateway.operations.readiness_settings import ReadinessSettings
 from gateway.setting_groups import FILE_KEYS, FILE_SECTIONS
 from gateway.setting_lists import list_added_to, list_from_text
 from gateway.setting_sources import SourcedSettings
@@ -44,7 +45,9 @@ from gateway.upstream.transport import Name
 PREFIX: Final = "PROTOWAY_"
 """Prefix of the environment variables."""
 
-OWN_PATHS: Final[tuple[str, ...]] = ("health_path", "openapi_path", "docs_path")
+HEALTH_PATHS: Final = ("health_path", "live_path", "ready_path", "startup_path")
+"""Settings that name the paths which are open to anybody."""
+OWN_PATHS: Final[tuple[str, ...]] = (*HEALTH_PATHS, "openapi_path", "docs_path")
 """Settings that name the paths which the edge answers itself."""
 
 DEFAULT_CALLER_HEADERS: Final = ("authorization",)
@@ -96,7 +99,7 @@ class Settings(SourcedSettings):
     """Fraction of all streams that is reserved for unary calls."""
 
     host: str = "127.0.0.1"
-    """Addresses to listen on, with commas between: hosts, `unix:PATH`, `fd:N`. `::`: all of both families."""
+    """Addresses to listen on, with commas between: hosts (`::`: all), `unix:PATH`, `fd:N`, `systemd`."""
     port: int = Field(default=8080, ge=0, le=65535)
     """Port to listen on; 0: a free one."""
     workers: int = Field(default=1, ge=1)
@@ -109,10 +112,14 @@ class Settings(SourcedSettings):
     """PEM file with the CAs of client certificates. Clients are asked for one if it is set."""
     tls_client_certificates: Literal["required", "optional"] = "required"
     """`required`: no connection without a client certificate. `optional`: without one too."""
+    tls_check_seconds: float = Field(default=5.0, gt=0, le=3600)
+    """Interval in which files of certificates, keys and CAs are looked at; changed ones are read again."""
     hsts: str = Field(
         default="", pattern=r"^(max-age=\d{1,10}(; includeSubDomains)?(; preload)?)?$"
     )
     """`Strict-Transport-Security` of each response over TLS, as `max-age=31536000`; empty: none."""
+    drain_delay_seconds: float = Field(default=0.0, ge=0, le=3600)
+    """Time from the begin of a shutdown, when readiness falls, to its end of accepting connections."""
     drain_seconds: float = Field(default=5.0, ge=0)
     """Maximum time that a shutdown waits for responses in progress."""
     log_level: str = Field(default="info", pattern="^(critical|error|warning|info|debug)$")
@@ -141,7 +148,13 @@ class Settings(SourcedSettings):
     root_path: RootPath = ""
     """Prefix that a proxy in front serves the edge below, as `/api`; the proxy may pass it on or strip it."""
     health_path: OwnPath = "/healthz"
-    """Path of the health check; empty: none."""
+    """Path of the health check, which says whether the edge is alive; empty: none."""
+    live_path: OwnPath = "/livez"
+    """Path that says the same, as Kubernetes names it; empty: none."""
+    ready_path: OwnPath = "/readyz"
+    """Path that says whether the edge is ready for calls; empty: none."""
+    startup_path: OwnPath = "/startupz"
+    """Path that says whether the edge has started; empty: none."""
     openapi_path: OwnPath = "/openapi.json"
     """Path of the OpenAPI document; empty: no document, and no page that shows it."""
     docs_path: OwnPath = "/docs"
@@ -253,6 +266,8 @@ class Settings(SourcedSettings):
     """How much callers may ask for."""
     overload: OverloadSettings = OverloadSettings()
     """How much is under way at a time, whoever asks."""
+    readiness: ReadinessSettings = ReadinessSettings()
+    """What decides whether the edge is ready."""
 
     @classmethod
     def every_setting(cls) -> type[SourcedSettings]:
@@ -281,13 +296,17 @@ class Settings(SourcedSettings):
 
     def own_paths(self) -> dict[str, str]:
         """Returns the paths that the edge answers itself -> the setting that moves or closes each."""
-        paths = [(self.health_path, "health_path")]
+        paths = [(getattr(self, name), name) for name in HEALTH_PATHS]
         if self.tickets.enabled:
             paths.append((self.tickets.path, "tickets_path"))
         if self.openapi_path:
             paths.append((self.openapi_path, "openapi_path"))
             paths += [(path, "docs_path") for path in self._docs_paths()]
         return {path: name for path, name in paths if path}
+
+    def health_paths(self) -> frozenset[str]:
+        """Returns the paths of the health checks, which are open to anybody."""
+        return frozenset(path for path in (getattr(self, name) for name in HEALTH_PATHS) if path)
 
     def posted_paths(self) -> frozenset[str]:
         """Returns those of them that take POST."""

@@ -1,7 +1,7 @@
 """TLS towards callers and towards the upstream, from the files that the settings name.
 
 Rule: every file is looked at before anything is opened, and what is wrong with it is one line that names
-it. Files are read at the start, and not again.
+it. Files are read again when they change (`grpc_wire.renewal`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Any
 from gateway.setting_files import reading
 from gateway.settings import Settings
 from gateway.upstream.transport import TRANSPORTS
-from grpc_wire.credentials import CertificateError, read_certificates, read_pair
+from grpc_wire.credentials import CertificateError, load_pair, read_certificates, read_pair
+from grpc_wire.renewal import Renewed, RenewedContext
 
 TlsError = CertificateError
 """A certificate, a key or their CA cannot be used."""
@@ -34,31 +35,66 @@ def check_serving(settings: Settings) -> None:
             read_certificates(settings.tls_client_ca)
 
 
-def client_verification(settings: Settings) -> dict[str, Any]:
-    """Returns the arguments of uvicorn that have clients asked for certificates; none if they are not."""
-    ca = settings.tls_client_ca
-    if ca is None:
-        return {}
-    required = settings.tls_client_certificates == "required"
-    requirement = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
-    return {"ssl_ca_certs": str(ca), "ssl_cert_reqs": requirement}
+def serving_tls(settings: Settings) -> Renewed[ssl.SSLContext] | None:
+    """Returns the context of the edge's own listeners, renewed with its files; None: no TLS.
+
+    Raises:
+        TlsError: a file cannot be used.
+        FileReadError: a file cannot be read.
+    """
+    certificate, key, ca = settings.tls_certificate, settings.tls_key, settings.tls_client_ca
+    files = {"tls_certificate": certificate, "tls_key": key, "tls_client_ca": ca}
+
+    def make() -> ssl.SSLContext:
+        check_serving(settings)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        with reading():
+            if certificate is not None and key is not None:
+                # of what was read, not of the files, which may be replaced between the two
+                load_pair(context, *reversed(read_pair(certificate, key)))
+            if ca is not None:
+                context.load_verify_locations(cafile=ca)
+        if ca is not None:
+            required = settings.tls_client_certificates == "required"
+            context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
+        return context
+
+    check_serving(settings)
+    return None if certificate is None else Renewed(files, make)
 
 
-def upstream_credentials(settings: Settings) -> Any:
-    """Returns what a channel of the transport needs for TLS; None where it is to have none.
+def upstream_tls(settings: Settings) -> Renewed[Any] | None:
+    """Returns what a channel of the transport needs for TLS, renewed with its files; None: no TLS.
 
     Raises:
         TlsError: a certificate, a key or the CA cannot be used.
         FileReadError: a file cannot be read.
     """
-    ca, certificate = settings.upstream_ca, settings.upstream_certificate
-    pair = _pair("upstream", certificate, settings.upstream_key)
-    if not (settings.upstream_tls or ca or pair or settings.upstream_name):
+    ca, certificate, key = (
+        settings.upstream_ca,
+        settings.upstream_certificate,
+        settings.upstream_key,
+    )
+
+    def make() -> Any:
+        pair = _pair("upstream", certificate, key)
+        chain, secret = pair or (None, None)
+        with reading():
+            cas = read_certificates(ca) if ca else None
+        return TRANSPORTS[settings.transport].credentials(cas, secret, chain)
+
+    if not (settings.upstream_tls or ca or certificate or key or settings.upstream_name):
         return None
-    chain, key = pair or (None, None)
-    with reading():
-        cas = read_certificates(ca) if ca else None
-    return TRANSPORTS[settings.transport].credentials(cas, key, chain)
+    files = {"upstream_ca": ca, "upstream_certificate": certificate, "upstream_key": key}
+    return Renewed(files, make)
+
+
+def channel_credentials(renewed: Renewed[Any] | None) -> Any:
+    """Returns credentials that follow the files, if the transport can: those of grpcio are the first ones."""
+    if renewed is None or not isinstance(renewed.current, ssl.SSLContext):
+        return None if renewed is None else renewed.current
+    return RenewedContext(lambda: renewed.current)
 
 
 def _pair(prefix: str, certificate: Path | None, key: Path | None) -> tuple[bytes, bytes] | None:

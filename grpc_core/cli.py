@@ -19,6 +19,7 @@ from grpc_core.logs import configure_logs
 from grpc_core.market import Market
 from grpc_core.metrics_listener import MetricsAddress, metrics_address
 from grpc_core.settings import PREFIX, Settings
+from grpc_core.systemd import notify
 from grpc_core.tls import TlsError
 from grpc_core.variables import is_service_address
 from grpc_core.workers import Parent, Workers
@@ -70,6 +71,11 @@ def _serve_with_workers(settings: Settings) -> int:
             market = Market(settings)
             market.log_rates()
             market.follow_walk()
+
+            def stopping() -> None:
+                notify("STOPPING=1")
+                held.close()
+
             own = settings.model_copy(update={"port": port})
             metrics_at = held.enter_context(metrics_address(settings))
 
@@ -78,7 +84,7 @@ def _serve_with_workers(settings: Settings) -> int:
 
             return Workers("core", settings.workers, work).run(
                 serving=lambda: server.say_where(shown(settings.host, port), settings, metrics_at),
-                stopping=held.close,
+                stopping=stopping,
             )
     except ListenError as error:
         return _fail(1, str(error))

@@ -30,9 +30,11 @@ from grpc_core.metrics_listener import MetricsAddress, MetricsListener
 from grpc_core.rate_feed import RateFeed
 from grpc_core.servicers import CurrencyConverter, Greeter
 from grpc_core.settings import Settings
-from grpc_core.tls import credentials
+from grpc_core.systemd import notify, watchdog
+from grpc_core.tls import credentials, renewed_pair
 from grpc_core.transport import TRANSPORTS
 from grpc_core.workers import Parent
+from grpc_wire.renewal import watching
 
 SERVICES = (
     finance_pb2.DESCRIPTOR.services_by_name["CurrencyConverter"].full_name,
@@ -57,6 +59,7 @@ class CoreServer:
     """The services of the contract, with health and reflection, on one address.
 
     Attributes:
+        tls: The files of TLS; None: no TLS.
         address: `HOST:PORT`, with the chosen port if the setting is 0.
         metrics: What is counted; None if nobody asks for it.
     """
@@ -74,7 +77,8 @@ class CoreServer:
             TlsError: A certificate, a key or the clients' CA is invalid.
             CallersError: `allowed_callers` names a service that is not served.
         """
-        secrets = credentials(settings)
+        self.tls = renewed_pair(settings)
+        secrets = credentials(settings, self.tls)
         self._feed = feed
         self.metrics = Metrics(feed, settings.transport) if settings.has_metrics else None
         self._health = health.aio.HealthServicer()
@@ -111,6 +115,10 @@ class CoreServer:
         for service in SERVICES:
             await self._health.set(service, HealthCheckResponse.SERVING)
 
+    async def leave_balancers(self) -> None:
+        """Sets the health of every service to NOT_SERVING, for good; calls are still served."""
+        await self._health.enter_graceful_shutdown()
+
     async def stop(self, grace: float | None) -> None:
         """Sets the health to NOT_SERVING, ends the streams of rates, and waits for calls to finish.
 
@@ -142,13 +150,22 @@ async def run(
     server = CoreServer(settings, feed, shared=parent is not None)
     if parent is None:
         market.log_rates()
-    async with market.publishing(feed), _telling(server, parent, metrics_at):
+    async with (
+        market.publishing(feed),
+        watching(server.tls, settings.tls_check),
+        watchdog(),
+        _telling(server, parent, metrics_at),
+    ):
         await server.start()
         if parent is None:
             say_where(server.address, settings, metrics_at)
         else:
             parent.serving(signals.stop.set)
         await signals.stop.wait()
+        if parent is None:
+            notify("STOPPING=1")
+        await server.leave_balancers()
+        await _delay(settings.drain_delay, signals.cancel)
         await _stop(server, settings.shutdown_grace, signals.cancel)
 
 
@@ -185,6 +202,19 @@ def say_where(address: str, settings: Settings, metrics_at: MetricsAddress | Non
         where = shown(*each.getsockname()[:2])
         lines.append(f"core: serving /metrics on http://{where}")
     print(*lines, sep="\n", flush=True)
+    notify("READY=1")
+
+
+async def _delay(seconds: float, cancel: asyncio.Event) -> None:
+    """Waits, unless a second signal came."""
+    if not seconds:
+        return
+    _log.info("stopping; calls are accepted for %g s more", seconds)
+    try:
+        async with asyncio.timeout(seconds):
+            await cancel.wait()
+    except TimeoutError:
+        return
 
 
 async def _stop(server: CoreServer, grace: float, cancel: asyncio.Event) -> None:

@@ -37,9 +37,12 @@ class Settings(BaseSettings):
         tls_key: PEM file with the private key of the certificate.
         tls_client_ca: PEM file with the CAs of client certificates. A client without one is refused.
         allowed_callers: Rules `SERVICE=CALLER,CALLER` with spaces between; others are denied. Empty: all may.
+        tls_check: Seconds between two looks at these files. Changed ones are read again.
         ticker: `on`: rates move, simulated around the reference rates. `off`: the reference rates.
         tick_period: Seconds between two moves of the rates.
         seed: Seed of the simulated moves. The same seed gives the same moves.
+        drain_delay: Seconds after SIGTERM or SIGINT in which the health is NOT_SERVING and calls are still
+            served, so that clients and load balancers can look away.
         shutdown_grace: Seconds that running calls have to finish after SIGTERM or SIGINT.
         max_message_bytes: Maximum size of a request message.
         max_metadata_bytes: Maximum size of request metadata, as HTTP/2 counts header fields.
@@ -60,9 +63,11 @@ class Settings(BaseSettings):
     allowed_callers: Annotated[
         Mapping[str, frozenset[str]], NoDecode, BeforeValidator(read_rules)
     ] = {}
+    tls_check: Annotated[float, Field(gt=0, le=3600)] = 5.0
     ticker: Literal["on", "off"] = "on"
     tick_period: Seconds = 1.0
     seed: int = 0
+    drain_delay: Annotated[float, Field(ge=0, le=3600)] = 0.0
     shutdown_grace: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5.0
     max_message_bytes: Annotated[int, Field(ge=1, le=2**31 - 1)] = 4 * 1024 * 1024
     max_metadata_bytes: Annotated[int, Field(ge=1024, le=2**31 - 1)] = 16 * 1024

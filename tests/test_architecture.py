@@ -61,7 +61,7 @@ def test_the_gateway_knows_nothing_of_finance() -> None:
 @pytest.mark.parametrize(
     "file",
     [
-        *("logs.py", "variables.py", "workers.py"),
+        *("logs.py", "systemd.py", "variables.py", "workers.py"),
         *("operations/exposition.py", "operations/loop_delay.py", "operations/worker_mail.py"),
     ],
 )

@@ -70,7 +70,7 @@ class Admission:
             FileReadError: a file cannot be read; it is an OSError.
         """
         check_patterns(settings.limits, {binding.method for binding in bindings})
-        by_address, by_identity = limits_policies(settings.limits, settings.health_path)
+        by_address, by_identity = limits_policies(settings.limits, settings.health_paths())
         needed: list[AbstractAsyncContextManager[object]] = []
         self.issue_ticket: Callable[[RequestInfo, bytes], Awaitable[bytes]] | None = None
         self.proxies = _proxies(settings)
@@ -86,12 +86,12 @@ class Admission:
             ]
             keys = settings.api_keys
             parameters = (keys.query,) if keys.file and keys.query else ()
-            authentication = Authentication(authenticators, settings.health_path, parameters)
+            authentication = Authentication(authenticators, settings.health_paths(), parameters)
             before.append(authentication)
             missing = authentication.missing
             # with tickets alone, a policy of the user's says who calls
             if required and table is None and not has_authorizer(settings.authorizer):
-                behind.append(IdentityRequired(authentication, settings.health_path))
+                behind.append(IdentityRequired(authentication, settings.health_paths()))
         if table is not None:
             for warning in table.warnings:
                 log.warning("%s", warning)
@@ -153,7 +153,7 @@ def _before_identity(
 
 def _proxies(settings: Settings) -> Proxies | None:
     section = settings.proxies
-    return Proxies(section, settings.health_path) if section.is_on else None
+    return Proxies(section, settings.health_paths()) if section.is_on else None
 
 
 def _cors(settings: Settings, path_methods: PathMethods) -> Cors:
@@ -204,7 +204,7 @@ def rights_table(settings: Settings, bindings: Sequence[Binding]) -> RightsTable
         settings.rights,
         bindings,
         settings.own_paths(),
-        settings.health_path,
+        settings.health_paths(),
         {tickets.path} if tickets.enabled else (),
     )
 

@@ -56,16 +56,16 @@ class Caller(NamedTuple):
 class Proxies:
     """Finds out who calls; a policy."""
 
-    def __init__(self, settings: ProxySettings, health_path: str = "") -> None:
+    def __init__(self, settings: ProxySettings, health_paths: frozenset[str] = frozenset()) -> None:
         """Takes the section.
 
         Args:
             settings: the section.
-            health_path: requests for this path are never refused.
+            health_paths: requests for these paths are never refused.
         """
         self.trusted = Networks(settings.trusted)
         self._settings = settings
-        self._health_path = health_path
+        self._health_paths = health_paths
         self._forwards = settings.forwards
         self._callers: dict[tuple[str, str, Pairs], Caller] = {}
 
@@ -79,7 +79,7 @@ class Proxies:
             pairs = [(name, value) for name in _NAMES for value in request.header_values(name)]
             caller = self.caller(request.client, request.scheme, pairs)
         except ValueError as error:
-            if request.path == self._health_path:
+            if request.path in self._health_paths:
                 return
             raise StatusError.of(INVALID_ARGUMENT, f"Forwarded: {error}") from None
         request.client, request.scheme = caller.client, caller.scheme

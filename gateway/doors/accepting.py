@@ -27,6 +27,8 @@ TURN_CONNECTIONS: Final = 8
 """Connections that are accepted in one turn of the event loop from one socket."""
 RETRY_SECONDS: Final = 0.25
 """How long accepting waits for a descriptor to become free, before it tries again."""
+_MAX_TURNS: Final = 1024
+"""Maximum turns in which the backlog of a socket is emptied at the end."""
 _LOG_SECONDS: Final = 10.0
 """Least time between two lines about connections that are refused."""
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -100,6 +102,14 @@ class Acceptor:
             each.settimeout(0)
         self._resume()
 
+    def accept_waiting(self) -> None:
+        """Accepts what waits in the backlog, which `close` would reset."""
+        if self._accepting:
+            for each in self._sockets:
+                for _ in range(_MAX_TURNS):
+                    if not self._accept(each):
+                        break
+
     def close(self) -> None:
         """Stops accepting, and closes the sockets; what is open stays so."""
         self._pause()
@@ -128,7 +138,9 @@ class Acceptor:
             for each in self._sockets:
                 self._loop.remove_reader(each.fileno())
 
-    def _accept(self, listening: socket.socket) -> None:
+    def _accept(self, listening: socket.socket) -> bool:
+        """Accepts a turn's connections; returns whether there may be more."""
+        accepted = 0
         for _ in range(TURN_CONNECTIONS):
             try:
                 connection, address = listening.accept()
@@ -140,11 +152,13 @@ class Acceptor:
                 self.exhausted += 1
                 self._wait(error.strerror or str(error))
                 self._retry = self._loop.call_later(RETRY_SECONDS, self._resume)
-                return
+                return False
             self._connect(connection, address)
+            accepted += 1
         if self._waiting and self._accepting:
             self._waiting = False
             log.warning("accepting connections again")
+        return accepted == TURN_CONNECTIONS
 
     def _wait(self, reason: str) -> None:
         """Accepts no more until there is room."""

@@ -1,1 +1,4 @@
-"""What observes and tells: metrics, and the admin listener that serves them."""
+"""What observes an edge that runs, and what tells its operator and its supervisor how it is.
+
+Rule: it watches and tells; nothing here decides about a request.
+"""

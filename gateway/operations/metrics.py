@@ -18,6 +18,7 @@ from gateway.operations.exposition import Histogram, Sample, process_snapshot
 from gateway.operations.loop_delay import LoopDelay
 from gateway.operations.requests import RequestMeter
 from gateway.settings import Settings
+from gateway.upstream.health_check import HEALTH_CHECK
 from gateway.upstream.port import Upstream
 
 _WIRES: Final = {
@@ -44,7 +45,7 @@ class Metrics:
     def __init__(self, settings: Settings, contract: Contract, upstream: Upstream) -> None:
         """Takes what is served; `edge` and `acceptor` are set when they are made."""
         self.requests = RequestMeter()
-        self.calls = MeteredUpstream(upstream, contract.methods)
+        self.calls = MeteredUpstream(upstream, (*contract.methods, HEALTH_CHECK))
         self.loop_delays = Histogram()
         self.loop_delay = LoopDelay(self.loop_delays.observe)
         self.edge: Edge | None = None

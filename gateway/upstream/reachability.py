@@ -13,6 +13,10 @@ from gateway.transcoding.status import UNIMPLEMENTED
 
 log = logging.getLogger(__name__)
 
+HEALTH_CHECK_PATH: Final = "/grpc.health.v1.Health/Check"
+"""Asked of every upstream, whether it has that service or not."""
+NOT_GRPC_TEXT: Final = "upstream does not answer in gRPC"
+"""Begins what callers are told where an HTTP server has answered."""
 _ADDRESS: Final = re.compile(
     r"\b(ipv4|ipv6|unix|dns):|errors resolving |DNS resolution failed|address lookup failed"
 )
@@ -118,8 +122,9 @@ class Reachability:
         """
         self._target = target
         self._logged: set[str] = set()
-        self._not_implemented: set[str] = set()
-        """Methods of the contract that the server lacked, each as `/package.Service/Method`."""
+        self._not_implemented = {HEALTH_CHECK_PATH}
+        """Methods that are not warned of: those of the contract that the server lacked before, each as
+        `/package.Service/Method`."""
 
     def failed(self, details: str) -> str | None:
         """Takes the text of a call that ended with UNAVAILABLE, and logs a problem that is new.
@@ -140,7 +145,7 @@ class Reachability:
             What callers are told.
         """
         self._log(_NOT_GRPC, details)
-        return f"upstream does not answer in gRPC: HTTP status {http_status}"
+        return f"{NOT_GRPC_TEXT}: HTTP status {http_status}"
 
     def failed_call(self, method: str, code: int, details: str) -> None:
         """Takes the status of a call; logs once for each method that the server lacks it.

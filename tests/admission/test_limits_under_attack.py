@@ -24,7 +24,7 @@ BYTES = LimitRule(name="bytes", limit=1000, seconds=3600, counts="bytes")
 def policy_of(*rules: LimitRule, max_keys: int) -> Policy:
     """Returns the policy before identity."""
     settings = LimitsSettings(rules=rules, max_keys=max_keys, headers=True)
-    policy = limits_policies(settings, "")[0]
+    policy = limits_policies(settings, frozenset())[0]
     assert policy is not None
     return policy
 
@@ -114,7 +114,7 @@ def test_a_request_of_a_flood_costs_no_more_than_the_first() -> None:
 def test_a_long_name_takes_no_more_memory_than_a_short_one() -> None:
     """A subject is the caller's choice, so only its digest is kept."""
     rule = LimitRule(name="r", limit=10, seconds=3600, by=("identity",))
-    policy = limits_policies(LimitsSettings(rules=(rule,)), "")[1]
+    policy = limits_policies(LimitsSettings(rules=(rule,)), frozenset())[1]
     assert policy is not None
     gc.collect()
     tracemalloc.start()

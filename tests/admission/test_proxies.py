@@ -118,7 +118,7 @@ def test_the_address_in_forwarded(peer: str, headers: str | list[str], client: s
 
 def test_a_broken_forwarded_is_refused() -> None:
     """By which a client could hide behind its proxy's address; but no health check is refused."""
-    proxies = Proxies(ProxySettings(trusted=TRUSTED, headers="forwarded"), "/healthz")
+    proxies = Proxies(ProxySettings(trusted=TRUSTED, headers="forwarded"), frozenset({"/healthz"}))
     headers = ((b"forwarded", b'for=", for=203.0.113.7'),)
 
     with pytest.raises(StatusError) as refused:

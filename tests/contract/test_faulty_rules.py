@@ -275,8 +275,9 @@ def test_a_warning_is_no_problem(tmp_path: Path, capsys: pytest.CaptureFixture[s
         f"protoway: warning: test.proto:11:5: t.S.Dotted: POST /a: body 'nested.nested' {beyond}",
         f"protoway: warning: test.proto:11:5: t.S.Dotted: POST /a: response_body 'nested.name' {beyond}",
         (
-            "protoway: warning: test.proto:11:5: t.S.Dotted: GET /{name=**} does not get /healthz:"
-            " the edge answers that itself (health_path)"
+            "protoway: warning: test.proto:11:5: t.S.Dotted: GET /{name=**} does not get"
+            " /healthz, /livez, /readyz, /startupz: the edge answers that itself"
+            " (health_path, live_path, ready_path, startup_path)"
         ),
         (
             "protoway: warning: test.proto:17:5: t.S.Watch: WATCH /watched is reached by WebSockets alone:"

@@ -100,6 +100,48 @@ def test_it_asks_where_the_settings_file_says(tmp_path: Path, text: str, url: st
     assert ":7000" in health.url_of(environment | {"PROTOWAY_PORT": "7000"})
 
 
+def test_ready_is_another_path(
+    url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its setting moves it; where it is closed nobody can say, and that is one line."""
+    assert health.url_of({}, ready=True) == "http://127.0.0.1:8080/readyz"
+    assert health.url_of({"PROTOWAY_READY_PATH": "/r"}, ready=True).endswith("/r")
+    monkeypatch.setenv("PROTOWAY_PORT", url.rpartition(":")[2])
+    monkeypatch.setenv("PROTOWAY_READY_PATH", "/healthz")
+    assert health.main(["--ready"]) == 0
+    monkeypatch.setenv("PROTOWAY_READY_PATH", "")
+    assert health.main(["--ready"]) == 1
+    assert "ready_path is empty" in capsys.readouterr().err
+
+
+def test_what_is_not_ready_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """The failed checks of the report end the line, and whatever else an edge may answer does not harm."""
+    bodies = [
+        rb'{"checks":{"contract":{},"upstream":{"reason":"connection refused\n"}}}',
+        *(b"", b"[]", b'{"checks":1}', b'{"checks":{"x":1}}', b'{"checks":{"x":{"reason":{}}}}'),
+    ]
+
+    class Answers(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = bodies[int(self.path[1:])]
+            self.send_response(503)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever).start()
+        for number in range(len(bodies)):
+            assert health.main([f"http://127.0.0.1:{server.server_port}/{number}"]) == 1
+        server.shutdown()
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == len(bodies)
+    assert lines[0].endswith("503: Service Unavailable (upstream: 'connection refused\\n')")
+
+
 def test_an_edge_that_chooses_its_port_is_not_found(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -237,7 +237,10 @@ class Callers:
 @DOORS
 async def test_identities_are_counted_apart(make_app: MakeApp, door: Ask) -> None:
     """The same name of another issuer is another; who has none is counted by address, and not with them."""
-    policies = [Callers(), limits_policies(rules({"limit": 1, "by": ("identity",)}), "")[1]]
+    policies = [
+        Callers(),
+        limits_policies(rules({"limit": 1, "by": ("identity",)}), frozenset())[1],
+    ]
     async with running(make_app(policies=policies)) as app:
         seen = [
             (await door(app, "/v1/echo", address, **headers)).status
@@ -262,7 +265,10 @@ async def test_api_keys_are_counted_by_their_names(
     make_app: MakeApp, kind: str, refused: int
 ) -> None:
     """Callers with another kind of identity, or none, are not counted by such a rule."""
-    policies = [Callers(kind), limits_policies(rules({"limit": 1, "by": ("api_key",)}), "")[1]]
+    policies = [
+        Callers(kind),
+        limits_policies(rules({"limit": 1, "by": ("api_key",)}), frozenset())[1],
+    ]
     async with running(make_app(policies=policies)) as app:
         for expected in (200, refused):
             answered = await directly(app, "/v1/echo", **{"x-caller": "ci"})
@@ -655,7 +661,7 @@ async def test_a_store_may_decide_later(make_app: MakeApp, wire: Ask) -> None:
     """Rule by rule; a rule behind one that refuses is not asked."""
     store = FarStore()
     written = rules({"name": "a", "limit": 1}, {"name": "b", "limit": 5})
-    policies = [limits_policies(written, "", store=store)[0]]
+    policies = [limits_policies(written, frozenset(), store=store)[0]]
     async with running(make_app(policies=policies)) as app:
         first = await asyncio.wait_for(wire(app, "/v1/echo"), 10)
         second = await asyncio.wait_for(wire(app, "/v1/echo"), 10)
@@ -677,14 +683,14 @@ async def test_a_refused_request_makes_no_call(
 
 def test_without_settings_there_is_no_policy(make_app: MakeApp) -> None:
     """So requests pay nothing."""
-    assert limits_policies(LimitsSettings(), "") == (None, None)
+    assert limits_policies(LimitsSettings(), frozenset()) == (None, None)
     assert make_app().state.edge.policies == ()
 
 
 def test_rules_stand_where_their_keys_are_known() -> None:
     """Those with an identity behind rights, all others before identity."""
     both = rules({"name": "a", "limit": 1}, {"name": "b", "limit": 1, "by": ("identity", "route")})
-    before, behind = limits_policies(both, "")
+    before, behind = limits_policies(both, frozenset())
     assert before is not None
     assert behind is not None
 

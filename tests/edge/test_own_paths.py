@@ -39,7 +39,8 @@ service S {
 }
 """
 FILES = ["/docs/swagger-ui.css", "/docs/swagger-ui-bundle.js", "/docs/viewer.js"]
-OWN = ["/healthz", "/openapi.json", "/docs", *FILES]
+OWN = ["/healthz", "/livez", "/readyz", "/startupz", "/openapi.json", "/docs", *FILES]
+HEALTH_SETTINGS = "health_path, live_path, ready_path, startup_path"
 
 
 async def echo(call: ScriptedCall) -> AsyncIterator[bytes]:
@@ -88,6 +89,9 @@ async def test_settings_move_them(tmp_path: Path) -> None:
     """What they leave is the contract's; the page's files move along."""
     moved = {
         "health_path": "/-/alive",
+        "live_path": "/-/live",
+        "ready_path": "/-/ready",
+        "startup_path": "/-/startup",
         "openapi_path": "/-/api.json",
         "docs_path": "/-/docs",
     }
@@ -103,6 +107,8 @@ async def test_settings_move_them(tmp_path: Path) -> None:
     ("closed", "paths"),
     [
         ({"health_path": ""}, ["/healthz"]),
+        ({"live_path": "", "startup_path": ""}, ["/livez", "/startupz"]),
+        ({"ready_path": ""}, ["/readyz"]),
         ({"openapi_path": ""}, ["/openapi.json", "/docs", *FILES]),
         ({"docs_path": ""}, ["/docs", *FILES]),
     ],
@@ -138,23 +144,24 @@ def test_the_start_warns_of_rules_that_would_take_them(
     assert told == [
         (
             f"test.proto:8:5: t.S.All: GET /{{id=**}} does not get {', '.join(OWN)}:"
-            " the edge answers that itself (health_path, openapi_path, docs_path)"
+            f" the edge answers that itself ({HEALTH_SETTINGS}, openapi_path, docs_path)"
         ),
         (
             f"test.proto:8:5: t.S.All: POST /{{id=**}} does not get {', '.join(OWN)}:"
-            " the edge answers that itself (health_path, openapi_path, docs_path)"
+            f" the edge answers that itself ({HEALTH_SETTINGS}, openapi_path, docs_path)"
         ),
         (
             "test.proto:8:5: t.S.All: GET /healthz is never reached:"
             " the edge answers this path itself (health_path)"
         ),
         (
-            "test.proto:8:5: t.S.All: * /{id} does not get /healthz, /openapi.json, /docs:"
-            " the edge answers that itself (health_path, openapi_path, docs_path)"
+            "test.proto:8:5: t.S.All: * /{id} does not get"
+            " /healthz, /livez, /readyz, /startupz, /openapi.json, /docs:"
+            f" the edge answers that itself ({HEALTH_SETTINGS}, openapi_path, docs_path)"
         ),
         (
             f"test.proto:15:38: t.S.Stream: PUT /{{id=**}} does not get {', '.join(OWN)}:"
-            " the edge answers that itself (health_path, openapi_path, docs_path)"
+            f" the edge answers that itself ({HEALTH_SETTINGS}, openapi_path, docs_path)"
         ),
     ]
 
@@ -170,9 +177,9 @@ def test_a_path_is_a_path(path: str, tmp_path: Path) -> None:
 
 def test_no_two_are_the_same(tmp_path: Path) -> None:
     """One would hide the other."""
-    with pytest.raises(ValidationError, match="no two of health_path, openapi_path"):
+    with pytest.raises(ValidationError, match="no two of health_path, live_path"):
         Settings(descriptor_set=tmp_path, health_path="/docs")
-    with pytest.raises(ValidationError, match="no two of health_path, openapi_path"):
+    with pytest.raises(ValidationError, match="no two of health_path, live_path"):
         Settings(descriptor_set=tmp_path, docs_path="/d", health_path="/d/viewer.js")
 
 

@@ -82,11 +82,36 @@ async def nginx(
             keepalive=keepalive,
         )
     )
+    async with _running(path, folder, port, configuration):
+        yield port
+
+
+@asynccontextmanager
+async def running_nginx(folder: Path, port: int, http: str) -> AsyncIterator[None]:
+    """Runs nginx within the block.
+
+    Args:
+        folder: for its files.
+        port: that it listens on.
+        http: what its configuration has in `http`.
+    """
+    path = nginx_path()
+    assert path is not None
+    configuration = folder / "nginx.conf"
+    head, _, _ = _CONFIGURATION.partition("    map ")
+    head = head.replace("worker_connections 256", "worker_connections 4096")
+    configuration.write_text(f"{head.format(folder=folder)}\n{http}\n}}\n")
+    async with _running(path, folder, port, configuration):
+        yield
+
+
+@asynccontextmanager
+async def _running(path: str, folder: Path, port: int, configuration: Path) -> AsyncIterator[None]:
     process = await asyncio.create_subprocess_exec(path, "-p", str(folder), "-c", configuration)
     try:
         async with asyncio.timeout(_START_SECONDS):
             await _listens(process, port)
-        yield port
+        yield
     finally:
         with suppress(ProcessLookupError):
             process.terminate()

@@ -21,20 +21,20 @@ class Authentication:
     def __init__(
         self,
         authenticators: Iterable[Authenticator],
-        health_path: str = "",
+        health_paths: frozenset[str] = frozenset(),
         parameters: Iterable[str] = (),
     ) -> None:
         """Takes the authenticators.
 
         Args:
             authenticators: in their order.
-            health_path: at which nobody is asked; empty: there is none.
+            health_paths: at which nobody is asked.
             parameters: of the query, which have credentials. Nobody behind sees them, also where other
                 credentials have come before.
         """
         self._parameters = tuple(each.encode() for each in parameters)
         self._authenticators = tuple(authenticators)
-        self._health_path = health_path
+        self._health_paths = health_paths
         self._reserved = frozenset[str]().union(
             *(each.reserved_metadata for each in self._authenticators)
         )
@@ -44,7 +44,7 @@ class Authentication:
         """See `Policy`."""
         if request.is_preflight:
             return None
-        if request.path == self._health_path:
+        if request.path in self._health_paths:
             return None
         if self._reserved:
             request.removed_metadata |= self._reserved
@@ -85,19 +85,19 @@ class Authentication:
 
 
 class IdentityRequired:
-    """Refuses every request without an identity, but for preflights and the health check.
+    """Refuses every request without an identity, but for preflights and health checks.
 
     It stands in for the rights where none are set.
     """
 
-    def __init__(self, authentication: Authentication, health_path: str) -> None:
-        """Takes the policy that asks before, and the path that is open to all; empty: none is."""
+    def __init__(self, authentication: Authentication, health_paths: frozenset[str]) -> None:
+        """Takes the policy that asks before, and the paths that are open to all."""
         self._authentication = authentication
-        self._health_path = health_path
+        self._health_paths = health_paths
 
     def admit(self, request: RequestInfo) -> None:
         """See `Policy`."""
         if request.identity is not None or (request.is_preflight):
             return
-        if not self._health_path or request.path != self._health_path:
+        if request.path not in self._health_paths:
             raise self._authentication.missing()

@@ -49,13 +49,15 @@ class Asks(Protocol):
 
 
 class Authorizer:
-    """Asks about each request but the health check and preflights; open as long as its block."""
+    """Asks about each request but health checks and preflights; open as long as its block."""
 
-    def __init__(self, settings: AuthorizerSettings, asks: Asks, health_path: str = "") -> None:
-        """Takes the settings, the connection, and the path that is open to all; empty: none is."""
+    def __init__(
+        self, settings: AuthorizerSettings, asks: Asks, health_paths: frozenset[str] = frozenset()
+    ) -> None:
+        """Takes the settings, the connection, and the paths that are open to all."""
         self._settings = settings
         self._asks = asks
-        self._health_path = health_path
+        self._health_paths = health_paths
         self._names = frozenset(name.lower().encode() for name in settings.headers)
         self._reserved = frozenset(name.lower() for name in settings.metadata)
         self._cache = (
@@ -81,9 +83,7 @@ class Authorizer:
 
     def admit(self, request: RequestInfo) -> Awaitable[None] | None:
         """See `Policy`."""
-        if request.binding is None and (
-            (self._health_path and request.path == self._health_path) or request.is_preflight
-        ):
+        if request.binding is None and (request.path in self._health_paths or request.is_preflight):
             return None
         request.removed_metadata |= self._reserved
         withhold(request, self._reserved)

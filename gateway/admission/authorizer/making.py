@@ -36,7 +36,7 @@ def make_authorizer(settings: Settings) -> Authorizer | None:
         asks = _over_http(given, given.http)
     else:
         return None
-    return Authorizer(given, asks, settings.health_path)
+    return Authorizer(given, asks, settings.health_paths())
 
 
 def _check_target(transport: Transport, target: str) -> None:

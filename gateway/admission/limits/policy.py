@@ -31,7 +31,7 @@ _LEFT: Final = b"ratelimit"
 
 def limits_policies(
     settings: LimitsSettings,
-    health_path: str,
+    health_paths: frozenset[str],
     *,
     store: LimitStore | None = None,
     clock: Callable[[], float] = monotonic,
@@ -40,7 +40,7 @@ def limits_policies(
 
     Args:
         settings: the section.
-        health_path: which is open to anybody; empty: there is none.
+        health_paths: which are open to anybody.
         store: counts requests; by default this process does. Messages and bytes, and what is under way, are
             counted by each process: a stream cannot wait for a store with each message.
         clock: seconds that do not go back.
@@ -58,7 +58,7 @@ def limits_policies(
                 counter,
                 clock,
                 headers=settings.headers,
-                health_path=health_path,
+                health_paths=health_paths,
                 preflights=not by_identity,
             )
             if made
@@ -77,7 +77,7 @@ class Limits:
         clock: Callable[[], float],
         *,
         headers: bool,
-        health_path: str,
+        health_paths: frozenset[str],
         preflights: bool,
     ) -> None:
         """Takes the rules, and whether preflights, which nobody has credentials for, are counted."""
@@ -85,7 +85,7 @@ class Limits:
         self._store = store
         self._clock = clock
         self._headers = headers
-        self._health_path = health_path
+        self._health_paths = health_paths
         self._preflights = preflights
         self._plans: dict[Method | None, Plan] = {}
 
@@ -108,7 +108,7 @@ class Limits:
         return None
 
     def _is_open(self, request: RequestInfo) -> bool:
-        if request.path == self._health_path:
+        if request.path in self._health_paths:
             return True
         return not self._preflights and request.is_preflight
 

@@ -47,7 +47,7 @@ def compile_rights(
     settings: RightsSettings,
     bindings: Sequence[Binding],
     own_paths: Collection[str] = (),
-    health_path: str = "",
+    health_paths: frozenset[str] = frozenset(),
     identity_paths: Collection[str] = (),
 ) -> RightsTable:
     """Compiles the rules for a contract.
@@ -56,7 +56,7 @@ def compile_rights(
         settings: the section.
         bindings: of the contract, as the transcoder has them.
         own_paths: paths that the edge answers itself.
-        health_path: the one of them that is open to anybody; empty: none.
+        health_paths: those of them that are open to anybody.
         identity_paths: those of them that are open to any identity, if no rule takes them in; the one that
             gives tickets, which bring no right that their caller lacks.
 
@@ -64,7 +64,7 @@ def compile_rights(
         AdmissionError: rules take in nothing, or only what others take in before, or a part of a binding; or
             an option of the contract contradicts itself.
     """
-    compiling = _Compiling(settings, bindings, tuple(own_paths), health_path)
+    compiling = _Compiling(settings, bindings, tuple(own_paths), health_paths)
     for number, rule in enumerate(settings.rules):
         compiling.add(rule, f"rights.rules[{number}]")
     if settings.contract:
@@ -72,8 +72,8 @@ def compile_rights(
     if compiling.problems:
         raise AdmissionError("; ".join(compiling.problems))
     compiling.warn_of_closed()
-    if health_path:
-        compiling.own[health_path] = Grant(anybody, "anybody", "health_path")
+    open_to_all = Grant(anybody, "anybody", "the health checks")
+    compiling.own |= dict.fromkeys(health_paths, open_to_all)
     for path in identity_paths:
         compiling.own.setdefault(path, ANY_IDENTITY)
     return RightsTable(
@@ -91,7 +91,7 @@ class _Compiling:
     settings: RightsSettings
     bindings: Sequence[Binding]
     own_paths: Sequence[str]
-    health_path: str
+    health_paths: frozenset[str]
     granted: dict[Binding, Grant] = field(default_factory=dict)
     own: dict[str, Grant] = field(default_factory=dict)
     paths: list[tuple[Pattern, Grant]] = field(default_factory=list)
@@ -114,8 +114,8 @@ class _Compiling:
         found_all = True
         for pattern in rule.patterns():
             known = len(self.problems)
-            if self.health_path and str(pattern.template) == self.health_path:
-                self.problems.append(f"{source}: {self.health_path} is open to anybody, always")
+            if (path := str(pattern.template)) in self.health_paths:
+                self.problems.append(f"{source}: {path} is open to anybody, always")
             bindings, own = self._taken(pattern, source), self._own_taken(pattern)
             if not (bindings or own) and known == len(self.problems):
                 found_all &= self._may_be_empty(pattern, source)
@@ -157,7 +157,7 @@ class _Compiling:
 
     def _own_taken(self, pattern: Pattern) -> list[str]:
         """Returns the own paths that a pattern takes in; a page with the files below it."""
-        closed = [path for path in self.own_paths if path != self.health_path]
+        closed = [path for path in self.own_paths if path not in self.health_paths]
         if pattern.kind is Kind.ALL:
             return closed
         if pattern.kind is not Kind.PATH or pattern.http_method not in ("", "GET"):

@@ -34,7 +34,7 @@ class Door:
     root_path: str = ""
     limits: Limits = field(default_factory=Limits)
     closing: bool = False
-    """Whether the server stops: no connection is kept behind its response."""
+    """Whether the server stops: a response says that its connection ends."""
 
 
 Release = Callable[[], None]

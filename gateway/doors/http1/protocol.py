@@ -275,7 +275,7 @@ class Http1Protocol(asyncio.Protocol):
     ) -> bytes:
         """Returns the head of a response, as the connection goes on after it."""
         connection = self._connection
-        if not self._keep_alive:
+        if not self._keep_alive or self._door.closing:
             connection.closing = True
         return connection.start_response(
             response, status, headers, self._door.state.default_headers
@@ -295,7 +295,7 @@ class Http1Protocol(asyncio.Protocol):
 
     def response_ended(self) -> None:
         """Goes on with the next request, or ends the connection."""
-        if not self._connection.end_response() or self._door.closing:
+        if not self._connection.end_response():  # the client was told; else it may use it again
             self._keep_alive = False
         self._go_on()
 

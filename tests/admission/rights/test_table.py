@@ -62,7 +62,9 @@ ANN = Identity("ann", "jwt")
 def compiled(*rules: dict[str, Any], **settings: Any) -> RightsTable:
     """Compiles rules for the contract above."""
     given = {"contract": False, **settings, "rules": rules}
-    return compile_rights(RightsSettings.model_validate(given), BINDINGS, OWN, "/healthz")
+    return compile_rights(
+        RightsSettings.model_validate(given), BINDINGS, OWN, frozenset({"/healthz"})
+    )
 
 
 def who(table: RightsTable) -> dict[str, str]:
@@ -460,6 +462,8 @@ def test_bindings_are_those_of_the_contract() -> None:
 def test_an_own_path_may_be_open_to_identities(rules: list[dict[str, Any]], who: str) -> None:
     """Unless a rule takes it in."""
     settings = RightsSettings.model_validate({"contract": False, "rules": rules})
-    table = compile_rights(settings, BINDINGS, OWN, "/healthz", identity_paths=("/docs",))
+    table = compile_rights(
+        settings, BINDINGS, OWN, frozenset({"/healthz"}), identity_paths=("/docs",)
+    )
 
     assert table.own["/docs"].words == who
