@@ -31,6 +31,9 @@ SERVER_SETTINGS: Final = (
     *("head_timeout_seconds", "body_timeout_seconds", "keep_alive_seconds"),
     *("tls_handshake_seconds", "send_timeout_seconds"),
     *("websocket_ping_seconds", "websocket_small_frames", "websocket_compression"),
+    *("tls_client_ca", "tls_client_certificates", "tls_check_seconds", "drain_delay_seconds"),
+    *("log_format", "log_config", "access_log", "access_log_path", "access_log_raw_path"),
+    *("access_log_progress_minutes", "access_log_sample"),
 )
 """The settings that the server alone reads, so that an option can still change them."""
 

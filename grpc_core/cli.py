@@ -84,7 +84,7 @@ def _serve_with_workers(settings: Settings) -> int:
 
             return Workers("core", settings.workers, work).run(
                 serving=lambda: server.say_where(shown(settings.host, port), settings, metrics_at),
-                stopping=held.close,
+                stopping=stopping,
             )
     except ListenError as error:
         return _fail(1, str(error))

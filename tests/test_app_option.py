@@ -12,10 +12,11 @@ import pytest
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from gateway import listening, server
+from gateway import listening, server, tls
 from gateway.app import create_app
 from gateway.app_option import SERVER_SETTINGS
 from gateway.cli import main
+from gateway.operations import access_log
 from gateway.sections import flat_settings
 from gateway.settings import Settings
 from gateway.start_lines import middleware_line
@@ -122,13 +123,14 @@ def test_what_cannot_be_served_is_one_line(
 def test_options_of_the_server_are_those_that_it_reads() -> None:
     """No setting that the server reads is refused, and none that it does not read is taken in vain."""
     read = set()
-    for module in (server, listening):
+    for module in (server, listening, tls.serving_tls, tls.check_serving, access_log):
         for node in ast.walk(ast.parse(inspect.getsource(module))):
             _, found, path = ast.unparse(node).rpartition("settings.")
             if isinstance(node, ast.Attribute) and found:
                 read.add(path.replace(".", "_"))  # a field of a section, by its flat name
     of_the_application = {
-        *("max_message_bytes", "descriptor_set", "upstream", "transport", "proxies")
+        *("max_message_bytes", "descriptor_set", "upstream", "transport", "proxies"),
+        *("admin_host", "admin_port"),
     }
 
     assert read & flat_settings(Settings).keys() - of_the_application == set(SERVER_SETTINGS)

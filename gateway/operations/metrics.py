@@ -18,6 +18,7 @@ from gateway.operations.exposition import Histogram, Sample, process_snapshot
 from gateway.operations.loop_delay import LoopDelay
 from gateway.operations.requests import RequestMeter
 from gateway.settings import Settings
+from gateway.upstream.health_check import HEALTH_CHECK
 from gateway.upstream.port import Upstream
 
 _WIRES: Final = {
@@ -36,7 +37,7 @@ class Metrics:
     Attributes:
         requests: counts those of the front.
         calls: counts those to the upstream, and carries them.
-        certificates: when each expires, in Unix time; they are read at the start.
+        certificates: the file of each, which every scrape reads.
         loop_delay: measures while the edge serves.
         loop_delays: what it has measured.
     """
@@ -44,17 +45,13 @@ class Metrics:
     def __init__(self, settings: Settings, contract: Contract, upstream: Upstream) -> None:
         """Takes what is served; `edge` and `acceptor` are set when they are made."""
         self.requests = RequestMeter()
-        self.calls = MeteredUpstream(upstream, contract.methods)
+        self.calls = MeteredUpstream(upstream, (*contract.methods, HEALTH_CHECK))
         self.loop_delays = Histogram()
         self.loop_delay = LoopDelay(self.loop_delays.observe)
         self.edge: Edge | None = None
         self.acceptor: Acceptor | None = None
         files = ("server", settings.tls_certificate), ("upstream", settings.upstream_certificate)
-        self.certificates = {
-            name: when
-            for name, file in files
-            if file is not None and (when := expiry(file)) is not None
-        }
+        self.certificates = {name: file for name, file in files if file is not None}
         self._fingerprint = fingerprint(contract)
 
     def snapshot(self) -> dict[str, list[Sample]]:
@@ -72,7 +69,9 @@ class Metrics:
             "protoway_build_info": [((__version__, platform.python_version()), 1)],
             "protoway_contract_info": [((self._fingerprint,), 1)],
             "protoway_certificate_expiry_timestamp_seconds": [
-                ((name,), when) for name, when in self.certificates.items()
+                ((name,), when)
+                for name, file in self.certificates.items()
+                if (when := expiry(file)) is not None
             ],
             "protoway_worker_up": [((), 1)],
         }
