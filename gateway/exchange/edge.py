@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from gateway.exchange.attendance import Attendance, Interruption
 from gateway.exchange.compression import Compression
@@ -15,10 +16,14 @@ from gateway.exchange.policy import Observation, Policy
 from gateway.exchange.tally import Journal
 from gateway.feeds.feeds import Feeds
 from gateway.transcoding.codec import JsonOptions
+from gateway.transcoding.endpoint import EncodedBody, Endpoint
 from gateway.transcoding.metadata import MetadataFilter
 from gateway.transcoding.origin import Origins
 from gateway.transcoding.transcoder import Transcoder
 from gateway.upstream.port import Upstream
+
+EncodeOne: TypeAlias = tuple[str, Callable[[bytes], bytes | EncodedBody]]
+"""Media type and encoder of a response that is one message; an HttpBody says its media type itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,8 @@ class Edge:
     limits: Limits
     json_options: JsonOptions
     compression: Compression
+    encoders: dict[tuple[Endpoint, str], EncodeOne] = field(default_factory=dict)
+    """Endpoint and `Accept`, of which callers send few -> encoder of a response that is one message."""
     policies: tuple[Policy, ...] = ()
     """Asked in this order."""
     observation: Observation | None = None

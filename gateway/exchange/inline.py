@@ -176,6 +176,8 @@ class InlineRun:
 
     def set(self, outcome: Outcome) -> None:
         """See `PendingOutcome`."""
+        if self.over:  # an error that nobody takes would keep its traceback, and all that is in it
+            return
         self._outcome = outcome
         if self._waits:
             self._step()

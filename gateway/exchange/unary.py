@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from functools import lru_cache
-from typing import Final, TypeAlias
+from typing import Final
 
 from gateway.exchange.attendance import Attendance
 from gateway.exchange.body import MessageBody, body_too_large
 from gateway.exchange.call import decode
-from gateway.exchange.edge import Edge
+from gateway.exchange.edge import Edge, EncodeOne
 from gateway.exchange.exchange import Exchange
 from gateway.exchange.response import HttpResponse
 from gateway.exchange.success import success
 from gateway.transcoding.codec import is_long
-from gateway.transcoding.endpoint import EncodedBody, Endpoint
+from gateway.transcoding.endpoint import Endpoint
 from gateway.transcoding.metadata import Headers
 from gateway.transcoding.negotiation import check_json, json_options, require
 from gateway.transcoding.request_head import RequestHead
@@ -30,10 +28,6 @@ _UNWATCHED: Final[AbstractContextManager[object]] = nullcontext()
 """In place of an `Attendance`, for a client whose leaving ends the run (`InlineRun.interrupt`)."""
 _PATIENCE: Final = 0.01
 """Seconds that a body and its call may take before the client is watched."""
-
-
-EncodeOne: TypeAlias = tuple[str, Callable[[bytes], bytes | EncodedBody]]
-"""Media type and encoder of a response that is one message; an HttpBody says its media type itself."""
 
 
 async def serve_unary(exchange: Exchange) -> None:
@@ -88,13 +82,17 @@ def encoder_of_one(edge: Edge, endpoint: Endpoint, head: RequestHead) -> EncodeO
     """
     if endpoint.has_raw_response:
         return "", endpoint.extract_raw_body
-    return _json_encoder(edge, endpoint, head.accept)
+    return edge.encoders.get((endpoint, head.accept)) or _json_encoder(edge, endpoint, head.accept)
 
 
-@lru_cache(maxsize=_CACHED_ENCODERS)
 def _json_encoder(edge: Edge, endpoint: Endpoint, accept: str) -> EncodeOne:
+    """Makes an encoder, and keeps it in the edge's cache, which is emptied when it is full."""
     media_type = require(accept, _OFFERED)
-    return media_type, endpoint.encoder(json_options(accept, media_type, edge.json_options))
+    made = media_type, endpoint.encoder(json_options(accept, media_type, edge.json_options))
+    if len(edge.encoders) >= _CACHED_ENCODERS:
+        edge.encoders.clear()
+    edge.encoders[endpoint, accept] = made
+    return made
 
 
 async def read_response(exchange: Exchange, call: Call, encode: EncodeOne) -> HttpResponse:

@@ -52,12 +52,13 @@ class ContractExchange(HttpExchange):
         is_whole = request.complete and not request.expects_continue
         self.whole_body: bytes | None = request.peek() if is_whole else None
         self.ended = False
+        self._exchange: Exchange | None = None
 
     def answer(self, route: ContractRoute) -> None:
         """Starts to answer; the response may be complete when this returns."""
         self._state.tasks.add(self._run)
-        self._exchange = route.exchange(self._run, self, self)
-        self._run.start_run(self._serve(self._exchange))
+        self._exchange = exchange = route.exchange(self._run, self, self)
+        self._run.start_run(self._serve(exchange))
 
     async def _serve(self, exchange: Exchange) -> None:
         try:
@@ -70,6 +71,7 @@ class ContractExchange(HttpExchange):
             self.fail()
         finally:
             self._state.tasks.discard(self._run)
+            self._exchange = None  # each holds the other
 
     # What the connection calls.
 
@@ -85,6 +87,8 @@ class ContractExchange(HttpExchange):
     def reject(self, rejection: Rejection) -> None:
         """Notes that the connection answers in the place of the exchange, which `disconnect` ends."""
         exchange = self._exchange
+        if exchange is None:
+            return
         exchange.ended_by = EndedBy.EDGE
         exchange.failure = StatusError.of(rejection.code, rejection.message)
         exchange.status = exchange.status or rejection.status
