@@ -23,6 +23,20 @@ ROOT = Path(__file__).parents[2]
 _LAST_LINE = "Ctrl-C ends both."
 
 
+@pytest.fixture(scope="module", autouse=True)
+def quiet(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Lets edges write no access log, because few tests read on what a process prints.
+
+    A pipe that is full keeps `wait` of asyncio's processes from returning. The tests of logs read theirs.
+    """
+    if request.path.stem in ("test_access_log", "test_logs"):
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PROTOWAY_ACCESS_LOG", "off")
+        yield
+
+
 @dataclass(frozen=True)
 class Demo:
     """The running demo, and where it serves."""
