@@ -19,7 +19,7 @@ OPENAPI ?= $(CURDIR)/build/openapi
 GOCODE := /usr/share/gocode
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test test-others test-floors e2e interop openapi tutorial fuzz soak attack bench bench-micro check fmt generate lock clean
+.PHONY: help demo up down test test-others test-floors e2e interop openapi tutorial fuzz soak rolling attack bench bench-micro check fmt generate lock clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -98,6 +98,9 @@ fuzz: $(VENV)/installed ## say odd things to the edge, its HTTP/1.1, and the pro
 
 soak: $(VENV)/installed ## let clients of all kinds come and go for SOAK_SECONDS (1800)
 	SOAK_SECONDS=$(SOAK_SECONDS) UPLOAD_BYTES=1073741824 $(BIN)/python -m pytest -s tests/soak tests/wire/soak tests/whole/test_upload.py
+
+rolling: $(VENV)/installed ## replace two edges behind nginx, and two cores, under load; ROLLING_RATE and ROLLING_STREAMS raise it
+	$(BIN)/python -m pytest -m rolling -s tests/whole/test_rolling_edges.py
 
 attack: $(VENV)/installed ## attack core and edge beside callers that behave, for ATTACK_SECONDS (600)
 	ATTACK_SECONDS=$(ATTACK_SECONDS) $(BIN)/python -m pytest -s tests/attack

@@ -24,7 +24,11 @@ from tests.whole.conftest import free_ports
 from tests.whole.event_stream import EventSource
 from tests.whole.nginx import nginx_path, running_nginx
 
-pytestmark = pytest.mark.skipif(nginx_path() is None, reason="no nginx here")
+pytestmark = [
+    pytest.mark.rolling,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(nginx_path() is None, reason="no nginx here"),
+]
 
 RATE = int(os.environ.get("ROLLING_RATE", "100"))
 """Requests a second; `ROLLING_RATE` on a machine of one's own."""
