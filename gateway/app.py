@@ -156,6 +156,8 @@ def create_app(
     app.state.readiness = readiness
     app.state.upstream_tls = tls
     app.state.metrics = metrics
+    if metrics is not None and tls is not None:
+        metrics.renewed.append(tls)
     door = AsgiDoor(edge, router)
     app.state.direct = DirectDoor(edge, router, settings.root_path)
     app.add_middleware(ContractRoutes, door=door)  # those that a user adds stand around it
@@ -194,7 +196,7 @@ def _watched(
     """Makes the edge, and what counts for its admin listener; None if it has none."""
     if settings.admin_port is None:
         return _edge(settings, contract, upstream), None
-    metrics = Metrics(settings, contract, upstream)
+    metrics = Metrics(contract, upstream)
     edge = _edge(settings, contract, metrics.calls)
     metrics.edge, edge.meter = edge, metrics.requests
     return edge, metrics

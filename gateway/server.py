@@ -33,19 +33,20 @@ from gateway.doors.proxied import ProxyProtocol
 from gateway.doors.types import App
 from gateway.exchange.edge import Edge
 from gateway.listening import allow_many_files, listen, listen_for_workers, shown_host
-from gateway.logs import configure_logs
 from gateway.operations.admin import Admin
+from gateway.operations.metrics import Metrics
 from gateway.operations.readiness import Readiness
 from gateway.settings import Settings, names_uvicorns_proxies
 from gateway.start_lines import middleware_line
-from gateway.systemd import notify, watchdog
 from gateway.tls import check_serving, serving_tls
-from gateway.workers import Parent, Workers
 from grpc_wire.renewal import RenewedContext, watching
+from server_process.logs import configure_logs
+from server_process.systemd import notify, watchdog
+from server_process.workers import Parent, Workers
 
 log = logging.getLogger(__name__)
 
-LOGGING: Final = ("protoway", "gateway", "grpc_wire", "uvicorn")
+LOGGING: Final = ("protoway", "gateway", "grpc_wire", "server_process", "uvicorn")
 """Packages that log at `log_level`; others log warnings and errors."""
 _LOOK_SECONDS: Final = 0.02
 """Interval at which a shutdown checks whether a second signal came, and whether anything is open."""
@@ -116,6 +117,9 @@ class Server(uvicorn.Server):
         # read before workers are forked, so that all begin with the same certificate
         self._tls = serving_tls(settings)
         app.state.serving_tls = self._tls
+        metrics: Metrics | None = app.state.metrics
+        if metrics is not None and self._tls is not None:
+            metrics.renewed.append(self._tls)
         self._background = AsyncExitStack()
         self._readiness: Readiness = app.state.readiness
         self._settings = settings

@@ -13,10 +13,10 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from grpc_core.address import listen_tcp
-from grpc_core.exposition import Snapshot, render
 from grpc_core.metrics import ABSENT, SERIES, Metrics
 from grpc_core.settings import Settings
-from grpc_core.worker_mail import WorkerMail
+from server_process.exposition import Snapshot, render
+from server_process.worker_mail import WorkerMail
 
 _MAX_HEAD_BYTES: Final = 16 * 1024
 _SECONDS: Final = 10.0

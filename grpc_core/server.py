@@ -30,11 +30,11 @@ from grpc_core.metrics_listener import MetricsAddress, MetricsListener
 from grpc_core.rate_feed import RateFeed
 from grpc_core.servicers import CurrencyConverter, Greeter
 from grpc_core.settings import Settings
-from grpc_core.systemd import notify, watchdog
 from grpc_core.tls import credentials, renewed_pair
 from grpc_core.transport import TRANSPORTS
-from grpc_core.workers import Parent
 from grpc_wire.renewal import watching
+from server_process.systemd import notify, watchdog
+from server_process.workers import Parent
 
 SERVICES = (
     finance_pb2.DESCRIPTOR.services_by_name["CurrencyConverter"].full_name,
@@ -80,7 +80,7 @@ class CoreServer:
         self.tls = renewed_pair(settings)
         secrets = credentials(settings, self.tls)
         self._feed = feed
-        self.metrics = Metrics(feed, settings.transport) if settings.has_metrics else None
+        self.metrics = Metrics(feed, settings.transport, self.tls) if settings.has_metrics else None
         self._health = health.aio.HealthServicer()
         self._server = TRANSPORTS[settings.transport].server(
             options=[

@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from grpc_core.callers import read_rules
 from grpc_core.transport import TransportName
-from grpc_core.variables import unknown_names, unknown_variables
+from server_process.variables import unknown_names, unknown_variables
 
 PREFIX = "CORE_"
 """Prefix of the environment variables."""

@@ -28,11 +28,11 @@ from gateway.operations.access_record import (
     json_line,
     text_line,
 )
-from gateway.operations.line_writer import LineWriter
 from gateway.operations.sampling import Sampling
 from gateway.operations.unary_line import unary_line
 from gateway.settings import Settings
 from gateway.transcoding.status import OK
+from server_process.line_writer import LineWriter
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,6 @@ import orjson
 from gateway.contract.http_rule import Binding
 from gateway.exchange.policy import EndedBy
 from gateway.exchange.tally import Tally
-from gateway.operations.line_writer import CHUNK_BYTES
 from gateway.transcoding.status import (
     DEADLINE_EXCEEDED,
     OK,
@@ -27,6 +26,7 @@ from gateway.transcoding.status import (
     UNAVAILABLE,
     code_name,
 )
+from server_process.line_writer import CHUNK_BYTES
 
 MAX_TEXT: Final = 256
 """Maximum characters of a value."""

@@ -23,11 +23,11 @@ from gateway.doors.http1.limits import WebSocketLimits
 from gateway.doors.http1.protocol import Http1Protocol
 from gateway.doors.types import App
 from gateway.listening import listen_for_admin
-from gateway.operations.exposition import Snapshot, render
 from gateway.operations.metrics import Metrics
 from gateway.operations.series import SERIES
-from gateway.operations.worker_mail import WorkerMail
 from gateway.settings import Settings
+from server_process.exposition import Snapshot, render
+from server_process.worker_mail import WorkerMail
 
 _CONNECTIONS: Final = 64
 """Maximum connections of one process; more wait."""

@@ -9,9 +9,9 @@ from typing import Final
 from gateway.contract.route_table import RouteMatch
 from gateway.exchange.exchange import Exchange
 from gateway.exchange.policy import Policy
-from gateway.operations.exposition import BUCKETS, Histogram, Sample
 from gateway.transcoding.endpoint import Endpoint
 from gateway.transcoding.status import StatusError, code_name
+from server_process.exposition import BUCKETS, Histogram, Sample
 
 OTHER: Final = "_OTHER"
 """Label of what the contract does not name, as OpenTelemetry has it: its paths, and unknown HTTP methods."""

@@ -2,8 +2,7 @@
 
 The parent makes one inbox for each worker before it forks; all workers hold all of them. A question is a
 datagram that carries the socket for the answer (SCM_RIGHTS, unix(7)), so nothing has a name in the file
-system, and a worker that was restarted has the inbox of the one before. The edge and the core do not import
-each other, so each has a copy of this file; a test compares them.
+system, and a worker that was restarted has the inbox of the one before.
 """
 
 from __future__ import annotations

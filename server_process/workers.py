@@ -1,8 +1,7 @@
 """Worker processes: forks of the parent that serve, and are restarted when they end.
 
 Rule: the parent has no threads and no event loop, so it can fork at any time. Only the parent holds the write
-end of a pipe; when it closes, because the parent stops or has died, the workers drain. The edge and the core
-do not import each other, so each has a copy of this file; a test compares them.
+end of a pipe; when it closes, because the parent stops or has died, the workers drain.
 """
 
 from __future__ import annotations
