@@ -30,9 +30,10 @@ from grpc_core.metrics_listener import MetricsAddress, MetricsListener
 from grpc_core.rate_feed import RateFeed
 from grpc_core.servicers import CurrencyConverter, Greeter
 from grpc_core.settings import Settings
-from grpc_core.tls import credentials, renewed_pair
+from grpc_core.tls import TlsError, credentials, renewed_pair
 from grpc_core.transport import TRANSPORTS
 from grpc_wire.renewal import watching
+from server_process.reloads import Reloads, async_of
 from server_process.systemd import notify, watchdog
 from server_process.workers import Parent
 
@@ -60,6 +61,7 @@ class CoreServer:
 
     Attributes:
         tls: The files of TLS; None: no TLS.
+        reloads: What SIGHUP reads again.
         address: `HOST:PORT`, with the chosen port if the setting is 0.
         metrics: What is counted; None if nobody asks for it.
     """
@@ -79,6 +81,9 @@ class CoreServer:
         """
         self.tls = renewed_pair(settings)
         secrets = credentials(settings, self.tls)
+        self.reloads = Reloads(TlsError)
+        if self.tls is not None:
+            self.reloads.add(self.tls.names, async_of(self.tls.read_again))
         self._feed = feed
         self.metrics = Metrics(feed, settings.transport, self.tls) if settings.has_metrics else None
         self._health = health.aio.HealthServicer()
@@ -154,6 +159,7 @@ async def run(
         market.publishing(feed),
         watching(server.tls, settings.tls_check),
         watchdog(),
+        server.reloads.on_hangup(signals.stop.set if parent is None else None),
         _telling(server, parent, metrics_at),
     ):
         await server.start()

@@ -96,6 +96,15 @@ class Reloads:
             await asyncio.wait({task})
 
 
+def async_of(read: Callable[[], object]) -> Reload:
+    """Returns an item that waits for nothing, of a function."""
+
+    async def reload() -> None:
+        read()
+
+    return reload
+
+
 def has_terminal() -> bool:
     """Whether a terminal that is closed would end this process: not under `nohup`, nor without one."""
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
