@@ -126,7 +126,7 @@ class Server(uvicorn.Server):
         self._settings = settings
         self._acceptor: Acceptor | None = None
         self._door: Door | None = None
-        self.admin = Admin(app.state.metrics, settings)
+        self.admin = Admin(app.state.metrics, settings, self._readiness)
 
     @property
     def is_secure(self) -> bool:

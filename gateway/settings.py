@@ -264,7 +264,7 @@ class Settings(SourcedSettings):
     """Time without a message in either direction after which a WebSocket is closed; None: never."""
 
     admin_port: int | None = Field(default=None, ge=0, le=65535)
-    """Port of the admin listener, which serves `/metrics`; 0: a free one; None: there is none."""
+    """Port of the admin listener: `/metrics` and the admin page; 0: a free one; None: there is none."""
     admin_host: str = "127.0.0.1"
     """Addresses of the admin listener, as those of `host`. Whoever reaches them needs no credentials."""
 
