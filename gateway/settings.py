@@ -42,6 +42,7 @@ from gateway.transcoding.metadata import (
     DEFAULT_STATUS_KEY,
 )
 from gateway.upstream.transport import Name
+from server_process.log_lines import AccessLogForm
 
 PREFIX: Final = "PROTOWAY_"
 """Prefix of the environment variables."""
@@ -130,7 +131,7 @@ class Settings(SourcedSettings):
     log_config: Path | None = None
     """JSON or YAML file for `logging.config.dictConfig`, in place of the two settings above."""
 
-    access_log: Literal["auto", "text", "json", "off"] = "auto"
+    access_log: AccessLogForm = "auto"
     """A line for each request when it ends. `auto`: text on a terminal, else JSON; `off`: none."""
     access_log_path: Path | None = None
     """File that the lines are appended to, opened anew when it was moved away. None: standard output."""

@@ -113,11 +113,9 @@ class Metrics:
         self.loop_delays = Histogram()
         self.loop_delay = LoopDelay(self.loop_delays.observe)
 
-    def counts_of(self, service: str, name: str, *, client: bool, server: bool) -> MethodCounts:
-        """Returns the counts of a method, which are in each snapshot from now on."""
-        counts = MethodCounts(service, name, client=client, server=server)
+    def add(self, counts: MethodCounts) -> None:
+        """Has the counts of a method in each snapshot from now on."""
         self._methods.append(counts)
-        return counts
 
     def snapshot(self) -> dict[str, list[Sample]]:
         """Returns all samples of this process."""
