@@ -32,11 +32,13 @@ RUN --mount=type=cache,target=/var/cache/pip pip --python /venv/bin/python insta
 
 # Whoever checked the sources out may have kept them from others.
 FROM python AS core-code
+COPY server_process server_process
 COPY grpc_wire grpc_wire
 COPY grpc_core grpc_core
 RUN python -m compileall -q . && chmod -R a+rX .
 
 FROM python AS gateway-code
+COPY server_process server_process
 COPY grpc_wire grpc_wire
 COPY gateway gateway
 RUN python -m compileall -q . && chmod -R a+rX .

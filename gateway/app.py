@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from gateway import __version__
 from gateway.admission.admission import Admission
+from gateway.admission.error import AdmissionError
 from gateway.admission.proxied_app import ProxiedApp
 from gateway.admission.proxy_settings import FORWARDED_KEYS
 from gateway.admission.tickets.streams import Streams
@@ -37,7 +38,7 @@ from gateway.operations.readiness import Readiness, health_routes
 from gateway.render.openapi import render_openapi
 from gateway.setting_files import read_file
 from gateway.settings import Settings
-from gateway.tls import channel_credentials, upstream_tls
+from gateway.tls import TlsError, channel_credentials, upstream_tls
 from gateway.transcoding.codec import JsonOptions
 from gateway.transcoding.metadata import MetadataFilter
 from gateway.transcoding.origin import Origins
@@ -48,6 +49,7 @@ from gateway.upstream.pool_limits import PoolLimits
 from gateway.upstream.port import Upstream
 from gateway.upstream.transport import TRANSPORTS, make_upstream
 from grpc_wire.renewal import Renewed, watching
+from server_process.reloads import Reloads, async_of
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +92,6 @@ def create_app(
         observers: watch each request.
 
     Raises:
-        AdmissionError: a policy cannot be made of its settings.
         ContractError: the contract is wrong, or none of its methods has an HTTP rule.
         TargetError: the upstream's address is a URL, has no port, or is no name that the transport knows.
         TlsError: a certificate, a key or the CA for the upstream cannot be used.
@@ -103,7 +104,7 @@ def create_app(
     own_paths = settings.own_paths()
     tls = upstream_tls(settings) if upstream is None else None
     given_upstream = upstream or _upstream(settings, contract, tls)
-    edge, metrics = _watched(settings, contract, given_upstream)
+    edge, metrics = _watched(settings, contract, given_upstream, tls)
     if given := tuple(observers):
         edge.observation = Observation(given)
 
@@ -156,6 +157,7 @@ def create_app(
     app.state.readiness = readiness
     app.state.upstream_tls = tls
     app.state.metrics = metrics
+    app.state.reloads = _reloads(tls, admission)
     door = AsgiDoor(edge, router)
     app.state.direct = DirectDoor(edge, router, settings.root_path)
     app.add_middleware(ContractRoutes, door=door)  # those that a user adds stand around it
@@ -189,15 +191,27 @@ def create_app(
 
 
 def _watched(
-    settings: Settings, contract: Contract, upstream: Upstream
+    settings: Settings, contract: Contract, upstream: Upstream, tls: Renewed[Any] | None
 ) -> tuple[Edge, Metrics | None]:
     """Makes the edge, and what counts for its admin listener; None if it has none."""
     if settings.admin_port is None:
         return _edge(settings, contract, upstream), None
-    metrics = Metrics(settings, contract, upstream)
+    metrics = Metrics(contract, upstream)
     edge = _edge(settings, contract, metrics.calls)
+    if tls is not None:
+        metrics.renewed.append(tls)
     metrics.edge, edge.meter = edge, metrics.requests
     return edge, metrics
+
+
+def _reloads(tls: Renewed[Any] | None, admission: Admission) -> Reloads:
+    """Returns what SIGHUP reads again; the server adds its own certificate."""
+    reloads = Reloads(AdmissionError, TlsError)
+    if tls is not None:
+        reloads.add(tls.names, async_of(tls.read_again))
+    for file in admission.files:
+        reloads.add(file.setting, async_of(file.read_again))
+    return reloads
 
 
 def _upstream(settings: Settings, contract: Contract, tls: Renewed[Any] | None) -> Upstream:

@@ -25,7 +25,6 @@ from gateway.contract.bindings import bind, warnings
 from gateway.contract.descriptors import Contract
 from gateway.contract.errors import ContractError
 from gateway.listening import ListenError
-from gateway.logs import LogConfigError, configure_logs
 from gateway.options import OptionError, Parser, add_settings, read_settings, unknown_arguments
 from gateway.render.envoy import render_envoy
 from gateway.render.envoy_admission import EnvoyAdmission, admission_problems
@@ -40,6 +39,7 @@ from gateway.setting_secrets import SecretError
 from gateway.settings import OWN_PATHS, PREFIX, EnvoySettings, Settings
 from gateway.tls import TlsError, check_serving
 from gateway.upstream.transport import TargetError
+from server_process.logs import LogConfigError, configure_logs
 
 CONTRACT = (
     "config",

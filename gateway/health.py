@@ -37,6 +37,7 @@ _IN_FILE: Final = {
     "PROTOWAY_TLS_CLIENT_CA": ("server", "tls_client_ca"),
     "PROTOWAY_HEALTH_PATH": ("paths", "health_path"),
     "PROTOWAY_READY_PATH": ("paths", "ready_path"),
+    "PROTOWAY_PROXIES_PROTOCOL": ("proxies", "protocol"),
 }
 """Variable -> its keys in the settings file."""
 _OTHERS: Final = ("unix:", "fd:", "systemd")
@@ -57,9 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 raise ValueError("ready_path is empty: the edge does not say whether it is ready")
             _connect(url)
         else:
-            proxied = own and _variable(os.environ, "PROTOWAY_PROXIES_PROTOCOL") == "required"
+            given = _given(os.environ) if own else {}
+            proxied = given.get("PROTOWAY_PROXIES_PROTOCOL") == "required"
             tls = _tls(options.ca, verify=not own)
-            if pair := _client_pair(options, os.environ if own else {}):
+            if pair := _client_pair(options, given):
                 tls = tls or ssl.create_default_context()
                 tls.load_cert_chain(*pair)
             _ask(url, tls, proxied=proxied)
@@ -131,10 +133,6 @@ def _connect(url: str) -> None:
     socket.create_connection((parts.hostname, parts.port), timeout=_SECONDS).close()
 
 
-def _variable(environment: Mapping[str, str], name: str) -> str:
-    return next((text for each, text in environment.items() if each.upper() == name), "")
-
-
 class _Proxied(HTTPConnection):
     """A connection that starts with a PROXY header without addresses (version 1)."""
 
@@ -185,15 +183,14 @@ def _tls(ca: str | None, *, verify: bool) -> ssl.SSLContext | None:
 
 
 def _client_pair(
-    options: argparse.Namespace, environment: Mapping[str, str]
+    options: argparse.Namespace, given: Mapping[str, str]
 ) -> tuple[str, str | None] | None:
     """Returns the files of the client certificate and its key; None: none is shown.
 
-    An edge of this environment that asks for client certificates is shown its own.
+    An edge with these settings that asks for client certificates is shown its own.
     """
     if options.certificate is not None:
         return options.certificate, options.key
-    given = _given(environment)
     certificate, key = given.get("PROTOWAY_TLS_CERTIFICATE"), given.get("PROTOWAY_TLS_KEY")
     return (certificate, key) if given.get("PROTOWAY_TLS_CLIENT_CA") and certificate else None
 

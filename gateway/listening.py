@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Final
 
 from gateway.settings import Settings
-from gateway.systemd import handed_over
+from server_process.systemd import handed_over
 
 _BACKLOG: Final = 2048
 _UNIX: Final = "unix:"

@@ -17,7 +17,7 @@ from gateway.sections import all_settings, flat_settings, is_list, is_secret, ne
 from gateway.setting_groups import GROUPS
 from gateway.setting_sources import problem_text
 from gateway.settings import PREFIX, Settings
-from gateway.variables import is_service_address
+from server_process.variables import is_service_address
 
 _FILE_SUFFIXES: Final = frozenset({".binpb", ".pb", ".protoset", ".desc", ".bin", ".proto"})
 """What the names of descriptor sets end in; a .proto file is named here too, and its reader says more."""

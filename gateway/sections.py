@@ -43,7 +43,7 @@ from pydantic.fields import FieldInfo
 
 from gateway.setting_lists import list_added_to, read_list
 from gateway.setting_secrets import SUFFIX
-from gateway.variables import unknown_names
+from server_process.variables import unknown_names
 
 Path: TypeAlias = tuple[str, ...]
 """The names that lead to a field: `("cors", "origins")`."""

@@ -22,7 +22,6 @@ from fastapi import FastAPI
 
 from gateway.admission.networks import Networks
 from gateway.admission.proxy_settings import ProxySettings
-from gateway.contract.http_rule import Binding
 from gateway.doors.accepting import AcceptLimits, Acceptor
 from gateway.doors.asgi import ContractRoutes
 from gateway.doors.http1.direct import DirectDoor
@@ -32,20 +31,22 @@ from gateway.doors.http1.protocol import Http1Protocol
 from gateway.doors.proxied import ProxyProtocol
 from gateway.doors.types import App
 from gateway.exchange.edge import Edge
-from gateway.listening import allow_many_files, listen, listen_for_workers, shown_host
-from gateway.logs import configure_logs
+from gateway.listening import allow_many_files, listen, listen_for_workers
 from gateway.operations.admin import Admin
+from gateway.operations.metrics import Metrics
 from gateway.operations.readiness import Readiness
 from gateway.settings import Settings, names_uvicorns_proxies
-from gateway.start_lines import middleware_line
-from gateway.systemd import notify, watchdog
+from gateway.start_lines import middleware_line, served, shown
 from gateway.tls import check_serving, serving_tls
-from gateway.workers import Parent, Workers
 from grpc_wire.renewal import RenewedContext, watching
+from server_process.logs import configure_logs
+from server_process.reloads import Reloads, async_of
+from server_process.systemd import notify, watchdog
+from server_process.workers import Parent, Workers
 
 log = logging.getLogger(__name__)
 
-LOGGING: Final = ("protoway", "gateway", "grpc_wire", "uvicorn")
+LOGGING: Final = ("protoway", "gateway", "grpc_wire", "server_process", "uvicorn")
 """Packages that log at `log_level`; others log warnings and errors."""
 _LOOK_SECONDS: Final = 0.02
 """Interval at which a shutdown checks whether a second signal came, and whether anything is open."""
@@ -56,8 +57,6 @@ _CROSSING_SECONDS: Final = 0.25
 _STARTUP_FAILURE: Final = 3
 _ENVELOPE_BYTES: Final = 16 * 1024
 """Bytes that a WebSocket frame may have beside its message, or for metadata if messages are small."""
-_SHOWN_SERVICES: Final = 3
-"""Maximum services that the start line names."""
 
 
 def serve(app: FastAPI, settings: Settings) -> int:
@@ -116,12 +115,18 @@ class Server(uvicorn.Server):
         # read before workers are forked, so that all begin with the same certificate
         self._tls = serving_tls(settings)
         app.state.serving_tls = self._tls
+        metrics: Metrics | None = app.state.metrics
+        if metrics is not None and self._tls is not None:
+            metrics.renewed.append(self._tls)
+        self._reloads: Reloads = app.state.reloads
+        if self._tls is not None:
+            self._reloads.add(self._tls.names, async_of(self._tls.read_again))
         self._background = AsyncExitStack()
         self._readiness: Readiness = app.state.readiness
         self._settings = settings
         self._acceptor: Acceptor | None = None
         self._door: Door | None = None
-        self.admin = Admin(app.state.metrics, settings)
+        self.admin = Admin(app.state.metrics, settings, self._readiness)
 
     @property
     def is_secure(self) -> bool:
@@ -171,6 +176,8 @@ class Server(uvicorn.Server):
         if (tls := self._tls) is not None:
             await self._background.enter_async_context(watching(tls, settings.tls_check_seconds))
         await self._background.enter_async_context(watchdog())
+        stop = self._stop if self._parent is None else None
+        await self._background.enter_async_context(self._reloads.on_hangup(stop))
         self._door = _door(self._app, self.config, self, settings)
         self._acceptor = Acceptor(
             listening,
@@ -209,10 +216,10 @@ class Server(uvicorn.Server):
     def _say_where(self, listening: Sequence[socket.socket]) -> None:
         scheme = "https" if self._tls is not None else "http"
         print(
-            *(f"protoway: serving HTTP on {_shown(each, scheme)}" for each in listening),
+            *(f"protoway: serving HTTP on {shown(each, scheme)}" for each in listening),
             f"protoway: {served(self._edge.transcoder.bindings, self._settings)}",
             *middleware_line(self._app),
-            *(f"protoway: serving /metrics on {_shown(each, 'http')}" for each in self.admin.shown),
+            *(f"protoway: serving /metrics on {shown(each, 'http')}" for each in self.admin.shown),
             sep="\n",
             flush=True,
         )
@@ -324,27 +331,6 @@ def _proxied(section: ProxySettings) -> ProxyProtocol | None:
     return ProxyProtocol(Networks(section.trusted).__contains__, section.protocol_seconds)
 
 
-def _shown(listening: socket.socket, scheme: str) -> str:
-    """Returns where a socket listens, as a URL or as `unix:PATH`."""
-    if listening.family == socket.AF_UNIX:
-        return f"unix:{listening.getsockname()}"
-    host, port = listening.getsockname()[:2]
-    return f"{scheme}://{shown_host(host)}:{port}"
-
-
 def _close(sockets: Sequence[socket.socket]) -> None:
     for each in sockets:
         each.close()
-
-
-def served(bindings: Sequence[Binding], settings: Settings) -> str:
-    """Returns what is served, in one line: routes, services, contract, upstream and transport."""
-    services = list(dict.fromkeys(binding.method.service_name for binding in bindings))
-    names = ", ".join(services[:_SHOWN_SERVICES])
-    if len(services) > _SHOWN_SERVICES:
-        names += f" and {len(services) - _SHOWN_SERVICES} more"
-    routes = f"{len(bindings)} route{'s' if len(bindings) != 1 else ''}"
-    return (
-        f"{routes} of {names} from {settings.descriptor_set};"
-        f" upstream {settings.upstream} by {settings.transport}"
-    )

@@ -17,7 +17,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from gateway.config_file.layout import Keys, Layout, layout_of
 from gateway.config_file.reading import ConfigFile, read_config
 from gateway.sections import flat_settings, is_secret, nested
-from gateway.variables import unknown_names, unknown_variables
+from server_process.variables import unknown_names, unknown_variables
 
 LOCATED: Final = "setting_error"
 """Type of an error whose text says where it is."""

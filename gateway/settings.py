@@ -42,6 +42,7 @@ from gateway.transcoding.metadata import (
     DEFAULT_STATUS_KEY,
 )
 from gateway.upstream.transport import Name
+from server_process.log_lines import AccessLogForm
 
 PREFIX: Final = "PROTOWAY_"
 """Prefix of the environment variables."""
@@ -130,7 +131,7 @@ class Settings(SourcedSettings):
     log_config: Path | None = None
     """JSON or YAML file for `logging.config.dictConfig`, in place of the two settings above."""
 
-    access_log: Literal["auto", "text", "json", "off"] = "auto"
+    access_log: AccessLogForm = "auto"
     """A line for each request when it ends. `auto`: text on a terminal, else JSON; `off`: none."""
     access_log_path: Path | None = None
     """File that the lines are appended to, opened anew when it was moved away. None: standard output."""
@@ -264,7 +265,7 @@ class Settings(SourcedSettings):
     """Time without a message in either direction after which a WebSocket is closed; None: never."""
 
     admin_port: int | None = Field(default=None, ge=0, le=65535)
-    """Port of the admin listener, which serves `/metrics`; 0: a free one; None: there is none."""
+    """Port of the admin listener: `/metrics` and the admin page; 0: a free one; None: there is none."""
     admin_host: str = "127.0.0.1"
     """Addresses of the admin listener, as those of `host`. Whoever reaches them needs no credentials."""
 

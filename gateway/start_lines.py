@@ -1,16 +1,22 @@
-"""What the start says beside where it listens and what it serves."""
+"""What the start says: where it listens, what it serves, and the cost of middleware."""
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Sequence
 from typing import Final
 
 from fastapi import FastAPI
 
+from gateway.contract.http_rule import Binding
 from gateway.doors.asgi import ContractRoutes
+from gateway.listening import shown_host
+from gateway.settings import Settings
 
 UNARY_COST: Final = "2 to 2.5"
 """CPU of a unary call through one middleware, as a multiple of that without any (`bench/middleware.py`)."""
+_SHOWN_SERVICES: Final = 3
+"""Maximum services that the start line names."""
 
 
 def middleware_line(app: FastAPI) -> Sequence[str]:
@@ -29,3 +35,24 @@ def middleware_line(app: FastAPI) -> Sequence[str]:
 
 def _name(middleware: object) -> str:
     return getattr(middleware, "__name__", None) or type(middleware).__name__
+
+
+def shown(listening: socket.socket, scheme: str) -> str:
+    """Returns where a socket listens, as a URL or as `unix:PATH`."""
+    if listening.family == socket.AF_UNIX:
+        return f"unix:{listening.getsockname()}"
+    host, port = listening.getsockname()[:2]
+    return f"{scheme}://{shown_host(host)}:{port}"
+
+
+def served(bindings: Sequence[Binding], settings: Settings) -> str:
+    """Returns what is served, in one line: routes, services, contract, upstream and transport."""
+    services = list(dict.fromkeys(binding.method.service_name for binding in bindings))
+    names = ", ".join(services[:_SHOWN_SERVICES])
+    if len(services) > _SHOWN_SERVICES:
+        names += f" and {len(services) - _SHOWN_SERVICES} more"
+    routes = f"{len(bindings)} route{'s' if len(bindings) != 1 else ''}"
+    return (
+        f"{routes} of {names} from {settings.descriptor_set};"
+        f" upstream {settings.upstream} by {settings.transport}"
+    )

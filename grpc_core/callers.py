@@ -65,14 +65,14 @@ def check_of(rules: Rules, service: str) -> Check | None:
         return None
 
     def check(context: Any) -> None:
-        names = _names(context.auth_context())
+        names = names_of(context.auth_context())
         if not allowed & names:
             raise CallerNotAllowedError(f"this caller may not call {service}")
 
     return check
 
 
-def _names(properties: Mapping[str, Any]) -> set[str]:
+def names_of(properties: Mapping[str, Any]) -> set[str]:
     """Returns the names of a caller: URIs, which have a scheme, and DNS names, which have none."""
     uris = {each.decode("utf-8", "replace") for each in properties.get("peer_uri", ())}
     names = {each.decode("utf-8", "replace") for each in properties.get("peer_dns", ())}

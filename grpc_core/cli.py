@@ -9,25 +9,29 @@ import asyncio
 import sys
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
+from typing import Final
 
 from pydantic import ValidationError
 
 from grpc_core import server
 from grpc_core.address import ListenError, allow_many_files, reserve, shown
 from grpc_core.callers import CallersError
-from grpc_core.logs import configure_logs
 from grpc_core.market import Market
 from grpc_core.metrics_listener import MetricsAddress, metrics_address
 from grpc_core.settings import PREFIX, Settings
-from grpc_core.systemd import notify
 from grpc_core.tls import TlsError
-from grpc_core.variables import is_service_address
-from grpc_core.workers import Parent, Workers
+from server_process.logs import configure_logs
+from server_process.systemd import notify
+from server_process.variables import is_service_address
+from server_process.workers import Parent, Workers
 
 try:
     from uvloop import new_event_loop
 except ImportError:
     from asyncio import new_event_loop  # type: ignore[assignment]  # it is another type of loop
+
+LOGGING: Final = ("core", "grpc_core", "grpc_wire", "server_process")
+"""Packages that log at `log_level`; others log warnings and errors."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = Settings(**flags)
     except ValidationError as error:
         return _fail(2, _explain(error, flags))
-    configure_logs(settings.log_level, ("core", "grpc_core", "grpc_wire"), settings.log_format)
+    configure_logs(settings.log_level, LOGGING, settings.log_format)
     allow_many_files()
     if settings.workers > 1:
         return _serve_with_workers(settings)

@@ -1,4 +1,4 @@
-"""Counts the calls of a method: their start, their messages, and the status with which they end."""
+"""Counts the calls of a method, and tells the access log of their ends."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Final, Self
 import grpc
 import grpc.aio
 
+from grpc_core.access_log import AccessLog
 from grpc_core.guard import RpcMethod
 from grpc_core.metrics import MethodCounts
 
@@ -16,11 +17,22 @@ _CANCELLED: Final = 1
 _UNKNOWN: Final = 2
 
 
-def counted(method: RpcMethod, counts: MethodCounts) -> RpcMethod:
-    """Wraps a guarded method, so that its calls are counted.
+class _Tally:
+    """Messages of one call."""
+
+    __slots__ = ("received", "sent")
+
+    def __init__(self) -> None:
+        self.received = self.sent = 0
+
+
+def counted(method: RpcMethod, counts: MethodCounts, log: AccessLog | None = None) -> RpcMethod:
+    """Wraps a guarded method, so that its calls are counted, and logged if there is a log.
 
     A call that is cancelled, by its client or by its deadline, counts as CANCELLED.
     """
+    _, service, name = counts.labels
+    rpc = f"{service}/{name}"
     client, server = method.request_streaming, method.response_streaming
     behaviour: Any = (
         (method.stream_stream if client else method.unary_stream)
@@ -29,23 +41,27 @@ def counted(method: RpcMethod, counts: MethodCounts) -> RpcMethod:
     )
 
     async def call(request: Any, context: Any) -> Any:
-        since, code = counts.start(), _CANCELLED
+        since, code, tally = counts.start(), _CANCELLED, _Tally()
         if client:
-            request = _CountedRequests(request, counts)
+            request = _CountedRequests(request, counts, tally)
         else:
             counts.received += 1
+            tally.received = 1
         try:
             if server:
-                response = await behaviour(request, _CountedContext(context, counts))
+                response = await behaviour(request, _CountedContext(context, counts, tally))
             else:
                 response = await behaviour(request, context)
                 counts.sent += 1
+                tally.sent = 1
             code = _code_of(context, _OK)
         except Exception:
             code = _code_of(context, _UNKNOWN)
             raise
         finally:
             counts.end(code, since)
+            if log is not None:
+                log.ended(rpc, context, code, since, (tally.received, tally.sent))
         return response
 
     make: Any = {
@@ -61,11 +77,12 @@ def counted(method: RpcMethod, counts: MethodCounts) -> RpcMethod:
 class _CountedRequests:
     """The messages of a client, counted as they are read."""
 
-    __slots__ = ("_counts", "_requests")
+    __slots__ = ("_counts", "_requests", "_tally")
 
-    def __init__(self, requests: AsyncIterator[Any], counts: MethodCounts) -> None:
+    def __init__(self, requests: AsyncIterator[Any], counts: MethodCounts, tally: _Tally) -> None:
         self._requests = requests
         self._counts = counts
+        self._tally = tally
 
     def __aiter__(self) -> Self:
         return self
@@ -73,17 +90,19 @@ class _CountedRequests:
     async def __anext__(self) -> Any:
         message = await self._requests.__anext__()
         self._counts.received += 1
+        self._tally.received += 1
         return message
 
 
 class _CountedContext:
     """The context of a call that streams its responses, which are counted."""
 
-    __slots__ = ("_context", "_counts")
+    __slots__ = ("_context", "_counts", "_tally")
 
-    def __init__(self, context: Any, counts: MethodCounts) -> None:
+    def __init__(self, context: Any, counts: MethodCounts, tally: _Tally) -> None:
         self._context = context
         self._counts = counts
+        self._tally = tally
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._context, name)
@@ -92,6 +111,7 @@ class _CountedContext:
         """Sends a message."""
         await self._context.write(message)
         self._counts.sent += 1
+        self._tally.sent += 1
 
 
 def _code_of(context: Any, default: int) -> int:

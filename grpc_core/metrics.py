@@ -9,11 +9,13 @@ import platform
 from bisect import bisect_left
 from datetime import UTC, datetime
 from time import monotonic
-from typing import Final
+from typing import Any, Final
 
 import grpc
 
-from grpc_core.exposition import (
+from grpc_core.rate_feed import RateFeed
+from grpc_wire.renewal import Renewed
+from server_process.exposition import (
     BUCKETS,
     PROCESS_SERIES,
     Histogram,
@@ -21,8 +23,7 @@ from grpc_core.exposition import (
     Series,
     process_snapshot,
 )
-from grpc_core.loop_delay import LoopDelay
-from grpc_core.rate_feed import RateFeed
+from server_process.loop_delay import LoopDelay
 
 _METHOD: Final = ("grpc_type", "grpc_service", "grpc_method")
 
@@ -44,6 +45,12 @@ SERIES: Final = (
         "histogram",
         (),
         "How late timers of the event loop were, measured ten times a second.",
+    ),
+    Series(
+        "core_certificate_expiry_timestamp_seconds",
+        "gauge",
+        (),
+        "Unix time at which the certificate expires.",
     ),
     Series("core_build_info", "gauge", ("transport", "python"), "1; which program this is."),
     Series("core_worker_up", "gauge", (), "1 if the worker answered this scrape, else 0."),
@@ -97,19 +104,18 @@ class Metrics:
         loop_delays: What it has measured.
     """
 
-    def __init__(self, feed: RateFeed, transport: str) -> None:
-        """Takes the feed of rates, and the name of the transport."""
+    def __init__(self, feed: RateFeed, transport: str, tls: Renewed[Any] | None = None) -> None:
+        """Takes the feed of rates, the name of the transport, and the files of TLS."""
         self._feed = feed
+        self._tls = tls
         self._transport = transport
         self._methods: list[MethodCounts] = []
         self.loop_delays = Histogram()
         self.loop_delay = LoopDelay(self.loop_delays.observe)
 
-    def counts_of(self, service: str, name: str, *, client: bool, server: bool) -> MethodCounts:
-        """Returns the counts of a method, which are in each snapshot from now on."""
-        counts = MethodCounts(service, name, client=client, server=server)
+    def add(self, counts: MethodCounts) -> None:
+        """Has the counts of a method in each snapshot from now on."""
         self._methods.append(counts)
-        return counts
 
     def snapshot(self) -> dict[str, list[Sample]]:
         """Returns all samples of this process."""
@@ -131,6 +137,11 @@ class Metrics:
             "core_watchers": [((), self._feed.watchers)],
             "core_rates_age_seconds": [((), max(0.0, age))],
             "core_event_loop_delay_seconds": [((), self.loop_delays.value())],
+            "core_certificate_expiry_timestamp_seconds": [
+                ((), end)
+                for name, end in ({} if self._tls is None else self._tls.ends()).items()
+                if name == "tls_certificate"
+            ],
             "core_build_info": [((self._transport, platform.python_version()), 1)],
             "core_worker_up": [((), 1)],
         }

@@ -10,13 +10,13 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 from grpc_core.address import listen_tcp
-from grpc_core.exposition import Snapshot, render
 from grpc_core.metrics import ABSENT, SERIES, Metrics
 from grpc_core.settings import Settings
-from grpc_core.worker_mail import WorkerMail
+from server_process.exposition import Snapshot, render
+from server_process.worker_mail import WorkerMail
 
 _MAX_HEAD_BYTES: Final = 16 * 1024
 _SECONDS: Final = 10.0
@@ -24,6 +24,8 @@ _SECONDS: Final = 10.0
 _CONNECTIONS: Final = 32
 """Maximum connections of one process; more are closed."""
 _PATH: Final = "/metrics"
+_METRICS: Final = "metrics"
+"""The question to other workers."""
 
 
 class MetricsAddress:
@@ -83,7 +85,7 @@ class MetricsListener:
         """Starts to measure, and to accept."""
         self._metrics.loop_delay.start()
         if self._mail is not None:
-            self._mail.answer(self._number, self._metrics.snapshot)
+            self._mail.answer(self._number, {_METRICS: self._metrics.snapshot})
         for each in self._sockets:
             server = await asyncio.start_server(self._serve, sock=each, limit=_MAX_HEAD_BYTES)
             self._servers.append(server)
@@ -135,9 +137,8 @@ class MetricsListener:
         own = self._metrics.snapshot()
         if self._mail is None:
             return {"0": own}
-        others = [number for number in range(self._mail.count) if number != self._number]
-        told: list[Any] = await asyncio.gather(*map(self._mail.ask, others))
-        found = {number: snapshot or ABSENT for number, snapshot in zip(others, told, strict=True)}
+        others = await self._mail.ask_others(self._number, _METRICS)
+        found = {number: snapshot or ABSENT for number, snapshot in others.items()}
         found[self._number] = own
         return {str(number): found[number] for number in sorted(found)}
 

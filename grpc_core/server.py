@@ -20,21 +20,23 @@ from grpc_reflection.v1alpha.reflection_pb2_grpc import add_ServerReflectionServ
 from grpc_core._generated import finance_pb2, hello_pb2
 from grpc_core._generated.finance_pb2_grpc import add_CurrencyConverterServicer_to_server
 from grpc_core._generated.hello_pb2_grpc import add_GreeterServicer_to_server
+from grpc_core.access_log import AccessLog, writing
 from grpc_core.address import listen, shown
 from grpc_core.callers import ANY, Rules, check_of, check_services
 from grpc_core.counting import counted
 from grpc_core.guard import Guarded, RpcMethod
 from grpc_core.market import Market
-from grpc_core.metrics import Metrics
+from grpc_core.metrics import MethodCounts, Metrics
 from grpc_core.metrics_listener import MetricsAddress, MetricsListener
 from grpc_core.rate_feed import RateFeed
 from grpc_core.servicers import CurrencyConverter, Greeter
 from grpc_core.settings import Settings
-from grpc_core.systemd import notify, watchdog
-from grpc_core.tls import credentials, renewed_pair
+from grpc_core.tls import TlsError, credentials, renewed_pair
 from grpc_core.transport import TRANSPORTS
-from grpc_core.workers import Parent
 from grpc_wire.renewal import watching
+from server_process.reloads import Reloads, async_of
+from server_process.systemd import notify, watchdog
+from server_process.workers import Parent
 
 SERVICES = (
     finance_pb2.DESCRIPTOR.services_by_name["CurrencyConverter"].full_name,
@@ -60,6 +62,8 @@ class CoreServer:
 
     Attributes:
         tls: The files of TLS; None: no TLS.
+        reloads: What SIGHUP reads again.
+        access_log: Notes calls; its writer is not started. None: it is off.
         address: `HOST:PORT`, with the chosen port if the setting is 0.
         metrics: What is counted; None if nobody asks for it.
     """
@@ -79,8 +83,12 @@ class CoreServer:
         """
         self.tls = renewed_pair(settings)
         secrets = credentials(settings, self.tls)
+        self.reloads = Reloads(TlsError)
+        if self.tls is not None:
+            self.reloads.add(self.tls.names, async_of(self.tls.read_again))
         self._feed = feed
-        self.metrics = Metrics(feed, settings.transport) if settings.has_metrics else None
+        self.metrics = Metrics(feed, settings.transport, self.tls) if settings.has_metrics else None
+        self.access_log = None if settings.access_log == "off" else AccessLog(settings)
         self._health = health.aio.HealthServicer()
         self._server = TRANSPORTS[settings.transport].server(
             options=[
@@ -99,7 +107,8 @@ class CoreServer:
     def _register(self, converter: CurrencyConverter, greeter: Greeter, rules: Rules) -> None:
         # health is open to whoever connects, as probes need it
         own = {health.SERVICE_NAME: frozenset({ANY})} | dict(rules) if rules else {}
-        count = None if self.metrics is None else partial(_count, self.metrics)
+        watched = self.metrics is not None or self.access_log is not None
+        count = partial(_count, self.metrics, self.access_log) if watched else None
         guarded = Guarded(self._server, partial(check_of, own), count)
         server: Any = guarded  # has the methods that generated code calls
         add_CurrencyConverterServicer_to_server(converter, server)  # type: ignore[no-untyped-call]  # generated code has no types
@@ -126,6 +135,8 @@ class CoreServer:
             grace: Seconds after which calls are cancelled; None: at once, even while an earlier `stop` waits.
         """
         await self._health.enter_graceful_shutdown()
+        if self.access_log is not None:
+            self.access_log.stopping = True
         self._feed.close()
         await self._server.stop(grace)
 
@@ -154,6 +165,8 @@ async def run(
         market.publishing(feed),
         watching(server.tls, settings.tls_check),
         watchdog(),
+        writing(server.access_log),
+        server.reloads.on_hangup(signals.stop.set if parent is None else None),
         _telling(server, parent, metrics_at),
     ):
         await server.start()
@@ -169,11 +182,15 @@ async def run(
         await _stop(server, settings.shutdown_grace, signals.cancel)
 
 
-def _count(metrics: Metrics, method: RpcMethod, service: str, name: str) -> RpcMethod:
-    counts = metrics.counts_of(
+def _count(
+    metrics: Metrics | None, log: AccessLog | None, method: RpcMethod, service: str, name: str
+) -> RpcMethod:
+    counts = MethodCounts(
         service, name, client=method.request_streaming, server=method.response_streaming
     )
-    return counted(method, counts)
+    if metrics is not None:
+        metrics.add(counts)
+    return counted(method, counts, log)
 
 
 @asynccontextmanager

@@ -13,7 +13,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from grpc_core.callers import read_rules
 from grpc_core.transport import TransportName
-from grpc_core.variables import unknown_names, unknown_variables
+from server_process.log_lines import AccessLogForm
+from server_process.variables import unknown_names, unknown_variables
 
 PREFIX = "CORE_"
 """Prefix of the environment variables."""
@@ -48,6 +49,8 @@ class Settings(BaseSettings):
         max_metadata_bytes: Maximum size of request metadata, as HTTP/2 counts header fields.
         log_level: Lowest level that is logged.
         log_format: Form of the log lines: `text`, or `json`, an object a line.
+        access_log: A line for each call when it ends. `auto`: text on a terminal, else JSON; `off`: none.
+        access_log_path: File that the lines are appended to. None: standard output.
         metrics_host: Address on which `/metrics` is served.
         metrics_port: TCP port for it; 0: a free one; None: it is not served.
     """
@@ -74,6 +77,8 @@ class Settings(BaseSettings):
     max_metadata_bytes: Annotated[int, Field(ge=1024, le=2**31 - 1)] = 16 * 1024
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
+    access_log: AccessLogForm = "auto"
+    access_log_path: Path | None = None
     metrics_host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     metrics_port: Port | None = None
 

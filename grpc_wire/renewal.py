@@ -61,6 +61,7 @@ class Renewed(Generic[T]):
 
     Attributes:
         current: what was made last.
+        names: of the files, as the log tells them.
     """
 
     def __init__(self, files: Mapping[str, Path | None], make: Callable[[], T]) -> None:
@@ -71,6 +72,7 @@ class Renewed(Generic[T]):
             make: reads the files. What it raises at first is raised here.
         """
         self._files = {name: path for name, path in files.items() if path is not None}
+        self.names = ", ".join(self._files)
         self._make = make
         self._stamp = self._seen = self._look_at_files()
         self.current = make()
@@ -85,18 +87,29 @@ class Renewed(Generic[T]):
             return False
         if stamp == self._stamp:
             return False
-        names = ", ".join(self._files)
         try:
-            made = self._make()
+            self.read_again()
         except (OSError, ValueError, CertificateError) as error:
             if str(error) != self._problem:
                 self._problem = str(error)
-                log.error("%s: not read again, the old ones stay: %s", names, error)
+                log.error("%s: not read again, the old ones stay: %s", self.names, error)
             return False
-        self.current, self._stamp, self._problem = made, stamp, ""
-        log.info("%s: read again, for new connections", names)
-        self._told_at = float("-inf")
+        log.info("%s: read again, for new connections", self.names)
         return True
+
+    def read_again(self) -> None:
+        """Reads the files now, whether or not they have changed, for new connections.
+
+        Raises:
+            OSError: one cannot be read; the old ones stay.
+            ValueError: one is wrong; the old ones stay.
+            CertificateError: they cannot be used; the old ones stay.
+        """
+        stamp = self._look_at_files()
+        made = self._make()
+        self.current, self._problem = made, ""
+        self._stamp = self._seen = stamp
+        self._told_at = float("-inf")
 
     def ends(self) -> dict[str, float]:
         """Returns when the certificates of each file end, as POSIX time.
@@ -137,7 +150,7 @@ class Renewed(Generic[T]):
             try:
                 self.look()
             except Exception:
-                log.exception("%s: cannot be read again", ", ".join(self._files))
+                log.exception("%s: cannot be read again", self.names)
 
     def _look_at_files(self) -> _Stamp:
         return tuple(_stamp(path) for path in self._files.values())

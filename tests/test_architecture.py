@@ -15,11 +15,11 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCES = [
     path
-    for package in ("gateway", "grpc_core", "grpc_wire")
+    for package in ("gateway", "grpc_core", "grpc_wire", "server_process")
     for path in sorted((ROOT / package).rglob("*.py"))
     if not {"_generated", "v1"} & set(path.parts)
 ]
-OURS = {"gateway", "grpc_core", "grpc_wire"}
+OURS = {"gateway", "grpc_core", "grpc_wire", "server_process"}
 PRIVATE_MODULES = (
     "uvicorn.protocols",
     "uvicorn.middleware",
@@ -58,20 +58,6 @@ def test_the_gateway_knows_nothing_of_finance() -> None:
     """The word does not occur in the gateway."""
     for path in (ROOT / "gateway").rglob("*.py"):
         assert not re.search(r"finance|(?<!con)currency", path.read_text(), re.IGNORECASE), path
-
-
-@pytest.mark.parametrize(
-    "file",
-    [
-        *("logs.py", "systemd.py", "variables.py", "workers.py"),
-        *("operations/exposition.py", "operations/loop_delay.py", "operations/worker_mail.py"),
-    ],
-)
-def test_both_programs_have_a_file_alike(file: str) -> None:
-    """Neither may import the other, so each has the file, to the byte."""
-    edge, core = ROOT / "gateway" / file, ROOT / "grpc_core" / Path(file).name
-
-    assert edge.read_bytes() == core.read_bytes()
 
 
 def _imported(tree: ast.Module) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.logs import LineFormatter
+from server_process.logs import LineFormatter
 from tests.worker_processes import workers_of
 
 ROOT = Path(__file__).parents[1]

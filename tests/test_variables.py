@@ -7,8 +7,8 @@ from pydantic import ValidationError
 
 from gateway.settings import EnvoySettings
 from gateway.settings import Settings as EdgeSettings
-from gateway.variables import unknown_variables
 from grpc_core.settings import Settings as CoreSettings
+from server_process.variables import unknown_variables
 
 SETTINGS = ("upstream", "upstream_tls", "min_compression_bytes", "port", "host")
 

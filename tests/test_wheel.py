@@ -17,7 +17,7 @@ from zipfile import ZipFile
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("gateway", "grpc_wire")
+PACKAGES = ("gateway", "grpc_wire", "server_process")
 DISTRIBUTIONS = {
     "google.api": "googleapis-common-protos",
     "google.protobuf": "protobuf",
@@ -78,8 +78,8 @@ def distribution(module: str) -> str | None:
     return DISTRIBUTIONS.get(module, module.replace("_", "-"))
 
 
-def test_the_wheel_has_the_edge_and_its_transport_and_no_core(wheel: Path) -> None:
-    """Every source file of the two packages is in it, wherever it lies, and nothing of other folders."""
+def test_the_wheel_has_the_edge_and_what_it_imports_and_no_core(wheel: Path) -> None:
+    """Every source file of these packages is in it, wherever it lies, and nothing of other folders."""
     expected = {
         str(path.relative_to(ROOT))
         for package in PACKAGES
@@ -96,12 +96,12 @@ def test_the_wheel_has_the_edge_and_its_transport_and_no_core(wheel: Path) -> No
 @pytest.mark.parametrize(
     "name",
     [
-        *("gateway/py.typed", "grpc_wire/py.typed"),
+        *("gateway/py.typed", "grpc_wire/py.typed", "server_process/py.typed"),
         *("gateway/v1/options.proto", "gateway/doors/static/viewer.js"),
     ],
 )
 def test_the_wheel_has_more_than_modules(wheel: Path, name: str) -> None:
-    """Both packages are typed (PEP 561); contracts find the stream options, and `/docs` its script."""
+    """All packages are typed (PEP 561); contracts find the stream options, and `/docs` its script."""
     assert name in names(wheel)
 
 

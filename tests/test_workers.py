@@ -18,8 +18,8 @@ ROOT = Path(__file__).parents[1]
 PROMPTLY = 30
 PROGRAM = """
 import asyncio, os, signal, sys, time
-from gateway import workers
-from gateway.workers import Workers
+from server_process import workers
+from server_process.workers import Workers
 
 {prelude}
 

@@ -79,6 +79,7 @@ class Admission:
         behind: list[Policy] = []
         missing = no_identity
         required = _authenticators(settings)
+        self.files = tuple(file for each in required for file in each.files)
         authenticators = [*self._tickets(settings, streams, required), *required]
         if authenticators:
             needed += [

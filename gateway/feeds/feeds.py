@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from operator import itemgetter
-from typing import Final, Self, TypeAlias
+from typing import Final, NamedTuple, Self, TypeAlias
 
 from gateway.contract.method import Method
 from gateway.feeds.accounting import FeedAccounting, FeedLimits
@@ -61,6 +61,17 @@ class _Entry:
     """Closes the feed after its linger; None: it has a reader."""
 
 
+class FeedState(NamedTuple):
+    """The feeds of one method."""
+
+    feeds: int
+    readers: int
+    bytes: int
+    """Buffered messages."""
+    lag: int
+    """Messages that the slowest reader has still to read."""
+
+
 class Feeds:
     """Opens the sources of streams; an async context manager that ends all feeds on exit."""
 
@@ -90,6 +101,20 @@ class Feeds:
     def lags(self) -> list[int]:
         """Messages that each reader has still to read, in ascending order."""
         return sorted(feed.log.end - r.offset for feed in self._entries for r in feed.readers)
+
+    def by_method(self) -> dict[str, FeedState]:
+        """Returns path of a method -> its feeds; takes about 1 µs for each reader."""
+        found: dict[str, FeedState] = {}
+        for feed, entry in self._entries.items():
+            before = found.get(entry.key[0], FeedState(0, 0, 0, 0))
+            lag = max((feed.log.end - each.offset for each in feed.readers), default=0)
+            found[entry.key[0]] = FeedState(
+                before.feeds + 1,
+                before.readers + len(feed.readers),
+                before.bytes + entry.account.size,
+                max(before.lag, lag),
+            )
+        return found
 
     def _count_resume(self, request: StreamRequest) -> None:
         """Counts a reader that came back where no feed of the edge has its events."""

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from time import gmtime, monotonic, strftime, time
+from time import monotonic, time
 from typing import Any, Final
 
 from gateway.contract.route_table import RouteMatch
@@ -20,7 +19,6 @@ from gateway.exchange.exchange import Exchange
 from gateway.exchange.serve import outcome
 from gateway.exchange.tally import Tally
 from gateway.operations.access_record import (
-    MAX_TEXT,
     Record,
     counts_of,
     fields,
@@ -28,36 +26,33 @@ from gateway.operations.access_record import (
     json_line,
     text_line,
 )
-from gateway.operations.line_writer import LineWriter
 from gateway.operations.sampling import Sampling
 from gateway.operations.unary_line import unary_line
 from gateway.settings import Settings
 from gateway.transcoding.status import OK
+from server_process.line_writer import LineWriter
+from server_process.log_lines import MAX_TEXT, Times, is_text
 
 log = logging.getLogger(__name__)
 
 _TRACEPARENT: Final = "traceparent"
-_STDOUT: Final = 1
 _MINUTE: Final = 60.0
-_MILLISECONDS: Final = tuple(f".{number:03d}Z" for number in range(1000))
 
 
 class AccessLog:
     """The journal of one process."""
 
     def __init__(self, edge: Edge, settings: Settings) -> None:
-        """Makes a log that is not started, as the settings say; `auto` is text on a terminal."""
-        chosen, path = settings.access_log, settings.access_log_path
-        if chosen == "auto":
-            chosen = "text" if path is None and os.isatty(_STDOUT) else "json"
-        self._line = text_line if chosen == "text" else json_line
+        """Makes a log that is not started, as the settings say."""
+        path = settings.access_log_path
+        self._line = text_line if is_text(settings.access_log, path) else json_line
         self._paths = settings.access_log_raw_path
         minutes = settings.access_log_progress_minutes
         self._interval = None if minutes is None else minutes * _MINUTE
         self._keeps_all = self._line is json_line and not settings.access_log_sample
         self._sampling = Sampling(settings.access_log_sample)
         self._trace_key = edge.metadata.request.get(_TRACEPARENT.encode())
-        self._second, self._shown = -1, ""
+        self._time = Times().shown
         self.writer = LineWriter(self._render, self._render_loss, path)
 
     # In the event loop.
@@ -156,12 +151,6 @@ class AccessLog:
         if self._line is text_line:
             return f"{now} lost={count} lines of the access log\n".encode()
         return json_line(now, {"event": "lost", "lines": count})
-
-    def _time(self, at: float) -> str:
-        second = int(at)
-        if second != self._second:
-            self._second, self._shown = second, strftime("%Y-%m-%dT%H:%M:%S", gmtime(second))
-        return self._shown + _MILLISECONDS[int((at - second) * 1000)]
 
 
 def _name(identity: object) -> str:

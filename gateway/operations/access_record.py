@@ -7,7 +7,6 @@ and the raw path where a setting asks for it) is bounded, and cannot break a lin
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -17,7 +16,6 @@ import orjson
 from gateway.contract.http_rule import Binding
 from gateway.exchange.policy import EndedBy
 from gateway.exchange.tally import Tally
-from gateway.operations.line_writer import CHUNK_BYTES
 from gateway.transcoding.status import (
     DEADLINE_EXCEEDED,
     OK,
@@ -27,9 +25,9 @@ from gateway.transcoding.status import (
     UNAVAILABLE,
     code_name,
 )
+from server_process.line_writer import CHUNK_BYTES
+from server_process.log_lines import MAX_TEXT, escaped, trace_id
 
-MAX_TEXT: Final = 256
-"""Maximum characters of a value."""
 _WIRES: Final = {
     "text/event-stream": "sse",
     "application/x-ndjson": "ndjson",
@@ -37,15 +35,10 @@ _WIRES: Final = {
     "application/json-seq": "json-seq",
 }
 """Media type of a stream's framing -> its name in the log."""
-_TRACEPARENT_SIZE: Final = 55
-_HEX: Final = "0123456789abcdef"
-_NO_TRACE: Final = "0" * 32
 _SHORT_TEXT: Final = 48
 """Maximum characters of a value of a line that would be too long."""
 Line: TypeAlias = Callable[[str, dict[str, Any]], bytes]
 """(time, fields) -> the line."""
-_UNSAFE: Final = re.compile(r"[^\x21-\x7e]|[\"\\]")
-"""What does not stand in a value of a line of text."""
 
 
 class Record(NamedTuple):
@@ -174,14 +167,6 @@ def ended_by(record: Record) -> str:
     return "policy" if code in (UNAUTHENTICATED, PERMISSION_DENIED) else "edge"
 
 
-def trace_id(traceparent: str) -> str:
-    """Returns the trace id of a `traceparent` (W3C Trace Context, section 3.2); empty if it is none."""
-    if len(traceparent) < _TRACEPARENT_SIZE or traceparent[2] != "-" or traceparent[35] != "-":
-        return ""
-    found = traceparent[3:35]
-    return "" if found.strip(_HEX) or found == _NO_TRACE else found
-
-
 def fitting(line: Line, time: str, found: dict[str, Any]) -> bytes:
     """Returns a line that a pipe keeps together; values that are too long for it are cut."""
     made = line(time, found)
@@ -227,15 +212,3 @@ def text_line(time: str, found: dict[str, Any]) -> bytes:
     if "trace_id" in found:
         parts.append(f"trace={found['trace_id']}")
     return (" ".join(parts) + "\n").encode("ascii")
-
-
-def escaped(text: str) -> str:
-    r"""Returns a text whose blanks, quotes and characters beyond visible ASCII are `\xNN` or `\uNNNN`."""
-    return _UNSAFE.sub(_escape, text) if _UNSAFE.search(text) else text
-
-
-def _escape(match: re.Match[str]) -> str:
-    number = ord(match[0])
-    if number < 0x100:
-        return f"\\x{number:02x}"
-    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"

@@ -23,17 +23,24 @@ from gateway.doors.http1.limits import WebSocketLimits
 from gateway.doors.http1.protocol import Http1Protocol
 from gateway.doors.types import App
 from gateway.listening import listen_for_admin
-from gateway.operations.exposition import Snapshot, render
+from gateway.operations.admin_pages import AdminPages
 from gateway.operations.metrics import Metrics
+from gateway.operations.readiness import Readiness
 from gateway.operations.series import SERIES
-from gateway.operations.worker_mail import WorkerMail
+from gateway.operations.status import Status
+from gateway.operations.status_report import Told
 from gateway.settings import Settings
+from server_process.exposition import Snapshot, render
+from server_process.worker_mail import WorkerMail
 
 _CONNECTIONS: Final = 64
 """Maximum connections of one process; more wait."""
 _WEBSOCKET: Final = WebSocketLimits(
     max_message=1, ping_interval=20.0, compression=False, small_frames=1
 )
+_METRICS: Final = "metrics"
+_STATUS: Final = "status"
+"""The questions to other workers."""
 _ABSENT: Final[Snapshot] = {"protoway_worker_up": [((), 0)]}
 """Of a worker that does not answer."""
 
@@ -55,9 +62,10 @@ class Admin:
         sockets: the listening sockets of each worker; empty before `open`, or where there is no listener.
     """
 
-    def __init__(self, metrics: Metrics | None, settings: Settings) -> None:
-        """Takes what the application counts, and the settings that it was made with."""
+    def __init__(self, metrics: Metrics | None, settings: Settings, readiness: Readiness) -> None:
+        """Takes what the application counts, the settings that it was made with, and its readiness."""
         self._metrics = metrics
+        self._readiness = readiness
         self._settings = settings
         self._mail: WorkerMail | None = None
         self._listener: AdminListener | None = None
@@ -89,7 +97,8 @@ class Admin:
         self._metrics.acceptor = acceptor
         if self.sockets:
             sockets = self.sockets[number]
-            self._listener = AdminListener(self._metrics, sockets, self._mail, number)
+            status = Status(self._metrics, self._settings, self._readiness)
+            self._listener = AdminListener(self._metrics, status, sockets, self._mail, number)
             self._listener.start()
 
     def close(self) -> None:
@@ -104,6 +113,7 @@ class AdminListener:
     def __init__(
         self,
         metrics: Metrics,
+        status: Status,
         sockets: Sequence[socket.socket],
         mail: WorkerMail | None = None,
         number: int = 0,
@@ -112,6 +122,7 @@ class AdminListener:
 
         Args:
             metrics: of this process.
+            status: of this process, for the pages beside the metrics.
             sockets: listening ones, which are closed in the end.
             mail: to the other workers; None if there are none.
             number: of this worker.
@@ -119,7 +130,10 @@ class AdminListener:
         self._metrics = metrics
         self._mail = mail
         self._number = number
-        app = Starlette(routes=[Route("/metrics", self._serve, methods=["GET"])])
+        self._status = status
+        pages = AdminPages(status, self._statuses)
+        routes = [Route("/metrics", self._serve, methods=["GET"]), *pages.routes()]
+        app = Starlette(routes=routes)
         self._state = _State()
         door = Door(app=cast("App", app), state=self._state, websocket=_WEBSOCKET)
         limits = AcceptLimits(max_connections=_CONNECTIONS)
@@ -129,7 +143,8 @@ class AdminListener:
         """Starts to measure, and to accept."""
         self._metrics.loop_delay.start()
         if self._mail is not None:
-            self._mail.answer(self._number, self._metrics.snapshot)
+            answers = {_METRICS: self._metrics.snapshot, _STATUS: self._status.tell}
+            self._mail.answer(self._number, answers)
         self._acceptor.start()
 
     def close(self) -> None:
@@ -150,11 +165,14 @@ class AdminListener:
 
     async def snapshots(self) -> dict[str, Snapshot]:
         """Returns what each worker has counted; of one that does not answer, that it does not."""
-        own = self._metrics.snapshot()
-        if self._mail is None:
-            return {"0": own}
-        others = [number for number in range(self._mail.count) if number != self._number]
-        told: list[Any] = await asyncio.gather(*map(self._mail.ask, others))
-        found = {number: snapshot or _ABSENT for number, snapshot in zip(others, told, strict=True)}
-        found[self._number] = own
-        return {str(number): found[number] for number in sorted(found)}
+        told = await self._all(_METRICS, self._metrics.snapshot())
+        return {number: snapshot or _ABSENT for number, snapshot in told.items()}
+
+    async def _statuses(self) -> dict[str, Told | None]:
+        return await self._all(_STATUS, self._status.tell())
+
+    async def _all(self, question: str, own: Any) -> dict[str, Any]:
+        """Returns what each worker answers, by its number; None of one that does not."""
+        told = {} if self._mail is None else await self._mail.ask_others(self._number, question)
+        told[self._number] = own
+        return {str(number): told[number] for number in sorted(told)}

@@ -15,10 +15,10 @@ from types import TracebackType
 from typing import Final, Self
 
 from gateway.contract.method import Method, StreamType
-from gateway.operations.exposition import BUCKETS, Histogram, Sample
 from gateway.transcoding.metadata import Metadata
 from gateway.transcoding.status import CANCELLED, OK, UNKNOWN, StatusError, code_name
 from gateway.upstream.port import Call, Outcome, RequestMessages, Response, Upstream
+from server_process.exposition import BUCKETS, Histogram, Sample
 
 TYPES: Final = {
     StreamType.UNARY: "unary",

@@ -13,13 +13,12 @@ from gateway.contract.descriptors import Contract
 from gateway.doors.accepting import Acceptor
 from gateway.exchange.edge import Edge
 from gateway.operations.calls import MeteredUpstream
-from gateway.operations.certificate import expiry
-from gateway.operations.exposition import Histogram, Sample, process_snapshot
-from gateway.operations.loop_delay import LoopDelay
 from gateway.operations.requests import RequestMeter
-from gateway.settings import Settings
 from gateway.upstream.health_check import HEALTH_CHECK
 from gateway.upstream.port import Upstream
+from grpc_wire.renewal import Renewed
+from server_process.exposition import Histogram, Sample, process_snapshot
+from server_process.loop_delay import LoopDelay
 
 _WIRES: Final = {
     "text/event-stream": "sse",
@@ -28,6 +27,8 @@ _WIRES: Final = {
     "application/json-seq": "json-seq",
 }
 """Media type of a framing -> value of the label `wire`; others are called as they are."""
+_CERTIFICATES: Final = {"tls_certificate": "server", "upstream_certificate": "upstream"}
+"""Setting -> value of the label `certificate`."""
 _FINGERPRINT: Final = 16
 
 
@@ -37,12 +38,12 @@ class Metrics:
     Attributes:
         requests: counts those of the front.
         calls: counts those to the upstream, and carries them.
-        certificates: the file of each, which every scrape reads.
+        renewed: files of TLS, of which each scrape reads when the certificates end.
         loop_delay: measures while the edge serves.
         loop_delays: what it has measured.
     """
 
-    def __init__(self, settings: Settings, contract: Contract, upstream: Upstream) -> None:
+    def __init__(self, contract: Contract, upstream: Upstream) -> None:
         """Takes what is served; `edge` and `acceptor` are set when they are made."""
         self.requests = RequestMeter()
         self.calls = MeteredUpstream(upstream, (*contract.methods, HEALTH_CHECK))
@@ -50,8 +51,7 @@ class Metrics:
         self.loop_delay = LoopDelay(self.loop_delays.observe)
         self.edge: Edge | None = None
         self.acceptor: Acceptor | None = None
-        files = ("server", settings.tls_certificate), ("upstream", settings.upstream_certificate)
-        self.certificates = {name: file for name, file in files if file is not None}
+        self.renewed: list[Renewed[Any]] = []
         self._fingerprint = fingerprint(contract)
 
     def snapshot(self) -> dict[str, list[Sample]]:
@@ -69,9 +69,10 @@ class Metrics:
             "protoway_build_info": [((__version__, platform.python_version()), 1)],
             "protoway_contract_info": [((self._fingerprint,), 1)],
             "protoway_certificate_expiry_timestamp_seconds": [
-                ((name,), when)
-                for name, file in self.certificates.items()
-                if (when := expiry(file)) is not None
+                ((_CERTIFICATES[name],), end)
+                for each in self.renewed
+                for name, end in each.ends().items()
+                if name in _CERTIFICATES
             ],
             "protoway_worker_up": [((), 1)],
         }

@@ -9,9 +9,10 @@ from typing import Final
 from gateway.contract.route_table import RouteMatch
 from gateway.exchange.exchange import Exchange
 from gateway.exchange.policy import Policy
-from gateway.operations.exposition import BUCKETS, Histogram, Sample
+from gateway.operations.recent_errors import RecentErrors
 from gateway.transcoding.endpoint import Endpoint
 from gateway.transcoding.status import StatusError, code_name
+from server_process.exposition import BUCKETS, Histogram, Sample
 
 OTHER: Final = "_OTHER"
 """Label of what the contract does not name, as OpenTelemetry has it: its paths, and unknown HTTP methods."""
@@ -20,13 +21,21 @@ _METHODS: Final = frozenset(
 )
 
 
+_FIRST_FAULT: Final = 500
+
+
 class RequestMeter:
-    """Counts requests as they end; it is the `Edge.meter`."""
+    """Counts requests as they end; it is the `Edge.meter`.
+
+    Attributes:
+        errors: the last ones of each route.
+    """
 
     def __init__(self) -> None:
         self._series: dict[tuple[Endpoint | None, str, int], Histogram] = {}
         self._by_labels: dict[tuple[str, str, str], Histogram] = {}
         self._refusals: Counter[tuple[str, str]] = Counter()
+        self.errors = RecentErrors()
 
     def ended(self, exchange: Exchange, seconds: float) -> None:
         """Counts a request that has ended."""
@@ -36,6 +45,8 @@ class RequestMeter:
         series = self._series.get(key) or self._add(*key)
         series.counts[bisect_left(BUCKETS, seconds)] += 1
         series.sum += seconds
+        if exchange.failure is not None or exchange.status >= _FIRST_FAULT:
+            self.errors.add(*self._labels(*key)[:2], exchange)
 
     def refused(self, policy: Policy, error: StatusError) -> None:
         """Counts a request that a policy has refused."""
@@ -43,14 +54,17 @@ class RequestMeter:
 
     def _add(self, endpoint: Endpoint | None, http_method: str, status: int) -> Histogram:
         """Returns the series of some labels; none is made for a method that only a caller has named."""
-        template = OTHER if endpoint is None else str(endpoint.binding.template)
-        is_known = http_method in _METHODS
-        method = http_method if is_known else OTHER
-        labels = template, method, str(status) if status else ""
+        labels = self._labels(endpoint, http_method, status)
         series = self._by_labels.setdefault(labels, Histogram())
-        if is_known:
+        if http_method in _METHODS:
             self._series[(endpoint, http_method, status)] = series
         return series
+
+    @staticmethod
+    def _labels(endpoint: Endpoint | None, http_method: str, status: int) -> tuple[str, str, str]:
+        template = OTHER if endpoint is None else str(endpoint.binding.template)
+        method = http_method if http_method in _METHODS else OTHER
+        return template, method, str(status) if status else ""
 
     def durations(self) -> list[Sample]:
         """Returns the samples of `http_server_request_duration_seconds`."""

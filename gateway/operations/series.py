@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.operations.exposition import PROCESS_SERIES, Series
+from server_process.exposition import PROCESS_SERIES, Series
 
 _METHOD: Final = ("grpc_type", "grpc_service", "grpc_method")
 

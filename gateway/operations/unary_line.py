@@ -12,8 +12,9 @@ import orjson
 
 from gateway.contract.http_rule import Binding
 from gateway.exchange.policy import EndedBy
-from gateway.operations.access_record import MAX_TEXT, json_line, names, trace_id
+from gateway.operations.access_record import json_line, names
 from gateway.transcoding.status import OK
+from server_process.log_lines import MAX_TEXT, trace_id
 
 _KEPT: Final = 8192
 """Maximum entries of each cache."""

@@ -23,8 +23,8 @@ SERVICES = (
     *("certificates", "core-tls", "gateway-tls", "envoy-tls"),
 )
 BUILT = {
-    "core": {"grpc_core", "grpc_wire"},
-    "gateway": {"gateway", "grpc_wire"},
+    "core": {"grpc_core", "grpc_wire", "server_process"},
+    "gateway": {"gateway", "grpc_wire", "server_process"},
     "certificates": {"make_tls.py"},
 }
 """The images that are built here, and what of ours is in each."""

@@ -9,9 +9,9 @@ from typing import Any, TypeAlias
 from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.operations.exposition import render
 from gateway.operations.metrics import Metrics
 from gateway.operations.series import SERIES
+from server_process.exposition import render
 
 Labels: TypeAlias = frozenset[tuple[str, str]]
 Scrape: TypeAlias = dict[tuple[str, Labels], float]

@@ -12,13 +12,13 @@ from pydantic import ValidationError
 
 from gateway.app import create_app
 from gateway.exchange.policy import EndedBy
-from gateway.logs import JsonFormatter, LogConfigError, configure_logs
 from gateway.operations.access_record import Record, fields, fitting, json_line, text_line
-from gateway.operations.line_writer import CHUNK_BYTES
 from gateway.operations.sampling import Sampling
 from gateway.operations.unary_line import unary_line
 from gateway.settings import Settings
 from gateway.testing import ScriptedUpstream
+from server_process.line_writer import CHUNK_BYTES
+from server_process.logs import JsonFormatter, LogConfigError, configure_logs
 from tests.contracts import echo_descriptor_set
 
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

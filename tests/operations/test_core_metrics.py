@@ -19,20 +19,22 @@ import grpc
 import grpc.aio
 import httpx
 import pytest
+from cryptography import x509
 from grpc_health.v1.health_pb2 import HealthCheckRequest
 
 from grpc_core._generated.finance_pb2 import ConvertRequest, WatchRequest
 from grpc_core._generated.hello_pb2 import HelloRequest
 from grpc_core._generated.hello_pb2_grpc import GreeterStub
-from grpc_core.exposition import render
 from grpc_core.finance import reference
 from grpc_core.metrics import SERIES, Metrics
 from grpc_core.rate_feed import RateFeed
 from grpc_core.server import CoreServer
 from grpc_core.settings import Settings
 from grpc_core.transport import TransportName
+from server_process.exposition import render
 from tests.grpc_core.loopback import converter_stub, each, health_stub
 from tests.operations.scrapes import Scrape, check, parse, promtool, total
+from tests.whole.certificates import made
 from tests.whole.conftest import ROOT, free_ports
 from tests.whole.processes import core
 from tests.worker_processes import workers_of
@@ -143,6 +145,21 @@ async def test_the_process_its_loop_and_its_rates_are_told() -> None:
     assert total(samples, "core_worker_up") == 1
     for name in (one.name for one in SERIES if one.name.startswith("process_")):
         assert total(samples, name) > 0
+
+
+@pytest.mark.parametrize("transport", ["wire", "grpcio"])
+async def test_the_end_of_its_certificate_is_told(tmp_path: Path, transport: TransportName) -> None:
+    """As `cryptography` reads it."""
+    folder = made(tmp_path / "tls") / "core"
+    file = folder / "certificate.pem"
+    end = x509.load_pem_x509_certificate(file.read_bytes()).not_valid_after_utc.timestamp()
+    files = {"tls_certificate": file, "tls_key": folder / "key.pem"}
+    settings = Settings(port=0, transport=transport, metrics_port=0, **files)
+    server = CoreServer(settings, RateFeed(reference.load()))
+    await server.stop(0)
+
+    assert server.metrics is not None
+    assert total(scrape(server.metrics), "core_certificate_expiry_timestamp_seconds") == end
 
 
 async def test_without_a_port_nothing_is_counted() -> None:

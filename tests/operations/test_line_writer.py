@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.operations import line_writer
-from gateway.operations.line_writer import CHUNK_BYTES, LineWriter
+from server_process import line_writer
+from server_process.line_writer import CHUNK_BYTES, LineWriter
 
 _SECONDS = 10
 

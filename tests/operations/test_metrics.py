@@ -21,16 +21,16 @@ from gateway.app import create_app
 from gateway.contract.service_config import auto_mapped
 from gateway.doors.accepting import AcceptLimits, Acceptor
 from gateway.feeds.feeds import StreamRequest
-from gateway.operations.certificate import expiry
-from gateway.operations.exposition import BUCKETS, Histogram, render
 from gateway.operations.metrics import Metrics, fingerprint
 from gateway.operations.requests import OTHER
 from gateway.operations.series import SERIES
+from gateway.server import Server as GatewayServer
 from gateway.settings import Settings
 from gateway.testing import ScriptedUpstream
 from gateway.transcoding.event_fields import stream_spec
 from gateway.transcoding.status import PERMISSION_DENIED, StatusError
 from grpc_core.metrics import SERIES as CORE_SERIES
+from server_process.exposition import BUCKETS, Histogram, render
 from tests.contracts import (
     echo_contract,
     echo_descriptor_set,
@@ -386,20 +386,9 @@ def test_the_end_of_a_certificate_is_read(make_echo: MakeEcho, tmp_path: Path, p
     end = x509.load_pem_x509_certificate(file.read_bytes()).not_valid_after_utc.timestamp()
     app = make_echo(tls_certificate=file, tls_key=folder / "key.pem")
 
-    assert expiry(file) == end
+    GatewayServer(app, app.state.settings)
     name = "protoway_certificate_expiry_timestamp_seconds"
     assert total(scrape(app), name, certificate="server") == end
-
-
-def test_a_file_without_a_certificate_has_no_end(tmp_path: Path) -> None:
-    """Nor has one that is cut, or none at all."""
-    for number, data in enumerate(
-        (b"", b"\xff", b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n")
-    ):
-        file = tmp_path / f"{number}.pem"
-        file.write_bytes(data)
-        assert expiry(file) is None
-    assert expiry(tmp_path / "absent.pem") is None
 
 
 @moves("protoway_build_info", "protoway_contract_info")

@@ -21,11 +21,13 @@ from tests.contracts import echo_descriptor_set
 
 ROOT = Path(__file__).parents[2]
 _LAST_LINE = "Ctrl-C ends both."
+QUIET = {"PROTOWAY_ACCESS_LOG": "off", "CORE_ACCESS_LOG": "off"}
+"""Environment of processes that write no access log."""
 
 
 @pytest.fixture(scope="module", autouse=True)
 def quiet(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Lets edges write no access log, because few tests read on what a process prints.
+    """Lets edges and cores write no access log, because few tests read on what a process prints.
 
     A pipe that is full keeps `wait` of asyncio's processes from returning. The tests of logs read theirs.
     """
@@ -34,6 +36,7 @@ def quiet(request: pytest.FixtureRequest) -> Iterator[None]:
         return
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PROTOWAY_ACCESS_LOG", "off")
+        patch.setenv("CORE_ACCESS_LOG", "off")
         yield
 
 
@@ -83,7 +86,7 @@ def start_demo(core_port: int, gateway_port: int, **environment: str) -> Demo:
     process = subprocess.Popen(
         [*command, "--core-port", str(core_port), "--gateway-port", str(gateway_port)],
         cwd=ROOT,
-        env=os.environ | {"PROTOWAY_ACCESS_LOG": "off"} | environment,  # nobody reads on
+        env=os.environ | QUIET | environment,  # nobody reads on
         text=True,
         stdout=subprocess.PIPE,
     )

@@ -59,13 +59,15 @@ async def _shown(port: int, context: ssl.SSLContext) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-async def _until_shown(port: int, context: ssl.SSLContext, wanted: str) -> None:
+async def until_shown(port: int, context: ssl.SSLContext, wanted: str) -> None:
+    """Waits until a new connection is shown a certificate."""
     async with asyncio.timeout(WITHIN):
         while await _shown(port, context) != wanted:
             await asyncio.sleep(0.1)
 
 
-def _context(*authorities: Authority) -> ssl.SSLContext:
+def context_of(*authorities: Authority) -> ssl.SSLContext:
+    """Returns a client's context that trusts authorities."""
     pem = "".join(a.issue("client")["ca.pem"].decode() for a in authorities)
     return ssl.create_default_context(cadata=pem)
 
@@ -76,7 +78,7 @@ async def test_the_edge_shows_the_new_certificate(tmp_path: Path, workers: str) 
     authority = Authority.new()
     party = Party(tmp_path / "edge")
     party.take(authority.issue("gateway"))
-    context = _context(authority)
+    context = context_of(authority)
     first = party.fingerprint()
     async with (
         processes.core() as core,
@@ -99,7 +101,7 @@ async def test_the_edge_shows_the_new_certificate(tmp_path: Path, workers: str) 
         party.key.write_bytes(key)
         party.take(authority.issue("gateway"))
         for _ in range(4):  # and so most likely each worker
-            await _until_shown(edge.port, context, party.fingerprint())
+            await until_shown(edge.port, context, party.fingerprint())
         writer.write(GET)
         assert b"200 OK\r\n" in await reader.readuntil(b"200 OK\r\n")
 
@@ -141,17 +143,17 @@ async def test_core_and_edge_change_their_authority(tmp_path: Path, transport: s
             await reader.readexactly(int(head.lower().split(b"content-length: ")[1].split()[0]))
 
         await call()
-        context = _context(old, new)
+        context = context_of(old, new)
         context.load_cert_chain(edge_files.certificate, edge_files.key)
         for issued, trusted in ((old, both), (new, both), (new, new.issue("client")["ca.pem"])):
             for party, name in ((core_files, "core"), (edge_files, "gateway")):
                 party.take(issued.issue(name) | {"ca.pem": trusted})
             await call()
             async with asyncio.timeout(WITHIN):
-                mine = _context(old, new)
+                mine = context_of(old, new)
                 mine.load_cert_chain(edge_files.certificate, edge_files.key)
                 mine.set_alpn_protocols(["h2"])
-                await _until_shown(core.port, mine, core_files.fingerprint())
+                await until_shown(core.port, mine, core_files.fingerprint())
             await asyncio.sleep(1)  # two looks of the other one
             await call()
         # what the edge sends and trusts now shows with a connection that it has to make

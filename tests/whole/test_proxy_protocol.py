@@ -288,15 +288,22 @@ def test_a_header_inside_tls_is_none(tmp_path: Path, parties: Path) -> None:
 def test_the_health_check_speaks_it(
     tmp_path: Path, parties: Path, monkeypatch: pytest.MonkeyPatch, over_tls: bool
 ) -> None:
-    """By the variable that the edge has."""
+    """By the variable that the edge has, or by its settings file."""
     settings = tls(parties)[0] if over_tls else {}
+    file = tmp_path / "settings.yaml"
+    file.write_text("proxies:\n  trusted: [loopback]\n  protocol: required\n")
     with edge(tmp_path, **settings) as (port, _):
         monkeypatch.setenv("PROTOWAY_PORT", str(port))
         if over_tls:
             monkeypatch.setenv("PROTOWAY_TLS_CERTIFICATE", "x")
         assert health.main([]) == 1
-        monkeypatch.setenv("PROTOWAY_PROXIES_PROTOCOL", "required")
+        with monkeypatch.context() as patch:
+            patch.setenv("PROTOWAY_PROXIES_PROTOCOL", "required")
+            assert health.main([]) == 0
+        monkeypatch.setenv("PROTOWAY_CONFIG", str(file))
         assert health.main([]) == 0
+        monkeypatch.setenv("PROTOWAY_PROXIES_PROTOCOL", "off")
+        assert health.main([]) == 1
 
 
 async def test_the_loop_of_asyncio(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from gateway import systemd
+from server_process import systemd
 from tests.whole import processes
 from tests.whole.conftest import ROOT
 from tests.worker_processes import workers_of

@@ -98,6 +98,7 @@ class ApiKeys:
             max_bytes=MAX_FILE_BYTES,
             interval=settings.file_check_seconds,
         )
+        self.files = (self._file,)
 
     async def __aenter__(self) -> Self:
         """Begins to watch the file."""

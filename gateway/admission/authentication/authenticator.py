@@ -5,9 +5,10 @@ Rule: an authenticator says who calls, never whether that caller may.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
+from gateway.admission.authentication.watched_file import WatchedFile
 from gateway.admission.identity import Identity
 from gateway.exchange.request_info import RequestInfo
 
@@ -18,6 +19,11 @@ class Authenticator(Protocol):
     @property
     def challenge(self) -> str:
         """`WWW-Authenticate` that asks for these credentials; empty: no client can be asked for them."""
+        ...
+
+    @property
+    def files(self) -> Sequence[WatchedFile]:
+        """The files of keys that it watches."""
         ...
 
     @property

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple, Self
 from gateway.admission.authentication.challenge import challenge, misuse, rejection
 from gateway.admission.authentication.fetched_keys import FetchedKeys
 from gateway.admission.authentication.jwt_settings import IssuerSettings, JwtSettings, is_url
-from gateway.admission.authentication.key_source import KeySource, file_keys, secret_keys
+from gateway.admission.authentication.key_source import FileKeys, KeySource, file_keys, secret_keys
 from gateway.admission.authentication.remembered import Remembered, digest
 from gateway.admission.authentication.token import (
     TokenError,
@@ -80,6 +80,8 @@ class JwtAuthenticator:
         self._issuers = {
             each.issuer: _Issuer(each, self._source(each)) for each in settings.all_issuers
         }
+        sources = [each.source for each in self._issuers.values()]
+        self.files = tuple(each.file for each in sources if isinstance(each, FileKeys))
         self._stack = AsyncExitStack()
         self.challenge = challenge(_SCHEME, settings.realm)
         self.reserved_metadata = frozenset(

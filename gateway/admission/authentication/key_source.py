@@ -40,7 +40,11 @@ class KeySource(Protocol):
 
 
 class FileKeys:
-    """Keys, or a secret, of a file that is watched."""
+    """Keys, or a secret, of a file that is watched.
+
+    Attributes:
+        file: the file.
+    """
 
     def __init__(
         self,
@@ -59,7 +63,7 @@ class FileKeys:
         self.keys: KeySet | None = None
         self._read = read
         self._on_change = on_change
-        self._file = WatchedFile(
+        self.file = WatchedFile(
             path,
             self._take,
             setting=setting,
@@ -80,12 +84,12 @@ class FileKeys:
 
     async def __aenter__(self) -> Self:
         """Begins to watch the file."""
-        await self._file.__aenter__()
+        await self.file.__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Ends it."""
-        await self._file.__aexit__()
+        await self.file.__aexit__()
 
 
 def secret_keys(

@@ -27,6 +27,9 @@ class WatchedFile:
     """Reads a file at the start, and looks in intervals whether it has changed.
 
     As a block, it watches while the block runs.
+
+    Attributes:
+        setting: that names the file.
     """
 
     def __init__(
@@ -51,21 +54,32 @@ class WatchedFile:
             AdmissionError: the content is wrong, or too large.
             FileReadError: it cannot be read; it is an OSError.
         """
+        self.setting = setting
         self._path = path
         self._take = take
-        self._setting = setting
         self._max_bytes = max_bytes
         self._interval = interval
         self._stamp: tuple[int, ...] = ()
         self._content: bytes | None = None
         self._problem = ""
         self._watching: asyncio.Task[None] | None = None
+        self.read_again()
+
+    def read_again(self) -> None:
+        """Reads the file now, whether or not it has changed.
+
+        Raises:
+            AdmissionError: the content is wrong, or too large; what was before stays in force.
+            FileReadError: it cannot be read; it is an OSError.
+        """
         with reading():
             content = self._read()
         try:
             self._accept(content)
         except ValueError as error:
-            raise AdmissionError(f"{setting}: {path}: {error}") from error
+            self._problem = str(error)
+            raise AdmissionError(f"{self.setting}: {self._path}: {error}") from error
+        self._problem = ""
 
     def _read(self) -> bytes:
         with self._path.open("rb") as file:
@@ -94,11 +108,11 @@ class WatchedFile:
                 self._problem = str(problem)
                 log.error(
                     "%s: %s: %s; what it had before stays in force",
-                    *(self._setting, self._path, problem),
+                    *(self.setting, self._path, problem),
                 )
             return
         self._problem = ""
-        log.info("%s: %s has changed and was read again", self._setting, self._path)
+        log.info("%s: %s has changed and was read again", self.setting, self._path)
 
     async def __aenter__(self) -> Self:
         """Begins to watch."""
@@ -118,7 +132,7 @@ class WatchedFile:
             try:
                 self.look()
             except Exception:
-                log.exception("%s: %s cannot be read again", self._setting, self._path)
+                log.exception("%s: %s cannot be read again", self.setting, self._path)
 
 
 def _stamp(stat: os.stat_result) -> tuple[int, ...]:

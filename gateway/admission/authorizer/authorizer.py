@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable
-from types import TracebackType
 from typing import Protocol, Self
 
 from gateway.admission.authorizer.cache import VerdictCache
@@ -30,12 +29,7 @@ class Asks(Protocol):
         """Prepares for questions."""
         ...
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         """Closes the connection."""
         ...
 
@@ -72,14 +66,9 @@ class Authorizer:
         await self._asks.__aenter__()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         """Closes the connection."""
-        await self._asks.__aexit__(kind, error, traceback)
+        await self._asks.__aexit__(*error)
 
     def admit(self, request: RequestInfo) -> Awaitable[None] | None:
         """See `Policy`."""

@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 from time import time
-from types import TracebackType
 from typing import Any, Final, Self
 
 import grpc
@@ -79,12 +78,7 @@ class GrpcAuthorizer:
         self._check = self._channel.unary_unary(CHECK)
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         """Closes the connection."""
         await self._channel.close()
 

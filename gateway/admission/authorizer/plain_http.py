@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import ssl
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from types import TracebackType
 from typing import Final, Self
 
 import httpx
@@ -68,12 +67,7 @@ class HttpAuthorizer:
         self._client.headers.clear()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         """Closes the connections."""
         await self._client.aclose()
 

@@ -49,6 +49,11 @@ class CertificateAuthenticator:
         return ""
 
     @property
+    def files(self) -> tuple[()]:
+        """See `Authenticator`."""
+        return ()
+
+    @property
     def reserved_metadata(self) -> frozenset[str]:
         """See `Authenticator`."""
         return self._reserved

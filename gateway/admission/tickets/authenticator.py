@@ -53,6 +53,11 @@ class TicketAuthenticator:
         return ""
 
     @property
+    def files(self) -> tuple[()]:
+        """See `Authenticator`."""
+        return ()
+
+    @property
     def reserved_metadata(self) -> frozenset[str]:
         """See `Authenticator`; the authenticator behind a ticket reserves its keys."""
         return _NONE

@@ -1,8 +1,8 @@
 """Worker processes: forks of the parent that serve, and are restarted when they end.
 
 Rule: the parent has no threads and no event loop, so it can fork at any time. Only the parent holds the write
-end of a pipe; when it closes, because the parent stops or has died, the workers drain. The edge and the core
-do not import each other, so each has a copy of this file; a test compares them.
+end of a pipe; when it closes, because the parent stops or has died, the workers drain. A SIGHUP to
+the parent is passed on to all workers.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing import Pipe, get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
 from typing import Final, NamedTuple, TypeAlias
+
+from server_process.reloads import has_terminal
 
 _FORK: Final = get_context("fork")
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
@@ -75,6 +78,7 @@ class Workers:
         self._not_serving = set(range(count))
         """Numbers of workers that have never served."""
         self._stop_reader, self._stop_writer = os.pipe()
+        self._hangup_reader, self._hangup_writer = os.pipe()
         self._serving_reader, self._ready = Pipe(duplex=False)
         self._alive, self._alive_writer = Pipe(duplex=False)
 
@@ -94,8 +98,16 @@ class Workers:
             if os.getpid() == parent:
                 os.write(self._stop_writer, b".")
 
+        watched = has_terminal()
+
+        def on_hangup(*_: object) -> None:
+            if os.getpid() == parent:
+                is_closed = watched and not has_terminal()
+                os.write(self._stop_writer if is_closed else self._hangup_writer, b".")
+
         for signum in _SIGNALS:
             signal.signal(signum, on_signal)
+        signal.signal(signal.SIGHUP, on_hangup)
         self._start(0)  # alone, so that an error of all workers is printed once
         with self._alive_writer:
             status = self._supervise(serving)
@@ -110,19 +122,28 @@ class Workers:
                 self._start(number)
             pause = min(self._restarts.values()) - time.monotonic() if self._restarts else None
             ready = wait(
-                [self._stop_reader, self._serving_reader, *self._running],
+                [self._stop_reader, self._hangup_reader, self._serving_reader, *self._running],
                 pause and max(0.0, pause),
             )
             # checked again: a signal to the whole group may arrive after workers have stopped
             if wait([self._stop_reader], 0):
                 os.read(self._stop_reader, 1)
                 return 0
+            if self._hangup_reader in ready:
+                os.read(self._hangup_reader, 1)
+                self._pass_on(signal.SIGHUP)
             while self._serving_reader.poll():
                 self._on_serving(self._serving_reader.recv(), serving)
             for sentinel in self._running.keys() & set(ready):
                 status = self._reap(sentinel)
                 if self._not_serving:
                     return status
+
+    def _pass_on(self, signum: signal.Signals) -> None:
+        for worker in self._running.values():
+            with suppress(ProcessLookupError):
+                if worker.process.pid is not None:
+                    os.kill(worker.process.pid, signum)
 
     def _on_serving(self, number: int, serving: Callable[[], None]) -> None:
         if number not in self._not_serving:
@@ -142,7 +163,7 @@ class Workers:
 
     def _serve(self, number: int) -> None:
         """Runs in the worker process."""
-        for signum in _SIGNALS:
+        for signum in (*_SIGNALS, signal.SIGHUP):
             signal.signal(signum, signal.SIG_IGN)  # the server installs its own handlers
         self._alive_writer.close()
         sys.exit(self._work(Parent(number, self._ready, self._alive)))

@@ -1,7 +1,6 @@
 """Series of metrics: names, values as plain numbers, and the text that Prometheus reads.
 
-Rule: to count is to add to a plain attribute; names, labels and text are made when somebody scrapes. The edge
-and the core do not import each other, so each has a copy of this file; a test compares them.
+Rule: to count is to add to a plain attribute; names, labels and text are made when somebody scrapes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""How late the event loop is: the delay of a timer behind its time.
-
-The edge and the core do not import each other, so each has a copy of this file; a test compares them.
-"""
+"""How late the event loop is: the delay of a timer behind its time."""
 
 from __future__ import annotations
 

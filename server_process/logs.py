@@ -1,8 +1,7 @@
 """The format of all log lines of a process: `2026-11-30T09:56:34.123Z WARNING gateway: text`, or JSON.
 
 Time in UTC, level, package of the logger, text. A line that is about one request begins its text with the id
-and the method of the request; in JSON these are fields. The edge and the core do not import each other: each
-has this file, and a test holds the two alike.
+and the method of the request; in JSON these are fields.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 The parent makes one inbox for each worker before it forks; all workers hold all of them. A question is a
 datagram that carries the socket for the answer (SCM_RIGHTS, unix(7)), so nothing has a name in the file
-system, and a worker that was restarted has the inbox of the one before. The edge and the core do not import
-each other, so each has a copy of this file; a test compares them.
+system, and a worker that was restarted has the inbox of the one before.
 """
 
 from __future__ import annotations
@@ -11,13 +10,16 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 ANSWER_SECONDS: Final = 1.0
 """How long an answer is waited for; a worker that gives none is busy or about to be restarted."""
-_QUESTION: Final = b"?"
+_MAX_QUESTION: Final = 64
+"""Maximum bytes of the name of a question."""
+Answers: TypeAlias = Mapping[str, Callable[[], Any]]
+"""Name of a question -> what returns the answer, which JSON can carry."""
 
 
 class WorkerMail:
@@ -35,10 +37,10 @@ class WorkerMail:
         """Number of workers."""
         return len(self._inboxes)
 
-    def answer(self, number: int, tell: Callable[[], Any]) -> None:
-        """Answers the questions to a worker, in its running loop, with what `tell` returns."""
+    def answer(self, number: int, answers: Answers) -> None:
+        """Answers the questions to a worker, in its running loop."""
         inbox = self._inboxes[number][0]
-        asyncio.get_running_loop().add_reader(inbox.fileno(), self._read, inbox, tell)
+        asyncio.get_running_loop().add_reader(inbox.fileno(), self._read, inbox, answers)
 
     def stop(self, number: int) -> None:
         """Answers no more."""
@@ -50,14 +52,20 @@ class WorkerMail:
             for each in pair:
                 each.close()
 
-    async def ask(self, number: int) -> Any:
+    async def ask_others(self, number: int, question: str) -> dict[int, Any]:
+        """Asks all workers but one; returns what each tells, None of those that do not answer in time."""
+        others = [each for each in range(self.count) if each != number]
+        told: list[Any] = await asyncio.gather(*(self.ask(each, question) for each in others))
+        return dict(zip(others, told, strict=True))
+
+    async def ask(self, number: int, question: str) -> Any:
         """Asks a worker; returns what it tells, or None if it does not answer in time."""
         ours, theirs = socket.socketpair()
         with ours:
             with theirs:
                 try:
                     outbox = self._inboxes[number][1]
-                    socket.send_fds(outbox, [_QUESTION], [theirs.fileno()])
+                    socket.send_fds(outbox, [question.encode()], [theirs.fileno()])
                 except OSError:  # nobody has read its inbox for long
                     return None
             ours.settimeout(0)
@@ -66,13 +74,14 @@ class WorkerMail:
                     return json.loads(await _read_all(ours))
         return None
 
-    def _read(self, inbox: socket.socket, tell: Callable[[], Any]) -> None:
+    def _read(self, inbox: socket.socket, answers: Answers) -> None:
         try:
-            _, descriptors, _, _ = socket.recv_fds(inbox, len(_QUESTION), 1)
+            question, descriptors, _, _ = socket.recv_fds(inbox, _MAX_QUESTION, 1)
         except BlockingIOError:
             return
         for descriptor in descriptors:
-            task = asyncio.ensure_future(_write(socket.socket(fileno=descriptor), tell))
+            answering = _write(socket.socket(fileno=descriptor), answers[question.decode()])
+            task = asyncio.ensure_future(answering)
             self._answering.add(task)
             task.add_done_callback(self._answering.discard)
 

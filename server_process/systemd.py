@@ -1,7 +1,6 @@
 """What a program tells systemd, and the sockets that systemd has opened for it.
 
 Sources: sd_notify(3), sd_watchdog_enabled(3), sd_listen_fds(3). Without systemd, nothing here does anything.
-The edge and the core do not import each other, so each has a copy of this file; a test compares them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Environment variables with a program's prefix that are no setting of it: a misspelt one stops the start.
-
-The edge and the core do not import each other: each has this file, and a test holds the two alike.
-"""
+"""Environment variables with a program's prefix that are no setting of it: a misspelt one stops the start."""
 
 from __future__ import annotations
 

@@ -1,0 +1,59 @@
+"""What lines of an access log are made of: the time, ids of traces, and texts that cannot break a line."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from time import gmtime, strftime
+from typing import Final, Literal, TypeAlias
+
+AccessLogForm: TypeAlias = Literal["auto", "text", "json", "off"]
+MAX_TEXT: Final = 256
+"""Maximum characters of a value."""
+_STDOUT: Final = 1
+_MILLISECONDS: Final = tuple(f".{number:03d}Z" for number in range(1000))
+_TRACEPARENT_SIZE: Final = 55
+_HEX: Final = "0123456789abcdef"
+_NO_TRACE: Final = "0" * 32
+_UNSAFE: Final = re.compile(r"[^\x21-\x7e]|[\"\\]")
+"""What does not stand in a value of a line of text."""
+
+
+def is_text(form: AccessLogForm, path: Path | None) -> bool:
+    """Returns whether lines are text and not JSON; `auto` is text on a terminal."""
+    return form == "text" or (form == "auto" and path is None and os.isatty(_STDOUT))
+
+
+class Times:
+    """Makes times as ISO 8601 in UTC, with milliseconds."""
+
+    def __init__(self) -> None:
+        self._second, self._shown = -1, ""
+
+    def shown(self, at: float) -> str:
+        """Returns a POSIX time; quick for one in the same second as the one before."""
+        second = int(at)
+        if second != self._second:
+            self._second, self._shown = second, strftime("%Y-%m-%dT%H:%M:%S", gmtime(second))
+        return self._shown + _MILLISECONDS[int((at - second) * 1000)]
+
+
+def trace_id(traceparent: str) -> str:
+    """Returns the trace id of a `traceparent` (W3C Trace Context, section 3.2); empty if it is none."""
+    if len(traceparent) < _TRACEPARENT_SIZE or traceparent[2] != "-" or traceparent[35] != "-":
+        return ""
+    found = traceparent[3:35]
+    return "" if found.strip(_HEX) or found == _NO_TRACE else found
+
+
+def escaped(text: str) -> str:
+    r"""Returns a text whose blanks, quotes and characters beyond visible ASCII are `\xNN` or `\uNNNN`."""
+    return _UNSAFE.sub(_escape, text) if _UNSAFE.search(text) else text
+
+
+def _escape(match: re.Match[str]) -> str:
+    number = ord(match[0])
+    if number < 0x100:
+        return f"\\x{number:02x}"
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
