@@ -7,8 +7,8 @@ that `PROTOWAY_CONFIG` names. If the path is empty, an edge that accepts a conne
 `PROTOWAY_PROXIES_PROTOCOL=required` it sends the header of a connection that is nobody's but its own; the
 edge must trust `loopback` then. Where `PROTOWAY_TLS_CLIENT_CA` is set, it shows the edge's own certificate.
 
-Rule: it is started every few seconds, so it imports only the standard library, PyYAML if there is a YAML file, and
-reads these settings itself.
+Rule: it is started every few seconds, so it imports only the standard library, PyYAML if there is a file in
+YAML, and reads these settings itself.
 """
 
 from __future__ import annotations

@@ -197,6 +197,7 @@ def rights_table(settings: Settings, bindings: Sequence[Binding]) -> RightsTable
         settings.own_paths(),
         settings.health_paths(),
         {tickets.path} if tickets.enabled else (),
+        [each.issuer for each in settings.jwt.all_issuers],
     )
 
 
