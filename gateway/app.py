@@ -152,6 +152,7 @@ def create_app(
 
         app.build_middleware_stack = behind_proxies  # type: ignore[method-assign]
     app.state.edge = edge
+    app.state.cors = admission.cors
     app.state.served_with = None  # a server of ours says with which settings it serves
     app.state.settings = settings
     app.state.readiness = readiness
@@ -166,6 +167,7 @@ def create_app(
     if settings.pages is not None:
         app.router.default = Pages(settings.pages, otherwise=door.not_found)
     app.add_exception_handler(HTTPException, door.framework_error)
+    app.add_exception_handler(Exception, door.framework_fault)
     app.router.routes.extend(
         health_routes(
             readiness,

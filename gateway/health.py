@@ -7,8 +7,8 @@ that `PROTOWAY_CONFIG` names. If the path is empty, an edge that accepts a conne
 `PROTOWAY_PROXIES_PROTOCOL=required` it sends the header of a connection that is nobody's but its own; the
 edge must trust `loopback` then. Where `PROTOWAY_TLS_CLIENT_CA` is set, it shows the edge's own certificate.
 
-Rule: it is started every few seconds, so it imports only the standard library, PyYAML if there is a file, and
-reads these settings itself.
+Rule: it is started every few seconds, so it imports only the standard library, PyYAML if there is a file in
+YAML, and reads these settings itself.
 """
 
 from __future__ import annotations
@@ -113,10 +113,10 @@ def _given(environment: Mapping[str, str]) -> dict[str, str]:
 
 def _in_file(path: Path) -> dict[str, str]:
     """Returns what the settings file says, as variables; nothing if it cannot be read."""
-    from gateway.config_file.yaml_tree import read_tree  # noqa: PLC0415 - PyYAML takes time to import
+    from gateway.config_file.tree import read_document  # noqa: PLC0415 - few have a file
 
     try:
-        tree: Any = read_tree(path.read_bytes()).value
+        tree: Any = read_document(path.name, path.read_bytes()).value
     except OSError:
         return {}
     found: dict[str, str] = {}

@@ -259,9 +259,7 @@ class Server(uvicorn.Server):
         """
         if self._parent is None:
             notify("STOPPING=1")
-        self._readiness.draining = True
-        if self._door is not None:
-            self._door.closing = True
+        self._stop()
         acceptor, delay = self._acceptor, self._settings.drain_delay_seconds
         if delay and acceptor is not None:
             log.info("shutting down; connections are accepted for %g s more", delay)
@@ -313,6 +311,7 @@ def _door(app: FastAPI, config: uvicorn.Config, server: Server, settings: Settin
         direct=direct if is_ours_alone else None,
         app_state=server.lifespan.state,
         rejected=None if direct.edge.journal is None else direct.edge.journal.rejected,
+        origin_headers=None if app.state.cors is None else app.state.cors.headers_for,
         root_path=config.root_path,
         limits=Limits(
             max_head=settings.max_head_bytes,

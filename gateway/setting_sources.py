@@ -46,7 +46,7 @@ class SourcedSettings(BaseModel):
     """Settings whose keys in the file follow no rule."""
 
     config: Annotated[Path | None, BeforeValidator(_path)] = None
-    """YAML file with settings in sections. Variables and options win over it."""
+    """YAML or TOML file with settings in sections. Variables and options win over it."""
 
     def __init__(self, **values: Any) -> None:
         """Makes settings of arguments, and of environment and file where no argument gives a value.

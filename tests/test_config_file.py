@@ -15,7 +15,7 @@ from pydantic import SecretStr, ValidationError
 
 from gateway.cli import main
 from gateway.config_file.layout import layout_of
-from gateway.config_file.yaml_tree import plain_scalar, read_tree
+from gateway.config_file.yaml_tree import plain_scalar, read_yaml
 from gateway.options import OptionError, Parser, add_settings, read_settings
 from gateway.sections import Section, flat_settings
 from gateway.setting_files import FileReadError
@@ -403,7 +403,7 @@ def test_aliases_do_not_multiply() -> None:
         f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 20)
     )
 
-    tree = read_tree(text.encode())
+    tree = read_yaml(text.encode())
 
     assert len(tree.problems) == 190
     assert len(repr(tree.value)) < 20_000
@@ -442,11 +442,11 @@ def test_scalars_are_those_of_the_core_schema(text: str, value: object) -> None:
 @examples(st.binary(max_size=200))
 def test_no_bytes_raise(content: bytes) -> None:
     """Whatever a file has in it."""
-    read_tree(content)
+    read_yaml(content)
 
 
 @limits(deadline=None)
 @examples(st.text(alphabet="a:-[]{}&*!?|>'\"%@`#,\n \t1", max_size=60))
 def test_no_text_raises(text: str) -> None:
     """Built of YAML's own characters."""
-    read_tree(text.encode())
+    read_yaml(text.encode())

@@ -19,7 +19,7 @@ from pydantic import Field, SecretStr
 from gateway.cli import main
 from gateway.config_file.printing import print_settings
 from gateway.config_file.schema import file_schema
-from gateway.config_file.yaml_tree import read_tree
+from gateway.config_file.yaml_tree import read_yaml
 from gateway.sections import Section, all_settings
 from gateway.setting_groups import GROUPS
 from gateway.settings import EnvoySettings, Settings
@@ -221,7 +221,7 @@ def test_any_text_is_read_as_it_was(value: str) -> None:
 
     text = printed(changed)
 
-    tree = read_tree(text.encode())
+    tree = read_yaml(text.encode())
     assert tree.problems == []
     assert tree.value["upstream"]["address"] == value
 
@@ -264,7 +264,7 @@ def test_what_is_printed_is_valid_by_the_schema(kind: type[Settings]) -> None:
         values["sample"] = Sample(rules=(rule,), names=frozenset("a"), key=SecretStr("x"))
     schema = Draft202012Validator(file_schema(kind, kind.layout(), GROUPS))
 
-    document = read_tree(printed(kind(**values)).encode()).value
+    document = read_yaml(printed(kind(**values)).encode()).value
 
     assert list(schema.iter_errors(document)) == []
     assert len(kind.layout().settings) == len(all_settings(kind)) - 1  # config

@@ -42,9 +42,10 @@ class Admission:
     As a block, it keeps open what they need: files that are watched, key sets that are refreshed.
 
     Attributes:
-        before: policies in the order in which they are asked, up to identity: who calls, load shedding, CORS,
+        before: policies in the order in which they are asked, up to identity: who calls, CORS, load shedding,
             limits by address, identity. Behind them stand those of a user, which may set an identity too.
         behind: rights, an external authorizer, limits by identity.
+        cors: the policy of CORS; None without origins.
         issue_ticket: answers a request for a ticket; None: tickets are switched off.
         proxies: who is believed about callers; None if nobody is.
     """
@@ -74,7 +75,8 @@ class Admission:
         needed: list[AbstractAsyncContextManager[object]] = []
         self.issue_ticket: Callable[[RequestInfo, bytes], Awaitable[bytes]] | None = None
         self.proxies = _proxies(settings)
-        before = _before_identity(settings, path_methods, self.proxies, by_address)
+        self.cors = _cors(settings, path_methods) if settings.cors.origins else None
+        before = _before_identity(settings, self.proxies, self.cors, by_address)
         table = rights_table(settings, bindings)
         behind: list[Policy] = []
         missing = no_identity
@@ -132,24 +134,13 @@ class Admission:
 
 
 def _before_identity(
-    settings: Settings,
-    path_methods: PathMethods,
-    proxies: Proxies | None,
-    by_address: Policy | None,
+    settings: Settings, proxies: Proxies | None, cors: Cors | None, by_address: Policy | None
 ) -> list[Policy]:
-    """Returns the policies that do not ask who the caller is."""
-    policies: list[Policy] = []
-    if proxies is not None:
-        policies.append(proxies)
-    if settings.overload.is_on:
-        policies.append(Overload(settings.overload))
-    if settings.hsts:
-        policies.append(StrictTransport(settings.hsts))
-    if settings.cors.origins:
-        policies.append(_cors(settings, path_methods))
-    if by_address is not None:
-        policies.append(by_address)
-    return policies
+    """Returns the policies that do not ask who the caller is; of them those first that only add headers."""
+    strict = StrictTransport(settings.hsts) if settings.hsts else None
+    overload = Overload(settings.overload) if settings.overload.is_on else None
+    policies: tuple[Policy | None, ...] = (proxies, strict, cors, overload, by_address)
+    return [each for each in policies if each is not None]
 
 
 def _proxies(settings: Settings) -> Proxies | None:
@@ -207,6 +198,7 @@ def rights_table(settings: Settings, bindings: Sequence[Binding]) -> RightsTable
         settings.own_paths(),
         settings.health_paths(),
         {tickets.path} if tickets.enabled else (),
+        [each.issuer for each in settings.jwt.all_issuers],
     )
 
 

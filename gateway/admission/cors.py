@@ -127,14 +127,22 @@ class Cors:
             if request.origin and not self._origins.allow(request.origin):
                 self._check_own(request)
             return None
-        origin = self._every or self._seen.get(request.origin) or self._learn(request.origin)
-        if request.http_method == "OPTIONS" and request.is_preflight:
+        origin = self._of(request.origin)
+        if request.http_method == "OPTIONS" and _is_preflight(request):
+            request.is_preflight = True
             request.response_headers += origin.preflight
             return self._answer(request) if origin.allowed else self._refuse(request)
         request.response_headers += origin.response
         if not origin.allowed and request.http_method not in _SAFE and request.origin:
             self._check_own(request)
         return None
+
+    def headers_for(self, origin: str) -> Headers:
+        """Returns the headers of a response to an origin, for what is refused before it is a request."""
+        return self._of(origin).response
+
+    def _of(self, origin: str) -> _Origin:
+        return self._every or self._seen.get(origin) or self._learn(origin)
 
     def _learn(self, origin: str) -> _Origin:
         """Returns the answer to an origin, and remembers it."""
@@ -218,6 +226,15 @@ class Cors:
         raise StatusError.of(
             PERMISSION_DENIED, f"the origin {origin} is not allowed: it is not in cors_origins"
         )
+
+
+def _is_preflight(request: RequestInfo) -> bool:
+    """Whether an OPTIONS is a preflight request; one that the contract has a method for calls that."""
+    return (
+        request.method is None
+        and request.header(b"origin") is not None
+        and request.header(_METHOD) is not None
+    )
 
 
 def request_headers(settings: CorsSettings, from_callers: Iterable[str]) -> tuple[str, ...]:

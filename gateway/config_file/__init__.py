@@ -1,1 +1,1 @@
-"""The settings file: YAML in sections, read with the line of each value; its printing, and its schema."""
+"""The settings file: sections in YAML or TOML, read with the line of each value; its printing and schema."""

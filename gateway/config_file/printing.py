@@ -14,7 +14,7 @@ from typing import Any, Final
 from pydantic import BaseModel, SecretBytes, SecretStr
 
 from gateway.config_file.layout import Layout
-from gateway.config_file.yaml_tree import plain_scalar, read_tree
+from gateway.config_file.yaml_tree import plain_scalar, read_yaml
 from gateway.sections import LISTS, Setting, adds_to_defaults, value_of
 from gateway.setting_lists import REPLACE
 from gateway.setting_secrets import MASK
@@ -119,7 +119,7 @@ def _text(value: str) -> str:
     """Returns a string, with quotes where YAML needs them."""
     plain = isinstance(plain_scalar(value), str) and not set(value) & set("\n\r\t,[]{}\"'")
     item, key = f"- {value}".encode(), f"{value}: 1".encode()
-    if plain and read_tree(item).value == [value] and read_tree(key).value == {value: 1}:
+    if plain and read_yaml(item).value == [value] and read_yaml(key).value == {value: 1}:
         return value
     quoted = json.dumps(value, ensure_ascii=False)
     return "".join(each if each.isprintable() else f"\\U{ord(each):08x}" for each in quoted)

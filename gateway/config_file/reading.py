@@ -13,7 +13,7 @@ from types import NoneType
 from typing import Any, Final, get_args, get_origin
 
 from gateway.config_file.layout import Keys, Layout
-from gateway.config_file.yaml_tree import Place, read_tree
+from gateway.config_file.tree import Place, read_document
 from gateway.sections import LISTS, Setting, adds_to_defaults, alternatives, is_section
 from gateway.sections import Path as SettingPath
 from gateway.setting_files import read_file
@@ -83,7 +83,7 @@ def read_config(path: Path, known: Layout, own: Layout) -> ConfigFile:
     Raises:
         FileReadError: the file cannot be read; it is an OSError.
     """
-    tree = read_tree(read_file(path))
+    tree = read_document(path.name, read_file(path))
     found = ConfigFile(str(path), lines=tree.lines)
     for line, problem in tree.problems:
         where = f"{path}:{line}" if line else str(path)

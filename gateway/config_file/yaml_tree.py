@@ -10,16 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import yaml
 
-Place: TypeAlias = tuple[str | int, ...]
-"""Keys and indices that lead to a value."""
-
-MAX_BYTES: Final = 1024 * 1024
-"""Maximum size of a file, in bytes."""
+from gateway.config_file.tree import Place, Tree
 
 _TRUE: Final = ("true", "True", "TRUE")
 _FALSE: Final = ("false", "False", "FALSE")
@@ -30,22 +25,8 @@ _FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0
 _SPECIAL: Final = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 
 
-@dataclass(frozen=True, slots=True)
-class Tree:
-    """The content of a file."""
-
-    value: Any
-    """Mappings, lists and scalars; None for an empty file."""
-    lines: dict[Place, int] = field(default_factory=dict)
-    """Place of each value -> its line, from 1; of a value in a mapping the line of its key."""
-    problems: list[tuple[int, str]] = field(default_factory=list)
-    """Line, and what is wrong there; 0 for the whole file."""
-
-
-def read_tree(content: bytes) -> Tree:
+def read_yaml(content: bytes) -> Tree:
     """Reads one YAML document; never raises."""
-    if len(content) > MAX_BYTES:
-        return Tree(None, problems=[(0, f"has more than {MAX_BYTES} bytes")])
     try:
         loader = _Loader(content)
         node = loader.get_single_node()

@@ -10,6 +10,7 @@ Source: ASGI specification 3.0, HTTP and WebSocket messages 2.4.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any, Final, NoReturn
 from urllib.parse import quote, unquote
 
@@ -31,7 +32,7 @@ from gateway.exchange.response import HttpResponse, error_body
 from gateway.exchange.routing import NO_ROUTE, Route, Router, below_root
 from gateway.exchange.serve import no_route, serve
 from gateway.transcoding.metadata import Headers, MetadataFilter
-from gateway.transcoding.status import UNKNOWN, StatusError
+from gateway.transcoding.status import INTERNAL, UNKNOWN, StatusError
 from gateway.transcoding.success_status import CONTENTLESS
 
 _IN_PATH: Final = "/:@!$&'()*+,;=~"
@@ -147,9 +148,33 @@ class AsgiDoor:
             return StarletteResponse(status_code=error.status_code, headers=error.headers)
         code = CODES.get(error.status_code, UNKNOWN)
         status = StatusError.of(code, str(error.detail), http_status=error.status_code)
+        return self._response(request, status, error.headers)
+
+    async def framework_fault(
+        self, request: StarletteRequest, error: Exception
+    ) -> StarletteResponse:
+        """Makes a Status of what a route that is not the contract's has raised, which the server logs.
+
+        Its exchange has ended by then, so the headers of policies are added here.
+        """
+        del error
+        response = self._response(request, StatusError.of(INTERNAL, "internal error"))
+        exchange: Exchange | None = request.scope.get("protoway")
+        if exchange is not None:
+            of_policies = () if exchange.info is None else exchange.info.response_headers
+            request_id = (b"x-request-id", exchange.request_id.encode())
+            response.raw_headers += [*of_policies, request_id]
+        return response
+
+    def _response(
+        self,
+        request: StarletteRequest,
+        error: StatusError,
+        headers: Mapping[str, str] | None = None,
+    ) -> StarletteResponse:
         accept = request.headers.get("accept", "")
-        media_type, body = error_body(self._edge.transcoder, status, accept)
-        return StarletteResponse(body, error.status_code, error.headers, media_type=media_type)
+        media_type, body = error_body(self._edge.transcoder, error, accept)
+        return StarletteResponse(body, error.http_status, headers, media_type=media_type)
 
 
 def _request(scope: Scope, route: Route, allowed: MetadataFilter) -> Request:

@@ -59,9 +59,10 @@ class Policy(Protocol):
     def admit(self, request: RequestInfo) -> Awaitable[None] | None:
         """Decides about a request after the match, before its body is read.
 
-        It may set `request.identity`, `client`, `scheme`, `host`, `root_path` and `expires_at`, take
-        parameters out of the query, and add to `metadata`, `removed_metadata`, `message_checks`,
-        `sent_checks`, `response_headers` and `at_end`. The policies are asked in their order.
+        It may set `request.identity`, `client`, `scheme`, `host`, `root_path`, `is_preflight` and
+        `expires_at`, take parameters out of the query, and add to `metadata`, `removed_metadata`,
+        `message_checks`, `sent_checks`, `response_headers` and `at_end`. The policies are asked in their
+        order.
 
         Returns:
             None, or an awaitable if the decision has to wait, for a key set say. What can be decided at once

@@ -67,6 +67,7 @@ class RequestInfo:
             "expires_at",
             "http_method",
             "identity",
+            "is_preflight",
             "last_event_id",
         ),
         *(
@@ -104,6 +105,11 @@ class RequestInfo:
     """`http` or `https`, as the client sees it; for a WebSocket too. One that trusts proxies sets it."""
     root_path: str | None
     """Path prefix that a trusted proxy has stripped and named; None: the setting `root_path` counts."""
+    is_preflight: bool
+    """Whether a browser asks if a page of another origin may send a request (Fetch, section 4.8).
+
+    It has no credentials, so policies that ask for some let it pass. The policy of CORS sets it; without
+    that, nobody answers such a request, and it is an OPTIONS as any other, whoever has sent it."""
     certificate: ClientCertificate | None
     """The certificate of the client's TLS connection to the edge, which is verified; None if it has none."""
     last_event_id: str
@@ -178,6 +184,7 @@ class RequestInfo:
         self.allowed_methods = allowed_methods
         self.scheme = scheme
         self.root_path = None
+        self.is_preflight = False
         self._host: str | None = None
         self.binding = binding
         self.certificate = certificate
@@ -229,20 +236,6 @@ class RequestInfo:
         if self._origin is None:
             self._origin = b", ".join(self._headers.values(b"origin")).decode("latin-1")
         return self._origin
-
-    @property
-    def is_preflight(self) -> bool:
-        """Whether a browser asks if a page of another origin may send a request (Fetch, section 4.8).
-
-        It has no credentials, so policies that ask for some let it pass. Where the contract has a method for
-        OPTIONS, that is called, and the request is none.
-        """
-        return (
-            self.method is None
-            and self.http_method == "OPTIONS"
-            and self.header(b"origin") is not None
-            and self.header(b"access-control-request-method") is not None
-        )
 
     def revoke(self) -> None:
         """Ends the request's stream at once, with UNAUTHENTICATED: its credentials hold no longer.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import inf, nextafter
 from typing import Any, Final
 
-from gateway.admission.rights.conditions import Grant
+from gateway.admission.rights.conditions import ISSUER, Grant
 from gateway.admission.rights.settings import ConditionSettings, RightsSettings
 from gateway.contract.http_rule import Binding
 from gateway.contract.method import Method
@@ -60,6 +60,8 @@ class EnvoyRights:
         rule = grant.rule
         if rule is None:
             return
+        if rule.issuers:
+            yield ISSUER, ConditionSettings(one_of=rule.issuers)
         if rule.scopes:
             yield self.scope_claim, ConditionSettings(contains_all=rule.scopes)
         if rule.roles:
@@ -152,7 +154,7 @@ def _principals(rights: EnvoyRights, grant: Grant) -> list[Node]:
 
 
 def _has_token() -> Node:
-    return _claim(["iss"], {"present_match": True})
+    return _claim([ISSUER], {"present_match": True})
 
 
 def _of_claim(name: str, values: Sequence[Node]) -> Node:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -83,6 +84,7 @@ CASES = (
     Case("own route", "GET", "/own", 200),
     Case("own route, POST", "POST", "/own", 200),
     Case("own route that fails", "GET", "/own/418", 418),
+    Case("own route with a fault", "GET", "/own/fault", 500),
     Case("a page", "GET", "/page.html", 200),
 )
 
@@ -166,6 +168,10 @@ async def port(
         async def own() -> dict[str, str]:
             return {}
 
+        @app.get("/own/fault")
+        async def fault() -> None:
+            raise LookupError("a fault")
+
         @app.get("/own/{status}")
         async def fail(status: int) -> None:
             raise HTTPException(status)
@@ -210,6 +216,10 @@ async def test_a_listed_origin_gets_its_headers(port: int, origin: str, case: Ca
     answer = await ask(port, case.method, case.target, headers, case.body)
 
     assert (answer.status, cors_of(answer.headers)) == (case.status, shared(origin))
+    assert "x-request-id" in answer.headers
+    assert "LookupError" not in answer.body.decode()
+    if case.status == 500:
+        assert json.loads(answer.body) == {"code": 13, "message": "internal error"}
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

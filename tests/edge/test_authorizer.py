@@ -50,7 +50,10 @@ async def over_grpc(
     async with grpc_authorizer(check) as address:
         authorizer = AuthorizerSettings(grpc=address, **given)
         app = make_app(
-            authorizer=authorizer, transport=transport, request_headers=("x-user", "x-role")
+            authorizer=authorizer,
+            transport=transport,
+            request_headers=("x-user", "x-role"),
+            cors={"origins": ("https://a.example",)},
         )
         async with running(app):
             yield app
@@ -158,10 +161,11 @@ async def test_it_decides_about_every_request(make_app: MakeApp) -> None:
         let_in = [(await ask(app, "GET", path, headers=ANN)).status for path in paths]
         health = await ask(app, "GET", "/healthz")
         options = await ask(app, "OPTIONS", "/v1/echo", headers=preflight)
+        nowhere = await ask(app, "OPTIONS", "/nowhere", headers=preflight)
         socket = await connect(app, "/v1/bidi", {}, OURS).ended()
 
     assert (statuses, let_in) == ([401, 401, 401], [200, 200, 404])
-    assert (health.status, options.status) == (200, 204)
+    assert (health.status, options.status, nowhere.status) == (200, 204, 404)
     assert (socket.status, socket.body) == (401, b"who are you?")
 
 

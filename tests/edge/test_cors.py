@@ -8,6 +8,7 @@ import pytest
 from starlette.responses import Response
 
 from gateway.admission.cors_settings import CorsSettings
+from gateway.admission.overload.policy import Overload
 from gateway.exchange.request_info import RequestInfo
 from gateway.testing import ScriptedUpstream
 from gateway.transcoding.status import RESOURCE_EXHAUSTED, UNAUTHENTICATED, StatusError
@@ -61,6 +62,24 @@ async def test_a_page_reads_what_a_later_policy_says(
     # about a path that nobody has the others are asked: they let preflights pass if they ask for credentials
     assert asked.status == (refused.status if path == "/v1/nothing" else 204)
     assert values(asked, b"access-control-allow-origin") == [PAGE.encode()]
+
+
+@pytest.mark.parametrize("path", ["/v1/echo", "/v1/stream/a"])
+async def test_a_page_reads_that_the_edge_is_overloaded(make_app: MakeApp, path: str) -> None:
+    """And when to come back; a page that is not listed is refused for its origin."""
+    app = make_app(cors=CORS, overload={"max_calls": 1, "max_streams": 1})
+    overload = next(each for each in app.state.edge.policies if isinstance(each, Overload))
+    overload.calls = overload.streams = 1
+    async with running(app):
+        refused = await ask(app, "GET", path, headers=FROM_PAGE)
+        other = await ask(app, "POST", "/v1/echo", b"{}", headers={"origin": OTHER})
+        preflight = {**FROM_PAGE, "access-control-request-method": "GET"}
+        asked = await ask(app, "OPTIONS", path, headers=preflight)
+
+    assert (refused.status, other.status, asked.status) == (503, 403, 204)
+    assert values(refused, b"access-control-allow-origin") == [PAGE.encode()]
+    assert values(refused, b"retry-after") == [b"1"]
+    assert b"retry-after" in values(refused, b"access-control-expose-headers")[0]
 
 
 async def test_equal_heads_have_equal_answers(

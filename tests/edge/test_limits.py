@@ -329,14 +329,20 @@ async def test_requests_without_a_method_are_counted_but_not_health_checks(
 
 
 async def test_preflights_are_counted_by_address_alone(make_app: MakeApp) -> None:
-    """They have no credentials, so a limit by identity would count all browsers behind one proxy as one."""
+    """They have no credentials, so a limit by identity would count all browsers behind one proxy as one.
+
+    CORS answers them first, but for those about a path that there is not.
+    """
     asked = {"origin": "https://a.example", "access-control-request-method": "GET"}
     by_address = rules({"limit": 1})
     by_identity = rules({"limit": 1, "by": ("identity",)})
-    for settings, refused in ((by_address, 429), (by_identity, 204)):
-        async with running(make_app(limits=settings)) as app:
-            for expected in (204, refused):
-                request = begin(app, "/v1/echo", method="OPTIONS", **asked)
+    for settings, refused in ((by_address, 429), (by_identity, 404)):
+        async with running(make_app(limits=settings, cors={"origins": ("*",)})) as app:
+            for path, expected in (
+                *(("/v1/echo", 204), ("/v1/echo", 204)),
+                *(("/v1/nothing", 404), ("/v1/nothing", refused)),
+            ):
+                request = begin(app, path, method="OPTIONS", **asked)
                 request.arrives("http.request", body=b"", more_body=False)
                 assert (await request.ended()).status == expected
 

@@ -199,24 +199,24 @@ async def test_a_stream_ends_when_its_credentials_do(make_app: MakeApp) -> None:
     assert socket.sent[-1]["code"] == 4000 + UNAUTHENTICATED
 
 
-async def test_a_preflight_is_told_from_other_requests(make_app: MakeApp) -> None:
-    """With the methods that the path takes."""
+@pytest.mark.parametrize("origins", [(), ("https://a.example",)])
+async def test_a_preflight_is_told_from_other_requests(
+    make_app: MakeApp, origins: tuple[str, ...]
+) -> None:
+    """By all of its headers, and only where the policy of CORS answers it, but for a path without methods."""
     policy = Doing(lambda _: None)
-    asked = {"origin": "https://a.example", "access-control-request-method": "POST"}
-    async with running(make_app(policies=[policy])) as app:
-        await ask(app, "OPTIONS", "/v1/echo", headers=asked)
-        await ask(app, "OPTIONS", "/v1/echo")
+    page = {"origin": "https://a.example"}
+    asked = page | {"access-control-request-method": "POST"}
+    async with running(make_app(policies=[policy], cors={"origins": origins})) as app:
+        await ask(app, "OPTIONS", "/v1/nothing", headers=asked)
+        await ask(app, "OPTIONS", "/v1/echo", headers=page)
         await ask(app, "POST", "/v1/nothing", headers=asked)
+        answered = await ask(app, "OPTIONS", "/v1/echo", headers=asked)
 
-    assert [info.is_preflight for info in policy.asked] == [True, False, False]
-    assert "GET" in policy.asked[0].allowed_methods
-    assert policy.asked[2].allowed_methods == ()
-
-
-def test_a_preflight_needs_all_of_its_headers() -> None:
-    """An OPTIONS of a browser without the method that it asks about is none."""
-    headers = ((b"origin", b"https://a.example"),)
-    assert not RequestInfo(http_method="OPTIONS", headers=headers).is_preflight
+    assert answered.status == 204
+    assert [info.is_preflight for info in policy.asked[:3]] == [bool(origins), False, False]
+    assert [info.allowed_methods != () for info in policy.asked[:3]] == [False, True, False]
+    assert len(policy.asked) == (3 if origins else 4)
 
 
 def test_the_app_has_no_policies_by_default(make_app: MakeApp) -> None:

@@ -13,6 +13,7 @@ from starlette.websockets import WebSocket
 
 from gateway.admission.authentication.api_key_settings import ApiKeySettings
 from gateway.admission.authentication.api_keys import new_api_key
+from gateway.admission.cors_settings import CorsSettings
 from gateway.admission.error import AdmissionError
 from gateway.admission.identity import Identity
 from gateway.admission.rights.settings import RightsSettings
@@ -276,13 +277,38 @@ service Any {
 PREFLIGHT = {"origin": "https://a.example", "access-control-request-method": "POST"}
 
 
+PATHS = ("/v1/hang", "/v1/stream/x", "/docs", "/own", "/mounted/x", "/v1/nothing")
+
+
+async def elsewhere(_scope: Any, _receive: Any, send: Any) -> None:
+    """An application of a user's that answers every request."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"secret"})
+
+
+def with_routes(app: FastAPI) -> FastAPI:
+    """Adds a route that takes OPTIONS, and a mounted application."""
+    app.add_api_route("/own", lambda: "secret", methods=["GET", "OPTIONS"])
+    app.mount("/mounted", elsewhere)
+    return app
+
+
 async def test_preflights_pass(make_app: MakeApp) -> None:
-    """They have no credentials; a plain OPTIONS does not pass."""
-    async with running(made(make_app, *RULES)) as app:
-        for path in ("/v1/hang", "/v1/stream/x", "/docs"):
+    """They have no credentials, and CORS answers them; a plain OPTIONS does not pass."""
+    cors = CorsSettings(origins=(PREFLIGHT["origin"],))
+    async with running(with_routes(made(make_app, *RULES, cors=cors))) as app:
+        for path in PATHS:
             preflight = await ask(app, "OPTIONS", path, headers=PREFLIGHT)
-            assert preflight.status == 204
+            assert preflight.status == (404 if path == "/v1/nothing" else 204)
+            assert preflight.body.find(b"secret") < 0
             assert (await ask(app, "OPTIONS", path)).status == 401
+
+
+async def test_nobody_forges_a_preflight(make_app: MakeApp) -> None:
+    """Without CORS two headers are no credentials, on whatever path."""
+    async with running(with_routes(made(make_app, *RULES))) as app:
+        for path in PATHS:
+            assert (await ask(app, "OPTIONS", path, headers=PREFLIGHT)).status == 401
 
 
 @pytest.mark.parametrize("by", ["rights", "identity"])

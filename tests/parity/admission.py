@@ -48,7 +48,9 @@ rights:
     - {requests: echo.v1.Echo/ClientStream, roles: [admin, root]}
     - requests: echo.v1.Echo/Bidi
       claims: {level: {at_least: 3, below: 5}, org.team: blue, active: true}
-    - {requests: echo.v1.Echo/FailStream, names: [ann, bob]}
+    - requests: echo.v1.Echo/FailStream
+      names: [ann, bob]
+      issuers: [https://issuer.example, https://other.example]
     - {requests: echo.v1.Echo/Hang, nobody: true}
 """
 _OPEN = """

@@ -18,6 +18,8 @@ Test: TypeAlias = Callable[[Any], bool]
 Decide: TypeAlias = Callable[[object | None], bool]
 """Whether an identity may send a request; None is a caller without one."""
 
+ISSUER: Final = "iss"
+"""Claim of a token's issuer (RFC 7519, 4.1.1); a ticket has those of the token that it was given for."""
 _COMPARISONS: Final = (
     *(("at_least", ge, ">="), ("at_most", le, "<=")),
     *(("above", gt, ">"), ("below", lt, "<")),
@@ -71,6 +73,8 @@ def grant_of(rule: RuleSettings, source: str, *, scope_claim: str, roles_claim: 
     if rule.nobody:
         return Grant(_nobody, "nobody", source, rule=rule)
     conditions = []
+    if rule.issuers:
+        conditions.append((ISSUER, ConditionSettings(one_of=rule.issuers)))
     if rule.scopes:
         conditions.append((scope_claim, ConditionSettings(contains_all=rule.scopes)))
     if rule.roles:

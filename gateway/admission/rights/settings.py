@@ -5,7 +5,7 @@ Rule: what is wrong with a rule alone is found here; what does not fit the contr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import (
@@ -90,6 +90,8 @@ class RuleSettings(Section):
     """`any` identity, or one of some kinds: `jwt`, `api_key`, `certificate`, `ticket`."""
     names: Texts = ()
     """Identities by their names: subject of a token, name of a key or a certificate."""
+    issuers: Texts = ()
+    """Tokens of these issuers; with several issuers, `names` need it: each has subjects of its own."""
     scopes: Texts = ()
     """Scopes, all of which the caller must have."""
     roles: Texts = ()
@@ -120,12 +122,18 @@ class RuleSettings(Section):
             raise ValueError("; ".join(problems))
         return self
 
+    def mixes_issuers(self, issuers: Collection[str]) -> bool:
+        """Whether the rule admits a name whichever of several issuers has given it."""
+        tokens = not self.identity or not {"any", "jwt", "ticket"}.isdisjoint(self.identity)
+        says_which = bool(self.issuers) or "iss" in self.claims
+        return len(issuers) > 1 and bool(self.names) and tokens and not says_which
+
     def patterns(self) -> tuple[Pattern, ...]:
         """Returns the patterns of `requests`."""
         return tuple(parse_pattern(text) for text in self.requests)
 
 
-_CONDITIONS = ("identity", "names", "scopes", "roles", "claims")
+_CONDITIONS = ("identity", "names", "issuers", "scopes", "roles", "claims")
 
 
 class RightsSettings(Section):

@@ -49,6 +49,7 @@ def compile_rights(
     own_paths: Collection[str] = (),
     health_paths: frozenset[str] = frozenset(),
     identity_paths: Collection[str] = (),
+    issuers: Collection[str] = (),
 ) -> RightsTable:
     """Compiles the rules for a contract.
 
@@ -59,14 +60,16 @@ def compile_rights(
         health_paths: those of them that are open to anybody.
         identity_paths: those of them that are open to any identity, if no rule takes them in; the one that
             gives tickets, which bring no right that their caller lacks.
+        issuers: whose tokens are accepted.
 
     Raises:
         AdmissionError: rules take in nothing, or only what others take in before, or a part of a binding; or
-            an option of the contract contradicts itself.
+            their names may be those of several issuers; or an option of the contract contradicts itself.
     """
     compiling = _Compiling(settings, bindings, tuple(own_paths), health_paths)
     for number, rule in enumerate(settings.rules):
         compiling.add(rule, f"rights.rules[{number}]")
+        compiling.check_issuers(rule, f"rights.rules[{number}]", issuers)
     if settings.contract:
         compiling.add_contract()
     if compiling.problems:
@@ -136,6 +139,21 @@ class _Compiling:
             if others:
                 self.problems.append(
                     f"{source} ({_listed(rule)}) never decides: {others} takes in all of its requests before"
+                )
+
+    def check_issuers(self, rule: RuleSettings, source: str, issuers: Collection[str]) -> None:
+        """Notes names that several issuers may give to different callers, and issuers that none is."""
+        if rule.mixes_issuers(issuers):
+            self.problems.append(
+                f"{source}: names: {len(issuers)} issuers are accepted, and each may give {rule.names[0]!r}"
+                " to somebody else: add issuers"
+            )
+        for issuer in rule.issuers if issuers else ():
+            if issuer not in issuers:
+                near = get_close_matches(issuer, issuers, n=1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                self.warnings.append(
+                    f"{source}: issuers: no tokens of {issuer!r} are accepted{hint}"
                 )
 
     def _taken(self, pattern: Pattern, source: str) -> list[Binding]:

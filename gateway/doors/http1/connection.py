@@ -104,6 +104,11 @@ class Connection:
         return self._parser.rejection
 
     @property
+    def origin(self) -> str:
+        """The `Origin` of the request that is arriving; empty if it has none, or none yet."""
+        return self._parser.origin.decode("latin-1")
+
+    @property
     def held(self) -> bool:
         """Whether something was received that is not parsed."""
         return bool(self._held)

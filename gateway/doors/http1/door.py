@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from gateway.doors.http1.direct import DirectDoor
 from gateway.doors.http1.limits import Limits, WebSocketLimits
 from gateway.doors.types import App
+from gateway.transcoding.metadata import Headers
 
 
 class ServerState(Protocol):
@@ -35,6 +36,8 @@ class Door:
     limits: Limits = field(default_factory=Limits)
     rejected: Callable[[int, int, str, str], None] | None = None
     """Told of what is refused before it is a request: HTTP status, code, request id and client."""
+    origin_headers: Callable[[str], Headers] | None = None
+    """Returns the headers of CORS for what is refused before it is a request, by its `Origin`; None: none."""
     closing: bool = False
     """Whether the server stops: a response says that its connection ends."""
 

@@ -93,6 +93,17 @@ class RequestParser:
         return self.in_message and self.current is None
 
     @property
+    def origin(self) -> bytes:
+        """The `Origin` of the request that arrives, as far as it is known; several are joined by commas.
+
+        A header is known when the line behind it has begun.
+        """
+        if not self.in_message:
+            return b""
+        headers = self._headers if self.current is None else self.current.headers
+        return b", ".join(value.strip(b" \t") for name, value in headers if name == b"origin")
+
+    @property
     def piece_size(self) -> int:
         """The number of bytes that `feed` takes next."""
         if self.current is None:

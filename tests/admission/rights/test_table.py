@@ -404,21 +404,66 @@ def test_a_claim_meets_a_condition(claim: str, condition: Any, *, met: bool) -> 
         ({"identity": ["jwt", "certificate"]}, "ann spiffe"),
         ({"names": ["ann", "spiffe://a/b"]}, "ann spiffe"),
         ({"identity": "certificate", "names": "ann"}, ""),
+        ({"names": "ann", "issuers": ["https://a", "https://b"]}, "ann"),
+        ({"names": "ann", "issuers": "https://c"}, ""),
+        ({"issuers": "https://a"}, "ann"),
         ({"roles": ["admin", "owner"]}, "ann"),
         ({"scopes": ["read", "write"]}, "key"),
         ({"scopes": "read", "roles": "admin"}, "ann"),
     ],
 )
 def test_all_conditions_of_a_rule_must_hold(conditions: dict[str, Any], identities: str) -> None:
-    """Kind, name, scopes, roles."""
+    """Kind, name, issuer, scopes, roles."""
     callers = {
-        "ann": Identity("ann", "jwt", {"scope": "read", "roles": ["admin"]}),
+        "ann": Identity("ann", "jwt", {"iss": "https://a", "scope": "read", "roles": ["admin"]}),
         "key": Identity("key", "api_key", {"scope": ["read", "write"]}),
         "spiffe": Identity("spiffe://a/b", "certificate"),
     }
     grant = compiled({"requests": "*", **conditions}).bindings[BY_NAME["POST /v1/loans"]]
 
     assert [name for name, one in callers.items() if grant.decide(one)] == identities.split()
+
+
+TWO = ("https://a.example", "https://b.example")
+
+
+@pytest.mark.parametrize(
+    ("rule", "issuers", "stops"),
+    [
+        ({"names": "ann"}, TWO, True),
+        ({"names": "ann", "identity": "any"}, TWO, True),
+        ({"names": "ann", "identity": ["api_key", "ticket"]}, TWO, True),
+        ({"names": "ann", "scopes": "read"}, TWO, True),
+        ({"names": "ann", "issuers": TWO[0]}, TWO, False),
+        ({"names": "ann", "issuers": TWO}, TWO, False),
+        ({"names": "ann", "claims": {"iss": TWO[0]}}, TWO, False),
+        ({"names": "ann", "identity": "api_key"}, TWO, False),
+        ({"names": "ann"}, TWO[:1], False),
+        ({"names": "ann"}, (), False),
+        ({"scopes": "read"}, TWO, False),
+    ],
+)
+def test_a_name_is_that_of_one_issuer(
+    rule: dict[str, Any], issuers: tuple[str, ...], *, stops: bool
+) -> None:
+    """Two issuers may give one name to two callers, so a rule says which it means."""
+    settings = RightsSettings.model_validate({"rules": [{"requests": "*", **rule}]})
+    if stops:
+        with pytest.raises(AdmissionError, match="names: 2 issuers are accepted"):
+            compile_rights(settings, BINDINGS, OWN, issuers=issuers)
+    else:
+        compile_rights(settings, BINDINGS, OWN, issuers=issuers)
+
+
+def test_an_issuer_that_is_none_is_told() -> None:
+    """A policy of the user's may know it, so it does not stop the start."""
+    settings = RightsSettings.model_validate(
+        {"contract": False, "rules": [{"requests": "*", "issuers": "https://a.exmple"}]}
+    )
+
+    assert compile_rights(settings, BINDINGS, OWN).warnings == ()
+    (warning,) = compile_rights(settings, BINDINGS, OWN, issuers=TWO).warnings
+    assert warning.endswith("'https://a.exmple' are accepted; did you mean 'https://a.example'?")
 
 
 @pytest.mark.parametrize(

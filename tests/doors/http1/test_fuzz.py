@@ -30,6 +30,7 @@ from tests.doors.http1.test_websocket import frame
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "3"))
 SEED = None if "FUZZ_SECONDS" in os.environ else 31
+pytestmark = pytest.mark.timeout(60 + SECONDS)
 HIDDEN = b"GET /hidden HTTP/1.1\r\nHost: x\r\n\r\n"
 SMUGGLING = [
     b"Content-Length: %d\r\nTransfer-Encoding: chunked",
@@ -252,7 +253,6 @@ def _open(random: Random) -> Sent:
     return random.choice([_pipeline, _pipeline, _smuggling, _broken, _broken, _websocket])(random)
 
 
-@pytest.mark.timeout(60 + SECONDS)
 async def test_nothing_odd_confuses_a_connection(caplog: pytest.LogCaptureFixture) -> None:
     """No response belongs to another request, no exception is left, and nothing of a connection stays."""
     random = Random(SEED)

@@ -87,13 +87,17 @@ async def test_the_challenge_of_a_request_without_credentials(
 
 
 async def test_health_and_preflights_need_no_credentials(make_guarded: MakeGuarded) -> None:
-    """The one is asked by machines, the others cannot have any; an OPTIONS that is none needs them."""
+    """The one is asked by machines, the others cannot have any; an OPTIONS that is none needs them.
+
+    Without CORS none is a preflight, whatever its headers say.
+    """
     asked = {"origin": "https://a.example", "access-control-request-method": "POST"}
-    async with running(make_guarded()) as app:
-        health = await ask(app, "GET", "/healthz")
-        preflight = await ask(app, "OPTIONS", "/v1/echo", headers=asked)
-        options = await ask(app, "OPTIONS", "/v1/echo")
-    assert (health.status, preflight.status, options.status) == (200, 204, 401)
+    for origins, expected in (((asked["origin"],), 204), ((), 401)):
+        async with running(make_guarded(settings={"cors": {"origins": origins}})) as app:
+            health = await ask(app, "GET", "/healthz")
+            preflight = await ask(app, "OPTIONS", "/v1/echo", headers=asked)
+            options = await ask(app, "OPTIONS", "/v1/echo")
+        assert (health.status, preflight.status, options.status) == (200, expected, 401)
 
 
 @pytest.mark.parametrize(
