@@ -29,7 +29,7 @@ SERVER_SETTINGS: Final = (
     *("host", "port", "workers", "tls_certificate", "tls_key", "drain_seconds", "log_level"),
     *("max_connections", "max_connections_per_address", "max_head_bytes", "max_headers"),
     *("head_timeout_seconds", "body_timeout_seconds", "keep_alive_seconds"),
-    *("tls_handshake_seconds", "send_timeout_seconds"),
+    *("http2", "http2_max_streams", "tls_handshake_seconds", "send_timeout_seconds"),
     *("websocket_ping_seconds", "websocket_small_frames", "websocket_compression"),
     *("tls_client_ca", "tls_client_certificates", "tls_check_seconds", "drain_delay_seconds"),
     *("log_format", "log_config", "access_log", "access_log_path", "access_log_raw_path"),

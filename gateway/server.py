@@ -24,10 +24,13 @@ from gateway.admission.networks import Networks
 from gateway.admission.proxy_settings import ProxySettings
 from gateway.doors.accepting import AcceptLimits, Acceptor
 from gateway.doors.asgi import ContractRoutes
+from gateway.doors.choosing import ChoosingProtocol
 from gateway.doors.http1.direct import DirectDoor
 from gateway.doors.http1.door import Door
 from gateway.doors.http1.limits import Limits, WebSocketLimits
 from gateway.doors.http1.protocol import Http1Protocol
+from gateway.doors.http2.door import Http2, http2
+from gateway.doors.http2.heads import Heads
 from gateway.doors.proxied import ProxyProtocol
 from gateway.doors.types import App
 from gateway.exchange.edge import Edge
@@ -181,7 +184,11 @@ class Server(uvicorn.Server):
         self._door = _door(self._app, self.config, self, settings)
         self._acceptor = Acceptor(
             listening,
-            partial(Http1Protocol, self._door),
+            (
+                partial(ChoosingProtocol, self._door, _http2(self._door, settings))
+                if settings.http2
+                else partial(Http1Protocol, self._door)
+            ),
             AcceptLimits(
                 max_connections=settings.max_connections,
                 max_connections_per_address=settings.max_connections_per_address,
@@ -320,6 +327,19 @@ def _door(app: FastAPI, config: uvicorn.Config, server: Server, settings: Settin
             body_timeout=settings.body_timeout_seconds,
             keep_alive=settings.keep_alive_seconds,
         ),
+    )
+
+
+def _http2(door: Door, settings: Settings) -> Http2:
+    """Makes what all connections of HTTP/2 share."""
+    direct = door.direct
+    return http2(
+        door.limits,
+        max_streams=settings.http2_max_streams,
+        send_timeout=settings.send_timeout_seconds,
+        heads=None
+        if direct is None
+        else Heads(direct.edge.metadata, direct.router, direct.root_path, secure=direct.is_secure),
     )
 
 

@@ -159,6 +159,10 @@ class Settings(SourcedSettings):
     """Maximum time between two parts of a body, until its answer starts; beyond it 408."""
     keep_alive_seconds: float = Field(default=75.0, gt=0)
     """A connection without a request for so long is closed; longer than a load balancer keeps it."""
+    http2: bool = True
+    """Serve HTTP/2 beside HTTP/1.1 on the same port: over TLS by ALPN, in clear text by prior knowledge."""
+    http2_max_streams: int = Field(default=100, ge=1, le=2**31 - 1)
+    """Maximum requests at the same time on one connection of HTTP/2. Each stream is one."""
     tls_handshake_seconds: float = Field(default=15.0, gt=0)
     """Maximum duration of a TLS handshake."""
 

@@ -10,6 +10,7 @@ import ssl
 from pathlib import Path
 from typing import Any
 
+from gateway.doors.choosing import ALPN
 from gateway.setting_files import reading
 from gateway.settings import Settings
 from gateway.upstream.transport import TRANSPORTS
@@ -49,6 +50,8 @@ def serving_tls(settings: Settings) -> Renewed[ssl.SSLContext] | None:
         check_serving(settings)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if settings.http2:
+            context.set_alpn_protocols(ALPN)
         with reading():
             if certificate is not None and key is not None:
                 # of what was read, not of the files, which may be replaced between the two

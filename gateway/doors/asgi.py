@@ -246,8 +246,9 @@ class AsgiSink:
         """See `Sink`."""
         await _send(self._send, {"type": "http.response.body", "body": data, "more_body": True})
 
-    async def end(self, data: bytes) -> None:
-        """See `Sink`."""
+    async def end(self, data: bytes, trailers: Headers = ()) -> None:
+        """See `Sink`. ASGI servers need not know trailers."""
+        del trailers
         await _send(self._send, {"type": "http.response.body", "body": data})
 
     def abort(self, error: Exception) -> None:

@@ -287,12 +287,12 @@ class Exchange:
             self.bytes_out += len(data)
             await self._sink.write(data)
 
-    async def end(self, data: bytes = b"") -> None:
-        """Sends the last part of the body."""
+    async def end(self, data: bytes = b"", trailers: Headers = ()) -> None:
+        """Sends the last part of the body, and trailers where the door can."""
         if self.is_head:
             data = b""
         self.bytes_out += len(data)
-        await self._sink.end(data)
+        await self._sink.end(data, trailers)
 
     async def refuse(self, response: HttpResponse) -> None:
         """Answers the handshake of a WebSocket with an error."""

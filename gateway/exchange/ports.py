@@ -66,8 +66,8 @@ class Sink(Protocol):
         """Sends a part of the body; waits while the client does not read."""
         ...
 
-    async def end(self, data: bytes) -> None:
-        """Sends the last part of the body, which may be empty."""
+    async def end(self, data: bytes, trailers: Headers = ()) -> None:
+        """Sends the last part of the body, which may be empty, and the trailers, where the door can."""
         ...
 
     def abort(self, error: Exception) -> None:

@@ -22,7 +22,7 @@ from grpc_wire.client.options import ChannelOptions
 from grpc_wire.client.target import Address
 from grpc_wire.http2.connection import Role
 from grpc_wire.http2.errors import ErrorCode
-from grpc_wire.http2.events import GoAwayReceived, HeadersReceived
+from grpc_wire.http2.events import GoAwayReceived, HeadersReceived, RequestTooLarge
 from grpc_wire.transport.transport import Transport
 
 _CLOSING = 2.0
@@ -172,6 +172,9 @@ class Subchannel:
 
     def requested(self, _transport: Transport, _event: HeadersReceived) -> None:
         """Ignores headers of unknown streams; servers send no requests."""
+
+    def oversized(self, _transport: Transport, _event: RequestTooLarge) -> None:
+        """Never called: servers send no requests."""
 
     def changed(self, transport: Transport) -> None:
         """Notifies that there may be room for streams."""

@@ -14,6 +14,8 @@ Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
 """Fields in the order in which they came or are sent: names in lower case, pseudo-headers first."""
 
 _REQUEST_PSEUDO: Final = frozenset({b":method", b":scheme", b":path", b":authority"})
+_EXTENDED_PSEUDO: Final = _REQUEST_PSEUDO | {b":protocol"}
+"""Those of a request where extended CONNECT is allowed (RFC 8441, section 4)."""
 _RESPONSE_PSEUDO: Final = frozenset({b":status"})
 _TRAILER_PSEUDO: Final[frozenset[bytes]] = frozenset()
 _SWITCHING_PROTOCOLS: Final = 101
@@ -71,13 +73,16 @@ class HeaderSection:
     """Result for the pseudo-headers in `_allowed`."""
     _response: tuple[int, int | None] | None = None
 
-    def check_request(self) -> int | None:
+    def check_request(self, *, extended_connect: bool = False) -> int | None:
         """Checks the section of a request; returns its content-length, None if there is none.
+
+        Args:
+            extended_connect: whether CONNECT with `:protocol` is allowed (RFC 8441).
 
         Raises:
             ValueError: the request is malformed; why.
         """
-        checked = self.check_fields(_REQUEST_PSEUDO)
+        checked = self.check_fields(_EXTENDED_PSEUDO if extended_connect else _REQUEST_PSEUDO)
         if not checked.is_request:
             _check_request(checked.fields)
             checked.is_request = True
@@ -128,13 +133,18 @@ class HeaderSection:
 
 
 def _check_request(fields: dict[bytes, bytes]) -> None:
-    if fields.get(b":method") == b"CONNECT":
-        raise ValueError("CONNECT is not served")
+    if (fields.get(b":method") == b"CONNECT") != (b":protocol" in fields):
+        raise ValueError("CONNECT is not served, or has no :protocol")
     if not (b":method" in fields and b":scheme" in fields and fields.get(b":path")):
         raise ValueError("a pseudo-header is missing")
     host = fields.get(b"host")
     if host is not None and host.lower() != fields.get(b":authority", host).lower():
         raise ValueError("host and :authority are not the same")
+
+
+def _add_host(fields: dict[bytes, bytes], value: bytes) -> None:
+    if fields.setdefault(b"host", value) != value:
+        raise ValueError("there are two hosts")
 
 
 def _check_suffix(headers: Headers, allowed: frozenset[bytes], before: _Checked) -> _Checked:
@@ -162,7 +172,7 @@ def _check_all(headers: Headers, allowed: frozenset[bytes], before: _Checked) ->
                 if value != b"trailers":
                     raise ValueError("te is something else than trailers")
             elif name == b"host":
-                fields.setdefault(name, value)
+                _add_host(fields, value)
             elif not value.isdigit() or length not in (None, int(value)):
                 raise ValueError("content-length is not one number")
             else:

@@ -231,6 +231,21 @@ class Connection:
             self._resets.earn()
         return self._outbound.send_response(stream, head, data, trailers)
 
+    def send_whole(self, stream_id: int, head: Headers, data: bytes) -> int:
+        """Sends a complete response without trailers as a server; returns how many bytes are queued."""
+        stream = self._streams.open.get(stream_id)
+        if stream is None or stream.sent_end or stream.end_queued:
+            return 0
+        if self._resets.spent:
+            self._resets.earn()
+        return self._outbound.send_whole(stream, head, data)
+
+    def send_informational(self, stream_id: int, headers: Headers) -> None:
+        """Sends an informational response as a server. For `Limits.resets` it is no response."""
+        stream = self._streams.open.get(stream_id)
+        if stream is not None:
+            self._outbound.send_informational(stream, headers)
+
     def queued(self, stream_id: int) -> int:
         """Returns how many bytes of a stream wait for the peer's windows, or for the transport."""
         stream = self._streams.open.get(stream_id)

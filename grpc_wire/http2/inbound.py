@@ -74,6 +74,7 @@ class Inbound:
         self._sections = HeaderSections(self._decoder, limits)
         self._max_buffered = self._sections.max_buffered
         self._max_streams = limits.concurrent_streams
+        self._extended_connect = limits.extended_connect
         self._expected_kind: int | None = frames.SETTINGS
         """The only frame type that may come now; None: any."""
         self._last_for_peer = LARGEST_ID
@@ -301,7 +302,7 @@ class Inbound:
                 raise ValueError("trailers do not end the stream")
             section.check_trailers()
         elif self._serving:
-            stream.content_left = section.check_request()
+            stream.content_left = section.check_request(extended_connect=self._extended_connect)
         else:
             status, stream.content_left = section.check_response()
             if status < _INFORMATIONAL:

@@ -56,6 +56,8 @@ class Limits:
     """Seconds after which a reset no longer counts for `resets`."""
     period: float = 10.0
     """Seconds after which the budgets of `control_frames` and `resets` are full again."""
+    extended_connect: bool = False
+    """Whether clients may open tunnels, as for WebSockets (SETTINGS_ENABLE_CONNECT_PROTOCOL, RFC 8441)."""
     early_resets: int = 100
     """Streams that a client resets early, without a response; two responses give one back. Beyond it a reset
     is deferred until the stream is `early` seconds old or the server responds. Servers end the connection of

@@ -135,6 +135,28 @@ class Outbound:
         self._end(stream)
         return 0
 
+    def send_whole(self, stream: Stream, head: Headers, data: bytes) -> int:
+        """Sends a complete response without trailers; returns how many bytes are queued."""
+        size = len(data)
+        if not (size and self._has_room(stream, size)):
+            self.send_headers(stream, head, end_stream=not size)
+            return self.send_data(stream, data, end_stream=True) if size else 0
+        block = self._encoder.encode(head)
+        self._ready += frames.request_frames(stream.id, block, data, self.peer.max_frame)
+        self._size += 2 * HEAD_SIZE + len(block) + size
+        self._window -= size
+        if self._control.spent:
+            self._control.earn(CONTROL_FRAMES_EARNED)
+        stream.has_sent = True
+        self._end(stream)
+        return 0
+
+    def send_informational(self, stream: Stream, headers: Headers) -> None:
+        """Sends an informational response (1xx), unless the response has started."""
+        if not stream.has_sent:
+            block = self._encoder.encode(headers)
+            self.send_frame(frames.headers(stream.id, block, self.peer.max_frame, end_stream=False))
+
     def send_request(self, stream: Stream, headers: Headers, prefix: Headers, data: bytes) -> None:
         """Sends a complete request; queues what windows have no room for."""
         size = len(data)

@@ -1,6 +1,6 @@
 """SETTINGS of either side.
 
-Source: RFC 9113, section 6.5.2.
+Sources: RFC 9113, section 6.5.2; RFC 8441, section 3.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ MAX_CONCURRENT_STREAMS: Final = 0x3
 INITIAL_WINDOW_SIZE: Final = 0x4
 MAX_FRAME_SIZE: Final = 0x5
 MAX_HEADER_LIST_SIZE: Final = 0x6
+ENABLE_CONNECT_PROTOCOL: Final = 0x8
 
 DEFAULT_WINDOW: Final = 2**16 - 1
 LARGEST_WINDOW: Final = 2**31 - 1
@@ -75,4 +76,6 @@ def own_settings(limits: Limits, *, client: bool) -> bytes:
     values.append(
         (ENABLE_PUSH, 0) if client else (MAX_CONCURRENT_STREAMS, limits.concurrent_streams)
     )
+    if limits.extended_connect:
+        values.append((ENABLE_CONNECT_PROTOCOL, 1))
     return frames.settings(values)

@@ -17,10 +17,15 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from grpc_wire.call.request import MIN_RESPONSE_HEADERS, Refusal, read_request
+from grpc_wire.call.request import (
+    MIN_RESPONSE_HEADERS,
+    Refusal,
+    header_list_refusal,
+    read_request,
+)
 from grpc_wire.http2.connection import Role
 from grpc_wire.http2.errors import ErrorCode
-from grpc_wire.http2.events import GoAwayReceived, HeadersReceived
+from grpc_wire.http2.events import GoAwayReceived, HeadersReceived, RequestTooLarge
 from grpc_wire.server.call import ServerCall
 from grpc_wire.server.listener import Listener
 from grpc_wire.server.methods import Methods
@@ -238,6 +243,11 @@ class Server(grpc.aio.Server):
         call.handle(
             serve(call, self._methods, self._compression, self._call_done, exceeded=exceeded)
         )
+
+    def oversized(self, transport: Transport, event: RequestTooLarge) -> None:
+        """Responds with RESOURCE_EXHAUSTED."""
+        refusal = header_list_refusal(event.sizes)
+        transport.send_headers(event.stream_id, refusal, end_stream=True)
 
     def _call_done(self, call: ServerCall) -> None:
         self._calls.discard(call)

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from grpc_wire.http2.events import DataReceived, GoAwayReceived, HeadersReceived, StreamReset
+from grpc_wire.http2.events import (
+    DataReceived,
+    GoAwayReceived,
+    HeadersReceived,
+    RequestTooLarge,
+    StreamReset,
+)
 
 if TYPE_CHECKING:
     from grpc_wire.transport.transport import Transport
@@ -40,6 +46,9 @@ class TransportCallbacks(Protocol):
 
     def requested(self, transport: Transport, event: HeadersReceived) -> None:
         """A request came (on a server): pass its stream to `Transport.register`, or end it."""
+
+    def oversized(self, transport: Transport, event: RequestTooLarge) -> None:
+        """A request came whose headers exceed the limit (on a server): respond, or reset its stream."""
 
     def changed(self, transport: Transport) -> None:
         """The last stream has ended, or SETTINGS came: the peer may take more streams, or fewer."""

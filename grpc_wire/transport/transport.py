@@ -15,7 +15,6 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, cast
 
-from grpc_wire.call.request import header_list_refusal
 from grpc_wire.headers.section import Headers
 from grpc_wire.http2.connection import Connection, Role
 from grpc_wire.http2.errors import ErrorCode
@@ -68,6 +67,7 @@ class Transport(asyncio.Protocol):
         self._streams: dict[int, StreamCallbacks] = {}
         self._writer = Writer(self.connection, self._drained, self._process_events)
         self.send_data, self.queued = self._writer.send, self._writer.queued
+        self.send_now = self._writer.send_now
         self._settings_received = self._has_backlog = self._lost = False
         self._draining = self._closes_when_idle = False
         self.turn = Turn(self.loop, limits.turn_bytes)
@@ -107,6 +107,19 @@ class Transport(asyncio.Protocol):
             self.forget(stream_id)
         return queued > 0
 
+    def send_whole(self, stream_id: int, head: Headers, data: bytes) -> bool:
+        """Sends a complete response without trailers; see `send_response`."""
+        queued = self.connection.send_whole(stream_id, head, data)
+        self._writer.schedule_flush()
+        if not queued:
+            self.forget(stream_id)
+        return queued > 0
+
+    def send_informational(self, stream_id: int, headers: Headers) -> None:
+        """Sends an informational response; see `Connection.send_informational`."""
+        self.connection.send_informational(stream_id, headers)
+        self._writer.schedule_flush()
+
     def consumed(self, stream_id: int, size: int) -> None:
         """Counts bytes of a stream as read."""
         self.connection.consumed(stream_id, size)
@@ -123,6 +136,13 @@ class Transport(asyncio.Protocol):
             self._writer.schedule_flush()
             self._deferred_resets.update()
         self.forget(stream_id)
+
+    def cut(self, stream_id: int, code: ErrorCode, reason: str) -> None:
+        """Resets a stream, and calls `StreamCallbacks.reset` as if its peer had."""
+        stream = self._streams.get(stream_id)
+        self.reset(stream_id, code)
+        if stream is not None:
+            stream.reset(StreamReset(stream_id, code, reason, by_peer=False))
 
     def forget(self, stream_id: int) -> None:
         """Ends the callbacks of a stream: it has ended both ways."""
@@ -292,9 +312,7 @@ class Transport(asyncio.Protocol):
                     self.forget(event.stream_id)
                     stream.reset(event)
             case RequestTooLarge():
-                self.send_headers(
-                    event.stream_id, header_list_refusal(event.sizes), end_stream=True
-                )
+                self._owner.oversized(self, event)
             case SettingsReceived():
                 if not self._settings_received:
                     self._settings_received = True

@@ -121,6 +121,19 @@ class Writer:
             return True
         return False
 
+    def send_now(self, stream_id: int, data: bytes) -> bool:
+        """Sends data unless something of the stream waits for the peer; returns whether it was sent.
+
+        For senders that nobody would wait for: they send small data to many streams in a turn, so the limits
+        of a turn do not count.
+        """
+        if self._paused or stream_id in self.blocked or self.queued(stream_id):
+            return False
+        if data:
+            self._connection.send_data(stream_id, data)
+            self.schedule_flush()
+        return True
+
     def send_joined(self, *, end_stream: bool = False) -> None:
         """Sends joined data, before anything that must come behind it."""
         if self._joined:

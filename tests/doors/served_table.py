@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from fastapi import FastAPI
 from gateway.app import create_app
 from gateway.settings import Settings
 from tests.contracts import echo_descriptor_set
+from tests.doors.http2.client import ask as ask_over_http2
 from tests.echo_server import echo_server
 from tests.parity.admission import SECTIONS
 from tests.parity.client import Answer, ask
@@ -81,6 +82,8 @@ class DoorOfTable:
     middleware: bool = False
     prefix: str = ""
     """Of all paths, where the application is mounted."""
+    ask: Callable[..., Awaitable[Answer]] = ask
+    """How it is asked."""
 
 
 def _mounted(app: FastAPI, _settings: Settings) -> Any:
@@ -96,7 +99,9 @@ def _mounted(app: FastAPI, _settings: Settings) -> Any:
 
 OURS = DoorOfTable("protoway", serving)
 OTHERS = (
+    DoorOfTable("protoway, HTTP/2", serving, ask=ask_over_http2),
     DoorOfTable("protoway, with middleware", serving, middleware=True),
+    DoorOfTable("protoway, HTTP/2, with middleware", serving, middleware=True, ask=ask_over_http2),
     DoorOfTable("uvicorn, httptools", lambda app, _: under_uvicorn(app, "httptools")),
     DoorOfTable("uvicorn, h11", lambda app, _: under_uvicorn(app, "h11")),
     DoorOfTable(
@@ -137,7 +142,7 @@ async def ask_the_table(folder: Path) -> dict[str, dict[str, Seen]]:
                 name: await stack.enter_async_context(edge(door, *server))
                 for name, server in servers.items()
             }
-            seen[door.name] = await ask_all(table, ports, door.prefix)
+            seen[door.name] = await ask_all(table, ports, door.prefix, door.ask)
         return seen
 
 
@@ -153,7 +158,10 @@ async def edge(door: DoorOfTable, descriptor_set: Path, upstream: str) -> AsyncI
 
 
 async def ask_all(
-    table: Sequence[Case], ports: Mapping[str, int], prefix: str = ""
+    table: Sequence[Case],
+    ports: Mapping[str, int],
+    prefix: str = "",
+    by: Callable[..., Awaitable[Answer]] = ask,
 ) -> dict[str, Seen]:
     """Returns name of the request -> answer; `ports` are those of the edges over each server of the table."""
     turn = asyncio.Semaphore(_AT_ONCE)
@@ -162,7 +170,7 @@ async def ask_all(
         async with turn:
             port = ports.get(case.server, ports["echo"])  # `fragile` is for Envoy alone
             target = prefix + case.target
-            return _seen(await ask(port, case.method, target, case.headers, case.body), case)
+            return _seen(await by(port, case.method, target, case.headers, case.body), case)
 
     answers = await asyncio.gather(*map(one, table))
     return dict(zip((case.name for case in table), answers, strict=True))

@@ -105,9 +105,9 @@ def bodies(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     seen: list[bytes] = []
     write_body = HttpExchange.write_body
 
-    def spy(exchange: HttpExchange, part: bytes, *, more: bool) -> None:
+    def spy(exchange: HttpExchange, part: bytes, **more: Any) -> None:
         seen.append(part)
-        write_body(exchange, part, more=more)
+        write_body(exchange, part, **more)
 
     monkeypatch.setattr(HttpExchange, "write_body", spy)
     return seen

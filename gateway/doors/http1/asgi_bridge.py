@@ -28,11 +28,10 @@ class AsgiExchange(HttpExchange):
         self,
         door: Door,
         connection: Connected,
-        transport: asyncio.Transport,
         request: Request,
         response: Response,
     ) -> None:
-        super().__init__(connection, transport, request, response)
+        super().__init__(connection, request, response)
         self._door = door
 
     def start(self, loop: asyncio.AbstractEventLoop, ends: Addresses) -> None:

@@ -42,11 +42,10 @@ class ContractExchange(HttpExchange):
         self,
         state: ServerState,
         connection: Connected,
-        transport: asyncio.Transport,
         request: Request,
         response: Response,
     ) -> None:
-        super().__init__(connection, transport, request, response)
+        super().__init__(connection, request, response)
         self._state = state
         self._run = InlineRun()
         is_whole = request.complete and not request.expects_continue
@@ -124,25 +123,17 @@ class ContractExchange(HttpExchange):
         await self.writable()
         self.write_body(data, more=True)
 
-    async def end(self, data: bytes) -> None:
+    async def end(self, data: bytes, trailers: Headers = ()) -> None:
         """See `Sink`."""
         await self.writable()
-        self.write_body(data, more=False)
+        self.write_body(data, more=False, trailers=trailers)
 
     def write_now(self, data: bytes) -> bool:
         """See `Sink`."""
         response = self.response
-        if (
-            self._connection.writing_paused
-            or self.client_gone
-            or response.complete
-            or not response.chunked
-            or self._transport.is_closing()
-        ):
+        if self._connection.writing_paused or self.client_gone or response.complete:
             return False
-        if data:  # an empty chunk would be the last
-            self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))
-        return True
+        return self._connection.write_now(response, data)
 
     def abort(self, error: Exception) -> None:
         """See `Sink`."""

@@ -86,7 +86,7 @@ class _NoBody:
         """See `Sink`."""
         raise NotImplementedError(_NO_BODY)
 
-    async def end(self, data: bytes) -> NoReturn:
+    async def end(self, data: bytes, trailers: Headers = ()) -> NoReturn:
         """See `Sink`."""
         raise NotImplementedError(_NO_BODY)
 

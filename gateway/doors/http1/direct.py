@@ -56,6 +56,7 @@ class DirectDoor:
             secure: whether all requests come over TLS.
         """
         self.root_path = root_path
+        self.is_secure = secure
         self.edge = edge
         self.router = router
         self.id_key = edge.metadata.request.get(REQUEST_ID)
@@ -199,7 +200,7 @@ class DirectResponse(InlineRun):
         """See `Sink`."""
         raise NotImplementedError(_WHOLE_ALONE)
 
-    async def end(self, data: bytes) -> None:
+    async def end(self, data: bytes, trailers: Headers = ()) -> None:
         """See `Sink`."""
         raise NotImplementedError(_WHOLE_ALONE)
 

@@ -1,4 +1,4 @@
-"""One request over HTTP and the response to it, on their connection: what all who answer have in common.
+"""One request over HTTP and the response to it, whatever its version: what all who answer have in common.
 
 The body is read as it arrives, with back-pressure to the socket; a response waits while the client does not
 read.
@@ -12,32 +12,50 @@ from typing import Protocol
 
 from gateway.doors.http1.rejection import Rejection
 from gateway.doors.http1.request import Request
-from gateway.doors.http1.response import CONTINUE, Response
+from gateway.doors.http1.response import Response
 from gateway.exchange.ports import ClientGone
+from gateway.transcoding.metadata import Headers
 
 
 class Connected(Protocol):
-    """What an exchange asks of its connection."""
+    """What an exchange asks of its connection, or of its stream where a connection has many."""
 
     writing_paused: bool
 
-    def start_response(
+    def write_continue(self) -> None:
+        """Lets a client send the body that waits for it (RFC 9110, section 10.1.1)."""
+
+    def write_head(
         self, response: Response, status: int, headers: Iterable[tuple[bytes, bytes]]
-    ) -> bytes:
-        """Returns the head of a response."""
+    ) -> None:
+        """Writes the head of a response."""
+
+    def write_body(
+        self, response: Response, part: bytes, *, more: bool, trailers: Headers = ()
+    ) -> None:
+        """Writes a part of its body; behind the last one the trailers, where the version has them."""
+
+    def write_now(self, response: Response, part: bytes) -> bool:
+        """Writes a part if that needs no waiting; returns whether it did. Empty bytes only ask."""
         ...
+
+    def write_whole(
+        self,
+        response: Response,
+        status: int,
+        headers: Iterable[tuple[bytes, bytes]],
+        body: bytes,
+    ) -> None:
+        """Writes a whole response."""
 
     def body_read(self) -> None:
-        """Reads more from the socket: what came was read."""
-        ...
+        """Reads more: what came was read."""
 
     def response_ended(self) -> None:
-        """Goes on with the next request."""
-        ...
+        """Goes on behind a whole response."""
 
     def response_cut(self) -> None:
-        """Ends the connection: the response cannot be completed."""
-        ...
+        """Ends what carries the response, which cannot be completed."""
 
 
 class HttpExchange:
@@ -52,22 +70,14 @@ class HttpExchange:
     __slots__ = (
         "_connection",
         "_reader",
-        "_transport",
         "_writable",
         "client_gone",
         "request",
         "response",
     )
 
-    def __init__(
-        self,
-        connection: Connected,
-        transport: asyncio.Transport,
-        request: Request,
-        response: Response,
-    ) -> None:
+    def __init__(self, connection: Connected, request: Request, response: Response) -> None:
         self._connection = connection
-        self._transport = transport
         self._reader: asyncio.Future[None] | None = None
         self._writable: asyncio.Event | None = None
         self.request = request
@@ -104,8 +114,8 @@ class HttpExchange:
         request = self.request
         if request.expects_continue:
             request.expects_continue = False
-            if not self.response.started and not self._transport.is_closing():
-                self._transport.write(CONTINUE)
+            if not self.response.started:
+                self._connection.write_continue()
         while True:
             if self.client_gone or self.response.complete:
                 raise ClientGone
@@ -140,17 +150,15 @@ class HttpExchange:
         Raises:
             ValueError: it was written, or the status or a header is none.
         """
-        self._transport.write(self._connection.start_response(self.response, status, headers))
+        self._connection.write_head(self.response, status, headers)
 
-    def write_body(self, part: bytes, *, more: bool) -> None:
+    def write_body(self, part: bytes, *, more: bool, trailers: Headers = ()) -> None:
         """Writes a part of the response's body; ends the response with the last one.
 
         Raises:
             ValueError: the response has not started, has ended, or has another length.
         """
-        data = self.response.body(part, more=more)
-        if data:
-            self._transport.write(data)
+        self._connection.write_body(self.response, part, more=more, trailers=trailers)
         if not more:
             self._end()
 
@@ -160,8 +168,7 @@ class HttpExchange:
         Raises:
             ValueError: the status or a header is none.
         """
-        head = self._connection.start_response(self.response, status, headers)
-        self._transport.write(head + self.response.body(body, more=False))
+        self._connection.write_whole(self.response, status, headers, body)
         self._end()
 
     def fail(self) -> None:

@@ -29,6 +29,7 @@ from gateway.doors.http1.websocket import WebSocketProtocol
 from gateway.doors.proxy_protocol import ProxiedEnds
 from gateway.exchange.request import new_request_id
 from gateway.exchange.response import header_lines
+from gateway.transcoding.metadata import Headers
 
 log = logging.getLogger(__name__)
 
@@ -170,6 +171,12 @@ class Http1Protocol(asyncio.Protocol):
         """Ends the connection at once."""
         self._transport.abort()
 
+    def leave(self) -> None:
+        """Ends without closing: the connection speaks another version of HTTP."""
+        self._leave()
+        self._connection.close()
+        self._release = nothing
+
     # Requests.
 
     def _parse(self, data: bytes) -> None:
@@ -223,11 +230,11 @@ class Http1Protocol(asyncio.Protocol):
         response, ends = self._connection.response(), self._ends
         route = find_route(door.direct, request, ends)
         if route is None:
-            bridge = AsgiExchange(door, self, self._transport, request, response)
+            bridge = AsgiExchange(door, self, request, response)
             self._active = bridge
             bridge.start(self._loop, ends)
             return
-        exchange = ContractExchange(door.state, self, self._transport, request, response)
+        exchange = ContractExchange(door.state, self, request, response)
         self._active = exchange
         exchange.answer(route)
         if response.complete:
@@ -274,7 +281,45 @@ class Http1Protocol(asyncio.Protocol):
 
     # What an exchange calls.
 
-    def start_response(
+    def write_continue(self) -> None:
+        """See `Connected`."""
+        if not self._transport.is_closing():
+            self._transport.write(CONTINUE)
+
+    def write_head(
+        self, response: Response, status: int, headers: Iterable[tuple[bytes, bytes]]
+    ) -> None:
+        """See `Connected`."""
+        self._transport.write(self._head(response, status, headers))
+
+    def write_body(
+        self, response: Response, part: bytes, *, more: bool, trailers: Headers = ()
+    ) -> None:
+        """See `Connected`. Trailers are left out: few clients of HTTP/1.1 read them."""
+        del trailers
+        if data := response.body(part, more=more):
+            self._transport.write(data)
+
+    def write_now(self, response: Response, part: bytes) -> bool:
+        """See `Connected`."""
+        if not response.chunked or self._transport.is_closing():
+            return False
+        if part:  # an empty chunk would be the last
+            self._transport.write(b"%x\r\n%b\r\n" % (len(part), part))
+        return True
+
+    def write_whole(
+        self,
+        response: Response,
+        status: int,
+        headers: Iterable[tuple[bytes, bytes]],
+        body: bytes,
+    ) -> None:
+        """See `Connected`."""
+        head = self._head(response, status, headers)
+        self._transport.write(head + response.body(body, more=False))
+
+    def _head(
         self, response: Response, status: int, headers: Iterable[tuple[bytes, bytes]]
     ) -> bytes:
         """Returns the head of a response, as the connection goes on after it."""
@@ -385,9 +430,8 @@ class Http1Protocol(asyncio.Protocol):
     def _switch(self, request: Request, rest: bytes) -> None:
         """Goes on as a WebSocket."""
         self._switched = True
-        self._leave()
-        self._connection.close()
-        release, self._release = self._release, nothing
+        release = self._release
+        self.leave()
         websocket = WebSocketProtocol(self._door, request, release, self._ends)
         self._transport.set_protocol(websocket)
         if not self._reading:

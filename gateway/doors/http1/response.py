@@ -1,4 +1,7 @@
-"""One response as it travels: its head, and how its body ends (RFC 9112, sections 6 and 7)."""
+"""One response as it travels: its head, and how its body ends (RFC 9112, sections 6 and 7).
+
+HTTP/2 has the same head as fields, and frames the body itself (RFC 9113, section 8.1).
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,15 @@ from http import HTTPStatus
 from typing import Final
 
 from gateway.doors.http1.request import Request
+from gateway.transcoding.metadata import Headers
 
 _CACHED: Final = 64
 """Entries of the cache of status lines; the headers that go with them change once a second."""
 _CONTENTLESS: Final = (204, 304)
+_CONNECTION_SPECIFIC: Final = frozenset(
+    {b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"}
+)
+"""What makes a response over HTTP/2 malformed (RFC 9113, section 8.2.2)."""
 _NO_NAME: Final = re.compile(rb"[^!#$%&'*+\-.^_`|~0-9A-Za-z]|^\Z")
 _NO_VALUE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -66,14 +74,8 @@ class Response:
         Raises:
             ValueError: the status or a header is none.
         """
-        if self.started:
-            raise ValueError("the response has started already")
-        if not 200 <= status <= 999:
-            raise ValueError(f"{status} is no status of a response")
-        self.started = True
+        self._start(status)
         self.keep_alive = keep_alive
-        if status in _CONTENTLESS:
-            self._has_content = False
         lines = [status_line(status, *defaults)]
         lines += (b"%b: %b\r\n" % header for header in headers if self._passes(*header))
         if self._left is None and self._has_content:
@@ -86,6 +88,44 @@ class Response:
             lines.append(b"connection: close\r\n")
         lines.append(b"\r\n")
         return b"".join(lines)
+
+    def start_fields(
+        self,
+        status: int,
+        headers: Iterable[tuple[bytes, bytes]],
+        defaults: Iterable[tuple[bytes, bytes]],
+    ) -> Headers:
+        """Returns the head as the fields of HTTP/2: names in lower case, none of a connection.
+
+        Args:
+            status: its HTTP status.
+            headers: of the application.
+            defaults: headers of the server, `Date` for one.
+
+        Raises:
+            ValueError: the status or a header is none.
+        """
+        self._start(status)
+        fields = [(b":status", b"%d" % status), *defaults]
+        for name, value in headers:
+            lower = name.lower()
+            if self._passes(lower, value) and lower not in _CONNECTION_SPECIFIC:
+                fields.append((lower, value.strip(b" \t")))
+        return tuple(fields)
+
+    def _start(self, status: int) -> None:
+        if self.started:
+            raise ValueError("the response has started already")
+        if not 200 <= status <= 999:
+            raise ValueError(f"{status} is no status of a response")
+        self.started = True
+        if status in _CONTENTLESS:
+            self._has_content = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the head says that there is no body, or none is allowed."""
+        return not self._has_content or self._left == 0
 
     def _passes(self, name: bytes, value: bytes) -> bool:
         """Looks at a header; returns whether it is the application's to send, and not the connection's.

@@ -1,0 +1,222 @@
+"""The shell of a connection of HTTP/2: who answers each of its streams, and what they all share."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from gateway.doors.http1.addresses import Addresses, addresses
+from gateway.doors.http1.door import Door, Release, nothing
+from gateway.doors.http1.rejection import Rejection
+from gateway.doors.http2.direct import DirectStream
+from gateway.doors.http2.door import MAX_UNREAD, Http2
+from gateway.doors.http2.request_head import make_request
+from gateway.doors.http2.stream import Http2Stream
+from gateway.doors.proxy_protocol import ProxiedEnds
+from gateway.exchange.request import new_request_id
+from grpc_wire.headers.section import Headers
+from grpc_wire.http2.connection import Role
+from grpc_wire.http2.errors import ErrorCode
+from grpc_wire.http2.events import GoAwayReceived, HeadersReceived, RequestTooLarge
+from grpc_wire.transport.transport import Transport
+
+log = logging.getLogger(__name__)
+
+_INVALID: Final = "Invalid HTTP request received."
+_UNKNOWN: Final = -1
+
+
+class Http2Connection:
+    """One connection.
+
+    Attributes:
+        door: who answers.
+        transport: the asyncio protocol, and the engine below it.
+        loop: the event loop.
+        ends: the addresses.
+        client: IP address of the client; empty where there is none, as on a Unix socket.
+        over: whether it has ended.
+    """
+
+    __slots__ = (
+        *("_http2", "_release", "_told", "_unread", "_unread_timer", "client", "door", "ends"),
+        *("loop", "over", "transport"),
+    )
+
+    def __init__(
+        self, door: Door, http2: Http2, release: Release = nothing, told: ProxiedEnds | None = None
+    ) -> None:
+        """Takes what all connections share.
+
+        Args:
+            door: who answers.
+            http2: what connections of HTTP/2 share.
+            release: called when the connection has ended.
+            told: the ends that its PROXY header has told, if it had one.
+        """
+        self.door = door
+        self._http2 = http2
+        self._release = release
+        self._told = told
+        self.loop = asyncio.get_running_loop()
+        self.ends: Addresses
+        self.client = ""
+        self.over = False
+        self.transport = Transport(Role.SERVER, self, http2.limits, http2.lifetimes)
+        self._unread: dict[int, int] = {}
+        """Streams whose client does not read -> bytes that waited when that was looked at last."""
+        self._unread_timer: asyncio.TimerHandle | None = None
+
+    # What the server calls.
+
+    def shutdown(self) -> None:
+        """Accepts no more requests, and closes behind the last response."""
+        self.transport.go_away()
+
+    def abort(self) -> None:
+        """Ends the connection at once."""
+        self.transport.socket.abort()
+
+    # What the transport calls.
+
+    def opened(self, transport: Transport) -> None:
+        """Begins."""
+        self.ends = addresses(transport.socket, self._told)
+        self.client = self.ends.client[0] if self.ends.client else ""
+        self.door.state.connections.add(self)
+
+    def connected(self, transport: Transport) -> None:
+        """Nothing: the client's SETTINGS have come."""
+
+    def requested(self, transport: Transport, event: HeadersReceived) -> None:
+        """Starts to answer a request."""
+        door, heads = self.door, self._http2.heads
+        if door.closing:
+            transport.go_away()
+        if self._unread and self._unread_bytes() > MAX_UNREAD:
+            transport.reset(event.stream_id, ErrorCode.REFUSED_STREAM)
+            return
+        if heads is not None and door.direct is not None and event.end_stream:
+            plain = heads.read(event.headers, door.limits.max_headers)
+            if plain is not None:
+                direct = DirectStream(self, door.direct, event)
+                transport.register(event.stream_id, direct)
+                direct.answer(plain)
+                if not direct.over_here:
+                    door.state.tasks.add(direct)
+                return
+        self._start(event)
+
+    def _start(self, event: HeadersReceived) -> None:
+        try:
+            request, protocol = make_request(event.headers, self.door.limits.max_headers)
+            if protocol:
+                raise Rejection(501, "the protocol is not known here")
+        except Rejection as rejection:
+            self.reject(event.stream_id, rejection)
+            return
+        stream = Http2Stream(self, event, request)
+        self.transport.register(event.stream_id, stream)
+        stream.answer()
+
+    def oversized(self, transport: Transport, event: RequestTooLarge) -> None:
+        """Answers 431."""
+        del transport
+        most = self.door.limits.max_head
+        self.reject(event.stream_id, Rejection(431, f"the head is larger than {most} bytes"))
+
+    def changed(self, transport: Transport) -> None:
+        """Nothing: the last stream has ended, or SETTINGS have come."""
+
+    def going_away(self, transport: Transport, event: GoAwayReceived) -> None:
+        """Nothing: a client that opens no more streams closes behind the last."""
+
+    def disconnected(self, transport: Transport, reason: str) -> None:
+        """Ends."""
+        del transport
+        log.debug("a connection has ended: %s", reason)
+        self.over = True
+        self._unread.clear()
+        if self._unread_timer is not None:
+            self._unread_timer.cancel()
+            self._unread_timer = None
+        self.door.state.connections.discard(self)
+        self._release()
+
+    # What streams call.
+
+    @property
+    def default_headers(self) -> Sequence[tuple[bytes, bytes]]:
+        """Headers of the server, `Date` for one."""
+        return self.door.state.default_headers
+
+    def respond(self, stream_id: int, fields: Headers, body: bytes) -> None:
+        """Sends a whole response."""
+        if self.transport.send_whole(stream_id, fields, body):
+            self.waits(stream_id)
+
+    def answered(self, direct: DirectStream) -> None:
+        """Counts a response that was sent directly."""
+        state = self.door.state
+        state.total_requests += 1
+        state.tasks.discard(direct)
+
+    def response_ended(self, stream_id: int) -> None:
+        """Leaves a stream, once the client has read what is queued."""
+        self.door.state.total_requests += 1
+        if self.transport.queued(stream_id):
+            self.waits(stream_id)
+        else:
+            self.sent(stream_id)
+
+    def reject(self, stream_id: int, rejection: Rejection, *, is_new: bool = True) -> None:
+        """Answers what is no request; `is_new` unless an exchange tells of it."""
+        log.warning(_INVALID)
+        body, request_id = rejection.body(), new_request_id()
+        if self.door.rejected is not None and is_new:
+            self.door.rejected(rejection.status, rejection.code, request_id, self.client)
+        fields = (
+            (b":status", b"%d" % rejection.status),
+            *self.default_headers,
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+            *rejection.headers,
+            (b"x-request-id", request_id.encode()),
+        )
+        self.transport.send_whole(stream_id, fields, body)
+
+    # Clients that do not read.
+
+    def waits(self, stream_id: int) -> None:
+        """Watches a stream whose client does not read; see `left`."""
+        self._unread.setdefault(stream_id, _UNKNOWN)
+        if self._unread_timer is None:
+            seconds = self._http2.send_timeout
+            self._unread_timer = self.loop.call_later(seconds, self._check_unread)
+
+    def left(self, stream_id: int) -> None:
+        """Watches a stream no longer."""
+        self._unread.pop(stream_id, None)
+
+    def sent(self, stream_id: int) -> None:
+        """Leaves a stream: its response was sent to its end."""
+        self._unread.pop(stream_id, None)
+        self.transport.forget(stream_id)
+
+    def _unread_bytes(self) -> int:
+        return sum(map(self.transport.queued, self._unread))
+
+    def _check_unread(self) -> None:
+        """Cuts the responses of which nothing was read since this was called last."""
+        self._unread_timer = None
+        for stream_id, before in [*self._unread.items()]:
+            queued = self.transport.queued(stream_id)
+            if before == _UNKNOWN or queued < before:
+                self._unread[stream_id] = queued
+            else:
+                self.transport.cut(stream_id, ErrorCode.CANCEL, "the response is not read")
+        if self._unread and not self.over:
+            seconds = self._http2.send_timeout
+            self._unread_timer = self.loop.call_later(seconds, self._check_unread)

@@ -1,0 +1,175 @@
+"""The direct way of HTTP/2: a unary request that has come whole is answered without a task and without ASGI.
+
+The steps are those of every request (`gateway.exchange.serve`), run inline, and the response is two frames.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Final
+
+from gateway.doors.http1.direct import DirectDoor
+from gateway.doors.http2.heads import PlainHead
+from gateway.doors.http2.request_head import edge_headers
+from gateway.exchange.exchange import Exchange
+from gateway.exchange.inline import InlineRun
+from gateway.exchange.ports import ClientGone
+from gateway.exchange.request import new_request_id
+from gateway.exchange.response import HttpResponse
+from gateway.exchange.serve import serve
+from gateway.transcoding.metadata import Headers
+from grpc_wire.http2.events import DataReceived, HeadersReceived, StreamReset
+
+if TYPE_CHECKING:
+    from gateway.doors.http2.connection import Http2Connection
+
+_WHOLE_ALONE: Final = "the response to a unary request is whole"
+
+
+class DirectStream(InlineRun):
+    """One request that is answered directly: its body, its sink, its run and its stream."""
+
+    __slots__ = (
+        "_connection",
+        "_door",
+        "_fields",
+        "_stream_id",
+        "ended",
+        "over_here",
+        "whole_body",
+    )
+
+    def __init__(
+        self, connection: Http2Connection, door: DirectDoor, event: HeadersReceived
+    ) -> None:
+        """Takes the request.
+
+        Args:
+            connection: on which it came.
+            door: what answers.
+            event: the request.
+        """
+        self._connection = connection
+        self._door = door
+        self._stream_id = event.stream_id
+        self._fields = event.headers
+        self.whole_body: bytes | None = event.data
+        self.ended = False
+        self.over_here = False
+        """Whether the response was sent, or the client has left."""
+
+    def answer(self, plain: PlainHead) -> None:
+        """Starts to answer."""
+        door, connection = self._door, self._connection
+        request_id, metadata = plain.request_id, plain.metadata
+        if not request_id:
+            request_id = new_request_id()
+            if door.id_key is not None:
+                metadata = (*metadata, (door.id_key, request_id))
+        exchange = Exchange(
+            door.edge,
+            plain.request,
+            self,
+            self,
+            request_id=request_id,
+            metadata=metadata,
+            query=plain.query,
+            headers=self,
+            run=self,
+        )
+        exchange.client = connection.client
+        exchange.certificate = connection.ends.certificate
+        self.start_run(serve(exchange))
+
+    # The headers, for policies.
+
+    def all(self) -> Headers:
+        """See `RequestHeaders`."""
+        return tuple(edge_headers(self._fields))
+
+    def values(self, name: bytes) -> Sequence[bytes]:
+        """See `RequestHeaders`."""
+        if name in (b"cookie", b"host"):
+            return [value for each, value in edge_headers(self._fields) if each == name]
+        return [value for each, value in self._fields if each == name]
+
+    # What the connection calls.
+
+    def headers_received(self, event: HeadersReceived) -> None:
+        """Nothing: the request has come whole."""
+
+    def data_received(self, event: DataReceived) -> None:
+        """Nothing: the request has come whole."""
+
+    def drained(self) -> None:
+        """Leaves the stream: the client has read the response."""
+        self._connection.sent(self._stream_id)
+
+    def reset(self, event: StreamReset) -> None:
+        """See `disconnect`."""
+        del event
+        self.disconnect()
+
+    def lost(self, reason: str) -> None:
+        """See `disconnect`."""
+        del reason
+        self.disconnect()
+
+    def disconnect(self) -> None:
+        """Ends the exchange: the client has left."""
+        self._connection.left(self._stream_id)
+        if not self.over_here:
+            self.over_here = True
+            self._connection.answered(self)
+            self.interrupt(ClientGone())
+
+    # What the exchange calls.
+
+    @property
+    def write_now(self) -> None:
+        """See `Sink`."""
+
+    async def read(self) -> bytes:
+        """See `RequestBody`."""
+        self.ended = True
+        return self.whole_body or b""
+
+    async def gone(self) -> None:
+        """Waits for ever: the connection interrupts the run of a client that has left."""
+        await asyncio.get_running_loop().create_future()
+
+    def whole(self, response: HttpResponse, *, head: bool) -> None:
+        """See `Sink`."""
+        if self.over_here:
+            raise ClientGone
+        self.over_here = True
+        connection = self._connection
+        fields = response_fields(response, connection.default_headers)
+        connection.respond(self._stream_id, fields, b"" if head else response.body)
+        connection.answered(self)
+
+    async def start(self, status: int, headers: Headers) -> None:
+        """See `Sink`."""
+        raise NotImplementedError(_WHOLE_ALONE)
+
+    async def write(self, data: bytes) -> None:
+        """See `Sink`."""
+        raise NotImplementedError(_WHOLE_ALONE)
+
+    async def end(self, data: bytes, trailers: Headers = ()) -> None:
+        """See `Sink`."""
+        raise NotImplementedError(_WHOLE_ALONE)
+
+    def abort(self, error: Exception) -> None:
+        """See `Sink`."""
+        raise NotImplementedError(_WHOLE_ALONE)
+
+
+def response_fields(response: HttpResponse, defaults: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """Returns the fields of a whole response of the edge's own; `defaults` are headers of the server."""
+    status = (b":status", b"%d" % response.status)
+    if not response.headers:
+        return (status, *defaults, *response.all_headers())
+    # of metadata a value may have blanks around it, which are malformed (RFC 9113, 8.2.1)
+    return (status, *defaults, *((n, v.strip(b" \t")) for n, v in response.all_headers()))
