@@ -20,7 +20,12 @@ from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
 from grpc_core.callers import CallerNotAllowedError, Check
-from grpc_core.finance.errors import FinanceError, InvalidArgumentError, OutOfRangeError
+from grpc_core.finance.errors import (
+    FinanceError,
+    InvalidArgumentError,
+    NotFoundError,
+    OutOfRangeError,
+)
 from grpc_core.rate_feed import FeedClosedError
 
 MAX_VIOLATIONS = 16
@@ -44,6 +49,8 @@ def status_of(error: Exception) -> Status | None:
             return _bad_request(grpc.StatusCode.INVALID_ARGUMENT, error)
         case OutOfRangeError():
             return _bad_request(grpc.StatusCode.OUT_OF_RANGE, error)
+        case NotFoundError():
+            return _status(grpc.StatusCode.NOT_FOUND, str(error))
         case CallerNotAllowedError():
             return _status(grpc.StatusCode.PERMISSION_DENIED, str(error))
         case FeedClosedError():

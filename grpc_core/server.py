@@ -17,8 +17,8 @@ from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from grpc_reflection.v1alpha import reflection
 from grpc_reflection.v1alpha.reflection_pb2_grpc import add_ServerReflectionServicer_to_server
 
-from grpc_core._generated import finance_pb2, hello_pb2
-from grpc_core._generated.finance_pb2_grpc import add_CurrencyConverterServicer_to_server
+from grpc_core._generated import finance_pb2, finance_pb2_grpc, hello_pb2
+from grpc_core._generated.finance.v2 import currency_converter_pb2, currency_converter_pb2_grpc
 from grpc_core._generated.hello_pb2_grpc import add_GreeterServicer_to_server
 from grpc_core.access_log import AccessLog, writing
 from grpc_core.address import listen, shown
@@ -29,7 +29,9 @@ from grpc_core.market import Market
 from grpc_core.metrics import MethodCounts, Metrics
 from grpc_core.metrics_listener import MetricsAddress, MetricsListener
 from grpc_core.rate_feed import RateFeed
-from grpc_core.servicers import CurrencyConverter, Greeter
+from grpc_core.servicers.converter_v1 import CurrencyConverterV1
+from grpc_core.servicers.converter_v2 import CurrencyConverterV2
+from grpc_core.servicers.greeter import Greeter
 from grpc_core.settings import Settings
 from grpc_core.tls import TlsError, credentials, renewed_pair
 from grpc_core.transport import TRANSPORTS
@@ -40,6 +42,7 @@ from server_process.workers import Parent
 
 SERVICES = (
     finance_pb2.DESCRIPTOR.services_by_name["CurrencyConverter"].full_name,
+    currency_converter_pb2.DESCRIPTOR.services_by_name["CurrencyConverter"].full_name,
     hello_pb2.DESCRIPTOR.services_by_name["Greeter"].full_name,
     health.SERVICE_NAME,
     reflection.SERVICE_NAME,
@@ -101,18 +104,23 @@ class CoreServer:
             ],
         )
         check_services(settings.allowed_callers, SERVICES)
-        self._register(CurrencyConverter(feed), Greeter(), settings.allowed_callers)
+        self._register(settings.allowed_callers)
         self.address = listen(self._server, settings.host, settings.port, secrets, reserved=shared)
 
-    def _register(self, converter: CurrencyConverter, greeter: Greeter, rules: Rules) -> None:
+    def _register(self, rules: Rules) -> None:
         # health is open to whoever connects, as probes need it
         own = {health.SERVICE_NAME: frozenset({ANY})} | dict(rules) if rules else {}
         watched = self.metrics is not None or self.access_log is not None
         count = partial(_count, self.metrics, self.access_log) if watched else None
         guarded = Guarded(self._server, partial(check_of, own), count)
         server: Any = guarded  # has the methods that generated code calls
-        add_CurrencyConverterServicer_to_server(converter, server)  # type: ignore[no-untyped-call]  # generated code has no types
-        add_GreeterServicer_to_server(greeter, server)  # type: ignore[no-untyped-call]  # generated code has no types
+        finance_pb2_grpc.add_CurrencyConverterServicer_to_server(  # type: ignore[no-untyped-call]  # generated code has no types
+            CurrencyConverterV1(self._feed), server
+        )
+        currency_converter_pb2_grpc.add_CurrencyConverterServicer_to_server(  # type: ignore[no-untyped-call]  # generated code has no types
+            CurrencyConverterV2(self._feed), server
+        )
+        add_GreeterServicer_to_server(Greeter(), server)  # type: ignore[no-untyped-call]  # generated code has no types
         add_HealthServicer_to_server(self._health, server)
         add_ServerReflectionServicer_to_server(  # type: ignore[no-untyped-call]  # generated code has no types
             reflection.aio.ReflectionServicer(SERVICES), server

@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
@@ -34,7 +35,7 @@ INCLUDES = [
     Path(str(files("grpc_tools") / "_proto")),
 ]
 ABSOLUTE_IMPORT = re.compile(
-    r"^(?:import (\w+_pb2)|from (gateway\.v1) import (\w+_pb2)) as", re.MULTILINE
+    r"^(?:import (\w+_pb2)|from ((?:finance|gateway)\.v\d+) import (\w+_pb2)) as", re.MULTILINE
 )
 MARK = '"""Made from protos/ by `make generate`; not to be edited."""\n'
 
@@ -44,7 +45,9 @@ def generate(out: Path) -> list[Path]:
     stubs = out / STUBS
     stubs.mkdir(parents=True, exist_ok=True)
     (out / DESCRIPTOR_SET).parent.mkdir(parents=True, exist_ok=True)
-    found = sorted(path.relative_to(PROTOS) for path in PROTOS.rglob("*.proto"))
+    found = sorted(
+        (path.relative_to(PROTOS) for path in PROTOS.rglob("*.proto")), key=Path.as_posix
+    )
     sources = [path for path in found if not path.is_relative_to(ENVOY)]
     options = [path for path in sources if path.is_relative_to(OPTIONS)]
     services = [path for path in sources if path not in options]
@@ -60,10 +63,12 @@ def generate(out: Path) -> list[Path]:
     (out / EXT_AUTHZ).parent.mkdir(parents=True, exist_ok=True)
     envoys = [path for path in found if path.is_relative_to(ENVOY)]
     _protoc(f"--descriptor_set_out={out / EXT_AUTHZ}", "--include_imports", *envoys)
-    for path in stubs.glob("*.py*"):
+    for path in stubs.rglob("*.py*"):
         # protoc writes absolute imports, which fail inside a package
-        path.write_text(ABSOLUTE_IMPORT.sub(_relative_import, path.read_text()))
-    for package in (stubs, *(stubs / path for path in (OPTIONS.parent, OPTIONS)), out / OPTIONS):
+        depth = len(path.relative_to(stubs).parts)
+        path.write_text(ABSOLUTE_IMPORT.sub(partial(_relative_import, depth), path.read_text()))
+    folders = [path for path in stubs.rglob("*") if path.is_dir()]
+    for package in (stubs, *folders, out / OPTIONS):
         (package / "__init__.py").write_text(MARK)
     _envoy(out)
     made = [
@@ -97,9 +102,10 @@ def _envoy(out: Path) -> None:
     (out / ENVOY / "envoy.yaml").write_bytes(done.stdout)
 
 
-def _relative_import(match: re.Match[str]) -> str:
+def _relative_import(depth: int, match: re.Match[str]) -> str:
+    """Returns an import of a module that stands `depth` folders below the stubs' parent."""
     sibling, package, module = match.groups()
-    return f"from .{package or ''} import {sibling or module} as"
+    return f"from {'.' * depth}{package or ''} import {sibling or module} as"
 
 
 def _protoc(*arguments: str | Path) -> None:

@@ -1,13 +1,14 @@
 """Conversion of amounts between currencies.
 
-Rule: amounts are decimals internally, and every result fits into a double.
+Rule: amounts are decimals internally and products are exact; only a caller rounds. Every
+result fits into a double.
 """
 
 import math
 import sys
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Self
 
 from grpc_core.finance.errors import (
@@ -19,6 +20,8 @@ from grpc_core.finance.errors import (
 from grpc_core.finance.rates import Snapshot
 
 LARGEST_DOUBLE = Decimal(sys.float_info.max)
+EXACT = Context(prec=64)
+"""Holds the product of an amount (at most 28 digits) and a rate (28 digits) without rounding."""
 
 
 @dataclass(slots=True)
@@ -37,7 +40,7 @@ class Conversion:
 
 
 def convert(
-    snapshot: Snapshot, *, from_currency: str, to_currency: str, amount: float
+    snapshot: Snapshot, *, from_currency: str, to_currency: str, amount: float | Decimal
 ) -> Conversion:
     """Converts an amount at the rates of a snapshot.
 
@@ -45,7 +48,7 @@ def convert(
         snapshot: The rates.
         from_currency: Code of the source currency.
         to_currency: Code of the target currency.
-        amount: In units of `from_currency`; converted to a decimal by its shortest representation.
+        amount: In units of `from_currency`; a double is taken by its shortest representation.
 
     Raises:
         InvalidArgumentError: A currency has no rate, or the amount is not a finite number.
@@ -55,7 +58,8 @@ def convert(
     if rate is None or not 0 < amount < math.inf:
         codes = {"from_currency": from_currency, "to_currency": to_currency}
         raise _refusal(snapshot.refused(codes), amount)
-    converted = Decimal(repr(amount)) * rate
+    exact = amount if isinstance(amount, Decimal) else Decimal(repr(amount))
+    converted = EXACT.multiply(exact, rate)
     if converted > LARGEST_DOUBLE:
         raise OutOfRangeError(
             [Violation("amount", f"amount is too large to convert, got {amount}")]
@@ -63,7 +67,7 @@ def convert(
     return Conversion(converted, rate, snapshot.instant)
 
 
-def _refusal(refused: list[Violation], amount: float) -> FinanceError:
+def _refusal(refused: list[Violation], amount: float | Decimal) -> FinanceError:
     if not math.isfinite(amount):
         problem = Violation("amount", f"amount must be a finite number, got {amount}")
         return InvalidArgumentError([*refused, problem])

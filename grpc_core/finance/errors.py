@@ -3,7 +3,7 @@
 Rule: an error lists all violations of a request, not only the first.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -22,7 +22,7 @@ class Violation:
 
 
 class FinanceError(Exception):
-    """An invalid request. Raised only as one of its two subclasses.
+    """An invalid request. Raised only as one of its subclasses.
 
     Attributes:
         violations: All violations; at least one.
@@ -39,6 +39,13 @@ class FinanceError(Exception):
             for violation in self.violations
         )
 
+    def named(self, fields: Mapping[str, str]) -> Self:
+        """Returns the error with other names of its fields, as a contract names them."""
+        return type(self)(
+            Violation(fields.get(violation.field, violation.field), violation.description)
+            for violation in self.violations
+        )
+
 
 class InvalidArgumentError(FinanceError):
     """An invalid value, such as an unknown currency."""
@@ -46,3 +53,7 @@ class InvalidArgumentError(FinanceError):
 
 class OutOfRangeError(FinanceError):
     """A value out of range, such as a negative amount."""
+
+
+class NotFoundError(FinanceError):
+    """The name of something that does not exist."""

@@ -21,6 +21,9 @@ from google.rpc.error_details_pb2 import BadRequest
 from google.rpc.status_pb2 import Status
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
+from grpc_core._generated.finance.v2.currency_converter_pb2_grpc import (
+    CurrencyConverterStub as ConverterV2Stub,
+)
 from grpc_core._generated.finance_pb2_grpc import CurrencyConverterStub
 from grpc_core._generated.hello_pb2_grpc import GreeterStub
 from grpc_core.rate_feed import RateFeed
@@ -37,6 +40,7 @@ class Loopback:
     feed: RateFeed
     channel: Any
     converter: Any
+    converter_v2: Any
     greeter: Any
 
 
@@ -57,7 +61,8 @@ async def loopback(feed: RateFeed, transport: TransportName = "wire") -> AsyncIt
     try:
         async with grpc.aio.insecure_channel(server.address) as channel:
             converter, greeter = converter_stub(channel), GreeterStub(channel)  # type: ignore[no-untyped-call]  # generated code has no types
-            yield Loopback(server, feed, channel, converter, greeter)
+            converter_v2 = ConverterV2Stub(channel)  # type: ignore[no-untyped-call]  # generated code has no types
+            yield Loopback(server, feed, channel, converter, converter_v2, greeter)
     finally:
         await server.stop(None)
 

@@ -56,7 +56,7 @@ def address_of(core: Core) -> str:
     assert core.stdout
     line = core.stdout.readline()
     assert line.startswith("core: serving gRPC on 127.0.0.1:"), line or core.communicate()
-    assert core.stdout.readline().startswith("core: finance.CurrencyConverter, hello.Greeter, ")
+    assert core.stdout.readline().startswith("core: finance.CurrencyConverter, finance.v2.")
     return line.split()[-1]
 
 

@@ -1,8 +1,4 @@
-"""The servicers of the contract, one method per RPC.
-
-Rule: a method only translates between messages and the domain. Errors of the domain are raised; `guard` turns
-them into a status.
-"""
+"""`finance.CurrencyConverter`, version 1 of the contract: amounts and rates are doubles."""
 # ruff: noqa: ARG002, N802 - the method names are the contract's, the parameters grpc's
 
 from collections.abc import AsyncIterator
@@ -11,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
 
-from grpc_core._generated import finance_pb2_grpc, hello_pb2_grpc
+from grpc_core._generated import finance_pb2_grpc
 from grpc_core._generated.finance_pb2 import (
     BatchReply,
     ConvertReply,
@@ -19,15 +15,14 @@ from grpc_core._generated.finance_pb2 import (
     RateUpdate,
     WatchRequest,
 )
-from grpc_core._generated.hello_pb2 import HelloReply, HelloRequest
 from grpc_core.finance.conversion import Batch, Conversion, convert
-from grpc_core.finance.errors import FinanceError, InvalidArgumentError, Violation
+from grpc_core.finance.errors import FinanceError
 from grpc_core.finance.watchlist import Watchlist
 from grpc_core.guard import ServicerContext
 from grpc_core.rate_feed import RateFeed
 
 
-class CurrencyConverter(finance_pb2_grpc.CurrencyConverterServicer):
+class CurrencyConverterV1(finance_pb2_grpc.CurrencyConverterServicer):
     """`finance.CurrencyConverter`, with the current rates of a feed."""
 
     def __init__(self, feed: RateFeed) -> None:
@@ -79,20 +74,6 @@ class CurrencyConverter(finance_pb2_grpc.CurrencyConverterServicer):
             to_currency=request.to_currency,
             amount=request.amount,
         )
-
-
-class Greeter(hello_pb2_grpc.GreeterServicer):
-    """`hello.Greeter`."""
-
-    async def SayHello(self, request: HelloRequest, context: ServicerContext) -> HelloReply:
-        """Greets by name.
-
-        Raises:
-            InvalidArgumentError: The name is empty.
-        """
-        if not request.name:
-            raise InvalidArgumentError([Violation("name", "name must not be empty")])
-        return HelloReply(message=f"Hello, {request.name}!")
 
 
 def _reply(conversion: Conversion) -> ConvertReply:
