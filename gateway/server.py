@@ -198,7 +198,8 @@ class Server(uvicorn.Server):
             _proxied(self._app.state.settings.proxies),
         )
         self._acceptor.start()
-        self.admin.start(self._acceptor, 0 if self._parent is None else self._parent.number)
+        number = 0 if self._parent is None else self._parent.number
+        self.admin.start(self._acceptor, self._door.direct, number)
         self.started = True
         if self._parent is not None:
             self._parent.serving(self._stop)
