@@ -33,7 +33,7 @@ class Reloads:
             refusals: what items raise, beside OSError and ValueError, for what is wrong with what they read.
                 Anything else is a fault, and logged with its traceback.
         """
-        self._refusals = (OSError, ValueError, *refusals)
+        self._refusals: tuple[type[Exception], ...] = (OSError, ValueError, *refusals)
         self._items: list[tuple[str, Reload]] = []
         self._running = asyncio.Lock()
 

@@ -101,7 +101,9 @@ def test_a_closed_terminal_ends_the_program(workers: str) -> None:
     ours, theirs = os.openpty()
     program = subprocess.Popen(
         [sys.executable, "-c", LEAD, *SERVE, "--workers", workers],
-        **dict.fromkeys(("stdin", "stdout", "stderr"), theirs),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
         cwd=ROOT,
         start_new_session=True,
     )
