@@ -100,7 +100,8 @@ def _pairs(values: Mapping[str, Any]) -> str:
 
 def _table(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
     """Returns a heading and a table; the names of its columns are those of the first row with most."""
-    names = list(max(rows, key=len)) if rows else []
+    widest: Mapping[str, Any] = max(rows, key=len) if rows else {}
+    names = list(widest)
     if not names:
         return f"<h2>{_text(title)}</h2><p>None.</p>"
     head = "".join(f"<th>{_text(name.replace('_', ' '))}" for name in names)

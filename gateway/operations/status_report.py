@@ -156,7 +156,7 @@ def _summed(metrics: Iterable[Mapping[str, Any]], name: str) -> dict[str, int]:
 
 
 def _total(metrics: Iterable[Mapping[str, Any]], name: str) -> float:
-    total = sum(float(value) for _, value in _samples(metrics, name))
+    total = sum((float(value) for _, value in _samples(metrics, name)), 0.0)
     return int(total) if total.is_integer() else total
 
 
