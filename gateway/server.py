@@ -13,26 +13,15 @@ import socket
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
-from functools import partial
 from types import FrameType
 from typing import Any, Final, cast
 
 import uvicorn
 from fastapi import FastAPI
 
-from gateway.admission.networks import Networks
-from gateway.admission.proxy_settings import ProxySettings
-from gateway.doors.accepting import AcceptLimits, Acceptor
-from gateway.doors.asgi import ContractRoutes
-from gateway.doors.choosing import ChoosingProtocol
-from gateway.doors.http1.direct import DirectDoor
+from gateway.connections import accept_limits, door, protocol, proxied
+from gateway.doors.accepting import Acceptor
 from gateway.doors.http1.door import Door
-from gateway.doors.http1.limits import Limits, WebSocketLimits
-from gateway.doors.http1.protocol import Http1Protocol
-from gateway.doors.http2.door import Http2, http2
-from gateway.doors.http2.heads import Heads
-from gateway.doors.proxied import ProxyProtocol
-from gateway.doors.types import App
 from gateway.exchange.edge import Edge
 from gateway.listening import allow_many_files, listen, listen_for_workers
 from gateway.operations.admin import Admin
@@ -58,8 +47,6 @@ _LAST_SECONDS: Final = 0.5
 _CROSSING_SECONDS: Final = 0.25
 """Time that requests have to arrive on the connections that were accepted last."""
 _STARTUP_FAILURE: Final = 3
-_ENVELOPE_BYTES: Final = 16 * 1024
-"""Bytes that a WebSocket frame may have beside its message, or for metadata if messages are small."""
 
 
 def serve(app: FastAPI, settings: Settings) -> int:
@@ -131,11 +118,6 @@ class Server(uvicorn.Server):
         self._door: Door | None = None
         self.admin = Admin(app.state.metrics, settings, self._readiness)
 
-    @property
-    def is_secure(self) -> bool:
-        """Whether it speaks TLS."""
-        return self._tls is not None
-
     def serve_on(self, listening: list[socket.socket], parent: Parent | None = None) -> None:
         """Serves on some sockets, and closes them, until SIGINT or SIGTERM.
 
@@ -181,24 +163,17 @@ class Server(uvicorn.Server):
         await self._background.enter_async_context(watchdog())
         stop = self._stop if self._parent is None else None
         await self._background.enter_async_context(self._reloads.on_hangup(stop))
-        self._door = _door(self._app, self.config, self, settings)
+        self._door = door(self._app, self.config, self.server_state, self.lifespan.state, settings)
         self._acceptor = Acceptor(
             listening,
-            (
-                partial(ChoosingProtocol, self._door, _http2(self._door, settings))
-                if settings.http2
-                else partial(Http1Protocol, self._door)
-            ),
-            AcceptLimits(
-                max_connections=settings.max_connections,
-                max_connections_per_address=settings.max_connections_per_address,
-                tls_handshake_timeout=settings.tls_handshake_seconds,
-            ),
+            protocol(self._door, settings),
+            accept_limits(settings),
             None if tls is None else RenewedContext(lambda: tls.current),
-            _proxied(self._app.state.settings.proxies),
+            proxied(self._app.state.settings.proxies),
         )
         self._acceptor.start()
-        self.admin.start(self._acceptor, 0 if self._parent is None else self._parent.number)
+        number = 0 if self._parent is None else self._parent.number
+        self.admin.start(self._acceptor, self._door.direct, number)
         self.started = True
         if self._parent is not None:
             self._parent.serving(self._stop)
@@ -297,57 +272,6 @@ class Server(uvicorn.Server):
             if left <= 0:
                 return
             await asyncio.sleep(min(_LOOK_SECONDS, left))
-
-
-def _door(app: FastAPI, config: uvicorn.Config, server: Server, settings: Settings) -> Door:
-    """Makes what all connections share; with middleware of a user's all goes to the application."""
-    middleware: list[object] = [each.cls for each in app.user_middleware]
-    direct: DirectDoor = app.state.direct
-    if server.is_secure:  # which the application does not know
-        direct = DirectDoor(direct.edge, direct.router, direct.root_path, secure=True)
-    is_ours_alone = middleware == [ContractRoutes] and app.root_path == direct.root_path
-    return Door(
-        app=cast("App", config.loaded_app),
-        state=server.server_state,
-        websocket=WebSocketLimits(
-            max_message=settings.max_message_bytes + _ENVELOPE_BYTES,
-            ping_interval=settings.websocket_ping_seconds,
-            compression=settings.websocket_compression,
-            small_frames=settings.websocket_small_frames,
-        ),
-        direct=direct if is_ours_alone else None,
-        app_state=server.lifespan.state,
-        rejected=None if direct.edge.journal is None else direct.edge.journal.rejected,
-        origin_headers=None if app.state.cors is None else app.state.cors.headers_for,
-        root_path=config.root_path,
-        limits=Limits(
-            max_head=settings.max_head_bytes,
-            max_headers=settings.max_headers,
-            head_timeout=settings.head_timeout_seconds,
-            body_timeout=settings.body_timeout_seconds,
-            keep_alive=settings.keep_alive_seconds,
-        ),
-    )
-
-
-def _http2(door: Door, settings: Settings) -> Http2:
-    """Makes what all connections of HTTP/2 share."""
-    direct = door.direct
-    return http2(
-        door.limits,
-        max_streams=settings.http2_max_streams,
-        send_timeout=settings.send_timeout_seconds,
-        heads=None
-        if direct is None
-        else Heads(direct.edge.metadata, direct.router, direct.root_path, secure=direct.is_secure),
-    )
-
-
-def _proxied(section: ProxySettings) -> ProxyProtocol | None:
-    """Returns what `proxies_protocol` asks of connections; the application was made with the section."""
-    if section.protocol == "off":
-        return None
-    return ProxyProtocol(Networks(section.trusted).__contains__, section.protocol_seconds)
 
 
 def _close(sockets: Sequence[socket.socket]) -> None:

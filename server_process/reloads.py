@@ -33,22 +33,31 @@ class Reloads:
             refusals: what items raise, beside OSError and ValueError, for what is wrong with what they read.
                 Anything else is a fault, and logged with its traceback.
         """
-        self._refusals = (OSError, ValueError, *refusals)
+        self._refusals: tuple[type[Exception], ...] = (OSError, ValueError, *refusals)
         self._items: list[tuple[str, Reload]] = []
+        self._running = asyncio.Lock()
 
     def add(self, name: str, reload: Reload) -> None:
         """Adds a thing; its name is what the log calls it, such as the setting with its file."""
         self._items.append((name, reload))
 
     async def run(self) -> bool:
-        """Reads all again, one after the other; returns whether nothing was refused."""
+        """Reads all again, one after the other; returns whether nothing was refused.
+
+        Whoever asks meanwhile waits, and then it is done once more.
+        """
+        async with self._running:
+            return await self._run()
+
+    async def _run(self) -> bool:
         done: list[str] = []
         for name, reload in self._items:
             try:
                 async with asyncio.timeout(_SECONDS):
                     await reload()
             except self._refusals as error:
-                log.error("%s: not read again, the old stays: %s", name, error or "no time is left")
+                why = str(error) or f"it takes longer than {_SECONDS:g} s"
+                log.error("%s: not read again, the old stays: %s", name, why)
             except Exception:
                 log.exception("%s: not read again, the old stays", name)
             else:

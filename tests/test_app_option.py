@@ -12,7 +12,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from gateway import listening, server, tls
+from gateway import connections, listening, server, tls
 from gateway.app import create_app
 from gateway.app_option import SERVER_SETTINGS
 from gateway.cli import main
@@ -123,7 +123,7 @@ def test_what_cannot_be_served_is_one_line(
 def test_options_of_the_server_are_those_that_it_reads() -> None:
     """No setting that the server reads is refused, and none that it does not read is taken in vain."""
     read = set()
-    for module in (server, listening, tls.serving_tls, tls.check_serving, access_log):
+    for module in (server, connections, listening, tls.serving_tls, tls.check_serving, access_log):
         for node in ast.walk(ast.parse(inspect.getsource(module))):
             _, found, path = ast.unparse(node).rpartition("settings.")
             if isinstance(node, ast.Attribute) and found:

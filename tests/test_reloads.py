@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from server_process import reloads as reloads_module
 from server_process.reloads import Reloads, async_of
 from tests.whole.processes import DESCRIPTOR_SET
 
@@ -65,6 +66,19 @@ async def test_each_item_is_read_again(caplog: pytest.LogCaptureFixture) -> None
     assert [record.exc_info is not None for record in caplog.records] == [False, True, False]
 
 
+async def test_an_item_that_hangs_holds_up_nobody(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is refused after a time; the log says which one."""
+    monkeypatch.setattr(reloads_module, "_SECONDS", 0.05)
+    reloads = Reloads()
+    reloads.add("slow", asyncio.Event().wait)
+
+    assert not await reloads.run()
+    text = "slow: not read again, the old stays: it takes longer than 0.05 s"
+    assert lines(caplog) == [("ERROR", text)]
+
+
 async def test_a_signal_reads_again(caplog: pytest.LogCaptureFixture) -> None:
     """While the block runs; what was done about the signal before is done again behind it."""
     done = asyncio.Event()
@@ -87,7 +101,9 @@ def test_a_closed_terminal_ends_the_program(workers: str) -> None:
     ours, theirs = os.openpty()
     program = subprocess.Popen(
         [sys.executable, "-c", LEAD, *SERVE, "--workers", workers],
-        **dict.fromkeys(("stdin", "stdout", "stderr"), theirs),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
         cwd=ROOT,
         start_new_session=True,
     )

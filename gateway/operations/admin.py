@@ -18,6 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.doors.accepting import AcceptLimits, Acceptor
+from gateway.doors.http1.direct import DirectDoor
 from gateway.doors.http1.door import Door
 from gateway.doors.http1.limits import WebSocketLimits
 from gateway.doors.http1.protocol import Http1Protocol
@@ -90,11 +91,11 @@ class Admin:
         if self._metrics is not None:
             self._mail = WorkerMail(workers)
 
-    def start(self, acceptor: Acceptor, number: int) -> None:
+    def start(self, acceptor: Acceptor, direct: DirectDoor | None, number: int) -> None:
         """Serves, in the running loop of the process or the worker with this number."""
         if self._metrics is None:
             return
-        self._metrics.acceptor = acceptor
+        self._metrics.acceptor, self._metrics.direct = acceptor, direct
         if self.sockets:
             sockets = self.sockets[number]
             status = Status(self._metrics, self._settings, self._readiness)

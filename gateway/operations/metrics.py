@@ -11,6 +11,7 @@ from typing import Any, Final
 from gateway import __version__
 from gateway.contract.descriptors import Contract
 from gateway.doors.accepting import Acceptor
+from gateway.doors.http1.direct import DirectDoor
 from gateway.exchange.edge import Edge
 from gateway.operations.calls import MeteredUpstream
 from gateway.operations.requests import RequestMeter
@@ -44,13 +45,14 @@ class Metrics:
     """
 
     def __init__(self, contract: Contract, upstream: Upstream) -> None:
-        """Takes what is served; `edge` and `acceptor` are set when they are made."""
+        """Takes what is served; `edge`, `acceptor` and `direct` are set when they are made."""
         self.requests = RequestMeter()
         self.calls = MeteredUpstream(upstream, (*contract.methods, HEALTH_CHECK))
         self.loop_delays = Histogram()
         self.loop_delay = LoopDelay(self.loop_delays.observe)
         self.edge: Edge | None = None
         self.acceptor: Acceptor | None = None
+        self.direct: DirectDoor | None = None
         self.renewed: list[Renewed[Any]] = []
         self._fingerprint = fingerprint(contract)
 
@@ -78,6 +80,8 @@ class Metrics:
         }
         if self.edge is not None:
             samples |= _streams(self.edge)
+        if self.direct is not None:
+            samples["protoway_head_cache_misses_total"] = [((), self.direct.head_misses)]
         samples |= _connections(calls.inner, self.acceptor)
         return samples | process_snapshot()
 

@@ -95,6 +95,12 @@ SERIES: Final = (
         "Times that no file descriptor was left for a connection.",
     ),
     Series(
+        "protoway_head_cache_misses_total",
+        "counter",
+        (),
+        "Heads of requests whose headers the cache of heads did not have.",
+    ),
+    Series(
         "protoway_event_loop_delay_seconds",
         "histogram",
         (),

@@ -6,7 +6,7 @@ Rule: every value is escaped here, whatever it is.
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from html import escape
@@ -100,7 +100,8 @@ def _pairs(values: Mapping[str, Any]) -> str:
 
 def _table(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
     """Returns a heading and a table; the names of its columns are those of the first row with most."""
-    names: Iterable[str] = max(rows, key=len, default={})
+    widest: Mapping[str, Any] = max(rows, key=len) if rows else {}
+    names = list(widest)
     if not names:
         return f"<h2>{_text(title)}</h2><p>None.</p>"
     head = "".join(f"<th>{_text(name.replace('_', ' '))}" for name in names)

@@ -105,7 +105,7 @@ def _routes(
         statuses.setdefault(key, Counter())[status or "none"] += sum(counts)
         before = buckets.get(key, [0] * len(counts))
         buckets[key] = [one + other for one, other in zip(before, counts, strict=True)]
-    found = [
+    found: list[dict[str, Any]] = [
         {
             "http_method": key[0],
             "route": key[1],
@@ -156,7 +156,8 @@ def _summed(metrics: Iterable[Mapping[str, Any]], name: str) -> dict[str, int]:
 
 
 def _total(metrics: Iterable[Mapping[str, Any]], name: str) -> float:
-    return sum(value for _, value in _samples(metrics, name))
+    total = sum((float(value) for _, value in _samples(metrics, name)), 0.0)
+    return int(total) if total.is_integer() else total
 
 
 def _milliseconds(seconds: float | None) -> float | None:

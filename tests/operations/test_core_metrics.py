@@ -153,7 +153,7 @@ async def test_the_end_of_its_certificate_is_told(tmp_path: Path, transport: Tra
     folder = made(tmp_path / "tls") / "core"
     file = folder / "certificate.pem"
     end = x509.load_pem_x509_certificate(file.read_bytes()).not_valid_after_utc.timestamp()
-    files = {"tls_certificate": file, "tls_key": folder / "key.pem"}
+    files: Any = {"tls_certificate": file, "tls_key": folder / "key.pem"}
     settings = Settings(port=0, transport=transport, metrics_port=0, **files)
     server = CoreServer(settings, RateFeed(reference.load()))
     await server.stop(0)

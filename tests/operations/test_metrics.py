@@ -377,6 +377,19 @@ async def test_connections_are_counted(make_echo: MakeEcho) -> None:
     assert total(samples, "protoway_accept_exhausted_total") == 1
 
 
+@moves("protoway_head_cache_misses_total")
+async def test_heads_that_are_new_are_counted(make_echo: MakeEcho) -> None:
+    """Not those that repeat, nor those that differ in their message alone; a new header value is a miss."""
+    async with running(make_echo()) as app:
+        app.state.metrics.direct = app.state.direct
+        misses = []
+        for lines in (b"", b"", b"user-agent: a\r\n", b"user-agent: a\r\n", b"cookie: a=1\r\n"):
+            assert (await answer(app, post("x", lines)))[0] == 200
+            misses.append(total(scrape(app), "protoway_head_cache_misses_total"))
+
+    assert misses == [1, 1, 2, 2, 2]
+
+
 @moves("protoway_certificate_expiry_timestamp_seconds")
 @pytest.mark.parametrize("party", ["core", "gateway"])
 def test_the_end_of_a_certificate_is_read(make_echo: MakeEcho, tmp_path: Path, party: str) -> None:

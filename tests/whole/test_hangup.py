@@ -39,12 +39,12 @@ async def test_the_edge_reads_its_files_again(tmp_path: Path, workers: str) -> N
     party.take(authority.issue("gateway"))
     write_keys(keys, "first")
     context = context_of(authority)
-    settings = {"tls_certificate": str(party.certificate), "tls_key": str(party.key)}
     async with (
         processes.core() as core,
         processes.edge(
             core.address,
-            **settings,
+            tls_certificate=str(party.certificate),
+            tls_key=str(party.key),
             tls_check_seconds=NEVER,
             api_keys_file=str(keys),
             api_keys_file_check_seconds=NEVER,

@@ -65,6 +65,11 @@ class DirectDoor:
         self._shared: dict[bytes, PlainRequest] = {}
         """Head -> what it asks for."""
 
+    @property
+    def head_misses(self) -> int:
+        """Heads that the caches did not have."""
+        return self._heads.misses
+
     def read(self, data: bytes, limits: Limits = DEFAULTS) -> DirectResponse | None:
         """Returns the response to the request that some bytes are, which is still to be started.
 

@@ -82,7 +82,11 @@ class _Head(NamedTuple):
 
 
 class PlainHeads:
-    """Reads plain heads, with caches of lines and of what they mean together."""
+    """Reads plain heads, with caches of lines and of what they mean together.
+
+    Attributes:
+        misses: heads whose lines had to be read together, because no cache had what they mean.
+    """
 
     def __init__(
         self, allowed: MetadataFilter, router: Router, root_path: str = "", *, secure: bool = False
@@ -95,6 +99,7 @@ class PlainHeads:
             root_path: a proxy's prefix of all paths, or empty.
             secure: whether all requests come over TLS.
         """
+        self.misses = 0
         self._secure = secure
         self._allowed = allowed
         self._router = router
@@ -244,6 +249,7 @@ class PlainHeads:
         """
         head = self._heads.get(lines)
         if head is None:
+            self.misses += 1
             headers = [self._lines[number - 1] for number in lines]
             if [name for name, _ in headers].count(b"host") != 1:
                 return None
@@ -277,6 +283,7 @@ class PlainHeads:
         self, first: bytes, query: bytes, lines: list[bytes], length: int
     ) -> PlainRequest | None:
         """Reads a head of which the order of all lines matters, or in which something is wrong."""
+        self.misses += 1
         headers = _cut(lines)
         names = [name for name, _ in headers]
         if (
