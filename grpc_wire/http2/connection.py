@@ -48,7 +48,9 @@ class Connection:
         self._role = role
         self._failed = False
         self._preface = frames.PREFACE if role is Role.SERVER else b""
-        self._frames = frames.FrameReader(limits.frame, limits.turn_frames)
+        self._frames = frames.FrameReader(
+            limits.frame, limits.turn_frames, joins_responses=role is Role.CLIENT
+        )
         control = Budget(limits.control_frames, limits.period, clock)
         self._resets = Budget(limits.resets, limits.period, clock)
         self._streams = Streams(role, self._resets, clock, limits)
