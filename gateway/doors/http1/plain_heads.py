@@ -52,6 +52,8 @@ _NOTHING: Final[Mapping[bytes, Sequence[bytes]]] = MappingProxyType({})
 _IGNORED, _LENGTH, _METADATA, _ID = Use.IGNORED, Use.LENGTH, Use.METADATA, Use.REQUEST_ID
 
 
+_made: Final = tuple.__new__
+"""Makes a request in half the time that its class takes."""
 _Pair: TypeAlias = tuple[str, str | bytes]
 
 
@@ -161,19 +163,15 @@ class PlainHeads:
             return None
         request, known_head = shared
         shared_metadata = known_head.metadata
-        return PlainRequest(
-            request,
-            query,
-            length,
-            request_id,
-            (*shared_metadata, *metadata) if metadata else shared_metadata,
-            own_lines,
-            known_head.values,
+        is_shared = (
             not question
             and first in self._literal
             and request.error is None
-            and len(own_lines) == (said >= 0),
+            and len(own_lines) == (said >= 0)
         )
+        all_metadata = (*shared_metadata, *metadata) if metadata else shared_metadata
+        values = (request, query, length, request_id, all_metadata, own_lines)
+        return _made(PlainRequest, (*values, known_head.values, is_shared))
 
     def _forget(self) -> None:
         """Empties the cache of lines, and those whose keys have the lines' numbers."""
