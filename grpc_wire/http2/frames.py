@@ -106,23 +106,23 @@ class FrameReader:
         """
         data, at = self._with_kept(data)
         size, unpack = len(data), _HEAD.unpack_from
-        max_frame, joins, left = self._max_frame, self._joins_responses, self._frames_per_call
+        joins, left = self._joins_responses, self._frames_per_call
+        too_long = self._max_frame + 1 << 8
         last = size - HEAD_SIZE
         while at <= last:
             if left <= 0:
                 self.has_backlog, self._data, self._at = True, data, at
                 return
             word, flags, stream_id = unpack(data, at)
-            length = word >> 8
-            if length > max_frame:
-                raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, f"a frame of {length} bytes")
+            if word >= too_long:
+                raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, f"a frame of {word >> 8} bytes")
             start = at + HEAD_SIZE
-            end = start + length
+            end = start + (word >> 8)
             if end > size:
-                self._wanted += length
+                self._wanted = end - at
                 break
             if joins and flags == END_HEADERS and word & 0xFF == HEADERS:
-                rest = _rest_of_response(data, end, stream_id, max_frame)
+                rest = _rest_of_response(data, end, stream_id, too_long)
                 if rest is not None:
                     content, trailers, at = rest
                     left -= 3
@@ -155,11 +155,11 @@ class FrameReader:
 
 
 def _rest_of_response(
-    data: bytes, at: int, stream_id: int, max_frame: int
+    data: bytes, at: int, stream_id: int, too_long: int
 ) -> tuple[bytes, bytes, int] | None:
     """Returns the payloads of DATA and of trailers at an offset, and the offset behind them.
 
-    None if they are not what comes next, whole, or if either is longer than `max_frame`.
+    None if they are not what comes next, whole, or if the first word of either is `too_long`.
     """
     last = len(data) - HEAD_SIZE
     if at > last:
@@ -167,7 +167,7 @@ def _rest_of_response(
     word, flags, of_content = _HEAD.unpack_from(data, at)
     content_at = at + HEAD_SIZE
     at = content_at + (word >> 8)
-    if word & 0xFF != DATA or flags or of_content != stream_id or at > last:
+    if word & 0xFF != DATA or flags or of_content != stream_id or at > last or word >= too_long:
         return None
     size, flags, of_trailers = _HEAD.unpack_from(data, at)
     trailers_at = at + HEAD_SIZE
@@ -177,7 +177,7 @@ def _rest_of_response(
         or flags != END_HEADERS | END_STREAM
         or of_trailers != stream_id
         or end > len(data)
-        or max(word, size) >> 8 > max_frame
+        or size >= too_long
     ):
         return None
     return data[content_at:at], data[trailers_at:end], end

@@ -1,4 +1,4 @@
-"""Responses that come in one piece: they tell what their frames tell one by one, whatever is odd about them."""
+"""Responses that come in one piece: they tell what their frames tell one by one, whatever is odd."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def seen(
 
 @pytest.mark.parametrize("half_closed", [True, False], ids=["asked", "asking"])
 @pytest.mark.parametrize("case", CASES)
-def test_a_whole_response_is_what_its_frames_are(case: str, half_closed: bool) -> None:  # noqa: FBT001
+def test_a_whole_response_is_what_its_frames_are(case: str, half_closed: bool) -> None:
     """A ping between them parts the frames, and changes nothing else: neither events nor replies."""
     whole = seen(opened(half_closed=half_closed), CASES[case], between=b"")
     parted = seen(opened(half_closed=half_closed), CASES[case], between=h2.ping())
