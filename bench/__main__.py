@@ -29,6 +29,7 @@ from bench import (
     starts,
     streams,
     unary,
+    watched,
 )
 from bench.lab import Lab
 from bench.orders import Load
@@ -47,6 +48,7 @@ _CASES: Final[dict[str, Callable[[Lab], Awaitable[None]]]] = {
         calls,
         unary,
         browsers,
+        watched,
         duplex,
         streams,
         stalled,
@@ -56,7 +58,8 @@ _CASES: Final[dict[str, Callable[[Lab], Awaitable[None]]]] = {
     )
 }
 _QUICK: Final = tuple(
-    module.GROUP for module in (codec, routes, calls, unary, browsers, streams, memory, capacity)
+    module.GROUP
+    for module in (codec, routes, calls, unary, browsers, watched, streams, memory, capacity)
 )
 _FOLDER: Final = Path(__file__).parent
 

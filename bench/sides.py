@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import sys
 import sysconfig
@@ -21,6 +22,7 @@ GRPCIO: Final = "grpcio"
 WIRE: Final = "wire"
 """The two gRPCs of our edge and our core."""
 POLICED: Final = "ours, wire, wire core, policies"
+_FILE_LOG: Final = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog"
 _SEED: Final = "10"
 """With this seed neither of two currencies has one rate twice in the first 300 moves."""
 
@@ -106,10 +108,18 @@ async def ours(
     transport: str = GRPCIO,
     tight: bool = False,
     config: Path | None = None,
+    watched: bool = False,
 ) -> AsyncIterator[Side]:
     """Runs our edge, as `protoway serve` does, perhaps with a settings file.
 
-    `tight` has its sockets hold little.
+    Args:
+        upstream: the core.
+        descriptor_set: the contract.
+        name: what the tables call it.
+        transport: its gRPC.
+        tight: whether its sockets hold little.
+        config: a settings file.
+        watched: whether it writes its access log and counts for an admin listener.
     """
     if tight:
         command = ["bench.peers.tight_edge", str(descriptor_set), upstream.address]
@@ -117,6 +127,11 @@ async def ours(
         command = ["gateway", "serve", "--descriptor-set", str(descriptor_set)]
         command += ["--upstream", upstream.address, "--port", "0", "--log-level", "warning"]
         command += ["--transport", transport]
+        if watched:
+            command += ["--access-log", "json", "--access-log-path", os.devnull]
+            command += ["--admin-port", str(free_ports(1)[0])]
+        else:
+            command += ["--access-log", "off"]
         command += [] if config is None else ["--config", str(config)]
     async with Part.serving(*command) as part:
         yield Side(name, part, upstream)
@@ -139,8 +154,9 @@ async def envoy(
     *,
     name: str = "Envoy",
     config: Path | None = None,
+    watched: bool = False,
 ) -> AsyncIterator[Side]:
-    """Runs Envoy, with one worker and what `protoway envoy` renders but for the access log."""
+    """Runs Envoy, with one worker and what `protoway envoy` renders; its access log if it is `watched`."""
     path = envoy_path()
     assert path is not None
     port, admin_port = free_ports(2)
@@ -149,7 +165,12 @@ async def envoy(
         await _render(configuration, upstream, descriptor_set, port, admin_port, config)
     )
     for listener in rendered["static_resources"]["listeners"]:
-        listener["filter_chains"][0]["filters"][0]["typed_config"].pop("access_log")
+        connections = listener["filter_chains"][0]["filters"][0]["typed_config"]
+        logs = connections.pop("access_log")
+        if watched:
+            form = logs[0]["typed_config"]["log_format"]
+            file = {"@type": _FILE_LOG, "path": os.devnull, "log_format": form}
+            connections["access_log"] = [{"name": "file", "typed_config": file}]
     configuration.write_text(yaml.safe_dump(rendered))
     command = [path, "-c", str(configuration), "--disable-hot-restart", "--concurrency", "1"]
     async with Part.listening(port, [*command, "-l", "off"]) as part:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from bench import browsers
+from bench import browsers, watched
 from bench.results import Results, beyond, median, ratio
 from bench.sides import POLICED
 
@@ -145,6 +145,24 @@ def _of_browsers() -> tuple[Target, ...]:
     )
 
 
+def _of_watched() -> tuple[Target, ...]:
+    """Returns the targets of an edge with its access log and metrics, before a core on wire."""
+    group, ours = watched.GROUP, _WIRE + watched.WATCHED
+    log = "access log and metrics"
+    return (
+        Target(
+            f"unary POST with {log}: CPU of the edge (wire), to ours without",
+            1.1,
+            _against(group, watched.SMALL, ours, _WIRE, "edge_us"),
+        ),
+        Target(
+            f"traced unary POST with {log}: CPU of the edge (wire), to Envoy's with both",
+            0.65,
+            _against(group, watched.TRACED, ours, "Envoy, wire core" + watched.WATCHED, "edge_us"),
+        ),
+    )
+
+
 _GRPC_TO_BARE: Final = "grpc.aio to bare servicer"
 
 TARGETS: Final = (
@@ -193,6 +211,7 @@ TARGETS: Final = (
         _against("unary", _TRACED, "ours, wire, wire core", "Envoy", "edge_us", "core_us"),
     ),
     *_of_browsers(),
+    *_of_watched(),
     *(
         Target(
             f"unary POST beside 2,000 {kind} with credentials of their own: p99",

@@ -39,7 +39,7 @@ ONE_SUBJECT = {
     ROOT / "gateway/doors/http1/protocol.py": 515,  # one asyncio protocol, with its timers
     ROOT / "gateway/doors/http1/websocket.py": 420,  # one asyncio protocol, with its ASGI
     ROOT / "grpc_wire/client/stream.py": 500,  # the state of one call; its end was a base class
-    ROOT / "grpc_wire/http2/inbound.py": 480,  # each frame of RFC 9113 once; half was a base class
+    ROOT / "grpc_wire/http2/inbound.py": 530,  # each frame of RFC 9113 once; half was a base class
     ROOT / "grpc_wire/transport/transport.py": 380,  # one asyncio protocol, for both sides
 }
 """Longer files with one subject, which only inheritance would split, and their maximum lines."""

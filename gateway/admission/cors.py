@@ -69,6 +69,7 @@ _MAX_ORIGINS: Final = 1024
 _MAX_ORIGIN: Final = 300
 """Maximum characters of a cached origin: a host has at most 253."""
 
+_WEBSOCKET: Final = Wire.WEBSOCKET
 _METHOD: Final = b"access-control-request-method"
 _HEADERS: Final = b"access-control-request-headers"
 _NETWORK: Final = b"access-control-request-private-network"
@@ -123,7 +124,7 @@ class Cors:
             StatusError: PERMISSION_DENIED, a page of another origin sends a preflight request, opens a
                 WebSocket, or sends a request with an unsafe method.
         """
-        if request.wire is Wire.WEBSOCKET:
+        if request.wire is _WEBSOCKET:
             if request.origin and not self._origins.allow(request.origin):
                 self._check_own(request)
             return None

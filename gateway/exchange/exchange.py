@@ -26,6 +26,7 @@ from gateway.transcoding.status import UNAVAILABLE, StatusError
 
 _CLIENT_CLOSED_REQUEST = 499
 """nginx's status of a request whose client left; only middleware and logs see it."""
+_HTTP, _WEBSOCKET = Wire.HTTP, Wire.WEBSOCKET
 
 
 class Exchange:
@@ -69,13 +70,12 @@ class Exchange:
         request: Request,
         body: RequestBody,
         sink: Sink,
-        *,
         request_id: str,
         metadata: Metadata,
         query: bytes,
         headers: RequestHeaders,
-        websocket: WebSocket | None = None,
         run: Run = TASK,
+        websocket: WebSocket | None = None,
     ) -> None:
         head = request.head
         self.edge = edge
@@ -117,7 +117,7 @@ class Exchange:
         request, route = self.request, self.request.route
         binding = route.target.binding if isinstance(route, RouteMatch) else None
         self.info = info = RequestInfo(
-            Wire.HTTP if self.websocket is None else Wire.WEBSOCKET,
+            _HTTP if self.websocket is None else _WEBSOCKET,
             request.http_method,
             request.path,
             self.headers,
@@ -128,9 +128,9 @@ class Exchange:
             allowed_methods(route),
             "https" if request.secure else "http",
             request.head.origin,
-            binding=binding,
-            certificate=self.certificate,
+            binding,
         )
+        info.certificate = self.certificate
         return info
 
     def admit(self) -> Awaitable[None] | None:

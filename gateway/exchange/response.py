@@ -80,7 +80,7 @@ class HttpResponse:
 
 def header_lines(*headers: tuple[bytes, bytes]) -> bytes:
     """Returns headers as lines of HTTP/1.1."""
-    return b"".join([b"%b: %b\r\n" % header for header in headers])
+    return b"\r\n".join([*map(b": ".join, headers), b""])
 
 
 def _value(media_type: str) -> bytes:

@@ -60,7 +60,9 @@ def to_headers(metadata: Iterable[tuple[str, str | bytes]]) -> Headers:
         if not name:
             continue
         if isinstance(value, str) and not binary:
-            text = value.encode("utf-8", "surrogatepass")
+            if not value.isascii():
+                raise _refusal(key, value)
+            text = value.encode()
         elif isinstance(value, bytes):
             text = b64encode(value).rstrip(b"=") if binary else value
         else:

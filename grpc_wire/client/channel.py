@@ -277,9 +277,7 @@ class Channel(aio.Channel):
         if self._interceptors:
             raise aio.UsageError(_INTERCEPTED)
         headers = to_headers(metadata) if metadata else ()
-        stream = ClientStream(
-            self._open(), method, headers, timeout, IDENTITY, wait_for_ready=False
-        )
+        stream = ClientStream(self._open(), method, headers, timeout, IDENTITY)
         stream.done_callbacks += (on_end,)
         stream.start(message)
         return stream

@@ -106,14 +106,9 @@ class _MultiCallable:
         headers = to_headers(metadata) if metadata else ()
         if encoding != IDENTITY:
             headers = ((b"grpc-encoding", encoding.encode()), *headers)
-        return ClientStream(
-            self._balancer(),
-            method,
-            headers,
-            timeout,
-            encoding,
-            wait_for_ready=bool(wait_for_ready),
-        )
+        stream = ClientStream(self._balancer(), method, headers, timeout, encoding)
+        stream.wait_for_ready = bool(wait_for_ready)
+        return stream
 
 
 class _OneRequest(_MultiCallable):

@@ -62,6 +62,7 @@ class ClientStream:
         cancelled_locally: whether `cancel` ended it.
         deadline: in the loop's time; None: no deadline.
         due: entry of that deadline in the balancer's timer.
+        wait_for_ready: whether it waits even if all attempts to connect have failed; set before `start`.
     """
 
     __slots__ = (
@@ -103,8 +104,6 @@ class ClientStream:
         headers: Headers,
         timeout: float | None,
         encoding: str,
-        *,
-        wait_for_ready: bool,
     ) -> None:
         self.loop = loop = balancer.loop
         self.method = method
@@ -120,7 +119,7 @@ class ClientStream:
         self._reading: tuple[asyncio.Future[None], ...] = ()
         self._writing: tuple[asyncio.Future[None], ...] = ()
         self._ending: tuple[asyncio.Future[None], ...] = ()
-        self.wait_for_ready = wait_for_ready
+        self.wait_for_ready = False
         self.initial: Metadata | None = None
         self.half_closed = False
         self._balancer = balancer
@@ -392,7 +391,12 @@ class ClientStream:
         if self.status is not None:
             return
         self.status = status
-        self._release(code)
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.reset(self._id, code)
+        if self.cancelled_locally and self._responses is not None:
+            self._responses.messages.clear()
+        self._balancer.call_finished(self)
         if self._ending or self._reading or self._writing:
             for waiting in ("_ending", "_reading", "_writing"):
                 self._wake(waiting)
@@ -411,15 +415,6 @@ class ClientStream:
         """
         reason = f"CLIENT: Sent metadata larger than the server takes ({size} vs. {limit})"
         self.loop.call_soon(self.end, Status(RESOURCE_EXHAUSTED, reason))
-
-    def _release(self, code: ErrorCode) -> None:
-        """Leaves the stream, or the queue for a connection."""
-        transport, self._transport = self._transport, None
-        if transport is not None:
-            transport.reset(self._id, code)
-        if self.cancelled_locally and self._responses is not None:
-            self._responses.messages.clear()
-        self._balancer.call_finished(self)
 
     def _end_by_trailers(self, headers: Headers) -> None:
         status = from_trailers(headers)

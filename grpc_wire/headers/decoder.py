@@ -47,9 +47,9 @@ class HeaderDecoder:
         """
         self._max_list = max_list
         self._table = HeaderTable()
-        self._runs: dict[bytes, HeaderSection] = {}
-        """Cached runs of indexed fields. Most requests start with one; most responses and trailers are
-        one."""
+        self.known: Final[dict[bytes, HeaderSection]] = {}
+        """Blocks that leave the dynamic table as it is, and their sections, until the table changes: runs of
+        indexed fields. Most requests start with one; most responses and trailers are one."""
         self._last_run, self._last_section = b"", _EMPTY
         """Run at the start of the previous block, and its section: most requests start with the same."""
         self._prefixes: dict[bytes, tuple[FieldName, int]] = {}
@@ -67,7 +67,7 @@ class HeaderDecoder:
         Raises:
             HeaderBlockError: after this no block of the connection can be decoded.
         """
-        known = self._runs.get(block)
+        known = self.known.get(block)
         if known is not None:
             return known
         try:
@@ -106,17 +106,17 @@ class HeaderDecoder:
         """Returns the section of the indexed fields at the start of a block; empty if there are none."""
         match = _ONE_BYTE_EACH.match(block)
         run = b"" if match is None else match[0]
-        section = self._runs.get(run) if run else _EMPTY
+        section = self.known.get(run) if run else _EMPTY
         if section is None:
             section = self._decode(run, _EMPTY)
-            if len(self._runs) < MAX_CACHED:
-                self._runs[run] = section
+            if len(self.known) < MAX_CACHED:
+                self.known[run] = section
         self._last_run, self._last_section = run, section
         return section
 
     def _invalidate(self) -> None:
         """Empties the caches that depend on indices: the table has changed."""
-        self._runs.clear()
+        self.known.clear()
         self._last_run, self._last_section = b"", _EMPTY
 
     def _decode(self, block: bytes, prefix: HeaderSection) -> HeaderSection:

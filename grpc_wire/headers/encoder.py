@@ -64,13 +64,19 @@ class _Fields(dict[tuple[bytes, bytes], bytes]):
     Attributes:
         size: bytes of the dynamic table in use.
         blocks: encoded runs of fields, by the fields.
+        prefix: the run at the start of the last section, which is mostly that of the next, too.
+        prefix_block: its block.
     """
+
+    prefix: Headers
+    prefix_block: bytes
 
     def __init__(self, limit: int) -> None:
         super().__init__()
         self._limit = limit
         self.size = 0
         self.blocks: dict[Headers, bytes] = {}
+        self.clear_blocks()
         self._added: dict[tuple[bytes, bytes], int] = {}
 
     def __missing__(self, field: tuple[bytes, bytes]) -> bytes:
@@ -85,9 +91,14 @@ class _Fields(dict[tuple[bytes, bytes], bytes]):
             self.size += size
             self._added[field] = len(self._added)
             self.clear()  # indices of older entries have grown by one
-            self.blocks.clear()
+            self.clear_blocks()
             return _literal(name, value, 0x3F, LITERAL_INDEXED)
         return self._keep(field, _literal(name, value, 0x0F, 0))
+
+    def clear_blocks(self) -> None:
+        """Forgets the encoded runs: indices have changed."""
+        self.blocks.clear()
+        self.prefix, self.prefix_block = (), b""
 
     def _keep(self, field: tuple[bytes, bytes], written: bytes) -> bytes:
         if len(self) < MAX_CACHED:
@@ -113,8 +124,15 @@ class HeaderEncoder:
 
     def encode(self, headers: Headers, prefix: Headers = ()) -> bytes:
         """Returns the block of `prefix` and `headers`; the block of the prefix is cached."""
-        parts = [self.encode_cached(prefix)] if prefix else []
         fields = self._fields
+        if not prefix:
+            parts = []
+        elif prefix is fields.prefix:  # to hash a long one would cost more than the rest
+            parts = [fields.prefix_block]
+        else:
+            parts = [self.encode_cached(prefix)]
+            if prefix in fields.blocks:
+                fields.prefix, fields.prefix_block = prefix, parts[0]
         for field in headers:
             name, value = field
             literal = _LITERAL_PREFIXES[name, len(value)]

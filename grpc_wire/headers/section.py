@@ -71,7 +71,10 @@ class HeaderSection:
     _allowed: frozenset[bytes] | None = None
     _checked: _Checked = _NOTHING_CHECKED
     """Result for the pseudo-headers in `_allowed`."""
-    _response: tuple[int, int | None] | None = None
+    response: tuple[int, int | None] | None = None
+    """What `check_response` returned; None before."""
+    is_trailers: bool = False
+    """Whether `check_trailers` found nothing wrong."""
 
     def check_request(self, *, extended_connect: bool = False) -> int | None:
         """Checks the section of a request; returns its content-length, None if there is none.
@@ -97,7 +100,7 @@ class HeaderSection:
         Raises:
             ValueError: the response is malformed; why.
         """
-        if self._response is None:
+        if self.response is None:
             checked = self.check_fields(_RESPONSE_PSEUDO)
             text = checked.fields.get(b":status", b"")
             if len(text) != 3 or not text.isdigit():
@@ -105,8 +108,8 @@ class HeaderSection:
             status = int(text)
             if status < 100 or status == _SWITCHING_PROTOCOLS:
                 raise ValueError(f":status {status} is not for HTTP/2")
-            self._response = status, None if status in _WITHOUT_CONTENT else checked.length
-        return self._response
+            self.response = status, None if status in _WITHOUT_CONTENT else checked.length
+        return self.response
 
     def check_trailers(self) -> None:
         """Checks trailers.
@@ -114,7 +117,9 @@ class HeaderSection:
         Raises:
             ValueError: the trailers are malformed; why.
         """
-        self.check_fields(_TRAILER_PSEUDO)
+        if not self.is_trailers:
+            self.check_fields(_TRAILER_PSEUDO)
+            self.is_trailers = True
 
     def check_fields(self, allowed: frozenset[bytes]) -> _Checked:
         """Checks the fields of a section in which these pseudo-headers are allowed.

@@ -45,10 +45,12 @@ class Connection:
             limits: what the peer may ask.
             clock: returns seconds that never go back.
         """
-        self._role = role
+        self._is_client = role is Role.CLIENT
         self._failed = False
         self._preface = frames.PREFACE if role is Role.SERVER else b""
-        self._frames = frames.FrameReader(limits.frame, limits.turn_frames)
+        self._frames = frames.FrameReader(
+            limits.frame, limits.turn_frames, joins_responses=self._is_client
+        )
         control = Budget(limits.control_frames, limits.period, clock)
         self._resets = Budget(limits.resets, limits.period, clock)
         self._streams = Streams(role, self._resets, clock, limits)
@@ -183,7 +185,7 @@ class Connection:
             RuntimeError: `can_open` is false.
         """
         streams, outbound = self._streams, self._outbound
-        if not self.can_open or self._role is not Role.CLIENT:
+        if not self.can_open or not self._is_client:
             raise RuntimeError("no stream can be opened")
         stream_id = streams.next_own
         ours, theirs = self._inbound.windows.initial, outbound.peer.initial_window

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import repeat
 from struct import Struct
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 from grpc_wire.http2.errors import ConnectionFault, ErrorCode
 
@@ -36,6 +35,8 @@ END_HEADERS: Final = 0x4
 PADDED: Final = 0x8
 PRIORITIZED: Final = 0x20
 """Flag PRIORITY of HEADERS."""
+RESPONSE: Final = 0x100
+"""No frame type: the three frames of a response that came together; see `FrameReader.feed`."""
 
 _ID_BITS: Final = 2**31 - 1
 _HEAD: Final = Struct(">LBL")
@@ -43,6 +44,11 @@ _HEAD: Final = Struct(">LBL")
 _UINT32: Final = Struct(">L")
 _TWO_UINT32: Final = Struct(">LL")
 _SETTING: Final = Struct(">HL")
+
+
+Received: TypeAlias = tuple[int, int, int, Any]
+"""Type, flags, stream id and payload of a frame that came. The payload of a `RESPONSE` is a tuple: those of
+its three frames."""
 
 
 @dataclass(slots=True)
@@ -62,16 +68,26 @@ class FrameReader:
         has_backlog: whether received bytes wait, because the limit of frames per call was reached.
     """
 
-    def __init__(self, max_frame: int, frames_per_call: int = LARGEST_MAX_FRAME) -> None:
+    def __init__(
+        self,
+        max_frame: int,
+        frames_per_call: int = LARGEST_MAX_FRAME,
+        *,
+        joins_responses: bool = False,
+    ) -> None:
         """Makes a reader.
 
         Args:
             max_frame: maximum payload of a frame, in bytes.
-            frames_per_call: maximum number of frames per call of `feed`.
+            frames_per_call: maximum number of frames per call of `feed`; by two more, if the last is the
+                first of a response.
+            joins_responses: whether HEADERS, DATA and HEADERS of one stream that came together, as unary
+                responses do, are one item: a `RESPONSE`.
         """
         self.has_backlog = False
         self._max_frame = max_frame
         self._frames_per_call = frames_per_call
+        self._joins_responses = joins_responses
         self._data = b""
         """Bytes of the backlog, from offset `_at` on."""
         self._at = 0
@@ -80,49 +96,91 @@ class FrameReader:
         self._wanted = 0
         """Lower bound of its length, in bytes."""
 
-    def feed(self, data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
-        """Yields type, flags, stream id and payload of each complete frame, up to `frames_per_call` frames.
+    def feed(self, data: bytes) -> Iterator[Received]:
+        """Yields each complete frame, up to `frames_per_call` frames.
 
         Exhaust the iterator. With a backlog, call again, with new bytes or with none.
 
         Raises:
             ConnectionFault: FRAME_SIZE_ERROR, as soon as the head of a frame announces too many bytes.
         """
-        at = 0
+        data, at = self._with_kept(data)
+        size, unpack = len(data), _HEAD.unpack_from
+        joins, left = self._joins_responses, self._frames_per_call
+        too_long = self._max_frame + 1 << 8
+        last = size - HEAD_SIZE
+        while at <= last:
+            if left <= 0:
+                self.has_backlog, self._data, self._at = True, data, at
+                return
+            word, flags, stream_id = unpack(data, at)
+            if word >= too_long:
+                raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, f"a frame of {word >> 8} bytes")
+            start = at + HEAD_SIZE
+            end = start + (word >> 8)
+            if end > size:
+                self._wanted = end - at
+                break
+            if joins and flags == END_HEADERS and word & 0xFF == HEADERS:
+                rest = _rest_of_response(data, end, stream_id, too_long)
+                if rest is not None:
+                    content, trailers, at = rest
+                    left -= 3
+                    yield RESPONSE, 0, stream_id & _ID_BITS, (data[start:end], content, trailers)
+                    continue
+            left -= 1
+            yield word & 0xFF, flags, stream_id & _ID_BITS, data[start:end]
+            at = end
+        self._rest += data[at:]
+
+    def _with_kept(self, data: bytes) -> tuple[bytes, int]:
+        """Returns new bytes behind those that were kept, and the offset of the next frame in them.
+
+        Nothing, if they do not complete the frame that has begun: then all is kept.
+        """
         if self.has_backlog:
             self.has_backlog = False
-            if data:
-                data = self._data[self._at :] + data
-            else:
-                data, at = self._data, self._at
-            self._data = b""
+            kept, at, self._data = self._data, self._at, b""
+            data, at = (kept[at:] + data, 0) if data else (kept, at)
         elif self._rest:
             if len(self._rest) + len(data) < self._wanted:
                 self._rest += data
-                return
-            data = b"".join((self._rest, data))
+                return b"", 0
+            data, at = b"".join((self._rest, data)), 0
             self._rest.clear()
-        size, unpack = len(data), _HEAD.unpack_from
-        last = size - HEAD_SIZE
-        self._wanted = HEAD_SIZE
-        for _ in repeat(None, self._frames_per_call):
-            if at > last:
-                break
-            word, flags, stream_id = unpack(data, at)
-            length = word >> 8
-            if length > self._max_frame:
-                raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, f"a frame of {length} bytes")
-            start = at + HEAD_SIZE
-            end = start + length
-            if end > size:
-                self._wanted += length
-                break
-            yield word & 0xFF, flags, stream_id & _ID_BITS, data[start:end]
-            at = end
         else:
-            self.has_backlog, self._data, self._at = True, data, at
-            return
-        self._rest += data[at:]
+            at = 0
+        self._wanted = HEAD_SIZE
+        return data, at
+
+
+def _rest_of_response(
+    data: bytes, at: int, stream_id: int, too_long: int
+) -> tuple[bytes, bytes, int] | None:
+    """Returns the payloads of DATA and of trailers at an offset, and the offset behind them.
+
+    None if they are not what comes next, whole, or if the first word of either is `too_long`.
+    """
+    last = len(data) - HEAD_SIZE
+    if at > last:
+        return None
+    word, flags, of_content = _HEAD.unpack_from(data, at)
+    content_at = at + HEAD_SIZE
+    at = content_at + (word >> 8)
+    if word & 0xFF != DATA or flags or of_content != stream_id or at > last or word >= too_long:
+        return None
+    size, flags, of_trailers = _HEAD.unpack_from(data, at)
+    trailers_at = at + HEAD_SIZE
+    end = trailers_at + (size >> 8)
+    if (
+        size & 0xFF != HEADERS
+        or flags != END_HEADERS | END_STREAM
+        or of_trailers != stream_id
+        or end > len(data)
+        or size >= too_long
+    ):
+        return None
+    return data[content_at:at], data[trailers_at:end], end
 
 
 def frame(kind: int, flags: int, stream_id: int, payload: bytes = b"") -> bytes:

@@ -29,7 +29,9 @@ from grpc_wire.http2.frames import (
     HEADERS,
     PADDED,
     PRIORITIZED,
+    RESPONSE,
     Frame,
+    Received,
 )
 from grpc_wire.http2.header_sections import PRIORITY_SIZE, HeaderSections
 from grpc_wire.http2.limits import CONTROL_FRAMES_EARNED, TINY, WINDOWS_MOVED, Budget, Limits
@@ -38,6 +40,8 @@ from grpc_wire.http2.receive_windows import ReceiveWindows
 from grpc_wire.http2.streams import LARGEST_ID, Role, Stream, Streams
 
 _PROTOCOL: Final = ErrorCode.PROTOCOL_ERROR
+_PLAIN_RESPONSE: Final = (200, None)
+"""Status and content-length of nearly all responses."""
 _INFORMATIONAL: Final = 200
 """Statuses below this are informational responses (RFC 9110, 15.2)."""
 _SHAPE: Final = END_HEADERS | PADDED | PRIORITIZED
@@ -71,6 +75,7 @@ class Inbound:
         self._limits = limits
         self._control = control
         self._decoder = HeaderDecoder(limits.header_list)
+        self._known = self._decoder.known
         self._sections = HeaderSections(self._decoder, limits)
         self._max_buffered = self._sections.max_buffered
         self._max_streams = limits.concurrent_streams
@@ -90,7 +95,7 @@ class Inbound:
             frames.CONTINUATION: self._continuation,
         }
 
-    def receive_frames(self, received: Iterable[tuple[int, int, int, bytes]]) -> None:
+    def receive_frames(self, received: Iterable[Received]) -> None:
         """Processes frames, as `FrameReader.feed` yields them; a stream error resets its stream.
 
         Raises:
@@ -105,6 +110,9 @@ class Inbound:
                     self._data(flags, stream_id, payload)
                 elif kind == HEADERS:
                     self._headers(flags, stream_id, payload)
+                elif kind == RESPONSE:
+                    if not self._response(stream_id, *payload):
+                        self.receive_frames(_frames_of(stream_id, *payload))
                 else:
                     self._receive_frame.get(kind, self._unknown)(
                         Frame(kind, flags, stream_id, payload)
@@ -156,6 +164,39 @@ class Inbound:
             raise ConnectionFault(_PROTOCOL, "a header section is not complete")
         self._expected_kind = None
 
+    def _response(self, stream_id: int, head: bytes, data: bytes, trailers: bytes) -> bool:
+        """Processes a response that came in one piece in one step, if its header blocks are known.
+
+        Returns False, and has done nothing, if anything about it is unusual: then its frames are to be
+        processed one by one.
+        """
+        stream, known = self._open.get(stream_id), self._known
+        first, last = known.get(head), known.get(trailers)
+        if (
+            stream is None
+            or stream.received_headers
+            or first is None
+            or last is None
+            or first.response != _PLAIN_RESPONSE
+            or not last.is_trailers
+            or not TINY <= len(data) <= stream.receive_window
+        ):
+            return False
+        self.windows.count_data(stream, len(data))
+        if self._control.spent:
+            self._control.earn(3 * CONTROL_FRAMES_EARNED)
+        if self._early_resets.spent:
+            self._early_resets.earn()
+        stream.received_headers = True
+        self._end(stream)
+        if self._pending is not None:
+            self.events.append(self._pending)
+        end_stream, is_trailers = True, False
+        self._pending = HeadersReceived(
+            stream_id, first.headers, end_stream, is_trailers, (), data, last.headers
+        )
+        return True
+
     def _data(self, flags: int, stream_id: int, data: bytes) -> None:
         """6.1; flow control counts the whole payload, padding included."""
         stream = self._open.get(stream_id)
@@ -194,7 +235,7 @@ class Inbound:
         """Ends the peer's side of a stream."""
         stream.received_end = True
         if stream.sent_end:
-            self._streams.close(stream)
+            del self._open[stream.id]
 
     def _small_data(self, data: bytes, *, end_stream: bool) -> None:
         """Counts a DATA frame below `TINY` bytes: it is of use only as an end."""
@@ -464,3 +505,12 @@ class Inbound:
         if not increment:
             raise StreamFault(stream.id, _PROTOCOL, "a window is widened by nothing")
         self._outbound.add_stream_window(stream, increment)
+
+
+def _frames_of(stream_id: int, head: bytes, data: bytes, trailers: bytes) -> tuple[Received, ...]:
+    """Returns the frames of a response that came in one piece."""
+    return (
+        (HEADERS, END_HEADERS, stream_id, head),
+        (DATA, 0, stream_id, data),
+        (HEADERS, END_HEADERS | END_STREAM, stream_id, trailers),
+    )

@@ -105,7 +105,7 @@ class DirectResponse(InlineRun):
     A server may hold it in place of a task.
     """
 
-    __slots__ = ("_data", "_door", "_own", "_plain", "_respond", "ended", "whole_body")
+    __slots__ = ("_data", "_door", "_plain", "_respond", "ended", "whole_body")
 
     def __init__(self, door: DirectDoor, data: bytes, plain: PlainRequest) -> None:
         """Takes what the door has read.
@@ -117,8 +117,6 @@ class DirectResponse(InlineRun):
         """
         self._door = door
         self._data = data
-        self._own: dict[bytes, list[bytes]] | None = None
-        """Headers that are not cached, once somebody has looked for one."""
         self._plain = plain
         self._respond: Respond | None = None
         self.whole_body: bytes | None = data[len(data) - plain.length :]
@@ -142,16 +140,10 @@ class DirectResponse(InlineRun):
             request_id = new_request_id()
             if door.id_key is not None:
                 metadata = (*metadata, (door.id_key, request_id))
+        body = sink = headers = run = self
+        # by position: names would double what it takes to make an object
         exchange = Exchange(
-            door.edge,
-            plain.request,
-            self,
-            self,
-            request_id=request_id,
-            metadata=metadata,
-            query=plain.query,
-            headers=self,
-            run=self,
+            door.edge, plain.request, body, sink, request_id, metadata, plain.query, headers, run
         )
         exchange.client = client
         exchange.certificate = certificate
@@ -163,14 +155,15 @@ class DirectResponse(InlineRun):
 
     def values(self, name: bytes) -> Sequence[bytes]:
         """See `RequestHeaders`. A policy looks for few of the headers, so they are not cut for it."""
-        own = self._own
-        if own is None:
-            own = self._own = {}
-            for line in self._plain.own_lines:
-                each, _, value = line.partition(b":")
-                own.setdefault(each.lower(), []).append(value.strip(b" \t"))
-        # a line that is cached from now on stands among both
-        return self._plain.shared.get(name) or own.get(name) or ()
+        shared = self._plain.shared.get(name)
+        if shared:
+            return shared
+        size = len(name)
+        return [
+            line[size + 1 :].strip(b" \t")
+            for line in self._plain.own_lines
+            if line[size : size + 1] == b":" and line[:size].lower() == name
+        ]
 
     @property
     def write_now(self) -> None:

@@ -64,6 +64,6 @@ def use_of(name: bytes, allowed: MetadataFilter) -> tuple[Use, str]:
         return Use.REQUEST_ID, key
     if lower in UNUSUAL or not TOKEN.fullmatch(name):
         return Use.UNUSUAL, ""
-    if lower in READERS or lower.startswith(PREFIX):
+    if lower in READERS or lower.startswith(PREFIX) or key.endswith("-bin"):
         raise ReadAllError
     return (Use.METADATA, key) if key else (Use.IGNORED, "")

@@ -67,16 +67,10 @@ class DirectStream(InlineRun):
             request_id = new_request_id()
             if door.id_key is not None:
                 metadata = (*metadata, (door.id_key, request_id))
+        body = sink = headers = run = self
+        # by position: names would double what it takes to make an object
         exchange = Exchange(
-            door.edge,
-            plain.request,
-            self,
-            self,
-            request_id=request_id,
-            metadata=metadata,
-            query=plain.query,
-            headers=self,
-            run=self,
+            door.edge, plain.request, body, sink, request_id, metadata, plain.query, headers, run
         )
         exchange.client = connection.client
         exchange.certificate = connection.ends.certificate

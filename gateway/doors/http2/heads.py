@@ -35,6 +35,8 @@ _QUERY: Final = re.compile(rb"[!\"$-~]*")
 _PSEUDO: Final = 4
 """How many fields of a request begin with a colon at most; they come first."""
 _COLON: Final = ord(":")
+# Names of their own: to look a member of an enum up costs more than to compare it.
+_SHARE, _IGNORE, _METADATA, _ID = Use.SHARED, Use.IGNORED, Use.METADATA, Use.REQUEST_ID
 _SHARED: Final = (Use.SHARED, "")
 _IGNORED: Final = (Use.IGNORED, "")
 _OWN: Final = {
@@ -114,13 +116,13 @@ class Heads:
         for field in fields:
             name, value = field
             use, key = uses.get(name) or self._learn(name)
-            if use is Use.SHARED and len(value) <= MAX_FIELD:
+            if use is _SHARE and len(value) <= MAX_FIELD:
                 shared.append(field)
-            elif use is Use.IGNORED:
+            elif use is _IGNORE:
                 ignored += name[0] != _COLON
-            elif use is Use.METADATA:
+            elif use is _METADATA:
                 metadata.append((key, _text(key, value)))
-            elif use is Use.REQUEST_ID and is_request_id(text := value.decode("latin-1")):
+            elif use is _ID and is_request_id(text := value.decode("latin-1")):
                 request_id = text
                 metadata += ((key, request_id),) if key else ()
             else:
