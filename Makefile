@@ -19,7 +19,7 @@ OPENAPI ?= $(CURDIR)/build/openapi
 GOCODE := /usr/share/gocode
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test test-others test-floors e2e interop openapi tutorial fuzz soak rolling attack bench bench-micro check fmt generate lock clean
+.PHONY: help demo up down test test-long test-others test-floors e2e interop openapi tutorial fuzz soak rolling attack bench bench-micro check fmt generate lock clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -52,6 +52,9 @@ down: ## take them down
 
 test: check ## run every check and every test, two files at a time
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-long: $(VENV)/installed ## run the tests that take longest: thousands of streams, renewed CAs, soaks of grpc_wire
+	$(BIN)/python -m pytest -m long -n 2 --dist load tests
 
 test-others: $(VENV)/installed ## try edge and core on grpcio, which is not their default
 	PROTOWAY_TRANSPORT=grpcio CORE_TRANSPORT=grpcio \
@@ -97,7 +100,7 @@ fuzz: $(VENV)/installed ## say odd things to the edge, its HTTP/1.1, and the pro
 	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/fuzz tests/doors/http1/test_fuzz.py tests/wire/http2/test_fuzz.py tests/wire/http2/test_against_h2.py
 
 soak: $(VENV)/installed ## let clients of all kinds come and go for SOAK_SECONDS (1800)
-	SOAK_SECONDS=$(SOAK_SECONDS) UPLOAD_BYTES=1073741824 $(BIN)/python -m pytest -s tests/soak tests/wire/soak tests/whole/test_upload.py
+	SOAK_SECONDS=$(SOAK_SECONDS) UPLOAD_BYTES=1073741824 $(BIN)/python -m pytest -m "" -s tests/soak tests/wire/soak tests/whole/test_upload.py
 
 rolling: $(VENV)/installed ## replace two edges behind nginx, and two cores, under load; ROLLING_RATE and ROLLING_STREAMS raise it
 	$(BIN)/python -m pytest -m rolling -s tests/whole/test_rolling_edges.py

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import tracemalloc
 from ipaddress import IPv6Address
 from time import perf_counter
@@ -53,16 +54,14 @@ def test_a_hundred_thousand_addresses_keep_memory_flat() -> None:
     for number in range(20_000):
         ask(policy, address(number))
     gc.collect()
-    tracemalloc.start()
-    try:
-        for number in range(20_000, 120_000):
-            ask(policy, address(number))
-        gc.collect()
-        grown, _ = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
+    before = sys.getallocatedblocks()
+    for number in range(20_000, 120_000):
+        ask(policy, address(number))
+    gc.collect()
 
-    assert grown < 3_000_000  # what is replaced in the tables, and the cached addresses
+    assert (
+        sys.getallocatedblocks() - before < 5_000
+    )  # a table that grew would have one for each address
 
 
 def test_the_memory_of_a_caller_is_what_the_page_says() -> None:
@@ -72,23 +71,23 @@ def test_the_memory_of_a_caller_is_what_the_page_says() -> None:
     gc.collect()
     tracemalloc.start()
     try:
-        for number in range(50_000):
+        for number in range(10_000):
             ask(policy, address(number))
         gc.collect()
         grown, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
 
-    assert grown < 300 * 50_000
+    assert grown < 300 * 10_000
 
 
 def test_a_flood_of_addresses_gains_nothing_by_being_forgotten() -> None:
-    """Coming back after 100,000 others, an address finds its bucket as empty as it left it."""
+    """Coming back after 30,000 others, an address finds its bucket as empty as it left it."""
     policy = policy_of(HOUR, max_keys=10_000)
     first = [address(number) for number in range(100)]
     for client in first:
         assert [ask(policy, client) for _ in range(11)] == [True] * 10 + [False]
-    for number in range(1000, 101_000):
+    for number in range(1000, 31_000):
         ask(policy, address(number))
 
     assert not any(ask(policy, client) for client in first)

@@ -15,6 +15,8 @@ from tests.howto.reading import PAGES, reader
 from tests.pages import blocks
 from tests.whole.nginx import nginx_path
 
+pytestmark = pytest.mark.timeout(180)  # a page is a dozen commands, each with Python's start
+
 
 @pytest.mark.parametrize("page", sorted(PAGES.glob("*.md")), ids=lambda page: page.stem)
 def test_each_file_has_its_name_above_it(page: Path) -> None:
@@ -77,7 +79,7 @@ def test_tls(tmp_path: Path) -> None:
 
 
 def test_protect_the_edge(tmp_path: Path) -> None:
-    """API keys, tokens, and rules that say who may call what."""
+    """API keys, tokens, and rules that say who may call what, and how much."""
     reader(tmp_path).follow(PAGES / "protect-the-edge.md")
 
 

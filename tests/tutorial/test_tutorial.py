@@ -105,7 +105,11 @@ def _script(path: Path, text: str) -> None:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
-    "source", ["what is installed here", pytest.param("the index", marks=pytest.mark.tutorial)]
+    "source",
+    [
+        pytest.param("what is installed here", marks=pytest.mark.long),
+        pytest.param("the index", marks=pytest.mark.tutorial),
+    ],
 )
 def test_the_tutorial(
     tmp_path: Path, wheel: Path, environment: dict[str, str], source: str

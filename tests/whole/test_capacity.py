@@ -140,6 +140,7 @@ async def converting(port: int, times: int) -> list[float]:
     return sorted(taken)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(120)
 async def test_two_thousand_streams_with_unary_calls_beside_them() -> None:
     """Each stream of each kind is served while all are open, and no unary call waits for one of them."""

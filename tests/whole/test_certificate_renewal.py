@@ -106,6 +106,7 @@ async def test_the_edge_shows_the_new_certificate(tmp_path: Path, workers: str) 
         assert b"200 OK\r\n" in await reader.readuntil(b"200 OK\r\n")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("transport", ["wire", "grpcio"])
 async def test_core_and_edge_change_their_authority(tmp_path: Path, transport: str) -> None:
     """Trust in both CAs, then new certificates, then trust in the new one alone: calls go on throughout."""

@@ -21,7 +21,7 @@ from tests.whole.cutting import Cut, cutting
 from tests.whole.event_stream import Event, EventSource
 
 CUTS = 100
-RESTARTS = 20
+RESTARTS = 6
 SETTLED = 4
 """Messages after which a stream counts as going on."""
 RATES = "/rates/USD?target_currencies=EUR&target_currencies=GBP"

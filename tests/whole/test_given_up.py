@@ -63,6 +63,7 @@ async def conversations(port: int) -> AsyncIterator[list[Client]]:
         yield opened
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("request_head", [upload, websocket])
 async def test_calls_that_are_given_up_disturb_no_others(request_head: Callable[[], bytes]) -> None:
     """One caller gives up 3,000 calls: every WebSocket stays open, and every unary call is answered."""

@@ -77,7 +77,7 @@ PREFLIGHT = {"origin": "https://a.example", "access-control-request-method": "GE
         ("POST", "/v1/upload", JSON, b"[{}]", (401, 200, 200)),
         ("GET", "/v1/hang", {}, None, (401, 403, 403)),
         ("OPTIONS", "/v1/stream/a", {}, None, (401, 403, 204)),
-        ("OPTIONS", "/v1/stream/a", PREFLIGHT, None, (204, 204, 204)),
+        ("OPTIONS", "/v1/stream/a", PREFLIGHT, None, (401, 403, 204)),
         ("PUT", "/v1/stream/a", {}, None, (401, 403, 405)),
         ("GET", "/docs", {}, None, (401, 403, 200)),
         ("GET", "/openapi.json", {}, None, (401, 403, 403)),

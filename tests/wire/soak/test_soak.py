@@ -42,6 +42,7 @@ OF_GRPC = "Internal error from Core"
 ENDS = {StatusCode.CANCELLED, StatusCode.DEADLINE_EXCEEDED, StatusCode.UNAVAILABLE}
 
 
+@pytest.mark.long
 @pytest.mark.timeout(SECONDS * 2 + 120)
 @pytest.mark.parametrize(("serving", "calling", "security"), PAIRINGS)
 async def test_nothing_is_left(serving: str, calling: str, security: str, tmp_path: Path) -> None:
