@@ -58,38 +58,63 @@ class Running:
 
 
 @asynccontextmanager
-async def core(port: int = 0, **environment: str) -> AsyncIterator[Running]:
-    """Runs a core; the environment is given without `CORE_`."""
+async def core(
+    port: int = 0, *, namespace: str = "", stderr: int | None = None, **environment: str
+) -> AsyncIterator[Running]:
+    """Runs a core, as `edge` does; the environment is given without `CORE_`."""
     # nobody reads on behind the first line
     environment = {"access_log": "off"} | environment
     settings = {f"CORE_{name.upper()}": value for name, value in environment.items()}
-    async with _running("grpc_core", "--port", str(port), **settings) as started:
+    async with _running(
+        *("grpc_core", "--port", str(port)), namespace=namespace, stderr=stderr, **settings
+    ) as started:
         yield started
 
 
 @asynccontextmanager
 async def edge(
-    upstream: str, *, descriptor_set: Path = DESCRIPTOR_SET, port: int = 0, **settings: str
+    upstream: str,
+    *,
+    descriptor_set: Path = DESCRIPTOR_SET,
+    port: int = 0,
+    namespace: str = "",
+    stderr: int | None = None,
+    **settings: str,
 ) -> AsyncIterator[Running]:
-    """Runs an edge; settings are given by their names."""
+    """Runs an edge.
+
+    Args:
+        upstream: its address.
+        descriptor_set: the contract.
+        port: that it serves on; 0: a free one.
+        namespace: of the network that it is in; empty: that of the tests.
+        stderr: descriptor that its log lines go to; None: that of the tests.
+        settings: others, by their names.
+    """
     # nobody reads on behind the first line: a full pipe would hold the end of the process
-    settings = {"access_log": "off"} | settings
+    settings = {"access_log": "off", "log_level": "warning"} | settings
     environment = {f"PROTOWAY_{name.upper()}": value for name, value in settings.items()}
     async with _running(
-        *("gateway", "serve", "--port", str(port), "--log-level", "warning"),
+        *("gateway", "serve", "--port", str(port)),
         *("--descriptor-set", str(descriptor_set), "--upstream", upstream),
+        namespace=namespace,
+        stderr=stderr,
         **environment,
     ) as started:
         yield started
 
 
 @asynccontextmanager
-async def _running(*arguments: str, **environment: str) -> AsyncIterator[Running]:
+async def _running(
+    *arguments: str, namespace: str = "", stderr: int | None = None, **environment: str
+) -> AsyncIterator[Running]:
+    within = ("ip", "netns", "exec", namespace) if namespace else ()
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", *arguments),
+        *(*within, sys.executable, "-m", *arguments),
         cwd=ROOT,
         env=os.environ | environment,
         stdout=asyncio.subprocess.PIPE,
+        stderr=stderr,
     )
     assert process.stdout is not None
     try:
