@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
-from gateway.operations.exposition import Series
 from gateway.operations.series import SERIES as EDGE_SERIES
 from grpc_core.metrics import SERIES as CORE_SERIES
+from server_process.exposition import Series
 from tests.operations.scrapes import promtool
 
 FOLDER = Path(__file__).parents[2] / "docs/operations"
