@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from scripts.make_tls import Authority
 from tests.operations.production import examples
@@ -93,8 +93,8 @@ async def _read(source: EventSource, kinds: Counter[str], stop: asyncio.Event) -
     return told
 
 
-async def _converse(url: str, closes: Counter[int], stop: asyncio.Event) -> None:
-    """Converses until `stop`; comes back after each end."""
+async def _converse(url: str, closes: Counter[int | str], stop: asyncio.Event) -> None:
+    """Converses until `stop`; comes back after each end, and notes its code, or why it could not."""
     while not stop.is_set():
         socket: ClientConnection | None = None
         try:
@@ -102,10 +102,12 @@ async def _converse(url: str, closes: Counter[int], stop: asyncio.Event) -> None
                 while not stop.is_set():
                     await socket.send(REQUEST)
                     await asyncio.wait_for(socket.recv(), 30)
-                    await asyncio.sleep(0.2)
+                    await asyncio.sleep(0.5)
         except ConnectionClosed:
             assert socket is not None
             closes[socket.close_code or 0] += 1
+        except (OSError, TimeoutError, InvalidHandshake) as error:
+            closes[repr(error)] += 1
 
 
 class Edges:
@@ -131,7 +133,7 @@ class Edges:
         port = self.ports[number]
         if number < 2:
             made = processes.core(
-                port, tick_period="0.2", drain_delay=str(DELAY), shutdown_grace="5"
+                port, tick_period="0.5", drain_delay=str(DELAY), shutdown_grace="5"
             )
             return await self._stack.enter_async_context(made)
         cores = [f"127.0.0.1:{each}" for each in self.ports[:2]]
@@ -176,7 +178,7 @@ async def test_everything_is_replaced(tmp_path: Path) -> None:
     """No request fails; each stream goes on or is told why not; a certificate is renewed meanwhile."""
     ended = asyncio.Event()
     kinds: Counter[str] = Counter()
-    closes: Counter[int] = Counter()
+    closes: Counter[int | str] = Counter()
     (port,) = free_ports(1)
     url = f"http://127.0.0.1:{port}"
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=50)
