@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -126,31 +125,22 @@ async def watched(
     (admin,) = free_ports(1)
     log = folder / "stderr"
     access_log = access_log or folder / "access.log"
-    with log.open("wb") as stderr:
-        async with (
-            processes.edge(
-                upstream,
-                namespace=namespace,
-                stderr=stderr.fileno(),
-                **{
-                    "host": host,
-                    "admin_host": host,
-                    "admin_port": str(admin),
-                    "access_log": "json",
-                    "access_log_path": str(access_log),
-                    **settings,
-                },
-            ) as running,
-            httpx.AsyncClient(timeout=20, trust_env=False) as client,
-        ):
-            edge = Edge(running.http, f"http://{host}:{admin}", client, log, access_log)
-            await edge.counted("protoway_ready")
-            yield edge
-            delay = await edge.loop_delay()
-            print(f"the event loop was at most {delay * 1000:.0f} ms late", end=" ")
-            assert delay <= LOOP_SECONDS
-
-
-def is_root() -> bool:
-    """Whether namespaces can be made."""
-    return os.geteuid() == 0
+    settings = {
+        "host": host,
+        "admin_host": host,
+        "admin_port": str(admin),
+        "access_log": "json",
+        "access_log_path": str(access_log),
+        **settings,
+    }
+    given: Any = settings
+    async with (
+        processes.edge(upstream, namespace=namespace, stderr=str(log), **given) as running,
+        httpx.AsyncClient(timeout=20, trust_env=False) as client,
+    ):
+        edge = Edge(running.http, f"http://{host}:{admin}", client, log, access_log)
+        await edge.counted("protoway_ready")
+        yield edge
+        delay = await edge.loop_delay()
+        print(f"the event loop was at most {delay * 1000:.0f} ms late", end=" ")
+        assert delay <= LOOP_SECONDS

@@ -107,7 +107,7 @@ async def test_a_reader_of_the_programs_log_stops(tmp_path: Path) -> None:
     try:
         async with (
             processes.core() as core,
-            processes.edge(core.address, stderr=writing, log_level="info") as edge,
+            processes.edge(core.address, stderr=f"/dev/fd/{writing}", log_level="info") as edge,
             asyncio.timeout(60),
         ):
             for _ in range(REFUSALS):

@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,7 +59,7 @@ class Running:
 
 @asynccontextmanager
 async def core(
-    port: int = 0, *, namespace: str = "", stderr: int | None = None, **environment: str
+    port: int = 0, *, namespace: str = "", stderr: str = "", **environment: str
 ) -> AsyncIterator[Running]:
     """Runs a core, as `edge` does; the environment is given without `CORE_`."""
     # nobody reads on behind the first line
@@ -78,7 +78,7 @@ async def edge(
     descriptor_set: Path = DESCRIPTOR_SET,
     port: int = 0,
     namespace: str = "",
-    stderr: int | None = None,
+    stderr: str = "",
     **settings: str,
 ) -> AsyncIterator[Running]:
     """Runs an edge.
@@ -88,7 +88,7 @@ async def edge(
         descriptor_set: the contract.
         port: that it serves on; 0: a free one.
         namespace: of the network that it is in; empty: that of the tests.
-        stderr: descriptor that its log lines go to; None: that of the tests.
+        stderr: path that its log lines go to; empty: where those of the tests go.
         settings: others, by their names.
     """
     # nobody reads on behind the first line: a full pipe would hold the end of the process
@@ -106,16 +106,17 @@ async def edge(
 
 @asynccontextmanager
 async def _running(
-    *arguments: str, namespace: str = "", stderr: int | None = None, **environment: str
+    *arguments: str, namespace: str = "", stderr: str = "", **environment: str
 ) -> AsyncIterator[Running]:
     within = ("ip", "netns", "exec", namespace) if namespace else ()
-    process = await asyncio.create_subprocess_exec(
-        *(*within, sys.executable, "-m", *arguments),
-        cwd=ROOT,
-        env=os.environ | environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=stderr,
-    )
+    with open(stderr, "ab") if stderr else nullcontext() as log:  # noqa: ASYNC230 - a file of this machine
+        process = await asyncio.create_subprocess_exec(
+            *(*within, sys.executable, "-m", *arguments),
+            cwd=ROOT,
+            env=os.environ | environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=log,
+        )
     assert process.stdout is not None
     try:
         line = await asyncio.wait_for(process.stdout.readline(), _START_SECONDS)
