@@ -19,7 +19,7 @@ OPENAPI ?= $(CURDIR)/build/openapi
 GOCODE := /usr/share/gocode
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test test-long test-others test-floors e2e interop openapi tutorial fuzz soak rolling attack bench bench-micro check fmt generate lock clean
+.PHONY: help demo up down test test-long test-others test-floors e2e interop openapi tutorial fuzz soak rolling faults attack bench bench-micro check fmt generate lock clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -48,7 +48,7 @@ up: ## run core, edge and Envoy in containers; the same, and ENVOY_PORT, move th
 	$(PORTS) docker compose up --build --wait
 
 down: ## take them down
-	docker compose --profile tls down --volumes --remove-orphans
+	docker compose --profile tls --profile watch down --volumes --remove-orphans
 
 test: check ## run every check and every test, two files at a time
 	$(BIN)/python -m pytest -n 2 --dist loadfile
@@ -104,6 +104,9 @@ soak: $(VENV)/installed ## let clients of all kinds come and go for SOAK_SECONDS
 
 rolling: $(VENV)/installed ## replace two edges behind nginx, and two cores, under load; ROLLING_RATE and ROLLING_STREAMS raise it
 	$(BIN)/python -m pytest -m rolling -s tests/whole/test_rolling_edges.py
+
+faults: $(VENV)/installed ## let the upstream hang, die and vanish, and logs find no reader (as root: network namespaces)
+	$(BIN)/python -m pytest -m faults -s tests/faults
 
 attack: $(VENV)/installed ## attack core and edge beside callers that behave, for ATTACK_SECONDS (600)
 	ATTACK_SECONDS=$(ATTACK_SECONDS) $(BIN)/python -m pytest -s tests/attack

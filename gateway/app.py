@@ -109,6 +109,8 @@ def create_app(
         edge.observation = Observation(given)
 
     readiness = Readiness(settings.readiness, edge.upstream)
+    if metrics is not None:
+        metrics.readiness = readiness
 
     interval = settings.tls_check_seconds
 

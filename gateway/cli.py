@@ -53,6 +53,7 @@ CONTRACT = (
 ENVOY = (
     *CONTRACT,
     *("descriptor_set_out", "descriptor_set_path", "upstream", "host", "port", "admin_port"),
+    "metrics_port",
     *("max_connections", "max_message_bytes", "timeout_seconds", "send_timeout_seconds"),
     *("upstream_keepalive_seconds", "upstream_tls", "upstream_ca", "upstream_certificate"),
     *("upstream_key", "upstream_name", "tls_certificate", "tls_key", "ignore_unknown"),

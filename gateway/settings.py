@@ -362,6 +362,8 @@ class EnvoySettings(Settings):
     """File to write Envoy's descriptor set to: the contract without what Envoy refuses."""
     descriptor_set_path: str | None = None
     """Path at which Envoy finds its descriptor set; None: where it was read or written here."""
+    metrics_port: int | None = Field(default=None, ge=1, le=65535)
+    """Port on which `host` serves Envoy's `/stats/prometheus`, and nothing else; None: there is none."""
 
 
 def names_uvicorns_proxies() -> bool:

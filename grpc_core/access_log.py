@@ -63,6 +63,10 @@ class AccessLog:
         self.stopping = False
         self.writer = LineWriter(self._render, self._render_loss, settings.access_log_path)
 
+    def lost(self) -> int:
+        """Returns how many lines were lost so far."""
+        return self.writer.lost
+
     def ended(self, rpc: str, context: Any, code: int, since: float, sent: tuple[int, int]) -> None:
         """Notes the end of a call, which began at a monotonic time; called in the event loop.
 

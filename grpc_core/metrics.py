@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import platform
 from bisect import bisect_left
+from collections.abc import Callable
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, Final
@@ -38,6 +39,12 @@ SERIES: Final = (
     Series("grpc_server_handling_seconds", "histogram", _METHOD, "Durations of calls."),
     Series("grpc_server_msg_received_total", "counter", _METHOD, "Messages of clients."),
     Series("grpc_server_msg_sent_total", "counter", _METHOD, "Messages that were sent to clients."),
+    Series(
+        "core_access_log_lost_lines_total",
+        "counter",
+        (),
+        "Lines of the access log that could not be written.",
+    ),
     Series("core_watchers", "gauge", (), "Open calls that watch the rates."),
     Series("core_rates_age_seconds", "gauge", (), "Age of the current rates."),
     Series(
@@ -102,6 +109,7 @@ class Metrics:
     Attributes:
         loop_delay: Measures while the core serves.
         loop_delays: What it has measured.
+        lost_lines: Tells how many lines of the access log were lost.
     """
 
     def __init__(self, feed: RateFeed, transport: str, tls: Renewed[Any] | None = None) -> None:
@@ -112,6 +120,7 @@ class Metrics:
         self._methods: list[MethodCounts] = []
         self.loop_delays = Histogram()
         self.loop_delay = LoopDelay(self.loop_delays.observe)
+        self.lost_lines: Callable[[], int] = int
 
     def add(self, counts: MethodCounts) -> None:
         """Has the counts of a method in each snapshot from now on."""
@@ -134,6 +143,7 @@ class Metrics:
             ],
             "grpc_server_msg_received_total": [(each.labels, each.received) for each in methods],
             "grpc_server_msg_sent_total": [(each.labels, each.sent) for each in methods],
+            "core_access_log_lost_lines_total": [((), self.lost_lines())],
             "core_watchers": [((), self._feed.watchers)],
             "core_rates_age_seconds": [((), max(0.0, age))],
             "core_event_loop_delay_seconds": [((), self.loop_delays.value())],

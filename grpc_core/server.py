@@ -92,6 +92,8 @@ class CoreServer:
         self._feed = feed
         self.metrics = Metrics(feed, settings.transport, self.tls) if settings.has_metrics else None
         self.access_log = None if settings.access_log == "off" else AccessLog(settings)
+        if self.metrics is not None and self.access_log is not None:
+            self.metrics.lost_lines = self.access_log.lost
         self._health = health.aio.HealthServicer()
         self._server = TRANSPORTS[settings.transport].server(
             options=[

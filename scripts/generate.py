@@ -86,6 +86,7 @@ def _envoy(out: Path) -> None:
     settings = (
         *("--descriptor-set", out / DESCRIPTOR_SET, "--upstream", "core:50051"),
         *("--host", "0.0.0.0", "--port", "8081", "--admin-port", "9901"),
+        *("--metrics-port", "9903"),
         *("--max-message-bytes", "65536"),  # as in docker-compose.yml
         *("--descriptor-set-out", out / ENVOY / "descriptor_set.binpb"),
         *("--descriptor-set-path", "/etc/envoy/descriptor_set.binpb"),

@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from server_process.stderr_handler import StderrHandler
+
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]+")
 _OF_REQUEST: Final = re.compile(r"request (\S+) (\S+) (\S+): ")
 """What a text begins with that is about one request."""
@@ -87,7 +89,7 @@ def configure_logs(
             "version": 1,
             "disable_existing_loggers": False,
             "formatters": {"line": {"()": formatter}},
-            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+            "handlers": {"stderr": {"()": StderrHandler, "formatter": "line"}},
             "root": {"handlers": ["stderr"], "level": max(lowest, logging.WARNING)},
             "loggers": {package: {"level": lowest} for package in packages},
         }

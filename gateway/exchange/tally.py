@@ -53,6 +53,11 @@ class Tally:
 class Journal(Protocol):
     """Is told of each exchange once, when it has ended. Neither method waits."""
 
+    @property
+    def lost(self) -> int:
+        """Lines that could not be written so far."""
+        ...
+
     def opened(self, exchange: Exchange, since: float) -> Tally:
         """Returns the tally of a stream or of a page that begins."""
         ...

@@ -57,6 +57,11 @@ class AccessLog:
 
     # In the event loop.
 
+    @property
+    def lost(self) -> int:
+        """See `Journal`."""
+        return self.writer.lost
+
     def opened(self, exchange: Exchange, since: float) -> Tally:
         """See `Journal`."""
         tally = Tally(since)

@@ -14,6 +14,7 @@ from gateway.doors.accepting import Acceptor
 from gateway.doors.http1.direct import DirectDoor
 from gateway.exchange.edge import Edge
 from gateway.operations.calls import MeteredUpstream
+from gateway.operations.readiness import Readiness
 from gateway.operations.requests import RequestMeter
 from gateway.upstream.health_check import HEALTH_CHECK
 from gateway.upstream.port import Upstream
@@ -45,12 +46,13 @@ class Metrics:
     """
 
     def __init__(self, contract: Contract, upstream: Upstream) -> None:
-        """Takes what is served; `edge`, `acceptor` and `direct` are set when they are made."""
+        """Takes what is served; what is None here is set when it is made."""
         self.requests = RequestMeter()
         self.calls = MeteredUpstream(upstream, (*contract.methods, HEALTH_CHECK))
         self.loop_delays = Histogram()
         self.loop_delay = LoopDelay(self.loop_delays.observe)
         self.edge: Edge | None = None
+        self.readiness: Readiness | None = None
         self.acceptor: Acceptor | None = None
         self.direct: DirectDoor | None = None
         self.renewed: list[Renewed[Any]] = []
@@ -82,6 +84,10 @@ class Metrics:
             samples |= _streams(self.edge)
         if self.direct is not None:
             samples["protoway_head_cache_misses_total"] = [((), self.direct.head_misses)]
+        if self.readiness is not None:
+            samples["protoway_ready"] = [
+                ((check,), int(passed)) for check, passed in self.readiness.last().items()
+            ]
         samples |= _connections(calls.inner, self.acceptor)
         return samples | process_snapshot()
 
@@ -89,7 +95,9 @@ class Metrics:
 def _streams(edge: Edge) -> dict[str, list[Sample]]:
     wires = Counter(_WIRES.get(each.wire, each.wire) for each in edge.attendances)
     feeds, counts, lags = edge.feeds, edge.feeds.counts, edge.feeds.lags
+    journal = edge.journal
     return {
+        "protoway_access_log_lost_lines_total": [] if journal is None else [((), journal.lost)],
         "protoway_streams_open": [
             ((wire,), wires[wire])
             for wire in sorted({*_WIRES.values(), "upload", "websocket", *wires})

@@ -9,6 +9,7 @@ Rule: whoever asks, the upstream is asked at most once in `_FRESH_SECONDS`, and 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from starlette.routing import Route
 from gateway.operations.readiness_settings import ReadinessSettings
 from gateway.upstream.health_check import problem_of
 from gateway.upstream.port import Upstream
+
+log = logging.getLogger(__name__)
 
 _FRESH_SECONDS: Final = 1.0
 """Age up to which the last answer of the upstream is told again."""
@@ -91,6 +94,20 @@ class Readiness:
         problems["shutdown"] = "the edge is shutting down" if self.draining else ""
         return HealthReport(problems)
 
+    def last(self) -> dict[str, bool]:
+        """Returns the name of each check -> whether it passed, for who cannot wait.
+
+        The upstream's is that of the last time, and missing before the first; it is made again for the next
+        time if it is not fresh.
+        """
+        passed = {"contract": self.started, "shutdown": not self.draining}
+        if self._settings.upstream:
+            if self._asked_at > float("-inf"):
+                passed["upstream"] = not self._problem
+            if self._is_stale and self.started and not self.draining:
+                self._start_asking()
+        return passed
+
     async def __aenter__(self) -> Self:
         """The application has started."""
         self.started = True
@@ -104,14 +121,22 @@ class Readiness:
             await asyncio.wait({self._asking})
 
     async def _upstream_problem(self) -> str:
+        if self._asking is None and not self._is_stale:
+            return self._problem
+        return await asyncio.shield(self._start_asking())
+
+    @property
+    def _is_stale(self) -> bool:
+        return time.monotonic() - self._asked_at >= _FRESH_SECONDS
+
+    def _start_asking(self) -> asyncio.Task[str]:
+        """Returns the question that is under way, or a new one."""
         if self._asking is None:
-            if time.monotonic() - self._asked_at < _FRESH_SECONDS:
-                return self._problem
             self._asking = asyncio.get_running_loop().create_task(self._ask())
-        return await asyncio.shield(self._asking)
+        return self._asking
 
     async def _ask(self) -> str:
-        seconds = self._settings.timeout_seconds
+        seconds, before = self._settings.timeout_seconds, self._problem
         try:
             async with asyncio.timeout(seconds + _SLACK_SECONDS):
                 self._problem = await problem_of(self._upstream, self._settings.service, seconds)
@@ -120,6 +145,10 @@ class Readiness:
         finally:
             self._asked_at = time.monotonic()
             self._asking = None
+        if self._problem and not before:
+            log.warning("not ready: %s", self._problem)
+        elif before and not self._problem:
+            log.warning("ready again: the upstream answers")
         return self._problem
 
 

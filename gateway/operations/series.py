@@ -43,6 +43,18 @@ SERIES: Final = (
         ("policy", "grpc_code"),
         "Requests that a policy refused.",
     ),
+    Series(
+        "protoway_ready",
+        "gauge",
+        ("check",),
+        "1 if a check of /readyz passed when it was last made, else 0.",
+    ),
+    Series(
+        "protoway_access_log_lost_lines_total",
+        "counter",
+        (),
+        "Lines of the access log that could not be written.",
+    ),
     Series("protoway_streams_open", "gauge", ("wire",), "Streams that are open, by framing."),
     Series("protoway_feeds", "gauge", (), "Buffered streams; a shared one counts once."),
     Series("protoway_feed_readers", "gauge", (), "Readers of buffered streams."),

@@ -14,6 +14,7 @@ import yaml
 
 from gateway.render.envoy_contract import EnvoyContract
 from gateway.render.envoy_cors import CORS
+from gateway.render.envoy_metrics import check_ports, metrics_clusters, metrics_listeners
 from gateway.render.envoy_proxies import (
     chain_matches,
     checked_proxies,
@@ -51,8 +52,12 @@ def render_envoy(contract: EnvoyContract, options: EnvoyOptions) -> str:
         "admin": {"address": socket_address("127.0.0.1", options.admin_port)},
         "overload_manager": _overload_manager(options),
         "static_resources": {
-            "listeners": [_listener(contract, options)],
-            "clusters": [*_upstream_clusters(options), *options.admission.clusters()],
+            "listeners": [_listener(contract, options), *metrics_listeners(options)],
+            "clusters": [
+                *_upstream_clusters(options),
+                *options.admission.clusters(),
+                *metrics_clusters(options),
+            ],
         },
     }
     text = yaml.dump(bootstrap, Dumper=_Dumper, sort_keys=False, width=1000)
@@ -143,8 +148,7 @@ def _overload_manager(options: EnvoyOptions) -> Node:
 def _listen_address(options: EnvoyOptions) -> Node:
     if not is_ip(options.host):
         raise ValueError(f"host {options.host!r} is no IP address, as Envoy wants it")
-    if options.port == options.admin_port:
-        raise ValueError(f"port and admin_port are both {options.port}")
+    check_ports(options)
     return socket_address(options.host, options.port)
 
 

@@ -59,6 +59,7 @@ class EnvoyOptions(TlsOptions):
     host: str
     port: int
     admin_port: int
+    metrics_port: int | None = None
     max_connections: int
     max_message_bytes: int
     timeout_seconds: float | None

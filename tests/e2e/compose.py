@@ -20,6 +20,7 @@ PUBLISHED = {
     "CORE_TLS_PORT": 50052,
     "GATEWAY_TLS_PORT": 8443,
     "ENVOY_TLS_PORT": 8444,
+    "PROMETHEUS_PORT": 9090,
 }
 """What the compose file publishes where nobody says otherwise."""
 
@@ -62,10 +63,17 @@ class Stack:
         """The base URL of Envoy."""
         return f"http://localhost:{self.ports['ENVOY_PORT']}"
 
+    @property
+    def prometheus(self) -> str:
+        """The base URL of Prometheus."""
+        return f"http://localhost:{self.ports['PROMETHEUS_PORT']}"
+
     def compose(self, *arguments: str) -> str:
-        """Runs `docker compose` for this project, with the profile tls."""
+        """Runs `docker compose` for this project, with all profiles."""
         os.environ.update({name: str(port) for name, port in self.ports.items()})
-        return docker("compose", "-p", PROJECT, "--profile", "tls", *arguments)
+        return docker(
+            "compose", "-p", PROJECT, "--profile", "tls", "--profile", "watch", *arguments
+        )
 
     def up(self, *services: str) -> None:
         """Builds and starts services, and what they depend on, until all are healthy."""

@@ -41,10 +41,17 @@ def tls_stack(project: Stack) -> Stack:
 
 
 @pytest.fixture(scope="session")
-def whole_stack(stack: Stack, tls_stack: Stack) -> Stack:
-    """Both."""
-    assert stack is tls_stack
+def watched_stack(stack: Stack) -> Stack:
+    """Core, edge and Envoy, with Prometheus beside them."""
+    stack.up("prometheus")
     return stack
+
+
+@pytest.fixture(scope="session")
+def whole_stack(watched_stack: Stack, tls_stack: Stack) -> Stack:
+    """All of it."""
+    assert watched_stack is tls_stack
+    return watched_stack
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from tests.whole.conftest import ROOT
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 SERVICES = (
-    *("core", "gateway", "envoy"),
+    *("core", "gateway", "envoy", "prometheus"),
     *("certificates", "core-tls", "gateway-tls", "envoy-tls"),
 )
 BUILT = {
@@ -173,11 +173,11 @@ def test_who_is_in_which_network(whole_stack: Stack, containers: dict[str, Any])
     members.pop("none")
 
     assert members == {
-        "back": {"core", "gateway", "envoy"},
+        "back": {"core", "gateway", "envoy", "prometheus"},
         "back-tls": {"core-tls", "gateway-tls", "envoy-tls"},
         "services": {"core"},
         "services-tls": {"core-tls"},
-        "front": {"gateway", "envoy", "gateway-tls", "envoy-tls"},
+        "front": {"gateway", "envoy", "prometheus", "gateway-tls", "envoy-tls"},
     }
     for network in members:
         (known,) = json.loads(docker("network", "inspect", prefix + network))
@@ -205,7 +205,8 @@ def test_no_name_of_the_world_outside_is_looked_up(whole_stack: Stack, service: 
 def test_the_ports_are_those_that_are_documented() -> None:
     """Where nobody says otherwise, each service is published where README and its readers expect it."""
     nobody = {name: text for name, text in os.environ.items() if name not in PUBLISHED}
-    command = ["docker", "compose", "--profile", "tls", "config", "--format", "json"]
+    profiles = ["--profile", "tls", "--profile", "watch"]
+    command = ["docker", "compose", *profiles, "config", "--format", "json"]
     done = subprocess.run(command, cwd=ROOT, env=nobody, capture_output=True, text=True, check=True)
     services = json.loads(done.stdout)["services"].values()
     published = {int(port["published"]) for each in services for port in each.get("ports", ())}
@@ -222,5 +223,5 @@ def test_only_this_machine_reaches_the_ports(containers: dict[str, Any]) -> None
         for binding in published or ()
     ]
 
-    assert len(bindings) == 6
+    assert len(bindings) == len(PUBLISHED)
     assert {binding["HostIp"] for binding in bindings} == {"127.0.0.1"}

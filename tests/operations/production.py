@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-_PAGE = Path(__file__).parents[2] / "docs/operations/run-in-production.md"
+PAGE = Path(__file__).parents[2] / "docs/operations/run-in-production.md"
+"""With the examples."""
 
 
 def examples(language: str) -> list[str]:
     """Returns the page's blocks of a language, in their order."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", _PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)

@@ -6,7 +6,6 @@ import asyncio
 import errno
 import re
 import socket
-import subprocess
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -29,7 +28,6 @@ from gateway.settings import Settings
 from gateway.testing import ScriptedUpstream
 from gateway.transcoding.event_fields import stream_spec
 from gateway.transcoding.status import PERMISSION_DENIED, StatusError
-from grpc_core.metrics import SERIES as CORE_SERIES
 from server_process.exposition import BUCKETS, Histogram, render
 from tests.contracts import (
     echo_contract,
@@ -47,10 +45,11 @@ from tests.whole.certificates import made
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "reference/operations.md").read_text()
-ALERTS = DOCS / "operations/alerts.yml"
 PROCESSES = (Path(__file__).parent / "test_admin_listener.py").read_text()
 DURATION = "http_server_request_duration_seconds_count"
 HANDLED = "grpc_client_handled_total"
+READY = "protoway_ready"
+CHECK = "/grpc.health.v1.Health/Check"
 NDJSON = {"content-type": "application/x-ndjson"}
 KEPT = 4
 """Messages that the method of the slow reader keeps."""
@@ -114,28 +113,6 @@ def test_the_page_has_the_series() -> None:
     ]
 
 
-def test_the_alerts_ask_for_series_that_there_are() -> None:
-    """And the page says of each what it means."""
-    text = ALERTS.read_text()
-    names = {each.name for each in (*SERIES, *CORE_SERIES)}
-    asked = set(re.findall(r"\b(?:protoway|core|grpc_client|http_server)_\w+", text)) - {
-        "grpc_method"
-    }
-
-    assert {name.removesuffix("_bucket") for name in asked} <= names
-    rows = re.findall(r"^\| `([A-Z]\w+)` \|", PAGE.split("### Alerts")[1], re.MULTILINE)
-    assert rows == re.findall(r"alert: (\w+)", text)
-
-
-@pytest.mark.skipif(promtool() is None, reason="no promtool: apt-get install prometheus")
-def test_promtool_takes_the_alerts() -> None:
-    """As they stand there."""
-    tool = promtool()
-    assert tool is not None
-    checked = subprocess.run([tool, "check", "rules", str(ALERTS)], capture_output=True, text=True)
-    assert checked.returncode == 0, checked.stdout + checked.stderr
-
-
 def test_each_series_moves_in_a_test() -> None:
     """In this file, or in that of the processes."""
     elsewhere = re.findall(r'"(protoway_\w+)"', PROCESSES)
@@ -175,6 +152,46 @@ async def test_labels_never_come_from_callers(make_echo: MakeEcho) -> None:
     assert values(samples, DURATION, "http_request_method") == {"GET", OTHER}
     assert total(samples, DURATION) == 61
     assert len([key for key in samples if key[0] == DURATION]) < 6
+
+
+@moves("protoway_ready")
+async def test_readiness_is_told(make_echo: MakeEcho, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each check; a scrape has the upstream asked, and the next one tells what it said."""
+    monkeypatch.setattr("gateway.operations.readiness._FRESH_SECONDS", 0)
+    app = make_echo()
+    upstream = app.state.metrics.calls.inner
+    async with running(app):
+        seen = []
+        for status in (b"\x08\x01", b"\x08\x02"):
+            upstream.scripts[CHECK] = [status]
+            scrape(app)
+            await settled()
+            seen.append(scrape(app))
+            await settled()
+        app.state.readiness.draining = True
+        drains = scrape(app)
+
+    up, down = (
+        {check: total(samples, READY, check=check) for check in ("contract", "upstream")}
+        for samples in seen
+    )
+    assert up == {"contract": 1, "upstream": 1}
+    assert down == {"contract": 1, "upstream": 0}
+    assert total(drains, READY, check="shutdown") == 0
+
+
+@moves("protoway_access_log_lost_lines_total")
+async def test_lost_lines_are_counted(make_echo: MakeEcho, tmp_path: Path) -> None:
+    """Of an access log whose disk is full; one that is off has no such series."""
+    lost, full = "protoway_access_log_lost_lines_total", tmp_path / "log"
+    full.symlink_to("/dev/full")
+    async with running(make_echo()) as app:
+        assert lost not in {name for name, _ in scrape(app)}
+    async with running(make_echo(access_log="json", access_log_path=full)) as app:
+        await answer(app, post("x"))
+        async with asyncio.timeout(10):
+            while total(scrape(app), lost) != 1:
+                await asyncio.sleep(0.01)
 
 
 async def test_a_websocket_is_counted_when_it_ends(make_echo: MakeEcho) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,16 @@ from typing import Any
 import pytest
 import yaml
 
+from bench import sizing
 from gateway.cli import main
 from gateway.settings import Settings
-from tests.operations.production import examples
+from tests.operations.production import PAGE, examples
+from tests.whole.conftest import ROOT
 
 
 def test_kubernetes(monkeypatch: pytest.MonkeyPatch) -> None:
     """The variables are settings, the probes ask paths of the edge, and nobody kills too early."""
-    (text,) = examples("yaml")
+    text, _ = examples("yaml")
     pod: Any = yaml.safe_load(text)["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     for each in container["env"]:
@@ -36,6 +39,35 @@ def test_kubernetes(monkeypatch: pytest.MonkeyPatch) -> None:
     ready = probes["readiness"]
     assert ready["timeoutSeconds"] > settings.readiness.timeout_seconds
     assert settings.drain_delay_seconds > ready["periodSeconds"] * ready["failureThreshold"]
+
+
+def test_compose(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variables are settings, the check asks for readiness and has time, and nobody kills too early."""
+    _, text = examples("yaml")
+    edge: Any = yaml.safe_load(text)["services"]["edge"]
+    for name, value in edge["environment"].items():
+        monkeypatch.setenv(name, str(value))
+    settings = Settings()  # type: ignore[call-arg] # the variables
+
+    def seconds(text: str) -> float:
+        return float(text.removesuffix("ms")) / 1000 if "ms" in text else float(text.rstrip("s"))
+
+    assert edge["healthcheck"]["test"] == ["CMD", "python", "-m", "gateway.health", "--ready"]
+    assert seconds(edge["healthcheck"]["timeout"]) > settings.readiness.timeout_seconds
+    stops = settings.drain_delay_seconds + settings.drain_seconds
+    assert seconds(edge["stop_grace_period"]) > stops
+    assert edge["ports"] == [f"{settings.port}:{settings.port}"]
+
+
+def test_the_repositorys_own_containers() -> None:
+    """Edge and core are checked as the page says, and have time to stop."""
+    services: Any = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    checks = {name: services[name]["healthcheck"]["test"][3:] for name in ("core", "gateway")}
+
+    assert checks == {"core": ["grpc_core.health"], "gateway": ["gateway.health", "--ready"]}
+    assert services["gateway-tls"]["healthcheck"]["test"][4].endswith(
+        Settings(descriptor_set=Path("/")).ready_path
+    )
 
 
 def test_systemd(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -71,3 +103,15 @@ def test_nginx() -> None:
 
     assert seconds("keepalive_timeout") < settings.keep_alive_seconds
     assert seconds("proxy_read_timeout") > settings.heartbeat_seconds
+
+
+def test_the_figures_are_those_that_are_measured() -> None:
+    """Each case of `python -m bench.sizing` has its row, and the container's sum is right."""
+    text = (PAGE.parent / "size-it.md").read_text()
+    rows = dict(re.findall(r"^\| (a[^|]+|the[^|]+) \| ([\d.]+) [kM]B \|", text, re.MULTILINE))
+    found = {name: float(figure) for name, figure in rows.items()}
+
+    assert list(found)[1:] == list(sizing.CASES)
+    whole, idle, tls, reader, _, _, call = found.values()
+    summed = whole + 2 * (reader + tls - idle) + 0.2 * call
+    assert f"= {round(summed, -1):.0f} MB" in text

@@ -25,7 +25,7 @@ from tests.echo_server import EchoServer, Everything, echo_server
 from tests.parity.client import ask
 from tests.parity.edges import envoy, envoy_path, why_no_envoy, write
 from tests.whole.certificates import made
-from tests.whole.conftest import ROOT
+from tests.whole.conftest import ROOT, free_ports
 from tests.whole.processes import DESCRIPTOR_SET, core
 
 pytestmark = [pytest.mark.skipif(bool(why_no_envoy()), reason=why_no_envoy())]
@@ -276,3 +276,27 @@ async def test_the_log_has_the_status_of_grpc(tmp_path: Path) -> None:
         ("/v1/fail/9", 400, 9),
         ("/v1/fail-stream/8", 200, 8),
     ]
+
+
+async def test_its_statistics_have_a_port_of_their_own(tmp_path: Path) -> None:
+    """Prometheus reads them there; no other admin page is there, not even by another method or path."""
+    (port,) = free_ports(1)
+    async with (
+        envoy(tmp_path / "envoy", DESCRIPTOR_SET, "127.0.0.1:1", metrics_port=port),
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client,
+    ):
+        told = await client.get("/stats/prometheus?usedonly")
+        others = [
+            await client.request(method, path)
+            for method, path in (
+                ("POST", "/stats/prometheus"),
+                ("POST", "/quitquitquit"),
+                ("GET", "/stats/prometheus/../../quitquitquit"),
+                ("GET", "/config_dump"),
+                ("GET", "/"),
+            )
+        ]
+
+    assert told.status_code == 200
+    assert "envoy_server_live" in told.text
+    assert [each.status_code for each in others] == [404] * len(others)

@@ -440,6 +440,7 @@ def test_origins_are_rendered_as_browsers_write_them() -> None:
         ),
         (("--host", "localhost"), 2, "host 'localhost' is no IP address, as Envoy wants it"),
         (("--port", "9901"), 2, "port and admin_port are both 9901"),
+        (("--metrics-port", "9901"), 2, "admin_port and metrics_port are both 9901"),
         (("--admin-port", "0"), 2, "--admin-port: Input should be greater than or equal to 1"),
         (
             ("--cors-origins", "*", "https://app.example/"),

@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,39 +58,65 @@ class Running:
 
 
 @asynccontextmanager
-async def core(port: int = 0, **environment: str) -> AsyncIterator[Running]:
-    """Runs a core; the environment is given without `CORE_`."""
+async def core(
+    port: int = 0, *, namespace: str = "", stderr: str = "", **environment: str
+) -> AsyncIterator[Running]:
+    """Runs a core, as `edge` does; the environment is given without `CORE_`."""
     # nobody reads on behind the first line
     environment = {"access_log": "off"} | environment
     settings = {f"CORE_{name.upper()}": value for name, value in environment.items()}
-    async with _running("grpc_core", "--port", str(port), **settings) as started:
+    async with _running(
+        *("grpc_core", "--port", str(port)), namespace=namespace, stderr=stderr, **settings
+    ) as started:
         yield started
 
 
 @asynccontextmanager
 async def edge(
-    upstream: str, *, descriptor_set: Path = DESCRIPTOR_SET, port: int = 0, **settings: str
+    upstream: str,
+    *,
+    descriptor_set: Path = DESCRIPTOR_SET,
+    port: int = 0,
+    namespace: str = "",
+    stderr: str = "",
+    **settings: str,
 ) -> AsyncIterator[Running]:
-    """Runs an edge; settings are given by their names."""
+    """Runs an edge.
+
+    Args:
+        upstream: its address.
+        descriptor_set: the contract.
+        port: that it serves on; 0: a free one.
+        namespace: of the network that it is in; empty: that of the tests.
+        stderr: path that its log lines go to; empty: where those of the tests go.
+        settings: others, by their names.
+    """
     # nobody reads on behind the first line: a full pipe would hold the end of the process
-    settings = {"access_log": "off"} | settings
+    settings = {"access_log": "off", "log_level": "warning"} | settings
     environment = {f"PROTOWAY_{name.upper()}": value for name, value in settings.items()}
     async with _running(
-        *("gateway", "serve", "--port", str(port), "--log-level", "warning"),
+        *("gateway", "serve", "--port", str(port)),
         *("--descriptor-set", str(descriptor_set), "--upstream", upstream),
+        namespace=namespace,
+        stderr=stderr,
         **environment,
     ) as started:
         yield started
 
 
 @asynccontextmanager
-async def _running(*arguments: str, **environment: str) -> AsyncIterator[Running]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", *arguments),
-        cwd=ROOT,
-        env=os.environ | environment,
-        stdout=asyncio.subprocess.PIPE,
-    )
+async def _running(
+    *arguments: str, namespace: str = "", stderr: str = "", **environment: str
+) -> AsyncIterator[Running]:
+    within = ("ip", "netns", "exec", namespace) if namespace else ()
+    with open(stderr, "ab") if stderr else nullcontext() as log:  # noqa: ASYNC230 - a file of this machine
+        process = await asyncio.create_subprocess_exec(
+            *(*within, sys.executable, "-m", *arguments),
+            cwd=ROOT,
+            env=os.environ | environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=log,
+        )
     assert process.stdout is not None
     try:
         line = await asyncio.wait_for(process.stdout.readline(), _START_SECONDS)

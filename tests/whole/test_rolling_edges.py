@@ -6,21 +6,23 @@ nginx runs with the configuration of docs/operations/run-in-production.md, with 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
-import random
+import sys
 from collections import Counter
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from scripts.make_tls import Authority
 from tests.operations.production import examples
 from tests.whole import processes
-from tests.whole.conftest import free_ports
+from tests.whole.conftest import ROOT, free_ports
 from tests.whole.event_stream import EventSource
 from tests.whole.nginx import nginx_path, running_nginx
 
@@ -31,47 +33,49 @@ pytestmark = [
 ]
 
 RATE = int(os.environ.get("ROLLING_RATE", "100"))
-"""Requests a second; `ROLLING_RATE` on a machine of one's own."""
+"""Requests a second."""
 STREAMS = int(os.environ.get("ROLLING_STREAMS", "20"))
 """Streams of events, and half as many WebSockets."""
 DELAY = 2.0
-CONVERT = {"fromCurrency": "USD", "toCurrency": "EUR", "amount": 1}
 REQUEST = '{"fromCurrency":"USD","toCurrency":"EUR","amount":1}'
 RATES = "/rates/USD?target_currencies=EUR"
 
 
 class Load:
-    """Steady requests, and what became of them."""
+    """Requests of a process of its own (`tests.whole.load`), and what became of them."""
 
-    def __init__(self, client: httpx.AsyncClient, url: str) -> None:
-        self._client = client
-        self._url = url
-        self.answers: Counter[str] = Counter()
-        self.slowest = (0.0, "")
-        self.phase = "start"
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self.phases: list[tuple[float, str]] = []
+        """When each began."""
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Sends a request each 1 / `RATE` s, whether earlier ones are answered or not."""
-        loop = asyncio.get_running_loop()
-        due = loop.time()
-        async with asyncio.TaskGroup() as tasks:
-            while not stop.is_set():
-                tasks.create_task(self._ask())
-                due += 1 / RATE
-                await asyncio.sleep(max(due - loop.time(), 0))
+    @classmethod
+    async def start(cls, stack: AsyncExitStack, url: str) -> Load:
+        """Starts to send, at most as long as the stack is open."""
+        command = sys.executable, "-m", "tests.whole.load", url, str(RATE)
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=pipe)
+        stack.push_async_callback(cls._end, process)
+        return cls(process)
 
-    async def _ask(self) -> None:
-        loop = asyncio.get_running_loop()
-        began, phase = loop.time(), self.phase
-        try:
-            if random.random() < 0.5:
-                answer = await self._client.post(f"{self._url}/convert", json=CONVERT)
-            else:
-                answer = await self._client.get(f"{self._url}/hello/World")
-            self.answers[str(answer.status_code)] += 1
-        except httpx.HTTPError as error:
-            self.answers[repr(error)] += 1
-        self.slowest = max(self.slowest, (loop.time() - began, phase))
+    @staticmethod
+    async def _end(process: asyncio.subprocess.Process) -> None:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+    def begin(self, phase: str) -> None:
+        """Notes what happens from now on."""
+        self.phases.append((asyncio.get_running_loop().time(), phase))
+
+    async def stop(self) -> Any:
+        """Ends it; returns what it tells."""
+        self._process.terminate()
+        said, _ = await self._process.communicate()
+        told = json.loads(said)
+        sent = told["slowest"][1]
+        told["slowest"][1] = [phase for began, phase in self.phases if began <= sent][-1]
+        return told
 
 
 async def _read(source: EventSource, kinds: Counter[str], stop: asyncio.Event) -> bool:
@@ -89,8 +93,8 @@ async def _read(source: EventSource, kinds: Counter[str], stop: asyncio.Event) -
     return told
 
 
-async def _converse(url: str, closes: Counter[int], stop: asyncio.Event) -> None:
-    """Converses until `stop`; comes back after each end."""
+async def _converse(url: str, closes: Counter[int | str], stop: asyncio.Event) -> None:
+    """Converses until `stop`; comes back after each end, and notes its code, or why it could not."""
     while not stop.is_set():
         socket: ClientConnection | None = None
         try:
@@ -98,10 +102,12 @@ async def _converse(url: str, closes: Counter[int], stop: asyncio.Event) -> None
                 while not stop.is_set():
                     await socket.send(REQUEST)
                     await asyncio.wait_for(socket.recv(), 30)
-                    await asyncio.sleep(0.2)
+                    await asyncio.sleep(0.5)
         except ConnectionClosed:
             assert socket is not None
             closes[socket.close_code or 0] += 1
+        except (OSError, TimeoutError, InvalidHandshake) as error:
+            closes[repr(error)] += 1
 
 
 class Edges:
@@ -127,7 +133,7 @@ class Edges:
         port = self.ports[number]
         if number < 2:
             made = processes.core(
-                port, tick_period="0.2", drain_delay=str(DELAY), shutdown_grace="5"
+                port, tick_period="0.5", drain_delay=str(DELAY), shutdown_grace="5"
             )
             return await self._stack.enter_async_context(made)
         cores = [f"127.0.0.1:{each}" for each in self.ports[:2]]
@@ -170,9 +176,9 @@ def _configuration(edges: Edges, folder: Path, port: int) -> str:
 @pytest.mark.timeout(300)
 async def test_everything_is_replaced(tmp_path: Path) -> None:
     """No request fails; each stream goes on or is told why not; a certificate is renewed meanwhile."""
-    stop, ended = asyncio.Event(), asyncio.Event()
+    ended = asyncio.Event()
     kinds: Counter[str] = Counter()
-    closes: Counter[int] = Counter()
+    closes: Counter[int | str] = Counter()
     (port,) = free_ports(1)
     url = f"http://127.0.0.1:{port}"
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=50)
@@ -184,25 +190,27 @@ async def test_everything_is_replaced(tmp_path: Path) -> None:
         await stack.enter_async_context(running_nginx(tmp_path, port, configuration))
         client = await stack.enter_async_context(httpx.AsyncClient(timeout=60, limits=limits))
         sources = [EventSource(client, f"{url}{RATES}", retry=0.2) for _ in range(STREAMS)]
-        load = Load(client, url)
+        load = await Load.start(stack, url)
+        load.begin("the start")
         async with asyncio.TaskGroup() as tasks:
             reading = [tasks.create_task(_read(each, kinds, ended)) for each in sources]
             for _ in range(STREAMS // 2):
                 address = f"ws://127.0.0.1:{port}/convert:live"
                 tasks.create_task(_converse(address, closes, ended))
-            tasks.create_task(load.run(stop))
             await asyncio.sleep(2)
             edges.renew()
             for number in range(4):
-                load.phase = f"replacing {number}"
+                load.begin(f"the replacement of {number}")
                 await edges.replace(number)
             edges.renew()
             await asyncio.sleep(2)
-            stop.set()
+            told = await load.stop()
             ended.set()
-    print(dict(load.answers), f"slowest {load.slowest}", dict(kinds), dict(closes))
+    answers, seconds = told["answers"], told["seconds"]
+    print(f"{sum(answers.values()) / seconds:.0f} requests a second for {seconds:.0f} s:", told)
+    print(f"{STREAMS} streams: {dict(kinds)}, {STREAMS // 2} WebSockets closed: {dict(closes)}")
 
-    assert set(load.answers) == {"200"}
+    assert answers.keys() == {"200"}
     assert all(task.result() for task in reading)
     assert kinds["message"]
     assert set(closes) <= {1001, 4014}
