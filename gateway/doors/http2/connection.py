@@ -14,6 +14,7 @@ from gateway.doors.http2.direct import DirectStream
 from gateway.doors.http2.door import MAX_UNREAD, Http2
 from gateway.doors.http2.request_head import make_request
 from gateway.doors.http2.stream import Http2Stream
+from gateway.doors.http2.websocket import WEBSOCKET, Http2WebSocket, handshake_of
 from gateway.doors.proxy_protocol import ProxiedEnds
 from gateway.exchange.request import new_request_id
 from grpc_wire.headers.section import Headers
@@ -112,10 +113,14 @@ class Http2Connection:
     def _start(self, event: HeadersReceived) -> None:
         try:
             request, protocol = make_request(event.headers, self.door.limits.max_headers)
-            if protocol:
-                raise Rejection(501, "the protocol is not known here")
+            if protocol not in (b"", WEBSOCKET):
+                raise Rejection(501, "the :protocol is not known here")
         except Rejection as rejection:
             self.reject(event.stream_id, rejection)
+            return
+        if protocol:
+            handshake = handshake_of(request)
+            Http2WebSocket(self.door, handshake, nothing, self.ends).start(self, event)
             return
         stream = Http2Stream(self, event, request)
         self.transport.register(event.stream_id, stream)
