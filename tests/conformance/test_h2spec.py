@@ -10,7 +10,7 @@ import os
 import shutil
 from pathlib import Path
 from typing import Final
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -28,7 +28,7 @@ _FEWEST: Final = 140
 _LONG_HEADER: Final = "16000"
 """Five such headers exceed the frames of 64 KiB that both allow; h2spec takes 16 KiB for granted."""
 _ONE_PORT: Final = {
-    "http2/3.5: Sends invalid connection preface": "what is no preface is HTTP/1.1, and answered with its 400",
+    "http2/3.5: Sends invalid connection preface": "what is no preface is HTTP/1.1, and has its 400",
 }
 _NO_GRPC: Final = {
     "generic/2: Sends a WINDOW_UPDATE frame on half-closed (remote) stream": "the answer to GET has no DATA",
@@ -56,7 +56,7 @@ async def _failures(port: int, report: Path, *options: str) -> dict[str, str]:
         stderr=asyncio.subprocess.DEVNULL,
     )
     await process.wait()
-    cases = ElementTree.parse(report).getroot().findall(".//testcase")
+    cases = ET.parse(report).getroot().findall(".//testcase")
     assert len(cases) >= _FEWEST
     return {
         f"{case.get('package')}: {case.get('classname')}": (failure.text or "").strip()
