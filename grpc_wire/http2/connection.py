@@ -37,6 +37,7 @@ class Connection:
         limits: Limits = DEFAULT,
         *,
         clock: Callable[[], float],
+        shared_resets: Budget | None = None,
     ) -> None:
         """Makes a connection whose preface and settings are ready in `take_output`.
 
@@ -44,13 +45,14 @@ class Connection:
             role: which side this is.
             limits: what the peer may ask.
             clock: returns seconds that never go back.
+            shared_resets: what several connections of one peer have together for `Limits.resets`.
         """
         self._role = role
         self._failed = False
         self._preface = frames.PREFACE if role is Role.SERVER else b""
         self._frames = frames.FrameReader(limits.frame, limits.turn_frames)
         control = Budget(limits.control_frames, limits.period, clock)
-        self._resets = Budget(limits.resets, limits.period, clock)
+        self._resets = Budget(limits.resets, limits.period, clock, shared_resets)
         self._streams = Streams(role, self._resets, clock, limits)
         self._outbound = Outbound(self._streams, limits, control)
         if role is Role.CLIENT:
@@ -245,6 +247,13 @@ class Connection:
         stream = self._streams.open.get(stream_id)
         if stream is not None:
             self._outbound.send_informational(stream, headers)
+
+    def prioritise(self, stream_id: int, urgency: int) -> None:
+        """Sets in which order streams that wait for the peer are sent: 0 first, 7 last (RFC 9218, 4.1)."""
+        stream = self._streams.open.get(stream_id)
+        if stream is not None and stream.urgency != urgency:
+            stream.urgency = urgency
+            self._outbound.has_urgencies = True
 
     def queued(self, stream_id: int) -> int:
         """Returns how many bytes of a stream wait for the peer's windows, or for the transport."""

@@ -42,30 +42,36 @@ class Http2Connection:
     """
 
     __slots__ = (
-        *("_http2", "_release", "_told", "_unread", "_unread_timer", "client", "door", "ends"),
+        *("_http2", "_release", "_unread", "_unread_timer", "client", "door", "ends"),
         *("loop", "over", "transport"),
     )
 
     def __init__(
-        self, door: Door, http2: Http2, release: Release = nothing, told: ProxiedEnds | None = None
+        self,
+        door: Door,
+        http2: Http2,
+        socket: asyncio.Transport,
+        release: Release = nothing,
+        told: ProxiedEnds | None = None,
     ) -> None:
         """Takes what all connections share.
 
         Args:
             door: who answers.
             http2: what connections of HTTP/2 share.
+            socket: the connection.
             release: called when the connection has ended.
             told: the ends that its PROXY header has told, if it had one.
         """
         self.door = door
         self._http2 = http2
         self._release = release
-        self._told = told
         self.loop = asyncio.get_running_loop()
-        self.ends: Addresses
-        self.client = ""
+        self.ends: Addresses = addresses(socket, told)
+        self.client = self.ends.client[0] if self.ends.client else ""
         self.over = False
-        self.transport = Transport(Role.SERVER, self, http2.limits, http2.lifetimes)
+        resets = http2.resets.of(self.client)
+        self.transport = Transport(Role.SERVER, self, http2.limits, http2.lifetimes, resets)
         self._unread: dict[int, int] = {}
         """Streams whose client does not read -> bytes that waited when that was looked at last."""
         self._unread_timer: asyncio.TimerHandle | None = None
@@ -84,8 +90,7 @@ class Http2Connection:
 
     def opened(self, transport: Transport) -> None:
         """Begins."""
-        self.ends = addresses(transport.socket, self._told)
-        self.client = self.ends.client[0] if self.ends.client else ""
+        del transport
         self.door.state.connections.add(self)
 
     def connected(self, transport: Transport) -> None:

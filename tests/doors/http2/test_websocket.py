@@ -20,18 +20,23 @@ class Socket:
     """One WebSocket on a stream."""
 
     def __init__(
-        self, client: Client, target: str, headers: Sequence[tuple[str, str]] = (), **other: str
+        self,
+        client: Client,
+        target: str,
+        headers: Sequence[tuple[str, str]] = (),
+        *,
+        protocol: str = "websocket",
+        version: str = "13",
     ) -> None:
-        """Sends the handshake; `other` are fields in place of the usual ones."""
+        """Sends the handshake."""
         fields = {
             ":method": "CONNECT",
-            ":protocol": "websocket",
+            ":protocol": protocol,
             ":scheme": "http",
             ":path": target,
             ":authority": "edge.test",
-            "sec-websocket-version": "13",
+            "sec-websocket-version": version,
         }
-        fields |= {name.replace("_", "-"): value for name, value in other.items()}
         self._client = client
         self.stream: Stream = client.send([*fields.items(), *headers], end=False)
         self._protocol = ClientProtocol(parse_uri("ws://edge.test/"), state=State.OPEN)
@@ -89,7 +94,7 @@ async def test_messages_go_both_ways(edge: Edge) -> None:
         assert await socket.answered() == 200
         for text in ("a", "b"):
             socket.send(json.dumps({"stringField": text}))
-            assert json.loads((await socket.receive()).data) == {"stringField": text}
+            assert json.loads(bytes((await socket.receive()).data)) == {"stringField": text}
         socket.close()
         closed = await socket.receive()
         await client.end_of(socket.stream)
@@ -108,7 +113,7 @@ async def test_requests_and_websockets_share_a_connection(edge: Edge) -> None:
             socket.send(json.dumps({"int32Field": number + 1}))
         assert (await client.get("/v1/echo/between")).status == 200
         for number, socket in enumerate(sockets):
-            assert json.loads((await socket.receive()).data) == {"int32Field": number + 1}
+            assert json.loads(bytes((await socket.receive()).data)) == {"int32Field": number + 1}
 
 
 async def test_a_subprotocol_is_chosen(edge: Edge) -> None:
@@ -125,8 +130,8 @@ async def test_a_handshake_is_refused(edge: Edge) -> None:
     async with edge() as port, connected(port) as client:
         missing = Socket(client, "/v1/nowhere")
         foreign = Socket(client, "/v1/bidi", [("origin", "https://other.test")])
-        old = Socket(client, "/v1/bidi", sec_websocket_version="8")
-        unknown = Socket(client, "/v1/bidi", **{":protocol": "connect-udp"})
+        old = Socket(client, "/v1/bidi", version="8")
+        unknown = Socket(client, "/v1/bidi", protocol="connect-udp")
         statuses = [await each.answered() for each in (missing, foreign, old, unknown)]
         for each in (missing, foreign, old, unknown):
             await client.end_of(each.stream)
