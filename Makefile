@@ -14,12 +14,13 @@ SOAK_SECONDS ?= 1800
 ATTACK_SECONDS ?= 600
 BENCH ?=
 INTEROP ?= $(CURDIR)/build/interop
+CONFORMANCE ?= $(CURDIR)/build/conformance
 OPENAPI ?= $(CURDIR)/build/openapi
 # where Debian's packages of Go sources are
 GOCODE := /usr/share/gocode
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test test-long test-others test-floors e2e interop openapi tutorial fuzz soak rolling faults attack bench bench-micro check fmt generate lock clean
+.PHONY: help demo up down test test-long test-others test-floors e2e interop conformance openapi tutorial fuzz soak reloads rolling faults attack bench bench-micro check fmt generate lock clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -84,6 +85,14 @@ interop: $(VENV)/installed ## install clients that are not ours, and let them ca
 		cd tests/interop/grpc_go && GO111MODULE=off GOPATH=$(GOCODE) go build -o $(INTEROP)/bin/grpc_go main.go; \
 	fi
 	INTEROP=$(INTEROP) $(BIN)/python -m pytest -m interop tests/interop
+
+conformance: $(VENV)/installed ## build h2spec (needs Go), and let it ask the edge and the core
+	@if command -v go >/dev/null; then \
+		GOBIN=$(CONFORMANCE) go install github.com/summerwind/h2spec/cmd/h2spec@v2.2.1; \
+	else \
+		echo "Go is not installed: h2spec is not built, and its tests are skipped"; \
+	fi
+	H2SPEC=$(CONFORMANCE)/h2spec $(BIN)/python -m pytest -m conformance -rs tests/conformance
 
 openapi: $(VENV)/installed ## install openapi-typescript and schemathesis, and try the OpenAPI documents with them (needs Node.js)
 	mkdir -p $(OPENAPI)

@@ -54,7 +54,10 @@ class ChoosingProtocol(asyncio.Protocol):
             self._http1.connection_made(transport)
 
     def _speak_http2(self) -> None:
-        protocol = Http2Connection(self._door, self._http2, self._release, self._told).transport
+        connection = Http2Connection(
+            self._door, self._http2, self._transport, self._release, self._told
+        )
+        protocol = connection.transport
         self._transport.set_protocol(protocol)
         protocol.connection_made(self._transport)
         if self._received:

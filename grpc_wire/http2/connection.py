@@ -37,6 +37,7 @@ class Connection:
         limits: Limits = DEFAULT,
         *,
         clock: Callable[[], float],
+        shared_resets: Budget | None = None,
     ) -> None:
         """Makes a connection whose preface and settings are ready in `take_output`.
 
@@ -44,6 +45,7 @@ class Connection:
             role: which side this is.
             limits: what the peer may ask.
             clock: returns seconds that never go back.
+            shared_resets: what several connections of one peer have together for `Limits.resets`.
         """
         self._is_client = role is Role.CLIENT
         self._failed = False
@@ -52,7 +54,7 @@ class Connection:
             limits.frame, limits.turn_frames, joins_responses=self._is_client
         )
         control = Budget(limits.control_frames, limits.period, clock)
-        self._resets = Budget(limits.resets, limits.period, clock)
+        self._resets = Budget(limits.resets, limits.period, clock, shared_resets)
         self._streams = Streams(role, self._resets, clock, limits)
         self._outbound = Outbound(self._streams, limits, control)
         if role is Role.CLIENT:
@@ -247,6 +249,13 @@ class Connection:
         stream = self._streams.open.get(stream_id)
         if stream is not None:
             self._outbound.send_informational(stream, headers)
+
+    def prioritise(self, stream_id: int, urgency: int) -> None:
+        """Sets in which order streams that wait for the peer are sent: 0 first, 7 last (RFC 9218, 4.1)."""
+        stream = self._streams.open.get(stream_id)
+        if stream is not None and stream.urgency != urgency:
+            stream.urgency = urgency
+            self._outbound.has_urgencies = True
 
     def queued(self, stream_id: int) -> int:
         """Returns how many bytes of a stream wait for the peer's windows, or for the transport."""

@@ -283,6 +283,11 @@ def read_increment(payload: bytes) -> int:
     return read_uint32(payload) & _ID_BITS
 
 
+def depends_on_itself(stream_id: int, priority: bytes) -> bool:
+    """Whether the deprecated priority fields name their own stream (RFC 7540, section 5.3.1)."""
+    return read_uint32(priority[:4]) & _ID_BITS == stream_id
+
+
 def check_size(frame: Frame, size: int) -> None:
     """Raises ConnectionFault (FRAME_SIZE_ERROR) if the payload of a frame has another size."""
     if len(frame.payload) != size:

@@ -49,6 +49,7 @@ _SHAPE: Final = END_HEADERS | PADDED | PRIORITIZED
 _SMALL: Final = 1024
 """Bytes of data beyond which nothing more is joined to an event."""
 _LENGTH: Final = "content-length says something else"
+_ITSELF: Final = "a stream depends on itself"
 _TOO_LARGE: Final = "Received metadata larger than max"
 
 
@@ -270,6 +271,10 @@ class Inbound:
             self._section(stream_id, self._decoder.decode(block), flags)
             return
         section = self._sections.add_headers(Frame(HEADERS, flags, stream_id, block))
+        if flags & PRIORITIZED and frames.depends_on_itself(
+            stream_id, block[flags & PADDED != 0 :]
+        ):
+            raise ConnectionFault(_PROTOCOL, _ITSELF)
         if section is None:
             self._expected_kind = frames.CONTINUATION
         else:
@@ -420,9 +425,14 @@ class Inbound:
         """6.3; deprecated, checked and ignored."""
         frames.check_of_stream(frame)
         self._spend("PRIORITY frames")
-        if len(frame.payload) != PRIORITY_SIZE and frame.stream_id in self._streams.open:
+        is_open = frame.stream_id in self._streams.open
+        if len(frame.payload) != PRIORITY_SIZE and is_open:
             raise StreamFault(frame.stream_id, ErrorCode.FRAME_SIZE_ERROR, "PRIORITY")
         frames.check_size(frame, PRIORITY_SIZE)  # a closed stream cannot be reset
+        if frames.depends_on_itself(frame.stream_id, frame.payload):
+            if is_open:
+                raise StreamFault(frame.stream_id, _PROTOCOL, _ITSELF)
+            raise ConnectionFault(_PROTOCOL, _ITSELF)
 
     def _rst_stream(self, frame: Frame) -> None:
         """6.4."""

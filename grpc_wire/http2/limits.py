@@ -81,9 +81,19 @@ class Budget:
         spent: how many are spent; 0 as long as there is nothing to give back.
     """
 
-    def __init__(self, credit: int, period: float, clock: Callable[[], float]) -> None:
-        """Makes a budget of `credit` events per `period`, in seconds of the clock."""
+    def __init__(
+        self,
+        credit: int,
+        period: float,
+        clock: Callable[[], float],
+        shared: Budget | None = None,
+    ) -> None:
+        """Makes a budget of `credit` events per `period`, in seconds of the clock.
+
+        `shared` is one that several peers have together: what is spent here is spent there too.
+        """
         self.spent = 0
+        self._shared = shared
         self._credit = credit
         self._period = period
         self._clock = clock
@@ -97,6 +107,8 @@ class Budget:
                 return False
             self._until = now + self._period
             self.spent = 0
+        if self._shared is not None and not self._shared.spend(number):
+            return False
         self.spent += number
         return True
 
@@ -104,3 +116,5 @@ class Budget:
         """Gives some back, up to the full credit."""
         if self.spent:
             self.spent = max(self.spent - number, 0)
+            if self._shared is not None:
+                self._shared.earn(number)

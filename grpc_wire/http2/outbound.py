@@ -1,8 +1,8 @@
 """Sending: frames that are ready, and DATA that waits for the peer's windows.
 
-Streams that wait send one frame each in turn. Trailers are sent behind queued DATA.
+Streams that wait send one frame each in turn, the most urgent first. Trailers are sent behind queued DATA.
 
-Source: RFC 9113, sections 5.2 and 6.9 (flow control).
+Sources: RFC 9113, sections 5.2 and 6.9 (flow control); RFC 9218, section 4.1 (urgency).
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ class Outbound:
         self.peer = PeerSettings()
         self.drained: dict[int, None] = {}
         """Streams whose queue was sent to its end, since the last `StreamDrained`."""
+        self.has_urgencies = False
+        """Whether a stream has another urgency than most."""
         self._streams = streams
         self._limits = limits
         self._control = control
@@ -249,7 +251,7 @@ class Outbound:
         waiting = self._waiting
         max_frame = self._largest_frame
         while waiting and self._window > 0 and self._size < self._limits.output:
-            stream = waiting.pop(next(iter(waiting)))
+            stream = waiting.pop(self._most_urgent() if self.has_urgencies else next(iter(waiting)))
             queue = stream.queue
             if queue is None:
                 continue
@@ -266,6 +268,11 @@ class Outbound:
             self.drained[stream.id] = None
             if stream.trailers is not None:
                 self.send_headers(stream, stream.trailers, end_stream=True)
+
+    def _most_urgent(self) -> int:
+        """Returns the stream that is sent next; of those that are as urgent, the one whose turn it is."""
+        waiting = self._waiting
+        return min(waiting, key=lambda stream_id: waiting[stream_id].urgency)
 
     def _data_frame(self, stream: Stream, data: bytes | memoryview, flags: int) -> None:
         """Sends one DATA frame, for which there is room."""

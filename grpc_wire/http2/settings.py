@@ -1,6 +1,6 @@
 """SETTINGS of either side.
 
-Sources: RFC 9113, section 6.5.2; RFC 8441, section 3.
+Sources: RFC 9113, section 6.5.2; RFC 8441, section 3; RFC 9218, section 2.1.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ INITIAL_WINDOW_SIZE: Final = 0x4
 MAX_FRAME_SIZE: Final = 0x5
 MAX_HEADER_LIST_SIZE: Final = 0x6
 ENABLE_CONNECT_PROTOCOL: Final = 0x8
+NO_RFC7540_PRIORITIES: Final = 0x9
 
 DEFAULT_WINDOW: Final = 2**16 - 1
 LARGEST_WINDOW: Final = 2**31 - 1
@@ -76,6 +77,8 @@ def own_settings(limits: Limits, *, client: bool) -> bytes:
     values.append(
         (ENABLE_PUSH, 0) if client else (MAX_CONCURRENT_STREAMS, limits.concurrent_streams)
     )
+    if not client:
+        values.append((NO_RFC7540_PRIORITIES, 1))
     if limits.extended_connect:
         values.append((ENABLE_CONNECT_PROTOCOL, 1))
     return frames.settings(values)

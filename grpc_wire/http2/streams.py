@@ -131,6 +131,8 @@ class Stream:
     received_headers: bool = False
     sent_end: bool = False
     received_end: bool = False
+    urgency: int = 3
+    """0 is sent first, 7 last (RFC 9218, section 4.1)."""
     content_left: int | None = None
     """Bytes of content still to come, if the peer sent content-length (8.1.1)."""
 

@@ -30,7 +30,7 @@ from grpc_wire.http2.events import (
     StreamDrained,
     StreamReset,
 )
-from grpc_wire.http2.limits import DEFAULT, Limits
+from grpc_wire.http2.limits import DEFAULT, Budget, Limits
 from grpc_wire.transport.callbacks import StreamCallbacks, TransportCallbacks
 from grpc_wire.transport.deferred_resets import DeferredResets
 from grpc_wire.transport.lifetime import UNLIMITED, Lifetime, Lifetimes
@@ -58,10 +58,13 @@ class Transport(asyncio.Protocol):
         owner: TransportCallbacks,
         limits: Limits = DEFAULT,
         lifetimes: Lifetimes = UNLIMITED,
+        shared_resets: Budget | None = None,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.last_received = self.loop.time()
-        self.connection = Connection(role, limits, clock=self.loop.time)
+        self.connection = Connection(
+            role, limits, clock=self.loop.time, shared_resets=shared_resets
+        )
         self.socket: asyncio.Transport
         self._role, self._owner, self._lifetimes = role, owner, lifetimes
         self._streams: dict[int, StreamCallbacks] = {}

@@ -116,7 +116,7 @@ class AsgiWebSocket:
         return {
             "type": "websocket",
             "asgi": {"version": "3.0", "spec_version": "2.4"},
-            "http_version": "1.1",
+            "http_version": request.version,
             "server": ends.server,
             "client": ends.client,
             "scheme": "wss" if ends.secure else "ws",

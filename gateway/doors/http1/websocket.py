@@ -300,12 +300,16 @@ class WebSocketProtocol(asyncio.Protocol):
         lines = [*self._headers, *headers]
         if subprotocol:
             lines.append((b"sec-websocket-protocol", subprotocol.encode("latin-1")))
-        start = status_line(101, *self._door.state.default_headers)
-        self._transport.write(start + header_lines(*lines) + b"\r\n")
+        self._write_accepted(lines)
         self._ping_timer = self._loop.call_later(
             self._door.websocket.ping_interval, self._keep_alive
         )
         self._go_on_or_wait()
+
+    def _write_accepted(self, headers: Headers) -> None:
+        """Writes the head of the response that accepts a handshake."""
+        start = status_line(101, *self._door.state.default_headers)
+        self._transport.write(start + header_lines(*headers) + b"\r\n")
 
     async def refuse(self, response: HttpResponse) -> None:
         """See `WebSocket` of the edge's ports."""
@@ -366,8 +370,14 @@ class WebSocketProtocol(asyncio.Protocol):
     def _start_refusal(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
         self.answered = True
         self._refusal = Response(self._request)
+        self._write_refusal_head(self._refusal, status, headers)
+
+    def _write_refusal_head(
+        self, response: Response, status: int, headers: Iterable[tuple[bytes, bytes]]
+    ) -> None:
+        """Writes the head of the response that refuses a handshake."""
         defaults = self._door.state.default_headers
-        self._transport.write(self._refusal.start(status, headers, defaults, keep_alive=False))
+        self._transport.write(response.start(status, headers, defaults, keep_alive=False))
 
     def go_on_refusing(self, body: bytes, *, more: bool) -> None:
         """Writes a part of its body; with the last one the connection ends."""

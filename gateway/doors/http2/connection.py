@@ -14,6 +14,7 @@ from gateway.doors.http2.direct import DirectStream
 from gateway.doors.http2.door import MAX_UNREAD, Http2
 from gateway.doors.http2.request_head import make_request
 from gateway.doors.http2.stream import Http2Stream
+from gateway.doors.http2.websocket import WEBSOCKET, Http2WebSocket, handshake_of
 from gateway.doors.proxy_protocol import ProxiedEnds
 from gateway.exchange.request import new_request_id
 from grpc_wire.headers.section import Headers
@@ -41,30 +42,36 @@ class Http2Connection:
     """
 
     __slots__ = (
-        *("_http2", "_release", "_told", "_unread", "_unread_timer", "client", "door", "ends"),
+        *("_http2", "_release", "_unread", "_unread_timer", "client", "door", "ends"),
         *("loop", "over", "transport"),
     )
 
     def __init__(
-        self, door: Door, http2: Http2, release: Release = nothing, told: ProxiedEnds | None = None
+        self,
+        door: Door,
+        http2: Http2,
+        socket: asyncio.Transport,
+        release: Release = nothing,
+        told: ProxiedEnds | None = None,
     ) -> None:
         """Takes what all connections share.
 
         Args:
             door: who answers.
             http2: what connections of HTTP/2 share.
+            socket: the connection.
             release: called when the connection has ended.
             told: the ends that its PROXY header has told, if it had one.
         """
         self.door = door
         self._http2 = http2
         self._release = release
-        self._told = told
         self.loop = asyncio.get_running_loop()
-        self.ends: Addresses
-        self.client = ""
+        self.ends: Addresses = addresses(socket, told)
+        self.client = self.ends.client[0] if self.ends.client else ""
         self.over = False
-        self.transport = Transport(Role.SERVER, self, http2.limits, http2.lifetimes)
+        resets = http2.resets.of(self.client)
+        self.transport = Transport(Role.SERVER, self, http2.limits, http2.lifetimes, resets)
         self._unread: dict[int, int] = {}
         """Streams whose client does not read -> bytes that waited when that was looked at last."""
         self._unread_timer: asyncio.TimerHandle | None = None
@@ -83,8 +90,7 @@ class Http2Connection:
 
     def opened(self, transport: Transport) -> None:
         """Begins."""
-        self.ends = addresses(transport.socket, self._told)
-        self.client = self.ends.client[0] if self.ends.client else ""
+        del transport
         self.door.state.connections.add(self)
 
     def connected(self, transport: Transport) -> None:
@@ -112,10 +118,14 @@ class Http2Connection:
     def _start(self, event: HeadersReceived) -> None:
         try:
             request, protocol = make_request(event.headers, self.door.limits.max_headers)
-            if protocol:
-                raise Rejection(501, "the protocol is not known here")
+            if protocol not in (b"", WEBSOCKET):
+                raise Rejection(501, "the :protocol is not known here")
         except Rejection as rejection:
             self.reject(event.stream_id, rejection)
+            return
+        if protocol:
+            handshake = handshake_of(request)
+            Http2WebSocket(self.door, handshake, nothing, self.ends).start(self, event)
             return
         stream = Http2Stream(self, event, request)
         self.transport.register(event.stream_id, stream)

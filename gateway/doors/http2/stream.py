@@ -7,6 +7,7 @@ the client's windows are closed. So a stream that is not read stalls no other.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from gateway.doors.http2.connection import Http2Connection
 
 _CONTINUE: Final = ((b":status", b"100"),)
+_EVENTS: Final = b"text/event-stream"
+_EVENTS_URGENCY: Final = 2
+"""Events go before what has the usual urgency of 3, unless their client says otherwise."""
+_URGENCY: Final = re.compile(rb"(?:^|[, \t])u=([0-7])(?:$|[,; \t])")
 
 
 class Http2Stream:
@@ -134,7 +139,18 @@ class Http2Stream:
     ) -> None:
         """See `Connected`."""
         fields = response.start_fields(status, headers, self._connection.default_headers)
-        self._connection.transport.send_headers(self._id, fields, end_stream=response.is_empty)
+        transport = self._connection.transport
+        transport.send_headers(self._id, fields, end_stream=response.is_empty)
+        if (urgency := self._urgency(fields)) is not None:
+            transport.connection.prioritise(self._id, urgency)
+
+    def _urgency(self, fields: Headers) -> int | None:
+        """Returns the urgency of the response (RFC 9218, section 4.1); None: the usual one."""
+        said = next((v for n, v in self._request.headers if n == b"priority"), b"")
+        if (urgency := _URGENCY.search(said)) is not None:
+            return int(urgency[1])
+        kind = next((v for n, v in fields if n == b"content-type"), b"")
+        return _EVENTS_URGENCY if kind.startswith(_EVENTS) else None
 
     def write_body(
         self, response: Response, part: bytes, *, more: bool, trailers: Headers = ()
