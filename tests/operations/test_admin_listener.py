@@ -67,8 +67,12 @@ async def test_the_counts_of_workers_add_up() -> None:
 
     for samples in scrapes:
         assert total(samples, "protoway_worker_up") == 2
-        for name in (DURATION, "grpc_client_started_total", "grpc_client_handled_total"):
-            each = [total(samples, name, worker=number) for number in (0, 1)]
+        for name, labels in (
+            (DURATION, {}),
+            ("grpc_client_started_total", {"grpc_method": "Convert"}),  # readiness asks for health
+            ("grpc_client_handled_total", {"grpc_method": "Convert"}),
+        ):
+            each = [total(samples, name, worker=number, **labels) for number in (0, 1)]
             assert sum(each) == REQUESTS
             assert all(each)
 
