@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import Any, Final
-from urllib.parse import unquote
+from urllib.parse import unquote_plus
 
 from google.protobuf.descriptor import Descriptor
 
@@ -48,15 +48,15 @@ class PlainQuery:
             return False
         seen: set[str] = set()
         try:
-            for part in query.decode().split("&"):
+            parts = query.decode()
+            is_coded = "%" in parts or "+" in parts
+            for part in parts.split("&"):
                 name, _, text = part.partition("=")
                 found = fields.get(name)
                 if found is None or found[0] in seen:
                     return False
-                if "+" in text:
-                    text = text.replace("+", " ")
-                if "%" in text:
-                    text = unquote(text, errors="strict")
+                if is_coded:
+                    text = unquote_plus(text, errors="strict")
                 field, convert = found
                 seen.add(field)
                 setattr(message, field, convert(text))
