@@ -3,7 +3,7 @@
 Calls that wait for each other take longer, so latency tells how many there should be (Little's law). In each
 window of time the median latency is compared with the one without a queue:
 
-    gradient = tolerance · least / median, from 0.5 to 1        target = gradient · limit + √limit
+    gradient = tolerance · least / median, from 0.5 to 1        target = gradient · limit + √limit / 2
 
 and the limit goes a fifth of the way to the target. While calls keep queueing, the latency without a queue
 may have become another; then every half minute the limit is halved for one window, and the median of the
@@ -13,7 +13,7 @@ doubles with each window that uses it until calls queue for the first time, as T
 
 Sources: Netflix, "Performance Under Load" (2018), and its concurrency-limits, `Gradient2Limit` (the gradient,
 the smoothing, no growth of a limit that is not used); Envoy, "Adaptive Concurrency" (medians, the latency
-measured with fewer calls, √limit as headroom).
+measured with fewer calls, √limit as headroom, of which this takes half).
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ MOST: Final = 10_000.0
 """Maximum, where the settings have none."""
 _SMOOTHING: Final = 0.2
 _STEEPEST: Final = 0.5
+_HEADROOM: Final = 0.5
+"""Of √limit, by which the limit rises while nothing queues; all of it is a long queue for a small limit."""
 
 
 class AdaptiveLimit:
@@ -121,7 +123,7 @@ class AdaptiveLimit:
             self._probing_since = now
         self._doubles = self._doubles and gradient >= 1
         usual = self._usual
-        target = max(_STEEPEST, gradient) * usual + sqrt(usual)
+        target = max(_STEEPEST, gradient) * usual + _HEADROOM * sqrt(usual)
         self._usual = min(self._most, max(self._least, usual + _SMOOTHING * (target - usual)))
 
     def _postpone_probe(self, now: float) -> None:

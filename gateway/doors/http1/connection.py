@@ -16,7 +16,7 @@ from gateway.doors.http1.limits import (
     Limits,
 )
 from gateway.doors.http1.rejection import Rejection
-from gateway.doors.http1.request import Request
+from gateway.doors.http1.request import Headers, Request
 from gateway.doors.http1.request_parser import HEAD_PIECE, RequestParser
 from gateway.doors.http1.response import Response
 
@@ -104,9 +104,9 @@ class Connection:
         return self._parser.rejection
 
     @property
-    def origin(self) -> str:
-        """The `Origin` of the request that is arriving; empty if it has none, or none yet."""
-        return self._parser.origin.decode("latin-1")
+    def known_headers(self) -> Headers:
+        """Headers of the request that is arriving, as far as they are known."""
+        return self._parser.known_headers
 
     @property
     def held(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -40,6 +40,17 @@ class Door:
     """Returns the headers of CORS for what is refused before it is a request, by its `Origin`; None: none."""
     closing: bool = False
     """Whether the server stops: a response says that its connection ends."""
+
+    def headers_of_rejection(self, known: Iterable[tuple[bytes, bytes]]) -> Headers:
+        """Returns the headers of CORS for what is refused before it is a request.
+
+        Args:
+            known: what is known of its headers; several `Origin` are none, as in a request.
+        """
+        if self.origin_headers is None:
+            return ()
+        origins = [value.strip(b" \t") for name, value in known if name == b"origin"]
+        return self.origin_headers(b", ".join(origins).decode("latin-1"))
 
 
 Release = Callable[[], None]

@@ -266,12 +266,11 @@ class Http1Protocol(asyncio.Protocol):
         body, request_id = rejection.body(), new_request_id()
         if self._door.rejected is not None and is_new:
             self._door.rejected(rejection.status, rejection.code, request_id, self._client)
-        of_origin = self._door.origin_headers
         lines = header_lines(
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(body)),
             *rejection.headers,
-            *(of_origin(self._connection.origin) if of_origin is not None else ()),
+            *self._door.headers_of_rejection(self._connection.known_headers),
             (b"x-request-id", request_id.encode()),
             (b"connection", b"close"),
         )

@@ -93,15 +93,11 @@ class RequestParser:
         return self.in_message and self.current is None
 
     @property
-    def origin(self) -> bytes:
-        """The `Origin` of the request that arrives, as far as it is known; several are joined by commas.
-
-        A header is known when the line behind it has begun.
-        """
+    def known_headers(self) -> Headers:
+        """Headers of the request that arrives, as far as they are known: the line behind each has begun."""
         if not self.in_message:
-            return b""
-        headers = self._headers if self.current is None else self.current.headers
-        return b", ".join(value.strip(b" \t") for name, value in headers if name == b"origin")
+            return []
+        return self._headers if self.current is None else self.current.headers
 
     @property
     def piece_size(self) -> int:

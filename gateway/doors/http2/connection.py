@@ -121,7 +121,7 @@ class Http2Connection:
             if protocol not in (b"", WEBSOCKET):
                 raise Rejection(501, "the :protocol is not known here")
         except Rejection as rejection:
-            self.reject(event.stream_id, rejection)
+            self.reject(event.stream_id, rejection, event.headers)
             return
         if protocol:
             handshake = handshake_of(request)
@@ -181,8 +181,17 @@ class Http2Connection:
         else:
             self.sent(stream_id)
 
-    def reject(self, stream_id: int, rejection: Rejection, *, is_new: bool = True) -> None:
-        """Answers what is no request; `is_new` unless an exchange tells of it."""
+    def reject(
+        self, stream_id: int, rejection: Rejection, known: Headers = (), *, is_new: bool = True
+    ) -> None:
+        """Answers what is no request.
+
+        Args:
+            stream_id: of the request.
+            rejection: why it is refused.
+            known: its headers, as far as they are known.
+            is_new: unless an exchange tells of it.
+        """
         log.warning(_INVALID)
         body, request_id = rejection.body(), new_request_id()
         if self.door.rejected is not None and is_new:
@@ -193,6 +202,7 @@ class Http2Connection:
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(body)),
             *rejection.headers,
+            *self.door.headers_of_rejection(known),
             (b"x-request-id", request_id.encode()),
         )
         self.transport.send_whole(stream_id, fields, body)

@@ -227,4 +227,5 @@ class Http2Stream:
             exchange.reject(late)
         self._end()
         exchange.disconnect()
-        connection.reject(self._id, late, is_new=not isinstance(exchange, ContractExchange))
+        is_new = not isinstance(exchange, ContractExchange)
+        connection.reject(self._id, late, tuple(request.headers), is_new=is_new)

@@ -231,6 +231,27 @@ async def test_bad_requests_are_answered(
     assert after.status == 200
 
 
+@pytest.mark.parametrize(("fields", "status"), BAD.values(), ids=BAD)
+async def test_a_listed_page_reads_what_was_wrong(
+    edge: Edge, fields: list[tuple[str, str]], status: int
+) -> None:
+    """Also of what is refused before it is a request; of a head that is too large no origin is known."""
+    page = "https://app.test"
+    async with (
+        edge(cors={"origins": (page,)}, body_timeout_seconds=0.2) as port,
+        connected(port, strict=False) as client,
+    ):
+        stream = await client.end_of(client.send([*fields, ("origin", page)]))
+        headers = [("origin", page)]
+        late = await client.end_of(client.request("POST", "/v1/echo", headers, end=False))
+
+    known = sum(len(name) + len(value) for name, value in fields) < 65_536
+    allowed = dict(stream.headers).get("access-control-allow-origin")
+    assert (stream.status, allowed) == (status, page if known else None)
+    assert dict(stream.headers)["vary"] == "Origin"
+    assert (late.status, dict(late.headers)["access-control-allow-origin"]) == (408, page)
+
+
 async def test_content_must_be_as_long_as_it_says(edge: Edge) -> None:
     """8.1.1: more or less than content-length is a stream error."""
     async with edge() as port, connected(port, strict=False) as client:
