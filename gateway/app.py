@@ -28,7 +28,8 @@ from gateway.doors.ticket_route import ticket_routes
 from gateway.doors.viewer import secure_document, viewer_routes
 from gateway.exchange.compression import Compression
 from gateway.exchange.edge import Edge, Limits
-from gateway.exchange.policy import Observation, Observer, Policy
+from gateway.exchange.observer import Observer
+from gateway.exchange.policy import Policy
 from gateway.exchange.routing import Router
 from gateway.feeds.accounting import FeedLimits
 from gateway.feeds.feeds import Feeds
@@ -106,7 +107,7 @@ def create_app(
     given_upstream = upstream or _upstream(settings, contract, tls)
     edge, metrics = _watched(settings, contract, given_upstream, tls)
     if given := tuple(observers):
-        edge.observation = Observation(given)
+        edge.observe(*given)
 
     readiness = Readiness(settings.readiness, edge.upstream)
     if metrics is not None:
@@ -119,13 +120,15 @@ def create_app(
         served: Settings | None = app.state.served_with
         log_lines = access_log(edge, served or settings, is_served=served is not None)
         async with (
-            log_lines,
+            log_lines as logged,
             edge.upstream,
             edge.feeds,
             admission,
             readiness,
             watching(tls, interval),
         ):
+            if metrics is not None:
+                metrics.access_log = logged
             yield
 
     for warning in warnings(edge.transcoder.bindings, own_paths):
@@ -204,7 +207,8 @@ def _watched(
     edge = _edge(settings, contract, metrics.calls)
     if tls is not None:
         metrics.renewed.append(tls)
-    metrics.edge, edge.meter = edge, metrics.requests
+    metrics.edge = edge
+    edge.observe(metrics.requests)
     return edge, metrics
 
 

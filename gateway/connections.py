@@ -24,6 +24,7 @@ from gateway.doors.http2.door import Http2, http2
 from gateway.doors.http2.heads import Heads
 from gateway.doors.proxied import ProxyProtocol
 from gateway.doors.types import App
+from gateway.exchange.observer import Observation
 from gateway.settings import Settings
 
 _ENVELOPE_BYTES: Final = 16 * 1024
@@ -62,7 +63,7 @@ def door(
         ),
         direct=direct if is_ours_alone else None,
         app_state=app_state,
-        rejected=None if direct.edge.journal is None else direct.edge.journal.rejected,
+        rejected=_rejected(direct.edge.observation),
         origin_headers=None if app.state.cors is None else app.state.cors.headers_for,
         root_path=config.root_path,
         limits=Limits(
@@ -89,6 +90,13 @@ def accept_limits(settings: Settings) -> AcceptLimits:
         max_connections_per_address=settings.max_connections_per_address,
         tls_handshake_timeout=settings.tls_handshake_seconds,
     )
+
+
+def _rejected(observation: Observation | None) -> Callable[[int, int, str, str], None] | None:
+    """Returns what tells observers of what is refused before it is a request; None if none asks."""
+    if observation is None or observation.head_rejected is None:
+        return None
+    return observation.reject
 
 
 def proxied(section: ProxySettings) -> ProxyProtocol | None:

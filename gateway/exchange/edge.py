@@ -11,9 +11,8 @@ from typing import Any, TypeAlias
 
 from gateway.exchange.attendance import Attendance, Interruption
 from gateway.exchange.compression import Compression
-from gateway.exchange.meter import Meter
-from gateway.exchange.policy import Observation, Policy
-from gateway.exchange.tally import Journal
+from gateway.exchange.observer import Observation, Observer
+from gateway.exchange.policy import Policy
 from gateway.feeds.feeds import Feeds
 from gateway.transcoding.codec import JsonOptions
 from gateway.transcoding.endpoint import EncodedBody, Endpoint
@@ -62,10 +61,9 @@ class Edge:
     policies: tuple[Policy, ...] = ()
     """Asked in this order."""
     observation: Observation | None = None
-    journal: Journal | None = None
-    """Writes a line for each exchange that has ended."""
-    meter: Meter | None = None
-    """Counts requests; None: nobody does."""
+    """Tells observers; None: there are none."""
+    trace_key: str | None = field(init=False)
+    """Metadata key of a `traceparent`; None if it does not go upstream."""
     attendances: set[Attendance] = field(default_factory=set)
 
     warnings: set[tuple[str, str]] = field(default_factory=set)
@@ -78,6 +76,20 @@ class Edge:
 
     closing: bool = False
     """Whether the edge shuts down: a stream that would begin now is told so instead."""
+
+    def __post_init__(self) -> None:
+        self.trace_key = self.metadata.request.get(b"traceparent")
+
+    def observe(self, *observers: Observer) -> None:
+        """Has observers told of the requests from now on, behind those that are."""
+        told = () if self.observation is None else self.observation.observers
+        self.observation = Observation((*told, *observers))
+
+    def unobserve(self, observer: Observer) -> None:
+        """Has an observer told of no further request."""
+        told = () if self.observation is None else self.observation.observers
+        left = tuple([each for each in told if each is not observer])
+        self.observation = Observation(left) if left else None
 
     def interrupt_streams(self) -> set[asyncio.Task[Any]]:
         """Ends all streams, as the edge shuts down; returns the tasks that are saying so."""

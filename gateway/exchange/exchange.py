@@ -12,7 +12,8 @@ from gateway.exchange.attendance import Attendance, Interruption
 from gateway.exchange.client_certificate import ClientCertificate
 from gateway.exchange.edge import Edge
 from gateway.exchange.inline import TASK, Run
-from gateway.exchange.policy import EndedBy, Policy
+from gateway.exchange.observer import EndedBy
+from gateway.exchange.policy import Policy
 from gateway.exchange.ports import ClientGone, RequestBody, Sink, WebSocket
 from gateway.exchange.request import Request
 from gateway.exchange.request_info import RequestHeaders, RequestInfo, Wire
@@ -150,7 +151,7 @@ class Exchange:
                 if (decision := policy.admit(info)) is not None:
                     return self._wait(decision, info, position)
         except StatusError as error:
-            self._count_refusal(policy, error)
+            self._tell_of_refusal(policy, error)
             raise
         self._take_decisions(info)
         return None
@@ -165,13 +166,15 @@ class Exchange:
                 if (later := policy.admit(info)) is not None:
                     await later
         except StatusError as error:
-            self._count_refusal(policy, error)
+            self._tell_of_refusal(policy, error)
             raise
         self._take_decisions(info)
 
-    def _count_refusal(self, policy: Policy | None, error: StatusError) -> None:
-        if self.edge.meter is not None and policy is not None:
-            self.edge.meter.refused(policy, error)
+    def _tell_of_refusal(self, policy: Policy | None, error: StatusError) -> None:
+        observation = self.edge.observation
+        if policy is None or observation is None or observation.policy_refused is None:
+            return
+        observation.policy_refused(type(policy).__name__, error.code)
 
     def _take_decisions(self, info: RequestInfo) -> None:
         self.client, self.query = info.client, info.query
@@ -314,7 +317,7 @@ class Exchange:
         """Cuts a response that has started."""
         self._sink.abort(error)
 
-    # For policies, observers and the journal.
+    # For policies and observers.
 
     def count_received(self, size: int) -> None:
         """Counts bytes of the body."""

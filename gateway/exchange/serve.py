@@ -14,11 +14,11 @@ from time import monotonic
 
 from gateway.contract.route_table import NoRoute, RouteMatch
 from gateway.exchange.attendance import Interruption
+from gateway.exchange.end import count_messages, end_exchange, log_name, tell_of_start
 from gateway.exchange.exchange import Exchange, until_sent
-from gateway.exchange.policy import Answer, EndedBy, Observation, RequestEnd
+from gateway.exchange.observer import EndedBy
+from gateway.exchange.policy import Answer
 from gateway.exchange.ports import ClientGone
-from gateway.exchange.request_info import RequestInfo
-from gateway.exchange.request_log import request_name
 from gateway.exchange.response import HttpResponse, failure, options
 from gateway.exchange.routing import Options
 from gateway.exchange.streams import refuse_reader, serve_client_stream, serve_server_stream
@@ -26,10 +26,8 @@ from gateway.exchange.unary import serve_unary
 from gateway.exchange.websocket import serve_websocket
 from gateway.transcoding.metadata_size import over_limit
 from gateway.transcoding.status import (
-    CANCELLED,
     INTERNAL,
     NOT_FOUND,
-    OK,
     UNAVAILABLE,
     StatusError,
     code_name,
@@ -46,12 +44,16 @@ async def serve(exchange: Exchange) -> None:
     edge, request = exchange.edge, exchange.request
     route = request.route
     observation = edge.observation
-    since = monotonic() if observation is None else _start_observation(exchange, observation)
+    since = 0.0
+    if observation is not None:
+        since = monotonic()
+        if observation.needs_info:
+            tell_of_start(exchange, observation)
     try:
         if edge.policies and (waiting := exchange.admit()) is not None:
             await waiting
         if exchange.pass_on is not None:
-            _open(exchange, since)
+            count_messages(exchange, observation, since)
             await exchange.pass_on()
         elif request.error is not None:
             raise request.error
@@ -61,20 +63,14 @@ async def serve(exchange: Exchange) -> None:
             if exchange.websocket is None and not route.target.method.stream_type.streams:
                 await serve_unary(exchange)
             else:
-                _open(exchange, since)
+                count_messages(exchange, observation, since)
                 await _serve_stream(exchange)
         else:
             await _serve_no_method(exchange)
     except (Exception, asyncio.CancelledError) as error:
         await _end_early(exchange, error)
     finally:
-        _end(exchange, since)
-
-
-def _open(exchange: Exchange, since: float) -> None:
-    """Tells the journal of a stream or a page that begins."""
-    if exchange.edge.journal is not None:
-        exchange.tally = exchange.edge.journal.opened(exchange, since)
+        end_exchange(exchange, observation, since)
 
 
 async def _serve_stream(exchange: Exchange) -> None:
@@ -120,7 +116,7 @@ async def _end_early(exchange: Exchange, error: BaseException) -> None:
     if isinstance(error, StatusError):
         if exchange.status:
             code = code_name(error.code)
-            log.warning("%s: %s after the head was sent", _name(exchange), code)
+            log.warning("%s: %s after the head was sent", log_name(exchange), code)
         elif exchange.last_event_id and await _tell_reader(exchange, error):
             return
         await _fail(exchange, error)
@@ -135,7 +131,7 @@ async def _end_early(exchange: Exchange, error: BaseException) -> None:
             HttpResponse(error.http_status, error.body, error.content_type, error.headers),
         )
     elif not isinstance(error, asyncio.CancelledError):
-        log.error("%s: internal error", _name(exchange), exc_info=error)
+        log.error("%s: internal error", log_name(exchange), exc_info=error)
         await _fail(exchange, StatusError.of(INTERNAL, "internal error"))
     elif exchange.status or not closing:
         exchange.ended_by = EndedBy.SHUTDOWN if closing else EndedBy.CLIENT
@@ -183,57 +179,4 @@ def _log_refusal(exchange: Exchange, error: StatusError) -> None:
     """
     missing = isinstance(exchange.request.route, NoRoute) and error.code == NOT_FOUND
     reason = error.status.message if missing else code_name(error.code)
-    log.info("%s: handshake refused: %s", _name(exchange), reason)
-
-
-def _name(exchange: Exchange) -> str:
-    request = exchange.request
-    http_method = request.http_method if exchange.websocket is None else "WebSocket"
-    return request_name(exchange.request_id, http_method, request.path)
-
-
-def _start_observation(exchange: Exchange, observation: Observation) -> float:
-    """Tells observers of the start; returns when it is."""
-    since = monotonic()
-    info = exchange.inform()
-    if observation.request_started is not None:
-        observation.request_started(info)
-    return since
-
-
-def _end(exchange: Exchange, since: float) -> None:
-    """Tells whoever watches of the end."""
-    edge = exchange.edge
-    if exchange.info is not None:
-        _end_information(exchange, exchange.info, since)
-    if edge.journal is not None:
-        edge.journal.ended(exchange, since)
-    if edge.meter is not None:
-        edge.meter.ended(exchange, monotonic() - since)
-
-
-def _end_information(exchange: Exchange, info: RequestInfo, since: float) -> None:
-    info.on_revoke = None
-    for tell in info.at_end:
-        try:
-            tell()
-        except Exception:  # the others have places to give back
-            log.exception("%s: what a policy does at the end has failed", _name(exchange))
-    observation = exchange.edge.observation
-    if observation is not None and observation.request_ended is not None:
-        code, ended_by = outcome(exchange)
-        seconds = monotonic() - since
-        observation.request_ended(info, RequestEnd(code, exchange.status, ended_by, seconds))
-
-
-def outcome(exchange: Exchange) -> tuple[int, EndedBy]:
-    """Returns the code with which an exchange has ended, and who ended it."""
-    failure, ended_by = exchange.failure, exchange.ended_by
-    code = OK if failure is None else failure.code
-    if ended_by is not None:
-        return (CANCELLED if ended_by is EndedBy.CLIENT else code), ended_by
-    if failure is None or failure.by_upstream:
-        return code, EndedBy.UPSTREAM
-    if exchange.edge.closing and code == UNAVAILABLE:
-        return code, EndedBy.SHUTDOWN
-    return code, EndedBy.EDGE
+    log.info("%s: handshake refused: %s", log_name(exchange), reason)

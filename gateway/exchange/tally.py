@@ -1,20 +1,12 @@
-"""What one exchange has carried, and who is told of its end: the port of the access log.
-
-An observer is told of each event; a journal reads the exchange once, when it has ended, so that a unary
-request pays for one call. Only streams and pages have a tally, because a unary exchange says all by itself.
-"""
+"""What one exchange has carried. Only streams and pages are counted: a unary call says all by itself."""
 
 from __future__ import annotations
 
 from asyncio import TimerHandle
-from typing import TYPE_CHECKING, Protocol
-
-if TYPE_CHECKING:
-    from gateway.exchange.exchange import Exchange
 
 
 class Tally:
-    """Counts of one exchange.
+    """Counts of one exchange; of one that goes on they change.
 
     Attributes:
         since: monotonic time at which its head was read.
@@ -25,7 +17,7 @@ class Tally:
         missed: messages that it lost thereby, as far as anybody knows.
         media_type: framing of the response; empty: none was chosen.
         route: template of a page's path; empty: no route took the request.
-        timer: notes how far it is; None where nobody asks.
+        timer: tells observers how far it is; None where nobody asks.
     """
 
     __slots__ = (
@@ -49,23 +41,10 @@ class Tally:
         self.gaps += 1
         self.missed += count
 
-
-class Journal(Protocol):
-    """Is told of each exchange once, when it has ended. Neither method waits."""
-
-    @property
-    def lost(self) -> int:
-        """Lines that could not be written so far."""
-        ...
-
-    def opened(self, exchange: Exchange, since: float) -> Tally:
-        """Returns the tally of a stream or of a page that begins."""
-        ...
-
-    def ended(self, exchange: Exchange, since: float) -> None:
-        """Notes the end of an exchange whose head was read at a monotonic time."""
-        ...
-
-    def rejected(self, http_status: int, code: int, request_id: str, client: str) -> None:
-        """Notes what was refused before it was a request."""
-        ...
+    def copy(self) -> Tally:
+        """Returns the counts of now, which do not change."""
+        made = Tally(self.since)
+        for name in self.__slots__:
+            if name != "timer":
+                setattr(made, name, getattr(self, name))
+        return made

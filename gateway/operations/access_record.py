@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import orjson
 
 from gateway.contract.http_rule import Binding
-from gateway.exchange.policy import EndedBy
-from gateway.exchange.tally import Tally
+from gateway.exchange.observer import EndedBy, RequestEnd
 from gateway.transcoding.status import (
     DEADLINE_EXCEEDED,
     OK,
@@ -41,67 +40,41 @@ Line: TypeAlias = Callable[[str, dict[str, Any]], bytes]
 """(time, fields) -> the line."""
 
 
-class Record(NamedTuple):
-    """What the event loop notes of an exchange; it is a plain tuple there, which costs it least."""
+def fields(end: RequestEnd, *, with_path: bool = False) -> dict[str, Any]:
+    """Returns the fields of a line, without the time; what has no value is left out.
 
-    time: float
-    """Unix time of the end."""
-    seconds: float
-    request_id: str
-    traceparent: str
-    client: str
-    identity: str
-    http_method: str
-    binding: Binding | None
-    http_status: int
-    code: int
-    ended_by: EndedBy | None
-    """None: it was refused before it was a request."""
-    bytes_in: int
-    bytes_out: int
-    tally: Tally | None
-    """A stream's or a page's."""
-    is_websocket: bool
-    by_upstream: bool
-    """Whether its error is that of the call."""
-    path: str
-    """The raw one; empty unless it is asked for."""
-    progress: tuple[int, int, int, int, float] | None = None
-    """Messages both ways, gaps, missed messages and first byte of a stream that goes on."""
-
-
-def fields(record: Record) -> dict[str, Any]:
-    """Returns the fields of a line, without the time; what has no value is left out."""
-    binding, tally = record.binding, record.tally
-    found: dict[str, Any] = {"request_id": record.request_id[:MAX_TEXT]}
-    if trace := trace_id(record.traceparent):
+    The raw path is one of them if it is asked for (`with_path`).
+    """
+    binding, tally = end.binding, end.counts
+    found: dict[str, Any] = {"request_id": end.request_id[:MAX_TEXT]}
+    if trace := trace_id(end.traceparent):
         found["trace_id"] = trace
-    if record.client:
-        found["client"] = record.client[:MAX_TEXT]
-    if record.identity:
-        found["identity"] = record.identity[:MAX_TEXT]
-    if record.http_method:
-        found["http_method"] = record.http_method[:MAX_TEXT]
+    if end.client:
+        found["client"] = end.client[:MAX_TEXT]
+    if end.identity:
+        found["identity"] = end.identity[:MAX_TEXT]
+    if end.http_method:
+        found["http_method"] = end.http_method[:MAX_TEXT]
     route = tally.route if binding is None and tally is not None else ""
     if binding is not None:
         route, found["rpc"] = names(binding)
     if route:
         found["route"] = route[:MAX_TEXT]
-    if record.path:
-        found["path"] = record.path[:MAX_TEXT]
-    if wire := wire_of(record):
+    if with_path and end.path:
+        found["path"] = end.path[:MAX_TEXT]
+    if wire := wire_of(end):
         found["wire"] = wire
-    if record.progress is None:
+    if end.is_over:
         found |= {
-            "status": record.http_status,
-            "code": code_name(record.code),
-            "ended_by": ended_by(record),
+            "status": end.http_status,
+            "code": code_name(end.code),
+            "ended_by": ended_by(end),
         }
     else:
         found["event"] = "progress"
-    found["duration_ms"] = round(record.seconds * 1000, 3)
-    found["bytes_in"], found["bytes_out"] = record.bytes_in, record.bytes_out
-    _add_counts(record, found)
+    found["duration_ms"] = round(end.seconds * 1000, 3)
+    found["bytes_in"], found["bytes_out"] = end.bytes_in, end.bytes_out
+    _add_counts(end, found)
     return found
 
 
@@ -111,49 +84,41 @@ def names(binding: Binding) -> tuple[str, str]:
     return str(binding.template)[:MAX_TEXT], binding.method.path[1:][:MAX_TEXT]
 
 
-def _add_counts(record: Record, found: dict[str, Any]) -> None:
-    tally, progress = record.tally, record.progress
+def _add_counts(end: RequestEnd, found: dict[str, Any]) -> None:
+    tally = end.counts
     if tally is None:
         found["first_byte_ms"] = found["duration_ms"]  # a whole response is one write
-        if record.binding is not None and not record.is_websocket:
-            sent = record.code == OK
-            found["messages_in"] = int(sent or record.by_upstream)
+        if end.binding is not None and not end.is_websocket:
+            sent = end.code == OK
+            found["messages_in"] = int(sent or end.by_upstream)
             found["messages_out"] = int(sent)
         return
-    if progress is None:
-        progress = counts_of(tally)
-    messages_in, messages_out, gaps, missed, first_byte = progress
-    if first_byte:
-        found["first_byte_ms"] = round((first_byte - tally.since) * 1000, 3)
-    if record.binding is not None:
-        found["messages_in"], found["messages_out"] = messages_in, messages_out
-        if gaps:
-            found["gaps"], found["missed"] = gaps, missed
+    if tally.first_byte:
+        found["first_byte_ms"] = round((tally.first_byte - tally.since) * 1000, 3)
+    if end.binding is not None:
+        found["messages_in"], found["messages_out"] = tally.messages_in, tally.messages_out
+        if tally.gaps:
+            found["gaps"], found["missed"] = tally.gaps, tally.missed
 
 
-def counts_of(tally: Tally) -> tuple[int, int, int, int, float]:
-    """Returns messages both ways, gaps, missed messages and the time of the first byte."""
-    return tally.messages_in, tally.messages_out, tally.gaps, tally.missed, tally.first_byte
-
-
-def wire_of(record: Record) -> str:
+def wire_of(end: RequestEnd) -> str:
     """Returns how the messages travel: `unary`, `sse`, `websocket`, …; `page` for what is no method's."""
-    if record.is_websocket:
+    if end.is_websocket:
         return "websocket"
-    if record.binding is None:
-        return "page" if record.tally is not None and record.tally.route else ""
-    stream_type = record.binding.method.stream_type
+    if end.binding is None:
+        return "page" if end.counts is not None and end.counts.route else ""
+    stream_type = end.binding.method.stream_type
     if not stream_type.streams:
         return "unary"
     if not stream_type.server:
         return "upload"
-    media_type = "" if record.tally is None else record.tally.media_type
+    media_type = "" if end.counts is None else end.counts.media_type
     return _WIRES.get(media_type, "raw" if media_type else "stream")
 
 
-def ended_by(record: Record) -> str:
+def ended_by(end: RequestEnd) -> str:
     """Returns who ended an exchange: client, server, deadline, shutdown, limit, policy or edge."""
-    by, code = record.ended_by, record.code
+    by, code = end.ended_by, end.code
     if by is EndedBy.CLIENT:
         return "client"
     if by is EndedBy.SHUTDOWN:
@@ -161,7 +126,7 @@ def ended_by(record: Record) -> str:
     if code == DEADLINE_EXCEEDED:
         return "deadline"
     if by is EndedBy.UPSTREAM:
-        return "server" if record.binding is not None else "edge"
+        return "server" if end.binding is not None else "edge"
     if code in (RESOURCE_EXHAUSTED, UNAVAILABLE):
         return "limit"
     return "policy" if code in (UNAUTHENTICATED, PERMISSION_DENIED) else "edge"

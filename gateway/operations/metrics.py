@@ -13,6 +13,7 @@ from gateway.contract.descriptors import Contract
 from gateway.doors.accepting import Acceptor
 from gateway.doors.http1.direct import DirectDoor
 from gateway.exchange.edge import Edge
+from gateway.operations.access_log import AccessLog
 from gateway.operations.calls import MeteredUpstream
 from gateway.operations.readiness import Readiness
 from gateway.operations.requests import RequestMeter
@@ -55,6 +56,7 @@ class Metrics:
         self.readiness: Readiness | None = None
         self.acceptor: Acceptor | None = None
         self.direct: DirectDoor | None = None
+        self.access_log: AccessLog | None = None
         self.renewed: list[Renewed[Any]] = []
         self._fingerprint = fingerprint(contract)
 
@@ -82,6 +84,8 @@ class Metrics:
         }
         if self.edge is not None:
             samples |= _streams(self.edge)
+        if self.access_log is not None:
+            samples["protoway_access_log_lost_lines_total"] = [((), self.access_log.lost)]
         if self.direct is not None:
             samples["protoway_head_cache_misses_total"] = [((), self.direct.head_misses)]
         if self.readiness is not None:
@@ -95,9 +99,7 @@ class Metrics:
 def _streams(edge: Edge) -> dict[str, list[Sample]]:
     wires = Counter(_WIRES.get(each.wire, each.wire) for each in edge.attendances)
     feeds, counts, lags = edge.feeds, edge.feeds.counts, edge.feeds.lags
-    journal = edge.journal
     return {
-        "protoway_access_log_lost_lines_total": [] if journal is None else [((), journal.lost)],
         "protoway_streams_open": [
             ((wire,), wires[wire])
             for wire in sorted({*_WIRES.values(), "upload", "websocket", *wires})

@@ -6,11 +6,9 @@ Rule: bounded, and nothing that a caller has sent but the id of its request, whi
 from __future__ import annotations
 
 from collections import deque
-from time import time
 from typing import Any, Final
 
-from gateway.exchange.exchange import Exchange
-from gateway.exchange.serve import outcome
+from gateway.exchange.observer import RequestEnd
 from gateway.transcoding.status import code_name
 
 KEPT: Final = 8
@@ -25,12 +23,12 @@ class RecentErrors:
     def __init__(self) -> None:
         self._by_route: dict[tuple[str, str], deque[tuple[float, int, int, str]]] = {}
 
-    def add(self, route: str, http_method: str, exchange: Exchange) -> None:
+    def add(self, route: str, http_method: str, end: RequestEnd) -> None:
         """Keeps an error; route and HTTP method are labels, so they are no caller's."""
         kept = self._by_route.get((route, http_method))
         if kept is None:
             kept = self._by_route[(route, http_method)] = deque(maxlen=KEPT)
-        kept.append((time(), exchange.status, outcome(exchange)[0], exchange.request_id[:_MAX_ID]))
+        kept.append((end.time, end.http_status, end.code, end.request_id[:_MAX_ID]))
 
     def listed(self) -> list[dict[str, Any]]:
         """Returns all as JSON has them, the last one first."""

@@ -6,12 +6,10 @@ from bisect import bisect_left
 from collections import Counter
 from typing import Final
 
-from gateway.contract.route_table import RouteMatch
-from gateway.exchange.exchange import Exchange
-from gateway.exchange.policy import Policy
+from gateway.contract.http_rule import Binding
+from gateway.exchange.observer import EndedBy, Observer, RequestEnd
 from gateway.operations.recent_errors import RecentErrors
-from gateway.transcoding.endpoint import Endpoint
-from gateway.transcoding.status import StatusError, code_name
+from gateway.transcoding.status import OK, code_name
 from server_process.exposition import BUCKETS, Histogram, Sample
 
 OTHER: Final = "_OTHER"
@@ -22,47 +20,47 @@ _METHODS: Final = frozenset(
 
 
 _FIRST_FAULT: Final = 500
+_CLIENT: Final = EndedBy.CLIENT
 
 
-class RequestMeter:
-    """Counts requests as they end; it is the `Edge.meter`.
+class RequestMeter(Observer):
+    """Counts requests as they end.
 
     Attributes:
         errors: the last ones of each route.
     """
 
     def __init__(self) -> None:
-        self._series: dict[tuple[Endpoint | None, str, int], Histogram] = {}
+        self._series: dict[tuple[Binding | None, str, int], Histogram] = {}
         self._by_labels: dict[tuple[str, str, str], Histogram] = {}
         self._refusals: Counter[tuple[str, str]] = Counter()
         self.errors = RecentErrors()
 
-    def ended(self, exchange: Exchange, seconds: float) -> None:
+    def exchange_ended(self, end: RequestEnd) -> None:
         """Counts a request that has ended."""
-        request = exchange.request
-        endpoint = request.route.target if isinstance(request.route, RouteMatch) else None
-        key = endpoint, request.http_method, exchange.status
+        key = end.binding, end.http_method, end.http_status
         series = self._series.get(key) or self._add(*key)
+        seconds = end.seconds
         series.counts[bisect_left(BUCKETS, seconds)] += 1
         series.sum += seconds
-        if exchange.failure is not None or exchange.status >= _FIRST_FAULT:
-            self.errors.add(*self._labels(*key)[:2], exchange)
+        if end.code != OK and (end.ended_by is not _CLIENT or end.http_status >= _FIRST_FAULT):
+            self.errors.add(*self._labels(*key)[:2], end)
 
-    def refused(self, policy: Policy, error: StatusError) -> None:
+    def policy_refused(self, policy: str, code: int) -> None:
         """Counts a request that a policy has refused."""
-        self._refusals[(type(policy).__name__, code_name(error.code))] += 1
+        self._refusals[(policy, code_name(code))] += 1
 
-    def _add(self, endpoint: Endpoint | None, http_method: str, status: int) -> Histogram:
+    def _add(self, binding: Binding | None, http_method: str, status: int) -> Histogram:
         """Returns the series of some labels; none is made for a method that only a caller has named."""
-        labels = self._labels(endpoint, http_method, status)
+        labels = self._labels(binding, http_method, status)
         series = self._by_labels.setdefault(labels, Histogram())
         if http_method in _METHODS:
-            self._series[(endpoint, http_method, status)] = series
+            self._series[(binding, http_method, status)] = series
         return series
 
     @staticmethod
-    def _labels(endpoint: Endpoint | None, http_method: str, status: int) -> tuple[str, str, str]:
-        template = OTHER if endpoint is None else str(endpoint.binding.template)
+    def _labels(binding: Binding | None, http_method: str, status: int) -> tuple[str, str, str]:
+        template = OTHER if binding is None else str(binding.template)
         method = http_method if http_method in _METHODS else OTHER
         return template, method, str(status) if status else ""
 

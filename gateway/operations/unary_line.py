@@ -6,12 +6,12 @@ It is what `fields` and `json_line` would make, at a third of the cost; a test c
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
 from gateway.contract.http_rule import Binding
-from gateway.exchange.policy import EndedBy
+from gateway.exchange.observer import EndedBy, RequestEnd
 from gateway.operations.access_record import json_line, names
 from gateway.transcoding.status import OK
 from server_process.log_lines import MAX_TEXT, trace_id
@@ -21,19 +21,17 @@ _KEPT: Final = 8192
 _SERVER: Final = EndedBy.UPSTREAM
 
 
-def unary_line(time: str, noted: tuple[Any, ...]) -> bytes | None:
-    """Returns the line of what was noted of an exchange (`Record`); None if it is of another kind."""
-    if len(noted) != 17:
-        return None
-    _, seconds, request_id, traceparent, client, identity, http_method, binding, *rest = noted
-    http_status, code, by, bytes_in, bytes_out, tally, is_websocket, _, path = rest
+def unary_line(time: str, end: RequestEnd) -> bytes | None:
+    """Returns the line of an exchange, without its raw path; None if it is of another kind."""
+    _, seconds, request_id, traceparent, client, identity, http_method, binding, *rest = end
+    http_status, code, by, bytes_in, bytes_out, counts, is_websocket, _, _, is_over = rest
     if (
-        tally is not None
+        counts is not None
         or binding is None
         or code != OK
         or by is not _SERVER
-        or path
         or is_websocket
+        or not is_over
         or not (request_id.isalnum() and request_id.isascii())
     ):
         return None

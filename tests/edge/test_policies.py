@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import RetryInfo
 
-from gateway.exchange.policy import EndedBy, Observer, RequestEnd
+from gateway.exchange.observer import EVENTS, EndedBy, Observer, RequestEnd
 from gateway.exchange.request_info import RequestInfo, Wire
 from gateway.testing import ScriptedUpstream
 from gateway.transcoding.status import (
@@ -348,8 +348,61 @@ async def test_an_observer_is_told_only_what_it_overrides(make_app: MakeApp) -> 
         observation = app.state.edge.observation
 
     assert observer.headers == [((b"host", b"x"), (b"x-tag", b"a"))]
-    told = {event for event in observation.__slots__ if getattr(observation, event) is not None}
+    told = {event for event in EVENTS if getattr(observation, event) is not None}
     assert told == {"request_ended"}
+
+
+async def test_plain_events_need_no_request(make_app: MakeApp) -> None:
+    """An observer of the end alone is told it in plain values, and no `RequestInfo` is made for it."""
+
+    class Ends(Observer):
+        def __init__(self) -> None:
+            self.ends: list[RequestEnd] = []
+
+        def exchange_ended(self, end: RequestEnd) -> None:
+            self.ends.append(end)
+
+    class Faulty(Observer):
+        def exchange_ended(self, end: RequestEnd) -> None:
+            raise LookupError("a fault")
+
+    observer = Ends()
+    async with running(make_app(observers=[Faulty(), observer])) as app:
+        observation = app.state.edge.observation
+        trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+        await directly(app, "/v1/echo", {"X-Request-ID": "ab", "Traceparent": trace})
+        await ask(app, "GET", "/nowhere")
+        app.state.edge.unobserve(observer)
+        await ask(app, "GET", "/nowhere")
+        found, missed = observer.ends
+
+    assert not observation.needs_info
+    assert (found.request_id, found.traceparent, found.path) == ("ab", trace, "/v1/echo")
+    assert str(found.binding) == "GET /v1/echo"
+    assert (found.http_status, found.code, found.ended_by) == (200, 0, EndedBy.UPSTREAM)
+    assert found.counts is None
+    assert (missed.binding, missed.http_status, missed.ended_by) == (None, 404, EndedBy.EDGE)
+
+
+async def test_refusals_of_policies_are_told(make_app: MakeApp) -> None:
+    """By the name of the policy's class, and the code."""
+
+    class Told(Observer):
+        def __init__(self) -> None:
+            self.refusals: list[tuple[str, int]] = []
+
+        def policy_refused(self, policy: str, code: int) -> None:
+            self.refusals.append((policy, code))
+
+    class Refusing:
+        def admit(self, request: RequestInfo) -> None:
+            raise StatusError.of(UNAUTHENTICATED, "no token")
+
+    observer = Told()
+    async with running(make_app(policies=[Refusing()], observers=[observer])) as app:
+        await ask(app, "GET", "/v1/echo")
+
+    assert observer.refusals == [("Refusing", UNAUTHENTICATED)]
 
 
 async def test_the_address_of_a_direct_request_is_known(make_app: MakeApp) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from gateway.exchange.policy import Answer, EndedBy
+from gateway.exchange.observer import EndedBy
+from gateway.exchange.policy import Answer
 from gateway.exchange.request_info import RequestInfo
 from gateway.transcoding.status import PERMISSION_DENIED, UNAUTHENTICATED, StatusError
 from tests.edge.asgi import ask, connect, running, start

@@ -11,8 +11,8 @@ import pytest
 from pydantic import ValidationError
 
 from gateway.app import create_app
-from gateway.exchange.policy import EndedBy
-from gateway.operations.access_record import Record, fields, fitting, json_line, text_line
+from gateway.exchange.observer import EndedBy, RequestEnd
+from gateway.operations.access_record import fields, fitting, json_line, text_line
 from gateway.operations.sampling import Sampling
 from gateway.operations.unary_line import unary_line
 from gateway.settings import Settings
@@ -24,7 +24,7 @@ from tests.contracts import echo_descriptor_set
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
-def noted(folder: Path, **changes: Any) -> Record:
+def noted(folder: Path, **changes: Any) -> RequestEnd:
     """Returns what is noted of a unary call that went well."""
     contract = folder / "echo.binpb"
     contract.write_bytes(echo_descriptor_set())
@@ -32,7 +32,7 @@ def noted(folder: Path, **changes: Any) -> Record:
     binding = app.state.edge.transcoder.bindings[0]
     who: tuple[Any, ...] = ("ab12", TRACEPARENT, "192.0.2.1", "", "POST", binding)
     how: tuple[Any, ...] = (200, 0, EndedBy.UPSTREAM, 5, 7, None, False, False, "")
-    made = Record._make((1_796_000_000.25, 0.0125, *who, *how, None))
+    made = RequestEnd(1_796_000_000.25, 0.0125, *who, *how)
     return made._replace(**changes)
 
 
@@ -52,7 +52,7 @@ def noted(folder: Path, **changes: Any) -> Record:
 def test_the_quick_line_is_that_of_all(tmp_path: Path, changes: dict[str, Any]) -> None:
     """Same fields, same values, same order."""
     record = noted(tmp_path, **changes)
-    quick = unary_line("now", tuple(record)[:-1])
+    quick = unary_line("now", record)
 
     assert quick is not None
     assert quick.isascii()
@@ -63,11 +63,11 @@ def test_the_quick_line_is_that_of_all(tmp_path: Path, changes: dict[str, Any]) 
 
 @pytest.mark.parametrize(
     "changes",
-    [{"request_id": 'a"b'}, {"code": 5}, {"ended_by": EndedBy.CLIENT}, {"path": "/x"}],
+    [{"request_id": 'a"b'}, {"code": 5}, {"ended_by": EndedBy.CLIENT}, {"is_over": False}],
 )
 def test_others_are_no_quick_line(tmp_path: Path, changes: dict[str, Any]) -> None:
     """They are made field by field."""
-    assert unary_line("now", tuple(noted(tmp_path, **changes))[:-1]) is None
+    assert unary_line("now", noted(tmp_path, **changes)) is None
 
 
 def test_the_longest_line_fits_into_a_chunk(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_the_longest_line_fits_into_a_chunk(tmp_path: Path) -> None:
     long = "\U0001f600" * 5000
     record = noted(tmp_path, identity=long, path=long, request_id="x" * 128, client=long)
     for line in (json_line, text_line):
-        made = fitting(line, "now", fields(record))
+        made = fitting(line, "now", fields(record, with_path=True))
         assert 1000 < len(made) <= CHUNK_BYTES
     assert (
         len(fitting(json_line, "now", fields(record._replace(identity="", path="")))) < CHUNK_BYTES

@@ -499,5 +499,5 @@ def test_without_a_port_nothing_is_counted(make_echo: MakeEcho, tmp_path: Path) 
     app = create_app(Settings(descriptor_set=tmp_path / "echo.binpb"), ScriptedUpstream(SCRIPTS))
 
     assert app.state.metrics is None
-    assert app.state.edge.meter is None
+    assert app.state.edge.observation is None
     assert isinstance(app.state.edge.upstream, ScriptedUpstream)

@@ -23,7 +23,7 @@ from gateway.doors.http1.contract_exchange import ContractExchange
 from gateway.doors.http1.direct import DirectResponse
 from gateway.doors.http1.exchange import HttpExchange
 from gateway.doors.http1.protocol import Http1Protocol
-from gateway.exchange.policy import Observer, RequestEnd
+from gateway.exchange.observer import Observer, RequestEnd
 from gateway.exchange.request_info import RequestInfo
 from gateway.settings import Settings
 from gateway.upstream.port import Upstream

@@ -18,7 +18,7 @@ from gateway.doors.http1.request import Request
 from gateway.doors.http1.response import Response
 from gateway.exchange.exchange import Exchange
 from gateway.exchange.inline import InlineRun
-from gateway.exchange.policy import EndedBy
+from gateway.exchange.observer import EndedBy
 from gateway.exchange.ports import ClientGone
 from gateway.exchange.response import HttpResponse
 from gateway.exchange.serve import serve

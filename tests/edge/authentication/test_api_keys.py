@@ -18,7 +18,6 @@ from gateway.admission.authentication.api_keys import new_api_key
 from gateway.admission.cors_settings import CorsSettings
 from gateway.admission.error import AdmissionError
 from gateway.admission.identity import Identity
-from gateway.exchange.policy import Observation
 from gateway.exchange.request_info import RequestInfo
 from gateway.setting_files import FileReadError
 from gateway.testing import ScriptedUpstream
@@ -77,7 +76,7 @@ async def test_a_good_key_is_an_identity(keyed: Any, upstream: ScriptedUpstream,
     """With its name and its rights; the key itself does not go upstream, the name does if that is set."""
     app = keyed(name_metadata="x-user", settings={"request_headers": ("x-user", "x-api-key")})
     watching = Watching()
-    app.state.edge.observation = Observation((watching,))
+    app.state.edge.observe(watching)
     async with running(app):
         headers = {"X-API-Key": KEY, "x-user": "root", "grpc-metadata-x-api-key": KEY}
         status, _ = await door(app, "/v1/echo", headers)

@@ -17,7 +17,6 @@ from gateway.admission.authentication import jwt_authenticator
 from gateway.admission.authentication.jwt_settings import IssuerSettings, JwtSettings
 from gateway.admission.authentication.token import verified_claims
 from gateway.admission.identity import Identity
-from gateway.exchange.policy import Observation
 from gateway.testing import ScriptedUpstream
 from gateway.transcoding.status import UNAUTHENTICATED
 from tests.edge.asgi import ask, connect, running, start
@@ -44,7 +43,7 @@ async def test_a_good_token_is_an_identity(
     signing = key("k", algorithm)
     app = make_guarded(jwks=write_keys(tmp_path, signing.jwk()), algorithms=(algorithm,))
     watching = Watching()
-    app.state.edge.observation = Observation((watching,))
+    app.state.edge.observe(watching)
     token = signing.sign(scope="read")
     async with running(app):
         for _ in range(2):

@@ -1,0 +1,155 @@
+"""The end of an exchange, and what its observers are told of it: one mechanism for all who watch."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from time import monotonic, time
+from typing import Any, Final
+
+from gateway.contract.route_table import RouteMatch
+from gateway.exchange.exchange import Exchange
+from gateway.exchange.observer import EndedBy, Observation, RequestEnd, log_fault
+from gateway.exchange.request_info import RequestInfo
+from gateway.exchange.request_log import request_name
+from gateway.exchange.tally import Tally
+from gateway.transcoding.status import CANCELLED, OK, UNAVAILABLE
+
+log = logging.getLogger(__name__)
+
+_UPSTREAM: Final = EndedBy.UPSTREAM
+_MAX_NAME: Final = 256
+"""Maximum characters of an identity's name."""
+_make: Final[Any] = tuple.__new__
+"""Makes a named tuple of its values, at half the cost of its class."""
+
+
+def tell_of_start(exchange: Exchange, observation: Observation) -> None:
+    """Makes what observers see, and tells them of the start."""
+    info = exchange.inform()
+    if observation.request_started is not None:
+        observation.request_started(info)
+
+
+def count_messages(exchange: Exchange, observation: Observation | None, since: float) -> None:
+    """Counts what a stream or a page carries, if there are observers, and tells them of its progress."""
+    if observation is None:
+        return
+    exchange.tally = tally = Tally(since)
+    if observation.progress_seconds is not None:
+        _tell_later(exchange, observation, tally)
+
+
+def _tell_later(exchange: Exchange, observation: Observation, tally: Tally) -> None:
+    tell, interval = observation.exchange_continues, observation.progress_seconds
+    if tell is None or interval is None:
+        return
+
+    def note() -> None:
+        tell(request_end(exchange, tally.since)._replace(counts=tally.copy(), is_over=False))
+        _tell_later(exchange, observation, tally)
+
+    tally.timer = asyncio.get_running_loop().call_later(interval, note)
+
+
+def end_exchange(exchange: Exchange, observation: Observation | None, since: float) -> None:
+    """Ends an exchange: policies give back what they have taken, and observers are told."""
+    if (info := exchange.info) is not None:
+        _leave(exchange, info)
+    if observation is None or not observation.needs_end:
+        return
+    if (tally := exchange.tally) is not None and tally.timer is not None:
+        tally.timer.cancel()
+    ended = request_end(exchange, since)
+    for tell in observation.exchange_ended or ():
+        try:
+            tell(ended)
+        except Exception:
+            log_fault(tell)
+    if info is not None and observation.request_ended is not None:
+        observation.request_ended(info, ended)
+
+
+def _leave(exchange: Exchange, info: RequestInfo) -> None:
+    info.on_revoke = None
+    for tell in info.at_end:
+        try:
+            tell()
+        except Exception:  # the others have places to give back
+            log.exception("%s: what a policy does at the end has failed", log_name(exchange))
+
+
+def request_end(exchange: Exchange, since: float) -> RequestEnd:
+    """Returns how an exchange has ended, or how far it is."""
+    request, info, failure = exchange.request, exchange.info, exchange.failure
+    edge, route = exchange.edge, request.route
+    code, ended_by = OK, _UPSTREAM
+    if failure is not None or exchange.ended_by is not None:
+        code, ended_by = outcome(exchange)
+    traceparent: object = ""
+    if (trace_key := edge.trace_key) is not None:
+        for key, value in exchange.metadata:
+            if key == trace_key:
+                traceparent = value
+                break
+    else:
+        traceparent = b"".join(exchange.headers.values(b"traceparent")[:1]).decode("latin-1")
+    client, identity = exchange.client, ""
+    if info is not None:
+        client = info.client
+        if info.identity is not None:
+            identity = _name_of(info.identity)
+    made: RequestEnd = _make(
+        RequestEnd,
+        (
+            time(),
+            monotonic() - since,
+            exchange.request_id,
+            traceparent if isinstance(traceparent, str) else "",
+            client,
+            identity,
+            request.http_method,
+            route.target.binding if isinstance(route, RouteMatch) else None,
+            exchange.status,
+            code,
+            ended_by,
+            exchange.bytes_in,
+            exchange.bytes_out,
+            exchange.tally,
+            exchange.websocket is not None,
+            failure is not None and failure.by_upstream,
+            request.path,
+            True,
+        ),
+    )
+    return made
+
+
+def _name_of(identity: object) -> str:
+    """Returns the name of an identity; that of a user's own kind may have none, or fail."""
+    try:
+        found = getattr(identity, "name", "")
+    except Exception:
+        log.exception("the name of an identity cannot be read")
+        return ""
+    return found[:_MAX_NAME] if isinstance(found, str) else ""
+
+
+def outcome(exchange: Exchange) -> tuple[int, EndedBy]:
+    """Returns the code with which an exchange has ended, and who ended it."""
+    failure, ended_by = exchange.failure, exchange.ended_by
+    code = OK if failure is None else failure.code
+    if ended_by is not None:
+        return (CANCELLED if ended_by is EndedBy.CLIENT else code), ended_by
+    if failure is None or failure.by_upstream:
+        return code, EndedBy.UPSTREAM
+    if exchange.edge.closing and code == UNAVAILABLE:
+        return code, EndedBy.SHUTDOWN
+    return code, EndedBy.EDGE
+
+
+def log_name(exchange: Exchange) -> str:
+    """Returns what log lines call an exchange."""
+    request = exchange.request
+    http_method = request.http_method if exchange.websocket is None else "WebSocket"
+    return request_name(exchange.request_id, http_method, request.path)
