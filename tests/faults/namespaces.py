@@ -42,8 +42,8 @@ class Network:
     def __init__(self) -> None:
         """Chooses a name and addresses that nobody has."""
         number = SystemRandom().randrange(1 << 14)
-        self.name_of = f"faults{os.getpid()}"
-        self._cable = f"flt{os.getpid()}"
+        self.name_of = f"faults{number}"
+        self._cable = f"flt{number}"
         third, fourth = divmod(number, 64)
         self.outside = f"10.213.{third}.{fourth * 4 + 1}"
         self.inside = f"10.213.{third}.{fourth * 4 + 2}"
