@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-# The source of `_STANDARD_FILES`.
+# The source of `STANDARD_FILES`.
 from google.api import annotations_pb2, field_behavior_pb2, httpbody_pb2
 from google.protobuf import (
     any_pb2,
@@ -36,7 +36,7 @@ from gateway.v1 import options_pb2
 _SERVICE, _METHOD, _MESSAGE, _ENUM = 6, 2, 4, 5  # field numbers in FileDescriptorProto and below
 _NESTED_MESSAGE, _NESTED_ENUM, _FIELD, _ENUM_VALUE = 3, 4, 2, 2
 
-_STANDARD_FILES: Mapping[str, bytes] = MappingProxyType(
+STANDARD_FILES: Mapping[str, bytes] = MappingProxyType(
     {
         module.DESCRIPTOR.name: module.DESCRIPTOR.serialized_pb
         for module in (
@@ -144,13 +144,13 @@ def _pool(
 
 
 def _standard_file(name: str, importer: str) -> descriptor_pb2.FileDescriptorProto:
-    if name not in _STANDARD_FILES:
+    if name not in STANDARD_FILES:
         raise ContractError(
             f"imports {name!r}, which the descriptor set does not hold: make the set with"
             " `protoc --include_imports --include_source_info -o FILE …`",
             location=Location(importer),
         )
-    return descriptor_pb2.FileDescriptorProto.FromString(_STANDARD_FILES[name])
+    return descriptor_pb2.FileDescriptorProto.FromString(STANDARD_FILES[name])
 
 
 def _select(methods: tuple[Method, ...], services: frozenset[str]) -> tuple[Method, ...]:
