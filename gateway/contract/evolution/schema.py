@@ -21,6 +21,8 @@ from google.protobuf.descriptor_pb2 import (
     ServiceDescriptorProto,
 )
 
+from gateway.contract.fields import default_json_name
+
 _PROTO2: Final = FeatureSet(
     field_presence=FeatureSet.EXPLICIT,
     enum_type=FeatureSet.CLOSED,
@@ -116,7 +118,7 @@ class Field:
     @property
     def json_name(self) -> str:
         """Its key in JSON."""
-        return self.proto.json_name or _camel_case(self.proto.name)
+        return self.proto.json_name or default_json_name(self.proto.name)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -245,12 +247,6 @@ def _merged(outer: FeatureSet, options: Any) -> FeatureSet:
 
 def _joined(scope: str, name: str) -> str:
     return f"{scope}.{name}" if scope else name
-
-
-def _camel_case(name: str) -> str:
-    """Returns the default JSON key of a field (protoc's rule for `json_name`)."""
-    first, *others = name.split("_")
-    return first + "".join(part[:1].upper() + part[1:] for part in others)
 
 
 def nested_names(file: FileDescriptorProto) -> Iterator[tuple[str, str]]:
