@@ -12,6 +12,7 @@ from gateway.contract.http_rule import Binding
 from gateway.doors.asgi import ContractRoutes
 from gateway.listening import shown_host
 from gateway.settings import Settings
+from gateway.sources.reading import source_of
 
 UNARY_COST: Final = "2 to 2.5"
 """CPU of a unary call through one middleware, as a multiple of that without any (`bench/middleware.py`)."""

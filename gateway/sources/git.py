@@ -42,9 +42,7 @@ class GitSource:
         prefix = self._git("rev-parse", "--show-prefix").decode().strip()
         with tempfile.TemporaryDirectory() as scratch:
             archive = self._git("archive", self._revision, top=True)
-            with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-                protos = [each for each in tar.getmembers() if each.name.endswith(".proto")]
-                tar.extractall(scratch, protos, filter="data")
+            _write_protos(archive, Path(scratch))
             here = Path(scratch, prefix)
             folders = [here / folder for folder in self._folders]
             try:
@@ -88,3 +86,14 @@ class GitSource:
             lines = done.stderr.decode(errors="replace").strip().splitlines() or ["git failed"]
             raise ContractError(f"{self.describe()}: {lines[0].removeprefix('fatal: ')}")
         return done.stdout
+
+
+def _write_protos(archive: bytes, folder: Path) -> None:
+    """Writes the .proto files of a tar archive; git has no paths that lead out of the folder."""
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        for member in tar.getmembers():
+            content = tar.extractfile(member) if member.isfile() else None
+            if content is not None and member.name.endswith(".proto"):
+                path = folder / member.name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content.read())
