@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from gateway.contract.descriptors import Contract
@@ -59,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     """
     settings = read_settings(options, AnySettings)
     rules = options.old_http_rules
-    of_old = settings.model_copy(update={"http_rules": rules}) if rules else settings
+    of_old = settings.model_copy(update={"http_rules": Path(rules)}) if rules else settings
     lowest = Level[options.level.upper()]
     old, new = _read(options.old, of_old), _read(options.new, settings)
     found = [one for one in differences(old, new) if one.rule.level >= lowest]

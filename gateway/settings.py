@@ -324,6 +324,12 @@ class Settings(SourcedSettings):
         """Whether a source of a contract is named."""
         return self.descriptor_set is not None or bool(self.sources) or self.reflect
 
+    def contract_words(self) -> str:
+        """Returns what the contract is read from, in a few words."""
+        first = [] if self.descriptor_set is None else [str(self.descriptor_set)]
+        last = [f"the reflection of {self.upstream}"] if self.reflect else []
+        return ", ".join((*first, *self.sources, *last))
+
     @model_validator(mode="after")
     def _own_paths_differ(self) -> Self:
         paths = [path for path in (getattr(self, name) for name in OWN_PATHS) if path]

@@ -12,7 +12,6 @@ from gateway.contract.http_rule import Binding
 from gateway.doors.asgi import ContractRoutes
 from gateway.listening import shown_host
 from gateway.settings import Settings
-from gateway.sources.reading import source_of
 
 UNARY_COST: Final = "2 to 2.5"
 """CPU of a unary call through one middleware, as a multiple of that without any (`bench/middleware.py`)."""
@@ -54,6 +53,6 @@ def served(bindings: Sequence[Binding], settings: Settings) -> str:
         names += f" and {len(services) - _SHOWN_SERVICES} more"
     routes = f"{len(bindings)} route{'s' if len(bindings) != 1 else ''}"
     return (
-        f"{routes} of {names} from {source_of(settings).describe()};"
+        f"{routes} of {names} from {settings.contract_words()};"
         f" upstream {settings.upstream} by {settings.transport}"
     )

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -58,66 +59,66 @@ def compile_files(files: Sequence[Path], folders: Iterable[Path]) -> bytes:
         ContractError: files do not compile. All errors of all files are in it, with line and column.
     """
     includes = [f"-I{folder}" for folder in (*folders, *standard_folders())]
+    errors: dict[str, ContractError] = {}
+    rest = list(files)
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch, "set.binpb")
-        errors = _run(files, includes, out)
+        while (
+            rest
+        ):  # the compiler stops at the first file with errors: it is left out, to find the others
+            faults = _run(rest, includes, out)
+            if faults is None:
+                break
+            errors |= {str(error): error for error in faults.errors}
+            before, rest = len(rest), [file for file in rest if str(file) not in faults.files]
+            if len(rest) == before:
+                break
         if not errors:
             return out.read_bytes()
-        raise contract_errors([*errors, *_errors_of_others(files, includes, out, errors)])
+    raise contract_errors(list(errors.values()))
 
 
-def _errors_of_others(
-    files: Sequence[Path], includes: list[str], out: Path, errors: Sequence[ContractError]
-) -> Iterable[ContractError]:
-    """Yields the errors of the other files: the compiler stops at the first file that has some."""
-    known = {str(error) for error in errors}
-    faulty = _faulty_files(errors)
-    while rest := [file for file in files if str(file) not in faulty]:
-        found = _run(rest, includes, out)
-        if not found or _faulty_files(found) <= faulty:
-            return
-        faulty |= _faulty_files(found)
-        for error in found:
-            if str(error) not in known:
-                known.add(str(error))
-                yield error
+@dataclass(frozen=True, slots=True)
+class _Faults:
+    """What the compiler has found."""
+
+    errors: Sequence[ContractError]
+    files: frozenset[str]
+    """All files with errors, also those that only follow from others."""
 
 
-def _faulty_files(errors: Iterable[ContractError]) -> set[str]:
-    return {error.location.file for error in errors if error.location is not None}
-
-
-def _run(files: Sequence[Path], includes: list[str], out: Path) -> list[ContractError]:
-    """Runs the compiler; returns its errors, none if it has written the set."""
+def _run(files: Sequence[Path], includes: list[str], out: Path) -> _Faults | None:
+    """Runs the compiler; returns its errors, or None if it has written the set."""
     arguments = Path(f"{out}.args")
-    arguments.write_text(
-        "\n".join(
-            [
-                *includes,
-                f"--descriptor_set_out={out}",
-                "--include_imports",
-                "--include_source_info",
-                *map(str, files),
-            ]
-        )
+    lines = (
+        *includes,
+        f"--descriptor_set_out={out}",
+        *("--include_imports", "--include_source_info"),
+        *map(str, files),
     )
+    arguments.write_text("\n".join(lines))
     command = [sys.executable, "-m", "grpc_tools.protoc", f"@{arguments}"]
     try:
         done = subprocess.run(  # noqa: S603 - the interpreter itself, with no shell
             command, capture_output=True, text=True, errors="replace", timeout=TIMEOUT, check=False
         )
     except subprocess.TimeoutExpired:
-        return [ContractError(f"the compiler has not ended after {TIMEOUT:g} s")]
+        return _fault(f"the compiler has not ended after {TIMEOUT:g} s")
     if done.returncode == 0:
-        return []
-    errors = list(_errors(done.stderr))
-    return errors or [ContractError(f"the compiler failed with status {done.returncode}")]
-
-
-def _errors(stderr: str) -> Iterable[ContractError]:
-    """Yields the errors among the compiler's lines, without those that follow from another one."""
-    matches = [match for line in stderr.splitlines() if (match := _LINE.fullmatch(line))]
+        return None
+    matches = [match for line in done.stderr.splitlines() if (match := _LINE.fullmatch(line))]
     found = [match for match in matches if not match["text"].startswith("warning: ")]
+    if not found:
+        return _fault(f"the compiler failed with status {done.returncode}: {done.stderr[:200]}")
+    return _Faults(list(_errors(found)), frozenset(match["file"] for match in found))
+
+
+def _fault(text: str) -> _Faults:
+    return _Faults([ContractError(" ".join(text.split()))], frozenset())
+
+
+def _errors(found: Sequence[re.Match[str]]) -> Iterable[ContractError]:
+    """Yields the errors in the compiler's lines, without those that follow from another one."""
     places = {match["file"] for match in found}
     missing = {match["file"] for match in found if _NOT_FOUND.fullmatch(match["text"])}
     broken_import = {match["file"] for match in found if _IMPORT.fullmatch(match["text"])}

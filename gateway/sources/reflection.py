@@ -134,6 +134,8 @@ class _Conversation:
         for service in services:
             if not any(_defines(file, service) for file in found.values()):
                 self._add(found, await self._ask(file_containing_symbol=service))
+                if not any(_defines(file, service) for file in found.values()):
+                    raise ContractError(f"{self._server}: the service {service!r} is in no file")
         while missing := self._missing(found):
             name = missing[0]
             response = await self._ask(file_by_filename=name)
