@@ -16,12 +16,7 @@ from gateway.contract.evolution.differences import differences
 from gateway.contract.evolution.rules import Difference, Level
 from gateway.options import read_settings
 from gateway.settings import AnySettings
-from gateway.sources.reading import (
-    load_contract,
-    named_source,
-    read_data,
-    waiting_for_servers,
-)
+from gateway.sources.reading import read_contract
 
 _FIRST_STATUS: Final = 2
 """Exit statuses are this and the level: 3 for source, 4 for HTTP, 5 for JSON, 6 for the wire."""
@@ -60,18 +55,17 @@ def run(options: argparse.Namespace) -> int:
     """
     settings = read_settings(options, AnySettings)
     rules = options.old_http_rules
-    of_old = settings.model_copy(update={"http_rules": Path(rules)}) if rules else settings
     lowest = Level[options.level.upper()]
-    old, new = _read(options.old, of_old), _read(options.new, settings)
+    old = _read(options.old, settings, Path(rules) if rules else settings.http_rules)
+    new = _read(options.new, settings, settings.http_rules)
     found = [one for one in differences(old, new) if one.rule.level >= lowest]
     print(_json(found) if options.format == "json" else _text(found))
     return _FIRST_STATUS + max(one.rule.level for one in found) if found else 0
 
 
-def _read(name: str, settings: AnySettings) -> Contract:
-    source = named_source(name, settings)
-    data = waiting_for_servers(lambda: read_data(settings, source), settings.reflect_wait_seconds)
-    return load_contract(data, settings, source.describe())
+def _read(name: str, settings: AnySettings, rules: Path | None) -> Contract:
+    only = {"sources": (name,), "descriptor_set": None, "reflect": False, "http_rules": rules}
+    return read_contract(settings.model_copy(update=only))
 
 
 def _text(found: Sequence[Difference]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +13,7 @@ from gateway.contract.descriptors import Contract, load
 from gateway.contract.service_config import apply_rules, auto_mapped, read_service_config
 from gateway.setting_files import read_file
 from gateway.settings import Settings
-from gateway.sources.files import DescriptorSetFile
+from gateway.sources.files import DescriptorSetFile, file_stamp
 from gateway.sources.git import GitSource
 from gateway.sources.merged import MergedSource
 from gateway.sources.port import ContractData, Source, SourceUnavailable
@@ -77,10 +77,38 @@ def _reflection(address: str, settings: Settings) -> Source:
     )
 
 
-def source_of(settings: Settings) -> Source:
-    """Returns the source of the contract that the settings name: one, or several merged."""
-    sources = list(_sources(settings))
-    return sources[0] if len(sources) == 1 else MergedSource(sources)
+class SettingsSource:
+    """The contract that the settings name: all its sources, and the HTTP rules beside them."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Takes the settings.
+
+        Raises:
+            ContractError: a source is written wrong.
+            TargetError, TlsError, FileReadError: the settings of the upstream are wrong.
+        """
+        sources = list(_sources(settings))
+        self._source = sources[0] if len(sources) == 1 else MergedSource(sources)
+        self._rules = settings.http_rules
+
+    def read(self) -> ContractData:
+        """Reads the contract; blocks.
+
+        Raises:
+            ContractError: what is read is no contract, as a .proto that does not compile.
+            SourceUnavailable: a server cannot be reached.
+            FileReadError: a file cannot be read; it is an OSError.
+        """
+        rules = b"" if self._rules is None else read_file(self._rules)
+        return ContractData(self._source.read(), rules)
+
+    def stamp(self) -> Hashable:
+        """Returns a value that differs when `read` may return something else; cheap, and does not raise."""
+        return self._source.stamp(), None if self._rules is None else file_stamp(self._rules)
+
+    def describe(self) -> str:
+        """Returns what is read, in a few words."""
+        return self._source.describe()
 
 
 def _sources(settings: Settings) -> Iterator[Source]:
@@ -92,13 +120,7 @@ def _sources(settings: Settings) -> Iterator[Source]:
         yield _reflection(settings.upstream, settings)
 
 
-def read_data(settings: Settings, source: Source) -> ContractData:
-    """Reads a source, and the HTTP rules beside it."""
-    rules = b"" if settings.http_rules is None else read_file(settings.http_rules)
-    return ContractData(source.read(), rules)
-
-
-def load_contract(data: ContractData, settings: Settings, file: str = "") -> Contract:
+def load_contract(data: ContractData, settings: Settings) -> Contract:
     """Loads a contract, as the settings say.
 
     With `skip_faulty_rules` the rules that are wrong are left out, and listed in the contract.
@@ -107,7 +129,7 @@ def load_contract(data: ContractData, settings: Settings, file: str = "") -> Con
         ContractError: it has the wrong format, or the rules do not fit the descriptor set.
     """
     skip = settings.skip_faulty_rules
-    contract = load(data.descriptor_set, settings.services, file=file)
+    contract = load(data.descriptor_set, settings.services, file=settings.contract_words())
     if settings.http_rules is not None:
         config = read_service_config(data.http_rules, str(settings.http_rules))
         contract = apply_rules(contract, config, skip_faulty=skip)
@@ -124,9 +146,9 @@ def read_contract(settings: Settings) -> Contract:
         SourceUnavailable: a server does not answer within `reflect_wait_seconds`.
         FileReadError: a file cannot be read; it is an OSError.
     """
-    source = source_of(settings)
-    data = waiting_for_servers(lambda: read_data(settings, source), settings.reflect_wait_seconds)
-    return load_contract(data, settings, source.describe())
+    source = SettingsSource(settings)
+    data = waiting_for_servers(source.read, settings.reflect_wait_seconds)
+    return load_contract(data, settings)
 
 
 def waiting_for_servers(read: Callable[[], ContractData], seconds: float) -> ContractData:
