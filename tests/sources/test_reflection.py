@@ -107,7 +107,7 @@ def test_several_servers_and_files_are_merged(tmp_path: Path) -> None:
     """Each file once; the comments come from the one that has them."""
     text = '{} syntax = "proto3"; package a; message M {{}} service S {{ rpc Get(M) returns (M); }}'
     with_comments = tmp_path / "test.binpb"
-    with_comments.write_bytes(compile_text(text.format("") + "// Of M.\nmessage N {}"))
+    with_comments.write_bytes(compile_text(text.format("") + "\n\n// Of N.\nmessage N {}"))
     with (
         serving(reflecting(echo_set(), SERVICE)) as one,
         serving(reflecting(with_comments.read_bytes(), "a.S")) as other,
@@ -116,7 +116,7 @@ def test_several_servers_and_files_are_merged(tmp_path: Path) -> None:
             Settings(upstream=one, reflect=True, sources=(f"reflect:{other}", str(with_comments)))
         )
     assert {m.service_name for m in contract.methods} == {SERVICE, "a.S"}
-    assert contract.comments["a.N"] == "Of M."
+    assert contract.comments["a.N"] == "Of N."
 
 
 def test_a_file_that_differs_between_two_sources_is_refused(
