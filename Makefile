@@ -15,12 +15,13 @@ ATTACK_SECONDS ?= 600
 BENCH ?=
 INTEROP ?= $(CURDIR)/build/interop
 CONFORMANCE ?= $(CURDIR)/build/conformance
+EVOLUTION ?= $(CURDIR)/build/evolution
 OPENAPI ?= $(CURDIR)/build/openapi
 # where Debian's packages of Go sources are
 GOCODE := /usr/share/gocode
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test test-long test-others test-floors e2e interop conformance openapi tutorial fuzz soak reloads rolling faults attack bench bench-micro check fmt generate lock clean
+.PHONY: help demo up down test test-long test-others test-floors e2e evolution interop conformance openapi tutorial fuzz soak reloads rolling faults attack bench bench-micro check fmt generate lock clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -84,6 +85,9 @@ interop: $(VENV)/installed ## install clients that are not ours, and let them ca
 	if command -v go >/dev/null && test -d $(GOCODE)/src/google.golang.org/grpc; then \
 		cd tests/interop/grpc_go && GO111MODULE=off GOPATH=$(GOCODE) go build -o $(INTEROP)/bin/grpc_go main.go; \
 	fi
+	if command -v go >/dev/null; then \
+		cd tests/interop/reflection_go && GO111MODULE=on GOFLAGS=-mod=readonly go build -o $(INTEROP)/bin/reflection_go .; \
+	fi
 	INTEROP=$(INTEROP) $(BIN)/python -m pytest -m interop tests/interop
 
 conformance: $(VENV)/installed ## build h2spec (needs Go), and let it ask the edge and the core
@@ -93,6 +97,18 @@ conformance: $(VENV)/installed ## build h2spec (needs Go), and let it ask the ed
 		echo "Go is not installed: h2spec is not built, and its tests are skipped"; \
 	fi
 	H2SPEC=$(CONFORMANCE)/h2spec $(BIN)/python -m pytest -m conformance -rs tests/conformance
+
+evolution: $(VENV)/installed ## install buf, and ten public contracts at two revisions each, and compare what breaks
+	mkdir -p $(EVOLUTION)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(EVOLUTION)/buf --upgrade buf-bin
+	for side in old new; do \
+		while read -r package old new; do \
+			version=$$old && test $$side = old || version=$$new; \
+			test -d $(EVOLUTION)/$$side/$$package || $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+				--no-deps --ignore-requires-python --target $(EVOLUTION)/$$side/$$package $$package==$$version || exit 1; \
+		done < tests/contract/evolution/public.txt; \
+	done
+	EVOLUTION=$(EVOLUTION) BUF=$(EVOLUTION)/buf/bin/buf $(BIN)/python -m pytest -m evolution tests/contract/evolution
 
 openapi: $(VENV)/installed ## install openapi-typescript and schemathesis, and try the OpenAPI documents with them (needs Node.js)
 	mkdir -p $(OPENAPI)

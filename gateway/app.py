@@ -17,9 +17,8 @@ from gateway.admission.error import AdmissionError
 from gateway.admission.proxied_app import ProxiedApp
 from gateway.admission.proxy_settings import FORWARDED_KEYS
 from gateway.admission.tickets.streams import Streams
-from gateway.contract.bindings import warnings, without_faulty_rules
-from gateway.contract.descriptors import Contract, load
-from gateway.contract.service_config import apply_rules, auto_mapped, read_service_config
+from gateway.contract.bindings import warnings
+from gateway.contract.descriptors import Contract
 from gateway.doors.asgi import AsgiDoor, ContractRoutes, OtherMethods
 from gateway.doors.http1.direct import DirectDoor
 from gateway.doors.pages import Pages
@@ -37,8 +36,8 @@ from gateway.operations.access_log import access_log
 from gateway.operations.metrics import Metrics
 from gateway.operations.readiness import Readiness, health_routes
 from gateway.render.openapi import render_openapi
-from gateway.setting_files import read_file
 from gateway.settings import Settings
+from gateway.sources.reading import read_contract
 from gateway.tls import TlsError, channel_credentials, upstream_tls
 from gateway.transcoding.codec import JsonOptions
 from gateway.transcoding.metadata import MetadataFilter
@@ -53,27 +52,6 @@ from grpc_wire.renewal import Renewed, watching
 from server_process.reloads import Reloads, async_of
 
 log = logging.getLogger(__name__)
-
-
-def read_contract(settings: Settings) -> Contract:
-    """Reads the descriptor set, and the HTTP rules beside it.
-
-    With `skip_faulty_rules` the rules that are wrong are left out, and listed in the contract.
-
-    Raises:
-        ContractError: a file has the wrong format, or the rules do not fit the descriptor set.
-        FileReadError: a file cannot be read; it is an OSError.
-    """
-    skip = settings.skip_faulty_rules
-    file = settings.descriptor_set
-    contract = load(read_file(file), settings.services, file=str(file))
-    if settings.http_rules is not None:
-        text = read_file(settings.http_rules)
-        config = read_service_config(text, str(settings.http_rules))
-        contract = apply_rules(contract, config, skip_faulty=skip)
-    if settings.auto_mapping:
-        contract = auto_mapped(contract)
-    return without_faulty_rules(contract) if skip else contract
 
 
 def create_app(

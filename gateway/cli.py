@@ -9,17 +9,17 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import fields
 from typing import Any
 
-from gateway import __version__, settings_command
+from gateway import __version__, diff_command, settings_command
 from gateway.admission.admission import rights_table
 from gateway.admission.cors import request_headers, response_headers
 from gateway.admission.error import AdmissionError
 from gateway.admission.proxy_settings import ProxySettings
 from gateway.api_key_command import add_api_key
-from gateway.app import create_app, read_contract
+from gateway.app import create_app
 from gateway.app_option import AppError, load_app, settings_of
 from gateway.contract.bindings import bind, warnings
 from gateway.contract.descriptors import Contract
@@ -36,27 +36,29 @@ from gateway.render.routes import render_routes
 from gateway.sections import flat_settings
 from gateway.server import LOGGING, serve
 from gateway.setting_secrets import SecretError
-from gateway.settings import OWN_PATHS, PREFIX, EnvoySettings, Settings
+from gateway.settings import OWN_PATHS, PREFIX, AnySettings, EnvoySettings, Settings
+from gateway.sources.reading import read_contract
 from gateway.tls import TlsError, check_serving
 from gateway.upstream.transport import TargetError
 from server_process.logs import LogConfigError, configure_logs
 
+SOURCES = (
+    *("config", "proto_paths", "reflect_wait_seconds", "upstream_tls", "upstream_ca"),
+    *("upstream_certificate", "upstream_key", "upstream_name"),
+)
+"""The settings that say how the sources of a contract are read."""
 CONTRACT = (
-    "config",
-    "descriptor_set",
-    "http_rules",
-    "auto_mapping",
-    "services",
-    "skip_faulty_rules",
+    *SOURCES,
+    *("descriptor_set", "sources", "reflect", "upstream", "http_rules", "auto_mapping"),
+    *("services", "skip_faulty_rules"),
 )
 """The settings that say what the contract is."""
 ENVOY = (
     *CONTRACT,
-    *("descriptor_set_out", "descriptor_set_path", "upstream", "host", "port", "admin_port"),
+    *("descriptor_set_out", "descriptor_set_path", "host", "port", "admin_port"),
     "metrics_port",
     *("max_connections", "max_message_bytes", "timeout_seconds", "send_timeout_seconds"),
-    *("upstream_keepalive_seconds", "upstream_tls", "upstream_ca", "upstream_certificate"),
-    *("upstream_key", "upstream_name", "tls_certificate", "tls_key", "ignore_unknown"),
+    *("upstream_keepalive_seconds", "tls_certificate", "tls_key", "ignore_unknown"),
     *("cors_origins", "cors_credentials", "cors_headers", "cors_exposed_headers"),
     *("cors_max_age_seconds", "cors_private_network"),
     *("print_defaults", "print_proto_names", "print_enum_numbers", "print_int64_numbers"),
@@ -88,14 +90,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status: 0, 1 for a failure, 2 for wrong usage."""
     options, rest = _parser().parse_known_args(arguments)
     try:
+        rest = _with_sources(options, rest)
         if rest:
             raise OptionError(unknown_arguments(rest, getattr(options, "settings", Settings)))
         if getattr(options, "command", None) is not None:
             status = int(options.command(options))
         elif getattr(options, "app", None) is not None:
             status = _serve_app(options)
-        elif options.run is settings_command.run:
-            status = settings_command.run(options)
+        elif options.run in (diff_command.run, settings_command.run):
+            status = options.run(options)
         else:
             status = int(options.run(read_settings(options, options.settings)))
         sys.stdout.flush()
@@ -105,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OptionError as error:
         return max(_fail(problem, 2) for problem in error.args)
     except FAILURES as error:
-        return _fail(error, 1)
+        return max(_fail(problem, 1) for problem in getattr(error, "problems", (error,)))
     except BrokenPipeError:
         # the reader of the output has read enough; the flush at exit must not fail either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -114,6 +117,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(
             f"cannot read {error.filename}: {error.strerror}" if error.filename else error, 1
         )
+
+
+def _with_sources(options: argparse.Namespace, rest: list[str]) -> list[str]:
+    """Takes the words that are no options as sources of the contract; returns what is left."""
+    if not hasattr(options, "sources") or any(word.startswith("-") for word in rest):
+        return rest
+    if rest:
+        options.sources = [*rest, *(options.sources or ())]
+    return []
 
 
 def _fail(reason: object, status: int) -> int:
@@ -137,10 +149,17 @@ def _parser() -> argparse.ArgumentParser:
             "print the settings in force, and where each came from",
         ),
         ("envoy", _envoy, EnvoySettings, ENVOY, "print what makes Envoy serve a contract"),
+        (
+            "diff",
+            diff_command.run,
+            AnySettings,
+            (*SOURCES, "http_rules", "auto_mapping", "services"),
+            "say what a new contract breaks, and for whom",
+        ),
     ):
         command = commands.add_parser(
             name,
-            usage=f"protoway {name} [OPTION ...]",
+            usage=f"protoway {name} {_words(names)}[OPTION ...]",
             help=purpose,
             description=f"{purpose[0].upper()}{purpose[1:]}. Each option can also be set by the"
             f" environment variable of its name, with {PREFIX} before it. A list is several words, or"
@@ -155,10 +174,17 @@ def _parser() -> argparse.ArgumentParser:
             )
         if name == "settings":
             settings_command.add_arguments(command)
+        if name == "diff":
+            diff_command.add_arguments(command)
         add_settings(command, kind, names)
         command.set_defaults(run=run, settings=kind)
     add_api_key(commands)
     return parser
+
+
+def _words(names: Collection[str]) -> str:
+    """Returns the words of a command that are no options."""
+    return "[SOURCE ...] " if "sources" in names else ""
 
 
 def _serve(settings: Settings) -> int:
@@ -223,7 +249,10 @@ def _envoy(settings: EnvoySettings) -> int:
     out = settings.descriptor_set_out
     if out is None and given.own_set:
         raise CommandError(f"{given.own_set}: give --descriptor-set-out FILE")
-    place = settings.descriptor_set_path or str(out or settings.descriptor_set)
+    read = settings.descriptor_set
+    if out is None and (read is None or settings.sources or settings.reflect):
+        raise CommandError("Envoy reads one descriptor set: give --descriptor-set-out FILE")
+    place = settings.descriptor_set_path or str(out or read)
     try:
         rights = None if table is None else envoy_rights(settings.rights, table.bindings)
         text = render_envoy(given, _envoy_options(settings, place, rights))

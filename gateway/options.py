@@ -8,19 +8,15 @@ from __future__ import annotations
 import argparse
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from pathlib import PurePath
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 
 from pydantic import BaseModel, ValidationError
 
 from gateway.sections import all_settings, flat_settings, is_list, is_secret, nested
 from gateway.setting_groups import GROUPS
 from gateway.setting_sources import problem_text
-from gateway.settings import PREFIX, Settings
+from gateway.settings import NO_CONTRACT, PREFIX, Settings
 from server_process.variables import is_service_address
-
-_FILE_SUFFIXES: Final = frozenset({".binpb", ".pb", ".protoset", ".desc", ".bin", ".proto"})
-"""What the names of descriptor sets end in; a .proto file is named here too, and its reader says more."""
 
 
 class OptionError(Exception):
@@ -106,9 +102,7 @@ def unknown_arguments(rest: Iterable[str], kind: type[Settings]) -> str:
     rest = list(rest)
     wrong = next((one.partition("=")[0] for one in rest if one.startswith("-")), None)
     if wrong is None:
-        text = f"{rest[0]}: not an option"
-        is_file = PurePath(rest[0]).suffix in _FILE_SUFFIXES
-        return f"{text}; write {option('descriptor_set')} {rest[0]}" if is_file else text
+        return f"{rest[0]}: not an option"
     names = [n for n, each in flat_settings(kind).items() if not is_secret(each.field.annotation)]
     near = get_close_matches(wrong, map(option, names), n=1)
     return f"{wrong}: no such option" + (f"; did you mean {near[0]}?" if near else "")
@@ -125,6 +119,12 @@ def _over(settings: BaseModel, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _problem(item: Mapping[str, Any], given: Mapping[str, object], kind: type[Settings]) -> str:
     """Returns the line for one error of pydantic."""
+    if item["type"] == NO_CONTRACT:
+        return (
+            "the contract is missing: give .proto files or a folder of them, --descriptor-set FILE (what"
+            " `protoc --include_imports --include_source_info -o FILE` writes), or --reflect, or set"
+            f" {PREFIX}DESCRIPTOR_SET or another of these"
+        )
     name = _setting_at(item["loc"], kind)
     setting = flat_settings(kind).get(name)
     shown = setting is not None and not is_secret(setting.field.annotation)
@@ -132,11 +132,6 @@ def _problem(item: Mapping[str, Any], given: Mapping[str, object], kind: type[Se
     if setting is None:  # of all, of a section, or of a structured field
         return f"{name}: {text}" if name else text
     variable = f"{PREFIX}{name.upper()}"
-    if item["type"] == "missing":
-        return (
-            f"{option(name)} is missing: give the file that `protoc --include_imports"
-            f" --include_source_info -o FILE` writes, or set {variable}"
-        )
     if name in given:
         variable = option(name)
     elif is_service_address(item["input"]):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import (
     BeforeValidator,
@@ -17,6 +17,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from gateway.admission.authentication.api_key_settings import ApiKeySettings
 from gateway.admission.authentication.jwt_settings import JwtSettings
@@ -52,6 +53,9 @@ HEALTH_PATHS: Final = ("health_path", "live_path", "ready_path", "startup_path")
 OWN_PATHS: Final[tuple[str, ...]] = (*HEALTH_PATHS, "openapi_path", "docs_path")
 """Settings that name the paths which the edge answers itself."""
 
+NO_CONTRACT: Final = "no_contract"
+"""Type of the error of settings that name no contract."""
+
 DEFAULT_CALLER_HEADERS: Final = ("authorization",)
 
 
@@ -61,9 +65,21 @@ class Settings(SourcedSettings):
     variable_prefix = PREFIX
     file_sections = FILE_SECTIONS
     file_keys = FILE_KEYS
+    needs_contract: ClassVar[bool] = True
+    """Whether settings without a source of a contract are wrong."""
 
-    descriptor_set: Path
+    descriptor_set: Path | None = None
     """Path of the contract: what `protoc --include_imports --include_source_info -o FILE` writes."""
+    sources: Annotated[tuple[str, ...], BeforeValidator(list_from_text)] = ()
+    """Sources of the contract: .proto files, folders, descriptor sets, `reflect:ADDRESS`, `git:REV:PATH`."""
+    proto_paths: Annotated[tuple[Path, ...], BeforeValidator(list_from_text)] = ()
+    """Folders in which imports of .proto files are looked for, before the folder of the source itself."""
+    reflect: bool = False
+    """Read the contract from the upstream, by gRPC's reflection."""
+    reflect_wait_seconds: float = Field(default=60.0, ge=0, le=86_400)
+    """Maximum time that a start waits for servers whose reflection is read."""
+    reflect_poll_seconds: float | None = Field(default=30.0, gt=0, le=86_400)
+    """Interval at which reflection is read again; None: never."""
     http_rules: Path | None = None
     """Path of a YAML file (`google.api.Service`) with HTTP rules. They replace a method's own rule."""
     auto_mapping: bool = False
@@ -299,6 +315,22 @@ class Settings(SourcedSettings):
         return EnvoySettings
 
     @model_validator(mode="after")
+    def _names_a_contract(self) -> Self:
+        if self.needs_contract and not self.has_contract():
+            raise PydanticCustomError(NO_CONTRACT, "no contract is named")
+        return self
+
+    def has_contract(self) -> bool:
+        """Whether a source of a contract is named."""
+        return self.descriptor_set is not None or bool(self.sources) or self.reflect
+
+    def contract_words(self) -> str:
+        """Returns what the contract is read from, in a few words."""
+        first = [] if self.descriptor_set is None else [str(self.descriptor_set)]
+        last = [f"the reflection of {self.upstream}"] if self.reflect else []
+        return ", ".join((*first, *self.sources, *last))
+
+    @model_validator(mode="after")
     def _own_paths_differ(self) -> Self:
         paths = [path for path in (getattr(self, name) for name in OWN_PATHS) if path]
         paths += self._docs_paths()[1:]
@@ -347,6 +379,12 @@ class Settings(SourcedSettings):
         if least > most:
             raise ValueError(f"is more than upstream_max_connections, which is {most}")
         return least
+
+
+class AnySettings(Settings):
+    """The settings of an edge, where no contract has to be among them."""
+
+    needs_contract = False
 
 
 class EnvoySettings(Settings):

@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import Final
 
 from gateway.config_file.printing import DEFAULT, print_settings
 from gateway.config_file.schema import file_schema
 from gateway.options import given_options, option, read_settings
 from gateway.sections import Setting
 from gateway.setting_groups import GROUPS
-from gateway.settings import PREFIX, EnvoySettings, Settings
-
-_MISSING: Final = "(required: the file that `protoc --include_imports -o FILE` writes)"
+from gateway.settings import PREFIX, AnySettings, EnvoySettings, Settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,11 +41,7 @@ def run(options: argparse.Namespace) -> int:
     variables = Settings.given_variables()
     file = Settings.read_file(given.get("config") or variables.get("config"))
     options.config = file  # it may be a pipe, which can be read once
-    known = bool(file and file.given_at(("descriptor_set",)))
-    missing = not (known or "descriptor_set" in given or "descriptor_set" in variables)
-    if missing:
-        options.descriptor_set = _MISSING
-    settings = read_settings(options, Settings)
+    settings = read_settings(options, AnySettings)
 
     def origin(setting: Setting) -> str:
         if setting.name in given:
@@ -57,12 +50,5 @@ def run(options: argparse.Namespace) -> int:
             return f"{PREFIX}{setting.name.upper()}"
         return (file.given_at(setting.path) if file else None) or DEFAULT
 
-    text = print_settings(
-        settings,
-        Settings.layout(),
-        origin,
-        changed=options.changed,
-        missing={"descriptor_set": _MISSING} if missing else None,
-    )
-    print(text, end="")
+    print(print_settings(settings, Settings.layout(), origin, changed=options.changed), end="")
     return 0

@@ -53,6 +53,6 @@ def served(bindings: Sequence[Binding], settings: Settings) -> str:
         names += f" and {len(services) - _SHOWN_SERVICES} more"
     routes = f"{len(bindings)} route{'s' if len(bindings) != 1 else ''}"
     return (
-        f"{routes} of {names} from {settings.descriptor_set};"
+        f"{routes} of {names} from {settings.contract_words()};"
         f" upstream {settings.upstream} by {settings.transport}"
     )

@@ -158,11 +158,11 @@ def test_what_is_printed_is_a_file_with_the_same_settings(
 
 
 def test_a_file_can_be_begun_with_it(capsys: pytest.CaptureFixture[str]) -> None:
-    """The one setting that is required is a comment, if nothing gives it."""
+    """Without a contract too, which the file that is begun with it is to name."""
     assert main(["settings"]) == 0
 
     text = capsys.readouterr().out
-    assert text.startswith("contract:\n  # descriptor_set: (required: the file that `protoc")
+    assert text.startswith("contract:\n  descriptor_set: null  # default\n")
     Path("edge.yaml").write_text(text)
     settings = Settings.model_validate({"config": "edge.yaml", "descriptor_set": "x"})
     assert settings.model_copy(update={"config": None}) == Settings(descriptor_set=Path("x"))

@@ -29,7 +29,6 @@ def print_settings(
     origin: Callable[[Setting], str],
     *,
     changed: bool = False,
-    missing: Mapping[str, str] | None = None,
 ) -> str:
     """Returns the text.
 
@@ -38,24 +37,19 @@ def print_settings(
         layout: where each stands.
         origin: where a setting came from; `DEFAULT` if nothing gives it.
         changed: leave out what is at its default.
-        missing: settings without a value -> what is printed as a comment instead of one.
     """
-    missing = missing or {}
     lines: list[str] = []
     above: tuple[str, ...] = ()
     for keys, setting in layout.settings.items():
         value, source = value_of(settings, setting.path), origin(setting)
         default = setting.field.get_default(call_default_factory=True)
-        if changed and (source == DEFAULT or value == default) and setting.name not in missing:
+        if changed and (source == DEFAULT or value == default):
             continue
         *sections, key = keys
         lines += _headings(above, tuple(sections), first=not lines)
         above = tuple(sections)
         indent = "  " * len(sections)
-        if setting.name in missing:
-            lines.append(f"{indent}# {key}: {missing[setting.name]}")
-        else:
-            lines += _entry(indent, key, _plain(value, setting), source)
+        lines += _entry(indent, key, _plain(value, setting), source)
     return "\n".join(lines) + "\n" if lines else ""
 
 

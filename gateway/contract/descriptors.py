@@ -7,12 +7,12 @@ other missing import is an error.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
-# The source of `_STANDARD_FILES`.
+# The source of `STANDARD_FILES`.
 from google.api import annotations_pb2, field_behavior_pb2, httpbody_pb2
 from google.protobuf import (
     any_pb2,
@@ -36,7 +36,7 @@ from gateway.v1 import options_pb2
 _SERVICE, _METHOD, _MESSAGE, _ENUM = 6, 2, 4, 5  # field numbers in FileDescriptorProto and below
 _NESTED_MESSAGE, _NESTED_ENUM, _FIELD, _ENUM_VALUE = 3, 4, 2, 2
 
-_STANDARD_FILES: Mapping[str, bytes] = MappingProxyType(
+STANDARD_FILES: Final[Mapping[str, bytes]] = MappingProxyType(
     {
         module.DESCRIPTOR.name: module.DESCRIPTOR.serialized_pb
         for module in (
@@ -58,6 +58,7 @@ _STANDARD_FILES: Mapping[str, bytes] = MappingProxyType(
         )
     }
 )
+"""Google's files and our own options, which a set may lack: name -> serialized file."""
 _ALWAYS_PRESENT = (error_details_pb2.DESCRIPTOR.name, status_pb2.DESCRIPTOR.name)
 
 
@@ -91,13 +92,8 @@ def load(descriptor_set: bytes, services: Iterable[str] = (), *, file: str = "")
         ContractError: the bytes are not a descriptor set, an import is missing, a file is invalid or occurs
             twice, or a service does not exist.
     """
-    try:
-        files = descriptor_pb2.FileDescriptorSet.FromString(descriptor_set).file
-    except DecodeError as error:
-        raise ContractError(not_a_set(descriptor_set, file), location=_named(file)) from error
+    files = files_of(descriptor_set, file)
     by_name = {each.name: each for each in files}
-    if not by_name or "" in by_name:
-        raise ContractError(not_a_set(descriptor_set, file), location=_named(file))
     if len(by_name) < len(files):
         names = [each.name for each in files]
         twice = next(name for name in names if names.count(name) > 1)
@@ -112,6 +108,21 @@ def load(descriptor_set: bytes, services: Iterable[str] = (), *, file: str = "")
         files=order,
         supplied=frozenset(order) - by_name.keys(),
     )
+
+
+def files_of(descriptor_set: bytes, file: str = "") -> Sequence[descriptor_pb2.FileDescriptorProto]:
+    """Returns the files in a serialized `FileDescriptorSet`.
+
+    Raises:
+        ContractError: the bytes are not a descriptor set, or an empty one.
+    """
+    try:
+        files = descriptor_pb2.FileDescriptorSet.FromString(descriptor_set).file
+    except DecodeError as error:
+        raise ContractError(not_a_set(descriptor_set, file), location=_named(file)) from error
+    if not files or not all(each.name for each in files):
+        raise ContractError(not_a_set(descriptor_set, file), location=_named(file))
+    return files
 
 
 def _named(file: str) -> Location | None:
@@ -144,13 +155,13 @@ def _pool(
 
 
 def _standard_file(name: str, importer: str) -> descriptor_pb2.FileDescriptorProto:
-    if name not in _STANDARD_FILES:
+    if name not in STANDARD_FILES:
         raise ContractError(
             f"imports {name!r}, which the descriptor set does not hold: make the set with"
             " `protoc --include_imports --include_source_info -o FILE …`",
             location=Location(importer),
         )
-    return descriptor_pb2.FileDescriptorProto.FromString(_STANDARD_FILES[name])
+    return descriptor_pb2.FileDescriptorProto.FromString(STANDARD_FILES[name])
 
 
 def _select(methods: tuple[Method, ...], services: frozenset[str]) -> tuple[Method, ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,35 @@ class ContractError(Exception):
         self.location = location
         self.subject = subject
         super().__init__(_line(location, subject, problem))
+
+    @property
+    def problems(self) -> Sequence[ContractError]:
+        """The errors, each with one line: this one, or all that it stands for."""
+        return (self,)
+
+    def with_file(self, name: Callable[[str], str]) -> ContractError:
+        """Returns the error with another name of its file."""
+        where = self.location
+        renamed = where and replace(where, file=name(where.file))
+        return ContractError(self.problem, location=renamed, subject=self.subject)
+
+
+class ContractErrors(ContractError):
+    """Several errors at once; the text has a line for each."""
+
+    def __init__(self, problems: Sequence[ContractError]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self._problems = tuple(problems)
+
+    @property
+    def problems(self) -> Sequence[ContractError]:
+        """The errors, each with one line."""
+        return self._problems
+
+
+def contract_errors(problems: Sequence[ContractError]) -> ContractError:
+    """Returns one error that stands for some; there is at least one."""
+    return problems[0] if len(problems) == 1 else ContractErrors(problems)
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,12 @@ def json_name(field: FieldDescriptor) -> str:
     return field.name if message is None else json_names(message)[field.name]
 
 
+def default_json_name(name: str) -> str:
+    """Returns the JSON key of a field that has no `json_name`, as protoc makes it."""
+    first, *others = name.split("_")
+    return first + "".join(part[:1].upper() + part[1:] for part in others)
+
+
 def query_names(message: Descriptor) -> dict[str, FieldDescriptor]:
     """Returns the fields of a message by JSON key and by proto name; on a conflict the proto name wins."""
     names = json_names(message)

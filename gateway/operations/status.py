@@ -60,7 +60,7 @@ class Status:
             "python": platform.python_version(),
             "time": iso(time()),
             "contract": {
-                "file": str(settings.descriptor_set),
+                "file": settings.contract_words(),
                 "fingerprints": sorted(fingerprints),
                 "services": list(services),
             },

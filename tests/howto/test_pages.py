@@ -72,6 +72,11 @@ def test_testing(tmp_path: Path) -> None:
     reader(tmp_path, "pip install").follow(PAGES / "testing.md")
 
 
+def test_change_a_contract(tmp_path: Path) -> None:
+    """What a change breaks is said as the page says it, with its exit status."""
+    reader(tmp_path, "pip install", checkout=False).follow(PAGES / "change-a-contract.md")
+
+
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl here")
 def test_tls(tmp_path: Path) -> None:
     """TLS for callers, TLS and mTLS to the gRPC server, with certificates made by openssl."""

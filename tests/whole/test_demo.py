@@ -91,7 +91,11 @@ def protoway(*arguments: str, **environment: str) -> subprocess.CompletedProcess
 @pytest.mark.parametrize(
     ("arguments", "status", "says"),
     [
-        (("serve",), 2, "protoway: --descriptor-set is missing: give the file that `protoc "),
+        (
+            ("serve",),
+            2,
+            "protoway: the contract is missing: give .proto files or a folder of them, ",
+        ),
         (
             ("serve", "--descriptor-set", "/nowhere"),
             1,

@@ -96,9 +96,8 @@ MISTAKES = {
         " --include_source_info -o FILE …`",
         descriptor_set="{folder}/server.py",
     ),
-    "file without its option": Mistake(
-        "library.binpb: not an option; write --descriptor-set library.binpb",
-        2,
+    "source that is not there": Mistake(
+        "cannot read library.binpb: No such file or directory",
         options=("library.binpb",),
     ),
     "missing imports": Mistake(

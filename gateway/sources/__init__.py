@@ -1,0 +1,1 @@
+"""Where a contract comes from: descriptor sets, .proto files, git revisions, servers with reflection."""
