@@ -20,8 +20,7 @@ from gateway.doors.http1.direct import DirectDoor
 from gateway.doors.http1.door import Door
 from gateway.doors.http1.limits import Limits, WebSocketLimits
 from gateway.doors.http1.protocol import Http1Protocol
-from gateway.doors.http2.door import Http2, http2
-from gateway.doors.http2.heads import Heads
+from gateway.doors.http2.door import http2
 from gateway.doors.proxied import ProxyProtocol
 from gateway.doors.types import App
 from gateway.exchange.observer import Observation
@@ -79,7 +78,8 @@ def door(
 def protocol(shared: Door, settings: Settings) -> Callable[..., asyncio.Protocol]:
     """Returns what makes the protocol of a connection: HTTP/1.1, or either version as the client says."""
     if settings.http2:
-        return partial(ChoosingProtocol, shared, _http2(shared, settings))
+        both = http2(shared, settings.http2_max_streams, settings.send_timeout_seconds)
+        return partial(ChoosingProtocol, shared, both)
     return partial(Http1Protocol, shared)
 
 
@@ -104,16 +104,3 @@ def proxied(section: ProxySettings) -> ProxyProtocol | None:
     if section.protocol == "off":
         return None
     return ProxyProtocol(Networks(section.trusted).__contains__, section.protocol_seconds)
-
-
-def _http2(shared: Door, settings: Settings) -> Http2:
-    """Makes what all connections of HTTP/2 share."""
-    direct = shared.direct
-    return http2(
-        shared.limits,
-        max_streams=settings.http2_max_streams,
-        send_timeout=settings.send_timeout_seconds,
-        heads=None
-        if direct is None
-        else Heads(direct.edge.metadata, direct.router, direct.root_path, secure=direct.is_secure),
-    )

@@ -26,6 +26,7 @@ from gateway.testing import serving
 from grpc_core._generated import finance_pb2
 from grpc_core.finance.rates import Snapshot
 from grpc_core.rate_feed import RateFeed
+from tests.doors.http2.client import connected
 from tests.grpc_core.loopback import Loopback, loopback
 
 ROOT: Final = Path(__file__).parents[1]
@@ -133,6 +134,16 @@ async def _post(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, toke
     await reader.readexactly(int(head.split("content-length: ")[1].split("\r\n")[0]))
 
 
+async def unary_over_http2(trace: Trace, url: str, core: Loopback, token: str) -> None:
+    """Sends two GETs on one connection of HTTP/2, each with a bearer token; the second one is recorded."""
+    target = "/convert?fromCurrency=USD&toCurrency=GBP&amount=3"
+    async with connected(int(url.rpartition(":")[2])) as client:
+        await client.get(target, [("authorization", f"{token}-1")])
+        with trace.record():
+            stream = await client.get(target, [("authorization", f"{token}-2")])
+    assert stream.status == 200
+
+
 async def server_stream(trace: Trace, url: str, core: Loopback, token: str) -> None:
     """Reads the first event of a shared stream, as a browser does."""
     headers = {"accept": "text/event-stream", "authorization": token}
@@ -175,6 +186,7 @@ async def grpc_call(trace: Trace, url: str, core: Loopback, token: str) -> None:
 
 WIRES: Final[dict[str, Callable[[Trace, str, Loopback, str], Coroutine[Any, Any, None]]]] = {
     "Unary": unary,
+    "Unary, over HTTP/2": unary_over_http2,
     "Server stream": server_stream,
     "Upload": upload,
     "WebSocket": websocket,

@@ -46,6 +46,7 @@ _INDEXED_NAMES: Final = frozenset(
         b"grpc-status",
         b"te",
         b"user-agent",
+        b"x-content-type-options",
     }
 )
 """Names whose fields enter the dynamic table: many calls have the same values."""

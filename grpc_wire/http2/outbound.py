@@ -137,13 +137,13 @@ class Outbound:
         self._end(stream)
         return 0
 
-    def send_whole(self, stream: Stream, head: Headers, data: bytes) -> int:
+    def send_whole(self, stream: Stream, head: Headers, data: bytes, prefix: Headers) -> int:
         """Sends a complete response without trailers; returns how many bytes are queued."""
         size = len(data)
         if not (size and self._has_room(stream, size)):
-            self.send_headers(stream, head, end_stream=not size)
+            self.send_headers(stream, head, prefix, end_stream=not size)
             return self.send_data(stream, data, end_stream=True) if size else 0
-        block = self._encoder.encode(head)
+        block = self._encoder.encode(head, prefix)
         self._ready += frames.request_frames(stream.id, block, data, self.peer.max_frame)
         self._size += 2 * HEAD_SIZE + len(block) + size
         self._window -= size

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from gateway.doors.http1.direct import DirectDoor
@@ -16,14 +17,16 @@ from gateway.exchange.exchange import Exchange
 from gateway.exchange.inline import InlineRun
 from gateway.exchange.ports import ClientGone
 from gateway.exchange.request import new_request_id
-from gateway.exchange.response import HttpResponse
+from gateway.exchange.response import NO_SNIFFING, HttpResponse
 from gateway.exchange.serve import serve
-from gateway.transcoding.metadata import Headers
+from gateway.transcoding.metadata import Headers, header_value
 from grpc_wire.http2.events import DataReceived, HeadersReceived, StreamReset
 
 if TYPE_CHECKING:
     from gateway.doors.http2.connection import Http2Connection
 
+_MAX_CACHED: Final = 64
+"""Maximum entries of the cache of heads that many responses share."""
 _WHOLE_ALONE: Final = "the response to a unary request is whole"
 
 
@@ -139,8 +142,8 @@ class DirectStream(InlineRun):
             raise ClientGone
         self.over_here = True
         connection = self._connection
-        fields = response_fields(response, connection.default_headers)
-        connection.respond(self._stream_id, fields, b"" if head else response.body)
+        prefix, fields = response_fields(response, connection.default_headers)
+        connection.respond(self._stream_id, fields, b"" if head else response.body, prefix)
         connection.answered(self)
 
     async def start(self, status: int, headers: Headers) -> None:
@@ -160,10 +163,31 @@ class DirectStream(InlineRun):
         raise NotImplementedError(_WHOLE_ALONE)
 
 
-def response_fields(response: HttpResponse, defaults: Iterable[tuple[bytes, bytes]]) -> Headers:
-    """Returns the fields of a whole response of the edge's own; `defaults` are headers of the server."""
-    status = (b":status", b"%d" % response.status)
-    if not response.headers:
-        return (status, *defaults, *response.all_headers())
-    # of metadata a value may have blanks around it, which are malformed (RFC 9113, 8.2.1)
-    return (status, *defaults, *((n, v.strip(b" \t")) for n, v in response.all_headers()))
+def response_fields(
+    response: HttpResponse, defaults: Iterable[tuple[bytes, bytes]]
+) -> tuple[Headers, Headers]:
+    """Returns the fields of a whole response of the edge's own: those that many share, and the others.
+
+    Args:
+        response: the response.
+        defaults: headers of the server, `Date` for one.
+    """
+    if response.headers or not response.content_type:
+        # of metadata a value may have blanks around it, which are malformed (RFC 9113, 8.2.1)
+        fields = [(name, value.strip(b" \t")) for name, value in response.all_headers()]
+        return ((b":status", b"%d" % response.status),), (*defaults, *fields)
+    prefix = _shared_fields(response.status, response.content_type)
+    return prefix, (
+        *defaults,
+        (b"content-length", b"%d" % len(response.body)),
+        (b"x-request-id", response.request_id.encode()),
+    )
+
+
+@lru_cache(maxsize=_MAX_CACHED)
+def _shared_fields(status: int, content_type: str) -> Headers:
+    return (
+        (b":status", b"%d" % status),
+        (b"content-type", header_value(content_type)),
+        NO_SNIFFING,
+    )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
-from gateway.doors.http1.limits import Limits as HttpLimits
+from gateway.doors.http1.door import Door
 from gateway.doors.http2.heads import Heads
 from grpc_wire.http2.limits import Budget, Limits
 from grpc_wire.transport.lifetime import Lifetimes
@@ -60,31 +60,28 @@ class Http2:
     """Reads the heads of requests that are answered directly; None where the application answers all."""
 
 
-def http2(
-    limits: HttpLimits, *, max_streams: int, send_timeout: float, heads: Heads | None
-) -> Http2:
+def http2(door: Door, max_streams: int, send_timeout: float) -> Http2:
     """Returns what connections share, under the limits of HTTP/1.1 where both have one.
 
     Args:
-        limits: of HTTP/1.1.
+        door: who answers.
         max_streams: requests that are answered at the same time on one connection.
         send_timeout: see `Http2`.
-        heads: see `Http2`.
     """
+    limits, direct = door.limits, door.direct
     of_protocol = Limits(
         concurrent_streams=max_streams,
         header_list=limits.max_head,
         resets=_RESETS,
         extended_connect=True,
     )
-    return Http2(
-        of_protocol,
-        Lifetimes(
-            handshake=limits.head_timeout,
-            idle=limits.keep_alive,
-            goaway_timeout=_GOAWAY_SECONDS,
-        ),
-        Resets(of_protocol, monotonic),
-        send_timeout,
-        heads,
+    lifetimes = Lifetimes(
+        handshake=limits.head_timeout,
+        idle=limits.keep_alive,
+        goaway_timeout=_GOAWAY_SECONDS,
     )
+    heads = None
+    if direct is not None:
+        allowed = direct.edge.metadata
+        heads = Heads(allowed, direct.router, direct.root_path, secure=direct.is_secure)
+    return Http2(of_protocol, lifetimes, Resets(of_protocol, monotonic), send_timeout, heads)

@@ -35,6 +35,7 @@ from tests.wire.http2.stage import (
     fails,
     ignored,
     parameters,
+    resets,
     tells,
 )
 
@@ -63,8 +64,8 @@ DATA = [
 CONTROL = [
     Case("6.3-priority-of-no-stream", BOTH, State.OPEN, h2.priority(0), fails(PROTOCOL)),
     Case("6.3-priority-of-an-idle-stream-opens-none", BOTH, State.IDLE, h2.priority(99), ignored()),
-    # a stream error in RFC 7540 (5.3.1); RFC 9113 took that away, and the signal is passed over
-    Case("6.3-priority-on-itself", BOTH, State.OPEN, h2.priority(1, on=1), ignored()),
+    # RFC 7540 (5.3.1) had it, and h2spec asks for it; RFC 9113 passes the signal over
+    Case("6.3-priority-on-itself", BOTH, State.OPEN, h2.priority(1, on=1), resets(1, PROTOCOL)),
     Case("6.4-reset-of-no-stream", BOTH, State.OPEN, h2.reset(0), fails(PROTOCOL)),
     Case("6.5-settings-on-a-stream", BOTH, State.OPEN, h2.settings(stream=1), fails(PROTOCOL)),
     Case("6.5-settings-ack-on-a-stream", BOTH, State.OPEN, h2.settings(flags=h2.ACK, stream=1), fails(PROTOCOL)),
