@@ -571,8 +571,38 @@ def _core() -> Iterator[Case]:
     wrong = batch[:-1] + b',{"fromCurrency":"USD","toCurrency":"EUR","amount":0}]'
     yield Case("core/batch-wrong", "POST", "/convert:batch", wrong, _JSON, server="core")
     yield Case("core/live-wrong", "POST", "/convert:live", wrong, _JSON, server="core")
+    yield from _core_v2()
     yield Case("core/hello", "GET", "/hello/World", server="core")
     yield Case("core/hello-post", "POST", "/hello", b'{"name":"World"}', _JSON, server="core")
+
+
+def _core_v2() -> Iterator[Case]:
+    """Version 2 of the demo's contract: resource names, money in a query, sums."""
+    exact = (
+        b'{"amount":{"currencyCode":"USD","units":"7","nanos":10000000},"targetCurrencyCode":"EUR"}'
+    )
+    convert = "/v2/amounts:convert?amount.currency_code=USD&target_currency_code="
+    rates = "/v2/currencies/USD/exchangeRates"
+    for name, target in {
+        "currency": "/v2/currencies/JPY",
+        "no-currency": "/v2/currencies/XXX",
+        "wrong-name": "/v2/currencies/jpy",
+        "currencies": "/v2/currencies?page_size=3",
+        "wrong-page": "/v2/currencies?page_token=no",
+        "rate": f"{rates}/EUR",
+        "no-rate": f"{rates}/XXX",
+        "convert": f"{convert}EUR&amount.units=100&amount.nanos=10000000",
+        "wrong-nanos": f"{convert}EUR&amount.units=1&amount.nanos=-1",
+        "wrong-target": f"{convert}XXX&amount.units=-1",
+        "wrong-watch": f"{rates}:watch?target_currency_codes=XXX",
+    }.items():
+        yield Case(f"core/v2-{name}", "GET", target, server="core")
+    yield Case("core/v2-convert-post", "POST", "/v2/amounts:convert", exact, _JSON, server="core")
+    amounts = b"[" + exact + b"," + exact.replace(b"EUR", b"JPY") + b"]"
+    yield Case("core/v2-sum", "POST", "/v2/amounts:sum", amounts, _JSON, server="core")
+    each = "/v2/amounts:convertEach"
+    yield Case("core/v2-each", "POST", each, amounts, _JSON, server="core")
+    yield Case("core/v2-each-events", "POST", each, amounts, _JSON | SSE, server="core")
 
 
 def _admission() -> Iterator[Case]:
