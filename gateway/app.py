@@ -98,15 +98,13 @@ def create_app(
         served: Settings | None = app.state.served_with
         log_lines = access_log(edge, served or settings, is_served=served is not None)
         async with (
-            log_lines as logged,
+            log_lines,
             edge.upstream,
             edge.feeds,
             admission,
             readiness,
             watching(tls, interval),
         ):
-            if metrics is not None:
-                metrics.access_log = logged
             yield
 
     for warning in warnings(edge.transcoder.bindings, own_paths):

@@ -56,7 +56,6 @@ class Metrics:
         self.readiness: Readiness | None = None
         self.acceptor: Acceptor | None = None
         self.direct: DirectDoor | None = None
-        self.access_log: AccessLog | None = None
         self.renewed: list[Renewed[Any]] = []
         self._fingerprint = fingerprint(contract)
 
@@ -84,8 +83,6 @@ class Metrics:
         }
         if self.edge is not None:
             samples |= _streams(self.edge)
-        if self.access_log is not None:
-            samples["protoway_access_log_lost_lines_total"] = [((), self.access_log.lost)]
         if self.direct is not None:
             samples["protoway_head_cache_misses_total"] = [((), self.direct.head_misses)]
         if self.readiness is not None:
@@ -99,7 +96,11 @@ class Metrics:
 def _streams(edge: Edge) -> dict[str, list[Sample]]:
     wires = Counter(_WIRES.get(each.wire, each.wire) for each in edge.attendances)
     feeds, counts, lags = edge.feeds, edge.feeds.counts, edge.feeds.lags
+    watching = () if edge.observation is None else edge.observation.observers
     return {
+        "protoway_access_log_lost_lines_total": [
+            ((), each.lost) for each in watching if isinstance(each, AccessLog)
+        ],
         "protoway_streams_open": [
             ((wire,), wires[wire])
             for wire in sorted({*_WIRES.values(), "upload", "websocket", *wires})
