@@ -15,7 +15,7 @@ from gateway.contract.descriptors import Contract
 from gateway.contract.evolution.differences import differences
 from gateway.contract.evolution.rules import Difference, Level
 from gateway.options import read_settings
-from gateway.settings import AnySettings
+from gateway.settings import AnySettings, Settings
 from gateway.sources.reading import read_contract
 
 _FIRST_STATUS: Final = 2
@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
     return _FIRST_STATUS + max(one.rule.level for one in found) if found else 0
 
 
-def _read(name: str, settings: AnySettings, rules: Path | None) -> Contract:
+def _read(name: str, settings: Settings, rules: Path | None) -> Contract:
     only = {"sources": (name,), "descriptor_set": None, "reflect": False, "http_rules": rules}
     return read_contract(settings.model_copy(update=only))
 

@@ -48,8 +48,8 @@ def named_source(name: str, settings: Settings) -> Source:
         TargetError, TlsError, FileReadError: so are the settings of the upstream.
     """
     if name.startswith(GIT):
-        revision, _, path = name.removeprefix(GIT).partition(":")
-        return GitSource(revision, path, settings.proto_paths)
+        revision, _, place = name.removeprefix(GIT).partition(":")
+        return GitSource(revision, place, settings.proto_paths)
     if name.startswith(REFLECT):
         return _reflection(name.removeprefix(REFLECT), settings)
     path = Path(name)

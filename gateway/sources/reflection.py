@@ -168,9 +168,9 @@ class _Conversation:
         except DecodeError as error:
             raise ContractError(f"{self._server} sends what is no answer") from error
         if response.HasField("error_response"):
-            error = response.error_response
+            said = response.error_response.error_message
             what = " ".join(request.values())
-            raise ContractError(f"{self._server} has no file for {what!r}: {error.error_message}")
+            raise ContractError(f"{self._server} has no file for {what!r}: {said}")
         return response
 
 

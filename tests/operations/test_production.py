@@ -25,7 +25,7 @@ def test_kubernetes(monkeypatch: pytest.MonkeyPatch) -> None:
     (container,) = pod["containers"]
     for each in container["env"]:
         monkeypatch.setenv(each["name"], each["value"])
-    settings = Settings()  # type: ignore[call-arg] # the variables
+    settings = Settings()
 
     probes = {name: container[f"{name}Probe"] for name in ("startup", "liveness", "readiness")}
     assert {name: probe["httpGet"]["path"] for name, probe in probes.items()} == {
@@ -47,7 +47,7 @@ def test_compose(monkeypatch: pytest.MonkeyPatch) -> None:
     edge: Any = yaml.safe_load(text)["services"]["edge"]
     for name, value in edge["environment"].items():
         monkeypatch.setenv(name, str(value))
-    settings = Settings()  # type: ignore[call-arg] # the variables
+    settings = Settings()
 
     def seconds(text: str) -> float:
         return float(text.removesuffix("ms")) / 1000 if "ms" in text else float(text.rstrip("s"))

@@ -230,3 +230,25 @@ def test_a_wrong_revision_is_one_line(
 
     assert str(raised.value).startswith(text)
     assert "\n" not in str(raised.value)
+
+
+def test_every_command_takes_the_same_sources(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As words, as a variable, or beside a descriptor set; Envoy needs one set, which is written."""
+    write(tmp_path, orders=ORDERS)
+    orders = str(tmp_path / "orders.proto")
+    monkeypatch.setenv("PROTOWAY_SOURCES", orders)
+    assert main(["routes"]) == 0
+    monkeypatch.delenv("PROTOWAY_SOURCES")
+    assert main(["routes", "--upstream", "x:1", orders]) == 0
+    assert main(["diff", orders, orders]) == 0
+    assert capsys.readouterr().out.count("/orders/{id}") == 2
+
+    assert main(["envoy", orders]) == 1
+    assert capsys.readouterr().err == (
+        "protoway: Envoy reads one descriptor set: give --descriptor-set-out FILE\n"
+    )
+    out = tmp_path / "envoy.binpb"
+    assert main(["envoy", orders, "--descriptor-set-out", str(out)]) == 0
+    assert main(["check", orders, "--descriptor-set", str(out)]) == 0

@@ -209,7 +209,7 @@ def scripted(*answers: Any, path: str = METHODS[0].path) -> grpc.Server:
         for one, _request in zip(answers, requests, strict=False):
             yield one if isinstance(one, bytes) else one.SerializeToString()
 
-    handler = grpc.stream_stream_rpc_method_handler(answer)
+    handler: Any = grpc.stream_stream_rpc_method_handler(answer)
     generic = grpc.method_handlers_generic_handler(service, {method: handler})
     server.add_generic_rpc_handlers((generic,))
     return server

@@ -7,7 +7,8 @@ and looked up in the new route table.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
 from typing import Final, TypeAlias
@@ -32,18 +33,21 @@ _DEEP: Final = ((), ("~1",), ("~1", "~2"))
 
 def http_differences(old: Contract, new: Contract) -> Iterator[Difference]:
     """Yields changes of bindings, and of the fields that requests may give."""
-    table: RouteTable[Binding] = RouteTable()
     methods = {method.full_name: method for method in new.methods}
-    for method in new.methods:
-        for binding in _bindings(method):
-            try:
-                table.add(binding.http_method, binding.template, binding)
-            except RouteConflict:  # the contract is refused, with its own words
-                continue
-    for method in old.methods:
-        after = methods.get(method.full_name)
-        for binding in _bindings(method):
-            yield from _binding(binding, table, after)
+    bound = [binding for method in old.methods for binding in _bindings(method)]
+    before = _table(bound)
+    table = _table(binding for method in new.methods for binding in _bindings(method))
+    for binding in bound:
+        after = methods.get(binding.method.full_name)
+        yield from _binding(binding, list(_samples(binding, before)), table, after)
+
+
+def _table(bound: Iterable[Binding]) -> RouteTable[Binding]:
+    table: RouteTable[Binding] = RouteTable()
+    for binding in bound:
+        with suppress(RouteConflict):  # the contract is refused, with its own words
+            table.add(binding.http_method, binding.template, binding)
+    return table
 
 
 def _bindings(method: Method) -> list[Binding]:
@@ -58,12 +62,11 @@ class _Sample:
     captured: dict[_Numbers, str]
 
 
-def _samples(binding: Binding) -> Iterator[_Sample]:
-    alone: RouteTable[Binding] = RouteTable()
-    alone.add(binding.http_method, binding.template, binding)
+def _samples(binding: Binding, table: RouteTable[Binding]) -> Iterator[_Sample]:
+    """Yields paths that a route table leads to a binding, and to no more literal one."""
     for path in _paths(binding.template):
-        match = alone.match(binding.http_method, path)
-        if isinstance(match, RouteMatch):
+        match = table.match(binding.http_method, path)
+        if isinstance(match, RouteMatch) and match.target is binding:
             yield _Sample(path, _captured(match))
 
 
@@ -89,13 +92,20 @@ def _numbers(path: FieldPath) -> _Numbers:
 
 
 def _binding(
-    old: Binding, table: RouteTable[Binding], method: Method | None
+    old: Binding, samples: list[_Sample], table: RouteTable[Binding], method: Method | None
 ) -> Iterator[Difference]:
-    """Yields the changes of one binding."""
+    """Yields the changes of one binding.
+
+    Args:
+        old: the binding.
+        samples: paths that it took.
+        table: the routes of the new contract.
+        method: the method in the new contract; None: it was deleted.
+    """
     name = old.method.full_name
     found: dict[Binding, None] = {}
     missed = False
-    for sample in _samples(old):
+    for sample in samples:
         match = table.match(old.http_method, sample.path)
         if not isinstance(match, RouteMatch):
             missed = True
@@ -112,7 +122,7 @@ def _binding(
     if found and missed:
         text = f"{old} matches fewer paths, as {next(iter(found))}"
         yield difference("HTTP_BINDING_SAME_PATH", name, text)
-    elif not found:
+    elif missed:
         yield _gone(old, method)
     for new in found:
         yield from _bodies(old, new)

@@ -213,6 +213,11 @@ CHANGES: Final = (
         ("HTTP_BINDING_SAME_METHOD",),
     ),
     Change(
+        "wider template that never got all",
+        get('get: "/{id=**}"') + get('get: "/{id}"', "Other"),
+        get('get: "/{id=**}"') + get('get: "/{id}"', "Other"),
+    ),
+    Change(
         "method renamed",
         get('get: "/a"'),
         get('get: "/a"', "Fetch"),
