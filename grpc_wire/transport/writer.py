@@ -80,9 +80,17 @@ class Writer:
         return held
 
     def end_receive(self, *, held: bool) -> None:
-        """Ends processing received bytes; `held` is what `begin_receive` returned."""
-        if not held:
+        """Ends processing received bytes; `held` is what `begin_receive` returned.
+
+        Most requests that wait for others have caused no output yet: then no write is scheduled.
+        """
+        if held:
+            return
+        connection = self._connection
+        if connection.has_output or self._joining or self.blocked or connection.has_events:
             self._loop.call_soon(self._flush)
+        else:
+            self._flush_scheduled = False
 
     def count(self, size: int) -> None:
         """Counts a message whose sender does not wait."""

@@ -32,6 +32,7 @@ from gateway.app import create_app
 from gateway.settings import Settings
 from gateway.transcoding.metadata import DEFAULT_REQUEST_HEADERS, DEFAULT_RESPONSE_HEADERS
 from tests.contracts import echo_descriptor_set
+from tests.doors.http2.client import connected
 from tests.doors.served_table import under_uvicorn
 from tests.echo_server import echo_server
 from tests.edge.authentication.tokens import AUDIENCE, ISSUER, bearer, key, write_keys
@@ -161,6 +162,7 @@ PREFLIGHT = {
 }
 DOORS: dict[str, Callable[[FastAPI, Settings], Any]] = {
     "protoway": serving,
+    "protoway, HTTP/2": serving,
     "uvicorn": lambda app, _: under_uvicorn(app, "httptools"),
 }
 TICKETS = {
@@ -172,6 +174,8 @@ TICKETS = {
 """Callers with a ticket that a listed page has asked for, and the method that it is for."""
 OVER = "198.51.100.1"
 """Address of a client that has no request left."""
+OF_HTTP1 = frozenset({"host", "connection", "upgrade", "sec-websocket-key"})
+"""Headers of a handshake, and of a request, that HTTP/2 says by other fields."""
 Headers = list[tuple[str, str]]
 Head = h11.Response | h11.InformationalResponse
 
@@ -262,6 +266,7 @@ class Edge:
     port: int
     callers: dict[str, Headers]
     addresses: Iterator[int] = field(default_factory=count)
+    over_http2: bool = False
 
 
 @pytest.fixture(scope="module", params=DOORS)
@@ -300,6 +305,7 @@ async def edge(
         made = Edge(
             await stack.enter_async_context(DOORS[request.param](app, settings)),
             callers(api_key, revoked),
+            over_http2="HTTP/2" in request.param,
         )
         before = await ask(made, "revoked-API-key", "GET")
         assert before.status == 200
@@ -341,6 +347,8 @@ async def _exchange(edge: Edge, caller: Headers, column: Column) -> tuple[Head, 
         headers.append(("x-forwarded-for", f"203.0.{number >> 8}.{number & 255}"))
     if column.body:
         headers.append(("content-length", str(len(column.body))))
+    if edge.over_http2:
+        return await _exchange_over_http2(edge, headers, column)
     client = h11.Connection(h11.CLIENT)
     data = client.send(h11.Request(method=column.method, target=column.target, headers=headers))
     assert data is not None
@@ -354,6 +362,26 @@ async def _exchange(edge: Edge, caller: Headers, column: Column) -> tuple[Head, 
             return await _answer(client, reader)
         finally:
             writer.close()
+
+
+async def _exchange_over_http2(edge: Edge, headers: Headers, column: Column) -> tuple[Head, bytes]:
+    """Does the same over HTTP/2; a WebSocket that is accepted is 101, as over HTTP/1.1."""
+    own = [pair for pair in headers if pair[0].lower() not in OF_HTTP1]
+    fields = [(":scheme", "http"), (":authority", "edge.test"), (":path", column.target)]
+    is_websocket = len(own) + 1 < len(headers)
+    if is_websocket:
+        fields += [(":method", "CONNECT"), (":protocol", "websocket")]
+    else:
+        fields.append((":method", column.method))
+    lower = [(name.lower(), value) for name, value in own]
+    async with connected(edge.port, strict=False) as client:
+        stream = client.send([*fields, *lower], column.body or None, end=not is_websocket)
+        if is_websocket:
+            await client.until(lambda: stream.status)
+        if is_websocket and stream.status == 200:
+            return h11.InformationalResponse(status_code=101, headers=stream.headers), b""
+        await client.end_of(stream)
+    return h11.Response(status_code=stream.status, headers=stream.headers), bytes(stream.body)
 
 
 async def _answer(client: h11.Connection, reader: asyncio.StreamReader) -> tuple[Head, bytes]:

@@ -6,6 +6,8 @@ import pytest
 
 from tests.doors.served_table import OTHERS, OURS, Seen, ask_the_table
 
+pytestmark = pytest.mark.timeout(240)  # all doors are asked before the first test
+
 
 @pytest.fixture(scope="module")
 async def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Seen]]:

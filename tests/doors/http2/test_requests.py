@@ -308,3 +308,15 @@ async def test_whole_answers_that_are_not_read_have_a_bound(edge: Edge) -> None:
 
     assert refused.reset == REFUSED_STREAM
     assert all(stream.status == 200 and not stream.body for stream in streams)
+
+
+async def test_what_is_refused_before_it_is_a_request_has_the_headers_of_cors(edge: Edge) -> None:
+    """So that a page of an allowed origin sees why."""
+    origin = "https://app.test"
+    fields = _with(("origin", origin), authority="user@edge.test")
+    settings: dict[str, Any] = {"cors": {"origins": [origin]}}
+    async with edge(**settings) as port, connected(port, strict=False) as client:
+        stream = await client.end_of(client.send(fields))
+
+    assert stream.status == 400
+    assert dict(stream.headers)["access-control-allow-origin"] == origin

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import ssl
 from pathlib import Path
 
@@ -128,3 +129,35 @@ async def test_a_request_over_tls_is_answered(edge: Edge, tmp_path: Path) -> Non
         answer = (await client.get("/v1/echo/a", scheme="https")).answer()
 
     assert (answer.status, answer.body) == (200, b'{"stringField":"a"}')
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+@pytest.mark.parametrize(
+    ("option", "version"),
+    [("--http2-prior-knowledge", "2"), ("--http2", "1.1"), ("--http1.1", "1.1")],
+)
+async def test_curl_in_clear_text(edge: Edge, option: str, version: str) -> None:
+    """By prior knowledge; its `Upgrade: h2c` (`--http2`) leaves it at HTTP/1.1."""
+    async with edge() as port:
+        url = f"http://127.0.0.1:{port}/v1/echo/a"
+        process = await asyncio.create_subprocess_exec(
+            *("curl", "-s", option, "-w", " %{http_version} %{http_code}", url),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        said, _ = await process.communicate()
+
+    assert said.decode() == f'{{"stringField":"a"}} {version} 200'
+
+
+async def test_a_proxy_header_comes_before_the_preface(edge: Edge) -> None:
+    """The client's address is the one that the PROXY header tells."""
+    settings = {
+        "proxies": {"trusted": ["loopback"], "protocol": "required"},
+        "response_headers": ("x-forwarded-for",),
+    }
+    async with edge(**settings) as port, connected(port, starts=False) as client:
+        client.write(b"PROXY TCP4 203.0.113.7 192.0.2.1 4711 80\r\n")
+        client.start()
+        stream = await client.get("/v1/echo/a")
+
+    assert dict(stream.headers)["x-forwarded-for"] == "203.0.113.7"
