@@ -199,7 +199,7 @@ class Server(uvicorn.Server):
         scheme = "https" if self._tls is not None else "http"
         print(
             *(f"protoway: serving HTTP on {shown(each, scheme)}" for each in listening),
-            f"protoway: {served(self._edge.transcoder.bindings, self._settings)}",
+            f"protoway: {served(self._edge.served.transcoder.bindings, self._settings)}",
             *middleware_line(self._app),
             *(f"protoway: serving /metrics on {shown(each, 'http')}" for each in self.admin.shown),
             sep="\n",

@@ -50,8 +50,8 @@ class Status:
     async def report(self, workers: Mapping[str, Told | None]) -> dict[str, Any]:
         """Returns the report of the page, of what each worker tells."""
         settings, edge = self._settings, self._metrics.edge
-        bindings = () if edge is None else edge.transcoder.bindings
-        routes = [(each.http_method, str(each.template), each.method.path[1:]) for each in bindings]
+        bindings = () if edge is None else edge.served.transcoder.bindings
+        routes = [(each.http_method, each.route, each.method.path[1:]) for each in bindings]
         found = report(workers, routes)
         fingerprints = {each["contract"] for each in found["workers"] if each["up"]}
         services = dict.fromkeys(each.method.service_name for each in bindings)

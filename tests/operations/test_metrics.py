@@ -17,10 +17,11 @@ from fastapi import FastAPI
 
 from gateway import __version__
 from gateway.app import create_app
+from gateway.contract.fingerprint import fingerprint
 from gateway.contract.service_config import auto_mapped
 from gateway.doors.accepting import AcceptLimits, Acceptor
 from gateway.feeds.feeds import StreamRequest
-from gateway.operations.metrics import Metrics, fingerprint
+from gateway.operations.metrics import Metrics
 from gateway.operations.requests import OTHER
 from gateway.operations.series import SERIES
 from gateway.server import Server as GatewayServer
