@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -34,8 +34,9 @@ from gateway.operations.access_log import access_log
 from gateway.operations.metrics import Metrics
 from gateway.operations.readiness import Readiness, health_routes
 from gateway.reload.compiling import compile_contract, json_options
+from gateway.reload.reloader import ContractReloader, NotReloadedError
 from gateway.settings import Settings
-from gateway.sources.reading import read_contract
+from gateway.sources.reading import SettingsSource, load_contract, waiting_for_servers
 from gateway.tls import TlsError, channel_credentials, upstream_tls
 from gateway.transcoding.metadata import MetadataFilter
 from gateway.transcoding.origin import Origins
@@ -70,7 +71,11 @@ def create_app(
         FileReadError: a file cannot be read; it is an OSError.
         AdmissionError: a setting about who may come in cannot be obeyed.
     """
-    contract = read_contract(settings)
+    source = SettingsSource(settings)
+    stamp = source.stamp()
+    data = waiting_for_servers(source.read, settings.reflect_wait_seconds)
+    load = partial(load_contract, settings=settings)
+    contract = load(data)
     tls = upstream_tls(settings) if upstream is None else None
     carrier = upstream or _upstream(settings, tls)
     metrics = None if settings.admin_port is None else Metrics(contract, carrier)
@@ -86,6 +91,7 @@ def create_app(
             admission,
             readiness,
             watching(tls, settings.tls_check_seconds),
+            reloader.watching(settings.reload_seconds) if settings.reload else nullcontext(),
         ):
             if metrics is not None:
                 metrics.access_log = logged
@@ -110,19 +116,14 @@ def create_app(
         policies=partial(admission.policies, others=tuple(policies)),
     )
     edge = _edge(settings, compiler(contract), carrier if metrics is None else metrics.calls)
-    if metrics is not None:
-        metrics.edge = edge
-        edge.observe(metrics.requests)
-        if tls is not None:
-            metrics.renewed.append(tls)
-        edge.followers.append(metrics.follow)
-    if given := tuple(observers):
-        edge.observe(*given)
-    if (changed := getattr(carrier, "contract_changed", None)) is not None:
-        edge.followers.append(lambda _: changed())
+    reloader = ContractReloader(edge, source, data, stamp, load, compiler, settings.on_breaking)
     readiness = Readiness(settings.readiness, edge.upstream)
     if metrics is not None:
         metrics.readiness = readiness
+        _count(metrics, edge, reloader, tls)
+    edge.observe(*observers)
+    if (changed := getattr(carrier, "contract_changed", None)) is not None:
+        edge.followers.append(lambda _: changed())
     if (proxies := admission.proxies) is not None:
         build = app.build_middleware_stack  # FastAPI calls it once, when all middleware was added
 
@@ -137,7 +138,8 @@ def create_app(
     app.state.readiness = readiness
     app.state.upstream_tls = tls
     app.state.metrics = metrics
-    app.state.reloads = _reloads(tls, admission)
+    app.state.reloader = reloader
+    app.state.reloads = _reloads(tls, admission, reloader)
     door = AsgiDoor(edge)
     app.state.direct = DirectDoor(edge, settings.root_path)
     app.add_middleware(ContractRoutes, door=door)  # those that a user adds stand around it
@@ -164,9 +166,21 @@ def create_app(
     return app
 
 
-def _reloads(tls: Renewed[Any] | None, admission: Admission) -> Reloads:
+def _count(
+    metrics: Metrics, edge: Edge, reloader: ContractReloader, tls: Renewed[Any] | None
+) -> None:
+    """Lets the metrics count what the edge does."""
+    metrics.edge, metrics.reloads = edge, reloader.state
+    edge.observe(metrics.requests)
+    edge.followers.append(metrics.follow)
+    if tls is not None:
+        metrics.renewed.append(tls)
+
+
+def _reloads(tls: Renewed[Any] | None, admission: Admission, reloader: ContractReloader) -> Reloads:
     """Returns what SIGHUP reads again; the server adds its own certificate."""
-    reloads = Reloads(AdmissionError, TlsError)
+    reloads = Reloads(AdmissionError, TlsError, NotReloadedError)
+    reloads.add(reloader.source.describe(), reloader.on_hangup)
     if tls is not None:
         reloads.add(tls.names, async_of(tls.read_again))
     for file in admission.files:

@@ -161,6 +161,7 @@ class StreamResponse:
 
     async def relay(self, source: Source) -> None:
         """Sends what the source has, from its first items on."""
+        self._encode = source.shared_encoder(self._encode)
         self._check_heartbeat(source)
         try:
             async for new in source:

@@ -132,7 +132,8 @@ async def _requests(exchange: Exchange, client: WebSocketClient) -> RequestMessa
 
 
 async def _answer(exchange: Exchange, client: WebSocketClient, source: Source) -> None:
-    encode, dialect = exchange.endpoint.encode_response, client.dialect
+    encode = source.shared_encoder(exchange.endpoint.encode_response)
+    dialect = client.dialect
     async for items in source:
         if not client.sent_headers:
             source.mark_started()

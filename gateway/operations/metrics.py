@@ -18,6 +18,7 @@ from gateway.operations.access_log import AccessLog
 from gateway.operations.calls import MeteredUpstream
 from gateway.operations.readiness import Readiness
 from gateway.operations.requests import RequestMeter
+from gateway.reload.state import ReloadState
 from gateway.upstream.health_check import HEALTH_CHECK
 from gateway.upstream.port import Upstream
 from grpc_wire.renewal import Renewed
@@ -58,6 +59,7 @@ class Metrics:
         self.direct: DirectDoor | None = None
         self.access_log: AccessLog | None = None
         self.renewed: list[Renewed[Any]] = []
+        self.reloads: ReloadState | None = None
 
     def follow(self, served: ServedContract) -> None:
         """Counts what is served of another contract."""
@@ -86,6 +88,7 @@ class Metrics:
             "protoway_worker_up": [((), 1)],
         }
         if self.edge is not None:
+            samples |= _reloads(self.reloads)
             samples["protoway_contract_info"] = [((self.edge.served.fingerprint,), 1)]
             samples |= _streams(self.edge)
         if self.access_log is not None:
@@ -103,6 +106,17 @@ class Metrics:
 def _methods(contract: Contract) -> tuple[Method, ...]:
     """Returns the methods that are called."""
     return (*contract.methods, HEALTH_CHECK)
+
+
+def _reloads(state: ReloadState | None) -> dict[str, list[Sample]]:
+    if state is None:
+        return {}
+    return {
+        "protoway_contract_reloads_total": [
+            ((result.value,), count) for result, count in state.counts.items()
+        ],
+        "protoway_contract_in_force_timestamp_seconds": [((), state.in_force_since)],
+    }
 
 
 def _streams(edge: Edge) -> dict[str, list[Sample]]:

@@ -155,6 +155,19 @@ async def test_labels_never_come_from_callers(make_echo: MakeEcho) -> None:
     assert len([key for key in samples if key[0] == DURATION]) < 6
 
 
+@moves("protoway_contract_reloads_total", "protoway_contract_in_force_timestamp_seconds")
+async def test_reloads_are_counted_by_what_became_of_them(make_echo: MakeEcho) -> None:
+    """And since when the contract is in force."""
+    before = time.time()
+    async with running(make_echo()) as app:
+        await app.state.reloader.reload()
+        samples = scrape(app)
+
+    assert total(samples, "protoway_contract_reloads_total", result="unchanged") == 1
+    assert total(samples, "protoway_contract_reloads_total") == 1
+    assert before <= total(samples, "protoway_contract_in_force_timestamp_seconds") <= time.time()
+
+
 @moves("protoway_ready")
 async def test_readiness_is_told(make_echo: MakeEcho, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each check; a scrape has the upstream asked, and the next one tells what it said."""

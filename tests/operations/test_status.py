@@ -78,7 +78,7 @@ async def pages(
     async def ask_all() -> Any:
         return {"0": status.tell()}
 
-    served = Starlette(routes=AdminPages(status, ask_all).routes())
+    served = Starlette(routes=AdminPages(status, ask_all, app.state.reloader.reload).routes())
     transport = httpx.ASGITransport(served, client=client)
     async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}") as asking:
         yield asking
