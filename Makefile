@@ -12,6 +12,8 @@ PORTS = CORE_PORT=$(CORE_PORT) GATEWAY_PORT=$(GATEWAY_PORT) ENVOY_PORT=$(ENVOY_P
 FUZZ_SECONDS ?= 600
 SOAK_SECONDS ?= 1800
 ATTACK_SECONDS ?= 600
+RELOAD_RATE ?= 200
+RELOAD_STREAMS ?= 100
 BENCH ?=
 INTEROP ?= $(CURDIR)/build/interop
 CONFORMANCE ?= $(CURDIR)/build/conformance
@@ -126,6 +128,10 @@ fuzz: $(VENV)/installed ## say odd things to the edge, its HTTP/1.1, and the pro
 
 soak: $(VENV)/installed ## let clients of all kinds come and go for SOAK_SECONDS (1800)
 	SOAK_SECONDS=$(SOAK_SECONDS) UPLOAD_BYTES=1073741824 $(BIN)/python -m pytest -m "" -s tests/soak tests/wire/soak tests/whole/test_upload.py
+
+reloads: $(VENV)/installed ## replace the contract 50 times under load, and 500 times for its memory; RELOAD_RATE, RELOAD_STREAMS change the load
+	RELOAD_RATE=$(RELOAD_RATE) RELOAD_STREAMS=$(RELOAD_STREAMS) RELOAD_TICK=1 RELOAD_SWAPS=50 RELOAD_WORKERS=2 \
+		$(BIN)/python -m pytest -s -m "reloads or not reloads" tests/reload/test_under_load.py tests/reload/test_memory.py
 
 rolling: $(VENV)/installed ## replace two edges behind nginx, and two cores, under load; ROLLING_RATE and ROLLING_STREAMS raise it
 	$(BIN)/python -m pytest -m rolling -s tests/whole/test_rolling_edges.py

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -17,8 +17,6 @@ from gateway.admission.error import AdmissionError
 from gateway.admission.proxied_app import ProxiedApp
 from gateway.admission.proxy_settings import FORWARDED_KEYS
 from gateway.admission.tickets.streams import Streams
-from gateway.contract.bindings import warnings
-from gateway.contract.descriptors import Contract
 from gateway.doors.asgi import AsgiDoor, ContractRoutes, OtherMethods
 from gateway.doors.http1.direct import DirectDoor
 from gateway.doors.pages import Pages
@@ -29,29 +27,25 @@ from gateway.exchange.compression import Compression
 from gateway.exchange.edge import Edge, Limits
 from gateway.exchange.observer import Observer
 from gateway.exchange.policy import Policy
-from gateway.exchange.routing import Router
+from gateway.exchange.served import ServedContract
 from gateway.feeds.accounting import FeedLimits
 from gateway.feeds.feeds import Feeds
 from gateway.operations.access_log import access_log
 from gateway.operations.metrics import Metrics
 from gateway.operations.readiness import Readiness, health_routes
-from gateway.render.openapi import render_openapi
+from gateway.reload.compiling import compile_contract, json_options
+from gateway.reload.reloader import ContractReloader, NotReloadedError
 from gateway.settings import Settings
-from gateway.sources.reading import read_contract
+from gateway.sources.reading import SettingsSource, load_contract, waiting_for_servers
 from gateway.tls import TlsError, channel_credentials, upstream_tls
-from gateway.transcoding.codec import JsonOptions
 from gateway.transcoding.metadata import MetadataFilter
 from gateway.transcoding.origin import Origins
-from gateway.transcoding.transcoder import Transcoder
-from gateway.upstream.health_check import HEALTH_CHECK
 from gateway.upstream.options import UpstreamOptions
 from gateway.upstream.pool_limits import PoolLimits
 from gateway.upstream.port import Upstream
 from gateway.upstream.transport import TRANSPORTS, make_upstream
 from grpc_wire.renewal import Renewed, watching
 from server_process.reloads import Reloads, async_of
-
-log = logging.getLogger(__name__)
 
 
 def create_app(
@@ -77,40 +71,31 @@ def create_app(
         FileReadError: a file cannot be read; it is an OSError.
         AdmissionError: a setting about who may come in cannot be obeyed.
     """
-    contract = read_contract(settings)
-    for error in contract.left_out:
-        log.error("left out, and not served: %s", error)
-    own_paths = settings.own_paths()
+    source = SettingsSource(settings)
+    stamp = source.stamp()
+    data = waiting_for_servers(source.read, settings.reflect_wait_seconds)
+    load = partial(load_contract, settings=settings)
+    contract = load(data)
     tls = upstream_tls(settings) if upstream is None else None
-    given_upstream = upstream or _upstream(settings, contract, tls)
-    edge, metrics = _watched(settings, contract, given_upstream, tls)
-    if given := tuple(observers):
-        edge.observe(*given)
-
-    readiness = Readiness(settings.readiness, edge.upstream)
-    if metrics is not None:
-        metrics.readiness = readiness
-
-    interval = settings.tls_check_seconds
+    carrier = upstream or _upstream(settings, tls)
+    metrics = None if settings.admin_port is None else Metrics(contract, carrier)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        served: Settings | None = app.state.served_with
-        log_lines = access_log(edge, served or settings, is_served=served is not None)
+        served_with: Settings | None = app.state.served_with
+        log_lines = access_log(edge, served_with or settings, is_served=served_with is not None)
         async with (
             log_lines,
             edge.upstream,
             edge.feeds,
             admission,
             readiness,
-            watching(tls, interval),
+            watching(tls, settings.tls_check_seconds),
+            reloader.watching(settings.reload_seconds) if settings.reload else nullcontext(),
         ):
             yield
 
-    for warning in warnings(edge.transcoder.bindings, own_paths):
-        log.warning("%s", warning)
     app = FastAPI(
-        title=_title(contract),
         version=__version__,
         lifespan=lifespan,
         openapi_url=settings.openapi_path or None,
@@ -121,10 +106,22 @@ def create_app(
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.root_path = settings.root_path
-    router = Router(edge.transcoder, own_paths, posted=settings.posted_paths())
-    streams = Streams(router, edge.transcoder.bindings, settings.root_path)
-    admission = Admission(settings, edge.transcoder.bindings, PathMethods(app, router), streams)
-    edge.policies = (*admission.before, *policies, *admission.behind)
+    streams = Streams(lambda: edge.served, settings.root_path)
+    admission = Admission(settings, PathMethods(app), streams)
+    compiler = partial(
+        compile_contract,
+        settings=settings,
+        policies=partial(admission.policies, others=tuple(policies)),
+    )
+    edge = _edge(settings, compiler(contract), carrier if metrics is None else metrics.calls)
+    reloader = ContractReloader(edge, source, data, stamp, load, compiler, settings.on_breaking)
+    readiness = Readiness(settings.readiness, edge.upstream)
+    if metrics is not None:
+        metrics.readiness = readiness
+        _count(metrics, edge, reloader, tls)
+    edge.observe(*observers)
+    if (changed := getattr(carrier, "contract_changed", None)) is not None:
+        edge.followers.append(lambda _: changed())
     if (proxies := admission.proxies) is not None:
         build = app.build_middleware_stack  # FastAPI calls it once, when all middleware was added
 
@@ -139,9 +136,10 @@ def create_app(
     app.state.readiness = readiness
     app.state.upstream_tls = tls
     app.state.metrics = metrics
-    app.state.reloads = _reloads(tls, admission)
-    door = AsgiDoor(edge, router)
-    app.state.direct = DirectDoor(edge, router, settings.root_path)
+    app.state.reloader = reloader
+    app.state.reloads = _reloads(tls, admission, reloader)
+    door = AsgiDoor(edge)
+    app.state.direct = DirectDoor(edge, settings.root_path)
     app.add_middleware(ContractRoutes, door=door)  # those that a user adds stand around it
     app.router.routes.insert(0, OtherMethods(door))
     app.router.default = door.not_found
@@ -159,38 +157,28 @@ def create_app(
     )
     app.router.routes.extend(ticket_routes(settings.tickets.path, admission.issue_ticket))
     if settings.openapi_path and settings.docs_path:
-        page = viewer_routes(settings.docs_path, settings.openapi_path, app.title)
+        page = viewer_routes(settings.docs_path, settings.openapi_path, lambda: app.title)
         app.router.routes.extend(page)
     secure_document(app.router.routes, settings.openapi_path)
-    document = render_openapi(
-        contract,
-        edge.transcoder.bindings,
-        title=app.title,
-        options=edge.json_options,
-        ignore_unknown=settings.ignore_unknown,
-    )
-    app.openapi = lambda: document  # type: ignore[method-assign] # FastAPI's own way
+    _show_contract(app, edge)
     return app
 
 
-def _watched(
-    settings: Settings, contract: Contract, upstream: Upstream, tls: Renewed[Any] | None
-) -> tuple[Edge, Metrics | None]:
-    """Makes the edge, and what counts for its admin listener; None if it has none."""
-    if settings.admin_port is None:
-        return _edge(settings, contract, upstream), None
-    metrics = Metrics(contract, upstream)
-    edge = _edge(settings, contract, metrics.calls)
+def _count(
+    metrics: Metrics, edge: Edge, reloader: ContractReloader, tls: Renewed[Any] | None
+) -> None:
+    """Lets the metrics count what the edge does."""
+    metrics.edge, metrics.reloads = edge, reloader.state
+    edge.observe(metrics.requests)
+    edge.followers.append(metrics.follow)
     if tls is not None:
         metrics.renewed.append(tls)
-    metrics.edge = edge
-    edge.observe(metrics.requests)
-    return edge, metrics
 
 
-def _reloads(tls: Renewed[Any] | None, admission: Admission) -> Reloads:
+def _reloads(tls: Renewed[Any] | None, admission: Admission, reloader: ContractReloader) -> Reloads:
     """Returns what SIGHUP reads again; the server adds its own certificate."""
-    reloads = Reloads(AdmissionError, TlsError)
+    reloads = Reloads(AdmissionError, TlsError, NotReloadedError)
+    reloads.add(reloader.source.describe(), reloader.on_hangup)
     if tls is not None:
         reloads.add(tls.names, async_of(tls.read_again))
     for file in admission.files:
@@ -198,10 +186,20 @@ def _reloads(tls: Renewed[Any] | None, admission: Admission) -> Reloads:
     return reloads
 
 
-def _upstream(settings: Settings, contract: Contract, tls: Renewed[Any] | None) -> Upstream:
+def _show_contract(app: FastAPI, edge: Edge) -> None:
+    """Lets the application's title and document be those of the contract in force."""
+
+    def follow(served: ServedContract) -> None:
+        app.title = served.title
+
+    follow(edge.served)
+    edge.followers.append(follow)
+    app.openapi = lambda: dict(edge.served.document)  # type: ignore[method-assign] # FastAPI's own way
+
+
+def _upstream(settings: Settings, tls: Renewed[Any] | None) -> Upstream:
     options = UpstreamOptions(
         settings.upstream,
-        (*contract.methods, HEALTH_CHECK),
         max_message=settings.max_message_bytes,
         max_metadata=settings.max_upstream_metadata_bytes,
         keepalive=settings.upstream_keepalive_seconds,
@@ -218,20 +216,9 @@ def _upstream(settings: Settings, contract: Contract, tls: Renewed[Any] | None) 
     return make_upstream(settings.transport, options)
 
 
-def _edge(settings: Settings, contract: Contract, upstream: Upstream) -> Edge:
-    options = JsonOptions(
-        defaults=settings.print_defaults,
-        proto_names=settings.print_proto_names,
-        enum_numbers=settings.print_enum_numbers,
-        int64_numbers=settings.print_int64_numbers,
-    )
+def _edge(settings: Settings, served: ServedContract, upstream: Upstream) -> Edge:
     return Edge(
-        transcoder=Transcoder(
-            contract,
-            options,
-            ignore_unknown=settings.ignore_unknown,
-            show_debug_info=settings.show_debug_info,
-        ),
+        served=served,
         upstream=upstream,
         feeds=Feeds(
             upstream,
@@ -264,14 +251,10 @@ def _edge(settings: Settings, contract: Contract, upstream: Upstream) -> Edge:
             websocket_idle=settings.websocket_idle_seconds,
             origins=Origins(settings.cors.origins),
         ),
-        json_options=options,
+        json_options=json_options(settings),
         compression=Compression(
             whole=settings.compression,
             min_bytes=settings.min_compression_bytes,
             streams=settings.stream_compression,
         ),
     )
-
-
-def _title(contract: Contract) -> str:
-    return ", ".join(dict.fromkeys(m.service_name for m in contract.methods if m.rule is not None))

@@ -49,7 +49,7 @@ def door(
     middleware: list[object] = [each.cls for each in app.user_middleware]
     direct: DirectDoor = app.state.direct
     if settings.tls_certificate is not None:  # which the application does not know
-        direct = DirectDoor(direct.edge, direct.router, direct.root_path, secure=True)
+        direct = DirectDoor(direct.edge, direct.root_path, secure=True)
     is_ours_alone = middleware == [ContractRoutes] and app.root_path == direct.root_path
     return Door(
         app=cast("App", config.loaded_app),

@@ -27,6 +27,7 @@ from gateway.listening import allow_many_files, listen, listen_for_workers
 from gateway.operations.admin import Admin
 from gateway.operations.metrics import Metrics
 from gateway.operations.readiness import Readiness
+from gateway.reload.reloader import ContractReloader
 from gateway.settings import Settings, names_uvicorns_proxies
 from gateway.start_lines import middleware_line, served, shown
 from gateway.tls import check_serving, serving_tls
@@ -108,6 +109,7 @@ class Server(uvicorn.Server):
         metrics: Metrics | None = app.state.metrics
         if metrics is not None and self._tls is not None:
             metrics.renewed.append(self._tls)
+        self._reloader: ContractReloader = app.state.reloader
         self._reloads: Reloads = app.state.reloads
         if self._tls is not None:
             self._reloads.add(self._tls.names, async_of(self._tls.read_again))
@@ -116,7 +118,7 @@ class Server(uvicorn.Server):
         self._settings = settings
         self._acceptor: Acceptor | None = None
         self._door: Door | None = None
-        self.admin = Admin(app.state.metrics, settings, self._readiness)
+        self.admin = Admin(app.state.metrics, settings, self._readiness, self._reloader.reload)
 
     def serve_on(self, listening: list[socket.socket], parent: Parent | None = None) -> None:
         """Serves on some sockets, and closes them, until SIGINT or SIGTERM.
@@ -133,6 +135,7 @@ class Server(uvicorn.Server):
     def serve_with_workers(self, listening: Sequence[list[socket.socket]]) -> int:
         """Serves with a worker for each list of sockets; returns the exit status."""
         self.admin.share(len(listening))
+        self._reloader.share(len(listening))
 
         def work(parent: Parent) -> int:
             for open_sockets in (listening, self.admin.sockets):
@@ -154,6 +157,8 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Starts the application, accepts, and prints the start lines."""
+        number = 0 if self._parent is None else self._parent.number
+        await self._background.enter_async_context(self._reloader.running(number))
         await self.lifespan.startup()
         if self.lifespan.should_exit:
             sys.exit(_STARTUP_FAILURE)
@@ -172,7 +177,6 @@ class Server(uvicorn.Server):
             proxied(self._app.state.settings.proxies),
         )
         self._acceptor.start()
-        number = 0 if self._parent is None else self._parent.number
         self.admin.start(self._acceptor, self._door.direct, number)
         self.started = True
         if self._parent is not None:
@@ -199,7 +203,7 @@ class Server(uvicorn.Server):
         scheme = "https" if self._tls is not None else "http"
         print(
             *(f"protoway: serving HTTP on {shown(each, scheme)}" for each in listening),
-            f"protoway: {served(self._edge.transcoder.bindings, self._settings)}",
+            f"protoway: {served(self._edge.served.transcoder.bindings, self._settings)}",
             *middleware_line(self._app),
             *(f"protoway: serving /metrics on {shown(each, 'http')}" for each in self.admin.shown),
             sep="\n",

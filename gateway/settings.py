@@ -88,6 +88,12 @@ class Settings(SourcedSettings):
     """Full names of the services to serve; none: all services that have HTTP rules."""
     skip_faulty_rules: bool = False
     """Leave out HTTP rules that are wrong, and log each, instead of refusing to start."""
+    reload: bool = False
+    """Look for changes of the contract, and serve it from then on, without a restart."""
+    reload_seconds: float = Field(default=1.0, gt=0, le=3600)
+    """Interval of these looks. A change is taken when the files have stayed the same for one."""
+    on_breaking: Literal["refuse", "warn", "allow"] = "refuse"
+    """What a reload does with a contract that breaks callers of the one in force."""
 
     upstream: str = "127.0.0.1:50051"
     """Address of the gRPC server: HOST:PORT, unix:PATH, or another name that gRPC resolves."""

@@ -1,4 +1,4 @@
-"""How the workers of a program ask each other for what they have counted.
+"""How the workers of a program ask each other: for what they have counted, or to do something together.
 
 The parent makes one inbox for each worker before it forks; all workers hold all of them. A question is a
 datagram that carries the socket for the answer (SCM_RIGHTS, unix(7)), so nothing has a name in the file
@@ -12,6 +12,7 @@ import json
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from inspect import isawaitable
 from typing import Any, Final, TypeAlias
 
 ANSWER_SECONDS: Final = 1.0
@@ -19,7 +20,7 @@ ANSWER_SECONDS: Final = 1.0
 _MAX_QUESTION: Final = 64
 """Maximum bytes of the name of a question."""
 Answers: TypeAlias = Mapping[str, Callable[[], Any]]
-"""Name of a question -> what returns the answer, which JSON can carry."""
+"""Name of a question -> what returns the answer, which JSON can carry, or an awaitable of it."""
 
 
 class WorkerMail:
@@ -52,13 +53,16 @@ class WorkerMail:
             for each in pair:
                 each.close()
 
-    async def ask_others(self, number: int, question: str) -> dict[int, Any]:
+    async def ask_others(
+        self, number: int, question: str, seconds: float = ANSWER_SECONDS
+    ) -> dict[int, Any]:
         """Asks all workers but one; returns what each tells, None of those that do not answer in time."""
         others = [each for each in range(self.count) if each != number]
-        told: list[Any] = await asyncio.gather(*(self.ask(each, question) for each in others))
+        asking = (self.ask(each, question, seconds) for each in others)
+        told: list[Any] = await asyncio.gather(*asking)
         return dict(zip(others, told, strict=True))
 
-    async def ask(self, number: int, question: str) -> Any:
+    async def ask(self, number: int, question: str, seconds: float = ANSWER_SECONDS) -> Any:
         """Asks a worker; returns what it tells, or None if it does not answer in time."""
         ours, theirs = socket.socketpair()
         with ours:
@@ -70,7 +74,7 @@ class WorkerMail:
                     return None
             ours.settimeout(0)
             with suppress(TimeoutError, OSError, ValueError):
-                async with asyncio.timeout(ANSWER_SECONDS):
+                async with asyncio.timeout(seconds):
                     return json.loads(await _read_all(ours))
         return None
 
@@ -97,6 +101,7 @@ async def _write(writing: socket.socket, tell: Callable[[], Any]) -> None:
     """Writes an answer; whoever has asked may be gone."""
     with writing, suppress(TimeoutError, OSError):
         writing.settimeout(0)
+        told = tell()
+        text = json.dumps(await told if isawaitable(told) else told).encode()
         async with asyncio.timeout(ANSWER_SECONDS):
-            text = json.dumps(tell()).encode()
             await asyncio.get_running_loop().sock_sendall(writing, text)

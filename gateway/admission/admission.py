@@ -10,7 +10,7 @@ from typing import Final, Self
 from gateway.admission.authentication.api_keys import ApiKeys
 from gateway.admission.authentication.authentication import Authentication, IdentityRequired
 from gateway.admission.authentication.authenticator import Authenticator
-from gateway.admission.authorizer.making import has_authorizer, make_authorizer
+from gateway.admission.authorizer.making import make_authorizer
 from gateway.admission.certificates.authenticator import CertificateAuthenticator
 from gateway.admission.cors import Cors, PathMethods
 from gateway.admission.error import AdmissionError
@@ -42,9 +42,6 @@ class Admission:
     As a block, it keeps open what they need: files that are watched, key sets that are refreshed.
 
     Attributes:
-        before: policies in the order in which they are asked, up to identity: who calls, CORS, load shedding,
-            limits by address, identity. Behind them stand those of a user, which may set an identity too.
-        behind: rights, an external authorizer, limits by identity.
         cors: the policy of CORS; None without origins.
         issue_ticket: answers a request for a ticket; None: tickets are switched off.
         proxies: who is believed about callers; None if nobody is.
@@ -53,62 +50,83 @@ class Admission:
     def __init__(
         self,
         settings: Settings,
-        bindings: Sequence[Binding],
         path_methods: PathMethods,
         streams: Streams | None = None,
     ) -> None:
-        """Makes the policies that the settings switch on.
+        """Makes what the policies share whatever the contract is: what they read, count and remember.
 
         Args:
             settings: of the edge.
-            bindings: of the contract, as the transcoder has them.
             path_methods: returns the HTTP methods that a path takes, whoever answers it.
             streams: of the contract; tickets need them.
 
         Raises:
-            AdmissionError: settings cannot be obeyed: a file is wrong, an extra is not installed, or they do
-                not fit the contract.
+            AdmissionError: settings cannot be obeyed: a file is wrong, or an extra is not installed.
             FileReadError: a file cannot be read; it is an OSError.
         """
-        check_patterns(settings.limits, {binding.method for binding in bindings})
-        by_address, by_identity = limits_policies(settings.limits, settings.health_paths())
-        needed: list[AbstractAsyncContextManager[object]] = []
+        self._settings = settings
+        self._by_address, self._by_identity = limits_policies(
+            settings.limits, settings.health_paths()
+        )
         self.issue_ticket: Callable[[RequestInfo, bytes], Awaitable[bytes]] | None = None
         self.proxies = _proxies(settings)
         self.cors = _cors(settings, path_methods) if settings.cors.origins else None
-        before = _before_identity(settings, self.proxies, self.cors, by_address)
-        table = rights_table(settings, bindings)
-        behind: list[Policy] = []
-        missing = no_identity
+        self._first = _before_limits(settings, self.proxies, self.cors)
+        self._authentication: Authentication | None = None
+        self._authorizer = make_authorizer(settings)
         required = _authenticators(settings)
         self.files = tuple(file for each in required for file in each.files)
         authenticators = [*self._tickets(settings, streams, required), *required]
+        # with tickets alone, a policy of the user's says who calls
+        self._requires_identity = bool(required) and self._authorizer is None
         if authenticators:
-            needed += [
-                each for each in authenticators if isinstance(each, AbstractAsyncContextManager)
-            ]
             keys = settings.api_keys
             parameters = (keys.query,) if keys.file and keys.query else ()
-            authentication = Authentication(authenticators, settings.health_paths(), parameters)
-            before.append(authentication)
-            missing = authentication.missing
-            # with tickets alone, a policy of the user's says who calls
-            if required and table is None and not has_authorizer(settings.authorizer):
-                behind.append(IdentityRequired(authentication, settings.health_paths()))
+            self._authentication = Authentication(
+                authenticators, settings.health_paths(), parameters
+            )
+        opened = (*authenticators, self._authorizer)
+        self._needed = [each for each in opened if isinstance(each, AbstractAsyncContextManager)]
+        self._stack = AsyncExitStack()
+
+    def policies(
+        self, bindings: Sequence[Binding], others: Sequence[Policy] = ()
+    ) -> tuple[Policy, ...]:
+        """Returns the policies for a contract, in the order in which they are asked.
+
+        Who calls, load shedding, CORS, limits by address, identity; those of a user, which may set an
+        identity too; rights, an external authorizer, limits by identity.
+
+        Args:
+            bindings: of the contract, as the transcoder has them.
+            others: those of a user.
+
+        Raises:
+            AdmissionError: the settings do not fit the contract.
+        """
+        settings, authentication = self._settings, self._authentication
+        check_patterns(settings.limits, {binding.method for binding in bindings})
+        table = rights_table(settings, bindings)
+        made: list[Policy] = [*self._first]
+        if self._by_address is not None:
+            made.append(self._by_address.for_contract())
+        if authentication is not None:
+            made.append(authentication)
+        made += others
         if table is not None:
             for warning in table.warnings:
                 log.warning("%s", warning)
-            if not authenticators:
+            if authentication is None:
                 log.warning("%s", NO_CREDENTIALS)
-            behind.append(Rights(table, missing))
-        if (authorizer := make_authorizer(settings)) is not None:
-            behind.append(authorizer)
-            needed.append(authorizer)
-        if by_identity is not None:
-            behind.append(by_identity)
-        self.before, self.behind = tuple(before), tuple(behind)
-        self._needed = tuple(needed)
-        self._stack = AsyncExitStack()
+            missing = no_identity if authentication is None else authentication.missing
+            made.append(Rights(table, missing))
+        elif authentication is not None and self._requires_identity:
+            made.append(IdentityRequired(authentication, settings.health_paths()))
+        if self._authorizer is not None:
+            made.append(self._authorizer)
+        if self._by_identity is not None:
+            made.append(self._by_identity.for_contract())
+        return tuple(made)
 
     def _tickets(
         self, settings: Settings, streams: Streams | None, others: Sequence[Authenticator]
@@ -133,13 +151,11 @@ class Admission:
         await self._stack.aclose()
 
 
-def _before_identity(
-    settings: Settings, proxies: Proxies | None, cors: Cors | None, by_address: Policy | None
-) -> list[Policy]:
-    """Returns the policies that do not ask who the caller is; of them those first that only add headers."""
+def _before_limits(settings: Settings, proxies: Proxies | None, cors: Cors | None) -> list[Policy]:
+    """Returns the policies that stand before all limits; of them those first that only add headers."""
     strict = StrictTransport(settings.hsts) if settings.hsts else None
     overload = Overload(settings.overload) if settings.overload.is_on else None
-    policies: tuple[Policy | None, ...] = (proxies, strict, cors, overload, by_address)
+    policies: tuple[Policy | None, ...] = (proxies, strict, cors, overload)
     return [each for each in policies if each is not None]
 
 

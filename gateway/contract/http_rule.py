@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from google.api.http_pb2 import HttpRule
@@ -56,6 +56,11 @@ class Binding:
     """None: requests have no body."""
     response_path: FieldPath
     """Path of the field that is the response body; empty: the response message."""
+    route: str = field(init=False)
+    """The path template, as text."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "route", str(self.template))
 
     @property
     def response_body(self) -> FieldDescriptor | None:
@@ -63,7 +68,7 @@ class Binding:
         return self.response_path[-1] if self.response_path else None
 
     def __str__(self) -> str:
-        return f"{self.http_method} {self.template}"
+        return f"{self.http_method} {self.route}"
 
 
 def rules(rule: HttpRule | None) -> tuple[HttpRule, ...]:

@@ -33,7 +33,7 @@ class StreamType(Flag):
         """Whether the server sends a stream of messages."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Method:
     """A method of a service, with its options and its location in the contract."""
 
@@ -54,21 +54,19 @@ class Method:
     """The `gateway.v1.rights` annotation; None: the method has none."""
     rights_location: Location = _NOWHERE
     """Location of that annotation."""
+    full_name: str = field(init=False)
+    """`package.Service.Method`."""
+    service_name: str = field(init=False)
+    """`package.Service`."""
+    path: str = field(init=False)
+    """The `:path` of a gRPC request: `/package.Service/Method`."""
 
-    @property
-    def full_name(self) -> str:
-        """`package.Service.Method`."""
-        return self.descriptor.full_name
-
-    @property
-    def service_name(self) -> str:
-        """`package.Service`."""
-        return self.descriptor.containing_service.full_name
-
-    @property
-    def path(self) -> str:
-        """The `:path` of a gRPC request: `/package.Service/Method`."""
-        return f"/{self.service_name}/{self.descriptor.name}"
+    def __post_init__(self) -> None:
+        # read for many requests; a descriptor makes the text anew each time
+        service = self.descriptor.containing_service.full_name
+        object.__setattr__(self, "full_name", self.descriptor.full_name)
+        object.__setattr__(self, "service_name", service)
+        object.__setattr__(self, "path", f"/{service}/{self.descriptor.name}")
 
     @property
     def input(self) -> Descriptor:

@@ -29,9 +29,9 @@ from gateway.exchange.ports import ClientGone
 from gateway.exchange.request import Request, identify, parse_head
 from gateway.exchange.request_info import ListedHeaders
 from gateway.exchange.response import HttpResponse, error_body
-from gateway.exchange.routing import NO_ROUTE, Route, Router, below_root
+from gateway.exchange.routing import NO_ROUTE, below_root
 from gateway.exchange.serve import no_route, serve
-from gateway.transcoding.metadata import Headers, MetadataFilter
+from gateway.transcoding.metadata import Headers
 from gateway.transcoding.status import INTERNAL, UNKNOWN, StatusError
 from gateway.transcoding.success_status import CONTENTLESS
 
@@ -82,23 +82,16 @@ class OtherMethods(BaseRoute):
 class AsgiDoor:
     """Makes exchanges of ASGI requests."""
 
-    def __init__(self, edge: Edge, router: Router) -> None:
+    def __init__(self, edge: Edge) -> None:
         self._edge = edge
-        self._router = router
-
-    def _find(self, scope: Scope) -> Route:
-        """Looks a request up in the contract's table."""
-        path = raw_path(scope)
-        if scope["type"] == "websocket":
-            return self._router.find_handshake(path)
-        return self._router.find(scope["method"], path)
 
     async def answer(self, scope: Scope, receive: Receive, send: Send, otherwise: App) -> None:
         """Answers a request, or has it answered by `otherwise` if the contract has no route for it."""
-        edge, route = self._edge, self._find(scope)
+        edge = self._edge
         is_websocket = scope["type"] == "websocket"
         sink = AsgiSink(send)
-        request = _request(scope, route, edge.metadata)
+        request = _request(scope, edge)
+        route = request.route
         request_id, metadata = identify(request.head, edge.metadata)
         exchange = Exchange(
             edge,
@@ -116,7 +109,7 @@ class AsgiDoor:
             await serve(exchange)
         else:
             scope["protoway"] = exchange
-            if edge.policies:
+            if request.served.policies:
                 _agree(scope, request.path)
             other = FrameworkRequest(exchange, otherwise, scope, receive, send)
             exchange.pass_on = other.answer
@@ -173,17 +166,22 @@ class AsgiDoor:
         headers: Mapping[str, str] | None = None,
     ) -> StarletteResponse:
         accept = request.headers.get("accept", "")
-        media_type, body = error_body(self._edge.transcoder, error, accept)
+        media_type, body = error_body(self._edge.served.transcoder, error, accept)
         return StarletteResponse(body, error.http_status, headers, media_type=media_type)
 
 
-def _request(scope: Scope, route: Route, allowed: MetadataFilter) -> Request:
-    head, error = parse_head(scope["headers"], allowed)
+def _request(scope: Scope, edge: Edge) -> Request:
+    """Reads the head of a request, and looks it up in the table of the contract in force."""
+    served, path = edge.served, raw_path(scope)
+    head, error = parse_head(scope["headers"], edge.metadata)
     return Request(
         http_method=scope.get("method", "GET"),
-        path=raw_path(scope),
+        path=path,
         head=head,
-        route=route,
+        route=served.router.find_handshake(path)
+        if scope["type"] == "websocket"
+        else served.router.find(scope["method"], path),
+        served=served,
         error=error,
         client=client[0] if (client := scope.get("client")) else "",
         secure=scope.get("scheme") in ("https", "wss"),

@@ -14,7 +14,8 @@ from gateway.contract.route_table import RouteMatch
 from gateway.doors.asgi import OtherMethods
 from gateway.doors.pages import Pages
 from gateway.doors.types import Scope
-from gateway.exchange.routing import Router, allowed_methods
+from gateway.exchange.edge import Edge
+from gateway.exchange.routing import allowed_methods
 
 _NONE: Final = ""
 """An HTTP method that no route has."""
@@ -23,10 +24,9 @@ _NONE: Final = ""
 class PathMethods:
     """Looks paths up in an application. It is for preflight requests, which are rare: nothing is cached."""
 
-    def __init__(self, app: FastAPI, router: Router) -> None:
-        """Takes the application, whose routes are read at each call, and the contract's table."""
+    def __init__(self, app: FastAPI) -> None:
+        """Takes the application, whose routes and contract are read at each call."""
         self._app = app
-        self._router = router
 
     async def __call__(self, path: str) -> frozenset[str]:
         """Returns the HTTP methods that a path takes; empty: there is no such path.
@@ -37,7 +37,8 @@ class PathMethods:
         Args:
             path: as it came, percent-encoded, below the root path.
         """
-        route = self._router.find(_NONE, path)
+        edge: Edge = self._app.state.edge
+        route = edge.served.router.find(_NONE, path)
         contract = (ANY_METHOD,) if isinstance(route, RouteMatch) else allowed_methods(route)
         scope: Scope = {
             "type": "http",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Awaitable, Callable, Sequence
+from hashlib import sha256
 from html import escape
 from pathlib import Path
 from typing import Final
@@ -18,10 +19,11 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route, request_response
 from starlette.staticfiles import StaticFiles
 
-from gateway.doors.pages import PAGE_HEADERS, SECURITY_HEADERS
+from gateway.doors.pages import PAGE_HEADERS
 
 FILES: Final = ("swagger-ui.css", "swagger-ui-bundle.js", "viewer.js")
 """Names of the files that the page loads; each is served below the path of the page."""
+_ETAG_DIGITS: Final = 32
 
 _PAGE: Final = """\
 <!doctype html>
@@ -43,23 +45,22 @@ _PAGE: Final = """\
 """
 
 
-def viewer_routes(docs_path: str, openapi_path: str, title: str) -> list[Route]:
+def viewer_routes(docs_path: str, openapi_path: str, title: Callable[[], str]) -> list[Route]:
     """Makes the routes of the page and of its files; they take GET and HEAD.
 
     Args:
         docs_path: path of the page.
         openapi_path: path of the document that it shows.
-        title: title of the page.
+        title: returns the title of the page.
 
     Raises:
         AssertionError: `fastapi-swagger` is not installed.
     """
     static = Path(__file__).parent / "static"
     files = StaticFiles(directory=static, packages=[("fastapi_swagger", "resources")])
-    page = _page(docs_path, openapi_path, title)
 
     async def show(_request: Request) -> Response:
-        return HTMLResponse(page, headers=PAGE_HEADERS)
+        return HTMLResponse(_page(docs_path, openapi_path, title()), headers=PAGE_HEADERS)
 
     return [
         Route(docs_path, show),
@@ -68,7 +69,7 @@ def viewer_routes(docs_path: str, openapi_path: str, title: str) -> list[Route]:
 
 
 def secure_document(routes: Sequence[BaseRoute], openapi_path: str) -> None:
-    """Adds the headers of pages to the document, whose route is FastAPI's own."""
+    """Adds the headers of pages, and an `ETag`, to the document, whose route is FastAPI's own."""
     for route in routes:
         if isinstance(route, Route) and route.path == openapi_path:
             route.app = request_response(_secured(route.endpoint))
@@ -79,7 +80,12 @@ def _secured(
 ) -> Callable[[Request], Awaitable[Response]]:
     async def secured(request: Request) -> Response:
         response = await endpoint(request)
-        response.headers.update(SECURITY_HEADERS)
+        etag = f'"{sha256(response.body).hexdigest()[:_ETAG_DIGITS]}"'
+        known = request.headers.get("if-none-match", "")
+        if etag in (each.strip().removeprefix("W/") for each in known.split(",")):
+            response = Response(status_code=304)
+        # behind a reload the document may be another one
+        response.headers.update(PAGE_HEADERS | {"etag": etag})
         return response
 
     return secured

@@ -1,4 +1,4 @@
-"""What all requests of a process share: the translation, the way upstream, and the limits."""
+"""What all requests of a process share: the contract in force, the way upstream, and the limits."""
 
 from __future__ import annotations
 
@@ -7,22 +7,17 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 from gateway.exchange.attendance import Attendance, Interruption
 from gateway.exchange.compression import Compression
 from gateway.exchange.observer import Observation, Observer
-from gateway.exchange.policy import Policy
+from gateway.exchange.served import ServedContract
 from gateway.feeds.feeds import Feeds
 from gateway.transcoding.codec import JsonOptions
-from gateway.transcoding.endpoint import EncodedBody, Endpoint
 from gateway.transcoding.metadata import MetadataFilter
 from gateway.transcoding.origin import Origins
-from gateway.transcoding.transcoder import Transcoder
 from gateway.upstream.port import Upstream
-
-EncodeOne: TypeAlias = tuple[str, Callable[[bytes], bytes | EncodedBody]]
-"""Media type and encoder of a response that is one message; an HttpBody says its media type itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +42,16 @@ class Limits:
 
 @dataclass(slots=True, eq=False)
 class Edge:
-    """What one process serves: the translation, the way upstream, and the limits."""
+    """What one process serves: the contract in force, the way upstream, and the limits."""
 
-    transcoder: Transcoder
+    served: ServedContract
+    """The contract in force; `serve_contract` replaces it."""
     upstream: Upstream
     feeds: Feeds
     metadata: MetadataFilter
     limits: Limits
     json_options: JsonOptions
     compression: Compression
-    encoders: dict[tuple[Endpoint, str], EncodeOne] = field(default_factory=dict)
-    """Endpoint and `Accept`, of which callers send few -> encoder of a response that is one message."""
-    policies: tuple[Policy, ...] = ()
-    """Asked in this order."""
     observation: Observation | None = None
     """Tells observers; None: there are none."""
     trace_key: str | None = field(init=False)
@@ -77,8 +69,18 @@ class Edge:
     closing: bool = False
     """Whether the edge shuts down: a stream that would begin now is told so instead."""
 
+    followers: list[Callable[[ServedContract], None]] = field(default_factory=list)
+    """Told of each contract that comes into force: those who keep something by routes or methods."""
+
     def __post_init__(self) -> None:
         self.trace_key = self.metadata.request.get(b"traceparent")
+
+    def serve_contract(self, served: ServedContract) -> None:
+        """Puts a contract into force for the requests that are matched from now on."""
+        self.served = served
+        self.warnings.clear()
+        for follow in self.followers:
+            follow(served)
 
     def observe(self, *observers: Observer) -> None:
         """Has observers told of the requests from now on, behind those that are."""

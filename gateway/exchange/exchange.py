@@ -147,7 +147,7 @@ class Exchange:
         info = self.info or self.inform()
         policy: Policy | None = None
         try:
-            for position, policy in enumerate(self.edge.policies, 1):
+            for position, policy in enumerate(self.request.served.policies, 1):
                 if (decision := policy.admit(info)) is not None:
                     return self._wait(decision, info, position)
         except StatusError as error:
@@ -159,10 +159,11 @@ class Exchange:
     async def _wait(self, decision: Awaitable[None], info: RequestInfo, position: int) -> None:
         """Waits for a policy, then asks those from `position` on."""
         await self.in_task()
-        policy = self.edge.policies[position - 1]
+        policies = self.request.served.policies
+        policy = policies[position - 1]
         try:
             await decision
-            for policy in self.edge.policies[position:]:
+            for policy in policies[position:]:
                 if (later := policy.admit(info)) is not None:
                     await later
         except StatusError as error:

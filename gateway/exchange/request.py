@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from random import getrandbits
 
 from gateway.exchange.routing import Route
+from gateway.exchange.served import ServedContract
 from gateway.transcoding.metadata import Metadata, MetadataFilter
 from gateway.transcoding.request_head import REQUEST_ID, RequestHead, read_head
 from gateway.transcoding.status import StatusError
@@ -27,6 +28,9 @@ class Request:
     head: RequestHead
     """What the headers say to the edge."""
     route: Route
+    """What the table of the contract says of it."""
+    served: ServedContract
+    """The contract that was in force when it was matched."""
     error: StatusError | None = None
     """What is wrong with the headers."""
     client: str = ""

@@ -50,7 +50,7 @@ async def serve(exchange: Exchange) -> None:
         if observation.needs_info:
             tell_of_start(exchange, observation)
     try:
-        if edge.policies and (waiting := exchange.admit()) is not None:
+        if request.served.policies and (waiting := exchange.admit()) is not None:
             await waiting
         if exchange.pass_on is not None:
             count_messages(exchange, observation, since)
@@ -100,7 +100,8 @@ async def _serve_no_method(exchange: Exchange) -> None:
 
 def no_route(exchange: Exchange, route: NoRoute) -> StatusError:
     """Returns the error for a request that neither the contract nor the framework takes."""
-    transcoder, request = exchange.edge.transcoder, exchange.request
+    request = exchange.request
+    transcoder = request.served.transcoder
     if exchange.websocket is not None:
         return transcoder.no_handshake(request.path)
     return transcoder.no_route(route, request.http_method, request.path)
@@ -150,7 +151,8 @@ async def _fail(exchange: Exchange, error: StatusError) -> None:
     if is_websocket:
         _log_refusal(exchange, error)
     accept = "" if is_websocket else exchange.request.head.accept
-    await _answer(exchange, failure(edge.transcoder, edge.metadata, error, accept))
+    transcoder = exchange.request.served.transcoder
+    await _answer(exchange, failure(transcoder, edge.metadata, error, accept))
 
 
 async def _tell_reader(exchange: Exchange, error: StatusError) -> bool:

@@ -47,7 +47,7 @@ async def serve_client_stream(exchange: Exchange) -> None:
         StatusError: a message is wrong, or the call failed.
         ClientGone: the client left.
     """
-    encode = encoder_of_one(exchange.edge, exchange.endpoint, exchange.request.head)
+    encode = encoder_of_one(exchange)
     body = UploadBody(exchange.body, exchange.count_received)
     requests = read_upload(exchange, body)
     async with open_call(exchange, requests) as call:
@@ -161,6 +161,7 @@ class StreamResponse:
 
     async def relay(self, source: Source) -> None:
         """Sends what the source has, from its first items on."""
+        self._encode = source.shared_encoder(self._encode)
         self._check_heartbeat(source)
         try:
             async for new in source:
@@ -282,7 +283,7 @@ class StreamResponse:
         Raises:
             StatusError: the connection has to be cut.
         """
-        status = self._edge.transcoder.errors.status(error.status)
+        status = self._exchange.request.served.transcoder.errors.status(error.status)
         last = self._encoder.error(status, self._retry(error) if is_retryable(error) else None)
         if last is None:
             raise error

@@ -8,15 +8,13 @@ from typing import Final
 from gateway.exchange.attendance import Attendance
 from gateway.exchange.body import MessageBody, body_too_large
 from gateway.exchange.call import decode
-from gateway.exchange.edge import Edge, EncodeOne
 from gateway.exchange.exchange import Exchange
 from gateway.exchange.response import HttpResponse
+from gateway.exchange.served import EncodeOne
 from gateway.exchange.success import success
 from gateway.transcoding.codec import is_long
-from gateway.transcoding.endpoint import Endpoint
 from gateway.transcoding.metadata import Headers
 from gateway.transcoding.negotiation import check_json, json_options, require
-from gateway.transcoding.request_head import RequestHead
 from gateway.transcoding.success_status import CONTENTLESS
 from gateway.upstream.port import Call, Response
 
@@ -38,7 +36,7 @@ async def serve_unary(exchange: Exchange) -> None:
         ClientGone: the client left.
     """
     endpoint = exchange.endpoint
-    encode = encoder_of_one(exchange.edge, endpoint, exchange.request.head)
+    encode = encoder_of_one(exchange)
     body, watch = whole_body(exchange), _UNWATCHED
     if body is None:
         await exchange.in_task()
@@ -74,24 +72,28 @@ async def serve_unary(exchange: Exchange) -> None:
         await sending
 
 
-def encoder_of_one(edge: Edge, endpoint: Endpoint, head: RequestHead) -> EncodeOne:
+def encoder_of_one(exchange: Exchange) -> EncodeOne:
     """Returns the encoder of a response that is one message.
 
     Raises:
         StatusError: 406, the caller accepts nothing that the method has.
     """
+    endpoint, request = exchange.endpoint, exchange.request
     if endpoint.has_raw_response:
         return "", endpoint.extract_raw_body
-    return edge.encoders.get((endpoint, head.accept)) or _json_encoder(edge, endpoint, head.accept)
+    found = request.served.encoders.get((endpoint, request.head.accept))
+    return found or _json_encoder(exchange, request.head.accept)
 
 
-def _json_encoder(edge: Edge, endpoint: Endpoint, accept: str) -> EncodeOne:
-    """Makes an encoder, and keeps it in the edge's cache, which is emptied when it is full."""
+def _json_encoder(exchange: Exchange, accept: str) -> EncodeOne:
+    """Makes an encoder, and keeps it in the contract's cache, which is emptied when it is full."""
+    endpoint, encoders = exchange.endpoint, exchange.request.served.encoders
     media_type = require(accept, _OFFERED)
-    made = media_type, endpoint.encoder(json_options(accept, media_type, edge.json_options))
-    if len(edge.encoders) >= _CACHED_ENCODERS:
-        edge.encoders.clear()
-    edge.encoders[endpoint, accept] = made
+    options = json_options(accept, media_type, exchange.edge.json_options)
+    made = media_type, endpoint.encoder(options)
+    if len(encoders) >= _CACHED_ENCODERS:
+        encoders.clear()
+    encoders[endpoint, accept] = made
     return made
 
 

@@ -78,7 +78,8 @@ async def serve_websocket(exchange: Exchange, socket: WebSocket) -> None:
         status, code, trailers = error.status, _close_code(error, edge), error.trailing
         if metadata := edge.metadata.initial(error.initial):
             await client.send_headers(metadata)
-    last = dialect.status(edge.transcoder.errors.status(status), edge.metadata.trailing(trailers))
+    errors = request.served.transcoder.errors
+    last = dialect.status(errors.status(status), edge.metadata.trailing(trailers))
     await client.close(last, code, close_reason(status.message))
 
 
@@ -131,7 +132,8 @@ async def _requests(exchange: Exchange, client: WebSocketClient) -> RequestMessa
 
 
 async def _answer(exchange: Exchange, client: WebSocketClient, source: Source) -> None:
-    encode, dialect = exchange.endpoint.encode_response, client.dialect
+    encode = source.shared_encoder(exchange.endpoint.encode_response)
+    dialect = client.dialect
     async for items in source:
         if not client.sent_headers:
             source.mark_started()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractAsyncContextManager
 from typing import Final, TypeAlias
 
@@ -12,6 +12,7 @@ from gateway.contract.stream_policy import SlowConsumer, StreamPolicy
 from gateway.feeds.backoff import MAX_RETRY_DELAY, Backoff
 from gateway.feeds.counts import FeedCounts
 from gateway.feeds.event_log import EventLog
+from gateway.feeds.source import Encode
 from gateway.feeds.subscription import Subscription
 from gateway.transcoding.metadata import Metadata
 from gateway.transcoding.status import INTERNAL, UNAVAILABLE, StatusError
@@ -64,6 +65,8 @@ class Feed:
         self.policy = policy
         self.log = log
         self.readers: set[Subscription] = set()
+        self.encoders: dict[Hashable, Encode] = {}
+        """Form of JSON -> what makes it for all readers, so that it is cached for all."""
         self.initial_metadata: Metadata = ()
         self.trailing_metadata: Metadata = ()
         self.ended = False

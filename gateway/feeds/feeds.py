@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Container
+from collections.abc import AsyncIterator, Container, Hashable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -27,8 +27,11 @@ from gateway.upstream.port import Call, RequestMessages, Upstream
 
 _EVENT_ID: Final = re.compile(r"([0-9a-f]{16})-([0-9]{1,18})")
 
-RequestKey: TypeAlias = tuple[str, bytes, Metadata]
-"""Gives equal requests the same key: method, digest of the message, metadata without trace keys."""
+RequestKey: TypeAlias = tuple[Hashable, bytes, Metadata]
+"""Gives equal requests the same key: method, digest of the message, metadata without trace keys.
+
+A method is known by its signature, so it keeps its feeds in another contract in which it is the same.
+"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,6 +57,8 @@ class StreamRequest:
 class _Entry:
     """The bookkeeping of one feed."""
 
+    path: str
+    """Of the method."""
     key: RequestKey
     account: Account
     task: asyncio.Task[None]
@@ -106,9 +111,9 @@ class Feeds:
         """Returns path of a method -> its feeds; takes about 1 µs for each reader."""
         found: dict[str, FeedState] = {}
         for feed, entry in self._entries.items():
-            before = found.get(entry.key[0], FeedState(0, 0, 0, 0))
+            before = found.get(entry.path, FeedState(0, 0, 0, 0))
             lag = max((feed.log.end - each.offset for each in feed.readers), default=0)
-            found[entry.key[0]] = FeedState(
+            found[entry.path] = FeedState(
                 before.feeds + 1,
                 before.readers + len(feed.readers),
                 before.bytes + entry.account.size,
@@ -167,7 +172,7 @@ class Feeds:
 
     def _subscribe(self, request: StreamRequest, spec: StreamSpec, message: bytes) -> Subscription:
         identity = _identity(request.metadata, self._limits.unshared_keys)
-        key = (request.method.path, sha256(message).digest(), identity)
+        key = (spec.signature, sha256(message).digest(), identity)
         reader = self._resume(key, request.last_event_id)
         if reader is None:
             reader = self._join(request, spec, message, key)
@@ -237,8 +242,8 @@ class Feeds:
             )
 
         feed = Feed(open_call, policy, log, fair_share=account.fair_share, counts=self.counts)
-        task = asyncio.create_task(feed.run(), name=f"feed {key[0]}")
-        self._entries[feed] = _Entry(key, account, task)
+        task = asyncio.create_task(feed.run(), name=f"feed {request.method.path}")
+        self._entries[feed] = _Entry(request.method.path, key, account, task)
         self._by_id[log.stream_id] = feed
         if policy.shared:
             self._shared[key] = feed

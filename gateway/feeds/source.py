@@ -90,6 +90,10 @@ class Source(Protocol):
         """Passes new items to `try_write` first; items that it refuses are left to the iteration."""
         ...
 
+    def shared_encoder(self, encode: Encode) -> Encode:
+        """Returns the encoder for a reader's form of JSON, the same for all readers of the source."""
+        ...
+
     async def initial_metadata(self) -> Metadata:
         """Returns the initial metadata, after the first item or the end was read."""
         ...
@@ -147,6 +151,10 @@ class CallSource:
 
     def mark_started(self) -> None:
         """Does nothing: a call with one reader is not retried."""
+
+    def shared_encoder(self, encode: Encode) -> Encode:
+        """Returns the reader's own."""
+        return encode
 
     def set_direct_writer(self, _try_write: TryWrite) -> None:
         """Does nothing: reading a message wakes one task in any case."""

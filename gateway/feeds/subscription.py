@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.contract.stream_policy import SlowConsumer
 from gateway.feeds.counts import FeedCounts
 from gateway.feeds.event_log import LogEntry
-from gateway.feeds.source import Gap, Item, TryWrite
+from gateway.feeds.source import Encode, Gap, Item, TryWrite
 from gateway.transcoding.metadata import Metadata
 from gateway.transcoding.status import RESOURCE_EXHAUSTED, StatusError
 
@@ -131,6 +131,10 @@ class Subscription:
     def mark_started(self) -> None:
         """Records that the response has started: the reader now waits while a shared call is retried."""
         self.started = True
+
+    def shared_encoder(self, encode: Encode) -> Encode:
+        """Returns that of the first reader with this form, who may have come by an earlier contract."""
+        return self.feed.encoders.setdefault(getattr(encode, "form", encode), encode)
 
     async def initial_metadata(self) -> Metadata:
         """Returns the initial metadata of the feed's call."""

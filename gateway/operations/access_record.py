@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 import orjson
 
-from gateway.contract.http_rule import Binding
 from gateway.exchange.observer import EndedBy, RequestEnd
 from gateway.transcoding.status import (
     DEADLINE_EXCEEDED,
@@ -57,7 +55,7 @@ def fields(end: RequestEnd, *, with_path: bool = False) -> dict[str, Any]:
         found["http_method"] = end.http_method[:MAX_TEXT]
     route = tally.route if binding is None and tally is not None else ""
     if binding is not None:
-        route, found["rpc"] = names(binding)
+        route, found["rpc"] = binding.route, binding.method.path[1:][:MAX_TEXT]
     if route:
         found["route"] = route[:MAX_TEXT]
     if with_path and end.path:
@@ -76,12 +74,6 @@ def fields(end: RequestEnd, *, with_path: bool = False) -> dict[str, Any]:
     found["bytes_in"], found["bytes_out"] = end.bytes_in, end.bytes_out
     _add_counts(end, found)
     return found
-
-
-@lru_cache(maxsize=8192)
-def names(binding: Binding) -> tuple[str, str]:
-    """Returns path template and method of a binding."""
-    return str(binding.template)[:MAX_TEXT], binding.method.path[1:][:MAX_TEXT]
 
 
 def _add_counts(end: RequestEnd, found: dict[str, Any]) -> None:

@@ -24,7 +24,7 @@ from gateway.doors.http1.limits import WebSocketLimits
 from gateway.doors.http1.protocol import Http1Protocol
 from gateway.doors.types import App
 from gateway.listening import listen_for_admin
-from gateway.operations.admin_pages import AdminPages
+from gateway.operations.admin_pages import AdminPages, Reload
 from gateway.operations.metrics import Metrics
 from gateway.operations.readiness import Readiness
 from gateway.operations.series import SERIES
@@ -63,9 +63,19 @@ class Admin:
         sockets: the listening sockets of each worker; empty before `open`, or where there is no listener.
     """
 
-    def __init__(self, metrics: Metrics | None, settings: Settings, readiness: Readiness) -> None:
-        """Takes what the application counts, the settings that it was made with, and its readiness."""
+    def __init__(
+        self, metrics: Metrics | None, settings: Settings, readiness: Readiness, reload: Reload
+    ) -> None:
+        """Takes what is told, and what reads the contract again.
+
+        Args:
+            metrics: what the application counts.
+            settings: those that it was made with.
+            readiness: of the application.
+            reload: reads the contract again.
+        """
         self._metrics = metrics
+        self._reload = reload
         self._readiness = readiness
         self._settings = settings
         self._mail: WorkerMail | None = None
@@ -99,7 +109,9 @@ class Admin:
         if self.sockets:
             sockets = self.sockets[number]
             status = Status(self._metrics, self._settings, self._readiness)
-            self._listener = AdminListener(self._metrics, status, sockets, self._mail, number)
+            self._listener = AdminListener(
+                self._metrics, status, self._reload, sockets, self._mail, number
+            )
             self._listener.start()
 
     def close(self) -> None:
@@ -115,6 +127,7 @@ class AdminListener:
         self,
         metrics: Metrics,
         status: Status,
+        reload: Reload,
         sockets: Sequence[socket.socket],
         mail: WorkerMail | None = None,
         number: int = 0,
@@ -124,6 +137,7 @@ class AdminListener:
         Args:
             metrics: of this process.
             status: of this process, for the pages beside the metrics.
+            reload: reads the contract again.
             sockets: listening ones, which are closed in the end.
             mail: to the other workers; None if there are none.
             number: of this worker.
@@ -132,7 +146,7 @@ class AdminListener:
         self._mail = mail
         self._number = number
         self._status = status
-        pages = AdminPages(status, self._statuses)
+        pages = AdminPages(status, self._statuses, reload)
         routes = [Route("/metrics", self._serve, methods=["GET"]), *pages.routes()]
         app = Starlette(routes=routes)
         self._state = _State()

@@ -1,7 +1,8 @@
-"""The pages of the admin listener beside `/metrics`: `/`, `/status.json`, `/debug/tasks`, `/debug/profile`.
+"""What the admin listener has beside `/metrics`: pages, debugging, and `POST /reload`.
 
-Rule: read-only. What is below `/debug` is for callers of this machine. A stranger's page may lead a browser
-of this machine here under the stranger's name (DNS rebinding), so the host must be this machine's too.
+Rule: read-only but for `/reload`, which reads the contract again. It and what is below `/debug` is for
+callers of this machine. A stranger's page may lead a browser here under the stranger's name (DNS
+rebinding), so the host must be this machine's too; and no page of a browser may ask for a reload.
 """
 
 from __future__ import annotations
@@ -21,11 +22,20 @@ from gateway.operations.debugging import MAX_SECONDS, BusyError, Profiler, tasks
 from gateway.operations.status import Status
 from gateway.operations.status_page import HEADERS, render_page
 from gateway.operations.status_report import Told
+from gateway.reload.state import Outcome, Result
 
 _DEFAULT_SECONDS: Final = 5.0
 _GONE_SECONDS: Final = 0.25
 """Interval at which a profile looks whether somebody still waits for it."""
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
+_STATUSES: Final = {
+    Result.REFUSED: 422,
+    Result.FAILED: 503,
+    Result.APPLIED: 200,
+    Result.UNCHANGED: 200,
+}
+"""HTTP status of what became of a reload."""
+Reload: TypeAlias = Callable[[], Awaitable[Outcome]]
 AskAll: TypeAlias = Callable[[], Awaitable[Mapping[str, Told | None]]]
 """Returns what each worker tells."""
 
@@ -33,8 +43,9 @@ AskAll: TypeAlias = Callable[[], Awaitable[Mapping[str, Told | None]]]
 class AdminPages:
     """The routes of one process."""
 
-    def __init__(self, status: Status, ask_all: AskAll) -> None:
-        """Takes what this process knows, and how all workers are asked."""
+    def __init__(self, status: Status, ask_all: AskAll, reload: Reload) -> None:
+        """Takes what this process knows, how all workers are asked, and what reads the contract again."""
+        self._reload_contract = reload
         self._status = status
         self._ask_all = ask_all
         self._profiler = Profiler()
@@ -47,7 +58,8 @@ class AdminPages:
             "/debug/tasks": _local(self._tasks),
             "/debug/profile": _local(self._profile),
         }
-        return [Route(path, _named(each), methods=["GET"]) for path, each in endpoints.items()]
+        routes = [Route(path, _named(each), methods=["GET"]) for path, each in endpoints.items()]
+        return [*routes, Route("/reload", _named(_local(self._reload)), methods=["POST"])]
 
     async def _report(self) -> dict[str, Any]:
         return await self._status.report(await self._ask_all())
@@ -59,6 +71,13 @@ class AdminPages:
     async def _json(self, _request: Request) -> Response:
         body = orjson.dumps(await self._report(), default=str)
         return Response(body, headers=HEADERS, media_type="application/json")
+
+    async def _reload(self, request: Request) -> Response:
+        if "origin" in request.headers:
+            return PlainTextResponse("not from a page\n", 403, HEADERS)
+        outcome = await self._reload_contract()
+        body = orjson.dumps(outcome.told())
+        return Response(body, _STATUSES[outcome.result], HEADERS, media_type="application/json")
 
     async def _tasks(self, _request: Request) -> Response:
         return PlainTextResponse(await tasks(), headers=HEADERS)

@@ -35,16 +35,20 @@ class MethodCounts:
 
     __slots__ = ("codes", "is_unary", "labels", "received", "seconds", "sent", "started")
 
-    def __init__(self, method: Method) -> None:
-        name = method.descriptor.name
-        self.labels = TYPES[method.stream_type], method.service_name, name
-        self.is_unary = not method.stream_type.streams
+    def __init__(self, labels: tuple[str, str, str], *, is_unary: bool) -> None:
+        self.labels = labels
+        self.is_unary = is_unary
         self.started = 0
         self.sent = self.received = 0
         """Messages; those of a unary method follow from the other counts."""
         self.codes = [0] * _CODES
         """By the number of the status code."""
         self.seconds = Histogram()
+
+    @property
+    def under_way(self) -> int:
+        """Calls that have not ended."""
+        return self.started - sum(self.codes)
 
     def end_unary(
         self, on_outcome: Callable[[Outcome], None], since: float, outcome: Outcome
@@ -73,7 +77,32 @@ class MeteredUpstream:
     def __init__(self, inner: Upstream, methods: Iterable[Method]) -> None:
         """Takes what carries the calls, and the methods of the contract."""
         self.inner = inner
-        self._counts = {method: MethodCounts(method) for method in methods}
+        self._by_labels: dict[tuple[str, str, str], MethodCounts] = {}
+        self._counts: dict[Method, MethodCounts] = {}
+        self.follow(methods)
+
+    def follow(self, methods: Iterable[Method]) -> None:
+        """Counts the calls of another contract.
+
+        A method that it has too keeps its counts. One that has left is forgotten when none of its calls is
+        under way: its counts start again if it comes back.
+        """
+        names = {_labels(method): method for method in methods}
+        self._by_labels = {
+            labels: counts
+            for labels, counts in self._by_labels.items()
+            if labels in names or counts.under_way
+        }
+        self._counts = {method: self._counts_of(method) for method in names.values()}
+
+    def _counts_of(self, method: Method) -> MethodCounts:
+        """Returns the counts of a method, perhaps of a contract that was replaced."""
+        labels = _labels(method)
+        counts = self._by_labels.get(labels)
+        if counts is None:
+            is_unary = not method.stream_type.streams
+            counts = self._by_labels[labels] = MethodCounts(labels, is_unary=is_unary)
+        return counts
 
     async def __aenter__(self) -> Self:
         """Prepares for calls."""
@@ -93,7 +122,7 @@ class MeteredUpstream:
         timeout: float | None = None,
     ) -> AbstractAsyncContextManager[Call]:
         """Opens a call; see `gateway.upstream.port.Upstream`."""
-        counts = self._counts[method]
+        counts = self._counts.get(method) or self._counts_of(method)
         if not isinstance(requests, bytes):
             requests = _CountedRequests(requests, counts)
         block = self.inner.open(method, requests, metadata=metadata, timeout=timeout)
@@ -109,7 +138,7 @@ class MeteredUpstream:
         timeout: float | None = None,
     ) -> Callable[[], object]:
         """Starts a unary call; see `gateway.upstream.port.Upstream`."""
-        counts = self._counts[method]
+        counts = self._counts.get(method) or self._counts_of(method)
         on_outcome = partial(counts.end_unary, on_outcome, monotonic())
         cancel = self.inner.start_unary(
             method, request, on_outcome, metadata=metadata, timeout=timeout
@@ -119,13 +148,13 @@ class MeteredUpstream:
 
     def started(self) -> list[Sample]:
         """Returns the samples of `grpc_client_started_total`, also of methods that nobody calls."""
-        return [(each.labels, each.started) for each in self._counts.values()]
+        return [(each.labels, each.started) for each in self._by_labels.values()]
 
     def handled(self) -> list[Sample]:
         """Returns the samples of `grpc_client_handled_total`."""
         return [
             ((*each.labels, _NAMES[code]), count)
-            for each in self._counts.values()
+            for each in self._by_labels.values()
             for code, count in enumerate(each.codes)
             if count or code == OK
         ]
@@ -138,18 +167,18 @@ class MeteredUpstream:
         """Returns the samples of `grpc_client_msg_sent_total`."""
         return [
             (each.labels, each.started if each.is_unary else each.sent)
-            for each in self._counts.values()
+            for each in self._by_labels.values()
         ]
 
     def received(self) -> list[Sample]:
         """Returns the samples of `grpc_client_msg_received_total`."""
         return [
             (each.labels, each.codes[OK] if each.is_unary else each.received)
-            for each in self._counts.values()
+            for each in self._by_labels.values()
         ]
 
     def _used(self) -> Iterable[MethodCounts]:
-        return (each for each in self._counts.values() if each.started)
+        return (each for each in self._by_labels.values() if each.started)
 
 
 class MeteredCall:
@@ -249,6 +278,10 @@ class _CountedRequests:
         """Closes what they come from."""
         if (close := getattr(self._requests, "aclose", None)) is not None:
             await close()
+
+
+def _labels(method: Method) -> tuple[str, str, str]:
+    return TYPES[method.stream_type], method.service_name, method.descriptor.name
 
 
 _NAMES: Final = tuple(code_name(code) for code in range(_CODES))

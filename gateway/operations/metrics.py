@@ -5,18 +5,20 @@ from __future__ import annotations
 import platform
 from collections import Counter
 from collections.abc import Sequence
-from hashlib import sha256
 from typing import Any, Final
 
 from gateway import __version__
 from gateway.contract.descriptors import Contract
+from gateway.contract.method import Method
 from gateway.doors.accepting import Acceptor
 from gateway.doors.http1.direct import DirectDoor
 from gateway.exchange.edge import Edge
+from gateway.exchange.served import ServedContract
 from gateway.operations.access_log import AccessLog
 from gateway.operations.calls import MeteredUpstream
 from gateway.operations.readiness import Readiness
 from gateway.operations.requests import RequestMeter
+from gateway.reload.state import ReloadState
 from gateway.upstream.health_check import HEALTH_CHECK
 from gateway.upstream.port import Upstream
 from grpc_wire.renewal import Renewed
@@ -32,7 +34,6 @@ _WIRES: Final = {
 """Media type of a framing -> value of the label `wire`; others are called as they are."""
 _CERTIFICATES: Final = {"tls_certificate": "server", "upstream_certificate": "upstream"}
 """Setting -> value of the label `certificate`."""
-_FINGERPRINT: Final = 16
 
 
 class Metrics:
@@ -49,7 +50,7 @@ class Metrics:
     def __init__(self, contract: Contract, upstream: Upstream) -> None:
         """Takes what is served; what is None here is set when it is made."""
         self.requests = RequestMeter()
-        self.calls = MeteredUpstream(upstream, (*contract.methods, HEALTH_CHECK))
+        self.calls = MeteredUpstream(upstream, _methods(contract))
         self.loop_delays = Histogram()
         self.loop_delay = LoopDelay(self.loop_delays.observe)
         self.edge: Edge | None = None
@@ -57,7 +58,12 @@ class Metrics:
         self.acceptor: Acceptor | None = None
         self.direct: DirectDoor | None = None
         self.renewed: list[Renewed[Any]] = []
-        self._fingerprint = fingerprint(contract)
+        self.reloads: ReloadState | None = None
+
+    def follow(self, served: ServedContract) -> None:
+        """Counts what is served of another contract."""
+        self.requests.follow(served)
+        self.calls.follow(_methods(served.contract))
 
     def snapshot(self) -> dict[str, list[Sample]]:
         """Returns all samples of this process; takes about 1 ms and 1 µs for each reader of a stream."""
@@ -72,7 +78,6 @@ class Metrics:
             "protoway_admission_refusals_total": self.requests.refusals(),
             "protoway_event_loop_delay_seconds": [((), self.loop_delays.value())],
             "protoway_build_info": [((__version__, platform.python_version()), 1)],
-            "protoway_contract_info": [((self._fingerprint,), 1)],
             "protoway_certificate_expiry_timestamp_seconds": [
                 ((_CERTIFICATES[name],), end)
                 for each in self.renewed
@@ -82,6 +87,8 @@ class Metrics:
             "protoway_worker_up": [((), 1)],
         }
         if self.edge is not None:
+            samples |= _reloads(self.reloads)
+            samples["protoway_contract_info"] = [((self.edge.served.fingerprint,), 1)]
             samples |= _streams(self.edge)
         if self.direct is not None:
             samples["protoway_head_cache_misses_total"] = [((), self.direct.head_misses)]
@@ -91,6 +98,22 @@ class Metrics:
             ]
         samples |= _connections(calls.inner, self.acceptor)
         return samples | process_snapshot()
+
+
+def _methods(contract: Contract) -> tuple[Method, ...]:
+    """Returns the methods that are called."""
+    return (*contract.methods, HEALTH_CHECK)
+
+
+def _reloads(state: ReloadState | None) -> dict[str, list[Sample]]:
+    if state is None:
+        return {}
+    return {
+        "protoway_contract_reloads_total": [
+            ((result.value,), count) for result, count in state.counts.items()
+        ],
+        "protoway_contract_in_force_timestamp_seconds": [((), state.in_force_since)],
+    }
 
 
 def _streams(edge: Edge) -> dict[str, list[Sample]]:
@@ -143,13 +166,3 @@ def _connections(upstream: Any, acceptor: Acceptor | None) -> dict[str, list[Sam
 
 def _median(lags: Sequence[int]) -> int:
     return lags[len(lags) // 2] if lags else 0
-
-
-def fingerprint(contract: Contract) -> str:
-    """Returns what tells contracts apart: a digest of the methods with their rules, types and options."""
-    digest = sha256()
-    for method in sorted(contract.methods, key=lambda each: each.path):
-        rule = b"" if method.rule is None else method.rule.SerializeToString(deterministic=True)
-        digest.update(b"%b\0%b\0" % (method.path.encode(), rule))
-        digest.update(method.descriptor.containing_service.file.serialized_pb)
-    return digest.hexdigest()[:_FINGERPRINT]

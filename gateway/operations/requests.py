@@ -8,6 +8,7 @@ from typing import Final
 
 from gateway.contract.http_rule import Binding
 from gateway.exchange.observer import EndedBy, Observer, RequestEnd
+from gateway.exchange.served import ServedContract
 from gateway.operations.recent_errors import RecentErrors
 from gateway.transcoding.status import OK, code_name
 from server_process.exposition import BUCKETS, Histogram, Sample
@@ -46,6 +47,14 @@ class RequestMeter(Observer):
         if end.code != OK and (end.ended_by is not _CLIENT or end.http_status >= _FIRST_FAULT):
             self.errors.add(*self._labels(*key)[:2], end)
 
+    def follow(self, served: ServedContract) -> None:
+        """Counts the requests of another contract; the series of routes that it has not are dropped."""
+        routes = {OTHER, *(binding.route for binding in served.transcoder.bindings)}
+        self._series = {}
+        self._by_labels = {
+            labels: series for labels, series in self._by_labels.items() if labels[0] in routes
+        }
+
     def policy_refused(self, policy: str, code: int) -> None:
         """Counts a request that a policy has refused."""
         self._refusals[(policy, code_name(code))] += 1
@@ -60,7 +69,7 @@ class RequestMeter(Observer):
 
     @staticmethod
     def _labels(binding: Binding | None, http_method: str, status: int) -> tuple[str, str, str]:
-        template = OTHER if binding is None else str(binding.template)
+        template = OTHER if binding is None else binding.route
         method = http_method if http_method in _METHODS else OTHER
         return template, method, str(status) if status else ""
 

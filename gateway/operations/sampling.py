@@ -18,6 +18,8 @@ _STATUS: Final = re.compile(r"[1-5](xx|\d\d)")
 _METHOD: Final = re.compile(r"[A-Za-z_*][\w.*]*(/[\w*]+)?")
 _PATH: Final = re.compile(r"/[^\s=]*")
 _FIRST_ERROR: Final = 400
+_KEPT: Final = 8192
+"""Maximum entries of the cache of fractions."""
 
 
 class Rule(NamedTuple):
@@ -80,6 +82,8 @@ class Sampling:
         key = (http_status, rpc, route)
         fraction = self._fractions.get(key)
         if fraction is None:
+            if len(self._fractions) >= _KEPT:  # those of contracts that were replaced, most of them
+                self._fractions.clear()
             fraction = self._fractions[key] = self._fraction(*key)
         return fraction >= 1 or random() < fraction  # noqa: S311 - no secret
 

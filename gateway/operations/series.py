@@ -126,6 +126,18 @@ SERIES: Final = (
     ),
     Series("protoway_build_info", "gauge", ("version", "python"), "1; which program this is."),
     Series("protoway_contract_info", "gauge", ("fingerprint",), "1; which contract is served."),
+    Series(
+        "protoway_contract_reloads_total",
+        "counter",
+        ("result",),
+        "Times that the contract was read again, or followed another worker's.",
+    ),
+    Series(
+        "protoway_contract_in_force_timestamp_seconds",
+        "gauge",
+        (),
+        "Unix time since which the contract is in force.",
+    ),
     Series("protoway_worker_up", "gauge", (), "1 if the worker answered this scrape, else 0."),
     *PROCESS_SERIES,
 )

@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from time import time
 from typing import Any, Final
@@ -45,13 +45,14 @@ class Status:
             "metrics": self._metrics.snapshot(),
             "feeds": [{"rpc": path[1:], **state._asdict()} for path, state in feeds.items()],
             "errors": self._metrics.requests.errors.listed(),
+            "reload": self._reload(),
         }
 
     async def report(self, workers: Mapping[str, Told | None]) -> dict[str, Any]:
         """Returns the report of the page, of what each worker tells."""
         settings, edge = self._settings, self._metrics.edge
-        bindings = () if edge is None else edge.transcoder.bindings
-        routes = [(each.http_method, str(each.template), each.method.path[1:]) for each in bindings]
+        bindings = () if edge is None else edge.served.transcoder.bindings
+        routes = [(each.http_method, each.route, each.method.path[1:]) for each in bindings]
         found = report(workers, routes)
         fingerprints = {each["contract"] for each in found["workers"] if each["up"]}
         services = dict.fromkeys(each.method.service_name for each in bindings)
@@ -63,6 +64,7 @@ class Status:
                 "file": settings.contract_words(),
                 "fingerprints": sorted(fingerprints),
                 "services": list(services),
+                "last_reload": _newest(workers.values()),
             },
             "upstream": {"address": settings.upstream, "transport": settings.transport},
             "readiness": json.loads((await self._readiness.ready()).body()),
@@ -71,6 +73,12 @@ class Status:
             **found,
             "settings": self._text,
         }
+
+    def _reload(self) -> dict[str, Any] | None:
+        """Returns what became of the last reload of this process; None: there was none."""
+        state = self._metrics.reloads
+        last = None if state is None else state.last
+        return None if last is None else last.told() | {"at": last.at}
 
     def _certificates(self) -> dict[str, str]:
         return {
@@ -96,3 +104,10 @@ class Status:
             return DEFAULT if value_of(self._settings, setting.path) == default else _SET
 
         return print_settings(self._settings, Settings.layout(), origin)
+
+
+def _newest(workers: Iterable[Told | None]) -> dict[str, Any] | None:
+    """Returns the last reload of all workers; one that was refused is known to the worker that has led it."""
+    reloads = [each["reload"] for each in workers if each is not None and each["reload"]]
+    last = max(reloads, key=lambda each: float(each["at"]), default=None)
+    return None if last is None else {**last, "at": iso(last["at"])}

@@ -51,6 +51,7 @@ def render_page(report: Mapping[str, Any]) -> str:
                 "contract": contract["file"],
                 "fingerprint": ", ".join(contract["fingerprints"]),
                 "services": ", ".join(contract["services"]),
+                "last reload": _reload(contract["last_reload"]),
                 "upstream": f"{upstream['address']} by {upstream['transport']}",
                 "readiness": _checks(report["readiness"]),
                 "at": report["time"],
@@ -83,6 +84,12 @@ def render_page(report: Mapping[str, Any]) -> str:
         f"<h2>Settings</h2><pre>{_text(report['settings'])}</pre></html>\n",
     ]
     return "".join(parts)
+
+
+def _reload(last: Mapping[str, Any] | None) -> str:
+    if last is None:
+        return "none"
+    return "; ".join((f"{last['result']} at {last['at']}", *last["problems"], *last["warnings"]))
 
 
 def _checks(readiness: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from gateway.operations.requests import OTHER
 from server_process.exposition import BUCKETS
 
 Told: TypeAlias = Mapping[str, Any]
-"""What one worker tells: `metrics`, `feeds` and `errors`."""
+"""What one worker tells: `metrics`, `feeds`, `errors` and its last `reload`."""
 
 MAX_ERRORS: Final = 200
 """Errors that are shown, of all routes and workers."""

@@ -10,9 +10,8 @@ from typing import Final
 
 import orjson
 
-from gateway.contract.http_rule import Binding
 from gateway.exchange.observer import EndedBy, RequestEnd
-from gateway.operations.access_record import json_line, names
+from gateway.operations.access_record import json_line
 from gateway.transcoding.status import OK
 from server_process.log_lines import MAX_TEXT, trace_id
 
@@ -38,10 +37,11 @@ def unary_line(time: str, end: RequestEnd) -> bytes | None:
     trace = ""
     if traceparent and (found := trace_id(traceparent)):
         trace = f'"trace_id":"{found}",'
+    what = _what(http_method, binding.route, binding.method.path)
     milliseconds = f"{seconds * 1000:.3f}"
     return (
         f'{{"time":"{time}","request_id":"{request_id}",{trace}{_who(client, identity)}'
-        f'{_what(http_method, binding)}"status":{http_status},"code":"OK","ended_by":"server",'
+        f'{what}"status":{http_status},"code":"OK","ended_by":"server",'
         f'"duration_ms":{milliseconds},"bytes_in":{bytes_in},"bytes_out":{bytes_out},'
         f'"first_byte_ms":{milliseconds},"messages_in":1,"messages_out":1}}\n'
     ).encode("ascii")
@@ -55,11 +55,15 @@ def _who(client: str, identity: str) -> str:
 
 
 @lru_cache(maxsize=_KEPT)
-def _what(http_method: str, binding: Binding) -> str:
-    """Returns the fields of a method, with commas behind them."""
-    route, rpc = names(binding)
+def _what(http_method: str, route: str, path: str) -> str:
+    """Returns the fields of a method, with commas behind them; its path is that of gRPC."""
     return _inner(
-        {"http_method": http_method[:MAX_TEXT], "rpc": rpc, "route": route, "wire": "unary"}
+        {
+            "http_method": http_method[:MAX_TEXT],
+            "rpc": path[1:][:MAX_TEXT],
+            "route": route[:MAX_TEXT],
+            "wire": "unary",
+        }
     )
 
 

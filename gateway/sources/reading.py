@@ -19,7 +19,6 @@ from gateway.sources.merged import MergedSource
 from gateway.sources.port import ContractData, Source, SourceUnavailable
 from gateway.sources.protos import ProtoSource
 from gateway.sources.reflection import ReflectionSource
-from gateway.sources.reflection_messages import METHODS
 from gateway.tls import channel_credentials, upstream_tls
 from gateway.upstream.options import UpstreamOptions
 from gateway.upstream.port import Upstream
@@ -65,7 +64,7 @@ def _reflection(address: str, settings: Settings) -> Source:
 
     def connect(target: str) -> Upstream:
         options = UpstreamOptions(
-            target, METHODS, MAX_MESSAGE, credentials=credentials, name=settings.upstream_name
+            target, MAX_MESSAGE, credentials=credentials, name=settings.upstream_name
         )
         return make_upstream("wire", options)
 

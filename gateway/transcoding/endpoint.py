@@ -6,7 +6,7 @@ for one field are an error. An error lists all violations.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Any, Final, TypeAlias
 
@@ -42,6 +42,13 @@ _JSON_SPACE: Final = b" \t\r\n"
 """Insignificant whitespace (RFC 8259, 2)."""
 
 
+class FormEncoder(partial[bytes]):
+    """Makes the JSON of a serialized response message."""
+
+    form: Hashable
+    """What of the message is printed, and how. Encoders of one type with equal forms print the same."""
+
+
 class Endpoint:
     """Translates the requests and responses of one binding."""
 
@@ -58,7 +65,7 @@ class Endpoint:
         self._new_request = GetMessageClass(binding.method.input)
         self._new_response = GetMessageClass(binding.method.output)
         self._read_body = self._raw_reader() if self.has_raw_request else self._json_reader()
-        self._encoders: dict[JsonOptions, Callable[[bytes], bytes]] = {}
+        self._encoders: dict[JsonOptions, FormEncoder] = {}
         self.encode_response = self.encoder(codec.options)
         """The encoder for the default JSON options; see `encoder`."""
         self._bound = self._bound_paths()
@@ -114,14 +121,15 @@ class Endpoint:
         self._apply_body(message, frame, "", violations)
         return _serialized(message, violations, step)
 
-    def encoder(self, options: JsonOptions) -> Callable[[bytes], bytes]:
+    def encoder(self, options: JsonOptions) -> FormEncoder:
         """Returns the function from a serialized response message to JSON; cached per `options`.
 
         The function raises StatusError: INTERNAL, the message does not fit the contract or has no JSON.
         """
         encode = self._encoders.get(options)
         if encode is None:
-            encode = partial(self._encode, self._response_writer(options))
+            encode = FormEncoder(self._encode, self._response_writer(options))
+            encode.form = tuple(field.name for field in self.binding.response_path), options
             self._encoders[options] = encode
         return encode
 

@@ -13,6 +13,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from gateway.contract.fields import FieldPath
 from gateway.contract.method import Method
+from gateway.contract.signature import signature
 from gateway.contract.stream_policy import StreamPolicy, stream_policy
 from gateway.transcoding.event_ids import is_valid_event_id
 from gateway.transcoding.scalars import INTEGERS
@@ -38,6 +39,8 @@ class StreamSpec(NamedTuple):
     """None: the edge numbers the messages."""
     accepts_id: AcceptsId | None
     """Checks an id for the `resume_field`; None: the method has none."""
+    signature: Hashable
+    """See `gateway.contract.signature`."""
 
     def can_resume_after(self, last_event_id: str) -> bool:
         """Whether this id is passed to the server, which then continues after it."""
@@ -59,6 +62,7 @@ def stream_spec(method: Method) -> StreamSpec | None:
         key_reader(method.output, policy.key) if policy.key else None,
         id_reader(method.output, policy.id_field, accepts_id) if accepts_id else None,
         accepts_id,
+        signature(method),
     )
 
 

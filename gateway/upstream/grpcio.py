@@ -20,6 +20,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias
+from weakref import WeakKeyDictionary
 
 import grpc
 from grpc import aio
@@ -58,7 +59,6 @@ class GrpcioUpstream:
     def __init__(self, options: UpstreamOptions) -> None:
         """Takes the address of a server, and how to call it."""
         self._options = options
-        self._methods = tuple(options.methods)
         self._pool: ConnectionPool[_Channel] | None = None
         self._not_open = NotOpen()
 
@@ -85,7 +85,7 @@ class GrpcioUpstream:
             channel = aio.insecure_channel(options.target, options=settings)
         else:
             channel = aio.secure_channel(options.target, options.credentials, options=settings)
-        return _Channel(channel, self._methods)
+        return _Channel(channel)
 
     def open(
         self,
@@ -118,17 +118,22 @@ class GrpcioUpstream:
 
 
 class _Channel:
-    """A channel of grpcio as the pool needs it, with the multicallable of each method."""
+    """A channel of grpcio as the pool needs it, with the multicallables of the methods that were called."""
 
     max_streams = _ASSUMED_STREAMS
 
-    def __init__(self, channel: aio.Channel, methods: tuple[Method, ...]) -> None:
+    def __init__(self, channel: aio.Channel) -> None:
         self._channel = channel
         self._watching: asyncio.Task[None] | None = None
-        self.callables: Mapping[Method, Any] = {
-            method: getattr(channel, _MULTICALLABLE[method.stream_type])(method.path)
-            for method in methods
-        }
+        self._callables: WeakKeyDictionary[Method, Any] = WeakKeyDictionary()
+
+    def callable_of(self, method: Method) -> Any:
+        """Returns the multicallable of a method, which is kept as long as its contract is."""
+        made = self._callables.get(method)
+        if made is None:
+            make = getattr(self._channel, _MULTICALLABLE[method.stream_type])
+            made = self._callables[method] = make(method.path)
+        return made
 
     def get_state(
         self,
@@ -206,7 +211,7 @@ class GrpcioCall:
         self._slot = _Slot(self._pool, one, stream=stream)
         requests = self._requests
         try:
-            self._call = one.channel.callables[self._method](
+            self._call = one.channel.callable_of(self._method)(
                 requests if isinstance(requests, bytes) else self._guarded(requests),
                 metadata=self._metadata or None,
                 timeout=self._timeout,

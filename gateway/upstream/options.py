@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from gateway.contract.method import Method
 from gateway.upstream.pool_limits import DEFAULT_LIMITS, PoolLimits
 
 DEFAULT_KEEPALIVE: Final = 300.0
@@ -21,8 +19,6 @@ class UpstreamOptions:
 
     target: str
     """`host:port`, or any name that the transport resolves."""
-    methods: Iterable[Method]
-    """All methods that will be called."""
     max_message: int
     """Maximum bytes of a message, either way."""
     max_metadata: int = DEFAULT_MAX_METADATA

@@ -55,7 +55,11 @@ class Call(Protocol):
 
 
 class Upstream(Protocol):
-    """Opens calls, within its own block."""
+    """Opens calls, within its own block.
+
+    It may have a method `contract_changed() -> None` too, which is called when another contract is in force.
+    Calls of methods of the one before may still follow.
+    """
 
     async def __aenter__(self) -> Any:
         """Prepares for calls."""

@@ -37,7 +37,7 @@ class WireUpstream:
         self._pool: ConnectionPool[Channel] | None = None
         self._not_open = NotOpen()
         self._methods: dict[Method, ClientMethod] = {}
-        """Registered with the first channel; all channels have the same target and options."""
+        """Those that were called. They fit all channels, which have the same target and options."""
 
     async def __aenter__(self) -> Self:
         """Prepares for calls; the first connects."""
@@ -61,14 +61,11 @@ class WireUpstream:
             channel = insecure_channel(target, self._channel_options)
         else:
             channel = secure_channel(target, credentials, self._channel_options)
-        if not self._methods:
-            self._methods = {
-                method: channel.register_method(
-                    method.path, single_response=not method.stream_type.server
-                )
-                for method in self._options.methods
-            }
         return channel
+
+    def contract_changed(self) -> None:
+        """Forgets the methods, of which most will not be called any more."""
+        self._methods.clear()
 
     def open(
         self,
@@ -105,16 +102,25 @@ class WireUpstream:
         on_end = partial(_end_unary, pool, one, method, on_outcome)
         try:
             stream = one.channel.start_call(
-                self._methods[method], request, on_end, metadata=metadata, timeout=timeout
+                self._methods.get(method) or self.register(method, one.channel),
+                request,
+                on_end,
+                metadata=metadata,
+                timeout=timeout,
             )
         except BaseException:
             pool.release(one, stream=False)
             raise
         return stream.cancel
 
-    def client_method(self, method: Method) -> ClientMethod:
+    def register(self, method: Method, channel: Channel) -> ClientMethod:
         """Returns a method as it is registered with the channels."""
-        return self._methods[method]
+        made = self._methods.get(method)
+        if made is None:
+            made = self._methods[method] = channel.register_method(
+                method.path, single_response=not method.stream_type.server
+            )
+        return made
 
 
 class WireCall:
@@ -166,7 +172,7 @@ class WireCall:
 
         try:
             stream = self._stream = one.channel.start_call(
-                self._upstream.client_method(self._method),
+                self._upstream.register(self._method, one.channel),
                 requests if isinstance(requests, bytes) else None,
                 on_end,
                 metadata=self._metadata,

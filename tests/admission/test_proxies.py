@@ -275,7 +275,7 @@ def test_no_policy_without_settings() -> None:
     async def no_methods(_path: str) -> tuple[str, ...]:
         return ()
 
-    assert Admission(Settings(descriptor_set=Path("x")), (), no_methods).proxies is None
+    assert Admission(Settings(descriptor_set=Path("x")), no_methods).proxies is None
     section = ProxySettings(trusted=("loopback",))
-    admission = Admission(Settings(descriptor_set=Path("x"), proxies=section), (), no_methods)
-    assert (admission.before, admission.behind) == ((admission.proxies,), ())
+    admission = Admission(Settings(descriptor_set=Path("x"), proxies=section), no_methods)
+    assert admission.policies(()) == (admission.proxies,)

@@ -114,7 +114,7 @@ def test_faulty_rules_are_skipped(
 
 def served(app: FastAPI) -> list[str]:
     """Returns the bindings that an application serves; its document has the same."""
-    transcoder: Transcoder = app.state.edge.transcoder
+    transcoder: Transcoder = app.state.edge.served.transcoder
     paths: dict[str, dict[str, Any]] = app.openapi()["paths"]
     shown = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
     names = [str(binding) for binding in transcoder.bindings]

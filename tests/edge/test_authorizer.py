@@ -224,9 +224,8 @@ async def test_it_knows_the_identity_that_was_verified(make_app: MakeApp) -> Non
     rule = {"requests": "GET /v1/echo", "identity": "any"}
     rights = RightsSettings.model_validate({"rules": [rule]})
     async with grpc_authorizer(listen) as address:
-        app = make_app(authorizer=AuthorizerSettings(grpc=address, **PATIENT), rights=rights)
-        edge = app.state.edge
-        edge.policies = (Ann(), *edge.policies)
+        authorizer = AuthorizerSettings(grpc=address, **PATIENT)
+        app = make_app(authorizer=authorizer, rights=rights, policies=(Ann(),))
         async with running(app):
             statuses = [(await ask(app, "GET", p)).status for p in ("/v1/echo", "/v1/echo/x")]
 

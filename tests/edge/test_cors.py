@@ -68,7 +68,7 @@ async def test_a_page_reads_what_a_later_policy_says(
 async def test_a_page_reads_that_the_edge_is_overloaded(make_app: MakeApp, path: str) -> None:
     """And when to come back; a page that is not listed is refused for its origin."""
     app = make_app(cors=CORS, overload={"max_calls": 1, "max_streams": 1})
-    overload = next(each for each in app.state.edge.policies if isinstance(each, Overload))
+    overload = next(each for each in app.state.edge.served.policies if isinstance(each, Overload))
     overload.calls = overload.streams = 1
     async with running(app):
         refused = await ask(app, "GET", path, headers=FROM_PAGE)
@@ -116,6 +116,6 @@ async def test_without_the_setting_nothing_is_different(make_app: MakeApp) -> No
     async with running(make_app()) as app:
         request = await ask(app, "POST", "/v1/echo", b"{}", headers=FROM_PAGE)
 
-    assert app.state.edge.policies == ()
+    assert app.state.edge.served.policies == ()
     assert request.status == 200
     assert values(request, b"vary") == values(request, b"access-control-allow-origin") == []

@@ -120,7 +120,7 @@ def rules(*written: dict[str, Any], **others: Any) -> LimitsSettings:
 
 def slots_of(app: FastAPI) -> int:
     """Returns how many keys hold slots."""
-    policies = app.state.edge.policies
+    policies = app.state.edge.served.policies
     found = [rule.slots for each in policies for rule, _ in getattr(each, "_rules", ())]
     return sum(len(slots) for slots in found if slots is not None)
 
@@ -690,7 +690,7 @@ async def test_a_refused_request_makes_no_call(
 def test_without_settings_there_is_no_policy(make_app: MakeApp) -> None:
     """So requests pay nothing."""
     assert limits_policies(LimitsSettings(), frozenset()) == (None, None)
-    assert make_app().state.edge.policies == ()
+    assert make_app().state.edge.served.policies == ()
 
 
 def test_rules_stand_where_their_keys_are_known() -> None:

@@ -33,7 +33,7 @@ from tests.edge.test_limits import (
 
 def overload_of(app: FastAPI) -> Overload:
     """Returns the policy."""
-    found = app.state.edge.policies[0]
+    found = app.state.edge.served.policies[0]
     assert isinstance(found, Overload)
     return found
 

@@ -127,7 +127,7 @@ async def test_settings_close_them(
 @pytest.mark.parametrize("path", OWN)
 def test_the_fast_path_leaves_them_too(path: str, tmp_path: Path) -> None:
     """What answers whole requests without ASGI asks the same function."""
-    router: Router = make(tmp_path).state.direct.router
+    router: Router = make(tmp_path).state.edge.served.router
 
     assert isinstance(router.find("GET", path), NoRoute)
     assert isinstance(router.find("GET", "/other"), RouteMatch)

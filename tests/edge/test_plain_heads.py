@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import httptools
 import pytest
@@ -13,14 +14,14 @@ from hypothesis import strategies as st
 from gateway.doors.http1 import plain_heads
 from gateway.doors.http1.plain_heads import END_OF_HEAD, PlainHeads, PlainRequest
 from gateway.exchange.request import parse_head
-from gateway.exchange.routing import Router
-from gateway.transcoding.codec import JsonOptions
+from gateway.reload.compiling import compile_contract
+from gateway.settings import Settings
 from gateway.transcoding.metadata import DEFAULT_REQUEST_HEADERS, MetadataFilter
-from gateway.transcoding.transcoder import Transcoder
 from tests.contracts import echo_contract
 
 ALLOWED = MetadataFilter((*DEFAULT_REQUEST_HEADERS, "x-user"), ())
-ROUTER = Router(Transcoder(echo_contract(), JsonOptions()))
+SERVED = compile_contract(echo_contract(), Settings(descriptor_set=Path()), lambda _: ())
+ROUTER = SERVED.router
 _POST = b"POST /v1/echo?a=b HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n%b\r\n%b"
 _CHROMIUM = (
     b"GET /rates/USD?target_currencies=EUR HTTP/1.1\r\n"
@@ -87,7 +88,7 @@ class Httptools:
 
 def empty() -> PlainHeads:
     """Returns what reads heads, with empty caches, for a contract of a few paths without variables."""
-    return PlainHeads(ALLOWED, ROUTER)
+    return PlainHeads(ALLOWED, SERVED)
 
 
 @pytest.fixture

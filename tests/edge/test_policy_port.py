@@ -223,7 +223,7 @@ async def test_a_preflight_is_told_from_other_requests(
 def test_the_app_has_no_policies_by_default(make_app: MakeApp) -> None:
     """So requests pay nothing for them."""
     app: FastAPI = make_app()
-    assert app.state.edge.policies == ()
+    assert app.state.edge.served.policies == ()
 
 
 @pytest.mark.parametrize("door", ["asgi", "direct"])

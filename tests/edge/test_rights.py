@@ -340,7 +340,7 @@ def test_wrong_rules_stop_the_start(make_app: MakeApp) -> None:
 
 def test_nothing_is_checked_unless_something_says_so(make_app: MakeApp) -> None:
     """So requests pay nothing for it."""
-    assert make_app().state.edge.policies == ()
+    assert make_app().state.edge.served.policies == ()
 
 
 @pytest.mark.parametrize("keys", [True, False])

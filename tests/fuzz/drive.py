@@ -69,7 +69,7 @@ class FuzzedEdge:
             scripts[f"/echo.v1.Echo/{name}"] = self._few
         self._upstream = ScriptedUpstream(scripts)
         self.app = create_app(Settings(descriptor_set=path), self._upstream)
-        self.bindings: list[Binding] = self.app.state.edge.transcoder.bindings
+        self.bindings: list[Binding] = self.app.state.edge.served.transcoder.bindings
         for binding in self.bindings:
             self._upstream.scripts.setdefault(binding.method.path, self._rest)
         self.exchanges = 0

@@ -8,7 +8,7 @@ from tests.pages import ROOT, Reader
 from tests.whole.conftest import free_ports
 
 PAGES = ROOT / "docs" / "how-to"
-PORTS = (8000, 8080, 8081, 8082, 8083, 8443, 8444, 50051, 50052, 50053)
+PORTS = (8000, 8080, 8081, 8082, 8083, 8443, 8444, 9901, 50051, 50052, 50053)
 """All that the pages name."""
 
 

@@ -88,6 +88,11 @@ def test_protect_the_edge(tmp_path: Path) -> None:
     reader(tmp_path).follow(PAGES / "protect-the-edge.md")
 
 
+def test_change_the_contract(tmp_path: Path) -> None:
+    """A method is added and a mistake is refused, while the edge serves."""
+    reader(tmp_path, "pip install", checkout=False).follow(PAGES / "change-the-contract.md")
+
+
 def test_httpx_client(tmp_path: Path) -> None:
     """The client in Python; `make openapi` runs those in TypeScript and JavaScript."""
     reader(tmp_path, "npm", "npx", "node").follow(PAGES / "typescript-and-httpx-clients.md")

@@ -29,7 +29,7 @@ def noted(folder: Path, **changes: Any) -> RequestEnd:
     contract = folder / "echo.binpb"
     contract.write_bytes(echo_descriptor_set())
     app = create_app(Settings(descriptor_set=contract), ScriptedUpstream({}))
-    binding = app.state.edge.transcoder.bindings[0]
+    binding = app.state.edge.served.transcoder.bindings[0]
     who: tuple[Any, ...] = ("ab12", TRACEPARENT, "192.0.2.1", "", "POST", binding)
     how: tuple[Any, ...] = (200, 0, EndedBy.UPSTREAM, 5, 7, None, False, False, "")
     made = RequestEnd(1_796_000_000.25, 0.0125, *who, *how)

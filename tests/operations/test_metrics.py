@@ -17,10 +17,11 @@ from fastapi import FastAPI
 
 from gateway import __version__
 from gateway.app import create_app
+from gateway.contract.fingerprint import fingerprint
 from gateway.contract.service_config import auto_mapped
 from gateway.doors.accepting import AcceptLimits, Acceptor
 from gateway.feeds.feeds import StreamRequest
-from gateway.operations.metrics import Metrics, fingerprint
+from gateway.operations.metrics import Metrics
 from gateway.operations.requests import OTHER
 from gateway.operations.series import SERIES
 from gateway.server import Server as GatewayServer
@@ -152,6 +153,19 @@ async def test_labels_never_come_from_callers(make_echo: MakeEcho) -> None:
     assert values(samples, DURATION, "http_request_method") == {"GET", OTHER}
     assert total(samples, DURATION) == 61
     assert len([key for key in samples if key[0] == DURATION]) < 6
+
+
+@moves("protoway_contract_reloads_total", "protoway_contract_in_force_timestamp_seconds")
+async def test_reloads_are_counted_by_what_became_of_them(make_echo: MakeEcho) -> None:
+    """And since when the contract is in force."""
+    before = time.time()
+    async with running(make_echo()) as app:
+        await app.state.reloader.reload()
+        samples = scrape(app)
+
+    assert total(samples, "protoway_contract_reloads_total", result="unchanged") == 1
+    assert total(samples, "protoway_contract_reloads_total") == 1
+    assert before <= total(samples, "protoway_contract_in_force_timestamp_seconds") <= time.time()
 
 
 @moves("protoway_ready")

@@ -78,7 +78,7 @@ async def pages(
     async def ask_all() -> Any:
         return {"0": status.tell()}
 
-    served = Starlette(routes=AdminPages(status, ask_all).routes())
+    served = Starlette(routes=AdminPages(status, ask_all, app.state.reloader.reload).routes())
     transport = httpx.ASGITransport(served, client=client)
     async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}") as asking:
         yield asking
@@ -110,7 +110,7 @@ async def test_routes_have_their_counts_and_durations(make: Any) -> None:
     unused = [each for each in found["routes"] if not each["requests"]]
     assert unused
     assert all(each["p50_ms"] is None for each in unused)
-    bindings = app.state.edge.transcoder.bindings
+    bindings = app.state.edge.served.transcoder.bindings
     assert {(each.http_method, str(each.template)) for each in bindings} <= routes.keys()
 
 

@@ -41,7 +41,7 @@ async def upstream(echo: EchoServer, transport: Name) -> AsyncIterator[Upstream]
 @asynccontextmanager
 async def open_upstream(address: str, transport: Name) -> AsyncIterator[Upstream]:
     """Opens a channel to an address."""
-    options = UpstreamOptions(address, METHODS.values(), max_message=1 << 20)
+    options = UpstreamOptions(address, max_message=1 << 20)
     async with make_upstream(transport, options) as opened:
         yield opened
 

@@ -250,9 +250,7 @@ async def test_an_answer_over_the_limit_is_the_servers_fault(transport: Name) ->
     """It is INTERNAL, for a caller that tries again fares no better."""
     async with (
         echo_server(LargeServer) as large,
-        make_upstream(
-            transport, UpstreamOptions(large.address, METHODS.values(), max_message=1000)
-        ) as upstream,
+        make_upstream(transport, UpstreamOptions(large.address, max_message=1000)) as upstream,
     ):
         with pytest.raises(StatusError) as caught:
             async with upstream.open(METHODS["Unary"], MESSAGE) as call:
@@ -264,7 +262,7 @@ async def test_an_answer_over_the_limit_is_the_servers_fault(transport: Name) ->
 
 async def test_a_call_before_the_block_says_what_is_missing(transport: Name) -> None:
     """An application whose lifespan was not run is told so, in words."""
-    options = UpstreamOptions("127.0.0.1:1", METHODS.values(), max_message=1)
+    options = UpstreamOptions("127.0.0.1:1", max_message=1)
     upstream = make_upstream(transport, options)
     with pytest.raises(StatusError, match=r"INTERNAL: .* lifespan of the edge was not run"):
         upstream.open(METHODS["Unary"], MESSAGE)

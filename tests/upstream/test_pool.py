@@ -122,9 +122,7 @@ def opened(transport: Name, port: int, limit: int, **limits: Any) -> Upstream:
     """Returns an upstream; grpcio does not know what the server allows, so it is told."""
     if transport == "grpcio":
         limits.setdefault("streams_per_connection", limit)
-    options = UpstreamOptions(
-        f"127.0.0.1:{port}", METHODS.values(), max_message=1 << 20, pool=PoolLimits(**limits)
-    )
+    options = UpstreamOptions(f"127.0.0.1:{port}", max_message=1 << 20, pool=PoolLimits(**limits))
     return make_upstream(transport, options)
 
 

@@ -22,7 +22,6 @@ from gateway.admission.limits.rules import Plan, Rule, Take, plan
 from gateway.admission.limits.settings import LimitRule, LimitsSettings
 from gateway.admission.limits.store import LimitStore
 from gateway.contract.method import Method
-from gateway.exchange.policy import Policy
 from gateway.exchange.request_info import RequestInfo
 
 _POLICY: Final = b"ratelimit-policy"
@@ -35,7 +34,7 @@ def limits_policies(
     *,
     store: LimitStore | None = None,
     clock: Callable[[], float] = monotonic,
-) -> tuple[Policy | None, Policy | None]:
+) -> tuple[Limits | None, Limits | None]:
     """Makes the policy that stands before identity, and the one behind rights; None where there is no rule.
 
     Args:
@@ -48,7 +47,7 @@ def limits_policies(
     memory = MemoryStore(settings.max_keys)
     counter = memory if store is None else store
     rules = settings.all_rules()
-    halves: list[Policy | None] = []
+    halves: list[Limits | None] = []
     for by_identity in (False, True):
         own = [rule for rule in rules if rule.needs_identity is by_identity]
         made = [(Rule(rule, settings, memory), rule) for rule in own]
@@ -88,6 +87,17 @@ class Limits:
         self._health_paths = health_paths
         self._preflights = preflights
         self._plans: dict[Method | None, Plan] = {}
+
+    def for_contract(self) -> Limits:
+        """Returns a policy with the same counts for the methods of another contract."""
+        return Limits(
+            self._rules,
+            self._store,
+            self._clock,
+            headers=self._headers,
+            health_paths=self._health_paths,
+            preflights=self._preflights,
+        )
 
     def admit(self, request: RequestInfo) -> Awaitable[None] | None:
         """See `Policy`."""

@@ -48,8 +48,6 @@ class Overload:
         self.calls = 0
         self.streams = 0
         self.refused = 0
-        self._counts: dict[object, bool | None] = {}
-        """Method -> whether it is a stream; None: it is never refused."""
 
     @property
     def max_calls(self) -> int:
@@ -59,17 +57,9 @@ class Overload:
     def admit(self, request: RequestInfo) -> None:
         """See `Policy`."""
         method = request.method
-        if method is None:
+        if method is None or method.service_name == HEALTH_SERVICE:
             return
-        try:
-            streams = self._counts[method]
-        except KeyError:
-            health = method.service_name == HEALTH_SERVICE
-            streams = None if health else bool(method.stream_type.streams)
-            self._counts[method] = streams
-        if streams is None:
-            return
-        if streams:
+        if method.stream_type.streams:
             if self.streams >= self._max_streams:
                 raise self.refusal(_TOO_MANY_STREAMS)
             self.streams += 1

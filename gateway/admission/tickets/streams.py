@@ -1,27 +1,26 @@
-"""What a ticket may be bound to: the streams of the contract that a URL alone opens."""
+"""What a ticket may be bound to: the streams of the contract in force that a URL alone opens."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 
-from gateway.contract.http_rule import Binding
 from gateway.contract.route_table import RouteMatch
-from gateway.exchange.routing import Route, Router, below_root
+from gateway.exchange.routing import Route, below_root
+from gateway.exchange.served import ServedContract
 
 
 class Streams:
     """The streams that are opened by GET, or by a WebSocket handshake."""
 
-    def __init__(self, router: Router, bindings: Iterable[Binding], root_path: str = "") -> None:
-        """Takes the contract's routes and bindings, and a proxy's prefix of all paths."""
-        methods = (binding.method for binding in bindings)
-        self._router = router
-        self._methods = {each.path for each in methods if each.stream_type.streams}
+    def __init__(self, served: Callable[[], ServedContract], root_path: str = "") -> None:
+        """Takes what returns the contract in force, and a proxy's prefix of all paths."""
+        self._served = served
         self._root_path = root_path
 
     def has_method(self, path: str) -> bool:
         """Whether `/package.Service/Method` is served as a stream."""
-        return path in self._methods
+        methods = (binding.method for binding in self._served().transcoder.bindings)
+        return any(each.path == path and each.stream_type.streams for each in methods)
 
     def below_root(self, path: str) -> str | None:
         """Returns a path without the prefix; None if no stream is opened there.
@@ -32,7 +31,8 @@ class Streams:
         if "?" in path or "#" in path:
             return None
         path = below_root(path, self._root_path)
-        found = (self._router.find("GET", path), self._router.find_handshake(path))
+        router = self._served().router
+        found = (router.find("GET", path), router.find_handshake(path))
         return path if any(map(_is_stream, found)) else None
 
 

@@ -17,6 +17,7 @@ from gateway.exchange.request import Request as EdgeRequest
 from gateway.exchange.request import identify, parse_head
 from gateway.exchange.request_info import ListedHeaders
 from gateway.exchange.routing import Route, below_root
+from gateway.exchange.served import ServedContract
 
 
 class ContractRoute(NamedTuple):
@@ -27,6 +28,7 @@ class ContractRoute(NamedTuple):
     path: str
     """Below the root of the application."""
     route: Route
+    served: ServedContract
     ends: Addresses
 
     def exchange(
@@ -48,6 +50,7 @@ class ContractRoute(NamedTuple):
             path=self.path,
             head=head,
             route=self.route,
+            served=self.served,
             error=error,
             client=client[0] if client else "",
             secure=self.ends.secure,
@@ -76,10 +79,11 @@ def find_route(
     if direct is None:
         return None
     path = below_root(request.path, direct.root_path)
-    router = direct.router
+    served = direct.edge.served
+    router = served.router
     route = router.find_handshake(path) if is_handshake else router.find(request.method, path)
     return (
         None
         if isinstance(route, NoRoute)
-        else ContractRoute(direct.edge, request, path, route, ends)
+        else ContractRoute(direct.edge, request, path, route, served, ends)
     )

@@ -26,8 +26,8 @@ from gateway.exchange.inline import InlineRun
 from gateway.exchange.ports import ClientGone
 from gateway.exchange.request import new_request_id
 from gateway.exchange.response import HttpResponse
-from gateway.exchange.routing import Router
 from gateway.exchange.serve import serve
+from gateway.exchange.served import ServedContract
 from gateway.transcoding.metadata import Headers
 from gateway.transcoding.request_head import REQUEST_ID
 
@@ -44,26 +44,28 @@ class DirectDoor:
     bytes are equal for all callers, so a head with the same bytes asks for the same.
     """
 
-    def __init__(
-        self, edge: Edge, router: Router, root_path: str = "", *, secure: bool = False
-    ) -> None:
+    def __init__(self, edge: Edge, root_path: str = "", *, secure: bool = False) -> None:
         """Takes what is served.
 
         Args:
             edge: what all requests share.
-            router: looks routes up.
             root_path: a proxy's prefix of all paths, or empty.
             secure: whether all requests come over TLS.
         """
         self.root_path = root_path
         self.is_secure = secure
         self.edge = edge
-        self.router = router
         self.id_key = edge.metadata.request.get(REQUEST_ID)
         """Metadata key of an id that the edge makes; None if it does not go upstream."""
-        self._heads = PlainHeads(edge.metadata, router, root_path, secure=secure)
+        self._heads = PlainHeads(edge.metadata, edge.served, root_path, secure=secure)
         self._shared: dict[bytes, PlainRequest] = {}
         """Head -> what it asks for."""
+        edge.followers.append(self._follow)
+
+    def _follow(self, served: ServedContract) -> None:
+        """Looks up requests in the table of another contract."""
+        self._heads.follow(served)
+        self._shared.clear()
 
     @property
     def head_misses(self) -> int:

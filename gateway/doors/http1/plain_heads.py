@@ -23,7 +23,8 @@ from urllib.parse import quote
 
 from gateway.doors.http1.header_uses import TOKEN, UNUSUAL, ReadAllError, Use, use_of
 from gateway.exchange.request import Request, parse_head
-from gateway.exchange.routing import Router, below_root
+from gateway.exchange.routing import below_root
+from gateway.exchange.served import ServedContract
 from gateway.transcoding.host import is_host
 from gateway.transcoding.metadata import Metadata, MetadataFilter
 from gateway.transcoding.request_head import RequestHead, is_request_id
@@ -93,26 +94,27 @@ class PlainHeads:
     """
 
     def __init__(
-        self, allowed: MetadataFilter, router: Router, root_path: str = "", *, secure: bool = False
+        self,
+        allowed: MetadataFilter,
+        served: ServedContract,
+        root_path: str = "",
+        *,
+        secure: bool = False,
     ) -> None:
         """Makes empty caches.
 
         Args:
             allowed: says which headers become metadata.
-            router: looks a route up.
+            served: the contract in force.
             root_path: a proxy's prefix of all paths, or empty.
             secure: whether all requests come over TLS.
         """
         self.misses = 0
         self._secure = secure
         self._allowed = allowed
-        self._router = router
         self._root_path = root_path
-        self._literal = {
-            f"{method} {root}{path} HTTP/1.1".encode()
-            for method, path in router.literal_paths
-            for root in {"", quote(root_path)}
-        }
+        self._served: ServedContract
+        self._literal: frozenset[bytes]
         """Request lines whose paths have no variables, without a query: all callers share them."""
         self._known: dict[bytes, int] = {}
         """Shared line -> number, from 1 on."""
@@ -125,6 +127,17 @@ class PlainHeads:
         self._heads: dict[tuple[int, ...], _Head] = {}
         self._requests: dict[tuple[bytes, tuple[int, ...]], tuple[Request, _Head]] = {}
         """Literal request line and shared lines -> what they ask for."""
+        self.follow(served)
+
+    def follow(self, served: ServedContract) -> None:
+        """Looks up routes in the table of another contract; what lines mean has nothing to do with it."""
+        self._served = served
+        self._literal = frozenset(
+            f"{method} {root}{path} HTTP/1.1".encode()
+            for method, path in served.router.literal_paths
+            for root in {"", quote(self._root_path)}
+        )
+        self._requests.clear()
 
     def parse(self, data: bytes, end: int, max_headers: int = _MAX_HEADERS) -> PlainRequest | None:
         """Returns the request that some bytes are; None if they are not exactly one, or it is not plain.
@@ -282,8 +295,9 @@ class PlainHeads:
             return None
         method, path = request_line.group(1).decode(), request_line.group(2).decode()
         path = below_root(path, self._root_path)
-        route = self._router.find(method, path)
-        return Request(method, path, head, route, error, secure=self._secure)
+        served = self._served
+        route = served.router.find(method, path)
+        return Request(method, path, head, route, served, error, secure=self._secure)
 
     def _read_all(
         self, first: bytes, query: bytes, lines: list[bytes], length: int

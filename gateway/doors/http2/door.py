@@ -82,6 +82,7 @@ def http2(door: Door, max_streams: int, send_timeout: float) -> Http2:
     )
     heads = None
     if direct is not None:
-        allowed = direct.edge.metadata
-        heads = Heads(allowed, direct.router, direct.root_path, secure=direct.is_secure)
+        edge = direct.edge
+        heads = Heads(edge.metadata, edge.served, direct.root_path, secure=direct.is_secure)
+        edge.followers.append(heads.follow)
     return Http2(of_protocol, lifetimes, Resets(of_protocol, monotonic), send_timeout, heads)

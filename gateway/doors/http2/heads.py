@@ -16,7 +16,8 @@ from gateway.contract.route_table import RouteMatch
 from gateway.doors.http1.header_uses import ReadAllError, Use, use_of
 from gateway.doors.http2.request_head import edge_headers
 from gateway.exchange.request import Request, parse_head
-from gateway.exchange.routing import Router, below_root
+from gateway.exchange.routing import below_root
+from gateway.exchange.served import ServedContract
 from gateway.transcoding.host import is_host
 from gateway.transcoding.metadata import Metadata, MetadataFilter
 from gateway.transcoding.request_head import RequestHead, is_request_id
@@ -76,24 +77,37 @@ class Heads:
     """Reads heads, with caches of fields and of what they mean together."""
 
     def __init__(
-        self, allowed: MetadataFilter, router: Router, root_path: str = "", *, secure: bool = False
+        self,
+        allowed: MetadataFilter,
+        served: ServedContract,
+        root_path: str = "",
+        *,
+        secure: bool = False,
     ) -> None:
         """Makes empty caches; the arguments are those of `PlainHeads`."""
         self._allowed = allowed
-        self._router = router
         self._root_path = root_path
         self._secure = secure
-        self._literal = {
-            (method.encode(), f"{root}{path}".encode())
-            for method, path in router.literal_paths
-            for root in {"", quote(root_path)}
-        }
+        self._served: ServedContract
+        self._literal: frozenset[tuple[bytes, bytes]]
         """Methods and paths without variables: all callers share them."""
         self._uses: dict[bytes, tuple[Use, str]] = {**_OWN}
         self._shared: dict[Headers, _Shared] = {}
         self._requests: dict[tuple[bytes, bytes, Headers], Request] = {}
         self._whole: dict[Headers, PlainHead] = {}
         """Heads of which all fields are shared."""
+        self.follow(served)
+
+    def follow(self, served: ServedContract) -> None:
+        """Looks up routes in the table of another contract; see `PlainHeads`."""
+        self._served = served
+        self._literal = frozenset(
+            (method.encode(), f"{root}{path}".encode())
+            for method, path in served.router.literal_paths
+            for root in {"", quote(self._root_path)}
+        )
+        self._requests.clear()
+        self._whole.clear()
 
     def read(self, fields: Headers, max_headers: int) -> PlainHead | None:
         """Returns what the head of a unary request says; None if it is none, or not plain."""
@@ -186,10 +200,11 @@ class Heads:
         if method not in _METHODS or not _PATH.fullmatch(path):
             return None
         http_method, below = _METHODS[method], below_root(path.decode(), self._root_path)
-        route = self._router.find(http_method, below)
+        served = self._served
+        route = served.router.find(http_method, below)
         if not isinstance(route, RouteMatch) or route.target.method.stream_type.streams:
             return None
-        return Request(http_method, below, head, route, error, secure=self._secure)
+        return Request(http_method, below, head, route, served, error, secure=self._secure)
 
     def _read_all(self, fields: Headers) -> PlainHead | None:
         """Reads a head of which the order of all fields matters, or in which something is wrong."""

@@ -180,7 +180,7 @@ async def test_a_revoked_key_stops_at_once(keyed: Any, tmp_path: Path, change: s
         assert got.status == (200 if change == "fewer rights" else 401)
         assert not standing.task.done()
         assert (await ask(app, "GET", "/v1/echo", headers=others)).status == 200
-        keys = app.state.edge.policies[0]._authenticators[0]._keys
+        keys = app.state.edge.served.policies[0]._authenticators[0]._keys
         assert sum(len(each.streams) for each in keys.values()) == 1
         standing.arrives("http.disconnect")
         await standing.ended()

@@ -334,7 +334,7 @@ async def test_memory_of_tokens_is_bounded(make_guarded: MakeGuarded) -> None:
         for number in range(50):
             await ask(app, "GET", "/v1/echo", headers=bearer(key().sign(n=number)))
             await ask(app, "GET", "/v1/echo", headers=bearer(key().sign(exp=1000 + number)))
-    authenticator = app.state.edge.policies[0]._authenticators[0]
+    authenticator = app.state.edge.served.policies[0]._authenticators[0]
     assert (len(authenticator._verified), len(authenticator._refused)) == (10, 10)
     assert all(len(each) == 32 for each in authenticator._verified._entries)
 

@@ -1,0 +1,39 @@
+"""What is served of one contract, compiled: all that changes together when the contract does.
+
+The edge holds the one in force (`Edge.served`). A request takes it once, when it is matched, and is answered
+by it to its end, whatever is in force by then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from gateway.contract.descriptors import Contract
+from gateway.exchange.policy import Policy
+from gateway.exchange.routing import Router
+from gateway.transcoding.endpoint import EncodedBody, Endpoint
+from gateway.transcoding.transcoder import Transcoder
+
+EncodeOne: TypeAlias = tuple[str, Callable[[bytes], bytes | EncodedBody]]
+"""Media type and encoder of a response that is one message; an HttpBody says its media type itself."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class ServedContract:
+    """One contract, compiled for an edge."""
+
+    contract: Contract
+    fingerprint: str
+    """Tells contracts apart."""
+    transcoder: Transcoder
+    router: Router
+    title: str
+    """Names of its services."""
+    document: Mapping[str, Any]
+    """OpenAPI."""
+    policies: tuple[Policy, ...] = ()
+    """Asked in this order."""
+    encoders: dict[tuple[Endpoint, str], EncodeOne] = field(default_factory=dict)
+    """Endpoint and `Accept`, of which callers send few -> encoder of a response that is one message."""
