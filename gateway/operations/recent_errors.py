@@ -6,6 +6,7 @@ Rule: bounded, and nothing that a caller has sent but the id of its request, whi
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 from typing import Any, Final
 
 from gateway.exchange.observer import RequestEnd
@@ -29,6 +30,10 @@ class RecentErrors:
         if kept is None:
             kept = self._by_route[(route, http_method)] = deque(maxlen=KEPT)
         kept.append((end.time, end.http_status, end.code, end.request_id[:_MAX_ID]))
+
+    def forget_others(self, routes: Collection[str]) -> None:
+        """Forgets the errors of all routes but these, which are those of another contract."""
+        self._by_route = {key: kept for key, kept in self._by_route.items() if key[0] in routes}
 
     def listed(self) -> list[dict[str, Any]]:
         """Returns all as JSON has them, the last one first."""

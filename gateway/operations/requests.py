@@ -54,6 +54,7 @@ class RequestMeter(Observer):
         self._by_labels = {
             labels: series for labels, series in self._by_labels.items() if labels[0] in routes
         }
+        self.errors.forget_others(routes)
 
     def policy_refused(self, policy: str, code: int) -> None:
         """Counts a request that a policy has refused."""

@@ -289,10 +289,12 @@ async def test_contracts_that_were_replaced_are_freed(make_shop: MakeShop) -> No
         gc.collect()
         alive = sum(each() is not None for each in replaced)
         snapshot = app.state.metrics.snapshot()
+        errors = app.state.metrics.requests.errors.listed()
 
     assert alive == 0
     methods = {labels[2] for labels, _ in snapshot["grpc_client_started_total"]}
     assert {each for each in methods if each.startswith("Find")} == {"Find29"}
+    assert {each["route"] for each in errors} == {"/find29"}
     routes = {labels[0] for labels, _ in snapshot["http_server_request_duration_seconds"]}
     assert {each for each in routes if each.startswith("/find")} == {"/find29"}
 
