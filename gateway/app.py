@@ -41,6 +41,7 @@ from gateway.tls import TlsError, channel_credentials, upstream_tls
 from gateway.transcoding.metadata import MetadataFilter
 from gateway.transcoding.origin import Origins
 from gateway.upstream.options import UpstreamOptions
+from gateway.upstream.pool import ConnectionPool
 from gateway.upstream.pool_limits import PoolLimits
 from gateway.upstream.port import Upstream
 from gateway.upstream.transport import TRANSPORTS, make_upstream
@@ -114,6 +115,7 @@ def create_app(
         policies=partial(admission.policies, others=tuple(policies)),
     )
     edge = _edge(settings, compiler(contract), carrier if metrics is None else metrics.calls)
+    source.returns = partial(_returns, carrier)
     reloader = ContractReloader(edge, source, data, stamp, load, compiler, settings.on_breaking)
     readiness = Readiness(settings.readiness, edge.upstream)
     if metrics is not None:
@@ -162,6 +164,12 @@ def create_app(
     secure_document(app.router.routes, settings.openapi_path)
     _show_contract(app, edge)
     return app
+
+
+def _returns(upstream: Upstream) -> int:
+    """Returns how often the server was reached again after a problem; 0 for an upstream of a user's."""
+    pool: ConnectionPool[Any] | None = getattr(upstream, "pool", None)
+    return 0 if pool is None else pool.reachability.returns
 
 
 def _count(

@@ -126,8 +126,11 @@ class ContractReloader:
                 if healing is not None:
                     healing.cancel()
 
-    async def reload(self) -> Outcome:
+    async def reload(self, *, asked: bool = True) -> Outcome:
         """Reads the contract again, and serves it from now on if it can be served; logs what becomes of it.
+
+        Args:
+            asked: whether somebody asked for it, who is then told in the log that nothing has changed.
 
         It raises nothing: an `Outcome` says what was wrong.
         """
@@ -138,7 +141,8 @@ class ContractReloader:
                 log.exception("the contract cannot be reloaded")
                 outcome = self._outcome(Result.FAILED, (_FAULT,))
             self.state.note(outcome)
-        self._log(outcome)
+        if asked or outcome.result is not Result.UNCHANGED:
+            self._log(outcome)
         return outcome
 
     async def on_hangup(self) -> None:
@@ -293,7 +297,7 @@ class ContractReloader:
             await asyncio.sleep(interval)
             before, seen = seen, await asyncio.to_thread(self.source.stamp)
             if seen != self._stamp and seen == before:
-                await self.reload()
+                await self.reload(asked=False)
 
 
 def _breaking(old: Contract, new: Contract) -> tuple[str, ...]:

@@ -89,6 +89,9 @@ class SettingsSource:
         sources = list(_sources(settings))
         self._source = sources[0] if len(sources) == 1 else MergedSource(sources)
         self._rules = settings.http_rules
+        self._reflects = any(isinstance(each, ReflectionSource) for each in sources)
+        self.returns: Callable[[], int] = int
+        """Returns how often the upstream was reached again: its contract may be another one then."""
 
     def read(self) -> ContractData:
         """Reads the contract; blocks.
@@ -103,7 +106,8 @@ class SettingsSource:
 
     def stamp(self) -> Hashable:
         """Returns a value that differs when `read` may return something else; cheap, and does not raise."""
-        return self._source.stamp(), None if self._rules is None else file_stamp(self._rules)
+        rules = None if self._rules is None else file_stamp(self._rules)
+        return self._source.stamp(), rules, self.returns() if self._reflects else 0
 
     def describe(self) -> str:
         """Returns what is read, in a few words."""

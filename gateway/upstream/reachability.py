@@ -122,6 +122,8 @@ class Reachability:
         """
         self._target = target
         self._logged: set[str] = set()
+        self.returns = 0
+        """How often the server was reached again after a problem."""
         self._not_implemented = {HEALTH_CHECK_PATH}
         """Methods that are not warned of: those of the contract that the server lacked before, each as
         `/package.Service/Method`."""
@@ -180,4 +182,5 @@ class Reachability:
         """Takes that a connection is ready."""
         if self._logged:
             self._logged.clear()
+            self.returns += 1
             log.warning("upstream %s can be reached again", self._target)

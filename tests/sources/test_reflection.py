@@ -22,7 +22,7 @@ from gateway.contract.descriptors import files_of, load
 from gateway.contract.errors import ContractError
 from gateway.settings import Settings
 from gateway.sources.port import SourceUnavailable
-from gateway.sources.reading import named_source, read_contract
+from gateway.sources.reading import SettingsSource, named_source, read_contract
 from gateway.sources.reflection_messages import METHODS, Response
 from tests.contracts import PROTOS, compile_protos, compile_text
 from tests.whole.certificates import made
@@ -272,6 +272,21 @@ def test_imports_that_are_not_sent_are_asked_for() -> None:
         content = named_source(f"reflect:{address}", settings).read()
 
     assert [file.name for file in files_of(content)] == ["b.proto", "test.proto"]
+
+
+def test_the_stamp_changes_when_the_upstream_is_reached_again() -> None:
+    """A server that was away may have another contract; a file has not."""
+    reflected = SettingsSource(
+        Settings.model_validate({"reflect": True, "reflect_poll_seconds": None})
+    )
+    file = SettingsSource(Settings(descriptor_set=Path("x")))
+    stamps = [(reflected.stamp(), file.stamp())]
+    for source in (reflected, file):
+        source.returns = lambda: 1
+    stamps.append((reflected.stamp(), file.stamp()))
+
+    assert stamps[0][0] != stamps[1][0]
+    assert stamps[0][1] == stamps[1][1]
 
 
 def test_the_stamp_changes_with_time() -> None:
