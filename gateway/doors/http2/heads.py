@@ -28,6 +28,8 @@ MAX_ENTRIES: Final = 1024
 """Maximum entries of each cache; a full cache is emptied."""
 MAX_FIELD: Final = 512
 """Maximum bytes of a cached field."""
+MAX_SHARED: Final = 24
+"""Maximum fields that are cached together; browsers send some 15."""
 _METHODS: Final = {
     name.encode(): name for name in ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 }
@@ -143,6 +145,8 @@ class Heads:
                 raise ReadAllError
         pseudo = dict(fields[:_PSEUDO])
         method, target = pseudo[b":method"], pseudo[b":path"]
+        if len(shared) > MAX_SHARED:
+            raise ReadAllError
         path, question, query = target.partition(b"?")
         together = tuple(shared)
         known = self._shared.get(together) or self._join(together)
