@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
+from gateway.contract.method_patterns import PATTERN, prefix_of
 from gateway.sections import Section
 from gateway.setting_types import RequestHeaderName
 
@@ -31,13 +32,7 @@ Texts = Annotated[
 ]
 """One text, or a list, which is not empty."""
 
-MethodPattern = Annotated[str, Field(pattern=r"^(\*|\w+(\.\w+)*(/\w+)?([./]\*)?)$")]
-"""`package.*`, `package.Service`, `package.Service.Method` or `*`; the last dot may be a slash."""
-
-
-def prefix_of(pattern: str) -> str:
-    """Returns the names, with dots between, with which the full name of a method begins; `*` has none."""
-    return pattern.replace("/", ".").removesuffix("*").removesuffix(".")
+MethodPattern = Annotated[str, Field(pattern=PATTERN)]
 
 
 def _no_binary(key: str) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gateway.contract.method import Method
+from gateway.contract.method_patterns import prefix_of, prefixes_of
 from gateway.setting_secrets import secret_of
 from gateway.settings import Settings
 from gateway.tls import channel_credentials, client_tls, upstream_tls
@@ -22,7 +23,7 @@ from gateway.upstream.pool_limits import PoolLimits
 from gateway.upstream.port import Upstream
 from gateway.upstream.routed import RoutedUpstream
 from gateway.upstream.transport import TargetError, make_upstream
-from gateway.upstream_settings import DEFAULT_NAME, UpstreamSettings, prefix_of
+from gateway.upstream_settings import DEFAULT_NAME, UpstreamSettings
 from grpc_wire.renewal import Renewed, watching
 
 _PRINTABLE: Final = frozenset(map(chr, range(0x20, 0x7F)))
@@ -91,19 +92,13 @@ def make_upstreams(settings: Settings, methods: Sequence[Method]) -> Upstreams:
 
 
 def _check_patterns(upstreams: Iterable[UpstreamSettings], methods: Iterable[Method]) -> None:
-    names = {"", *(name for each in methods for name in _prefixes(each.full_name))}
+    names = {"", *(name for each in methods for name in prefixes_of(each.full_name))}
     for each in upstreams:
         for pattern in each.methods:
             if prefix_of(pattern) not in names:
                 raise TargetError(
                     f"upstreams[{each.name}]: {pattern!r} fits no method of the contract"
                 )
-
-
-def _prefixes(name: str) -> Iterable[str]:
-    while name:
-        yield name
-        name = name.rpartition(".")[0]
 
 
 def _default_options(settings: Settings, tls: Renewed[Any] | None) -> UpstreamOptions:

@@ -31,6 +31,7 @@ from gateway.render.envoy_routes import (
 )
 from gateway.render.envoy_tls import Node, is_ip, serving_tls
 from gateway.render.envoy_upstream import CLUSTER, STREAMS, socket_address, upstream_cluster
+from gateway.render.envoy_upstreams import upstreams_clusters
 
 _BASED: Final = re.compile(r"[-+]?0[xXoObB][0-9a-fA-F]+")
 """Numbers of another base."""
@@ -65,12 +66,17 @@ def render_envoy(contract: EnvoyContract, options: EnvoyOptions) -> str:
 
 
 def _upstream_clusters(options: EnvoyOptions) -> list[Node]:
-    """Returns the cluster of the gRPC server; two of them if calls and streams have limits of their own."""
+    """Returns the clusters of the gRPC servers; two of one if calls and streams have limits of their own."""
     overload = options.admission.overload
+    if overload.is_on and options.upstreams:
+        raise ValueError(
+            "Envoy bounds the calls of each cluster, not of all: with upstreams, give max_calls and"
+            " max_streams of each in the place of overload_max_calls and overload_max_streams"
+        )
     limits = {CLUSTER: overload.max_calls}
     if overload.is_on:
         limits[STREAMS] = overload.max_streams
-    return [
+    default = [
         upstream_cluster(
             options.upstream,
             options.max_connections,
@@ -81,6 +87,8 @@ def _upstream_clusters(options: EnvoyOptions) -> list[Node]:
         )
         for name, limit in limits.items()
     ]
+    keepalive = options.upstream_keepalive_seconds
+    return [*default, *upstreams_clusters(options.upstreams, keepalive=keepalive)]
 
 
 class _Dumper(yaml.SafeDumper):

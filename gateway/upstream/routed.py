@@ -1,6 +1,6 @@
 """Several upstreams as one: each method has its own, which is resolved once and then looked up.
 
-Source: the house's own patterns. The longest pattern that fits the full name of a method counts.
+The longest pattern that fits the full name of a method counts (`gateway.contract.method_patterns`).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any, Self
 
 from gateway.contract.method import Method
+from gateway.contract.method_patterns import fitting_prefix
 from gateway.transcoding.metadata import Metadata
 from gateway.upstream.bounded import pools_of
 from gateway.upstream.port import Call, Outcome, RequestMessages, Upstream
@@ -87,16 +88,6 @@ class RoutedUpstream:
         return self._table[method].start_unary(
             method, request, on_outcome, metadata=metadata, timeout=timeout
         )
-
-
-def fitting_prefix(full_name: str, prefixes: Mapping[str, str]) -> str | None:
-    """Returns the longest prefix, in whole names, that a method begins with; None if none fits."""
-    name = full_name
-    while name not in prefixes:
-        if not name:
-            return None
-        name = name.rpartition(".")[0]
-    return name
 
 
 class _Table(dict[Method, Upstream]):

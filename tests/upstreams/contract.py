@@ -97,11 +97,11 @@ class Server:
 
     def handlers(self) -> Sequence[grpc.GenericRpcHandler]:
         """Returns the methods as a server takes them."""
-        unary = grpc.unary_unary_rpc_method_handler(self._unary)
-        stream = grpc.unary_stream_rpc_method_handler(self._stream)
+        unary: Any = grpc.unary_unary_rpc_method_handler(self._unary)
+        stream: Any = grpc.unary_stream_rpc_method_handler(self._stream)
         server = self
 
-        class Handler(grpc.GenericRpcHandler):  # type: ignore[misc]
+        class Handler(grpc.GenericRpcHandler):
             def service(self, details: Any) -> Any:
                 if not details.method.startswith("/shop."):
                     return None
@@ -135,4 +135,5 @@ def shop_app(folder: Path, upstreams: Sequence[dict[str, Any]], **settings: Any)
     """Makes an edge of these upstreams."""
     path = folder / "shop.binpb"
     path.write_bytes(descriptor_set())
-    return create_app(Settings(descriptor_set=path, upstreams=list(upstreams), **settings))
+    given: Any = tuple(upstreams)
+    return create_app(Settings(descriptor_set=path, upstreams=given, **settings))

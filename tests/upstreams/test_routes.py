@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from gateway.contract.method_patterns import fitting_prefix, prefix_of
 from gateway.settings import Settings
-from gateway.upstream.routed import fitting_prefix
 from gateway.upstream.transport import TargetError
-from gateway.upstream_settings import prefix_of
 from tests.edge.asgi import ask, running, start
 from tests.upstreams.contract import shop_app, shop_server
 
