@@ -19,8 +19,7 @@ from tests.whole.processes import edge
     ("config", "problem"),
     [
         (
-            "upstreams: [{name: a, methods: shop.*, addresses: 'h:1',"
-            " metadata: [{key: k, value_file: f}]}]",
+            "upstreams: [{name: a, methods: shop.*, addresses: 'h:1', metadata: [{key: k, value_file: f}]}]",
             "upstreams[a]: Envoy reads no value_file",
         ),
         (
