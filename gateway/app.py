@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
-from typing import Any
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -17,6 +16,7 @@ from gateway.admission.error import AdmissionError
 from gateway.admission.proxied_app import ProxiedApp
 from gateway.admission.proxy_settings import FORWARDED_KEYS
 from gateway.admission.tickets.streams import Streams
+from gateway.contract.descriptors import Contract
 from gateway.doors.asgi import AsgiDoor, ContractRoutes, OtherMethods
 from gateway.doors.http1.direct import DirectDoor
 from gateway.doors.pages import Pages
@@ -33,19 +33,18 @@ from gateway.feeds.feeds import Feeds
 from gateway.operations.access_log import access_log
 from gateway.operations.metrics import Metrics
 from gateway.operations.readiness import Readiness, health_routes
+from gateway.operations.upstream_check import UpstreamCheck
 from gateway.reload.compiling import compile_contract, json_options
 from gateway.reload.reloader import ContractReloader, NotReloadedError
 from gateway.settings import Settings
 from gateway.sources.reading import SettingsSource, load_contract, waiting_for_servers
-from gateway.tls import TlsError, channel_credentials, upstream_tls
+from gateway.tls import TlsError
 from gateway.transcoding.metadata import MetadataFilter
 from gateway.transcoding.origin import Origins
-from gateway.upstream.options import UpstreamOptions
-from gateway.upstream.pool import ConnectionPool
-from gateway.upstream.pool_limits import PoolLimits
+from gateway.upstream.bounded import pools_of
 from gateway.upstream.port import Upstream
-from gateway.upstream.transport import TRANSPORTS, make_upstream
-from grpc_wire.renewal import Renewed, watching
+from gateway.upstream.transport import TRANSPORTS
+from gateway.upstreams import Upstreams, make_upstreams
 from server_process.reloads import Reloads, async_of
 
 
@@ -60,14 +59,16 @@ def create_app(
 
     Args:
         settings: the settings of the edge.
-        upstream: carries the calls; by default the connections to `settings.upstream`.
+        upstream: carries the calls; all of them, whatever `settings.upstreams` says; by default
+            the connections that settings describe.
         policies: decide about each request, in this order, behind the identity that settings ask for, and
             before rights and limits by identity: they may say who calls.
         observers: watch each request.
 
     Raises:
         ContractError: the contract is wrong, or none of its methods has an HTTP rule.
-        TargetError: the upstream's address is a URL, has no port, or is no name that the transport knows.
+        TargetError: an upstream's address is a URL, has no port, or is no name that the transport knows; or a
+            pattern of `upstreams` fits no method.
         TlsError: a certificate, a key or the CA for the upstream cannot be used.
         FileReadError: a file cannot be read; it is an OSError.
         AdmissionError: a setting about who may come in cannot be obeyed.
@@ -77,8 +78,8 @@ def create_app(
     data = waiting_for_servers(source.read, settings.reflect_wait_seconds)
     load = partial(load_contract, settings=settings)
     contract = load(data)
-    tls = upstream_tls(settings) if upstream is None else None
-    carrier = upstream or _upstream(settings, tls)
+    upstreams = _upstreams(settings, contract, upstream)
+    carrier = upstreams.upstream
     metrics = None if settings.admin_port is None else Metrics(contract, carrier)
 
     @asynccontextmanager
@@ -91,7 +92,7 @@ def create_app(
             edge.feeds,
             admission,
             readiness,
-            watching(tls, settings.tls_check_seconds),
+            upstreams.watching(settings.tls_check_seconds),
             reloader.watching(settings.reload_seconds) if settings.reload else nullcontext(),
         ):
             yield
@@ -117,10 +118,10 @@ def create_app(
     edge = _edge(settings, compiler(contract), carrier if metrics is None else metrics.calls)
     source.returns = partial(_returns, carrier)
     reloader = ContractReloader(edge, source, data, stamp, load, compiler, settings.on_breaking)
-    readiness = Readiness(settings.readiness, edge.upstream)
+    readiness = _readiness(settings, upstreams, edge)
     if metrics is not None:
         metrics.readiness = readiness
-        _count(metrics, edge, reloader, tls)
+        _count(metrics, edge, reloader, upstreams)
     edge.observe(*observers)
     if (changed := getattr(carrier, "contract_changed", None)) is not None:
         edge.followers.append(lambda _: changed())
@@ -136,10 +137,10 @@ def create_app(
     app.state.served_with = None  # a server of ours says with which settings it serves
     app.state.settings = settings
     app.state.readiness = readiness
-    app.state.upstream_tls = tls
+    app.state.upstream_tls = upstreams.tls
     app.state.metrics = metrics
     app.state.reloader = reloader
-    app.state.reloads = _reloads(tls, admission, reloader)
+    app.state.reloads = _reloads(upstreams, admission, reloader)
     door = AsgiDoor(edge)
     app.state.direct = DirectDoor(edge, settings.root_path)
     app.add_middleware(ContractRoutes, door=door)  # those that a user adds stand around it
@@ -167,28 +168,39 @@ def create_app(
 
 
 def _returns(upstream: Upstream) -> int:
-    """Returns how often the server was reached again after a problem; 0 for an upstream of a user's."""
-    pool: ConnectionPool[Any] | None = getattr(upstream, "pool", None)
-    return 0 if pool is None else pool.reachability.returns
+    """Returns how often servers were reached again after a problem; 0 for an upstream of a user's."""
+    return sum(pool.reachability.returns for pool in pools_of(upstream))
 
 
-def _count(
-    metrics: Metrics, edge: Edge, reloader: ContractReloader, tls: Renewed[Any] | None
-) -> None:
+def _upstreams(settings: Settings, contract: Contract, given: Upstream | None) -> Upstreams:
+    return make_upstreams(settings, contract.methods) if given is None else Upstreams(given)
+
+
+def _readiness(settings: Settings, upstreams: Upstreams, edge: Edge) -> Readiness:
+    """Makes what asks the default upstream, if a method goes there, and the others."""
+    others = [
+        UpstreamCheck(f"upstream:{each.name}", own, is_required=each.required)
+        for each in settings.upstreams
+        if (own := upstreams.named.get(each.name)) is not None
+    ]
+    default = edge.upstream if upstreams.uses_default else None
+    return Readiness(settings.readiness, default, others)
+
+
+def _count(metrics: Metrics, edge: Edge, reloader: ContractReloader, upstreams: Upstreams) -> None:
     """Lets the metrics count what the edge does."""
     metrics.edge, metrics.reloads = edge, reloader.state
     edge.observe(metrics.requests)
     edge.followers.append(metrics.follow)
-    if tls is not None:
-        metrics.renewed.append(tls)
+    metrics.renewed.extend(upstreams.renewed)
 
 
-def _reloads(tls: Renewed[Any] | None, admission: Admission, reloader: ContractReloader) -> Reloads:
+def _reloads(upstreams: Upstreams, admission: Admission, reloader: ContractReloader) -> Reloads:
     """Returns what SIGHUP reads again; the server adds its own certificate."""
     reloads = Reloads(AdmissionError, TlsError, NotReloadedError)
     reloads.add(reloader.source.describe(), reloader.on_hangup)
-    if tls is not None:
-        reloads.add(tls.names, async_of(tls.read_again))
+    for renewed in upstreams.renewed:
+        reloads.add(renewed.names, async_of(renewed.read_again))
     for file in admission.files:
         reloads.add(file.setting, async_of(file.read_again))
     return reloads
@@ -203,25 +215,6 @@ def _show_contract(app: FastAPI, edge: Edge) -> None:
     follow(edge.served)
     edge.followers.append(follow)
     app.openapi = lambda: dict(edge.served.document)  # type: ignore[method-assign] # FastAPI's own way
-
-
-def _upstream(settings: Settings, tls: Renewed[Any] | None) -> Upstream:
-    options = UpstreamOptions(
-        settings.upstream,
-        max_message=settings.max_message_bytes,
-        max_metadata=settings.max_upstream_metadata_bytes,
-        keepalive=settings.upstream_keepalive_seconds,
-        credentials=channel_credentials(tls),
-        name=settings.upstream_name,
-        pool=PoolLimits(
-            max_connections=settings.upstream_max_connections,
-            min_connections=settings.upstream_min_connections,
-            streams_per_connection=settings.upstream_streams_per_connection,
-            idle=settings.upstream_idle_seconds,
-            unary_reserve=settings.upstream_unary_reserve,
-        ),
-    )
-    return make_upstream(settings.transport, options)
 
 
 def _edge(settings: Settings, served: ServedContract, upstream: Upstream) -> Edge:

@@ -11,6 +11,7 @@ GROUPS: Final[Mapping[str, str]] = MappingProxyType(
         "config": "The settings file",
         "descriptor_set": "The contract",
         "upstream": "The upstream",
+        "upstreams": "More upstreams",
         "host": "The process",
         "access_log": "Access log",
         "max_connections": "Connections",
@@ -65,9 +66,10 @@ FILE_SECTIONS: Final[Mapping[str, str]] = MappingProxyType(
 
 A setting has its own name there, without the section's before it (`upstream_tls` is `upstream.tls`), or:
 """
-FILE_KEYS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+FILE_KEYS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "upstream": ("upstream", "address"),
+        "upstreams": ("upstreams",),
         "access_log": ("access_log", "format"),
         "compression": ("compression", "responses"),
         "min_compression_bytes": ("compression", "min_bytes"),

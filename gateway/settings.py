@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     DirectoryPath,
     Field,
@@ -43,6 +44,7 @@ from gateway.transcoding.metadata import (
     DEFAULT_STATUS_KEY,
 )
 from gateway.upstream.transport import Name
+from gateway.upstream_settings import UpstreamSettings, checked_upstreams
 from server_process.log_lines import AccessLogForm
 
 PREFIX: Final = "PROTOWAY_"
@@ -121,6 +123,9 @@ class Settings(SourcedSettings):
     """Time without calls after which a connection above the minimum is closed."""
     upstream_unary_reserve: float = Field(default=0.1, ge=0, lt=1)
     """Fraction of all streams that is reserved for unary calls."""
+
+    upstreams: Annotated[tuple[UpstreamSettings, ...], AfterValidator(checked_upstreams)] = ()
+    """Servers that take some of the methods; the others go to `upstream`."""
 
     host: str = "127.0.0.1"
     """Addresses to listen on, with commas between: hosts (`::`: all), `unix:PATH`, `fd:N`, `systemd`."""

@@ -13,7 +13,7 @@ from typing import Any
 from gateway.doors.choosing import ALPN
 from gateway.setting_files import reading
 from gateway.settings import Settings
-from gateway.upstream.transport import TRANSPORTS
+from gateway.upstream.transport import TRANSPORTS, Name
 from grpc_wire.credentials import CertificateError, load_pair, read_certificates, read_pair
 from grpc_wire.renewal import Renewed, RenewedContext
 
@@ -28,7 +28,7 @@ def check_serving(settings: Settings) -> None:
         TlsError: they cannot be used, or a setting that they need is missing.
         FileReadError: a file cannot be read.
     """
-    pair = _pair("tls", settings.tls_certificate, settings.tls_key)
+    pair = _pair("tls_", settings.tls_certificate, settings.tls_key)
     if settings.tls_client_ca is not None:
         if pair is None:
             raise TlsError("tls_client_ca needs tls_certificate and tls_key")
@@ -74,22 +74,48 @@ def upstream_tls(settings: Settings) -> Renewed[Any] | None:
         TlsError: a certificate, a key or the CA cannot be used.
         FileReadError: a file cannot be read.
     """
-    ca, certificate, key = (
-        settings.upstream_ca,
-        settings.upstream_certificate,
-        settings.upstream_key,
+    if not (
+        settings.upstream_tls
+        or settings.upstream_ca
+        or settings.upstream_certificate
+        or settings.upstream_key
+        or settings.upstream_name
+    ):
+        return None
+    return client_tls(
+        "upstream_",
+        settings.transport,
+        ca=settings.upstream_ca,
+        certificate=settings.upstream_certificate,
+        key=settings.upstream_key,
     )
 
+
+def client_tls(
+    prefix: str, transport: Name, *, ca: Path | None, certificate: Path | None, key: Path | None
+) -> Renewed[Any]:
+    """Returns what a channel of a transport needs for TLS, renewed with its files.
+
+    Args:
+        prefix: stands before the names of the files, where they are told.
+        transport: of the channel.
+        ca: of the server's certificate; None: gRPC's default CAs.
+        certificate: of the client; None: it shows none.
+        key: of that certificate.
+
+    Raises:
+        TlsError: a certificate, a key or the CA cannot be used.
+        FileReadError: a file cannot be read.
+    """
+
     def make() -> Any:
-        pair = _pair("upstream", certificate, key)
+        pair = _pair(prefix, certificate, key)
         chain, secret = pair or (None, None)
         with reading():
             cas = read_certificates(ca) if ca else None
-        return TRANSPORTS[settings.transport].credentials(cas, secret, chain)
+        return TRANSPORTS[transport].credentials(cas, secret, chain)
 
-    if not (settings.upstream_tls or ca or certificate or key or settings.upstream_name):
-        return None
-    files = {"upstream_ca": ca, "upstream_certificate": certificate, "upstream_key": key}
+    files = {f"{prefix}ca": ca, f"{prefix}certificate": certificate, f"{prefix}key": key}
     return Renewed(files, make)
 
 
@@ -105,6 +131,6 @@ def _pair(prefix: str, certificate: Path | None, key: Path | None) -> tuple[byte
     if certificate is None and key is None:
         return None
     if certificate is None or key is None:
-        raise TlsError(f"{prefix}_certificate and {prefix}_key go together; only one is given")
+        raise TlsError(f"{prefix}certificate and {prefix}key go together; only one is given")
     with reading():
         return read_pair(certificate, key)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from pydantic import BaseModel
 
 from gateway import __version__
 from gateway.cli import main
@@ -26,6 +27,7 @@ from gateway.transcoding.websocket_protocol import (
     CLOSE_TOO_BIG,
     close_code,
 )
+from gateway.upstream_settings import AddedMetadata, UpstreamSettings
 from grpc_core.settings import Settings as CoreSettings
 from grpc_wire.http2.limits import DEFAULT as LIMITS
 from tests.contracts import compile_text
@@ -33,6 +35,7 @@ from tests.edge.asgi import ask, running
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = (ROOT / "docs" / "reference" / "settings.md").read_text()
+UPSTREAMS = (ROOT / "docs" / "reference" / "upstreams.md").read_text()
 CLI = (ROOT / "docs" / "reference" / "cli.md").read_text()
 WIRE = (ROOT / "docs" / "reference" / "grpc-wire.md").read_text()
 ERRORS = (ROOT / "docs" / "reference" / "errors.md").read_text()
@@ -89,10 +92,21 @@ def test_every_section_of_the_file_is_documented() -> None:
     }
     expected: dict[str, dict[str, str]] = {name: {} for name in FILE_SECTIONS.values() if name}
     for keys, setting in EnvoySettings.layout().settings.items():
-        if len(setting.path) == 1 and setting.name not in (keys[1], "_".join(keys)):
+        if len(setting.path) == 1 and setting.name not in (keys[-1], "_".join(keys)):
             expected[keys[0]][keys[1]] = setting.name
 
     assert list(rows.items()) == list(expected.items())
+
+
+@pytest.mark.parametrize(
+    ("kind", "heading"),
+    [(UpstreamSettings, "## An entry"), (AddedMetadata, "## Metadata")],
+)
+def test_every_field_of_an_upstream_is_documented(kind: type[BaseModel], heading: str) -> None:
+    """The page of upstreams has a row for each field, in their order, and no other."""
+    section = UPSTREAMS.split(heading)[1].split("\n## ")[0]
+
+    assert re.findall(r"^\| `(\w+)`", section, re.MULTILINE) == list(kind.model_fields)
 
 
 def test_the_file_on_the_page_is_read(tmp_path: Path) -> None:

@@ -84,6 +84,8 @@ class Edge:
 
     def observe(self, *observers: Observer) -> None:
         """Has observers told of the requests from now on, behind those that are."""
+        if not observers:
+            return
         told = () if self.observation is None else self.observation.observers
         self.observation = Observation((*told, *observers))
 

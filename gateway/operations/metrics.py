@@ -18,6 +18,7 @@ from gateway.operations.access_log import AccessLog
 from gateway.operations.calls import MeteredUpstream
 from gateway.operations.readiness import Readiness
 from gateway.operations.requests import RequestMeter
+from gateway.operations.upstream_samples import upstream_samples
 from gateway.reload.state import ReloadState
 from gateway.upstream.health_check import HEALTH_CHECK
 from gateway.upstream.port import Upstream
@@ -79,10 +80,10 @@ class Metrics:
             "protoway_event_loop_delay_seconds": [((), self.loop_delays.value())],
             "protoway_build_info": [((__version__, platform.python_version()), 1)],
             "protoway_certificate_expiry_timestamp_seconds": [
-                ((_CERTIFICATES[name],), end)
+                ((certificate,), end)
                 for each in self.renewed
                 for name, end in each.ends().items()
-                if name in _CERTIFICATES
+                if (certificate := _certificate(name)) is not None
             ],
             "protoway_worker_up": [((), 1)],
         }
@@ -145,16 +146,7 @@ def _streams(edge: Edge) -> dict[str, list[Sample]]:
 
 
 def _connections(upstream: Any, acceptor: Acceptor | None) -> dict[str, list[Sample]]:
-    samples: dict[str, list[Sample]] = {}
-    pool = getattr(upstream, "pool", None)  # an upstream of the user's has none
-    if pool is not None:
-        states = ("idle", "connecting", "ready", "transient_failure", "draining")
-        found = pool.states()
-        samples = {
-            "protoway_upstream_connections": [((state,), found[state]) for state in states],
-            "protoway_upstream_connections_established_total": [((), pool.established)],
-            "protoway_upstream_calls_waiting": [((), pool.waiting)],
-        }
+    samples = upstream_samples(upstream)
     if acceptor is not None:
         samples |= {
             "protoway_connections_open": [((), acceptor.open)],
@@ -162,6 +154,14 @@ def _connections(upstream: Any, acceptor: Acceptor | None) -> dict[str, list[Sam
             "protoway_accept_exhausted_total": [((), acceptor.exhausted)],
         }
     return samples
+
+
+def _certificate(name: str) -> str | None:
+    """Returns the value of the label `certificate` for a file; None: it is no certificate of ours."""
+    list_name, _, rest = name.partition(".")
+    if list_name == "upstreams" and rest.endswith(".certificate"):
+        return f"upstream:{rest.removesuffix('.certificate')}"
+    return _CERTIFICATES.get(name)
 
 
 def _median(lags: Sequence[int]) -> int:

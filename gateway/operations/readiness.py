@@ -2,16 +2,12 @@
 
 Alive: the event loop answers; it does not depend on the upstream, since a restart of the edge would not mend
 that. Ready: the contract is loaded, the upstream answers, and no shutdown has begun.
-
-Rule: whoever asks, the upstream is asked at most once in `_FRESH_SECONDS`, and by one call at a time.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -21,15 +17,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.operations.readiness_settings import ReadinessSettings
-from gateway.upstream.health_check import problem_of
+from gateway.operations.upstream_check import UpstreamCheck
 from gateway.upstream.port import Upstream
 
-log = logging.getLogger(__name__)
-
-_FRESH_SECONDS: Final = 1.0
-"""Age up to which the last answer of the upstream is told again."""
-_SLACK_SECONDS: Final = 1.0
-"""Time beyond the timeout of a call after which an upstream that keeps to no timeout is given up."""
 _HEADERS: Final = {"x-content-type-options": "nosniff", "cache-control": "no-store"}
 _WORDS: Final = {True: "SERVING", False: "NOT_SERVING"}
 
@@ -40,14 +30,16 @@ class HealthReport:
 
     Attributes:
         problems: name of each check -> why it fails, in words without addresses; empty: it does not.
+        optional: names of those that are told only.
     """
 
     problems: Mapping[str, str]
+    optional: frozenset[str] = frozenset()
 
     @property
     def is_serving(self) -> bool:
-        """Whether no check fails."""
-        return not any(self.problems.values())
+        """Whether no check fails, beside the optional ones."""
+        return not any(why for name, why in self.problems.items() if name not in self.optional)
 
     def body(self) -> bytes:
         """Returns the report as JSON: `status`, and of each check in `checks` `status` and `reason`."""
@@ -68,13 +60,25 @@ class Readiness:
         draining: whether a shutdown has begun; from then on the edge is not ready.
     """
 
-    def __init__(self, settings: ReadinessSettings, upstream: Upstream) -> None:
-        """Takes what is asked; nothing is before somebody wants to know."""
-        self._settings = settings
-        self._upstream = upstream
-        self._asked_at = float("-inf")
-        self._problem = ""
-        self._asking: asyncio.Task[str] | None = None
+    def __init__(
+        self,
+        settings: ReadinessSettings,
+        upstream: Upstream | None,
+        others: Iterable[UpstreamCheck] = (),
+    ) -> None:
+        """Takes what is asked; nothing is before somebody wants to know.
+
+        Args:
+            settings: how it is asked.
+            upstream: the default one; None: it is not asked.
+            others: checks of those that take some methods.
+        """
+        self._seconds = settings.timeout_seconds
+        self._checks = tuple(others)
+        if settings.upstream and upstream is not None:
+            check = UpstreamCheck("upstream", upstream, settings.service)
+            self._checks = (check, *self._checks)
+        self._optional = frozenset(each.name for each in self._checks if not each.is_required)
         self.started = False
         self.draining = False
 
@@ -89,23 +93,24 @@ class Readiness:
     async def ready(self) -> HealthReport:
         """Returns whether the edge can answer calls; asks the upstream if that was not done just now."""
         problems = dict((await self.startup()).problems)
-        if self._settings.upstream:
-            problems["upstream"] = await self._upstream_problem()
+        checks = self._checks
+        told = await asyncio.gather(*(each.problem(self._seconds) for each in checks))
+        problems |= {each.name: why for each, why in zip(checks, told, strict=True)}
         problems["shutdown"] = "the edge is shutting down" if self.draining else ""
-        return HealthReport(problems)
+        return HealthReport(problems, self._optional)
 
     def last(self) -> dict[str, bool]:
         """Returns the name of each check -> whether it passed, for who cannot wait.
 
-        The upstream's is that of the last time, and missing before the first; it is made again for the next
+        That of an upstream is of the last time, and missing before the first; it is made again for the next
         time if it is not fresh.
         """
         passed = {"contract": self.started, "shutdown": not self.draining}
-        if self._settings.upstream:
-            if self._asked_at > float("-inf"):
-                passed["upstream"] = not self._problem
-            if self._is_stale and self.started and not self.draining:
-                self._start_asking()
+        for each in self._checks:
+            if (last := each.last) is not None:
+                passed[each.name] = not last
+            if each.is_stale and self.started and not self.draining:
+                each.start_asking(self._seconds)
         return passed
 
     async def __aenter__(self) -> Self:
@@ -116,40 +121,7 @@ class Readiness:
     async def __aexit__(self, *_: object) -> None:
         """It ends; cancels a question that is under way."""
         self.draining = True
-        if self._asking is not None:
-            self._asking.cancel()
-            await asyncio.wait({self._asking})
-
-    async def _upstream_problem(self) -> str:
-        if self._asking is None and not self._is_stale:
-            return self._problem
-        return await asyncio.shield(self._start_asking())
-
-    @property
-    def _is_stale(self) -> bool:
-        return time.monotonic() - self._asked_at >= _FRESH_SECONDS
-
-    def _start_asking(self) -> asyncio.Task[str]:
-        """Returns the question that is under way, or a new one."""
-        if self._asking is None:
-            self._asking = asyncio.get_running_loop().create_task(self._ask())
-        return self._asking
-
-    async def _ask(self) -> str:
-        seconds, before = self._settings.timeout_seconds, self._problem
-        try:
-            async with asyncio.timeout(seconds + _SLACK_SECONDS):
-                self._problem = await problem_of(self._upstream, self._settings.service, seconds)
-        except TimeoutError:
-            self._problem = "the upstream does not answer in time"
-        finally:
-            self._asked_at = time.monotonic()
-            self._asking = None
-        if self._problem and not before:
-            log.warning("not ready: %s", self._problem)
-        elif before and not self._problem:
-            log.warning("ready again: the upstream answers")
-        return self._problem
+        await asyncio.gather(*(each.stop() for each in self._checks))
 
 
 def health_routes(

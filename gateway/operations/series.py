@@ -81,17 +81,32 @@ SERIES: Final = (
     Series(
         "protoway_upstream_connections",
         "gauge",
-        ("state",),
-        "Connections to the upstream, by state.",
+        ("upstream", "state"),
+        "Connections to each upstream, by state.",
     ),
     Series(
         "protoway_upstream_connections_established_total",
         "counter",
-        (),
-        "Connections to the upstream that became ready; beyond the first ones, reconnects.",
+        ("upstream",),
+        "Connections to each upstream that became ready; beyond the first ones, reconnects.",
     ),
     Series(
-        "protoway_upstream_calls_waiting", "gauge", (), "Calls that wait for a free connection."
+        "protoway_upstream_calls_waiting",
+        "gauge",
+        ("upstream",),
+        "Calls that wait for a free connection.",
+    ),
+    Series(
+        "protoway_upstream_calls_open",
+        "gauge",
+        ("upstream", "kind"),
+        "Calls under way to each entry of upstreams.",
+    ),
+    Series(
+        "protoway_upstream_refused_calls_total",
+        "counter",
+        ("upstream", "kind"),
+        "Calls that were refused for the bounds of an entry of upstreams.",
     ),
     Series("protoway_connections_open", "gauge", (), "Connections of clients that are open."),
     Series(

@@ -151,8 +151,11 @@ def _by_labels(metrics: Iterable[Mapping[str, Any]], name: str) -> Counter[tuple
 
 
 def _summed(metrics: Iterable[Mapping[str, Any]], name: str) -> dict[str, int]:
-    """Returns the values of a series by its only label."""
-    return {labels[0]: value for labels, value in _by_labels(metrics, name).items()}
+    """Returns the values of a series by its last label, summed over the others."""
+    found: Counter[str] = Counter()
+    for labels, value in _samples(metrics, name):
+        found[labels[-1]] += value
+    return dict(found)
 
 
 def _total(metrics: Iterable[Mapping[str, Any]], name: str) -> float:

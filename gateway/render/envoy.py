@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import yaml
 
+from gateway.render.envoy_clusters import upstream_clusters
 from gateway.render.envoy_contract import EnvoyContract
 from gateway.render.envoy_cors import CORS
 from gateway.render.envoy_metrics import check_ports, metrics_clusters, metrics_listeners
@@ -30,7 +31,7 @@ from gateway.render.envoy_routes import (
     virtual_host,
 )
 from gateway.render.envoy_tls import Node, is_ip, serving_tls
-from gateway.render.envoy_upstream import CLUSTER, STREAMS, socket_address, upstream_cluster
+from gateway.render.envoy_upstream import socket_address
 
 _BASED: Final = re.compile(r"[-+]?0[xXoObB][0-9a-fA-F]+")
 """Numbers of another base."""
@@ -54,7 +55,7 @@ def render_envoy(contract: EnvoyContract, options: EnvoyOptions) -> str:
         "static_resources": {
             "listeners": [_listener(contract, options), *metrics_listeners(options)],
             "clusters": [
-                *_upstream_clusters(options),
+                *upstream_clusters(options),
                 *options.admission.clusters(),
                 *metrics_clusters(options),
             ],
@@ -62,25 +63,6 @@ def render_envoy(contract: EnvoyContract, options: EnvoyOptions) -> str:
     }
     text = yaml.dump(bootstrap, Dumper=_Dumper, sort_keys=False, width=1000)
     return _header_comment(contract, options) + text
-
-
-def _upstream_clusters(options: EnvoyOptions) -> list[Node]:
-    """Returns the cluster of the gRPC server; two of them if calls and streams have limits of their own."""
-    overload = options.admission.overload
-    limits = {CLUSTER: overload.max_calls}
-    if overload.is_on:
-        limits[STREAMS] = overload.max_streams
-    return [
-        upstream_cluster(
-            options.upstream,
-            options.max_connections,
-            keepalive=options.upstream_keepalive_seconds,
-            tls=options,
-            name=name,
-            max_calls=limit,
-        )
-        for name, limit in limits.items()
-    ]
 
 
 class _Dumper(yaml.SafeDumper):

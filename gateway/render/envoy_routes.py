@@ -19,6 +19,8 @@ from gateway.render.envoy_cors import CORS, EnvoyCors, cors_policy
 from gateway.render.envoy_proxies import forwarded_headers
 from gateway.render.envoy_tls import Node, TlsOptions
 from gateway.render.envoy_upstream import CLUSTER, STREAMS, seconds
+from gateway.render.envoy_upstreams import UpstreamRoutes, added_headers, cluster_of
+from gateway.upstream_settings import UpstreamSettings
 
 FILTERS: Final = "type.googleapis.com/envoy.extensions.filters.http"
 TRANSCODER: Final = "envoy.filters.http.grpc_json_transcoder"
@@ -65,6 +67,7 @@ class EnvoyOptions(TlsOptions):
     timeout_seconds: float | None
     send_timeout_seconds: float
     upstream_keepalive_seconds: float
+    upstreams: tuple[UpstreamSettings, ...] = ()
     cors: EnvoyCors = _NO_CORS
     proxies: ProxySettings = field(default_factory=ProxySettings)
     admission: EnvoyAdmission = field(default_factory=EnvoyAdmission)
@@ -111,7 +114,7 @@ def virtual_host(contract: EnvoyContract, options: EnvoyOptions, *, trusted: boo
     if options.cors.origins:
         policy = cors_policy(contract, options.cors, auto_mapping=options.auto_mapping)
         host["typed_per_filter_config"] = {CORS: policy}
-    unary = seconds(options.timeout_seconds) if options.timeout_seconds else _NO_LIMIT
+    unary = _limit(options.timeout_seconds)
     added, removed = forwarded_headers(options.proxies, trusted=trusted)
     if added:
         host["request_headers_to_add"] = added
@@ -124,8 +127,9 @@ def virtual_host(contract: EnvoyContract, options: EnvoyOptions, *, trusted: boo
     streams = STREAMS if options.admission.overload.is_on else CLUSTER
     host["routes"] = [
         *_framing_routes(contract, options, uploads),
+        *_named_routes(contract, options),
         *(_stream_route({"path": m.path}, m.stream_type, streams) for m in _streams(contract)),
-        *(_unary_route(f"/{name}/", unary) for name in _services(contract)),
+        *(_unary_route({"prefix": f"/{name}/"}, unary) for name in _services(contract)),
         *(_stream_route({"prefix": f"/{name}/"}) for name in _PASSED_THROUGH),
         {"match": {"prefix": "/"}, "direct_response": {"status": 404}},
     ]
@@ -188,9 +192,30 @@ def _stream_route(match: Node, kind: StreamType = StreamType.UNARY, cluster: str
     return route | ({"response_headers_to_add": _UNBUFFERED_HEADERS} if kind.server else {})
 
 
-def _unary_route(prefix: str, timeout: str) -> Node:
+def _named_routes(contract: EnvoyContract, options: EnvoyOptions) -> Iterator[Node]:
+    """Yields a route for each method that goes to an entry of `upstreams`."""
+    routes = UpstreamRoutes(options.upstreams)
+    for method in contract.methods:
+        own = routes.of(method)
+        if own is None:
+            continue
+        kind, match = method.stream_type, {"path": method.path}
+        cluster = cluster_of(own, streams=kind.streams)
+        if kind.streams:
+            route = _stream_route(match, kind, cluster)
+        else:
+            limits = [each for each in (options.timeout_seconds, own.timeout_seconds) if each]
+            route = _unary_route(match, _limit(min(limits, default=None)), cluster)
+        yield route | added_headers(own)
+
+
+def _limit(timeout: float | None) -> str:
+    return seconds(timeout) if timeout else _NO_LIMIT
+
+
+def _unary_route(match: Node, timeout: str, cluster: str = CLUSTER) -> Node:
     limits = {"max_stream_duration": timeout, "grpc_timeout_header_max": timeout}
-    return _route({"prefix": prefix}, {"max_stream_duration": limits})
+    return _route(match, {"max_stream_duration": limits}, cluster)
 
 
 def _route(match: Node, limits: Node, cluster: str = CLUSTER) -> Node:

@@ -1,4 +1,4 @@
-"""Envoy's cluster for the gRPC server.
+"""Envoy's cluster for a gRPC server.
 
 Calls are not retried: the server may have executed them. A dead server is detected by health checks and TCP
 keepalive. HTTP/2 keepalive pings have the interval of the setting; Envoy adds a jitter of up to 15 %.
@@ -44,7 +44,7 @@ def upstream_cluster(
     Raises:
         ValueError: Envoy does not support the address or the TLS settings.
     """
-    host, address = _address(upstream)
+    host, address = host_and_address(upstream)
     return {
         "name": name,
         "type": "STATIC" if "pipe" in address or is_ip(host) else "STRICT_DNS",
@@ -110,7 +110,7 @@ def grpc_cluster(name: str, target: str, tls: TlsOptions) -> Node:
     Raises:
         ValueError: see `upstream_cluster`.
     """
-    host, address = _address(target)
+    host, address = host_and_address(target)
     options = {
         "@type": f"type.googleapis.com/{_HTTP_OPTIONS}",
         "explicit_http_config": {"http2_protocol_options": {}},
@@ -133,8 +133,12 @@ def _small_cluster(name: str, host: str, address: Node, secured: Node) -> Node:
     }
 
 
-def _address(upstream: str) -> tuple[str, Node]:
-    """Returns the host, as in gRPC's `:authority`, and Envoy's address."""
+def host_and_address(upstream: str) -> tuple[str, Node]:
+    """Returns the host, as in gRPC's `:authority`, and Envoy's address.
+
+    Raises:
+        ValueError: Envoy does not support the address.
+    """
     if match := _UNIX.fullmatch(upstream):
         return "localhost", {"pipe": {"path": match[1]}}
     match = _NAMED.fullmatch(upstream)

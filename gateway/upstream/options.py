@@ -9,6 +9,8 @@ from gateway.upstream.pool_limits import DEFAULT_LIMITS, PoolLimits
 
 DEFAULT_KEEPALIVE: Final = 300.0
 """What every gRPC server allows (gRPC's "Keepalive User Guide", on the server's enforcement)."""
+DEFAULT_CONNECT_TIMEOUT: Final = 0.5
+"""Minimum of an attempt: over TLS to far away, or on a busy machine, gRPC's first backoff is too little."""
 DEFAULT_MAX_METADATA: Final = 16 * 1024
 """What gRPC clients announce by default."""
 
@@ -25,6 +27,8 @@ class UpstreamOptions:
     """Maximum bytes of the initial metadata, or the trailers, that the server may send."""
     keepalive: float = DEFAULT_KEEPALIVE
     """Keepalive ping interval, in seconds. A server that allows fewer pings ends all calls."""
+    connect_timeout: float = DEFAULT_CONNECT_TIMEOUT
+    """How long an attempt to connect may take, in seconds; later ones may take as long as their backoff."""
     credentials: Any = None
     """For TLS, as the transport makes them; None: no TLS."""
     name: str | None = None
@@ -40,8 +44,7 @@ class UpstreamOptions:
             ("grpc.max_metadata_size", self.max_metadata),
             ("grpc.absolute_max_metadata_size", self.max_metadata),
             ("grpc.initial_reconnect_backoff_ms", 100),
-            # minimum of an attempt: over TLS to far away, or on a busy machine, 0.1 s is too little
-            ("grpc.min_reconnect_backoff_ms", 500),
+            ("grpc.min_reconnect_backoff_ms", round(self.connect_timeout * 1000)),
             ("grpc.max_reconnect_backoff_ms", 2_000),
             ("grpc.keepalive_time_ms", round(self.keepalive * 1000)),
             # a server that restarts may have another address; the default is 30 s

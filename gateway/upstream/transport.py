@@ -25,7 +25,7 @@ Name: TypeAlias = Literal["grpcio", "wire"]
 
 
 class TargetError(Exception):
-    """The address of the upstream is invalid; the text says what to write."""
+    """An upstream is set wrong, as its address; the text says where, and what to write."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,10 @@ from tests.whole.certificates import made
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "reference/operations.md").read_text()
-PROCESSES = (Path(__file__).parent / "test_admin_listener.py").read_text()
+PROCESSES = "".join(
+    (Path(__file__).parents[1] / each).read_text()
+    for each in ("operations/test_admin_listener.py", "upstreams/test_routes.py")
+)
 DURATION = "http_server_request_duration_seconds_count"
 HANDLED = "grpc_client_handled_total"
 READY = "protoway_ready"
@@ -171,7 +174,7 @@ async def test_reloads_are_counted_by_what_became_of_them(make_echo: MakeEcho) -
 @moves("protoway_ready")
 async def test_readiness_is_told(make_echo: MakeEcho, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each check; a scrape has the upstream asked, and the next one tells what it said."""
-    monkeypatch.setattr("gateway.operations.readiness._FRESH_SECONDS", 0)
+    monkeypatch.setattr("gateway.operations.upstream_check._FRESH_SECONDS", 0)
     app = make_echo()
     upstream = app.state.metrics.calls.inner
     async with running(app):

@@ -1,0 +1,45 @@
+"""The samples of the upstreams: their connections, and the calls that they have under way."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, Final
+
+from gateway.upstream.bounded import pools_of
+from gateway.upstream_settings import DEFAULT_NAME
+from server_process.exposition import Sample
+
+_STATES: Final = ("idle", "connecting", "ready", "transient_failure", "draining")
+
+
+def upstream_samples(upstream: Any) -> dict[str, list[Sample]]:
+    """Returns the samples of an upstream, or of several; empty for one of the user's."""
+    upstreams: Mapping[str, Any] = getattr(upstream, "upstreams", {DEFAULT_NAME: upstream})
+    connections: list[Sample] = []
+    established: list[Sample] = []
+    waiting: list[Sample] = []
+    for name, each in upstreams.items():
+        if pools := pools_of(each):
+            states: Counter[str] = sum((pool.states() for pool in pools), Counter())
+            connections += [((name, state), states[state]) for state in _STATES]
+            established.append(((name,), sum(pool.established for pool in pools)))
+            waiting.append(((name,), sum(pool.waiting for pool in pools)))
+    if not connections:
+        return {}
+    samples = {
+        "protoway_upstream_connections": connections,
+        "protoway_upstream_connections_established_total": established,
+        "protoway_upstream_calls_waiting": waiting,
+    }
+    kinds = [
+        (name, kind, counted)
+        for name, each in upstreams.items()
+        for kind, counted in getattr(each, "kinds", {}).items()
+    ]
+    if kinds:
+        samples["protoway_upstream_calls_open"] = [((n, k), each.open) for n, k, each in kinds]
+        samples["protoway_upstream_refused_calls_total"] = [
+            ((n, k), each.refused) for n, k, each in kinds
+        ]
+    return samples

@@ -1,0 +1,115 @@
+"""Envoy's clusters of the list `upstreams`, and which of them a method goes to.
+
+Rule: what Envoy would do otherwise than the edge is refused, with words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from gateway.contract.method import Method
+from gateway.contract.method_patterns import fitting_prefix, prefix_of
+from gateway.render.envoy_tls import Node, TlsOptions, is_ip
+from gateway.render.envoy_upstream import host_and_address, seconds, upstream_cluster
+from gateway.upstream_settings import UpstreamSettings
+
+_POLICIES: Final = {"round_robin": "ROUND_ROBIN", "least_outstanding": "LEAST_REQUEST"}
+_NO_LIMIT: Final = 2**31 - 1
+
+
+class UpstreamRoutes:
+    """Which entry a method goes to."""
+
+    def __init__(self, upstreams: Sequence[UpstreamSettings]) -> None:
+        """Takes the entries."""
+        self._by_prefix = {prefix_of(each): own for own in upstreams for each in own.methods}
+
+    def of(self, method: Method) -> UpstreamSettings | None:
+        """Returns the entry that takes a method; None: the default one does."""
+        prefix = fitting_prefix(method.full_name, self._by_prefix)
+        return None if prefix is None else self._by_prefix[prefix]
+
+
+def cluster_of(own: UpstreamSettings, *, streams: bool) -> str:
+    """Returns the name of the cluster for the unary or the streaming calls of an entry."""
+    apart = streams and _is_bounded(own)
+    return f"upstreams.{own.name}.streams" if apart else f"upstreams.{own.name}"
+
+
+def added_headers(own: UpstreamSettings) -> Node:
+    """Returns the field of a route that adds the metadata of an entry; empty: it has none.
+
+    Raises:
+        ValueError: a value is in a file, which Envoy cannot read.
+    """
+    headers = []
+    for each in own.metadata:
+        if each.value is None:
+            raise ValueError(
+                f"upstreams[{own.name}]: Envoy reads no value_file of metadata; give value, which then"
+                " stands in its configuration"
+            )
+        value = each.value.get_secret_value().replace("%", "%%")
+        headers.append(
+            {
+                "header": {"key": each.key, "value": value},
+                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+            }
+        )
+    return {"request_headers_to_add": headers} if headers else {}
+
+
+def upstreams_clusters(
+    upstreams: Sequence[UpstreamSettings], *, keepalive: float
+) -> Iterator[Node]:
+    """Yields the clusters of all entries.
+
+    Raises:
+        ValueError: Envoy does not support an address or the TLS settings of one.
+    """
+    for own in upstreams:
+        try:
+            yield _cluster(own, own.max_calls, keepalive, streams=False)
+            if _is_bounded(own):
+                yield _cluster(own, own.max_streams, keepalive, streams=True)
+        except ValueError as error:
+            raise ValueError(f"upstreams[{own.name}]: {error}") from error
+
+
+def _is_bounded(own: UpstreamSettings) -> bool:
+    return own.max_calls is not None or own.max_streams is not None
+
+
+def _cluster(own: UpstreamSettings, limit: int | None, keepalive: float, *, streams: bool) -> Node:
+    found = [host_and_address(each) for each in own.addresses]
+    hosts = [host for host, _ in found]
+    if own.has_tls and own.server_name is None and len(set(hosts)) > 1:
+        raise ValueError("Envoy verifies one name for all addresses: give server_name")
+    pipes = ["pipe" in address for _, address in found]
+    named = any(not is_ip(host) for host, pipe in zip(hosts, pipes, strict=True) if not pipe)
+    if named and any(pipes):
+        raise ValueError("Envoy has names and Unix sockets in no one cluster")
+    tls = TlsOptions(
+        upstream_tls=own.tls,
+        upstream_ca=own.ca,
+        upstream_certificate=own.certificate,
+        upstream_key=own.key,
+        upstream_name=own.server_name,
+    )
+    name = cluster_of(own, streams=streams)
+    cluster = upstream_cluster(
+        own.addresses[0],
+        own.max_connections,
+        keepalive=keepalive,
+        tls=tls,
+        name=name,
+        max_calls=_NO_LIMIT if limit is None else limit,
+    )
+    endpoints: list[dict[str, Any]] = [{"endpoint": {"address": address}} for _, address in found]
+    return cluster | {
+        "type": "STRICT_DNS" if named else "STATIC",
+        "connect_timeout": seconds(own.connect_timeout_seconds),
+        "lb_policy": _POLICIES[own.balance],
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
+    }

@@ -1,0 +1,121 @@
+"""The list `upstreams` of the settings: servers beside the default one, each with the methods that it takes.
+
+Rule: what is wrong with one entry alone, or with two beside each other, is found here; what does not fit the
+contract, when the upstreams are made (`gateway.upstreams`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+
+from gateway.contract.method_patterns import PATTERN, prefix_of
+from gateway.sections import Section
+from gateway.setting_types import RequestHeaderName
+
+DEFAULT_NAME: Final = "default"
+"""What the server of the setting `upstream` is called in metrics and reports."""
+
+
+def _several(value: Any) -> Any:
+    """Takes one text for a list of one."""
+    return (value,) if isinstance(value, str) else value
+
+
+Texts = Annotated[
+    tuple[Annotated[str, Field(min_length=1)], ...],
+    Field(min_length=1),
+    BeforeValidator(_several),
+]
+"""One text, or a list, which is not empty."""
+
+MethodPattern = Annotated[str, Field(pattern=PATTERN)]
+
+
+def _no_binary(key: str) -> str:
+    if key.lower().endswith("-bin"):
+        raise ValueError("is binary metadata, and the value is text")
+    return key.lower()
+
+
+class AddedMetadata(Section):
+    """One entry of metadata that all calls to an upstream have. Callers cannot send another one."""
+
+    key: Annotated[RequestHeaderName, AfterValidator(_no_binary)]
+    """Its key."""
+    value: SecretStr | None = None
+    """Its value."""
+    value_file: Path | None = None
+    """File that holds the value, which is read at the start."""
+
+    @model_validator(mode="after")
+    def _has_a_value(self) -> Self:
+        if self.value is None and self.value_file is None:
+            raise ValueError("has no value; give value or value_file")
+        return self
+
+
+class UpstreamSettings(Section):
+    """One server, or several that serve the same, and the methods that go there."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")
+    """What it is called in metrics, reports and log lines."""
+    methods: Annotated[tuple[MethodPattern, ...], Field(min_length=1), BeforeValidator(_several)]
+    """Patterns of the methods that it takes; the longest one that fits counts."""
+    addresses: Texts
+    """Addresses, each as that of `upstream`. Calls go to them in turn."""
+    transport: Literal["wire", "grpcio"] = "wire"
+    """gRPC implementation that calls it."""
+    tls: bool = False
+    """Use TLS, with gRPC's default CAs. Each of the next four settings turns TLS on too."""
+    ca: Path | None = None
+    """PEM file with the CAs that verify its certificate."""
+    certificate: Path | None = None
+    """PEM file with the client certificate that the edge sends to it."""
+    key: Path | None = None
+    """PEM file with the private key of the client certificate, without a password."""
+    server_name: str | None = Field(default=None, min_length=1)
+    """Name in its certificate, if it is not the host of the address."""
+    connect_timeout_seconds: float = Field(default=2.0, ge=0.1, le=600)
+    """Maximum duration of an attempt to connect, with the TLS handshake."""
+    timeout_seconds: float | None = Field(default=None, gt=0)
+    """Maximum duration of a unary call, where the edge's own allows more; None: the edge's own."""
+    max_connections: int = Field(default=32, ge=1)
+    """Maximum connections to each address."""
+    max_calls: int | None = Field(default=None, ge=1)
+    """Maximum unary calls at the same time; more are answered 503. None: no limit."""
+    max_streams: int | None = Field(default=None, ge=1)
+    """Maximum streaming calls at the same time; more are answered 503. None: no limit."""
+    metadata: tuple[AddedMetadata, ...] = ()
+    """Metadata that each call to it has."""
+    balance: Literal["round_robin", "least_outstanding"] = "round_robin"
+    """Which address a call goes to: the next one, or the one with the fewest calls under way."""
+    required: bool = False
+    """The edge is ready only if it answers. Otherwise `/readyz` tells its state, and stays 200."""
+
+    @property
+    def has_tls(self) -> bool:
+        """Whether it is called over TLS."""
+        return bool(self.tls or self.ca or self.certificate or self.key or self.server_name)
+
+
+def checked_upstreams(upstreams: Sequence[UpstreamSettings]) -> Sequence[UpstreamSettings]:
+    """Returns the list, of which no two entries have one name or take one pattern.
+
+    Raises:
+        ValueError: two have.
+    """
+    names: set[str] = {DEFAULT_NAME}
+    taken: dict[str, str] = {}
+    for each in upstreams:
+        if each.name in names:
+            raise ValueError(f"the name {each.name!r} is taken")
+        names.add(each.name)
+        for pattern in each.methods:
+            other = taken.setdefault(prefix_of(pattern), each.name)
+            if other != each.name:
+                raise ValueError(f"{pattern!r} is taken by both {other} and {each.name}")
+    return upstreams
