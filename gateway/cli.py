@@ -21,6 +21,7 @@ from gateway.admission.proxy_settings import ProxySettings
 from gateway.api_key_command import add_api_key
 from gateway.app import create_app
 from gateway.app_option import AppError, load_app, settings_of
+from gateway.client import call_command
 from gateway.contract.bindings import bind, warnings
 from gateway.contract.descriptors import Contract
 from gateway.contract.errors import ContractError
@@ -55,6 +56,11 @@ CONTRACT = (
     *("services", "skip_faulty_rules"),
 )
 """The settings that say what the contract is."""
+CALL = (
+    *(*CONTRACT, "transport", "max_message_bytes", "max_upstream_metadata_bytes"),
+    *("print_defaults", "print_proto_names", "print_enum_numbers", "print_int64_numbers"),
+)
+"""The settings that `protoway call` takes."""
 ENVOY = (
     *CONTRACT,
     *("descriptor_set_out", "descriptor_set_path", "host", "port", "admin_port"),
@@ -80,7 +86,7 @@ FAILURES = (
 """What stops a command, each with a line of its own."""
 
 
-_WITH_OPTIONS = (dev_command.run, diff_command.run, settings_command.run)
+_WITH_OPTIONS = (call_command.run, dev_command.run, diff_command.run, settings_command.run)
 """Commands that are given all options, and not only the settings."""
 
 
@@ -152,6 +158,7 @@ def _parser() -> argparse.ArgumentParser:
             flat_settings(Settings),
             "run server and edge, and start them again when their files change",
         ),
+        ("call", call_command.run, AnySettings, CALL, "call a method of a contract"),
         ("routes", _routes, Settings, CONTRACT, "print the table of routes"),
         ("check", _check, Settings, (*CONTRACT, *OWN_PATHS), "report every problem of a contract"),
         (
@@ -185,6 +192,8 @@ def _parser() -> argparse.ArgumentParser:
                 help="application of your own, made by create_app, with the settings that it was made with"
                 " (an option only)",
             )
+        if name == "call":
+            call_command.add_arguments(command)
         if name == "dev":
             dev_command.add_arguments(command)
         if name == "settings":

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import shlex
 import signal
 import sys
@@ -19,11 +18,10 @@ from typing import Final
 from gateway.options import OptionError, given_options, option, read_settings
 from gateway.project.changes import Snapshot, changed, snapshot, source_files
 from gateway.project.program import Program
-from gateway.settings import PREFIX, Settings
+from gateway.project.settings_file import use_settings_file
+from gateway.settings import Settings
 from gateway.start_lines import SERVING
 
-SETTINGS_FILE: Final = "protoway.yaml"
-"""What the edge's settings are read from where neither option nor variable names a file."""
 _LOOK_SECONDS: Final = 0.25
 """Interval at which files are looked at. A change is taken when they have stayed the same for one."""
 _SHOWN: Final = 3
@@ -53,12 +51,7 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         OptionError: a setting is wrong.
     """
-    if (
-        options.config is None
-        and f"{PREFIX}CONFIG" not in os.environ
-        and Path(SETTINGS_FILE).exists()
-    ):
-        options.config = SETTINGS_FILE
+    use_settings_file(options)
     settings = read_settings(options, Settings)
     edge = [sys.executable, "-m", "gateway", "serve", *_as_arguments(options)]
     if settings.access_log == "auto":  # a person reads what is no terminal for the edge

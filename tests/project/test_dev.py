@@ -79,7 +79,7 @@ def test_changes_are_served(tmp_path: Path) -> None:
         contract = folder / "orders.proto"
         text = contract.read_text()
         contract.write_text(text.replace("string title = 2;", "strin title = 2;"))
-        said(terminal, r"dev +\| orders.proto changed", r"orders.proto:47:3", "does not compile")
+        said(terminal, r"dev +\| orders.proto changed", r"orders.proto:38:3", "does not compile")
         assert post(f"{url}/v1/items", '{"title":"tea"}') == '{"id":2,"title":"milk"}'
 
         contract.write_text(text.replace('"/v1/items" body', '"/v2/items" body'))
