@@ -26,6 +26,7 @@ from gateway.contract.bindings import bind, warnings
 from gateway.contract.descriptors import Contract
 from gateway.contract.errors import ContractError
 from gateway.listening import ListenError
+from gateway.mock import mock_command
 from gateway.options import OptionError, Parser, add_settings, read_settings, unknown_arguments
 from gateway.project import dev_command
 from gateway.project.init_command import add_init
@@ -86,7 +87,9 @@ FAILURES = (
 """What stops a command, each with a line of its own."""
 
 
-_WITH_OPTIONS = (call_command.run, dev_command.run, diff_command.run, settings_command.run)
+_WITH_OPTIONS = (
+    *(call_command.run, dev_command.run, diff_command.run, mock_command.run, settings_command.run),
+)
 """Commands that are given all options, and not only the settings."""
 
 
@@ -159,6 +162,13 @@ def _parser() -> argparse.ArgumentParser:
             "run server and edge, and start them again when their files change",
         ),
         ("call", call_command.run, AnySettings, CALL, "call a method of a contract"),
+        (
+            "mock",
+            mock_command.run,
+            Settings,
+            flat_settings(Settings),
+            "serve a contract with examples as answers, without its server",
+        ),
         ("routes", _routes, Settings, CONTRACT, "print the table of routes"),
         ("check", _check, Settings, (*CONTRACT, *OWN_PATHS), "report every problem of a contract"),
         (
@@ -196,6 +206,8 @@ def _parser() -> argparse.ArgumentParser:
             call_command.add_arguments(command)
         if name == "dev":
             dev_command.add_arguments(command)
+        if name == "mock":
+            mock_command.add_arguments(command)
         if name == "settings":
             settings_command.add_arguments(command)
         if name == "diff":
