@@ -21,11 +21,15 @@ from gateway.admission.proxy_settings import ProxySettings
 from gateway.api_key_command import add_api_key
 from gateway.app import create_app
 from gateway.app_option import AppError, load_app, settings_of
+from gateway.client import call_command
 from gateway.contract.bindings import bind, warnings
 from gateway.contract.descriptors import Contract
 from gateway.contract.errors import ContractError
 from gateway.listening import ListenError
+from gateway.mock import mock_command
 from gateway.options import OptionError, Parser, add_settings, read_settings, unknown_arguments
+from gateway.project import dev_command
+from gateway.project.init_command import add_init
 from gateway.render.envoy import render_envoy
 from gateway.render.envoy_admission import EnvoyAdmission, admission_problems
 from gateway.render.envoy_contract import envoy_contract
@@ -53,6 +57,11 @@ CONTRACT = (
     *("services", "skip_faulty_rules"),
 )
 """The settings that say what the contract is."""
+CALL = (
+    *(*CONTRACT, "transport", "max_message_bytes", "max_upstream_metadata_bytes"),
+    *("print_defaults", "print_proto_names", "print_enum_numbers", "print_int64_numbers"),
+)
+"""The settings that `protoway call` takes."""
 ENVOY = (
     *CONTRACT,
     *("descriptor_set_out", "descriptor_set_path", "host", "port", "admin_port"),
@@ -78,6 +87,12 @@ FAILURES = (
 """What stops a command, each with a line of its own."""
 
 
+_WITH_OPTIONS = (
+    *(call_command.run, dev_command.run, diff_command.run, mock_command.run, settings_command.run),
+)
+"""Commands that are given all options, and not only the settings."""
+
+
 class CommandError(Exception):
     """A command cannot go on; `status` is the exit status."""
 
@@ -97,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             status = int(options.command(options))
         elif getattr(options, "app", None) is not None:
             status = _serve_app(options)
-        elif options.run in (diff_command.run, settings_command.run):
+        elif options.run in _WITH_OPTIONS:
             status = options.run(options)
         else:
             status = int(options.run(read_settings(options, options.settings)))
@@ -139,6 +154,21 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, run, kind, names, purpose in (
         ("serve", _serve, Settings, flat_settings(Settings), "serve a contract over HTTP"),
+        (
+            "dev",
+            dev_command.run,
+            Settings,
+            flat_settings(Settings),
+            "run server and edge, and start them again when their files change",
+        ),
+        ("call", call_command.run, AnySettings, CALL, "call a method of a contract"),
+        (
+            "mock",
+            mock_command.run,
+            Settings,
+            flat_settings(Settings),
+            "serve a contract with examples as answers, without its server",
+        ),
         ("routes", _routes, Settings, CONTRACT, "print the table of routes"),
         ("check", _check, Settings, (*CONTRACT, *OWN_PATHS), "report every problem of a contract"),
         (
@@ -172,6 +202,12 @@ def _parser() -> argparse.ArgumentParser:
                 help="application of your own, made by create_app, with the settings that it was made with"
                 " (an option only)",
             )
+        if name == "call":
+            call_command.add_arguments(command)
+        if name == "dev":
+            dev_command.add_arguments(command)
+        if name == "mock":
+            mock_command.add_arguments(command)
         if name == "settings":
             settings_command.add_arguments(command)
         if name == "diff":
@@ -179,6 +215,7 @@ def _parser() -> argparse.ArgumentParser:
         add_settings(command, kind, names)
         command.set_defaults(run=run, settings=kind)
     add_api_key(commands)
+    add_init(commands)
     return parser
 
 

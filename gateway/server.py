@@ -29,7 +29,7 @@ from gateway.operations.metrics import Metrics
 from gateway.operations.readiness import Readiness
 from gateway.reload.reloader import ContractReloader
 from gateway.settings import Settings, names_uvicorns_proxies
-from gateway.start_lines import middleware_line, served, shown
+from gateway.start_lines import SERVING, middleware_line, served, shown
 from gateway.tls import check_serving, serving_tls
 from grpc_wire.renewal import RenewedContext, watching
 from server_process.logs import configure_logs
@@ -202,7 +202,7 @@ class Server(uvicorn.Server):
     def _say_where(self, listening: Sequence[socket.socket]) -> None:
         scheme = "https" if self._tls is not None else "http"
         print(
-            *(f"protoway: serving HTTP on {shown(each, scheme)}" for each in listening),
+            *(f"{SERVING}{shown(each, scheme)}" for each in listening),
             f"protoway: {served(self._edge.served.transcoder.bindings, self._settings)}",
             *middleware_line(self._app),
             *(f"protoway: serving /metrics on {shown(each, 'http')}" for each in self.admin.shown),

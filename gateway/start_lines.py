@@ -13,6 +13,8 @@ from gateway.doors.asgi import ContractRoutes
 from gateway.listening import shown_host
 from gateway.settings import Settings
 
+SERVING: Final = "protoway: serving HTTP on "
+"""What the first start line begins with."""
 UNARY_COST: Final = "2 to 2.5"
 """CPU of a unary call through one middleware, as a multiple of that without any (`bench/middleware.py`)."""
 _SHOWN_SERVICES: Final = 3

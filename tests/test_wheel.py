@@ -98,10 +98,12 @@ def test_the_wheel_has_the_edge_and_what_it_imports_and_no_core(wheel: Path) -> 
     [
         *("gateway/py.typed", "grpc_wire/py.typed", "server_process/py.typed"),
         *("gateway/v1/options.proto", "gateway/doors/static/viewer.js"),
+        *("gateway/project/templates/gitignore.template",),
+        *("gateway/project/templates/tests/conftest.py.template",),
     ],
 )
 def test_the_wheel_has_more_than_modules(wheel: Path, name: str) -> None:
-    """All packages are typed (PEP 561); contracts find the stream options, and `/docs` its script."""
+    """Types (PEP 561), the stream options, the script of `/docs`, and what `protoway init` writes."""
     assert name in names(wheel)
 
 

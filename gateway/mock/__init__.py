@@ -1,0 +1,1 @@
+"""`protoway mock`: an edge whose answers are made from the contract alone."""
