@@ -1,6 +1,6 @@
 """The program that the Connect conformance suite starts: an edge before a core that has its service.
 
-    python -m tests.conformance.rpc_server FOLDER-OF-ITS-PROTOS
+    python -m tests.conformance.rpc_server DESCRIPTOR-SET-OF-THE-SUITE
 
 Standard input has one ServerCompatRequest, standard output gets one ServerCompatResponse, each behind its
 size in four bytes; SIGTERM ends the program.
@@ -19,22 +19,20 @@ from typing import Any
 
 from gateway.app import create_app
 from gateway.settings import Settings
-from tests.conformance.rpc_core import Messages, descriptor_set, start
+from tests.conformance.rpc_core import Messages, start
 from tests.whole.serving import serving
 
 _SIZE = struct.Struct(">I")
 
 
-def _settings(request: Any, folder: Path, descriptors: bytes, port: int) -> Settings:
+def _settings(request: Any, folder: Path, contract: Path, port: int) -> Settings:
     given: dict[str, Any] = {}
-    file = folder / "set.binpb"
-    file.write_bytes(descriptors)
     if request.use_tls:
         for name, data in (("cert", request.server_creds.cert), ("key", request.server_creds.key)):
             (folder / name).write_bytes(data)
         given |= {"tls_certificate": folder / "cert", "tls_key": folder / "key"}
     return Settings(
-        descriptor_set=file,
+        descriptor_set=contract,
         upstream=f"127.0.0.1:{port}",
         auto_mapping=True,  # REST has the same paths
         timeout_seconds=None,
@@ -44,7 +42,7 @@ def _settings(request: Any, folder: Path, descriptors: bytes, port: int) -> Sett
     )
 
 
-async def _serve(protos: Path) -> None:
+async def _serve(contract: Path, messages: Messages) -> None:
     out = sys.stdout.buffer
     sys.stdout = sys.stderr  # a line of the start is no message
     loop = asyncio.get_running_loop()
@@ -52,13 +50,11 @@ async def _serve(protos: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     read = sys.stdin.buffer.read
-    descriptors = descriptor_set(protos)
-    messages = Messages(descriptors)
     (size,) = _SIZE.unpack(await loop.run_in_executor(None, read, _SIZE.size))
     request = messages.ServerCompatRequest.FromString(await loop.run_in_executor(None, read, size))
     core, core_port = await start(messages)
     with tempfile.TemporaryDirectory() as folder:
-        settings = _settings(request, Path(folder), descriptors, core_port)
+        settings = _settings(request, Path(folder), contract, core_port)
         app = create_app(settings)
         if request.message_receive_limit:  # of requests alone: an answer repeats its request
             edge = app.state.edge
@@ -75,4 +71,5 @@ async def _serve(protos: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(Path(sys.argv[1])))
+    given = Path(sys.argv[1])
+    asyncio.run(_serve(given, Messages(given.read_bytes())))
