@@ -18,6 +18,8 @@ BENCH ?=
 INTEROP ?= $(CURDIR)/build/interop
 CONFORMANCE ?= $(CURDIR)/build/conformance
 EVOLUTION ?= $(CURDIR)/build/evolution
+CONNECT := connectrpc.com/conformance
+CONNECT_VERSION := v1.0.7
 OPENAPI ?= $(CURDIR)/build/openapi
 # where Debian's packages of Go sources are
 GOCODE := /usr/share/gocode
@@ -92,13 +94,16 @@ interop: $(VENV)/installed ## install clients that are not ours, and let them ca
 	fi
 	INTEROP=$(INTEROP) $(BIN)/python -m pytest -m interop tests/interop
 
-conformance: $(VENV)/installed ## build h2spec (needs Go), and let it ask the edge and the core
+conformance: $(VENV)/installed ## build h2spec and the Connect conformance suite (needs Go), and let them ask the edge and the core
 	@if command -v go >/dev/null; then \
 		GOBIN=$(CONFORMANCE) go install github.com/summerwind/h2spec/cmd/h2spec@v2.2.1; \
+		GOBIN=$(CONFORMANCE) go install $(CONNECT)/cmd/connectconformance@$(CONNECT_VERSION); \
 	else \
-		echo "Go is not installed: h2spec is not built, and its tests are skipped"; \
+		echo "Go is not installed: the suites are not built, and their tests are skipped"; \
 	fi
-	H2SPEC=$(CONFORMANCE)/h2spec $(BIN)/python -m pytest -m conformance -rs tests/conformance
+	H2SPEC=$(CONFORMANCE)/h2spec CONNECTCONFORMANCE=$(CONFORMANCE)/connectconformance \
+		CONFORMANCE_PROTOS="$$(go env GOMODCACHE 2>/dev/null)/$(CONNECT)@$(CONNECT_VERSION)/proto" \
+		$(BIN)/python -m pytest -m conformance -rs tests/conformance
 
 evolution: $(VENV)/installed ## install buf, and ten public contracts at two revisions each, and compare what breaks
 	mkdir -p $(EVOLUTION)

@@ -36,6 +36,7 @@ from gateway.operations.readiness import Readiness, health_routes
 from gateway.operations.upstream_check import UpstreamCheck
 from gateway.reload.compiling import compile_contract, json_options
 from gateway.reload.reloader import ContractReloader, NotReloadedError
+from gateway.rpc_services.every import own_services
 from gateway.settings import Settings
 from gateway.sources.reading import SettingsSource, load_contract, waiting_for_servers
 from gateway.tls import TlsError
@@ -108,17 +109,26 @@ def create_app(
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.root_path = settings.root_path
+
+    async def is_serving() -> bool:
+        return await readiness.is_serving()
+
     streams = Streams(lambda: edge.served, settings.root_path)
     admission = Admission(settings, PathMethods(app), streams)
     compiler = partial(
         compile_contract,
         settings=settings,
         policies=partial(admission.policies, others=tuple(policies)),
+        own_services=partial(
+            own_services,
+            is_serving=is_serving,
+            reflection=bool(settings.openapi_path),
+        ),
     )
     edge = _edge(settings, compiler(contract), carrier if metrics is None else metrics.calls)
     source.returns = partial(_returns, carrier)
     reloader = ContractReloader(edge, source, data, stamp, load, compiler, settings.on_breaking)
-    readiness = _readiness(settings, upstreams, edge)
+    readiness: Readiness = _readiness(settings, upstreams, edge)
     if metrics is not None:
         metrics.readiness = readiness
         _count(metrics, edge, reloader, upstreams)

@@ -18,8 +18,17 @@ from gateway.contract.descriptors import Contract
 from gateway.contract.errors import ContractError, ContractWarning
 from gateway.contract.fields import FieldPath, dotted
 from gateway.contract.http_methods import BODY_METHODS
-from gateway.contract.http_rule import Binding, bindings, is_sendable, merge_rules, rules
+from gateway.contract.http_rule import (
+    ANY_METHOD,
+    Binding,
+    Body,
+    bindings,
+    is_sendable,
+    merge_rules,
+    rules,
+)
 from gateway.contract.method import Method
+from gateway.contract.path_template import PathTemplate
 from gateway.contract.route_table import RouteConflict, RouteTable
 from gateway.contract.stream_policy import stream_policy
 
@@ -43,6 +52,32 @@ def bind(methods: Iterable[Method]) -> tuple[list[Binding], list[ContractError]]
     if not bound and not problems:
         problems.append(ContractError(_NO_RULE))
     return bound, problems
+
+
+def rpc_bindings(methods: Iterable[Method], bound: Iterable[Binding]) -> dict[str, Binding]:
+    """Returns the binding of each method's own path, `POST /package.Service/Method`, by that path.
+
+    A path that a rule has bound to another method is left out; a binding of the method itself is the one.
+
+    Args:
+        methods: of the contract, with and without HTTP rules.
+        bound: the bindings of their rules.
+    """
+    others = {
+        str(each.template): each
+        for each in bound
+        if each.template.is_literal and each.http_method in ("POST", ANY_METHOD)
+    }
+    found: dict[str, Binding] = {}
+    for method in methods:
+        path = method.path
+        other = others.get(path)
+        if other is None:
+            template = PathTemplate.parse(path)
+            found[path] = Binding(method, "POST", template, (), Body(()), ())
+        elif other.method is method:
+            found[path] = other
+    return found
 
 
 def without_faulty_rules(contract: Contract) -> Contract:

@@ -32,6 +32,7 @@ from gateway.exchange.response import HttpResponse, error_body
 from gateway.exchange.routing import NO_ROUTE, below_root
 from gateway.exchange.serve import no_route, serve
 from gateway.transcoding.metadata import Headers
+from gateway.transcoding.rpc.wire import RpcWire
 from gateway.transcoding.status import INTERNAL, UNKNOWN, StatusError
 from gateway.transcoding.success_status import CONTENTLESS
 
@@ -173,19 +174,29 @@ class AsgiDoor:
 def _request(scope: Scope, edge: Edge) -> Request:
     """Reads the head of a request, and looks it up in the table of the contract in force."""
     served, path = edge.served, raw_path(scope)
-    head, error = parse_head(scope["headers"], edge.metadata)
+    rpc: RpcWire | None = None
+    if scope["type"] == "websocket":
+        route = served.router.find_handshake(path)
+    else:
+        route, rpc = served.router.find_by_head(
+            scope["method"],
+            path,
+            scope["headers"],
+            scope["query_string"],
+            has_trailers=False,  # ASGI servers need not know them
+        )
+    head, error = parse_head(scope["headers"], edge.metadata, is_rpc=rpc is not None)
     return Request(
         http_method=scope.get("method", "GET"),
         path=path,
         head=head,
-        route=served.router.find_handshake(path)
-        if scope["type"] == "websocket"
-        else served.router.find(scope["method"], path),
+        route=route,
         served=served,
         error=error,
         client=client[0] if (client := scope.get("client")) else "",
         secure=scope.get("scheme") in ("https", "wss"),
         subprotocols=scope.get("subprotocols", ()),
+        rpc=rpc,
     )
 
 

@@ -10,6 +10,8 @@ from gateway.exchange.routing import Route
 from gateway.exchange.served import ServedContract
 from gateway.transcoding.metadata import Metadata, MetadataFilter
 from gateway.transcoding.request_head import REQUEST_ID, RequestHead, read_head
+from gateway.transcoding.rpc.metadata import request_metadata
+from gateway.transcoding.rpc.wire import RpcWire
 from gateway.transcoding.status import StatusError
 
 
@@ -39,18 +41,28 @@ class Request:
     """Whether it came over TLS."""
     subprotocols: Sequence[str] = ()
     """Those that a WebSocket handshake offers."""
+    rpc: RpcWire | None = None
+    """The wire of a call that is an RPC on its own; None: REST, SSE, WebSocket, …"""
 
 
 def parse_head(
-    headers: Iterable[tuple[bytes, bytes]], allowed: MetadataFilter
+    headers: Iterable[tuple[bytes, bytes]], allowed: MetadataFilter, *, is_rpc: bool = False
 ) -> tuple[RequestHead, StatusError | None]:
-    """Returns what headers say, and what is wrong with them."""
-    head = RequestHead()
+    """Returns what headers say, and what is wrong with them.
+
+    All headers of an RPC on its own wire are metadata, but what is the connection's own.
+    """
+    head, problem = RequestHead(), None
     try:
         read_head(headers, allowed, head)
     except StatusError as error:
-        return head, error
-    return head, None
+        problem = error
+    if is_rpc:
+        head.metadata = allowed.without_withheld(request_metadata(tuple(headers)))
+        if head.request_id and REQUEST_ID in allowed.request:
+            head.metadata.append((allowed.request[REQUEST_ID], head.request_id))
+        head.last_event_id = ""  # only events have ids
+    return head, problem
 
 
 def identify(head: RequestHead, allowed: MetadataFilter) -> tuple[str, Metadata]:

@@ -8,9 +8,13 @@ from urllib.parse import quote, unquote
 
 from gateway.contract.route_table import NoRoute, RouteMatch
 from gateway.transcoding.endpoint import Endpoint
-from gateway.transcoding.status import StatusError
+from gateway.transcoding.request_head import RequestHead
+from gateway.transcoding.rpc.choose import choose, is_plain, needs_trailers
+from gateway.transcoding.rpc.wire import RpcWire
+from gateway.transcoding.status import UNIMPLEMENTED, StatusError
 from gateway.transcoding.transcoder import Transcoder
 from gateway.transcoding.transcoder import allowed_methods as all_allowed_methods
+from gateway.transcoding.violations import quoted
 
 NO_ROUTE: Final = NoRoute(frozenset())
 """A path that no binding has."""
@@ -18,6 +22,8 @@ _OWN_PATH: Final = NoRoute(frozenset({"GET"}))
 """A path of the edge's own, asked with another method than it takes."""
 _POSTED_PATH: Final = NoRoute(frozenset({"POST"}))
 """The same for one that takes POST."""
+
+_NO_TRAILERS: Final = "gRPC needs HTTP/2 to the edge itself: use it, or gRPC-Web, or Connect"
 
 
 class Options(NamedTuple):
@@ -76,9 +82,73 @@ class Router:
                 found = self._transcoder.match("GET", path)
         except StatusError as error:
             return error
-        if isinstance(found, NoRoute) and http_method == "OPTIONS" and found.allowed:
-            return Options(all_allowed_methods(found))
+        if isinstance(found, NoRoute) and http_method == "OPTIONS":
+            if path in self._transcoder.rpc:
+                found = NoRoute(found.allowed | {"POST"})
+            if found.allowed:
+                return Options(all_allowed_methods(found))
         return found
+
+    def find_by_head(
+        self,
+        http_method: str,
+        path: str,
+        headers: Iterable[tuple[bytes, bytes]],
+        query: bytes,
+        *,
+        has_trailers: bool,
+    ) -> tuple[Route, RpcWire | None]:
+        """Looks a request up that may be an RPC on its own wire; with None it is not, and REST.
+
+        Args:
+            http_method: as it came.
+            path: as it came, percent-encoded, without the query.
+            headers: all, with names in lower case.
+            query: as it came.
+            has_trailers: whether the response can have trailers, which gRPC needs.
+        """
+        if path in self._transcoder.rpc:
+            found = self._find_rpc(http_method, path, headers, query, has_trailers=has_trailers)
+            return found or (self.find(http_method, path), None)
+        route = self.find(http_method, path)
+        if not isinstance(route, NoRoute):
+            return route, None
+        found = self._find_rpc(http_method, path, headers, query, has_trailers=has_trailers)
+        return found or (route, None)
+
+    def _find_rpc(
+        self,
+        http_method: str,
+        path: str,
+        headers: Iterable[tuple[bytes, bytes]],
+        query: bytes,
+        *,
+        has_trailers: bool,
+    ) -> tuple[Route, RpcWire] | None:
+        match = self._transcoder.rpc.get(path)
+        method = None if match is None else match.target.method
+        choice = choose(http_method, headers, query, method)
+        if choice is None:
+            return None
+        wire, error = choice
+        if needs_trailers(wire) and not has_trailers:
+            error = StatusError.of(UNIMPLEMENTED, _NO_TRAILERS)
+        if match is None:
+            text = f"the contract has no method {quoted(path)}"
+            error = StatusError.of(UNIMPLEMENTED, text, http_status=404)
+        elif wire.name == "connect-stream" and not match.target.method.stream_type.streams:
+            text = f"{match.target.method.full_name} is unary"
+            error = StatusError.of(UNIMPLEMENTED, text)
+        if match is None or error is not None:
+            return error or NO_ROUTE, wire
+        wire.bind(match.target)
+        return match, wire
+
+    def is_rpc(self, path: str, head: RequestHead) -> bool:
+        """Whether a request with a body is an RPC on its own wire; see `find_by_head`."""
+        return path in self._transcoder.rpc and not is_plain(
+            head.content_type, names_connect=head.names_connect
+        )
 
     def find_handshake(self, path: str) -> Route:
         """Looks a WebSocket handshake up."""

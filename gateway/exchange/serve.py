@@ -21,6 +21,7 @@ from gateway.exchange.policy import Answer
 from gateway.exchange.ports import ClientGone
 from gateway.exchange.response import HttpResponse, failure, options
 from gateway.exchange.routing import Options
+from gateway.exchange.rpc import rpc_failure, serve_rpc
 from gateway.exchange.streams import refuse_reader, serve_client_stream, serve_server_stream
 from gateway.exchange.unary import serve_unary
 from gateway.exchange.websocket import serve_websocket
@@ -60,7 +61,8 @@ async def serve(exchange: Exchange) -> None:
         elif isinstance(route, RouteMatch):
             if (error := over_limit(exchange.metadata, edge.limits.max_metadata)) is not None:
                 raise error
-            if exchange.websocket is None and not route.target.method.stream_type.streams:
+            streams = route.target.method.stream_type.streams
+            if exchange.websocket is None and request.rpc is None and not streams:
                 await serve_unary(exchange)
             else:
                 count_messages(exchange, observation, since)
@@ -74,8 +76,11 @@ async def serve(exchange: Exchange) -> None:
 
 
 async def _serve_stream(exchange: Exchange) -> None:
+    """Answers what needs a task: a stream, or an RPC on its own wire."""
     await exchange.in_task()
-    if exchange.websocket is not None:
+    if (wire := exchange.request.rpc) is not None:
+        await serve_rpc(exchange, wire)
+    elif exchange.websocket is not None:
         await serve_websocket(exchange, exchange.websocket)
     elif exchange.endpoint.method.stream_type.server:
         await serve_server_stream(exchange)
@@ -150,6 +155,9 @@ async def _fail(exchange: Exchange, error: StatusError) -> None:
         return
     if is_websocket:
         _log_refusal(exchange, error)
+    if (wire := exchange.request.rpc) is not None:
+        await _answer(exchange, rpc_failure(wire, error))
+        return
     accept = "" if is_websocket else exchange.request.head.accept
     transcoder = exchange.request.served.transcoder
     await _answer(exchange, failure(transcoder, edge.metadata, error, accept))

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from gateway.contract.descriptors import Contract
+from gateway.contract.method import Method
+from gateway.exchange.own_calls import OwnCall
 from gateway.exchange.policy import Policy
 from gateway.exchange.routing import Router
 from gateway.transcoding.endpoint import EncodedBody, Endpoint
@@ -35,5 +37,7 @@ class ServedContract:
     """OpenAPI."""
     policies: tuple[Policy, ...] = ()
     """Asked in this order."""
+    own_calls: Mapping[Method, OwnCall] = field(default_factory=dict)
+    """Methods that the edge answers itself, and what does."""
     encoders: dict[tuple[Endpoint, str], EncodeOne] = field(default_factory=dict)
     """Endpoint and `Accept`, of which callers send few -> encoder of a response that is one message."""

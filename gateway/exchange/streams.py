@@ -105,7 +105,8 @@ async def refuse_reader(exchange: Exchange, error: StatusError) -> bool:
     done nothing, for other requests and for errors that a retry does not mend.
     """
     route = exchange.request.route
-    if not isinstance(route, RouteMatch) or exchange.websocket is not None:
+    request = exchange.request
+    if not isinstance(route, RouteMatch) or exchange.websocket is not None or request.rpc:
         return False
     if not exchange.endpoint.method.stream_type.server or not is_retryable(error):
         return False

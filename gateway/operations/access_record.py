@@ -32,6 +32,8 @@ _WIRES: Final = {
     "application/json-seq": "json-seq",
 }
 """Media type of a stream's framing -> its name in the log."""
+_RPC: Final = frozenset({"connect", "connect-stream", "grpc", "grpc-web", "grpc-web-text"})
+"""Wires of RPC, which a tally has by their names."""
 _SHORT_TEXT: Final = 48
 """Maximum characters of a value of a line that would be too long."""
 Line: TypeAlias = Callable[[str, dict[str, Any]], bytes]

@@ -99,6 +99,10 @@ class Readiness:
         problems["shutdown"] = "the edge is shutting down" if self.draining else ""
         return HealthReport(problems, self._optional)
 
+    async def is_serving(self) -> bool:
+        """Returns whether `ready` reports no problem."""
+        return (await self.ready()).is_serving
+
     def last(self) -> dict[str, bool]:
         """Returns the name of each check -> whether it passed, for who cannot wait.
 

@@ -49,7 +49,7 @@ class RequestMeter(Observer):
 
     def follow(self, served: ServedContract) -> None:
         """Counts the requests of another contract; the series of routes that it has not are dropped."""
-        routes = {OTHER, *(binding.route for binding in served.transcoder.bindings)}
+        routes = {OTHER, *(binding.route for binding in served.transcoder.all_bindings)}
         self._series = {}
         self._by_labels = {
             labels: series for labels, series in self._by_labels.items() if labels[0] in routes

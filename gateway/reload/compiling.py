@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from gateway.admission.error import AdmissionError
 from gateway.contract.bindings import bind, warnings
@@ -11,6 +11,8 @@ from gateway.contract.descriptors import Contract
 from gateway.contract.errors import ContractError
 from gateway.contract.fingerprint import fingerprint
 from gateway.contract.http_rule import Binding
+from gateway.contract.method import Method
+from gateway.exchange.own_calls import OwnCall
 from gateway.exchange.policy import Policy
 from gateway.exchange.routing import Router
 from gateway.exchange.served import ServedContract
@@ -26,6 +28,7 @@ def compile_contract(
     contract: Contract,
     settings: Settings,
     policies: Callable[[Sequence[Binding]], tuple[Policy, ...]],
+    own_services: Callable[[Contract], Mapping[Method, OwnCall]] = lambda _: {},
 ) -> ServedContract:
     """Compiles all that is served of a contract; touches nothing that is in force.
 
@@ -33,6 +36,7 @@ def compile_contract(
         contract: the contract.
         settings: of the edge.
         policies: returns the policies for some bindings.
+        own_services: returns the methods that the edge answers itself beside a contract.
 
     Raises:
         ContractError: a rule is wrong, or there is none.
@@ -47,6 +51,8 @@ def compile_contract(
         ignore_unknown=settings.ignore_unknown,
         show_debug_info=settings.show_debug_info,
     )
+    own_calls = own_services(contract)
+    transcoder.add_rpc(own_calls)
     own_paths = settings.own_paths()
     for warning in warnings(transcoder.bindings, own_paths):
         log.warning("%s", warning)
@@ -64,7 +70,8 @@ def compile_contract(
             options=options,
             ignore_unknown=settings.ignore_unknown,
         ),
-        policies=policies(transcoder.bindings),
+        policies=policies(transcoder.all_bindings),
+        own_calls=own_calls,
     )
 
 

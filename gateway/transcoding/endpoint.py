@@ -52,12 +52,22 @@ class FormEncoder(partial[bytes]):
 class Endpoint:
     """Translates the requests and responses of one binding."""
 
-    def __init__(self, binding: Binding, codec: JsonCodec, parameters: Parameters) -> None:
+    def __init__(
+        self, binding: Binding, codec: JsonCodec, parameters: Parameters, *, raw: bool = True
+    ) -> None:
+        """Compiles a binding.
+
+        Args:
+            binding: what is translated.
+            codec: of the JSON.
+            parameters: of path and query.
+            raw: whether the data of an HttpBody are a body; False: it is JSON, as any message.
+        """
         self.binding = binding
         self.method: Method = binding.method
-        self.has_raw_request = is_http_body(request_body_type(binding))
+        self.has_raw_request = raw and is_http_body(request_body_type(binding))
         """Whether the request body is the data of an HttpBody, not JSON."""
-        self.has_raw_response = is_http_body(response_type(binding))
+        self.has_raw_response = raw and is_http_body(response_type(binding))
         """Whether the response body is the data of an HttpBody, not JSON."""
         self._codec = codec
         self._parameters = parameters

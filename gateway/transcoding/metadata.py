@@ -102,6 +102,10 @@ class MetadataFilter:
             key = checked_key(header[len(PREFIX) :].decode("latin-1"))
         return None if key in self._withheld else key
 
+    def without_withheld(self, metadata: Metadata) -> list[tuple[str, str | bytes]]:
+        """Returns metadata of a client without those that no client sets."""
+        return [pair for pair in metadata if pair[0] not in self._withheld]
+
     def headers(self, metadata: Metadata, prefix: str = "") -> Headers:
         """Returns the response headers for metadata.
 

@@ -31,11 +31,13 @@ class RequestHead:
     content_encoding: str = ""
     content_length: int | None = None
     timeout: float | None = None
-    """Seconds: the shorter one of `grpc-timeout` and `x-server-timeout`; None: no timeout."""
+    """Seconds: the shortest of `grpc-timeout`, `connect-timeout-ms` and `x-server-timeout`; None: none."""
     origin: str = ""
     """Several values are joined by commas."""
     host: str = ""
     last_event_id: str = ""
+    names_connect: bool = False
+    """Whether it names a version of Connect, and so is no REST where the path is a method's."""
     request_id: str = ""
     """The caller's request id; empty if it is missing or invalid."""
     metadata: list[tuple[str, str | bytes]] = field(default_factory=list)
@@ -140,6 +142,14 @@ def _read_server_timeout(head: RequestHead, value: str) -> None:
     _shorten(head, deadline.read_server_timeout(value))
 
 
+def _read_connect_timeout(head: RequestHead, value: str) -> None:
+    _shorten(head, deadline.read_connect_timeout(value))
+
+
+def _read_connect_version(head: RequestHead, _value: str) -> None:
+    head.names_connect = True
+
+
 def _shorten(head: RequestHead, timeout: float) -> None:
     head.timeout = timeout if head.timeout is None else min(head.timeout, timeout)
 
@@ -173,6 +183,8 @@ READERS: Final = {
     REQUEST_ID: _read_request_id,
     b"content-length": _read_content_length,
     b"grpc-timeout": _read_grpc_timeout,
+    b"connect-protocol-version": _read_connect_version,
+    b"connect-timeout-ms": _read_connect_timeout,
     b"x-server-timeout": _read_server_timeout,
     b"last-event-id": _read_last_event_id,
     b"origin": _read_origin,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from gateway.contract.bindings import bind
+from gateway.contract.bindings import bind, rpc_bindings
 from gateway.contract.descriptors import Contract
-from gateway.contract.http_rule import accepts_websocket
+from gateway.contract.http_rule import Binding, accepts_websocket
+from gateway.contract.method import Method
 from gateway.contract.route_table import NoRoute, RouteConflict, RouteMatch, RouteTable
 from gateway.transcoding.codec import JsonCodec, JsonOptions
 from gateway.transcoding.endpoint import Endpoint
@@ -53,12 +54,29 @@ class Transcoder:
         for endpoint in endpoints:
             self._routes.add(endpoint.binding.http_method, endpoint.binding.template, endpoint)
         self._add_handshakes(endpoints)
+        self._codec, self._parameters = codec, parameters
+        self.rpc: dict[str, RouteMatch[Endpoint]] = {}
+        """`/package.Service/Method` -> route of a call that is an RPC on its own wire."""
+        self.add_rpc(contract.methods)
         self.errors = ErrorBodies(contract.pool, options, debug=show_debug_info)
 
     @property
     def literal_routes(self) -> Mapping[tuple[str, str], RouteMatch[Endpoint]]:
         """HTTP method and path -> route, of templates without variables and wildcards; see `match`."""
         return self._routes.literal
+
+    def add_rpc(self, methods: Iterable[Method]) -> None:
+        """Adds routes of RPCs on their own wires; a method that has one keeps it."""
+        for path, binding in rpc_bindings(methods, self.bindings).items():
+            if path not in self.rpc:
+                endpoint = Endpoint(binding, self._codec, self._parameters, raw=False)
+                self.rpc[path] = RouteMatch(endpoint, ())
+
+    @property
+    def all_bindings(self) -> list[Binding]:
+        """The bindings of HTTP rules, and those of each method's own path, without repetition."""
+        own = (match.target.binding for match in self.rpc.values())
+        return list(dict.fromkeys((*self.bindings, *own)))
 
     def match(self, http_method: str, raw_path: str) -> RouteMatch[Endpoint] | NoRoute:
         """Finds the endpoint of a request.

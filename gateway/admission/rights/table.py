@@ -255,6 +255,8 @@ class _Compiling:
     def warn_of_closed(self) -> None:
         """Warns of methods that nobody may call, because nothing takes them in."""
         for method in dict.fromkeys(binding.method for binding in self.bindings):
+            if method.rule is None:  # reached by RPC alone, which no path pattern takes in
+                continue
             mine = [binding for binding in self.bindings if binding.method is method]
             if not any(binding in self.granted for binding in mine):
                 self.warnings.append(

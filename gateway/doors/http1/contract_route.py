@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from gateway.contract.route_table import NoRoute
 from gateway.doors.http1.addresses import Addresses
@@ -18,6 +18,10 @@ from gateway.exchange.request import identify, parse_head
 from gateway.exchange.request_info import ListedHeaders
 from gateway.exchange.routing import Route, below_root
 from gateway.exchange.served import ServedContract
+from gateway.transcoding.rpc.wire import RpcWire
+
+_WITH_TRAILERS: Final = "2"
+"""The version of HTTP whose responses have trailers."""
 
 
 class ContractRoute(NamedTuple):
@@ -30,6 +34,7 @@ class ContractRoute(NamedTuple):
     route: Route
     served: ServedContract
     ends: Addresses
+    rpc: RpcWire | None = None
 
     def exchange(
         self, run: Run, body: RequestBody, sink: Sink, websocket: WebSocket | None = None
@@ -43,7 +48,7 @@ class ContractRoute(NamedTuple):
             websocket: if the request is a handshake.
         """
         edge, request, client = self.edge, self.request, self.ends.client
-        head, error = parse_head(request.headers, edge.metadata)
+        head, error = parse_head(request.headers, edge.metadata, is_rpc=self.rpc is not None)
         request_id, metadata = identify(head, edge.metadata)
         of_edge = EdgeRequest(
             http_method=request.method,
@@ -55,6 +60,7 @@ class ContractRoute(NamedTuple):
             client=client[0] if client else "",
             secure=self.ends.secure,
             subprotocols=() if websocket is None else subprotocols(request.headers),
+            rpc=self.rpc,
         )
         exchange = Exchange(
             edge,
@@ -81,9 +87,19 @@ def find_route(
     path = below_root(request.path, direct.root_path)
     served = direct.edge.served
     router = served.router
-    route = router.find_handshake(path) if is_handshake else router.find(request.method, path)
+    rpc: RpcWire | None = None
+    if is_handshake:
+        route = router.find_handshake(path)
+    else:
+        route, rpc = router.find_by_head(
+            request.method,
+            path,
+            request.headers,
+            request.query,
+            has_trailers=request.version == _WITH_TRAILERS,
+        )
     return (
         None
         if isinstance(route, NoRoute)
-        else ContractRoute(direct.edge, request, path, route, served, ends)
+        else ContractRoute(direct.edge, request, path, route, served, ends, rpc)
     )

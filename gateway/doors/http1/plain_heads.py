@@ -296,6 +296,8 @@ class PlainHeads:
         method, path = request_line.group(1).decode(), request_line.group(2).decode()
         path = below_root(path, self._root_path)
         served = self._served
+        if served.router.is_rpc(path, head):
+            return None
         route = served.router.find(method, path)
         return Request(method, path, head, route, served, error, secure=self._secure)
 

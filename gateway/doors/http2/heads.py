@@ -208,6 +208,8 @@ class Heads:
         route = served.router.find(http_method, below)
         if not isinstance(route, RouteMatch) or route.target.method.stream_type.streams:
             return None
+        if served.router.is_rpc(below, head):
+            return None
         return Request(http_method, below, head, route, served, error, secure=self._secure)
 
     def _read_all(self, fields: Headers) -> PlainHead | None:
