@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 
+from google.protobuf.descriptor_pb2 import MethodOptions
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
-from gateway.contract.method_patterns import PATTERN, prefix_of
+from gateway.contract.method import Method
+from gateway.contract.method_patterns import PATTERN, fitting_prefix, prefix_of
 from gateway.sections import Section
 from gateway.setting_types import RequestHeaderName
 
@@ -58,6 +60,49 @@ class AddedMetadata(Section):
         return self
 
 
+Code: TypeAlias = Literal[
+    "CANCELLED",
+    "UNKNOWN",
+    "DEADLINE_EXCEEDED",
+    "RESOURCE_EXHAUSTED",
+    "ABORTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+]
+"""Statuses that another attempt may mend."""
+
+
+class RetrySettings(Section):
+    """When a call is made again: gRPC's `retryPolicy` and `retryThrottling` (A6)."""
+
+    methods: Annotated[tuple[MethodPattern, ...], BeforeValidator(_several)] = ()
+    """Methods that may be called twice, beside those whose `idempotency_level` says so."""
+    max_attempts: int = Field(default=3, ge=2, le=5)
+    """Maximum attempts of one call, the first one among them."""
+    initial_backoff_seconds: float = Field(default=0.1, gt=0, le=60)
+    """Time before the first retry; it varies by a fifth."""
+    max_backoff_seconds: float = Field(default=1.0, gt=0, le=600)
+    """Maximum time before a retry."""
+    backoff_multiplier: float = Field(default=2.0, ge=1, le=10)
+    """How much longer the time is before each further retry."""
+    retryable_status_codes: Annotated[
+        tuple[Code, ...], Field(min_length=1), BeforeValidator(_several)
+    ] = ("UNAVAILABLE",)
+    """Statuses after which a call is made again."""
+    max_tokens: float = Field(default=10.0, gt=0, le=1000)
+    """Budget. A failure takes one token away; with half of them or fewer nothing is retried."""
+    token_ratio: float = Field(default=0.1, gt=0, le=1)
+    """Tokens that a success adds: the share of calls that may be retries while failures go on."""
+
+    def is_safe(self, method: Method) -> bool:
+        """Whether a method may be called twice: the contract says so, or a rule does."""
+        said = method.descriptor.GetOptions().idempotency_level
+        if said != MethodOptions.IDEMPOTENCY_UNKNOWN:
+            return True
+        prefixes = frozenset(map(prefix_of, self.methods))
+        return fitting_prefix(method.full_name, prefixes) is not None
+
+
 class UpstreamSettings(Section):
     """One server, or several that serve the same, and the methods that go there."""
 
@@ -93,6 +138,8 @@ class UpstreamSettings(Section):
     """Metadata that each call to it has."""
     balance: Literal["round_robin", "least_outstanding"] = "round_robin"
     """Which address a call goes to: the next one, or the one with the fewest calls under way."""
+    retry: RetrySettings | None = None
+    """Make calls again that fail, where that is safe; None: no call is made twice."""
     required: bool = False
     """The edge is ready only if it answers. Otherwise `/readyz` tells its state, and stays 200."""
 

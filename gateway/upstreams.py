@@ -10,6 +10,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from google.rpc.code_pb2 import Code
+
 from gateway.contract.method import Method
 from gateway.contract.method_patterns import prefix_of, prefixes_of
 from gateway.setting_secrets import secret_of
@@ -21,9 +23,10 @@ from gateway.upstream.bounded import BoundedUpstream, Bounds
 from gateway.upstream.options import UpstreamOptions
 from gateway.upstream.pool_limits import PoolLimits
 from gateway.upstream.port import Upstream
+from gateway.upstream.retrying import RetryingUpstream, RetryPolicy
 from gateway.upstream.routed import RoutedUpstream
 from gateway.upstream.transport import TargetError, make_upstream
-from gateway.upstream_settings import DEFAULT_NAME, UpstreamSettings
+from gateway.upstream_settings import DEFAULT_NAME, RetrySettings, UpstreamSettings
 from grpc_wire.renewal import Renewed, watching
 
 _PRINTABLE: Final = frozenset(map(chr, range(0x20, 0x7F)))
@@ -94,7 +97,7 @@ def make_upstreams(settings: Settings, methods: Sequence[Method]) -> Upstreams:
 def _check_patterns(upstreams: Iterable[UpstreamSettings], methods: Iterable[Method]) -> None:
     names = {"", *(name for each in methods for name in prefixes_of(each.full_name))}
     for each in upstreams:
-        for pattern in each.methods:
+        for pattern in (*each.methods, *(each.retry.methods if each.retry else ())):
             if prefix_of(pattern) not in names:
                 raise TargetError(
                     f"upstreams[{each.name}]: {pattern!r} fits no method of the contract"
@@ -144,6 +147,8 @@ def _named(settings: Settings, own: UpstreamSettings, tls: Renewed[Any] | None) 
     inner = (
         endpoints[0].upstream if len(endpoints) == 1 else BalancedUpstream(endpoints, own.balance)
     )
+    if own.retry is not None:
+        inner = RetryingUpstream(inner, _retry_policy(own.retry))
     bounds = Bounds(
         max_calls=own.max_calls,
         max_streams=own.max_streams,
@@ -151,6 +156,19 @@ def _named(settings: Settings, own: UpstreamSettings, tls: Renewed[Any] | None) 
         metadata=_metadata(own),
     )
     return BoundedUpstream(inner, bounds)
+
+
+def _retry_policy(retry: RetrySettings) -> RetryPolicy:
+    return RetryPolicy(
+        retry.is_safe,
+        frozenset(Code.Value(each) for each in retry.retryable_status_codes),
+        max_attempts=retry.max_attempts,
+        initial_backoff=retry.initial_backoff_seconds,
+        max_backoff=retry.max_backoff_seconds,
+        multiplier=retry.backoff_multiplier,
+        max_tokens=retry.max_tokens,
+        token_ratio=retry.token_ratio,
+    )
 
 
 def _metadata(own: UpstreamSettings) -> Metadata:

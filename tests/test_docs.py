@@ -27,7 +27,7 @@ from gateway.transcoding.websocket_protocol import (
     CLOSE_TOO_BIG,
     close_code,
 )
-from gateway.upstream_settings import AddedMetadata, UpstreamSettings
+from gateway.upstream_settings import AddedMetadata, RetrySettings, UpstreamSettings
 from grpc_core.settings import Settings as CoreSettings
 from grpc_wire.http2.limits import DEFAULT as LIMITS
 from tests.contracts import compile_text
@@ -100,7 +100,11 @@ def test_every_section_of_the_file_is_documented() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "heading"),
-    [(UpstreamSettings, "## An entry"), (AddedMetadata, "## Metadata")],
+    [
+        (UpstreamSettings, "## An entry"),
+        (AddedMetadata, "## Metadata"),
+        (RetrySettings, "## Retries"),
+    ],
 )
 def test_every_field_of_an_upstream_is_documented(kind: type[BaseModel], heading: str) -> None:
     """The page of upstreams has a row for each field, in their order, and no other."""

@@ -108,6 +108,12 @@ SERIES: Final = (
         ("upstream", "kind"),
         "Calls that were refused for the bounds of an entry of upstreams.",
     ),
+    Series(
+        "protoway_upstream_retries_total",
+        "counter",
+        ("upstream", "result"),
+        "Failed attempts of calls that may be retried, by whether they were.",
+    ),
     Series("protoway_connections_open", "gauge", (), "Connections of clients that are open."),
     Series(
         "protoway_connections_refused_total",

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from gateway.upstream.bounded import pools_of
+from gateway.upstream.retrying import retries_of
 from gateway.upstream_settings import DEFAULT_NAME
 from server_process.exposition import Sample
 
@@ -42,4 +43,11 @@ def upstream_samples(upstream: Any) -> dict[str, list[Sample]]:
         samples["protoway_upstream_refused_calls_total"] = [
             ((n, k), each.refused) for n, k, each in kinds
         ]
+    retries: list[Sample] = [
+        ((name, result), count)
+        for name, each in upstreams.items()
+        for result, count in retries_of(each).items()
+    ]
+    if retries:
+        samples["protoway_upstream_retries_total"] = retries
     return samples

@@ -19,7 +19,7 @@ from gateway.render.envoy_cors import CORS, EnvoyCors, cors_policy
 from gateway.render.envoy_proxies import forwarded_headers
 from gateway.render.envoy_tls import Node, TlsOptions
 from gateway.render.envoy_upstream import CLUSTER, STREAMS, seconds
-from gateway.render.envoy_upstreams import UpstreamRoutes, added_headers, cluster_of
+from gateway.render.envoy_upstreams import UpstreamRoutes, added_headers, cluster_of, retry_policy
 from gateway.upstream_settings import UpstreamSettings
 
 FILTERS: Final = "type.googleapis.com/envoy.extensions.filters.http"
@@ -206,6 +206,7 @@ def _named_routes(contract: EnvoyContract, options: EnvoyOptions) -> Iterator[No
         else:
             limits = [each for each in (options.timeout_seconds, own.timeout_seconds) if each]
             route = _unary_route(match, _limit(min(limits, default=None)), cluster)
+        route["route"] |= retry_policy(own, method)
         yield route | added_headers(own)
 
 

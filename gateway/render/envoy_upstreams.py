@@ -5,6 +5,7 @@ Rule: what Envoy would do otherwise than the edge is refused, with words.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -12,17 +13,33 @@ from gateway.contract.method import Method
 from gateway.contract.method_patterns import fitting_prefix, prefix_of
 from gateway.render.envoy_tls import Node, TlsOptions, is_ip
 from gateway.render.envoy_upstream import host_and_address, seconds, upstream_cluster
-from gateway.upstream_settings import UpstreamSettings
+from gateway.upstream_settings import RetrySettings, UpstreamSettings
 
 _POLICIES: Final = {"round_robin": "ROUND_ROBIN", "least_outstanding": "LEAST_REQUEST"}
 _NO_LIMIT: Final = 2**31 - 1
+_MULTIPLIER: Final = 2.0
+_RETRY_ON: Final = {
+    "CANCELLED": "cancelled",
+    "DEADLINE_EXCEEDED": "deadline-exceeded",
+    "INTERNAL": "internal",
+    "RESOURCE_EXHAUSTED": "resource-exhausted",
+    "UNAVAILABLE": "unavailable",
+}
+"""Status code -> Envoy's condition; it has none for the others."""
 
 
 class UpstreamRoutes:
     """Which entry a method goes to."""
 
     def __init__(self, upstreams: Sequence[UpstreamSettings]) -> None:
-        """Takes the entries."""
+        """Takes the entries.
+
+        Raises:
+            ValueError: Envoy cannot retry as one of them says.
+        """
+        for own in upstreams:
+            if own.retry is not None:
+                _check_retry(own.name, own.retry)
         self._by_prefix = {prefix_of(each): own for own in upstreams for each in own.methods}
 
     def of(self, method: Method) -> UpstreamSettings | None:
@@ -35,6 +52,37 @@ def cluster_of(own: UpstreamSettings, *, streams: bool) -> str:
     """Returns the name of the cluster for the unary or the streaming calls of an entry."""
     apart = streams and _is_bounded(own)
     return f"upstreams.{own.name}.streams" if apart else f"upstreams.{own.name}"
+
+
+def retry_policy(own: UpstreamSettings, method: Method) -> Node:
+    """Returns the field of a route that makes calls again; empty: calls of the method are made once."""
+    retry = own.retry
+    if retry is None or method.stream_type.client or not retry.is_safe(method):
+        return {}
+    on = [_RETRY_ON[code] for code in retry.retryable_status_codes]
+    if "UNAVAILABLE" in retry.retryable_status_codes:
+        on += ["connect-failure", "refused-stream"]  # no status says so there
+    return {
+        "retry_policy": {
+            "retry_on": ",".join(on),
+            "num_retries": retry.max_attempts - 1,
+            "retry_back_off": {
+                "base_interval": seconds(retry.initial_backoff_seconds),
+                "max_interval": seconds(
+                    max(retry.max_backoff_seconds, retry.initial_backoff_seconds)
+                ),
+            },
+        }
+    }
+
+
+def _check_retry(name: str, retry: RetrySettings) -> None:
+    if unknown := [code for code in retry.retryable_status_codes if code not in _RETRY_ON]:
+        raise ValueError(f"upstreams[{name}]: Envoy retries no {', '.join(unknown)}")
+    if retry.backoff_multiplier != _MULTIPLIER:
+        raise ValueError(
+            f"upstreams[{name}]: Envoy has no backoff_multiplier other than {_MULTIPLIER:g}"
+        )
 
 
 def added_headers(own: UpstreamSettings) -> Node:
@@ -106,6 +154,13 @@ def _cluster(own: UpstreamSettings, limit: int | None, keepalive: float, *, stre
         name=name,
         max_calls=_NO_LIMIT if limit is None else limit,
     )
+    if own.retry is not None:
+        (threshold,) = cluster["circuit_breakers"]["thresholds"]
+        del threshold["max_retries"]
+        threshold["retry_budget"] = {
+            "budget_percent": {"value": own.retry.token_ratio * 100},
+            "min_retry_concurrency": math.ceil(own.retry.max_tokens / 2),
+        }
     endpoints: list[dict[str, Any]] = [{"endpoint": {"address": address}} for _, address in found]
     return cluster | {
         "type": "STRICT_DNS" if named else "STATIC",

@@ -2,7 +2,7 @@
 
 Keys have lower-case letters, digits, `_`, `-` and `.`; values are printable ASCII. A key that ends in `-bin`
 has bytes, sent as base64; one header may hold several, separated by commas. Keys that start with `grpc-` are
-reserved.
+reserved; those of retries pass.
 
 Source: gRPC over HTTP/2, "Custom-Metadata".
 """
@@ -39,6 +39,8 @@ _RESERVED_NAMES: Final = frozenset(
 """Headers that are not metadata."""
 _DROPPED_KEYS: Final = frozenset({"accept-encoding", "content-length", "content-type", "te"})
 """Keys that callers forward from HTTP; dropped, as grpc does: they describe another message."""
+_RETRY_KEYS: Final = frozenset({"grpc-previous-rpc-attempts", "grpc-retry-pushback-ms"})
+"""Reserved keys that a client which retries, and its server, tell each other as metadata (gRPC's A6)."""
 _FORBIDDEN_KEYS: Final = frozenset(
     {"connection", "host", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"}
 )
@@ -89,7 +91,7 @@ def _name(key: str) -> tuple[bytes, bool]:
     binary = key.endswith(_BINARY)
     if not _KEY.fullmatch(key):
         raise ValueError(f"metadata {key!r}: a key has lower-case letters, digits, _, - and .")
-    if key.startswith(_RESERVED) and not binary:
+    if key.startswith(_RESERVED) and not binary and key not in _RETRY_KEYS:
         raise ValueError(f"metadata {key!r}: keys that begin with grpc- are gRPC's own")
     if key in _FORBIDDEN_KEYS:
         raise ValueError(f"metadata {key!r}: this key is HTTP's own")

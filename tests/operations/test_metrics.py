@@ -48,7 +48,11 @@ DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "reference/operations.md").read_text()
 PROCESSES = "".join(
     (Path(__file__).parents[1] / each).read_text()
-    for each in ("operations/test_admin_listener.py", "upstreams/test_routes.py")
+    for each in (
+        "operations/test_admin_listener.py",
+        "upstreams/test_routes.py",
+        "upstreams/test_retries.py",
+    )
 )
 DURATION = "http_server_request_duration_seconds_count"
 HANDLED = "grpc_client_handled_total"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import grpc
 import pytest
 import yaml
 
@@ -33,6 +34,14 @@ from tests.whole.processes import edge
         (
             "upstreams: [{name: a, methods: shop.*, addresses: ['h:1', 'unix:/s']}]",
             "upstreams[a]: Envoy has names and Unix sockets in no one cluster",
+        ),
+        (
+            "upstreams: [{name: a, methods: shop.*, addresses: 'h:1', retry: {backoff_multiplier: 3}}]",
+            "upstreams[a]: Envoy has no backoff_multiplier other than 2",
+        ),
+        (
+            "upstreams: [{name: a, methods: '*', addresses: h:1, retry: {retryable_status_codes: ABORTED}}]",
+            "upstreams[a]: Envoy retries no ABORTED",
         ),
         (
             "upstreams: [{name: a, methods: shop.*, addresses: 'h:1'}]\noverload: {max_calls: 1}",
@@ -69,6 +78,7 @@ async def test_both_edges_route_alike(tmp_path: Path) -> None:
                 "methods": ["shop.v1.Orders"],
                 "addresses": [orders.address],
                 "timeout_seconds": 20,
+                "retry": {"initial_backoff_seconds": 0.02},
                 "max_calls": 50,
                 "metadata": [{"key": "x-key", "value": "orders 100%"}],
             },
@@ -99,6 +109,14 @@ async def test_both_edges_route_alike(tmp_path: Path) -> None:
                         each, "POST", target, {"content-type": "application/json"}, b'{"name":"a"}'
                     )
                     assert (answer.status, answer.body) == (200, b'{"name":"a"}')
+                # a safe call is made again by both
+                orders.code, orders.failures = grpc.StatusCode.UNAVAILABLE, 1
+                orders.calls.clear()
+                answer = await ask(
+                    each, "POST", "/orders", {"content-type": "application/json"}, b'{"name":"a"}'
+                )
+                assert (answer.status, len(orders.calls)) == (200, 2)
+                orders.code = grpc.StatusCode.OK
                 watched = await ask(each, "GET", "/orders:watch?name=b", {}, None)
                 assert watched.status == 200
                 seen.append(
@@ -109,7 +127,7 @@ async def test_both_edges_route_alike(tmp_path: Path) -> None:
                 )
 
     assert seen[0] == [
-        (["/shop.v1.Orders/Get", "/shop.v1.Orders/Watch"], "orders 100%"),
+        (["/shop.v1.Orders/Get"] * 2 + ["/shop.v1.Orders/Watch"], "orders 100%"),
         (["/shop.v1.Orders/Place"], "place"),
         (["/shop.v1.Stock/Get"], None),
     ]

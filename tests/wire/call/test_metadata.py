@@ -125,6 +125,13 @@ def test_what_grpc_does_not_allow(key: Any, value: Any) -> None:
         to_headers([("good", "1"), (key, value)])
 
 
+def test_what_retries_tell_is_metadata() -> None:
+    """How many attempts were before, and when the server wants another one: reserved, but metadata (A6)."""
+    told = (("grpc-previous-rpc-attempts", "2"), ("grpc-retry-pushback-ms", "100"))
+
+    assert from_headers(to_headers(told)) == told
+
+
 def test_no_metadata_can_be_headers_of_http() -> None:
     """te, content-type and their like would make the message another one: grpc leaves them out."""
     for key in ("te", "content-type", "content-length", "accept-encoding"):
