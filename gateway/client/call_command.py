@@ -29,14 +29,12 @@ from gateway.options import OptionError, read_settings
 from gateway.project.settings_file import use_settings_file
 from gateway.settings import AnySettings, Settings
 from gateway.sources.reading import read_contract
-from gateway.tls import channel_credentials, upstream_tls
+from gateway.tls import upstream_tls
 from gateway.transcoding.codec import JsonOptions
 from gateway.transcoding.error_body import ErrorBodies
 from gateway.transcoding.metadata import PREFIX, Metadata, checked_key, header_value, metadata_value
 from gateway.transcoding.status import INTERNAL, StatusError, code_name
-from gateway.upstream.options import UpstreamOptions
-from gateway.upstream.port import Upstream
-from gateway.upstream.transport import make_upstream
+from gateway.upstreams import make_upstreams
 
 FIRST_STATUS: Final = 64
 """Exit statuses of failed calls are this and the gRPC code: 69 for NOT_FOUND."""
@@ -104,7 +102,7 @@ def run(options: argparse.Namespace) -> int:
         else:
             asyncio.run(
                 grpc_call(
-                    _upstream(settings, method),
+                    make_upstreams(settings, contract.methods).upstream,
                     method,
                     requests,
                     lambda data: _print(messages, method, data),
@@ -122,20 +120,6 @@ def run(options: argparse.Namespace) -> int:
         return _INTERRUPTED
     progress.end("OK")
     return 0
-
-
-def _upstream(settings: Settings, method: Method) -> Upstream:
-    return make_upstream(
-        settings.transport,
-        UpstreamOptions(
-            settings.upstream,
-            (method,),
-            max_message=settings.max_message_bytes,
-            max_metadata=settings.max_upstream_metadata_bytes,
-            credentials=channel_credentials(upstream_tls(settings)),
-            name=settings.upstream_name,
-        ),
-    )
 
 
 def _tls(settings: Settings) -> ssl.SSLContext:
