@@ -7,33 +7,39 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ssl
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Final
+from urllib.parse import SplitResult, urlsplit
 
 from google.protobuf.message import DecodeError
 
 from gateway.client.grpc_call import grpc_call
+from gateway.client.http_call import HttpCaller
+from gateway.client.http_request import NoRequest
 from gateway.client.messages import STDIN, MethodMessages, RequestError, request_texts
 from gateway.client.methods import find_method
 from gateway.client.progress import Progress
 from gateway.contract.descriptors import Contract
+from gateway.contract.errors import ContractError
+from gateway.contract.http_rule import Binding, bindings
 from gateway.contract.method import Method
 from gateway.options import OptionError, read_settings
 from gateway.project.settings_file import use_settings_file
 from gateway.settings import AnySettings, Settings
 from gateway.sources.reading import read_contract
-from gateway.tls import channel_credentials, upstream_tls
+from gateway.tls import upstream_tls
 from gateway.transcoding.codec import JsonOptions
 from gateway.transcoding.error_body import ErrorBodies
-from gateway.transcoding.metadata import Metadata, checked_key, metadata_value
+from gateway.transcoding.metadata import PREFIX, Metadata, checked_key, header_value, metadata_value
 from gateway.transcoding.status import INTERNAL, StatusError, code_name
-from gateway.upstream.options import UpstreamOptions
-from gateway.upstream.transport import make_upstream
+from gateway.upstreams import make_upstreams
 
 FIRST_STATUS: Final = 64
 """Exit statuses of failed calls are this and the gRPC code: 69 for NOT_FOUND."""
 _INTERRUPTED: Final = 130
+_FORWARDED: Final = PREFIX.decode()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,6 +63,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="metadata; the value of a name that ends in -bin is base64 (may be repeated)",
     )
     parser.add_argument("--deadline", metavar="SECONDS", help="ends the call (default: none)")
+    parser.add_argument(
+        "--http",
+        metavar="URL",
+        help="of an edge that is called over HTTP (default: the upstream, by gRPC)",
+    )
     parser.add_argument("--verbose", action="store_true", help="show metadata on stderr")
 
 
@@ -69,41 +80,38 @@ def run(options: argparse.Namespace) -> int:
     """
     use_settings_file(options)
     settings = read_settings(options, AnySettings)
-    metadata, deadline = _metadata(options.header), _deadline(options.deadline)
+    metadata = _metadata(options.header, over_http=options.http is not None)
+    deadline = _deadline(options.deadline)
+    url = None if options.http is None else _url(options.http)
     if options.reflect_wait_seconds is None:  # a person waits
         settings = settings.model_copy(update={"reflect_wait_seconds": 0})
     if not settings.has_contract():
         settings = settings.model_copy(update={"reflect": True})
     contract = read_contract(settings)
     method = find_method(contract.methods, options.method)
-    upstream = make_upstream(
-        settings.transport,
-        UpstreamOptions(
-            settings.upstream,
-            (method,),
-            max_message=settings.max_message_bytes,
-            max_metadata=settings.max_upstream_metadata_bytes,
-            credentials=channel_credentials(upstream_tls(settings)),
-            name=settings.upstream_name,
-        ),
-    )
     json_options = _json_options(settings)
     messages = MethodMessages(contract, method, json_options)
     requests = _requests(options.request, method, messages, settings.max_message_bytes)
     progress = Progress(verbose=options.verbose)
     try:
-        asyncio.run(
-            grpc_call(
-                upstream,
-                method,
-                requests,
-                lambda data: _print(messages, method, data),
-                progress,
-                metadata=metadata,
-                deadline=deadline,
+        if url is not None:
+            headers = [(key, header_value(value).decode()) for key, value in metadata]
+            caller = HttpCaller(url, _tls(settings), headers, deadline, contract.pool)
+            values = (messages.request_value(request) for request in requests)
+            caller.call(_bindings(method), values, _print_line, progress)
+        else:
+            asyncio.run(
+                grpc_call(
+                    make_upstreams(settings, contract.methods).upstream,
+                    method,
+                    requests,
+                    lambda data: _print(messages, method, data),
+                    progress,
+                    metadata=metadata,
+                    deadline=deadline,
+                )
             )
-        )
-    except RequestError as error:
+    except (RequestError, NoRequest) as error:
         raise OptionError(f"call: {error}") from None
     except StatusError as error:
         return _failed(error, contract, json_options, progress)
@@ -112,6 +120,50 @@ def run(options: argparse.Namespace) -> int:
         return _INTERRUPTED
     progress.end("OK")
     return 0
+
+
+def _tls(settings: Settings) -> ssl.SSLContext:
+    """Returns what `https` needs, of the files that the settings of the upstream name."""
+    upstream_tls(settings)  # says what is wrong with the files
+    ca, certificate, key = (
+        settings.upstream_ca,
+        settings.upstream_certificate,
+        settings.upstream_key,
+    )
+    context = ssl.create_default_context(cafile=None if ca is None else str(ca))
+    if certificate is not None and key is not None:
+        context.load_cert_chain(certificate, key)
+    return context
+
+
+def _bindings(method: Method) -> list[Binding]:
+    """Returns the bindings of a method.
+
+    Raises:
+        ContractError: its rule is wrong.
+    """
+    found: list[Binding] = []
+    for each in bindings(method):
+        if isinstance(each, ContractError):
+            raise each
+        found.append(each)
+    return found
+
+
+def _url(text: str) -> SplitResult:
+    """Returns the URL of an edge.
+
+    Raises:
+        OptionError: it is none of http or https with a host.
+    """
+    try:
+        url = urlsplit(text)
+        usable = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:
+        usable = False
+    if not usable or url.query or url.fragment:
+        raise OptionError(f"--http: write a URL, as http://localhost:8080, got {text!r}")
+    return url
 
 
 def _requests(
@@ -128,6 +180,10 @@ def _print(messages: MethodMessages, method: Method, data: bytes) -> None:
     except (ValueError, DecodeError) as error:
         text = f"the answer of {method.full_name} cannot be written as JSON: {error}"
         raise StatusError.of(INTERNAL, text) from error
+    _print_line(line)
+
+
+def _print_line(line: bytes) -> None:
     sys.stdout.buffer.write(line + b"\n")
     sys.stdout.buffer.flush()
 
@@ -156,8 +212,8 @@ def _json_options(settings: Settings) -> JsonOptions:
     )
 
 
-def _metadata(headers: Sequence[str]) -> Metadata:
-    """Returns headers as metadata.
+def _metadata(headers: Sequence[str], *, over_http: bool) -> Metadata:
+    """Returns headers as metadata; over HTTP they may have the prefix that the edge forwards.
 
     Raises:
         OptionError: one has no name, or a name or a value that metadata cannot have.
@@ -168,7 +224,8 @@ def _metadata(headers: Sequence[str]) -> Metadata:
         if not colon:
             raise OptionError(f"--header: write 'name: value', got {header!r}")
         try:
-            key = checked_key(name.strip().lower())
+            key = name.strip().lower()
+            checked_key(key.removeprefix(_FORWARDED) if over_http else key)
             found.append((key, metadata_value(key, value.strip().encode())))
         except ValueError as error:
             raise OptionError(f"--header: {header!r}: {error}") from None

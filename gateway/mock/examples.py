@@ -117,7 +117,7 @@ class _Filler:
             ParseDict(
                 {field.name: _json(field, self._rng.choice(texts))},
                 message,
-                descriptor_pool=field.file.pool,
+                descriptor_pool=message.DESCRIPTOR.file.pool,
             )
         elif field.message_type is not None:
             self._set_message(getattr(message, field.name), field, above)
@@ -127,7 +127,7 @@ class _Filler:
             setattr(message, field.name, self._scalar(field))
 
     def _set_message(self, target: Any, field: FieldDescriptor, above: tuple[str, ...]) -> None:
-        kind = field.message_type
+        kind: Any = field.message_type
         if kind.GetOptions().map_entry:
             key, value = (kind.fields_by_name[name] for name in ("key", "value"))
             if value.message_type is None:
@@ -150,13 +150,14 @@ class _Filler:
     def _scalar(self, field: FieldDescriptor) -> Any:
         values = field_annotations(field).values
         kind = field.cpp_type
+        enum: Any = field.enum_type
         if kind in _INTEGERS or kind in _REALS:
             low = values.greater_than if values.HasField("greater_than") else None
             return self._number(field.name, low, real=kind in _REALS)
         if kind == FieldDescriptor.CPPTYPE_BOOL:
             return self._rng.random() < 0.5
         if kind == FieldDescriptor.CPPTYPE_ENUM:
-            numbers = [value.number for value in field.enum_type.values]
+            numbers = [value.number for value in enum.values]
             return self._rng.choice([number for number in numbers if number] or numbers)
         if field.type == FieldDescriptor.TYPE_BYTES:
             return self._rng.randbytes(6)
@@ -191,9 +192,10 @@ def _json(field: FieldDescriptor, text: str) -> Any:
 
 def _fits(field: FieldDescriptor, text: str) -> bool:
     """Whether an example is a value of a field: comments are written for people."""
-    message = GetMessageClass(field.containing_type)()
+    owner: Any = field.containing_type
+    message = GetMessageClass(owner)()
     try:
-        ParseDict({field.name: _json(field, text)}, message, descriptor_pool=field.file.pool)
+        ParseDict({field.name: _json(field, text)}, message, descriptor_pool=owner.file.pool)
     except (ParseError, TypeError, ValueError, AttributeError):
         return False
     return True

@@ -39,6 +39,7 @@ def call(descriptor_set: Path, echo: EchoServer, capsys: pytest.CaptureFixture[s
 
     async def run(*words: str) -> tuple[int, str, str]:
         options = ("--descriptor-set", str(descriptor_set), "--upstream", echo.address)
+        capsys.readouterr()  # the start lines of an edge
         status = await asyncio.to_thread(main, ["call", *words, *options])
         printed = capsys.readouterr()
         return status, printed.out, printed.err
