@@ -29,9 +29,14 @@ class Attendance:
     `asyncio.timeouts`.
     """
 
+    __slots__ = (
+        *("_attendances", "_cancelling", "_expiry", "_gone", "_over", "_patience", "_reason"),
+        *("_seconds", "_watch", "interruption", "task", "wire"),
+    )
+
     def __init__(
         self,
-        gone: Callable[[], Awaitable[None]],
+        gone: Callable[[], Awaitable[None]] | None,
         attendances: set[Attendance] | None = None,
         *,
         patience: float = 0,
@@ -41,7 +46,8 @@ class Attendance:
         """Makes the block.
 
         Args:
-            gone: returns when the client has left; what it raises, the block raises.
+            gone: returns when the client has left; what it raises, the block raises. None: the door calls
+                `left`, so that no second task is needed.
             attendances: the blocks that a shutdown interrupts; None for a block that ends soon by itself.
             patience: seconds before the client is watched. A block that ends sooner needs no second task.
             seconds: after which the client's credentials expire; None: never.
@@ -52,6 +58,8 @@ class Attendance:
         self._attendances = attendances
         self._seconds = seconds
         self.wire = wire
+        self._watch: asyncio.TimerHandle | asyncio.Task[None] | None = None
+        self._over = False
         self._expiry: asyncio.TimerHandle | None = None
         self.interruption: Interruption | None = None
         self._reason: Exception | None = None
@@ -62,12 +70,8 @@ class Attendance:
             raise RuntimeError("a client is watched by a task")
         self.task = task
         self._cancelling = task.cancelling()
-        self._watch: asyncio.TimerHandle | asyncio.Task[None]
-        if self._patience:
-            loop = asyncio.get_running_loop()
-            self._watch = loop.call_later(self._patience, self._begin_watching)
-        else:
-            self._begin_watching()
+        if self._gone is not None:
+            self._begin_watching(self._gone, self._patience)
         if self._seconds is not None:
             loop = asyncio.get_running_loop()
             self._expiry = loop.call_later(self._seconds, self.interrupt, Interruption.EXPIRED)
@@ -75,12 +79,16 @@ class Attendance:
             self._attendances.add(self)
         return self
 
-    def _begin_watching(self) -> None:
-        self._watch = asyncio.ensure_future(self._watching())
+    def _begin_watching(self, gone: Callable[[], Awaitable[None]], patience: float = 0) -> None:
+        if patience:
+            loop = asyncio.get_running_loop()
+            self._watch = loop.call_later(patience, self._begin_watching, gone)
+        else:
+            self._watch = asyncio.ensure_future(self._watching(gone))
 
-    async def _watching(self) -> None:
+    async def _watching(self, gone: Callable[[], Awaitable[None]]) -> None:
         try:
-            await self._gone()
+            await gone()
         except Exception as error:
             self._reason = error
         self.interrupt(Interruption.CLIENT_GONE)
@@ -91,6 +99,11 @@ class Attendance:
             self.interruption = interruption
             self.task.cancel()
 
+    def left(self) -> None:
+        """Ends the block, if it has not ended: the client has left."""
+        if not self._over:
+            self.interrupt(Interruption.CLIENT_GONE)
+
     def revoke(self) -> None:
         """Ends the block, if it has not ended: the client's credentials hold no longer."""
         if self._attendances is not None and self in self._attendances:
@@ -98,7 +111,8 @@ class Attendance:
 
     def end(self) -> None:
         """Stops watching the client; the block goes on."""
-        self._watch.cancel()
+        if self._watch is not None:
+            self._watch.cancel()
 
     def __exit__(
         self,
@@ -108,7 +122,8 @@ class Attendance:
     ) -> None:
         if self._attendances is not None:
             self._attendances.discard(self)
-        self._watch.cancel()
+        self._over = True
+        self.end()
         if self._expiry is not None:
             self._expiry.cancel()
         if self.interruption is None or self.task.uncancel() > self._cancelling:

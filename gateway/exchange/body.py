@@ -25,6 +25,8 @@ from gateway.transcoding.status import (
 class MessageBody:
     """A body that is one message."""
 
+    __slots__ = ("_body", "_count", "_deadline", "_read", "_read_to_end")
+
     def __init__(
         self, body: RequestBody, deadline: float | None, count: Callable[[int], None] | None = None
     ) -> None:

@@ -56,13 +56,14 @@ class Exchange:
         bytes_in: bytes of the body, or of the messages of a WebSocket, that have come.
         bytes_out: the same that were sent.
         tally: what a stream or a page has carried; None where nobody asks.
+        attendance: the block in which a stream is answered, if its door tells it that the client has left.
     """
 
     __slots__ = (
         *("edge", "request", "request_id", "headers", "metadata", "body", "is_head", "websocket"),
         *("run", "client", "info", "failure", "ended_by", "timeout", "deadline", "endpoint"),
         *("captures", "last_event_id", "pass_on", "query", "status", "bytes_in", "bytes_out"),
-        *("tally", "_sink", "certificate"),
+        *("tally", "_sink", "attendance", "certificate"),
     )
 
     def __init__(
@@ -102,6 +103,7 @@ class Exchange:
         self.status = 0
         self.bytes_in = self.bytes_out = 0
         self.tally: Tally | None = None
+        self.attendance: Attendance | None = None
         self.endpoint: Endpoint
         self.captures: tuple[str, ...]
         route, limit = request.route, edge.limits.timeout
@@ -200,11 +202,12 @@ class Exchange:
             return self.timeout
         return max(0.0, self.deadline - asyncio.get_running_loop().time())
 
-    def attend_stream(self, gone: Callable[[], Awaitable[None]], wire: str) -> Attendance:
+    def attend_stream(self, gone: Callable[[], Awaitable[None]] | None, wire: str) -> Attendance:
         """Returns the block in which a stream is answered; a shutdown ends it, and the end of credentials.
 
         Args:
-            gone: returns when the client has left.
+            gone: returns when the client has left; None for a request whose whole body was there: its door
+                tells.
             wire: how messages are framed, for metrics.
 
         Raises:
@@ -215,6 +218,8 @@ class Exchange:
         expires_at = None if self.info is None else self.info.expires_at
         seconds = None if expires_at is None else max(0.0, expires_at - time())
         attendance = Attendance(gone, self.edge.attendances, seconds=seconds, wire=wire)
+        if gone is None:
+            self.attendance = attendance
         if self.info is not None:
             self.info.on_revoke = attendance.revoke
         return attendance

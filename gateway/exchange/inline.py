@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Generator
-from functools import partial
 from typing import Any, Final, Protocol
 
 from gateway.upstream.port import Outcome, Response
@@ -85,25 +84,13 @@ _OVER: Final = object()
 class _Rest:
     """What is left of a coroutine that was stepped before; a started coroutine cannot be awaited itself."""
 
-    __slots__ = ("_coroutine",)
+    __slots__ = ("_steps",)
 
-    def __init__(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        self._coroutine = coroutine
+    def __init__(self, steps: Generator[Any, Any, None]) -> None:
+        self._steps = steps
 
     def __await__(self) -> Generator[Any, Any, None]:
-        step = partial(self._coroutine.send, None)
-        try:
-            while True:
-                try:
-                    awaited = step()
-                except StopIteration:
-                    return
-                try:
-                    step = partial(self._coroutine.send, (yield awaited))
-                except BaseException as error:  # of the task, which the coroutine may catch
-                    step = partial(self._coroutine.throw, error)
-        finally:
-            del step  # an error that it holds has this frame in its traceback
+        return self._steps
 
 
 class InlineRun:
@@ -166,7 +153,7 @@ class InlineRun:
 
     async def _rest(self) -> None:
         try:
-            await _Rest(self._coroutine)
+            await _Rest(self._steps)
         finally:
             self.over = True
 

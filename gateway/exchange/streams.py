@@ -21,7 +21,7 @@ from gateway.exchange.framing import choose_framing, milliseconds
 from gateway.exchange.ports import ClientGone
 from gateway.exchange.response import HttpResponse
 from gateway.exchange.success import success
-from gateway.exchange.unary import encoder_of_one, read_body, read_response
+from gateway.exchange.unary import encoder_of_one, read_body, read_response, whole_body
 from gateway.exchange.upload import read_upload
 from gateway.feeds.source import Encode, Gap, Item, Source
 from gateway.transcoding.content_coding import StreamCompressor
@@ -76,10 +76,11 @@ async def serve_server_stream(exchange: Exchange) -> None:
     if not events:
         exchange.last_event_id = ""  # only events have ids
     response = StreamResponse(exchange, encoder, encode)
-    body = _body(exchange)
+    data = None if exchange.endpoint.method.stream_type.client else whole_body(exchange)
+    body = _body(exchange) if data is None else None
     try:
-        with exchange.attend_stream(body.gone, encoder.media_type):
-            requests = await _requests(exchange, body)
+        with exchange.attend_stream(None if body is None else body.gone, encoder.media_type):
+            requests = await _requests(exchange, body, data)
             if exchange.is_head:
                 await response.start(())
             else:
@@ -127,17 +128,25 @@ def _body(exchange: Exchange) -> MessageBody | UploadBody:
     return MessageBody(exchange.body, exchange.deadline, exchange.count_received)
 
 
-async def _requests(exchange: Exchange, body: MessageBody | UploadBody) -> RequestMessages:
+async def _requests(
+    exchange: Exchange, body: MessageBody | UploadBody | None, data: bytes | None
+) -> RequestMessages:
     if isinstance(body, UploadBody):
         return read_upload(exchange, body)
-    data = await read_body(exchange, body)
-    message = await decode(exchange, data, last_event_id=exchange.last_event_id)
+    if body is not None:
+        data = await read_body(exchange, body)
+    message = await decode(exchange, data or b"", last_event_id=exchange.last_event_id)
     exchange.received(len(message))
     return message
 
 
 class StreamResponse:
     """A response of many messages; while it is silent it sends heartbeats."""
+
+    __slots__ = (
+        *("_compressor", "_contentless", "_edge", "_encode", "_encoder", "_exchange", "_heartbeat"),
+        *("_is_watched", "_loop", "_starting", "_timer", "_unsent", "_written_at", "started"),
+    )
 
     def __init__(self, exchange: Exchange, encoder: FrameEncoder, encode: Encode) -> None:
         self._exchange = exchange

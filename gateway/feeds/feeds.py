@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Container, Hashable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Container, Hashable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -17,12 +17,13 @@ from gateway.feeds.accounting import FeedAccounting, FeedLimits
 from gateway.feeds.counts import FeedCounts
 from gateway.feeds.event_log import EventLog
 from gateway.feeds.feed import Feed
+from gateway.feeds.open_source import OpenCall, OpenSubscription
 from gateway.feeds.quota import Account
 from gateway.feeds.source import CallSource, Gap, Source, new_stream_id
 from gateway.feeds.subscription import Subscription
 from gateway.transcoding.event_fields import StreamSpec
 from gateway.transcoding.metadata import TRACE_KEYS, Metadata
-from gateway.transcoding.status import DEADLINE_EXCEEDED, UNAVAILABLE, StatusError, is_retryable
+from gateway.transcoding.status import UNAVAILABLE, StatusError, is_retryable
 from gateway.upstream.port import Call, RequestMessages, Upstream
 
 _EVENT_ID: Final = re.compile(r"([0-9a-f]{16})-([0-9]{1,18})")
@@ -135,11 +136,10 @@ class Feeds:
             self._close(feed)
         await asyncio.gather(*self._running, return_exceptions=True)
 
-    @asynccontextmanager
-    async def open(self, request: StreamRequest) -> AsyncIterator[Source]:
+    def open(self, request: StreamRequest) -> AbstractAsyncContextManager[Source]:
         """Opens the source of a stream; leaving the block releases it.
 
-        Raises:
+        Raises, in the block:
             StatusError: RESOURCE_EXHAUSTED, a limit is reached; DEADLINE_EXCEEDED, the timeout has passed; or
                 what the iteration raises.
         """
@@ -149,26 +149,19 @@ class Feeds:
             or not spec.policy.uses_feed(resumable=request.resumable)
             or not isinstance(request.requests, bytes)
         ):
-            async with self._upstream.open(
+            opened = self._upstream.open(
                 request.method, request.requests, metadata=request.metadata, timeout=request.timeout
-            ) as call:
-                if request.last_event_id:
-                    self._count_resume(request)
-                    self.counts.gaps += _resume_failed(request)
-                yield _call_source(call, request)
-            return
-        reader = self._subscribe(request, spec, request.requests)
-        try:
-            async with asyncio.timeout(request.timeout) as deadline:
-                yield reader
-        except TimeoutError:
-            if not deadline.expired():
-                raise
-            raise StatusError.of(
-                DEADLINE_EXCEEDED, "the deadline of the stream has passed"
-            ) from None
-        finally:
-            self._unsubscribe(reader)
+            )
+            return OpenCall(opened, partial(self._source, request))
+        subscribe = partial(self._subscribe, request, spec, request.requests)
+        return OpenSubscription(subscribe, self._unsubscribe, request.timeout)
+
+    def _source(self, request: StreamRequest, call: Call) -> CallSource:
+        """Returns the source of a call that has one reader."""
+        if request.last_event_id:
+            self._count_resume(request)
+            self.counts.gaps += _resume_failed(request)
+        return _call_source(call, request)
 
     def _subscribe(self, request: StreamRequest, spec: StreamSpec, message: bytes) -> Subscription:
         identity = _identity(request.metadata, self._limits.unshared_keys)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import count
 from secrets import token_hex
 from typing import Final, Protocol, TypeAlias
 
@@ -106,6 +104,10 @@ class Source(Protocol):
 class CallSource:
     """A call with one reader."""
 
+    __slots__ = ("_call", "_gaps", "_new_event", "_take")
+
+    _gaps: tuple[Gap, ...]
+
     def __init__(
         self,
         call: Call,
@@ -124,8 +126,8 @@ class CallSource:
         """
         self._call = call
         self._take: Callable[[], bytes | None] = getattr(call, "take_message", _none)
-        self._new_event = _event_maker(read_id) if with_ids else partial(StreamEvent, b"")
-        self._gaps = [Gap(restarted=True)] if resume_failed else []
+        self._new_event = _event_maker(read_id) if with_ids else _without_id
+        self._gaps = (Gap(restarted=True),) if resume_failed else ()
 
     def __aiter__(self) -> CallSource:
         return self
@@ -139,12 +141,12 @@ class CallSource:
         while (more := self._take()) is not None:
             items.append(self._new_event(more))
         if self._gaps:
-            items[:0], self._gaps = self._gaps, []
+            items[:0], self._gaps = self._gaps, ()
         return items
 
     def _end(self) -> Sequence[Item]:
         """Returns the gap of a stream without messages, once; then raises StopAsyncIteration."""
-        gaps, self._gaps = self._gaps, []
+        gaps, self._gaps = self._gaps, ()
         if not gaps:
             raise StopAsyncIteration
         return gaps
@@ -172,8 +174,25 @@ def _event_maker(read_id: ReadId | None) -> Callable[[bytes], StreamEvent]:
     """Returns what makes the event of the next message."""
     if read_id is not None:
         return lambda message: StreamEvent(read_id(message), message)
-    prefix, numbers = new_stream_id(), count(1)
-    return lambda message: StreamEvent(b"%b-%d" % (prefix, next(numbers)), message)
+    return _Numbered().event
+
+
+class _Numbered:
+    """Numbers the messages of a stream."""
+
+    __slots__ = ("_number", "_prefix")
+
+    def __init__(self) -> None:
+        self._prefix = new_stream_id()
+        self._number = 0
+
+    def event(self, message: bytes) -> StreamEvent:
+        self._number += 1
+        return StreamEvent(b"%b-%d" % (self._prefix, self._number), message)
+
+
+def _without_id(message: bytes) -> StreamEvent:
+    return StreamEvent(b"", message)
 
 
 def _none() -> None:

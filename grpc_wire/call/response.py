@@ -8,7 +8,6 @@ and nghttp2 sends trailers only into an open window.
 
 from __future__ import annotations
 
-from collections import deque
 from functools import lru_cache
 from typing import ClassVar, Final, NamedTuple, TypeAlias
 
@@ -26,23 +25,28 @@ from grpc_wire.headers.section import Headers
 _UPDATE_BYTES: Final = 8 * 1024
 """Bytes of a unary response after which they are reported as read; fewer leave the window open anyway."""
 
+_Unread: TypeAlias = tuple[bytes | CompressedMessage, int]
+
 
 class ManyResponses:
     """Messages of a streamed response.
 
     Attributes:
         missing: bytes still to come of the incomplete message.
-        messages: unread messages as received, each with the bytes that count as read when it is read.
+        messages: unread messages as received, the next one last, each with the bytes that count as read when
+            it is read; empty where none is left at all.
     """
 
-    __slots__ = ("_reader", "_unread", "messages", "missing")
+    __slots__ = ("_later", "_reader", "_unread", "messages", "missing")
 
     compressed: ClassVar[None] = None
     """Nothing is decompressed before it is read."""
 
     def __init__(self, limit: int, encoding: str) -> None:
         self.missing = 0
-        self.messages: deque[tuple[bytes | CompressedMessage, int]] = deque()
+        self.messages: list[_Unread] = []
+        self._later: list[_Unread] | None = None
+        """Messages behind all of those, in order. Two lists, because a deque takes 600 bytes at least."""
         self._reader = MessageReader(limit, encoding)
         self._unread = 0
 
@@ -56,9 +60,16 @@ class ManyResponses:
         messages = reader.feed(data)
         self._unread += len(data)
         if messages:
-            self.messages.extend([(message, 0) for message in messages[:-1]])
-            self.messages.append((messages[-1], self._unread))  # it stands for all of them
+            unread: list[_Unread] = [(message, 0) for message in messages]
+            unread[-1] = messages[-1], self._unread  # it stands for all of them
             self._unread = 0
+            if not self.messages:
+                unread.reverse()
+                self.messages = unread
+            elif self._later is None:
+                self._later = unread
+            else:
+                self._later += unread
         if reader.fault is not None:
             raise reader.fault
         self.missing = reader.missing
@@ -70,7 +81,10 @@ class ManyResponses:
         Raises:
             MessageFault: it cannot be decompressed.
         """
-        message, size = self.messages.popleft()
+        message, size = self.messages.pop()
+        if not self.messages and self._later is not None:
+            self._later.reverse()
+            self.messages, self._later = self._later, None
         if isinstance(message, bytes):
             return message, size
         return self._reader.decompress(message), size
@@ -83,6 +97,11 @@ class ManyResponses:
         """
         if self._reader.has_partial:
             raise _not_whole()
+
+    def clear(self) -> None:
+        """Drops all messages."""
+        self.messages.clear()
+        self._later = None
 
 
 class OneResponse:
@@ -134,6 +153,10 @@ class OneResponse:
     def take(self) -> tuple[bytes, int]:
         """Removes the message; see `ManyResponses`."""
         return self.messages.pop(), 0
+
+    def clear(self) -> None:
+        """Drops the message."""
+        self.messages.clear()
 
     def check_end(self) -> None:
         """Checks that the response may end here; see `ManyResponses`."""

@@ -232,7 +232,7 @@ class ClientStream:
         try:
             message, size = responses.take()
         except MessageFault as fault:
-            responses.messages.clear()
+            responses.clear()
             self.fail(Status(fault.code, f"CLIENT: {fault.reason}"))
             return None
         if turn is not None:
@@ -395,7 +395,7 @@ class ClientStream:
         if transport is not None:
             transport.reset(self._id, code)
         if self.cancelled_locally and self._responses is not None:
-            self._responses.messages.clear()
+            self._responses.clear()
         self._balancer.call_finished(self)
         if self._ending or self._reading or self._writing:
             for waiting in ("_ending", "_reading", "_writing"):
@@ -470,15 +470,15 @@ class ClientStream:
         self._balancer.start_call(self)
         return True
 
-    async def _wait_in(self, waiting: str) -> None:
-        """Waits as one of those in an attribute, until `_wake` wakes them."""
+    def _wait_in(self, waiting: str) -> asyncio.Future[None]:
+        """Returns a future, as one of those in an attribute, until `_wake` wakes them.
+
+        Those of waiters that were cancelled are dropped here.
+        """
         future = self.loop.create_future()
-        setattr(self, waiting, (*getattr(self, waiting), future))
-        try:
-            await future
-        finally:
-            if future in (others := getattr(self, waiting)):
-                setattr(self, waiting, tuple(each for each in others if each is not future))
+        others = [each for each in getattr(self, waiting) if not each.done()]
+        setattr(self, waiting, (*others, future))
+        return future
 
     def _wake(self, waiting: str) -> None:
         """Wakes all of those in an attribute."""

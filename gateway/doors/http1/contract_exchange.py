@@ -77,11 +77,17 @@ class ContractExchange(HttpExchange):
     def disconnect(self) -> None:
         """Tells the exchange that the client has left.
 
-        One that has its whole body waits for its call alone, and watches nothing else.
+        One that has its whole body watches nothing else: its call is interrupted, or the block that answers
+        its stream.
         """
         super().disconnect()
-        if self.whole_body is not None:
+        exchange = self._exchange
+        if self.whole_body is None or exchange is None:
+            return
+        if exchange.attendance is None:
             self._run.interrupt(ClientGone())
+        else:
+            exchange.attendance.left()
 
     def reject(self, rejection: Rejection) -> None:
         """Notes that the connection answers in the place of the exchange, which `disconnect` ends."""
