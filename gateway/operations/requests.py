@@ -15,7 +15,7 @@ from server_process.exposition import BUCKETS, Histogram, Sample
 
 OTHER: Final = "_OTHER"
 """Label of what the contract does not name, as OpenTelemetry has it: its paths, and unknown HTTP methods."""
-_METHODS: Final = frozenset(
+METHODS: Final = frozenset(
     ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"]
 )
 
@@ -64,14 +64,14 @@ class RequestMeter(Observer):
         """Returns the series of some labels; none is made for a method that only a caller has named."""
         labels = self._labels(binding, http_method, status)
         series = self._by_labels.setdefault(labels, Histogram())
-        if http_method in _METHODS:
+        if http_method in METHODS:
             self._series[(binding, http_method, status)] = series
         return series
 
     @staticmethod
     def _labels(binding: Binding | None, http_method: str, status: int) -> tuple[str, str, str]:
         template = OTHER if binding is None else binding.route
-        method = http_method if http_method in _METHODS else OTHER
+        method = http_method if http_method in METHODS else OTHER
         return template, method, str(status) if status else ""
 
     def durations(self) -> list[Sample]:
