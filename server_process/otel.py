@@ -104,13 +104,13 @@ class Tracing:
 
 
 def _resource(service: str, version: str) -> Resource:
-    """Returns what the variables say of the service, with a name and a version if they give none."""
+    """Returns what the variables say of the service, with our name and version where they give none."""
     found = Resource.create()
     given = os.environ.get("OTEL_SERVICE_NAME") or "service.name=" in os.environ.get(
         "OTEL_RESOURCE_ATTRIBUTES", ""
     )
     own = {} if given else {"service.name": service}
-    if "service.version" not in found.attributes:
+    if version and "service.version" not in found.attributes:
         own["service.version"] = version
     return found.merge(Resource(own))
 

@@ -21,12 +21,12 @@ class TracingError(Exception):
     """Traces are asked for and cannot be made; the text says why."""
 
 
-def tracing(service: str, version: str) -> Tracing | None:
+def tracing(service: str, version: str = "") -> Tracing | None:
     """Returns what makes the traces of a process; None if `OTEL_SDK_DISABLED` is `true`.
 
     Args:
         service: name of the service where no variable gives one.
-        version: its version.
+        version: its version; empty: it has none.
 
     Raises:
         TracingError: the extra is not installed, or a variable has a value that is not known.

@@ -8,9 +8,20 @@ import re
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import grpc
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
+    TraceServiceServicer,
+    add_TraceServiceServicer_to_server,
+)
 
 from gateway import __version__
 from gateway.app import create_app
@@ -323,6 +334,33 @@ async def test_the_variables_of_service_and_headers(
     assert receiver.resource["deployment.environment.name"] == "prod"
     assert receiver.resource["service.version"] == __version__
     assert receiver.headers["x-key"] == "abc"
+
+
+async def test_otlp_over_grpc(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the variable says so."""
+    came: list[ExportTraceServiceRequest] = []
+
+    class Service(TraceServiceServicer):
+        def Export(  # noqa: N802 - the name is the contract's
+            self, request: Any, context: Any
+        ) -> ExportTraceServiceResponse:
+            came.append(request)
+            return ExportTraceServiceResponse()
+
+    server = grpc.server(ThreadPoolExecutor(1))
+    add_TraceServiceServicer_to_server(Service(), server)  # type: ignore[no-untyped-call]  # generated code has no types
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
+    try:
+        async with running(make_app(traces=True)) as app:
+            await directly(app, "/v1/echo", {})
+    finally:
+        await asyncio.to_thread(server.stop(1).wait, 10)
+
+    spans = came[0].resource_spans[0].scope_spans[0].spans
+    assert sorted(each.name for each in spans) == ["GET /v1/echo", UNARY]
 
 
 async def test_without_traces_a_traceparent_goes_through(
