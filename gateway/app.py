@@ -88,8 +88,9 @@ def create_app(
     contract = load(data)
     upstreams = _upstreams(settings, contract, upstream)
     carrier = upstreams.upstream
-    metrics = None if settings.admin_port is None else Metrics(contract, carrier)
     spans = _spans(settings)
+    traced = spans is not None
+    metrics = None if settings.admin_port is None else Metrics(contract, carrier, traced=traced)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

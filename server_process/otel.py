@@ -20,7 +20,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
-from opentelemetry.trace import Span, SpanKind, Tracer, set_span_in_context
+from opentelemetry.trace import Span, SpanKind, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 log = logging.getLogger(__name__)
@@ -123,6 +123,8 @@ def parent_of(traceparent: str, tracestate: str = "") -> Context | None:
 
 def pairs_of(span: Span) -> list[tuple[str, str]]:
     """Returns `traceparent`, and `tracestate` if there is one, of which a span is the parent."""
-    carrier: dict[str, str] = {}
-    _W3C.inject(carrier, set_span_in_context(span, Context()))
-    return list(carrier.items())
+    own = span.get_span_context()
+    traceparent = f"00-{own.trace_id:032x}-{own.span_id:016x}-{own.trace_flags:02x}"
+    if not own.trace_state:
+        return [(TRACEPARENT, traceparent)]
+    return [(TRACEPARENT, traceparent), (TRACESTATE, own.trace_state.to_header())]

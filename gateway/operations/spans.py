@@ -25,6 +25,7 @@ from gateway.settings import Settings
 from gateway.transcoding.metadata import Metadata
 from gateway.transcoding.status import CANCELLED, HTTP_STATUS, OK, code_name
 from gateway.upstream.port import Call, Outcome, RequestMessages, Response, Upstream
+from server_process.log_lines import is_sampled
 from server_process.otel import TRACEPARENT, TRACESTATE, Attributes, Tracing, pairs_of, parent_of
 
 _OURS: Final = frozenset({TRACEPARENT, TRACESTATE})
@@ -156,7 +157,7 @@ def _server(host: str) -> dict[str, str | int]:
 
 
 class TracedUpstream:
-    """An upstream whose calls have spans: those for a request that has one, for nobody else asks.
+    """An upstream whose calls have spans: those for a request that has one which is sampled.
 
     A stream that readers share is a call of the first one's trace.
     """
@@ -218,7 +219,10 @@ class TracedUpstream:
     def _begin(self, method: Method, metadata: Metadata) -> tuple[Span | None, Metadata]:
         """Begins the span of a call; returns it, and the metadata that name it as the parent."""
         found = {key: str(value) for key, value in metadata if key in _OURS}
-        parent = parent_of(found.get(TRACEPARENT, ""), found.get(TRACESTATE, ""))
+        traceparent = found.get(TRACEPARENT, "")
+        if not is_sampled(traceparent):  # nobody keeps the trace, and its parent is there already
+            return None, metadata
+        parent = parent_of(traceparent, found.get(TRACESTATE, ""))
         if parent is None:
             return None, metadata
         attributes = self._attributes.get(method)
