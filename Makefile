@@ -173,7 +173,7 @@ lock: ## choose the newest versions anew (needs uv)
 		--upgrade --group dev pyproject.toml -o requirements/dev.txt
 	uv pip compile --quiet --universal --no-annotate --no-header --no-emit-index-url \
 		--python-version 3.11 --resolution lowest-direct --all-extras --group core pyproject.toml -o requirements/floors.txt
-	for lock in "core --group pyproject.toml:core" "tls --group pyproject.toml:tls" \
+	for lock in "core --group pyproject.toml:core --group pyproject.toml:otel" "tls --group pyproject.toml:tls" \
 		"gateway --all-extras pyproject.toml" "demo --group core pyproject.toml"; do \
 		set -- $$lock && name=$$1 && shift && \
 		uv pip compile --quiet --universal --no-annotate --no-header --no-emit-index-url \

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -17,6 +18,7 @@ from gateway.admission.proxied_app import ProxiedApp
 from gateway.admission.proxy_settings import FORWARDED_KEYS
 from gateway.admission.tickets.streams import Streams
 from gateway.contract.descriptors import Contract
+from gateway.contract.http_rule import Binding
 from gateway.doors.asgi import AsgiDoor, ContractRoutes, OtherMethods
 from gateway.doors.http1.direct import DirectDoor
 from gateway.doors.pages import Pages
@@ -47,6 +49,10 @@ from gateway.upstream.port import Upstream
 from gateway.upstream.transport import TRANSPORTS
 from gateway.upstreams import Upstreams, make_upstreams
 from server_process.reloads import Reloads, async_of
+from server_process.tracing import tracing
+
+if TYPE_CHECKING:
+    from gateway.operations.spans import RequestSpans
 
 
 def create_app(
@@ -73,6 +79,7 @@ def create_app(
         TlsError: a certificate, a key or the CA for the upstream cannot be used.
         FileReadError: a file cannot be read; it is an OSError.
         AdmissionError: a setting about who may come in cannot be obeyed.
+        TracingError: traces cannot be made as settings and variables say.
     """
     source = SettingsSource(settings)
     stamp = source.stamp()
@@ -81,13 +88,16 @@ def create_app(
     contract = load(data)
     upstreams = _upstreams(settings, contract, upstream)
     carrier = upstreams.upstream
-    metrics = None if settings.admin_port is None else Metrics(contract, carrier)
+    spans = _spans(settings)
+    traced = spans is not None
+    metrics = None if settings.admin_port is None else Metrics(contract, carrier, traced=traced)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         served_with: Settings | None = app.state.served_with
         log_lines = access_log(edge, served_with or settings, is_served=served_with is not None)
         async with (
+            nullcontext() if spans is None else spans.tracing,
             log_lines,
             edge.upstream,
             edge.feeds,
@@ -118,20 +128,24 @@ def create_app(
     compiler = partial(
         compile_contract,
         settings=settings,
-        policies=partial(admission.policies, others=tuple(policies)),
+        policies=partial(_policies, spans, admission, tuple(policies)),
         own_services=partial(
             own_services,
             is_serving=is_serving,
             reflection=bool(settings.openapi_path),
         ),
     )
-    edge = _edge(settings, compiler(contract), carrier if metrics is None else metrics.calls)
+    calls: Upstream = carrier if metrics is None else metrics.calls
+    edge = _edge(settings, compiler(contract), calls if spans is None else spans.of_calls(calls))
     source.returns = partial(_returns, carrier)
     reloader = ContractReloader(edge, source, data, stamp, load, compiler, settings.on_breaking)
     readiness: Readiness = _readiness(settings, upstreams, edge)
     if metrics is not None:
         metrics.readiness = readiness
         _count(metrics, edge, reloader, upstreams)
+    if spans is not None:
+        edge.observe(spans)
+        edge.trace_key = "traceparent"  # of the span, whatever goes upstream without traces
     edge.observe(*observers)
     if (changed := getattr(carrier, "contract_changed", None)) is not None:
         edge.followers.append(lambda _: changed())
@@ -195,6 +209,27 @@ def _readiness(settings: Settings, upstreams: Upstreams, edge: Edge) -> Readines
     ]
     default = edge.upstream if upstreams.uses_default else None
     return Readiness(settings.readiness, default, others)
+
+
+def _spans(settings: Settings) -> RequestSpans | None:
+    """Returns what makes the spans of requests; None: nobody wants any."""
+    made = tracing("protoway", __version__) if settings.traces else None
+    if made is None:
+        return None
+    from gateway.operations.spans import RequestSpans  # noqa: PLC0415 - it needs an extra
+
+    return RequestSpans(made, settings)
+
+
+def _policies(
+    spans: RequestSpans | None,
+    admission: Admission,
+    others: Sequence[Policy],
+    bindings: Sequence[Binding],
+) -> tuple[Policy, ...]:
+    """Returns the policies for a contract; a span begins before anybody is asked."""
+    asked = admission.policies(bindings, others)
+    return asked if spans is None else (spans, *asked)
 
 
 def _count(metrics: Metrics, edge: Edge, reloader: ContractReloader, upstreams: Upstreams) -> None:

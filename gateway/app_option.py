@@ -24,6 +24,7 @@ from gateway.options import OptionError, given_options, option, read_settings
 from gateway.settings import PREFIX, Settings
 from gateway.tls import TlsError
 from gateway.upstream.transport import TargetError
+from server_process.tracing import TracingError
 
 SERVER_SETTINGS: Final = (
     *("host", "port", "workers", "tls_certificate", "tls_key", "drain_seconds", "log_level"),
@@ -56,7 +57,7 @@ def load_app(name: str, config: str | None = None) -> FastAPI:
         OptionError: the name is not written so.
         AppError: the module or the attribute does not exist, the module fails, or `create_app` has not made
             what is there.
-        ContractError, TargetError, TlsError, OSError: `create_app` has raised it in the module.
+        ContractError, TargetError, TlsError, TracingError, OSError: `create_app` has raised it in the module.
     """
     module_name, _, attribute = name.partition(":")
     if not all(
@@ -117,7 +118,7 @@ def _import(name: str) -> Any:
                 f"--app: there is no module {error.name} in {folder}, nor installed"
             ) from error
         raise AppError(_failed(name, error)) from error
-    except (ContractError, TargetError, TlsError, OSError):
+    except (ContractError, TargetError, TlsError, TracingError, OSError):
         raise
     except ValidationError as error:
         raise AppError(f"--app: {name}: {error.title}: {_problems(error)}") from error

@@ -45,6 +45,7 @@ from gateway.sources.reading import read_contract
 from gateway.tls import TlsError, check_serving
 from gateway.upstream.transport import TargetError
 from server_process.logs import LogConfigError, configure_logs
+from server_process.tracing import TracingError
 
 SOURCES = (
     *("config", "proto_paths", "reflect_wait_seconds", "upstream_tls", "upstream_ca"),
@@ -82,7 +83,7 @@ ENVOY = (
 
 FAILURES = (
     *(AdmissionError, AppError, ContractError, ListenError, SecretError, TargetError),
-    *(LogConfigError, TlsError),
+    *(LogConfigError, TlsError, TracingError),
 )
 """What stops a command, each with a line of its own."""
 

@@ -172,6 +172,9 @@ class Settings(SourcedSettings):
     A pattern is a status below 400, a method or a path template. Errors are always written.
     """
 
+    traces: bool = False
+    """Send spans of requests and calls by OpenTelemetry. The variables `OTEL_…` say how and where to."""
+
     max_connections: int | None = Field(default=None, gt=0, le=2**31 - 1)
     """Maximum client connections of a process; more are 503. None is as many as the system allows files."""
     max_connections_per_address: int | None = Field(default=None, gt=0)

@@ -22,6 +22,7 @@ from grpc_core.settings import PREFIX, Settings
 from grpc_core.tls import TlsError
 from server_process.logs import configure_logs
 from server_process.systemd import notify
+from server_process.tracing import TracingError
 from server_process.variables import is_service_address
 from server_process.workers import Parent, Workers
 
@@ -42,6 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValidationError as error:
         return _fail(2, _explain(error, flags))
     configure_logs(settings.log_level, LOGGING, settings.log_format)
+    try:
+        server.tracing_of(settings)
+    except TracingError as error:  # before a worker would fail again and again
+        return _fail(1, str(error))
     allow_many_files()
     if settings.workers > 1:
         return _serve_with_workers(settings)

@@ -1,9 +1,9 @@
-"""Counts the calls of a method, and tells the access log of their ends."""
+"""Counts the calls of a method, tells the access log of their ends, and gives them spans."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import grpc
 import grpc.aio
@@ -11,6 +11,9 @@ import grpc.aio
 from grpc_core.access_log import AccessLog
 from grpc_core.guard import RpcMethod
 from grpc_core.metrics import MethodCounts
+
+if TYPE_CHECKING:
+    from grpc_core.spans import MethodSpans
 
 _OK: Final = 0
 _CANCELLED: Final = 1
@@ -26,8 +29,13 @@ class _Tally:
         self.received = self.sent = 0
 
 
-def counted(method: RpcMethod, counts: MethodCounts, log: AccessLog | None = None) -> RpcMethod:
-    """Wraps a guarded method, so that its calls are counted, and logged if there is a log.
+def counted(
+    method: RpcMethod,
+    counts: MethodCounts,
+    log: AccessLog | None = None,
+    spans: MethodSpans | None = None,
+) -> RpcMethod:
+    """Wraps a guarded method, so that its calls are counted, logged if there is a log, and have spans.
 
     A call that is cancelled, by its client or by its deadline, counts as CANCELLED.
     """
@@ -42,6 +50,7 @@ def counted(method: RpcMethod, counts: MethodCounts, log: AccessLog | None = Non
 
     async def call(request: Any, context: Any) -> Any:
         since, code, tally = counts.start(), _CANCELLED, _Tally()
+        span = None if spans is None else spans.start(context)
         if client:
             request = _CountedRequests(request, counts, tally)
         else:
@@ -62,6 +71,8 @@ def counted(method: RpcMethod, counts: MethodCounts, log: AccessLog | None = Non
             counts.end(code, since)
             if log is not None:
                 log.ended(rpc, context, code, since, (tally.received, tally.sent))
+            if span is not None and spans is not None:
+                spans.end(span, code, tally.received, tally.sent)
         return response
 
     make: Any = {

@@ -3,13 +3,15 @@
 Rule: only this module defines the order of the steps of start and shutdown.
 """
 
+from __future__ import annotations
+
 import asyncio
 import logging
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from grpc_health.v1 import health
 from grpc_health.v1.health_pb2 import HealthCheckResponse
@@ -38,7 +40,11 @@ from grpc_core.transport import TRANSPORTS
 from grpc_wire.renewal import watching
 from server_process.reloads import Reloads, async_of
 from server_process.systemd import notify, watchdog
+from server_process.tracing import tracing
 from server_process.workers import Parent
+
+if TYPE_CHECKING:
+    from server_process.otel import Tracing
 
 SERVICES = (
     finance_pb2.DESCRIPTOR.services_by_name["CurrencyConverter"].full_name,
@@ -69,6 +75,7 @@ class CoreServer:
         access_log: Notes calls; its writer is not started. None: it is off.
         address: `HOST:PORT`, with the chosen port if the setting is 0.
         metrics: What is counted; None if nobody asks for it.
+        tracing: Makes spans within its block; None if nobody asks for them.
     """
 
     def __init__(self, settings: Settings, feed: RateFeed, *, shared: bool = False) -> None:
@@ -83,7 +90,9 @@ class CoreServer:
             ListenError: The address is in use, not permitted, or not local.
             TlsError: A certificate, a key or the clients' CA is invalid.
             CallersError: `allowed_callers` names a service that is not served.
+            TracingError: Traces cannot be made as the variables say.
         """
+        self.tracing = tracing_of(settings)
         self.tls = renewed_pair(settings)
         secrets = credentials(settings, self.tls)
         self.reloads = Reloads(TlsError)
@@ -112,8 +121,9 @@ class CoreServer:
     def _register(self, rules: Rules) -> None:
         # health is open to whoever connects, as probes need it
         own = {health.SERVICE_NAME: frozenset({ANY})} | dict(rules) if rules else {}
-        watched = self.metrics is not None or self.access_log is not None
-        count = partial(_count, self.metrics, self.access_log) if watched else None
+        watchers = self.metrics, self.access_log, self.tracing
+        watched = any(each is not None for each in watchers)
+        count = partial(_count, *watchers) if watched else None
         guarded = Guarded(self._server, partial(check_of, own), count)
         server: Any = guarded  # has the methods that generated code calls
         finance_pb2_grpc.add_CurrencyConverterServicer_to_server(  # type: ignore[no-untyped-call]  # generated code has no types
@@ -165,6 +175,7 @@ async def run(
     Raises:
         ListenError: The address is in use, not permitted, or not local.
         TlsError: A certificate, a key or the clients' CA is invalid.
+        TracingError: Traces cannot be made as the variables say.
     """
     feed = RateFeed(market.rates)
     signals = _Signals(once=parent is not None)
@@ -172,6 +183,7 @@ async def run(
     if parent is None:
         market.log_rates()
     async with (
+        nullcontext() if server.tracing is None else server.tracing,
         market.publishing(feed),
         watching(server.tls, settings.tls_check),
         watchdog(),
@@ -192,15 +204,34 @@ async def run(
         await _stop(server, settings.shutdown_grace, signals.cancel)
 
 
+def tracing_of(settings: Settings) -> Tracing | None:
+    """Returns what makes the spans of the core; None: nobody wants any.
+
+    Raises:
+        TracingError: The extra is not installed, or a variable has a value that is not known.
+    """
+    return tracing("core") if settings.traces else None
+
+
 def _count(
-    metrics: Metrics | None, log: AccessLog | None, method: RpcMethod, service: str, name: str
+    metrics: Metrics | None,
+    log: AccessLog | None,
+    traces: Tracing | None,
+    method: RpcMethod,
+    service: str,
+    name: str,
 ) -> RpcMethod:
-    counts = MethodCounts(
-        service, name, client=method.request_streaming, server=method.response_streaming
-    )
+    client, server = method.request_streaming, method.response_streaming
+    counts = MethodCounts(service, name, client=client, server=server)
     if metrics is not None:
         metrics.add(counts)
-    return counted(method, counts, log)
+    if traces is None or service == health.SERVICE_NAME:  # probes would be most of all spans
+        return counted(method, counts, log)
+    from grpc_core.spans import MethodSpans  # noqa: PLC0415 - it needs an extra
+
+    return counted(
+        method, counts, log, MethodSpans(traces, service, name, streams=client or server)
+    )
 
 
 @asynccontextmanager

@@ -51,6 +51,7 @@ class Settings(BaseSettings):
         log_format: Form of the log lines: `text`, or `json`, an object a line.
         access_log: A line for each call when it ends. `auto`: text on a terminal, else JSON; `off`: none.
         access_log_path: File that the lines are appended to. None: standard output.
+        traces: Send spans of calls by OpenTelemetry. The variables `OTEL_…` say how and where to.
         metrics_host: Address on which `/metrics` is served.
         metrics_port: TCP port for it; 0: a free one; None: it is not served.
     """
@@ -79,6 +80,7 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = "text"
     access_log: AccessLogForm = "auto"
     access_log_path: Path | None = None
+    traces: bool = False
     metrics_host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     metrics_port: Port | None = None
 

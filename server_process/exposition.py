@@ -19,6 +19,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.samples import Exemplar
 
 BUCKETS: Final = (
     *(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
@@ -28,7 +29,7 @@ WORKER: Final = "worker"
 """Label of each series: the number of the process, so that a counter falls only where its process ended."""
 
 Value: TypeAlias = Any
-"""A number; of a histogram `[counts of its buckets, sum]`."""
+"""A number; of a histogram `[counts of its buckets, sum]`, of one with exemplars `[…, …, exemplars]`."""
 Sample: TypeAlias = tuple[Sequence[str], Value]
 """Label values and value."""
 Snapshot: TypeAlias = Mapping[str, Sequence[Sample]]
@@ -69,6 +70,24 @@ class Histogram:
     def value(self) -> Value:
         """Returns the value of a sample."""
         return [list(self.counts), self.sum]
+
+
+class TracedHistogram(Histogram):
+    """Durations in buckets, each with the last trace that it counted.
+
+    Attributes:
+        exemplars: bucket -> trace id, duration in seconds and POSIX time.
+    """
+
+    __slots__ = ("exemplars",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.exemplars: dict[int, tuple[str, float, float]] = {}
+
+    def value(self) -> Value:
+        """Returns the value of a sample."""
+        return [*super().value(), [[bucket, *each] for bucket, each in self.exemplars.items()]]
 
 
 PROCESS_SERIES: Final = (
@@ -131,9 +150,11 @@ def _add_number(metric: Any, labels: Sequence[str], value: Value) -> None:
 
 
 def _add_histogram(metric: Any, labels: Sequence[str], value: Value) -> None:
-    counts, total = value
+    counts, total, *rest = value
     bounds = (*map(str, BUCKETS), "+Inf")
-    buckets = list(zip(bounds, accumulate(counts), strict=True))
+    buckets: list[Any] = list(zip(bounds, accumulate(counts), strict=True))
+    for bucket, trace, seconds, time in rest[0] if rest else ():
+        buckets[bucket] += (Exemplar({"trace_id": trace}, seconds, time),)
     metric.add_metric(labels, buckets, sum_value=total)
 
 

@@ -16,6 +16,8 @@ _MILLISECONDS: Final = tuple(f".{number:03d}Z" for number in range(1000))
 _TRACEPARENT_SIZE: Final = 55
 _HEX: Final = "0123456789abcdef"
 _NO_TRACE: Final = "0" * 32
+_SAMPLED: Final = frozenset("13579bdf")
+"""Last digits of flags whose lowest bit is set (W3C Trace Context, section 3.2.2.5)."""
 _UNSAFE: Final = re.compile(r"[^\x21-\x7e]|[\"\\]")
 """What does not stand in a value of a line of text."""
 
@@ -45,6 +47,11 @@ def trace_id(traceparent: str) -> str:
         return ""
     found = traceparent[3:35]
     return "" if found.strip(_HEX) or found == _NO_TRACE else found
+
+
+def is_sampled(traceparent: str) -> bool:
+    """Returns whether the flags of a `traceparent` say that the trace is recorded; False if it is none."""
+    return traceparent[54:55] in _SAMPLED
 
 
 def escaped(text: str) -> str:

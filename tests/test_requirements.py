@@ -16,8 +16,9 @@ CORE: list[str] = PROJECT["dependency-groups"]["core"]
 EXTRAS: list[str] = [
     name for extra in PROJECT["project"]["optional-dependencies"].values() for name in extra
 ]
+TRACES: list[str] = PROJECT["dependency-groups"]["otel"]
 LOCKS: dict[str, list[str]] = {
-    "core": CORE,
+    "core": [*CORE, *TRACES],
     "demo": [*EDGE, *CORE],
     "gateway": [*EDGE, *EXTRAS],
     "tls": PROJECT["dependency-groups"]["tls"],
@@ -52,8 +53,13 @@ def test_a_lock_has_all_that_it_is_made_of(lock: str) -> None:
 
 
 def test_the_demo_installs_what_core_and_edge_need() -> None:
-    """`make demo` installs packages of the two images; extras are in the image alone."""
-    assert pins("core") <= pins("demo") <= pins("core") | pins("gateway")
+    """`make demo` installs packages of the two images; extras and traces are in the images alone."""
+    assert pins("demo") <= pins("core") | pins("gateway")
+
+
+def test_the_core_has_the_traces_of_the_edge() -> None:
+    """The group of the core, which is in no wheel, is the extra of the edge."""
+    assert PROJECT["project"]["optional-dependencies"]["otel"] == TRACES
 
 
 def test_each_lower_bound_is_tested() -> None:

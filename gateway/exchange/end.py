@@ -88,7 +88,10 @@ def request_end(exchange: Exchange, since: float) -> RequestEnd:
         code, ended_by = outcome(exchange)
     traceparent: object = ""
     if (trace_key := edge.trace_key) is not None:
-        for key, value in exchange.metadata:
+        metadata = exchange.metadata
+        if info is not None and info.metadata:  # one that was refused has not taken them
+            metadata = (*info.metadata, *metadata)
+        for key, value in metadata:
             if key == trace_key:
                 traceparent = value
                 break

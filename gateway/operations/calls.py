@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 from time import monotonic
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 from gateway.contract.method import Method, StreamType
 from gateway.transcoding.metadata import Metadata
@@ -28,6 +28,19 @@ TYPES: Final = {
 }
 """Values of the label `grpc_type`, as go-grpc-prometheus has them."""
 _CODES: Final = 17
+
+
+class CallCounts(Protocol):
+    """What is told of a call, by adding to what it has; of one call, or of all calls of a method."""
+
+    started: int
+    sent: int
+    """Messages, as the next."""
+    received: int
+
+    def end(self, code: int, since: float) -> None:
+        """Takes the status code of a call that ended, and the monotonic time of its start."""
+        ...
 
 
 class MethodCounts:
@@ -55,7 +68,7 @@ class MethodCounts:
     ) -> None:
         """Counts the outcome of a unary call, and tells it."""
         seconds = monotonic() - since
-        self.codes[OK if isinstance(outcome, Response) else _code(outcome)] += 1
+        self.codes[OK if isinstance(outcome, Response) else code_of(outcome)] += 1
         series = self.seconds
         series.counts[bisect_left(BUCKETS, seconds)] += 1
         series.sum += seconds
@@ -124,7 +137,7 @@ class MeteredUpstream:
         """Opens a call; see `gateway.upstream.port.Upstream`."""
         counts = self._counts.get(method) or self._counts_of(method)
         if not isinstance(requests, bytes):
-            requests = _CountedRequests(requests, counts)
+            requests = CountedRequests(requests, counts)
         block = self.inner.open(method, requests, metadata=metadata, timeout=timeout)
         return MeteredCall(block, counts, method, isinstance(requests, bytes))
 
@@ -193,7 +206,7 @@ class MeteredCall:
     def __init__(
         self,
         block: AbstractAsyncContextManager[Call],
-        counts: MethodCounts,
+        counts: CallCounts,
         method: Method,
         one_request: bool,  # noqa: FBT001
     ) -> None:
@@ -210,7 +223,7 @@ class MeteredCall:
         try:
             call = self._call = await self._block.__aenter__()
         except BaseException as error:
-            self._counts.end(_code(error), self._since)
+            self._counts.end(code_of(error), self._since)
             raise
         self._take = getattr(call, "take_message", None)
         return self
@@ -234,7 +247,7 @@ class MeteredCall:
             self._code = OK
             raise
         except Exception as error:
-            self._code = _code(error)
+            self._code = code_of(error)
             raise
         self._counts.received += 1
         if self._whole:
@@ -257,12 +270,12 @@ class MeteredCall:
         return await self._call.trailing_metadata()
 
 
-class _CountedRequests:
+class CountedRequests:
     """The messages of a client, counted as they are sent."""
 
     __slots__ = ("_counts", "_requests")
 
-    def __init__(self, requests: AsyncIterator[bytes], counts: MethodCounts) -> None:
+    def __init__(self, requests: AsyncIterator[bytes], counts: CallCounts) -> None:
         self._requests = requests
         self._counts = counts
 
@@ -287,8 +300,8 @@ def _labels(method: Method) -> tuple[str, str, str]:
 _NAMES: Final = tuple(code_name(code) for code in range(_CODES))
 
 
-def _code(error: BaseException) -> int:
-    """Returns the number of the status code of an error; of a bug it is UNKNOWN."""
+def code_of(error: BaseException) -> int:
+    """Returns the number of an error's status code; of a bug it is UNKNOWN, of a cancelled task CANCELLED."""
     if not isinstance(error, StatusError):
         return int(UNKNOWN if isinstance(error, Exception) else CANCELLED)
     return error.code if 0 <= error.code < _CODES else int(UNKNOWN)

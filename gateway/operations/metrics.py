@@ -17,7 +17,7 @@ from gateway.exchange.served import ServedContract
 from gateway.operations.access_log import AccessLog
 from gateway.operations.calls import MeteredUpstream
 from gateway.operations.readiness import Readiness
-from gateway.operations.requests import RequestMeter
+from gateway.operations.requests import RequestMeter, TracedRequestMeter
 from gateway.operations.upstream_samples import upstream_samples
 from gateway.reload.state import ReloadState
 from gateway.upstream.health_check import HEALTH_CHECK
@@ -48,9 +48,9 @@ class Metrics:
         loop_delays: what it has measured.
     """
 
-    def __init__(self, contract: Contract, upstream: Upstream) -> None:
-        """Takes what is served; what is None here is set when it is made."""
-        self.requests = RequestMeter()
+    def __init__(self, contract: Contract, upstream: Upstream, *, traced: bool = False) -> None:
+        """Takes what is served, and whether it is traced; what is None here is set when it is made."""
+        self.requests = TracedRequestMeter() if traced else RequestMeter()
         self.calls = MeteredUpstream(upstream, _methods(contract))
         self.loop_delays = Histogram()
         self.loop_delay = LoopDelay(self.loop_delays.observe)

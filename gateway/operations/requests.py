@@ -11,11 +11,12 @@ from gateway.exchange.observer import EndedBy, Observer, RequestEnd
 from gateway.exchange.served import ServedContract
 from gateway.operations.recent_errors import RecentErrors
 from gateway.transcoding.status import OK, code_name
-from server_process.exposition import BUCKETS, Histogram, Sample
+from server_process.exposition import BUCKETS, Histogram, Sample, TracedHistogram
+from server_process.log_lines import is_sampled, trace_id
 
 OTHER: Final = "_OTHER"
 """Label of what the contract does not name, as OpenTelemetry has it: its paths, and unknown HTTP methods."""
-_METHODS: Final = frozenset(
+METHODS: Final = frozenset(
     ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"]
 )
 
@@ -30,6 +31,9 @@ class RequestMeter(Observer):
     Attributes:
         errors: the last ones of each route.
     """
+
+    histogram: type[Histogram] = Histogram
+    """What counts the durations of a series."""
 
     def __init__(self) -> None:
         self._series: dict[tuple[Binding | None, str, int], Histogram] = {}
@@ -63,15 +67,15 @@ class RequestMeter(Observer):
     def _add(self, binding: Binding | None, http_method: str, status: int) -> Histogram:
         """Returns the series of some labels; none is made for a method that only a caller has named."""
         labels = self._labels(binding, http_method, status)
-        series = self._by_labels.setdefault(labels, Histogram())
-        if http_method in _METHODS:
+        series = self._by_labels.setdefault(labels, self.histogram())
+        if http_method in METHODS:
             self._series[(binding, http_method, status)] = series
         return series
 
     @staticmethod
     def _labels(binding: Binding | None, http_method: str, status: int) -> tuple[str, str, str]:
         template = OTHER if binding is None else binding.route
-        method = http_method if http_method in _METHODS else OTHER
+        method = http_method if http_method in METHODS else OTHER
         return template, method, str(status) if status else ""
 
     def durations(self) -> list[Sample]:
@@ -81,3 +85,19 @@ class RequestMeter(Observer):
     def refusals(self) -> list[Sample]:
         """Returns the samples of `protoway_admission_refusals_total`."""
         return list(self._refusals.items())
+
+
+class TracedRequestMeter(RequestMeter):
+    """Counts requests that have traces, and keeps the last one of each bucket, if it is sampled."""
+
+    histogram = TracedHistogram
+
+    def exchange_ended(self, end: RequestEnd) -> None:
+        """Counts a request that has ended."""
+        super().exchange_ended(end)
+        trace = trace_id(end.traceparent)
+        # none of a method that only a caller has named, which has no series here
+        series = self._series.get((end.binding, end.http_method, end.http_status))
+        if trace and isinstance(series, TracedHistogram) and is_sampled(end.traceparent):
+            bucket = bisect_left(BUCKETS, end.seconds)
+            series.exemplars[bucket] = trace, end.seconds, end.time

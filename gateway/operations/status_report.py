@@ -99,7 +99,7 @@ def _routes(
     rpcs = {(http_method, template): rpc for http_method, template, rpc in routes}
     statuses: dict[tuple[str, str], Counter[str]] = {key: Counter() for key in rpcs}
     buckets: dict[tuple[str, str], list[int]] = {}
-    for labels, (counts, _) in _samples(metrics, _DURATION):
+    for labels, (counts, *_) in _samples(metrics, _DURATION):
         template, http_method, status = labels
         key = http_method, template
         statuses.setdefault(key, Counter())[status or "none"] += sum(counts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import re
 import socket
 import time
@@ -14,6 +15,9 @@ from typing import Any, TypeVar
 import pytest
 from cryptography import x509
 from fastapi import FastAPI
+from prometheus_client.openmetrics.parser import (
+    text_string_to_metric_families as parse_openmetrics,
+)
 
 from gateway import __version__
 from gateway.app import create_app
@@ -41,7 +45,7 @@ from tests.edge.conftest import SCRIPTS
 from tests.edge.test_direct import answer, post
 from tests.edge.test_resume import SSE, Server, get, left
 from tests.feeds.stage import METHODS, Request, settled
-from tests.operations.scrapes import check, promtool, scrape, total, values
+from tests.operations.scrapes import check, parse, promtool, scrape, total, values
 from tests.whole.certificates import made
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -59,6 +63,7 @@ HANDLED = "grpc_client_handled_total"
 READY = "protoway_ready"
 CHECK = "/grpc.health.v1.Health/Check"
 NDJSON = {"content-type": "application/x-ndjson"}
+OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 KEPT = 4
 """Messages that the method of the slow reader keeps."""
 MOVED: set[str] = set()
@@ -500,7 +505,7 @@ def test_buckets_are_cumulative() -> None:
 
 
 @pytest.mark.skipif(promtool() is None, reason="no promtool: apt-get install prometheus")
-@pytest.mark.parametrize("accept", ["", "application/openmetrics-text; version=1.0.0"])
+@pytest.mark.parametrize("accept", ["", OPENMETRICS])
 async def test_promtool_finds_nothing_wrong(make_echo: MakeEcho, accept: str) -> None:
     """Neither in the text format nor, in its names, in OpenMetrics."""
     async with running(make_echo()) as app:
@@ -513,6 +518,44 @@ async def test_promtool_finds_nothing_wrong(make_echo: MakeEcho, accept: str) ->
         check(text)
     else:
         assert text.endswith(b"# EOF\n")
+
+
+async def test_durations_have_the_trace_of_a_request(
+    make_echo: MakeEcho, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last one of each bucket, for who asks for OpenMetrics, of workers too; none that is not sampled."""
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")
+    traces = ["4bf92f3577b34da6a3ce929d0e0e473" + digit for digit in "6789"]
+    async with running(make_echo(traces=True)) as app:
+        for trace, flags in zip(traces, ("01", "03", "01", "00"), strict=True):
+            line = f"traceparent: 00-{trace}-00f067aa0ba902b7-{flags}\r\n"
+            await answer(app, post("x", line.encode()))
+        series: Any = next(iter(app.state.metrics.requests._by_labels.values()))
+        mailed = json.loads(json.dumps(app.state.metrics.snapshot()))
+    text, _ = render(SERIES, {"0": mailed}, OPENMETRICS)
+    plain, _ = render(SERIES, {"0": mailed}, "")
+
+    kept = {trace: seconds for trace, seconds, _ in series.exemplars.values()}
+    assert traces[2] in kept  # the last one that is sampled
+    assert traces[3] not in kept
+    found = {
+        sample.exemplar.labels["trace_id"]: sample.exemplar.value
+        for family in parse_openmetrics(text.decode())  # type: ignore[no-untyped-call]  # it has no types
+        for sample in family.samples
+        if sample.exemplar is not None
+    }
+    assert found == pytest.approx(kept)
+    assert b"trace_id" not in plain
+    assert total(parse(plain.decode()), DURATION) == 4
+
+
+async def test_without_traces_there_are_no_exemplars(make_echo: MakeEcho) -> None:
+    """A `traceparent` that goes through costs the counts nothing."""
+    async with running(make_echo()) as app:
+        await answer(app, post("x", b"traceparent: 00-" + b"a" * 32 + b"-00f067aa0ba902b7-01\r\n"))
+        text, _ = render(SERIES, {"0": app.state.metrics.snapshot()}, OPENMETRICS)
+
+    assert b"trace_id" not in text
 
 
 def test_without_a_port_nothing_is_counted(make_echo: MakeEcho, tmp_path: Path) -> None:
