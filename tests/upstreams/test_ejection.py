@@ -126,6 +126,16 @@ async def test_an_address_that_is_not_there_is_passed_over(tmp_path: Path) -> No
             assert sample(app, "protoway_upstream_addresses", "live") == 1
 
 
+async def test_an_upstream_is_ready_if_one_address_is(tmp_path: Path) -> None:
+    """Readiness asks the addresses in turn, until one answers."""
+    async with shop_server() as gone:
+        pass
+    async with shop_server() as good:
+        app = balanced(tmp_path, [gone, good], required=True)
+        async with running(app):
+            assert (await ask(app, "GET", "/readyz")).status == 200
+
+
 async def test_others_notice_nothing(tmp_path: Path) -> None:
     """One upstream hangs, one is gone, one is slow: calls to a fourth are answered, all at the same time."""
     async with shop_server() as gone:

@@ -89,7 +89,7 @@ async def test_both_edges_route_alike(tmp_path: Path) -> None:
             {
                 "name": "place",
                 "methods": ["shop.v1.Orders/Place"],
-                "addresses": [other.address, other.address.replace("127.0.0.1", "localhost")],
+                "addresses": [other.address, other.address],
                 "ejection": {"seconds": 5},
                 "balance": "least_outstanding",
                 "metadata": [{"key": "x-key", "value": "place"}],
