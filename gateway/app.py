@@ -203,7 +203,12 @@ def _upstreams(settings: Settings, contract: Contract, given: Upstream | None) -
 def _readiness(settings: Settings, upstreams: Upstreams, edge: Edge) -> Readiness:
     """Makes what asks the default upstream, if a method goes there, and the others."""
     others = [
-        UpstreamCheck(f"upstream:{each.name}", own, is_required=each.required)
+        UpstreamCheck(
+            f"upstream:{each.name}",
+            own,
+            addresses=len(each.addresses),
+            is_required=each.required,
+        )
         for each in settings.upstreams
         if (own := upstreams.named.get(each.name)) is not None
     ]

@@ -103,6 +103,25 @@ class RetrySettings(Section):
         return fitting_prefix(method.full_name, prefixes) is not None
 
 
+class EjectionSettings(Section):
+    """When one of several addresses takes no calls for a while."""
+
+    consecutive_failures: int = Field(default=5, ge=1)
+    """Calls in a row that end with UNAVAILABLE, after which an address is ejected."""
+    slow_seconds: float | None = Field(default=None, gt=0)
+    """Duration of a unary call from which it is slow; None: none is."""
+    consecutive_slow: int = Field(default=5, ge=1)
+    """Slow calls in a row after which an address is ejected."""
+    seconds: float = Field(default=10.0, gt=0, le=3600)
+    """Time of the first ejection. The second one lasts twice as long, and so on."""
+    max_seconds: float = Field(default=300.0, gt=0, le=86_400)
+    """Maximum time of an ejection."""
+    max_share: float = Field(default=0.5, gt=0, lt=1)
+    """Maximum part of the addresses that is ejected at the same time, but one may always be."""
+    slow_start_seconds: float = Field(default=10.0, ge=0, le=3600)
+    """Time in which an address that has returned comes to its full share of the calls."""
+
+
 class UpstreamSettings(Section):
     """One server, or several that serve the same, and the methods that go there."""
 
@@ -138,10 +157,18 @@ class UpstreamSettings(Section):
     """Metadata that each call to it has."""
     balance: Literal["round_robin", "least_outstanding"] = "round_robin"
     """Which address a call goes to: the next one, or the one with the fewest calls under way."""
+    ejection: EjectionSettings | None = None
+    """Leave out addresses whose calls fail or are slow; None: all take calls, always."""
     retry: RetrySettings | None = None
     """Make calls again that fail, where that is safe; None: no call is made twice."""
     required: bool = False
     """The edge is ready only if it answers. Otherwise `/readyz` tells its state, and stays 200."""
+
+    @model_validator(mode="after")
+    def _ejects_one_of_several(self) -> Self:
+        if self.ejection is not None and len(self.addresses) < 2:
+            raise ValueError("ejection needs several addresses: the only one is never left out")
+        return self
 
     @property
     def has_tls(self) -> bool:

@@ -18,15 +18,21 @@ from gateway.setting_secrets import secret_of
 from gateway.settings import Settings
 from gateway.tls import channel_credentials, client_tls, upstream_tls
 from gateway.transcoding.metadata import Metadata
-from gateway.upstream.balanced import BalancedUpstream, Endpoint
+from gateway.upstream.balanced import BalancedUpstream
 from gateway.upstream.bounded import BoundedUpstream, Bounds
+from gateway.upstream.ejection import EjectionPolicy, Endpoint
 from gateway.upstream.options import UpstreamOptions
 from gateway.upstream.pool_limits import PoolLimits
 from gateway.upstream.port import Upstream
 from gateway.upstream.retrying import RetryingUpstream, RetryPolicy
 from gateway.upstream.routed import RoutedUpstream
 from gateway.upstream.transport import TargetError, make_upstream
-from gateway.upstream_settings import DEFAULT_NAME, RetrySettings, UpstreamSettings
+from gateway.upstream_settings import (
+    DEFAULT_NAME,
+    EjectionSettings,
+    RetrySettings,
+    UpstreamSettings,
+)
 from grpc_wire.renewal import Renewed, watching
 
 _PRINTABLE: Final = frozenset(map(chr, range(0x20, 0x7F)))
@@ -144,9 +150,9 @@ def _named(settings: Settings, own: UpstreamSettings, tls: Renewed[Any] | None) 
             endpoints.append(Endpoint(address, make_upstream(own.transport, options)))
         except TargetError as error:
             raise TargetError(f"upstreams[{own.name}]: {error}") from error
-    inner = (
-        endpoints[0].upstream if len(endpoints) == 1 else BalancedUpstream(endpoints, own.balance)
-    )
+    inner: Upstream = endpoints[0].upstream
+    if len(endpoints) > 1:
+        inner = BalancedUpstream(own.name, endpoints, own.balance, _ejection(own.ejection))
     if own.retry is not None:
         inner = RetryingUpstream(inner, _retry_policy(own.retry))
     bounds = Bounds(
@@ -156,6 +162,20 @@ def _named(settings: Settings, own: UpstreamSettings, tls: Renewed[Any] | None) 
         metadata=_metadata(own),
     )
     return BoundedUpstream(inner, bounds)
+
+
+def _ejection(ejection: EjectionSettings | None) -> EjectionPolicy | None:
+    if ejection is None:
+        return None
+    return EjectionPolicy(
+        failures=ejection.consecutive_failures,
+        slow_calls=ejection.consecutive_slow,
+        slow=ejection.slow_seconds,
+        time=ejection.seconds,
+        max_time=ejection.max_seconds,
+        max_share=ejection.max_share,
+        slow_start=ejection.slow_start_seconds,
+    )
 
 
 def _retry_policy(retry: RetrySettings) -> RetryPolicy:

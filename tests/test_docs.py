@@ -27,7 +27,11 @@ from gateway.transcoding.websocket_protocol import (
     CLOSE_TOO_BIG,
     close_code,
 )
-from gateway.upstream_settings import AddedMetadata, RetrySettings, UpstreamSettings
+from gateway.upstream_settings import (
+    AddedMetadata,
+    RetrySettings,
+    UpstreamSettings,
+)
 from grpc_core.settings import Settings as CoreSettings
 from grpc_wire.http2.limits import DEFAULT as LIMITS
 from tests.contracts import compile_text

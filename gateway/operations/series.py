@@ -114,6 +114,24 @@ SERIES: Final = (
         ("upstream", "result"),
         "Failed attempts of calls that may be retried, by whether they were.",
     ),
+    Series(
+        "protoway_upstream_addresses",
+        "gauge",
+        ("upstream", "state"),
+        "Addresses of each entry of upstreams that has several, by state.",
+    ),
+    Series(
+        "protoway_upstream_ejections_total",
+        "counter",
+        ("upstream", "reason"),
+        "Times that an address was left out for a while.",
+    ),
+    Series(
+        "protoway_upstream_returns_total",
+        "counter",
+        ("upstream",),
+        "Times that an address was let in again.",
+    ),
     Series("protoway_connections_open", "gauge", (), "Connections of clients that are open."),
     Series(
         "protoway_connections_refused_total",

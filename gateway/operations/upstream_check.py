@@ -30,13 +30,28 @@ class UpstreamCheck:
     """
 
     def __init__(
-        self, name: str, upstream: Upstream, service: str = "", *, is_required: bool = True
+        self,
+        name: str,
+        upstream: Upstream,
+        service: str = "",
+        *,
+        addresses: int = 1,
+        is_required: bool = True,
     ) -> None:
-        """Takes what is asked, and the service that it is asked about; empty: the whole server."""
+        """Takes what is asked.
+
+        Args:
+            name: of the check.
+            upstream: the upstream.
+            service: that it is asked about; empty: the whole server.
+            addresses: how many it has, to which calls go in turn; it answers if one of them does.
+            is_required: whether the edge is ready only if it passes.
+        """
         self.name = name
         self.is_required = is_required
         self._upstream = upstream
         self._service = service
+        self._addresses = addresses
         self._asked_at = float("-inf")
         self._problem = ""
         self._asking: asyncio.Task[str] | None = None
@@ -76,7 +91,12 @@ class UpstreamCheck:
         before = self._problem
         try:
             async with asyncio.timeout(seconds + _SLACK_SECONDS):
-                self._problem = await problem_of(self._upstream, self._service, seconds)
+                for _ in range(self._addresses):
+                    self._problem = await problem_of(
+                        self._upstream, self._service, seconds / self._addresses
+                    )
+                    if not self._problem:
+                        break
         except TimeoutError:
             self._problem = "the upstream does not answer in time"
         finally:

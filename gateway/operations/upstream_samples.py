@@ -6,12 +6,14 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
+from gateway.upstream.balanced import balanced_in
 from gateway.upstream.bounded import pools_of
 from gateway.upstream.retrying import retries_of
 from gateway.upstream_settings import DEFAULT_NAME
 from server_process.exposition import Sample
 
 _STATES: Final = ("idle", "connecting", "ready", "transient_failure", "draining")
+_ADDRESS_STATES: Final = ("live", "warming", "unreachable", "ejected")
 
 
 def upstream_samples(upstream: Any) -> dict[str, list[Sample]]:
@@ -50,4 +52,27 @@ def upstream_samples(upstream: Any) -> dict[str, list[Sample]]:
     ]
     if retries:
         samples["protoway_upstream_retries_total"] = retries
-    return samples
+    return samples | _address_samples(upstreams)
+
+
+def _address_samples(upstreams: Mapping[str, Any]) -> dict[str, list[Sample]]:
+    """Returns the samples of those with several addresses."""
+    found = [(name, each) for name, one in upstreams.items() if (each := balanced_in(one))]
+    if not found:
+        return {}
+    counted = {name: each.states() for name, each in found}
+    return {
+        "protoway_upstream_addresses": [
+            ((name, state), states[state])
+            for name, states in counted.items()
+            for state in _ADDRESS_STATES
+        ],
+        "protoway_upstream_ejections_total": [
+            ((name, reason), count)
+            for name, each in found
+            for reason, count in each.outliers.ejected.items()
+        ],
+        "protoway_upstream_returns_total": [
+            ((name,), each.outliers.returns) for name, each in found
+        ],
+    }

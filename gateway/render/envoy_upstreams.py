@@ -16,6 +16,10 @@ from gateway.render.envoy_upstream import host_and_address, seconds, upstream_cl
 from gateway.upstream_settings import RetrySettings, UpstreamSettings
 
 _POLICIES: Final = {"round_robin": "ROUND_ROBIN", "least_outstanding": "LEAST_REQUEST"}
+_POLICY_CONFIGS: Final = {
+    "round_robin": "round_robin_lb_config",
+    "least_outstanding": "least_request_lb_config",
+}
 _NO_LIMIT: Final = 2**31 - 1
 _MULTIPLIER: Final = 2.0
 _RETRY_ON: Final = {
@@ -74,6 +78,38 @@ def retry_policy(own: UpstreamSettings, method: Method) -> Node:
             },
         }
     }
+
+
+def _ejection(own: UpstreamSettings) -> Node:
+    """Returns the fields of a cluster that leave out failing addresses; empty: all take calls, always.
+
+    Raises:
+        ValueError: Envoy has no such ejection.
+    """
+    ejection = own.ejection
+    if ejection is None:
+        return {}
+    if ejection.slow_seconds is not None:
+        raise ValueError("Envoy ejects for no latency: leave out slow_seconds")
+    fields: Node = {
+        "outlier_detection": {
+            "consecutive_gateway_failure": ejection.consecutive_failures,
+            "enforcing_consecutive_gateway_failure": 100,
+            "enforcing_consecutive_5xx": 0,
+            "enforcing_success_rate": 0,
+            "interval": "1s",
+            "base_ejection_time": seconds(ejection.seconds),
+            "max_ejection_time": seconds(max(ejection.max_seconds, ejection.seconds)),
+            "max_ejection_percent": max(round(ejection.max_share * 100), 1),
+        }
+    }
+    if ejection.slow_start_seconds:
+        window = {
+            "slow_start_window": seconds(ejection.slow_start_seconds),
+            "min_weight_percent": {"value": 10},
+        }
+        fields[_POLICY_CONFIGS[own.balance]] = {"slow_start_config": window}
+    return fields
 
 
 def _check_retry(name: str, retry: RetrySettings) -> None:
@@ -166,5 +202,6 @@ def _cluster(own: UpstreamSettings, limit: int | None, keepalive: float, *, stre
         "type": "STRICT_DNS" if named else "STATIC",
         "connect_timeout": seconds(own.connect_timeout_seconds),
         "lb_policy": _POLICIES[own.balance],
+        **_ejection(own),
         "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
     }

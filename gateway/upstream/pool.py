@@ -77,6 +77,7 @@ class ConnectionPool(Generic[AnyChannel]):
         """Those that take new calls, the oldest first: in this order they are filled."""
         self._draining: set[PooledChannel[AnyChannel]] = set()
         self.established = 0
+        self.is_failing = False
         self._closing: set[asyncio.Task[None]] = set()
         self._unary: Waiting[AnyChannel] = Waiting()
         self._streaming: Waiting[AnyChannel] = Waiting()
@@ -237,8 +238,11 @@ class ConnectionPool(Generic[AnyChannel]):
         self._grow_at = (
             self._limits.grows_at(capacity, len(self._ready)) if self._can_grow() else _NEVER
         )
+        failing = None
         if not self._ready:
-            self._fail_by(next((one for one in self._channels if one.state is _FAILURE), None))
+            failing = next((one for one in self._channels if one.state is _FAILURE), None)
+            self._fail_by(failing)
+        self.is_failing = failing is not None
         self._sharing = min(self._limits.min_connections, len(self._ready))
         self._serve()
         if self._grow_at != _NEVER and (

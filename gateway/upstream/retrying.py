@@ -276,13 +276,13 @@ class _RetriedCall:
                 if delay is None:
                     self._is_committed = True
                     raise
+                await self._close(error)
             except StopAsyncIteration:
                 self._commit()
                 raise
             else:
                 self._commit()
                 return message
-            await self._close()
             await asyncio.sleep(delay)
             await self._open()
 
@@ -320,10 +320,10 @@ class _RetriedCall:
                 self._take = getattr(self._call, "take_message", None)
                 return
 
-    async def _close(self) -> None:
+    async def _close(self, error: StatusError) -> None:
         block, self._block = self._block, None
         if block is not None:
-            await block.__aexit__(None, None, None)
+            await block.__aexit__(type(error), error, error.__traceback__)
 
 
 def _pushback(trailing: Metadata) -> float | None:

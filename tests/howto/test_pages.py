@@ -83,6 +83,11 @@ def test_tls(tmp_path: Path) -> None:
     reader(tmp_path).follow(PAGES / "tls.md")
 
 
+def test_serve_several_upstreams(tmp_path: Path) -> None:
+    """Two servers behind one edge; a wrong pattern, readiness and metrics are told as the page says."""
+    reader(tmp_path).follow(PAGES / "serve-several-upstreams.md")
+
+
 def test_protect_the_edge(tmp_path: Path) -> None:
     """API keys, tokens, and rules that say who may call what, and how much."""
     reader(tmp_path).follow(PAGES / "protect-the-edge.md")

@@ -56,6 +56,7 @@ PROCESSES = "".join(
         "operations/test_admin_listener.py",
         "upstreams/test_routes.py",
         "upstreams/test_retries.py",
+        "upstreams/test_ejection.py",
     )
 )
 DURATION = "http_server_request_duration_seconds_count"

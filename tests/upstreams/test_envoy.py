@@ -44,6 +44,10 @@ from tests.whole.processes import edge
             "upstreams[a]: Envoy retries no ABORTED",
         ),
         (
+            "upstreams: [{name: a, methods: '*', addresses: [h:1, i:1], ejection: {slow_seconds: 1}}]",
+            "upstreams[a]: Envoy ejects for no latency",
+        ),
+        (
             "upstreams: [{name: a, methods: shop.*, addresses: 'h:1'}]\noverload: {max_calls: 1}",
             "Envoy bounds the calls of each cluster",
         ),
@@ -85,7 +89,8 @@ async def test_both_edges_route_alike(tmp_path: Path) -> None:
             {
                 "name": "place",
                 "methods": ["shop.v1.Orders/Place"],
-                "addresses": [other.address],
+                "addresses": [other.address, other.address],
+                "ejection": {"seconds": 5},
                 "balance": "least_outstanding",
                 "metadata": [{"key": "x-key", "value": "place"}],
             },
