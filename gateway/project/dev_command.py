@@ -56,6 +56,10 @@ def run(options: argparse.Namespace) -> int:
     edge = [sys.executable, "-m", "gateway", "serve", *_as_arguments(options)]
     if settings.access_log == "auto":  # a person reads what is no terminal for the edge
         edge.append("--access-log=text")
+    if options.reload is None:
+        edge.append("--reload")
+    if options.on_breaking is None:  # whoever changes a contract at home breaks nobody
+        edge.append("--on-breaking=warn")
     server = _command(options.server, "server.py", "--server")
     generate = _command(options.generate, "generate.py", "--generate")
     return asyncio.run(Development(settings, edge, server, generate).run())
@@ -111,6 +115,7 @@ class Development:
         self._server = Program("server", server, _say, environment) if server else None
         self._generate = Program("compile", generate, _say, environment) if generate else None
         self._contract = list(_contract_files(settings))
+        self._settings_file = settings.config
         self._served = False
         self._told: set[Program] = set()
         self._stop = asyncio.Event()
@@ -150,7 +155,7 @@ class Development:
         return snapshot(source_files(Path())), snapshot(self._contract)
 
     async def _apply(self, code: list[Path], contract: list[Path]) -> None:
-        """Starts again what changed files belong to: the server for its code, both for the contract."""
+        """Starts again what changed files belong to; the edge reads a contract again by itself."""
         names = [str(path) for path in dict.fromkeys((*code, *contract))]
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         _say("dev", f"{', '.join(names[:_SHOWN])}{more} changed")
@@ -160,7 +165,7 @@ class Development:
             return
         if code and self._server is not None:
             await self._restart(self._server)
-        if contract or protos:
+        if self._settings_file in contract or self._edge.ended is not None:
             await self._restart(self._edge)
 
     async def _restart(self, program: Program) -> None:
