@@ -88,7 +88,8 @@ def test_the_tutorial(
         wheel, tmp_path / "wheels", ["grpcio-tools"], index=source == "the index"
     )
     core, edge = map(str, free_ports(2))
-    environment["PROTOWAY_PORT"] = edge  # the page leaves it at 8080
+    # the page leaves these at 8080 and 50051
+    environment |= {"PROTOWAY_PORT": edge, "PORT": core, "PROTOWAY_UPSTREAM": f"localhost:{core}"}
 
     with ExitStack() as held:
         reader = Reader(folder, environment, held)
