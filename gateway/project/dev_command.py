@@ -124,9 +124,9 @@ class Development:
         """Starts all, and starts again what a change belongs to; returns the exit status."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
+        taken = self._look()
         if not await self._compile():
             return 0 if self._stop.is_set() else 1
-        taken = self._look()
         async with AsyncExitStack() as stack:
             for program in self._programs():
                 stack.push_async_callback(program.stop)
@@ -146,8 +146,7 @@ class Development:
             if now == last != taken:
                 code, contract = map(changed, taken, now)
                 await self._apply(code, contract)
-                # the compiler may have written files of the contract
-                taken = now = self._look()
+                taken = now  # what has changed meanwhile is the next change
             last = now
         return 0
 
@@ -161,7 +160,8 @@ class Development:
         _say("dev", f"{', '.join(names[:_SHOWN])}{more} changed")
         protos = any(path.suffix == ".proto" for path in (*code, *contract))
         if protos and not await self._compile():
-            _say("dev", "the contract does not compile; what runs stays as it is")
+            if not self._stop.is_set():
+                _say("dev", "the contract does not compile; what runs stays as it is")
             return
         if code and self._server is not None:
             await self._restart(self._server)

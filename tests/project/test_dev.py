@@ -121,6 +121,23 @@ def test_a_server_that_ends_is_started_by_a_change(tmp_path: Path) -> None:
         assert post(f"{url}/v1/items", '{"title":"tea"}') == '{"id":1,"title":"tea"}'
 
 
+@pytest.mark.long
+def test_a_change_during_a_change_is_seen(tmp_path: Path) -> None:
+    """What is saved while the contract is compiled is not lost."""
+    folder = tmp_path / "orders"
+    assert main(["init", "orders", str(folder)]) == 0
+    slow = folder / "slow.sh"
+    slow.write_text(f"echo begins; sleep 3; exec {sys.executable} generate.py\n")
+    with project(folder, "--generate", "'sh slow.sh'") as (terminal, _):
+        started(terminal)
+        for name in ("orders.proto", "server.py"):
+            path = folder / name
+            path.write_text(f"{path.read_text()}\n")
+            if name == "orders.proto":
+                said(terminal, r"dev +\| orders.proto changed", r"compile +\| begins")
+        said(terminal, r"dev +\| server.py changed")
+
+
 def test_an_edge_that_does_not_start_ends_all(tmp_path: Path) -> None:
     """Where nothing that changes would help, the exit status is 1, and no program is left."""
     folder = tmp_path / "orders"
