@@ -56,6 +56,10 @@ def run(options: argparse.Namespace) -> int:
     edge = [sys.executable, "-m", "gateway", "serve", *_as_arguments(options)]
     if settings.access_log == "auto":  # a person reads what is no terminal for the edge
         edge.append("--access-log=text")
+    if options.reload is None:
+        edge.append("--reload")
+    if options.on_breaking is None:  # whoever changes a contract at home breaks nobody
+        edge.append("--on-breaking=warn")
     server = _command(options.server, "server.py", "--server")
     generate = _command(options.generate, "generate.py", "--generate")
     return asyncio.run(Development(settings, edge, server, generate).run())
@@ -111,6 +115,7 @@ class Development:
         self._server = Program("server", server, _say, environment) if server else None
         self._generate = Program("compile", generate, _say, environment) if generate else None
         self._contract = list(_contract_files(settings))
+        self._settings_file = settings.config
         self._served = False
         self._told: set[Program] = set()
         self._stop = asyncio.Event()
@@ -119,9 +124,9 @@ class Development:
         """Starts all, and starts again what a change belongs to; returns the exit status."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
+        taken = self._look()
         if not await self._compile():
             return 0 if self._stop.is_set() else 1
-        taken = self._look()
         async with AsyncExitStack() as stack:
             for program in self._programs():
                 stack.push_async_callback(program.stop)
@@ -141,8 +146,7 @@ class Development:
             if now == last != taken:
                 code, contract = map(changed, taken, now)
                 await self._apply(code, contract)
-                # the compiler may have written files of the contract
-                taken = now = self._look()
+                taken = now  # what has changed meanwhile is the next change
             last = now
         return 0
 
@@ -150,17 +154,18 @@ class Development:
         return snapshot(source_files(Path())), snapshot(self._contract)
 
     async def _apply(self, code: list[Path], contract: list[Path]) -> None:
-        """Starts again what changed files belong to: the server for its code, both for the contract."""
+        """Starts again what changed files belong to; the edge reads a contract again by itself."""
         names = [str(path) for path in dict.fromkeys((*code, *contract))]
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         _say("dev", f"{', '.join(names[:_SHOWN])}{more} changed")
         protos = any(path.suffix == ".proto" for path in (*code, *contract))
         if protos and not await self._compile():
-            _say("dev", "the contract does not compile; what runs stays as it is")
+            if not self._stop.is_set():
+                _say("dev", "the contract does not compile; what runs stays as it is")
             return
         if code and self._server is not None:
             await self._restart(self._server)
-        if contract or protos:
+        if self._settings_file in contract or self._edge.ended is not None:
             await self._restart(self._edge)
 
     async def _restart(self, program: Program) -> None:

@@ -7,6 +7,8 @@ import re
 import signal
 import socket
 import sys
+import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -63,9 +65,21 @@ def post(url: str, body: str) -> str:
         return str(response.read().decode())
 
 
+def until_served(url: str, body: str) -> str:
+    """Sends a request until its path is served, for 30 seconds; returns the response's body."""
+    end = time.monotonic() + 30
+    while True:
+        try:
+            return post(url, body)
+        except urllib.error.HTTPError as error:
+            error.close()
+            assert time.monotonic() < end, url
+            time.sleep(0.1)
+
+
 @pytest.mark.long
 def test_changes_are_served(tmp_path: Path) -> None:
-    """Code starts the server again, the contract both; a contract that is wrong stops neither."""
+    """Code and contract start the server again, settings the edge; what is wrong stops neither."""
     folder = tmp_path / "orders"
     with project(folder) as (terminal, url):
         started(terminal)
@@ -83,8 +97,13 @@ def test_changes_are_served(tmp_path: Path) -> None:
         assert post(f"{url}/v1/items", '{"title":"tea"}') == '{"id":2,"title":"milk"}'
 
         contract.write_text(text.replace('"/v1/items" body', '"/v2/items" body'))
-        said(terminal, "orders.proto changed", r"protoway: 5 routes")
-        assert post(f"{url}/v2/items", '{"title":"tea"}') == '{"id":1,"title":"milk"}'
+        said(terminal, "orders.proto changed", r"server +\| listening")
+        assert until_served(f"{url}/v2/items", '{"title":"tea"}') == '{"id":1,"title":"milk"}'
+
+        settings = folder / "protoway.yaml"
+        settings.write_text(f"{settings.read_text()}json:\n  print_enum_numbers: true\n")
+        said(terminal, "protoway.yaml changed", "protoway: 5 routes")
+        assert post(f"{url}/v2/items", '{"title":"tea"}') == '{"id":2,"title":"milk"}'
 
 
 @pytest.mark.long
@@ -100,6 +119,23 @@ def test_a_server_that_ends_is_started_by_a_change(tmp_path: Path) -> None:
         server.write_text(text)
         said(terminal, r"server +\| listening")
         assert post(f"{url}/v1/items", '{"title":"tea"}') == '{"id":1,"title":"tea"}'
+
+
+@pytest.mark.long
+def test_a_change_during_a_change_is_seen(tmp_path: Path) -> None:
+    """What is saved while the contract is compiled is not lost."""
+    folder = tmp_path / "orders"
+    assert main(["init", "orders", str(folder)]) == 0
+    slow = folder / "slow.sh"
+    slow.write_text(f"echo begins; sleep 3; exec {sys.executable} generate.py\n")
+    with project(folder, "--generate", "'sh slow.sh'") as (terminal, _):
+        started(terminal)
+        for name in ("orders.proto", "server.py"):
+            path = folder / name
+            path.write_text(f"{path.read_text()}\n")
+            if name == "orders.proto":
+                said(terminal, r"dev +\| orders.proto changed", r"compile +\| begins")
+        said(terminal, r"dev +\| server.py changed")
 
 
 def test_an_edge_that_does_not_start_ends_all(tmp_path: Path) -> None:

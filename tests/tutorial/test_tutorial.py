@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import sys
 import time
 import urllib.request
 from collections import defaultdict
@@ -20,7 +18,6 @@ from tests.whole.conftest import ROOT, free_ports
 
 PAGE = ROOT / "docs" / "tutorial" / "first-service.md"
 KINDS = ["unary", "server stream", "client stream", "bidi"]
-_OURS = ("PYTHON", "VIRTUAL_ENV", "PROTOWAY_", "CORE_", "COVERAGE_")
 
 
 class Reader:
@@ -73,36 +70,6 @@ class Reader:
         return self._terminals["1"].run(command)
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Protoway's wheel."""
-    return wheels.build(tmp_path_factory.mktemp("wheel"))
-
-
-@pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    """The environment of a terminal in which nothing of this checkout is found."""
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    base = Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}"
-    _script(programs / "python3", f'exec "{base}" "$@"')
-    if not shutil.which("curl"):
-        stand_in = ROOT / "tests" / "whole" / "curl.py"
-        _script(programs / "curl", f'exec "{sys.executable}" -P "{stand_in}" "$@"')
-    (programs / ".curlrc").write_text("no-progress-meter\n")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
-    return kept | {
-        "PATH": f"{programs}{os.pathsep}{os.defpath}",
-        "CURL_HOME": str(programs),
-        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-    }
-
-
-def _script(path: Path, text: str) -> None:
-    path.write_text(f"#!/bin/sh\n{text}\n")
-    path.chmod(0o755)
-
-
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     "source",
@@ -117,17 +84,12 @@ def test_the_tutorial(
     """Each command prints what the page says, from an empty folder on; nothing of the checkout is used."""
     folder = tmp_path / "empty"
     folder.mkdir()
-    found = [str(wheel.parent)]
-    if source == "the index":
-        found.append(os.environ.get("PIP_FIND_LINKS", ""))
-    else:
-        (tmp_path / "wheels").mkdir()
-        wheels.repack(wheel, ["grpcio-tools"], tmp_path / "wheels")
-        found.append(str(tmp_path / "wheels"))
-        environment |= {"PIP_NO_INDEX": "1", "PIP_NO_COMPILE": "1"}
-    environment["PIP_FIND_LINKS"] = " ".join(found)
+    environment |= wheels.pip_variables(
+        wheel, tmp_path / "wheels", ["grpcio-tools"], index=source == "the index"
+    )
     core, edge = map(str, free_ports(2))
-    environment["PROTOWAY_PORT"] = edge  # the page leaves it at 8080
+    # the page leaves these at 8080 and 50051
+    environment |= {"PROTOWAY_PORT": edge, "PORT": core, "PROTOWAY_UPSTREAM": f"localhost:{core}"}
 
     with ExitStack() as held:
         reader = Reader(folder, environment, held)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -39,6 +40,28 @@ def repack(wheel: Path, others: Iterable[str], folder: Path) -> None:
     (own,) = distributions(path=[str(wheel)])
     for each in _closure([*(own.requires or ()), *others]):
         _repack(each, tags, folder)
+
+
+def pip_variables(
+    wheel: Path, folder: Path, others: Iterable[str], *, index: bool
+) -> dict[str, str]:
+    """Returns the variables with which pip finds a wheel, all that it needs, and other packages.
+
+    Args:
+        wheel: protoway's.
+        folder: for wheels of what is installed here; made, unless the index has them.
+        others: names of the other packages.
+        index: whether the packages come from the index.
+    """
+    if index:
+        return {"PIP_FIND_LINKS": f"{wheel.parent} {os.environ.get('PIP_FIND_LINKS', '')}"}
+    folder.mkdir()
+    repack(wheel, others, folder)
+    return {
+        "PIP_FIND_LINKS": f"{wheel.parent} {folder}",
+        "PIP_NO_INDEX": "1",
+        "PIP_NO_COMPILE": "1",
+    }
 
 
 def _closure(requirements: Iterable[str]) -> Iterator[Distribution]:
