@@ -34,7 +34,7 @@ from server_process.log_lines import trace_id
 from server_process.tracing import TracingError
 from tests.contracts import feeds_descriptor_set
 from tests.edge.asgi import ask, connect, running, start
-from tests.edge.conftest import STREAM_ID, MakeApp
+from tests.edge.conftest import STREAM_ID, FailRequest, MakeApp
 from tests.edge.test_policies import directly
 from tests.edge.test_resume import Server, get, left
 from tests.feeds.stage import settled
@@ -427,3 +427,23 @@ def test_without_the_extra_the_start_is_refused(
     make_app()
     with pytest.raises(TracingError, match=r"traces need .*pip install 'protoway\[otel\]'"):
         make_app(traces=True)
+
+
+@pytest.mark.parametrize(("code", "is_fault"), [(5, False), (13, True)])
+async def test_a_method_called_by_its_own_path(
+    make_app: MakeApp, upstream: ScriptedUpstream, receiver: SpanReceiver, code: int, is_fault: bool
+) -> None:
+    """A call of gRPC-Web has a span as any request; its HTTP status says nothing, so its code does."""
+    message = FailRequest(code=code).SerializeToString()
+    body = b"\0" + len(message).to_bytes(4, "big") + message
+    headers = {"content-type": "application/grpc-web+proto", "traceparent": SAMPLED}
+    async with running(make_app(traces=True)) as app:
+        answer = await ask(app, "POST", "/echo.v1.Echo/Fail", body, headers)
+        assert answer.status == 200
+
+    request = receiver.one(SERVER, "POST /echo.v1.Echo/Fail")
+    call = receiver.one(CLIENT, "echo.v1.Echo/Fail")
+    assert parent_sent(upstream) == (TRACE, call.span_id.hex(), True)
+    assert call.parent_span_id == request.span_id
+    assert (request.status.code == ERROR) is is_fault
+    assert plain(call.attributes)["rpc.grpc.status_code"] == code
