@@ -405,12 +405,25 @@ async def test_a_receiver_that_does_not_answer_holds_nobody_up(
         ("OTEL_TRACES_EXPORTER", "zipkin", "'zipkin' is none of otlp, console, none"),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json", "'http/json' is none of http/protobuf, grpc"),
         ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "x", "'x' is none of http/protobuf, grpc"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "zip", "'zip' is none of none, gzip, deflate"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon", "'soon' is not a number of seconds"),
+        ("OTEL_TRACES_SAMPLER", "some", "'some' is none of parentbased_always_on, "),
+        ("OTEL_TRACES_SAMPLER_ARG", "1%", "'1%' is not a number from 0 to 1"),
+        ("OTEL_TRACES_SAMPLER_ARG", "10", "'10' is not a number from 0 to 1"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "0", "'0' is not a number from 1 on"),
+        (
+            "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
+            "4096",
+            "is more than OTEL_BSP_MAX_QUEUE_SIZE, which is 2048",
+        ),
     ],
 )
 def test_a_variable_that_cannot_be_obeyed_stops_the_start(
     make_app: MakeApp, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, text: str
 ) -> None:
     """And is named with its value."""
+    if variable == "OTEL_TRACES_SAMPLER_ARG":
+        monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
     monkeypatch.setenv(variable, value)
 
     with pytest.raises(TracingError, match=re.escape(f"{variable}: {text}")):
