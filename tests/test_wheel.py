@@ -24,6 +24,10 @@ DISTRIBUTIONS = {
     "google.rpc": "googleapis-common-protos",
     "grpc": "grpcio",
     "jwt": "pyjwt",
+    "opentelemetry": "opentelemetry-api",
+    "opentelemetry.exporter.otlp.proto.grpc": "opentelemetry-exporter-otlp-proto-grpc",
+    "opentelemetry.exporter.otlp.proto.http": "opentelemetry-exporter-otlp-proto-http",
+    "opentelemetry.sdk": "opentelemetry-sdk",
     "yaml": "pyyaml",
 }
 """What a distribution is called, where it has another name than what is imported of it."""
@@ -71,11 +75,13 @@ def modules() -> Iterator[str]:
 
 def distribution(module: str) -> str | None:
     """Returns the distribution that has a module; None for the standard library and this project."""
-    top, *rest = module.split(".")
-    if top in sys.stdlib_module_names or top in PACKAGES:
+    parts = module.split(".")
+    if parts[0] in sys.stdlib_module_names or parts[0] in PACKAGES:
         return None
-    module = ".".join((top, *rest[: top == "google"]))
-    return DISTRIBUTIONS.get(module, module.replace("_", "-"))
+    for size in range(len(parts), 0, -1):
+        if (found := DISTRIBUTIONS.get(".".join(parts[:size]))) is not None:
+            return found
+    return parts[0].replace("_", "-")
 
 
 def test_the_wheel_has_the_edge_and_what_it_imports_and_no_core(wheel: Path) -> None:
@@ -125,7 +131,7 @@ def test_the_wheel_requires_what_is_imported_and_nothing_else(metadata: Message)
 
     assert required | optional == imported | NOT_IMPORTED
     assert not required & optional
-    assert metadata.get_all("Provides-Extra") == ["authorizer", "jwt", "protoc"]
+    assert metadata.get_all("Provides-Extra") == ["authorizer", "jwt", "otel", "protoc"]
 
 
 def test_the_wheel_has_one_command(wheel: Path) -> None:

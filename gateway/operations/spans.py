@@ -166,7 +166,6 @@ class TracedUpstream:
         """Takes what carries the calls, and what makes the spans."""
         self.inner = inner
         self._tracing = tracing
-        self._attributes: dict[Method, Attributes] = {}
 
     async def __aenter__(self) -> Self:
         """Prepares for calls."""
@@ -225,13 +224,11 @@ class TracedUpstream:
         parent = parent_of(traceparent, found.get(TRACESTATE, ""))
         if parent is None:
             return None, metadata
-        attributes = self._attributes.get(method)
-        if attributes is None:
-            attributes = self._attributes[method] = {
-                "rpc.system": "grpc",
-                "rpc.service": method.service_name,
-                "rpc.method": method.descriptor.name,
-            }
+        attributes: Attributes = {
+            "rpc.system": "grpc",
+            "rpc.service": method.service_name,
+            "rpc.method": method.descriptor.name,
+        }
         span = self._tracing.start_span(method.path[1:], SpanKind.CLIENT, parent, attributes)
         if span is None:
             return None, metadata

@@ -34,7 +34,7 @@ from server_process.log_lines import trace_id
 from server_process.tracing import TracingError
 from tests.contracts import feeds_descriptor_set
 from tests.edge.asgi import ask, connect, running, start
-from tests.edge.conftest import STREAM_ID, MakeApp
+from tests.edge.conftest import STREAM_ID, FailRequest, MakeApp
 from tests.edge.test_policies import directly
 from tests.edge.test_resume import Server, get, left
 from tests.feeds.stage import settled
@@ -405,12 +405,25 @@ async def test_a_receiver_that_does_not_answer_holds_nobody_up(
         ("OTEL_TRACES_EXPORTER", "zipkin", "'zipkin' is none of otlp, console, none"),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json", "'http/json' is none of http/protobuf, grpc"),
         ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "x", "'x' is none of http/protobuf, grpc"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "zip", "'zip' is none of none, gzip, deflate"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon", "'soon' is not a number of seconds"),
+        ("OTEL_TRACES_SAMPLER", "some", "'some' is none of parentbased_always_on, "),
+        ("OTEL_TRACES_SAMPLER_ARG", "1%", "'1%' is not a number from 0 to 1"),
+        ("OTEL_TRACES_SAMPLER_ARG", "10", "'10' is not a number from 0 to 1"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "0", "'0' is not a number from 1 on"),
+        (
+            "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
+            "4096",
+            "is more than OTEL_BSP_MAX_QUEUE_SIZE, which is 2048",
+        ),
     ],
 )
 def test_a_variable_that_cannot_be_obeyed_stops_the_start(
     make_app: MakeApp, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, text: str
 ) -> None:
     """And is named with its value."""
+    if variable == "OTEL_TRACES_SAMPLER_ARG":
+        monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
     monkeypatch.setenv(variable, value)
 
     with pytest.raises(TracingError, match=re.escape(f"{variable}: {text}")):
@@ -427,3 +440,23 @@ def test_without_the_extra_the_start_is_refused(
     make_app()
     with pytest.raises(TracingError, match=r"traces need .*pip install 'protoway\[otel\]'"):
         make_app(traces=True)
+
+
+@pytest.mark.parametrize(("code", "is_fault"), [(5, False), (13, True)])
+async def test_a_method_called_by_its_own_path(
+    make_app: MakeApp, upstream: ScriptedUpstream, receiver: SpanReceiver, code: int, is_fault: bool
+) -> None:
+    """A call of gRPC-Web has a span as any request; its HTTP status says nothing, so its code does."""
+    message = FailRequest(code=code).SerializeToString()
+    body = b"\0" + len(message).to_bytes(4, "big") + message
+    headers = {"content-type": "application/grpc-web+proto", "traceparent": SAMPLED}
+    async with running(make_app(traces=True)) as app:
+        answer = await ask(app, "POST", "/echo.v1.Echo/Fail", body, headers)
+        assert answer.status == 200
+
+    request = receiver.one(SERVER, "POST /echo.v1.Echo/Fail")
+    call = receiver.one(CLIENT, "echo.v1.Echo/Fail")
+    assert parent_sent(upstream) == (TRACE, call.span_id.hex(), True)
+    assert call.parent_span_id == request.span_id
+    assert (request.status.code == ERROR) is is_fault
+    assert plain(call.attributes)["rpc.grpc.status_code"] == code
