@@ -68,6 +68,18 @@ async def test_a_conversation(edge: Edge) -> None:
         assert await call.code() is grpc.StatusCode.OK
 
 
+async def test_a_pause_of_the_client(edge: Edge) -> None:
+    """A client that streams may be silent for longer than a body may, also before its first message."""
+    async with edge(body_timeout_seconds=0.2) as port, _channel(port) as channel:
+        call = channel.stream_stream("/echo.v1.Echo/Bidi")(timeout=_SECONDS)
+        for text in "ab":
+            await asyncio.sleep(0.5)
+            await call.write(_message(text))
+            assert await call.read() == _message(text)
+        await call.done_writing()
+        assert await call.code() is grpc.StatusCode.OK
+
+
 async def test_large_messages(edge: Edge) -> None:
     """Messages that are larger than every window arrive whole, with the trailers behind them."""
     text = "x" * 1_000_000

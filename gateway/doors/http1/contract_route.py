@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from gateway.contract.route_table import NoRoute
+from gateway.contract.route_table import NoRoute, RouteMatch
 from gateway.doors.http1.addresses import Addresses
 from gateway.doors.http1.direct import DirectDoor
 from gateway.doors.http1.request import Request
@@ -35,6 +35,16 @@ class ContractRoute(NamedTuple):
     served: ServedContract
     ends: Addresses
     rpc: RpcWire | None = None
+
+    @property
+    def may_pause(self) -> bool:
+        """Whether the client may send nothing for any time: it streams, as a conversation by gRPC does."""
+        route = self.route
+        return (
+            self.rpc is not None
+            and isinstance(route, RouteMatch)
+            and route.target.method.stream_type.client
+        )
 
     def exchange(
         self, run: Run, body: RequestBody, sink: Sink, websocket: WebSocket | None = None

@@ -66,10 +66,10 @@ class Http2Stream:
         """Starts to answer; the response may be complete when this returns."""
         connection, request = self._connection, self._request
         door, response = connection.door, Response(request)
-        if not request.complete:
+        route = find_route(door.direct, request, connection.ends)
+        if not request.complete and not (route is not None and route.may_pause):
             self._since = connection.loop.time()
             self._timer = connection.loop.call_later(door.limits.body_timeout, self._check_time)
-        route = find_route(door.direct, request, connection.ends)
         if route is None:
             bridge = AsgiExchange(door, self, request, response)
             self._exchange = bridge
