@@ -126,7 +126,12 @@ class LineWriter:
         size = 0
         self._reopen_moved()
         while queue:
-            line = self._line(queue.popleft())
+            try:
+                line = self._render(queue.popleft())
+            except Exception:
+                self._failed += 1
+                log.exception("a line of the access log cannot be made")
+                continue
             if size + len(line) > CHUNK_BYTES:
                 self._write(lines)
                 lines, size = [], 0
@@ -134,14 +139,6 @@ class LineWriter:
                 lines.append(line)
                 size += len(line)
         self._write(lines)
-
-    def _line(self, record: Any) -> bytes:
-        try:
-            return self._render(record)
-        except Exception:
-            self._failed += 1
-            log.exception("a line of the access log cannot be made")
-            return b""
 
     def _write(self, lines: list[bytes]) -> None:
         """Writes lines as one, behind one that tells what was lost before them."""

@@ -14,7 +14,7 @@ MAX_TEXT: Final = 256
 _STDOUT: Final = 1
 _MILLISECONDS: Final = tuple(f".{number:03d}Z" for number in range(1000))
 _TRACEPARENT_SIZE: Final = 55
-_HEX: Final = "0123456789abcdef"
+_HEX: Final = b"0123456789abcdef"
 _NO_TRACE: Final = "0" * 32
 _SAMPLED: Final = frozenset("13579bdf")
 """Last digits of flags whose lowest bit is set (W3C Trace Context, section 3.2.2.5)."""
@@ -46,7 +46,8 @@ def trace_id(traceparent: str) -> str:
     if len(traceparent) < _TRACEPARENT_SIZE or traceparent[2] != "-" or traceparent[35] != "-":
         return ""
     found = traceparent[3:35]
-    return "" if found.strip(_HEX) or found == _NO_TRACE else found
+    is_hex = found.isascii() and not found.encode().translate(None, _HEX)
+    return found if is_hex and found != _NO_TRACE else ""
 
 
 def is_sampled(traceparent: str) -> bool:

@@ -54,6 +54,8 @@ class Edge:
     compression: Compression
     observation: Observation | None = None
     """Tells observers; None: there are none."""
+    needs_info: bool = field(default=False, init=False)
+    """Whether one of them wants events with a `RequestInfo`."""
     trace_key: str | None = field(init=False)
     """Metadata key of a `traceparent`; None if it does not go upstream."""
     attendances: set[Attendance] = field(default_factory=set)
@@ -87,13 +89,16 @@ class Edge:
         if not observers:
             return
         told = () if self.observation is None else self.observation.observers
-        self.observation = Observation((*told, *observers))
+        self._tell((*told, *observers))
 
     def unobserve(self, observer: Observer) -> None:
         """Has an observer told of no further request."""
         told = () if self.observation is None else self.observation.observers
-        left = tuple([each for each in told if each is not observer])
-        self.observation = Observation(left) if left else None
+        self._tell(tuple([each for each in told if each is not observer]))
+
+    def _tell(self, observers: tuple[Observer, ...]) -> None:
+        self.observation = Observation(observers) if observers else None
+        self.needs_info = self.observation is not None and self.observation.needs_info
 
     def interrupt_streams(self) -> set[asyncio.Task[Any]]:
         """Ends all streams, as the edge shuts down; returns the tasks that are saying so."""

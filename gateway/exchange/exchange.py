@@ -271,11 +271,11 @@ class Exchange:
         """
         self.status = response.status
         response.request_id = self.request_id
-        if self.info is not None:
+        info = self.info
+        if self.tally is not None or (info is not None and self.edge.needs_info):
             self.mark_started(response.status)
-            response.headers += tuple(self.info.response_headers)
-        elif self.tally is not None:
-            self.mark_started(response.status)
+        if info is not None:
+            response.headers += tuple(info.response_headers)
         accept_encoding, compression = self.request.head.accept_encoding, self.edge.compression
         if accept_encoding or len(response.body) >= compression.min_bytes:
             response.compress(compression, accept_encoding)

@@ -35,7 +35,7 @@ async def serve_unary(exchange: Exchange) -> None:
         StatusError: the request is wrong, or the call failed.
         ClientGone: the client left.
     """
-    endpoint = exchange.endpoint
+    edge, endpoint = exchange.edge, exchange.endpoint
     encode = encoder_of_one(exchange)
     body, watch = whole_body(exchange), _UNWATCHED
     if body is None:
@@ -52,10 +52,10 @@ async def serve_unary(exchange: Exchange) -> None:
             message = endpoint.decode_request(
                 exchange.captures, exchange.query, body, content_type=content_type
             )
-        if exchange.info is not None:
+        if (info := exchange.info) is not None and (info.message_checks or edge.needs_info):
             exchange.received(len(message))
         outcome = exchange.run.outcome()
-        cancel = exchange.edge.upstream.start_unary(
+        cancel = edge.upstream.start_unary(
             endpoint.method,
             message,
             outcome.set,
@@ -110,8 +110,8 @@ def whole_response(exchange: Exchange, encode: EncodeOne, response: Response) ->
     Raises:
         StatusError: INTERNAL, for what upstream sent is not what the contract says.
     """
-    edge = exchange.edge
-    if exchange.info is not None or exchange.tally is not None:
+    edge, info = exchange.edge, exchange.info
+    if exchange.tally is not None or (info is not None and (info.sent_checks or edge.needs_info)):
         exchange.sent(len(response.message))
     status, headers = 200, _NO_HEADERS
     if response.initial:

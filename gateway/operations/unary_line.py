@@ -6,6 +6,7 @@ It is what `fields` and `json_line` would make, at a third of the cost; a test c
 from __future__ import annotations
 
 from functools import lru_cache
+from string import ascii_letters, digits
 from typing import Final
 
 import orjson
@@ -18,12 +19,18 @@ from server_process.log_lines import MAX_TEXT, trace_id
 _KEPT: Final = 8192
 """Maximum entries of each cache."""
 _SERVER: Final = EndedBy.UPSTREAM
+_PLAIN: Final = (ascii_letters + digits).encode()
+"""What stands in JSON as it is. To take it out is quicker than to look at each character."""
 
 
 def unary_line(time: str, end: RequestEnd) -> bytes | None:
     """Returns the line of an exchange, without its raw path; None if it is of another kind."""
-    _, seconds, request_id, traceparent, client, identity, http_method, binding, *rest = end
-    http_status, code, by, bytes_in, bytes_out, counts, is_websocket, _, _, is_over = rest
+    # fmt: off
+    (
+        _, seconds, request_id, traceparent, client, identity, http_method, binding, http_status,
+        code, by, bytes_in, bytes_out, counts, is_websocket, _, _, is_over,
+    ) = end
+    # fmt: on
     if (
         counts is not None
         or binding is None
@@ -31,7 +38,9 @@ def unary_line(time: str, end: RequestEnd) -> bytes | None:
         or by is not _SERVER
         or is_websocket
         or not is_over
-        or not (request_id.isalnum() and request_id.isascii())
+        or not request_id.isascii()
+        or request_id.encode().translate(None, _PLAIN)
+        or not request_id
     ):
         return None
     trace = ""

@@ -31,6 +31,7 @@ from gateway.exchange.served import ServedContract
 from gateway.transcoding.metadata import Headers
 from gateway.transcoding.request_head import REQUEST_ID
 
+_COLON: Final = ord(":")
 _WHOLE_ALONE: Final = "the response to a unary request is whole"
 
 Respond: TypeAlias = Callable[[int, bytes, bytes], None]
@@ -164,7 +165,7 @@ class DirectResponse(InlineRun):
         return [
             line[size + 1 :].strip(b" \t")
             for line in self._plain.own_lines
-            if line[size : size + 1] == b":" and line[:size].lower() == name
+            if len(line) > size and line[size] == _COLON and line[:size].lower() == name
         ]
 
     @property
