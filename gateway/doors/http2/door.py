@@ -77,6 +77,7 @@ def http2(door: Door, max_streams: int, send_timeout: float) -> Http2:
     )
     lifetimes = Lifetimes(
         handshake=limits.head_timeout,
+        section=limits.head_timeout,
         idle=limits.keep_alive,
         goaway_timeout=_GOAWAY_SECONDS,
     )
