@@ -321,7 +321,7 @@ async def test_a_contract_that_breaks_callers(
 
 
 async def test_heads_of_http2_follow(make_shop: MakeShop) -> None:
-    """What is known of heads over HTTP/2 holds for one contract: the next one's routes are looked up again."""
+    """What is known of heads over HTTP/2 holds for one contract: another's routes are looked up again."""
     shop = make_shop()
     async with running(shop.app) as app:
         edge = app.state.direct.edge

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
-from gateway.doors.http1.door import Door
+from gateway.doors.http.door import Door
 from gateway.doors.http2.heads import Heads
 from grpc_wire.http2.limits import Budget, Limits
 from grpc_wire.transport.lifetime import Lifetimes

@@ -10,12 +10,12 @@ import asyncio
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from gateway.doors.http1.asgi_bridge import AsgiExchange
-from gateway.doors.http1.contract_exchange import ContractExchange
-from gateway.doors.http1.contract_route import find_route
-from gateway.doors.http1.rejection import Rejection
-from gateway.doors.http1.request import Request
-from gateway.doors.http1.response import Response
+from gateway.doors.http.asgi_bridge import AsgiExchange
+from gateway.doors.http.contract_exchange import ContractExchange
+from gateway.doors.http.contract_route import find_route
+from gateway.doors.http.rejection import Rejection
+from gateway.doors.http.request import Request
+from gateway.doors.http.response import Response
 from gateway.transcoding.metadata import Headers
 from grpc_wire.http2.errors import ErrorCode
 from grpc_wire.http2.events import DataReceived, HeadersReceived, StreamReset
