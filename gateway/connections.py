@@ -16,9 +16,9 @@ from gateway.admission.proxy_settings import ProxySettings
 from gateway.doors.accepting import AcceptLimits
 from gateway.doors.asgi import ContractRoutes
 from gateway.doors.choosing import ChoosingProtocol
+from gateway.doors.http.door import Door
+from gateway.doors.http.limits import Limits, WebSocketLimits
 from gateway.doors.http1.direct import DirectDoor
-from gateway.doors.http1.door import Door
-from gateway.doors.http1.limits import Limits, WebSocketLimits
 from gateway.doors.http1.protocol import Http1Protocol
 from gateway.doors.http2.door import http2
 from gateway.doors.proxied import ProxyProtocol

@@ -21,7 +21,7 @@ from fastapi import FastAPI
 
 from gateway.connections import accept_limits, door, protocol, proxied
 from gateway.doors.accepting import Acceptor
-from gateway.doors.http1.door import Door
+from gateway.doors.http.door import Door
 from gateway.exchange.edge import Edge
 from gateway.listening import allow_many_files, listen, listen_for_workers
 from gateway.operations.admin import Admin

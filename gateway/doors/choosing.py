@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final, Protocol, cast
 
-from gateway.doors.http1.door import Door, Release, nothing
+from gateway.doors.http.door import Door, Release, nothing
 from gateway.doors.http1.protocol import Http1Protocol
 from gateway.doors.http2.connection import Http2Connection
 from gateway.doors.http2.door import Http2

@@ -16,7 +16,7 @@ from typing import Final
 
 import orjson
 
-from gateway.doors.http1.rejection import RESOURCE_EXHAUSTED, UNAVAILABLE
+from gateway.doors.http.rejection import RESOURCE_EXHAUSTED, UNAVAILABLE
 
 MAX_LINGERING: Final = 64
 """Refused connections that are half-closed, for all sockets together."""

@@ -18,9 +18,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.doors.accepting import AcceptLimits, Acceptor
-from gateway.doors.http1.direct import DirectDoor
-from gateway.doors.http1.door import Door
-from gateway.doors.http1.limits import WebSocketLimits
+from gateway.doors.http.contract_door import ContractDoor
+from gateway.doors.http.door import Door
+from gateway.doors.http.limits import WebSocketLimits
 from gateway.doors.http1.protocol import Http1Protocol
 from gateway.doors.types import App
 from gateway.listening import listen_for_admin
@@ -101,7 +101,7 @@ class Admin:
         if self._metrics is not None:
             self._mail = WorkerMail(workers)
 
-    def start(self, acceptor: Acceptor, direct: DirectDoor | None, number: int) -> None:
+    def start(self, acceptor: Acceptor, direct: ContractDoor | None, number: int) -> None:
         """Serves, in the running loop of the process or the worker with this number."""
         if self._metrics is None:
             return

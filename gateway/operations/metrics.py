@@ -11,7 +11,7 @@ from gateway import __version__
 from gateway.contract.descriptors import Contract
 from gateway.contract.method import Method
 from gateway.doors.accepting import Acceptor
-from gateway.doors.http1.direct import DirectDoor
+from gateway.doors.http.contract_door import ContractDoor
 from gateway.exchange.edge import Edge
 from gateway.exchange.served import ServedContract
 from gateway.operations.access_log import AccessLog
@@ -57,7 +57,7 @@ class Metrics:
         self.edge: Edge | None = None
         self.readiness: Readiness | None = None
         self.acceptor: Acceptor | None = None
-        self.direct: DirectDoor | None = None
+        self.direct: ContractDoor | None = None
         self.renewed: list[Renewed[Any]] = []
         self.reloads: ReloadState | None = None
 

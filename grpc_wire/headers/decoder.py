@@ -1,6 +1,7 @@
 """HPACK decoder, with the static table and the Huffman code of the `hpack` package.
 
-A run of indexed fields at the start of a block is cached as decoded, until the dynamic table changes.
+A run of indexed fields at the start of a block is cached as decoded, until the dynamic table changes. Then
+the same fields have other indices; the section that they make is found by the fields, with its checks.
 
 Source: RFC 7541; RFC 9113, section 8.2.1 (field validity).
 """
@@ -23,15 +24,19 @@ from grpc_wire.headers.block import (
     HeaderBlockError,
     read_integer,
 )
-from grpc_wire.headers.section import HeaderSection
+from grpc_wire.headers.section import Headers, HeaderSection
 from grpc_wire.headers.skipping import SkippedBlock
 from grpc_wire.headers.table import FieldName, HeaderTable, TableEntry, field_name, table_entry
 
 _HUFFMAN: Final = 0x80
 _INDEX_0: Final = 0x80
 _LARGE_INDEX: Final = 0xFF
-_ONE_BYTE_EACH: Final = re.compile(rb"[\x80-\xfe]{1,64}")
+_ONE_BYTE_EACH: Final = re.compile(rb"[\x81-\xfe]{1,64}")
 """A run of indexed fields whose indices fit into one byte each; short enough to cache."""
+_MAX_RUNS: Final = 16
+"""Maximum runs that are known by their fields."""
+_MAX_RUN: Final = 2048
+"""Maximum size of such a run (RFC 9113, 6.5.2): it may outlive the entries of the table."""
 
 _EMPTY: Final = HeaderSection(())
 
@@ -50,6 +55,8 @@ class HeaderDecoder:
         self.known: Final[dict[bytes, HeaderSection]] = {}
         """Blocks that leave the dynamic table as it is, and their sections, until the table changes: runs of
         indexed fields. Most requests start with one; most responses and trailers are one."""
+        self._runs: dict[Headers, HeaderSection] = {}
+        """Runs by their fields, whatever the indices."""
         self._last_run, self._last_section = b"", _EMPTY
         """Run at the start of the previous block, and its section: most requests start with the same."""
         self._prefixes: dict[bytes, tuple[FieldName, int]] = {}
@@ -108,10 +115,20 @@ class HeaderDecoder:
         run = b"" if match is None else match[0]
         section = self.known.get(run) if run else _EMPTY
         if section is None:
-            section = self._decode(run, _EMPTY)
+            entries = self._table.entries
+            fields = tuple([entries[byte & 0x7F][0] for byte in run])
+            section = self._runs.get(fields) or self._decode_run(run)
             if len(self.known) < MAX_CACHED:
                 self.known[run] = section
         self._last_run, self._last_section = run, section
+        return section
+
+    def _decode_run(self, run: bytes) -> HeaderSection:
+        section = self._decode(run, _EMPTY)
+        if section.size <= _MAX_RUN and not section.too_large:
+            if len(self._runs) >= _MAX_RUNS:
+                self._runs.clear()
+            self._runs[section.headers] = section
         return section
 
     def _invalidate(self) -> None:

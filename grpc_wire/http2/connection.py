@@ -157,6 +157,15 @@ class Connection:
         """Whether GOAWAY was sent or received, or the ids are used up: no new streams."""
         return self._streams.closing
 
+    def watch_sections(self, begun: Callable[[int], None]) -> None:
+        """Has `begun` called with the stream of a header section of which more frames have to come (6.10)."""
+        self._inbound.on_section_begun = begun
+
+    @property
+    def open_section(self) -> int:
+        """Stream whose header section is not complete (6.10); 0 if all are."""
+        return self._inbound.open_section
+
     @property
     def settings_acknowledged(self) -> bool:
         """Whether the peer has acknowledged this side's SETTINGS (6.5.3)."""
@@ -254,11 +263,13 @@ class Connection:
             self._outbound.send_informational(stream, headers)
 
     def prioritise(self, stream_id: int, urgency: int) -> None:
-        """Sets in which order streams that wait for the peer are sent: 0 first, 7 last (RFC 9218, 4.1)."""
+        """Sets in which order streams that wait for the peer are sent: 0 first, 7 last (RFC 9218, 4.1).
+
+        Unless the peer has, by PRIORITY_UPDATE.
+        """
         stream = self._streams.open.get(stream_id)
-        if stream is not None and stream.urgency != urgency:
-            stream.urgency = urgency
-            self._outbound.has_urgencies = True
+        if stream is not None and not stream.is_updated:
+            self._outbound.set_urgency(stream, urgency)
 
     def queued(self, stream_id: int) -> int:
         """Returns how many bytes of a stream wait for the peer's windows, or for the transport."""

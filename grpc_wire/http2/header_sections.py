@@ -63,6 +63,11 @@ class HeaderSections:
         self._decoder = decoder
         self._partial: _PartialSection | None = None
 
+    @property
+    def open_stream(self) -> int:
+        """Stream whose section is not complete; 0 if all are."""
+        return 0 if self._partial is None else self._partial.stream_id
+
     def add_headers(self, frame: Frame) -> Section | None:
         """Reads HEADERS (6.2); returns the section if it is complete.
 

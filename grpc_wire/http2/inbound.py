@@ -36,6 +36,7 @@ from grpc_wire.http2.frames import (
 from grpc_wire.http2.header_sections import PRIORITY_SIZE, HeaderSections
 from grpc_wire.http2.limits import CONTROL_FRAMES_EARNED, TINY, WINDOWS_MOVED, Budget, Limits
 from grpc_wire.http2.outbound import Outbound
+from grpc_wire.http2.priority import read_update
 from grpc_wire.http2.receive_windows import ReceiveWindows
 from grpc_wire.http2.streams import LARGEST_ID, Role, Stream, Streams
 
@@ -64,6 +65,8 @@ class Inbound:
         self.going_away = False
         """Whether new streams of the peer are ignored."""
         self.settings_acknowledged = False
+        self.on_section_begun: Callable[[int], None] = _ignore
+        """Called with the stream of a header section of which more frames have to come (6.10)."""
         self.windows = ReceiveWindows(outbound, limits)
         self._pending: DataReceived | HeadersReceived | None = None
         """The latest event, to which frames of its stream may still be joined. The next event, or
@@ -94,6 +97,7 @@ class Inbound:
             frames.GOAWAY: self._goaway,
             frames.WINDOW_UPDATE: self._window_update,
             frames.CONTINUATION: self._continuation,
+            frames.PRIORITY_UPDATE: self._priority_update,
         }
 
     def receive_frames(self, received: Iterable[Received]) -> None:
@@ -277,8 +281,14 @@ class Inbound:
             raise ConnectionFault(_PROTOCOL, _ITSELF)
         if section is None:
             self._expected_kind = frames.CONTINUATION
+            self.on_section_begun(stream_id)
         else:
             self._section(*section)
+
+    @property
+    def open_section(self) -> int:
+        """Stream whose header section is not complete; 0 if all are."""
+        return self._sections.open_stream
 
     def _continuation(self, frame: Frame) -> None:
         """6.10."""
@@ -434,6 +444,17 @@ class Inbound:
                 raise StreamFault(frame.stream_id, _PROTOCOL, _ITSELF)
             raise ConnectionFault(_PROTOCOL, _ITSELF)
 
+    def _priority_update(self, frame: Frame) -> None:
+        """RFC 9218, 7.1; only a request that has come is looked up: the others say it in their fields."""
+        frames.check_of_connection(frame)
+        if not self._serving:
+            raise ConnectionFault(_PROTOCOL, "PRIORITY_UPDATE of a server")
+        self._spend("PRIORITY_UPDATE frames")
+        stream_id, urgency = read_update(frame.payload)
+        if (stream := self._open.get(stream_id)) is not None:
+            stream.is_updated = True
+            self._outbound.set_urgency(stream, urgency)
+
     def _rst_stream(self, frame: Frame) -> None:
         """6.4."""
         frames.check_size(frame, 4)
@@ -515,6 +536,9 @@ class Inbound:
         if not increment:
             raise StreamFault(stream.id, _PROTOCOL, "a window is widened by nothing")
         self._outbound.add_stream_window(stream, increment)
+
+
+def _ignore(_stream_id: int) -> None: ...
 
 
 def _frames_of(stream_id: int, head: bytes, data: bytes, trailers: bytes) -> tuple[Received, ...]:

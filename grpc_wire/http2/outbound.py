@@ -269,6 +269,12 @@ class Outbound:
             if stream.trailers is not None:
                 self.send_headers(stream, stream.trailers, end_stream=True)
 
+    def set_urgency(self, stream: Stream, urgency: int) -> None:
+        """Sets in which order streams that wait for the peer are sent (RFC 9218, 4.1)."""
+        if stream.urgency != urgency:
+            stream.urgency = urgency
+            self.has_urgencies = True
+
     def _most_urgent(self) -> int:
         """Returns the stream that is sent next; of those that are as urgent, the one whose turn it is."""
         waiting = self._waiting

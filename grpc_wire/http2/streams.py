@@ -133,6 +133,8 @@ class Stream:
     received_end: bool = False
     urgency: int = 3
     """0 is sent first, 7 last (RFC 9218, section 4.1)."""
+    is_updated: bool = False
+    """Whether the peer has set the urgency by a frame, which counts more than what the response says."""
     content_left: int | None = None
     """Bytes of content still to come, if the peer sent content-length (8.1.1)."""
 

@@ -1,4 +1,4 @@
-"""Timers of one connection: handshake, keepalive, idle, age.
+"""Timers of one connection: handshake, header section, keepalive, idle, age.
 
 Each rule checks, acts if it is due, and returns when to check again. So received bytes and ended streams
 restart no timer.
@@ -23,6 +23,8 @@ class Lifetimes:
 
     handshake: float = 20.0
     """Timeout for the exchange of SETTINGS; then the connection is closed."""
+    section: float = 20.0
+    """Time that the peer may take for the rest of a header section; then the connection is closed."""
     keepalive: float = math.inf
     """Silence of the peer after which a keepalive ping is sent."""
     keepalive_timeout: float = 20.0
@@ -58,6 +60,10 @@ class TimedConnection(Protocol):
     def stream_count(self) -> int:
         """How many streams are open."""
 
+    @property
+    def open_section(self) -> int:
+        """Stream whose header section is not complete; 0 if all are."""
+
     def send_ping(self) -> None:
         """Sends a keepalive ping."""
 
@@ -90,6 +96,21 @@ class Lifetime:
         self._check("age", self._age)
         self._check("idle", self._idle)
         self._check("keepalive", self._keepalive)
+
+    def begin_section(self, stream_id: int) -> None:
+        """Closes the connection unless a header section is complete in time; meanwhile nothing else comes."""
+        if "section" not in self._handles:
+            self._handles["section"] = self._loop.call_later(
+                self._times.section, self._check_section, stream_id
+            )
+
+    def _check_section(self, stream_id: int) -> None:
+        del self._handles["section"]
+        still_open = self._connection.open_section
+        if still_open == stream_id:
+            self._connection.abort("a header section is not complete")
+        elif still_open:
+            self.begin_section(still_open)
 
     def end(self) -> None:
         """Stops the timers."""

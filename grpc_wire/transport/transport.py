@@ -165,6 +165,11 @@ class Transport(asyncio.Protocol):
         return self._settings_received and self.connection.settings_acknowledged
 
     @property
+    def open_section(self) -> int:
+        """Stream whose header section is not complete; 0 if all are."""
+        return self.connection.open_section
+
+    @property
     def write_count(self) -> int:
         """How often something was written to the socket."""
         return self._writer.write_count
@@ -217,6 +222,7 @@ class Transport(asyncio.Protocol):
         self.socket = cast("asyncio.Transport", transport)
         self._writer.attach(self.socket)
         self._lifetime = Lifetime(self, self._lifetimes, self.loop)
+        self.connection.watch_sections(self._lifetime.begin_section)
         self._owner.opened(self)
         secured: Any = transport.get_extra_info("ssl_object")
         if secured is not None and secured.selected_alpn_protocol() != "h2":

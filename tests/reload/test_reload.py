@@ -13,6 +13,7 @@ import orjson
 import pytest
 
 from gateway.doors.http1.direct import DirectDoor
+from gateway.doors.http2.heads import Heads
 from gateway.reload.state import Result
 from tests.edge.asgi import Request, ask, running, start
 from tests.reload.conftest import Shop
@@ -317,3 +318,28 @@ async def test_a_contract_that_breaks_callers(
     told = [each for each in (*gone.problems, *gone.warnings) if "shop.v1.Shop.Add" in each]
     assert bool(told) == (on_breaking != "allow")
     assert all(each in caplog.text for each in told)
+
+
+async def test_heads_of_http2_follow(make_shop: MakeShop) -> None:
+    """What is known of heads over HTTP/2 holds for one contract: another's routes are looked up again."""
+    shop = make_shop()
+    async with running(shop.app) as app:
+        edge = app.state.direct.edge
+        heads = Heads(edge.metadata, edge.served)
+        edge.followers.append(heads.follow)
+        found = [heads.read(_fields("/fixed"), 100)]
+        await shop.change(binding_moved("Get", "/fixed"))
+        found += [heads.read(_fields("/fixed"), 100), heads.read(_fields("/fixed"), 100)]
+        await shop.change()
+        found.append(heads.read(_fields("/fixed"), 100))
+
+    assert [each is not None for each in found] == [False, True, True, False]
+
+
+def _fields(path: str) -> tuple[tuple[bytes, bytes], ...]:
+    return (
+        (b":method", b"GET"),
+        (b":scheme", b"http"),
+        (b":path", path.encode()),
+        (b":authority", b"x"),
+    )

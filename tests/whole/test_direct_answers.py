@@ -18,10 +18,10 @@ import pytest
 from fastapi import FastAPI
 
 from gateway.app import create_app
-from gateway.doors.http1.asgi_bridge import AsgiExchange
-from gateway.doors.http1.contract_exchange import ContractExchange
+from gateway.doors.http.asgi_bridge import AsgiExchange
+from gateway.doors.http.contract_exchange import ContractExchange
+from gateway.doors.http.exchange import HttpExchange
 from gateway.doors.http1.direct import DirectResponse
-from gateway.doors.http1.exchange import HttpExchange
 from gateway.doors.http1.protocol import Http1Protocol
 from gateway.exchange.observer import Observer, RequestEnd
 from gateway.exchange.request_info import RequestInfo

@@ -17,7 +17,7 @@ from fastapi import FastAPI
 
 from gateway.app import create_app
 from gateway.doors import asgi
-from gateway.doors.http1.exchange import HttpExchange
+from gateway.doors.http.exchange import HttpExchange
 from gateway.feeds.feed import Feed
 from gateway.settings import Settings
 from gateway.testing import ScriptedCall, ScriptedUpstream

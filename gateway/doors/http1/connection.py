@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from gateway.doors.http1.limits import (
+from gateway.doors.http.limits import (
     MAX_DISCARDED_BYTES,
     MAX_PIPELINED,
     READ_AHEAD_BYTES,
     Limits,
 )
-from gateway.doors.http1.rejection import Rejection
-from gateway.doors.http1.request import Headers, Request
+from gateway.doors.http.rejection import Rejection
+from gateway.doors.http.request import Headers, Request
+from gateway.doors.http.response import Response
 from gateway.doors.http1.request_parser import HEAD_PIECE, RequestParser
-from gateway.doors.http1.response import Response
 
 _FIRST_ERROR: Final = 400
 

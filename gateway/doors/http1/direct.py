@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
 from gateway.contract.route_table import RouteMatch
-from gateway.doors.http1.limits import DEFAULTS, Limits
+from gateway.doors.http.contract_door import ContractDoor
+from gateway.doors.http.limits import DEFAULTS, Limits
 from gateway.doors.http1.plain_heads import (
     END_OF_HEAD,
     MAX_ENTRIES,
@@ -29,7 +30,6 @@ from gateway.exchange.response import HttpResponse
 from gateway.exchange.serve import serve
 from gateway.exchange.served import ServedContract
 from gateway.transcoding.metadata import Headers
-from gateway.transcoding.request_head import REQUEST_ID
 
 _COLON: Final = ord(":")
 _WHOLE_ALONE: Final = "the response to a unary request is whole"
@@ -38,7 +38,7 @@ Respond: TypeAlias = Callable[[int, bytes, bytes], None]
 """Sends a whole response: its status, the lines of its headers, and its body."""
 
 
-class DirectDoor:
+class DirectDoor(ContractDoor):
     """Answers those requests of an application that need no task and no ASGI.
 
     Cached are whole heads of which all lines are shared and the target has no query (`is_shared`): their
@@ -53,11 +53,7 @@ class DirectDoor:
             root_path: a proxy's prefix of all paths, or empty.
             secure: whether all requests come over TLS.
         """
-        self.root_path = root_path
-        self.is_secure = secure
-        self.edge = edge
-        self.id_key = edge.metadata.request.get(REQUEST_ID)
-        """Metadata key of an id that the edge makes; None if it does not go upstream."""
+        super().__init__(edge, root_path, secure=secure)
         self._heads = PlainHeads(edge.metadata, edge.served, root_path, secure=secure)
         self._shared: dict[bytes, PlainRequest] = {}
         """Head -> what it asks for."""

@@ -21,7 +21,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import quote
 
-from gateway.doors.http1.header_uses import TOKEN, UNUSUAL, ReadAllError, Use, use_of
+from gateway.doors.http.header_uses import TOKEN, UNUSUAL, ReadAllError, Use, use_of
 from gateway.exchange.request import Request, parse_head
 from gateway.exchange.routing import below_root
 from gateway.exchange.served import ServedContract

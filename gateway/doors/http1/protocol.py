@@ -13,19 +13,19 @@ import logging
 from collections.abc import Iterable
 from typing import Final, cast
 
-from gateway.doors.http1.addresses import Addresses, addresses
-from gateway.doors.http1.asgi_bridge import AsgiExchange
+from gateway.doors.http.addresses import Addresses, addresses
+from gateway.doors.http.asgi_bridge import AsgiExchange
+from gateway.doors.http.contract_exchange import ContractExchange
+from gateway.doors.http.contract_route import find_route
+from gateway.doors.http.door import Door, Release, nothing
+from gateway.doors.http.exchange import HttpExchange
+from gateway.doors.http.limits import LINGER_BYTES, LINGER_SECONDS, PROBE_SECONDS
+from gateway.doors.http.rejection import Rejection
+from gateway.doors.http.request import Request
+from gateway.doors.http.response import CONTINUE, Response, status_line
+from gateway.doors.http.websocket import WebSocketProtocol
 from gateway.doors.http1.connection import Connection
-from gateway.doors.http1.contract_exchange import ContractExchange
-from gateway.doors.http1.contract_route import find_route
-from gateway.doors.http1.direct import DirectResponse
-from gateway.doors.http1.door import Door, Release, nothing
-from gateway.doors.http1.exchange import HttpExchange
-from gateway.doors.http1.limits import LINGER_BYTES, LINGER_SECONDS, PROBE_SECONDS
-from gateway.doors.http1.rejection import Rejection
-from gateway.doors.http1.request import Request
-from gateway.doors.http1.response import CONTINUE, Response, status_line
-from gateway.doors.http1.websocket import WebSocketProtocol
+from gateway.doors.http1.direct import DirectDoor, DirectResponse
 from gateway.doors.proxy_protocol import ProxiedEnds
 from gateway.exchange.request import new_request_id
 from gateway.exchange.response import header_lines
@@ -64,7 +64,8 @@ class Http1Protocol(asyncio.Protocol):
         """
         self._door = door
         self._told = told
-        self._direct = door.direct
+        direct = door.direct
+        self._direct = direct if isinstance(direct, DirectDoor) else None
         self._release = release
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport

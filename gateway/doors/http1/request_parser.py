@@ -13,10 +13,10 @@ from typing import Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
-from gateway.doors.http1.limits import Limits
-from gateway.doors.http1.rejection import Rejection
-from gateway.doors.http1.request import Headers, Request
-from gateway.doors.http1.request_head import (
+from gateway.doors.http.limits import Limits
+from gateway.doors.http.rejection import Rejection
+from gateway.doors.http.request import Headers, Request
+from gateway.doors.http.request_head import (
     head_without_upgrade,
     is_websocket_handshake,
     make_request,

@@ -7,9 +7,9 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
-from gateway.doors.http1.addresses import Addresses, addresses
-from gateway.doors.http1.door import Door, Release, nothing
-from gateway.doors.http1.rejection import Rejection
+from gateway.doors.http.addresses import Addresses, addresses
+from gateway.doors.http.door import Door, Release, nothing
+from gateway.doors.http.rejection import Rejection
 from gateway.doors.http2.direct import DirectStream
 from gateway.doors.http2.door import MAX_UNREAD, Http2
 from gateway.doors.http2.request_head import make_request

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from gateway.doors.http1.direct import DirectDoor
+from gateway.doors.http.contract_door import ContractDoor
 from gateway.doors.http2.heads import PlainHead
 from gateway.doors.http2.request_head import edge_headers
 from gateway.exchange.exchange import Exchange
@@ -44,7 +44,7 @@ class DirectStream(InlineRun):
     )
 
     def __init__(
-        self, connection: Http2Connection, door: DirectDoor, event: HeadersReceived
+        self, connection: Http2Connection, door: ContractDoor, event: HeadersReceived
     ) -> None:
         """Takes the request.
 

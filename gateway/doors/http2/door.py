@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
-from gateway.doors.http1.door import Door
+from gateway.doors.http.door import Door
 from gateway.doors.http2.heads import Heads
 from grpc_wire.http2.limits import Budget, Limits
 from grpc_wire.transport.lifetime import Lifetimes
@@ -77,6 +77,7 @@ def http2(door: Door, max_streams: int, send_timeout: float) -> Http2:
     )
     lifetimes = Lifetimes(
         handshake=limits.head_timeout,
+        section=limits.head_timeout,
         idle=limits.keep_alive,
         goaway_timeout=_GOAWAY_SECONDS,
     )

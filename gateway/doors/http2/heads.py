@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, TypeAlias
 from urllib.parse import quote
 
 from gateway.contract.route_table import RouteMatch
-from gateway.doors.http1.header_uses import ReadAllError, Use, use_of
+from gateway.doors.http.header_uses import ReadAllError, Use, use_of
 from gateway.doors.http2.request_head import edge_headers
 from gateway.exchange.request import Request, parse_head
 from gateway.exchange.routing import below_root

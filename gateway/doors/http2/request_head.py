@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.doors.http1.rejection import Rejection
-from gateway.doors.http1.request import Headers as ListOfHeaders
-from gateway.doors.http1.request import Request
-from gateway.doors.http1.request_head import split_target
+from gateway.doors.http.rejection import Rejection
+from gateway.doors.http.request import Headers as ListOfHeaders
+from gateway.doors.http.request import Request
+from gateway.doors.http.request_head import split_target
 from gateway.transcoding.host import is_host
 from grpc_wire.headers.section import Headers
 

@@ -7,19 +7,19 @@ the client's windows are closed. So a stream that is not read stalls no other.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from gateway.doors.http1.asgi_bridge import AsgiExchange
-from gateway.doors.http1.contract_exchange import ContractExchange
-from gateway.doors.http1.contract_route import find_route
-from gateway.doors.http1.rejection import Rejection
-from gateway.doors.http1.request import Request
-from gateway.doors.http1.response import Response
+from gateway.doors.http.asgi_bridge import AsgiExchange
+from gateway.doors.http.contract_exchange import ContractExchange
+from gateway.doors.http.contract_route import find_route
+from gateway.doors.http.rejection import Rejection
+from gateway.doors.http.request import Request
+from gateway.doors.http.response import Response
 from gateway.transcoding.metadata import Headers
 from grpc_wire.http2.errors import ErrorCode
 from grpc_wire.http2.events import DataReceived, HeadersReceived, StreamReset
+from grpc_wire.http2.priority import urgency_of
 
 if TYPE_CHECKING:
     from gateway.doors.http2.connection import Http2Connection
@@ -28,7 +28,6 @@ _CONTINUE: Final = ((b":status", b"100"),)
 _EVENTS: Final = b"text/event-stream"
 _EVENTS_URGENCY: Final = 2
 """Events go before what has the usual urgency of 3, unless their client says otherwise."""
-_URGENCY: Final = re.compile(rb"(?:^|[, \t])u=([0-7])(?:$|[,; \t])")
 
 
 class Http2Stream:
@@ -147,8 +146,8 @@ class Http2Stream:
     def _urgency(self, fields: Headers) -> int | None:
         """Returns the urgency of the response (RFC 9218, section 4.1); None: the usual one."""
         said = next((v for n, v in self._request.headers if n == b"priority"), b"")
-        if (urgency := _URGENCY.search(said)) is not None:
-            return int(urgency[1])
+        if (urgency := urgency_of(said)) is not None:
+            return urgency
         kind = next((v for n, v in fields if n == b"content-type"), b"")
         return _EVENTS_URGENCY if kind.startswith(_EVENTS) else None
 

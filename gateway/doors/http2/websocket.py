@@ -9,9 +9,9 @@ from base64 import b64encode
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from gateway.doors.http1.request import Headers, Request
-from gateway.doors.http1.response import Response
-from gateway.doors.http1.websocket import WebSocketProtocol
+from gateway.doors.http.request import Headers, Request
+from gateway.doors.http.response import Response
+from gateway.doors.http.websocket import WebSocketProtocol
 from gateway.doors.http2.tunnel import Tunnel
 from grpc_wire.http2.events import HeadersReceived
 

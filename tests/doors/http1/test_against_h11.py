@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from gateway.doors.http.limits import Limits
+from gateway.doors.http.rejection import Rejection
 from gateway.doors.http1.connection import Connection
-from gateway.doors.http1.limits import Limits
-from gateway.doors.http1.rejection import Rejection
 
 h11 = pytest.importorskip("h11")
 

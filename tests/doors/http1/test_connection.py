@@ -6,10 +6,10 @@ import json
 
 import pytest
 
+from gateway.doors.http.limits import MAX_DISCARDED_BYTES, MAX_PIPELINED, READ_AHEAD_BYTES, Limits
+from gateway.doors.http.rejection import Rejection
+from gateway.doors.http.request import Request
 from gateway.doors.http1.connection import Connection
-from gateway.doors.http1.limits import MAX_DISCARDED_BYTES, MAX_PIPELINED, READ_AHEAD_BYTES, Limits
-from gateway.doors.http1.rejection import Rejection
-from gateway.doors.http1.request import Request
 from gateway.doors.http1.request_parser import HEAD_PIECE
 
 GET = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"

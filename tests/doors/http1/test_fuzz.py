@@ -19,12 +19,12 @@ from typing import Any
 import httptools
 import pytest
 
+from gateway.doors.http.door import Door
+from gateway.doors.http.limits import Limits, WebSocketLimits
+from gateway.doors.http.rejection import Rejection
+from gateway.doors.http.request import Request
 from gateway.doors.http1.connection import Connection
-from gateway.doors.http1.door import Door
-from gateway.doors.http1.limits import Limits, WebSocketLimits
 from gateway.doors.http1.protocol import Http1Protocol
-from gateway.doors.http1.rejection import Rejection
-from gateway.doors.http1.request import Request
 from tests.doors.http1.served import Socket, State
 from tests.doors.http1.test_websocket import frame
 

@@ -12,8 +12,8 @@ from typing import Any
 import httptools
 import pytest
 
-from gateway.doors.http1.door import Door
-from gateway.doors.http1.limits import (
+from gateway.doors.http.door import Door
+from gateway.doors.http.limits import (
     LINGER_BYTES,
     LINGER_SECONDS,
     MAX_DISCARDED_BYTES,
@@ -21,8 +21,8 @@ from gateway.doors.http1.limits import (
     Limits,
     WebSocketLimits,
 )
+from gateway.doors.http.response import CONTINUE
 from gateway.doors.http1.protocol import Http1Protocol
-from gateway.doors.http1.response import CONTINUE
 from tests.doors.http1.served import Socket, State
 
 GET = b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from gateway.doors.http1.door import Door
-from gateway.doors.http1.limits import WebSocketLimits
+from gateway.doors.http.door import Door
+from gateway.doors.http.limits import WebSocketLimits
+from gateway.doors.http.websocket import WebSocketProtocol
+from gateway.doors.http.websocket_connection import BURST, MAX_PIECE, SMALL_FRAGMENT
 from gateway.doors.http1.protocol import Http1Protocol
-from gateway.doors.http1.websocket import WebSocketProtocol
-from gateway.doors.http1.websocket_connection import BURST, MAX_PIECE, SMALL_FRAGMENT
 from grpc_wire.call.message import INFLATION_FREE
 from tests.doors.http1.served import Socket, State
 

@@ -74,6 +74,17 @@ async def test_a_client_that_says_nothing_is_closed(edge: Edge) -> None:
         await client.until(lambda: client.closed)
 
 
+async def test_a_head_that_does_not_end_is_closed(edge: Edge) -> None:
+    """HEADERS without END_HEADERS holds a connection up, also one that has events: `head_timeout_seconds`."""
+    async with edge(head_timeout_seconds=0.3) as port, connected(port) as client:
+        events = client.request("GET", "/v1/hang-stream", SSE)
+        await client.until(lambda: b"first" in events.body)
+        client.write(h2.frame(1, 0, 3, _block(client)[:1]))
+        await client.until(lambda: client.closed)
+
+    assert events.lost
+
+
 def _block(client: Client) -> bytes:
     fields = [
         (b":method", b"GET"),

@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grpc_wire.headers import huffman
+from grpc_wire.headers.block import HeaderBlockError
 from grpc_wire.headers.decoder import HeaderDecoder
 from grpc_wire.headers.encoder import HeaderEncoder
 from grpc_wire.headers.section import Headers
@@ -42,6 +43,28 @@ from tests.wire.http2.stage import (
 
 COMPRESSION = ErrorCode.COMPRESSION_ERROR
 START = h2.block(REQUEST)
+
+
+def test_a_run_keeps_its_checks_when_its_indices_move() -> None:
+    """A value of its own in each request moves the indices of all others, which are checked once all the same."""
+    encoder, decoder = Encoder(), HeaderDecoder(2**16)
+    sections = [
+        decoder.decode(encoder.encode([*REQUEST, (b"x-app", b"one"), (b"x-token", b"%d" % number)]))
+        for number in range(5)
+    ]
+
+    assert [section.headers[-1] for section in sections] == [
+        (b"x-token", b"%d" % n) for n in range(5)
+    ]
+    assert sections[3].prefix is not None
+    assert sections[3].prefix is sections[4].prefix
+
+
+def test_an_index_of_0_ends_a_run() -> None:
+    """RFC 7541, 6.1: it is an error, also behind fields that are known."""
+    decoder = HeaderDecoder(2**16)
+    with pytest.raises(HeaderBlockError):
+        decoder.decode(b"\x82\x80")
 
 
 def test_nothing_large_is_kept_of_names() -> None:

@@ -133,6 +133,11 @@ def priority(stream: int, on: int = 0, weight: int = 15) -> bytes:
     return frame(Kind.PRIORITY, 0, stream, struct.pack(">IB", on, weight))
 
 
+def priority_update(stream: int, value: bytes) -> bytes:
+    """Returns PRIORITY_UPDATE (RFC 9218, 7.1)."""
+    return frame(0x10, 0, 0, stream.to_bytes(4) + value)
+
+
 def reset(stream: int, code: int = 8) -> bytes:
     """Returns a RST_STREAM frame."""
     return frame(Kind.RST_STREAM, 0, stream, struct.pack(">I", code))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from gateway.contract.route_table import NoRoute, RouteMatch
-from gateway.doors.http1.addresses import Addresses
-from gateway.doors.http1.direct import DirectDoor
-from gateway.doors.http1.request import Request
-from gateway.doors.http1.request_head import subprotocols
+from gateway.doors.http.addresses import Addresses
+from gateway.doors.http.contract_door import ContractDoor
+from gateway.doors.http.request import Request
+from gateway.doors.http.request_head import subprotocols
 from gateway.exchange.edge import Edge
 from gateway.exchange.exchange import Exchange
 from gateway.exchange.inline import Run
@@ -89,7 +89,7 @@ class ContractRoute(NamedTuple):
 
 
 def find_route(
-    direct: DirectDoor | None, request: Request, ends: Addresses, *, is_handshake: bool = False
+    direct: ContractDoor | None, request: Request, ends: Addresses, *, is_handshake: bool = False
 ) -> ContractRoute | None:
     """Returns what the contract says of a request; None if it is the application's to answer."""
     if direct is None:

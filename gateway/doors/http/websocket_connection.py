@@ -22,9 +22,9 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.typing import ExtensionParameter
 
-from gateway.doors.http1.limits import WebSocketLimits
-from gateway.doors.http1.rejection import Rejection
-from gateway.doors.http1.request import Headers, Request
+from gateway.doors.http.limits import WebSocketLimits
+from gateway.doors.http.rejection import Rejection
+from gateway.doors.http.request import Headers, Request
 from grpc_wire.call.message import max_inflated
 
 MIN_PIECE: Final = 256

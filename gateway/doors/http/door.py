@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from gateway.doors.http1.direct import DirectDoor
-from gateway.doors.http1.limits import Limits, WebSocketLimits
+from gateway.doors.http.contract_door import ContractDoor
+from gateway.doors.http.limits import Limits, WebSocketLimits
 from gateway.doors.types import App
 from gateway.transcoding.metadata import Headers
 
@@ -28,7 +28,7 @@ class Door:
     app: App
     state: ServerState
     websocket: WebSocketLimits
-    direct: DirectDoor | None = None
+    direct: ContractDoor | None = None
     """Answers what the contract has a route for, where the application has nobody who is to see it."""
     app_state: dict[str, Any] = field(default_factory=dict)
     """What the application's lifespan has yielded."""

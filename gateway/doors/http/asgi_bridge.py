@@ -6,11 +6,11 @@ import asyncio
 import logging
 from urllib.parse import unquote
 
-from gateway.doors.http1.addresses import Addresses
-from gateway.doors.http1.door import Door
-from gateway.doors.http1.exchange import Connected, HttpExchange
-from gateway.doors.http1.request import Request
-from gateway.doors.http1.response import Response
+from gateway.doors.http.addresses import Addresses
+from gateway.doors.http.door import Door
+from gateway.doors.http.exchange import Connected, HttpExchange
+from gateway.doors.http.request import Request
+from gateway.doors.http.response import Response
 from gateway.doors.peer_certificate import SCOPE_KEY
 from gateway.doors.types import Event, Scope
 from gateway.exchange.ports import ClientGone

@@ -11,7 +11,7 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
-from gateway.doors.http1.request import Request
+from gateway.doors.http.request import Request
 from gateway.transcoding.metadata import Headers
 
 _CACHED: Final = 64

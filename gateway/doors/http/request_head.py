@@ -12,8 +12,8 @@ from typing import Final
 
 import httptools
 
-from gateway.doors.http1.rejection import Rejection
-from gateway.doors.http1.request import Headers, Request
+from gateway.doors.http.rejection import Rejection
+from gateway.doors.http.request import Headers, Request
 from gateway.transcoding.host import is_host
 
 _VERSIONS: Final = ("1.1", "1.0")

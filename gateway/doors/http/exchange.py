@@ -10,9 +10,9 @@ import asyncio
 from collections.abc import Iterable
 from typing import Protocol
 
-from gateway.doors.http1.rejection import Rejection
-from gateway.doors.http1.request import Request
-from gateway.doors.http1.response import Response
+from gateway.doors.http.rejection import Rejection
+from gateway.doors.http.request import Request
+from gateway.doors.http.response import Response
 from gateway.exchange.ports import ClientGone
 from gateway.transcoding.metadata import Headers
 

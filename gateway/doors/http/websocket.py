@@ -14,15 +14,15 @@ from collections.abc import Iterable
 from random import getrandbits
 from typing import Final, cast
 
-from gateway.doors.http1.addresses import Addresses
-from gateway.doors.http1.asgi_websocket import AsgiWebSocket
-from gateway.doors.http1.contract_route import find_route
-from gateway.doors.http1.contract_websocket import serve_contract_websocket
-from gateway.doors.http1.door import Door, Release
-from gateway.doors.http1.rejection import Rejection
-from gateway.doors.http1.request import Headers, Request
-from gateway.doors.http1.response import Response, status_line
-from gateway.doors.http1.websocket_connection import Closed, Message, WebSocketConnection
+from gateway.doors.http.addresses import Addresses
+from gateway.doors.http.asgi_websocket import AsgiWebSocket
+from gateway.doors.http.contract_route import find_route
+from gateway.doors.http.contract_websocket import serve_contract_websocket
+from gateway.doors.http.door import Door, Release
+from gateway.doors.http.rejection import Rejection
+from gateway.doors.http.request import Headers, Request
+from gateway.doors.http.response import Response, status_line
+from gateway.doors.http.websocket_connection import Closed, Message, WebSocketConnection
 from gateway.exchange.ports import ClientGone
 from gateway.exchange.request import new_request_id
 from gateway.exchange.response import HttpResponse, header_lines

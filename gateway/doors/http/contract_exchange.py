@@ -10,12 +10,12 @@ import asyncio
 import logging
 from contextlib import suppress
 
-from gateway.doors.http1.contract_route import ContractRoute
-from gateway.doors.http1.door import ServerState
-from gateway.doors.http1.exchange import Connected, HttpExchange
-from gateway.doors.http1.rejection import Rejection
-from gateway.doors.http1.request import Request
-from gateway.doors.http1.response import Response
+from gateway.doors.http.contract_route import ContractRoute
+from gateway.doors.http.door import ServerState
+from gateway.doors.http.exchange import Connected, HttpExchange
+from gateway.doors.http.rejection import Rejection
+from gateway.doors.http.request import Request
+from gateway.doors.http.response import Response
 from gateway.exchange.exchange import Exchange
 from gateway.exchange.inline import InlineRun
 from gateway.exchange.observer import EndedBy

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from typing import Final, Protocol
 from urllib.parse import unquote
 
-from gateway.doors.http1.addresses import Addresses
-from gateway.doors.http1.door import Door
-from gateway.doors.http1.request import Request
-from gateway.doors.http1.request_head import subprotocols
+from gateway.doors.http.addresses import Addresses
+from gateway.doors.http.door import Door
+from gateway.doors.http.request import Request
+from gateway.doors.http.request_head import subprotocols
 from gateway.doors.peer_certificate import SCOPE_KEY
 from gateway.doors.types import Event, Scope
 from gateway.exchange.ports import ClientGone

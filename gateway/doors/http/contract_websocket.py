@@ -6,8 +6,8 @@ import asyncio
 import logging
 from typing import Final, NoReturn, Protocol
 
-from gateway.doors.http1.contract_route import ContractRoute
-from gateway.doors.http1.door import ServerState
+from gateway.doors.http.contract_route import ContractRoute
+from gateway.doors.http.door import ServerState
 from gateway.exchange.exchange import Exchange
 from gateway.exchange.inline import InlineRun
 from gateway.exchange.ports import WebSocket
