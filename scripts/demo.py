@@ -19,8 +19,8 @@ _STOP_SECONDS = 15
 
 BANNER = """
   Page       http://{edge}/       converts, and shows rates as they move
+  Edge       http://{edge}       REST/JSON, SSE, NDJSON, WebSocket, gRPC, gRPC-Web, Connect
   gRPC       {core}       finance.CurrencyConverter, hello.Greeter, health, reflection
-  HTTP       http://{edge}       REST/JSON, SSE, NDJSON, WebSocket
   OpenAPI    http://{edge}/openapi.json       and http://{edge}/docs to read it
 
   Try, in another terminal:
