@@ -19,7 +19,8 @@ from tests.whole.processes import DESCRIPTOR_SET
 ROOT = Path(__file__).parents[1]
 PROMPTLY = 20
 LEAD = """
-import fcntl, os, sys, termios
+import fcntl, os, signal, sys, termios
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # who runs the tests may have it ignored
 fcntl.ioctl(0, termios.TIOCSCTTY)
 os.execv(sys.argv[1], sys.argv[1:])
 """
