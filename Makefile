@@ -15,6 +15,7 @@ ATTACK_SECONDS ?= 600
 RELOAD_RATE ?= 200
 RELOAD_STREAMS ?= 100
 BENCH ?=
+FLOORS ?=
 INTEROP ?= $(CURDIR)/build/interop
 CONFORMANCE ?= $(CURDIR)/build/conformance
 EVOLUTION ?= $(CURDIR)/build/evolution
@@ -66,8 +67,8 @@ test-others: $(VENV)/installed ## try edge and core on grpcio, which is not thei
 	PROTOWAY_TRANSPORT=grpcio CORE_TRANSPORT=grpcio \
 		$(BIN)/python -m pytest -n 2 --dist loadfile tests/whole tests/parity tests/soak
 
-test-floors: $(VENV)/installed build/floors/installed ## run every test on the lowest versions that pyproject.toml allows
-	build/floors/bin/python -m pytest -n 2 --dist loadfile
+test-floors: $(VENV)/installed build/floors/installed ## run every test (FLOORS: of some folders) on the lowest versions that pyproject.toml allows
+	build/floors/bin/python -m pytest -n 2 --dist loadfile $(FLOORS)
 
 build/floors/installed: requirements/dev.txt requirements/floors.txt pyproject.toml
 	@echo "making build/floors from requirements/dev.txt and requirements/floors.txt; this takes a minute"
