@@ -44,7 +44,7 @@ from gateway.sources.reading import SettingsSource, load_contract, waiting_for_s
 from gateway.tls import TlsError
 from gateway.transcoding.metadata import MetadataFilter
 from gateway.transcoding.origin import Origins
-from gateway.upstream.bounded import pools_of
+from gateway.upstream.around import pools_of
 from gateway.upstream.port import Upstream
 from gateway.upstream.transport import TRANSPORTS
 from gateway.upstreams import Upstreams, make_upstreams

@@ -17,6 +17,7 @@ from typing import Final, Protocol, Self
 from gateway.contract.method import Method, StreamType
 from gateway.transcoding.metadata import Metadata
 from gateway.transcoding.status import CANCELLED, OK, UNKNOWN, StatusError, code_name
+from gateway.upstream.around import AroundUpstream
 from gateway.upstream.port import Call, Outcome, RequestMessages, Response, Upstream
 from server_process.exposition import BUCKETS, Histogram, Sample
 
@@ -80,7 +81,7 @@ class MethodCounts:
         self.seconds.observe(monotonic() - since)
 
 
-class MeteredUpstream:
+class MeteredUpstream(AroundUpstream):
     """An upstream whose calls are counted.
 
     Attributes:
@@ -89,7 +90,7 @@ class MeteredUpstream:
 
     def __init__(self, inner: Upstream, methods: Iterable[Method]) -> None:
         """Takes what carries the calls, and the methods of the contract."""
-        self.inner = inner
+        super().__init__(inner)
         self._by_labels: dict[tuple[str, str, str], MethodCounts] = {}
         self._counts: dict[Method, MethodCounts] = {}
         self.follow(methods)
@@ -116,15 +117,6 @@ class MeteredUpstream:
             is_unary = not method.stream_type.streams
             counts = self._by_labels[labels] = MethodCounts(labels, is_unary=is_unary)
         return counts
-
-    async def __aenter__(self) -> Self:
-        """Prepares for calls."""
-        await self.inner.__aenter__()
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        """Cancels the calls that are left."""
-        await self.inner.__aexit__(*error)
 
     def open(
         self,

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
@@ -24,6 +24,7 @@ from gateway.operations.requests import METHODS, OTHER
 from gateway.settings import Settings
 from gateway.transcoding.metadata import Metadata
 from gateway.transcoding.status import CANCELLED, HTTP_STATUS, OK, code_name
+from gateway.upstream.around import AroundUpstream
 from gateway.upstream.port import Call, Outcome, RequestMessages, Response, Upstream
 from server_process.log_lines import is_sampled
 from server_process.otel import TRACEPARENT, TRACESTATE, Attributes, Tracing, pairs_of, parent_of
@@ -156,7 +157,7 @@ def _server(host: str) -> dict[str, str | int]:
     return {"server.address": found[1]} | port
 
 
-class TracedUpstream:
+class TracedUpstream(AroundUpstream):
     """An upstream whose calls have spans: those for a request that has one which is sampled.
 
     A stream that readers share is a call of the first one's trace.
@@ -164,17 +165,8 @@ class TracedUpstream:
 
     def __init__(self, inner: Upstream, tracing: Tracing) -> None:
         """Takes what carries the calls, and what makes the spans."""
-        self.inner = inner
+        super().__init__(inner)
         self._tracing = tracing
-
-    async def __aenter__(self) -> Self:
-        """Prepares for calls."""
-        await self.inner.__aenter__()
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        """Cancels the calls that are left."""
-        await self.inner.__aexit__(*error)
 
     def open(
         self,

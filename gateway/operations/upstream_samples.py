@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
+from gateway.upstream.around import pools_of
 from gateway.upstream.balanced import balanced_in
-from gateway.upstream.bounded import pools_of
 from gateway.upstream.retrying import retries_of
 from gateway.upstream_settings import DEFAULT_NAME
 from server_process.exposition import Sample

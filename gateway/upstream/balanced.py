@@ -17,7 +17,7 @@ from typing import Any, Literal, Self, TypeAlias
 
 from gateway.contract.method import Method
 from gateway.transcoding.metadata import Metadata
-from gateway.upstream.bounded import pools_of
+from gateway.upstream.around import pools_of
 from gateway.upstream.ejection import EjectionPolicy, Endpoint, Outliers
 from gateway.upstream.port import Call, Outcome, RequestMessages
 

@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
 
 from gateway.contract.method import Method
 from gateway.transcoding.metadata import Metadata
 from gateway.transcoding.status import RESOURCE_EXHAUSTED, StatusError
+from gateway.upstream.around import AroundUpstream
 from gateway.upstream.port import Call, Outcome, RequestMessages, Upstream
 
 
@@ -60,7 +60,7 @@ class Counted:
         self.open += 1
 
 
-class BoundedUpstream:
+class BoundedUpstream(AroundUpstream):
     """An upstream within bounds.
 
     Attributes:
@@ -70,32 +70,13 @@ class BoundedUpstream:
 
     def __init__(self, inner: Upstream, bounds: Bounds) -> None:
         """Takes what carries the calls, and the bounds."""
-        self.inner = inner
+        super().__init__(inner)
         self._unary = Counted("calls", bounds.max_calls)
         self._streams = Counted("streams", bounds.max_streams)
         self.kinds: Mapping[str, Counted] = {"unary": self._unary, "stream": self._streams}
         self._timeout = bounds.timeout
         self._added = tuple(bounds.metadata)
         self._added_keys = frozenset(key for key, _ in bounds.metadata)
-
-    @property
-    def pools(self) -> tuple[Any, ...]:
-        """The pools of connections of the upstream; empty before the block is entered."""
-        return pools_of(self.inner)
-
-    def contract_changed(self) -> None:
-        """Tells the upstream that methods have changed."""
-        if (changed := getattr(self.inner, "contract_changed", None)) is not None:
-            changed()
-
-    async def __aenter__(self) -> Self:
-        """Prepares for calls."""
-        await self.inner.__aenter__()
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        """Cancels the calls that are left."""
-        await self.inner.__aexit__(*error)
 
     def open(
         self,
@@ -211,12 +192,3 @@ class _BoundedUnary:
         if not self._ended:
             self._ended = True
             self._counted.open -= 1
-
-
-def pools_of(upstream: Any) -> tuple[Any, ...]:
-    """Returns the pools of connections of an upstream; one of the user's has none."""
-    pools: tuple[Any, ...] | None = getattr(upstream, "pools", None)
-    if pools is not None:
-        return pools
-    pool = getattr(upstream, "pool", None)
-    return () if pool is None else (pool,)

@@ -18,7 +18,7 @@ from typing import Any, Final, Self
 from gateway.contract.method import Method
 from gateway.transcoding.metadata import Metadata
 from gateway.transcoding.status import StatusError
-from gateway.upstream.bounded import pools_of
+from gateway.upstream.around import AroundUpstream
 from gateway.upstream.port import Call, Outcome, RequestMessages, Response, Upstream
 
 _ATTEMPTS: Final = "grpc-previous-rpc-attempts"
@@ -46,7 +46,7 @@ class RetryPolicy:
     """What a success adds: the share of calls that may be retries as long as failures go on."""
 
 
-class RetryingUpstream:
+class RetryingUpstream(AroundUpstream):
     """An upstream whose calls are made again if they fail.
 
     Attributes:
@@ -57,31 +57,16 @@ class RetryingUpstream:
 
     def __init__(self, inner: Upstream, policy: RetryPolicy) -> None:
         """Takes what carries the attempts."""
-        self.inner = inner
+        super().__init__(inner)
         self.policy = policy
         self.retries = dict.fromkeys(("made", "budget", "deadline", "attempts"), 0)
         self._tokens = policy.max_tokens
         self._safe: dict[Method, bool] = {}
 
-    @property
-    def pools(self) -> tuple[Any, ...]:
-        """The pools of connections of the upstream."""
-        return pools_of(self.inner)
-
     def contract_changed(self) -> None:
         """Forgets the methods; tells the upstream the same."""
         self._safe.clear()
-        if (changed := getattr(self.inner, "contract_changed", None)) is not None:
-            changed()
-
-    async def __aenter__(self) -> Self:
-        """Prepares for calls."""
-        await self.inner.__aenter__()
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        """Cancels the calls that are left."""
-        await self.inner.__aexit__(*error)
+        super().contract_changed()
 
     def open(
         self,

@@ -12,7 +12,7 @@ from typing import Any, Self
 from gateway.contract.method import Method
 from gateway.contract.method_patterns import fitting_prefix
 from gateway.transcoding.metadata import Metadata
-from gateway.upstream.bounded import pools_of
+from gateway.upstream.around import pools_of
 from gateway.upstream.port import Call, Outcome, RequestMessages, Upstream
 
 
