@@ -168,6 +168,7 @@ def test_a_command_that_does_not_exist_is_one_line(
     """It has the name of the program, and the reason."""
     monkeypatch.chdir(tmp_path)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # another test may have left its own
     previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     assert main(["dev", "a.proto", "--server", "no-such-command"]) == 1
 
