@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from gateway.cli import main
 from tests.contracts import echo_descriptor_set
 from tests.echo_server import EchoServer, echo_server
 
+START_LINE = re.compile(r"protoway: (serving HTTP on http|\d+ routes of echo\.v1\.Echo from )")
 Run: TypeAlias = Callable[..., Awaitable[tuple[int, str, str]]]
 
 
@@ -44,7 +46,7 @@ def call(descriptor_set: Path, echo: EchoServer, capsys: pytest.CaptureFixture[s
         printed = capsys.readouterr()
         lines = printed.out.splitlines(keepends=True)
         # the edge of this process may say late that it has started
-        out = "".join(line for line in lines if not line.startswith("protoway: "))
+        out = "".join(line for line in lines if not START_LINE.match(line))
         return status, out, printed.err
 
     return run
