@@ -97,7 +97,7 @@ interop: $(VENV)/installed ## install clients that are not ours, and let them ca
 
 conformance: $(VENV)/installed ## build h2spec and the Connect conformance suite (needs Go), and let them ask the edge and the core
 	@if command -v go >/dev/null; then \
-		GOBIN=$(CONFORMANCE) go install github.com/summerwind/h2spec/cmd/h2spec@v2.2.1; \
+		GOBIN=$(CONFORMANCE) go install github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible; \
 		GOBIN=$(CONFORMANCE) go install $(CONNECT)/cmd/connectconformance@$(CONNECT_VERSION); \
 	else \
 		echo "Go is not installed: the suites are not built, and their tests are skipped"; \
