@@ -10,7 +10,10 @@ READ_AHEAD_BYTES: Final = 64 * 1024
 MAX_PIPELINED: Final = 16
 """Requests behind the active one; beyond it nothing more is parsed, and nothing read from the socket."""
 MAX_DISCARDED_BYTES: Final = 256 * 1024
-"""Bytes of a body that are discarded after the response, before the connection is closed instead."""
+"""Size of a body that is discarded behind an error; beyond it the error says that the connection ends."""
+MAX_PROMISED_BYTES: Final = 4 * 1024 * 1024
+"""Bytes of a body that are discarded behind a response which said that the connection goes on, because
+another request may be behind them; beyond it the connection is closed."""
 LINGER_SECONDS: Final = 2.0
 LINGER_BYTES: Final = 4 * 1024 * 1024
 """How long and how far a connection that ends is read after its last response, so that the client receives

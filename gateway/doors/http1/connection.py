@@ -12,6 +12,7 @@ from typing import Final
 from gateway.doors.http.limits import (
     MAX_DISCARDED_BYTES,
     MAX_PIPELINED,
+    MAX_PROMISED_BYTES,
     READ_AHEAD_BYTES,
     Limits,
 )
@@ -122,7 +123,7 @@ class Connection:
     def discards_too_much(self) -> bool:
         """Whether more of a body came after its response than is to be read."""
         current = self._parser.current
-        return current is not None and current.discarded > MAX_DISCARDED_BYTES
+        return current is not None and current.discarded > MAX_PROMISED_BYTES
 
     def receive(self, data: bytes) -> None:
         """Parses what was received, up to where the limits say to stop; `b""` goes on with what was kept."""
@@ -208,7 +209,8 @@ class Connection:
         if request.complete:
             return request.keep_alive
         request.discard()
-        return request.keep_alive and not self.eof and not self._discards_much(request)
+        much = self._discards_much(request, MAX_PROMISED_BYTES)
+        return request.keep_alive and not self.eof and not much
 
     def response(self) -> Response:
         """Returns the response to the request that is answered."""
@@ -240,12 +242,12 @@ class Connection:
         request = self._request
         if request is None or request.complete or status < _FIRST_ERROR:
             return request is None or request.keep_alive
-        return request.keep_alive and not self._discards_much(request)
+        return request.keep_alive and not self._discards_much(request, MAX_DISCARDED_BYTES)
 
     @staticmethod
-    def _discards_much(request: Request) -> bool:
+    def _discards_much(request: Request, limit: int) -> bool:
         """Whether the client would have to send more of a body that nobody reads than is read."""
         length = request.length
         return (
-            length is not None and length > MAX_DISCARDED_BYTES and not request.complete
+            length is not None and length > limit and not request.complete
         ) or request.expects_continue

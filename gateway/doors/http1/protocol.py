@@ -194,7 +194,7 @@ class Http1Protocol(asyncio.Protocol):
                 return
             self._active.data_arrived()
         self._unparsed = not connection.is_drained
-        if self._unparsed and not self._transport.is_closing():
+        if (self._unparsed or not self._reading) and not self._transport.is_closing():
             self._look_at_rest()
 
     def _look_at_rest(self) -> None:

@@ -6,7 +6,13 @@ import json
 
 import pytest
 
-from gateway.doors.http.limits import MAX_DISCARDED_BYTES, MAX_PIPELINED, READ_AHEAD_BYTES, Limits
+from gateway.doors.http.limits import (
+    MAX_DISCARDED_BYTES,
+    MAX_PIPELINED,
+    MAX_PROMISED_BYTES,
+    READ_AHEAD_BYTES,
+    Limits,
+)
 from gateway.doors.http.rejection import Rejection
 from gateway.doors.http.request import Request
 from gateway.doors.http1.connection import Connection
@@ -387,8 +393,10 @@ def test_chunks_behind_a_response_are_counted() -> None:
     server.receive(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
     server.next_request()
     answer(server, 404)
-    for _ in range(40):
+    for _ in range(MAX_PROMISED_BYTES // 0x4000):
         server.receive(b"4000\r\n" + b"x" * 0x4000 + b"\r\n")
+    assert not server.discards_too_much
+    server.receive(b"1\r\nx\r\n")
     assert server.discards_too_much
 
 

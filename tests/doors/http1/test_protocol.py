@@ -17,6 +17,7 @@ from gateway.doors.http.limits import (
     LINGER_BYTES,
     LINGER_SECONDS,
     MAX_DISCARDED_BYTES,
+    MAX_PROMISED_BYTES,
     PROBE_SECONDS,
     Limits,
     WebSocketLimits,
@@ -328,9 +329,37 @@ async def test_a_body_to_a_404() -> None:
         await caller.until(lambda: caller.answers.statuses == [404, 404])
         await caller.says(CHUNKED)
         await caller.until(lambda: caller.answers.statuses == [404] * 3)
-        for _ in range((MAX_DISCARDED_BYTES + LINGER_BYTES) // 65536 + 3):
+        for _ in range((MAX_PROMISED_BYTES + LINGER_BYTES) // 65536 + 3):
             await caller.says(b"10000\r\n" + b"x" * 65536 + b"\r\n")
         await caller.until(lambda: caller.socket.closed)
+
+
+async def test_reading_goes_on_behind_a_response_that_did_not_wait_for_its_body() -> None:
+    """It had stopped, because nobody read the body, and would have for the requests behind."""
+    answer = asyncio.Event()
+
+    async def late(scope: Any, _receive: Any, send: Any) -> None:
+        await answer.wait()
+        await refuse(scope, _receive, send)
+
+    async with calling(late) as caller:
+        await caller.says(CHUNKED + b"20000\r\n" + b"x" * 0x20000 + b"\r\n0\r\n\r\n")
+        assert not caller.socket.reading
+        answer.set()
+        await caller.until(lambda: caller.socket.reading)
+        await caller.says(GET % 1)
+        await caller.until(lambda: caller.answers.statuses == [404, 404])
+
+
+async def test_a_long_body_behind_a_response_that_promised_to_go_on() -> None:
+    """The client may have sent it all, and another request behind it, which would be lost without a word."""
+    async with calling(refuse) as caller:
+        await caller.says(CHUNKED)
+        await caller.until(lambda: caller.answers.statuses == [404])
+        for _ in range(4 * MAX_DISCARDED_BYTES // 65536):
+            await caller.says(b"10000\r\n" + b"x" * 65536 + b"\r\n")
+        await caller.says(b"0\r\n\r\n" + GET % 1)
+        await caller.until(lambda: caller.answers.statuses == [404, 404])
 
 
 async def test_a_body_to_a_404_that_does_not_come() -> None:
