@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -33,11 +32,19 @@ from tests.reload.versions import (
 )
 from tests.whole import processes
 from tests.whole.conftest import free_ports
+from tests.whole.load import sending
 
+PATHS = ("get", "/items/n"), ("got", "/got/n"), ("find", "/find/n")
 RATE = int(os.environ.get("RELOAD_RATE", "50"))
 """Requests a second."""
-UNDER_WAY = 32
-"""Maximum requests that wait for their answers."""
+REQUESTS = [
+    each
+    for count in range(250)
+    for each in (
+        ("add", "POST", "/items", '{"name":"n"}'),
+        *((name, "GET", f"{path}?count={count}", "") for name, path in PATHS),
+    )
+]
 STREAMS = int(os.environ.get("RELOAD_STREAMS", "4"))
 """Streams on each of five wires."""
 SWAPS = int(os.environ.get("RELOAD_SWAPS", "6"))
@@ -106,52 +113,20 @@ async def upstream() -> AsyncIterator[str]:
         await server.stop(0)
 
 
-class Load:
-    """Requests and streams, and what became of them."""
+class Streams:
+    """Streams, and what became of them."""
 
-    def __init__(self, url: str, stop: asyncio.Event) -> None:
+    def __init__(self, url: str, client: httpx.AsyncClient, stop: asyncio.Event) -> None:
         self._url = url
+        self._client = client
         self._stop = stop
-        self.answers: Counter[tuple[str, int | str]] = Counter()
-        self.streams: Counter[str] = Counter()
+        self.messages: Counter[str] = Counter()
         self.cuts: list[str] = []
-
-    async def ask(self) -> None:
-        """Sends a request each 1 / `RATE` s; fewer where the machine answers fewer."""
-        loop = asyncio.get_running_loop()
-        free = asyncio.Semaphore(UNDER_WAY)
-
-        async def ask_one(kind: str) -> None:
-            async with free:
-                await self._ask_one(client, kind)
-
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
-        async with (
-            httpx.AsyncClient(base_url=self._url, timeout=TIMEOUT, limits=limits) as client,
-            asyncio.TaskGroup() as tasks,
-        ):
-            while not self._stop.is_set():
-                tasks.create_task(ask_one(random.choice(("add", "get", "got", "find"))))
-                due = loop.time() + 1 / RATE
-                async with free:  # waits while all are under way
-                    pass
-                await asyncio.sleep(max(due - loop.time(), 0))
-
-    async def _ask_one(self, client: httpx.AsyncClient, kind: str) -> None:
-        try:
-            if kind == "add":
-                answer = await client.post("/items", json={"name": "n"})
-            else:
-                path = {"get": "/items/n", "got": "/got/n", "find": "/find/n"}[kind]
-                answer = await client.get(path, params={"count": random.randrange(1000)})
-            self.answers[kind, answer.status_code] += 1
-        except httpx.HTTPError as error:
-            self.answers[kind, repr(error)] += 1
 
     async def read(self, path: str, accept: str) -> None:
         """Reads a stream to the end of the load, and looks that no message is missing."""
-        client = httpx.AsyncClient(base_url=self._url, timeout=TIMEOUT)
-        async with client, client.stream("GET", path, headers={"accept": accept}) as answer:
+        headers = {"accept": accept}
+        async with self._client.stream("GET", self._url + path, headers=headers) as answer:
             last = -1
             async for line in answer.aiter_lines():
                 text = line.removeprefix("data:").strip().strip("[,]\x1e")
@@ -163,7 +138,7 @@ class Load:
                 if last >= 0 and number != last + 1:
                     self.cuts.append(f"{path} {accept}: {number} behind {last}")
                 last = number
-                self.streams[accept] += 1
+                self.messages[accept] += 1
                 if self._stop.is_set():
                     return
         self.cuts.append(f"{path} {accept} has ended behind {last}")
@@ -171,11 +146,11 @@ class Load:
     async def talk(self) -> None:
         """Talks over a WebSocket to the end of the load."""
         url = self._url.replace("http", "ws") + "/talk"
-        async with connect(url, proxy=None) as socket:
+        async with connect(url, proxy=None, open_timeout=TIMEOUT) as socket:
             while not self._stop.is_set():
                 await socket.send('{"name":"n"}')
                 assert orjson.loads(await asyncio.wait_for(socket.recv(), TIMEOUT)) == {"name": "n"}
-                self.streams["websocket"] += 1
+                self.messages["websocket"] += 1
                 await asyncio.sleep(TICK)
 
     async def upload(self) -> None:
@@ -189,11 +164,10 @@ class Load:
                 yield b'{"name":"n"}\n'
                 await asyncio.sleep(TICK)
 
-        async with httpx.AsyncClient(base_url=self._url, timeout=TIMEOUT) as client:
-            headers = {"content-type": "application/x-ndjson"}
-            answer = await client.post("/upload", content=items(), headers=headers)
+        headers = {"content-type": "application/x-ndjson"}
+        answer = await self._client.post(f"{self._url}/upload", content=items(), headers=headers)
         assert answer.json() == {"count": sent}
-        self.streams["upload"] += sent
+        self.messages["upload"] += sent
 
 
 async def replace_each(path: Path, admin: httpx.AsyncClient) -> list[bool]:
@@ -236,28 +210,28 @@ async def test_reloads_under_load(tmp_path: Path) -> None:
         admin = await stack.enter_async_context(
             httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60)
         )
-        load = Load(edge.http, stop)
+        sender = await stack.enter_async_context(sending(edge.http, RATE, REQUESTS))
+        limits = httpx.Limits(max_connections=None)
+        client = httpx.AsyncClient(timeout=TIMEOUT, limits=limits, trust_env=False)
+        streams = Streams(edge.http, await stack.enter_async_context(client), stop)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(load.ask())
             for _ in range(STREAMS):
-                tasks.create_task(load.read("/prices/n", "text/event-stream"))
-                tasks.create_task(load.read("/follow/n", "application/x-ndjson"))
-                tasks.create_task(load.read("/follow/n", "application/json-seq"))
-                tasks.create_task(load.talk())
-                tasks.create_task(load.upload())
+                tasks.create_task(streams.read("/prices/n", "text/event-stream"))
+                tasks.create_task(streams.read("/follow/n", "application/x-ndjson"))
+                tasks.create_task(streams.read("/follow/n", "application/json-seq"))
+                tasks.create_task(streams.talk())
+                tasks.create_task(streams.upload())
             await asyncio.sleep(4 * TICK)
             swapped = await replace_each(path, admin)
             stop.set()
+        told = await sender.stop()
 
-    print(swapped, dict(load.answers), dict(load.streams))
+    print(swapped, told, dict(streams.messages))
     assert swapped == [VERSIONS[n % len(VERSIONS)] is not WRONG for n in range(SWAPS)]
-    assert not load.cuts
-    by_kind: dict[str, set[int | str]] = {}
-    for kind, status in load.answers:
-        by_kind.setdefault(kind, set()).add(status)
-    assert by_kind["add"] == {200}
+    assert not streams.cuts
     # 404 where a binding was moved, or a method is not there yet
-    assert all(by_kind[kind] <= {200, 404} for kind in ("get", "got", "find"))
-    assert all(200 in by_kind[kind] for kind in ("get", "got", "find"))
+    moved = {f"{name} {status}" for name, _ in PATHS for status in (200, 404)}
+    assert {"add 200", *(f"{name} 200" for name, _ in PATHS)} <= told["answers"].keys()
+    assert told["answers"].keys() <= {"add 200"} | moved
     wires = {"text/event-stream", "application/x-ndjson", "application/json-seq"}
-    assert set(load.streams) == wires | {"websocket", "upload"}
+    assert set(streams.messages) == wires | {"websocket", "upload"}

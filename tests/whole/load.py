@@ -1,4 +1,6 @@
-"""Steady load from a process of its own: `python -m tests.whole.load URL RATE`, ended by SIGTERM.
+"""Steady load from a process of its own: `python -m tests.whole.load URL RATE REQUESTS`, ended by SIGTERM.
+
+REQUESTS is a JSON array of those that are sent in turn, each `[name, HTTP method, path, body]`.
 
 It sends requests at fixed times, whether earlier ones are answered or not, over connections that are kept.
 A client that waits for responses would send less to a server that is slow, and so hide that it is. At the end
@@ -13,24 +15,52 @@ import signal
 import sys
 from asyncio import StreamReader, StreamWriter
 from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
+from tests.whole.conftest import ROOT
+
 TIMEOUT_SECONDS = 60
-_BODY = b'{"fromCurrency":"USD","toCurrency":"EUR","amount":1}'
-_REQUESTS = (
-    b"GET /hello/World HTTP/1.1\r\nHost: x\r\n\r\n",
-    b"POST /convert HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-    b"Content-Length: %d\r\n\r\n%b" % (len(_BODY), _BODY),
-)
+Request = tuple[str, str, str, str]
+"""Name, HTTP method, path, and body."""
+
+
+class Sender:
+    """The process, for those who start it."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+
+    async def stop(self) -> Any:
+        """Ends it; returns what it tells."""
+        self.process.terminate()
+        said, _ = await self.process.communicate()
+        return json.loads(said)
+
+
+@asynccontextmanager
+async def sending(url: str, rate: float, requests: Sequence[Request]) -> AsyncIterator[Sender]:
+    """Sends within the block."""
+    command = sys.executable, "-m", "tests.whole.load", url, str(rate), json.dumps(requests)
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=pipe)
+    try:
+        yield Sender(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
 
 class Load:
     """Requests, and what became of them."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, requests: Sequence[Request]) -> None:
         """Takes where they go."""
         self._address = host, port
+        self._requests = [(name, _written(*rest)) for name, *rest in requests]
         self._idle: list[tuple[StreamReader, StreamWriter]] = []
         self.answers: Counter[str] = Counter()
         self.slowest = (0.0, 0.0)
@@ -49,13 +79,13 @@ class Load:
                 if (early := due - loop.time()) > 0:
                     await asyncio.sleep(early)
                 self.latest = max(self.latest, loop.time() - due)
-                tasks.create_task(self._ask(_REQUESTS[number % 2]))
+                tasks.create_task(self._ask(*self._requests[number % len(self._requests)]))
                 number += 1
         for _, writer in self._idle:
             writer.close()
         return loop.time() - began
 
-    async def _ask(self, request: bytes) -> None:
+    async def _ask(self, name: str, request: bytes) -> None:
         loop = asyncio.get_running_loop()
         sent = loop.time()
         try:
@@ -63,7 +93,7 @@ class Load:
                 answer = await self._exchange(request)
         except (OSError, EOFError, TimeoutError, ValueError) as error:
             answer = repr(error)
-        self.answers[answer] += 1
+        self.answers[f"{name} {answer}"] += 1
         self.slowest = max(self.slowest, (loop.time() - sent, sent))
 
     async def _exchange(self, request: bytes) -> str:
@@ -95,14 +125,22 @@ class Load:
         return await asyncio.open_connection(*self._address)
 
 
-async def main(url: str, rate: float) -> None:
+def _written(http_method: str, path: str, body: str) -> bytes:
+    """Returns a request as it travels."""
+    lines = f"{http_method} {path} HTTP/1.1\r\nHost: x\r\n"
+    if body:
+        lines += f"Content-Type: application/json\r\nContent-Length: {len(body.encode())}\r\n"
+    return f"{lines}\r\n{body}".encode()
+
+
+async def main(url: str, rate: float, requests: Sequence[Request]) -> None:
     """Sends until SIGTERM, then prints."""
     parts = urlsplit(url)
     assert parts.hostname is not None
     assert parts.port is not None
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    load = Load(parts.hostname, parts.port)
+    load = Load(parts.hostname, parts.port, requests)
     seconds = await load.run(rate, stop)
     told: dict[str, Any] = {
         "answers": load.answers,
@@ -114,4 +152,4 @@ async def main(url: str, rate: float) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], float(sys.argv[2])))
+    asyncio.run(main(sys.argv[1], float(sys.argv[2]), json.loads(sys.argv[3])))

@@ -6,9 +6,7 @@ nginx runs with the configuration of docs/operations/run-in-production.md, with 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import sys
 from collections import Counter
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -22,8 +20,9 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from scripts.make_tls import Authority
 from tests.operations.production import examples
 from tests.whole import processes
-from tests.whole.conftest import ROOT, free_ports
+from tests.whole.conftest import free_ports
 from tests.whole.event_stream import EventSource
+from tests.whole.load import Sender, sending
 from tests.whole.nginx import nginx_path, running_nginx
 
 pytestmark = [
@@ -38,31 +37,17 @@ STREAMS = int(os.environ.get("ROLLING_STREAMS", "20"))
 """Streams of events, and half as many WebSockets."""
 DELAY = 2.0
 REQUEST = '{"fromCurrency":"USD","toCurrency":"EUR","amount":1}'
+REQUESTS = ("hello", "GET", "/hello/World", ""), ("convert", "POST", "/convert", REQUEST)
 RATES = "/rates/USD?target_currencies=EUR"
 
 
 class Load:
     """Requests of a process of its own (`tests.whole.load`), and what became of them."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
+    def __init__(self, sender: Sender) -> None:
+        self._sender = sender
         self.phases: list[tuple[float, str]] = []
         """When each began."""
-
-    @classmethod
-    async def start(cls, stack: AsyncExitStack, url: str) -> Load:
-        """Starts to send, at most as long as the stack is open."""
-        command = sys.executable, "-m", "tests.whole.load", url, str(RATE)
-        pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=pipe)
-        stack.push_async_callback(cls._end, process)
-        return cls(process)
-
-    @staticmethod
-    async def _end(process: asyncio.subprocess.Process) -> None:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
 
     def begin(self, phase: str) -> None:
         """Notes what happens from now on."""
@@ -70,9 +55,7 @@ class Load:
 
     async def stop(self) -> Any:
         """Ends it; returns what it tells."""
-        self._process.terminate()
-        said, _ = await self._process.communicate()
-        told = json.loads(said)
+        told = await self._sender.stop()
         sent = told["slowest"][1]
         told["slowest"][1] = [phase for began, phase in self.phases if began <= sent][-1]
         return told
@@ -190,7 +173,7 @@ async def test_everything_is_replaced(tmp_path: Path) -> None:
         await stack.enter_async_context(running_nginx(tmp_path, port, configuration))
         client = await stack.enter_async_context(httpx.AsyncClient(timeout=60, limits=limits))
         sources = [EventSource(client, f"{url}{RATES}", retry=0.2) for _ in range(STREAMS)]
-        load = await Load.start(stack, url)
+        load = Load(await stack.enter_async_context(sending(url, RATE, REQUESTS)))
         load.begin("the start")
         async with asyncio.TaskGroup() as tasks:
             reading = [tasks.create_task(_read(each, kinds, ended)) for each in sources]
@@ -210,7 +193,7 @@ async def test_everything_is_replaced(tmp_path: Path) -> None:
     print(f"{sum(answers.values()) / seconds:.0f} requests a second for {seconds:.0f} s:", told)
     print(f"{STREAMS} streams: {dict(kinds)}, {STREAMS // 2} WebSockets closed: {dict(closes)}")
 
-    assert answers.keys() == {"200"}
+    assert answers.keys() == {"hello 200", "convert 200"}
     assert all(task.result() for task in reading)
     assert kinds["message"]
     assert set(closes) <= {1001, 4014}
