@@ -45,8 +45,9 @@ _LOOK_SECONDS: Final = 0.02
 """Interval at which a shutdown checks whether a second signal came, and whether anything is open."""
 _LAST_SECONDS: Final = 0.5
 """Maximum time that responses which a shutdown cuts have to say so."""
-_CROSSING_SECONDS: Final = 0.25
-"""Time that requests have to arrive on the connections that were accepted last."""
+_CROSSING_SECONDS: Final = 1.0
+"""Behind the delay: time for handshakes of TLS, and for requests that were sent while a stream ended, or on a
+connection that was accepted last."""
 _STARTUP_FAILURE: Final = 3
 
 
@@ -251,12 +252,13 @@ class Server(uvicorn.Server):
             log.info("shutting down; connections are accepted for %g s more", delay)
             await self._pause(delay)
             acceptor.accept_waiting()
+            if self._door is not None:
+                self._door.crossing = _CROSSING_SECONDS
         if acceptor is not None:
             acceptor.close()
         if delay and acceptor is not None:
             with suppress(TimeoutError):  # some may never end their TLS handshake
                 await asyncio.wait_for(acceptor.wait_closed(), _CROSSING_SECONDS)
-            await self._pause(_CROSSING_SECONDS)
 
     async def _pause(self, seconds: float) -> None:
         """Waits, unless a second signal came."""

@@ -40,6 +40,8 @@ class Door:
     """Returns the headers of CORS for what is refused before it is a request, by its `Origin`; None: none."""
     closing: bool = False
     """Whether the server stops: a response says that its connection ends."""
+    crossing: float = 0.0
+    """Seconds for which, at the end, a connection stays open that is new or has just carried a response."""
 
     def headers_of_rejection(self, known: Iterable[tuple[bytes, bytes]]) -> Headers:
         """Returns the headers of CORS for what is refused before it is a request.

@@ -163,8 +163,15 @@ class Http1Protocol(asyncio.Protocol):
     # What the server calls.
 
     def shutdown(self) -> None:
-        """Closes behind the response that is under way."""
+        """Closes behind the response that is under way; soon, if a request may be on its way."""
         self._keep_alive = False
+        left = self._since + self._door.crossing - self._loop.time()
+        if left > 0:
+            self._loop.call_later(left, self._close_idle)
+        else:
+            self._close_idle()
+
+    def _close_idle(self) -> None:
         if self._active is None:
             self._transport.close()
 

@@ -68,9 +68,9 @@ class Caller:
     def __init__(self, app: App, **limits: float) -> None:
         self.socket = Socket()
         self.state = State()
-        door = Door(app, self.state, WebSocketLimits(1024, 60), limits=Limits(**limits))  # type: ignore[arg-type] # as they are named
+        self.door = Door(app, self.state, WebSocketLimits(1024, 60), limits=Limits(**limits))  # type: ignore[arg-type] # as they are named
         self.released = 0
-        self.protocol = Http1Protocol(door, self._release)
+        self.protocol = Http1Protocol(self.door, self._release)
         self.socket.set_protocol(self.protocol)
 
     def _release(self) -> None:
@@ -318,6 +318,26 @@ async def test_a_stream_that_has_started_may_be_silent() -> None:
         app.answer.set()
         await caller.until(lambda: bool(caller.answers.bodies[0]))
         assert caller.answers.statuses == [200]
+
+
+async def test_a_request_may_cross_the_shutdown() -> None:
+    """On a connection that has just become idle, or is new; one that sends none is closed soon."""
+    async with calling(echo) as caller, calling(echo) as silent, calling(echo) as idle:
+        await idle.says(GET % 1)
+        await idle.until(lambda: idle.answers.statuses == [200])
+        idle.protocol.shutdown()
+        for each in (caller, silent):
+            each.door.crossing = 0.3
+            await each.says(GET % 1)
+            await each.until(lambda: caller.answers.statuses == [200])
+            each.protocol.shutdown()
+        assert [each.socket.closed for each in (caller, silent, idle)] == [False, False, True]
+        await caller.says(GET % 2)
+        await caller.until(lambda: caller.socket.closed)
+        assert caller.answers.statuses == [200, 200]
+        assert caller.answers.headers[1][b"connection"] == b"close"
+        await silent.until(lambda: silent.socket.closed)
+        assert silent.answers.statuses == [200]
 
 
 async def test_a_body_to_a_404() -> None:
