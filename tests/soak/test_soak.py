@@ -1,4 +1,6 @@
-"""Clients of all kinds that join, leave and die at random; at the end nothing of them is left.
+"""Clients of all kinds, over both versions of HTTP and every wire, that join, leave and die at random.
+
+At the end nothing of them is left.
 
 In `make test` a short run; `make soak` runs for SOAK_SECONDS. All is in this process, so that every task
 can be looked at.
@@ -14,7 +16,7 @@ from random import Random
 
 import pytest
 
-from tests.soak.clients import KINDS
+from tests.soak import clients, clients_rpc
 from tests.soak.system import System, running_system
 
 SECONDS = float(os.environ.get("SOAK_SECONDS", "4"))
@@ -56,7 +58,7 @@ async def _clients(system: System, random: Random, seconds: float, met: Counter[
 
     async def one_after_another() -> None:
         while loop.time() < ends:
-            kind = random.choice(KINDS)
+            kind = random.choice((*clients.KINDS, *clients_rpc.KINDS))
             met[await kind(system, random)] += 1
 
     await asyncio.gather(*(one_after_another() for _ in range(AT_ONCE)))
