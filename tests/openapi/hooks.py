@@ -5,7 +5,9 @@ It alters requests that are to be accepted:
 - parameters of a query cannot exclude each other, so of `echo.v1.Everything.choice` one stays;
 - what an `Any` may hold depends on the type that it names, and `value` of an `Any` is left out;
 - a mask in a query may have a path such as `a__b`, which has no JSON when it is echoed;
-- what comes of an amount has to fit a double, which depends on the rate of the day and on the whole batch.
+- what comes of an amount has to fit a double, which depends on the rate of the day and on the whole batch;
+- version 2 of the demo takes names of resources whose currencies have a rate, amounts of `google.type.Money`
+  that are greater than zero and not too large, pages of a size, and no token that it has not given.
 
 Of those that are to be refused it drops some: in a query each value is a text, so a number or a truth value
 in the place of a text, or of bytes, is none that is wrong.
@@ -19,6 +21,7 @@ import schemathesis
 from schemathesis import GenerationMode
 
 _LARGEST_AMOUNT = 1e290
+_MONEY = {"currencyCode": "USD", "units": "1", "nanos": 5}
 _TEXTS = ("string", "bytes", "custom", "class", "nested.", "choiceNested.", "choice_nested.")
 """How the names begin of parameters that take texts."""
 
@@ -33,6 +36,8 @@ def before_call(_context: Any, case: Any, **_kwargs: Any) -> None:
         _keep_camel_case(case.query)
     for part in (case.query, case.body):
         _soften(part)
+    if case.path.startswith("/v2/"):
+        _keep_to_version_2(case)
 
 
 @schemathesis.hook  # type: ignore[untyped-decorator] # it is installed for this run alone
@@ -61,6 +66,21 @@ def _keep_camel_case(query: dict[str, Any]) -> None:
     for name in ("maskField", "mask_field"):
         if "_" in str(query.get(name, "")):
             del query[name]
+
+
+def _keep_to_version_2(case: Any) -> None:
+    for name, code in (("name", "USD"), ("parent", "USD"), ("name_1", "EUR")):
+        if name in (case.path_parameters or ()):
+            case.path_parameters[name] = code
+    query = case.query = case.query or {}
+    if "pageSize" in query:
+        query["pageSize"] = abs(int(query["pageSize"])) % 100
+    query.pop("pageToken", None)
+    if case.path.endswith(":convert") and case.method.upper() == "GET":
+        query |= {"amount.currencyCode": "USD", "amount.units": "1", "amount.nanos": "5"}
+    for message in case.body if isinstance(case.body, list) else [case.body]:
+        if isinstance(message, dict) and "amount" in message:
+            message["amount"] = _MONEY
 
 
 def _soften(value: Any) -> None:
