@@ -7,7 +7,8 @@ cores that know the same reference rates, have the same rates at the same tick.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -49,15 +50,17 @@ class Market:
         _log.info("%s the ECB reference rates of %s: %d currencies", kind, day, count)
 
     @asynccontextmanager
-    async def publishing(self, feed: RateFeed) -> AsyncIterator[None]:
-        """Publishes the rates to a feed at each tick, until the block is left."""
+    async def publishing(
+        self, feed: RateFeed, now: Callable[[], float] = time.time
+    ) -> AsyncIterator[None]:
+        """Publishes the rates to a feed at each tick, until the block is left; `now` is the Unix time."""
         live, settings = self._live, self._settings
         if live is None and not settings.simulates:
             yield
             return
         async with (
             nullcontext() if live is None else live.polling(),
-            ticking(feed, self._at, settings.tick_period),
+            ticking(feed, self._at, settings.tick_period, now),
         ):
             yield
 

@@ -110,7 +110,7 @@ class Settings(BaseSettings):
     rates: Literal["bundled", "ecb"] = "bundled"
     rates_url: Annotated[str, AfterValidator(_checked_url)] = ECB
     rates_file: Annotated[Path, AfterValidator(_in_a_folder)] | None = None
-    rates_poll: Annotated[float, Field(ge=1, le=3600)] = 300.0
+    rates_poll: Annotated[float, Field(ge=1, le=1800)] = 300.0
     rates_timeout: Annotated[float, Field(gt=0, le=600)] = 10.0
     rates_max_age: Annotated[float, Field(gt=0, le=31 * 86400)] = 6 * 86400.0
     rates_max_jump: Annotated[float, Field(gt=0, le=100)] = 0.5

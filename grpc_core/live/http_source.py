@@ -22,6 +22,9 @@ _REDIRECT: Final = range(300, 400)
 _XML: Final = {"text/xml", "application/xml"}
 _VALIDATORS: Final = {"etag": "if-none-match", "last-modified": "if-modified-since"}
 """Field of a response -> field of the next request."""
+_VALIDATOR_CHARACTERS: Final = 256
+_SHOWN: Final = 200
+"""Maximum characters of what a server says in an error."""
 
 
 class FetchError(Exception):
@@ -62,8 +65,8 @@ class HttpSource:
                 return await self._get(client, validators)
         except TimeoutError:
             raise FetchError(f"no answer within {self._seconds:g} s") from None
-        except httpx.HTTPError as error:
-            raise FetchError(str(error) or type(error).__name__) from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise FetchError((str(error) or type(error).__name__)[:_SHOWN]) from error
 
     def _client(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(
@@ -86,11 +89,17 @@ class HttpSource:
                 body += part
                 if len(body) > self._max_bytes:
                     raise FetchError(f"answers with more than {self._max_bytes} bytes")
-            fields = response.headers
-            return Document(
-                bytes(body),
-                {_VALIDATORS[name]: fields[name] for name in _VALIDATORS if name in fields},
-            )
+            return Document(bytes(body), _validators(response.headers))
+
+
+def _validators(fields: Mapping[str, str]) -> dict[str, str]:
+    """Returns the fields of the next request; a value that cannot be sent back is left out."""
+    found = {asked: fields.get(name, "") for name, asked in _VALIDATORS.items()}
+    return {
+        asked: value
+        for asked, value in found.items()
+        if value.isascii() and value.isprintable() and 0 < len(value) <= _VALIDATOR_CHARACTERS
+    }
 
 
 def _check(response: httpx.Response) -> None:
@@ -110,4 +119,6 @@ def _check(response: httpx.Response) -> None:
         raise FetchError("answers with a content coding, which was not asked for")
     media_type = fields.get("content-type", "").partition(";")[0].strip().lower()
     if media_type not in _XML:
-        raise FetchError(f"answers with {media_type or 'no media type'!r}, which is no XML")
+        raise FetchError(
+            f"answers with {media_type[:_SHOWN] or 'no media type'!r}, which is no XML"
+        )

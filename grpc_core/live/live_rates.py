@@ -53,6 +53,7 @@ class LiveRates:
             known=known,
         )
         self._validators: Mapping[str, str] = {}
+        self._kept: Sequence[DayRates] = ()
         self._problem = ""
         self._told = ""
 
@@ -105,6 +106,7 @@ class LiveRates:
             days = await asyncio.to_thread(last_good.read, self._path)
             if days:
                 self._rates.accept(days, datetime.now(UTC))
+                self._kept = self._rates.days
         except InvalidRatesError as error:
             log.error("%s: it %s; it is not used, rates are fetched again", self._path, error)
         except OSError as error:
@@ -138,7 +140,7 @@ class LiveRates:
         except Exception:
             log.exception("%s", self._url)
             return self._failed("failed", "internal error")
-        if is_new:
+        if self._rates.days != self._kept:
             await self._keep(self._rates.days)
         if self._problem:
             log.info("%s: rates were fetched again", self._url)
@@ -157,6 +159,7 @@ class LiveRates:
             return
         try:
             await asyncio.to_thread(last_good.write, self._path, days)
+            self._kept = days
         except OSError as error:
             log.error("%s: the rates cannot be kept: %s", self._path, error.strerror)
 

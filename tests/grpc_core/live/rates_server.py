@@ -62,7 +62,7 @@ XML = {"content-type": "text/xml"}
 def head(status: int, **fields: str) -> bytes:
     """Returns the head of a response."""
     lines = [f"HTTP/1.1 {status} x", *(f"{k}: {v}" for k, v in fields.items()), "connection: close"]
-    return "\r\n".join([*lines, "", ""]).encode()
+    return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 
 def answering(status: int, body: bytes = b"", /, **fields: str) -> Answer:

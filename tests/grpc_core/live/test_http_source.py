@@ -48,6 +48,19 @@ async def test_what_has_not_changed_is_not_sent_again() -> None:
     assert two["if-modified-since"] == "Mon, 30 Nov 2026 15:00:00 GMT"
 
 
+@pytest.mark.parametrize("tag", ['"\xff"', f'"{"x" * 300}"', ""])
+async def test_a_validator_that_cannot_be_sent_back_is_left_out(tag: str) -> None:
+    """Or a server could keep the next request from being made."""
+    async with rates_server() as server:
+        server.answer = answering(200, b"one", etag=tag, last_modified="never", **XML)
+        document = await source_of(server).fetch({})
+        assert document is not None
+        await source_of(server).fetch(document.validators)
+
+    assert document.validators == {"if-modified-since": "never"}
+    assert "if-none-match" not in server.requests[1]
+
+
 async def for_ever(fields: Mapping[str, str], writer: asyncio.StreamWriter) -> None:
     """Writes a body that does not end."""
     writer.write(head(200, **{"content-type": "text/xml"}))
@@ -103,6 +116,7 @@ async def nothing(fields: Mapping[str, str], writer: asyncio.StreamWriter) -> No
         (answering(200, b"<x", content_length="50", **XML), "peer closed connection"),
         (answering(200, b"9\r\n<x", transfer_encoding="chunked", **XML), "peer closed connection"),
         (answering(200, b"", x="y" * 200_000), "Receive buffer too long"),
+        (answering(200, content_type="x" * 9000), "answers with 'x{200}'"),
         (nothing, "[Ss]erver disconnected"),
     ],
 )  # fmt: skip

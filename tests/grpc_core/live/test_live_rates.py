@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -74,15 +75,17 @@ class LiveCore:
 
 
 @asynccontextmanager
-async def live_core(url: str, file: Path | None = None, **settings: Any) -> AsyncIterator[LiveCore]:
+async def live_core(
+    url: str, file: Path | None = None, now: Callable[[], float] = time.time
+) -> AsyncIterator[LiveCore]:
     """Runs one until the block is left; it fetches every second."""
     made = Settings(
-        port=0, rates="ecb", rates_url=url, rates_file=file, rates_poll=1, tick_period=0.02, **settings
+        port=0, rates="ecb", rates_url=url, rates_file=file, rates_poll=1, tick_period=0.02
     )  # fmt: skip
     market = Market(made)
     feed = RateFeed(market.rates)
     server = CoreServer(made, feed)
-    async with market.publishing(feed), server.telling_rates():
+    async with market.publishing(feed, now), server.telling_rates():
         await server.start()
         try:
             async with grpc.aio.insecure_channel(server.address) as channel:
@@ -130,26 +133,30 @@ async def test_without_rates_it_does_not_serve_any() -> None:
             await core.has_dollars(1.0921)
 
 
-async def test_rates_that_grow_too_old_end_everything() -> None:
-    """An open watch ends as UNAVAILABLE, calls are, and health is NOT_SERVING."""
-    age = (datetime.now(UTC) - quoted_at(TODAY)).total_seconds()
+async def test_rates_that_grow_too_old_end_everything(caplog: pytest.LogCaptureFixture) -> None:
+    """An open watch ends as UNAVAILABLE, calls are, and health is NOT_SERVING; the log says why, once."""
+    later = 0.0
     async with (
         rates_server(document(TODAY)) as server,
-        live_core(server.url, rates_max_age=age + 3) as core,
+        live_core(server.url, now=lambda: time.time() + later) as core,
     ):
-        await core.fetched("same")
+        await core.has_dollars(1.0921)
         watch = core.converter.WatchRates(
             WatchRequest(base_currency="EUR", target_currencies=["USD"])
         )
         assert (await watch.read()).rate == 1.0921
+        later = 6 * 86400.0
         with pytest.raises(grpc.aio.AioRpcError, match="are too old") as caught:
             await watch.read()
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
-        with pytest.raises(
-            grpc.aio.AioRpcError, match=f"the reference rates of {TODAY} are too old"
-        ):
+        with pytest.raises(grpc.aio.AioRpcError, match=f"reference rates of {TODAY} are too old"):
             await core.dollars()
-        assert await core.status("") == NOT_SERVING
+        async for answer in core.health.Watch(HealthCheckRequest()):
+            if answer.status == NOT_SERVING:
+                break
+
+    errors = [each.getMessage() for each in caplog.records if each.levelno == logging.ERROR]
+    assert errors == [f"no rates are served: the reference rates of {TODAY} are too old"]
 
 
 @pytest.mark.parametrize(
@@ -254,6 +261,25 @@ async def test_a_corrupt_file_is_not_used(
             await core.has_dollars(1.0921)
 
     assert f"{file}: {problem}" in caplog.text
+
+
+async def test_rates_that_cannot_be_kept_are_served(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log says why, and they are kept once that is possible, though they are no longer new."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    file = folder / "rates.xml"
+    async with rates_server(document(TODAY)) as server, live_core(server.url, file) as core:
+        folder.rename(tmp_path / "there")
+        server.document = document(TODAY, USD="1.1")
+        await core.has_dollars(1.1)
+        await core.fetched("same")
+        folder.mkdir()
+        await until(file.exists)
+
+    assert f"{file}: the rates cannot be kept: No such file or directory" in caplog.text
+    assert str(read(file)[0].per_euro["USD"]) == "1.1"
 
 
 async def test_a_core_that_has_not_fetched_yet_says_so() -> None:
