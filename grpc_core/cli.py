@@ -1,4 +1,4 @@
-"""The command `python -m grpc_core [--host HOST] [--port PORT] [--workers COUNT]`.
+"""The command `python -m grpc_core [--host HOST] [--port PORT] [--workers COUNT] [--rates bundled|ecb]`.
 
 Rule: what an operator did wrong is one line on stderr, never a traceback. Exit status 0: it was stopped by
 a signal. 1: it could not start. 2: a setting is wrong.
@@ -79,7 +79,6 @@ def _serve_with_workers(settings: Settings) -> int:
             port = held.enter_context(reserve(settings.host, settings.port))
             market = Market(settings)
             market.log_rates()
-            market.follow_walk()
 
             def stopping() -> None:
                 notify("STOPPING=1")
@@ -108,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", help="address to listen on (CORE_HOST)")
     parser.add_argument("--port", help="TCP port to listen on; 0: a free one (CORE_PORT)")
     parser.add_argument("--workers", help="number of processes that serve (CORE_WORKERS)")
+    parser.add_argument("--rates", help="where rates come from: bundled or ecb (CORE_RATES)")
     return parser
 
 

@@ -25,6 +25,7 @@ from grpc_core.finance.errors import (
     InvalidArgumentError,
     NotFoundError,
     OutOfRangeError,
+    RatesUnavailableError,
 )
 from grpc_core.rate_feed import FeedClosedError
 
@@ -53,6 +54,8 @@ def status_of(error: Exception) -> Status | None:
             return _status(grpc.StatusCode.NOT_FOUND, str(error))
         case CallerNotAllowedError():
             return _status(grpc.StatusCode.PERMISSION_DENIED, str(error))
+        case RatesUnavailableError():
+            return _status(grpc.StatusCode.UNAVAILABLE, str(error))
         case FeedClosedError():
             return _status(grpc.StatusCode.UNAVAILABLE, "server is shutting down")
         case DecodeError():

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import grpc
 
+from grpc_core.finance.rates import Snapshot
 from grpc_core.rate_feed import RateFeed
 from grpc_wire.renewal import Renewed
 from server_process.exposition import (
@@ -47,6 +48,20 @@ SERIES: Final = (
     ),
     Series("core_watchers", "gauge", (), "Open calls that watch the rates."),
     Series("core_rates_age_seconds", "gauge", (), "Age of the current rates."),
+    Series("core_rates_available", "gauge", (), "1 if there are rates to serve, else 0."),
+    Series(
+        "core_reference_rates_age_seconds",
+        "gauge",
+        (),
+        "Age of the newest reference rates that are known.",
+    ),
+    Series(
+        "core_reference_rates_behind",
+        "gauge",
+        (),
+        "1 if live rates are due by the ECB's calendar and not known yet, else 0.",
+    ),
+    Series("core_rates_fetches_total", "counter", ("result",), "Fetches of live rates."),
     Series(
         "core_event_loop_delay_seconds",
         "histogram",
@@ -110,6 +125,7 @@ class Metrics:
         loop_delay: Measures while the core serves.
         loop_delays: What it has measured.
         lost_lines: Tells how many lines of the access log were lost.
+        of_rates: Returns the samples of the reference rates.
     """
 
     def __init__(self, feed: RateFeed, transport: str, tls: Renewed[Any] | None = None) -> None:
@@ -121,6 +137,7 @@ class Metrics:
         self.loop_delays = Histogram()
         self.loop_delay = LoopDelay(self.loop_delays.observe)
         self.lost_lines: Callable[[], int] = int
+        self.of_rates: Callable[[], dict[str, list[Sample]]] = dict
 
     def add(self, counts: MethodCounts) -> None:
         """Has the counts of a method in each snapshot from now on."""
@@ -128,8 +145,7 @@ class Metrics:
 
     def snapshot(self) -> dict[str, list[Sample]]:
         """Returns all samples of this process."""
-        methods = self._methods
-        age = (datetime.now(UTC) - self._feed.current.instant).total_seconds()
+        methods, rates = self._methods, self._feed.newest
         samples: dict[str, list[Sample]] = {
             "grpc_server_started_total": [(each.labels, each.started) for each in methods],
             "grpc_server_handled_total": [
@@ -145,7 +161,8 @@ class Metrics:
             "grpc_server_msg_sent_total": [(each.labels, each.sent) for each in methods],
             "core_access_log_lost_lines_total": [((), self.lost_lines())],
             "core_watchers": [((), self._feed.watchers)],
-            "core_rates_age_seconds": [((), max(0.0, age))],
+            "core_rates_age_seconds": [] if rates is None else [((), _age(rates))],
+            "core_rates_available": [((), int(rates is not None))],
             "core_event_loop_delay_seconds": [((), self.loop_delays.value())],
             "core_certificate_expiry_timestamp_seconds": [
                 ((), end)
@@ -155,4 +172,8 @@ class Metrics:
             "core_build_info": [((self._transport, platform.python_version()), 1)],
             "core_worker_up": [((), 1)],
         }
-        return samples | process_snapshot()
+        return samples | self.of_rates() | process_snapshot()
+
+
+def _age(rates: Snapshot) -> float:
+    return max(0.0, (datetime.now(UTC) - rates.instant).total_seconds())

@@ -54,6 +54,9 @@ SERVICES = (
     reflection.SERVICE_NAME,
 )
 
+NEEDING_RATES = ("", *SERVICES[:2])
+"""Services whose health says whether there are rates; the empty name is the whole server's."""
+
 KEEPALIVE = (
     # A dead client is detected within 40 s.
     ("grpc.keepalive_time_ms", 30_000),
@@ -139,10 +142,33 @@ class CoreServer:
         )
 
     async def start(self) -> None:
-        """Starts serving, and sets the health of every service to SERVING."""
+        """Starts serving, and sets the health of every service: NOT_SERVING where rates are missing."""
+        await self._tell_rates()
         await self._server.start()
         for service in SERVICES:
-            await self._health.set(service, HealthCheckResponse.SERVING)
+            if service not in NEEDING_RATES:
+                await self._health.set(service, HealthCheckResponse.SERVING)
+
+    @asynccontextmanager
+    async def telling_rates(self) -> AsyncIterator[None]:
+        """Has the health of the services that need rates follow the feed, as long as the block."""
+
+        async def follow() -> None:
+            while True:
+                turning = self._feed.turning()
+                await self._tell_rates()
+                await turning.wait()
+
+        async with asyncio.TaskGroup() as tasks:
+            following = tasks.create_task(follow(), name="health of rates")
+            yield
+            following.cancel()
+
+    async def _tell_rates(self) -> None:
+        has_rates = self._feed.newest is not None
+        status = HealthCheckResponse.SERVING if has_rates else HealthCheckResponse.NOT_SERVING
+        for service in NEEDING_RATES:
+            await self._health.set(service, status)
 
     async def leave_balancers(self) -> None:
         """Sets the health of every service to NOT_SERVING, for good; calls are still served."""
@@ -180,11 +206,14 @@ async def run(
     feed = RateFeed(market.rates)
     signals = _Signals(once=parent is not None)
     server = CoreServer(settings, feed, shared=parent is not None)
+    if server.metrics is not None:
+        server.metrics.of_rates = market.samples
     if parent is None:
         market.log_rates()
     async with (
         nullcontext() if server.tracing is None else server.tracing,
         market.publishing(feed),
+        server.telling_rates(),
         watching(server.tls, settings.tls_check),
         watchdog(),
         writing(server.access_log),

@@ -5,10 +5,12 @@ Rule: every default suits a developer on one machine, and a wrong value stops th
 
 import os
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from grpc_core.callers import read_rules
@@ -23,6 +25,34 @@ _OTHERS = ("TLS_PORT",)
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+ECB = "https://www.ecb.europa.eu/stats/eurofxref/eurofxref-daily.xml"
+"""The reference rates of the newest day."""
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a URL leads to this machine."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _checked_url(url: str) -> str:
+    parts = urlsplit(url)
+    if not parts.hostname or parts.scheme not in ("https", "http"):
+        raise ValueError("must be https://HOST/PATH")
+    if parts.scheme == "http" and not is_loopback(url):
+        raise ValueError("must be https: whoever is on the way could name rates")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("must have no user and no password, which the log would show")
+    return url
+
+
+def _in_a_folder(path: Path) -> Path:
+    if not path.parent.is_dir():
+        raise ValueError(f"{path.parent} is no folder")
+    return path
 
 
 class Settings(BaseSettings):
@@ -39,7 +69,15 @@ class Settings(BaseSettings):
         tls_client_ca: PEM file with the CAs of client certificates. A client without one is refused.
         allowed_callers: Rules `SERVICE=CALLER,CALLER` with spaces between; others are denied. Empty: all may.
         tls_check: Seconds between two looks at these files. Changed ones are read again.
-        ticker: `on`: rates move, simulated around the reference rates. `off`: the reference rates.
+        rates: `bundled`: the reference rates that came with a package. `ecb`: those that the ECB publishes.
+        rates_url: Where the ECB's file is; `https`, or `http` on this machine.
+        rates_file: File in which the last good rates are kept. None: they are not.
+        rates_poll: Seconds between two fetches, a fifth more or less.
+        rates_timeout: Maximum seconds of a fetch.
+        rates_max_age: Age in seconds from which rates are not served: calls are UNAVAILABLE.
+        rates_max_jump: Maximum change of a rate from one day to the next; 0.5: half as much again.
+        ticker: `on`: rates move, simulated around the reference rates. `off`: the reference rates. `auto`:
+            `on` for bundled rates.
         tick_period: Seconds between two moves of the rates.
         seed: Seed of the simulated moves. The same seed gives the same moves.
         drain_delay: Seconds after SIGTERM or SIGINT in which the health is NOT_SERVING and calls are still
@@ -69,7 +107,14 @@ class Settings(BaseSettings):
         Mapping[str, frozenset[str]], NoDecode, BeforeValidator(read_rules)
     ] = {}
     tls_check: Annotated[float, Field(gt=0, le=3600)] = 5.0
-    ticker: Literal["on", "off"] = "on"
+    rates: Literal["bundled", "ecb"] = "bundled"
+    rates_url: Annotated[str, AfterValidator(_checked_url)] = ECB
+    rates_file: Annotated[Path, AfterValidator(_in_a_folder)] | None = None
+    rates_poll: Annotated[float, Field(ge=1, le=1800)] = 300.0
+    rates_timeout: Annotated[float, Field(gt=0, le=600)] = 10.0
+    rates_max_age: Annotated[float, Field(gt=0, le=31 * 86400)] = 6 * 86400.0
+    rates_max_jump: Annotated[float, Field(gt=0, le=100)] = 0.5
+    ticker: Literal["auto", "on", "off"] = "auto"
     tick_period: Seconds = 1.0
     seed: int = 0
     drain_delay: Annotated[float, Field(ge=0, le=3600)] = 0.0
@@ -83,6 +128,11 @@ class Settings(BaseSettings):
     traces: bool = False
     metrics_host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     metrics_port: Port | None = None
+
+    @property
+    def simulates(self) -> bool:
+        """Whether rates move around the reference rates."""
+        return self.ticker == "on" or (self.ticker == "auto" and self.rates == "bundled")
 
     @property
     def has_metrics(self) -> bool:

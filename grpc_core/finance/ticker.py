@@ -1,12 +1,14 @@
-"""Simulated rates: a random walk around the reference rates.
+"""Simulated rates: each currency moves around its reference rate, tick by tick.
 
-Rule: the same seed gives the same rates; the walk neither waits nor reads a clock.
+Rule: the rates of a tick are a function of the reference rates, the seed and the tick's number. So all
+processes, on any machine and whenever they were started, have the same rates at the same tick.
 """
 
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
-from random import Random
+from functools import lru_cache
+from hashlib import blake2b
 
 from grpc_core.finance.rates import EURO, Snapshot
 
@@ -17,39 +19,52 @@ Two currencies with opposite deviations are up to 0.2 % off against each other.
 """
 
 LARGEST_STEP = 25
-"""Maximum move of a currency per step in parts per million, up or down."""
+"""Maximum move of a currency from one tick to the next in parts per million, up or down."""
+
+_KNOT_TICKS = 160
+"""Ticks from one drawn deviation to the next; it moves evenly between them."""
+_LARGEST_DRAWN = 990
+_LARGEST_NOISE = 6
+"""Maximum of what is drawn at each tick, in parts per million.
+
+990 + 6 is within the largest deviation, and 2 * 990 / 160, rounded up, + 2 * 6 is the largest step.
+"""
 
 
-class RandomWalk:
-    """Moves every currency at random around its reference rate, by at most 0.2 %.
+def simulated(reference: Snapshot, *, seed: int, tick: int, instant: datetime) -> Snapshot:
+    """Returns the rates of a tick.
 
-    The limit holds for each pair of currencies, not only for rates against the euro.
-
-    Attributes:
-        steps: Number of steps so far.
+    Args:
+        reference: The rates that they are around.
+        seed: Another seed gives other rates.
+        tick: Number of the tick.
+        instant: Time of the tick, which becomes the time of the quote.
     """
+    per_euro = {
+        code: rate * Decimal(1_000_000 + deviation(seed, code, tick)).scaleb(-6)
+        for code, rate in reference.per_euro.items()
+        if code != EURO
+    }
+    return replace(reference, instant=instant, per_euro=per_euro)
 
-    def __init__(self, reference: Snapshot, random: Random) -> None:
-        self._reference = reference
-        self._random = random
-        self.steps = 0
-        self._deviations = {code: 0 for code in reference.per_euro if code != EURO}
 
-    def step(self, now: datetime) -> Snapshot:
-        """Moves all currencies by one step, and returns their rates with `now` as the instant."""
-        self.skip()
-        return replace(self._reference, instant=now, per_euro=self._per_euro())
+def deviation(seed: int, code: str, tick: int) -> int:
+    """Returns how far a currency is from its reference rate at a tick, in parts per million."""
+    knot, after = divmod(tick, _KNOT_TICKS)
+    start, end = _knot(seed, code, knot), _knot(seed, code, knot + 1)
+    noise = _drawn(f"{seed} {code} {knot} {after}", _LARGEST_NOISE)
+    return start + (end - start) * after // _KNOT_TICKS + noise
 
-    def skip(self) -> None:
-        """Moves all currencies by one step, without computing rates."""
-        self.steps += 1
-        for code, deviation in self._deviations.items():
-            moved = deviation + self._random.randint(-LARGEST_STEP, LARGEST_STEP)
-            self._deviations[code] = max(-LARGEST_DEVIATION, min(moved, LARGEST_DEVIATION))
 
-    def _per_euro(self) -> dict[str, Decimal]:
-        reference = self._reference.per_euro
-        return {
-            code: reference[code] * Decimal(1_000_000 + deviation).scaleb(-6)
-            for code, deviation in self._deviations.items()
-        }
+@lru_cache(maxsize=256)
+def _knot(seed: int, code: str, number: int) -> int:
+    return _drawn(f"{seed} {code} {number}", _LARGEST_DRAWN)
+
+
+def _drawn(name: str, largest: int) -> int:
+    """Returns a number from -largest to largest, which is always the same for a name.
+
+    A hash, since the numbers of `random` for a seed may differ between versions of Python.
+    """
+    digest = blake2b(name.encode(), digest_size=8).digest()
+    return int.from_bytes(digest) % (2 * largest + 1) - largest

@@ -179,5 +179,5 @@ def test_a_wrong_setting_is_one_line(start: Start) -> None:
     assert out == ""
     assert log == (
         "core: --port: Input should be less than or equal to 65535, got '99999'; "
-        "CORE_TICKER: Input should be 'on' or 'off', got 'perhaps'\n"
+        "CORE_TICKER: Input should be 'auto', 'on' or 'off', got 'perhaps'\n"
     )

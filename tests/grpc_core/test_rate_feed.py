@@ -1,21 +1,20 @@
 """Who watches, and what they see."""
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from itertools import count
-from random import Random
+from functools import partial
+from itertools import repeat
 
 import pytest
 
+from grpc_core.finance.errors import RatesUnavailableError
 from grpc_core.finance.rates import Snapshot
-from grpc_core.finance.ticker import RandomWalk
 from grpc_core.finance.watchlist import Watchlist
-from grpc_core.rate_feed import FeedClosedError, RateFeed, Ticks, ticking
+from grpc_core.rate_feed import FeedClosedError, RateFeed, ticking
 from tests.grpc_core.loopback import until
 
 DOLLAR_AND_YEN = Watchlist("EUR", ("USD", "JPY"))
@@ -107,72 +106,90 @@ async def test_a_closed_feed_ends_its_watches(snapshot: Snapshot) -> None:
     assert feed.watchers == 0
 
 
-async def test_the_ticker_publishes_at_once_and_until_it_is_left(snapshot: Snapshot) -> None:
-    """Rates are of now from the start, move while the block lasts, and stand still after it."""
-    feed, years = RateFeed(snapshot), count(2030)
-    walk = RandomWalk(snapshot, Random(1))
+async def test_no_rates_end_a_watch_with_the_reason(snapshot: Snapshot) -> None:
+    """Rates that are withdrawn end watches and refuse new ones, until there are rates again."""
+    feed = RateFeed(snapshot)
+    watch = feed.watch(Watchlist("EUR", ("USD",)))
+    await anext(watch)
+    waiting = asyncio.ensure_future(anext(watch))
+    await asyncio.sleep(0)
 
-    async with ticking(
-        feed,
-        walk,
-        Ticks(0.001, time.monotonic),
-        now=lambda: datetime(next(years), 1, 1, tzinfo=UTC),
-    ):
-        assert feed.current.instant.year == 2030
-        await until(lambda: feed.current.instant.year >= 2033)
+    turning = feed.turning()
+    feed.withdraw("they are too old")
+
+    assert turning.is_set()
+    with pytest.raises(RatesUnavailableError, match="they are too old"):
+        await waiting
+    with pytest.raises(RatesUnavailableError, match="they are too old"):
+        await anext(feed.watch(Watchlist("EUR", ("USD",))))
+    turning = feed.turning()
+    feed.withdraw("they still are")
+    assert not turning.is_set()
+    feed.publish(snapshot)
+    assert turning.is_set()
+    assert feed.current is snapshot
+    assert feed.watchers == 0
+
+
+def at(snapshot: Snapshot, tick: int, instant: datetime) -> Snapshot:
+    """Returns the rates of a tick: the dollar is its number."""
+    return replace(moved(snapshot, USD=Decimal(tick)), instant=instant)
+
+
+async def test_the_ticker_publishes_at_once_and_until_it_is_left(snapshot: Snapshot) -> None:
+    """Rates are of the tick from the start, move while the block lasts, and stand still after it."""
+    feed, before = RateFeed(snapshot), datetime.now(UTC)
+
+    async with ticking(feed, partial(at, snapshot), 0.001):
+        first = feed.current
+        assert before - timedelta(milliseconds=1) <= first.instant <= datetime.now(UTC)
+        await until(lambda: feed.current.per_euro["USD"] >= first.per_euro["USD"] + 3)
 
     last = feed.current
     await asyncio.sleep(0.01)
     assert feed.current is last
 
 
+async def test_whoever_begins_later_publishes_the_same(snapshot: Snapshot) -> None:
+    """A tick is counted from 1970, and its time is a multiple of the period: it is no matter who looks."""
+    feeds = [RateFeed(snapshot), RateFeed(snapshot)]
+    for feed, now in zip(feeds, (1_800_000_000.5, 1_800_000_000.99), strict=True):
+        async with ticking(feed, partial(at, snapshot), 0.5, repeat(now).__next__):
+            pass
+
+    assert feeds[0].current == feeds[1].current
+    assert feeds[0].current.per_euro["USD"] == 3_600_000_001
+    assert feeds[0].current.instant == datetime(2027, 1, 15, 8, 0, 0, 500_000, tzinfo=UTC)
+
+
+async def test_rates_that_are_missing_are_withdrawn_and_come_back(snapshot: Snapshot) -> None:
+    """A tick without rates withdraws the old ones; a later one that has rates publishes them."""
+    feed, missing = RateFeed(snapshot), True
+
+    def rates(tick: int, instant: datetime) -> Snapshot:
+        if missing:
+            raise RatesUnavailableError("none today")
+        return at(snapshot, tick, instant)
+
+    async with ticking(feed, rates, 0.001):
+        with pytest.raises(RatesUnavailableError, match="none today"):
+            _ = feed.current
+        missing = False
+        await until(lambda: feed.newest is not None)
+
+
 async def test_a_ticker_that_fails_is_noticed(snapshot: Snapshot) -> None:
     """A server whose rates stopped moving must not go on as if they did."""
-    times = iter([datetime(2030, 1, 1, tzinfo=UTC)])
+    times = iter([100.0, 100.0, 100.0])
 
-    def now() -> datetime:
+    def now() -> float:
         try:
             return next(times)
         except StopIteration:
             raise RuntimeError("the clock broke") from None
 
     with pytest.raises(ExceptionGroup) as caught:
-        async with ticking(
-            RateFeed(snapshot),
-            RandomWalk(snapshot, Random(1)),
-            Ticks(0.001, time.monotonic),
-            now=now,
-        ):
+        async with ticking(RateFeed(snapshot), partial(at, snapshot), 0.001, now):
             await asyncio.Event().wait()
 
     assert caught.group_contains(RuntimeError, match="the clock broke")
-
-
-async def test_whoever_begins_later_publishes_the_same(snapshot: Snapshot) -> None:
-    """One tick has one rate: a walk that is begun late, or was followed for a while, catches up."""
-    clock = iter([100.0, 100.0, 102.4, 104.5, 104.5]).__next__
-    ticks, walks = Ticks(0.5, clock), [RandomWalk(snapshot, Random(7)) for _ in range(3)]
-    punctual, late, followed = walks
-    steps = [punctual.step(snapshot.instant) for _ in range(10)]
-    feeds = [RateFeed(snapshot), RateFeed(snapshot)]
-
-    ticks.catch_up(followed)
-    assert followed.steps == 0
-    ticks.catch_up(followed)
-    assert followed.steps == 4
-    for feed, walk in zip(feeds, (late, followed), strict=True):
-        async with ticking(feed, walk, ticks, now=lambda: snapshot.instant):
-            pass
-
-    assert [feed.current for feed in feeds] == [steps[9], steps[9]]
-
-
-def test_steps_are_due_at_even_distances(snapshot: Snapshot) -> None:
-    """A tick that came late does not delay those after it."""
-    clock = iter([100.0, 100.4, 101.7]).__next__
-    ticks, walk = Ticks(0.5, clock), RandomWalk(snapshot, Random(7))
-    walk.step(snapshot.instant)
-
-    assert ticks.remaining(walk) == pytest.approx(0.1)
-    walk.step(snapshot.instant)
-    assert ticks.remaining(walk) == pytest.approx(-0.7)

@@ -72,9 +72,9 @@ def test_testing(tmp_path: Path) -> None:
     reader(tmp_path, "pip install").follow(PAGES / "testing.md")
 
 
-def test_change_a_contract(tmp_path: Path) -> None:
+def test_see_what_a_change_breaks(tmp_path: Path) -> None:
     """What a change breaks is said as the page says it, with its exit status."""
-    reader(tmp_path, "pip install", checkout=False).follow(PAGES / "change-a-contract.md")
+    reader(tmp_path, "pip install", checkout=False).follow(PAGES / "see-what-a-change-breaks.md")
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl here")
@@ -93,9 +93,9 @@ def test_protect_the_edge(tmp_path: Path) -> None:
     reader(tmp_path).follow(PAGES / "protect-the-edge.md")
 
 
-def test_change_the_contract(tmp_path: Path) -> None:
+def test_replace_the_contract(tmp_path: Path) -> None:
     """A method is added and a mistake is refused, while the edge serves."""
-    reader(tmp_path, "pip install", checkout=False).follow(PAGES / "change-the-contract.md")
+    reader(tmp_path, "pip install", checkout=False).follow(PAGES / "replace-the-contract.md")
 
 
 def test_httpx_client(tmp_path: Path) -> None:

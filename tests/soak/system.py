@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from random import Random
 
 from gateway.app import create_app
 from gateway.exchange.edge import Edge
@@ -19,8 +17,9 @@ from gateway.listening import listen
 from gateway.server import Server
 from gateway.settings import Settings
 from grpc_core.finance import reference
-from grpc_core.finance.ticker import RandomWalk
-from grpc_core.rate_feed import RateFeed, Ticks, ticking
+from grpc_core.finance.rates import Snapshot
+from grpc_core.finance.ticker import simulated
+from grpc_core.rate_feed import RateFeed, ticking
 from grpc_core.server import CoreServer
 from grpc_core.settings import Settings as CoreSettings
 
@@ -75,8 +74,11 @@ async def running_system() -> AsyncIterator[System]:
     rates = reference.load()
     feed = RateFeed(rates)
     core = CoreServer(CoreSettings(port=0), feed)
-    walk = RandomWalk(rates, Random(1))
-    async with ticking(feed, walk, Ticks(0.02, time.monotonic), now=lambda: datetime.now(UTC)):
+
+    def at(tick: int, instant: datetime) -> Snapshot:
+        return simulated(rates, seed=1, tick=tick, instant=instant)
+
+    async with ticking(feed, at, 0.02):
         await core.start()
         try:
             async with _serving(core.address) as (edge, port):

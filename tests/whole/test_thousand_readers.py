@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from random import Random
+from itertools import count
 
 import pytest
 
 from grpc_core.finance import reference
 from grpc_core.finance.rates import Snapshot
-from grpc_core.finance.ticker import RandomWalk
+from grpc_core.finance.ticker import simulated
 from grpc_core.rate_feed import RateFeed
 from grpc_core.server import CoreServer
 from grpc_core.settings import Settings
@@ -67,14 +67,19 @@ async def readers(port: int, count: int, *, stalled: bool = False) -> AsyncItera
 
 
 @asynccontextmanager
-async def core() -> AsyncIterator[tuple[str, RateFeed, RandomWalk]]:
+async def core() -> AsyncIterator[tuple[str, RateFeed, Callable[[], None]]]:
     """Runs a core in this loop, whose rates move when the test says so."""
     rates: Snapshot = reference.load()
     feed = RateFeed(rates)
     server = CoreServer(Settings(port=0), feed)
+    ticks = count()
+
+    def move() -> None:
+        feed.publish(simulated(rates, seed=1, tick=next(ticks), instant=rates.instant))
+
     await server.start()
     try:
-        yield server.address, feed, RandomWalk(rates, Random(1))
+        yield server.address, feed, move
     finally:
         await server.stop(None)
 
@@ -93,16 +98,16 @@ async def until(reached: Reader, mark: bytes) -> None:
 @pytest.mark.timeout(180)
 async def test_a_thousand_readers_are_one_call() -> None:
     """The core sees one call; every reader has the newest state of each rate, those that come late too."""
-    async with core() as (address, feed, walk), processes.edge(address) as edge:
+    async with core() as (address, feed, move), processes.edge(address) as edge:
         async with readers(edge.port, READERS // 2) as early:
             await asyncio.gather(*(until(reader, b'"ZAR"') for reader in early))
-            feed.publish(walk.step(feed.current.instant))
+            move()
             async with readers(edge.port, READERS // 2) as late:
                 everybody = early + late
                 await asyncio.gather(*(until(reader, b'"ZAR"') for reader in late))
                 assert feed.watchers == 1
 
-                feed.publish(walk.step(feed.current.instant))
+                move()
                 newest = b'"ZAR","rate":%b}' % repr(float(feed.current.rate("USD", "ZAR"))).encode()
                 await asyncio.gather(*(until(reader, newest) for reader in everybody))
                 assert feed.watchers == 1
@@ -118,7 +123,7 @@ async def test_one_that_stalls_delays_nobody_and_costs_nothing_that_grows() -> N
     slowest = 0.0
     sizes: list[int] = []
     async with (
-        core() as (address, feed, walk),
+        core() as (address, feed, move),
         processes.edge(address) as edge,
         readers(edge.port, 1, stalled=True),
         readers(edge.port, 100) as lively,
@@ -126,7 +131,7 @@ async def test_one_that_stalls_delays_nobody_and_costs_nothing_that_grows() -> N
         ends = loop.time() + SECONDS
         while loop.time() < ends:
             for _ in range(20):
-                feed.publish(walk.step(feed.current.instant))
+                move()
                 await asyncio.sleep(0)
             published = loop.time()
             await asyncio.gather(*(until(reader, newest(feed)) for reader in lively))

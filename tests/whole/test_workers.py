@@ -10,8 +10,9 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, ExitStack, aclosing, asynccontextmanager
+from datetime import datetime
+from functools import partial
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import grpc
@@ -25,7 +26,7 @@ from gateway.settings import Settings
 from grpc_core._generated.finance_pb2 import ConvertRequest, WatchRequest
 from grpc_core.address import ListenError, reserve
 from grpc_core.finance import reference
-from grpc_core.finance.ticker import RandomWalk
+from grpc_core.finance.ticker import simulated
 from tests.contracts import echo_descriptor_set
 from tests.echo_server import EchoServer, echo_server
 from tests.grpc_core.loopback import converter_stub
@@ -203,37 +204,45 @@ def listens(port: int) -> bool:
         return client.connect_ex(("127.0.0.1", port)) == 0
 
 
-async def test_workers_of_the_core_tell_the_same_rates() -> None:
-    """Each tick has one rate, whoever is asked, and so it has where one has taken another's place."""
+async def test_cores_and_their_workers_tell_the_same_rates() -> None:
+    """Each tick has one rate, whichever worker is asked, one that has replaced another, or another core."""
     request = ConvertRequest(from_currency="USD", to_currency="JPY", amount=1)
-    rates = reference.load()
-    walk = RandomWalk(rates, Random(0))
-    expected = [float(walk.step(rates.instant).rate("USD", "JPY")) for _ in range(1000)]
+    rates, period = reference.load(), 0.5
+    told: set[str] = set()
 
-    async def tick(converter: Any) -> int:
-        return expected.index((await converter.Convert(request, timeout=PROMPTLY)).rate)
+    async def ask(converter: Any) -> str:
+        """Asks for the rate, and checks that it is that of the tick which the answer says."""
+        answer = await converter.Convert(request, timeout=PROMPTLY)
+        instant = datetime.fromisoformat(answer.timestamp)
+        tick = round(instant.timestamp() / period)
+        expected = simulated(rates, seed=0, tick=tick, instant=instant).rate("USD", "JPY")
+        assert answer.rate == float(expected)
+        return str(answer.timestamp)
 
-    async def same(one: Any, other: Any) -> int:
-        before, between, after = await tick(one), await tick(other), await tick(one)
-        assert before - 1 <= between <= after + 1  # each process has its own timer
-        return between
+    async def agree(*converters: Any) -> None:
+        """Asks all until two of them have told of the same tick."""
+        async with asyncio.timeout(PROMPTLY):
+            while len(answers := [await ask(each) for each in converters]) == len({*answers}):
+                await asyncio.sleep(0.01)
+        told.update(answers)
 
-    async with processes.core(workers="2", tick_period="0.4", log_level="error") as core:
-        async with converters_of_each(core) as converters:
+    core = partial(processes.core, tick_period=str(period), log_level="error")
+    async with core(workers="2") as first, core() as second:
+        async with (
+            converters_of_each(first) as converters,
+            grpc.aio.insecure_channel(second.address) as channel,
+        ):
             (dead, one), (_, other) = converters.items()
-            start = await same(one, other)
-            while await tick(one) <= start + 1:
-                await asyncio.sleep(0.05)
-            await same(one, other)
-            core.process.send_signal(signal.SIGALRM)  # what the parent follows the walk by
+            await agree(one, other)
+            await agree(one, converter_stub(channel))
             os.kill(dead, signal.SIGKILL)
-        async with converters_of_each(core) as converters:
+        async with converters_of_each(first) as converters:
             assert dead not in converters
-            assert await same(*converters.values()) > start
-        await core.kill()
+            await agree(*converters.values())
+        await first.kill()
 
         assert ended(converters)
-        socket.create_server(("127.0.0.1", core.port)).close()
+        socket.create_server(("127.0.0.1", first.port)).close()
 
 
 async def test_watchers_on_both_workers_are_told_of_the_end() -> None:

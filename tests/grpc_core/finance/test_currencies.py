@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grpc_core.finance.conversion import convert
-from grpc_core.finance.currencies import DIGITS, minor_unit_digits, rounded
+from grpc_core.finance.currencies import DIGITS, ISO_4217, minor_unit_digits, rounded
 from grpc_core.finance.rates import Snapshot
 from grpc_core.finance.reference import load
 
@@ -31,6 +31,7 @@ def test_a_result_is_off_by_half_a_unit_at_most(amount: Decimal, source: str, ta
     assert -Fraction(unit) / 2 < off <= Fraction(unit) / 2
 
 
-def test_only_currencies_with_a_rate_have_other_digits() -> None:
-    """The table names none that the rates do not have."""
-    assert DIGITS.keys() <= load().per_euro.keys()
+def test_every_currency_is_in_the_list() -> None:
+    """Those with other digits and those with a rate are currencies of ISO 4217."""
+    assert DIGITS.keys() <= ISO_4217
+    assert load().per_euro.keys() <= ISO_4217

