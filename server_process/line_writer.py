@@ -2,8 +2,9 @@
 
 The loop puts records into a bounded queue. The thread gathers them for a moment, makes lines of them, and
 writes whole lines: to a pipe at most `PIPE_BUF` bytes at once, which the system keeps together, so the lines
-of several workers do not mix. What the queue cannot hold, and what cannot be written, is counted, and told in
-a later line.
+of several workers do not mix. To a file it writes more at once: each write hands the interpreter to the loop
+and back, which costs as much as several lines. What the queue cannot hold, and what cannot be written, is
+counted, and told in a later line.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ log = logging.getLogger(__name__)
 MAX_RECORDS: Final = 8192
 """Maximum records that wait; each takes about 1 KB."""
 CHUNK_BYTES: Final = 4096
-"""Bytes that are written at once, and of the longest line: `PIPE_BUF` of Linux (pipe(7))."""
+"""Bytes that are written to a pipe at once, and of the longest line: `PIPE_BUF` of Linux (pipe(7))."""
+_FILE_CHUNK_BYTES: Final = 16 * 1024
+"""Bytes that are written at once to what is no pipe, socket or terminal: the loop waits for their lines."""
 _GATHER_SECONDS: Final = 0.05
 """Time that the thread lets records gather, so that the loop wakes it at most 20 times a second."""
 _POLL_MILLISECONDS: Final = 100
@@ -70,6 +73,8 @@ class LineWriter:
         self._closing = threading.Event()
         self._close_by = 0.0
         self._fd = -1
+        self._is_file = False
+        """Whether a write neither waits for a reader nor mixes with those of other processes."""
         self._poll = select.poll()
         self._warned = False
         self._thread = threading.Thread(target=self._run, name="access-log", daemon=True)
@@ -132,7 +137,7 @@ class LineWriter:
                 self._failed += 1
                 log.exception("a line of the access log cannot be made")
                 continue
-            if size + len(line) > CHUNK_BYTES:
+            if size + len(line) > (_FILE_CHUNK_BYTES if self._is_file else CHUNK_BYTES):
                 self._write(lines)
                 lines, size = [], 0
             if line:
@@ -154,7 +159,7 @@ class LineWriter:
             if self._fd < 0:
                 self._open()
             while data:
-                if not self._wait_until_writable():
+                if not (self._is_file or self._wait_until_writable()):
                     return False
                 data = data[os.write(self._fd, data) :]
         except OSError as error:
@@ -184,6 +189,7 @@ class LineWriter:
         else:
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
             self._fd = os.open(self._path, flags, 0o640)
+        self._is_file = _is_file(self._fd)
         self._poll = select.poll()
         self._poll.register(self._fd, select.POLLOUT)
 
@@ -205,3 +211,9 @@ class LineWriter:
             there = None
         if there is None or (there.st_dev, there.st_ino) != (opened.st_dev, opened.st_ino):
             self._shut()
+
+
+def _is_file(fd: int) -> bool:
+    """Returns whether no reader can hold up who writes: it is a file, or a device such as the null device."""
+    mode = os.fstat(fd).st_mode
+    return stat.S_ISREG(mode) or (stat.S_ISCHR(mode) and not os.isatty(fd))

@@ -50,6 +50,7 @@ def main() -> None:
         port=0,
         transport="wire",
         log_level="warning",
+        access_log="off",  # as the edge that it is compared with
     )
     policies, observers = [Admitting() for _ in range(3)], [Watching(), Watching()]
     sys.exit(serve(create_app(settings, policies=policies, observers=observers), settings))

@@ -54,8 +54,6 @@ class Edge:
     compression: Compression
     observation: Observation | None = None
     """Tells observers; None: there are none."""
-    needs_info: bool = field(default=False, init=False)
-    """Whether one of them wants events with a `RequestInfo`."""
     trace_key: str | None = field(init=False)
     """Metadata key of a `traceparent`; None if it does not go upstream."""
     attendances: set[Attendance] = field(default_factory=set)
@@ -98,7 +96,6 @@ class Edge:
 
     def _tell(self, observers: tuple[Observer, ...]) -> None:
         self.observation = Observation(observers) if observers else None
-        self.needs_info = self.observation is not None and self.observation.needs_info
 
     def interrupt_streams(self) -> set[asyncio.Task[Any]]:
         """Ends all streams, as the edge shuts down; returns the tasks that are saying so."""

@@ -26,6 +26,7 @@ _make: Final[Any] = tuple.__new__
 
 def tell_of_start(exchange: Exchange, observation: Observation) -> None:
     """Makes what observers see, and tells them of the start."""
+    exchange.observation = observation
     info = exchange.inform()
     if observation.request_started is not None:
         observation.request_started(info)
@@ -55,7 +56,9 @@ def _tell_later(exchange: Exchange, observation: Observation, tally: Tally) -> N
 def end_exchange(exchange: Exchange, observation: Observation | None, since: float) -> None:
     """Ends an exchange: policies give back what they have taken, and observers are told."""
     if (info := exchange.info) is not None:
-        _leave(exchange, info)
+        info.on_revoke = None
+        if info.at_end:
+            _give_back(exchange, info)
     if observation is None or not observation.needs_end:
         return
     if (tally := exchange.tally) is not None and tally.timer is not None:
@@ -70,8 +73,7 @@ def end_exchange(exchange: Exchange, observation: Observation | None, since: flo
         observation.request_ended(info, ended)
 
 
-def _leave(exchange: Exchange, info: RequestInfo) -> None:
-    info.on_revoke = None
+def _give_back(exchange: Exchange, info: RequestInfo) -> None:
     for tell in info.at_end:
         try:
             tell()

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from time import monotonic, time
 
+from gateway.contract.http_rule import Binding
 from gateway.contract.route_table import RouteMatch
 from gateway.exchange.attendance import Attendance, Interruption
 from gateway.exchange.client_certificate import ClientCertificate
 from gateway.exchange.edge import Edge
 from gateway.exchange.inline import TASK, Run
-from gateway.exchange.observer import EndedBy
+from gateway.exchange.observer import EndedBy, Observation
 from gateway.exchange.policy import Policy
 from gateway.exchange.ports import ClientGone, RequestBody, Sink, WebSocket
 from gateway.exchange.request import Request
@@ -46,6 +47,7 @@ class Exchange:
         client: IP address of the client; a door whose requests are cached sets it.
         certificate: the client's; a door sets it.
         info: what policies and observers see; None where there are none.
+        observation: tells observers of events with the `info`; None where nobody wants any.
         timeout: seconds that the call may take; None: no end.
         deadline: time of the loop at which it ends; None until time has passed, or where there is no end.
         failure: the error with which it ended; None for OK.
@@ -63,7 +65,7 @@ class Exchange:
         *("edge", "request", "request_id", "headers", "metadata", "body", "is_head", "websocket"),
         *("run", "client", "info", "failure", "ended_by", "timeout", "deadline", "endpoint"),
         *("captures", "last_event_id", "pass_on", "query", "status", "bytes_in", "bytes_out"),
-        *("tally", "_sink", "attendance", "certificate"),
+        *("tally", "_sink", "attendance", "certificate", "observation"),
     )
 
     def __init__(
@@ -93,6 +95,7 @@ class Exchange:
         self.client = request.client
         self.certificate: ClientCertificate | None = None
         self.info: RequestInfo | None = None
+        self.observation: Observation | None = None
         self.timeout = head.timeout
         self.deadline: float | None = None
         self.failure: StatusError | None = None
@@ -118,7 +121,12 @@ class Exchange:
     def inform(self) -> RequestInfo:
         """Makes what policies and observers see."""
         request, route = self.request, self.request.route
-        binding = route.target.binding if isinstance(route, RouteMatch) else None
+        binding: Binding | None = None
+        others: tuple[str, ...] = ()
+        if isinstance(route, RouteMatch):
+            binding = route.target.binding
+        else:
+            others = allowed_methods(route)
         self.info = info = RequestInfo(
             _HTTP if self.websocket is None else _WEBSOCKET,
             request.http_method,
@@ -128,7 +136,7 @@ class Exchange:
             self.client,
             self.request_id,
             self.query,
-            allowed_methods(route),
+            others,
             "https" if request.secure else "http",
             request.head.origin,
             binding,
@@ -148,24 +156,29 @@ class Exchange:
         """
         info = self.info or self.inform()
         policy: Policy | None = None
+        policies = iter(self.request.served.policies)
         try:
-            for position, policy in enumerate(self.request.served.policies, 1):
+            for policy in policies:
                 if (decision := policy.admit(info)) is not None:
-                    return self._wait(decision, info, position)
+                    return self._wait(policy, decision, info, policies)
         except StatusError as error:
             self._tell_of_refusal(policy, error)
             raise
         self._take_decisions(info)
         return None
 
-    async def _wait(self, decision: Awaitable[None], info: RequestInfo, position: int) -> None:
-        """Waits for a policy, then asks those from `position` on."""
+    async def _wait(
+        self,
+        policy: Policy,
+        decision: Awaitable[None],
+        info: RequestInfo,
+        others: Iterator[Policy],
+    ) -> None:
+        """Waits for the decision of a policy, then asks the others."""
         await self.in_task()
-        policies = self.request.served.policies
-        policy = policies[position - 1]
         try:
             await decision
-            for policy in policies[position:]:
+            for policy in others:
                 if (later := policy.admit(info)) is not None:
                     await later
         except StatusError as error:
@@ -230,14 +243,16 @@ class Exchange:
         Those of the policies are added last, whatever a client sends and when, and what they have removed
         stays away.
         """
-        info = self.info
-        fixed = [] if info is None else [(key.lower(), value) for key, value in info.metadata]
-        kept = {key for key, _ in fixed}
-        if info is not None:
-            kept |= info.removed_metadata
+        fixed: Metadata = ()
+        kept: frozenset[str] = frozenset()
+        if (info := self.info) is not None:
+            kept = info.removed_metadata
+            if info.metadata:
+                fixed = tuple([(key.lower(), value) for key, value in info.metadata])
+                kept = kept.union([key for key, _ in fixed])
         if later:
             later = tuple([pair for pair in later if pair[0] not in kept])
-            kept |= {key for key, _ in later}
+            kept = kept.union([key for key, _ in later])
         before = [pair for pair in self.metadata if pair[0] not in kept]
         self.metadata = (*before, *later, *fixed)
 
@@ -253,13 +268,9 @@ class Exchange:
         self.status = status
         if self.tally is not None and not self.tally.first_byte:
             self.tally.first_byte = monotonic()
-        observation = self.edge.observation
-        if (
-            observation is not None
-            and self.info is not None
-            and (tell := observation.response_started) is not None
-        ):
-            tell(self.info, status)
+        info, observation = self.info, self.observation
+        if info is not None and observation is not None and (tell := observation.response_started):
+            tell(info, status)
 
     def respond(self, response: HttpResponse) -> Awaitable[None] | None:
         """Sends a whole response, compressed where its caller asks and it pays.
@@ -272,9 +283,9 @@ class Exchange:
         self.status = response.status
         response.request_id = self.request_id
         info = self.info
-        if self.tally is not None or (info is not None and self.edge.needs_info):
+        if self.tally is not None or (info is not None and self.observation):
             self.mark_started(response.status)
-        if info is not None:
+        if info is not None and info.response_headers:
             response.headers += tuple(info.response_headers)
         accept_encoding, compression = self.request.head.accept_encoding, self.edge.compression
         if accept_encoding or len(response.body) >= compression.min_bytes:
@@ -335,7 +346,7 @@ class Exchange:
         Raises:
             StatusError: a policy refuses it.
         """
-        info, observation = self.info, self.edge.observation
+        info, observation = self.info, self.observation
         if info is not None:
             for check in info.message_checks:
                 check(size)
@@ -350,7 +361,7 @@ class Exchange:
         Raises:
             StatusError: a policy refuses it.
         """
-        info, observation = self.info, self.edge.observation
+        info, observation = self.info, self.observation
         if info is not None:
             for check in info.sent_checks:
                 check(size)
@@ -361,7 +372,7 @@ class Exchange:
 
     def dropped(self, count: int) -> None:
         """Tells observers of messages that were lost for the client."""
-        info, observation = self.info, self.edge.observation
+        info, observation = self.info, self.observation
         if info is not None and observation is not None and (tell := observation.messages_dropped):
             tell(info, count)
         if self.tally is not None:

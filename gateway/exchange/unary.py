@@ -52,7 +52,7 @@ async def serve_unary(exchange: Exchange) -> None:
             message = endpoint.decode_request(
                 exchange.captures, exchange.query, body, content_type=content_type
             )
-        if (info := exchange.info) is not None and (info.message_checks or edge.needs_info):
+        if (info := exchange.info) is not None and (info.message_checks or exchange.observation):
             exchange.received(len(message))
         outcome = exchange.run.outcome()
         cancel = edge.upstream.start_unary(
@@ -111,7 +111,7 @@ def whole_response(exchange: Exchange, encode: EncodeOne, response: Response) ->
         StatusError: INTERNAL, for what upstream sent is not what the contract says.
     """
     edge, info = exchange.edge, exchange.info
-    if exchange.tally is not None or (info is not None and (info.sent_checks or edge.needs_info)):
+    if exchange.tally or (info is not None and (info.sent_checks or exchange.observation)):
         exchange.sent(len(response.message))
     status, headers = 200, _NO_HEADERS
     if response.initial:

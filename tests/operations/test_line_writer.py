@@ -148,6 +148,33 @@ def test_a_line_that_cannot_be_made_is_a_loss(
     assert "cannot be made" in caplog.text
 
 
+@pytest.mark.parametrize("is_pipe", [False, True])
+def test_a_file_takes_more_at_once_than_a_pipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_pipe: bool
+) -> None:
+    """Each write of the thread makes the loop wait for the interpreter; only a pipe has a limit for it."""
+    reading, writing = os.pipe()
+    monkeypatch.setattr(line_writer, "_STDOUT", writing)
+    sizes: list[int] = []
+    write = os.write
+
+    def counted(fd: int, data: bytes) -> int:
+        sizes.append(len(data))
+        return write(fd, data)
+
+    monkeypatch.setattr(os, "write", counted)
+    writer = LineWriter(render, render_loss, None if is_pipe else tmp_path / "log")
+    for number in range(8000):
+        writer.put(number)
+    writer.start()
+    until(lambda: sum(sizes) == sum(len(render(number)) for number in range(8000)))
+    writer.close()
+    os.close(reading)
+    os.close(writing)
+
+    assert max(sizes) <= CHUNK_BYTES if is_pipe else len(sizes) <= 4
+
+
 def test_a_chunk_is_what_a_pipe_keeps_together() -> None:
     """So that lines of several processes do not mix (POSIX, `PIPE_BUF`)."""
     reading, writing = os.pipe()

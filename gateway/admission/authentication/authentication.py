@@ -46,8 +46,10 @@ class Authentication:
             return None
         if request.path in self._health_paths:
             return None
-        if self._reserved:
-            request.removed_metadata |= self._reserved
+        if removed := request.removed_metadata:
+            request.removed_metadata = removed | self._reserved
+        else:
+            request.removed_metadata = self._reserved
         for position, authenticator in enumerate(self._authenticators):
             found = authenticator.authenticate(request)
             if isinstance(found, Identity):
