@@ -62,7 +62,7 @@ up: ## run core, edge and Envoy in containers; the same, and ENVOY_PORT, move th
 	$(PORTS) docker compose up --build --wait
 
 down: ## take them down
-	docker compose --profile tls --profile watch down --volumes --remove-orphans
+	docker compose --profile tls --profile watch --profile scale down --volumes --remove-orphans
 
 test: check ## run every check and every test, two files at a time
 	$(BIN)/python -m pytest -n 2 --dist loadfile
