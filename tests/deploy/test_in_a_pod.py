@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.deploy.manifests import committed, one, variables
 from tests.whole import processes
@@ -15,6 +16,7 @@ ADDRESSES = ("HOST", "PORT", "METRICS_HOST", "METRICS_PORT")
 """Of the core: those of a pod are not free here."""
 
 
+@pytest.mark.timeout(180)
 async def test_an_edge_serves_what_the_core_tells_it(tmp_path: Path) -> None:
     """With the settings of their pods, the edge reads its contract from the core and is ready."""
     file = tmp_path / "edge.yaml"

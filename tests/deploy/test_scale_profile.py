@@ -7,7 +7,6 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import grpc.aio
@@ -35,6 +34,8 @@ SERVICES: Any = {
 NGINX = (ROOT / "deploy/compose/nginx.conf").read_text()
 EDGES = ("edge-1", "edge-2", "edge-3")
 needs_nginx = pytest.mark.skipif(nginx_path() is None, reason="no nginx here")
+
+pytestmark = pytest.mark.timeout(240)  # six programs start
 
 
 @pytest.fixture
@@ -121,9 +122,9 @@ def _configuration(edges: list[processes.Running], http: int, grpc_port: int) ->
     return f"    upstream edges {{ {servers} }}\n{body}"
 
 
-@pytest.fixture
-async def balanced(tmp_path: Path) -> AsyncIterator[Balanced]:
-    """Two cores, three edges, and nginx before them."""
+@pytest.fixture(scope="module")
+async def balanced(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Balanced]:
+    """Two cores, three edges, and nginx before them; the last test that uses them kills edges."""
     http, grpc_port, *admins = free_ports(2 + len(EDGES))
     async with AsyncExitStack() as stack:
         start = stack.enter_async_context
@@ -134,7 +135,7 @@ async def balanced(tmp_path: Path) -> AsyncIterator[Balanced]:
             for admin in admins
         ]
         configuration = _configuration([edge.running for edge in edges], http, grpc_port)
-        await start(running_nginx(tmp_path, http, configuration))
+        await start(running_nginx(tmp_path_factory.mktemp("nginx"), http, configuration))
         yield Balanced(edges, http, grpc_port)
 
 

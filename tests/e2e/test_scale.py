@@ -39,7 +39,8 @@ async def reading(stack: Stack) -> AsyncIterator[list[Reader]]:
         httpx.AsyncClient(timeout=60, limits=limits) as client,
         asyncio.TaskGroup() as tasks,
     ):
-        urls = [f"{stack.balancer}/rates/{BASES[n % len(BASES)]}" for n in range(READERS)]
+        query = "target_currencies=SEK&target_currencies=NOK"
+        urls = [f"{stack.balancer}/rates/{BASES[n % len(BASES)]}?{query}" for n in range(READERS)]
         readers = [Reader(client, url) for url in urls]
         for reader in readers:
             reader.source.retry = 0.2
