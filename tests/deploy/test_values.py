@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -114,16 +115,23 @@ def test_the_chart_installs_this_version() -> None:
     assert chart["appVersion"] == gateway.__version__
 
 
-def test_the_variables_of_the_store_are_settings() -> None:
+def test_the_variables_of_the_store_are_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What the chart sets for a feed store is what the edge reads."""
-    if "feed_store" not in Settings.model_fields:
+    if "store" not in Settings.model_fields:
         pytest.skip("this edge has no feed store yet")
-    text = (CHART / "templates/edge.yaml").read_text()
+    template = (CHART / "templates/edge.yaml").read_text()
+    for name in ("PASSWORD", "SECRET"):
+        assert f'"{name}" .secret.' in template
+        (tmp_path / name).write_text(name)
+        monkeypatch.setenv(f"PROTOWAY_STORE_{name}_FILE", str(tmp_path / name))
+    assert "name: PROTOWAY_FEED_STORE, value: {{ .url | quote }}" in template
+    monkeypatch.setenv("PROTOWAY_FEED_STORE", "redis://redis.redis:6379/0")
 
-    assert "PROTOWAY_FEED_STORE" in text
-    assert {"password_file", "secret_file"} <= type(
-        Settings.model_fields["store"].default
-    ).model_fields.keys()
+    store: Any = dict(Settings(descriptor_set=tmp_path))["store"]
+
+    assert store.url == "redis://redis.redis:6379/0"
 
 
 def test_the_page_names_values_that_there_are() -> None:
