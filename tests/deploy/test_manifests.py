@@ -10,6 +10,7 @@ import yaml
 
 from gateway.operations.series import SERIES
 from gateway.settings import Settings
+from grpc_core._generated.hello_pb2 import DESCRIPTOR
 from grpc_core.settings import Settings as CoreSettings
 from tests.deploy.manifests import (
     COMPONENTS,
@@ -86,10 +87,12 @@ def test_the_edge_is_probed_by_its_paths(edge: Settings) -> None:
 
 
 def test_the_core_is_probed_by_grpc(core: CoreSettings) -> None:
-    """Each probe asks grpc.health.v1 on the port of the calls."""
+    """Each probe asks grpc.health.v1 on the port of the calls; without rates a core is alive, not ready."""
     found = container(OBJECTS, "core")
+    greeter = DESCRIPTOR.services_by_name["Greeter"].full_name
 
-    assert [found[name]["grpc"] for name in PROBES] == [{"port": core.port}] * 3
+    alive = {"port": core.port, "service": greeter}
+    assert [found[name]["grpc"] for name in PROBES] == [alive, alive, {"port": core.port}]
 
 
 def test_nobody_is_killed_before_it_has_drained(edge: Settings, core: CoreSettings) -> None:
