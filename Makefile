@@ -22,11 +22,18 @@ EVOLUTION ?= $(CURDIR)/build/evolution
 CONNECT := connectrpc.com/conformance
 CONNECT_VERSION := v1.0.7
 OPENAPI ?= $(CURDIR)/build/openapi
+DEPLOY ?= $(CURDIR)/build/deploy
+HELM_VERSION := v3.19.0
+KUBECONFORM_VERSION := v0.7.0
+# whose schemas the manifests are held against
+KUBERNETES := k8s.io/kubernetes@v1.36.1
+GATEWAY_API := sigs.k8s.io/gateway-api@v1.4.1
+PROMETHEUS_OPERATOR := github.com/prometheus-operator/prometheus-operator@v0.92.1
 # where Debian's packages of Go sources are
 GOCODE := /usr/share/gocode
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test test-long test-others test-floors e2e evolution interop conformance openapi tutorial fuzz soak reloads rolling faults attack bench bench-micro check fmt generate lock clean
+.PHONY: help demo up down test test-long test-others test-floors e2e evolution interop conformance openapi deploy-check deploy-render tutorial fuzz soak reloads rolling faults attack bench bench-micro check fmt generate lock clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -55,7 +62,7 @@ up: ## run core, edge and Envoy in containers; the same, and ENVOY_PORT, move th
 	$(PORTS) docker compose up --build --wait
 
 down: ## take them down
-	docker compose --profile tls --profile watch down --volumes --remove-orphans
+	docker compose --profile tls --profile watch --profile scale down --volumes --remove-orphans
 
 test: check ## run every check and every test, two files at a time
 	$(BIN)/python -m pytest -n 2 --dist loadfile
@@ -125,6 +132,25 @@ openapi: $(VENV)/installed ## install openapi-typescript and schemathesis, and t
 	test -x $(OPENAPI)/venv/bin/python || $(BIN)/python -m venv $(OPENAPI)/venv
 	$(OPENAPI)/venv/bin/python -m pip install --quiet --disable-pip-version-check --upgrade "schemathesis>=4.30,<5"
 	OPENAPI=$(OPENAPI) $(BIN)/python -m pytest -m openapi tests/openapi
+
+deploy-check: $(VENV)/installed ## build Helm and kubeconform (needs Go), and hold the chart and deploy/kubernetes against the schemas of Kubernetes
+	@if command -v go >/dev/null; then \
+		set -e; \
+		GOBIN=$(DEPLOY)/bin go install helm.sh/helm/v3/cmd/helm@$(HELM_VERSION); \
+		GOBIN=$(DEPLOY)/bin go install github.com/yannh/kubeconform/cmd/kubeconform@$(KUBECONFORM_VERSION); \
+		go mod download $(KUBERNETES) $(GATEWAY_API) $(PROMETHEUS_OPERATOR); \
+		modules=$$(go env GOMODCACHE); \
+		$(BIN)/python -m tests.deploy.schemas $(DEPLOY)/schemas $$modules/$(KUBERNETES)/api/openapi-spec/swagger.json \
+			$$modules/$(GATEWAY_API)/config/crd/standard/gateway.networking.k8s.io_*routes.yaml \
+			$$modules/$(PROMETHEUS_OPERATOR)/example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml; \
+	else \
+		echo "Go is not installed: Helm and kubeconform are not built, and their tests are skipped"; \
+	fi
+	HELM=$(DEPLOY)/bin/helm KUBECONFORM=$(DEPLOY)/bin/kubeconform SCHEMAS=$(DEPLOY)/schemas \
+		$(BIN)/python -m pytest -m "deploy or not deploy" -rs tests/deploy
+
+deploy-render: $(VENV)/installed ## render deploy/kubernetes from the chart (needs Helm; make deploy-check builds it)
+	HELM=$(DEPLOY)/bin/helm $(BIN)/python scripts/render_kubernetes.py
 
 tutorial: $(VENV)/installed ## follow the tutorial in an empty environment, with packages from the index
 	$(BIN)/python -m pytest -m tutorial -s tests/tutorial

@@ -115,6 +115,7 @@ class CoreServer:
                 # a soft and a hard limit; between them grpcio refuses at random
                 ("grpc.max_metadata_size", settings.max_metadata_bytes),
                 ("grpc.absolute_max_metadata_size", settings.max_metadata_bytes),
+                *_lifetime(settings.max_connection_age),
             ],
         )
         check_services(settings.allowed_callers, SERVICES)
@@ -231,6 +232,11 @@ async def run(
         await server.leave_balancers()
         await _delay(settings.drain_delay, signals.cancel)
         await _stop(server, settings.shutdown_grace, signals.cancel)
+
+
+def _lifetime(age: float | None) -> list[tuple[str, int]]:
+    """Returns the option of a server whose connections last so many seconds; None: no limit."""
+    return [] if age is None else [("grpc.max_connection_age_ms", round(age * 1000))]
 
 
 def tracing_of(settings: Settings) -> Tracing | None:

@@ -83,6 +83,8 @@ class Settings(BaseSettings):
         drain_delay: Seconds after SIGTERM or SIGINT in which the health is NOT_SERVING and calls are still
             served, so that clients and load balancers can look away.
         shutdown_grace: Seconds that running calls have to finish after SIGTERM or SIGINT.
+        max_connection_age: Seconds after which a connection takes no new calls (GOAWAY), so clients look
+            the name up again; running calls finish. Up to a tenth more or less. None: no limit.
         max_message_bytes: Maximum size of a request message.
         max_metadata_bytes: Maximum size of request metadata, as HTTP/2 counts header fields.
         log_level: Lowest level that is logged.
@@ -119,6 +121,7 @@ class Settings(BaseSettings):
     seed: int = 0
     drain_delay: Annotated[float, Field(ge=0, le=3600)] = 0.0
     shutdown_grace: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5.0
+    max_connection_age: Annotated[float, Field(ge=1, le=86400)] | None = None
     max_message_bytes: Annotated[int, Field(ge=1, le=2**31 - 1)] = 4 * 1024 * 1024
     max_metadata_bytes: Annotated[int, Field(ge=1024, le=2**31 - 1)] = 16 * 1024
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -21,8 +21,12 @@ PUBLISHED = {
     "GATEWAY_TLS_PORT": 8443,
     "ENVOY_TLS_PORT": 8444,
     "PROMETHEUS_PORT": 9090,
+    "BALANCER_PORT": 8082,
+    "BALANCER_GRPC_PORT": 8083,
 }
 """What the compose file publishes where nobody says otherwise."""
+
+PROFILES = ("tls", "watch", "scale")
 
 PROJECT = os.environ.get("COMPOSE_PROJECT_NAME", "protoway-e2e")
 """The name that docker has for the project; runs at one time on one engine need two."""
@@ -68,12 +72,21 @@ class Stack:
         """The base URL of Prometheus."""
         return f"http://localhost:{self.ports['PROMETHEUS_PORT']}"
 
+    @property
+    def balancer(self) -> str:
+        """The base URL of nginx before three edges."""
+        return f"http://localhost:{self.ports['BALANCER_PORT']}"
+
+    @property
+    def balancer_grpc(self) -> str:
+        """The address at which nginx takes gRPC."""
+        return f"localhost:{self.ports['BALANCER_GRPC_PORT']}"
+
     def compose(self, *arguments: str) -> str:
         """Runs `docker compose` for this project, with all profiles."""
         os.environ.update({name: str(port) for name, port in self.ports.items()})
-        return docker(
-            "compose", "-p", PROJECT, "--profile", "tls", "--profile", "watch", *arguments
-        )
+        profiles = (word for name in PROFILES for word in ("--profile", name))
+        return docker("compose", "-p", PROJECT, *profiles, *arguments)
 
     def up(self, *services: str) -> None:
         """Builds and starts services, and what they depend on, until all are healthy."""

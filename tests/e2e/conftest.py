@@ -48,9 +48,16 @@ def watched_stack(stack: Stack) -> Stack:
 
 
 @pytest.fixture(scope="session")
-def whole_stack(watched_stack: Stack, tls_stack: Stack) -> Stack:
+def scaled_stack(project: Stack) -> Stack:
+    """Two cores, three edges and Redis behind nginx."""
+    project.up("balancer")
+    return project
+
+
+@pytest.fixture(scope="session")
+def whole_stack(watched_stack: Stack, tls_stack: Stack, scaled_stack: Stack) -> Stack:
     """All of it."""
-    assert watched_stack is tls_stack
+    assert watched_stack is tls_stack is scaled_stack
     return watched_stack
 
 

@@ -13,14 +13,16 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.compose import PROJECT, PUBLISHED, Stack, docker
+from tests.e2e.compose import PROFILES, PROJECT, PUBLISHED, Stack, docker
 from tests.whole.conftest import ROOT
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
+SCALED = ("core-1", "core-2", "edge-1", "edge-2", "edge-3", "redis")
 SERVICES = (
     *("core", "gateway", "envoy", "prometheus"),
     *("certificates", "core-tls", "gateway-tls", "envoy-tls"),
+    *(*SCALED, "balancer"),
 )
 BUILT = {
     "core": {"grpc_core", "grpc_wire", "server_process"},
@@ -185,7 +187,8 @@ def test_who_is_in_which_network(whole_stack: Stack, containers: dict[str, Any])
         "back-tls": {"core-tls", "gateway-tls", "envoy-tls"},
         "services": {"core"},
         "services-tls": {"core-tls"},
-        "front": {"gateway", "envoy", "prometheus", "gateway-tls", "envoy-tls"},
+        "back-scale": {*SCALED, "balancer"},
+        "front": {"gateway", "envoy", "prometheus", "gateway-tls", "envoy-tls", "balancer"},
     }
     for network in members:
         (known,) = json.loads(docker("network", "inspect", prefix + network))
@@ -213,7 +216,7 @@ def test_no_name_of_the_world_outside_is_looked_up(whole_stack: Stack, service: 
 def test_the_ports_are_those_that_are_documented() -> None:
     """Where nobody says otherwise, each service is published where README and its readers expect it."""
     nobody = {name: text for name, text in os.environ.items() if name not in PUBLISHED}
-    profiles = ["--profile", "tls", "--profile", "watch"]
+    profiles = [word for name in PROFILES for word in ("--profile", name)]
     command = ["docker", "compose", *profiles, "config", "--format", "json"]
     done = subprocess.run(command, cwd=ROOT, env=nobody, capture_output=True, text=True, check=True)
     services = json.loads(done.stdout)["services"].values()

@@ -54,9 +54,12 @@ class Refusal:
 
 
 @asynccontextmanager
-async def loopback(feed: RateFeed, transport: TransportName = "wire") -> AsyncIterator[Loopback]:
+async def loopback(
+    feed: RateFeed, transport: TransportName = "wire", *, max_connection_age: float | None = None
+) -> AsyncIterator[Loopback]:
     """Runs a core until the block is left."""
-    server = CoreServer(Settings(port=0, transport=transport), feed)
+    settings = Settings(port=0, transport=transport, max_connection_age=max_connection_age)
+    server = CoreServer(settings, feed)
     await server.start()
     try:
         async with grpc.aio.insecure_channel(server.address) as channel:

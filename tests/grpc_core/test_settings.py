@@ -37,6 +37,7 @@ def test_a_variable_sets_it(monkeypatch: pytest.MonkeyPatch) -> None:
         ("TICK_PERIOD", "nan"),
         ("SHUTDOWN_GRACE", "-1"),
         ("SHUTDOWN_GRACE", "inf"),
+        ("MAX_CONNECTION_AGE", "0.5"),
         ("MAX_MESSAGE_BYTES", "0"),
         ("LOG_LEVEL", "loud"),
         ("RATES", "guessed"),

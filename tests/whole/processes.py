@@ -75,7 +75,7 @@ async def core(
 async def edge(
     upstream: str,
     *,
-    descriptor_set: Path = DESCRIPTOR_SET,
+    descriptor_set: Path | None = DESCRIPTOR_SET,
     port: int = 0,
     namespace: str = "",
     stderr: str = "",
@@ -85,7 +85,7 @@ async def edge(
 
     Args:
         upstream: its address.
-        descriptor_set: the contract.
+        descriptor_set: the contract; None: the settings have another source.
         port: that it serves on; 0: a free one.
         namespace: of the network that it is in; empty: that of the tests.
         stderr: path that its log lines go to; empty: where those of the tests go.
@@ -94,9 +94,9 @@ async def edge(
     # nobody reads on behind the first line: a full pipe would hold the end of the process
     settings = {"access_log": "off", "log_level": "warning"} | settings
     environment = {f"PROTOWAY_{name.upper()}": value for name, value in settings.items()}
+    contract = ("--descriptor-set", str(descriptor_set)) if descriptor_set else ()
     async with _running(
-        *("gateway", "serve", "--port", str(port)),
-        *("--descriptor-set", str(descriptor_set), "--upstream", upstream),
+        *("gateway", "serve", "--port", str(port), "--upstream", upstream, *contract),
         namespace=namespace,
         stderr=stderr,
         **environment,
