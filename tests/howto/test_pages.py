@@ -104,7 +104,7 @@ def test_httpx_client(tmp_path: Path) -> None:
 
 
 def test_clients(tmp_path: Path) -> None:
-    """curl and grpcio; `make interop` runs the clients that are installed from elsewhere."""
+    """The clients of curl and grpcio; `make interop` runs those that are installed from elsewhere."""
     reader(tmp_path, "npm", "node", "java", "grpcurl", "buf").follow(PAGES / "clients.md")
 
 
