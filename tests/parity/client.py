@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import h11
 
-_SECONDS = 20
+_SECONDS = 40
 
 
 @dataclass(frozen=True)
