@@ -19,6 +19,7 @@ FLOORS ?=
 INTEROP ?= $(CURDIR)/build/interop
 CONFORMANCE ?= $(CURDIR)/build/conformance
 EVOLUTION ?= $(CURDIR)/build/evolution
+GRPCURL := github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4
 CONNECT := connectrpc.com/conformance
 CONNECT_VERSION := v1.0.7
 OPENAPI ?= $(CURDIR)/build/openapi
@@ -89,7 +90,7 @@ build/floors/installed: requirements/dev.txt requirements/floors.txt pyproject.t
 e2e: $(VENV)/installed ## try core, edge and Envoy in containers; needs a Docker engine
 	$(BIN)/python -m pytest -m e2e -s tests/e2e
 
-interop: $(VENV)/installed ## install clients that are not ours, and let them call the core, Envoy and grpc_wire (needs Node.js)
+interop: $(VENV)/installed ## install clients that are not ours, and let them call the edge, the core, Envoy and grpc_wire (needs Node.js)
 	mkdir -p $(INTEROP)/bin
 	cp tests/interop/package.json tests/interop/*.mjs $(INTEROP)
 	npm install --prefix $(INTEROP) --no-save --no-audit --no-fund
@@ -98,7 +99,10 @@ interop: $(VENV)/installed ## install clients that are not ours, and let them ca
 		cd tests/interop/grpc_go && GO111MODULE=off GOPATH=$(GOCODE) go build -o $(INTEROP)/bin/grpc_go main.go; \
 	fi
 	if command -v go >/dev/null; then \
-		cd tests/interop/reflection_go && GO111MODULE=on GOFLAGS=-mod=readonly go build -o $(INTEROP)/bin/reflection_go .; \
+		for program in reflection_go edge_go; do \
+			(cd tests/interop/$$program && GO111MODULE=on GOFLAGS=-mod=readonly go build -o $(INTEROP)/bin/$$program .) || exit 1; \
+		done; \
+		GOBIN=$(INTEROP)/bin go install $(GRPCURL); \
 	fi
 	INTEROP=$(INTEROP) $(BIN)/python -m pytest -m interop tests/interop
 

@@ -33,6 +33,7 @@ from gateway.render.envoy_routes import (
 from gateway.render.envoy_tls import Node, is_ip, serving_tls
 from gateway.render.envoy_upstream import socket_address
 
+CONNECT: Final = "envoy.filters.http.connect_grpc_bridge"
 _BASED: Final = re.compile(r"[-+]?0[xXoObB][0-9a-fA-F]+")
 """Numbers of another base."""
 _CONNECTION_BUFFER: Final = 64 * 1024
@@ -209,6 +210,7 @@ def _connection_manager(contract: EnvoyContract, options: EnvoyOptions, *, trust
             *([_filter(CORS, "cors.v3.Cors")] if options.cors.origins else []),
             *options.admission.before_transcoding(),
             _filter("envoy.filters.http.grpc_web", "grpc_web.v3.GrpcWeb"),
+            _filter(CONNECT, "connect_grpc_bridge.v3.FilterConfig"),
             _filter(BUFFER, "buffer.v3.Buffer", max_request_bytes=options.max_message_bytes)
             | {"disabled": True},
             {"name": TRANSCODER, "typed_config": transcoder(contract, options)},

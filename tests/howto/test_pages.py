@@ -103,6 +103,11 @@ def test_httpx_client(tmp_path: Path) -> None:
     reader(tmp_path, "npm", "npx", "node").follow(PAGES / "typescript-and-httpx-clients.md")
 
 
+def test_clients(tmp_path: Path) -> None:
+    """The clients of curl and grpcio; `make interop` runs those that are installed from elsewhere."""
+    reader(tmp_path, "npm", "node", "java", "grpcurl", "buf").follow(PAGES / "clients.md")
+
+
 def test_docker_without_an_engine(tmp_path: Path) -> None:
     """What the Dockerfile compiles is served: by the page's server, and an edge on its descriptor set.
 

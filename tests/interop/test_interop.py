@@ -58,7 +58,7 @@ async def run(*command: str, stdin: bytes = b"", tls: Path | None = None) -> tup
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    said, _ = await asyncio.wait_for(process.communicate(stdin), 30)
+    said, _ = await asyncio.wait_for(process.communicate(stdin), 60)
     assert process.returncode is not None
     return process.returncode, said.decode()
 

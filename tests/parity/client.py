@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import h11
 
-_SECONDS = 20
+_SECONDS = 40
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,7 @@ class Answer:
     body: bytes
     whole: bool
     """Whether the HTTP message came to its end."""
+    trailers: dict[str, str] = field(default_factory=dict)
 
 
 async def ask(

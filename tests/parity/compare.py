@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tests.parity.client import Answer
+from tests.parity.rpc_answers import parsed
 
 ASPECTS: Final = (
     *("status", "type", "headers", "framing", "messages", "end"),
-    *("code", "text", "details"),
+    *("trailers", "code", "text", "details"),
 )
 HEADERS: Final = (
     *("allow", "cache-control", "content-encoding", "etag", "location", "retry-after"),
@@ -25,7 +26,8 @@ Seen = dict[str, Any]
 def seen(answer: Answer, headers: Sequence[str] = HEADERS) -> Seen:
     """Returns an answer aspect by aspect."""
     kind, _, _ = answer.headers.get("content-type", "").partition(";")
-    framing, messages, end, error = _body(kind, answer)
+    rpc = parsed(kind, answer)
+    framing, messages, end, error = rpc.body if rpc else _body(kind, answer)
     return {
         "status": answer.status,
         "type": kind,
@@ -33,6 +35,7 @@ def seen(answer: Answer, headers: Sequence[str] = HEADERS) -> Seen:
         "framing": framing,
         "messages": messages,
         "end": end if answer.whole else "cut",
+        "trailers": rpc.trailers if rpc else {},
         "code": error.get("code") if error is not None else None,
         "text": error.get("message") if error is not None else None,
         "details": error.get("details") if error is not None else None,

@@ -375,6 +375,138 @@ DIFFERENCES: Final = (
         ("metadata/no-challenge",),
         ("headers",),
     ),
+    Difference(
+        "words in calls of RPC",
+        "neither",
+        "The two edges word their own errors differently. Those of Envoy have the JSON of its own errors as"
+        " their message.",
+        ("grpc/*", "web/*", "web-text/*", "connect/*", "connect-json/*"),
+        ("text",),
+    ),
+    Difference(
+        "headers of streams of RPC",
+        "neither",
+        "Envoy's route adds `Cache-Control: no-cache` to streams, whatever the protocol. protoway adds it to"
+        " streams of REST alone, because no cache stores an answer to POST without being told to (RFC 9110,"
+        " 9.3.3).",
+        tuple(
+            f"{wire}/{call}"
+            for wire in ("grpc", "web", "web-text")
+            for call in ("server-stream", "bidi", "empty-stream", "failing-stream-*")
+        ),
+        ("headers",),
+    ),
+    Difference(
+        "the media type of gRPC's answers",
+        "neither",
+        "protoway answers with the media type of the request. Envoy passes on that of the server, which is"
+        " `application/grpc`; in text it answers with `+proto`.",
+        ("grpc/with-subtype", "web-text/*"),
+        ("type",),
+    ),
+    Difference(
+        "Envoy's own errors in gRPC-Web",
+        "protoway",
+        "An answer of gRPC-Web is `200`, with the status in its trailers. Envoy's own errors have the HTTP"
+        " status of REST beside it.",
+        tuple(
+            f"{wire}/{call}" for wire in ("web", "web-text") for call in ("unknown-service", "down")
+        ),
+        ("status",),
+    ),
+    Difference(
+        "messages of gRPC in JSON",
+        "neither",
+        "protoway passes messages of gRPC as protobuf, and refuses other forms. Envoy passes them on as if"
+        " they were protobuf.",
+        ("grpc/with-json",),
+    ),
+    Difference(
+        "bodies that are no call",
+        "protoway",
+        "A unary call has one message. protoway refuses a body with none, with two, or one that ends within a"
+        " message. Envoy passes it on, and what comes is the server's: the first message is answered, or none"
+        " until the deadline.",
+        ("grpc/no-frame", "grpc/two-frames", "grpc/half-a-frame"),
+    ),
+    Difference(
+        "a timeout that is no timeout",
+        "protoway",
+        "protoway refuses it as a malformed request. Envoy makes the call without a deadline.",
+        ("grpc/wrong-timeout", "connect/wrong-timeout"),
+    ),
+    Difference(
+        "calls of gRPC over HTTP/1.1",
+        "protoway",
+        "gRPC needs HTTP/2, for its trailers: protoway says so. Envoy passes the call on, and the server of"
+        " these tests resets it.",
+        ("grpc/over-http-1",),
+        ("code",),
+    ),
+    Difference(
+        "Connect in JSON",
+        "protoway",
+        "Envoy's filter passes the JSON to the server as `application/grpc+json`, and servers of gRPC that"
+        " know protobuf alone fail. Clients of Connect behind Envoy must use protobuf; that of browsers uses"
+        " JSON unless it is told `useBinaryFormat: true`.",
+        (
+            *(
+                "connect-json/*-stream",
+                "connect-json/bidi",
+                "connect-json/unary",
+                "connect-json/empty",
+            ),
+            *(
+                "connect-json/details",
+                "connect-json/error-metadata",
+                "connect-json/failing-stream-*",
+            ),
+            *(
+                "connect/get-json",
+                "connect/get-of-a-stream",
+                "connect/wrong-json",
+                "connect/no-json",
+            ),
+        ),
+    ),
+    Difference(
+        "HTTP statuses of Connect's errors",
+        "protoway",
+        "Envoy has those of an older revision of the protocol: 408 for `canceled` (499) and"
+        " `deadline_exceeded` (504), 412 for `failed_precondition` (400), 404 for `unimplemented` (501).",
+        (
+            *("connect/code-1", "connect/code-4", "connect/code-12", "connect/details"),
+            *("connect/unbound", "connect-json/unbound"),
+        ),
+        ("status",),
+    ),
+    Difference(
+        "details of Connect's errors",
+        "protoway",
+        "Their type is a name without `type.googleapis.com/`, and their value is base64 without padding."
+        " Envoy has the prefix and the padding.",
+        ("connect/details", "connect/failing-stream-*"),
+        ("details",),
+    ),
+    Difference(
+        "Envoy's own errors in Connect",
+        "protoway",
+        "They are a `google.rpc.Status` of REST, whose code is a number; clients of Connect read the HTTP"
+        " status alone.",
+        tuple(
+            f"{wire}/{call}"
+            for wire in ("connect", "connect-json")
+            for call in ("down", "too-large")
+        ),
+        ("status", "code"),
+    ),
+    Difference(
+        "Connect without its version",
+        "neither",
+        "`application/proto` is Connect for protoway. Envoy needs `Connect-Protocol-Version: 1`, which the"
+        " protocol lets clients leave out unless the server asks for it.",
+        ("connect/without-version",),
+    ),
 )
 
 

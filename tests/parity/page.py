@@ -24,6 +24,7 @@ These are compared:
 of metadata. Not compared are `Date`, `Server`, and the `Grpc-Status` that Envoy adds.
 - How messages are framed, every message as parsed JSON, and how a stream ends.
 - Code, message and details of an error.
+- Trailing metadata of gRPC, gRPC-Web and Connect. `grpc` and `connect-http2` go over HTTP/2, others over 1.1.
 
 A difference that is not listed here fails the tests, and so does a listed one that no longer occurs. The \
 tables show what each edge answered, as far as the answers differ.
@@ -86,7 +87,7 @@ def _list(results: Mapping[str, Compared]) -> Iterator[str]:
         yield ""
         yield f"{difference.reason} {_SUPPORT[difference.right]}"
         yield ""
-        if "words" not in difference.name or difference.aspects != ("text", "details"):
+        if not set(difference.aspects) <= {"text", "details"} or "words" not in difference.name:
             yield from _requests(difference, table, results)
             yield ""
 
@@ -118,13 +119,18 @@ def _requests(
 def _answer(side: Seen, other: Seen, differing: set[str]) -> str:
     """Returns the status of an answer, and the aspects that differ from the other side's."""
     shown = [str(side["status"] or "none")]
-    for aspect in _TOLD[_fails(side), _fails(other)]:
+    rpc = side["framing"] == "frames"
+    for aspect in _OF_RPC if rpc else _TOLD[_fails(side), _fails(other)]:
         value = side[aspect]
-        if aspect == "end" and other[aspect] == "error":
+        if aspect == "end" and other[aspect] == "error" and not rpc:
             # whose clock is first at a deadline, the server's or Envoy's, says how it ends
             value = "without a word"
         if aspect in differing and value not in ({}, None) and side["status"]:
-            text = value if isinstance(value, str) else json.dumps(value)
+            text = (
+                value
+                if isinstance(value, str)
+                else json.dumps(value, sort_keys=aspect == "details")
+            )
             shown.append(f"{aspect} `{_short(text or 'none')}`")
     return ", ".join(shown).replace("|", "\\|").replace("\n", " ")
 
@@ -136,6 +142,8 @@ _TOLD: Final = {
     (True, True): ("code", "type", "headers", "details"),
 }
 """(this side fails, the other side fails) -> the aspects of this side to show beside its status."""
+_OF_RPC: Final = ("type", "headers", "messages", "end", "trailers", "code", "details")
+"""The same for answers whose status is no HTTP status."""
 
 
 def _fails(side: Seen) -> bool:

@@ -38,6 +38,8 @@ class Case:
     server: str = "echo"
     compared: tuple[str, ...] = HEADERS
     """The headers of the answer that are compared."""
+    http2: bool = False
+    """Whether it goes over HTTP/2."""
 
 
 @cache
@@ -61,10 +63,18 @@ def cases() -> tuple[Case, ...]:
         *_limits(),
         *_core(),
         *_admission(),
+        *_rpc(),
     )
     names = [case.name for case in made]
     assert len(names) == len(set(names)), "a name twice"
     return made
+
+
+def _rpc() -> Iterator[Case]:
+    # not at the top: that module needs this one
+    from tests.parity.rpc_requests import rpc_cases
+
+    yield from rpc_cases()
 
 
 def _paths() -> Iterator[Case]:

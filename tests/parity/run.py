@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from tests.doors.http2.client import ask as ask_http2
 from tests.parity.client import ask
 from tests.parity.compare import Compared, seen
 from tests.parity.edges import Ports, both_edges
@@ -29,5 +30,6 @@ async def run(folder: Path) -> dict[str, Compared]:
 
 async def _compared(case: Case, ports: Ports) -> Compared:
     request = (case.method, case.target, case.headers, case.body)
-    ours, envoy = await asyncio.gather(ask(ports.ours, *request), ask(ports.envoy, *request))
+    sent = ask_http2 if case.http2 else ask
+    ours, envoy = await asyncio.gather(sent(ports.ours, *request), sent(ports.envoy, *request))
     return Compared(seen(ours, case.compared), seen(envoy, case.compared))

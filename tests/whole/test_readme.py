@@ -38,6 +38,7 @@ EXPECTED = {
     "/rates/": r'data: {"currency":"EUR","rate":[\d.]+}\n\nid: .*\ndata: {"currency":"GBP"',
     "batch": r'{"totalConverted":[\d.]+,"count":2}',
     "live": r'"convertedAmount":[\d.]+(?s:.*)1000 \(OK\)',
+    "Connect-Protocol-Version": r'^{"convertedAmount":[\d.]+,"rate":[\d.]+,"timestamp":"[^"]+Z"}$',
 }
 
 

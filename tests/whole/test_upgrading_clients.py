@@ -1,4 +1,4 @@
-"""Clients that nobody here wrote, which ask for HTTP/2 with each request over HTTP/1.1."""
+"""Clients that nobody here wrote, which ask for HTTP/2: with each request over HTTP/1.1, or by ALPN."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 
 from tests.echo_server import echo_server
 from tests.parity.edges import WholeEchoServer
+from tests.whole.certificates import made
 from tests.whole.conftest import ROOT, edge_process
 
 _LINES = b'{"stringField":"a"}\n{"stringField":"b"}\n'
@@ -86,4 +87,40 @@ async def test_javas_client(tmp_path: Path) -> None:
         *(f"raw {number}" for number in range(20)),
         '{"count":2,"strings":["a","b"]}',
         '{"stringField":"socket"}',
+    ]
+
+
+@pytest.mark.parametrize("version", ["HTTP_1_1", "HTTP_2"])
+async def test_javas_client_by_connect(tmp_path: Path, version: str) -> None:
+    """It calls by Connect, in JSON and in protobuf; over TLS it chooses HTTP/2 by ALPN."""
+    if not _java_has_compiler():
+        pytest.skip("no JDK here")
+    options: tuple[str, ...] = ()
+    if version == "HTTP_2":
+        party = made(tmp_path / "tls") / "gateway"
+        options = (
+            "--tls-certificate",
+            str(party / "certificate.pem"),
+            "--tls-key",
+            str(party / "key.pem"),
+        )
+    async with (
+        echo_server(WholeEchoServer) as echo,
+        edge_process(tmp_path, echo.address, *options) as base,
+    ):
+        url = base.replace("127.0.0.1", "localhost")
+        trusted = (str(tmp_path / "tls/gateway/ca.pem"),) if options else ()
+        output = await _output("java", "tests/whole/java/Rpc.java", url, *trusted)
+
+    assert output.splitlines() == [
+        f"{version} {line}"
+        for line in (
+            '200 {"stringField":"a"}',
+            "200 one 3",
+            "200 3 a",
+            '400 {"code":"failed_precondition","message":"no" google.rpc.ErrorInfo',
+            "504 true",
+            "200 3",
+            *(f'200 {{"stringField":"{number}"}}' for number in range(20)),
+        )
     ]

@@ -43,7 +43,8 @@ class Stream:
 
     def answer(self) -> Answer:
         """Returns what came, as the client of HTTP/1.1 has it."""
-        return Answer(self.status, dict(self.headers), bytes(self.body), self.ended)
+        trailers = dict(self.trailers or ())
+        return Answer(self.status, dict(self.headers), bytes(self.body), self.ended, trailers)
 
 
 class Client:
