@@ -20,6 +20,7 @@ from gateway.operations.readiness import Readiness
 from gateway.operations.requests import RequestMeter, TracedRequestMeter
 from gateway.operations.upstream_samples import upstream_samples
 from gateway.reload.state import ReloadState
+from gateway.store.store import Store
 from gateway.upstream.health_check import HEALTH_CHECK
 from gateway.upstream.port import Upstream
 from grpc_wire.renewal import Renewed
@@ -60,6 +61,7 @@ class Metrics:
         self.direct: ContractDoor | None = None
         self.renewed: list[Renewed[Any]] = []
         self.reloads: ReloadState | None = None
+        self.store: Store | None = None
 
     def follow(self, served: ServedContract) -> None:
         """Counts what is served of another contract."""
@@ -97,6 +99,8 @@ class Metrics:
             samples["protoway_ready"] = [
                 ((check,), int(passed)) for check, passed in self.readiness.last().items()
             ]
+        if self.store is not None:
+            samples |= _store(self.store)
         samples |= _connections(calls.inner, self.acceptor)
         return samples | process_snapshot()
 
@@ -142,6 +146,18 @@ def _streams(edge: Edge) -> dict[str, list[Sample]]:
         ],
         "protoway_feed_gaps_total": [((), counts.gaps)],
         "protoway_feed_resumes_total": [((result,), n) for result, n in counts.resumed.items()],
+    }
+
+
+def _store(store: Store) -> dict[str, list[Sample]]:
+    return {
+        "protoway_store_up": [((), int(store.is_up))],
+        "protoway_store_command_duration_seconds": [
+            ((purpose,), each.value()) for purpose, each in store.durations.items()
+        ],
+        "protoway_store_commands_failed_total": [
+            (labels, count) for labels, count in store.failures.items()
+        ],
     }
 
 

@@ -132,6 +132,19 @@ SERIES: Final = (
         ("upstream",),
         "Times that an address was let in again.",
     ),
+    Series("protoway_store_up", "gauge", (), "1 if the store has answered last, else 0."),
+    Series(
+        "protoway_store_command_duration_seconds",
+        "histogram",
+        ("purpose",),
+        "Durations of commands to the store, failed ones too.",
+    ),
+    Series(
+        "protoway_store_commands_failed_total",
+        "counter",
+        ("purpose", "reason"),
+        "Commands to the store that failed, or were not sent because it was down.",
+    ),
     Series("protoway_connections_open", "gauge", (), "Connections of clients that are open."),
     Series(
         "protoway_connections_refused_total",

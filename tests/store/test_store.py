@@ -1,0 +1,198 @@
+"""The connection to a real Redis: up, down, slow and back, over each way in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.store.error import StoreError, StoreSettingError
+from gateway.store.making import make_store
+from gateway.store.settings import StoreSettings
+from gateway.store.store import Store
+from tests.redis_server import RedisServer
+
+WAIT_SECONDS = 30.0
+
+
+def store_of(url: str, **settings: Any) -> Store:
+    """Makes the store of settings."""
+    made = make_store(StoreSettings(url=url, **settings))
+    assert made is not None
+    return made
+
+
+async def ping(client: Any) -> Any:
+    """Asks the store whether it is there."""
+    return await client.ping()
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Waits for a state that nobody announces."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not true():
+            await asyncio.sleep(0.005)
+
+
+async def reason_of(answer: Awaitable[Any]) -> str:
+    """Returns why a command fails."""
+    with pytest.raises(StoreError) as raised:
+        await answer
+    return raised.value.reason
+
+
+@pytest.mark.parametrize("way", ["tcp", "tls", "unix"])
+async def test_each_way_in_works(redis_server: RedisServer, way: str) -> None:
+    """TCP, TLS with the CA of the settings, and a Unix socket."""
+    urls = {
+        "tcp": redis_server.url,
+        "tls": redis_server.tls_url,
+        "unix": f"unix://{redis_server.socket}",
+    }
+    tls = {"ca": redis_server.ca} if way == "tls" else {}
+    async with store_of(urls[way], **tls) as store:
+        assert store.is_up
+        assert await store.run("tests", ping) is True
+
+    assert not store.is_up
+
+
+async def test_a_foreign_certificate_is_not_believed(redis_server: RedisServer) -> None:
+    """Without the CA, the store stays down, and says why without its address."""
+    async with store_of(redis_server.tls_url) as store:
+        assert not store.is_up
+        assert store.problem == "the store cannot be reached"
+
+
+async def test_a_user_of_the_acl_is_enough(redis_server: RedisServer, tmp_path: Path) -> None:
+    """The password is in a file; a command beyond the user's rights is refused, and the store stays up."""
+    redis_server.add_user("edge", "hunter2", "~protoway:*", "+ping", "+set")
+    (tmp_path / "password").write_text("hunter2\n")
+    url = redis_server.url.replace("//", "//edge@")
+    async with store_of(url, password_file=tmp_path / "password") as store:
+        key = store.key("tests", "x")
+        assert await store.run("tests", lambda client: client.set(key, b"1")) is True
+        assert await reason_of(store.run("tests", lambda client: client.get(key))) == "refused"
+        assert store.is_up
+        assert store.failures == {("tests", "refused"): 1}
+
+
+async def test_wrong_credentials_are_told(redis_server: RedisServer) -> None:
+    """The store is down, and the reason has no address."""
+    async with store_of(redis_server.url, password="wrong") as store:
+        assert not store.is_up
+        assert store.problem == "the store refuses the credentials"
+
+
+async def test_a_killed_store_comes_back(
+    redis_server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Commands fail at once while it is down, without a word to it; the log says each change once."""
+    changes: list[bool] = []
+    async with store_of(redis_server.url) as store:
+        store.followers.append(changes.append)
+        redis_server.kill()
+        assert await reason_of(store.run("tests", ping)) == "connection"
+        pings = store.durations["ping"].count
+        for _ in range(100):
+            assert await reason_of(store.run("tests", ping)) == "down"
+        assert store.durations["ping"].count == pings
+        assert store.failures["tests", "down"] == 100
+
+        redis_server.start()
+        await asyncio.wait_for(store.wait_until_up(), WAIT_SECONDS)
+        assert await store.run("tests", ping) is True
+    assert changes == [False, True]
+    told = [each.message for each in caplog.records if each.name == "gateway.store.store"]
+    assert [each.partition(":")[0] for each in told] == [
+        "the store cannot be reached",
+        "the store answers again",
+    ]
+
+
+async def test_a_store_that_is_down_at_the_start_is_no_error(redis_server: RedisServer) -> None:
+    """The edge starts, and finds it when it is there."""
+    redis_server.kill()
+    async with store_of(redis_server.url) as store:
+        assert not store.is_up
+        redis_server.start()
+        await asyncio.wait_for(store.wait_until_up(), WAIT_SECONDS)
+
+
+async def test_a_halted_store_is_found_out(redis_server: RedisServer) -> None:
+    """A command that is late says so after its own time; the store is down after `timeout_seconds`."""
+    async with store_of(redis_server.url, timeout_seconds=0.5) as store:
+        redis_server.pause()
+        assert await reason_of(store.run("tests", ping, seconds=0.02)) == "timeout"
+        await until(lambda: not store.is_up)
+        assert store.problem == "the store does not answer in time"
+        redis_server.resume()
+        await asyncio.wait_for(store.wait_until_up(), WAIT_SECONDS)
+        assert await store.run("tests", ping) is True
+
+
+async def test_a_command_that_breaks_off_is_not_sent_again(redis_server: RedisServer) -> None:
+    """What counts or appends is done once or not at all, and never twice by the client."""
+    async with store_of(redis_server.url) as store:
+        sleeps = asyncio.create_task(
+            reason_of(store.run("tests", lambda client: client.blpop("nothing", 0)))
+        )
+        await until(lambda: "cmd=blpop" in redis_server.command("CLIENT", "LIST"))
+        redis_server.command("CLIENT", "KILL", "TYPE", "normal")
+        assert await sleeps == "connection"
+        assert "blpop:calls=1," in redis_server.command("INFO", "COMMANDSTATS").replace(
+            "cmdstat_", ""
+        )
+
+
+async def test_connections_are_few(redis_server: RedisServer) -> None:
+    """However many commands begin at once, they wait for `max_connections` of them."""
+    async with store_of(redis_server.url, max_connections=3) as store:
+        await asyncio.gather(*(store.run("tests", ping) for _ in range(100)))
+        lines = redis_server.command("CLIENT", "LIST").splitlines()
+        assert len(lines) <= 3 + 1  # that of redis-cli
+
+
+def test_keys_say_nothing(tmp_path: Path) -> None:
+    """A key depends on secret, kind and parts, and shows none of them but the kind."""
+    (tmp_path / "secret").write_text("one that all replicas have")
+    stores = [
+        store_of("redis://x", secret_file=tmp_path / "secret"),
+        store_of("redis://x", secret="one that all replicas have", prefix="other:"),
+        store_of("redis://x"),
+    ]
+    one, two, three = (each.key("limits", "10.0.0.1", b"x") for each in stores)
+
+    assert one.startswith("protoway:limits:{")
+    assert one.removeprefix("protoway:") == two.removeprefix("other:")
+    assert one != three
+    assert "10.0.0.1" not in one
+    store = stores[0]
+    assert store.key("a", "b", "c") != store.key("a", "bc")
+    assert store.key("a", "b") == store.key("a", b"b")
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"url": "redis://x", "ca": "ca.pem"}, "store_ca: the store's URL is without TLS"),
+        ({"url": "rediss://x", "key": "key.pem"}, "give both or none"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(settings: dict[str, Any], words: str) -> None:
+    """With the name of the setting."""
+    with pytest.raises(StoreSettingError, match=words):
+        make_store(StoreSettings(**settings))
+
+
+def test_without_the_extra_the_start_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And without a store nothing is imported."""
+    monkeypatch.setitem(__import__("sys").modules, "redis.asyncio", None)
+    monkeypatch.delitem(__import__("sys").modules, "gateway.store.client", raising=False)
+
+    assert make_store(StoreSettings()) is None
+    with pytest.raises(StoreSettingError, match=r"pip install 'protoway\[redis\]'"):
+        make_store(StoreSettings(url="redis://x"))
