@@ -129,7 +129,7 @@ def create_app(
         return await readiness.is_serving()
 
     streams = Streams(lambda: edge.served, settings.root_path)
-    admission = Admission(settings, PathMethods(app), streams)
+    admission = Admission(settings, PathMethods(app), streams, store)
     compiler = partial(
         compile_contract,
         settings=settings,
@@ -147,7 +147,7 @@ def create_app(
     readiness: Readiness = _readiness(settings, upstreams, edge, store)
     if metrics is not None:
         metrics.readiness = readiness
-        metrics.store = store
+        metrics.store, metrics.limits = store, admission.shared_limits
         _count(metrics, edge, reloader, upstreams)
     if spans is not None:
         edge.observe(spans)

@@ -117,13 +117,13 @@ class RedisServer:
             process.wait()
 
     def command(self, *words: str) -> str:
-        """Sends a command as the default user; returns the answer as redis-cli prints it."""
+        """Sends a command as the default user; returns what redis-cli prints, bytes as characters."""
         cli = shutil.which("redis-cli") or shutil.which("valkey-cli")
         assert cli is not None
         done = subprocess.run(
             [cli, "-p", str(self.port), *words],
             capture_output=True,
-            text=True,
+            encoding="latin-1",
             timeout=30,
             check=True,
         )

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from gateway import __version__
+from gateway.admission.limits.shared import SharedBuckets
 from gateway.contract.descriptors import Contract
 from gateway.contract.method import Method
 from gateway.doors.accepting import Acceptor
@@ -62,6 +63,7 @@ class Metrics:
         self.renewed: list[Renewed[Any]] = []
         self.reloads: ReloadState | None = None
         self.store: Store | None = None
+        self.limits: SharedBuckets | None = None
 
     def follow(self, served: ServedContract) -> None:
         """Counts what is served of another contract."""
@@ -101,6 +103,10 @@ class Metrics:
             ]
         if self.store is not None:
             samples |= _store(self.store)
+        if self.limits is not None:
+            samples["protoway_limits_local_requests_total"] = [
+                ((reason,), count) for reason, count in self.limits.local.items()
+            ]
         samples |= _connections(calls.inner, self.acceptor)
         return samples | process_snapshot()
 

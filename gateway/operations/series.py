@@ -44,6 +44,12 @@ SERIES: Final = (
         "Requests that a policy refused.",
     ),
     Series(
+        "protoway_limits_local_requests_total",
+        "counter",
+        ("reason",),
+        "Requests that limits_shared is about, and that the process has counted by itself.",
+    ),
+    Series(
         "protoway_ready",
         "gauge",
         ("check",),

@@ -18,6 +18,7 @@ from redis.exceptions import (
     AuthenticationError,
     ClusterDownError,
     MasterDownError,
+    NoScriptError,
     ReadOnlyError,
     RedisClusterException,
     RedisError,
@@ -28,6 +29,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from gateway.store.address import StoreAddress
 from gateway.store.error import StoreError
+from gateway.store.script import Script
 
 _RESP: Final = 2
 """Version of the protocol: answers have the same shape under all versions of the package."""
@@ -95,6 +97,16 @@ class RedisDriver:
             asked |= self._credentials | {"username": address.sentinel_user}
         sentinel = Sentinel(hosts, sentinel_kwargs=asked)  # type: ignore[no-untyped-call]
         return sentinel.master_for(address.name, db=address.db, **given)
+
+    @staticmethod
+    async def evaluate(
+        client: Any, script: Script, keys: Sequence[str], arguments: Sequence[Any]
+    ) -> Any:
+        """Runs a script by its digest, or by its text where the store does not know it yet."""
+        try:
+            return await client.evalsha(script.sha, len(keys), *keys, *arguments)
+        except NoScriptError:
+            return await client.eval(script.text, len(keys), *keys, *arguments)
 
     @staticmethod
     def error(error: Exception) -> tuple[StoreError, bool]:

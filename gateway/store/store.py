@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from hmac import digest
 from time import monotonic
 from typing import Any, Final, Protocol, Self, TypeAlias, TypeVar
 
 from gateway.store.error import StoreError
+from gateway.store.script import Script
 from grpc_wire.client.backoff import jittered, longer
 from server_process.exposition import Histogram
 
@@ -47,6 +48,12 @@ class Driver(Protocol):
         """Returns a client; it connects at its first command."""
         ...
 
+    def evaluate(
+        self, client: Client, script: Script, keys: Sequence[str], arguments: Sequence[Any]
+    ) -> Awaitable[Any]:
+        """Runs a script, and returns its answer."""
+        ...
+
     def error(self, error: Exception) -> tuple[StoreError, bool]:
         """Returns what an error of a command is for others, and whether the store is down by it."""
         ...
@@ -56,6 +63,8 @@ class Store:
     """The store of one process; used as a block, in which it is asked.
 
     Attributes:
+        prefix: what every key begins with.
+        secret: that all replicas have; None: keys are hashed without one.
         is_up: whether it has answered last.
         timeout: maximum duration of a command, in seconds.
         problem: why it is down, without addresses; empty: it is not.
@@ -77,8 +86,8 @@ class Store:
     ) -> None:
         """Takes what speaks to it, and settings; nothing is sent before the block."""
         self._driver = driver
-        self._prefix = prefix
-        self._secret = secret or _NO_SECRET
+        self.prefix = prefix
+        self.secret = secret
         self.timeout = timeout
         self.is_cluster = is_cluster
         self.is_up = False
@@ -101,13 +110,16 @@ class Store:
         So keys of one thing, which differ behind the braces, lie in one slot of a cluster; and who reads the
         store sees no part.
         """
+        return f"{self.prefix}{kind}:{{{self.digest(kind, *parts)}}}"
+
+    def digest(self, kind: str, *parts: bytes | str) -> str:
+        """Returns the HMAC of kind and parts, in hexadecimal digits."""
         encoded = [
             part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
             for part in parts
         ]
         text = b"".join(b"%d:%s" % (len(part), part) for part in (kind.encode(), *encoded))
-        made = digest(self._secret, text, "sha256")[:_KEY_BYTES].hex()
-        return f"{self._prefix}{kind}:{{{made}}}"
+        return digest(self.secret or _NO_SECRET, text, "sha256")[:_KEY_BYTES].hex()
 
     def connect(self) -> Client:
         """Returns a further client for commands that block; the caller limits their time and closes it."""
@@ -134,6 +146,24 @@ class Store:
             self.failures[purpose, "down"] += 1
             raise StoreError("down", "the store is down")
         return await self._send(purpose, command, min(seconds or self.timeout, self.timeout))
+
+    async def evaluate(
+        self,
+        purpose: str,
+        script: Script,
+        keys: Sequence[str],
+        arguments: Sequence[Any],
+        *,
+        seconds: float | None = None,
+    ) -> Any:
+        """Runs a script, and returns its answer; in a cluster its keys lie in one slot.
+
+        The other arguments and the errors are those of `run`.
+        """
+        evaluate = self._driver.evaluate
+        return await self.run(
+            purpose, lambda client: evaluate(client, script, keys, arguments), seconds=seconds
+        )
 
     async def wait_until_up(self) -> None:
         """Returns when the store answers."""

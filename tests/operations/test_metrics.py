@@ -55,6 +55,7 @@ PAGE = (DOCS / "reference/operations.md").read_text()
 PROCESSES = "".join(
     (Path(__file__).parents[1] / each).read_text()
     for each in (
+        "edge/test_shared_limits.py",
         "operations/test_admin_listener.py",
         "upstreams/test_routes.py",
         "upstreams/test_retries.py",
