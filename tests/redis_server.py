@@ -96,7 +96,7 @@ class RedisServer:
         assert path is not None
         self._process = subprocess.Popen([path, *self._options], stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + _START_SECONDS
-        while not self._answers():
+        while not _answers(self.port):
             assert self._process.poll() is None, "redis-server did not start"
             assert time.monotonic() < deadline, "redis-server does not answer"
             time.sleep(0.01)
@@ -133,14 +133,6 @@ class RedisServer:
         """Adds a user of the ACL with its rules, as `~protoway:*` and `+get`."""
         assert self.command("ACL", "SETUSER", name, "reset", "on", f">{password}", *rules) == "OK"
 
-    def _answers(self) -> bool:
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), 1) as connection:
-                connection.sendall(b"PING\r\n")
-                return connection.recv(7).startswith(b"+PONG")
-        except OSError:
-            return False
-
     def __enter__(self) -> Self:
         self.start()
         return self
@@ -170,3 +162,50 @@ def _free_port() -> int:
         found.bind(("127.0.0.1", 0))
         port: int = found.getsockname()[1]
         return port
+
+
+def cluster_of_one(folder: Path) -> RedisServer:
+    """Returns a cluster of one node, which is not started; `form_cluster` gives it its slots."""
+    return RedisServer(folder, options=["--cluster-enabled", "yes"])
+
+
+def form_cluster(server: RedisServer) -> None:
+    """Gives a node all slots, and returns when the cluster is up."""
+    server.command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
+    deadline = time.monotonic() + _START_SECONDS
+    while "cluster_state:ok" not in server.command("CLUSTER", "INFO"):
+        assert time.monotonic() < deadline, "the cluster is not up"
+        time.sleep(0.01)
+
+
+@contextmanager
+def running_sentinel(folder: Path, primary: RedisServer, name: str) -> Iterator[int]:
+    """Runs a Sentinel that knows a primary by a name, within the block, which is given its port."""
+    path = redis_path()
+    assert path is not None
+    folder.mkdir(parents=True)
+    port = _free_port()
+    configuration = folder / "sentinel.conf"
+    configuration.write_text(
+        f"port {port}\nbind 127.0.0.1\ndir {folder}\nsentinel monitor {name} 127.0.0.1 {primary.port} 1\n"
+    )
+    process = subprocess.Popen([path, str(configuration), "--sentinel"], stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + _START_SECONDS
+        while not _answers(port):
+            assert process.poll() is None, "the sentinel did not start"
+            assert time.monotonic() < deadline, "the sentinel does not answer"
+            time.sleep(0.01)
+        yield port
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), 1) as connection:
+            connection.sendall(b"PING\r\n")
+            return connection.recv(7).startswith(b"+PONG")
+    except OSError:
+        return False

@@ -67,6 +67,7 @@ class RedisDriver:
         self._address = address
         self._tls = _tls(tls) if address.tls else {}
         self._credentials = {"username": address.user, "password": password}
+        self._sentinel: Sentinel | None = None
         self._common: dict[str, Any] = {
             "socket_timeout": None,  # the block of a command has a timeout
             "socket_connect_timeout": seconds,
@@ -95,8 +96,15 @@ class RedisDriver:
         asked = {**self._common, **self._tls}
         if address.sentinel_user is not None:
             asked |= self._credentials | {"username": address.sentinel_user}
-        sentinel = Sentinel(hosts, sentinel_kwargs=asked)  # type: ignore[no-untyped-call]
-        return sentinel.master_for(address.name, db=address.db, **given)
+        if self._sentinel is None:
+            self._sentinel = Sentinel(hosts, sentinel_kwargs=asked)  # type: ignore[no-untyped-call]
+        return self._sentinel.master_for(address.name, db=address.db, **given)
+
+    async def aclose(self) -> None:
+        """Closes the connections to the Sentinels; each client closes its own."""
+        if self._sentinel is not None:
+            for each in self._sentinel.sentinels:
+                await each.aclose()
 
     @staticmethod
     async def evaluate(

@@ -48,6 +48,9 @@ class Driver(Protocol):
         """Returns a client; it connects at its first command."""
         ...
 
+    async def aclose(self) -> None:
+        """Closes what is no client's."""
+
     def evaluate(
         self, client: Client, script: Script, keys: Sequence[str], arguments: Sequence[Any]
     ) -> Awaitable[Any]:
@@ -182,8 +185,9 @@ class Store:
         self._watching.cancel()
         await asyncio.wait({self._watching})
         self.is_up = False
+        await self._close(self._client)
         with suppress(*self._driver.failures):
-            await self._client.aclose()
+            await self._driver.aclose()
 
     async def _send(
         self, purpose: str, command: Callable[[Client], Awaitable[T]], seconds: float
@@ -221,7 +225,18 @@ class Store:
             else:
                 await asyncio.sleep(jittered(self._delay))
                 self._delay = longer(self._delay, _MAX_DELAY)
+                await self._reconnect()
             await self._ping()
+
+    async def _reconnect(self) -> None:
+        """Takes another client, which knows nothing of what was: a cluster may have other nodes now."""
+        old, self._client = self._client, self._driver.connect()
+        await self._close(old)
+
+    async def _close(self, client: Client) -> None:
+        with suppress(TimeoutError, *self._driver.failures):
+            async with asyncio.timeout(self.timeout):
+                await client.aclose()
 
     async def _ping(self) -> None:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,21 @@ import pytest
 
 from gateway.store.error import StoreError, StoreSettingError
 from gateway.store.making import make_store
+from gateway.store.script import Script
 from gateway.store.settings import StoreSettings
 from gateway.store.store import Store
-from tests.redis_server import RedisServer
+from tests.redis_server import (
+    RedisServer,
+    cluster_of_one,
+    form_cluster,
+    needs_redis,
+    running_redis,
+    running_sentinel,
+)
 
 WAIT_SECONDS = 30.0
+PATIENT = {"timeout_seconds": 20.0}
+ADD = Script("redis.call('SET', KEYS[2], 1) return redis.call('INCRBY', KEYS[1], ARGV[1])")
 
 
 def store_of(url: str, **settings: Any) -> Store:
@@ -53,16 +64,68 @@ async def test_each_way_in_works(redis_server: RedisServer, way: str) -> None:
         "unix": f"unix://{redis_server.socket}",
     }
     tls = {"ca": redis_server.ca} if way == "tls" else {}
-    async with store_of(urls[way], **tls) as store:
+    async with store_of(urls[way], **tls, **PATIENT) as store:
         assert store.is_up
         assert await store.run("tests", ping) is True
 
     assert not store.is_up
 
 
+@needs_redis
+async def test_a_cluster_works(tmp_path: Path) -> None:
+    """Commands, and scripts whose keys have one hash tag."""
+    with cluster_of_one(tmp_path / "redis") as server:
+        form_cluster(server)
+        async with store_of(f"redis+cluster://127.0.0.1:{server.port}", **PATIENT) as store:
+            key = store.key("tests", "x")
+            assert await store.run("tests", lambda client: client.set(key, b"1")) is True
+            added = await store.evaluate("tests", ADD, [key, f"{key}:more"], ["2"])
+            assert added == 3
+            server.kill()
+            assert (
+                await reason_of(store.run("tests", lambda client: client.get(key))) == "connection"
+            )
+            server.start()
+            await until(lambda: "cluster_state:ok" in server.command("CLUSTER", "INFO"))
+            async with asyncio.timeout(WAIT_SECONDS):
+                while True:  # a node answers pings before it has its slots
+                    await store.wait_until_up()
+                    with suppress(StoreError):
+                        assert await store.evaluate("tests", ADD, [key, f"{key}:more"], ["2"]) == 2
+                        break
+
+
+@needs_redis
+async def test_a_sentinel_names_the_primary(tmp_path: Path) -> None:
+    """By the name in the URL; an unknown one is a store that is down."""
+    with (
+        running_redis(tmp_path / "redis") as server,
+        running_sentinel(tmp_path / "sentinel", server, "main") as port,
+    ):
+        url = f"redis+sentinel://127.0.0.1:{port}"
+        async with store_of(f"{url}/main/0", **PATIENT) as store:
+            key = store.key("tests", "x")
+            assert await store.run("tests", lambda client: client.set(key, b"1")) is True
+            assert server.command("GET", key) == "1"
+        async with store_of(f"{url}/other", **PATIENT) as store:
+            assert store.problem == "the store cannot be reached"
+
+
+async def test_a_script_is_sent_once(redis_server: RedisServer) -> None:
+    """By its digest when the store knows it; again after the store has forgotten it."""
+    async with store_of(redis_server.url, **PATIENT) as store:
+        seen = [await store.evaluate("tests", ADD, ["a", "b"], ["2"]) for _ in range(3)]
+        redis_server.command("SCRIPT", "FLUSH")
+        seen.append(await store.evaluate("tests", ADD, ["a", "b"], ["2"]))
+    stats = redis_server.command("INFO", "COMMANDSTATS")
+
+    assert seen == [2, 4, 6, 8]
+    assert "cmdstat_eval:calls=2," in stats
+
+
 async def test_a_foreign_certificate_is_not_believed(redis_server: RedisServer) -> None:
     """Without the CA, the store stays down, and says why without its address."""
-    async with store_of(redis_server.tls_url) as store:
+    async with store_of(redis_server.tls_url, **PATIENT) as store:
         assert not store.is_up
         assert store.problem == "the store cannot be reached"
 
@@ -72,7 +135,7 @@ async def test_a_user_of_the_acl_is_enough(redis_server: RedisServer, tmp_path: 
     redis_server.add_user("edge", "hunter2", "~protoway:*", "+ping", "+set")
     (tmp_path / "password").write_text("hunter2\n")
     url = redis_server.url.replace("//", "//edge@")
-    async with store_of(url, password_file=tmp_path / "password") as store:
+    async with store_of(url, password_file=tmp_path / "password", **PATIENT) as store:
         key = store.key("tests", "x")
         assert await store.run("tests", lambda client: client.set(key, b"1")) is True
         assert await reason_of(store.run("tests", lambda client: client.get(key))) == "refused"
@@ -82,7 +145,7 @@ async def test_a_user_of_the_acl_is_enough(redis_server: RedisServer, tmp_path: 
 
 async def test_wrong_credentials_are_told(redis_server: RedisServer) -> None:
     """The store is down, and the reason has no address."""
-    async with store_of(redis_server.url, password="wrong") as store:
+    async with store_of(redis_server.url, password="wrong", **PATIENT) as store:
         assert not store.is_up
         assert store.problem == "the store refuses the credentials"
 
@@ -92,7 +155,7 @@ async def test_a_killed_store_comes_back(
 ) -> None:
     """Commands fail at once while it is down, without a word to it; the log says each change once."""
     changes: list[bool] = []
-    async with store_of(redis_server.url) as store:
+    async with store_of(redis_server.url, **PATIENT) as store:
         store.followers.append(changes.append)
         redis_server.kill()
         assert await reason_of(store.run("tests", ping)) == "connection"
@@ -116,7 +179,7 @@ async def test_a_killed_store_comes_back(
 async def test_a_store_that_is_down_at_the_start_is_no_error(redis_server: RedisServer) -> None:
     """The edge starts, and finds it when it is there."""
     redis_server.kill()
-    async with store_of(redis_server.url) as store:
+    async with store_of(redis_server.url, **PATIENT) as store:
         assert not store.is_up
         redis_server.start()
         await asyncio.wait_for(store.wait_until_up(), WAIT_SECONDS)
@@ -136,7 +199,7 @@ async def test_a_halted_store_is_found_out(redis_server: RedisServer) -> None:
 
 async def test_a_command_that_breaks_off_is_not_sent_again(redis_server: RedisServer) -> None:
     """What counts or appends is done once or not at all, and never twice by the client."""
-    async with store_of(redis_server.url) as store:
+    async with store_of(redis_server.url, **PATIENT) as store:
         sleeps = asyncio.create_task(
             reason_of(store.run("tests", lambda client: client.blpop("nothing", 0)))
         )
@@ -150,7 +213,7 @@ async def test_a_command_that_breaks_off_is_not_sent_again(redis_server: RedisSe
 
 async def test_connections_are_few(redis_server: RedisServer) -> None:
     """However many commands begin at once, they wait for `max_connections` of them."""
-    async with store_of(redis_server.url, max_connections=3) as store:
+    async with store_of(redis_server.url, max_connections=3, **PATIENT) as store:
         await asyncio.gather(*(store.run("tests", ping) for _ in range(100)))
         lines = redis_server.command("CLIENT", "LIST").splitlines()
         assert len(lines) <= 3 + 1  # that of redis-cli
