@@ -166,7 +166,9 @@ def _free_port() -> int:
 
 def cluster_of_one(folder: Path) -> RedisServer:
     """Returns a cluster of one node, which is not started; `form_cluster` gives it its slots."""
-    return RedisServer(folder, options=["--cluster-enabled", "yes"])
+    return RedisServer(
+        folder, options=["--cluster-enabled", "yes", "--cluster-port", str(_free_port())]
+    )
 
 
 def form_cluster(server: RedisServer) -> None:

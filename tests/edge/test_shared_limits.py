@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,10 +26,11 @@ from tests.edge.asgi import running
 from tests.edge.conftest import MakeApp
 from tests.edge.test_limits import DOORS, HOUR, WIRES, Ask, Callers, directly, rules
 from tests.operations.scrapes import scrape, total
-from tests.redis_server import RedisServer
+from tests.redis_server import RedisServer, cluster_of_one, form_cluster, needs_redis
 
 GENEROUS = 10.0
 """Seconds that a request may wait for the store where its answer is what a test is about."""
+PAGE = (Path(__file__).parents[2] / "docs/reference/admission.md").read_text()
 LOCAL = "protoway_limits_local_requests_total"
 
 
@@ -182,11 +185,32 @@ async def test_a_halted_store_costs_the_timeout_once(
     assert total(samples, LOCAL, reason="late") >= 101
 
 
+RIGHTS = re.findall(r"[~+][^ `]+", re.findall(r"^- \*\*Rights\*\* .*$", PAGE, re.MULTILINE)[0])
+"""Those that the page names for limits and tickets, in a cluster too."""
+
+
+@needs_redis
+async def test_a_cluster_counts_on_one_node(make_app: MakeApp, tmp_path: Path) -> None:
+    """By a script whose keys have one hash tag; a user with the rights that the page names is enough."""
+    with cluster_of_one(tmp_path / "redis") as server:
+        form_cluster(server)
+        server.add_user("edge", "hunter2", *RIGHTS)
+        url = f"redis+cluster://edge@127.0.0.1:{server.port}"
+        store = {"url": url, "password": "hunter2"}
+        written = {"name": "a", "limit": 2}, {"name": "b", "limit": 9, "by": ()}
+        async with running(shared(make_app, server, *written, store=store)) as app:
+            seen = [(await directly(app, "/v1/echo")).status for _ in range(3)]
+            local, failures = total(scrape(app), LOCAL), app.state.store.failures
+
+    assert seen == [200, 200, 429]
+    assert local == 0
+    assert not failures
+
+
 async def test_few_rights_are_enough(make_app: MakeApp, redis_server: RedisServer) -> None:
     """A user of the ACL that the page names, and nothing else."""
     redis_server.add_user(
-        *("edge", "hunter2", "~protoway:*"),
-        *("+ping", "+evalsha", "+eval", "+get", "+set", "+time", "+getdel"),
+        "edge", "hunter2", *(each for each in RIGHTS if not each.startswith("+c"))
     )
     store = {"url": redis_server.url.replace("//", "//edge@"), "password": "hunter2"}
     async with running(shared(make_app, redis_server, {"limit": 2}, store=store)) as app:

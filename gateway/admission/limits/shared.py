@@ -156,9 +156,11 @@ class SharedBuckets:
         self._count_locally(reason, len(waiting))
 
     def _count_locally(self, reason: str, requests: int) -> None:
+        if not requests:
+            return
         self.local[reason] += requests
         before, self._logged_at = self._logged_at, monotonic()
-        if requests and self._logged_at - before > _SILENT_SECONDS:
+        if self._logged_at - before > _SILENT_SECONDS:
             log.warning("limits are counted by this process alone: the store is %s", _WORDS[reason])
 
     def _key(self, name: str, key: str) -> str:
