@@ -41,6 +41,8 @@ from gateway.reload.reloader import ContractReloader, NotReloadedError
 from gateway.rpc_services.every import own_services
 from gateway.settings import Settings
 from gateway.sources.reading import SettingsSource, load_contract, waiting_for_servers
+from gateway.store.making import make_store
+from gateway.store.store import Store
 from gateway.tls import TlsError
 from gateway.transcoding.metadata import MetadataFilter
 from gateway.transcoding.origin import Origins
@@ -79,6 +81,7 @@ def create_app(
         TlsError: a certificate, a key or the CA for the upstream cannot be used.
         FileReadError: a file cannot be read; it is an OSError.
         AdmissionError: a setting about who may come in cannot be obeyed.
+        StoreSettingError: the store cannot be used as settings say.
         TracingError: traces cannot be made as settings and variables say.
     """
     source = SettingsSource(settings)
@@ -90,6 +93,7 @@ def create_app(
     carrier = upstreams.upstream
     spans = _spans(settings)
     traced = spans is not None
+    store = make_store(settings.store)
     metrics = None if settings.admin_port is None else Metrics(contract, carrier, traced=traced)
 
     @asynccontextmanager
@@ -99,6 +103,7 @@ def create_app(
         async with (
             nullcontext() if spans is None else spans.tracing,
             log_lines,
+            nullcontext() if store is None else store,
             edge.upstream,
             edge.feeds,
             admission,
@@ -124,7 +129,7 @@ def create_app(
         return await readiness.is_serving()
 
     streams = Streams(lambda: edge.served, settings.root_path)
-    admission = Admission(settings, PathMethods(app), streams)
+    admission = Admission(settings, PathMethods(app), streams, store)
     compiler = partial(
         compile_contract,
         settings=settings,
@@ -139,9 +144,10 @@ def create_app(
     edge = _edge(settings, compiler(contract), calls if spans is None else spans.of_calls(calls))
     source.returns = partial(_returns, carrier)
     reloader = ContractReloader(edge, source, data, stamp, load, compiler, settings.on_breaking)
-    readiness: Readiness = _readiness(settings, upstreams, edge)
+    readiness: Readiness = _readiness(settings, upstreams, edge, store)
     if metrics is not None:
         metrics.readiness = readiness
+        metrics.store, metrics.limits = store, admission.shared_limits
         _count(metrics, edge, reloader, upstreams)
     if spans is not None:
         edge.observe(spans)
@@ -161,6 +167,7 @@ def create_app(
     app.state.served_with = None  # a server of ours says with which settings it serves
     app.state.settings = settings
     app.state.readiness = readiness
+    app.state.store = store
     app.state.upstream_tls = upstreams.tls
     app.state.metrics = metrics
     app.state.reloader = reloader
@@ -200,8 +207,10 @@ def _upstreams(settings: Settings, contract: Contract, given: Upstream | None) -
     return make_upstreams(settings, contract.methods) if given is None else Upstreams(given)
 
 
-def _readiness(settings: Settings, upstreams: Upstreams, edge: Edge) -> Readiness:
-    """Makes what asks the default upstream, if a method goes there, and the others."""
+def _readiness(
+    settings: Settings, upstreams: Upstreams, edge: Edge, store: Store | None
+) -> Readiness:
+    """Makes what asks the default upstream, if a method goes there, and the others; it tells of the store."""
     others = [
         UpstreamCheck(
             f"upstream:{each.name}",
@@ -213,7 +222,8 @@ def _readiness(settings: Settings, upstreams: Upstreams, edge: Edge) -> Readines
         if (own := upstreams.named.get(each.name)) is not None
     ]
     default = edge.upstream if upstreams.uses_default else None
-    return Readiness(settings.readiness, default, others)
+    notes = {} if store is None else {"store": lambda: store.problem}
+    return Readiness(settings.readiness, default, others, notes)
 
 
 def _spans(settings: Settings) -> RequestSpans | None:

@@ -42,6 +42,7 @@ from gateway.server import LOGGING, serve
 from gateway.setting_secrets import SecretError
 from gateway.settings import OWN_PATHS, PREFIX, AnySettings, EnvoySettings, Settings
 from gateway.sources.reading import read_contract
+from gateway.store.error import StoreSettingError
 from gateway.tls import TlsError, check_serving
 from gateway.upstream.transport import TargetError
 from server_process.logs import LogConfigError, configure_logs
@@ -83,7 +84,7 @@ ENVOY = (
 
 FAILURES = (
     *(AdmissionError, AppError, ContractError, ListenError, SecretError, TargetError),
-    *(LogConfigError, TlsError, TracingError),
+    *(LogConfigError, StoreSettingError, TlsError, TracingError),
 )
 """What stops a command, each with a line of its own."""
 

@@ -111,12 +111,19 @@ class Setting:
     """Its type, default and description."""
 
 
+@dataclass(frozen=True, slots=True)
+class FlatName:
+    """Annotates a simple field of a section whose flat name is not that of section and field."""
+
+    name: str
+
+
 @lru_cache
 def all_settings(kind: type[BaseModel]) -> Mapping[str, Setting]:
     """Returns name -> setting, in the order of the fields; the simple ones and the structured ones."""
     found: dict[str, Setting] = {}
     for path, field in _fields(kind, ()):
-        name = ("_" if is_simple(field.annotation) else ".").join(path)
+        name = _flat_name(field, path) if is_simple(field.annotation) else ".".join(path)
         if name in found:
             raise TypeError(f"two settings have the name {name}")
         found[name] = Setting(name, path, field)
@@ -214,6 +221,12 @@ def _fields(kind: type[BaseModel], path: Path) -> Iterator[tuple[Path, FieldInfo
             yield from _fields(field.annotation, (*path, name))
         else:
             yield (*path, name), field
+
+
+def _flat_name(field: FieldInfo, path: Path) -> str:
+    return next(
+        (each.name for each in field.metadata if isinstance(each, FlatName)), "_".join(path)
+    )
 
 
 def _is_scalar(annotation: Any) -> bool:

@@ -34,6 +34,7 @@ GROUPS: Final[Mapping[str, str]] = MappingProxyType(
         "authorizer_grpc": "An external authorizer",
         "limits_requests_per_second": "Limits",
         "overload_max_calls": "Load shedding",
+        "feed_store": "A store for replicas",
         "readiness_upstream": "Readiness",
         "descriptor_set_out": "Envoy",
     }

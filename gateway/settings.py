@@ -37,6 +37,7 @@ from gateway.setting_groups import FILE_KEYS, FILE_SECTIONS
 from gateway.setting_lists import list_added_to, list_from_text
 from gateway.setting_sources import SourcedSettings
 from gateway.setting_types import HeaderName, OwnPath, RequestHeaderName, RootPath
+from gateway.store.settings import StoreSettings
 from gateway.transcoding.metadata import (
     DEFAULT_CHALLENGE,
     DEFAULT_REQUEST_HEADERS,
@@ -320,6 +321,8 @@ class Settings(SourcedSettings):
     """How much callers may ask for."""
     overload: OverloadSettings = OverloadSettings()
     """How much is under way at a time, whoever asks."""
+    store: StoreSettings = StoreSettings()
+    """A store that replicas share."""
     readiness: ReadinessSettings = ReadinessSettings()
     """What decides whether the edge is ready."""
 

@@ -131,7 +131,7 @@ def test_the_wheel_requires_what_is_imported_and_nothing_else(metadata: Message)
 
     assert required | optional == imported | NOT_IMPORTED
     assert not required & optional
-    assert metadata.get_all("Provides-Extra") == ["authorizer", "jwt", "otel", "protoc"]
+    assert metadata.get_all("Provides-Extra") == ["authorizer", "jwt", "otel", "protoc", "redis"]
 
 
 def test_the_wheel_has_one_command(wheel: Path) -> None:

@@ -16,6 +16,8 @@ from gateway.admission.cors import Cors, PathMethods
 from gateway.admission.error import AdmissionError
 from gateway.admission.limits.policy import limits_policies
 from gateway.admission.limits.rules import check_patterns
+from gateway.admission.limits.settings import LimitsSettings
+from gateway.admission.limits.shared import SharedBuckets
 from gateway.admission.overload.policy import Overload
 from gateway.admission.proxies import Proxies
 from gateway.admission.rights.rights import Rights, no_identity
@@ -27,6 +29,7 @@ from gateway.contract.http_rule import Binding
 from gateway.exchange.policy import Policy
 from gateway.exchange.request_info import RequestInfo
 from gateway.settings import Settings
+from gateway.store.store import Store
 from gateway.transcoding.origin import Origins
 
 log = logging.getLogger(__name__)
@@ -45,6 +48,7 @@ class Admission:
         cors: the policy of CORS; None without origins.
         issue_ticket: answers a request for a ticket; None: tickets are switched off.
         proxies: who is believed about callers; None if nobody is.
+        shared_limits: counts requests together with other processes; None: limits are not shared.
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class Admission:
         settings: Settings,
         path_methods: PathMethods,
         streams: Streams | None = None,
+        store: Store | None = None,
     ) -> None:
         """Makes what the policies share whatever the contract is: what they read, count and remember.
 
@@ -59,14 +64,17 @@ class Admission:
             settings: of the edge.
             path_methods: returns the HTTP methods that a path takes, whoever answers it.
             streams: of the contract; tickets need them.
+            store: which replicas share.
 
         Raises:
             AdmissionError: settings cannot be obeyed: a file is wrong, or an extra is not installed.
             FileReadError: a file cannot be read; it is an OSError.
         """
         self._settings = settings
+        self._store = store
+        self.shared_limits = _shared_limits(settings.limits, store)
         self._by_address, self._by_identity = limits_policies(
-            settings.limits, settings.health_paths()
+            settings.limits, settings.health_paths(), store=self.shared_limits
         )
         self.issue_ticket: Callable[[RequestInfo, bytes], Awaitable[bytes]] | None = None
         self.proxies = _proxies(settings)
@@ -85,7 +93,7 @@ class Admission:
             self._authentication = Authentication(
                 authenticators, settings.health_paths(), parameters
             )
-        opened = (*authenticators, self._authorizer)
+        opened = (*authenticators, self._authorizer, self.shared_limits)
         self._needed = [each for each in opened if isinstance(each, AbstractAsyncContextManager)]
         self._stack = AsyncExitStack()
 
@@ -136,7 +144,7 @@ class Admission:
             return ()
         keys = [each for each in others if isinstance(each, ApiKeys)]
         confirm = {"api_key": keys[0].confirm} if keys else {}
-        tickets = Tickets(settings.tickets, streams, confirm)
+        tickets = Tickets(settings.tickets, streams, confirm, self._store)
         self.issue_ticket = tickets.issuer.issue
         return (tickets.authenticator,)
 
@@ -157,6 +165,14 @@ def _before_limits(settings: Settings, proxies: Proxies | None, cors: Cors | Non
     overload = Overload(settings.overload) if settings.overload.is_on else None
     policies: tuple[Policy | None, ...] = (proxies, strict, cors, overload)
     return [each for each in policies if each is not None]
+
+
+def _shared_limits(settings: LimitsSettings, store: Store | None) -> SharedBuckets | None:
+    if not settings.shared:
+        return None
+    if store is None:
+        raise AdmissionError("limits_shared: there is no store to count in; set feed_store")
+    return SharedBuckets(store, settings.shared_timeout_seconds)
 
 
 def _proxies(settings: Settings) -> Proxies | None:

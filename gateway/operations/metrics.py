@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from gateway import __version__
+from gateway.admission.limits.shared import SharedBuckets
 from gateway.contract.descriptors import Contract
 from gateway.contract.method import Method
 from gateway.doors.accepting import Acceptor
@@ -20,6 +21,7 @@ from gateway.operations.readiness import Readiness
 from gateway.operations.requests import RequestMeter, TracedRequestMeter
 from gateway.operations.upstream_samples import upstream_samples
 from gateway.reload.state import ReloadState
+from gateway.store.store import Store
 from gateway.upstream.health_check import HEALTH_CHECK
 from gateway.upstream.port import Upstream
 from grpc_wire.renewal import Renewed
@@ -60,6 +62,8 @@ class Metrics:
         self.direct: ContractDoor | None = None
         self.renewed: list[Renewed[Any]] = []
         self.reloads: ReloadState | None = None
+        self.store: Store | None = None
+        self.limits: SharedBuckets | None = None
 
     def follow(self, served: ServedContract) -> None:
         """Counts what is served of another contract."""
@@ -96,6 +100,12 @@ class Metrics:
         if self.readiness is not None:
             samples["protoway_ready"] = [
                 ((check,), int(passed)) for check, passed in self.readiness.last().items()
+            ]
+        if self.store is not None:
+            samples |= _store(self.store)
+        if self.limits is not None:
+            samples["protoway_limits_local_requests_total"] = [
+                ((reason,), count) for reason, count in self.limits.local.items()
             ]
         samples |= _connections(calls.inner, self.acceptor)
         return samples | process_snapshot()
@@ -142,6 +152,18 @@ def _streams(edge: Edge) -> dict[str, list[Sample]]:
         ],
         "protoway_feed_gaps_total": [((), counts.gaps)],
         "protoway_feed_resumes_total": [((result,), n) for result, n in counts.resumed.items()],
+    }
+
+
+def _store(store: Store) -> dict[str, list[Sample]]:
+    return {
+        "protoway_store_up": [((), int(store.is_up))],
+        "protoway_store_command_duration_seconds": [
+            ((purpose,), each.value()) for purpose, each in store.durations.items()
+        ],
+        "protoway_store_commands_failed_total": [
+            (labels, count) for labels, count in store.failures.items()
+        ],
     }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final, Self
 
 import orjson
@@ -21,6 +22,7 @@ from gateway.operations.upstream_check import UpstreamCheck
 from gateway.upstream.port import Upstream
 
 _HEADERS: Final = {"x-content-type-options": "nosniff", "cache-control": "no-store"}
+_NO_NOTES: Final[Mapping[str, Callable[[], str]]] = MappingProxyType({})
 _WORDS: Final = {True: "SERVING", False: "NOT_SERVING"}
 
 
@@ -65,6 +67,7 @@ class Readiness:
         settings: ReadinessSettings,
         upstream: Upstream | None,
         others: Iterable[UpstreamCheck] = (),
+        notes: Mapping[str, Callable[[], str]] = _NO_NOTES,
     ) -> None:
         """Takes what is asked; nothing is before somebody wants to know.
 
@@ -72,13 +75,15 @@ class Readiness:
             settings: how it is asked.
             upstream: the default one; None: it is not asked.
             others: checks of those that take some methods.
+            notes: name of a check that is told only -> returns why it fails, or "".
         """
         self._seconds = settings.timeout_seconds
         self._checks = tuple(others)
         if settings.upstream and upstream is not None:
             check = UpstreamCheck("upstream", upstream, settings.service)
             self._checks = (check, *self._checks)
-        self._optional = frozenset(each.name for each in self._checks if not each.is_required)
+        self._notes = notes
+        self._optional = notes.keys() | {each.name for each in self._checks if not each.is_required}
         self.started = False
         self.draining = False
 
@@ -96,8 +101,9 @@ class Readiness:
         checks = self._checks
         told = await asyncio.gather(*(each.problem(self._seconds) for each in checks))
         problems |= {each.name: why for each, why in zip(checks, told, strict=True)}
+        problems |= {name: problem() for name, problem in self._notes.items()}
         problems["shutdown"] = "the edge is shutting down" if self.draining else ""
-        return HealthReport(problems, self._optional)
+        return HealthReport(problems, frozenset(self._optional))
 
     async def is_serving(self) -> bool:
         """Returns whether `ready` reports no problem."""
@@ -110,6 +116,7 @@ class Readiness:
         time if it is not fresh.
         """
         passed = {"contract": self.started, "shutdown": not self.draining}
+        passed |= {name: not problem() for name, problem in self._notes.items()}
         for each in self._checks:
             if (last := each.last) is not None:
                 passed[each.name] = not last

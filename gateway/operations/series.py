@@ -44,6 +44,12 @@ SERIES: Final = (
         "Requests that a policy refused.",
     ),
     Series(
+        "protoway_limits_local_requests_total",
+        "counter",
+        ("reason",),
+        "Requests that limits_shared is about, and that the process has counted by itself.",
+    ),
+    Series(
         "protoway_ready",
         "gauge",
         ("check",),
@@ -131,6 +137,19 @@ SERIES: Final = (
         "counter",
         ("upstream",),
         "Times that an address was let in again.",
+    ),
+    Series("protoway_store_up", "gauge", (), "1 if the store has answered last, else 0."),
+    Series(
+        "protoway_store_command_duration_seconds",
+        "histogram",
+        ("purpose",),
+        "Durations of commands to the store, failed ones too.",
+    ),
+    Series(
+        "protoway_store_commands_failed_total",
+        "counter",
+        ("purpose", "reason"),
+        "Commands to the store that failed, or were not sent because it was down.",
     ),
     Series("protoway_connections_open", "gauge", (), "Connections of clients that are open."),
     Series(

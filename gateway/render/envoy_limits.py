@@ -28,6 +28,8 @@ _MOST: Final = 2**32 - 1
 
 def limits_problems(limits: LimitsSettings, overload: OverloadSettings) -> Iterator[str]:
     """Yields what Envoy would not obey, each with the name of the setting."""
+    if limits.shared:
+        yield "limits_shared: each Envoy counts on its own (local_ratelimit)"
     for rule in limits.all_rules():
         for name, problem in _problems(rule):
             yield f"limits.rules ({rule.name}): {name}: {problem}"

@@ -101,24 +101,23 @@ def test_slots_are_never_negative_nor_more_than_the_limit(steps: list[tuple[str,
 
 def test_memory_is_bounded_whoever_comes() -> None:
     """A newcomer takes the place of a full bucket; nobody's empty bucket is forgotten."""
-    store, rate = MemoryStore(100), Rate.of("x", 1, 3600, 2)
-    table = store.table(rate)
+    table = MemoryStore(100).table(Rate.of("x", 1, 3600, 2))
     for number in range(100):
         for _ in range(2):
-            assert store.take(f"old {number}", rate, 1, 1.0).admitted
+            assert table.take(f"old {number}", 1, 1.0).admitted
     for number in range(20_000):
-        store.take(f"new {number}", rate, 1, 2.0)
+        table.take(f"new {number}", 1, 2.0)
 
     assert len(table) == 100
     for number in range(100):
-        assert not store.take(f"old {number}", rate, 1, 3.0).admitted
+        assert not table.take(f"old {number}", 1, 3.0).admitted
 
 
 def test_a_full_table_gives_nobody_a_fresh_bucket() -> None:
     """Those without a place share buckets, so more addresses give an attacker no more than those hold."""
-    store, rate = MemoryStore(10), Rate.of("x", 1, 3600, 2)
+    table = MemoryStore(10).table(Rate.of("x", 1, 3600, 2))
     admitted = sum(
-        store.take(f"{number}", rate, 1, 1.0).admitted for _ in range(5) for number in range(20_000)
+        table.take(f"{number}", 1, 1.0).admitted for _ in range(5) for number in range(20_000)
     )
 
     assert admitted <= 2 * (10 + 4096)
@@ -126,23 +125,21 @@ def test_a_full_table_gives_nobody_a_fresh_bucket() -> None:
 
 def test_a_full_table_refuses_no_newcomer_by_itself() -> None:
     """The first one after an attack is admitted, and keeps a bucket of its own when there is room."""
-    store, rate = MemoryStore(10), Rate.of("x", 1, 1, 2)
+    table = MemoryStore(10).table(Rate.of("x", 1, 1, 2))
     for number in range(10):
-        store.take(f"{number}", rate, 2, 1.0)
-    assert store.take("newcomer", rate, 1, 1.0).remaining == 1
-    assert store.take("newcomer", rate, 1, 1.0).remaining == 0
+        table.take(f"{number}", 2, 1.0)
+    assert table.take("newcomer", 1, 1.0).remaining == 1
+    assert table.take("newcomer", 1, 1.0).remaining == 0
 
-    assert not store.take(
-        "newcomer", rate, 2, 3.5 - 1
-    ).admitted  # it has the place of one that is full
-    assert store.take("newcomer", rate, 1, 100.0).remaining == 1
-    assert len(store.table(rate)) == 10
+    assert not table.take("newcomer", 2, 3.5 - 1).admitted  # it has the place of one that is full
+    assert table.take("newcomer", 1, 100.0).remaining == 1
+    assert len(table) == 10
 
 
 def test_places_of_full_buckets_are_used_before_the_table_grows() -> None:
     """So memory follows those who come in the time of a bucket, not all who ever came."""
-    store, rate = MemoryStore(100_000), Rate.of("x", 1000, 1, 10)
+    table = MemoryStore(100_000).table(Rate.of("x", 1000, 1, 10))
     for number in range(20_000):
-        store.take(f"{number}", rate, 1, number / 100)
+        table.take(f"{number}", 1, number / 100)
 
-    assert len(store.table(rate)) < 10
+    assert len(table) < 10

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
 import pytest
@@ -13,10 +13,10 @@ from fastapi import FastAPI
 
 from gateway.admission.error import AdmissionError
 from gateway.admission.identity import Identity
-from gateway.admission.limits.gcra import Decision, Rate
-from gateway.admission.limits.memory import MemoryStore
+from gateway.admission.limits.gcra import Decision
 from gateway.admission.limits.policy import limits_policies
 from gateway.admission.limits.settings import LimitRule, LimitsSettings
+from gateway.admission.limits.store import Wanted
 from gateway.exchange.request_info import RequestInfo
 from gateway.testing import ScriptedUpstream
 from gateway.transcoding.status import PERMISSION_DENIED, RESOURCE_EXHAUSTED, StatusError
@@ -648,32 +648,68 @@ async def test_a_reader_that_reconnects_is_told_by_an_event(make_app: MakeApp) -
 class FarStore:
     """A store that decides later, as one on a network does."""
 
-    def __init__(self) -> None:
-        self._memory = MemoryStore(100)
-        self.asked: list[str] = []
+    def __init__(self, *answers: Sequence[Decision] | None) -> None:
+        """Takes what it decides, request by request; None: nothing in time."""
+        self._answers = iter(answers)
+        self.asked: list[list[str]] = []
 
-    def take(self, key: str, rate: Rate, cost: int, now: float) -> Awaitable[Decision]:
+    def take(self, wanted: Sequence[Wanted]) -> Awaitable[Sequence[Decision] | None]:
         """See `LimitStore`."""
-        self.asked.append(rate.name)
-        return self._decide(key, rate, cost, now)
+        self.asked.append([each.rate.name for each in wanted])
+        return self._decide(next(self._answers))
 
-    async def _decide(self, key: str, rate: Rate, cost: int, now: float) -> Decision:
+    async def _decide(self, answer: Sequence[Decision] | None) -> Sequence[Decision] | None:
         await asyncio.sleep(0)
-        return self._memory.take(key, rate, cost, now)
+        return answer
+
+
+def told(answered: Answered) -> tuple[bool, str]:
+    """Returns whether a request was admitted, and what it was told is left, without times."""
+    text = answered.headers.get("ratelimit", "")
+    return answered.status in (101, 200), re.sub(r";t=\d+", "", text)
 
 
 @WIRES
 async def test_a_store_may_decide_later(make_app: MakeApp, wire: Ask) -> None:
-    """Rule by rule; a rule behind one that refuses is not asked."""
-    store = FarStore()
-    written = rules({"name": "a", "limit": 1}, {"name": "b", "limit": 5})
+    """All rules of a request in one question; the first that refuses ends it."""
+    left = Decision(3, 0.0, HOUR * 2 / 5)
+    store = FarStore([left, left], [left, Decision(0, 60.0, HOUR)])
+    written = rules({"name": "a", "limit": 5}, {"name": "b", "limit": 5})
     policies = [limits_policies(written, frozenset(), store=store)[0]]
     async with running(make_app(policies=policies)) as app:
         first = await asyncio.wait_for(wire(app, "/v1/echo"), 10)
         second = await asyncio.wait_for(wire(app, "/v1/echo"), 10)
 
-    assert (first.status in (101, 200), second.status) == (True, 429)
-    assert store.asked == ["a", "b", "a"]
+    assert (told(first)[0], told(second)) == (True, (False, '"a";r=3, "b";r=0'))
+    assert second.headers["retry-after"] == "60"
+    assert store.asked == [["a", "b"], ["a", "b"]]
+
+
+@DOORS
+async def test_without_the_store_counting_goes_on_from_what_it_said(
+    make_app: MakeApp, door: Ask
+) -> None:
+    """So who slows the store down gets no fresh tokens."""
+    store = FarStore([Decision(1, 0.0, HOUR * 4 / 5)], None, None)
+    policies = [limits_policies(rules({"limit": 5}), frozenset(), store=store)[0]]
+    async with running(make_app(policies=policies)) as app:
+        seen = [told(await door(app, "/v1/echo")) for _ in range(3)]
+
+    assert seen == [(True, '"r";r=1'), (True, '"r";r=0'), (False, '"r";r=0')]
+
+
+@DOORS
+async def test_a_caller_that_is_known_to_be_refused_is_not_asked_about(
+    make_app: MakeApp, door: Ask
+) -> None:
+    """A flood does not reach the store; the bucket cannot be fuller than it said."""
+    store = FarStore([Decision(0, 60.0, HOUR)])
+    policies = [limits_policies(rules({"limit": 5}), frozenset(), store=store)[0]]
+    async with running(make_app(policies=policies)) as app:
+        seen = [told(await door(app, "/v1/echo")) for _ in range(5)]
+
+    assert seen == [(False, '"r";r=0')] * 5
+    assert len(store.asked) == 1
 
 
 async def test_a_refused_request_makes_no_call(

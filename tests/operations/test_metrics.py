@@ -30,6 +30,7 @@ from gateway.operations.requests import OTHER
 from gateway.operations.series import SERIES
 from gateway.server import Server as GatewayServer
 from gateway.settings import Settings
+from gateway.store.error import StoreError
 from gateway.testing import ScriptedUpstream
 from gateway.transcoding.event_fields import stream_spec
 from gateway.transcoding.status import PERMISSION_DENIED, StatusError
@@ -46,6 +47,7 @@ from tests.edge.test_direct import answer, post
 from tests.edge.test_resume import SSE, Server, get, left
 from tests.feeds.stage import METHODS, Request, settled
 from tests.operations.scrapes import check, parse, promtool, scrape, total, values
+from tests.redis_server import RedisServer
 from tests.whole.certificates import made
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -53,6 +55,7 @@ PAGE = (DOCS / "reference/operations.md").read_text()
 PROCESSES = "".join(
     (Path(__file__).parents[1] / each).read_text()
     for each in (
+        "edge/test_shared_limits.py",
         "operations/test_admin_listener.py",
         "upstreams/test_routes.py",
         "upstreams/test_retries.py",
@@ -205,6 +208,35 @@ async def test_readiness_is_told(make_echo: MakeEcho, monkeypatch: pytest.Monkey
     assert up == {"contract": 1, "upstream": 1}
     assert down == {"contract": 1, "upstream": 0}
     assert total(drains, READY, check="shutdown") == 0
+
+
+@moves(
+    *("protoway_store_up", "protoway_store_command_duration_seconds"),
+    *("protoway_store_commands_failed_total",),
+)
+async def test_the_store_is_told(make_echo: MakeEcho, redis_server: RedisServer) -> None:
+    """Whether it is up, its commands and their failures, and in readiness, which does not depend on it."""
+    app = make_echo(store={"url": redis_server.url})
+    async with running(app):
+        up = scrape(app)
+        redis_server.kill()
+        with pytest.raises(StoreError):
+            await app.state.store.run("ping", lambda client: client.ping())
+        down = scrape(app)
+        ready = await ask(app, "GET", "/readyz")
+
+    assert total(up, "protoway_store_up") == 1
+    assert total(up, "protoway_store_command_duration_seconds_count", purpose="ping") == 1
+    assert total(up, READY, check="store") == 1
+    assert total(down, "protoway_store_up") == 0
+    failed = "protoway_store_commands_failed_total"
+    assert total(down, failed, purpose="ping", reason="connection") >= 1
+    assert total(down, READY, check="store") == 0
+    assert ready.status == 200
+    assert ready.json["checks"]["store"] == {
+        "status": "NOT_SERVING",
+        "reason": "the store cannot be reached",
+    }
 
 
 @moves("protoway_access_log_lost_lines_total")

@@ -70,6 +70,7 @@ REFUSED = [
     (f"jwt: {{issuers: [{{{_ISSUER}, skew_seconds: 0}}]}}", "skew_seconds"),
     (f"jwt: {{issuers: [{{{_ISSUER}, claim_metadata: {{a.b: x}}}}]}}", "claim_metadata"),
     ("jwt: {issuers: [{issuer: i, audiences: [a], secret_file: s}]}", "secret_file"),
+    ("limits: {requests_per_second: 9, shared: true}", "limits_shared"),
     ("limits: {rules: [{name: r, limit: 9, by: [identity]}]}", "by"),
     ("limits: {rules: [{name: r, limit: 9, by: [route]}]}", "by"),
     ("limits: {rules: [{name: r, limit: 9, counts: streams}]}", "counts"),

@@ -83,8 +83,12 @@ def decide(rate: Rate, arrival: float, cost: int, now: float) -> tuple[float, De
     used = max(arrival - now, 0.0)
     over = used + (interval if rate.may_owe else cost * interval) - tolerance
     if over > _ROUNDING:
-        left = int((tolerance - used) / interval + _PART) if used < tolerance else 0
-        return arrival, _made(Decision, (left, over, used))
+        return arrival, _made(Decision, (remaining(rate, used), over, used))
     used += cost * interval
-    left = int((tolerance - used) / interval + _PART) if used < tolerance else 0
-    return now + used, _made(Decision, (left, 0.0, used))
+    return now + used, _made(Decision, (remaining(rate, used), 0.0, used))
+
+
+def remaining(rate: Rate, used: float) -> int:
+    """Returns the tokens that are left in a bucket that is full again after `used` seconds."""
+    tolerance = rate.tolerance
+    return int((tolerance - used) / rate.interval + _PART) if used < tolerance else 0

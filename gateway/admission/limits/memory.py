@@ -48,6 +48,15 @@ class Table:
         self._arrivals[key] = arrival
         return decision
 
+    def look(self, key: str, cost: int, now: float) -> Decision:
+        """Returns what `take` would, and takes nothing."""
+        return decide(self._rate, self._arrivals.get(key, now), cost, now)[1]
+
+    def follow(self, key: str, full_at: float, now: float) -> None:
+        """Notes when somebody else's count of a bucket says that it is full, if there is a place for it."""
+        if key in self._arrivals or self._place(key, now):
+            self._arrivals[key] = full_at
+
     def charge(self, key: str, cost: int, now: float) -> None:
         """Takes tokens, also those that are not there yet."""
         cost_seconds = cost * self._rate.interval
@@ -87,7 +96,7 @@ class Table:
 
 
 class MemoryStore:
-    """A `LimitStore` in memory: it decides at once, and what it has counted ends with the process."""
+    """The buckets of all rules in memory: what they have counted ends with the process."""
 
     def __init__(self, max_keys: int) -> None:
         """Takes how many buckets each rule may have."""
@@ -100,10 +109,6 @@ class MemoryStore:
         if table is None:
             table = self._tables[rate.name] = Table(rate, self._max_keys)
         return table
-
-    def take(self, key: str, rate: Rate, cost: int, now: float) -> Decision:
-        """See `LimitStore`."""
-        return self.table(rate).take(key, cost, now)
 
 
 class Slots:

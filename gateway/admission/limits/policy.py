@@ -9,7 +9,7 @@ of a rule is what may be asked for at once, its window the time in which that co
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from math import ceil
 from time import monotonic
@@ -18,9 +18,9 @@ from typing import Final
 from gateway.admission.limits.gcra import Decision
 from gateway.admission.limits.memory import MemoryStore, Table
 from gateway.admission.limits.refusal import RETRY_SECONDS, refusal
-from gateway.admission.limits.rules import Plan, Rule, Take, plan
+from gateway.admission.limits.rules import Plan, Rule, plan
 from gateway.admission.limits.settings import LimitRule, LimitsSettings
-from gateway.admission.limits.store import LimitStore
+from gateway.admission.limits.store import LimitStore, Wanted
 from gateway.contract.method import Method
 from gateway.exchange.request_info import RequestInfo
 
@@ -40,12 +40,12 @@ def limits_policies(
     Args:
         settings: the section.
         health_paths: which are open to anybody.
-        store: counts requests; by default this process does. Messages and bytes, and what is under way, are
-            counted by each process: a stream cannot wait for a store with each message.
+        store: counts requests together with other processes; None: this process does it alone. Messages and
+            bytes, and what is under way, are counted by each process: a stream cannot wait for a store with
+            each message.
         clock: seconds that do not go back.
     """
     memory = MemoryStore(settings.max_keys)
-    counter = memory if store is None else store
     rules = settings.all_rules()
     halves: list[Limits | None] = []
     for by_identity in (False, True):
@@ -54,7 +54,7 @@ def limits_policies(
         halves.append(
             Limits(
                 made,
-                counter,
+                store,
                 clock,
                 headers=settings.headers,
                 health_paths=health_paths,
@@ -72,7 +72,7 @@ class Limits:
     def __init__(
         self,
         rules: Sequence[tuple[Rule, LimitRule]],
-        store: LimitStore,
+        store: LimitStore | None,
         clock: Callable[[], float],
         *,
         headers: bool,
@@ -104,7 +104,7 @@ class Limits:
         method = request.method
         found = self._plans.get(method)
         if found is None:
-            found = self._plans[method] = plan(self._rules, method, self._store)
+            found = self._plans[method] = plan(self._rules, method)
         if method is None and self._is_open(request):
             return None
         told: list[str] = []
@@ -112,9 +112,9 @@ class Limits:
             self._take_slots(request, found, told)
         if found.messages:
             self._meter(request, found, told)
-        if found.requests:
-            return self._take(request, found, iter(found.requests), told)
-        self._tell(request, found, told)
+        if found.requests and self._store is not None:
+            return self._share(request, found, told, self._store)
+        self._take(request, found, told)
         return None
 
     def _is_open(self, request: RequestInfo) -> bool:
@@ -122,39 +122,60 @@ class Limits:
             return True
         return not self._preflights and request.is_preflight
 
-    def _take(
-        self,
-        request: RequestInfo,
-        found: Plan,
-        rules: Iterator[tuple[Rule, Take, int]],
-        told: list[str],
+    def _take(self, request: RequestInfo, found: Plan, told: list[str]) -> None:
+        """Takes the tokens of a request in this process."""
+        if found.requests:
+            now = self._clock()
+            for rule, _, table, cost in found.requests:
+                key = rule.key(request)
+                if key is not None:
+                    self._obey(table.take(key, cost, now), rule, request, found, told)
+        self._tell(request, found, told)
+
+    def _share(
+        self, request: RequestInfo, found: Plan, told: list[str], store: LimitStore
     ) -> Awaitable[None] | None:
-        """Takes the tokens of a request, as far as the store decides at once."""
+        """Takes the tokens of a request in the store.
+
+        A caller whose first bucket is known to be empty is refused at once: the store cannot say otherwise,
+        so a flood of such requests does not reach it.
+        """
         now = self._clock()
-        for rule, take, cost in rules:
+        asked: list[tuple[Rule, Table]] = []
+        wanted: list[Wanted] = []
+        for rule, rate, table, cost in found.requests:
             key = rule.key(request)
             if key is None:
                 continue
-            decision = take(key, cost, now)
-            if not isinstance(decision, Decision):
-                return self._wait(decision, rule, request, found, rules, told)
-            self._obey(decision, rule, request, found, told)
-        self._tell(request, found, told)
-        return None
+            if not asked and (known := table.look(key, cost, now)).retry_seconds:
+                self._obey(known, rule, request, found, told)
+            asked.append((rule, table))
+            wanted.append(Wanted(rate, key, cost))
+        answer = store.take(wanted) if wanted else None
+        if answer is None:
+            self._take(request, found, told)
+            return None
+        return self._wait(answer, asked, wanted, request, found, told)
 
     async def _wait(
         self,
-        awaited: Awaitable[Decision],
-        rule: Rule,
+        answer: Awaitable[Sequence[Decision] | None],
+        asked: Sequence[tuple[Rule, Table]],
+        wanted: Sequence[Wanted],
         request: RequestInfo,
         found: Plan,
-        rules: Iterator[tuple[Rule, Take, int]],
         told: list[str],
     ) -> None:
-        self._obey(await awaited, rule, request, found, told)
-        rest = self._take(request, found, rules, told)
-        if rest is not None:
-            await rest
+        """Obeys the store, and notes what it says: without it, this process goes on from there."""
+        now = self._clock()
+        decisions = await answer
+        if decisions is None:
+            self._take(request, found, told)
+            return
+        for (rule, table), (_, key, _), decision in zip(asked, wanted, decisions, strict=False):
+            table.follow(key, now + decision.full_seconds, now)
+            self._obey(decision, rule, request, found, told)
+        self._tell(request, found, told)
 
     def _obey(
         self, decision: Decision, rule: Rule, request: RequestInfo, found: Plan, told: list[str]

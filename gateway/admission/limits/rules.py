@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 from math import ceil
 from typing import Final, NamedTuple
 
 from gateway.admission.error import AdmissionError
-from gateway.admission.limits.gcra import Decision, Rate
+from gateway.admission.limits.gcra import Rate
 from gateway.admission.limits.keys import MakeKey, make_key
 from gateway.admission.limits.memory import MemoryStore, Slots, Table
 from gateway.admission.limits.settings import CONCURRENT, LimitRule, LimitsSettings
-from gateway.admission.limits.store import LimitStore
 from gateway.contract.method import Method
 
 _UNITS: Final = {
@@ -22,10 +21,6 @@ _UNITS: Final = {
     "streams": ';qu="concurrent-requests"',
 }
 """The quota unit of what is counted, as a parameter; a request is the default."""
-
-
-Take = Callable[[str, int, float], Decision | Awaitable[Decision]]
-"""Takes tokens of one rule: key, cost, time."""
 
 
 class Rule:
@@ -67,25 +62,24 @@ class Plan(NamedTuple):
     """What is counted of the requests for one method; a rule behind another is asked behind it."""
 
     slots: tuple[tuple[Rule, Slots], ...]
-    requests: tuple[tuple[Rule, Take, int], ...]
-    """With what takes tokens, and the cost of a request."""
+    requests: tuple[tuple[Rule, Rate, Table, int], ...]
+    """With the cost of a request."""
     messages: tuple[tuple[Rule, Table, bool], ...]
     """With whether a message counts its bytes."""
     policies: bytes
     """The value of `RateLimit-Policy`; empty if no rule is told."""
 
 
-def plan(rules: Iterable[tuple[Rule, LimitRule]], method: Method | None, store: LimitStore) -> Plan:
+def plan(rules: Iterable[tuple[Rule, LimitRule]], method: Method | None) -> Plan:
     """Returns what is counted of the requests for a method; None is a request for none.
 
     Args:
         rules: all rules, as they are written too.
         method: of the requests.
-        store: counts requests.
     """
     streams = method is not None and bool(method.stream_type.streams)
     slots: list[tuple[Rule, Slots]] = []
-    requests: list[tuple[Rule, Take, int]] = []
+    requests: list[tuple[Rule, Rate, Table, int]] = []
     messages: list[tuple[Rule, Table, bool]] = []
     told: list[str] = []
     for rule, written in rules:
@@ -96,11 +90,11 @@ def plan(rules: Iterable[tuple[Rule, LimitRule]], method: Method | None, store: 
                 continue
             slots.append((rule, rule.slots))
             told.append(rule.policy)
-        elif rule.counts == "requests" and rule.rate is not None:
+        elif rule.counts == "requests" and rule.rate is not None and rule.table is not None:
             cost = _cost(written.costs, method)
             if not cost:
                 continue
-            requests.append((rule, _take(store, rule.rate), cost))
+            requests.append((rule, rule.rate, rule.table, cost))
             told.append(rule.policy)
         elif rule.table is not None and method is not None:
             by_bytes = rule.counts == "bytes"
@@ -128,12 +122,6 @@ def check_patterns(settings: LimitsSettings, methods: Collection[Method]) -> Non
             raise AdmissionError(
                 f"limits.rules: {pattern} of {rule.name} is no method that is served{hint}"
             )
-
-
-def _take(store: LimitStore, rate: Rate) -> Take:
-    if isinstance(store, MemoryStore):
-        return store.table(rate).take  # one call less
-    return lambda key, cost, now: store.take(key, rate, cost, now)
 
 
 def _fits(pattern: str, method: Method | None) -> bool:

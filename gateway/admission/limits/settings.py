@@ -84,7 +84,7 @@ class LimitRule(Section):
 
 
 class LimitsSettings(Section):
-    """How much callers may ask for. Each process counts on its own."""
+    """How much callers may ask for. Each process counts on its own, unless requests are `shared`."""
 
     requests_per_second: float | None = Field(default=None, gt=0, le=1_000_000)
     """Maximum requests a second of one address; more are answered with 429. None is no limit."""
@@ -98,6 +98,10 @@ class LimitsSettings(Section):
     """Bits of an IPv6 address that tell callers apart: a network has 2^64 addresses for one customer."""
     max_keys: int = Field(default=100_000, ge=1, le=10_000_000)
     """Maximum callers that each rule counts apart, at about 200 bytes. More share 4,096 counters."""
+    shared: bool = False
+    """Count requests in the store (`feed_store`), together with all processes that have the same one."""
+    shared_timeout_seconds: float = Field(default=0.02, gt=0, le=10)
+    """Maximum time that a request waits for the store; it is counted by its process then."""
     rules: tuple[LimitRule, ...] = ()
     """Further limits, asked in this order; only in the file."""
 

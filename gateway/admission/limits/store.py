@@ -1,28 +1,32 @@
-"""The port behind which tokens are counted."""
+"""The port behind which several processes count requests together."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-from typing import Protocol
+from collections.abc import Awaitable, Sequence
+from typing import NamedTuple, Protocol
 
 from gateway.admission.limits.gcra import Decision, Rate
 
 
+class Wanted(NamedTuple):
+    """What a request takes out of one bucket."""
+
+    rate: Rate
+    """The bucket's; `rate.name` and `key` together name it."""
+    key: str
+    """Of the bucket; it is no credential, and short whatever a caller sends. It may have any characters."""
+    cost: int
+    """Tokens, more than 0."""
+
+
 class LimitStore(Protocol):
-    """Counts tokens: in the memory of one process, or somewhere that several processes share."""
+    """Counts the requests of several processes, by a clock of its own."""
 
-    def take(self, key: str, rate: Rate, cost: int, now: float) -> Decision | Awaitable[Decision]:
-        """Takes tokens out of a bucket, all or none.
-
-        Args:
-            key: of the bucket; it is no credential, and short whatever a caller sends. It may have any
-                characters.
-            rate: the bucket's; `rate.name` and `key` together name it.
-            cost: tokens.
-            now: seconds of a clock that does not go back. A shared store uses a clock of its own.
+    def take(self, wanted: Sequence[Wanted]) -> Awaitable[Sequence[Decision] | None] | None:
+        """Takes the tokens of a request: of each bucket all or none, in order, until one refuses.
 
         Returns:
-            The decision, or what it is awaited by. Where several buckets decide, a request waits for one
-            after the other.
+            What the decisions are awaited by, of which the last one may be a refusal. None, at once or when
+            it is awaited: the process counts this request by itself, for there is no decision in time.
         """
         ...

@@ -23,6 +23,8 @@ class TicketSettings(Section):
     """How long a ticket is good, if it is not used; never longer than the credentials behind it."""
     folder: Path | None = None
     """Folder of the open tickets, for processes that take each other's. None: one for this edge's workers."""
+    shared: bool = False
+    """Keep tickets in the store (`feed_store`): one that a replica has given is good at all of them, once."""
     max_open: int = Field(default=10_000, gt=0)
     """Maximum tickets that a process has given and that have not expired, used or not; beyond it 429."""
     max_open_per_caller: int = Field(default=1_000, gt=0)

@@ -44,10 +44,15 @@ class TicketStore(Protocol):
 
         Raises:
             StoreFull: there are too many.
+            StatusError: UNAVAILABLE, the store does not answer.
         """
 
     async def take(self, key: str) -> bytes | None:
-        """Takes a ticket out and returns it: of all calls for one key, in all processes, one gets it."""
+        """Takes a ticket out and returns it: of all calls for one key, in all processes, one gets it.
+
+        Raises:
+            StatusError: UNAVAILABLE, the store does not answer, and perhaps the ticket is used up.
+        """
         ...
 
     async def __aenter__(self) -> Self:
@@ -56,6 +61,47 @@ class TicketStore(Protocol):
 
     async def __aexit__(self, *_: object) -> None:
         """Closes it."""
+
+
+class OpenTickets:
+    """Counts the tickets that one process has given and that have not expired, used or not."""
+
+    def __init__(self, *, max_open: int, max_open_per_caller: int) -> None:
+        """Takes the limits: of all, and of one caller."""
+        self._max_open = max_open
+        self._max_open_per_caller = max_open_per_caller
+        self._given: deque[tuple[float, str, str]] = deque()
+        """Expiry, key and caller."""
+        self._by_caller: Counter[str] = Counter()
+
+    def check(self, caller: str) -> None:
+        """Checks that there is room for another one.
+
+        Raises:
+            StoreFull: there is not.
+        """
+        if len(self._given) >= self._max_open:
+            raise StoreFull(f"more than {self._max_open} tickets are open")
+        if self._by_caller[caller] >= self._max_open_per_caller:
+            raise StoreFull(
+                f"more than {self._max_open_per_caller} tickets of this caller are open"
+            )
+
+    def add(self, key: str, expires_at: float, caller: str) -> None:
+        """Counts one."""
+        self._given.append((expires_at, key, caller))
+        self._by_caller[caller] += 1
+
+    def expire(self, now: float) -> list[str]:
+        """Forgets those that have expired; returns their keys."""
+        expired: list[str] = []
+        while self._given and self._given[0][0] <= now:
+            _, key, caller = self._given.popleft()
+            expired.append(key)
+            self._by_caller[caller] -= 1
+            if not self._by_caller[caller]:
+                del self._by_caller[caller]
+        return expired
 
 
 class FolderStore:
@@ -77,11 +123,7 @@ class FolderStore:
         Raises:
             AdmissionError: the folder cannot be used, or others than its owner can read it.
         """
-        self._max_open = max_open
-        self._max_open_per_caller = max_open_per_caller
-        self._given: deque[tuple[float, str, str]] = deque()
-        """Expiry, key and caller of those that this process has given."""
-        self._by_caller: Counter[str] = Counter()
+        self._open = OpenTickets(max_open=max_open, max_open_per_caller=max_open_per_caller)
         self._sweeping: asyncio.Task[None] | None = None
         self.folder = _own_folder(self) if folder is None else _shared_folder(folder)
 
@@ -101,18 +143,12 @@ class FolderStore:
     async def put(self, key: str, value: bytes, *, expires_at: float, caller: str) -> None:
         """See `TicketStore`."""
         self._sweep(time.time())
-        if len(self._given) >= self._max_open:
-            raise StoreFull(f"more than {self._max_open} tickets are open")
-        if self._by_caller[caller] >= self._max_open_per_caller:
-            raise StoreFull(
-                f"more than {self._max_open_per_caller} tickets of this caller are open"
-            )
+        self._open.check(caller)
         path = self._path(key)
         with os.fdopen(os.open(path, _NEW_FILE, 0o600), "wb") as file:
             file.write(value)
         os.utime(path, (expires_at, expires_at))  # for the sweep of another process
-        self._given.append((expires_at, key, caller))
-        self._by_caller[caller] += 1
+        self._open.add(key, expires_at, caller)
 
     async def take(self, key: str) -> bytes | None:
         """See `TicketStore`."""
@@ -129,12 +165,8 @@ class FolderStore:
 
     def _sweep(self, now: float) -> None:
         """Forgets what this process has given and what has expired."""
-        while self._given and self._given[0][0] <= now:
-            _, key, caller = self._given.popleft()
+        for key in self._open.expire(now):
             self._path(key).unlink(missing_ok=True)
-            self._by_caller[caller] -= 1
-            if not self._by_caller[caller]:
-                del self._by_caller[caller]
 
     def _sweep_all(self) -> None:
         """Removes what has expired of whoever gave it: a worker that was killed has swept nothing."""
