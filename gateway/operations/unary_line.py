@@ -34,6 +34,7 @@ def unary_line(time: str, end: RequestEnd) -> bytes | None:
     if (
         counts is not None
         or binding is None
+        or not binding.route
         or code != OK
         or by is not _SERVER
         or is_websocket
