@@ -24,7 +24,7 @@ from gateway.upstream.port import Call, RequestMessages
 
 
 async def serve_rpc(exchange: Exchange, wire: RpcWire) -> None:
-    """Answers a call.
+    """Answers a call; one that needs no task is for `gateway.exchange.unary_rpc`.
 
     Raises:
         StatusError: it failed before the response began.
@@ -49,7 +49,13 @@ async def serve_rpc(exchange: Exchange, wire: RpcWire) -> None:
 def rpc_failure(wire: RpcWire, error: StatusError) -> HttpResponse:
     """Makes the whole response of a call that failed before its response began."""
     failure = wire.failure(error)
-    return HttpResponse(failure.status, failure.body, failure.content_type, failure.headers)
+    return HttpResponse(
+        failure.status,
+        failure.body,
+        failure.content_type,
+        failure.headers,
+        trailers=failure.trailers,
+    )
 
 
 class _Relay:
@@ -177,6 +183,11 @@ async def _requests(exchange: Exchange, wire: RpcWire, body: UploadBody) -> Requ
     except TimeoutError:
         late = "the request did not arrive in time"
         raise StatusError.of(DEADLINE_EXCEEDED, late) from None
+    return only_message(exchange, found)
+
+
+def only_message(exchange: Exchange, found: Sequence[bytes]) -> bytes:
+    """Returns the one message of a request; raises StatusError if it has another number."""
     if len(found) != 1:
         name = exchange.endpoint.method.full_name
         number = "more than one" if found else "none"

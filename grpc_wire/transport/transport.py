@@ -110,9 +110,16 @@ class Transport(asyncio.Protocol):
             self.forget(stream_id)
         return queued > 0
 
-    def send_whole(self, stream_id: int, head: Headers, data: bytes, prefix: Headers = ()) -> bool:
-        """Sends a complete response without trailers; see `send_response`."""
-        queued = self.connection.send_whole(stream_id, head, data, prefix)
+    def send_whole(
+        self,
+        stream_id: int,
+        head: Headers,
+        data: bytes,
+        prefix: Headers = (),
+        trailers: Headers = (),
+    ) -> bool:
+        """Sends a complete response whose head few others have; see `Connection.send_whole`."""
+        queued = self.connection.send_whole(stream_id, head, data, prefix, trailers)
         self._writer.schedule_flush()
         if not queued:
             self.forget(stream_id)
