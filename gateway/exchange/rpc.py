@@ -66,6 +66,7 @@ class _Relay:
         self._wire = wire
         self._trailing: Metadata = ()
         self._whole: HttpResponse | None = None
+        self._gaps = self._missed = 0
         self.started = False
 
     async def run(self, requests: RequestMessages) -> None:
@@ -125,6 +126,8 @@ class _Relay:
         for item in items:
             if isinstance(item, Gap):
                 self._exchange.dropped(item.missed)
+                self._gaps += 1
+                self._missed += item.missed
                 continue
             try:
                 self._tell(item.message)
@@ -158,6 +161,11 @@ class _Relay:
         if self._whole is not None:
             await until_sent(self._exchange.respond(self._whole))
             return
+        if self._gaps:
+            told = (("protoway-gaps", str(self._gaps)), ("protoway-missed", str(self._missed)))
+            self._trailing += told
+            if error is not None:  # it may be that of other readers too
+                error = StatusError(error.status, trailing=(*error.trailing, *told))
         data, trailers = self._wire.end(error, self._trailing)
         await self._exchange.end(data, trailers)
 
