@@ -37,7 +37,7 @@ async def serve_unary_rpc(exchange: Exchange, wire: RpcWire, body: bytes) -> Non
     if message is None:
         reader = wire.reader(edge.limits.max_message)
         message = only_message(exchange, [*reader.feed(body), *reader.close()])
-    if info is not None and (info.message_checks or edge.needs_info):
+    if info is not None:
         exchange.received(len(message))
     outcome = exchange.run.outcome()
     cancel = edge.upstream.start_unary(
@@ -49,7 +49,7 @@ async def serve_unary_rpc(exchange: Exchange, wire: RpcWire, body: bytes) -> Non
     )
     try:
         response = await outcome
-        if info is not None and (info.sent_checks or edge.needs_info):
+        if info is not None:
             exchange.sent(len(response.message))
         end, trailers = wire.end(None, response.trailing)
         whole = HttpResponse(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
@@ -177,7 +178,7 @@ async def test_every_wire(edge: Edge) -> None:
     assert (bytes(connect.body), dict(connect.headers)["trailer-cost"]) == (message, "3")
     messages, end = web_trailers(bytes(web.body))
     assert (messages, end["grpc-status"], end["cost"]) == ([message], "0", "3")
-    assert (dict(refused.headers)["grpc-status"], refused.body) == ("3", b"")
+    assert (dict(refused.headers)["grpc-status"], bytes(refused.body)) == ("3", b"")
 
 
 async def test_no_task_is_made(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,3 +210,18 @@ async def test_a_response_beyond_the_window(edge: Edge) -> None:
 
         assert await call == message
         assert (await call.trailing_metadata())["cost"] == "3"
+
+
+async def test_log_lines(edge: Edge, capfd: pytest.CaptureFixture[str]) -> None:
+    """They say wire and version, of unary calls too."""
+    message = Everything(string_field="a").SerializeToString()
+    async with edge(access_log="json") as port, connected(port) as client:
+        await _ask(client, "Unary", framed(message), "application/grpc")
+        await post(port, "Unary", message, "application/proto")
+        await post(port, "Unary", framed(message), "application/grpc-web-text", http2=True)
+
+    lines = [json.loads(line) for line in capfd.readouterr().out.splitlines() if "rpc" in line]
+    assert [(line["wire"], line["http_version"]) for line in lines] == [
+        *(("grpc", "2"), ("connect", "1.1"), ("grpc-web-text", "2")),
+    ]
+    assert [line["messages_in"] for line in lines] == [1, 1, 0]

@@ -244,6 +244,7 @@ async def test_labels_are_the_contracts(
     lines = [json.loads(line) for line in capfd.readouterr().out.splitlines() if "made.up" in line]
     assert [line["rpc"] for line in lines] == [f"made.up.{name}/Method" for name in "ABC"]
     assert not any("route" in line for line in lines)
+    assert {(line["wire"], line["http_version"]) for line in lines} == {("grpc", "2")}
 
 
 def test_routes_shows_them(part: Path, capsys: pytest.CaptureFixture[str]) -> None:

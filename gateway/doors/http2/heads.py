@@ -15,7 +15,7 @@ from urllib.parse import quote
 from gateway.contract.route_table import RouteMatch
 from gateway.doors.http.header_uses import ReadAllError, Use, use_of
 from gateway.doors.http2.plain_head import MAX_FIELD, MAX_SHARED, PlainHead, keep
-from gateway.doors.http2.request_head import edge_headers
+from gateway.doors.http2.request_head import VERSION, edge_headers
 from gateway.doors.http2.rpc_heads import RpcHeads
 from gateway.exchange.request import Request, parse_head
 from gateway.exchange.routing import below_root
@@ -207,7 +207,11 @@ class Heads:
             return None
         if served.router.is_rpc(below, head):
             return None
-        return Request(http_method, below, head, route, served, error, secure=self._secure)
+        return Request(
+            *(http_method, below, head, route, served, error),
+            secure=self._secure,
+            http_version=VERSION,
+        )
 
     def _read_all(self, fields: Headers) -> PlainHead | None:
         """Reads a head of which the order of all fields matters, or in which something is wrong."""

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from gateway.contract.route_table import RouteMatch
 from gateway.doors.http.header_uses import RPC_SHARED, ReadAllError, Use
 from gateway.doors.http2.plain_head import MAX_FIELD, MAX_SHARED, PlainHead, keep
-from gateway.doors.http2.request_head import edge_headers
+from gateway.doors.http2.request_head import VERSION, edge_headers
 from gateway.exchange.request import Request, parse_head
 from gateway.exchange.served import ServedContract
 from gateway.transcoding.deadline import (
@@ -151,7 +151,12 @@ class RpcHeads:
         head, error = parse_head(headers, self._allowed, is_rpc=True)
         if rpc is None or error is not None or not isinstance(route, RouteMatch):
             raise ReadAllError
-        request = Request("POST", below, head, route, served, secure=self._secure, rpc=rpc)
+        request = Request(
+            *("POST", below, head, route, served),
+            secure=self._secure,
+            rpc=rpc,
+            http_version=VERSION,
+        )
         shared = _Shared(request, tuple(head.metadata))
         keep(self._shared, key, shared)
         return shared
