@@ -103,8 +103,8 @@ async def test_gaps_of_a_stream_that_fails(descriptor_set: Path) -> None:
 async def test_gaps_over_connect_and_none(descriptor_set: Path) -> None:
     """They are in the frame of the end; a stream without gaps says nothing of them."""
     found = []
-    items: list[Item]
-    for items in ([_EVENT, Gap(missed=1)], [_EVENT]):
+    streams: tuple[list[Item], ...] = ([_EVENT, Gap(missed=1)], [_EVENT])
+    for items in streams:
         async with _app(descriptor_set, items) as port:
             stream = await post(port, "ServerStream", framed(b""), "application/connect+proto")
             found.append(connect_end(stream.content)[1])

@@ -55,7 +55,7 @@ class _Owner:
 
     def requested(self, transport: Transport, event: HeadersReceived) -> None:
         """Takes a request."""
-        transport.register(event.stream_id, _Stream())  # type: ignore[arg-type]
+        transport.register(event.stream_id, _Stream())
 
     def __getattr__(self, name: str) -> Any:
         return lambda *_: None
@@ -66,7 +66,7 @@ class _Stage:
 
     def __init__(self) -> None:
         self.socket = _Socket()
-        self.transport = Transport(Role.SERVER, _Owner())  # type: ignore[arg-type]
+        self.transport = Transport(Role.SERVER, _Owner())
         self.transport.connection_made(self.socket)
         self.transport.data_received(frames.PREFACE + frames.settings([]))
         self._encoder = HeaderEncoder()
