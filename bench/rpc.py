@@ -7,6 +7,7 @@ is that of a reader of a shared stream.
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Final
 
 from bench import sides
@@ -24,10 +25,12 @@ PROXY: Final = "Envoy as a gRPC proxy, wire core"
 REST_1: Final = "REST over HTTP/1.1, 32"
 REST_2: Final = "REST over HTTP/2, 32"
 GRPC: Final = "gRPC, 32"
+GRPC_ONE: Final = "gRPC, 32 at a time on one connection"
 CONNECT_1: Final = "Connect with proto over HTTP/1.1, 32"
 CONNECT_2: Final = "Connect with proto over HTTP/2, 32"
 CROWD_1: Final = "1,000 readers on 1,000 connections of HTTP/1.1"
 CROWD_2: Final = "1,000 readers on 20 connections of HTTP/2"
+_PATH: Final = "/finance.CurrencyConverter/Convert"
 _COUNT: Final = 32
 _READERS: Final = 1_000
 _STREAMS: Final = 50
@@ -37,7 +40,7 @@ _SECONDS: Final = 4
 
 def _request(content_type: str, body: bytes, *lines: str) -> bytes:
     head = (
-        "POST /finance.CurrencyConverter/Convert HTTP/1.1",
+        f"POST {_PATH} HTTP/1.1",
         *("host: bench", f"content-type: {content_type}", *lines, f"content-length: {len(body)}"),
     )
     return "\r\n".join((*head, "", "")).encode() + body
@@ -70,6 +73,9 @@ async def _unary(lab: Lab) -> None:
         rest = {REST_1: Turns(POST, _COUNT), REST_2: http2[REST_2]}
         await in_turn(lab.aimed_at, GROUP, [ours, *transcoding], rest)
         await in_turn(lab.aimed_at, GROUP, [ours, *proxies], {GRPC: http2[GRPC]})
+        called = [replace(side, channel=WIRE) for side in (ours, *proxies)]
+        one = {GRPC_ONE: Turns(message, _COUNT, "unary", _PATH)}
+        await in_turn(lab.aimed_at, GROUP, called, one)
         both = {CONNECT_1: connect, CONNECT_2: Turns(connect.request, _COUNT, "http2")}
         await in_turn(lab.aimed_at, GROUP, [ours], both)
 

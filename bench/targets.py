@@ -184,10 +184,13 @@ def _of_rpc() -> tuple[Target, ...]:
             0.5,
             _against(group, rpc.REST_2, ours, rpc.ENVOY, cpu),
         ),
-        Target(
-            "unary gRPC: CPU of the edge, to Envoy's as a gRPC proxy",
-            0.4,
-            _against(group, rpc.GRPC, ours, rpc.PROXY, cpu),
+        *(
+            Target(
+                f"unary {case}: CPU of the edge, to Envoy's as a gRPC proxy",
+                0.4,
+                _against(group, case, ours, rpc.PROXY, cpu),
+            )
+            for case in (rpc.GRPC, rpc.GRPC_ONE)
         ),
         *(
             Target(
