@@ -24,6 +24,7 @@ from bench import (
     memory,
     report,
     routes,
+    rpc,
     sides,
     stalled,
     starts,
@@ -47,6 +48,7 @@ _CASES: Final[dict[str, Callable[[Lab], Awaitable[None]]]] = {
         routes,
         calls,
         unary,
+        rpc,
         browsers,
         watched,
         duplex,
@@ -59,7 +61,9 @@ _CASES: Final[dict[str, Callable[[Lab], Awaitable[None]]]] = {
 }
 _QUICK: Final = tuple(
     module.GROUP
-    for module in (codec, routes, calls, unary, browsers, watched, streams, memory, capacity)
+    for module in (
+        *(codec, routes, calls, unary, rpc, browsers, watched, streams, memory, capacity),
+    )
 )
 _FOLDER: Final = Path(__file__).parent
 

@@ -29,6 +29,7 @@ from bench.turns import (
     WebSocketConnection,
     connect,
 )
+from bench.turns_http2 import Http2Connection
 
 try:
     from uvloop import new_event_loop
@@ -40,7 +41,11 @@ _WARM_SECONDS: Final = 0.3
 _SETTLE_SECONDS: Final = 1.5
 _BESIDE: Final = 4
 """Connections that take turns beside streams: few, for it is not their own crowd that they wait for."""
-_WINDINGS: Final = {"http": HttpConnection, "websocket": WebSocketConnection}
+_WINDINGS: Final = {
+    "http": HttpConnection,
+    "http2": Http2Connection,
+    "websocket": WebSocketConnection,
+}
 
 
 @dataclass(frozen=True)
@@ -128,17 +133,23 @@ async def _taking(
 
 
 async def subscribers(
-    port: int, target: str, counts: list[int], seconds: float, ticks: str | None, pids: Pids
+    port: int,
+    target: str,
+    counts: list[int],
+    seconds: float,
+    ticks: str | None,
+    pids: Pids,
+    streams: int,
 ) -> list[Figures]:
-    """Measures a stream with so many subscribers, then with more."""
+    """Measures a stream with so many subscribers, then with more; `streams` on each connection."""
     tally = Tally(DATA)
     figures = []
     connections: list[asyncio.BaseTransport] = []
     try:
         for count in counts:
             before = {name: accounts.resident(pid) for name, pid in pids.items()}
-            more = count - len(connections)
-            connections += await subscribed(port, target, more, tally)
+            more = count - streams * len(connections)
+            connections += await subscribed(port, target, more, tally, streams)
             await asyncio.sleep(_SETTLE_SECONDS)
             sizes = {name: accounts.resident(pid) for name, pid in pids.items()}
             held = {f"{name}_kb_each": (sizes[name] - before[name]) / more / 1000 for name in pids}

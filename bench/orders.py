@@ -65,8 +65,12 @@ class Load:
         seconds: float,
         ticks: Path | None,
         pids: Pids,
+        streams: int = 1,
     ) -> list[Figures]:
-        """Lets more and more subscribers read a stream; one answer for each number of them."""
+        """Lets more and more subscribers read a stream; one answer for each number of them.
+
+        With `streams` above 1 so many share a connection of HTTP/2.
+        """
         figures: list[Figures] = await self._order(
             "subscribers",
             port=port,
@@ -75,6 +79,7 @@ class Load:
             seconds=seconds,
             ticks=str(ticks) if ticks else None,
             pids=dict(pids),
+            streams=streams,
         )
         return figures
 

@@ -155,8 +155,12 @@ async def envoy(
     name: str = "Envoy",
     config: Path | None = None,
     watched: bool = False,
+    only_router: bool = False,
 ) -> AsyncIterator[Side]:
-    """Runs Envoy, with one worker and what `protoway envoy` renders; its access log if it is `watched`."""
+    """Runs Envoy, with one worker and what `protoway envoy` renders.
+
+    It writes its access log if it is `watched`. With `only_router` it has no other filter: it passes gRPC on.
+    """
     path = envoy_path()
     assert path is not None
     port, admin_port = free_ports(2)
@@ -167,6 +171,8 @@ async def envoy(
     for listener in rendered["static_resources"]["listeners"]:
         connections = listener["filter_chains"][0]["filters"][0]["typed_config"]
         logs = connections.pop("access_log")
+        if only_router:
+            connections["http_filters"] = connections["http_filters"][-1:]
         if watched:
             form = logs[0]["typed_config"]["log_format"]
             file = {"@type": _FILE_LOG, "path": os.devnull, "log_format": form}

@@ -9,6 +9,8 @@ from bisect import bisect
 from collections.abc import Sequence
 from typing import Final, cast
 
+from bench.turns_http2 import Http2Subscribers
+
 DATA: Final = b"\ndata: "
 _BEGIN_SECONDS: Final = 60
 _BUFFER: Final = 2304
@@ -115,14 +117,18 @@ def request(target: str) -> bytes:
 
 
 async def subscribed(
-    port: int, target: str, count: int, tally: Tally
+    port: int, target: str, count: int, tally: Tally, streams: int = 1
 ) -> Sequence[asyncio.BaseTransport]:
-    """Opens subscribers, and waits until each has got an event."""
+    """Opens subscribers, and waits until each has got an event; see `bench.orders.Load.subscribers`."""
+
+    def subscriber() -> asyncio.Protocol:
+        asked = request(target)
+        return Subscriber(asked, tally) if streams == 1 else Http2Subscribers(asked, streams, tally)
+
     loop = asyncio.get_running_loop()
     begun = tally.begun + count
     connections = [
-        await loop.create_connection(lambda: Subscriber(request(target), tally), "127.0.0.1", port)
-        for _ in range(count)
+        await loop.create_connection(subscriber, "127.0.0.1", port) for _ in range(count // streams)
     ]
     await tally.all_begun(begun)
     return [transport for transport, _ in connections]

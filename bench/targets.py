@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from bench import browsers, watched
+from bench import browsers, rpc, watched
 from bench.results import Results, beyond, median, ratio
 from bench.sides import POLICED
 
@@ -38,6 +38,13 @@ def _against(
     def see(results: Results) -> float | None:
         numbers = (results.rounds(group, case, side, names) for side in (ours, theirs))
         return (beyond if floor else ratio)(*numbers)
+
+    return see
+
+
+def _of_cases(group: str, side: str, case: str, other: str, name: str) -> See:
+    def see(results: Results) -> float | None:
+        return ratio(*(results.rounds(group, each, side, (name,)) for each in (case, other)))
 
     return see
 
@@ -163,6 +170,51 @@ def _of_watched() -> tuple[Target, ...]:
     )
 
 
+def _of_rpc() -> tuple[Target, ...]:
+    """Returns the targets of HTTP/2 and the wires of RPC, before a core on wire."""
+    group, ours, cpu = rpc.GROUP, rpc.OURS, "edge_us"
+    return (
+        Target(
+            "unary REST over HTTP/2: CPU of the edge, to that over HTTP/1.1",
+            1,
+            _of_cases(group, ours, rpc.REST_2, rpc.REST_1, cpu),
+        ),
+        Target(
+            "unary REST over HTTP/2: CPU of the edge, to Envoy's",
+            0.5,
+            _against(group, rpc.REST_2, ours, rpc.ENVOY, cpu),
+        ),
+        *(
+            Target(
+                f"unary {case}: CPU of the edge, to Envoy's as a gRPC proxy",
+                0.4,
+                _against(group, case, ours, rpc.PROXY, cpu),
+            )
+            for case in (rpc.GRPC, rpc.GRPC_ONE)
+        ),
+        *(
+            Target(
+                f"unary {case}: CPU of the edge, to REST",
+                0.8,
+                _of_cases(group, ours, case, other, cpu),
+            )
+            for case, other in ((rpc.CONNECT_1, rpc.REST_1), (rpc.CONNECT_2, rpc.REST_2))
+        ),
+        Target(
+            "shared stream, 1,000 readers on 20 connections: CPU of the edge for each event, "
+            "to 1,000 of HTTP/1.1",
+            0.6,
+            _of_cases(group, ours, rpc.CROWD_2, rpc.CROWD_1, cpu),
+        ),
+        Target(
+            "memory of an idle stream of HTTP/2",
+            10,
+            _itself(group, rpc.CROWD_2, ours, "edge_kb_each"),
+            " kB",
+        ),
+    )
+
+
 _GRPC_TO_BARE: Final = "grpc.aio to bare servicer"
 
 TARGETS: Final = (
@@ -210,6 +262,7 @@ TARGETS: Final = (
         0.3,
         _against("unary", _TRACED, "ours, wire, wire core", "Envoy", "edge_us", "core_us"),
     ),
+    *_of_rpc(),
     *_of_browsers(),
     *_of_watched(),
     *(

@@ -22,7 +22,7 @@ from gateway.api_key_command import add_api_key
 from gateway.app import create_app
 from gateway.app_option import AppError, load_app, settings_of
 from gateway.client import call_command
-from gateway.contract.bindings import bind, warnings
+from gateway.contract.bindings import bind, own_bindings, warnings
 from gateway.contract.descriptors import Contract
 from gateway.contract.errors import ContractError
 from gateway.listening import ListenError
@@ -36,7 +36,7 @@ from gateway.render.envoy_contract import envoy_contract
 from gateway.render.envoy_cors import EnvoyCors
 from gateway.render.envoy_rights import EnvoyRights, envoy_rights
 from gateway.render.envoy_routes import EnvoyOptions
-from gateway.render.routes import render_routes
+from gateway.render.routes import RPC_NOTES, render_routes
 from gateway.sections import flat_settings
 from gateway.server import LOGGING, serve
 from gateway.setting_secrets import SecretError
@@ -171,8 +171,14 @@ def _parser() -> argparse.ArgumentParser:
             flat_settings(Settings),
             "serve a contract with examples as answers, without its server",
         ),
-        ("routes", _routes, Settings, CONTRACT, "print the table of routes"),
-        ("check", _check, Settings, (*CONTRACT, *OWN_PATHS), "report every problem of a contract"),
+        ("routes", _routes, Settings, (*CONTRACT, "rpc"), "print the table of routes"),
+        (
+            "check",
+            _check,
+            Settings,
+            (*CONTRACT, "rpc", *OWN_PATHS),
+            "report every problem of a contract",
+        ),
         (
             "settings",
             settings_command.run,
@@ -246,9 +252,12 @@ def _serve_app(options: argparse.Namespace) -> int:
 def _routes(settings: Settings) -> int:
     contract = read_contract(settings)
     bindings, problems = bind(contract.methods)
-    table = rights_table(settings, bindings)
+    own = own_bindings(contract.methods, bindings, settings.rpc)
+    table = rights_table(settings, [*bindings, *own])
     callers = None if table is None else lambda binding: table.bindings[binding].words
-    print(render_routes(bindings, callers))
+    annotated = {binding.method for binding in bindings}
+    bindings += (binding for binding in own if binding.method not in annotated)
+    print(render_routes(bindings, callers), *RPC_NOTES[settings.rpc], sep="\n")
     _report_left_out(contract)
     return _report(problems)
 
@@ -259,7 +268,8 @@ def _check(settings: Settings) -> int:
     _report_left_out(contract)
     for warning in warnings(bindings, settings.own_paths()):
         print(f"protoway: warning: {warning}", file=sys.stderr)
-    table = rights_table(settings, bindings)
+    own = own_bindings(contract.methods, bindings, settings.rpc)
+    table = rights_table(settings, [*bindings, *own])
     for text in () if table is None else table.warnings:
         print(f"protoway: warning: {text}", file=sys.stderr)
     if not problems:

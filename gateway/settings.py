@@ -30,6 +30,7 @@ from gateway.admission.overload.settings import OverloadSettings
 from gateway.admission.proxy_settings import ProxySettings
 from gateway.admission.rights.settings import RightsSettings
 from gateway.admission.tickets.settings import TicketSettings
+from gateway.contract.bindings import RpcMethods
 from gateway.doors.viewer import FILES
 from gateway.operations.readiness_settings import ReadinessSettings
 from gateway.operations.sampling import SampleRule
@@ -87,6 +88,8 @@ class Settings(SourcedSettings):
     """Path of a YAML file (`google.api.Service`) with HTTP rules. They replace a method's own rule."""
     auto_mapping: bool = False
     """Also serve methods without an HTTP rule, at `POST /package.Service/Method`."""
+    rpc: RpcMethods = "contract"
+    """Methods that gRPC, gRPC-Web and Connect reach: `contract`, `annotated`, `upstream` or `off`."""
     services: Annotated[tuple[str, ...], BeforeValidator(list_from_text)] = ()
     """Full names of the services to serve; none: all services that have HTTP rules."""
     skip_faulty_rules: bool = False

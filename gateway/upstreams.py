@@ -94,10 +94,13 @@ def make_upstreams(settings: Settings, methods: Sequence[Method]) -> Upstreams:
     prefixes = {
         prefix_of(pattern): each.name for each in settings.upstreams for pattern in each.methods
     }
-    _check_patterns(settings.upstreams, methods)
+    passes_unknown = settings.rpc == "upstream"
+    if not passes_unknown:
+        _check_patterns(settings.upstreams, methods)
     routed = RoutedUpstream({DEFAULT_NAME: default, **named}, prefixes)
     taken = routed.resolve(methods)
-    return Upstreams(routed, tls, named, named_tls, DEFAULT_NAME in taken.values())
+    uses_default = passes_unknown or DEFAULT_NAME in taken.values()
+    return Upstreams(routed, tls, named, named_tls, uses_default)
 
 
 def _check_patterns(upstreams: Iterable[UpstreamSettings], methods: Iterable[Method]) -> None:

@@ -113,7 +113,10 @@ class Admission:
             AdmissionError: the settings do not fit the contract.
         """
         settings, authentication = self._settings, self._authentication
-        check_patterns(settings.limits, {binding.method for binding in bindings})
+        if (
+            settings.rpc != "upstream"
+        ):  # a pattern may be of a method that the contract does not know
+            check_patterns(settings.limits, {binding.method for binding in bindings})
         table = rights_table(settings, bindings)
         made: list[Policy] = [*self._first]
         if self._by_address is not None:
@@ -231,6 +234,7 @@ def rights_table(settings: Settings, bindings: Sequence[Binding]) -> RightsTable
         settings.health_paths(),
         {tickets.path} if tickets.enabled else (),
         [each.issuer for each in settings.jwt.all_issuers],
+        unknown_methods=settings.rpc == "upstream",
     )
 
 

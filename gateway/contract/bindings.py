@@ -6,10 +6,10 @@ route table prefers the one whose literal comes first. Neither hides the other c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import zip_longest
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from google.api.http_pb2 import HttpRule
 from google.protobuf.descriptor import Descriptor
@@ -39,6 +39,10 @@ _NO_RULE: Final = (
     " options to the .proto, or give --http-rules FILE, or --auto-mapping for POST /package.Service/Method"
 )
 
+RpcMethods: TypeAlias = Literal["contract", "annotated", "upstream", "off"]
+"""Which methods gRPC, gRPC-Web and Connect reach: all of the contract, those with an HTTP rule, all of the
+contract and of the upstream, or none."""
+
 
 def bind(methods: Iterable[Method]) -> tuple[list[Binding], list[ContractError]]:
     """Returns the bindings of methods, and all errors in their rules and stream options."""
@@ -52,6 +56,24 @@ def bind(methods: Iterable[Method]) -> tuple[list[Binding], list[ContractError]]
     if not bound and not problems:
         problems.append(ContractError(_NO_RULE))
     return bound, problems
+
+
+def rpc_methods(
+    methods: Iterable[Method], bound: Iterable[Binding], which: RpcMethods
+) -> list[Method]:
+    """Returns the methods of a contract that gRPC, gRPC-Web and Connect reach.
+
+    Args:
+        methods: of the contract, with and without HTTP rules.
+        bound: the bindings of their rules.
+        which: the setting `rpc`.
+    """
+    if which == "off":
+        return []
+    if which != "annotated":
+        return list(methods)
+    annotated = {binding.method for binding in bound}
+    return [method for method in methods if method in annotated]
 
 
 def rpc_bindings(methods: Iterable[Method], bound: Iterable[Binding]) -> dict[str, Binding]:
@@ -78,6 +100,14 @@ def rpc_bindings(methods: Iterable[Method], bound: Iterable[Binding]) -> dict[st
         elif other.method is method:
             found[path] = other
     return found
+
+
+def own_bindings(
+    methods: Sequence[Method], bound: Sequence[Binding], which: RpcMethods
+) -> list[Binding]:
+    """Returns the bindings of methods' own paths, by which RPCs reach them, that are not those of a rule."""
+    reached = rpc_methods(methods, bound, which) if bound else ()
+    return [each for each in rpc_bindings(reached, bound).values() if each not in bound]
 
 
 def without_faulty_rules(contract: Contract) -> Contract:

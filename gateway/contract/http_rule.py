@@ -57,10 +57,10 @@ class Binding:
     response_path: FieldPath
     """Path of the field that is the response body; empty: the response message."""
     route: str = field(init=False)
-    """The path template, as text."""
+    """The path template, as text; empty if the contract does not know the method: it is no label."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "route", str(self.template))
+        object.__setattr__(self, "route", "" if self.method.unknown_path else str(self.template))
 
     @property
     def response_body(self) -> FieldDescriptor | None:
@@ -68,7 +68,7 @@ class Binding:
         return self.response_path[-1] if self.response_path else None
 
     def __str__(self) -> str:
-        return f"{self.http_method} {self.route}"
+        return f"{self.http_method} {self.template}"
 
 
 def rules(rule: HttpRule | None) -> tuple[HttpRule, ...]:

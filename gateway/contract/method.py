@@ -54,6 +54,8 @@ class Method:
     """The `gateway.v1.rights` annotation; None: the method has none."""
     rights_location: Location = _NOWHERE
     """Location of that annotation."""
+    unknown_path: str = ""
+    """`/package.Service/Method` of a method that the contract does not know; empty: it does."""
     full_name: str = field(init=False)
     """`package.Service.Method`."""
     service_name: str = field(init=False)
@@ -63,10 +65,12 @@ class Method:
 
     def __post_init__(self) -> None:
         # read for many requests; a descriptor makes the text anew each time
-        service = self.descriptor.containing_service.full_name
-        object.__setattr__(self, "full_name", self.descriptor.full_name)
-        object.__setattr__(self, "service_name", service)
-        object.__setattr__(self, "path", f"/{service}/{self.descriptor.name}")
+        path = self.unknown_path
+        if not path:
+            path = f"/{self.descriptor.containing_service.full_name}/{self.descriptor.name}"
+        object.__setattr__(self, "full_name", path[1:].replace("/", "."))
+        object.__setattr__(self, "service_name", path[1:].partition("/")[0])
+        object.__setattr__(self, "path", path)
 
     @property
     def input(self) -> Descriptor:

@@ -197,6 +197,7 @@ def _request(scope: Scope, edge: Edge) -> Request:
         secure=scope.get("scheme") in ("https", "wss"),
         subprotocols=scope.get("subprotocols", ()),
         rpc=rpc,
+        http_version=scope.get("http_version", "1.1"),
     )
 
 

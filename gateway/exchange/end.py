@@ -125,6 +125,8 @@ def request_end(exchange: Exchange, since: float) -> RequestEnd:
             failure is not None and failure.by_upstream,
             request.path,
             True,
+            request.http_version,
+            "" if request.rpc is None else request.rpc.name,
         ),
     )
     return made

@@ -15,7 +15,7 @@ from gateway.exchange.edge import Edge
 from gateway.exchange.inline import TASK, Run
 from gateway.exchange.observer import EndedBy, Observation
 from gateway.exchange.policy import Policy
-from gateway.exchange.ports import ClientGone, RequestBody, Sink, WebSocket
+from gateway.exchange.ports import ClientGone, RequestBody, Sink, WebSocket, until_sent
 from gateway.exchange.request import Request
 from gateway.exchange.request_info import RequestHeaders, RequestInfo, Wire
 from gateway.exchange.response import NO_SNIFFING, HttpResponse
@@ -377,9 +377,3 @@ class Exchange:
             tell(info, count)
         if self.tally is not None:
             self.tally.dropped(count)
-
-
-async def until_sent(sending: Awaitable[None] | None) -> None:
-    """Waits until a whole response is sent."""
-    if sending is not None:
-        await sending

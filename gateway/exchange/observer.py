@@ -68,6 +68,10 @@ class RequestEnd(NamedTuple):
     """As it came, percent-encoded, without the query."""
     is_over: bool = True
     """False in `exchange_continues`, where status, code and who ended it are still open."""
+    http_version: str = ""
+    """`1.0`, `1.1` or `2`; empty if it was refused before it was a request."""
+    rpc_wire: str = ""
+    """`grpc`, `grpc-web`, `connect`, …, of a call on its own wire; empty for any other."""
 
 
 class Observer:

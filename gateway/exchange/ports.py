@@ -97,3 +97,9 @@ class WebSocket(Protocol):
     async def close(self, code: int, reason: str) -> None:
         """Closes the connection (RFC 6455, section 7.4)."""
         ...
+
+
+async def until_sent(sending: Awaitable[None] | None) -> None:
+    """Waits until a whole response is sent."""
+    if sending is not None:
+        await sending

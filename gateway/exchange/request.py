@@ -43,6 +43,8 @@ class Request:
     """Those that a WebSocket handshake offers."""
     rpc: RpcWire | None = None
     """The wire of a call that is an RPC on its own; None: REST, SSE, WebSocket, …"""
+    http_version: str = "1.1"
+    """As the access log has it: `1.0`, `1.1` or `2`."""
 
 
 def parse_head(

@@ -44,6 +44,8 @@ class HttpResponse:
     headers: Headers = ()
     """All headers but those of the body and the request id."""
     request_id: str = ""
+    trailers: Headers = ()
+    """Of HTTP/2; other doors leave them out."""
 
     def compress(self, compression: Compression, accept_encoding: str) -> None:
         """Compresses the body once, where the caller's `Accept-Encoding` asks for it and it pays."""

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple, TypeAlias
 from urllib.parse import quote, unquote
 
 from gateway.contract.route_table import NoRoute, RouteMatch
+from gateway.contract.unknown_method import is_method_path
 from gateway.transcoding.endpoint import Endpoint
 from gateway.transcoding.request_head import RequestHead
 from gateway.transcoding.rpc.choose import choose, is_plain, needs_trailers
@@ -23,6 +24,7 @@ _OWN_PATH: Final = NoRoute(frozenset({"GET"}))
 _POSTED_PATH: Final = NoRoute(frozenset({"POST"}))
 """The same for one that takes POST."""
 
+_OFF: Final = "gRPC, gRPC-Web and Connect are switched off here"
 _NO_TRAILERS: Final = "gRPC needs HTTP/2 to the edge itself: use it, or gRPC-Web, or Connect"
 
 
@@ -133,8 +135,11 @@ class Router:
         wire, error = choice
         if needs_trailers(wire) and not has_trailers:
             error = StatusError.of(UNIMPLEMENTED, _NO_TRAILERS)
+        if match is None and error is None:
+            match = self._find_unknown(path, wire)
         if match is None:
-            text = f"the contract has no method {quoted(path)}"
+            off = self._transcoder.rpc_methods == "off"
+            text = _OFF if off else f"no method {quoted(path)} is served"
             error = StatusError.of(UNIMPLEMENTED, text, http_status=404)
         elif wire.name == "connect-stream" and not match.target.method.stream_type.streams:
             text = f"{match.target.method.full_name} is unary"
@@ -143,6 +148,16 @@ class Router:
             return error or NO_ROUTE, wire
         wire.bind(match.target)
         return match, wire
+
+    def _find_unknown(self, path: str, wire: RpcWire) -> RouteMatch[Endpoint] | None:
+        """Returns the route of a method of the upstream that the contract does not know, if they are served.
+
+        Its messages pass as bytes, so JSON has no route.
+        """
+        is_served = self._transcoder.rpc_methods == "upstream" and not self._is_own(path)
+        if not is_served or wire.content_type.endswith("json") or not is_method_path(path):
+            return None
+        return self._transcoder.unknown_rpc(path, streams=not wire.is_whole)
 
     def is_rpc(self, path: str, head: RequestHead) -> bool:
         """Whether a request with a body is an RPC on its own wire; see `find_by_head`."""

@@ -13,8 +13,9 @@ from collections.abc import AsyncIterator, Sequence
 
 from gateway.exchange.body import UploadBody
 from gateway.exchange.call import open_call, open_source
-from gateway.exchange.exchange import Exchange, until_sent
+from gateway.exchange.exchange import Exchange
 from gateway.exchange.own_calls import AnsweredCall
+from gateway.exchange.ports import until_sent
 from gateway.exchange.response import HttpResponse
 from gateway.feeds.source import CallSource, Gap, Item, Source
 from gateway.transcoding.metadata import Metadata
@@ -24,7 +25,7 @@ from gateway.upstream.port import Call, RequestMessages
 
 
 async def serve_rpc(exchange: Exchange, wire: RpcWire) -> None:
-    """Answers a call.
+    """Answers a call; one that needs no task is for `gateway.exchange.unary_rpc`.
 
     Raises:
         StatusError: it failed before the response began.
@@ -49,7 +50,13 @@ async def serve_rpc(exchange: Exchange, wire: RpcWire) -> None:
 def rpc_failure(wire: RpcWire, error: StatusError) -> HttpResponse:
     """Makes the whole response of a call that failed before its response began."""
     failure = wire.failure(error)
-    return HttpResponse(failure.status, failure.body, failure.content_type, failure.headers)
+    return HttpResponse(
+        failure.status,
+        failure.body,
+        failure.content_type,
+        failure.headers,
+        trailers=failure.trailers,
+    )
 
 
 class _Relay:
@@ -60,6 +67,7 @@ class _Relay:
         self._wire = wire
         self._trailing: Metadata = ()
         self._whole: HttpResponse | None = None
+        self._gaps = self._missed = 0
         self.started = False
 
     async def run(self, requests: RequestMessages) -> None:
@@ -119,6 +127,8 @@ class _Relay:
         for item in items:
             if isinstance(item, Gap):
                 self._exchange.dropped(item.missed)
+                self._gaps += 1
+                self._missed += item.missed
                 continue
             try:
                 self._tell(item.message)
@@ -152,6 +162,11 @@ class _Relay:
         if self._whole is not None:
             await until_sent(self._exchange.respond(self._whole))
             return
+        if self._gaps:
+            told = (("protoway-gaps", str(self._gaps)), ("protoway-missed", str(self._missed)))
+            self._trailing += told
+            if error is not None:  # it may be that of other readers too
+                error = StatusError(error.status, trailing=(*error.trailing, *told))
         data, trailers = self._wire.end(error, self._trailing)
         await self._exchange.end(data, trailers)
 
@@ -177,6 +192,11 @@ async def _requests(exchange: Exchange, wire: RpcWire, body: UploadBody) -> Requ
     except TimeoutError:
         late = "the request did not arrive in time"
         raise StatusError.of(DEADLINE_EXCEEDED, late) from None
+    return only_message(exchange, found)
+
+
+def only_message(exchange: Exchange, found: Sequence[bytes]) -> bytes:
+    """Returns the one message of a request; raises StatusError if it has another number."""
     if len(found) != 1:
         name = exchange.endpoint.method.full_name
         number = "more than one" if found else "none"

@@ -15,15 +15,16 @@ from time import monotonic
 from gateway.contract.route_table import NoRoute, RouteMatch
 from gateway.exchange.attendance import Interruption
 from gateway.exchange.end import count_messages, end_exchange, log_name, tell_of_start
-from gateway.exchange.exchange import Exchange, until_sent
-from gateway.exchange.observer import EndedBy
+from gateway.exchange.exchange import Exchange
+from gateway.exchange.observer import EndedBy, Observation
 from gateway.exchange.policy import Answer
-from gateway.exchange.ports import ClientGone
+from gateway.exchange.ports import ClientGone, until_sent
 from gateway.exchange.response import HttpResponse, failure, options
 from gateway.exchange.routing import Options
 from gateway.exchange.rpc import rpc_failure, serve_rpc
 from gateway.exchange.streams import refuse_reader, serve_client_stream, serve_server_stream
 from gateway.exchange.unary import serve_unary
+from gateway.exchange.unary_rpc import serve_unary_rpc, whole_call
 from gateway.exchange.websocket import serve_websocket
 from gateway.transcoding.metadata_size import over_limit
 from gateway.transcoding.status import (
@@ -65,8 +66,7 @@ async def serve(exchange: Exchange) -> None:
             if exchange.websocket is None and request.rpc is None and not streams:
                 await serve_unary(exchange)
             else:
-                count_messages(exchange, observation, since)
-                await _serve_stream(exchange)
+                await _serve_other(exchange, observation, since)
         else:
             await _serve_no_method(exchange)
     except (Exception, asyncio.CancelledError) as error:
@@ -75,10 +75,15 @@ async def serve(exchange: Exchange) -> None:
         end_exchange(exchange, observation, since)
 
 
-async def _serve_stream(exchange: Exchange) -> None:
-    """Answers what needs a task: a stream, or an RPC on its own wire."""
+async def _serve_other(exchange: Exchange, observation: Observation | None, since: float) -> None:
+    """Answers an RPC on its own wire, or what needs a task: a stream."""
+    wire = exchange.request.rpc
+    if wire is not None and (body := whole_call(exchange)) is not None:
+        await serve_unary_rpc(exchange, wire, body)
+        return
+    count_messages(exchange, observation, since)
     await exchange.in_task()
-    if (wire := exchange.request.rpc) is not None:
+    if wire is not None:
         await serve_rpc(exchange, wire)
     elif exchange.websocket is not None:
         await serve_websocket(exchange, exchange.websocket)

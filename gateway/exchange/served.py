@@ -41,3 +41,13 @@ class ServedContract:
     """Methods that the edge answers itself, and what does."""
     encoders: dict[tuple[Endpoint, str], EncodeOne] = field(default_factory=dict)
     """Endpoint and `Accept`, of which callers send few -> encoder of a response that is one message."""
+
+    @property
+    def direct_calls(self) -> list[str]:
+        """Paths of the unary methods that a door may answer directly on a wire of RPC."""
+        return [
+            path
+            for path, match in self.transcoder.rpc.items()
+            if not match.target.method.stream_type.streams
+            and match.target.method not in self.own_calls
+        ]

@@ -16,9 +16,9 @@ from typing import Final
 from gateway.contract.route_table import RouteMatch
 from gateway.exchange.body import MessageBody, UploadBody
 from gateway.exchange.call import decode, open_call, open_source
-from gateway.exchange.exchange import Exchange, until_sent
+from gateway.exchange.exchange import Exchange
 from gateway.exchange.framing import choose_framing, milliseconds
-from gateway.exchange.ports import ClientGone
+from gateway.exchange.ports import ClientGone, until_sent
 from gateway.exchange.response import HttpResponse
 from gateway.exchange.success import success
 from gateway.exchange.unary import encoder_of_one, read_body, read_response, whole_body

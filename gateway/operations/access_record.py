@@ -32,8 +32,6 @@ _WIRES: Final = {
     "application/json-seq": "json-seq",
 }
 """Media type of a stream's framing -> its name in the log."""
-_RPC: Final = frozenset({"connect", "connect-stream", "grpc", "grpc-web", "grpc-web-text"})
-"""Wires of RPC, which a tally has by their names."""
 _SHORT_TEXT: Final = 48
 """Maximum characters of a value of a line that would be too long."""
 Line: TypeAlias = Callable[[str, dict[str, Any]], bytes]
@@ -53,8 +51,8 @@ def fields(end: RequestEnd, *, with_path: bool = False) -> dict[str, Any]:
         found["client"] = end.client[:MAX_TEXT]
     if end.identity:
         found["identity"] = end.identity[:MAX_TEXT]
-    if end.http_method:
-        found["http_method"] = end.http_method[:MAX_TEXT]
+    http = {"http_method": end.http_method[:MAX_TEXT], "http_version": end.http_version}
+    found |= {name: value for name, value in http.items() if value}
     route = tally.route if binding is None and tally is not None else ""
     if binding is not None:
         route, found["rpc"] = binding.route, binding.method.path[1:][:MAX_TEXT]
@@ -97,8 +95,8 @@ def _add_counts(end: RequestEnd, found: dict[str, Any]) -> None:
 
 def wire_of(end: RequestEnd) -> str:
     """Returns how the messages travel: `unary`, `sse`, `websocket`, …; `page` for what is no method's."""
-    if end.is_websocket:
-        return "websocket"
+    if end.is_websocket or end.rpc_wire:
+        return end.rpc_wire or "websocket"
     if end.binding is None:
         return "page" if end.counts is not None and end.counts.route else ""
     stream_type = end.binding.method.stream_type
@@ -161,7 +159,8 @@ def text_line(time: str, found: dict[str, Any]) -> bytes:
         parts.append("progress")
     else:
         parts += [shown("status"), shown("code"), f"by={found['ended_by']}"]
-    parts += [f"{found['duration_ms']}ms", shown("wire"), shown("rpc")]
+    version = f"HTTP/{found['http_version']}" if "http_version" in found else "-"
+    parts += [f"{found['duration_ms']}ms", version, shown("wire"), shown("rpc")]
     for way in ("in", "out"):
         messages = f"{found[f'messages_{way}']}/" if f"messages_{way}" in found else ""
         parts.append(f"{way}={messages}{found[f'bytes_{way}']}B")

@@ -29,6 +29,8 @@ TYPES: Final = {
 }
 """Values of the label `grpc_type`, as go-grpc-prometheus has them."""
 _CODES: Final = 17
+OTHER: Final = "_OTHER"
+"""Label of what the contract does not name, as OpenTelemetry has it."""
 
 
 class CallCounts(Protocol):
@@ -105,7 +107,7 @@ class MeteredUpstream(AroundUpstream):
         self._by_labels = {
             labels: counts
             for labels, counts in self._by_labels.items()
-            if labels in names or counts.under_way
+            if labels in names or counts.under_way or labels[1] == OTHER
         }
         self._counts = {method: self._counts_of(method) for method in names.values()}
 
@@ -286,7 +288,10 @@ class CountedRequests:
 
 
 def _labels(method: Method) -> tuple[str, str, str]:
-    return TYPES[method.stream_type], method.service_name, method.descriptor.name
+    kind = TYPES[method.stream_type]
+    if method.unknown_path:  # its name is its caller's
+        return kind, OTHER, OTHER
+    return kind, method.service_name, method.descriptor.name
 
 
 _NAMES: Final = tuple(code_name(code) for code in range(_CODES))

@@ -9,13 +9,12 @@ from typing import Final
 from gateway.contract.http_rule import Binding
 from gateway.exchange.observer import EndedBy, Observer, RequestEnd
 from gateway.exchange.served import ServedContract
+from gateway.operations.calls import OTHER
 from gateway.operations.recent_errors import RecentErrors
 from gateway.transcoding.status import OK, code_name
 from server_process.exposition import BUCKETS, Histogram, Sample, TracedHistogram
 from server_process.log_lines import is_sampled, trace_id
 
-OTHER: Final = "_OTHER"
-"""Label of what the contract does not name, as OpenTelemetry has it: its paths, and unknown HTTP methods."""
 METHODS: Final = frozenset(
     ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"]
 )
@@ -65,16 +64,16 @@ class RequestMeter(Observer):
         self._refusals[(policy, code_name(code))] += 1
 
     def _add(self, binding: Binding | None, http_method: str, status: int) -> Histogram:
-        """Returns the series of some labels; none is made for a method that only a caller has named."""
+        """Returns the series of some labels; it is not kept by what only a caller has named."""
         labels = self._labels(binding, http_method, status)
         series = self._by_labels.setdefault(labels, self.histogram())
-        if http_method in METHODS:
+        if http_method in METHODS and (binding is None or binding.route):
             self._series[(binding, http_method, status)] = series
         return series
 
     @staticmethod
     def _labels(binding: Binding | None, http_method: str, status: int) -> tuple[str, str, str]:
-        template = OTHER if binding is None else binding.route
+        template = OTHER if binding is None else binding.route or OTHER
         method = http_method if http_method in METHODS else OTHER
         return template, method, str(status) if status else ""
 

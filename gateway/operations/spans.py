@@ -19,8 +19,8 @@ from gateway.contract.method import Method
 from gateway.exchange.observer import Observer, RequestEnd
 from gateway.exchange.request_info import RequestInfo, Wire
 from gateway.operations.access_record import ended_by
-from gateway.operations.calls import CountedRequests, MeteredCall, code_of
-from gateway.operations.requests import METHODS, OTHER
+from gateway.operations.calls import OTHER, CountedRequests, MeteredCall, code_of
+from gateway.operations.requests import METHODS
 from gateway.settings import Settings
 from gateway.transcoding.metadata import Metadata
 from gateway.transcoding.status import CANCELLED, HTTP_STATUS, OK, code_name
@@ -65,7 +65,7 @@ class RequestSpans(Observer):
         method = _known(request.http_method)
         attributes: dict[str, str | int] = {"http.request.method": method}
         name = "HTTP" if method == OTHER else method
-        if request.binding is not None:
+        if request.binding is not None and request.binding.route:
             attributes["http.route"] = route = request.binding.route
             name = f"{name} {route}"
         span = self.tracing.start_span(name, SpanKind.SERVER, self._parent(request), attributes)

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
-from gateway.operations.requests import OTHER
+from gateway.operations.calls import OTHER
 from server_process.exposition import BUCKETS
 
 Told: TypeAlias = Mapping[str, Any]

@@ -28,12 +28,13 @@ def unary_line(time: str, end: RequestEnd) -> bytes | None:
     # fmt: off
     (
         _, seconds, request_id, traceparent, client, identity, http_method, binding, http_status,
-        code, by, bytes_in, bytes_out, counts, is_websocket, _, _, is_over,
+        code, by, bytes_in, bytes_out, counts, is_websocket, _, _, is_over, http_version, rpc_wire,
     ) = end
     # fmt: on
     if (
         counts is not None
         or binding is None
+        or not binding.route
         or code != OK
         or by is not _SERVER
         or is_websocket
@@ -46,7 +47,7 @@ def unary_line(time: str, end: RequestEnd) -> bytes | None:
     trace = ""
     if traceparent and (found := trace_id(traceparent)):
         trace = f'"trace_id":"{found}",'
-    what = _what(http_method, binding.route, binding.method.path)
+    what = _what(http_method, http_version, binding.route, binding.method.path, rpc_wire)
     milliseconds = f"{seconds * 1000:.3f}"
     return (
         f'{{"time":"{time}","request_id":"{request_id}",{trace}{_who(client, identity)}'
@@ -64,14 +65,15 @@ def _who(client: str, identity: str) -> str:
 
 
 @lru_cache(maxsize=_KEPT)
-def _what(http_method: str, route: str, path: str) -> str:
+def _what(http_method: str, http_version: str, route: str, path: str, rpc_wire: str) -> str:
     """Returns the fields of a method, with commas behind them; its path is that of gRPC."""
     return _inner(
         {
             "http_method": http_method[:MAX_TEXT],
+            **({"http_version": http_version} if http_version else {}),
             "rpc": path[1:][:MAX_TEXT],
             "route": route[:MAX_TEXT],
-            "wire": "unary",
+            "wire": rpc_wire or "unary",
         }
     )
 

@@ -50,8 +50,9 @@ def compile_contract(
         options,
         ignore_unknown=settings.ignore_unknown,
         show_debug_info=settings.show_debug_info,
+        rpc=settings.rpc,
     )
-    own_calls = own_services(contract)
+    own_calls = {} if settings.rpc == "off" else own_services(contract)
     transcoder.add_rpc(own_calls)
     own_paths = settings.own_paths()
     for warning in warnings(transcoder.bindings, own_paths):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from gateway.contract.fields import dotted
@@ -16,6 +16,16 @@ _STREAMS: Final = {
     StreamType.SERVER: "server",
     StreamType.BIDI: "both",
 }
+
+RPC_NOTES: Final[Mapping[str, tuple[str, ...]]] = {
+    "contract": (),
+    "annotated": (
+        "gRPC, gRPC-Web and Connect reach methods that have HTTP rules (rpc: annotated)",
+    ),
+    "upstream": ("gRPC, gRPC-Web and Connect reach every method of the upstream (rpc: upstream)",),
+    "off": ("gRPC, gRPC-Web and Connect are off (rpc: off)",),
+}
+"""Lines under the table, by the setting `rpc`; none where all methods of the contract are reached."""
 
 
 def render_routes(

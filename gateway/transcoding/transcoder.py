@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from gateway.contract.bindings import bind, rpc_bindings
+from gateway.contract.bindings import RpcMethods, bind, rpc_bindings, rpc_methods
 from gateway.contract.descriptors import Contract
 from gateway.contract.http_rule import Binding, accepts_websocket
 from gateway.contract.method import Method
 from gateway.contract.route_table import NoRoute, RouteConflict, RouteMatch, RouteTable
+from gateway.contract.unknown_method import unknown_binding
 from gateway.transcoding.codec import JsonCodec, JsonOptions
 from gateway.transcoding.endpoint import Endpoint
 from gateway.transcoding.error_body import ErrorBodies
@@ -31,6 +32,7 @@ class Transcoder:
         *,
         ignore_unknown: bool = False,
         show_debug_info: bool = False,
+        rpc: RpcMethods = "contract",
     ) -> None:
         """Compiles all bindings of a contract.
 
@@ -39,6 +41,7 @@ class Transcoder:
             options: default options of the JSON.
             ignore_unknown: whether unknown fields, parameters and enum values in requests are ignored.
             show_debug_info: whether errors show `google.rpc.DebugInfo`.
+            rpc: which methods gRPC, gRPC-Web and Connect reach.
 
         Raises:
             ContractError: a rule is invalid, two bindings have the same route, or there is no binding.
@@ -57,7 +60,8 @@ class Transcoder:
         self._codec, self._parameters = codec, parameters
         self.rpc: dict[str, RouteMatch[Endpoint]] = {}
         """`/package.Service/Method` -> route of a call that is an RPC on its own wire."""
-        self.add_rpc(contract.methods)
+        self.rpc_methods = rpc
+        self.add_rpc(rpc_methods(contract.methods, self.bindings, rpc))
         self.errors = ErrorBodies(contract.pool, options, debug=show_debug_info)
 
     @property
@@ -71,6 +75,11 @@ class Transcoder:
             if path not in self.rpc:
                 endpoint = Endpoint(binding, self._codec, self._parameters, raw=False)
                 self.rpc[path] = RouteMatch(endpoint, ())
+
+    def unknown_rpc(self, path: str, *, streams: bool) -> RouteMatch[Endpoint]:
+        """Makes the route of a call whose method the contract does not know; see `unknown_binding`."""
+        binding = unknown_binding(path, streams=streams)
+        return RouteMatch(Endpoint(binding, self._codec, self._parameters, raw=False), ())
 
     @property
     def all_bindings(self) -> list[Binding]:

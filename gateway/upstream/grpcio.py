@@ -277,7 +277,8 @@ class GrpcioCall:
             code, trailing, details = true or (code, trailing, details)
         number: int = code.value[0]
         initial = tuple(error.initial_metadata() or ())
-        reachability, method = self._pool.reachability, self._method.path
+        reachability = self._pool.reachability
+        method = "" if self._method.unknown_path else self._method.path
         return status_error(number, details, initial, tuple(trailing or ()), reachability, method)
 
     def _reason(self) -> BaseException:

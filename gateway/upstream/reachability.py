@@ -153,12 +153,13 @@ class Reachability:
         """Takes the status of a call; logs once for each method that the server lacks it.
 
         Args:
-            method: as `/package.Service/Method`.
+            method: as `/package.Service/Method`; empty for one that the contract does not know.
             code: of the status.
             details: its text; of UNIMPLEMENTED, only those that gRPC makes itself count.
         """
         if (
             code == UNIMPLEMENTED
+            and method
             and method not in self._not_implemented
             and _NOT_IMPLEMENTED.match(details)
         ):

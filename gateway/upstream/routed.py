@@ -102,5 +102,6 @@ class _Table(dict[Method, Upstream]):
     def __missing__(self, method: Method) -> Upstream:
         prefix = fitting_prefix(method.full_name, self._prefixes)
         found = self._default if prefix is None else self._upstreams[self._prefixes[prefix]]
-        self[method] = found
+        if not method.unknown_path:
+            self[method] = found
         return found

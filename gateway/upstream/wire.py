@@ -117,9 +117,11 @@ class WireUpstream:
         """Returns a method as it is registered with the channels."""
         made = self._methods.get(method)
         if made is None:
-            made = self._methods[method] = channel.register_method(
+            made = channel.register_method(
                 method.path, single_response=not method.stream_type.server
             )
+            if not method.unknown_path:
+                self._methods[method] = made
         return made
 
 
@@ -277,6 +279,5 @@ def _error(stream: ClientStream, method: Method, reachability: Reachability) -> 
     status = stream.status
     assert status is not None  # noqa: S101 - for the type checker
     initial = stream.initial or ()
-    return status_error(
-        status.code, status.message, initial, status.trailing, reachability, method.path
-    )
+    known = "" if method.unknown_path else method.path
+    return status_error(status.code, status.message, initial, status.trailing, reachability, known)

@@ -1,7 +1,8 @@
 """HPACK decoder, with the static table and the Huffman code of the `hpack` package.
 
 A run of indexed fields at the start of a block is cached as decoded, until the dynamic table changes. Then
-the same fields have other indices; the section that they make is found by the fields, with its checks.
+the same fields have other indices; the section that they make is found by the fields, with its checks. The
+previous block is kept whole, for a client that sends the same request again.
 
 Source: RFC 7541; RFC 9113, section 8.2.1 (field validity).
 """
@@ -38,6 +39,9 @@ _MAX_RUNS: Final = 16
 _MAX_RUN: Final = 2048
 """Maximum size of such a run (RFC 9113, 6.5.2): it may outlive the entries of the table."""
 
+_MAX_BLOCK: Final = 1024
+"""Maximum bytes of a block that is kept: an idle connection holds it."""
+
 _EMPTY: Final = HeaderSection(())
 
 
@@ -59,6 +63,8 @@ class HeaderDecoder:
         """Runs by their fields, whatever the indices."""
         self._last_run, self._last_section = b"", _EMPTY
         """Run at the start of the previous block, and its section: most requests start with the same."""
+        self._last_block, self._last_whole = b"", _EMPTY
+        """The previous block, if it has left the table as it was, and its section."""
         self._prefixes: dict[bytes, tuple[FieldName, int]] = {}
         """First bytes of literals whose values differ: to the checked name, and the length of the value."""
         self._table_limit = DEFAULT_TABLE_SIZE
@@ -77,6 +83,9 @@ class HeaderDecoder:
         known = self.known.get(block)
         if known is not None:
             return known
+        if block and block == self._last_block:
+            return self._last_whole
+        self._last_block = block if len(block) <= _MAX_BLOCK else b""
         try:
             section = self._last_section
             size = section.length
@@ -88,6 +97,8 @@ class HeaderDecoder:
             raise HeaderBlockError(str(error) or "truncated header block") from error
         if self._table.limit > self._table_limit:
             self._check_table()
+        if self._last_block:
+            self._last_whole = section
         return section
 
     def start_skipping(self) -> SkippedBlock:
@@ -135,6 +146,7 @@ class HeaderDecoder:
         """Empties the caches that depend on indices: the table has changed."""
         self.known.clear()
         self._last_run, self._last_section = b"", _EMPTY
+        self._last_block, self._last_whole = b"", _EMPTY
 
     def _decode(self, block: bytes, prefix: HeaderSection) -> HeaderSection:
         """Decodes what follows a prefix."""

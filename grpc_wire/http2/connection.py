@@ -244,17 +244,25 @@ class Connection:
             self._resets.earn()
         return self._outbound.send_response(stream, head, data, trailers)
 
-    def send_whole(self, stream_id: int, head: Headers, data: bytes, prefix: Headers = ()) -> int:
-        """Sends a complete response without trailers as a server; returns how many bytes are queued.
+    def send_whole(
+        self,
+        stream_id: int,
+        head: Headers,
+        data: bytes,
+        prefix: Headers = (),
+        trailers: Headers = (),
+    ) -> int:
+        """Sends a complete response as a server; returns how many bytes are queued.
 
-        `prefix` is sent before `head`: fields that many responses share; their block is cached.
+        `prefix` is sent before `head`: fields that many responses share; its block is cached, as that of the
+        trailers is.
         """
         stream = self._streams.open.get(stream_id)
         if stream is None or stream.sent_end or stream.end_queued:
             return 0
         if self._resets.spent:
             self._resets.earn()
-        return self._outbound.send_whole(stream, head, data, prefix)
+        return self._outbound.send_whole(stream, head, data, prefix, trailers)
 
     def send_informational(self, stream_id: int, headers: Headers) -> None:
         """Sends an informational response as a server. For `Limits.resets` it is no response."""

@@ -137,14 +137,24 @@ class Outbound:
         self._end(stream)
         return 0
 
-    def send_whole(self, stream: Stream, head: Headers, data: bytes, prefix: Headers) -> int:
-        """Sends a complete response without trailers; returns how many bytes are queued."""
+    def send_whole(
+        self, stream: Stream, head: Headers, data: bytes, prefix: Headers, trailers: Headers
+    ) -> int:
+        """Sends a complete response; returns how many bytes are queued."""
         size = len(data)
         if not (size and self._has_room(stream, size)):
-            self.send_headers(stream, head, prefix, end_stream=not size)
-            return self.send_data(stream, data, end_stream=True) if size else 0
-        block = self._encoder.encode(head, prefix)
-        self._ready += frames.request_frames(stream.id, block, data, self.peer.max_frame)
+            self.send_headers(stream, head, prefix, end_stream=not (size or trailers))
+            queued = self.send_data(stream, data, end_stream=not trailers) if size else 0
+            if trailers:
+                self.send_headers(stream, trailers, end_stream=True)
+            return queued
+        block, max_frame = self._encoder.encode(head, prefix), self.peer.max_frame
+        if trailers:
+            last = self._encoder.encode_cached(trailers)
+            self._ready += frames.response_frames(stream.id, block, data, last, max_frame)
+            self._size += HEAD_SIZE + len(last)
+        else:
+            self._ready += frames.request_frames(stream.id, block, data, max_frame)
         self._size += 2 * HEAD_SIZE + len(block) + size
         self._window -= size
         if self._control.spent:

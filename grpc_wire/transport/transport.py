@@ -110,13 +110,27 @@ class Transport(asyncio.Protocol):
             self.forget(stream_id)
         return queued > 0
 
-    def send_whole(self, stream_id: int, head: Headers, data: bytes, prefix: Headers = ()) -> bool:
-        """Sends a complete response without trailers; see `send_response`."""
-        queued = self.connection.send_whole(stream_id, head, data, prefix)
-        self._writer.schedule_flush()
-        if not queued:
-            self.forget(stream_id)
-        return queued > 0
+    def send_whole(
+        self,
+        stream_id: int,
+        head: Headers,
+        data: bytes,
+        prefix: Headers = (),
+        trailers: Headers = (),
+    ) -> bool:
+        """Sends a complete response whose head few others have; see `Connection.send_whole`.
+
+        It is written at once where no other stream is open: there is nothing to be written with it.
+        """
+        if self.connection.send_whole(stream_id, head, data, prefix, trailers):
+            self._writer.schedule_flush()
+            return True
+        self.forget(stream_id)
+        if self._streams:
+            self._writer.schedule_flush()
+        else:
+            self._writer.flush()
+        return False
 
     def send_informational(self, stream_id: int, headers: Headers) -> None:
         """Sends an informational response; see `Connection.send_informational`."""

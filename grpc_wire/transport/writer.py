@@ -70,6 +70,11 @@ class Writer:
             self._flush_scheduled = True
             self._loop.call_soon(self._flush)
 
+    def flush(self) -> None:
+        """Writes now, unless a write is scheduled."""
+        if not self._flush_scheduled:
+            self._flush()
+
     def begin_receive(self) -> bool:
         """Starts processing received bytes.
 

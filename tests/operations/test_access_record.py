@@ -47,6 +47,7 @@ def noted(folder: Path, **changes: Any) -> RequestEnd:
         {"traceparent": "00-" + "G" * 32 + "-00f067aa0ba902b7-01"},
         {"traceparent": "00"},
         {"http_method": 'A"B'},
+        {"http_version": "2", "rpc_wire": "grpc"},
     ],
 )
 def test_the_quick_line_is_that_of_all(tmp_path: Path, changes: dict[str, Any]) -> None:

@@ -25,8 +25,8 @@ from gateway.contract.fingerprint import fingerprint
 from gateway.contract.service_config import auto_mapped
 from gateway.doors.accepting import AcceptLimits, Acceptor
 from gateway.feeds.feeds import StreamRequest
+from gateway.operations.calls import OTHER
 from gateway.operations.metrics import Metrics
-from gateway.operations.requests import OTHER
 from gateway.operations.series import SERIES
 from gateway.server import Server as GatewayServer
 from gateway.settings import Settings

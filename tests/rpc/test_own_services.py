@@ -113,8 +113,7 @@ async def test_no_reflection(edge: Edge) -> None:
     """Where the contract's document is not served, reflection is not either."""
     async with edge(openapi_path="") as port, aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         call = _Reflection(channel).ServerReflectionInfo()
-        await call.write(reflection_pb2.ServerReflectionRequest(list_services="*"))
-        with pytest.raises(aio.AioRpcError) as caught:
-            await call.read()
-
-    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+        async with asyncio.timeout(
+            20
+        ):  # grpcio says INTERNAL if a message is sent behind the refusal
+            assert await call.code() is grpc.StatusCode.UNIMPLEMENTED

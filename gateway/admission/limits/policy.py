@@ -104,7 +104,9 @@ class Limits:
         method = request.method
         found = self._plans.get(method)
         if found is None:
-            found = self._plans[method] = plan(self._rules, method)
+            found = plan(self._rules, method)
+            if method is None or not method.unknown_path:
+                self._plans[method] = found
         if method is None and self._is_open(request):
             return None
         told: list[str] = []

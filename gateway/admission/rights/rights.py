@@ -50,6 +50,7 @@ class Rights:
         self._grants = dict(table.bindings)
         self._own = dict(table.own)
         self._paths = table.paths
+        self._of_unknown = table.of_unknown
         self._missing = missing
         self._routes: RouteTable[Binding] = RouteTable()
         for binding in table.bindings:
@@ -61,7 +62,7 @@ class Rights:
         if binding is None:
             self._admit_other(request)
             return
-        grant = self._grants[binding]
+        grant = self._grants.get(binding) or self._of_unknown(binding)
         if not grant.decide(request.identity):
             raise self._refusal(request, grant)
 

@@ -29,12 +29,21 @@ class RightsTable:
         own: of each path of the edge's own.
         paths: of other paths: the first pattern that matches counts.
         warnings: what is obeyed, but perhaps not as it was meant; one line each.
+        patterns: of all rules, in their order.
     """
 
     bindings: Mapping[Binding, Grant]
     own: Mapping[str, Grant]
     paths: Sequence[tuple[Pattern, Grant]]
     warnings: Sequence[str]
+    patterns: Sequence[tuple[Pattern, Grant]] = ()
+
+    def of_unknown(self, binding: Binding) -> Grant:
+        """Returns who may call a method that the contract does not know, by its name: nobody by default."""
+        for pattern, grant in self.patterns:
+            if pattern.covers(binding) is Covers.ALL:
+                return grant
+        return NOBODY
 
 
 def has_rights(settings: RightsSettings, methods: Iterable[Method]) -> bool:
@@ -50,6 +59,8 @@ def compile_rights(
     health_paths: frozenset[str] = frozenset(),
     identity_paths: Collection[str] = (),
     issuers: Collection[str] = (),
+    *,
+    unknown_methods: bool = False,
 ) -> RightsTable:
     """Compiles the rules for a contract.
 
@@ -61,12 +72,13 @@ def compile_rights(
         identity_paths: those of them that are open to any identity, if no rule takes them in; the one that
             gives tickets, which bring no right that their caller lacks.
         issuers: whose tokens are accepted.
+        unknown_methods: whether methods are called that the contract does not know.
 
     Raises:
         AdmissionError: rules take in nothing, or only what others take in before, or a part of a binding; or
             their names may be those of several issuers; or an option of the contract contradicts itself.
     """
-    compiling = _Compiling(settings, bindings, tuple(own_paths), health_paths)
+    compiling = _Compiling(settings, bindings, tuple(own_paths), health_paths, unknown_methods)
     for number, rule in enumerate(settings.rules):
         compiling.add(rule, f"rights.rules[{number}]")
         compiling.check_issuers(rule, f"rights.rules[{number}]", issuers)
@@ -84,6 +96,7 @@ def compile_rights(
         dict.fromkeys(own_paths, NOBODY) | compiling.own,
         tuple(compiling.paths),
         tuple(compiling.warnings),
+        tuple(compiling.patterns),
     )
 
 
@@ -95,9 +108,11 @@ class _Compiling:
     bindings: Sequence[Binding]
     own_paths: Sequence[str]
     health_paths: frozenset[str]
+    unknown_methods: bool
     granted: dict[Binding, Grant] = field(default_factory=dict)
     own: dict[str, Grant] = field(default_factory=dict)
     paths: list[tuple[Pattern, Grant]] = field(default_factory=list)
+    patterns: list[tuple[Pattern, Grant]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
@@ -117,6 +132,7 @@ class _Compiling:
         found_all = True
         for pattern in rule.patterns():
             known = len(self.problems)
+            self.patterns.append((pattern, grant))
             if (path := str(pattern.template)) in self.health_paths:
                 self.problems.append(f"{source}: {path} is open to anybody, always")
             bindings, own = self._taken(pattern, source), self._own_taken(pattern)
@@ -134,6 +150,8 @@ class _Compiling:
                 fixed = pattern.template.is_literal and pattern.kind is Kind.PATH
                 opens_paths |= not hiding and not (fixed and (bindings or own))
                 self.paths.append((pattern, grant))
+            elif pattern.kind is Kind.METHODS:
+                opens_paths |= self.unknown_methods
         if found_all and not opens_paths and before == len(self.granted) + len(self.own):
             others = " and ".join(other for other in hidden_by if other != source)
             if others:
@@ -202,6 +220,8 @@ class _Compiling:
                 self.warnings.append(
                     f"{source}: {pattern.text!r} is no path of the contract or of the edge's own{hint}"
                 )
+            return True
+        if pattern.kind is Kind.METHODS and self.unknown_methods:
             return True
         what = "method" if pattern.kind is Kind.METHODS else "binding"
         self.problems.append(f"{source}: {pattern.text!r} takes in no {what} of the contract{hint}")

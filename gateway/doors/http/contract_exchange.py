@@ -117,7 +117,7 @@ class ContractExchange(HttpExchange):
         if self.client_gone:
             raise ClientGone
         body = b"" if head else response.body
-        self.write_whole(response.status, response.all_headers(), body)
+        self.write_whole(response.status, response.all_headers(), body, response.trailers)
 
     async def start(self, status: int, headers: Headers) -> None:
         """See `Sink`."""

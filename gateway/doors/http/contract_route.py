@@ -71,6 +71,7 @@ class ContractRoute(NamedTuple):
             secure=self.ends.secure,
             subprotocols=() if websocket is None else subprotocols(request.headers),
             rpc=self.rpc,
+            http_version=request.version,
         )
         exchange = Exchange(
             edge,

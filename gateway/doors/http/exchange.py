@@ -45,8 +45,9 @@ class Connected(Protocol):
         status: int,
         headers: Iterable[tuple[bytes, bytes]],
         body: bytes,
+        trailers: Headers = (),
     ) -> None:
-        """Writes a whole response."""
+        """Writes a whole response, with trailers where the version has them."""
 
     def body_read(self) -> None:
         """Reads more: what came was read."""
@@ -162,13 +163,19 @@ class HttpExchange:
         if not more:
             self._end()
 
-    def write_whole(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
+    def write_whole(
+        self,
+        status: int,
+        headers: Iterable[tuple[bytes, bytes]],
+        body: bytes,
+        trailers: Headers = (),
+    ) -> None:
         """Writes a whole response at once.
 
         Raises:
             ValueError: the status or a header is none.
         """
-        self._connection.write_whole(self.response, status, headers, body)
+        self._connection.write_whole(self.response, status, headers, body, trailers)
         self._end()
 
     def fail(self) -> None:

@@ -25,6 +25,15 @@ _SHARED: Final = frozenset(
     }
 )
 """Headers whose lines are cached: no credentials, and nothing that only one caller would send."""
+RPC_SHARED: Final = frozenset(
+    {
+        *(b":authority", b"accept", b"accept-encoding", b"accept-language", b"connection"),
+        *(b"connect-accept-encoding", b"connect-protocol-version", b"content-encoding"),
+        *(b"content-length", b"content-type", b"grpc-accept-encoding", b"grpc-encoding", b"host"),
+        *(b"origin", b"te", b"user-agent", b"x-grpc-web", b"x-user-agent"),
+    }
+)
+"""The same for calls on a wire of RPC, of which all other headers are metadata."""
 
 
 class Use(Enum):
@@ -35,6 +44,7 @@ class Use(Enum):
     LENGTH = "it says how long the body is"
     REQUEST_ID = "it names the request"
     METADATA = "it becomes metadata"
+    TIMEOUT = "it says how long the call may take"
     UNUSUAL = "it is left to httptools"
 
 

@@ -21,7 +21,9 @@ from types import MappingProxyType
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import quote
 
-from gateway.doors.http.header_uses import TOKEN, UNUSUAL, ReadAllError, Use, use_of
+from gateway.doors.http.header_uses import ReadAllError, Use, use_of
+from gateway.doors.http1.lines import BLANKS, CONTROLS, cut, is_plain
+from gateway.doors.http1.rpc_heads import RpcHeads
 from gateway.exchange.request import Request, parse_head
 from gateway.exchange.routing import below_root
 from gateway.exchange.served import ServedContract
@@ -37,9 +39,6 @@ _REQUEST_LINE: Final = re.compile(
 _VERSION: Final = b" HTTP/1.1"
 _VERSION_SIZE: Final = len(_VERSION)
 _IN_QUERY: Final = bytes(byte for byte in range(0x21, 0x7F) if byte != ord("#"))
-_CONTROLS: Final = bytes((*range(9), *range(10, 32), 127))
-"""No line has one of these (RFC 9110, section 5.5)."""
-_BLANKS: Final = b" \t"
 MAX_ENTRIES: Final = 1024
 """Maximum entries of each cache; a full cache is emptied."""
 _MAX_HEADERS: Final = 100
@@ -127,6 +126,7 @@ class PlainHeads:
         self._heads: dict[tuple[int, ...], _Head] = {}
         self._requests: dict[tuple[bytes, tuple[int, ...]], tuple[Request, _Head]] = {}
         """Literal request line and shared lines -> what they ask for."""
+        self._rpc = RpcHeads(allowed, root_path, secure=secure)
         self.follow(served)
 
     def follow(self, served: ServedContract) -> None:
@@ -138,6 +138,7 @@ class PlainHeads:
             for root in {"", quote(self._root_path)}
         )
         self._requests.clear()
+        self._rpc.follow(served)
 
     def parse(self, data: bytes, end: int, max_headers: int = _MAX_HEADERS) -> PlainRequest | None:
         """Returns the request that some bytes are; None if they are not exactly one, or it is not plain.
@@ -148,6 +149,25 @@ class PlainHeads:
             max_headers: a head with more is left to httptools.
         """
         first, *lines = data[:end].split(b"\r\n")
+        length = len(data) - end - len(END_OF_HEAD)
+        path = self._rpc.lines.get(first)
+        call = None if path is None else self._call(path, lines, length, max_headers)
+        return call or self._parse(first, lines, length, max_headers)
+
+    def _call(
+        self, path: str, lines: list[bytes], length: int, max_headers: int
+    ) -> PlainRequest | None:
+        """Returns a call on a wire of RPC; None if it is none."""
+        found = None if len(lines) > max_headers else self._rpc.read(path, lines, length)
+        if found is None:
+            return None
+        request, head = found.request, found.request.head
+        values = (request, b"", length, head.request_id, tuple(head.metadata), lines, _NOTHING)
+        return PlainRequest(*values, found.is_shared)
+
+    def _parse(
+        self, first: bytes, lines: list[bytes], length: int, max_headers: int
+    ) -> PlainRequest | None:
         start, question, query = first.partition(b"?")
         if question:
             query, version = query[:-_VERSION_SIZE], query[-_VERSION_SIZE:]
@@ -158,9 +178,8 @@ class PlainHeads:
         numbers = [*map(known.get, lines)]
         own_lines = [*compress(lines, map(not_, numbers))]
         text = b"".join(own_lines)
-        if len(lines) > max_headers or len(text.translate(None, _CONTROLS)) != len(text):
+        if len(lines) > max_headers or len(text.translate(None, CONTROLS)) != len(text):
             return None
-        length = len(data) - end - len(END_OF_HEAD)
         if b"\t" in text or not text.isascii():
             return self._read_all(first, query, lines, length)
         try:
@@ -188,8 +207,8 @@ class PlainHeads:
             and len(own_lines) == (said >= 0)
         )
         all_metadata = (*shared_metadata, *metadata) if metadata else shared_metadata
-        values = (request, query, length, request_id, all_metadata, own_lines)
-        return _made(PlainRequest, (*values, known_head.values, is_shared))
+        all_values = (request, query, length, request_id, all_metadata, own_lines)
+        return _made(PlainRequest, (*all_values, known_head.values, is_shared))
 
     def _forget(self) -> None:
         """Empties the cache of lines, and those whose keys have the lines' numbers."""
@@ -216,7 +235,7 @@ class PlainHeads:
             use, key = self._names.get(name) or self._learn(name)
             if use is _IGNORED:
                 continue
-            value = value.strip(_BLANKS)
+            value = value.strip(BLANKS)
             if use is _METADATA:
                 metadata.append((key, value.decode()))
             elif use is _LENGTH:
@@ -235,7 +254,7 @@ class PlainHeads:
     def headers(self, data: bytes) -> tuple[tuple[bytes, bytes], ...]:
         """Returns all headers of a request that `parse` has read."""
         _, *lines = data[: data.find(END_OF_HEAD)].split(b"\r\n")
-        return _cut(lines)
+        return cut(lines)
 
     def _learn(self, name: bytes) -> tuple[Use, str]:
         """Returns the use of a header, and remembers it.
@@ -306,33 +325,16 @@ class PlainHeads:
     ) -> PlainRequest | None:
         """Reads a head of which the order of all lines matters, or in which something is wrong."""
         self.misses += 1
-        headers = _cut(lines)
-        names = [name for name, _ in headers]
-        if (
-            not all(b":" in line for line in lines)
-            or not all(map(TOKEN.fullmatch, names))
-            or not UNUSUAL.isdisjoint(names)
-            or (names.count(b"host"), names.count(b"content-length") > 1) != (1, False)
-            or any(n == b"connection" and v.lower() != b"keep-alive" for n, v in headers)
-            or not all(is_host(v) for n, v in headers if n == b"host")
-        ):
+        headers = cut(lines)
+        if not is_plain(lines, headers, length):
             return None
         head, error = parse_head(headers, self._allowed)
-        said = dict(headers).get(b"content-length", b"0")
-        if not said.isdigit() or length != int(said):
-            return None
         request = self._request(first, head, error)
         if request is None:
             return None
         return PlainRequest(
             *(request, query, length, head.request_id, tuple(head.metadata)), lines, _NOTHING
         )
-
-
-def _cut(lines: list[bytes]) -> tuple[tuple[bytes, bytes], ...]:
-    """Returns the names in lower case, and the values."""
-    cut = (line.partition(b":") for line in lines)
-    return tuple((name.lower(), value.strip(_BLANKS)) for name, _, value in cut)
 
 
 _Key = TypeVar("_Key")

@@ -321,8 +321,10 @@ class Http1Protocol(asyncio.Protocol):
         status: int,
         headers: Iterable[tuple[bytes, bytes]],
         body: bytes,
+        trailers: Headers = (),
     ) -> None:
-        """See `Connected`."""
+        """See `Connected`; trailers are left out, as in `write_body`."""
+        del trailers
         head = self._head(response, status, headers)
         self._transport.write(head + response.body(body, more=False))
 

@@ -162,9 +162,16 @@ class Http2Connection:
         """Headers of the server, `Date` for one."""
         return self.door.state.default_headers
 
-    def respond(self, stream_id: int, fields: Headers, body: bytes, prefix: Headers = ()) -> None:
+    def respond(
+        self,
+        stream_id: int,
+        fields: Headers,
+        body: bytes,
+        prefix: Headers = (),
+        trailers: Headers = (),
+    ) -> None:
         """Sends a whole response; `prefix` is what many share of its head, and comes first."""
-        if self.transport.send_whole(stream_id, fields, body, prefix):
+        if self.transport.send_whole(stream_id, fields, body, prefix, trailers):
             self.waits(stream_id)
 
     def answered(self, direct: DirectStream) -> None:

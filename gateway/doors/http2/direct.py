@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from gateway.doors.http.contract_door import ContractDoor
-from gateway.doors.http2.heads import PlainHead
+from gateway.doors.http2.plain_head import PlainHead
 from gateway.doors.http2.request_head import edge_headers
 from gateway.exchange.exchange import Exchange
 from gateway.exchange.inline import InlineRun
@@ -19,7 +19,9 @@ from gateway.exchange.ports import ClientGone
 from gateway.exchange.request import new_request_id
 from gateway.exchange.response import NO_SNIFFING, HttpResponse
 from gateway.exchange.serve import serve
+from gateway.transcoding.deadline import shortest
 from gateway.transcoding.metadata import Headers, header_value
+from gateway.transcoding.rpc.grpc import PLAIN_HEAD
 from grpc_wire.http2.events import DataReceived, HeadersReceived, StreamReset
 
 if TYPE_CHECKING:
@@ -75,6 +77,8 @@ class DirectStream(InlineRun):
         exchange = Exchange(
             door.edge, plain.request, body, sink, request_id, metadata, plain.query, headers, run
         )
+        if plain.timeout is not None:
+            exchange.timeout = shortest(plain.timeout, exchange.timeout)
         exchange.client = connection.client
         exchange.certificate = connection.ends.certificate
         self.start_run(serve(exchange))
@@ -143,7 +147,8 @@ class DirectStream(InlineRun):
         self.over_here = True
         connection = self._connection
         prefix, fields = response_fields(response, connection.default_headers)
-        connection.respond(self._stream_id, fields, b"" if head else response.body, prefix)
+        body = b"" if head else response.body
+        connection.respond(self._stream_id, fields, body, prefix, response.trailers)
         connection.answered(self)
 
     async def start(self, status: int, headers: Headers) -> None:
@@ -172,6 +177,9 @@ def response_fields(
         response: the response.
         defaults: headers of the server, `Date` for one.
     """
+    if response.trailers and response.headers is PLAIN_HEAD:
+        prefix = _shared_fields(response.status, response.content_type, *PLAIN_HEAD)
+        return prefix, (*defaults, (b"x-request-id", response.request_id.encode()))
     if response.headers or not response.content_type:
         # of metadata a value may have blanks around it, which are malformed (RFC 9113, 8.2.1)
         fields = [(name, value.strip(b" \t")) for name, value in response.all_headers()]
@@ -185,9 +193,10 @@ def response_fields(
 
 
 @lru_cache(maxsize=_MAX_CACHED)
-def _shared_fields(status: int, content_type: str) -> Headers:
+def _shared_fields(status: int, content_type: str, *others: tuple[bytes, bytes]) -> Headers:
     return (
         (b":status", b"%d" % status),
         (b"content-type", header_value(content_type)),
         NO_SNIFFING,
+        *others,
     )

@@ -14,7 +14,9 @@ from urllib.parse import quote
 
 from gateway.contract.route_table import RouteMatch
 from gateway.doors.http.header_uses import ReadAllError, Use, use_of
-from gateway.doors.http2.request_head import edge_headers
+from gateway.doors.http2.plain_head import MAX_FIELD, MAX_SHARED, PlainHead, keep
+from gateway.doors.http2.request_head import VERSION, edge_headers
+from gateway.doors.http2.rpc_heads import RpcHeads
 from gateway.exchange.request import Request, parse_head
 from gateway.exchange.routing import below_root
 from gateway.exchange.served import ServedContract
@@ -24,12 +26,6 @@ from gateway.transcoding.request_head import RequestHead, is_request_id
 from gateway.transcoding.status import StatusError
 from grpc_wire.headers.section import Headers
 
-MAX_ENTRIES: Final = 1024
-"""Maximum entries of each cache; a full cache is emptied."""
-MAX_FIELD: Final = 512
-"""Maximum bytes of a cached field."""
-MAX_SHARED: Final = 24
-"""Maximum fields that are cached together; browsers send some 15."""
 _METHODS: Final = {
     name.encode(): name for name in ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 }
@@ -54,17 +50,6 @@ _OWN: Final = {
 """Uses of fields that the engine has checked, or that are read here."""
 
 _Pair: TypeAlias = tuple[str, str | bytes]
-
-
-class PlainHead(NamedTuple):
-    """What the head of a unary request says."""
-
-    request: Request
-    query: bytes
-    request_id: str
-    """The caller's; empty if it gave none, or one that cannot travel."""
-    metadata: Metadata
-    """Without an id that the edge makes."""
 
 
 class _Shared(NamedTuple):
@@ -98,6 +83,7 @@ class Heads:
         self._requests: dict[tuple[bytes, bytes, Headers], Request] = {}
         self._whole: dict[Headers, PlainHead] = {}
         """Heads of which all fields are shared."""
+        self._rpc = RpcHeads(allowed, root_path, secure=secure)
         self.follow(served)
 
     def follow(self, served: ServedContract) -> None:
@@ -110,6 +96,7 @@ class Heads:
         )
         self._requests.clear()
         self._whole.clear()
+        self._rpc.follow(served)
 
     def read(self, fields: Headers, max_headers: int) -> PlainHead | None:
         """Returns what the head of a unary request says; None if it is none, or not plain."""
@@ -118,6 +105,14 @@ class Heads:
             return known
         if len(fields) > max_headers:
             return None
+        pseudo = dict(fields[:_PSEUDO])
+        path = pseudo.get(b":path", b"")
+        if path in self._rpc.paths and pseudo[b":method"] == b"POST":
+            call = self._rpc.read(fields, path)
+            if call is not None:
+                if call[1]:
+                    keep(self._whole, fields, call[0])
+                return call[0]
         try:
             return self._read(fields)
         except ReadAllError:
@@ -135,7 +130,9 @@ class Heads:
             if use is _SHARE and len(value) <= MAX_FIELD:
                 shared.append(field)
             elif use is _IGNORE:
-                ignored += name[0] != _COLON
+                ignored += (
+                    name[0] != _COLON and name != b"content-length"
+                )  # callers send few lengths
             elif use is _METADATA:
                 metadata.append((key, _text(key, value)))
             elif use is _ID and is_request_id(text := value.decode("latin-1")):
@@ -157,7 +154,7 @@ class Heads:
         plain = PlainHead(request, query, request_id, both)
         is_shared = not (ignored or metadata or request_id or question)
         if is_shared and (method, path) in self._literal:
-            _keep(self._whole, fields, plain)
+            keep(self._whole, fields, plain)
         return plain
 
     def _learn(self, name: bytes) -> tuple[Use, str]:
@@ -170,7 +167,7 @@ class Heads:
         if use[1] and name == b"cookie":  # its crumbs are one
             raise ReadAllError
         if len(name) <= MAX_FIELD:
-            _keep(self._uses, name, use)
+            keep(self._uses, name, use)
             self._uses.update(_OWN)
         return use
 
@@ -183,7 +180,7 @@ class Heads:
         read, error = parse_head(headers, self._allowed)
         shared = _Shared(read, error, tuple(read.metadata))
         if error is None:
-            _keep(self._shared, fields, shared)
+            keep(self._shared, fields, shared)
         return shared
 
     def _request(
@@ -194,7 +191,7 @@ class Heads:
         if request is None:
             request = self._find(method, path, shared.head, shared.error)
             if request is not None and shared.error is None and key[:2] in self._literal:
-                _keep(self._requests, key, request)
+                keep(self._requests, key, request)
         return request
 
     def _find(
@@ -210,7 +207,11 @@ class Heads:
             return None
         if served.router.is_rpc(below, head):
             return None
-        return Request(http_method, below, head, route, served, error, secure=self._secure)
+        return Request(
+            *(http_method, below, head, route, served, error),
+            secure=self._secure,
+            http_version=VERSION,
+        )
 
     def _read_all(self, fields: Headers) -> PlainHead | None:
         """Reads a head of which the order of all fields matters, or in which something is wrong."""
@@ -235,10 +236,3 @@ def _text(key: str, value: bytes) -> str:
     if not value.isascii() or not value.decode().isprintable() or key.endswith("-bin"):
         raise ReadAllError
     return value.decode()
-
-
-def _keep(cache: dict, key: object, value: object) -> None:  # type: ignore[type-arg] # of any kind
-    """Adds an entry; a full cache is emptied first."""
-    if len(cache) >= MAX_ENTRIES:
-        cache.clear()
-    cache[key] = value

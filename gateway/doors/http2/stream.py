@@ -177,10 +177,12 @@ class Http2Stream:
         status: int,
         headers: Iterable[tuple[bytes, bytes]],
         body: bytes,
+        trailers: Headers = (),
     ) -> None:
         """See `Connected`."""
         fields = response.start_fields(status, headers, self._connection.default_headers)
-        self._connection.respond(self._id, fields, response.body(body, more=False))
+        data = response.body(body, more=False)
+        self._connection.respond(self._id, fields, data, trailers=trailers)
 
     def body_read(self) -> None:
         """See `Connected`."""

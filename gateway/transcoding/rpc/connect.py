@@ -86,6 +86,12 @@ class ConnectUnary:
         """See `RpcWire`."""
         return WholeReader(limit, decoder_of(self._content_encoding), self._messages.read)
 
+    def single(self, body: bytes, limit: int) -> bytes | None:
+        """See `RpcWire`; a body without a coding is the message."""
+        if self._content_encoding or len(body) > limit:
+            return None
+        return self._messages.read(body)
+
     def head(self, initial: Metadata) -> Headers:
         """See `RpcWire`."""
         return response_headers(initial)
@@ -121,6 +127,9 @@ class ConnectGet(ConnectUnary):
             is_json=self._query.get(b"encoding") == b"json",
             content_encoding=self._query.get(b"compression", b"").decode("latin-1"),
         )
+
+    def single(self, body: bytes, limit: int) -> None:
+        """See `RpcWire`: the query has the message."""
 
     def reader(self, limit: int) -> WholeReader:
         """See `RpcWire`; the message of the query is read already."""
@@ -163,6 +172,9 @@ class ConnectStream:
         if self._encoding not in ENCODINGS:
             raise _unknown_coding(self._encoding)
         return TranslatingReader(FramedReader(limit, self._encoding), self._messages.read)
+
+    def single(self, body: bytes, limit: int) -> None:
+        """See `RpcWire`: a stream is for `reader`."""
 
     def head(self, initial: Metadata) -> Headers:
         """See `RpcWire`."""

@@ -15,11 +15,13 @@ from gateway.transcoding.endpoint import Endpoint
 from gateway.transcoding.metadata import Headers, Metadata
 from gateway.transcoding.rpc.metadata import header_text, response_headers
 from gateway.transcoding.rpc.wire import NO_TRAILERS, Failure, FramedReader
-from gateway.transcoding.status import OK, UNIMPLEMENTED, StatusError, bad_request
+from gateway.transcoding.status import UNIMPLEMENTED, StatusError, bad_request
 from gateway.transcoding.violations import quoted
-from grpc_wire.call.message import ACCEPTED, ENCODINGS, frame
-from grpc_wire.call.status import Status, to_trailers
+from grpc_wire.call.message import ACCEPTED, ENCODINGS, IDENTITY, frame, single_message
+from grpc_wire.call.status import OK_TRAILERS, Status, to_trailers
 
+PLAIN_HEAD: Final[Headers] = (ACCEPTED,)
+"""Headers of a response without metadata, which most responses share."""
 _DETAILS: Final = "grpc-status-details-bin"
 _HEAD: Final = Struct(">BL")
 _TRAILERS_FLAG: Final = 0x80
@@ -49,9 +51,13 @@ class Grpc:
             raise StatusError.of(UNIMPLEMENTED, text)
         return FramedReader(limit, self._encoding)
 
+    def single(self, body: bytes, limit: int) -> bytes | None:
+        """See `RpcWire`; a message without compression."""
+        return single_message(body, limit) if self._encoding == IDENTITY else None
+
     def head(self, initial: Metadata) -> Headers:
         """See `RpcWire`."""
-        return (ACCEPTED, *response_headers(initial))
+        return (ACCEPTED, *response_headers(initial)) if initial else PLAIN_HEAD
 
     def message(self, message: bytes) -> bytes:
         """See `RpcWire`."""
@@ -62,9 +68,11 @@ class Grpc:
         return b"", trailers(error, trailing)
 
     def failure(self, error: StatusError) -> Failure:
-        """See `RpcWire`: the one head is the end too (Trailers-Only)."""
-        fields = (ACCEPTED, *response_headers(error.initial), *trailers(error, ()))
-        return Failure(200, self.content_type, b"", (*fields, *error.headers))
+        """See `RpcWire`: the one head is the end too (Trailers-Only), unless the server has sent both."""
+        head, end = (*self.head(error.initial), *error.headers), trailers(error, ())
+        if error.initial:
+            return Failure(200, self.content_type, b"", head, end)
+        return Failure(200, self.content_type, b"", (*head, *end))
 
 
 class GrpcWeb(Grpc):
@@ -96,6 +104,9 @@ class GrpcWebText(GrpcWeb):
     def reader(self, limit: int) -> TextReader:  # type: ignore[override] # one protocol of the two
         """See `RpcWire`."""
         return TextReader(super().reader(limit))
+
+    def single(self, body: bytes, limit: int) -> None:
+        """See `RpcWire`: base64 is for `reader`."""
 
     def message(self, message: bytes) -> bytes:
         """See `RpcWire`."""
@@ -144,7 +155,7 @@ class TextReader:
 def trailers(error: StatusError | None, trailing: Metadata) -> Headers:
     """Returns status, message, details and metadata as the trailers of gRPC."""
     if error is None:
-        return (*to_trailers(Status(OK)), *response_headers(trailing))
+        return (*OK_TRAILERS, *response_headers(trailing)) if trailing else OK_TRAILERS
     fields = to_trailers(Status(error.code, error.status.message))
     details = next((v for k, v in error.trailing if k == _DETAILS), b"")
     if not details and error.status.details:

@@ -39,6 +39,8 @@ def request_metadata(headers: Headers) -> Metadata:
 
 def response_headers(metadata: Metadata, prefix: bytes = b"") -> Headers:
     """Returns the headers, or trailers, of a call's metadata; each name begins with the prefix."""
+    if not metadata:
+        return ()
     return tuple(
         (prefix + key.encode(), header_text(value)) for key, value in metadata if _is_custom(key)
     )

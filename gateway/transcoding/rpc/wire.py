@@ -23,6 +23,7 @@ class Failure(NamedTuple):
     content_type: str
     body: bytes
     headers: Headers
+    trailers: Headers = ()
 
 
 class MessagesReader(Protocol):
@@ -66,6 +67,14 @@ class RpcWire(Protocol):
 
         Raises:
             StatusError: UNIMPLEMENTED, the body has a coding that is not known here.
+        """
+        ...
+
+    def single(self, body: bytes, limit: int) -> bytes | None:
+        """Returns the message of a body that has come whole; None: it is for `reader`, or more than one.
+
+        Raises:
+            StatusError: the message is wrong.
         """
         ...
 

@@ -1,0 +1,170 @@
+"""Reads the heads of unary calls on a wire of RPC that are answered directly: what `heads` is to REST.
+
+All headers of such a call are metadata, and its deadline is another each time. So what many calls share is
+read together, once for each method, and cached; deadline, request id and metadata are read each time. A head
+with anything unusual is left to `contract_route`, which says what is wrong with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+from urllib.parse import quote
+
+from gateway.contract.route_table import RouteMatch
+from gateway.doors.http.header_uses import RPC_SHARED, ReadAllError, Use
+from gateway.doors.http2.plain_head import MAX_FIELD, MAX_SHARED, PlainHead, keep
+from gateway.doors.http2.request_head import VERSION, edge_headers
+from gateway.exchange.request import Request, parse_head
+from gateway.exchange.served import ServedContract
+from gateway.transcoding.deadline import (
+    read_connect_timeout,
+    read_grpc_timeout,
+    read_server_timeout,
+    shortest,
+)
+from gateway.transcoding.host import is_host
+from gateway.transcoding.metadata import PREFIX, Metadata, MetadataFilter
+from gateway.transcoding.request_head import REQUEST_ID, is_request_id
+from gateway.transcoding.rpc.metadata import request_metadata
+from grpc_wire.headers.section import Headers
+
+_TIMEOUTS: Final[dict[bytes, Callable[[str], float]]] = {
+    b"grpc-timeout": read_grpc_timeout,
+    b"connect-timeout-ms": read_connect_timeout,
+    b"x-server-timeout": read_server_timeout,
+}
+_IGNORED: Final = frozenset({b":method", b":path", b":scheme", b"content-length"})
+_UNUSUAL: Final = frozenset({b"expect", b"host", b"trailer"})
+# Names of their own: to look a member of an enum up costs more than to compare it.
+_SHARE, _IGNORE, _METADATA, _ID = Use.SHARED, Use.IGNORED, Use.METADATA, Use.REQUEST_ID
+_TIMEOUT = Use.TIMEOUT
+
+
+class _Shared(NamedTuple):
+    """What shared fields mean together, for one method."""
+
+    request: Request
+    metadata: Metadata
+
+
+class RpcHeads:
+    """Reads heads, with a cache of what shared fields mean.
+
+    Attributes:
+        paths: those of the methods that are answered directly, as they come -> below the root.
+    """
+
+    def __init__(self, allowed: MetadataFilter, root_path: str, *, secure: bool) -> None:
+        """Makes an empty cache; the arguments are those of `Heads`."""
+        self._allowed = allowed
+        self._id_key = allowed.request.get(REQUEST_ID)
+        self._root_path = root_path
+        self._secure = secure
+        self._served: ServedContract
+        self._uses: dict[bytes, Use] = {}
+        self._shared: dict[tuple[bytes, Headers], _Shared] = {}
+        self.paths: dict[bytes, str] = {}
+
+    def follow(self, served: ServedContract) -> None:
+        """Looks up methods of another contract."""
+        self._served = served
+        self.paths = {
+            f"{root}{path}".encode(): path
+            for path in served.direct_calls
+            for root in {"", quote(self._root_path)}
+        }
+        self._shared.clear()
+
+    def read(self, fields: Headers, path: bytes) -> tuple[PlainHead, bool] | None:
+        """Reads the head of a POST to one of `paths`; None if it is not plain.
+
+        Returns:
+            What it says, and whether it says nothing about who calls.
+        """
+        try:
+            return self._read(fields, path)
+        except ReadAllError:
+            return None
+
+    def _read(self, fields: Headers, path: bytes) -> tuple[PlainHead, bool]:
+        request_id, timeout = "", None
+        shared: list[tuple[bytes, bytes]] = []
+        own: list[tuple[bytes, bytes]] = []
+        uses = self._uses
+        for field in fields:
+            name, value = field
+            use = uses.get(name) or self._learn(name)
+            if use is _SHARE and len(value) <= MAX_FIELD:
+                shared.append(field)
+            elif use is _IGNORE:
+                continue
+            elif use is _TIMEOUT:
+                timeout = shortest(timeout, _seconds(name, value))
+            elif use is _METADATA and value.isascii() and value.decode().isprintable():
+                own.append(field)
+            elif use is _ID and is_request_id(text := value.decode("latin-1")):
+                request_id = text
+            else:
+                raise ReadAllError
+        key = (path, tuple(shared))
+        found = self._shared.get(key) or self._join(key)
+        metadata = found.metadata
+        if own:
+            read = request_metadata(tuple(edge_headers(tuple(own))))
+            metadata = (*metadata, *self._allowed.without_withheld(read))
+        if request_id and self._id_key is not None:
+            metadata = (*metadata, (self._id_key, request_id))
+        plain = PlainHead(found.request, b"", request_id, metadata, timeout)
+        return plain, not (own or request_id or timeout is not None)
+
+    def _learn(self, name: bytes) -> Use:
+        """Returns the use of a field, and remembers it."""
+        key = self._allowed.request.get(name, "")
+        if name in _UNUSUAL or name.startswith(PREFIX) or key.endswith("-bin"):
+            use = Use.UNUSUAL
+        elif name in _IGNORED:
+            use = _IGNORE
+        elif name in RPC_SHARED:
+            use = _SHARE
+        elif name in _TIMEOUTS:
+            use = _TIMEOUT
+        else:
+            use = _ID if name == REQUEST_ID else _METADATA
+        if len(name) <= MAX_FIELD:
+            keep(self._uses, name, use)
+        return use
+
+    def _join(self, key: tuple[bytes, Headers]) -> _Shared:
+        """Returns what shared fields mean together, and remembers it.
+
+        Raises:
+            ReadAllError: that is no plain call.
+        """
+        path, fields = key
+        headers = edge_headers(fields)
+        hosts = [value for name, value in headers if name == b"host"]
+        if len(hosts) != 1 or not is_host(hosts[0]) or len(fields) > MAX_SHARED:
+            raise ReadAllError
+        below, served = self.paths[path], self._served
+        route, rpc = served.router.find_by_head("POST", below, headers, b"", has_trailers=True)
+        head, error = parse_head(headers, self._allowed, is_rpc=True)
+        if rpc is None or error is not None or not isinstance(route, RouteMatch):
+            raise ReadAllError
+        request = Request(
+            *("POST", below, head, route, served),
+            secure=self._secure,
+            rpc=rpc,
+            http_version=VERSION,
+        )
+        shared = _Shared(request, tuple(head.metadata))
+        keep(self._shared, key, shared)
+        return shared
+
+
+def _seconds(name: bytes, value: bytes) -> float:
+    """Returns the timeout that a field says; raises ReadAllError if it is none."""
+    try:
+        return _TIMEOUTS[name](value.decode("latin-1"))
+    except ValueError:
+        raise ReadAllError from None
