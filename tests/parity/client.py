@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import h11
 
-_SECONDS = 20
+_SECONDS = 50
 
 
 @dataclass(frozen=True)
