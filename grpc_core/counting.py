@@ -119,10 +119,10 @@ class _CountedContext:
         return getattr(self._context, name)
 
     async def write(self, message: Any) -> None:
-        """Sends a message."""
-        await self._context.write(message)
+        """Sends a message, and counts it first: its client may cancel before `write` of grpcio returns."""
         self._counts.sent += 1
         self._tally.sent += 1
+        await self._context.write(message)
 
 
 def _code_of(context: Any, default: int) -> int:

@@ -21,7 +21,9 @@ from grpc_core._generated.finance_pb2 import ConvertRequest, WatchRequest
 from grpc_core._generated.hello_pb2 import HelloRequest
 from grpc_core._generated.hello_pb2_grpc import GreeterStub
 from grpc_core.access_log import AccessLog, client_of, writing
+from grpc_core.counting import counted
 from grpc_core.finance import reference
+from grpc_core.metrics import MethodCounts
 from grpc_core.rate_feed import RateFeed
 from grpc_core.server import CoreServer
 from grpc_core.settings import Settings
@@ -139,6 +141,51 @@ async def test_who_ended_a_stream(
 
     assert (line["ended_by"], line["code"]) == (end, code)
     assert (line["messages_in"], line["messages_out"]) == (1, 1)
+
+
+async def test_a_message_counts_whose_write_is_cancelled(tmp_path: Path) -> None:
+    """A client may have read it, and cancelled, before `write` of grpcio returns to the servicer."""
+    behaviour: Any = grpc.unary_stream_rpc_method_handler(_one_message)
+    counts = MethodCounts("a.B", "C", client=False, server=True)
+    log = AccessLog(Settings(access_log="json", access_log_path=tmp_path / "access.log"))
+    method: Any = counted(behaviour, counts, log)
+    context = _LateContext()
+    async with writing(log):
+        call = asyncio.create_task(method.unary_stream(EUROS, context))
+        await context.sent.wait()
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        (line,) = await lines(tmp_path / "access.log", 1)
+
+    assert (line["code"], line["messages_out"], counts.sent) == ("CANCELLED", 1, 1)
+
+
+async def _one_message(request: ConvertRequest, context: Any) -> None:
+    await context.write(request)
+
+
+class _LateContext:
+    """A call whose `write` has sent its message, and does not return."""
+
+    def __init__(self) -> None:
+        self.sent = asyncio.Event()
+
+    async def write(self, _: ConvertRequest) -> None:
+        self.sent.set()
+        await asyncio.Event().wait()
+
+    def code(self) -> None:
+        return None
+
+    def invocation_metadata(self) -> tuple[()]:
+        return ()
+
+    def peer(self) -> str:
+        return ""
+
+    def time_remaining(self) -> None:
+        return None
 
 
 async def test_text_has_the_same_words(tmp_path: Path) -> None:

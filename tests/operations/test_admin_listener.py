@@ -6,8 +6,6 @@ import asyncio
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,7 +18,8 @@ import pytest
 from tests.contracts import echo_descriptor_set
 from tests.echo_server import echo_server
 from tests.operations.scrapes import Scrape, check, parse, promtool, total
-from tests.whole.conftest import ROOT, free_ports
+from tests.whole.conftest import free_ports
+from tests.whole.forking import run
 from tests.whole.processes import DESCRIPTOR_SET, Running, core, edge
 from tests.worker_processes import workers_of
 
@@ -175,10 +174,10 @@ async def test_a_unix_socket_may_be_scraped(tmp_path: Path) -> None:
 async def test_an_admin_port_that_is_taken_stops_the_start(workers: str) -> None:
     """In one line, as that of the edge does."""
     async with core() as upstream:
-        command = [sys.executable, "-m", "gateway", "serve", "--port", "0", "--workers", workers]
-        command += ["--descriptor-set", str(DESCRIPTOR_SET), "--admin-port", str(upstream.port)]
         ended = await asyncio.to_thread(
-            subprocess.run, command, cwd=ROOT, capture_output=True, text=True, timeout=PROMPTLY
+            run,
+            *("gateway", "serve", "--port", "0", "--workers", workers),
+            *("--descriptor-set", str(DESCRIPTOR_SET), "--admin-port", str(upstream.port)),
         )
 
     assert ended.returncode == 1

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import h11
 
-_SECONDS = 40
+_SECONDS = 50
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import shutil
 import subprocess
-import sys
 import sysconfig
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -26,6 +25,7 @@ from tests.contracts import echo_descriptor_set
 from tests.echo_server import EchoServer, Everything, echo_server
 from tests.parity.admission import SECTIONS, write_files
 from tests.whole.conftest import ROOT, free_ports
+from tests.whole.forking import run
 from tests.whole.processes import DESCRIPTOR_SET, core, edge
 
 _START_SECONDS = 30
@@ -167,18 +167,15 @@ async def rendered(
     file: Path, descriptor_set: Path, upstream: str, *, port: int, admin_port: int
 ) -> bytes:
     """Returns what `protoway envoy` makes of a settings file."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "gateway", "envoy", "--config", str(file)),
+    done = await asyncio.to_thread(
+        run,
+        *("gateway", "envoy", "--config", str(file)),
         *("--descriptor-set", str(descriptor_set), "--upstream", upstream),
         *("--descriptor-set-out", str(file.with_suffix(".binpb")), "--host", "127.0.0.1"),
         *("--port", str(port), "--admin-port", str(admin_port)),
-        cwd=ROOT,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
     )
-    text, problem = await process.communicate()
-    assert process.returncode == 0, problem.decode()
-    return text
+    assert done.returncode == 0, done.stderr
+    return done.stdout.encode()
 
 
 @asynccontextmanager

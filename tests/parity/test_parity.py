@@ -15,7 +15,10 @@ from tests.parity.run import run
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "parity.md"
 
-pytestmark = [pytest.mark.skipif(bool(why_no_envoy()), reason=why_no_envoy())]
+pytestmark = [
+    pytest.mark.skipif(bool(why_no_envoy()), reason=why_no_envoy()),
+    pytest.mark.timeout(240),  # all edges are started and asked before the first test
+]
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,12 @@ from gateway.settings import Settings
 from gateway.testing import ScriptedCall, ScriptedUpstream
 from tests.reload.versions import Change, first, message, replace_file, version
 
+
+@pytest.fixture
+def contracts_compiled_once() -> None:
+    """Lets each contract be loaded and rendered: what is released of an old one is seen here."""
+
+
 SERVICE = "/shop.v1.Shop/"
 
 

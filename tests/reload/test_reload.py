@@ -201,7 +201,15 @@ async def test_settings_that_do_not_fit_refuse_a_contract(make_shop: MakeShop) -
     shop = make_shop(
         rights={"rules": [{"requests": "shop.v1.Shop/Get", "anonymous": True}]},
         limits={
-            "rules": [{"name": "r", "limit": 2, "by": "address", "methods": ["shop.v1.Shop/Get"]}]
+            "rules": [
+                {
+                    "name": "r",
+                    "limit": 2,
+                    "seconds": 3600,
+                    "by": "address",
+                    "methods": ["shop.v1.Shop/Get"],
+                }
+            ]
         },
     )
     async with running(shop.app) as app:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from gateway.render.envoy_routes import EnvoyOptions
 from gateway.render.envoy_tls import TlsOptions
 from gateway.render.envoy_upstream import seconds, upstream_cluster
 from tests.contracts import compile_text, echo_contract
+from tests.whole.forking import run
 
 ROOT = Path(__file__).parents[2]
 OPTIONS = EnvoyOptions(
@@ -383,13 +382,7 @@ def test_seconds_are_durations(number: float, text: str) -> None:
 
 
 def _command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "gateway", "envoy", *map(str, arguments)],
-        cwd=ROOT,
-        env={name: value for name, value in os.environ.items() if "PROTOWAY_" not in name},
-        capture_output=True,
-        text=True,
-    )
+    return run("gateway", "envoy", *map(str, arguments))
 
 
 def test_the_command_prints_it_and_writes_the_set(tmp_path: Path) -> None:

@@ -122,14 +122,14 @@ async def scene(folder: Path) -> AsyncIterator[Scene]:
 
 
 @asynccontextmanager
-async def paused_mostly(process: asyncio.subprocess.Process) -> AsyncIterator[None]:
+async def paused_mostly(pid: int) -> AsyncIterator[None]:
     """Stops a process for nine tenths of the time, so that it is slow."""
 
     async def pause() -> None:
         while True:
-            os.kill(process.pid, signal.SIGSTOP)
+            os.kill(pid, signal.SIGSTOP)
             await asyncio.sleep(0.18)
-            os.kill(process.pid, signal.SIGCONT)
+            os.kill(pid, signal.SIGCONT)
             await asyncio.sleep(0.02)
 
     pausing = asyncio.create_task(pause())
@@ -139,7 +139,7 @@ async def paused_mostly(process: asyncio.subprocess.Process) -> AsyncIterator[No
         pausing.cancel()
         with suppress(asyncio.CancelledError):
             await pausing
-        os.kill(process.pid, signal.SIGCONT)
+        os.kill(pid, signal.SIGCONT)
 
 
 async def test_one_hangs_one_dies_one_is_slow(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ async def test_one_hangs_one_dies_one_is_slow(tmp_path: Path) -> None:
         os.kill(hung.process.pid, signal.SIGSTOP)
         try:
             await dead.kill()
-            async with paused_mostly(slow.process):
+            async with paused_mostly(slow.process.pid):
                 for _ in range(3):
                     assert await asyncio.gather(*(at.greet() for _ in range(20))) == [504] * 20
                     assert (

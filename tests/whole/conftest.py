@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import signal
@@ -18,6 +17,7 @@ from random import SystemRandom
 import pytest
 
 from tests.contracts import echo_descriptor_set
+from tests.whole.forking import forked
 
 ROOT = Path(__file__).parents[2]
 _LAST_LINE = "Ctrl-C ends both."
@@ -113,19 +113,18 @@ async def edge_process(folder: Path, upstream: str, *options: str) -> AsyncItera
     """Runs an edge for the tests' own contract, as a process; the block is given its base URL."""
     descriptor_set = folder / "echo.binpb"
     descriptor_set.write_bytes(echo_descriptor_set())
-    edge = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "gateway", "serve", "--port", "0", "--log-level", "warning"),
+    given = (
+        *("serve", "--port", "0", "--log-level", "warning"),
         *("--descriptor-set", str(descriptor_set), "--upstream", upstream, *options),
-        cwd=ROOT,
-        stdout=asyncio.subprocess.PIPE,
     )
-    assert edge.stdout is not None
+    edge = await forked("gateway", given, os.environ, 2)
     try:
         yield (await edge.stdout.readline()).decode().split()[-1]
     finally:
         with suppress(ProcessLookupError):
             edge.terminate()
         await edge.wait()
+        edge.close()
 
 
 @pytest.fixture(scope="session", autouse=True)

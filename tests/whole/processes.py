@@ -1,4 +1,4 @@
-"""Core and edge as processes of their own, each for as long as a block."""
+"""Core and edge as processes of their own, each for as long as a block (`tests.whole.forking` says how)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.whole.conftest import ROOT
+from tests.whole.forking import ForkedProcess, forked
 
 DESCRIPTOR_SET = ROOT / "protos/descriptor_set.binpb"
 _START_SECONDS = 60
@@ -21,7 +22,7 @@ _STOP_SECONDS = 30
 class Running:
     """A process, and where it serves."""
 
-    process: asyncio.subprocess.Process
+    process: asyncio.subprocess.Process | ForkedProcess
     address: str
     """`host:port`."""
 
@@ -108,15 +109,20 @@ async def edge(
 async def _running(
     *arguments: str, namespace: str = "", stderr: str = "", **environment: str
 ) -> AsyncIterator[Running]:
-    within = ("ip", "netns", "exec", namespace) if namespace else ()
+    process: asyncio.subprocess.Process | ForkedProcess
     with open(stderr, "ab") if stderr else nullcontext() as log:  # noqa: ASYNC230 - a file of this machine
-        process = await asyncio.create_subprocess_exec(
-            *(*within, sys.executable, "-m", *arguments),
-            cwd=ROOT,
-            env=os.environ | environment,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=log,
-        )
+        if namespace:
+            process = await asyncio.create_subprocess_exec(
+                *("ip", "netns", "exec", namespace, sys.executable, "-m", *arguments),
+                cwd=ROOT,
+                env=os.environ | environment,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+            )
+        else:
+            module, *others = arguments
+            everything = os.environ | environment
+            process = await forked(module, others, everything, log.fileno() if log else 2)
     assert process.stdout is not None
     try:
         line = await asyncio.wait_for(process.stdout.readline(), _START_SECONDS)
@@ -131,3 +137,5 @@ async def _running(
                 if process.returncode is None:
                     process.kill()
                     await process.wait()
+        if isinstance(process, ForkedProcess):
+            process.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
 import pty
@@ -73,16 +74,20 @@ async def _ask(port: int, name: str, count: int) -> float:
 async def test_lines_of_workers_do_not_mix_and_follow_the_start_lines(tmp_path: Path) -> None:
     """JSON by default where standard output is no terminal; each request has its line, whole."""
     reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 2**20)  # all lines: none is lost where we read late
     with os.fdopen(reading, "rb") as stdout:
-        async with echo_server() as echo:
-            collecting = asyncio.to_thread(stdout.read)
-            async with asyncio.TaskGroup() as group:
-                collected = group.create_task(collecting)
-                async with _edge(tmp_path, echo.address, writing, "--workers", "2") as port:
-                    os.close(writing)
-                    names = [f"r{number}x" for number in range(8)]
-                    await asyncio.gather(*(_ask(port, name, 200) for name in names))
-        first, second, *lines = collected.result().splitlines()
+        async with (
+            echo_server() as echo,
+            asyncio.TaskGroup() as group,
+            _edge(tmp_path, echo.address, writing, "--workers", "2") as port,
+        ):
+            os.close(writing)
+            # a worker may answer before these lines, which its parent prints
+            first, second = [await asyncio.to_thread(stdout.readline) for _ in range(2)]
+            collected = group.create_task(asyncio.to_thread(stdout.read))
+            names = [f"r{number}x" for number in range(8)]
+            await asyncio.gather(*(_ask(port, name, 200) for name in names))
+        lines = collected.result().splitlines()
 
     assert first.startswith(b"protoway: serving HTTP on http://127.0.0.1:")
     assert second.startswith(b"protoway: ")

@@ -13,6 +13,7 @@ import pytest
 
 from tests.contracts import compile_text, echo_descriptor_set
 from tests.whole.conftest import ROOT, free_ports, start_demo, stop_demo
+from tests.whole.forking import run
 
 
 def children(pid: int) -> list[int]:
@@ -78,14 +79,7 @@ def test_a_taken_port_is_one_clear_line(taken: str) -> None:
 
 def protoway(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Runs the command to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "gateway", *arguments],
-        cwd=ROOT,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    return run("gateway", *arguments, environment=environment)
 
 
 @pytest.mark.parametrize(

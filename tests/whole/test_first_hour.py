@@ -21,6 +21,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from tests.contracts import compile_text
 from tests.whole.conftest import ROOT
+from tests.whole.forking import run
 from tests.whole.processes import DESCRIPTOR_SET
 
 _SECONDS = 60
@@ -137,12 +138,12 @@ def test_a_mistake_stops_the_start_in_one_line(name: str, folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         words = {"folder": str(folder), "port": str(taken.getsockname()[1])}
         given = ("--port", "0", "--descriptor-set", mistake.descriptor_set, *mistake.options)
-        process = _protoway(*(each.format(**words) for each in given), **mistake.environment)
-        out, err = process.communicate(timeout=_SECONDS)
+        arguments = (each.format(**words) for each in given)
+        done = run("gateway", "serve", *arguments, environment=mistake.environment)
 
     says = mistake.says if name == "list that is no JSON" else mistake.says.format(**words)
-    assert err == f"protoway: {says}\n"
-    assert (process.returncode, out) == (mistake.status, "")
+    assert done.stderr == f"protoway: {says}\n"
+    assert (done.returncode, done.stdout) == (mistake.status, "")
 
 
 class _PlainServer(http.server.BaseHTTPRequestHandler):

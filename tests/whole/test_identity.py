@@ -29,6 +29,7 @@ from tests.edge.authentication.tokens import (
     write_keys,
 )
 from tests.whole.conftest import ROOT, edge_process
+from tests.whole.forking import run
 
 JWT = ("--jwt-issuer", ISSUER, "--jwt-audience", AUDIENCE, "--jwt-jwks")
 
@@ -189,9 +190,12 @@ async def test_issuers_of_a_settings_file(core: str, tmp_path: Path) -> None:
 
 
 def serve(folder: Path, *options: str, before: str = "") -> subprocess.CompletedProcess[str]:
-    """Runs `protoway serve`, which fails at the start."""
-    code = f"import sys; {before}\nfrom gateway.cli import main; sys.exit(main(sys.argv[1:]))"
+    """Runs `protoway serve`, which fails at the start; behind some code, with a new interpreter."""
     descriptor_set = str(ROOT / "protos/descriptor_set.binpb")
+    if not before:
+        given = ("--port", "0", "--descriptor-set", descriptor_set, *options)
+        return run("gateway", "serve", *given, folder=folder)
+    code = f"import sys; {before}\nfrom gateway.cli import main; sys.exit(main(sys.argv[1:]))"
     return subprocess.run(
         (
             sys.executable,
@@ -245,13 +249,7 @@ def test_the_command_makes_keys(tmp_path: Path) -> None:
     """Its output is an entry of the file, without the key; a mistake is one line."""
     del tmp_path
     made = [
-        subprocess.run(
-            (sys.executable, "-m", "gateway", "api-key", *arguments),
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=50,
-        )
+        run("gateway", "api-key", *arguments)
         for arguments in (("billing", "--scopes", "read", "--days", "30"), ("a", "--prefix", "a b"))
     ]
     [entry] = yaml.safe_load(made[0].stdout)

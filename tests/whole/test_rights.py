@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +16,7 @@ from gateway.admission.authentication.api_keys import new_api_key
 from tests.contracts import echo_descriptor_set
 from tests.echo_server import echo_server
 from tests.parity.client import ask
-from tests.whole.conftest import ROOT
+from tests.whole.forking import run
 from tests.whole.processes import edge
 
 RULES = [
@@ -122,14 +120,8 @@ def test_wrong_rules_end_the_command_in_one_line(tmp_path: Path) -> None:
     descriptor_set.write_bytes(echo_descriptor_set())
     rules = [{"requests": "echo.v1.Ecko/*", "identity": "any"}, *RULES]
     config.write_text(yaml.safe_dump({"rights": {"rules": rules}}))
-    command = ("-m", "gateway", "serve", "--descriptor-set", str(descriptor_set), "--port", "0")
-    done = subprocess.run(
-        [sys.executable, *command, "--config", str(config)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    given = ("--descriptor-set", str(descriptor_set), "--port", "0", "--config", str(config))
+    done = run("gateway", "serve", *given)
 
     assert done.returncode == 1
     assert done.stderr == (

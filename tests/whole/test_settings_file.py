@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from tests.whole import processes
+from tests.whole.forking import run
 from tests.whole.processes import DESCRIPTOR_SET
 from tests.worker_processes import workers_of
 
@@ -49,7 +50,9 @@ def write(path: Path, text: str) -> Path:
 def command(
     *arguments: str, folder: Path | None = None, **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    """Runs a command to its end."""
+    """Runs a command to its end; in a folder, it begins with a new interpreter, which finds modules there."""
+    if folder is None:
+        return run("gateway", *arguments, environment=variables)
     return subprocess.run(
         [sys.executable, "-m", "gateway", *arguments],
         capture_output=True,

@@ -17,7 +17,7 @@ import h2.settings
 
 from tests.parity.client import Answer
 
-_SECONDS = 20
+_SECONDS = 50
 _GOAWAY = 7
 Pairs = Iterable[tuple[str, str]]
 

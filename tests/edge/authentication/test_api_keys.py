@@ -138,7 +138,7 @@ async def test_two_keys_are_refused(keyed: Any) -> None:
 
 async def test_a_key_ends(keyed: Any, tmp_path: Path) -> None:
     """At its time, and so does its stream; one that has ended is refused."""
-    soon, entry = new_api_key("soon", expires=datetime.now(UTC) + timedelta(seconds=1))
+    soon, entry = new_api_key("soon", expires=datetime.now(UTC) + timedelta(seconds=3))
     late, old = new_api_key("late", expires=datetime(2020, 1, 1, tzinfo=UTC))
     write(tmp_path, entry, old)
     async with running(keyed()) as app:

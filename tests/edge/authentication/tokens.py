@@ -73,7 +73,7 @@ def key(kid: str = "one", algorithm: str = "ES256", bits: int = 2048) -> Key:
 def claims_of(**claims: Any) -> dict[str, Any]:
     """Returns good claims, with some that are other; None leaves one out."""
     now = int(time.time())
-    good = {"iss": ISSUER, "aud": AUDIENCE, "sub": "ann", "iat": now, "exp": now + 600}
+    good = {"iss": ISSUER, "aud": AUDIENCE, "sub": "ann", "iat": now, "exp": now + 3600}
     return {name: value for name, value in (good | claims).items() if value is not None}
 
 

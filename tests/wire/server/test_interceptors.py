@@ -102,7 +102,7 @@ async def test_an_interceptor_that_raises(make: Any) -> None:
         assert await refused(stage.call("Echo")) == (grpc.StatusCode.UNKNOWN, said)
 
 
-def test_what_is_no_interceptor(make: Any) -> None:
+async def test_what_is_no_interceptor(make: Any) -> None:
     """What is no interceptor is refused when the server is made."""
     with pytest.raises(ValueError, match="must be ServerInterceptor"):
         make(interceptors=[object()])
