@@ -30,7 +30,7 @@ sys.dont_write_bytecode = False
 
 _KEPT = 16
 _contracts: dict[tuple[bytes, tuple[str, ...]], Contract] = {}
-_documents: dict[tuple[tuple[Binding, ...], str, JsonOptions, bool], dict[str, Any]] = {}
+_documents: dict[tuple[Contract, tuple[str, ...], str, JsonOptions, bool], dict[str, Any]] = {}
 
 
 def _loaded(descriptor_set: bytes, services: Iterable[str] = (), *, file: str = "") -> Contract:
@@ -53,7 +53,8 @@ def _rendered(
     ignore_unknown: bool,
 ) -> dict[str, Any]:
     """Returns the OpenAPI document."""
-    key = tuple(bindings), title, options, ignore_unknown
+    routes = tuple([f"{each.method.full_name} {each.http_method} {each.route}" for each in bindings])
+    key = contract, routes, title, options, ignore_unknown
     if key not in _documents:
         _documents[key] = render_openapi(
             contract, bindings, title=title, options=options, ignore_unknown=ignore_unknown
