@@ -24,7 +24,7 @@ from gateway.app import create_app
 from gateway.contract.fingerprint import fingerprint
 from gateway.contract.service_config import auto_mapped
 from gateway.doors.accepting import AcceptLimits, Acceptor
-from gateway.feeds.feeds import StreamRequest
+from gateway.feeds.requests import StreamRequest
 from gateway.operations.calls import OTHER
 from gateway.operations.metrics import Metrics
 from gateway.operations.series import SERIES
