@@ -227,7 +227,10 @@ class EventLog:
 
     def append(self, message: bytes) -> None:
         """Appends a message."""
-        event_id = self._read_id(message) if self._read_id else self.id_at(self.end + 1)
+        if self._read_id:
+            event_id = self._read_id(message)
+        else:
+            event_id = b"%b-%d" % (self.stream_id, self.end + 1 - self._before_first)
         entry = LogEntry(event_id, message, self._self)
         entry.offset, entry.bytes_before = self.end, self.bytes_appended
         entry.call_start = self.call_start

@@ -112,26 +112,7 @@ return {r[1], tonumber(r[2]), r[3], tonumber(r[4]), redis.call('XRANGE', KEYS[2]
 """
 
 COMMANDS: Final = (
-    "EVALSHA",
-    "SCRIPT|LOAD",
-    "TIME",
-    "HMGET",
-    "HSET",
-    "HDEL",
-    "HGETALL",
-    "DEL",
-    "PEXPIRE",
-    "XADD",
-    "XDEL",
-    "XLEN",
-    "XRANGE",
-    "XREVRANGE",
-    "XREAD",
-    "ZADD",
-    "ZCARD",
-    "ZPOPMIN",
-    "INFO",
-    "CLIENT|ID",
-    "CLIENT|UNBLOCK",
+    "evalsha script|load time hmget hset hdel hgetall del pexpire xadd xdel xlen xrange xrevrange xread zadd"
+    " zcard zpopmin info client|id client|unblock select ping"
 )
-"""Commands that the user of the store needs, with those of the scripts."""
+"""Commands that the user of the store needs, with those of the scripts, and those of connections."""

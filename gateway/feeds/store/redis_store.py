@@ -61,7 +61,6 @@ class RedisFeedStore:
         prefix: bytes,
         *,
         timeout: float = 1.0,
-        on_change: Callable[[bool], None] = lambda _is_up: None,
     ) -> None:
         """Takes where the store is; nothing is sent before the block.
 
@@ -70,13 +69,11 @@ class RedisFeedStore:
             prefix: what every key begins with. In a cluster it has a hash tag, so that all feeds are in one
                 slot, and one read has them all.
             timeout: seconds that an answer may take.
-            on_change: called with whether the store answers, whenever that changes.
         """
         self._connect = connect
         self._prefix = prefix + b":"
         self._news = self._prefix + b"news"
         self._timeout = timeout
-        self._on_change = on_change
         self._link: RedisLink | None = None
         self._queue: list[tuple[Command, asyncio.Future[Any]]] = []
         self._queued = asyncio.Event()
@@ -215,6 +212,8 @@ class RedisFeedStore:
                             delay = _FIRST_DELAY
                 except StoreDownError as error:
                     self.problem = str(error)
+                except Exception:
+                    log.exception("speaking to the feed store")
                 await asyncio.sleep(jittered(delay))
                 delay = longer(delay, _MAX_DELAY)
                 await client.aclose()
@@ -261,7 +260,6 @@ class RedisFeedStore:
             self._down_since = monotonic()
             if not self._is_closing:
                 log.warning("the feed store does not answer: %s", self.problem or "it has gone")
-        self._on_change(is_up)
 
 
 def _set(done: asyncio.Future[Any], answer: Any) -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
 from gateway.feeds.store.port import StoreDownError
+from gateway.feeds.store.redis_scripts import COMMANDS
 from gateway.feeds.store.redis_store import RedisFeedStore
-from gateway.feeds.store.rules import FIRST_EPOCH, Ask, EntryKind, Lease, NewEntry, Trim
-from tests.feeds.store.replicas import client_of, kept_redis
+from gateway.feeds.store.rules import FIRST_EPOCH, Ask, Entry, EntryKind, Lease, NewEntry, Trim
+from tests.feeds.store.replicas import client_of, kept_redis, until
 from tests.feeds.store.simulated import SimulatedStore
 from tests.redis_server import needs_redis
 
@@ -84,3 +89,49 @@ async def test_redis_answers_as_the_rules_do(seed: int, tmp_path: Path) -> None:
                 assert await redis.load(key) == paper.load(key), step
                 kept = paper.load(key)
                 assert await redis.newest(key) == (kept.epoch, kept.number)
+
+
+async def test_the_user_of_the_page_may_do_what_feeds_need(tmp_path: Path) -> None:
+    """With the commands that the page lists, and no others, a feed is led, read and left."""
+    page = (Path(__file__).parents[3] / "docs/reference/shared-streams.md").read_text()
+    (rules,) = re.findall(
+        r"^user protoway on >PASSWORD resetchannels ~protoway:\* (.+)$", page, re.MULTILINE
+    )
+    assert rules == f"-@all {' '.join(f'+{word}' for word in COMMANDS.split())}"
+    heard = Heard()
+    with kept_redis(tmp_path) as server:
+        server.add_user("protoway", "secret", "~protoway:*", *rules.split())
+
+        def connect() -> Any:
+            return Redis(port=server.port, protocol=2, username="protoway", password="secret")
+
+        async with RedisFeedStore(connect, b"protoway:feeds") as store:
+            ask = Ask(b"me", FIRST_EPOCH, 0, b"%016x" % 5, LONG, keep=LONG)
+            answer = await store.lead(b"key", ask)
+            unfollow = store.follow(b"key", answer.epoch, 0, heard)
+            lease = Lease(b"me", answer.fence, answer.epoch, LONG)
+            new = [NewEntry(EntryKind.MESSAGE, b"%d" % n, b"k%d" % n) for n in range(4)]
+            await store.append(b"key", lease, 0, new, Trim(2, 1000, LONG))
+            await until(lambda: len(heard.entries) == 2)
+            assert len((await store.load(b"key")).newest) == 2
+            assert await store.newest(b"key") == (answer.epoch, 4)
+            assert await store.leave(b"key", b"me", answer.fence)
+            await until(lambda: heard.news)
+            unfollow()
+            assert store.is_up
+
+
+class Heard:
+    """A follower."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.news = 0
+
+    def on_entries(self, epoch: bytes, entries: Sequence[Entry]) -> None:
+        """See `Follower`."""
+        self.entries += entries
+
+    def on_news(self) -> None:
+        """See `Follower`."""
+        self.news += 1

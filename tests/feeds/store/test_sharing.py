@@ -187,3 +187,22 @@ async def test_the_end_reaches_every_process(server: RedisServer, failure: int |
         second.line.send(news(9))
 
         assert await late.read() == [9]
+
+
+async def test_readers_cost_the_store_nothing(server: RedisServer) -> None:
+    """Five messages take as many commands with 40 readers as with one in each process."""
+    taken = []
+    for count in (1, 40):
+        async with replicas(2, server, lease=60) as every:
+            for each in every:
+                readers = [await each.enter("LastTwo", topic=f"{count}") for _ in range(count)]
+            await until(lambda every=every: any(each.lines for each in every))  # type: ignore[misc]
+            before = [each.store.commands for each in every]
+            for number in range(5):
+                leader_of(every).line.send(news(number))
+                for reader in readers:
+                    assert await reader.read() == [number]
+            taken.append([e.store.commands - b for e, b in zip(every, before, strict=True)])
+
+    assert sum(taken[0]) == sum(taken[1])
+    assert sum(taken[0]) <= 6
