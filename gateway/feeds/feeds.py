@@ -7,10 +7,10 @@ from collections import Counter
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, Self
+from typing import Self
 
 from gateway.feeds.accounting import FeedAccounting, FeedLimits
-from gateway.feeds.counts import FeedCounts
+from gateway.feeds.counts import FeedCounts, FeedState
 from gateway.feeds.event_log import EventLog
 from gateway.feeds.feed import Feed
 from gateway.feeds.open_source import OpenCall, OpenSubscription
@@ -46,17 +46,6 @@ class _Entry:
     task: asyncio.Task[None]
     linger_timer: asyncio.TimerHandle | None = None
     """Closes the feed after its linger; None: it has a reader."""
-
-
-class FeedState(NamedTuple):
-    """The feeds of one method."""
-
-    feeds: int
-    readers: int
-    bytes: int
-    """Buffered messages."""
-    lag: int
-    """Messages that the slowest reader has still to read."""
 
 
 class Feeds:

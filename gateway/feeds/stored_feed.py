@@ -18,6 +18,7 @@ from gateway.feeds.feed import Feed
 from gateway.feeds.sharing import LogSink, SharedFeed
 from gateway.feeds.source import new_stream_id
 from gateway.feeds.store.ends import read_end, read_metadata, write_end, write_metadata
+from gateway.feeds.store.pending import Pending
 from gateway.feeds.store.port import StoreDownError
 from gateway.feeds.store.replica import Replica
 from gateway.feeds.store.rules import (
@@ -38,10 +39,6 @@ log = logging.getLogger(__name__)
 Role: TypeAlias = Literal["leader", "follower", "alone"]
 
 _RANDOM: Final = SystemRandom()
-_MAX_PENDING: Final = 512
-"""Messages of a call that wait for the store; then the call is not read."""
-_BATCH_BYTES: Final = 256 * 1024
-"""Bytes of messages in one append, up to one message more."""
 _CATCH_UP_SECONDS: Final = 1.0
 """Maximum time for which a reader that resumes waits for what it has read in another process."""
 
@@ -75,12 +72,9 @@ class StoredFeed(Feed):
         """Set when the log has what the store has, or the feed goes on alone."""
         self._changed = asyncio.Event()
         """Set when there is something to do: messages for the store, news of the leader, the end."""
-        self._room = asyncio.Event()
         self._moved = asyncio.Event()
         """Set when entries were read."""
-        self._pending: list[NewEntry] = []
-        self._seeds = 0
-        """How many of `_pending` the readers have already."""
+        self._pending = Pending()
         self._call: asyncio.Task[None] | None = None
         self._call_is_new = False
         self._next_kind = EntryKind.MESSAGE
@@ -234,8 +228,7 @@ class StoredFeed(Feed):
             if replica.end is not None or replica.epoch != answer.epoch:
                 return False
         seeds = replica.lead(answer, has_call=self._call is not None)
-        self._pending[:0] = seeds
-        self._seeds = len(seeds)
+        self._pending.seed(seeds)
         self._lease = Lease(ask.holder, answer.fence, answer.epoch, ask.lease)
         self._wanted = False
         self._begin_call(replica.first_kind(ask, answer))
@@ -250,7 +243,7 @@ class StoredFeed(Feed):
             while self._replica.end is None:
                 if not self._pending:
                     await self._until_changed(self._sharing.lease / 3)
-                batch = self._next_batch()
+                batch = self._pending.batch()
                 try:
                     receipt = await self._store.append(
                         self._key, lease, self._replica.number, batch, self._trim
@@ -276,37 +269,19 @@ class StoredFeed(Feed):
 
     def _lose_lease(self) -> None:
         self._lease = None
-        self._drop_seeds()
-
-    def _next_batch(self) -> list[NewEntry]:
-        """Returns what is appended next: all messages of before, or as many new ones as fit."""
-        if self._seeds:
-            return self._pending[: self._seeds]
-        size = 0
-        for count, each in enumerate(self._pending, 1):
-            size += len(each.data)
-            if size >= _BATCH_BYTES:
-                return self._pending[:count]
-        return self._pending[:]
+        self._pending.drop_seeds()
 
     def _take_appended(self, batch: Sequence[NewEntry]) -> None:
-        del self._pending[: len(batch)]
-        self._room.set()
-        if self._seeds:
-            self._replica.seeded(len(batch))
-            self._seeds = 0
+        seeds = self._pending.take(batch)
+        if seeds:
+            self._replica.seeded(seeds)
             return
         for each in batch:
             self._replica.take(Entry(self._replica.number + 1, each.kind, each.data))
 
-    def _drop_seeds(self) -> None:
-        del self._pending[: self._seeds]
-        self._seeds = 0
-
     async def _go_on_alone(self) -> None:
         """Reads a call of its own until the store answers again."""
         self._stop_following()
-        self._drop_seeds()
         replica, counts = self._replica, self._sharing.counts
         if not replica.call_is_next:
             self._drop_call()
@@ -318,10 +293,8 @@ class StoredFeed(Feed):
         back = asyncio.create_task(self._wait_for_store())
         try:
             while replica.end is None and not back.done():
-                for each in self._pending:
+                for each in self._pending.take_all():
                     replica.take_alone(each)
-                self._pending.clear()
-                self._room.set()
                 await self._until_changed(None)
         finally:
             back.cancel()
@@ -368,9 +341,7 @@ class StoredFeed(Feed):
         if call is not None:
             call.cancel()
             self._backoff.reset()
-        self._pending.clear()
-        self._seeds = 0
-        self._room.set()
+        self._pending.take_all()
 
     async def _run_call(self) -> None:
         """Reads the call to its end, with retries, for the store."""
@@ -380,18 +351,16 @@ class StoredFeed(Feed):
             log.exception("reading a stream for its readers")
             failure = StatusError.of(INTERNAL, "internal error")
         end = write_end(failure, self.trailing_metadata)
-        self._pending.append(NewEntry(EntryKind.END, end))
+        self._pending.add(NewEntry(EntryKind.END, end))
         self._changed.set()
 
     async def _append(self, message: bytes) -> None:
-        while len(self._pending) >= _MAX_PENDING:
-            self._room.clear()
-            await self._room.wait()
+        await self._pending.wait_for_room()
         key = b""
         if self._spec.read_key is not None:
             key = b"k%b" % str(self._spec.read_key(message)).encode("utf-8", "surrogatepass")
         initial = write_metadata(self.initial_metadata) if self._call_is_new else b""
-        self._pending.append(NewEntry(self._next_kind, message, key, initial))
+        self._pending.add(NewEntry(self._next_kind, message, key, initial))
         self._next_kind, self._call_is_new = EntryKind.MESSAGE, False
         self._changed.set()
 
@@ -399,8 +368,8 @@ class StoredFeed(Feed):
         read_id = self._spec.read_id
         if read_id is None:
             return b""
-        if self._pending and len(self._pending) > self._seeds:
-            return read_id(self._pending[-1].data)
+        if self._pending.last is not None:
+            return read_id(self._pending.last.data)
         if self._sink.is_empty and self._start_after:
             self.log.start_id = self._start_after
             return self._start_after
