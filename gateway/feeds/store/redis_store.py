@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 _FIRST_DELAY: Final = 0.1
 _MAX_DELAY: Final = 5.0
+_CLOSE_SECONDS: Final = 0.5
 _STEADY_SECONDS: Final = 5.0
 """Time that a connection has to work for its end to be a first one."""
 _Word: TypeAlias = bytes | str | int
@@ -124,9 +125,12 @@ class RedisFeedStore:
         """Closes the connections."""
         self._is_closing = True
         self._reads.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.wait(self._tasks)
+        left = set(self._tasks)
+        while left:
+            for task in left:
+                task.cancel()
+            # the package's `wait_for` may lose a cancellation that comes as its result does (Python 3.11)
+            _, left = await asyncio.wait(left, timeout=_CLOSE_SECONDS)
 
     async def lead(self, key: bytes, ask: Ask) -> Answer:
         """Asks to lead a feed."""

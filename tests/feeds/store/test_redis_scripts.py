@@ -103,7 +103,8 @@ async def test_the_user_of_the_page_may_do_what_feeds_need(tmp_path: Path) -> No
         server.add_user("protoway", "secret", "~protoway:*", *rules.split())
 
         def connect() -> Any:
-            return Redis(port=server.port, protocol=2, username="protoway", password="secret")
+            given: dict[str, Any] = {"username": "protoway", "password": "secret", "protocol": 2}
+            return Redis(port=server.port, socket_timeout=None, **given)
 
         async with RedisFeedStore(connect, b"protoway:feeds") as store:
             ask = Ask(b"me", FIRST_EPOCH, 0, b"%016x" % 5, LONG, keep=LONG)
