@@ -121,7 +121,7 @@ class RedisFeedStore:
                 await self._up.wait()
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, *_error: object) -> None:
         """Closes the connections."""
         self._is_closing = True
         self._reads.close()
