@@ -194,9 +194,12 @@ class Stage:
 
     async def one_call_each(self) -> None:
         """Waits until each feed has one call."""
-        async with asyncio.timeout(SOON):
-            while set(self.server.open.values()) != {1}:
-                await asyncio.sleep(TICK)
+        try:
+            async with asyncio.timeout(SOON):
+                while set(self.server.open.values()) != {1}:
+                    await asyncio.sleep(TICK)
+        except TimeoutError:
+            raise AssertionError(f"calls: {self.server.open}") from None
 
 
 def _has_socket(pid: int, port: int) -> bool:
@@ -267,6 +270,7 @@ async def test_readers_are_told_of_every_loss(tmp_path: Path) -> None:
 
 
 async def _kill_leader(stage: Stage) -> None:
+    await stage.one_call_each()
     number = stage.leader()
     edge, within = stage.edges[number]
     port = edge.port
@@ -279,6 +283,7 @@ async def _kill_leader(stage: Stage) -> None:
 
 async def _pause_leader(stage: Stage) -> None:
     """Longer than its lease; its own readers wait meanwhile."""
+    await stage.one_call_each()
     number = stage.leader()
     edge, _ = stage.edges[number]
     calls = sum(stage.server.calls.values())
