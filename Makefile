@@ -19,6 +19,7 @@ SHARED_FEEDS ?= 20
 SHARED_KILLS ?= 50
 SHARED_PAUSES ?= 20
 SHARED_RESTARTS ?= 10
+SHARED_ROLLS ?= 1
 BENCH ?=
 FLOORS ?=
 INTEROP ?= $(CURDIR)/build/interop
@@ -179,7 +180,7 @@ rolling: $(VENV)/installed ## replace two edges behind nginx, and two cores, und
 
 shared: $(VENV)/installed ## let 1,000 readers of 20 feeds roam over three edges whose leaders and Redis die; SHARED_… change the sizes
 	SHARED_READERS=$(SHARED_READERS) SHARED_FEEDS=$(SHARED_FEEDS) SHARED_KILLS=$(SHARED_KILLS) \
-		SHARED_PAUSES=$(SHARED_PAUSES) SHARED_RESTARTS=$(SHARED_RESTARTS) \
+		SHARED_PAUSES=$(SHARED_PAUSES) SHARED_RESTARTS=$(SHARED_RESTARTS) SHARED_ROLLS=$(SHARED_ROLLS) \
 		$(BIN)/python -m pytest -s tests/whole/test_shared_feeds.py
 
 faults: $(VENV)/installed ## let the upstream hang, die and vanish, and logs find no reader (as root: network namespaces)

@@ -34,9 +34,11 @@ FEEDS = int(os.environ.get("SHARED_FEEDS", "2"))
 KILLS = int(os.environ.get("SHARED_KILLS", "1"))
 PAUSES = int(os.environ.get("SHARED_PAUSES", "1"))
 RESTARTS = int(os.environ.get("SHARED_RESTARTS", "2"))
+ROLLS = int(os.environ.get("SHARED_ROLLS", "0"))
 LEASE = float(os.environ.get("SHARED_LEASE", "2"))
 TICK = 0.1
 EDGES = 3
+BREAKS = KILLS + PAUSES + RESTARTS + ROLLS * EDGES
 SOON = 120.0
 PATHS = {"DropOldest": "drop-oldest", "SharedIds": "shared-ids"}
 
@@ -256,6 +258,8 @@ async def test_readers_are_told_of_every_loss(tmp_path: Path) -> None:
             await _pause_leader(stage)
         for number in range(RESTARTS):
             await _restart_redis(stage, data=number % 2 == 0)
+        for _ in range(ROLLS):
+            await _replace_edges(stage)
         await stage.one_call_each()
 
         problems = [problem for reader in stage.readers for problem in reader.problems]
@@ -266,7 +270,7 @@ async def test_readers_are_told_of_every_loss(tmp_path: Path) -> None:
             f" {Counter((r.method, r.gaps) for r in stage.readers)}"
         )
         assert problems == []
-        assert max(reader.gaps for reader in stage.readers) <= KILLS + PAUSES + RESTARTS
+        assert max(reader.gaps for reader in stage.readers) <= BREAKS
 
 
 async def _kill_leader(stage: Stage) -> None:
@@ -279,6 +283,15 @@ async def _kill_leader(stage: Stage) -> None:
     await within.aclose()
     await stage.settled()
     await stage.start_edge(number, port)
+
+
+async def _replace_edges(stage: Stage) -> None:
+    """One after the other, as a deployment does."""
+    for number, (edge, within) in [*stage.edges.items()]:
+        del stage.balancer.clients[number]
+        await within.aclose()
+        await stage.start_edge(number, edge.port)
+        await stage.settled()
 
 
 async def _pause_leader(stage: Stage) -> None:
