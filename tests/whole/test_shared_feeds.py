@@ -124,13 +124,21 @@ class Roaming:
         self.last: int | None = None
         self.gaps = self.events = 0
         self.problems: list[str] = []
-        self._told = False
+        self._told = self._interrupted = False
 
     async def run(self) -> None:
         """Reads for ever."""
-        async with aclosing(self.source.events()) as events:
-            async for event in events:
-                self._take(event)
+        while True:
+            self._interrupted = False
+            async with aclosing(self.source.events()) as events:
+                async for event in events:
+                    self._take(event)
+                    if self._interrupted:
+                        break
+
+    def interrupt(self) -> None:
+        """Disconnects after the next event, and comes back."""
+        self._interrupted = True
 
     def _take(self, event: Event) -> None:
         self.events += 1
@@ -159,7 +167,7 @@ class Stage:
         self.edges: dict[int, tuple[Running, AsyncExitStack]] = {}
         self.readers: list[Roaming] = []
 
-    async def start_edge(self, number: int, port: int = 0) -> None:
+    async def start_edge(self, number: int, port: int = 0, **settings: str) -> None:
         """Starts an edge, on the port that it had if it is one again."""
         stack = AsyncExitStack()
         edge = await stack.enter_async_context(
@@ -171,6 +179,7 @@ class Stage:
                 feed_lease_seconds=str(LEASE),
                 store_timeout_seconds="5",
                 log_level="error",
+                **settings,
             )
         )
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
@@ -219,7 +228,7 @@ def _has_socket(pid: int, port: int) -> bool:
 
 
 @asynccontextmanager
-async def staged(tmp_path: Path) -> AsyncIterator[Stage]:
+async def staged(tmp_path: Path, *, edges: int = EDGES, **settings: str) -> AsyncIterator[Stage]:
     """Runs Redis, server, edges and readers around the block."""
     contract = tmp_path / "feeds.binpb"
     contract.write_bytes(feeds_descriptor_set())
@@ -228,8 +237,8 @@ async def staged(tmp_path: Path) -> AsyncIterator[Stage]:
         stack.enter_context(redis)
         server, upstream = await stack.enter_async_context(news_server())
         stage = Stage(server, upstream, redis, contract)
-        for number in range(EDGES):
-            await stage.start_edge(number)
+        for number in range(edges):
+            await stage.start_edge(number, 0, **settings)
         tasks = []
         for number in range(READERS):
             method = [*PATHS][number % 2]
@@ -271,6 +280,24 @@ async def test_readers_are_told_of_every_loss(tmp_path: Path) -> None:
         )
         assert problems == []
         assert max(reader.gaps for reader in stage.readers) <= BREAKS
+
+
+async def test_workers_share_their_feeds(tmp_path: Path) -> None:
+    """One call a feed, whichever worker a reader is led to, and comes back to."""
+    async with staged(tmp_path, edges=1, workers="2") as stage:
+        await stage.settled()
+        for reader in stage.readers:
+            reader.interrupt()
+        async with asyncio.timeout(SOON):
+            while any(reader.source.connections < 2 for reader in stage.readers):
+                await asyncio.sleep(TICK)
+        await stage.settled()
+
+        assert set(stage.server.calls.values()) == {1}
+        assert [(reader.gaps, reader.problems) for reader in stage.readers] == [
+            (0, []) for _ in stage.readers
+        ]
+        assert all(reader.source.connections == 2 for reader in stage.readers)
 
 
 async def _kill_leader(stage: Stage) -> None:
