@@ -14,6 +14,12 @@ SOAK_SECONDS ?= 1800
 ATTACK_SECONDS ?= 600
 RELOAD_RATE ?= 200
 RELOAD_STREAMS ?= 100
+SHARED_READERS ?= 1000
+SHARED_FEEDS ?= 20
+SHARED_KILLS ?= 50
+SHARED_PAUSES ?= 20
+SHARED_RESTARTS ?= 10
+SHARED_ROLLS ?= 1
 BENCH ?=
 FLOORS ?=
 INTEROP ?= $(CURDIR)/build/interop
@@ -37,7 +43,7 @@ GOCODE := /usr/share/gocode
 TWO_FILES := -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test test-long test-others test-floors e2e evolution interop conformance openapi deploy-check deploy-render tutorial fuzz soak reloads rolling faults attack bench bench-micro check fmt generate lock clean
+.PHONY: help demo up down test test-long test-others test-floors e2e evolution interop conformance openapi deploy-check deploy-render tutorial fuzz soak reloads rolling shared faults attack bench bench-micro check fmt generate lock clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -174,6 +180,11 @@ reloads: $(VENV)/installed ## replace the contract 50 times under load, and 500 
 
 rolling: $(VENV)/installed ## replace two edges behind nginx, and two cores, under load; ROLLING_RATE and ROLLING_STREAMS raise it
 	$(BIN)/python -m pytest -m rolling -s tests/whole/test_rolling_edges.py
+
+shared: $(VENV)/installed ## let 1,000 readers of 20 feeds roam over three edges whose leaders and Redis die; SHARED_… change the sizes
+	SHARED_READERS=$(SHARED_READERS) SHARED_FEEDS=$(SHARED_FEEDS) SHARED_KILLS=$(SHARED_KILLS) \
+		SHARED_PAUSES=$(SHARED_PAUSES) SHARED_RESTARTS=$(SHARED_RESTARTS) SHARED_ROLLS=$(SHARED_ROLLS) \
+		$(BIN)/python -m pytest -s tests/whole/test_shared_feeds.py
 
 faults: $(VENV)/installed ## let the upstream hang, die and vanish, and logs find no reader (as root: network namespaces)
 	$(BIN)/python -m pytest -m faults -s tests/faults

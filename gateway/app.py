@@ -32,6 +32,8 @@ from gateway.exchange.policy import Policy
 from gateway.exchange.served import ServedContract
 from gateway.feeds.accounting import FeedLimits
 from gateway.feeds.feeds import Feeds
+from gateway.feeds.sharing import Sharing
+from gateway.feeds.store.making import make_sharing
 from gateway.operations.access_log import access_log
 from gateway.operations.metrics import Metrics
 from gateway.operations.readiness import Readiness, health_routes
@@ -94,6 +96,7 @@ def create_app(
     spans = _spans(settings)
     traced = spans is not None
     store = make_store(settings.store)
+    sharing = make_sharing(store, settings.store, settings.max_feed_bytes)
     metrics = None if settings.admin_port is None else Metrics(contract, carrier, traced=traced)
 
     @asynccontextmanager
@@ -141,7 +144,8 @@ def create_app(
         ),
     )
     calls: Upstream = carrier if metrics is None else metrics.calls
-    edge = _edge(settings, compiler(contract), calls if spans is None else spans.of_calls(calls))
+    traced_calls = calls if spans is None else spans.of_calls(calls)
+    edge = _edge(settings, compiler(contract), traced_calls, sharing)
     source.returns = partial(_returns, carrier)
     reloader = ContractReloader(edge, source, data, stamp, load, compiler, settings.on_breaking)
     readiness: Readiness = _readiness(settings, upstreams, edge, store)
@@ -277,7 +281,9 @@ def _show_contract(app: FastAPI, edge: Edge) -> None:
     app.openapi = lambda: dict(edge.served.document)  # type: ignore[method-assign] # FastAPI's own way
 
 
-def _edge(settings: Settings, served: ServedContract, upstream: Upstream) -> Edge:
+def _edge(
+    settings: Settings, served: ServedContract, upstream: Upstream, sharing: Sharing | None
+) -> Edge:
     return Edge(
         served=served,
         upstream=upstream,
@@ -294,6 +300,7 @@ def _edge(settings: Settings, served: ServedContract, upstream: Upstream) -> Edg
                 unshared_keys=FORWARDED_KEYS if settings.proxies.is_on else frozenset(),
                 call_bytes=TRANSPORTS[settings.transport].call_bytes,
             ),
+            sharing,
         ),
         metadata=MetadataFilter(
             settings.request_headers,

@@ -42,6 +42,7 @@ from gateway.server import LOGGING, serve
 from gateway.setting_secrets import SecretError
 from gateway.settings import OWN_PATHS, PREFIX, AnySettings, EnvoySettings, Settings
 from gateway.sources.reading import read_contract
+from gateway.start_lines import unshared_streams
 from gateway.store.error import StoreSettingError
 from gateway.tls import TlsError, check_serving
 from gateway.upstream.transport import TargetError
@@ -268,6 +269,8 @@ def _check(settings: Settings) -> int:
     _report_left_out(contract)
     for warning in warnings(bindings, settings.own_paths()):
         print(f"protoway: warning: {warning}", file=sys.stderr)
+    for text in () if settings.store.url is None else unshared_streams(bindings):
+        print(f"protoway: warning: {text}", file=sys.stderr)
     own = own_bindings(contract.methods, bindings, settings.rpc)
     table = rights_table(settings, [*bindings, *own])
     for text in () if table is None else table.warnings:

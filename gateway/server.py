@@ -29,7 +29,7 @@ from gateway.operations.metrics import Metrics
 from gateway.operations.readiness import Readiness
 from gateway.reload.reloader import ContractReloader
 from gateway.settings import Settings, names_uvicorns_proxies
-from gateway.start_lines import SERVING, middleware_line, served, shown
+from gateway.start_lines import SERVING, middleware_line, served, shown, streams_line
 from gateway.tls import check_serving, serving_tls
 from grpc_wire.renewal import RenewedContext, watching
 from server_process.logs import configure_logs
@@ -205,6 +205,7 @@ class Server(uvicorn.Server):
         print(
             *(f"{SERVING}{shown(each, scheme)}" for each in listening),
             f"protoway: {served(self._edge.served.transcoder.bindings, self._settings)}",
+            *streams_line(self._edge.served.transcoder.bindings, self._settings),
             *middleware_line(self._app),
             *(f"protoway: serving /metrics on {shown(each, 'http')}" for each in self.admin.shown),
             sep="\n",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from fastapi import FastAPI
 
 from gateway.contract.http_rule import Binding
+from gateway.contract.signature import signature
+from gateway.contract.stream_policy import SlowConsumer, stream_policy
 from gateway.doors.asgi import ContractRoutes
 from gateway.listening import shown_host
 from gateway.settings import Settings
@@ -45,6 +47,38 @@ def shown(listening: socket.socket, scheme: str) -> str:
         return f"unix:{listening.getsockname()}"
     host, port = listening.getsockname()[:2]
     return f"{scheme}://{shown_host(host)}:{port}"
+
+
+def streams_line(bindings: Sequence[Binding], settings: Settings) -> Sequence[str]:
+    """Returns the line that says what several workers without a store lose of streams; mostly none."""
+    policies = {each.method.path: stream_policy(each.method) for each in bindings}
+    kept = [
+        path for path, policy in policies.items() if policy and (policy.shared or policy.linger)
+    ]
+    if settings.workers == 1 or settings.store.url is not None or not kept:
+        return ()
+    line = (
+        f"protoway: each of the {settings.workers} workers has its own streams of {', '.join(kept)}:"
+        " who comes back to another one is told that the stream has restarted, unless they share a store"
+        " (--feed-store; docs/reference/shared-streams.md)"
+    )
+    return (line,)
+
+
+def unshared_streams(bindings: Iterable[Binding]) -> Iterator[str]:
+    """Yields what a store of feeds does not share, and why."""
+    for method in {each.method.path: each.method for each in bindings}.values():
+        policy = stream_policy(method)
+        if policy is None:
+            continue
+        if not policy.shared:
+            why = "each of its readers has a call of its own"
+            if policy.slow_consumer is SlowConsumer.BLOCK:
+                why += ", and holds it back, which a log cannot do"
+            yield f"feed_store does not share the stream of {method.path}: {why}"
+        elif not isinstance(signature(method), bytes):
+            why = "a message that holds a google.protobuf.Any has no signature that other processes know"
+            yield f"feed_store does not share the stream of {method.path}: {why}"
 
 
 def served(bindings: Sequence[Binding], settings: Settings) -> str:

@@ -149,8 +149,8 @@ def _check_policy(policy: StreamPolicy) -> None:
         raise ValueError("id_field and resume_field require each other")
     if policy.resume_field and _is_text(policy.id_field) and not _is_text(policy.resume_field):
         raise ValueError("id_field is a string, but resume_field is an integer")
-    if policy.resume_field and (policy.shared or policy.linger):
-        raise ValueError("resume_field cannot be combined with shared or linger")
+    if policy.resume_field and policy.linger and not policy.shared:
+        raise ValueError("resume_field cannot be combined with linger, unless the stream is shared")
 
 
 def _is_text(path: FieldPath) -> bool:

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 
 from gateway.exchange.exchange import Exchange
-from gateway.feeds.feeds import StreamRequest
+from gateway.feeds.requests import StreamRequest
 from gateway.feeds.source import Encode, Source
 from gateway.transcoding.codec import is_long
 from gateway.transcoding.negotiation import json_options

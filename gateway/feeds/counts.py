@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from gateway.contract.stream_policy import SlowConsumer
 
@@ -21,3 +21,14 @@ class FeedCounts:
     )
     """Readers that came back with the id of an event. `continued`: behind it, or left to the server;
     `gap`: behind messages that were dropped; `restarted`: the stream is another one."""
+
+
+class FeedState(NamedTuple):
+    """The feeds of one method."""
+
+    feeds: int
+    readers: int
+    bytes: int
+    """Buffered messages."""
+    lag: int
+    """Messages that the slowest reader has still to read."""

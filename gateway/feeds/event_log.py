@@ -193,15 +193,44 @@ class EventLog:
         """Offset after the newest message."""
         self.call_start = -1
         """Offset of the first message of the current call; -1 during the first call."""
+        self._before_first = 0
+        """Offset before message 1 of `stream_id`."""
+        self.start_id = b""
+        """Id behind which the first call began; empty: as the request says."""
+
+    def begin(self, stream_id: bytes, number: int) -> None:
+        """Gives the next message another id: the prefix and the number behind `number`.
+
+        In a log without a prefix, which nobody reads yet, offsets are numbers from here on.
+        """
+        if not self.stream_id:
+            self.end = number
+        self.stream_id = stream_id
+        self._before_first = self.end - number
 
     @property
     def start(self) -> int:
         """Offset of the oldest message in the log."""
         return next(iter(self._in_order.entries), self.end)
 
+    def put_newest(self, message: bytes, number: int) -> None:
+        """Adds the newest message of a key, which comes before `start`: message `number` of `stream_id`."""
+        assert self._read_key is not None  # noqa: S101 - the method has a key
+        entry = LogEntry(b"", message, self._self)
+        entry.offset, entry.bytes_before = self.offset_of(number) - 1, self.bytes_appended
+        entry.id = self._read_id(message) if self._read_id else self.id_at(entry.offset + 1)
+        self._count(self._by_key.put(self._read_key(message), entry))
+
+    def miss_keys(self) -> None:
+        """Notes that the newest message of some key is not in the log."""
+        self._by_key.complete = False
+
     def append(self, message: bytes) -> None:
         """Appends a message."""
-        event_id = self._read_id(message) if self._read_id else self.id_at(self.end + 1)
+        if self._read_id:
+            event_id = self._read_id(message)
+        else:
+            event_id = b"%b-%d" % (self.stream_id, self.end + 1 - self._before_first)
         entry = LogEntry(event_id, message, self._self)
         entry.offset, entry.bytes_before = self.end, self.bytes_appended
         entry.call_start = self.call_start
@@ -248,7 +277,30 @@ class EventLog:
 
     def id_at(self, offset: int) -> bytes:
         """Returns the `Last-Event-ID` of a reader at an offset; empty if the server provides the ids."""
-        return b"" if self._read_id else b"%b-%d" % (self.stream_id, offset)
+        if self._read_id:
+            return b""
+        return b"%b-%d" % (self.stream_id, max(0, offset - self._before_first))
+
+    def offset_of(self, number: int) -> int:
+        """Returns the offset behind message `number` of `stream_id`."""
+        return number + self._before_first
+
+    def offset_behind(self, event_id: bytes) -> int | None:
+        """Returns the offset behind the newest message with this id; None: none that is kept has it."""
+        for entry in reversed(self._in_order.entries.values()):
+            if entry.id == event_id:
+                return entry.offset + 1
+        return 0 if event_id == self.start_id and self.start == 0 else None
+
+    @property
+    def last_id(self) -> bytes:
+        """Id of the newest message, or that behind which the first one is; empty: it has none."""
+        newest = self._in_order.entries.get(self.end - 1)
+        return self.start_id if newest is None else newest.id
+
+    def messages(self) -> list[bytes]:
+        """Returns the messages that are kept in order."""
+        return [entry.message for entry in self._in_order.entries.values()]
 
     def at(self, offset: int) -> LogEntry:
         """Returns the entry at an offset from `start` to `end` (exclusive)."""

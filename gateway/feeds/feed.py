@@ -29,7 +29,8 @@ _READER_BYTES: Final = 16 * 1024
 """Cost of waking a reader, in bytes, counted against `_TURN_BYTES`: at most 256 readers in a turn, which take
 about 5 ms, so that a unary call beside 10,000 readers waits for a few of their turns and not for all."""
 
-OpenCall: TypeAlias = Callable[[], AbstractAsyncContextManager[Call]]
+OpenCall: TypeAlias = Callable[[bytes], AbstractAsyncContextManager[Call]]
+"""Opens the call, behind the message with this id; empty: as the request says."""
 
 
 class Feed:
@@ -48,6 +49,8 @@ class Feed:
         *,
         fair_share: Callable[[], int],
         counts: FeedCounts | None = None,
+        resumes: bool = False,
+        start_after: bytes = b"",
     ) -> None:
         """Creates a feed; `run` reads it.
 
@@ -58,12 +61,17 @@ class Feed:
             fair_share: returns the bytes that the log may have now; limits unread messages under
                 backpressure.
             counts: counts what its readers miss; None: nobody reads that.
+            resumes: whether a call can go on behind a message with an id.
+            start_after: the id behind which the first call begins; empty: as the request says.
         """
         self._open_call = open_call
         self.counts = counts or FeedCounts()
         self._fair_share = fair_share
+        self.resumes = resumes
+        """Whether a call can go on behind a message with an id."""
         self.policy = policy
         self.log = log
+        log.start_id = start_after
         self.readers: set[Subscription] = set()
         self.encoders: dict[Hashable, Encode] = {}
         """Form of JSON -> what makes it for all readers, so that it is cached for all."""
@@ -81,6 +89,18 @@ class Feed:
         self._reader_advanced = asyncio.Event()
         """Set when a reader has read or left, so that backpressure may end."""
         self._backoff = Backoff()
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether another process reads the feed through this one."""
+        return False
+
+    def begins_behind(self, last_event_id: str) -> bool:
+        """Whether the first message of the feed is the next one for a reader of this event."""
+        log = self.log
+        return (
+            bool(log.start_id) and not log.bytes_appended and log.start_id == last_event_id.encode()
+        )
 
     def join(self, reader: Subscription) -> None:
         """Adds a reader. A feed that is not shared has one reader: earlier ones end with UNAVAILABLE."""
@@ -151,7 +171,7 @@ class Feed:
     async def _read_call(self) -> StatusError | None:
         self._outage = None
         try:
-            async with self._open_call() as call:
+            async with self._open_call(self._resume_after()) as call:
                 failure = await self._read_messages(call)
                 self.trailing_metadata = await call.trailing_metadata()
         except StatusError as error:
@@ -182,8 +202,22 @@ class Feed:
         if not self.policy.shared:
             self._wake()
         elif self._batch_timer is None:
+            self._wake_soon()
+
+    def _wake_soon(self) -> None:
+        """Wakes all readers, after the batching delay."""
+        if self._batch_timer is None:
             loop = asyncio.get_running_loop()
             self._batch_timer = loop.call_later(_BATCH_SECONDS, self._wake)
+
+    def _resume_after(self) -> bytes:
+        """Returns the id behind which the next call goes on; empty: it begins again."""
+        return self.log.last_id if self.resumes else b""
+
+    def _mark_restart(self) -> None:
+        """Marks that messages between two calls may be missing, unless the next one goes on."""
+        if self.log.end and not self._resume_after():
+            self.log.mark_restart()
 
     @property
     def _has_backpressure(self) -> bool:
@@ -202,14 +236,13 @@ class Feed:
         if (failure.retry_seconds or 0.0) > MAX_RETRY_DELAY:
             return False  # the readers get the error, which says when to reconnect
         waiting = [reader for reader in self.readers if reader.started]
-        if not waiting:
+        if not waiting and not self.is_wanted:
             return False
         self._outage = failure
         for reader in self.readers.difference(waiting):
             reader.failure = failure
         self._wake()
-        if self.log.end:
-            self.log.mark_restart()
+        self._mark_restart()
         return True
 
     def _wake(self) -> None:

@@ -3,55 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Container, Hashable
+from collections import Counter
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
-from hashlib import sha256
-from operator import itemgetter
-from typing import Final, NamedTuple, Self, TypeAlias
+from typing import Self
 
-from gateway.contract.method import Method
 from gateway.feeds.accounting import FeedAccounting, FeedLimits
-from gateway.feeds.counts import FeedCounts
+from gateway.feeds.counts import FeedCounts, FeedState
 from gateway.feeds.event_log import EventLog
 from gateway.feeds.feed import Feed
 from gateway.feeds.open_source import OpenCall, OpenSubscription
 from gateway.feeds.quota import Account
+from gateway.feeds.requests import (
+    RequestKey,
+    StreamRequest,
+    call_source,
+    is_the_same,
+    position,
+    prefix_of,
+    request_key,
+    resume_failed,
+)
+from gateway.feeds.sharing import Sharing
 from gateway.feeds.source import CallSource, Gap, Source, new_stream_id
+from gateway.feeds.store.counts import StoreCounts
+from gateway.feeds.stored_feed import Role, StoredFeed
 from gateway.feeds.subscription import Subscription
 from gateway.transcoding.event_fields import StreamSpec
-from gateway.transcoding.metadata import TRACE_KEYS, Metadata
-from gateway.transcoding.status import UNAVAILABLE, StatusError, is_retryable
-from gateway.upstream.port import Call, RequestMessages, Upstream
-
-_EVENT_ID: Final = re.compile(r"([0-9a-f]{16})-([0-9]{1,18})")
-
-RequestKey: TypeAlias = tuple[Hashable, bytes, Metadata]
-"""Gives equal requests the same key: method, digest of the message, metadata without trace keys.
-
-A method is known by its signature, so it keeps its feeds in another contract in which it is the same.
-"""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class StreamRequest:
-    """A request for a stream."""
-
-    method: Method
-    stream_spec: StreamSpec | None
-    """The stream options of the method; None: it has none."""
-    requests: RequestMessages
-    metadata: Metadata
-    timeout: float | None
-    """Seconds until the stream ends with DEADLINE_EXCEEDED; None: no timeout."""
-    last_event_id: str
-    """`Last-Event-ID` of a reader that resumes; empty: it does not."""
-    resumable: bool = True
-    """Whether the reader gets event ids, so that it can resume."""
-    client: str = ""
-    """Address of the client; empty: unknown."""
+from gateway.transcoding.status import UNAVAILABLE, StatusError
+from gateway.upstream.port import Call, Upstream
 
 
 @dataclass(slots=True, eq=False)
@@ -67,29 +48,22 @@ class _Entry:
     """Closes the feed after its linger; None: it has a reader."""
 
 
-class FeedState(NamedTuple):
-    """The feeds of one method."""
-
-    feeds: int
-    readers: int
-    bytes: int
-    """Buffered messages."""
-    lag: int
-    """Messages that the slowest reader has still to read."""
-
-
 class Feeds:
     """Opens the sources of streams; an async context manager that ends all feeds on exit."""
 
-    def __init__(self, upstream: Upstream, limits: FeedLimits) -> None:
+    def __init__(
+        self, upstream: Upstream, limits: FeedLimits, sharing: Sharing | None = None
+    ) -> None:
         """Starts without feeds.
 
         Args:
             upstream: opens the calls.
             limits: limits per process, per caller and per feed.
+            sharing: the store in which processes share their feeds; None: there is none.
         """
         self._upstream = upstream
         self._limits = limits
+        self._sharing = sharing
         self.counts = FeedCounts()
         self.accounting = FeedAccounting(limits, self._close)
         self._running: set[asyncio.Task[None]] = set()
@@ -102,6 +76,16 @@ class Feeds:
     def count(self) -> int:
         """Number of feeds."""
         return len(self._entries)
+
+    @property
+    def store_counts(self) -> StoreCounts | None:
+        """What happened to shared feeds; None: there is no store."""
+        return None if self._sharing is None else self._sharing.counts
+
+    @property
+    def roles(self) -> Counter[Role]:
+        """Number of feeds that this process leads, follows, or reads alone."""
+        return Counter(each.role for each in self._entries if isinstance(each, StoredFeed))
 
     @property
     def lags(self) -> list[int]:
@@ -124,10 +108,12 @@ class Feeds:
 
     def _count_resume(self, request: StreamRequest) -> None:
         """Counts a reader that came back where no feed of the edge has its events."""
-        self.counts.resumed["restarted" if _resume_failed(request) else "continued"] += 1
+        self.counts.resumed["restarted" if resume_failed(request) else "continued"] += 1
 
     async def __aenter__(self) -> Self:
-        """Returns itself."""
+        """Connects to the store, if there is one."""
+        if self._sharing is not None:
+            await self._sharing.store.__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -135,6 +121,8 @@ class Feeds:
         for feed in tuple(self._entries):
             self._close(feed)
         await asyncio.gather(*self._running, return_exceptions=True)
+        if self._sharing is not None:
+            await self._sharing.store.__aexit__()
 
     def open(self, request: StreamRequest) -> AbstractAsyncContextManager[Source]:
         """Opens the source of a stream; leaving the block releases it.
@@ -153,22 +141,34 @@ class Feeds:
                 request.method, request.requests, metadata=request.metadata, timeout=request.timeout
             )
             return OpenCall(opened, partial(self._source, request))
-        subscribe = partial(self._subscribe, request, spec, request.requests)
+        is_stored = self._sharing is not None and spec.policy.shared and is_the_same(spec)
+        open_ = self._subscribe_stored if is_stored else self._subscribe
+        subscribe = partial(open_, request, spec, request.requests)
         return OpenSubscription(subscribe, self._unsubscribe, request.timeout)
 
     def _source(self, request: StreamRequest, call: Call) -> CallSource:
         """Returns the source of a call that has one reader."""
         if request.last_event_id:
             self._count_resume(request)
-            self.counts.gaps += _resume_failed(request)
-        return _call_source(call, request)
+            self.counts.gaps += resume_failed(request)
+        return call_source(call, request)
 
-    def _subscribe(self, request: StreamRequest, spec: StreamSpec, message: bytes) -> Subscription:
-        identity = _identity(request.metadata, self._limits.unshared_keys)
-        key = (spec.signature, sha256(message).digest(), identity)
-        reader = self._resume(key, request.last_event_id)
+    def _subscribe(
+        self,
+        request: StreamRequest,
+        spec: StreamSpec,
+        message: bytes,
+        stored: StoredFeed | None = None,
+    ) -> Subscription:
+        """Returns a reader of the feed for this request; `stored`: of this one."""
+        key = request_key(request, spec, message, self._limits.unshared_keys)
+        feed = stored or self._feed_of(key, request.last_event_id)
+        reader = None if feed is None else self._resume(feed, request.last_event_id)
         if reader is None:
-            reader = self._join(request, spec, message, key)
+            feed = stored or self._shared.get(key)
+            if feed is None or (feed.ended and not stored):
+                feed = self._start(request, spec, message, key)
+            reader = self._join(request, spec, feed)
             if request.last_event_id:
                 self._count_resume(request)
         if request.last_event_id:
@@ -177,14 +177,34 @@ class Feeds:
         reader.feed.join(reader)
         return reader
 
-    def _join(
-        self, request: StreamRequest, spec: StreamSpec, message: bytes, key: RequestKey
+    async def _subscribe_stored(
+        self, request: StreamRequest, spec: StreamSpec, message: bytes
     ) -> Subscription:
-        """Returns a new reader of the shared feed for this request, or of a new feed."""
-        feed = self._shared.get(key)
-        if feed is None or feed.ended:
-            feed = self._start(request, spec, message, key)
-        gap = Gap(restarted=True) if _resume_failed(request) else None
+        """Returns a reader of a feed that processes share, when its log has what the store has."""
+        key = request_key(request, spec, message, self._limits.unshared_keys)
+        fresh = not request.last_event_id
+        while True:
+            feed = self._shared.get(key)
+            if not isinstance(feed, StoredFeed) or feed.ended:
+                feed = self._start(request, spec, message, key, fresh=fresh)
+                assert isinstance(feed, StoredFeed)  # noqa: S101 - there is a store
+            try:
+                await feed.catch_up(fresh=not request.last_event_id)
+            except BaseException:
+                if feed in self._entries and not feed.readers:
+                    self._close(feed)
+                raise
+            is_kept = feed in self._entries
+            if is_kept and (not feed.has_end or position(feed, request.last_event_id) is not None):
+                return self._subscribe(request, spec, message, feed)
+            if is_kept:
+                self._unshare(feed)
+            fresh = True
+
+    def _join(self, request: StreamRequest, spec: StreamSpec, feed: Feed) -> Subscription:
+        """Returns a new reader of a feed."""
+        resumes = request.last_event_id and not feed.begins_behind(request.last_event_id)
+        gap = Gap(restarted=True) if resumes and resume_failed(request) else None
         reader = Subscription(feed, gap=gap, resumable=request.resumable)
         if spec.policy.start_with_last_of_each_key:
             reader.start_with_last_of_each_key()
@@ -192,33 +212,44 @@ class Feeds:
             reader.start_with_last(spec.policy.start_with_last)
         return reader
 
-    def _resume(self, key: RequestKey, last_event_id: str) -> Subscription | None:
-        """Returns a reader that continues after an event; None if the event's feed cannot be resumed."""
-        match = _EVENT_ID.fullmatch(last_event_id)
-        if match is None:
-            return None
-        feed, offset = self._by_id.get(match[1].encode()), int(match[2])
-        if feed is None or self._entries[feed].key != key or offset > feed.log.end:
-            return None
-        if feed.failure is not None and is_retryable(feed.failure) and offset == feed.log.end:
+    def _resume(self, feed: Feed, last_event_id: str) -> Subscription | None:
+        """Returns a reader that continues after an event; None if the feed cannot be resumed there."""
+        offset = position(feed, last_event_id)
+        if offset is None:
             return None
         reader = Subscription(feed)
         self.counts.resumed["continued" if offset >= feed.log.start else "gap"] += 1
         reader.resume_at(offset)
         return reader
 
+    def _feed_of(self, key: RequestKey, last_event_id: str) -> Feed | None:
+        """Returns the feed in which an event may be: the one with its prefix, else the shared one."""
+        if not last_event_id:
+            return None
+        feed = self._by_id.get(prefix_of(last_event_id) or b"")
+        if feed is None:
+            return self._shared.get(key)
+        return feed if self._entries[feed].key == key else None
+
     def _start(
-        self, request: StreamRequest, spec: StreamSpec, message: bytes, key: RequestKey
+        self,
+        request: StreamRequest,
+        spec: StreamSpec,
+        message: bytes,
+        key: RequestKey,
+        *,
+        fresh: bool = True,
     ) -> Feed:
-        """Starts a feed.
+        """Starts a feed; `fresh`: one that has ended in the store begins again.
 
         Raises:
             StatusError: RESOURCE_EXHAUSTED, a limit is reached.
         """
         account = self.accounting.admit(len(message), request.metadata, key[2], request.client)
         policy = spec.policy
+        sharing = self._sharing if policy.shared and is_the_same(spec) else None
         log = EventLog(
-            new_stream_id(),
+            b"" if sharing else new_stream_id(),
             keep=policy.keep,
             max_bytes=self._limits.max_feed_bytes,
             read_key=spec.read_key,
@@ -226,18 +257,31 @@ class Feeds:
             on_bytes=partial(self.accounting.set_log_bytes, account),
         )
 
-        def open_call() -> AbstractAsyncContextManager[Call]:
+        def open_call(after: bytes) -> AbstractAsyncContextManager[Call]:
             return self._upstream.open(
                 request.method,
-                message,
+                spec.write_id(message, after) if after and spec.write_id else message,
                 metadata=request.metadata,
                 timeout=None if policy.shared else request.timeout,
             )
 
-        feed = Feed(open_call, policy, log, fair_share=account.fair_share, counts=self.counts)
+        starts_behind = policy.shared and spec.accepts(request.last_event_id)
+        kind = (
+            Feed if sharing is None else partial(StoredFeed, sharing.feed(spec, key, fresh=fresh))
+        )
+        feed = kind(
+            open_call,
+            policy,
+            log,
+            fair_share=account.fair_share,
+            counts=self.counts,
+            resumes=policy.shared and spec.write_id is not None,
+            start_after=request.last_event_id.encode() if starts_behind else b"",
+        )
         task = asyncio.create_task(feed.run(), name=f"feed {request.method.path}")
         self._entries[feed] = _Entry(request.method.path, key, account, task)
-        self._by_id[log.stream_id] = feed
+        if sharing is None:
+            self._by_id[log.stream_id] = feed
         if policy.shared:
             self._shared[key] = feed
         self._running.add(task)
@@ -261,8 +305,17 @@ class Feeds:
             return
         entry = self._entries[feed]
         loop = asyncio.get_running_loop()
-        entry.linger_timer = loop.call_later(feed.policy.linger, self._close, feed)
+        entry.linger_timer = loop.call_later(feed.policy.linger, self._close_unless_wanted, feed)
         self.accounting.mark_idle(entry.account)
+
+    def _close_unless_wanted(self, feed: Feed) -> None:
+        """Closes a feed without readers, unless other processes read it through this one."""
+        if not feed.is_wanted:
+            self._close(feed)
+            return
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(max(feed.policy.linger, 1.0), self._close_unless_wanted, feed)
+        self._entries[feed].linger_timer = timer
 
     def _cancel_linger(self, feed: Feed) -> None:
         entry = self._entries[feed]
@@ -281,33 +334,9 @@ class Feeds:
         self._cancel_linger(feed)
         self._unshare(feed)
         entry = self._entries.pop(feed)
-        del self._by_id[feed.log.stream_id]
+        self._by_id.pop(feed.log.stream_id, None)
         self.accounting.remove(entry.account)
         feed.end(StatusError.of(UNAVAILABLE, "the stream was closed"))
         if not feed.readers:
             feed.log.clear()  # the traceback of the cancelled task keeps the feed alive until collected
         entry.task.cancel()
-
-
-def _call_source(call: Call, request: StreamRequest) -> CallSource:
-    spec = request.stream_spec
-    return CallSource(
-        call,
-        read_id=spec.read_id if spec else None,
-        with_ids=request.resumable,
-        resume_failed=_resume_failed(request),
-    )
-
-
-def _resume_failed(request: StreamRequest) -> bool:
-    """Whether a reader named a last event, and the server cannot resume after it either."""
-    spec = request.stream_spec
-    return bool(request.last_event_id) and not (
-        spec is not None and spec.can_resume_after(request.last_event_id)
-    )
-
-
-def _identity(metadata: Metadata, others: Container[str]) -> Metadata:
-    """Returns the metadata that distinguish requests, sorted by key: neither of tracing, nor of others."""
-    pairs = (pair for pair in metadata if pair[0] not in TRACE_KEYS and pair[0] not in others)
-    return tuple(sorted(pairs, key=itemgetter(0)))

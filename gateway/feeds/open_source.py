@@ -6,7 +6,7 @@ They are classes, because a generator takes 800 bytes of each stream that is ope
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 
@@ -49,12 +49,12 @@ class OpenSubscription(AbstractAsyncContextManager[Subscription]):
 
     def __init__(
         self,
-        subscribe: Callable[[], Subscription],
+        subscribe: Callable[[], Subscription | Awaitable[Subscription]],
         unsubscribe: Callable[[Subscription], None],
         timeout: float | None,
     ) -> None:
         """Takes what begins and what ends the reading, and the seconds that it may take; None: no end."""
-        self._subscribe: Callable[[], Subscription] | None = subscribe
+        self._subscribe: Callable[[], Subscription | Awaitable[Subscription]] | None = subscribe
         self._unsubscribe = unsubscribe
         self._deadline = None if timeout is None else asyncio.timeout(timeout)
         self._reader: Subscription
@@ -62,7 +62,8 @@ class OpenSubscription(AbstractAsyncContextManager[Subscription]):
     async def __aenter__(self) -> Subscription:
         subscribe, self._subscribe = self._subscribe, None
         assert subscribe is not None  # noqa: S101 - a block is entered once
-        self._reader = subscribe()
+        reader = subscribe()
+        self._reader = reader if isinstance(reader, Subscription) else await reader
         if self._deadline is not None:
             await self._deadline.__aenter__()
         return self._reader

@@ -15,6 +15,7 @@ from gateway.doors.accepting import Acceptor
 from gateway.doors.http.contract_door import ContractDoor
 from gateway.exchange.edge import Edge
 from gateway.exchange.served import ServedContract
+from gateway.feeds.stored_feed import Role
 from gateway.operations.access_log import AccessLog
 from gateway.operations.calls import MeteredUpstream
 from gateway.operations.readiness import Readiness
@@ -94,7 +95,7 @@ class Metrics:
         if self.edge is not None:
             samples |= _reloads(self.reloads)
             samples["protoway_contract_info"] = [((self.edge.served.fingerprint,), 1)]
-            samples |= _streams(self.edge)
+            samples |= _streams(self.edge) | _shared_feeds(self.edge)
         if self.direct is not None:
             samples["protoway_head_cache_misses_total"] = [((), self.direct.head_misses)]
         if self.readiness is not None:
@@ -152,6 +153,22 @@ def _streams(edge: Edge) -> dict[str, list[Sample]]:
         ],
         "protoway_feed_gaps_total": [((), counts.gaps)],
         "protoway_feed_resumes_total": [((result,), n) for result, n in counts.resumed.items()],
+    }
+
+
+def _shared_feeds(edge: Edge) -> dict[str, list[Sample]]:
+    counts, roles = edge.feeds.store_counts, edge.feeds.roles
+    if counts is None:
+        return {}
+    each: tuple[Role, ...] = ("leader", "follower", "alone")
+    return {
+        "protoway_shared_feeds": [((role,), roles[role]) for role in each],
+        "protoway_shared_feed_takeovers_total": [((), counts.takeovers)],
+        "protoway_shared_feed_restarts_total": [((), counts.restarts)],
+        "protoway_shared_feed_alone_total": [((), counts.alone)],
+        "protoway_shared_feed_refused_appends_total": [
+            ((outcome.name.lower(),), count) for outcome, count in counts.refused.items()
+        ],
     }
 
 

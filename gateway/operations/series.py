@@ -138,6 +138,36 @@ SERIES: Final = (
         ("upstream",),
         "Times that an address was let in again.",
     ),
+    Series(
+        "protoway_shared_feeds",
+        "gauge",
+        ("role",),
+        "Feeds in the store that this process leads, follows, or reads without the store.",
+    ),
+    Series(
+        "protoway_shared_feed_takeovers_total",
+        "counter",
+        (),
+        "Feeds with messages that this process has led after another one.",
+    ),
+    Series(
+        "protoway_shared_feed_restarts_total",
+        "counter",
+        (),
+        "Restarts of shared feeds that readers of this process are told of.",
+    ),
+    Series(
+        "protoway_shared_feed_alone_total",
+        "counter",
+        (),
+        "Times that a shared feed went on without the store.",
+    ),
+    Series(
+        "protoway_shared_feed_refused_appends_total",
+        "counter",
+        ("reason",),
+        "Appends that the store refused: another process leads, or the store has lost messages.",
+    ),
     Series("protoway_store_up", "gauge", (), "1 if the store has answered last, else 0."),
     Series(
         "protoway_store_command_duration_seconds",

@@ -42,6 +42,14 @@ class StoreSettings(Section):
     """Maximum duration of a command, connecting included. A command that is late is not repeated."""
     max_connections: int = Field(default=8, ge=1, le=1000)
     """Maximum commands of a process that are under way at a time, and so its connections for them."""
+    feed_lease_seconds: Annotated[float, FlatName("feed_lease_seconds")] = Field(
+        default=3.0, ge=0.1, le=60
+    )
+    """Time without a word of the leader of a shared stream, or of the store, after which others go on."""
+    feed_keep_seconds: Annotated[float, FlatName("feed_keep_seconds")] = Field(
+        default=300.0, ge=1, le=86_400
+    )
+    """Maximum age of the messages of shared streams in the store."""
 
     @field_validator("url", mode="before")
     @classmethod

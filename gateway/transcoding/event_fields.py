@@ -22,6 +22,8 @@ ReadKey: TypeAlias = Callable[[bytes], Hashable]
 """Serialized message -> its key."""
 ReadId: TypeAlias = Callable[[bytes], bytes]
 """Serialized message -> its event id; empty: none."""
+WriteId: TypeAlias = Callable[[bytes, bytes], bytes]
+"""Serialized request, event id -> the request that asks for what follows the event."""
 AcceptsId: TypeAlias = Callable[[str], bool]
 """Whether a text is an event id that the request field can hold."""
 
@@ -41,10 +43,19 @@ class StreamSpec(NamedTuple):
     """Checks an id for the `resume_field`; None: the method has none."""
     signature: Hashable
     """See `gateway.contract.signature`."""
+    write_id: WriteId | None = None
+    """Writes an id into the `resume_field`; None: the method has none."""
 
     def can_resume_after(self, last_event_id: str) -> bool:
-        """Whether this id is passed to the server, which then continues after it."""
-        return self.accepts_id is not None and self.accepts_id(last_event_id)
+        """Whether this id of a reader's is passed to the server, which then continues after it.
+
+        A shared call is not one reader's: the reader is looked for in the feed.
+        """
+        return not self.policy.shared and self.accepts(last_event_id)
+
+    def accepts(self, event_id: str) -> bool:
+        """Whether the server can have given this id."""
+        return self.accepts_id is not None and self.accepts_id(event_id)
 
 
 def stream_spec(method: Method) -> StreamSpec | None:
@@ -63,6 +74,7 @@ def stream_spec(method: Method) -> StreamSpec | None:
         id_reader(method.output, policy.id_field, accepts_id) if accepts_id else None,
         accepts_id,
         signature(method),
+        id_writer(method.input, policy.resume_field) if accepts_id else None,
     )
 
 
@@ -90,6 +102,20 @@ def id_reader(message: Descriptor, path: FieldPath, accepts_id: AcceptsId) -> Re
         return text.encode() if accepts_id(text) else b""
 
     return read
+
+
+def id_writer(message: Descriptor, path: FieldPath) -> WriteId:
+    """Returns the function that sets the field at `path` to an event id that `id_check` has accepted."""
+    new: Any = GetMessageClass(message)
+    parents, field = [each.name for each in path[:-1]], path[-1]
+    value: Callable[[bytes], str | int] = int if field.type in INTEGERS else bytes.decode
+
+    def write(data: bytes, event_id: bytes) -> bytes:
+        request = new.FromString(data)
+        setattr(reduce(getattr, parents, request), field.name, value(event_id))
+        return bytes(request.SerializeToString())
+
+    return write
 
 
 def id_check(path: FieldPath) -> AcceptsId:

@@ -184,12 +184,8 @@ def test_fields_are_resolved(options: str, key: str, id_field: str, resume_field
         ('id_field: "name"', "id_field and resume_field require each other"),
         ('resume_field: "name"', "id_field and resume_field require each other"),
         (
-            'shared: true id_field: "name" resume_field: "name"',
-            "resume_field cannot be combined with shared or linger",
-        ),
-        (
             'linger {seconds: 1} id_field: "name" resume_field: "name"',
-            "resume_field cannot be combined with shared or linger",
+            "resume_field cannot be combined with linger, unless the stream is shared",
         ),
         ("start_with_last: 3", "start_with_last is for a shared stream"),
         (

@@ -11,7 +11,8 @@ from typing import Any, TypeAlias
 from google.protobuf.message_factory import GetMessageClass
 
 from gateway.feeds.accounting import FeedLimits
-from gateway.feeds.feeds import Feeds, StreamRequest
+from gateway.feeds.feeds import Feeds
+from gateway.feeds.requests import StreamRequest
 from gateway.feeds.source import Gap, Item, Source, StreamEvent
 from gateway.testing import ScriptedCall, ScriptedUpstream
 from gateway.transcoding.event_fields import stream_spec

@@ -80,7 +80,7 @@ class Accounts(RuleBasedStateMachine):
         self.bounds = keep, max_bytes
         self.log = EventLog(b"s", keep=keep, max_bytes=max_bytes, read_key=lambda m: m[:1])
         policy = replace(policy, slow_consumer=self.policy)
-        self.feed = Feed(_no_call, policy, self.log, fair_share=lambda: max_bytes)
+        self.feed = Feed(lambda _after: _no_call(), policy, self.log, fair_share=lambda: max_bytes)
         self.sent: list[bytes] = []
         self.restarts = [-1]
         self.accounts: list[Account] = []

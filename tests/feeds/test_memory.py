@@ -184,4 +184,4 @@ async def test_each_kind_of_stream_is_counted() -> None:
             assert stage.feeds.accounting.bytes >= before + 1000
             assert stage.feeds.count == count
         await stage.join("Plain")
-        assert (stage.feeds.count, len(METHODS)) == (5, 11)
+        assert (stage.feeds.count, len(METHODS)) == (5, 12)

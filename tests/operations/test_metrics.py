@@ -24,7 +24,8 @@ from gateway.app import create_app
 from gateway.contract.fingerprint import fingerprint
 from gateway.contract.service_config import auto_mapped
 from gateway.doors.accepting import AcceptLimits, Acceptor
-from gateway.feeds.feeds import StreamRequest
+from gateway.feeds.requests import StreamRequest
+from gateway.feeds.store.rules import Appended
 from gateway.operations.calls import OTHER
 from gateway.operations.metrics import Metrics
 from gateway.operations.series import SERIES
@@ -237,6 +238,30 @@ async def test_the_store_is_told(make_echo: MakeEcho, redis_server: RedisServer)
         "status": "NOT_SERVING",
         "reason": "the store cannot be reached",
     }
+
+
+@moves(
+    *("protoway_shared_feeds", "protoway_shared_feed_takeovers_total"),
+    *("protoway_shared_feed_restarts_total", "protoway_shared_feed_alone_total"),
+    "protoway_shared_feed_refused_appends_total",
+)
+async def test_shared_feeds_are_told(make_echo: MakeEcho, redis_server: RedisServer) -> None:
+    """What happened to them, and the role of this process; without a store there is nothing to tell."""
+    app = make_echo(store={"url": redis_server.url})
+    async with running(app):
+        before = scrape(app)
+        counts = app.state.edge.feeds.store_counts
+        counts.takeovers, counts.restarts, counts.alone = 1, 2, 3
+        counts.refused[Appended.STALE] = 4
+        after = scrape(app)
+
+    assert total(before, "protoway_shared_feeds", role="leader") == 0
+    assert total(after, "protoway_shared_feed_takeovers_total") == 1
+    assert total(after, "protoway_shared_feed_restarts_total") == 2
+    assert total(after, "protoway_shared_feed_alone_total") == 3
+    refused = "protoway_shared_feed_refused_appends_total"
+    assert total(after, refused, reason="stale") == 4
+    assert "protoway_shared" not in str(scrape(make_echo()))
 
 
 @moves("protoway_access_log_lost_lines_total")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.contract.fields import FieldPath
-from gateway.transcoding.event_fields import id_check, id_reader
+from gateway.transcoding.event_fields import id_check, id_reader, id_writer
 from gateway.transcoding.event_ids import END_ID, MAX_ID_BYTES, UNKNOWN_ID, is_valid_event_id
 
 
@@ -59,3 +59,19 @@ def test_an_id_comes_back_as_it_is(text: str) -> None:
     assert header.decode("latin-1").encode("latin-1").decode() == text
     assert b"\0" not in header
     assert text not in ("", END_ID)
+
+
+@pytest.mark.parametrize(
+    ("kind", "event_id", "value"),
+    [
+        (wrappers_pb2.StringValue, "aéb".encode(), "aéb"),
+        (wrappers_pb2.Int64Value, b"-7", -7),
+        (wrappers_pb2.UInt32Value, b"7", 7),
+    ],
+)
+def test_an_id_is_written_into_a_request(kind: Any, event_id: bytes, value: Any) -> None:
+    """As the type of the field wants it; an earlier value is replaced."""
+    before = kind(value=type(value)(5)).SerializeToString()
+    written = id_writer(kind.DESCRIPTOR, value_of(kind))(before, event_id)
+
+    assert kind.FromString(written).value == value
