@@ -53,7 +53,9 @@ def _rendered(
     ignore_unknown: bool,
 ) -> dict[str, Any]:
     """Returns the OpenAPI document."""
-    routes = tuple([f"{each.method.full_name} {each.http_method} {each.route}" for each in bindings])
+    routes = tuple(
+        [f"{each.method.full_name} {each.http_method} {each.route}" for each in bindings]
+    )
     key = contract, routes, title, options, ignore_unknown
     if key not in _documents:
         _documents[key] = render_openapi(
