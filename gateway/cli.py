@@ -267,19 +267,16 @@ def _check(settings: Settings) -> int:
     contract = read_contract(settings)
     bindings, problems = bind(contract.methods)
     _report_left_out(contract)
-    for warning in warnings(bindings, settings.own_paths()):
-        print(f"protoway: warning: {warning}", file=sys.stderr)
-    for text in () if settings.store.url is None else unshared_streams(bindings):
-        print(f"protoway: warning: {text}", file=sys.stderr)
+    texts: list[object] = [*warnings(bindings, settings.own_paths())]
+    if settings.store.url is not None:
+        texts += unshared_streams(bindings)
     own = own_bindings(contract.methods, bindings, settings.rpc)
     table = rights_table(settings, [*bindings, *own])
-    for text in () if table is None else table.warnings:
+    for text in (*texts, *(() if table is None else table.warnings)):
         print(f"protoway: warning: {text}", file=sys.stderr)
     if not problems:
         methods = {binding.method for binding in bindings}
-        left_out = (
-            f"{len(contract.left_out)} problems left out" if contract.left_out else "no problems"
-        )
+        left_out = f"{n} problems left out" if (n := len(contract.left_out)) else "no problems"
         print(f"{len(bindings)} bindings of {len(methods)} methods, {left_out}")
     return _report(problems)
 

@@ -63,6 +63,8 @@ def rpc_methods(
 ) -> list[Method]:
     """Returns the methods of a contract that gRPC, gRPC-Web and Connect reach.
 
+    One of which the rules were left out is not among them, as it is served over no other wire.
+
     Args:
         methods: of the contract, with and without HTTP rules.
         bound: the bindings of their rules.
@@ -71,7 +73,7 @@ def rpc_methods(
     if which == "off":
         return []
     if which != "annotated":
-        return list(methods)
+        return [method for method in methods if not method.is_left_out]
     annotated = {binding.method for binding in bound}
     return [method for method in methods if method in annotated]
 
@@ -129,6 +131,7 @@ def without_faulty_rules(contract: Contract) -> Contract:
             method,
             rule=merge_rules(kept.get(method.full_name, ())),
             stream=method.stream if method.full_name in kept else None,
+            is_left_out=method.full_name not in kept,
         )
         if method.full_name in faulty
         else method

@@ -56,6 +56,8 @@ class Method:
     """Location of that annotation."""
     unknown_path: str = ""
     """`/package.Service/Method` of a method that the contract does not know; empty: it does."""
+    is_left_out: bool = False
+    """Whether all its rules were left out, because they have errors; it is not served then."""
     full_name: str = field(init=False)
     """`package.Service.Method`."""
     service_name: str = field(init=False)

@@ -124,8 +124,12 @@ def apply_rules(
                 raise rule
             left_out.append(rule)
         if selector in by_name:
-            kept = None if isinstance(rule, ContractError) else rule
-            by_name[selector] = replace(by_name[selector], rule=kept, location=location)
+            by_name[selector] = replace(
+                by_name[selector],
+                rule=None if isinstance(rule, ContractError) else rule,
+                location=location,
+                is_left_out=isinstance(rule, ContractError),
+            )
     return replace(
         contract,
         methods=tuple(by_name.values()),
@@ -139,10 +143,9 @@ def auto_mapped(contract: Contract) -> Contract:
 
     A method whose rule was left out gets none. Source: Envoy's `auto_mapping`.
     """
-    refused = {error.subject for error in contract.left_out}
     methods = (
         method
-        if method.rule or method.full_name in refused
+        if method.rule or method.is_left_out
         else replace(method, rule=HttpRule(post=method.path, body="*"))
         for method in contract.methods
     )

@@ -122,6 +122,9 @@ def stage(tmp_path: Path) -> Stage:
 def _seen(answer: Answer, case: Case) -> tuple[Any, ...]:
     told = [n for n in _ALWAYS_NEW if n != "x-request-id" or "x-request-id" not in case.headers]
     headers = {n: v for n, v in answer.headers.items() if n not in told}
+    if case.name.startswith("web"):  # with a task its parts go out as they come, without a length
+        unsaid = ("content-length", "transfer-encoding")
+        headers = {n: v for n, v in sorted(headers.items()) if n not in unsaid}
     return answer.status, list(headers.items()), _CHANCE.sub(b"", answer.body), answer.whole
 
 
