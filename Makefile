@@ -40,7 +40,7 @@ PROMETHEUS_OPERATOR := github.com/prometheus-operator/prometheus-operator@v0.92.
 GOCODE := /usr/share/gocode
 
 # in the order of their names: by their number of tests, the longest files, of one test each, would come last
-TWO_FILES := -n 2 --dist loadfile --no-loadscope-reorder
+THREE_FILES := -n 3 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up down test test-long test-others test-floors e2e evolution interop conformance openapi deploy-check deploy-render tutorial fuzz soak reloads rolling shared faults attack bench bench-micro check fmt generate lock clean
@@ -74,18 +74,18 @@ up: ## run core, edge and Envoy in containers; the same, and ENVOY_PORT, move th
 down: ## take them down
 	docker compose --profile tls --profile watch --profile scale down --volumes --remove-orphans
 
-test: check ## run every check and every test, two files at a time
-	$(BIN)/python -m pytest $(TWO_FILES)
+test: check ## run every check and every test, three files at a time
+	$(BIN)/python -m pytest $(THREE_FILES)
 
 test-long: $(VENV)/installed ## run the tests that take longest: thousands of streams, renewed CAs, soaks of grpc_wire
 	$(BIN)/python -m pytest -m long -n 2 --dist load tests
 
 test-others: $(VENV)/installed ## try edge and core on grpcio, which is not their default
 	PROTOWAY_TRANSPORT=grpcio CORE_TRANSPORT=grpcio \
-		$(BIN)/python -m pytest $(TWO_FILES) tests/whole tests/parity tests/soak
+		$(BIN)/python -m pytest $(THREE_FILES) tests/whole tests/parity tests/soak
 
 test-floors: $(VENV)/installed build/floors/installed ## run every test (FLOORS: of some folders) on the lowest versions that pyproject.toml allows
-	build/floors/bin/python -m pytest $(TWO_FILES) $(FLOORS)
+	build/floors/bin/python -m pytest $(THREE_FILES) $(FLOORS)
 
 build/floors/installed: requirements/dev.txt requirements/floors.txt pyproject.toml
 	@echo "making build/floors from requirements/dev.txt and requirements/floors.txt; this takes a minute"
