@@ -118,8 +118,12 @@ class Stream:
     """Bytes that the peer may send."""
     opened_at: float = 0.0
     """When it was opened, in seconds of the connection's clock."""
+    received_headers: bool = False
+    received_end: bool = False
     unread: int = 0
     """Bytes that were received and not read."""
+    content_left: int | None = None
+    """Bytes of content still to come, if the peer sent content-length (8.1.1)."""
     queue: SendQueue | None = None
     """Data that waits for a window or for the transport; None if none does."""
     trailers: Headers | None = None
@@ -128,15 +132,11 @@ class Stream:
     """Whether this side ends when the queue is empty."""
     has_sent: bool = False
     """Whether this side has sent a frame of the stream."""
-    received_headers: bool = False
     sent_end: bool = False
-    received_end: bool = False
     urgency: int = 3
     """0 is sent first, 7 last (RFC 9218, section 4.1)."""
     is_updated: bool = False
     """Whether the peer has set the urgency by a frame, which counts more than what the response says."""
-    content_left: int | None = None
-    """Bytes of content still to come, if the peer sent content-length (8.1.1)."""
 
     @property
     def queued(self) -> int:
