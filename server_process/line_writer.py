@@ -41,7 +41,7 @@ class _Lines(NamedTuple):
     """Lines that are made already."""
 
     data: bytes
-    count: int
+    number: int
 
 
 class LineWriter:
