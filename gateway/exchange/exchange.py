@@ -197,8 +197,18 @@ class Exchange:
     def _take_decisions(self, info: RequestInfo) -> None:
         self.client, self.query = info.client, info.query
         self.last_event_id = self.last_event_id or info.last_event_id
-        if info.metadata or not info.removed_metadata <= self.edge.metadata.withheld:
+        withheld = self.edge.metadata.withheld
+        if not info.removed_metadata <= withheld:
             self.replace_metadata()
+        elif info.metadata:
+            added: list[tuple[str, str | bytes]] = []
+            for key, value in info.metadata:
+                lower = key.lower()
+                if lower not in withheld:  # the client may have set it too
+                    self.replace_metadata()
+                    return
+                added.append((lower, value))
+            self.metadata = (*self.metadata, *added)
 
     async def in_task(self) -> None:
         """Returns in a task; behind it the exchange may wait, so the deadline stands from here on."""
@@ -255,9 +265,6 @@ class Exchange:
         if later:
             later = tuple([pair for pair in later if pair[0] not in kept])
             kept = kept.union([key for key, _ in later])
-        if not later and kept <= self.edge.metadata.withheld:  # the head has none of them
-            self.metadata += fixed
-            return
         before = [pair for pair in self.metadata if pair[0] not in kept]
         self.metadata = (*before, *later, *fixed)
 

@@ -1,7 +1,7 @@
 """The access log: one line for each exchange when it ends, on every door and for every wire.
 
 It is an observer of ends. The line of the commonest one is made in the event loop, for many at once, while
-what it says is in the processor's cache; a thread makes the other lines, and writes all (`LineWriter`).
+what it says is in the CPU's caches; a thread makes the other lines, and writes all (`LineWriter`).
 """
 
 from __future__ import annotations

@@ -405,30 +405,45 @@ async def echo_by_ids(app: FastAPI, ids: Sequence[int]) -> None:
         await directly(app, "/v1/echo", {"X-Request-ID": str(each)})
 
 
-async def test_ends_are_told_some_at_a_time(make_app: MakeApp) -> None:
-    """Each once and in order: when there are many, soon, and before the observer is told no more."""
+async def test_ends_are_told_some_at_a_time(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each once and in order: when there are many, and before the observer is told no more."""
 
     class Faulty(Observer):
         def exchanges_ended(self, ends: Sequence[RequestEnd]) -> None:
             raise LookupError("a fault")
 
+    monkeypatch.setattr("gateway.exchange.observer._GATHER_SECONDS", 3600.0)
     observer = Together()
     async with running(make_app(observers=[Faulty(), observer])) as app:
         await echo_by_ids(app, range(MAX_ENDS + 1))
         at_once = [*observer.told]
-        async with asyncio.timeout(10):
-            while len(observer.told) < 2:
-                await asyncio.sleep(0.01)
-        await echo_by_ids(app, [100])
         app.state.edge.unobserve(observer)
-        await echo_by_ids(app, [101])
+        await echo_by_ids(app, [100])
 
     assert at_once == [[str(each) for each in range(MAX_ENDS)]]
-    assert observer.told[1:] == [[str(MAX_ENDS)], ["100"]]
+    assert observer.told[1:] == [[str(MAX_ENDS)]]
 
 
-async def test_what_is_told_at_once_is_told_behind_earlier_ends(make_app: MakeApp) -> None:
+async def test_few_ends_are_told_soon(make_app: MakeApp) -> None:
+    """Though no other comes."""
+    observer = Together()
+    async with running(make_app(observers=[observer])) as app:
+        for each in (1, 2):
+            await echo_by_ids(app, [each])
+            async with asyncio.timeout(10):
+                while len(observer.told) < each:
+                    await asyncio.sleep(0.01)
+
+    assert observer.told == [["1"], ["2"]]
+
+
+async def test_what_is_told_at_once_is_told_behind_earlier_ends(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """So that the lines of a log are in order."""
+    monkeypatch.setattr("gateway.exchange.observer._GATHER_SECONDS", 3600.0)
     observer = Together()
     async with running(make_app(observers=[observer])) as app:
         await echo_by_ids(app, [1, 2])
