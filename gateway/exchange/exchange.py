@@ -197,18 +197,23 @@ class Exchange:
     def _take_decisions(self, info: RequestInfo) -> None:
         self.client, self.query = info.client, info.query
         self.last_event_id = self.last_event_id or info.last_event_id
+        if info.metadata or info.removed_metadata:
+            self._take_metadata(info)
+
+    def _take_metadata(self, info: RequestInfo) -> None:
+        """Takes what policies say of metadata; in one pass where the head has none of these keys."""
         withheld = self.edge.metadata.withheld
-        if not info.removed_metadata <= withheld:
-            self.replace_metadata()
-        elif info.metadata:
-            added: list[tuple[str, str | bytes]] = []
+        added: list[tuple[str, str | bytes]] = []
+        if info.removed_metadata <= withheld:
             for key, value in info.metadata:
                 lower = key.lower()
                 if lower not in withheld:  # the client may have set it too
-                    self.replace_metadata()
-                    return
+                    break
                 added.append((lower, value))
-            self.metadata = (*self.metadata, *added)
+            else:
+                self.metadata = (*self.metadata, *added)
+                return
+        self.replace_metadata()
 
     async def in_task(self) -> None:
         """Returns in a task; behind it the exchange may wait, so the deadline stands from here on."""
