@@ -11,6 +11,7 @@ from gateway.contract.http_rule import Binding
 from gateway.contract.method import Method
 from gateway.contract.route_table import RouteMatch
 from gateway.exchange.attendance import Attendance, Interruption
+from gateway.exchange.call_metadata import replaced, with_decisions
 from gateway.exchange.client_certificate import ClientCertificate
 from gateway.exchange.edge import Edge
 from gateway.exchange.inline import TASK, Run
@@ -198,22 +199,7 @@ class Exchange:
         self.client, self.query = info.client, info.query
         self.last_event_id = self.last_event_id or info.last_event_id
         if info.metadata or info.removed_metadata:
-            self._take_metadata(info)
-
-    def _take_metadata(self, info: RequestInfo) -> None:
-        """Takes what policies say of metadata; in one pass where the head has none of these keys."""
-        withheld = self.edge.metadata.withheld
-        added: list[tuple[str, str | bytes]] = []
-        if info.removed_metadata <= withheld:
-            for key, value in info.metadata:
-                lower = key.lower()
-                if lower not in withheld:  # the client may have set it too
-                    break
-                added.append((lower, value))
-            else:
-                self.metadata = (*self.metadata, *added)
-                return
-        self.replace_metadata()
+            self.metadata = with_decisions(self.metadata, info, self.edge.metadata.withheld)
 
     async def in_task(self) -> None:
         """Returns in a task; behind it the exchange may wait, so the deadline stands from here on."""
@@ -255,23 +241,8 @@ class Exchange:
         return attendance
 
     def replace_metadata(self, later: Metadata = ()) -> None:
-        """Adds metadata; a key that is given again replaces what it had.
-
-        Those of the policies are added last, whatever a client sends and when, and what they have removed
-        stays away.
-        """
-        fixed: Metadata = ()
-        kept: frozenset[str] = frozenset()
-        if (info := self.info) is not None:
-            kept = info.removed_metadata
-            if info.metadata:
-                fixed = tuple([(key.lower(), value) for key, value in info.metadata])
-                kept = kept.union([key for key, _ in fixed])
-        if later:
-            later = tuple([pair for pair in later if pair[0] not in kept])
-            kept = kept.union([key for key, _ in later])
-        before = [pair for pair in self.metadata if pair[0] not in kept]
-        self.metadata = (*before, *later, *fixed)
+        """Adds metadata that came later; see `call_metadata.replaced`."""
+        self.metadata = replaced(self.metadata, self.info, later)
 
     # The response. Each method raises ClientGone if nobody reads it.
 
