@@ -71,7 +71,9 @@ class HttpResponse:
         """Returns all headers as lines of HTTP/1.1."""
         if not self.content_type:
             return header_lines(*self.all_headers())
-        others = header_lines(*self.headers) if self.headers else b""
+        others = b""
+        if self.headers:
+            others = b"\r\n".join(map(b": ".join, self.headers)) + b"\r\n"
         return _WHOLE_LINES % (
             _value(self.content_type),
             len(self.body),
