@@ -207,8 +207,8 @@ faults: $(VENV)/installed ## let the upstream hang, die and vanish, and logs fin
 attack: $(VENV)/installed ## attack core and edge beside callers that behave, for ATTACK_SECONDS (600)
 	ATTACK_SECONDS=$(ATTACK_SECONDS) $(BIN)/python -m pytest -s tests/attack
 
-bench: $(VENV)/installed ## measure our edge beside Envoy and others (25 min; BENCH=--quick: 10)
-	$(BIN)/python -m bench --json build/bench.json $(BENCH)
+bench: build/compiled/installed ## measure our edge, compiled as in the images, beside Envoy and others (25 min; BENCH=--quick: 10)
+	$(COMPILED) $(BIN)/python -m bench --json build/bench.json $(BENCH)
 
 bench-micro: $(VENV)/installed ## look whether a step of a request has become dearer by a fifth
 	$(BIN)/python -m bench.micro
@@ -234,6 +234,7 @@ lock: ## choose the newest versions anew (needs uv)
 	uv pip compile --quiet --universal --no-annotate --no-header --no-emit-index-url \
 		--python-version 3.11 --resolution lowest-direct --all-extras --group core pyproject.toml -o requirements/floors.txt
 	for lock in "core --group pyproject.toml:core --group pyproject.toml:otel" "tls --group pyproject.toml:tls" \
+		"build --group pyproject.toml:build" \
 		"gateway --all-extras pyproject.toml" "demo --group core pyproject.toml"; do \
 		set -- $$lock && name=$$1 && shift && \
 		uv pip compile --quiet --universal --no-annotate --no-header --no-emit-index-url \

@@ -60,16 +60,16 @@ ignore_missing_imports = true
 [mypy-gateway.v1.*]
 ignore_errors = true
 """
-"""Settings of mypy: `make check` has checked the types, and not every package that is imported has to be there."""
+"""Settings of mypy. `make check` has checked the types; what is imported of others may be missing here."""
 _SLOTS: Final = re.compile(r"(?m)(?<=^@dataclass\()slots=True(?:, )?|(?<=True), slots=True(?=[,)])")
-"""`slots` of a dataclass, which mypyc does not support; an instance of a compiled class has no dict anyway."""
+"""`slots` of a dataclass, which mypyc does not support; compiled instances have no dict anyway."""
 _SETUP: Final = """
 import sys
 from mypyc.build import mypycify
 from setuptools import setup
 
 made, jobs, *sources = sys.argv[1:]
-extensions = mypycify(sources, opt_level="2", debug_level="0", multi_file=True)
+extensions = mypycify(sources, opt_level="2", debug_level="0", multi_file=True, group_name="protoway")
 setup(
     name="compiled",
     packages=[],
@@ -94,6 +94,7 @@ class CompiledModules(BuildHookInterface[Any]):
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
         """Removes what was made on the way."""
+        del version, build_data, artifact_path
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
@@ -119,7 +120,7 @@ def compile_modules(root: Path, folder: Path) -> dict[str, str]:
     (copies / "mypy.ini").write_text(_MYPY)
     jobs = str(os.cpu_count() or 1)
     command = [sys.executable, "-c", _SETUP, str(made), jobs, *compiled_sources()]
-    run = subprocess.run(command, cwd=copies, capture_output=True, text=True)
+    run = subprocess.run(command, cwd=copies, check=False, capture_output=True, text=True)
     if run.returncode:
         raise SystemExit(f"the modules cannot be compiled:\n{run.stdout}\n{run.stderr}")
     return {str(path): str(path.relative_to(made)) for path in sorted(made.rglob("*.so"))}
