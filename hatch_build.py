@@ -38,12 +38,12 @@ COMPILED: Final = {
         *("routing", "serve", "success", "unary", "unary_rpc"),
     ),
     "gateway/transcoding": (
-        *("codec", "deadline", "endpoint", "fast_path", "metadata", "metadata_size"),
-        *("parameters", "plain_query", "request_head"),
+        *("codec", "deadline", "decoding", "endpoint", "fast_path", "metadata"),
+        *("metadata_size", "negotiation", "parameters", "plain_query", "request_head"),
     ),
     "gateway/upstream": ("balanced", "outcome", "pool", "port", "retrying", "wire"),
-    "grpc_wire/call": ("message", "response", "status", "timeout"),
-    "grpc_wire/client": ("balancer", "stream"),
+    "grpc_wire/call": ("message", "metadata", "response", "status", "timeout"),
+    "grpc_wire/client": ("balancer", "channel", "stream", "subchannel"),
     "grpc_wire/headers": (
         *("block", "decoder", "encoder", "huffman", "section", "skipping", "table"),
     ),
