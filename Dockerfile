@@ -30,17 +30,32 @@ FROM packages AS tls-packages
 COPY requirements/tls.txt /
 RUN --mount=type=cache,target=/var/cache/pip pip --python /venv/bin/python install -q -r /tls.txt
 
-# Whoever checked the sources out may have kept them from others.
-FROM python AS core-code
+# What every request passes is compiled. The wheel has the sources too: what is not compiled is run of them.
+FROM gateway-packages AS wheel
+RUN apt-get update -q && apt-get install -q -y --no-install-recommends gcc libc6-dev
+COPY requirements/build.txt /
+RUN --mount=type=cache,target=/var/cache/pip pip --python /venv/bin/python install -q -r /build.txt
+COPY pyproject.toml hatch_build.py README.md LICENSE ./
+COPY protos/gateway protos/gateway
 COPY server_process server_process
 COPY grpc_wire grpc_wire
+COPY gateway gateway
+RUN HATCH_BUILD_HOOK_ENABLE_CUSTOM=true python -m hatchling build -t wheel -d /wheel \
+    && python -m zipfile -e /wheel/*.whl /wheel
+
+# Whoever checked the sources out may have kept them from others.
+FROM python AS core-code
+COPY --from=wheel /wheel/*.so ./
+COPY --from=wheel /wheel/server_process server_process
+COPY --from=wheel /wheel/grpc_wire grpc_wire
 COPY grpc_core grpc_core
 RUN python -m compileall -q . && chmod -R a+rX .
 
 FROM python AS gateway-code
-COPY server_process server_process
-COPY grpc_wire grpc_wire
-COPY gateway gateway
+COPY --from=wheel /wheel/*.so ./
+COPY --from=wheel /wheel/server_process server_process
+COPY --from=wheel /wheel/grpc_wire grpc_wire
+COPY --from=wheel /wheel/gateway gateway
 RUN python -m compileall -q . && chmod -R a+rX .
 
 FROM python AS core

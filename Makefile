@@ -41,9 +41,13 @@ GOCODE := /usr/share/gocode
 
 # in the order of their names: by their number of tests, the longest files, of one test each, would come last
 THREE_FILES := -n 3 --dist loadfile --no-loadscope-reorder
+COMPILED_TESTS ?=
+# imports the compiled packages, and not the sources of the folder that one stands in
+COMPILED := PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/build/compiled:$(CURDIR)
+SOURCES := $(shell find gateway grpc_wire server_process -name '*.py')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test test-long test-others test-floors e2e evolution interop conformance openapi deploy-check deploy-render tutorial fuzz soak reloads rolling shared faults attack bench bench-micro check fmt generate lock clean
+.PHONY: help demo up down test test-long test-others test-floors test-compiled e2e evolution interop conformance openapi deploy-check deploy-render tutorial fuzz soak reloads rolling shared faults attack bench bench-micro check fmt generate lock clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -94,6 +98,17 @@ build/floors/installed: requirements/dev.txt requirements/floors.txt pyproject.t
 	@build/floors/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/floors.txt
 	@build/floors/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@build/floors/bin/python -m pip check
+	@touch $@
+
+test-compiled: build/compiled/installed ## run the tests (COMPILED_TESTS: of some folders) on compiled modules, as the images have them (needs a C compiler)
+	$(COMPILED) $(BIN)/python -m pytest $(THREE_FILES) $(COMPILED_TESTS)
+
+# What an image has: the packages of a wheel whose hook has compiled some of their modules.
+build/compiled/installed: hatch_build.py pyproject.toml $(SOURCES) | $(VENV)/installed
+	@echo "compiling into build/compiled; this takes two minutes"
+	@rm -rf build/compiled
+	@HATCH_BUILD_HOOK_ENABLE_CUSTOM=true $(BIN)/python -m hatchling build -t wheel -d build/compiled
+	@$(BIN)/python -m zipfile -e build/compiled/*.whl build/compiled
 	@touch $@
 
 e2e: $(VENV)/installed ## try core, edge and Envoy in containers; needs a Docker engine
@@ -192,8 +207,8 @@ faults: $(VENV)/installed ## let the upstream hang, die and vanish, and logs fin
 attack: $(VENV)/installed ## attack core and edge beside callers that behave, for ATTACK_SECONDS (600)
 	ATTACK_SECONDS=$(ATTACK_SECONDS) $(BIN)/python -m pytest -s tests/attack
 
-bench: $(VENV)/installed ## measure our edge beside Envoy and others (25 min; BENCH=--quick: 10)
-	$(BIN)/python -m bench --json build/bench.json $(BENCH)
+bench: build/compiled/installed ## measure our edge, compiled as in the images, beside Envoy and others (25 min; BENCH=--quick: 10)
+	$(COMPILED) $(BIN)/python -m bench --json build/bench.json $(BENCH)
 
 bench-micro: $(VENV)/installed ## look whether a step of a request has become dearer by a fifth
 	$(BIN)/python -m bench.micro
@@ -219,6 +234,7 @@ lock: ## choose the newest versions anew (needs uv)
 	uv pip compile --quiet --universal --no-annotate --no-header --no-emit-index-url \
 		--python-version 3.11 --resolution lowest-direct --all-extras --group core pyproject.toml -o requirements/floors.txt
 	for lock in "core --group pyproject.toml:core --group pyproject.toml:otel" "tls --group pyproject.toml:tls" \
+		"build --group pyproject.toml:build" \
 		"gateway --all-extras pyproject.toml" "demo --group core pyproject.toml"; do \
 		set -- $$lock && name=$$1 && shift && \
 		uv pip compile --quiet --universal --no-annotate --no-header --no-emit-index-url \

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from bench.micro import reference
 from bench.results import Results, median, spread
+from bench.sides import is_compiled
 from bench.targets import TARGETS
 from bench.timing import side_by_side
 
@@ -60,6 +61,7 @@ def machine() -> dict[str, str]:
         "load before": f"{os.getloadavg()[0]:.1f} (of others; 0 is a quiet machine)",
         "system": f"{platform.system()} {platform.release()}",
         "python": f"{platform.python_version()}, {platform.python_compiler()}",
+        "edge and core": "compiled modules" if is_compiled() else "interpreted",
         "plain Python": f"{_loop():.2f} µs for the loop that bench-micro compares with",
         **{package: version(package) for package in _PACKAGES},
         **_envoy_version(),

@@ -16,12 +16,14 @@ from typing import Final
 import yaml
 
 from bench.processes import ROOT, Part, free_ports
+from gateway.exchange import exchange
 
 DEMO_SET: Final = ROOT / "protos/descriptor_set.binpb"
 GRPCIO: Final = "grpcio"
 WIRE: Final = "wire"
 """The two gRPCs of our edge and our core."""
 POLICED: Final = "ours, wire, wire core, policies"
+INTERPRETED: Final = "ours, wire, wire core, interpreted"
 _FILE_LOG: Final = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog"
 _SEED: Final = "10"
 """With this seed neither of two currencies has one rate twice in the first 300 moves."""
@@ -57,12 +59,15 @@ class Way:
     transport: str = GRPCIO
     """Of the edge, where it has a choice."""
     core: str = GRPCIO
+    interpreted: bool = False
+    """Whether it runs from this checkout, where all others have the compiled modules."""
 
 
 WAYS: Final = (
     Way("ours", "ours"),
     Way("ours, wire", "ours", WIRE),
     Way("ours, wire, wire core", "ours", WIRE, WIRE),
+    Way(INTERPRETED, "ours", WIRE, WIRE, interpreted=True),
     Way("Envoy", "Envoy"),
     Way("Envoy, wire core", "Envoy", core=WIRE),
     Way("by hand", "by hand"),
@@ -109,6 +114,7 @@ async def ours(
     tight: bool = False,
     config: Path | None = None,
     watched: bool = False,
+    interpreted: bool = False,
 ) -> AsyncIterator[Side]:
     """Runs our edge, as `protoway serve` does, perhaps with a settings file.
 
@@ -120,7 +126,9 @@ async def ours(
         tight: whether its sockets hold little.
         config: a settings file.
         watched: whether it writes its access log and counts for an admin listener.
+        interpreted: whether it runs from this checkout, where others have the compiled modules.
     """
+    environment = {"PYTHONPATH": str(ROOT)} if interpreted else {}
     if tight:
         command = ["bench.peers.tight_edge", str(descriptor_set), upstream.address]
     else:
@@ -133,7 +141,7 @@ async def ours(
         else:
             command += ["--access-log", "off"]
         command += [] if config is None else ["--config", str(config)]
-    async with Part.serving(*command) as part:
+    async with Part.serving(*command, **environment) as part:
         yield Side(name, part, upstream)
 
 
@@ -213,6 +221,11 @@ async def _render(
     return text
 
 
+def is_compiled() -> bool:
+    """Returns whether our edges have compiled modules, as images have (`make bench`)."""
+    return not exchange.__file__.endswith(".py")
+
+
 def envoy_path() -> str | None:
     """Returns the Envoy of this environment, or that of the machine; None where there is none."""
     return shutil.which("envoy", path=sysconfig.get_path("scripts")) or shutil.which("envoy")
@@ -260,9 +273,16 @@ async def edges(
         for way in WAYS:
             if way.core not in cores or way.edge in without:
                 continue
+            if way.interpreted and not is_compiled():
+                continue
             upstream = cores[way.core]
             if way.edge == "ours":
-                edge = ours(upstream, descriptor_set, name=way.name, transport=way.transport)
+                edge = ours(
+                    *(upstream, descriptor_set),
+                    name=way.name,
+                    transport=way.transport,
+                    interpreted=way.interpreted,
+                )
             elif way.edge == "by hand":
                 edge = by_hand(upstream)
             elif envoy_path() is not None:

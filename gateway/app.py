@@ -145,7 +145,7 @@ def create_app(
     )
     calls: Upstream = carrier if metrics is None else metrics.calls
     traced_calls = calls if spans is None else spans.of_calls(calls)
-    edge = _edge(settings, compiler(contract), traced_calls, sharing)
+    edge = _edge(settings, compiler(contract), traced_calls, sharing, admission.reserved_metadata)
     source.returns = partial(_returns, carrier)
     reloader = ContractReloader(edge, source, data, stamp, load, compiler, settings.on_breaking)
     readiness: Readiness = _readiness(settings, upstreams, edge, store)
@@ -282,7 +282,11 @@ def _show_contract(app: FastAPI, edge: Edge) -> None:
 
 
 def _edge(
-    settings: Settings, served: ServedContract, upstream: Upstream, sharing: Sharing | None
+    settings: Settings,
+    served: ServedContract,
+    upstream: Upstream,
+    sharing: Sharing | None,
+    reserved_metadata: frozenset[str],
 ) -> Edge:
     return Edge(
         served=served,
@@ -308,7 +312,7 @@ def _edge(
             challenge=settings.www_authenticate,
             status_key=settings.http_status_key,
             max_response_header_bytes=settings.max_answer_header_bytes,
-            withheld=FORWARDED_KEYS if settings.proxies.is_on else (),
+            withheld=reserved_metadata | (FORWARDED_KEYS if settings.proxies.is_on else set()),
         ),
         limits=Limits(
             max_message=settings.max_message_bytes,

@@ -6,7 +6,6 @@ docs/reference/operations.md has the same table of series; a test compares them.
 from __future__ import annotations
 
 import platform
-from bisect import bisect_left
 from collections.abc import Callable
 from datetime import UTC, datetime
 from time import monotonic
@@ -18,7 +17,7 @@ from grpc_core.finance.rates import Snapshot
 from grpc_core.rate_feed import RateFeed
 from grpc_wire.renewal import Renewed
 from server_process.exposition import (
-    BUCKETS,
+    MAX_WAITING,
     PROCESS_SERIES,
     Histogram,
     Sample,
@@ -111,11 +110,11 @@ class MethodCounts:
 
     def end(self, code: int, since: float) -> None:
         """Counts the end of a call."""
-        seconds = monotonic() - since
         self.codes[code] += 1
-        series = self.seconds
-        series.counts[bisect_left(BUCKETS, seconds)] += 1
-        series.sum += seconds
+        waiting = self.seconds.waiting
+        waiting.append(monotonic() - since)
+        if len(waiting) >= MAX_WAITING:
+            self.seconds.put_into_buckets()
 
 
 class Metrics:

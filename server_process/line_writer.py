@@ -1,10 +1,10 @@
 """Writes lines from a thread, so that the event loop never waits for whoever reads them.
 
-The loop puts records into a bounded queue. The thread gathers them for a moment, makes lines of them, and
-writes whole lines: to a pipe at most `PIPE_BUF` bytes at once, which the system keeps together, so the lines
-of several workers do not mix. To a file it writes more at once: each write hands the interpreter to the loop
-and back, which costs as much as several lines. What the queue cannot hold, and what cannot be written, is
-counted, and told in a later line.
+The loop puts records, or lines that it has made, into a bounded queue. The thread gathers them for a moment,
+makes lines of records, and writes whole lines: to a pipe at most `PIPE_BUF` bytes at once, which the system
+keeps together, so the lines of several workers do not mix. To a file it writes more at once: each write hands
+the interpreter to the loop and back, which costs as much as several lines. What the queue cannot hold, and
+what cannot be written, is counted, and told in a later line.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ import select
 import stat
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 log = logging.getLogger(__name__)
 
 MAX_RECORDS: Final = 8192
-"""Maximum records that wait; each takes about 1 KB."""
+"""Maximum records and lines that wait; a record takes about 1 KB."""
 CHUNK_BYTES: Final = 4096
 """Bytes that are written to a pipe at once, and of the longest line: `PIPE_BUF` of Linux (pipe(7))."""
-_FILE_CHUNK_BYTES: Final = 16 * 1024
+_FILE_CHUNK_BYTES: Final = 64 * 1024
 """Bytes that are written at once to what is no pipe, socket or terminal: the loop waits for their lines."""
 _GATHER_SECONDS: Final = 0.05
 """Time that the thread lets records gather, so that the loop wakes it at most 20 times a second."""
@@ -35,6 +35,13 @@ _POLL_MILLISECONDS: Final = 100
 _CLOSE_SECONDS: Final = 1.0
 """Maximum time that `close` waits for a slow reader."""
 _STDOUT: Final = 1
+
+
+class _Lines(NamedTuple):
+    """Lines that are made already."""
+
+    data: bytes
+    number: int
 
 
 class LineWriter:
@@ -62,6 +69,10 @@ class LineWriter:
         self._path = path
         self._max_records = max_records
         self._queue: deque[Any] = deque()
+        self._put = 0
+        """Records and lines that were put into the queue; only the loop counts them."""
+        self._taken = 0
+        """Those that were taken out of it; only the thread counts them."""
         self._overflowed = 0
         """Records that the queue could not hold; only the loop counts them."""
         self._failed = 0
@@ -95,11 +106,20 @@ class LineWriter:
 
     def put(self, record: Any) -> None:
         """Takes a record, or counts it as lost; called in the event loop."""
-        queue = self._queue
-        if len(queue) >= self._max_records:
-            self._overflowed += 1
+        self._enqueue(record, 1)
+
+    def put_lines(self, lines: Sequence[str]) -> None:
+        """Takes lines in ASCII, with their line breaks, or counts them as lost; called in the event loop."""
+        if lines:
+            count = len(lines)
+            self._enqueue(_Lines("".join(lines).encode("ascii"), count), count)
+
+    def _enqueue(self, item: Any, count: int) -> None:
+        if self._put - self._taken + count > self._max_records:
+            self._overflowed += count
             return
-        queue.append(record)
+        self._put += count
+        self._queue.append(item)
         if not self._signalled:
             self._signalled = True
             self._wake.set()
@@ -129,29 +149,44 @@ class LineWriter:
         queue = self._queue
         lines: list[bytes] = []
         size = 0
+        limit = _FILE_CHUNK_BYTES if self._is_file else CHUNK_BYTES
         self._reopen_moved()
         while queue:
-            try:
-                line = self._render(queue.popleft())
-            except Exception:
-                self._failed += 1
-                log.exception("a line of the access log cannot be made")
-                continue
-            if size + len(line) > (_FILE_CHUNK_BYTES if self._is_file else CHUNK_BYTES):
+            item = queue.popleft()
+            if isinstance(item, _Lines):
+                data, count = item
+            else:
+                data, count = self._rendered(item), 1
+            self._taken += count
+            if size + len(data) > limit:
                 self._write(lines)
                 lines, size = [], 0
-            if line:
-                lines.append(line)
-                size += len(line)
+            if data:
+                lines.append(data)
+                size += len(data)
         self._write(lines)
+
+    def _rendered(self, record: Any) -> bytes:
+        """Returns the line of a record; empty if there is none, or it cannot be made."""
+        try:
+            return self._render(record)
+        except Exception:
+            self._failed += 1
+            log.exception("a line of the access log cannot be made")
+            return b""
 
     def _write(self, lines: list[bytes]) -> None:
         """Writes lines as one, behind one that tells what was lost before them."""
         lost = self.lost
         if lost > self._told and self._write_all(self._render_loss(lost - self._told)):
             self._told = lost
-        if lines and not self._write_all(b"".join(lines)):
-            self._failed += len(lines)
+        data = b"".join(lines)
+        while data:
+            part = data if self._is_file else _first_lines(data)
+            if not self._write_all(part):
+                self._failed += data.count(b"\n")
+                return
+            data = data[len(part) :]
 
     def _write_all(self, data: bytes) -> bool:
         """Writes some bytes; returns whether they were written."""
@@ -211,6 +246,14 @@ class LineWriter:
             there = None
         if there is None or (there.st_dev, there.st_ino) != (opened.st_dev, opened.st_ino):
             self._shut()
+
+
+def _first_lines(data: bytes) -> bytes:
+    """Returns the first lines, at most as many as a pipe keeps together; a longer one stands alone."""
+    if len(data) <= CHUNK_BYTES:
+        return data
+    end = data.rfind(b"\n", 0, CHUNK_BYTES)
+    return data[: (end if end >= 0 else data.index(b"\n")) + 1]
 
 
 def _is_file(fd: int) -> bool:

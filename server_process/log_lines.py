@@ -12,7 +12,7 @@ AccessLogForm: TypeAlias = Literal["auto", "text", "json", "off"]
 MAX_TEXT: Final = 256
 """Maximum characters of a value."""
 _STDOUT: Final = 1
-_MILLISECONDS: Final = tuple(f".{number:03d}Z" for number in range(1000))
+_THOUSANDTHS: Final = tuple(f".{number:03d}" for number in range(1000))
 _TRACEPARENT_SIZE: Final = 55
 _HEX: Final = b"0123456789abcdef"
 _NO_TRACE: Final = "0" * 32
@@ -31,14 +31,26 @@ class Times:
     """Makes times as ISO 8601 in UTC, with milliseconds."""
 
     def __init__(self) -> None:
-        self._second, self._shown = -1, ""
+        self._second, self._shown_second = -1, ""
+        self._millisecond, self._shown = -1, ""
 
     def shown(self, at: float) -> str:
-        """Returns a POSIX time; quick for one in the same second as the one before."""
-        second = int(at)
-        if second != self._second:
-            self._second, self._shown = second, strftime("%Y-%m-%dT%H:%M:%S", gmtime(second))
-        return self._shown + _MILLISECONDS[int((at - second) * 1000)]
+        """Returns a POSIX time; quick for one in the same millisecond as the one before, or second."""
+        millisecond = int(at * 1000)
+        if millisecond != self._millisecond:
+            self._millisecond = millisecond
+            second, rest = divmod(millisecond, 1000)
+            if second != self._second:
+                self._second = second
+                self._shown_second = strftime("%Y-%m-%dT%H:%M:%S", gmtime(second))
+            self._shown = f"{self._shown_second}{_THOUSANDTHS[rest]}Z"
+        return self._shown
+
+
+def milliseconds(seconds: float) -> str:
+    """Returns a duration in milliseconds with three decimals; twice as quick as a format of a float."""
+    microseconds = int(seconds * 1e6 + 0.5)
+    return f"{microseconds // 1000}{_THOUSANDTHS[microseconds % 1000]}"
 
 
 def trace_id(traceparent: str) -> str:

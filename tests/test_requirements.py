@@ -17,7 +17,9 @@ EXTRAS: list[str] = [
     name for extra in PROJECT["project"]["optional-dependencies"].values() for name in extra
 ]
 TRACES: list[str] = PROJECT["dependency-groups"]["otel"]
+BUILD: list[str] = PROJECT["dependency-groups"]["build"]
 LOCKS: dict[str, list[str]] = {
+    "build": BUILD,
     "core": [*CORE, *TRACES],
     "demo": [*EDGE, *CORE],
     "gateway": [*EDGE, *EXTRAS],
@@ -79,3 +81,10 @@ def test_what_both_need_has_one_bound() -> None:
     shared = names(EDGE) & names(CORE)
 
     assert len({*EDGE, *CORE}) == len(EDGE) + len(CORE) - len(shared)
+
+
+def test_the_hook_of_the_wheel_asks_for_what_the_images_are_made_with() -> None:
+    """Who builds a compiled wheel in an environment of its own has the compiler that the tests have."""
+    hook = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]["custom"]
+
+    assert {*hook["dependencies"], *PROJECT["build-system"]["requires"]} <= {*BUILD, "hatchling"}

@@ -49,6 +49,7 @@ class Admission:
         issue_ticket: answers a request for a ticket; None: tickets are switched off.
         proxies: who is believed about callers; None if nobody is.
         shared_limits: counts requests together with other processes; None: limits are not shared.
+        reserved_metadata: lower-case keys that no client may set, so that servers may trust them.
     """
 
     def __init__(
@@ -93,6 +94,10 @@ class Admission:
             self._authentication = Authentication(
                 authenticators, settings.health_paths(), parameters
             )
+        authentication = self._authentication
+        self.reserved_metadata: frozenset[str] = (
+            frozenset() if authentication is None else authentication.reserved
+        )
         opened = (*authenticators, self._authorizer, self.shared_limits)
         self._needed = [each for each in opened if isinstance(each, AbstractAsyncContextManager)]
         self._stack = AsyncExitStack()

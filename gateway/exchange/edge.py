@@ -77,6 +77,8 @@ class Edge:
 
     def serve_contract(self, served: ServedContract) -> None:
         """Puts a contract into force for the requests that are matched from now on."""
+        if self.observation is not None:
+            self.observation.tell_ends()  # those of the contract that was in force
         self.served = served
         self.warnings.clear()
         for follow in self.followers:
@@ -95,6 +97,8 @@ class Edge:
         self._tell(tuple([each for each in told if each is not observer]))
 
     def _tell(self, observers: tuple[Observer, ...]) -> None:
+        if self.observation is not None:
+            self.observation.tell_ends()
         self.observation = Observation(observers) if observers else None
 
     def interrupt_streams(self) -> set[asyncio.Task[Any]]:

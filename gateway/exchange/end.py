@@ -9,7 +9,14 @@ from typing import Any, Final
 
 from gateway.contract.route_table import RouteMatch
 from gateway.exchange.exchange import Exchange
-from gateway.exchange.observer import EndedBy, Observation, RequestEnd, log_fault
+from gateway.exchange.observer import (
+    MAX_ENDS,
+    EndedBy,
+    Observation,
+    RequestEnd,
+    log_fault,
+    tell_each,
+)
 from gateway.exchange.request_info import RequestInfo
 from gateway.exchange.request_log import request_name
 from gateway.exchange.tally import Tally
@@ -28,8 +35,11 @@ def tell_of_start(exchange: Exchange, observation: Observation) -> None:
     """Makes what observers see, and tells them of the start."""
     exchange.observation = observation
     info = exchange.inform()
-    if observation.request_started is not None:
-        observation.request_started(info)
+    for tell in observation.request_started or ():
+        try:
+            tell(info)
+        except Exception:
+            log_fault(tell)
 
 
 def count_messages(exchange: Exchange, observation: Observation | None, since: float) -> None:
@@ -42,12 +52,14 @@ def count_messages(exchange: Exchange, observation: Observation | None, since: f
 
 
 def _tell_later(exchange: Exchange, observation: Observation, tally: Tally) -> None:
-    tell, interval = observation.exchange_continues, observation.progress_seconds
-    if tell is None or interval is None:
+    told, interval = observation.exchange_continues, observation.progress_seconds
+    if told is None or interval is None:
         return
 
     def note() -> None:
-        tell(request_end(exchange, tally.since)._replace(counts=tally.copy(), is_over=False))
+        observation.tell_ends()  # they were before it
+        so_far = request_end(exchange, tally.since)
+        tell_each(told, so_far._replace(counts=tally.copy(), is_over=False))
         _tell_later(exchange, observation, tally)
 
     tally.timer = asyncio.get_running_loop().call_later(interval, note)
@@ -64,13 +76,28 @@ def end_exchange(exchange: Exchange, observation: Observation | None, since: flo
     if (tally := exchange.tally) is not None and tally.timer is not None:
         tally.timer.cancel()
     ended = request_end(exchange, since)
+    if (ends := observation.ends) is not None:
+        ends.append(ended)
+        if not 1 < len(ends) < MAX_ENDS:
+            observation.gather()
+    if observation.exchange_ended is not None or observation.request_ended is not None:
+        _tell_of_end(observation, info, ended)
+
+
+def _tell_of_end(observation: Observation, info: RequestInfo | None, ended: RequestEnd) -> None:
+    """Tells those who want the end at once."""
     for tell in observation.exchange_ended or ():
         try:
             tell(ended)
         except Exception:
             log_fault(tell)
-    if info is not None and observation.request_ended is not None:
-        observation.request_ended(info, ended)
+    if info is None:
+        return
+    for tell_both in observation.request_ended or ():
+        try:
+            tell_both(info, ended)
+        except Exception:
+            log_fault(tell_both)
 
 
 def _give_back(exchange: Exchange, info: RequestInfo) -> None:
@@ -88,14 +115,14 @@ def request_end(exchange: Exchange, since: float) -> RequestEnd:
     code, ended_by = OK, _UPSTREAM
     if failure is not None or exchange.ended_by is not None:
         code, ended_by = outcome(exchange)
-    traceparent: object = ""
+    traceparent = ""
     if (trace_key := edge.trace_key) is not None:
         metadata = exchange.metadata
         if info is not None and info.metadata:  # one that was refused has not taken them
             metadata = (*info.metadata, *metadata)
         for key, value in metadata:
             if key == trace_key:
-                traceparent = value
+                traceparent = value if isinstance(value, str) else ""
                 break
     else:
         traceparent = b"".join(exchange.headers.values(b"traceparent")[:1]).decode("latin-1")
@@ -110,7 +137,7 @@ def request_end(exchange: Exchange, since: float) -> RequestEnd:
             time(),
             monotonic() - since,
             exchange.request_id,
-            traceparent if isinstance(traceparent, str) else "",
+            traceparent,
             client,
             identity,
             request.http_method,

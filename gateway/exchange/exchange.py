@@ -8,12 +8,14 @@ from contextlib import suppress
 from time import monotonic, time
 
 from gateway.contract.http_rule import Binding
+from gateway.contract.method import Method
 from gateway.contract.route_table import RouteMatch
 from gateway.exchange.attendance import Attendance, Interruption
+from gateway.exchange.call_metadata import replaced, with_decisions
 from gateway.exchange.client_certificate import ClientCertificate
 from gateway.exchange.edge import Edge
 from gateway.exchange.inline import TASK, Run
-from gateway.exchange.observer import EndedBy, Observation
+from gateway.exchange.observer import EndedBy, Observation, log_fault, tell_each
 from gateway.exchange.policy import Policy
 from gateway.exchange.ports import ClientGone, RequestBody, Sink, WebSocket, until_sent
 from gateway.exchange.request import Request
@@ -122,9 +124,11 @@ class Exchange:
         """Makes what policies and observers see."""
         request, route = self.request, self.request.route
         binding: Binding | None = None
+        method: Method | None = None
         others: tuple[str, ...] = ()
         if isinstance(route, RouteMatch):
             binding = route.target.binding
+            method = binding.method
         else:
             others = allowed_methods(route)
         self.info = info = RequestInfo(
@@ -132,7 +136,7 @@ class Exchange:
             request.http_method,
             request.path,
             self.headers,
-            None if binding is None else binding.method,
+            method,
             self.client,
             self.request_id,
             self.query,
@@ -188,15 +192,14 @@ class Exchange:
 
     def _tell_of_refusal(self, policy: Policy | None, error: StatusError) -> None:
         observation = self.edge.observation
-        if policy is None or observation is None or observation.policy_refused is None:
-            return
-        observation.policy_refused(type(policy).__name__, error.code)
+        if policy is not None and observation is not None:
+            tell_each(observation.policy_refused, type(policy).__name__, error.code)
 
     def _take_decisions(self, info: RequestInfo) -> None:
         self.client, self.query = info.client, info.query
         self.last_event_id = self.last_event_id or info.last_event_id
         if info.metadata or info.removed_metadata:
-            self.replace_metadata()
+            self.metadata = with_decisions(self.metadata, info, self.edge.metadata.withheld)
 
     async def in_task(self) -> None:
         """Returns in a task; behind it the exchange may wait, so the deadline stands from here on."""
@@ -238,23 +241,8 @@ class Exchange:
         return attendance
 
     def replace_metadata(self, later: Metadata = ()) -> None:
-        """Adds metadata; a key that is given again replaces what it had.
-
-        Those of the policies are added last, whatever a client sends and when, and what they have removed
-        stays away.
-        """
-        fixed: Metadata = ()
-        kept: frozenset[str] = frozenset()
-        if (info := self.info) is not None:
-            kept = info.removed_metadata
-            if info.metadata:
-                fixed = tuple([(key.lower(), value) for key, value in info.metadata])
-                kept = kept.union([key for key, _ in fixed])
-        if later:
-            later = tuple([pair for pair in later if pair[0] not in kept])
-            kept = kept.union([key for key, _ in later])
-        before = [pair for pair in self.metadata if pair[0] not in kept]
-        self.metadata = (*before, *later, *fixed)
+        """Adds metadata that came later; see `call_metadata.replaced`."""
+        self.metadata = replaced(self.metadata, self.info, later)
 
     # The response. Each method raises ClientGone if nobody reads it.
 
@@ -269,8 +257,12 @@ class Exchange:
         if self.tally is not None and not self.tally.first_byte:
             self.tally.first_byte = monotonic()
         info, observation = self.info, self.observation
-        if info is not None and observation is not None and (tell := observation.response_started):
-            tell(info, status)
+        if info is not None and observation is not None:
+            for tell in observation.response_started or ():
+                try:
+                    tell(info, status)
+                except Exception:
+                    log_fault(tell)
 
     def respond(self, response: HttpResponse) -> Awaitable[None] | None:
         """Sends a whole response, compressed where its caller asks and it pays.
@@ -350,8 +342,12 @@ class Exchange:
         if info is not None:
             for check in info.message_checks:
                 check(size)
-            if observation is not None and (tell := observation.message_received):
-                tell(info, size)
+            if observation is not None:
+                for tell in observation.message_received or ():
+                    try:
+                        tell(info, size)
+                    except Exception:
+                        log_fault(tell)
         if self.tally is not None:
             self.tally.messages_in += 1
 
@@ -365,15 +361,19 @@ class Exchange:
         if info is not None:
             for check in info.sent_checks:
                 check(size)
-            if observation is not None and (tell := observation.message_sent):
-                tell(info, size)
+            if observation is not None:
+                for tell in observation.message_sent or ():
+                    try:
+                        tell(info, size)
+                    except Exception:
+                        log_fault(tell)
         if self.tally is not None:
             self.tally.messages_out += 1
 
     def dropped(self, count: int) -> None:
         """Tells observers of messages that were lost for the client."""
         info, observation = self.info, self.observation
-        if info is not None and observation is not None and (tell := observation.messages_dropped):
-            tell(info, count)
+        if info is not None and observation is not None:
+            tell_each(observation.messages_dropped, info, count)
         if self.tally is not None:
             self.tally.dropped(count)

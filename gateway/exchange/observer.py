@@ -3,15 +3,17 @@
 An `Observer` is told of events on every door and for every wire, also of requests that find no method. Which
 events it wants is looked up once, when it is added (`Observation`): an event that nobody wants costs nothing.
 Events with a `RequestInfo` cost more than those of plain values (`PLAIN_EVENTS`): somebody has to make it.
+Ends can be told some at a time (`exchanges_ended`): code that runs for many at once costs less for each.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from enum import Enum
 from time import time
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from gateway.contract.http_rule import Binding
 from gateway.exchange.request_info import RequestInfo
@@ -106,6 +108,9 @@ class Observer:
     def exchange_ended(self, end: RequestEnd) -> None:
         """As `request_ended`, without the request: it costs a fraction."""
 
+    def exchanges_ended(self, ends: Sequence[RequestEnd]) -> None:
+        """As `exchange_ended`, for all exchanges since the last call: at most 32, of at most 50 ms."""
+
     def exchange_continues(self, so_far: RequestEnd) -> None:
         """A stream goes on; called each time that `progress_seconds` have passed."""
 
@@ -116,11 +121,15 @@ class Observer:
         """A policy has refused a request: the name of its class, and the gRPC status code."""
 
 
-PLAIN_EVENTS: Final = ("exchange_continues", "exchange_ended", "head_rejected", "policy_refused")
-"""They need no `RequestInfo`."""
-_OF_ONE_VALUE: Final = frozenset(
-    ("exchange_continues", "exchange_ended", "head_rejected", "request_started")
+PLAIN_EVENTS: Final = (
+    *("exchange_continues", "exchange_ended", "exchanges_ended"),
+    *("head_rejected", "policy_refused"),
 )
+"""They need no `RequestInfo`."""
+MAX_ENDS: Final = 32
+"""Maximum ends that wait to be told together."""
+_GATHER_SECONDS: Final = 0.05
+"""Maximum time that they wait."""
 EVENTS: Final = (
     *("message_received", "message_sent", "messages_dropped"),
     *("request_ended", "request_started", "response_started"),
@@ -131,42 +140,66 @@ EVENTS: Final = (
 class Observation:
     """Several observers as one, whose errors reach nobody.
 
-    Each attribute of an event tells those observers whose class overrides the method of its name; None if
-    none does.
+    Each attribute of an event has the methods of its name of those observers whose class overrides it; None
+    if none does. Whoever calls them catches what they raise (`log_fault`); the events of each request are
+    told where they occur, without a function between.
 
     Attributes:
         needs_info: whether an event with a `RequestInfo` is wanted.
         needs_end: whether the end is, or the progress, which is told until then.
         progress_seconds: interval of `exchange_continues`, the shortest of all.
+        ends: those that wait to be told together; None if nobody wants them so. Whoever adds the first one,
+            or that with which there are `MAX_ENDS`, calls `gather`.
     """
 
-    __slots__ = (*EVENTS, "needs_end", "needs_info", "observers", "progress_seconds")
+    __slots__ = (
+        *EVENTS,
+        *("_timer", "ends", "needs_end", "needs_info", "observers", "progress_seconds"),
+    )
 
-    request_started: Callable[[RequestInfo], None] | None
-    response_started: Callable[[RequestInfo, int], None] | None
-    message_received: Callable[[RequestInfo, int], None] | None
-    message_sent: Callable[[RequestInfo, int], None] | None
-    messages_dropped: Callable[[RequestInfo, int], None] | None
-    request_ended: Callable[[RequestInfo, RequestEnd], None] | None
+    request_started: Sequence[Callable[[RequestInfo], None]] | None
+    response_started: Sequence[Callable[[RequestInfo, int], None]] | None
+    message_received: Sequence[Callable[[RequestInfo, int], None]] | None
+    message_sent: Sequence[Callable[[RequestInfo, int], None]] | None
+    messages_dropped: Sequence[Callable[[RequestInfo, int], None]] | None
+    request_ended: Sequence[Callable[[RequestInfo, RequestEnd], None]] | None
     exchange_ended: Sequence[Callable[[RequestEnd], None]] | None
-    """Those that are told, without what catches their errors: each request has an end."""
-    exchange_continues: Callable[[RequestEnd], None] | None
-    head_rejected: Callable[[RequestEnd], None] | None
-    policy_refused: Callable[[str, int], None] | None
+    exchanges_ended: Sequence[Callable[[Sequence[RequestEnd]], None]] | None
+    exchange_continues: Sequence[Callable[[RequestEnd], None]] | None
+    head_rejected: Sequence[Callable[[RequestEnd], None]] | None
+    policy_refused: Sequence[Callable[[str, int], None]] | None
 
     def __init__(self, observers: tuple[Observer, ...]) -> None:
         self.observers = observers
         for event in EVENTS:
-            told = _told(event, observers)
-            setattr(self, event, _tell_all(event, told) if told else None)
-        self.exchange_ended = _told("exchange_ended", observers) or None
+            setattr(self, event, _told(event, observers) or None)
         self.needs_info = any(
             getattr(self, event) is not None for event in EVENTS if event not in PLAIN_EVENTS
         )
-        ends = self.request_ended, self.exchange_ended, self.exchange_continues
-        self.needs_end = any(told is not None for told in ends)
+        ends = self.request_ended, self.exchange_ended, self.exchanges_ended
+        self.needs_end = any(told is not None for told in (*ends, self.exchange_continues))
         intervals = [each.progress_seconds for each in observers if each.progress_seconds]
         self.progress_seconds = min(intervals, default=None)
+        self.ends: list[RequestEnd] | None = None if self.exchanges_ended is None else []
+        self._timer: asyncio.TimerHandle | None = None
+
+    def gather(self) -> None:
+        """Tells the ends that wait, if there are many; else soon."""
+        if self.ends and len(self.ends) >= MAX_ENDS:
+            self.tell_ends()
+        elif self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(_GATHER_SECONDS, self._tell_late)
+
+    def _tell_late(self) -> None:
+        self._timer = None
+        self.tell_ends()
+
+    def tell_ends(self) -> None:
+        """Tells the ends that wait, so that whoever has them is up to date."""
+        if ends := self.ends:
+            self.ends = []
+            tell_each(self.exchanges_ended, ends)
 
     def reject(self, http_status: int, code: int, request_id: str, client: str) -> None:
         """Tells of what was refused before it was a request."""
@@ -190,7 +223,8 @@ class Observation:
                 by_upstream=False,
                 path="",
             )
-            self.head_rejected(end)
+            self.tell_ends()  # they were before it
+            tell_each(self.head_rejected, end)
 
 
 def _told(event: str, observers: tuple[Observer, ...]) -> tuple[Callable[..., None], ...]:
@@ -200,24 +234,13 @@ def _told(event: str, observers: tuple[Observer, ...]) -> tuple[Callable[..., No
     return tuple([each for each in told if getattr(each, "__func__", None) is not default])
 
 
-def _tell_all(event: str, told: Sequence[Callable[..., None]]) -> Callable[..., None]:
-    """Returns what tells all; its values have names, for `*values` would cost twice as much."""
-
-    def tell_one(value: Any) -> None:
-        for each in told:
-            try:
-                each(value)
-            except Exception:
-                log_fault(each)
-
-    def tell_two(value: Any, other: Any) -> None:
-        for each in told:
-            try:
-                each(value, other)
-            except Exception:
-                log_fault(each)
-
-    return tell_one if event in _OF_ONE_VALUE else tell_two
+def tell_each(told: Sequence[Callable[..., None]] | None, *values: object) -> None:
+    """Tells of an event; those of each request are told in place, for `*values` would cost twice as much."""
+    for tell in told or ():
+        try:
+            tell(*values)
+        except Exception:
+            log_fault(tell)
 
 
 def log_fault(observer: object) -> None:

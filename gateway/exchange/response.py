@@ -33,19 +33,35 @@ _WITHOUT_LENGTH: Final = (204, 304)
 """Statuses whose response without a body has no `Content-Length` either (RFC 9112, section 6.3)."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class HttpResponse:
     """A whole HTTP response."""
 
     status: int
-    body: bytes = b""
-    content_type: str = ""
+    body: bytes
+    content_type: str
     """Empty: the response has no body."""
-    headers: Headers = ()
+    headers: Headers
     """All headers but those of the body and the request id."""
-    request_id: str = ""
-    trailers: Headers = ()
+    request_id: str
+    trailers: Headers
     """Of HTTP/2; other doors leave them out."""
+
+    def __init__(
+        self,
+        status: int,
+        body: bytes = b"",
+        content_type: str = "",
+        headers: Headers = (),
+        request_id: str = "",
+        trailers: Headers = (),
+    ) -> None:
+        self.status = status
+        self.body = body
+        self.content_type = content_type
+        self.headers = headers
+        self.request_id = request_id
+        self.trailers = trailers
 
     def compress(self, compression: Compression, accept_encoding: str) -> None:
         """Compresses the body once, where the caller's `Accept-Encoding` asks for it and it pays."""
@@ -71,7 +87,9 @@ class HttpResponse:
         """Returns all headers as lines of HTTP/1.1."""
         if not self.content_type:
             return header_lines(*self.all_headers())
-        others = header_lines(*self.headers) if self.headers else b""
+        others = b""
+        if self.headers:
+            others = b"\r\n".join(map(b": ".join, self.headers)) + b"\r\n"
         return _WHOLE_LINES % (
             _value(self.content_type),
             len(self.body),

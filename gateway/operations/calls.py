@@ -6,7 +6,6 @@ calls than requests, so calls are counted here and not at the front.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -19,7 +18,7 @@ from gateway.transcoding.metadata import Metadata
 from gateway.transcoding.status import CANCELLED, OK, UNKNOWN, StatusError, code_name
 from gateway.upstream.around import AroundUpstream
 from gateway.upstream.port import Call, Outcome, RequestMessages, Response, Upstream
-from server_process.exposition import BUCKETS, Histogram, Sample
+from server_process.exposition import MAX_WAITING, Histogram, Sample
 
 TYPES: Final = {
     StreamType.UNARY: "unary",
@@ -66,21 +65,22 @@ class MethodCounts:
         """Calls that have not ended."""
         return self.started - sum(self.codes)
 
-    def end_unary(
-        self, on_outcome: Callable[[Outcome], None], since: float, outcome: Outcome
-    ) -> None:
-        """Counts the outcome of a unary call, and tells it."""
-        seconds = monotonic() - since
-        self.codes[OK if isinstance(outcome, Response) else code_of(outcome)] += 1
-        series = self.seconds
-        series.counts[bisect_left(BUCKETS, seconds)] += 1
-        series.sum += seconds
-        on_outcome(outcome)
-
     def end(self, code: int, since: float) -> None:
         """Counts the end of a call."""
         self.codes[code] += 1
         self.seconds.observe(monotonic() - since)
+
+
+def _end_unary(
+    counts: MethodCounts, on_outcome: Callable[[Outcome], None], since: float, outcome: Outcome
+) -> None:
+    """Counts the outcome of a unary call, and tells it."""
+    counts.codes[OK if isinstance(outcome, Response) else code_of(outcome)] += 1
+    waiting = counts.seconds.waiting
+    waiting.append(monotonic() - since)
+    if len(waiting) >= MAX_WAITING:
+        counts.seconds.put_into_buckets()
+    on_outcome(outcome)
 
 
 class MeteredUpstream(AroundUpstream):
@@ -146,7 +146,7 @@ class MeteredUpstream(AroundUpstream):
     ) -> Callable[[], object]:
         """Starts a unary call; see `gateway.upstream.port.Upstream`."""
         counts = self._counts.get(method) or self._counts_of(method)
-        on_outcome = partial(counts.end_unary, on_outcome, monotonic())
+        on_outcome = partial(_end_unary, counts, on_outcome, monotonic())
         cancel = self.inner.start_unary(
             method, request, on_outcome, metadata=metadata, timeout=timeout
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Sequence
 from typing import Final
 
 from gateway.contract.http_rule import Binding
@@ -12,7 +13,7 @@ from gateway.exchange.served import ServedContract
 from gateway.operations.calls import OTHER
 from gateway.operations.recent_errors import RecentErrors
 from gateway.transcoding.status import OK, code_name
-from server_process.exposition import BUCKETS, Histogram, Sample, TracedHistogram
+from server_process.exposition import BUCKETS, MAX_WAITING, Histogram, Sample, TracedHistogram
 from server_process.log_lines import is_sampled, trace_id
 
 METHODS: Final = frozenset(
@@ -40,15 +41,17 @@ class RequestMeter(Observer):
         self._refusals: Counter[tuple[str, str]] = Counter()
         self.errors = RecentErrors()
 
-    def exchange_ended(self, end: RequestEnd) -> None:
-        """Counts a request that has ended."""
-        key = end.binding, end.http_method, end.http_status
-        series = self._series.get(key) or self._add(*key)
-        seconds = end.seconds
-        series.counts[bisect_left(BUCKETS, seconds)] += 1
-        series.sum += seconds
-        if end.code != OK and (end.ended_by is not _CLIENT or end.http_status >= _FIRST_FAULT):
-            self.errors.add(*self._labels(*key)[:2], end)
+    def exchanges_ended(self, ends: Sequence[RequestEnd]) -> None:
+        """Counts requests that have ended."""
+        for end in ends:
+            key = end.binding, end.http_method, end.http_status
+            series = self._series.get(key) or self._add(*key)
+            waiting = series.waiting
+            waiting.append(end.seconds)
+            if len(waiting) >= MAX_WAITING:
+                series.put_into_buckets()
+            if end.code != OK and (end.ended_by is not _CLIENT or end.http_status >= _FIRST_FAULT):
+                self.errors.add(*self._labels(*key)[:2], end)
 
     def follow(self, served: ServedContract) -> None:
         """Counts the requests of another contract; the series of routes that it has not are dropped."""
@@ -91,12 +94,13 @@ class TracedRequestMeter(RequestMeter):
 
     histogram = TracedHistogram
 
-    def exchange_ended(self, end: RequestEnd) -> None:
-        """Counts a request that has ended."""
-        super().exchange_ended(end)
-        trace = trace_id(end.traceparent)
-        # none of a method that only a caller has named, which has no series here
-        series = self._series.get((end.binding, end.http_method, end.http_status))
-        if trace and isinstance(series, TracedHistogram) and is_sampled(end.traceparent):
-            bucket = bisect_left(BUCKETS, end.seconds)
-            series.exemplars[bucket] = trace, end.seconds, end.time
+    def exchanges_ended(self, ends: Sequence[RequestEnd]) -> None:
+        """Counts requests that have ended."""
+        super().exchanges_ended(ends)
+        for end in ends:
+            trace = trace_id(end.traceparent)
+            # none of a method that only a caller has named, which has no series here
+            series = self._series.get((end.binding, end.http_method, end.http_status))
+            if trace and isinstance(series, TracedHistogram) and is_sampled(end.traceparent):
+                bucket = bisect_left(BUCKETS, end.seconds)
+                series.exemplars[bucket] = trace, end.seconds, end.time

@@ -6,8 +6,7 @@ for one field are an error. An error lists all violations.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-from functools import partial
+from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
 from google.protobuf.message import DecodeError, Message
@@ -20,6 +19,7 @@ from gateway.contract.method import Method
 from gateway.transcoding.codec import JsonCodec, JsonOptions, JsonPrintError, parse_json, print_json
 from gateway.transcoding.decoding import serialize
 from gateway.transcoding.event_fields import stream_spec
+from gateway.transcoding.form_encoder import FormEncoder
 from gateway.transcoding.messages import descend, set_in_parent
 from gateway.transcoding.parameters import Parameters, parse_query
 from gateway.transcoding.plain_query import PlainQuery
@@ -40,13 +40,6 @@ _MAX_CONTENT_TYPE: Final = 1024
 """Maximum characters of `HttpBody.content_type`, which becomes a header."""
 _JSON_SPACE: Final = b" \t\r\n"
 """Insignificant whitespace (RFC 8259, 2)."""
-
-
-class FormEncoder(partial[bytes]):
-    """Makes the JSON of a serialized response message."""
-
-    form: Hashable
-    """What of the message is printed, and how. Encoders of one type with equal forms print the same."""
 
 
 class Endpoint:

@@ -79,9 +79,10 @@ class MetadataFilter:
             max_response_header_bytes: maximum bytes of response headers made of metadata; None: no limit.
             withheld: metadata keys that no client sets, whatever else says.
         """
-        self._withheld = frozenset(withheld)
+        self.withheld = frozenset(withheld)
+        """Metadata keys that no client sets."""
         keys = (name.lower() for name in request_headers)
-        self.request = {key.encode("ascii"): key for key in keys if key not in self._withheld}
+        self.request = {key.encode("ascii"): key for key in keys if key not in self.withheld}
         """Allowed request header -> metadata key; see `PREFIX` for others."""
         self.status_key = status_key.lower()
         """Key of the initial metadata with the HTTP status of a success; empty: none."""
@@ -100,11 +101,11 @@ class MetadataFilter:
         key = self.request.get(header)
         if key is None and header.startswith(PREFIX):
             key = checked_key(header[len(PREFIX) :].decode("latin-1"))
-        return None if key in self._withheld else key
+        return None if key in self.withheld else key
 
     def without_withheld(self, metadata: Metadata) -> list[tuple[str, str | bytes]]:
         """Returns metadata of a client without those that no client sets."""
-        return [pair for pair in metadata if pair[0] not in self._withheld]
+        return [pair for pair in metadata if pair[0] not in self.withheld]
 
     def headers(self, metadata: Metadata, prefix: str = "") -> Headers:
         """Returns the response headers for metadata.

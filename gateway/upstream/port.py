@@ -14,13 +14,18 @@ RequestMessages: TypeAlias = bytes | AsyncIterator[bytes]
 """One message, or those that a client streams."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Response:
     """The outcome of a call with one response that ended with OK."""
 
     message: bytes
     initial: Metadata
     trailing: Metadata
+
+    def __init__(self, message: bytes, initial: Metadata, trailing: Metadata) -> None:
+        self.message = message
+        self.initial = initial
+        self.trailing = trailing
 
 
 Outcome: TypeAlias = Response | Exception

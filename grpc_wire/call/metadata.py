@@ -14,7 +14,7 @@ from base64 import b64decode, b64encode
 from binascii import Error
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from grpc_wire.headers.section import Headers
 
@@ -57,7 +57,8 @@ def to_headers(metadata: Iterable[tuple[str, str | bytes]]) -> Headers:
         ValueError: a key or a value is not allowed; which.
     """
     headers = []
-    for key, value in metadata:
+    pairs: Iterable[tuple[str, Any]] = metadata  # what a caller passes may be anything
+    for key, value in pairs:
         name, binary = _name(key)
         if not name:
             continue

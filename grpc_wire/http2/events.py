@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeAlias
 from grpc_wire.headers.section import Headers
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class HeadersReceived:
     """A header section: of a request, of a response, or trailers.
 
@@ -24,13 +24,31 @@ class HeadersReceived:
     end_stream: bool
     is_trailers: bool
     """Whether the stream had a header section before."""
-    prefix: Headers = field(default=(), compare=False)
+    prefix: Headers = field(compare=False)
     """Fields at the start that other sections of this connection share; a key for caches."""
-    data: bytes = b""
+    data: bytes
     """DATA that came with the section, as in `DataReceived`; `end_stream` is behind it."""
-    trailers: Headers | None = None
+    trailers: Headers | None
     """Trailers that came with the section; None if none did. A trailers-only response has neither these nor
     data."""
+
+    def __init__(
+        self,
+        stream_id: int,
+        headers: Headers,
+        end_stream: bool,  # noqa: FBT001 - as the fields
+        is_trailers: bool,  # noqa: FBT001
+        prefix: Headers = (),
+        data: bytes = b"",
+        trailers: Headers | None = None,
+    ) -> None:
+        self.stream_id = stream_id
+        self.headers = headers
+        self.end_stream = end_stream
+        self.is_trailers = is_trailers
+        self.prefix = prefix
+        self.data = data
+        self.trailers = trailers
 
 
 @dataclass(slots=True)

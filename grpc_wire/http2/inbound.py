@@ -265,16 +265,13 @@ class Inbound:
         if self._control.spent:
             self._control.earn(CONTROL_FRAMES_EARNED * (1 + (size >= TINY)))
         theirs, ours = self._outbound.peer.initial_window, windows.initial - size
-        is_head = has_ended = True
-        self._open[stream_id] = Stream(
-            stream_id, theirs, ours, streams.now, is_head, has_ended, size
-        )
+        self._open[stream_id] = Stream(stream_id, theirs, ours, streams.now, size)
         if self._pending is not None:
             self.events.append(self._pending)
         prefix = _NO_FIELDS if section.prefix is None else section.prefix.headers
-        is_trailers = False
+        end_stream, is_trailers = True, False
         self._pending = HeadersReceived(
-            stream_id, section.headers, has_ended, is_trailers, prefix, content
+            stream_id, section.headers, end_stream, is_trailers, prefix, content
         )
         return end
 

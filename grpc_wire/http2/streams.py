@@ -107,7 +107,7 @@ class DeferredReset(NamedTuple):
     """Whether the request was sent to its end."""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, init=False)
 class Stream:
     """One open stream."""
 
@@ -116,27 +116,52 @@ class Stream:
     """Bytes that this side may send; below 0 after the peer has shrunk its windows (6.9.2)."""
     receive_window: int
     """Bytes that the peer may send."""
-    opened_at: float = 0.0
+    opened_at: float
     """When it was opened, in seconds of the connection's clock."""
-    received_headers: bool = False
-    received_end: bool = False
-    unread: int = 0
+    unread: int
     """Bytes that were received and not read."""
-    content_left: int | None = None
-    """Bytes of content still to come, if the peer sent content-length (8.1.1)."""
-    queue: SendQueue | None = None
+    queue: SendQueue | None
     """Data that waits for a window or for the transport; None if none does."""
-    trailers: Headers | None = None
+    trailers: Headers | None
     """Trailers to send when the queue is empty."""
-    end_queued: bool = False
+    end_queued: bool
     """Whether this side ends when the queue is empty."""
-    has_sent: bool = False
+    has_sent: bool
     """Whether this side has sent a frame of the stream."""
-    sent_end: bool = False
-    urgency: int = 3
+    received_headers: bool
+    sent_end: bool
+    received_end: bool
+    urgency: int
     """0 is sent first, 7 last (RFC 9218, section 4.1)."""
-    is_updated: bool = False
+    is_updated: bool
     """Whether the peer has set the urgency by a frame, which counts more than what the response says."""
+    content_left: int | None
+    """Bytes of content still to come, if the peer sent content-length (8.1.1)."""
+
+    def __init__(
+        self,
+        stream_id: int,
+        send_window: int,
+        receive_window: int,
+        opened_at: float = 0.0,
+        received: int | None = None,
+    ) -> None:
+        """Opens a stream; `received` is the size of the content of a request that has come whole."""
+        self.id = stream_id
+        self.send_window = send_window
+        self.receive_window = receive_window
+        self.opened_at = opened_at
+        self.unread = received or 0
+        self.queue = None
+        self.trailers = None
+        self.end_queued = False
+        self.has_sent = False
+        self.received_headers = received is not None
+        self.sent_end = False
+        self.received_end = received is not None
+        self.urgency = 3
+        self.is_updated = False
+        self.content_left = None
 
     @property
     def queued(self) -> int:

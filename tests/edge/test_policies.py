@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import RetryInfo
 
-from gateway.exchange.observer import EVENTS, EndedBy, Observer, RequestEnd
+from gateway.exchange.observer import EVENTS, MAX_ENDS, EndedBy, Observer, RequestEnd
 from gateway.exchange.request_info import RequestInfo, Wire
 from gateway.testing import ScriptedUpstream
 from gateway.transcoding.status import (
@@ -382,6 +382,74 @@ async def test_plain_events_need_no_request(make_app: MakeApp) -> None:
     assert (found.http_status, found.code, found.ended_by) == (200, 0, EndedBy.UPSTREAM)
     assert found.counts is None
     assert (missed.binding, missed.http_status, missed.ended_by) == (None, 404, EndedBy.EDGE)
+
+
+class Together(Observer):
+    """Is told ends some at a time, and of heads that are no request."""
+
+    def __init__(self) -> None:
+        self.told: list[list[str]] = []
+
+    def exchanges_ended(self, ends: Sequence[RequestEnd]) -> None:
+        """Keeps their ids."""
+        self.told.append([end.request_id for end in ends])
+
+    def head_rejected(self, end: RequestEnd) -> None:
+        """Keeps its id."""
+        self.told.append([end.request_id])
+
+
+async def echo_by_ids(app: FastAPI, ids: Sequence[int]) -> None:
+    """Asks once with each id."""
+    for each in ids:
+        await directly(app, "/v1/echo", {"X-Request-ID": str(each)})
+
+
+async def test_ends_are_told_some_at_a_time(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each once and in order: when there are many, and before the observer is told no more."""
+
+    class Faulty(Observer):
+        def exchanges_ended(self, ends: Sequence[RequestEnd]) -> None:
+            raise LookupError("a fault")
+
+    monkeypatch.setattr("gateway.exchange.observer._GATHER_SECONDS", 3600.0)
+    observer = Together()
+    async with running(make_app(observers=[Faulty(), observer])) as app:
+        await echo_by_ids(app, range(MAX_ENDS + 1))
+        at_once = [*observer.told]
+        app.state.edge.unobserve(observer)
+        await echo_by_ids(app, [100])
+
+    assert at_once == [[str(each) for each in range(MAX_ENDS)]]
+    assert observer.told[1:] == [[str(MAX_ENDS)]]
+
+
+async def test_few_ends_are_told_soon(make_app: MakeApp) -> None:
+    """Though no other comes."""
+    observer = Together()
+    async with running(make_app(observers=[observer])) as app:
+        for each in (1, 2):
+            await echo_by_ids(app, [each])
+            async with asyncio.timeout(10):
+                while len(observer.told) < each:
+                    await asyncio.sleep(0.01)
+
+    assert observer.told == [["1"], ["2"]]
+
+
+async def test_what_is_told_at_once_is_told_behind_earlier_ends(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that the lines of a log are in order."""
+    monkeypatch.setattr("gateway.exchange.observer._GATHER_SECONDS", 3600.0)
+    observer = Together()
+    async with running(make_app(observers=[observer])) as app:
+        await echo_by_ids(app, [1, 2])
+        app.state.edge.observation.reject(431, RESOURCE_EXHAUSTED, "3", "192.0.2.1")
+
+    assert observer.told == [["1", "2"], ["3"]]
 
 
 async def test_refusals_of_policies_are_told(make_app: MakeApp) -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from gateway.app import create_app
@@ -18,6 +22,7 @@ from gateway.operations.unary_line import unary_line
 from gateway.settings import Settings
 from gateway.testing import ScriptedUpstream
 from server_process.line_writer import CHUNK_BYTES
+from server_process.log_lines import Times, milliseconds
 from server_process.logs import JsonFormatter, LogConfigError, configure_logs
 from tests.contracts import echo_descriptor_set
 
@@ -60,6 +65,16 @@ def test_the_quick_line_is_that_of_all(tmp_path: Path, changes: dict[str, Any]) 
     assert list(json.loads(quick).items()) == list(
         json.loads(json_line("now", fields(record))).items()
     )
+
+
+@given(st.floats(0, 1e5), st.floats(0, 4e9))
+def test_quick_numbers_are_right(seconds: float, at: float) -> None:
+    """Durations are those that JSON would have, but for a rounding; times are those of `datetime`."""
+    assert float(milliseconds(seconds)) == pytest.approx(round(seconds * 1000, 3), abs=0.0011)
+    assert re.fullmatch(r"\d+\.\d{3}", milliseconds(seconds))
+    times, moment = Times(), datetime.fromtimestamp(int(at * 1000) // 1000, UTC)
+    for _ in range(2):
+        assert times.shown(at) == f"{moment:%Y-%m-%dT%H:%M:%S}.{int(at * 1000) % 1000:03d}Z"
 
 
 @pytest.mark.parametrize(

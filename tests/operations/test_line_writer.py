@@ -175,6 +175,61 @@ def test_a_file_takes_more_at_once_than_a_pipe(
     assert max(sizes) <= CHUNK_BYTES if is_pipe else len(sizes) <= 4
 
 
+@pytest.mark.parametrize("is_pipe", [False, True])
+def test_lines_that_are_made_stay_whole_and_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_pipe: bool
+) -> None:
+    """Beside records, and however many come at once: each write to a pipe has whole lines."""
+    reading, writing = os.pipe()
+    monkeypatch.setattr(line_writer, "_STDOUT", writing)
+    parts: list[bytes] = []
+    write = os.write
+
+    def noted(fd: int, data: bytes) -> int:
+        parts.append(data)
+        return write(fd, data)
+
+    monkeypatch.setattr(os, "write", noted)
+    writer = LineWriter(render, render_loss, None if is_pipe else tmp_path / "log")
+    for number in range(0, 3000, 100):
+        writer.put(number)
+        writer.put_lines([f"{each}\n" for each in range(number + 1, number + 100)])
+        writer.put_lines([])
+    writer.start()
+    writer.close()
+    os.close(reading)
+    os.close(writing)
+
+    assert b"".join(parts).split() == [b"%d" % number for number in range(3000)]
+    assert all(part.endswith(b"\n") for part in parts)
+    assert not is_pipe or max(map(len, parts)) <= CHUNK_BYTES
+
+
+def test_a_line_that_is_longer_than_a_chunk_stands_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No line is cut, and none is lost."""
+    reading, writing = os.pipe()
+    monkeypatch.setattr(line_writer, "_STDOUT", writing)
+    writer = LineWriter(render, render_loss)
+    long = "x" * (2 * CHUNK_BYTES) + "\n"
+    writer.put_lines(["1\n", long, "2\n"])
+    writer.start()
+    writer.close()
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        assert pipe.read() == f"1\n{long}2\n".encode()
+
+
+def test_lines_that_are_made_count_as_lost_each() -> None:
+    """The queue's bound is one of lines, not of calls."""
+    writer = LineWriter(render, render_loss, max_records=100)
+    writer.put_lines(["x\n"] * 60)
+    writer.put_lines(["x\n"] * 60)
+    writer.put_lines(["x\n"] * 40)
+    writer.put(1)
+
+    assert writer.lost == 61
+
+
 def test_a_chunk_is_what_a_pipe_keeps_together() -> None:
     """So that lines of several processes do not mix (POSIX, `PIPE_BUF`)."""
     reading, writing = os.pipe()

@@ -8,6 +8,7 @@ import json
 import re
 import socket
 import time
+from bisect import bisect_left
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +16,8 @@ from typing import Any, TypeVar
 import pytest
 from cryptography import x509
 from fastapi import FastAPI
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as parse_openmetrics,
 )
@@ -35,7 +38,7 @@ from gateway.store.error import StoreError
 from gateway.testing import ScriptedUpstream
 from gateway.transcoding.event_fields import stream_spec
 from gateway.transcoding.status import PERMISSION_DENIED, StatusError
-from server_process.exposition import BUCKETS, Histogram, render
+from server_process.exposition import BUCKETS, MAX_WAITING, Histogram, render
 from tests.contracts import (
     echo_contract,
     echo_descriptor_set,
@@ -562,6 +565,21 @@ def test_buckets_are_cumulative() -> None:
     assert (histogram.count, histogram.sum) == (4, BUCKETS[0] + BUCKETS[1] + 11.0)
 
 
+@given(st.lists(st.floats(0, 20) | st.sampled_from(BUCKETS), max_size=2 * MAX_WAITING + 9))
+def test_many_durations_are_counted_as_each_alone(durations: list[float]) -> None:
+    """Though they are put into buckets together, and read meanwhile."""
+    histogram = Histogram()
+    expected = [0] * (len(BUCKETS) + 1)
+    for number, seconds in enumerate(durations):
+        histogram.observe(seconds)
+        expected[bisect_left(BUCKETS, seconds)] += 1
+        if number % 100 == 0:
+            assert histogram.count == number + 1
+        assert len(histogram.waiting) < MAX_WAITING
+
+    assert histogram.value() == [expected, pytest.approx(sum(durations))]
+
+
 @pytest.mark.skipif(promtool() is None, reason="no promtool: apt-get install prometheus")
 @pytest.mark.parametrize("accept", ["", OPENMETRICS])
 async def test_promtool_finds_nothing_wrong(make_echo: MakeEcho, accept: str) -> None:
@@ -588,8 +606,8 @@ async def test_durations_have_the_trace_of_a_request(
         for trace, flags in zip(traces, ("01", "03", "01", "00"), strict=True):
             line = f"traceparent: 00-{trace}-00f067aa0ba902b7-{flags}\r\n"
             await answer(app, post("x", line.encode()))
-        series: Any = next(iter(app.state.metrics.requests._by_labels.values()))
         mailed = json.loads(json.dumps(app.state.metrics.snapshot()))
+        series: Any = next(iter(app.state.metrics.requests._by_labels.values()))
     text, _ = render(SERIES, {"0": mailed}, OPENMETRICS)
     plain, _ = render(SERIES, {"0": mailed}, "")
 

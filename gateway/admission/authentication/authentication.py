@@ -16,6 +16,9 @@ class Authentication:
 
     It sets `request.identity`, or leaves None where no credentials came. Wrong credentials are refused, even
     where none are needed.
+
+    Attributes:
+        reserved: lower-case metadata keys that no client may set.
     """
 
     def __init__(
@@ -34,8 +37,11 @@ class Authentication:
         """
         self._parameters = tuple(each.encode() for each in parameters)
         self._authenticators = tuple(authenticators)
+        self._asked = tuple(
+            (position, each.authenticate) for position, each in enumerate(self._authenticators)
+        )
         self._health_paths = health_paths
-        self._reserved = frozenset[str]().union(
+        self.reserved = frozenset[str]().union(
             *(each.reserved_metadata for each in self._authenticators)
         )
         self._challenges = challenges(tuple(each.challenge for each in self._authenticators))
@@ -47,16 +53,17 @@ class Authentication:
         if request.path in self._health_paths:
             return None
         if removed := request.removed_metadata:
-            request.removed_metadata = removed | self._reserved
+            request.removed_metadata = removed | self.reserved
         else:
-            request.removed_metadata = self._reserved
-        for position, authenticator in enumerate(self._authenticators):
-            found = authenticator.authenticate(request)
+            request.removed_metadata = self.reserved
+        for position, authenticate in self._asked:
+            found = authenticate(request)
+            if found is None:
+                continue
             if isinstance(found, Identity):
                 self._accept(request, found)
                 return None
-            if found is not None:
-                return self._wait(request, found, position + 1)
+            return self._wait(request, found, position + 1)
         return None
 
     async def _wait(

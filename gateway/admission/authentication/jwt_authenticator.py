@@ -70,6 +70,8 @@ class JwtAuthenticator:
             FileReadError: one cannot be read; it is an OSError.
         """
         self._settings = settings
+        self._max_token_bytes = settings.max_token_bytes
+        self._forwards = settings.forward_token
         self._location = TokenLocation(
             settings.cookie,
             refuse_query=settings.refuse_query_token,
@@ -122,8 +124,8 @@ class JwtAuthenticator:
             raise misuse(_SCHEME, self._settings.realm, str(error)) from None
         if token is None:
             return None
-        if len(token) > self._settings.max_token_bytes:
-            raise self._rejection(f"the token has more than {self._settings.max_token_bytes} bytes")
+        if len(token) > self._max_token_bytes:
+            raise self._rejection(f"the token has more than {self._max_token_bytes} bytes")
         now, key = time(), digest(token)
         known = self._verified.get(key, now)
         if known is not None:
@@ -215,7 +217,7 @@ class JwtAuthenticator:
     def _accept(self, request: RequestInfo, token: bytes, verified: _Verified) -> Identity:
         if verified.metadata:
             request.metadata.extend(verified.metadata)
-        if self._settings.forward_token:
+        if self._forwards:
             request.metadata.append((_AUTHORIZATION, f"{_SCHEME} {token.decode('ascii')}"))
         if verified.stream_end is not None:
             request.expires_at = verified.stream_end

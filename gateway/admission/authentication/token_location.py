@@ -14,6 +14,8 @@ from gateway.transcoding.origin import is_same_origin, serialized_origin
 from gateway.transcoding.status import PERMISSION_DENIED, StatusError
 
 _PARAMETER: Final = b"access_token"
+_SCHEME: Final = b"bearer "
+_SCHEME_SIZE: Final = len(_SCHEME)
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 """RFC 9110, section 9.2.1."""
 
@@ -59,11 +61,13 @@ class TokenLocation:
         if len(authorization) > 1:
             raise LocationError("Authorization is given more than once")
         if authorization:
-            scheme, _, token = authorization[0].partition(b" ")
-            if scheme.lower() == b"bearer":
-                if not (token := token.strip(b" ")):
-                    raise LocationError("Authorization has the scheme Bearer, and no token")
+            value = authorization[0]
+            if value[:_SCHEME_SIZE].lower() == _SCHEME and (
+                token := value[_SCHEME_SIZE:].strip(b" ")
+            ):
                 return token
+            if value.lower().rstrip(b" ") == b"bearer":
+                raise LocationError("Authorization has the scheme Bearer, and no token")
         return self._cookie_token(request) if self._cookie else None
 
     def _check_query(self, query: bytes) -> None:

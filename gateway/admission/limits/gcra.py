@@ -80,12 +80,15 @@ def decide(rate: Rate, arrival: float, cost: int, now: float) -> tuple[float, De
         The new theoretical arrival time, which is the old one if the request is refused, and the decision.
     """
     interval, tolerance = rate.interval, rate.tolerance
-    used = max(arrival - now, 0.0)
-    over = used + (interval if rate.may_owe else cost * interval) - tolerance
+    used = arrival - now if arrival > now else 0.0
+    cost_seconds = cost * interval
+    over = used + (interval if rate.may_owe else cost_seconds) - tolerance
     if over > _ROUNDING:
         return arrival, _made(Decision, (remaining(rate, used), over, used))
-    used += cost * interval
-    return now + used, _made(Decision, (remaining(rate, used), 0.0, used))
+    used += cost_seconds
+    # `remaining`, in place
+    left = int((tolerance - used) / interval + _PART) if used < tolerance else 0
+    return now + used, _made(Decision, (left, 0.0, used))
 
 
 def remaining(rate: Rate, used: float) -> int:

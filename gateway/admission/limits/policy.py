@@ -109,6 +109,9 @@ class Limits:
                 self._plans[method] = found
         if method is None and self._is_open(request):
             return None
+        if found.is_plain and self._store is None:
+            self._take_plain(request, found)
+            return None
         told: list[str] = []
         if found.slots:
             self._take_slots(request, found, told)
@@ -123,6 +126,22 @@ class Limits:
         if request.path in self._health_paths:
             return True
         return not self._preflights and request.is_preflight
+
+    def _take_plain(self, request: RequestInfo, found: Plan) -> None:
+        """Does what `_take` does, for a plan with one rule, which counts requests."""
+        rule, _, table, cost = found.requests[0]
+        key = rule.key(request)
+        if key is None:
+            return
+        remaining, retry, full = table.take(key, cost, self._clock())
+        if self._headers:
+            seconds = ceil(retry or full)
+            request.response_headers += (
+                (_POLICY, found.policies),
+                (_LEFT, b"%b%d;t=%d" % (rule.left, remaining, seconds)),
+            )
+        if retry:
+            raise refusal(rule.name, rule.counts, retry)
 
     def _take(self, request: RequestInfo, found: Plan, told: list[str]) -> None:
         """Takes the tokens of a request in this process."""

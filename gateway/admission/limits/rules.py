@@ -31,13 +31,14 @@ class Rule:
         counts: see there.
         limit: see there.
         key: makes the key of a request.
+        left: what the member of `RateLimit` begins with, before the tokens that are left.
         rate: of the buckets; None where slots are counted.
         table: the buckets in memory, of messages and bytes.
         slots: of what is under way; None where there is a rate.
         policy: the member of `RateLimit-Policy`.
     """
 
-    __slots__ = ("counts", "key", "limit", "name", "policy", "rate", "slots", "table")
+    __slots__ = ("counts", "key", "left", "limit", "name", "policy", "rate", "slots", "table")
 
     def __init__(self, rule: LimitRule, settings: LimitsSettings, memory: MemoryStore) -> None:
         self.name = rule.name
@@ -56,6 +57,7 @@ class Rule:
             self.table = memory.table(self.rate)
             policy += f";w={ceil(self.rate.tolerance - 1e-9)}"
         self.policy = policy
+        self.left = f'"{rule.name}";r='.encode()
 
 
 class Plan(NamedTuple):
@@ -68,6 +70,8 @@ class Plan(NamedTuple):
     """With whether a message counts its bytes."""
     policies: bytes
     """The value of `RateLimit-Policy`; empty if no rule is told."""
+    is_plain: bool
+    """Whether one rule counts requests, and no other anything."""
 
 
 def plan(rules: Iterable[tuple[Rule, LimitRule]], method: Method | None) -> Plan:
@@ -103,7 +107,13 @@ def plan(rules: Iterable[tuple[Rule, LimitRule]], method: Method | None) -> Plan
             messages.append((rule, rule.table, by_bytes))
             if by_bytes:
                 told.append(rule.policy)
-    return Plan(tuple(slots), tuple(requests), tuple(messages), ", ".join(told).encode())
+    return Plan(
+        tuple(slots),
+        tuple(requests),
+        tuple(messages),
+        ", ".join(told).encode(),
+        is_plain=len(requests) == 1 and not slots and not messages,
+    )
 
 
 def check_patterns(settings: LimitsSettings, methods: Collection[Method]) -> None:

@@ -31,7 +31,8 @@ from gateway.exchange.serve import serve
 from gateway.exchange.served import ServedContract
 from gateway.transcoding.metadata import Headers
 
-_COLON: Final = ord(":")
+_LOWER: Final = 0x20
+"""The bit of a letter in ASCII that makes it a lower-case one."""
 _WHOLE_ALONE: Final = "the response to a unary request is whole"
 
 Respond: TypeAlias = Callable[[int, bytes, bytes], None]
@@ -157,11 +158,13 @@ class DirectResponse(InlineRun):
         shared = self._plain.shared.get(name)
         if shared:
             return shared
-        size = len(name)
+        size, first = len(name), name[0] | _LOWER
         return [
             line[size + 1 :].strip(b" \t")
             for line in self._plain.own_lines
-            if len(line) > size and line[size] == _COLON and line[:size].lower() == name
+            if line[0] | _LOWER == first
+            and line[size : size + 1] == b":"
+            and line[:size].lower() == name
         ]
 
     @property
