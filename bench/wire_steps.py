@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import Final
 
@@ -13,6 +13,8 @@ from grpc_wire.headers.decoder import HeaderDecoder
 from grpc_wire.headers.encoder import HeaderEncoder
 from grpc_wire.headers.section import Headers
 from grpc_wire.http2 import frames
+from grpc_wire.http2.connection import Connection, Role
+from grpc_wire.http2.events import DataReceived
 from grpc_wire.http2.limits import DEFAULT
 
 _HEAD: Final[Headers] = (
@@ -39,16 +41,28 @@ def ways() -> Mapping[str, Callable[[], object]]:
 
 
 def _frames() -> Mapping[str, Callable[[], object]]:
-    small = b"".join(
-        frames.frame(frames.DATA, 0, stream_id, message.frame(_MESSAGE))
-        for stream_id in range(1, 2 * _COUNT, 2)
-    )
-    reader = frames.FrameReader(DEFAULT.frame)
-    assert len(list(reader.feed(small))) == _COUNT
+    small = frames.frame(frames.DATA, 0, 1, message.frame(_MESSAGE)) * _COUNT
+    connection = Connection(Role.CLIENT, clock=lambda: 0.0)
+    connection.receive(frames.settings([]))
+    assert connection.open_stream(_HEAD) == 1
+    answer = HeaderEncoder().encode(((b":status", b"200"),))
+    connection.receive(frames.headers(1, answer, _PIECE, end_stream=False))
     cut = [small[at : at + 100] for at in range(0, len(small), 100)]
+
+    def receive(pieces: Sequence[bytes]) -> int:
+        size = 0
+        for piece in pieces:
+            for event in connection.receive(piece):
+                assert isinstance(event, DataReceived)
+                size += len(event.data)
+        connection.consumed(1, size)
+        connection.take_output()
+        return size
+
+    assert receive([small]) == _COUNT * len(message.frame(_MESSAGE))
     return {
-        f"cut {_COUNT} frames": lambda: list(reader.feed(small)),
-        f"cut {_COUNT} frames, in pieces": lambda: [list(reader.feed(piece)) for piece in cut],
+        f"receive {_COUNT} frames": lambda: receive([small]),
+        f"receive {_COUNT} frames, in pieces": lambda: receive(cut),
     }
 
 

@@ -26,7 +26,7 @@ from gateway.exchange.streams import refuse_reader, serve_client_stream, serve_s
 from gateway.exchange.unary import serve_unary
 from gateway.exchange.unary_rpc import serve_unary_rpc, whole_call
 from gateway.exchange.websocket import serve_websocket
-from gateway.transcoding.metadata_size import over_limit
+from gateway.transcoding.metadata_size import check_metadata
 from gateway.transcoding.status import (
     INTERNAL,
     NOT_FOUND,
@@ -60,11 +60,12 @@ async def serve(exchange: Exchange) -> None:
         elif request.error is not None:
             raise request.error
         elif isinstance(route, RouteMatch):
-            if (error := over_limit(exchange.metadata, edge.limits.max_metadata)) is not None:
-                raise error
+            check_metadata(exchange.metadata, edge.limits.max_metadata)
             streams = route.target.method.stream_type.streams
             if exchange.websocket is None and request.rpc is None and not streams:
                 await serve_unary(exchange)
+            elif (call := whole_call(exchange)) is not None:
+                await serve_unary_rpc(exchange, *call)
             else:
                 await _serve_other(exchange, observation, since)
         else:
@@ -78,9 +79,6 @@ async def serve(exchange: Exchange) -> None:
 async def _serve_other(exchange: Exchange, observation: Observation | None, since: float) -> None:
     """Answers an RPC on its own wire, or what needs a task: a stream."""
     wire = exchange.request.rpc
-    if wire is not None and (body := whole_call(exchange)) is not None:
-        await serve_unary_rpc(exchange, wire, body)
-        return
     count_messages(exchange, observation, since)
     await exchange.in_task()
     if wire is not None:

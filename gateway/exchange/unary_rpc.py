@@ -11,12 +11,13 @@ from gateway.exchange.rpc import only_message
 from gateway.transcoding.rpc.wire import RpcWire
 
 
-def whole_call(exchange: Exchange) -> bytes | None:
-    """Returns the body of a call on a wire of RPC that `serve_unary_rpc` answers; None for any other."""
-    method = exchange.endpoint.method
-    if method.stream_type.streams or method in exchange.request.served.own_calls:
+def whole_call(exchange: Exchange) -> tuple[RpcWire, bytes] | None:
+    """Returns wire and body of a unary call that `serve_unary_rpc` answers; None: it is none."""
+    request, method = exchange.request, exchange.endpoint.method
+    wire, body = request.rpc, exchange.body.whole_body
+    if wire is None or body is None or method.stream_type.streams:
         return None
-    return exchange.body.whole_body
+    return None if method in request.served.own_calls else (wire, body)
 
 
 async def serve_unary_rpc(exchange: Exchange, wire: RpcWire, body: bytes) -> None:

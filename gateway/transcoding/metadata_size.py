@@ -35,17 +35,11 @@ def check_metadata(metadata: Collection[tuple[str, str | bytes]], limit: int) ->
     Raises:
         StatusError: RESOURCE_EXHAUSTED (HTTP 431), it is larger.
     """
-    if (error := over_limit(metadata, limit)) is not None:
-        raise error
-
-
-def over_limit(metadata: Collection[tuple[str, str | bytes]], limit: int) -> StatusError | None:
-    """Returns the error for metadata that are larger than `limit` bytes; None if they are not."""
     rough = sum(map(len, chain.from_iterable(metadata))) + _FIELD_OVERHEAD * len(metadata)
-    if 2 * rough <= limit:  # base64 adds a third to values that are bytes
-        return None
-    size = metadata_size(metadata)
-    return metadata_too_large(f"{size} bytes, of at most {limit}") if size > limit else None
+    if (
+        2 * rough > limit and (size := metadata_size(metadata)) > limit
+    ):  # base64 adds a third to bytes
+        raise metadata_too_large(f"{size} bytes, of at most {limit}")
 
 
 def metadata_too_large(sizes: str) -> StatusError:

@@ -110,8 +110,12 @@ class ConnectionPool(Generic[AnyChannel]):
                 return None
         elif self._unary:
             return None
-        one = self._with_room(stream=stream)
-        if one is None:
+        ready = self._ready
+        if len(ready) == 1 and not stream and ready[0].calls < ready[0].limit:
+            one = ready[0]
+        elif (found := self._with_room(stream=stream)) is not None:
+            one = found
+        else:
             return None
         one.calls += 1
         self._calls += 1

@@ -63,10 +63,11 @@ def to_headers(metadata: Iterable[tuple[str, str | bytes]]) -> Headers:
         if not name:
             continue
         if isinstance(value, str) and not binary:
-            if not value.isascii():
+            if not (value.isascii() and value.isprintable()):
                 raise _refusal(key, value)
-            text = value.encode()
-        elif isinstance(value, bytes):
+            headers.append((name, value.strip().encode()))
+            continue
+        if isinstance(value, bytes):
             text = b64encode(value).rstrip(b"=") if binary else value
         else:
             raise _refusal(key, value, binary=binary)

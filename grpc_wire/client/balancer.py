@@ -114,7 +114,8 @@ class Balancer:
         if self._idle:
             self.connect()
         if not self._pending and (picked := self._pick()) is not None:
-            call.start_on(*picked)
+            transport, address = picked
+            call.start_on(transport, address)
         elif self.state is _FAILURE and not call.wait_for_ready:
             call.unavailable(self._failure_reason())
         else:
@@ -193,6 +194,11 @@ class Balancer:
 
     def _pick(self) -> tuple[Transport, Address] | None:
         ready = self._ready
+        if len(ready) == 1:
+            transport, _address = ready[0]
+            if transport.connection.can_open and not transport.socket.is_closing():
+                return ready[0]
+            return None
         for _ in ready:
             self._next = (self._next + 1) % len(ready)
             transport, _address = picked = ready[self._next]

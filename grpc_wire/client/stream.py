@@ -80,6 +80,7 @@ class ClientStream:
         "_sent",
         "_sent_size",
         "_single",
+        "_timeout",
         "_transport",
         "_turn",
         "_was_refused",
@@ -111,10 +112,14 @@ class ClientStream:
         self.done_callbacks: tuple[Callable[[ClientStream], object], ...] = ()
         self.cancelled_locally = False
         self.deadline: float | None = None
-        if timeout is not None and timeout < math.inf:
-            self.deadline = loop.time() + max(timeout, 0.0)
-        elif timeout is not None and math.isnan(timeout):
-            raise ValueError("the timeout is not a number")
+        self._timeout: float | None = None
+        """Seconds to the deadline, as long as no time has passed."""
+        if timeout is not None:
+            if timeout < math.inf:
+                self._timeout = timeout = max(timeout, 0.0)
+                self.deadline = loop.time() + timeout
+            elif math.isnan(timeout):
+                raise ValueError("the timeout is not a number")
         self.due: Deadline | None = None
         self._reading: tuple[asyncio.Future[None], ...] = ()
         self._writing: tuple[asyncio.Future[None], ...] = ()
@@ -151,6 +156,7 @@ class ClientStream:
                 return
             self._sent = [*frame_pieces(message, self._encoding)]
         self._balancer.start_call(self)
+        self._timeout = None
 
     def send(self, message: bytes) -> bool:
         """Sends a request; returns whether to call `wait_for_room` before the next.
@@ -219,8 +225,7 @@ class ClientStream:
         """Returns the next response if it is there, and grants the server its window again.
 
         Also None if the connection's share of this turn of the loop is used up (`receive` waits for the
-        next); or if
-        the response cannot be decompressed: then the call has ended with that error.
+        next), or if the response cannot be decompressed: then the call has ended with that error.
         """
         responses = self._responses
         if responses is None or not responses.messages:
@@ -277,8 +282,10 @@ class ClientStream:
         """Starts on a connection with room, if the server accepts headers of this size (RFC 9113, 6.5.2)."""
         headers = self._headers
         if self.deadline is not None:
-            timeout = self.deadline - self.loop.time() - ROUNDING_SECONDS
-            headers += ((b"grpc-timeout", print_timeout(timeout)),)
+            timeout = self._timeout
+            if timeout is None:
+                timeout = self.deadline - self.loop.time()
+            headers += ((b"grpc-timeout", print_timeout(timeout - ROUNDING_SECONDS)),)
         limit = transport.connection.peer_max_header_list
         if limit is not None and (size := self.method.head_size + list_size(headers)) > limit:
             self._too_large(size, limit)
@@ -315,6 +322,13 @@ class ClientStream:
             self._end_by_trailers(event.headers)
             return
         not_grpc, unsupported, encoding, metadata = read_response_headers(event.headers)
+        is_plain = not_grpc is None and unsupported is None
+        if is_plain and event.trailers is not None and self.method.single_response:
+            self._single = single_message(event.data, self.method.max_receive)
+            if self._single is not None:
+                self.initial = metadata
+                self.end(from_trailers(event.trailers))
+                return
         if not_grpc is not None:
             self.end(not_grpc, ErrorCode.CANCEL)
         elif event.end_stream and not event.data and event.trailers is None:
@@ -333,11 +347,6 @@ class ClientStream:
         responses, transport, method = self._responses, self._transport, self.method
         assert transport is not None  # noqa: S101 - for the type checker
         if responses is None:
-            if event.end_stream and method.single_response:
-                self._single = single_message(event.data, method.max_receive)
-                if self._single is not None:
-                    self._end_by_trailers(event.trailers or ())
-                    return
             responses = self._responses = self._responses_in(self._response_encoding)
         try:
             read = responses.feed(event.data)

@@ -123,9 +123,14 @@ class HeaderEncoder:
             self._resized = b"\x20" + write_integer(size, 0x1F, RESIZED)
             self._fields = _Fields(size)
 
-    def encode(self, headers: Headers, prefix: Headers = ()) -> bytes:
-        """Returns the block of `prefix` and `headers`; the block of the prefix is cached."""
+    def encode(self, headers: Headers, prefix: Headers = (), literals: bytes = b"") -> bytes:
+        """Returns the block of `prefix`, `headers` and `literals`; the block of the prefix is cached.
+
+        `literals` are fields that `encode_literals` has encoded, for this connection or for others.
+        """
         fields = self._fields
+        if not headers and prefix is fields.prefix and not self._resized:
+            return fields.prefix_block + literals
         if not prefix:
             parts = []
         elif prefix is fields.prefix:  # to hash a long one would cost more than the rest
@@ -144,6 +149,7 @@ class HeaderEncoder:
         if self._resized:
             parts.insert(0, self._resized)
             self._resized = b""
+        parts.append(literals)
         return b"".join(parts)
 
     def encode_cached(self, headers: Headers) -> bytes:
@@ -157,6 +163,16 @@ class HeaderEncoder:
         if size == fields.size and not resized and len(fields.blocks) < MAX_CACHED:
             fields.blocks[headers] = block
         return block
+
+
+def encode_literals(headers: Headers) -> bytes:
+    """Returns fields as literals that leave the dynamic table alone: the same bytes on every connection."""
+    return b"".join(
+        [
+            _literal(name, value, 0x0F, NEVER_INDEXED if name in _NEVER_INDEXED else 0)
+            for name, value in headers
+        ]
+    )
 
 
 def _literal(name: bytes, value: bytes, mask: int, pattern: int) -> bytes:

@@ -75,21 +75,28 @@ class HeaderSection:
     """What `check_response` returned; None before."""
     is_trailers: bool = False
     """Whether `check_trailers` found nothing wrong."""
+    is_request: bool = False
+    """Whether `check_request` found nothing wrong."""
+    content_length: int | None = None
+    """What `check_request` returned."""
 
     def check_request(self, *, extended_connect: bool = False) -> int | None:
         """Checks the section of a request; returns its content-length, None if there is none.
 
         Args:
-            extended_connect: whether CONNECT with `:protocol` is allowed (RFC 8441).
+            extended_connect: whether CONNECT with `:protocol` is allowed (RFC 8441), on this connection.
 
         Raises:
             ValueError: the request is malformed; why.
         """
-        checked = self.check_fields(_EXTENDED_PSEUDO if extended_connect else _REQUEST_PSEUDO)
-        if not checked.is_request:
-            _check_request(checked.fields)
-            checked.is_request = True
-        return checked.length
+        if not self.is_request:
+            checked = self.check_fields(_EXTENDED_PSEUDO if extended_connect else _REQUEST_PSEUDO)
+            if not checked.is_request:
+                _check_request(checked.fields)
+                checked.is_request = True
+            self.content_length = checked.length
+            self.is_request = True
+        return self.content_length
 
     def check_response(self) -> tuple[int, int | None]:
         """Checks the section of a response.

@@ -29,7 +29,13 @@ __all__ = ["Connection", "Role"]
 
 
 class Connection:
-    """The state of one connection."""
+    """The state of one connection.
+
+    Attributes:
+        has_backlog: whether frames wait: call `receive` again in a later turn, with new bytes or none.
+        ready: output, in pieces, for those who only ask whether there is some.
+        take_output: returns the output; queued data takes its place, so there may be more, and events.
+    """
 
     def __init__(
         self,
@@ -48,15 +54,16 @@ class Connection:
             shared_resets: what several connections of one peer have together for `Limits.resets`.
         """
         self._is_client = role is Role.CLIENT
+        self._clock = clock
         self._failed = False
+        self.has_backlog = False
         self._preface = frames.PREFACE if role is Role.SERVER else b""
-        self._frames = frames.FrameReader(
-            limits.frame, limits.turn_frames, joins_responses=self._is_client
-        )
         control = Budget(limits.control_frames, limits.period, clock)
         self._resets = Budget(limits.resets, limits.period, clock, shared_resets)
         self._streams = Streams(role, self._resets, clock, limits)
         self._outbound = Outbound(self._streams, limits, control)
+        self.ready = self._outbound.ready
+        self.take_output: Callable[[], bytes] = self._outbound.take_output
         if role is Role.CLIENT:
             self._outbound.send_frame(frames.PREFACE)
         self._outbound.send_frame(own_settings(limits, client=role is Role.CLIENT))
@@ -69,24 +76,17 @@ class Connection:
         """
         if self._failed:
             return []
+        inbound = self._inbound
         try:
-            self._receive(data)
+            if self._preface:
+                data = self._without_preface(data)
+            self._streams.now = self._clock()
+            self.has_backlog = inbound.receive(data)
         except ConnectionFault as fault:
             self._fail(fault)
         except HeaderBlockError as error:
             self._fail(ConnectionFault(ErrorCode.COMPRESSION_ERROR, str(error)))
-        return self.take_events()
-
-    @property
-    def has_backlog(self) -> bool:
-        """Whether received frames wait: call `receive` again in a later turn, with new bytes or none."""
-        return self._frames.has_backlog and not self._failed
-
-    def _receive(self, data: bytes) -> None:
-        if self._preface:
-            data = self._without_preface(data)
-        self._streams.now = self._streams.clock()
-        self._inbound.receive_frames(self._frames.feed(data))
+        return self.take_events() if self._outbound.drained else inbound.take_events()
 
     def _without_preface(self, data: bytes) -> bytes:
         """Removes the client's preface from received bytes, as far as it has come (3.4)."""
@@ -106,6 +106,7 @@ class Connection:
 
     def _fail(self, fault: ConnectionFault) -> None:
         self._failed = self._streams.closing = True
+        self.has_backlog = False
         self._outbound.discard_all()
         self._streams.open.clear()
         self._streams.deferred_resets.clear()
@@ -113,17 +114,10 @@ class Connection:
         self._outbound.send_frame(frames.goaway(last, fault.code, fault.reason.encode()))
         self._inbound.queue(ConnectionFailed(fault.code, fault.reason))
 
-    def take_output(self) -> bytes:
-        """Returns the bytes to send; empty if there are none.
-
-        Queued data takes their place, so there may be more output after this, and events.
-        """
-        return self._outbound.take_output()
-
     @property
     def has_output(self) -> bool:
         """Whether `take_output` would return something."""
-        return bool(self._outbound)
+        return bool(self.ready)
 
     @property
     def has_events(self) -> bool:
@@ -196,12 +190,15 @@ class Connection:
             RuntimeError: `can_open` is false.
         """
         streams, outbound = self._streams, self._outbound
-        if not self.can_open or not self._is_client:
+        peer = outbound.peer
+        used = len(streams.open) + len(streams.deferred_resets)
+        if streams.closing or used >= peer.concurrent_streams or not self._is_client:
             raise RuntimeError("no stream can be opened")
         stream_id = streams.next_own
-        ours, theirs = self._inbound.windows.initial, outbound.peer.initial_window
-        stream = Stream(stream_id, theirs, ours, streams.clock())
-        streams.next_own += 2
+        stream = Stream(
+            stream_id, peer.initial_window, self._inbound.windows.initial, self._clock()
+        )
+        streams.next_own = stream_id + 2
         streams.open[stream_id] = stream
         if data is None:
             outbound.send_headers(stream, headers, prefix, end_stream=end_stream)
@@ -216,8 +213,7 @@ class Connection:
         """Sends a header section: of a response, or trailers (behind queued data).
 
         A server that ends its side before the request has ended resets the stream with NO_ERROR (8.1). A
-        client whose
-        response has ended calls `reset` to the same end.
+        client whose response has ended calls `reset` to the same end.
         """
         stream = self._streams.open.get(stream_id)
         if stream is None or stream.sent_end or stream.end_queued:
@@ -251,18 +247,24 @@ class Connection:
         data: bytes,
         prefix: Headers = (),
         trailers: Headers = (),
+        literals: bytes = b"",
     ) -> int:
         """Sends a complete response as a server; returns how many bytes are queued.
 
-        `prefix` is sent before `head`: fields that many responses share; its block is cached, as that of the
-        trailers is.
+        Args:
+            stream_id: of the response.
+            head: fields behind `prefix`.
+            data: the content.
+            prefix: fields that many responses share; their block is cached, as that of the trailers is.
+            trailers: empty: there are none.
+            literals: fields behind `head` that `encode_literals` has encoded.
         """
         stream = self._streams.open.get(stream_id)
         if stream is None or stream.sent_end or stream.end_queued:
             return 0
         if self._resets.spent:
             self._resets.earn()
-        return self._outbound.send_whole(stream, head, data, prefix, trailers)
+        return self._outbound.send_whole(stream, head, data, prefix, trailers, literals)
 
     def send_informational(self, stream_id: int, headers: Headers) -> None:
         """Sends an informational response as a server. For `Limits.resets` it is no response."""
@@ -340,8 +342,7 @@ class Connection:
             code: why.
             debug: text, for people.
             last: False for the first of two GOAWAYs: streams under way to here are still accepted until the
-                second
-                (6.8).
+                second (6.8).
         """
         self._streams.closing = True
         self._inbound.going_away |= last  # the last stream id must not increase (6.8)

@@ -1,14 +1,14 @@
-"""Frames: reading them from bytes, and encoding those that are sent.
+"""Frames: what is kept of received ones, and encoding those that are sent.
 
 Source: RFC 9113, section 4.1 (frame format) and section 6 (frame definitions).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from struct import Struct
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 from grpc_wire.http2.errors import ConnectionFault, ErrorCode
 
@@ -36,20 +36,14 @@ END_HEADERS: Final = 0x4
 PADDED: Final = 0x8
 PRIORITIZED: Final = 0x20
 """Flag PRIORITY of HEADERS."""
-RESPONSE: Final = 0x100
-"""No frame type: the three frames of a response that came together; see `FrameReader.feed`."""
 
-_ID_BITS: Final = 2**31 - 1
-_HEAD: Final = Struct(">LBL")
+ID_BITS: Final = 2**31 - 1
+"""The bits of a stream id; the one before them is reserved."""
+HEAD: Final = Struct(">LBL")
 """Length and type, flags, stream id."""
 _UINT32: Final = Struct(">L")
 _TWO_UINT32: Final = Struct(">LL")
 _SETTING: Final = Struct(">HL")
-
-
-Received: TypeAlias = tuple[int, int, int, Any]
-"""Type, flags, stream id and payload of a frame that came. The payload of a `RESPONSE` is a tuple: those of
-its three frames."""
 
 
 @dataclass(slots=True)
@@ -62,33 +56,17 @@ class Frame:
     payload: bytes
 
 
-class FrameReader:
-    """Reads frames from the bytes of a connection, a limited number per call.
+class ReceiveBuffer:
+    """Bytes of a connection that were received and are not processed: a backlog, or the start of a frame.
 
     Attributes:
-        has_backlog: whether received bytes wait, because the limit of frames per call was reached.
+        has_backlog: whether whole frames wait, because a call processes a limited number.
+        is_empty: whether nothing was kept.
     """
 
-    def __init__(
-        self,
-        max_frame: int,
-        frames_per_call: int = LARGEST_MAX_FRAME,
-        *,
-        joins_responses: bool = False,
-    ) -> None:
-        """Makes a reader.
-
-        Args:
-            max_frame: maximum payload of a frame, in bytes.
-            frames_per_call: maximum number of frames per call of `feed`; by two more, if the last is the
-                first of a response.
-            joins_responses: whether HEADERS, DATA and HEADERS of one stream that came together, as unary
-                responses do, are one item: a `RESPONSE`.
-        """
+    def __init__(self) -> None:
         self.has_backlog = False
-        self._max_frame = max_frame
-        self._frames_per_call = frames_per_call
-        self._joins_responses = joins_responses
+        self.is_empty = True
         self._data = b""
         """Bytes of the backlog, from offset `_at` on."""
         self._at = 0
@@ -97,44 +75,7 @@ class FrameReader:
         self._wanted = 0
         """Lower bound of its length, in bytes."""
 
-    def feed(self, data: bytes) -> Iterator[Received]:
-        """Yields each complete frame, up to `frames_per_call` frames.
-
-        Exhaust the iterator. With a backlog, call again, with new bytes or with none.
-
-        Raises:
-            ConnectionFault: FRAME_SIZE_ERROR, as soon as the head of a frame announces too many bytes.
-        """
-        data, at = self._with_kept(data)
-        size, unpack = len(data), _HEAD.unpack_from
-        joins, left = self._joins_responses, self._frames_per_call
-        too_long = self._max_frame + 1 << 8
-        last = size - HEAD_SIZE
-        while at <= last:
-            if left <= 0:
-                self.has_backlog, self._data, self._at = True, data, at
-                return
-            word, flags, stream_id = unpack(data, at)
-            if word >= too_long:
-                raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, f"a frame of {word >> 8} bytes")
-            start = at + HEAD_SIZE
-            end = start + (word >> 8)
-            if end > size:
-                self._wanted = end - at
-                break
-            if joins and flags == END_HEADERS and word & 0xFF == HEADERS:
-                rest = _rest_of_response(data, end, stream_id, too_long)
-                if rest is not None:
-                    content, trailers, at = rest
-                    left -= 3
-                    yield RESPONSE, 0, stream_id & _ID_BITS, (data[start:end], content, trailers)
-                    continue
-            left -= 1
-            yield word & 0xFF, flags, stream_id & _ID_BITS, data[start:end]
-            at = end
-        self._rest += data[at:]
-
-    def _with_kept(self, data: bytes) -> tuple[bytes, int]:
+    def join(self, data: bytes) -> tuple[bytes, int]:
         """Returns new bytes behind those that were kept, and the offset of the next frame in them.
 
         Nothing, if they do not complete the frame that has begun: then all is kept.
@@ -151,47 +92,29 @@ class FrameReader:
             self._rest.clear()
         else:
             at = 0
-        self._wanted = HEAD_SIZE
+        self.is_empty = True
         return data, at
 
+    def postpone(self, data: bytes, at: int) -> None:
+        """Keeps the frames from an offset on for the next call of `join`."""
+        self.has_backlog, self.is_empty = True, False
+        self._data, self._at = data, at
 
-def _rest_of_response(
-    data: bytes, at: int, stream_id: int, too_long: int
-) -> tuple[bytes, bytes, int] | None:
-    """Returns the payloads of DATA and of trailers at an offset, and the offset behind them.
-
-    None if they are not what comes next, whole, or if the first word of either is `too_long`.
-    """
-    last = len(data) - HEAD_SIZE
-    if at > last:
-        return None
-    word, flags, of_content = _HEAD.unpack_from(data, at)
-    content_at = at + HEAD_SIZE
-    at = content_at + (word >> 8)
-    if word & 0xFF != DATA or flags or of_content != stream_id or at > last or word >= too_long:
-        return None
-    size, flags, of_trailers = _HEAD.unpack_from(data, at)
-    trailers_at = at + HEAD_SIZE
-    end = trailers_at + (size >> 8)
-    if (
-        size & 0xFF != HEADERS
-        or flags != END_HEADERS | END_STREAM
-        or of_trailers != stream_id
-        or end > len(data)
-        or size >= too_long
-    ):
-        return None
-    return data[content_at:at], data[trailers_at:end], end
+    def keep(self, rest: bytes, wanted: int) -> None:
+        """Keeps the start of a frame; `wanted` is a lower bound of its length, in bytes."""
+        self._rest += rest
+        self._wanted = wanted
+        self.is_empty = False
 
 
 def frame(kind: int, flags: int, stream_id: int, payload: bytes = b"") -> bytes:
     """Encodes a frame."""
-    return _HEAD.pack(len(payload) << 8 | kind, flags, stream_id) + payload
+    return HEAD.pack(len(payload) << 8 | kind, flags, stream_id) + payload
 
 
 def data_head(size: int, flags: int, stream_id: int) -> bytes:
     """Encodes the head of a DATA frame; its payload follows."""
-    return _HEAD.pack(size << 8 | DATA, flags, stream_id)
+    return HEAD.pack(size << 8 | DATA, flags, stream_id)
 
 
 def headers(stream_id: int, block: bytes, max_frame: int, *, end_stream: bool) -> bytes:
@@ -199,7 +122,7 @@ def headers(stream_id: int, block: bytes, max_frame: int, *, end_stream: bool) -
     flags = END_STREAM if end_stream else 0
     size = len(block)
     if size <= max_frame:
-        return _HEAD.pack(size << 8 | HEADERS, flags | END_HEADERS, stream_id) + block
+        return HEAD.pack(size << 8 | HEADERS, flags | END_HEADERS, stream_id) + block
     parts = [block[at : at + max_frame] for at in range(0, len(block), max_frame)]
     first, *between, last = parts
     return b"".join(
@@ -217,9 +140,9 @@ def request_frames(stream_id: int, head: bytes, data: bytes, max_frame: int) -> 
         first = headers(stream_id, head, max_frame, end_stream=False)
         return first, data_head(len(data), END_STREAM, stream_id), data
     return (
-        _HEAD.pack(len(head) << 8 | HEADERS, END_HEADERS, stream_id),
+        HEAD.pack(len(head) << 8 | HEADERS, END_HEADERS, stream_id),
         head,
-        _HEAD.pack(len(data) << 8 | DATA, END_STREAM, stream_id),
+        HEAD.pack(len(data) << 8 | DATA, END_STREAM, stream_id),
         data,
     )
 
@@ -233,11 +156,11 @@ def response_frames(
         last = headers(stream_id, trailers, max_frame, end_stream=True)
         return first, data_head(len(data), 0, stream_id), data, last
     return (
-        _HEAD.pack(len(head) << 8 | HEADERS, END_HEADERS, stream_id),
+        HEAD.pack(len(head) << 8 | HEADERS, END_HEADERS, stream_id),
         head,
-        _HEAD.pack(len(data) << 8 | DATA, 0, stream_id),
+        HEAD.pack(len(data) << 8 | DATA, 0, stream_id),
         data,
-        _HEAD.pack(len(trailers) << 8 | HEADERS, END_HEADERS | END_STREAM, stream_id),
+        HEAD.pack(len(trailers) << 8 | HEADERS, END_HEADERS | END_STREAM, stream_id),
         trailers,
     )
 
@@ -270,7 +193,7 @@ def goaway(last_stream_id: int, code: int, debug: bytes = b"") -> bytes:
 def read_goaway(payload: bytes) -> tuple[int, int, bytes]:
     """Returns last stream id, code and debug data of a GOAWAY payload of at least 8 bytes."""
     last, code = _TWO_UINT32.unpack_from(payload)
-    return last & _ID_BITS, code, payload[_TWO_UINT32.size :]
+    return last & ID_BITS, code, payload[_TWO_UINT32.size :]
 
 
 def read_uint32(payload: bytes) -> int:
@@ -281,12 +204,12 @@ def read_uint32(payload: bytes) -> int:
 
 def read_increment(payload: bytes) -> int:
     """Returns the increment of WINDOW_UPDATE."""
-    return read_uint32(payload) & _ID_BITS
+    return read_uint32(payload) & ID_BITS
 
 
 def depends_on_itself(stream_id: int, priority: bytes) -> bool:
     """Whether the deprecated priority fields name their own stream (RFC 7540, section 5.3.1)."""
-    return read_uint32(priority[:4]) & _ID_BITS == stream_id
+    return read_uint32(priority[:4]) & ID_BITS == stream_id
 
 
 def check_size(frame: Frame, size: int) -> None:

@@ -5,11 +5,11 @@ Source: RFC 9113, sections 5 and 6; each method names its section.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final
 
 from grpc_wire.headers.decoder import HeaderDecoder
-from grpc_wire.headers.section import HeaderSection
+from grpc_wire.headers.section import Headers, HeaderSection
 from grpc_wire.http2 import frames
 from grpc_wire.http2.errors import ConnectionFault, ErrorCode, StreamFault
 from grpc_wire.http2.events import (
@@ -26,12 +26,14 @@ from grpc_wire.http2.frames import (
     DATA,
     END_HEADERS,
     END_STREAM,
+    HEAD,
+    HEAD_SIZE,
     HEADERS,
+    ID_BITS,
     PADDED,
     PRIORITIZED,
-    RESPONSE,
     Frame,
-    Received,
+    ReceiveBuffer,
 )
 from grpc_wire.http2.header_sections import PRIORITY_SIZE, HeaderSections
 from grpc_wire.http2.limits import CONTROL_FRAMES_EARNED, TINY, WINDOWS_MOVED, Budget, Limits
@@ -47,6 +49,10 @@ _INFORMATIONAL: Final = 200
 """Statuses below this are informational responses (RFC 9110, 15.2)."""
 _SHAPE: Final = END_HEADERS | PADDED | PRIORITIZED
 """Flags of HEADERS that say how the block is laid out in it."""
+_WHOLE: Final = END_HEADERS | END_STREAM
+"""Flags of HEADERS that are the last of their stream."""
+_NO_FIELDS: Final[Headers] = ()
+_unpack: Final = HEAD.unpack_from
 _SMALL: Final = 1024
 """Bytes of data beyond which nothing more is joined to an event."""
 _LENGTH: Final = "content-length says something else"
@@ -84,6 +90,11 @@ class Inbound:
         self._max_buffered = self._sections.max_buffered
         self._max_streams = limits.concurrent_streams
         self._extended_connect = limits.extended_connect
+        self._too_long = limits.frame + 1 << 8
+        """The first word of a frame that is too long, or above it."""
+        self._turn_frames = limits.turn_frames
+        self._received = ReceiveBuffer()
+        self._receive_headers = self._request if self._serving else self._response
         self._expected_kind: int | None = frames.SETTINGS
         """The only frame type that may come now; None: any."""
         self._last_for_peer = LARGEST_ID
@@ -100,30 +111,57 @@ class Inbound:
             frames.PRIORITY_UPDATE: self._priority_update,
         }
 
-    def receive_frames(self, received: Iterable[Received]) -> None:
-        """Processes frames, as `FrameReader.feed` yields them; a stream error resets its stream.
+    def receive(self, data: bytes) -> bool:
+        """Processes the frames in received bytes; a stream error resets its stream.
+
+        At most `Limits.turn_frames`; a request or a response that came in one piece counts as three.
+
+        Returns:
+            Whether more frames wait for the next call.
 
         Raises:
             ConnectionFault: a connection error.
             HeaderBlockError: a header block cannot be decoded.
         """
-        for kind, flags, stream_id, payload in received:
+        received = self._received
+        at = 0
+        if not received.is_empty:
+            data, at = received.join(data)
+        size, left, too_long = len(data), self._turn_frames, self._too_long
+        last = size - HEAD_SIZE
+        wanted = HEAD_SIZE
+        while at <= last:
+            if left <= 0:
+                received.postpone(data, at)
+                return True
+            word, flags, stream_id = _unpack(data, at)
+            if word >= too_long:
+                raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, f"a frame of {word >> 8} bytes")
+            start = at + HEAD_SIZE
+            end = start + (word >> 8)
+            if end > size:
+                wanted = end - at
+                break
+            left -= 1
+            at = end
             try:
-                if self._expected_kind is not None:
-                    self._check_expected(kind, flags)
-                if kind == DATA:
-                    self._data(flags, stream_id, payload)
-                elif kind == HEADERS:
-                    self._headers(flags, stream_id, payload)
-                elif kind == RESPONSE:
-                    if not self._response(stream_id, *payload):
-                        self.receive_frames(_frames_of(stream_id, *payload))
+                if word & 0xFF == HEADERS and self._expected_kind is None:
+                    at = self._receive_headers(flags, stream_id, data, start, end)
+                    left -= 2 * (at > end)
+                elif word & 0xFF == DATA and self._expected_kind is None:
+                    self._data(flags, stream_id & ID_BITS, data[start:end])
                 else:
-                    self._receive_frame.get(kind, self._unknown)(
-                        Frame(kind, flags, stream_id, payload)
-                    )
+                    self._frame(word & 0xFF, flags, stream_id & ID_BITS, data[start:end])
             except StreamFault as fault:
                 self._reset(fault)
+        if at < size:
+            received.keep(data[at:], wanted)
+        return False
+
+    def _frame(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
+        if self._expected_kind is not None:
+            self._check_expected(kind, flags)
+        self._receive_frame.get(kind, self._unknown)(Frame(kind, flags, stream_id, payload))
 
     def take_events(self) -> list[ConnectionEvent]:
         """Returns the events since the last call, in the order in which their frames came."""
@@ -169,38 +207,150 @@ class Inbound:
             raise ConnectionFault(_PROTOCOL, "a header section is not complete")
         self._expected_kind = None
 
-    def _response(self, stream_id: int, head: bytes, data: bytes, trailers: bytes) -> bool:
-        """Processes a response that came in one piece in one step, if its header blocks are known.
+    def _request(self, flags: int, stream_id: int, data: bytes, start: int, at: int) -> int:
+        """Processes HEADERS; in one step if they open a stream, together with the DATA that end it.
 
-        Returns False, and has done nothing, if anything about it is unusual: then its frames are to be
-        processed one by one.
+        Args:
+            flags: of the frame.
+            stream_id: of the frame, with the reserved bit.
+            data: what was received.
+            start: offset of the frame's payload.
+            at: offset behind it.
+
+        Returns:
+            The offset behind what was processed.
         """
-        stream, known = self._open.get(stream_id), self._known
-        first, last = known.get(head), known.get(trailers)
+        block = data[start:at]
+        if flags & ~END_STREAM != END_HEADERS or len(block) > self._max_buffered:
+            self._headers(flags, stream_id & ID_BITS, block)
+            return at
+        section = self._known.get(block) or self._decoder.decode(block)
+        streams = self._streams
+        if (
+            stream_id <= streams.last_from_peer
+            or not stream_id & 1
+            or stream_id > ID_BITS
+            or self.going_away
+            or len(self._open) >= self._max_streams
+            or section.fault
+            or section.too_large
+            or not (section.is_request or self._is_request(section))
+        ):
+            if not stream_id & ID_BITS:
+                frames.check_of_stream(Frame(HEADERS, flags, 0, block))
+            self._section(stream_id & ID_BITS, section, flags)
+            return at
+        length, end, content = section.content_length, at, b""
+        if flags == END_HEADERS and at + HEAD_SIZE <= len(data):
+            word, of_content, content_id = _unpack(data, at)
+            start = at + HEAD_SIZE
+            behind = start + (word >> 8)
+            if (
+                word & 0xFF == DATA
+                and of_content == END_STREAM
+                and content_id == stream_id
+                and word < self._too_long
+                and behind <= len(data)
+            ):
+                flags, end, content = _WHOLE, behind, data[start:behind]
+        size, windows = len(content), self.windows
+        if flags != _WHOLE or size > windows.initial or (length is not None and length != size):
+            self._section(stream_id, section, flags & ~END_STREAM if end > at else flags)
+            return at
+        self._outbound.check_peer_reads()  # flow control does not bound response headers
+        streams.last_from_peer = stream_id
+        windows.left -= size
+        if windows.left * 2 <= windows.size:
+            windows.update_connection()
+        if self._control.spent:
+            self._control.earn(CONTROL_FRAMES_EARNED * (1 + (size >= TINY)))
+        theirs, ours = self._outbound.peer.initial_window, windows.initial - size
+        self._open[stream_id] = Stream(stream_id, theirs, ours, streams.now, size)
+        if self._pending is not None:
+            self.events.append(self._pending)
+        prefix = _NO_FIELDS if section.prefix is None else section.prefix.headers
+        end_stream, is_trailers = True, False
+        self._pending = HeadersReceived(
+            stream_id, section.headers, end_stream, is_trailers, prefix, content
+        )
+        return end
+
+    def _is_request(self, section: HeaderSection) -> bool:
+        try:
+            section.check_request(extended_connect=self._extended_connect)
+        except ValueError:
+            return False
+        return True
+
+    def _response(self, flags: int, stream_id: int, data: bytes, start: int, at: int) -> int:
+        """Processes HEADERS; in one step with DATA and trailers that came with them, if the blocks are known.
+
+        Arguments and return value are those of `_request`.
+        """
+        end = self._whole_response(stream_id, data, start, at) if flags == END_HEADERS else 0
+        if not end:
+            self._headers(flags, stream_id & ID_BITS, data[start:at])
+        return end or at
+
+    def _whole_response(self, stream_id: int, data: bytes, start: int, at: int) -> int:
+        """Processes a response in one step; returns the offset behind it.
+
+        Returns 0, and has done nothing, if anything about it is unusual.
+        """
+        stream, known, last_head = self._open.get(stream_id), self._known, len(data) - HEAD_SIZE
+        first = known.get(data[start:at])
         if (
             stream is None
             or stream.received_headers
             or first is None
-            or last is None
             or first.response != _PLAIN_RESPONSE
-            or not last.is_trailers
-            or not TINY <= len(data) <= stream.receive_window
+            or at > last_head
         ):
-            return False
-        self.windows.count_data(stream, len(data))
+            return 0
+        word, flags, of_content = _unpack(data, at)
+        start = at + HEAD_SIZE
+        at = start + (word >> 8)
+        if word & 0xFF != DATA or flags or of_content != stream_id or at > last_head:
+            return 0
+        size, flags, of_trailers = _unpack(data, at)
+        end: int = at + HEAD_SIZE + (size >> 8)
+        if (
+            size & 0xFF != HEADERS
+            or flags != _WHOLE
+            or of_trailers != stream_id
+            or end > len(data)
+            or word >= self._too_long
+            or size >= self._too_long
+        ):
+            return 0
+        last, size, windows = known.get(data[at + HEAD_SIZE : end]), at - start, self.windows
+        if last is None or not last.is_trailers or not TINY <= size <= stream.receive_window:
+            return 0
+        windows.left -= size
+        if windows.left * 2 <= windows.size:
+            windows.update_connection()
         if self._control.spent:
             self._control.earn(3 * CONTROL_FRAMES_EARNED)
         if self._early_resets.spent:
             self._early_resets.earn()
-        stream.received_headers = True
-        self._end(stream)
+        stream.receive_window -= size
+        stream.unread += size
+        stream.received_headers = stream.received_end = True
+        if stream.sent_end:
+            del self._open[stream_id]
         if self._pending is not None:
             self.events.append(self._pending)
         end_stream, is_trailers = True, False
         self._pending = HeadersReceived(
-            stream_id, first.headers, end_stream, is_trailers, (), data, last.headers
+            stream_id,
+            first.headers,
+            end_stream,
+            is_trailers,
+            _NO_FIELDS,
+            data[start:at],
+            last.headers,
         )
-        return True
+        return end
 
     def _data(self, flags: int, stream_id: int, data: bytes) -> None:
         """6.1; flow control counts the whole payload, padding included."""
@@ -539,12 +689,3 @@ class Inbound:
 
 
 def _ignore(_stream_id: int) -> None: ...
-
-
-def _frames_of(stream_id: int, head: bytes, data: bytes, trailers: bytes) -> tuple[Received, ...]:
-    """Returns the frames of a response that came in one piece."""
-    return (
-        (HEADERS, END_HEADERS, stream_id, head),
-        (DATA, 0, stream_id, data),
-        (HEADERS, END_HEADERS | END_STREAM, stream_id, trailers),
-    )

@@ -37,19 +37,16 @@ class Outbound:
         self._encoder = HeaderEncoder()
         self._window = DEFAULT_WINDOW
         self._largest_frame = min(self.peer.max_frame, _LARGEST_FRAME)
-        self._ready: list[bytes | memoryview] = []
+        self.ready: list[bytes | memoryview] = []
+        """Output, in pieces."""
         self._size = 0
         self._waiting: dict[int, Stream] = {}
         """Streams that have queued DATA and a stream window for it, in the order of their turns."""
 
-    def __bool__(self) -> bool:
-        """Whether there is output."""
-        return bool(self._ready)
-
     def take_output(self) -> bytes:
         """Returns the output, and refills it from the queues."""
-        taken = b"".join(self._ready)
-        self._ready.clear()
+        taken = b"".join(self.ready)
+        self.ready.clear()
         self._size = 0
         if self._waiting:
             self._send_waiting()
@@ -57,7 +54,7 @@ class Outbound:
 
     def send_frame(self, frame: bytes) -> None:
         """Sends a frame that is not subject to flow control."""
-        self._ready.append(frame)
+        self.ready.append(frame)
         self._size += len(frame)
 
     def send_reply(self, frame: bytes) -> None:
@@ -90,9 +87,13 @@ class Outbound:
             stream.trailers = prefix + headers
             stream.end_queued = True
             return
-        block = self._encoder.encode(headers, prefix)
+        self._send_block(stream, self._encoder.encode(headers, prefix), end_stream=end_stream)
+
+    def _send_block(self, stream: Stream, block: bytes, *, end_stream: bool) -> None:
+        """Sends the block of a header section of a stream without queued data."""
+        stream.has_sent = True
         frame = frames.headers(stream.id, block, self.peer.max_frame, end_stream=end_stream)
-        self._ready.append(frame)
+        self.ready.append(frame)
         self._size += len(frame)
         if end_stream:
             self._end(stream)
@@ -128,7 +129,7 @@ class Outbound:
             self.send_headers(stream, trailers, end_stream=True)
             return stream.queued
         first, last = self._encoder.encode_cached(head), self._encoder.encode_cached(trailers)
-        self._ready += frames.response_frames(stream.id, first, data[0], last, self.peer.max_frame)
+        self.ready += frames.response_frames(stream.id, first, data[0], last, self.peer.max_frame)
         self._size += 3 * HEAD_SIZE + len(first) + size + len(last)
         self._window -= size
         if self._control.spent:
@@ -138,29 +139,40 @@ class Outbound:
         return 0
 
     def send_whole(
-        self, stream: Stream, head: Headers, data: bytes, prefix: Headers, trailers: Headers
+        self,
+        stream: Stream,
+        head: Headers,
+        data: bytes,
+        prefix: Headers,
+        trailers: Headers,
+        literals: bytes,
     ) -> int:
         """Sends a complete response; returns how many bytes are queued."""
         size = len(data)
+        block = self._encoder.encode(head, prefix, literals)
         if not (size and self._has_room(stream, size)):
-            self.send_headers(stream, head, prefix, end_stream=not (size or trailers))
+            self._send_block(stream, block, end_stream=not (size or trailers))
             queued = self.send_data(stream, data, end_stream=not trailers) if size else 0
             if trailers:
                 self.send_headers(stream, trailers, end_stream=True)
             return queued
-        block, max_frame = self._encoder.encode(head, prefix), self.peer.max_frame
+        max_frame = self.peer.max_frame
         if trailers:
             last = self._encoder.encode_cached(trailers)
-            self._ready += frames.response_frames(stream.id, block, data, last, max_frame)
+            self.ready += frames.response_frames(stream.id, block, data, last, max_frame)
             self._size += HEAD_SIZE + len(last)
         else:
-            self._ready += frames.request_frames(stream.id, block, data, max_frame)
+            self.ready += frames.request_frames(stream.id, block, data, max_frame)
         self._size += 2 * HEAD_SIZE + len(block) + size
         self._window -= size
         if self._control.spent:
             self._control.earn(CONTROL_FRAMES_EARNED)
         stream.has_sent = True
-        self._end(stream)
+        if stream.received_end:
+            stream.sent_end = True
+            del self._streams.open[stream.id]
+        else:
+            self._end(stream)
         return 0
 
     def send_informational(self, stream: Stream, headers: Headers) -> None:
@@ -172,12 +184,12 @@ class Outbound:
     def send_request(self, stream: Stream, headers: Headers, prefix: Headers, data: bytes) -> None:
         """Sends a complete request; queues what windows have no room for."""
         size = len(data)
+        block = self._encoder.encode(headers, prefix)
         if not self._has_room(stream, size):
-            self.send_headers(stream, headers, prefix, end_stream=False)
+            self._send_block(stream, block, end_stream=False)
             self.send_data(stream, data, end_stream=True)
             return
-        block = self._encoder.encode(headers, prefix)
-        self._ready += frames.request_frames(stream.id, block, data, self.peer.max_frame)
+        self.ready += frames.request_frames(stream.id, block, data, self.peer.max_frame)
         self._size += 2 * HEAD_SIZE + len(block) + size
         self._window -= size
         stream.send_window -= size
@@ -297,7 +309,7 @@ class Outbound:
         self._window -= size
         if self._control.spent:
             self._control.earn(CONTROL_FRAMES_EARNED)
-        self._ready += (frames.data_head(size, flags, stream.id), data)
+        self.ready += (frames.data_head(size, flags, stream.id), data)
         self._size += HEAD_SIZE + size
         if flags:
             self._end(stream)

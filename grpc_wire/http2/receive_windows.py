@@ -24,13 +24,14 @@ class ReceiveWindows:
     def __init__(self, outbound: Outbound, limits: Limits) -> None:
         """Grants the connection its window."""
         self._outbound = outbound
-        self._size = self._left = limits.connection_window
+        self.size = self.left = limits.connection_window
+        """The connection's window, and what is left of it, in bytes."""
         self._stream_size = limits.stream_window
         self.initial = max(limits.stream_window, DEFAULT_WINDOW)
         """Window of a new stream, in bytes: until the peer acknowledges a smaller one, it may use the default
         (6.9.3)."""
-        if self._size > DEFAULT_WINDOW:
-            outbound.send_frame(frames.window_update(0, self._size - DEFAULT_WINDOW))
+        if self.size > DEFAULT_WINDOW:
+            outbound.send_frame(frames.window_update(0, self.size - DEFAULT_WINDOW))
 
     def settings_acknowledged(self, streams: Iterable[Stream]) -> None:
         """Shrinks the windows of open streams as the peer has, by acknowledging SETTINGS."""
@@ -44,9 +45,9 @@ class ReceiveWindows:
         Raises:
             ConnectionFault: they exceed the connection's window, or the peer does not read.
         """
-        self._left -= size
-        if self._left * 2 <= self._size:
-            self._update_connection()
+        self.left -= size
+        if self.left * 2 <= self.size:
+            self.update_connection()
 
     def count_data(self, stream: Stream, size: int) -> None:
         """Counts received bytes of an open stream.
@@ -55,9 +56,9 @@ class ReceiveWindows:
             ConnectionFault: they exceed the connection's window, or the peer does not read.
             StreamFault: they exceed the stream's window.
         """
-        self._left -= size
-        if self._left * 2 <= self._size:
-            self._update_connection()
+        self.left -= size
+        if self.left * 2 <= self.size:
+            self.update_connection()
         stream.receive_window -= size
         if stream.receive_window < 0:
             raise StreamFault(stream.id, ErrorCode.FLOW_CONTROL_ERROR, "more than its window")
@@ -76,12 +77,17 @@ class ReceiveWindows:
         if room > 0:
             self._send_update(stream, room)
 
-    def _update_connection(self) -> None:
-        if self._left < 0:
+    def update_connection(self) -> None:
+        """Grants the connection's window again: half of it is used up.
+
+        Raises:
+            ConnectionFault: the peer has sent more than it, or does not read.
+        """
+        if self.left < 0:
             raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "more than the connection's window")
         self._outbound.check_peer_reads()
-        self._outbound.send_frame(frames.window_update(0, self._size - self._left))
-        self._left = self._size
+        self._outbound.send_frame(frames.window_update(0, self.size - self.left))
+        self.left = self.size
 
     def _send_update(self, stream: Stream, size: int) -> None:
         if not stream.received_end:

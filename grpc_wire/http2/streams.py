@@ -139,20 +139,26 @@ class Stream:
     """Bytes of content still to come, if the peer sent content-length (8.1.1)."""
 
     def __init__(
-        self, stream_id: int, send_window: int, receive_window: int, opened_at: float = 0.0
+        self,
+        stream_id: int,
+        send_window: int,
+        receive_window: int,
+        opened_at: float = 0.0,
+        received: int | None = None,
     ) -> None:
+        """Opens a stream; `received` is the size of the content of a request that has come whole."""
         self.id = stream_id
         self.send_window = send_window
         self.receive_window = receive_window
         self.opened_at = opened_at
-        self.unread = 0
+        self.unread = received or 0
         self.queue = None
         self.trailers = None
         self.end_queued = False
         self.has_sent = False
-        self.received_headers = False
+        self.received_headers = received is not None
         self.sent_end = False
-        self.received_end = False
+        self.received_end = received is not None
         self.urgency = 3
         self.is_updated = False
         self.content_left = None

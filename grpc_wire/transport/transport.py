@@ -117,12 +117,13 @@ class Transport(asyncio.Protocol):
         data: bytes,
         prefix: Headers = (),
         trailers: Headers = (),
+        literals: bytes = b"",
     ) -> bool:
         """Sends a complete response whose head few others have; see `Connection.send_whole`.
 
         It is written at once where no other stream is open: there is nothing to be written with it.
         """
-        if self.connection.send_whole(stream_id, head, data, prefix, trailers):
+        if self.connection.send_whole(stream_id, head, data, prefix, trailers, literals):
             self._writer.schedule_flush()
             return True
         self.forget(stream_id)
@@ -165,10 +166,13 @@ class Transport(asyncio.Protocol):
         """Ends the callbacks of a stream: it has ended both ways."""
         if self._streams.pop(stream_id, None) is None:
             return
-        self._writer.blocked.discard(stream_id)
+        blocked = self._writer.blocked
+        if blocked:
+            blocked.discard(stream_id)
         if not self._streams:
             self._lifetime.idle_since = self.loop.time()
-            self._close_if_done()
+            if self._closes_when_idle:
+                self._close_if_done()
             self._owner.changed(self)
 
     # For the server or channel.
@@ -270,22 +274,22 @@ class Transport(asyncio.Protocol):
             self.socket.resume_reading()
 
     def _receive(self, data: bytes) -> None:
-        held = self._writer.begin_receive()
-        streams = self._streams
+        writer, streams = self._writer, self._streams
+        held = writer.begin_receive()
         for event in self.connection.receive(data):
-            if type(event) is DataReceived:
-                if (stream := streams.get(event.stream_id)) is not None:
-                    stream.data_received(event)
-            elif type(event) is HeadersReceived:
+            if type(event) is HeadersReceived:
                 if (stream := streams.get(event.stream_id)) is not None:
                     stream.headers_received(event)
-                elif not (event.is_trailers or self._writer.closed):
+                elif not (event.is_trailers or writer.closed):
                     self._owner.requested(self, event)
+            elif type(event) is DataReceived:
+                if (stream := streams.get(event.stream_id)) is not None:
+                    stream.data_received(event)
             else:
                 self._process_event(event)
         if self._deferred_resets.count:
             self._deferred_resets.update()
-        self._writer.end_receive(held=held)
+        writer.end_receive(held=held)
 
     def eof_received(self) -> bool:
         """Lets asyncio close: HTTP/2 has no half-closed connections."""

@@ -45,6 +45,7 @@ class Writer:
         self.closed = False
         self.write_count = 0
         self._connection = connection
+        self._ready = connection.ready
         self._on_drained = on_drained
         self._on_events = on_events
         self._loop = asyncio.get_running_loop()
@@ -80,7 +81,8 @@ class Writer:
 
         Output that this causes is written after the tasks that it starts.
         """
-        self.send_joined()
+        if self._joining:
+            self.send_joined()
         held, self._flush_scheduled = self._flush_scheduled, True
         return held
 
@@ -91,8 +93,7 @@ class Writer:
         """
         if held:
             return
-        connection = self._connection
-        if connection.has_output or self._joining or self.blocked or connection.has_events:
+        if self._ready or self._joining or self.blocked or self._connection.has_events:
             self._loop.call_soon(self._flush)
         else:
             self._flush_scheduled = False
@@ -179,12 +180,13 @@ class Writer:
 
     def write(self) -> None:
         """Writes all output now."""
-        self.send_joined()
-        connection = self._connection
-        closed = self.closed or self._socket.is_closing()
-        while connection.has_output and not (self._paused or closed):
+        if self._joining:
+            self.send_joined()
+        connection, ready, socket = self._connection, self._ready, self._socket
+        closed = self.closed or socket.is_closing()
+        while ready and not (self._paused or closed):
             self.write_count += 1
-            self._socket.write(connection.take_output())
+            socket.write(connection.take_output())
         if connection.has_events:
             self._on_events()
 

@@ -12,6 +12,7 @@ from gateway.doors.http.door import Door, Release, nothing
 from gateway.doors.http.rejection import Rejection
 from gateway.doors.http2.direct import DirectStream
 from gateway.doors.http2.door import MAX_UNREAD, Http2
+from gateway.doors.http2.plain_head import HeadStart, PlainHead
 from gateway.doors.http2.request_head import make_request
 from gateway.doors.http2.stream import Http2Stream
 from gateway.doors.http2.websocket import WEBSOCKET, Http2WebSocket, handshake_of
@@ -42,7 +43,17 @@ class Http2Connection:
     """
 
     __slots__ = (
-        *("_http2", "_release", "_unread", "_unread_timer", "client", "door", "ends"),
+        *(
+            "_direct",
+            "_fields",
+            "_heads",
+            "_http2",
+            "_is_start_read",
+            "_plain",
+            "_prefix",
+            "_release",
+        ),
+        *("_start_head", "_unread", "_unread_timer", "client", "door", "ends"),
         *("loop", "over", "transport"),
     )
 
@@ -71,6 +82,18 @@ class Http2Connection:
         self.client = self.ends.client[0] if self.ends.client else ""
         self.over = False
         resets = http2.resets.of(self.client)
+        self._direct = door.direct
+        self._heads = None if door.direct is None else http2.heads
+        self._fields: Headers | None = None
+        """Fields of the last shared head, which a client sends again and again; None: there was none."""
+        self._plain: PlainHead
+        """What they say."""
+        self._prefix: Headers | None = None
+        """Fields at the start of the last head, which are those of the next, too."""
+        self._start_head: HeadStart | None = None
+        """What they say; None if they have come once, or are not plain."""
+        self._is_start_read = False
+        """Whether they have come twice."""
         self.transport = Transport(Role.SERVER, self, http2.limits, http2.lifetimes, resets)
         self._unread: dict[int, int] = {}
         """Streams whose client does not read -> bytes that waited when that was looked at last."""
@@ -98,22 +121,52 @@ class Http2Connection:
 
     def requested(self, transport: Transport, event: HeadersReceived) -> None:
         """Starts to answer a request."""
-        door, heads = self.door, self._http2.heads
+        door, direct = self.door, self._direct
         if door.closing:
             transport.go_away()
         if self._unread and self._unread_bytes() > MAX_UNREAD:
             transport.reset(event.stream_id, ErrorCode.REFUSED_STREAM)
             return
-        if heads is not None and door.direct is not None and event.end_stream:
-            plain = heads.read(event.headers, door.limits.max_headers)
+        if direct is not None and event.end_stream:
+            plain = self._read(event)
             if plain is not None:
-                direct = DirectStream(self, door.direct, event)
-                transport.register(event.stream_id, direct)
-                direct.answer(plain)
-                if not direct.over_here:
-                    door.state.tasks.add(direct)
+                stream = DirectStream(self, direct, event)
+                transport.register(event.stream_id, stream)
+                stream.answer(plain)
+                if not stream.over_here:
+                    door.state.tasks.add(stream)
                 return
         self._start(event)
+
+    def _read(self, event: HeadersReceived) -> PlainHead | None:
+        """Returns what a head says; None if it is not plain.
+
+        To compare the fields of two connections takes longer than all else here, so the last ones are known
+        by their identity. The engine decodes equal blocks, and equal starts of blocks, to one object.
+        """
+        heads, fields = self._heads, event.headers
+        if heads is None:
+            return None
+        if fields is self._fields and self._plain.request.served is heads.served:
+            return self._plain
+        most, prefix, plain = self.door.limits.max_headers, event.prefix or fields, None
+        start = self._start_head
+        if prefix is not self._prefix:
+            start = self._start_head = None
+            self._prefix, self._is_start_read = prefix, False
+        elif not self._is_start_read or (start and start.request.served is not heads.served):
+            start = self._start_head = heads.start(prefix)
+            self._is_start_read = True
+        if start is not None and len(fields) <= most:
+            own = tuple([prefix[i] for i in start.own_at]) if start.own_at else ()
+            plain = heads.read_rest(start, own + fields[len(prefix) :])
+            if plain is None:  # and so it is with the next head that starts like this
+                self._start_head = None
+        if plain is None:
+            plain = heads.read(fields, most)
+        if plain is not None and plain.is_shared:
+            self._fields, self._plain = fields, plain
+        return plain
 
     def _start(self, event: HeadersReceived) -> None:
         try:
@@ -162,20 +215,13 @@ class Http2Connection:
         """Headers of the server, `Date` for one."""
         return self.door.state.default_headers
 
-    def respond(
-        self,
-        stream_id: int,
-        fields: Headers,
-        body: bytes,
-        prefix: Headers = (),
-        trailers: Headers = (),
-    ) -> None:
-        """Sends a whole response; `prefix` is what many share of its head, and comes first."""
-        if self.transport.send_whole(stream_id, fields, body, prefix, trailers):
+    def respond(self, stream_id: int, fields: Headers, body: bytes, trailers: Headers = ()) -> None:
+        """Sends a whole response; see `grpc_wire.http2.connection.Connection.send_whole`."""
+        if self.transport.send_whole(stream_id, fields, body, trailers=trailers):
             self.waits(stream_id)
 
     def answered(self, direct: DirectStream) -> None:
-        """Counts a response that was sent directly."""
+        """Counts a request that was answered directly."""
         state = self.door.state
         state.total_requests += 1
         state.tasks.discard(direct)

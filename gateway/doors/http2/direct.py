@@ -22,6 +22,7 @@ from gateway.exchange.serve import serve
 from gateway.transcoding.deadline import shortest
 from gateway.transcoding.metadata import Headers, header_value
 from gateway.transcoding.rpc.grpc import PLAIN_HEAD
+from grpc_wire.headers.encoder import encode_literals
 from grpc_wire.http2.events import DataReceived, HeadersReceived, StreamReset
 
 if TYPE_CHECKING:
@@ -29,6 +30,12 @@ if TYPE_CHECKING:
 
 _MAX_CACHED: Final = 64
 """Maximum entries of the cache of heads that many responses share."""
+_MAX_LENGTHS: Final = 1024
+"""Maximum entries of the cache of lengths of responses."""
+_NO_FIELDS: Final[Headers] = ()
+_ID_SIZE: Final = 32
+_OWN_ID: Final = encode_literals(((b"x-request-id", b"0" * _ID_SIZE),))[:-_ID_SIZE]
+"""A field with a request id of `_ID_SIZE` characters, without them."""
 _WHOLE_ALONE: Final = "the response to a unary request is whole"
 
 
@@ -145,11 +152,16 @@ class DirectStream(InlineRun):
         if self.over_here:
             raise ClientGone
         self.over_here = True
-        connection = self._connection
-        prefix, fields = response_fields(response, connection.default_headers)
+        connection, stream_id = self._connection, self._stream_id
+        state = connection.door.state
+        prefix, fields, literals = response_fields(response, state.default_headers)
         body = b"" if head else response.body
-        connection.respond(self._stream_id, fields, body, prefix, response.trailers)
-        connection.answered(self)
+        if connection.transport.send_whole(
+            stream_id, fields, body, prefix, response.trailers, literals
+        ):
+            connection.waits(stream_id)
+        state.total_requests += 1
+        state.tasks.discard(self)
 
     async def start(self, status: int, headers: Headers) -> None:
         """See `Sink`."""
@@ -170,26 +182,45 @@ class DirectStream(InlineRun):
 
 def response_fields(
     response: HttpResponse, defaults: Iterable[tuple[bytes, bytes]]
-) -> tuple[Headers, Headers]:
-    """Returns the fields of a whole response of the edge's own: those that many share, and the others.
+) -> tuple[Headers, Headers, bytes]:
+    """Returns the fields of a whole response of the edge's own.
 
     Args:
         response: the response.
         defaults: headers of the server, `Date` for one.
+
+    Returns:
+        Those that many share; the others; and of most responses these encoded, in place of fields.
     """
-    if response.trailers and response.headers is PLAIN_HEAD:
+    headers = response.headers
+    if headers is PLAIN_HEAD and response.trailers:
         prefix = _shared_fields(response.status, response.content_type, *PLAIN_HEAD)
-        return prefix, (*defaults, (b"x-request-id", response.request_id.encode()))
-    if response.headers or not response.content_type:
+        literals = _literals(*defaults) + _literal_id(response.request_id)
+    elif headers or not response.content_type:
         # of metadata a value may have blanks around it, which are malformed (RFC 9113, 8.2.1)
         fields = [(name, value.strip(b" \t")) for name, value in response.all_headers()]
-        return ((b":status", b"%d" % response.status),), (*defaults, *fields)
-    prefix = _shared_fields(response.status, response.content_type)
-    return prefix, (
-        *defaults,
-        (b"content-length", b"%d" % len(response.body)),
-        (b"x-request-id", response.request_id.encode()),
-    )
+        return ((b":status", b"%d" % response.status),), (*defaults, *fields), b""
+    else:
+        prefix = _shared_fields(response.status, response.content_type)
+        length = _literal_length(len(response.body))
+        literals = b"".join((_literals(*defaults), length, _literal_id(response.request_id)))
+    return prefix, _NO_FIELDS, literals
+
+
+@lru_cache(maxsize=_MAX_CACHED)
+def _literals(*headers: tuple[bytes, bytes]) -> bytes:
+    return encode_literals(headers)
+
+
+@lru_cache(maxsize=_MAX_LENGTHS)
+def _literal_length(size: int) -> bytes:
+    return encode_literals(((b"content-length", b"%d" % size),))
+
+
+def _literal_id(request_id: str) -> bytes:
+    if len(request_id) == _ID_SIZE:  # that of the edge's own
+        return _OWN_ID + request_id.encode()
+    return encode_literals(((b"x-request-id", request_id.encode()),))
 
 
 @lru_cache(maxsize=_MAX_CACHED)

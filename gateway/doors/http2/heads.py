@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from gateway.contract.route_table import RouteMatch
 from gateway.doors.http.header_uses import ReadAllError, Use, use_of
-from gateway.doors.http2.plain_head import MAX_FIELD, MAX_SHARED, PlainHead, keep
+from gateway.doors.http2.plain_head import MAX_FIELD, MAX_SHARED, HeadStart, PlainHead, keep
 from gateway.doors.http2.request_head import VERSION, edge_headers
 from gateway.doors.http2.rpc_heads import RpcHeads
 from gateway.exchange.request import Request, parse_head
@@ -36,6 +36,7 @@ _PSEUDO: Final = 4
 _COLON: Final = ord(":")
 # Names of their own: to look a member of an enum up costs more than to compare it.
 _SHARE, _IGNORE, _METADATA, _ID = Use.SHARED, Use.IGNORED, Use.METADATA, Use.REQUEST_ID
+_OWN_USES: Final = (_METADATA, _ID)
 _SHARED: Final = (Use.SHARED, "")
 _IGNORED: Final = (Use.IGNORED, "")
 _OWN: Final = {
@@ -61,7 +62,12 @@ class _Shared(NamedTuple):
 
 
 class Heads:
-    """Reads heads, with caches of fields and of what they mean together."""
+    """Reads heads, with caches of fields and of what they mean together.
+
+    Attributes:
+        served: the contract whose routes are looked up.
+        rpc: reads the heads of calls on a wire of RPC.
+    """
 
     def __init__(
         self,
@@ -75,7 +81,7 @@ class Heads:
         self._allowed = allowed
         self._root_path = root_path
         self._secure = secure
-        self._served: ServedContract
+        self.served: ServedContract
         self._literal: frozenset[tuple[bytes, bytes]]
         """Methods and paths without variables: all callers share them."""
         self._uses: dict[bytes, tuple[Use, str]] = {**_OWN}
@@ -83,12 +89,12 @@ class Heads:
         self._requests: dict[tuple[bytes, bytes, Headers], Request] = {}
         self._whole: dict[Headers, PlainHead] = {}
         """Heads of which all fields are shared."""
-        self._rpc = RpcHeads(allowed, root_path, secure=secure)
+        self.rpc = RpcHeads(allowed, root_path, secure=secure)
         self.follow(served)
 
     def follow(self, served: ServedContract) -> None:
         """Looks up routes in the table of another contract; see `PlainHeads`."""
-        self._served = served
+        self.served = served
         self._literal = frozenset(
             (method.encode(), f"{root}{path}".encode())
             for method, path in served.router.literal_paths
@@ -96,7 +102,7 @@ class Heads:
         )
         self._requests.clear()
         self._whole.clear()
-        self._rpc.follow(served)
+        self.rpc.follow(served)
 
     def read(self, fields: Headers, max_headers: int) -> PlainHead | None:
         """Returns what the head of a unary request says; None if it is none, or not plain."""
@@ -107,18 +113,83 @@ class Heads:
             return None
         pseudo = dict(fields[:_PSEUDO])
         path = pseudo.get(b":path", b"")
-        if path in self._rpc.paths and pseudo[b":method"] == b"POST":
-            call = self._rpc.read(fields, path)
+        if path in self.rpc.paths and pseudo[b":method"] == b"POST":
+            call = self.rpc.read(fields, path)
             if call is not None:
-                if call[1]:
-                    keep(self._whole, fields, call[0])
-                return call[0]
+                if call.is_shared:
+                    keep(self._whole, fields, call)
+                return call
         try:
             return self._read(fields)
         except ReadAllError:
             return self._read_all(fields)
 
+    def start(self, fields: Headers) -> HeadStart | None:
+        """Returns what the fields say with which a client starts its heads; None if they are not plain."""
+        pseudo = dict(fields[:_PSEUDO])
+        method, target = pseudo.get(b":method", b""), pseudo.get(b":path", b"")
+        if target in self.rpc.paths and method == b"POST":
+            return self.rpc.start(fields, target)
+        path, question, query = target.partition(b"?")
+        try:
+            together, _, _, ignored = self._sort(fields)
+            own_at = self._own_at(fields)
+        except ReadAllError:
+            return None
+        known = self._shared.get(together) or self._join(together)
+        request = None if known is None else self._request(method, path, together, known)
+        if request is None or known is None or not _QUERY.fullmatch(query):
+            return None
+        is_shared = not (own_at or ignored or question) and (method, path) in self._literal
+        return HeadStart(request, query, known.metadata, None, own_at, is_shared)
+
+    def _own_at(self, fields: Headers) -> tuple[int, ...]:
+        """Returns the indices of the fields that become metadata, or name the request."""
+        return tuple(
+            [
+                index
+                for index, (name, _) in enumerate(fields)
+                if (self._uses.get(name) or self._learn(name))[0] in _OWN_USES
+            ]
+        )
+
+    def read_rest(self, start: HeadStart, fields: Headers) -> PlainHead | None:
+        """Returns what a head says of which these fields are not kept; None: read all of it together."""
+        if start.request.rpc is not None:
+            return self.rpc.read_rest(start, fields)
+        try:
+            shared, metadata, request_id, ignored = self._sort(fields)
+        except ReadAllError:
+            return None
+        if shared:
+            return None
+        is_shared = start.is_shared and not (metadata or request_id or ignored)
+        both = (*start.metadata, *metadata) if metadata else start.metadata
+        return PlainHead(start.request, start.query, request_id, both, None, is_shared)
+
     def _read(self, fields: Headers) -> PlainHead | None:
+        together, metadata, request_id, ignored = self._sort(fields)
+        pseudo = dict(fields[:_PSEUDO])
+        method, target = pseudo[b":method"], pseudo[b":path"]
+        path, question, query = target.partition(b"?")
+        known = self._shared.get(together) or self._join(together)
+        request = None if known is None else self._request(method, path, together, known)
+        if request is None or known is None or not _QUERY.fullmatch(query):
+            return None
+        both = (*known.metadata, *metadata) if metadata else known.metadata
+        is_own = ignored or metadata or request_id or question
+        is_shared = not is_own and (method, path) in self._literal
+        plain = PlainHead(request, query, request_id, both, None, is_shared)
+        if is_shared:
+            keep(self._whole, fields, plain)
+        return plain
+
+    def _sort(self, fields: Headers) -> tuple[Headers, list[_Pair], str, int]:
+        """Returns the shared ones among fields; of the others metadata, request id, and how many are ignored.
+
+        Raises:
+            ReadAllError: there is something unusual about them.
+        """
         request_id = ""
         metadata: list[_Pair] = []
         shared: list[tuple[bytes, bytes]] = []
@@ -140,22 +211,9 @@ class Heads:
                 metadata += ((key, request_id),) if key else ()
             else:
                 raise ReadAllError
-        pseudo = dict(fields[:_PSEUDO])
-        method, target = pseudo[b":method"], pseudo[b":path"]
         if len(shared) > MAX_SHARED:
             raise ReadAllError
-        path, question, query = target.partition(b"?")
-        together = tuple(shared)
-        known = self._shared.get(together) or self._join(together)
-        request = None if known is None else self._request(method, path, together, known)
-        if request is None or known is None or not _QUERY.fullmatch(query):
-            return None
-        both = (*known.metadata, *metadata) if metadata else known.metadata
-        plain = PlainHead(request, query, request_id, both)
-        is_shared = not (ignored or metadata or request_id or question)
-        if is_shared and (method, path) in self._literal:
-            keep(self._whole, fields, plain)
-        return plain
+        return tuple(shared), metadata, request_id, ignored
 
     def _learn(self, name: bytes) -> tuple[Use, str]:
         """Returns the use of a field, and remembers it.
@@ -201,7 +259,7 @@ class Heads:
         if method not in _METHODS or not _PATH.fullmatch(path):
             return None
         http_method, below = _METHODS[method], below_root(path.decode(), self._root_path)
-        served = self._served
+        served = self.served
         route = served.router.find(http_method, below)
         if not isinstance(route, RouteMatch) or route.target.method.stream_type.streams:
             return None

@@ -26,6 +26,24 @@ class PlainHead(NamedTuple):
     """Without an id that the edge makes."""
     timeout: float | None = None
     """Seconds that the caller allows, beside those of `request.head`; None: it says none."""
+    is_shared: bool = False
+    """Whether it says nothing about who calls, so that it may be kept."""
+
+
+class HeadStart(NamedTuple):
+    """What the fields say with which a client starts its heads; it may be kept for that client.
+
+    Fields that name the caller are not in it: they are read with the rest of each head.
+    """
+
+    request: Request
+    query: bytes
+    metadata: Metadata
+    timeout: float | None
+    own_at: tuple[int, ...]
+    """Indices of the fields that become metadata, or name the request."""
+    is_shared: bool
+    """Whether the fields say nothing about who calls."""
 
 
 def keep(cache: dict[Any, Any], key: object, value: object) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from gateway.contract.route_table import RouteMatch
 from gateway.doors.http.header_uses import RPC_SHARED, ReadAllError, Use
-from gateway.doors.http2.plain_head import MAX_FIELD, MAX_SHARED, PlainHead, keep
+from gateway.doors.http2.plain_head import MAX_FIELD, MAX_SHARED, HeadStart, PlainHead, keep
 from gateway.doors.http2.request_head import VERSION, edge_headers
 from gateway.exchange.request import Request, parse_head
 from gateway.exchange.served import ServedContract
@@ -39,6 +39,7 @@ _UNUSUAL: Final = frozenset({b"expect", b"host", b"trailer"})
 # Names of their own: to look a member of an enum up costs more than to compare it.
 _SHARE, _IGNORE, _METADATA, _ID = Use.SHARED, Use.IGNORED, Use.METADATA, Use.REQUEST_ID
 _TIMEOUT = Use.TIMEOUT
+_OWN_USES: Final = (_METADATA, _ID)
 
 
 class _Shared(NamedTuple):
@@ -62,7 +63,7 @@ class RpcHeads:
         self._root_path = root_path
         self._secure = secure
         self._served: ServedContract
-        self._uses: dict[bytes, Use] = {}
+        self._uses: dict[bytes, tuple[Use, str]] = {}
         self._shared: dict[tuple[bytes, Headers], _Shared] = {}
         self.paths: dict[bytes, str] = {}
 
@@ -76,52 +77,115 @@ class RpcHeads:
         }
         self._shared.clear()
 
-    def read(self, fields: Headers, path: bytes) -> tuple[PlainHead, bool] | None:
-        """Reads the head of a POST to one of `paths`; None if it is not plain.
-
-        Returns:
-            What it says, and whether it says nothing about who calls.
-        """
+    def read(self, fields: Headers, path: bytes) -> PlainHead | None:
+        """Returns what the head of a POST to one of `paths` says; None if it is not plain."""
         try:
             return self._read(fields, path)
         except ReadAllError:
             return None
 
-    def _read(self, fields: Headers, path: bytes) -> tuple[PlainHead, bool]:
+    def start(self, fields: Headers, path: bytes) -> HeadStart | None:
+        """Returns what the fields say with which a client starts the heads of POSTs to one of `paths`.
+
+        None if they are not plain.
+        """
+        try:
+            shared, _, _, timeout = self._sort(fields)
+            own_at = self._own_at(fields)
+            key = (path, tuple(shared))
+            found = self._shared.get(key) or self._join(key)
+        except ReadAllError:
+            return None
+        is_shared = not own_at and timeout is None
+        return HeadStart(found.request, b"", found.metadata, timeout, own_at, is_shared)
+
+    def _own_at(self, fields: Headers) -> tuple[int, ...]:
+        """Returns the indices of the fields that become metadata, or name the request."""
+        return tuple(
+            [
+                index
+                for index, (name, _) in enumerate(fields)
+                if (self._uses.get(name) or self._learn(name))[0] in _OWN_USES
+            ]
+        )
+
+    def read_rest(self, start: HeadStart, fields: Headers) -> PlainHead | None:
+        """Returns what a head says of which these fields are not kept; None: read all of it together."""
+        try:
+            shared, metadata, request_id, timeout = self._sort(fields)
+        except ReadAllError:
+            return None
+        if shared:
+            return None
+        timeout = shortest(start.timeout, timeout)
+        return self._plain(start.request, start.metadata, metadata, request_id, timeout)
+
+    def _read(self, fields: Headers, path: bytes) -> PlainHead:
+        shared, metadata, request_id, timeout = self._sort(fields)
+        key = (path, tuple(shared))
+        found = self._shared.get(key) or self._join(key)
+        return self._plain(found.request, found.metadata, metadata, request_id, timeout)
+
+    def _plain(
+        self,
+        request: Request,
+        shared: Metadata,
+        own: Metadata,
+        request_id: str,
+        timeout: float | None,
+    ) -> PlainHead:
+        metadata = (*shared, *own) if own else shared
+        if request_id and self._id_key is not None:
+            metadata = (*metadata, (self._id_key, request_id))
+        is_shared = not (own or request_id or timeout is not None)
+        return PlainHead(request, b"", request_id, metadata, timeout, is_shared)
+
+    def _sort(
+        self, fields: Headers
+    ) -> tuple[list[tuple[bytes, bytes]], Metadata, str, float | None]:
+        """Returns the shared ones among fields; and of the others metadata, request id and timeout.
+
+        Raises:
+            ReadAllError: there is something unusual about them.
+        """
         request_id, timeout = "", None
         shared: list[tuple[bytes, bytes]] = []
-        own: list[tuple[bytes, bytes]] = []
+        own: list[tuple[str, str | bytes]] = []
+        is_plain = True
         uses = self._uses
         for field in fields:
             name, value = field
-            use = uses.get(name) or self._learn(name)
+            use, key = uses.get(name) or self._learn(name)
             if use is _SHARE and len(value) <= MAX_FIELD:
                 shared.append(field)
             elif use is _IGNORE:
                 continue
             elif use is _TIMEOUT:
                 timeout = shortest(timeout, _seconds(name, value))
-            elif use is _METADATA and value.isascii() and value.decode().isprintable():
-                own.append(field)
+            elif use is _METADATA and value.isascii() and (text := value.decode()).isprintable():
+                own.append((key, text))
+                is_plain = is_plain and key != ""
             elif use is _ID and is_request_id(text := value.decode("latin-1")):
                 request_id = text
             else:
                 raise ReadAllError
-        key = (path, tuple(shared))
-        found = self._shared.get(key) or self._join(key)
-        metadata = found.metadata
-        if own:
-            read = request_metadata(tuple(edge_headers(tuple(own))))
-            metadata = (*metadata, *self._allowed.without_withheld(read))
-        if request_id and self._id_key is not None:
-            metadata = (*metadata, (self._id_key, request_id))
-        plain = PlainHead(found.request, b"", request_id, metadata, timeout)
-        return plain, not (own or request_id or timeout is not None)
+        metadata = tuple(own) if is_plain else self._metadata(fields)
+        return shared, metadata, request_id, timeout
 
-    def _learn(self, name: bytes) -> Use:
-        """Returns the use of a field, and remembers it."""
-        key = self._allowed.request.get(name, "")
-        if name in _UNUSUAL or name.startswith(PREFIX) or key.endswith("-bin"):
+    def _metadata(self, fields: Headers) -> Metadata:
+        """Returns the metadata among fields of which some have more than a text."""
+        own = tuple([field for field in fields if self._learn(field[0])[0] is _METADATA])
+        read = request_metadata(tuple(edge_headers(own)))
+        return tuple(self._allowed.without_withheld(read))
+
+    def _learn(self, name: bytes) -> tuple[Use, str]:
+        """Returns the use of a field, and remembers it.
+
+        Of metadata with it the key under which the text goes upstream; empty if there is more to it.
+        """
+        found = self._allowed.request.get(name, "")
+        key = ""
+        if name in _UNUSUAL or name.startswith(PREFIX) or found.endswith("-bin"):
             use = Use.UNUSUAL
         elif name in _IGNORED:
             use = _IGNORE
@@ -129,11 +193,16 @@ class RpcHeads:
             use = _SHARE
         elif name in _TIMEOUTS:
             use = _TIMEOUT
+        elif name == REQUEST_ID:
+            use = _ID
         else:
-            use = _ID if name == REQUEST_ID else _METADATA
+            use = _METADATA
+            read = self._allowed.without_withheld(request_metadata(((name, b""),)))
+            if read and name != b"cookie" and not read[0][0].endswith("-bin"):
+                key = read[0][0]
         if len(name) <= MAX_FIELD:
-            keep(self._uses, name, use)
-        return use
+            keep(self._uses, name, (use, key))
+        return use, key
 
     def _join(self, key: tuple[bytes, Headers]) -> _Shared:
         """Returns what shared fields mean together, and remembers it.

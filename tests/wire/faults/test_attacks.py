@@ -119,7 +119,7 @@ async def test_questions_without_end(frame: bytes, reads: bool) -> None:
         for _ in range(DEFAULT.control_frames * 2):
             client._transport.write(frame)
         await until(lambda: attacked not in running._transports)
-        assert len(attacked.connection._outbound._ready) <= DEFAULT.control_frames * 17
+        assert len(attacked.connection._outbound.ready) <= DEFAULT.control_frames * 17
 
 
 @pytest.mark.parametrize("size", [2**32 - 1, 4 * 1024 * 1024 + 1])
