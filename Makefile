@@ -103,6 +103,7 @@ interop: $(VENV)/installed ## install clients that are not ours, and let them ca
 	mkdir -p $(INTEROP)/bin
 	cp tests/interop/package.json tests/interop/*.mjs $(INTEROP)
 	npm install --prefix $(INTEROP) --no-save --no-audit --no-fund
+	$(INTEROP)/node_modules/.bin/esbuild $(INTEROP)/edge_browser.mjs --bundle --log-level=warning --outfile=$(INTEROP)/browser.js
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(INTEROP) --upgrade buf-bin
 	if command -v go >/dev/null && test -d $(GOCODE)/src/google.golang.org/grpc; then \
 		cd tests/interop/grpc_go && GO111MODULE=off GOPATH=$(GOCODE) go build -o $(INTEROP)/bin/grpc_go main.go; \
