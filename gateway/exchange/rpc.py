@@ -2,8 +2,9 @@
 
     messages of the body -> call -> head -> messages of the call -> end
 
-Messages pass as they are, so all four kinds of call are one order: a request is one message or an iterator of
-them, and so is a response. A status behind the head is the end of its wire, not a cut.
+Messages pass as they are, so all kinds of streams are one order: a request is one message or an iterator of
+them, and so is a response. A status behind the head is the end of its wire, not a cut. The response of a
+unary call is one whole HTTP response on every wire, as where it needs no task.
 """
 
 from __future__ import annotations
@@ -47,6 +48,17 @@ async def serve_rpc(exchange: Exchange, wire: RpcWire) -> None:
     await relay.end(error)
 
 
+def unary_response(
+    wire: RpcWire, message: bytes, initial: Metadata, trailing: Metadata
+) -> HttpResponse:
+    """Makes the whole response of a unary call that went well."""
+    end, trailers = wire.end(None, trailing)
+    body, head = wire.message(message) + end, wire.head(initial)
+    if wire.is_whole:
+        return HttpResponse(200, body, wire.content_type, (*head, *trailers))
+    return HttpResponse(200, body, wire.content_type, head, trailers=trailers)
+
+
 def rpc_failure(wire: RpcWire, error: StatusError) -> HttpResponse:
     """Makes the whole response of a call that failed before its response began."""
     failure = wire.failure(error)
@@ -88,18 +100,18 @@ class _Relay:
             return
         opened = open_call(exchange, requests) if own is None else AnsweredCall(own, requests)
         async with opened as call:
-            if self._wire.is_whole:
-                await self._take_whole(call)
-            else:
+            if method.stream_type.streams:
                 await self._relay(CallSource(call, with_ids=False), at_once=True)
+            else:
+                await self._take_whole(call)
 
     async def _take_whole(self, call: Call) -> None:
         """Makes the response of a call's one message."""
         message = await anext(call)
         self._tell(message)
         initial = await call.initial_metadata()
-        self._trailing = await call.trailing_metadata()
-        self._whole = self._response(message, initial)
+        trailing = await call.trailing_metadata()
+        self._whole = unary_response(self._wire, message, initial, trailing)
 
     async def _relay(self, source: Source, *, at_once: bool) -> None:
         """Sends the messages of a source; the head goes first, as soon as the server has sent its own.
@@ -147,11 +159,6 @@ class _Relay:
         self.started = True
         content_type = (b"content-type", wire.content_type.encode("latin-1"))
         await self._exchange.start(200, (content_type, *wire.head(initial)))
-
-    def _response(self, message: bytes, initial: Metadata) -> HttpResponse:
-        wire = self._wire
-        headers = (*wire.head(initial), *wire.end(None, self._trailing)[1])
-        return HttpResponse(200, wire.message(message), wire.content_type, headers)
 
     async def end(self, error: StatusError | None) -> None:
         """Ends the response.

@@ -6,8 +6,7 @@ The order is that of REST (`gateway.exchange.unary`); a wire stands where the co
 from __future__ import annotations
 
 from gateway.exchange.exchange import Exchange
-from gateway.exchange.response import HttpResponse
-from gateway.exchange.rpc import only_message
+from gateway.exchange.rpc import only_message, unary_response
 from gateway.transcoding.rpc.wire import RpcWire
 
 
@@ -52,20 +51,10 @@ async def serve_unary_rpc(exchange: Exchange, wire: RpcWire, body: bytes) -> Non
         response = await outcome
         if info is not None:
             exchange.sent(len(response.message))
-        end, trailers = wire.end(None, response.trailing)
-        whole = HttpResponse(
-            200,
-            wire.message(response.message) + end,
-            wire.content_type,
-            wire.head(response.initial),
-        )
+        whole = unary_response(wire, response.message, response.initial, response.trailing)
     except BaseException:
         cancel()
         raise
-    if wire.is_whole:
-        whole.headers += trailers
-    else:
-        whole.trailers = trailers
     # behind the block: for a server, a complete response may be the end of the client too
     if (sending := exchange.respond(whole)) is not None:
         await sending

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Hashable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, Final
 
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
@@ -34,6 +35,8 @@ _TIMEOUT: Final = 10.0
 _MAX_FILES: Final = 10_000
 _INFRASTRUCTURE: Final = "grpc."
 """Package of services that are no part of a contract: reflection, health, channelz, admin."""
+_ASKED: Final = tuple(replace(method, unknown_path=method.path) for method in METHODS)
+"""As methods that no contract knows: an upstream warns of a server that lacks one of the contract."""
 
 
 class ReflectionSource:
@@ -75,7 +78,7 @@ class ReflectionSource:
 
     async def _read(self) -> bytes:
         async with self._connect(self._address) as upstream:
-            for method in METHODS:
+            for method in _ASKED:
                 try:
                     return await self._files(upstream, method)
                 except StatusError as error:

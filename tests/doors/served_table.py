@@ -21,9 +21,10 @@ from gateway.app import create_app
 from gateway.settings import Settings
 from tests.contracts import echo_descriptor_set
 from tests.doors.http2.client import ask as ask_over_http2
+from tests.doors.http2.client import ask_in_parts as ask_in_parts_over_http2
 from tests.echo_server import echo_server
 from tests.parity.admission import SECTIONS
-from tests.parity.client import Answer, ask
+from tests.parity.client import Answer, ask, ask_in_parts
 from tests.parity.edges import WholeEchoServer
 from tests.parity.requests import Case, cases
 from tests.whole.conftest import free_ports
@@ -84,6 +85,8 @@ class DoorOfTable:
     """Of all paths, where the application is mounted."""
     ask: Callable[..., Awaitable[Answer]] = ask
     """How it is asked."""
+    has_grpc: bool = False
+    """Whether gRPC is answered, which needs HTTP/2 and its trailers, and not refused."""
 
 
 def _mounted(app: FastAPI, _settings: Settings) -> Any:
@@ -98,8 +101,11 @@ def _mounted(app: FastAPI, _settings: Settings) -> Any:
 
 
 OURS = DoorOfTable("protoway", serving)
+HTTP2 = DoorOfTable("protoway, HTTP/2", serving, ask=ask_over_http2, has_grpc=True)
 OTHERS = (
-    DoorOfTable("protoway, HTTP/2", serving, ask=ask_over_http2),
+    HTTP2,
+    DoorOfTable("protoway, in parts", serving, ask=ask_in_parts),
+    DoorOfTable("protoway, HTTP/2, in parts", serving, ask=ask_in_parts_over_http2, has_grpc=True),
     DoorOfTable("protoway, with middleware", serving, middleware=True),
     DoorOfTable("protoway, HTTP/2, with middleware", serving, middleware=True, ask=ask_over_http2),
     DoorOfTable("uvicorn, httptools", lambda app, _: under_uvicorn(app, "httptools")),
@@ -119,6 +125,7 @@ class Seen:
     headers: dict[str, str]
     body: bytes
     whole: bool
+    trailers: dict[str, str]
 
 
 async def ask_the_table(folder: Path) -> dict[str, dict[str, Seen]]:
@@ -134,12 +141,8 @@ async def ask_the_table(folder: Path) -> dict[str, dict[str, Seen]]:
             "core": (DESCRIPTOR_SET, own.address),
             "down": (echo_set, nobody),
         }
-        # those about admission have a table of their own, `test_admission_table`; gRPC has HTTP/2 alone
-        table = [
-            case
-            for case in cases()
-            if case.server not in SECTIONS and not case.name.startswith("grpc/")
-        ]
+        # those about admission have a table of their own, `test_admission_table`
+        table = [case for case in cases() if case.server not in SECTIONS]
         seen: dict[str, dict[str, Seen]] = {}
         for door in (OURS, *OTHERS):
             ports = {
@@ -182,7 +185,6 @@ async def ask_all(
 
 def _seen(answer: Answer, case: Case) -> Seen:
     left_out = {*_OF_THE_SERVER, *(() if "x-request-id" in case.headers else ("x-request-id",))}
-    if case.name.startswith("web"):  # a call that is answered at once says how long its response is
-        left_out.add("content-length")
     headers = {name: value for name, value in answer.headers.items() if name not in left_out}
-    return Seen(answer.status, headers, _DRAWN.sub(b"", answer.body), answer.whole)
+    body = _DRAWN.sub(b"", answer.body)
+    return Seen(answer.status, headers, body, answer.whole, answer.trailers)

@@ -1,12 +1,10 @@
-// The calls that every client makes of the tests' own contract through an edge; each prints a line of JSON: its name,
-// and what came. The test has what must come. A client gives unary(message, headers), serverStream(message),
+// The calls that every client makes of the tests' own contract through an edge; of each it prints a line of JSON: its
+// name, and what came. The test has what must come. A client gives unary(message, headers), serverStream(message),
 // clientStream(messages), bidi(messages), fail(request), hang(milliseconds), and status(error); those that it lacks
 // are left out.
 
-/** Makes the calls that a client can make. */
-export async function all(client) {
-  const print = (name, value) => console.log(JSON.stringify([name, value]));
-
+/** Makes the calls that a client can make, and tells the name of each and what came. */
+export async function all(client, print = (name, value) => console.log(JSON.stringify([name, value]))) {
   const { message, header, trailer } = await client.unary({ stringField: "a" }, { "x-given": "one" });
   print("unary", message.stringField);
   print("metadata", [header("x-given"), trailer("cost")]);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from base64 import b64decode, b64encode
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
@@ -37,6 +38,27 @@ async def test_a_unary_call(edge: Edge, content_type: str, http2: bool) -> None:
     assert response.headers["x-given"] == "1"
     assert messages == [_message("a")]
     assert trailers == {"grpc-status": "0", "cost": "3"}
+
+
+@versions
+@pytest.mark.parametrize("content_type", [*_TYPES, _TEXT])
+async def test_a_unary_answer_says_its_length(edge: Edge, content_type: str, http2: bool) -> None:
+    """Also where the message comes behind the head, and the call needs a task."""
+    body = framed(_message("a" * 999))
+    body = b64encode(body) if content_type == _TEXT else body
+
+    async def parts() -> AsyncIterator[bytes]:
+        yield body[:8]
+        yield body[8:]
+
+    async with edge() as port, httpx.AsyncClient(http1=not http2, http2=http2) as client:
+        url, headers = f"http://127.0.0.1:{port}/echo.v1.Echo/Unary", {"content-type": content_type}
+        whole = await client.post(url, content=body, headers=headers)
+        late = await client.post(url, content=parts(), headers=headers)
+
+    assert late.content == whole.content
+    lengths = [each.headers["content-length"] for each in (whole, late)]
+    assert lengths == [str(len(whole.content))] * 2
 
 
 @versions

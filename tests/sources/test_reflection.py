@@ -150,8 +150,8 @@ def test_the_upstreams_own_tls_is_used(tmp_path: Path) -> None:
             read(address)
 
 
-def test_a_server_without_reflection_is_said_at_once() -> None:
-    """It will not have some later; nothing waits."""
+def test_a_server_without_reflection_is_said_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    """It will not have some later; nothing waits. The log does not take its reflection for the contract's."""
     server = grpc.server(futures.ThreadPoolExecutor(2))
     health_pb2_grpc.add_HealthServicer_to_server(health.HealthServicer(), server)
     with (
@@ -159,6 +159,14 @@ def test_a_server_without_reflection_is_said_at_once() -> None:
         pytest.raises(ContractError, match="has no reflection: enable"),
     ):
         read_contract(Settings(upstream=address, reflect=True, reflect_wait_seconds=60))
+    assert caplog.text == ""
+
+
+def test_a_server_that_has_v1alpha_alone_is_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """As servers of grpcio and the demo's core: v1 is tried, and no part of the contract."""
+    with serving(reflecting(echo_set(), SERVICE)) as address:
+        assert read(address) == [SERVICE]
+    assert caplog.text == ""
 
 
 def test_a_server_that_comes_later_is_waited_for(caplog: pytest.LogCaptureFixture) -> None:

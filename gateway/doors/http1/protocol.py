@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Final, cast
 
 from gateway.doors.http.addresses import Addresses, addresses
@@ -413,8 +414,9 @@ class Http1Protocol(asyncio.Protocol):
             transport.close()
             return
         self._linger_bytes = LINGER_BYTES
-        if transport.can_write_eof():
-            transport.write_eof()
+        with suppress(OSError):  # the client may have reset the connection: the loop tells it next
+            if transport.can_write_eof():
+                transport.write_eof()
         self._since = self._loop.time()
         self._watch()
         self._read_or_not()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -388,6 +389,20 @@ async def test_a_body_to_a_404_that_does_not_come() -> None:
         await caller.says(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n")
         await caller.until(lambda: caller.answers.statuses == [404])
         await caller.until(lambda: caller.socket.ended or caller.socket.closed)
+
+
+async def test_a_reset_that_the_loop_has_not_told() -> None:
+    """To end the own side fails then (ENOTCONN); the end of the response does not."""
+    async with calling(echo) as caller:
+
+        def lost() -> None:
+            raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+        caller.socket.write_eof = lost  # type: ignore[method-assign]
+        await caller.says(b"GET /" + b"a" * 100_000)
+        assert caller.answers.statuses == [414]
+        caller.socket.lose()
+        assert caller.state.connections == set()
 
 
 async def test_what_ends_is_read_a_little_longer() -> None:

@@ -70,6 +70,7 @@ class Client:
         self.streams: dict[int, Stream] = {}
         self.goaways: list[tuple[int, int]] = []
         self.pings: list[bytes] = []
+        self.pongs = 0
         self.closed = False
         self._rest = b""
         self._news = asyncio.Condition()
@@ -130,6 +131,8 @@ class Client:
     def _take(self, event: Any) -> None:
         if isinstance(event, h2.events.PingReceived):
             self.pings.append(event.ping_data)
+        elif isinstance(event, h2.events.PingAckReceived):
+            self.pongs += 1
         elif (stream := self.streams.get(getattr(event, "stream_id", 0))) is not None:
             self._take_of_stream(stream, event)
 
@@ -224,6 +227,13 @@ class Client:
         await self.until(lambda: stream.ended or stream.reset is not None or stream.lost)
         return stream
 
+    async def ping(self) -> None:
+        """Waits until the server has read what was sent before."""
+        before = self.pongs
+        self.h2.ping(b"protoway")
+        self.flush()
+        await self.until(lambda: self.pongs > before or self.closed)
+
     async def get(self, target: str, headers: Pairs = (), **more: Any) -> Stream:
         """Sends a GET, and waits for its response."""
         return await self.end_of(self.request("GET", target, headers, **more))
@@ -257,6 +267,25 @@ async def ask(
     port: int, method: str, target: str, headers: dict[str, str], body: bytes | None
 ) -> Answer:
     """Sends one request on a connection of its own, as `tests.parity.client.ask` does over HTTP/1.1."""
+    return await _ask(port, method, target, headers, body, in_parts=False)
+
+
+async def ask_in_parts(
+    port: int, method: str, target: str, headers: dict[str, str], body: bytes | None
+) -> Answer:
+    """Does the same, and sends the body when the server has read the head."""
+    return await _ask(port, method, target, headers, body, in_parts=True)
+
+
+async def _ask(
+    port: int,
+    method: str,
+    target: str,
+    headers: dict[str, str],
+    body: bytes | None,
+    *,
+    in_parts: bool,
+) -> Answer:
     async with connected(port, strict=False) as client:
         fields = [
             (name.lower(), value) for name, value in headers.items() if name.lower() != "host"
@@ -265,6 +294,8 @@ async def ask(
         if body is not None:
             fields.append(("content-length", str(len(body))))
         stream = client.request(method, target, fields, authority=host, end=body is None)
+        if in_parts:
+            await client.ping()
         if body is not None:
             await client.upload(stream, body)
         return (await client.end_of(stream)).answer()
