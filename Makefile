@@ -40,10 +40,10 @@ PROMETHEUS_OPERATOR := github.com/prometheus-operator/prometheus-operator@v0.92.
 GOCODE := /usr/share/gocode
 
 # in the order of their names: by their number of tests, the longest files, of one test each, would come last
-THREE_FILES := -n 3 --dist loadfile --no-loadscope-reorder
+FOUR_FILES := -n 4 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test test-long test-others test-floors e2e evolution interop conformance openapi deploy-check deploy-render tutorial fuzz soak reloads rolling shared faults attack bench bench-micro check fmt generate lock clean
+.PHONY: help demo up down test suite test-long test-others test-floors e2e evolution interop conformance openapi deploy-check deploy-render tutorial fuzz soak reloads rolling shared faults attack bench bench-micro check fmt generate lock clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -74,18 +74,21 @@ up: ## run core, edge and Envoy in containers; the same, and ENVOY_PORT, move th
 down: ## take them down
 	docker compose --profile tls --profile watch --profile scale down --volumes --remove-orphans
 
-test: check ## run every check and every test, three files at a time
-	$(BIN)/python -m pytest $(THREE_FILES)
+test: $(VENV)/installed ## run every check and, beside them, every test, four files at a time
+	@$(MAKE) --no-print-directory -j 2 check suite
+
+suite: $(VENV)/installed
+	$(BIN)/python -m pytest $(FOUR_FILES)
 
 test-long: $(VENV)/installed ## run the tests that take longest: thousands of streams, renewed CAs, soaks of grpc_wire
 	$(BIN)/python -m pytest -m long -n 2 --dist load tests
 
 test-others: $(VENV)/installed ## try edge and core on grpcio, which is not their default
 	PROTOWAY_TRANSPORT=grpcio CORE_TRANSPORT=grpcio \
-		$(BIN)/python -m pytest $(THREE_FILES) tests/whole tests/parity tests/soak
+		$(BIN)/python -m pytest $(FOUR_FILES) tests/whole tests/parity tests/soak
 
-test-floors: $(VENV)/installed build/floors/installed ## run every test (FLOORS: of some folders) on the lowest versions that pyproject.toml allows
-	build/floors/bin/python -m pytest $(THREE_FILES) $(FLOORS)
+test-floors: $(VENV)/installed build/floors/installed ## run every test (FLOORS: some, by arguments of pytest) on the lowest versions that pyproject.toml allows
+	build/floors/bin/python -m pytest $(FOUR_FILES) $(FLOORS)
 
 build/floors/installed: requirements/dev.txt requirements/floors.txt pyproject.toml
 	@echo "making build/floors from requirements/dev.txt and requirements/floors.txt; this takes a minute"
