@@ -56,8 +56,6 @@ class Tried:
     server: OtherServer
     port: int
     ours: int
-    answers: dict[str, Seen]
-    """Those of our own."""
 
 
 @pytest.fixture(scope="module")
@@ -68,40 +66,24 @@ def descriptor_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@dataclass(frozen=True)
-class Ours:
-    """Our own server, asked once."""
-
-    upstream: str
-    port: int
-    answers: dict[str, Seen]
-
-
-@pytest.fixture(scope="module")
-async def own(descriptor_set: Path) -> AsyncIterator[Ours]:
-    """Our own server."""
-    async with (
-        echo_server(WholeEchoServer) as echo,
-        edge(OURS, descriptor_set, echo.address) as port,
-    ):
-        yield Ours(echo.address, port, await ask_all(_TABLE, {"echo": port}))
-
-
 @pytest.fixture(scope="module", params=OTHER_SERVERS, ids=lambda server: server.name)
-async def tried(
-    request: pytest.FixtureRequest, descriptor_set: Path, own: Ours
-) -> AsyncIterator[Tried]:
+async def tried(request: pytest.FixtureRequest, descriptor_set: Path) -> AsyncIterator[Tried]:
     """Both servers."""
     server: OtherServer = request.param
     if not server.installed:
         pytest.skip(f"{server.package} is not installed")
-    async with under(server, descriptor_set, own.upstream) as port:
-        yield Tried(server, port, own.port, own.answers)
+    async with (
+        echo_server(WholeEchoServer) as echo,
+        edge(OURS, descriptor_set, echo.address) as ours,
+        under(server, descriptor_set, echo.address) as port,
+    ):
+        yield Tried(server, port, ours)
 
 
 async def test_the_answers_are_the_same(tried: Tried) -> None:
     """Of all requests of the table, those apart that are longer than the server takes."""
-    ours, others = tried.answers, await ask_all(_TABLE, {"echo": tried.port})
+    ours: dict[str, Seen] = await ask_all(_TABLE, {"echo": tried.ours})
+    others = await ask_all(_TABLE, {"echo": tried.port})
 
     different = {name: (ours[name], others[name]) for name in ours if ours[name] != others[name]}
     if tried.server.name == _WITHOUT_LONG_TARGETS:
