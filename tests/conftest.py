@@ -6,7 +6,7 @@ import copy
 import gc
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
@@ -104,16 +104,14 @@ def _rendered(
     return _documents[key]
 
 
-@pytest.fixture(scope="session", autouse=True)
-def contracts_compiled_once() -> Iterator[None]:
+@pytest.fixture(autouse=True)
+def contracts_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets edges in this process share what is loaded, compiled and rendered of a contract.
 
     Thousands of tests make an edge of one of a few contracts, and this is nine tenths of the work. A contract
     is frozen, and nobody changes an endpoint or a document. The tests of `load`, `Transcoder` and
     `render_openapi` call them themselves.
     """
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gateway.sources.reading.load", _loaded)
-        patch.setattr("gateway.reload.compiling.Transcoder", _compiled)
-        patch.setattr("gateway.reload.compiling.render_openapi", _rendered)
-        yield
+    monkeypatch.setattr("gateway.sources.reading.load", _loaded)
+    monkeypatch.setattr("gateway.reload.compiling.Transcoder", _compiled)
+    monkeypatch.setattr("gateway.reload.compiling.render_openapi", _rendered)
