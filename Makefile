@@ -40,14 +40,14 @@ PROMETHEUS_OPERATOR := github.com/prometheus-operator/prometheus-operator@v0.92.
 GOCODE := /usr/share/gocode
 
 # in the order of their names: by their number of tests, the longest files, of one test each, would come last
-THREE_FILES := -n 3 --dist loadfile --no-loadscope-reorder
+FOUR_FILES := -n 4 --dist loadfile --no-loadscope-reorder
 COMPILED_TESTS ?=
 # imports the compiled packages, and not the sources of the folder that one stands in
 COMPILED := PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/build/compiled:$(CURDIR)
 SOURCES := $(shell find gateway grpc_wire server_process -name '*.py')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test test-long test-others test-floors test-compiled e2e evolution interop conformance conformance-suites openapi deploy-check deploy-render tutorial fuzz soak reloads rolling shared faults attack bench bench-micro check fmt generate lock clean
+.PHONY: help demo up down test suite test-long test-others test-floors test-compiled e2e evolution interop conformance conformance-suites openapi deploy-check deploy-render tutorial fuzz soak reloads rolling shared faults attack bench bench-micro check fmt generate lock clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -78,18 +78,21 @@ up: ## run core, edge and Envoy in containers; the same, and ENVOY_PORT, move th
 down: ## take them down
 	docker compose --profile tls --profile watch --profile scale down --volumes --remove-orphans
 
-test: check ## run every check and every test, three files at a time
-	$(BIN)/python -m pytest $(THREE_FILES)
+test: $(VENV)/installed ## run every check and, beside them, every test, four files at a time
+	@$(MAKE) --no-print-directory -j 2 check suite
+
+suite: $(VENV)/installed
+	$(BIN)/python -m pytest $(FOUR_FILES)
 
 test-long: $(VENV)/installed ## run the tests that take longest: thousands of streams, renewed CAs, soaks of grpc_wire
 	$(BIN)/python -m pytest -m long -n 2 --dist load tests
 
 test-others: $(VENV)/installed ## try edge and core on grpcio, which is not their default
 	PROTOWAY_TRANSPORT=grpcio CORE_TRANSPORT=grpcio \
-		$(BIN)/python -m pytest $(THREE_FILES) tests/whole tests/parity tests/soak
+		$(BIN)/python -m pytest $(FOUR_FILES) tests/whole tests/parity tests/soak
 
-test-floors: $(VENV)/installed build/floors/installed ## run every test (FLOORS: of some folders) on the lowest versions that pyproject.toml allows
-	build/floors/bin/python -m pytest $(THREE_FILES) $(FLOORS)
+test-floors: $(VENV)/installed build/floors/installed ## run every test (FLOORS: some, by arguments of pytest) on the lowest versions that pyproject.toml allows
+	build/floors/bin/python -m pytest $(FOUR_FILES) $(FLOORS)
 
 build/floors/installed: requirements/dev.txt requirements/floors.txt pyproject.toml
 	@echo "making build/floors from requirements/dev.txt and requirements/floors.txt; this takes a minute"
@@ -101,7 +104,7 @@ build/floors/installed: requirements/dev.txt requirements/floors.txt pyproject.t
 	@touch $@
 
 test-compiled: build/compiled/installed ## run the tests (COMPILED_TESTS: of some folders) on compiled modules, as the images have them (needs a C compiler)
-	$(COMPILED) $(BIN)/python -m pytest $(THREE_FILES) $(COMPILED_TESTS)
+	$(COMPILED) $(BIN)/python -m pytest $(FOUR_FILES) $(COMPILED_TESTS)
 
 # What an image has: the packages of a wheel whose hook has compiled some of their modules.
 build/compiled/installed: hatch_build.py pyproject.toml $(SOURCES) | $(VENV)/installed

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import gc
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -10,10 +12,12 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from gateway.contract.bindings import RpcMethods
 from gateway.contract.descriptors import Contract, load
 from gateway.contract.http_rule import Binding
 from gateway.contract.json_options import JsonOptions
 from gateway.render.openapi import render_openapi
+from gateway.transcoding.transcoder import Transcoder
 from tests.redis_server import redis_server
 
 # A check that gates a change draws the same cases each time; HYPOTHESIS_PROFILE=random draws new ones.
@@ -31,6 +35,18 @@ sys.dont_write_bytecode = False
 _KEPT = 16
 _contracts: dict[tuple[bytes, tuple[str, ...]], Contract] = {}
 _documents: dict[tuple[Contract, tuple[str, ...], str, JsonOptions, bool], dict[str, Any]] = {}
+_transcoders: dict[tuple[Contract, JsonOptions, bool, bool, RpcMethods], Transcoder] = {}
+
+
+def pytest_collection() -> None:
+    """What is imported stays, so looking for garbage among it is in vain."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Spares each collection the modules and tests that are there now: half a second for each of all."""
+    gc.freeze()
+    gc.enable()
 
 
 def _loaded(descriptor_set: bytes, services: Iterable[str] = (), *, file: str = "") -> Contract:
@@ -40,8 +56,32 @@ def _loaded(descriptor_set: bytes, services: Iterable[str] = (), *, file: str = 
         if len(_contracts) >= _KEPT:
             _contracts.clear()
             _documents.clear()
+            _transcoders.clear()
         _contracts[key] = load(descriptor_set, services, file=file)
     return _contracts[key]
+
+
+def _compiled(
+    contract: Contract,
+    options: JsonOptions,
+    *,
+    ignore_unknown: bool,
+    show_debug_info: bool,
+    rpc: RpcMethods,
+) -> Transcoder:
+    """Returns a transcoder, which may be given RPCs of its own; its endpoints are shared."""
+    key = contract, options, ignore_unknown, show_debug_info, rpc
+    if key not in _transcoders:
+        _transcoders[key] = Transcoder(
+            contract,
+            options,
+            ignore_unknown=ignore_unknown,
+            show_debug_info=show_debug_info,
+            rpc=rpc,
+        )
+    made = copy.copy(_transcoders[key])
+    made.rpc = dict(made.rpc)
+    return made
 
 
 def _rendered(
@@ -66,10 +106,12 @@ def _rendered(
 
 @pytest.fixture(autouse=True)
 def contracts_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets edges in this process share what is loaded and rendered of a contract.
+    """Lets edges in this process share what is loaded, compiled and rendered of a contract.
 
-    Thousands of tests make an edge of one of a few contracts, and this is half of the work. A contract is
-    frozen, and nobody changes a document. The tests of `load` and `render_openapi` call them themselves.
+    Thousands of tests make an edge of one of a few contracts, and this is nine tenths of the work. A contract
+    is frozen, and nobody changes an endpoint or a document. The tests of `load`, `Transcoder` and
+    `render_openapi` call them themselves.
     """
     monkeypatch.setattr("gateway.sources.reading.load", _loaded)
+    monkeypatch.setattr("gateway.reload.compiling.Transcoder", _compiled)
     monkeypatch.setattr("gateway.reload.compiling.render_openapi", _rendered)

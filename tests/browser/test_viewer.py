@@ -23,6 +23,7 @@ from tests.whole.serving import serving
 Json = Any
 PREFIX = "/behind/a/proxy"
 METHODS = 400
+pytestmark = pytest.mark.timeout(180)  # the first test starts a browser and the demo
 PROTO = (
     'syntax = "proto3"; package t; import "google/api/annotations.proto";'
     " message M { string id = 1; int32 number = 2; M more = 3; } service S {"

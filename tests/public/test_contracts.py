@@ -90,6 +90,7 @@ async def test_every_binding_reaches_its_method(serve: Serve, name: str) -> None
 
 
 @every_contract
+@pytest.mark.timeout(180)
 def test_its_openapi_document_is_valid(name: str) -> None:
     """The document is OpenAPI 3.1 to a validator that is not ours."""
     validate(document(name))

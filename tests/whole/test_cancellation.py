@@ -30,7 +30,7 @@ async def time_to_cancel(echo: EchoServer, url: str, *options: str) -> float:
     curl = await asyncio.create_subprocess_exec(
         *("curl", "-sN", *options, url), stdout=asyncio.subprocess.DEVNULL
     )
-    await asyncio.wait_for(echo.started.wait(), 10)
+    await asyncio.wait_for(echo.started.wait(), 30)
     loop = asyncio.get_running_loop()
     killed = loop.time()
     curl.kill()
@@ -69,7 +69,7 @@ async def time_to_cancel_an_upload(echo: EchoServer, base: str, lines: bytes) ->
         b"Content-Length: 1000000\r\n\r\n" + lines
     )
     await writer.drain()
-    await asyncio.wait_for(echo.started.wait(), 10)
+    await asyncio.wait_for(echo.started.wait(), 30)
     await asyncio.sleep(SETTLE_SECONDS)
     loop = asyncio.get_running_loop()
     closed = loop.time()

@@ -16,9 +16,9 @@ from tests.contracts import feeds_descriptor_set
 from tests.feeds.stage import news
 from tests.whole import processes
 
-CALLERS = 100
+CALLERS = 25
 MESSAGES = 1_100
-TOTAL = 24 * 1024 * 1024
+TOTAL = 6 * 1024 * 1024
 READER_BYTES = 64 * 1024
 """Bytes of one reader and its connection, generously: about 21 KiB."""
 

@@ -80,10 +80,13 @@ async def _edge(folder: Path, *middleware: Any, **options: Any) -> AsyncIterator
             yield port
 
 
-@pytest.fixture(params=[(), (PassesOn,)], ids=["direct", "asgi"])
-async def port(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[int]:
-    """Where an edge serves, with and without middleware."""
-    async with _edge(tmp_path, *request.param) as serves:
+@pytest.fixture(scope="module", params=[(), (PassesOn,)], ids=["direct", "asgi"])
+async def port(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[int]:
+    """Where an edge serves, with and without middleware; it sends no pings of its own."""
+    folder = tmp_path_factory.mktemp("edge")
+    async with _edge(folder, *request.param, websocket_ping_seconds=3600) as serves:
         yield serves
 
 

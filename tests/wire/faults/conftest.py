@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator
 from typing import Any
 
 import pytest
@@ -34,12 +34,10 @@ def pytest_runtest_makereport(
 
 
 @pytest.fixture(scope="module", autouse=True)
-def little_to_collect() -> Iterator[None]:
+def little_to_collect() -> None:
     """What was there before is not looked at again and again."""
     gc.collect()
     gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,7 @@ from tests.wire.tls import Tls
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 PING = b"\x00\x00\x08\x06\x00\x00\x00\x00\x00" + b"12345678"
 SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
-TIMEOUT = 5.0
+TIMEOUT = 20.0
 """Seconds that no other client waits for its answer."""
 
 
