@@ -12,6 +12,7 @@ from gateway.feeds.requests import StreamRequest
 from gateway.feeds.source import Encode, Source
 from gateway.transcoding.codec import is_long
 from gateway.transcoding.negotiation import json_options
+from gateway.transcoding.rpc.wire import RpcWire
 from gateway.transcoding.status import StatusError
 from gateway.upstream.port import Call, RequestMessages
 
@@ -108,8 +109,20 @@ async def decode_all(
         endpoint.decode_request(exchange.captures, exchange.query, b"")
 
 
+async def read_message(exchange: Exchange, wire: RpcWire, data: bytes) -> bytes:
+    """Returns the message of a client on a wire of RPC; long JSON is decoded in a thread.
+
+    Raises:
+        StatusError: the JSON is wrong.
+    """
+    if not wire.is_json:
+        return data
+    return await _decode_off_loop(exchange, partial(wire.read, data), data)
+
+
 async def _decode_off_loop(exchange: Exchange, decode: Callable[[], bytes], json: bytes) -> bytes:
-    if exchange.endpoint.has_raw_request or not is_long(json):
+    is_raw = exchange.endpoint.has_raw_request and exchange.request.rpc is None
+    if is_raw or not is_long(json):
         return decode()
     await exchange.in_task()
     return await asyncio.get_running_loop().run_in_executor(exchange.edge.decoding, decode)

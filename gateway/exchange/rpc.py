@@ -10,10 +10,11 @@ unary call is one whole HTTP response on every wire, as where it needs no task.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Final
 
 from gateway.exchange.body import UploadBody
-from gateway.exchange.call import open_call, open_source
+from gateway.exchange.call import open_call, open_source, read_message
 from gateway.exchange.exchange import Exchange
 from gateway.exchange.own_calls import AnsweredCall
 from gateway.exchange.ports import until_sent
@@ -23,6 +24,10 @@ from gateway.transcoding.metadata import Metadata
 from gateway.transcoding.rpc.wire import MessagesReader, RpcWire
 from gateway.transcoding.status import DEADLINE_EXCEEDED, UNIMPLEMENTED, StatusError
 from gateway.upstream.port import Call, RequestMessages
+from grpc_wire.call.message import MESSAGE_COST
+
+_TURN_BYTES: Final = 256 * 1024
+"""Bytes of messages that are read in one turn of the event loop: few compressed ones may become many."""
 
 
 async def serve_rpc(exchange: Exchange, wire: RpcWire) -> None:
@@ -186,7 +191,7 @@ async def _requests(exchange: Exchange, wire: RpcWire, body: UploadBody) -> Requ
             DEADLINE_EXCEEDED, it did not arrive in time.
     """
     reader = wire.reader(exchange.edge.limits.max_message)
-    messages = _messages(exchange, reader, body)
+    messages = _messages(exchange, wire, reader, body)
     if exchange.endpoint.method.stream_type.client:
         return messages
     found: list[bytes] = []
@@ -212,14 +217,29 @@ def only_message(exchange: Exchange, found: Sequence[bytes]) -> bytes:
     return found[0]
 
 
+def messages_of(reader: MessagesReader, body: bytes) -> Iterator[bytes]:
+    """Yields the messages of a body that has come whole."""
+    yield from reader.feed(body)
+    yield from reader.close()
+
+
 async def _messages(
-    exchange: Exchange, reader: MessagesReader, body: UploadBody
+    exchange: Exchange, wire: RpcWire, reader: MessagesReader, body: UploadBody
 ) -> AsyncIterator[bytes]:
     """Yields the messages of a body as they arrive."""
+    left = _TURN_BYTES
     async for chunk in body.chunks():
-        for message in reader.feed(chunk):
-            exchange.received(len(message))
-            yield message
-    for message in reader.close():
-        exchange.received(len(message))
-        yield message
+        for data in reader.feed(chunk):
+            left -= len(data) + MESSAGE_COST
+            if left < 0:
+                await asyncio.sleep(0)
+                left = _TURN_BYTES
+            yield await _received(exchange, wire, data)
+    for data in reader.close():
+        yield await _received(exchange, wire, data)
+
+
+async def _received(exchange: Exchange, wire: RpcWire, data: bytes) -> bytes:
+    message = await read_message(exchange, wire, data)
+    exchange.received(len(message))
+    return message

@@ -111,7 +111,10 @@ async def refuse_reader(exchange: Exchange, error: StatusError) -> bool:
         return False
     if not exchange.endpoint.method.stream_type.server or not is_retryable(error):
         return False
-    encoder, encode = choose_framing(exchange)
+    try:
+        encoder, encode = choose_framing(exchange)
+    except StatusError:  # what takes no framing is no reader of events
+        return False
     if encoder.media_type != _SSE or exchange.last_event_id == END_ID:
         return False
     await exchange.in_task()

@@ -5,8 +5,11 @@ The order is that of REST (`gateway.exchange.unary`); a wire stands where the co
 
 from __future__ import annotations
 
+from itertools import islice
+
+from gateway.exchange.call import read_message
 from gateway.exchange.exchange import Exchange
-from gateway.exchange.rpc import only_message, unary_response
+from gateway.exchange.rpc import messages_of, only_message, unary_response
 from gateway.transcoding.rpc.wire import RpcWire
 
 
@@ -36,7 +39,10 @@ async def serve_unary_rpc(exchange: Exchange, wire: RpcWire, body: bytes) -> Non
     message = wire.single(body, edge.limits.max_message)
     if message is None:
         reader = wire.reader(edge.limits.max_message)
-        message = only_message(exchange, [*reader.feed(body), *reader.close()])
+        # a third one would be decompressed for nothing
+        message = only_message(exchange, tuple(islice(messages_of(reader, body), 2)))
+    if wire.is_json:
+        message = await read_message(exchange, wire, message)
     if info is not None:
         exchange.received(len(message))
     outcome = exchange.run.outcome()

@@ -6,7 +6,7 @@ is sent with its imports. Extensions are not looked up.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any, Final
 
 from google.protobuf.descriptor import FileDescriptor
@@ -71,17 +71,21 @@ class _Reflection:
             except KeyError:
                 continue
             response = Response()
-            files = dict.fromkeys(_with_imports(file))
+            files = [each.serialized_pb for each in _with_imports(file)]
             response.file_descriptor_response.file_descriptor_proto.extend(files)
             return response
         return _error(NOT_FOUND, "the contract has no such file or symbol")
 
 
-def _with_imports(file: FileDescriptor) -> Iterator[bytes]:
-    """Yields a file and what it imports."""
-    yield file.serialized_pb
-    for each in file.dependencies:
-        yield from _with_imports(each)
+def _with_imports(file: FileDescriptor) -> Iterable[FileDescriptor]:
+    """Returns a file and what it imports; each once, however many ways lead to it."""
+    found = {file.name: file}
+    left = [file]
+    while left:
+        new = [each for each in left.pop().dependencies if each.name not in found]
+        found |= {each.name: each for each in new}
+        left += new
+    return found.values()
 
 
 def _error(code: int, message: str) -> Any:

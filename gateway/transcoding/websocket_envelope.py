@@ -9,8 +9,6 @@ from __future__ import annotations
 import re
 from typing import Any, ClassVar, Final
 
-import orjson
-
 from gateway.transcoding.codec import JsonSyntaxError, parse_json, print_json
 from gateway.transcoding.metadata import Metadata, metadata_object
 from gateway.transcoding.status import INVALID_ARGUMENT, StatusError, bad_request
@@ -69,8 +67,9 @@ class GrpcJsonEnvelope:
 
     def status(self, json: bytes, trailers: Metadata) -> str:
         """Returns the Status, with the trailing metadata in its `trailers`."""
-        status = orjson.loads(json) | {"trailers": metadata_object(trailers)}
-        return print_json({"status": status}).decode()
+        members = json[1:-1] + b"," if json != b"{}" else b""
+        added = print_json(metadata_object(trailers))
+        return (b'{"status":{%b"trailers":%b}}' % (members, added)).decode()
 
 
 def _extract_message(frame: bytes) -> bytes | None:

@@ -645,6 +645,21 @@ async def test_a_reader_that_reconnects_is_told_by_an_event(make_app: MakeApp) -
     assert b"too many streams at a time" in again.body
 
 
+@pytest.mark.parametrize(
+    "accept", ["image/png", "text/event-stream;q=0", "text/event-stream;int64=word", "*/*;names=x"]
+)
+async def test_a_refusal_stays_where_no_framing_is_taken(make_app: MakeApp, accept: str) -> None:
+    """What comes with an id of an event, and takes no events, is refused as any other request is."""
+    async with running(make_app(limits=rules({"limit": 1, "counts": "requests"}))) as app:
+        await by_asgi(app, "/v1/echo")
+        refused = await by_asgi(
+            app, "/v1/stream/a", accept=accept, **{"last-event-id": "0123456789abcdef-1"}
+        )
+
+    assert (refused.status, refused.json["code"]) == (429, RESOURCE_EXHAUSTED)
+    assert "retry-after" in refused.headers
+
+
 class FarStore:
     """A store that decides later, as one on a network does."""
 

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from gateway.transcoding.codec import MAX_INLINE_VALUES, is_long
 from tests.edge.asgi import Request, connect, start
 from tests.edge.test_direct import answer
+from tests.rpc.wire_client import framed
 
 VALUES = 16 * MAX_INLINE_VALUES
 LONG = {
@@ -62,6 +63,23 @@ async def test_others_have_their_turns_meanwhile(
     assert turns == ENOUGH
 
 
+@pytest.mark.parametrize("kind", ["application/json", "application/connect+json"])
+@pytest.mark.parametrize("body", LONG.values(), ids=LONG)
+async def test_others_have_their_turns_beside_a_call_of_connect(
+    app: FastAPI, kind: str, body: bytes
+) -> None:
+    """The same of the JSON of an RPC."""
+    method, data = "Unary", body
+    if kind != "application/json":
+        method, data = "ServerStream", framed(body)
+    headers = {"content-type": kind, "connect-protocol-version": "1"}
+    request = start(app, "POST", f"/echo.v1.Echo/{method}", data, headers)
+    turns = await turns_until(request)
+
+    assert request.status == 200
+    assert turns == ENOUGH
+
+
 async def test_others_have_their_turns_beside_a_websocket(app: FastAPI) -> None:
     """The same of a frame."""
     request = connect(app, "/v1/bidi", subprotocols=("grpc-json.v1",))
@@ -99,6 +117,20 @@ async def test_it_is_decoded_in_the_thread_on_the_direct_path_too(app: FastAPI) 
 
     assert (status, len(answered["listValueField"])) == (200, MAX_INLINE_VALUES + 2)
     assert decoding_threads()
+
+
+async def test_so_is_that_of_connect(app: FastAPI) -> None:
+    """A call of Connect is decoded in the thread too."""
+    head = (
+        b"POST /echo.v1.Echo/Unary HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+        b"connect-protocol-version: 1\r\ncontent-length: %d\r\n\r\n"
+    )
+    body = b'{"listValueField":[%b0]}' % (b"0," * (MAX_INLINE_VALUES + 1))
+    before = decoding_threads()
+    status, _, answered = await answer(app, head % len(body) + body)
+
+    assert (status, len(answered["listValueField"])) == (200, MAX_INLINE_VALUES + 2)
+    assert decoding_threads() - before
 
 
 def test_what_is_long() -> None:

@@ -52,6 +52,26 @@ async def test_json(edge: Edge, http2: bool) -> None:
 
 
 @versions
+async def test_another_version_of_the_protocol(edge: Edge, http2: bool) -> None:
+    """It is refused on each wire of Connect; nobody knows what such a client expects."""
+    async with edge() as port:
+        found = [
+            await post(port, method, body, kind, http2=http2, connect_protocol_version=version)
+            for version in ("2", "v1", "")
+            for method, body, kind in (
+                ("Unary", b"{}", _JSON),
+                ("Unary", b"", _PROTO),
+                ("ServerStream", framed(b"{}"), _STREAM_JSON),
+            )
+        ]
+
+    unary = [(each.status_code, each.json()["code"]) for each in (*found[::3], *found[1::3])]
+    streams = [connect_end(each.content)[1]["error"]["code"] for each in found[2::3]]
+    assert unary == [(400, "invalid_argument")] * 6
+    assert streams == ["invalid_argument"] * 3
+
+
+@versions
 async def test_json_beside_the_routes_of_auto_mapping(edge: Edge, http2: bool) -> None:
     """One path answers all: plain JSON by REST, proto by Connect, whoever came first."""
     body = b'{"stringField":"a"}'

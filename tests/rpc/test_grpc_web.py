@@ -132,6 +132,16 @@ async def test_bodies_that_are_wrong(edge: Edge, body: bytes, code: str) -> None
     assert web_trailers(response.content)[1]["grpc-status"] == code
 
 
+async def test_no_more_is_decompressed_than_is_looked_at(edge: Edge) -> None:
+    """A unary call has one message; of a body with many, all behind the second are left as they are."""
+    body = framed(_message("a"), _message("b")) + framed(b"no gzip", flags=COMPRESSED)
+    async with edge() as port:
+        response = await post(port, "Unary", body, _TYPES[0], grpc_encoding="gzip")
+
+    trailers = web_trailers(response.content)[1]
+    assert (trailers["grpc-status"], "more than one" in trailers["grpc-message"]) == ("12", True)
+
+
 async def test_text_that_is_no_base64(edge: Edge) -> None:
     """It is INVALID_ARGUMENT."""
     async with edge() as port:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
 import httpx
 import orjson
 import pytest
-from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -18,6 +19,8 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
 
+from gateway.contract.descriptors import load
+from gateway.rpc_services.reflection import reflection_calls
 from tests.doors.http2.conftest import Edge
 
 _SERVICE = "echo.v1.Echo"
@@ -107,6 +110,30 @@ async def test_what_reflection_does_not_have(edge: Edge) -> None:
     (file,) = found[2].file_descriptor_response.file_descriptor_proto
     assert codes == [5, 12, 0]
     assert FileDescriptorProto.FromString(file).package == "grpc.health.v1"
+
+
+async def test_reflection_of_files_that_many_ways_lead_to() -> None:
+    """Each file is sent once, and looked at once: with two imports each, 60 files have 10^12 ways."""
+    files = FileDescriptorSet()
+    for number in range(60):
+        file = files.file.add(name=f"{number}.proto", package="p", syntax="proto3")
+        file.dependency.extend(f"{each}.proto" for each in (number - 1, number - 2) if each >= 0)
+        file.message_type.add(name=f"M{number}")
+    last = files.file[-1]
+    method = last.service.add(name="S").method.add(name="Do", input_type=".p.M59")
+    method.output_type = ".p.M59"
+    answer = next(iter(reflection_calls(load(files.SerializeToString())).values()))
+
+    async def ask() -> AsyncIterator[bytes]:
+        request: Any = reflection_pb2.ServerReflectionRequest(file_containing_symbol="p.S")
+        yield request.SerializeToString()
+
+    (told,) = [reflection_pb2.ServerReflectionResponse.FromString(e) async for e in answer(ask())]
+    sent = told.file_descriptor_response.file_descriptor_proto
+    names = [FileDescriptorProto.FromString(each).name for each in sent]
+
+    assert names[0] == "59.proto"
+    assert sorted(names) == sorted({file.name for file in files.file})
 
 
 async def test_no_reflection(edge: Edge) -> None:

@@ -173,6 +173,14 @@ def test_an_envelope_says_what_is_in_it() -> None:
     )
 
 
+def test_a_status_is_sent_as_it_was_printed() -> None:
+    """However deep its details nest: what could be printed alone is not printed again."""
+    deepest = b'{"details":%b0%b}' % (b"[" * 253, b"]" * 253)
+    sent = GrpcJsonEnvelope().status(deepest, (("cost", "3"), ("cost", "4")))
+
+    assert sent.encode() == b'{"status":%b,"trailers":{"cost":["3","4"]}}}' % deepest[:-1]
+
+
 @given(st.text() | st.from_regex(r'\s*\{\s*"(message|headers|half_close)"\s*:.*', fullmatch=True))
 @settings(deadline=None)
 def test_any_text_is_read_or_refused(text: str) -> None:

@@ -28,6 +28,8 @@ CHUNK_PIECE: Final = 16 * 1024
 """Bytes that are parsed at once of a body in chunks."""
 CHUNK_OVERHEAD: Final = 16
 """Bytes around its chunks that a body may have for each of its own; and the limit of a head besides."""
+_NO_VERSION: Final = "Invalid HTTP version"
+"""What httptools says of a well-formed version that it does not know."""
 _METHODS: Final[dict[bytes, str]] = {
     name.encode(): name for name in ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 }
@@ -145,7 +147,7 @@ class RequestParser:
         """Keeps what was wrong; what follows the last request of a connection is not looked at."""
         self.stopped = True
         if self.rejection is None and not self.finished:
-            if "version" in str(error).lower():
+            if str(error) == _NO_VERSION:
                 self.rejection = Rejection(505, "the version of HTTP is neither 1.0 nor 1.1")
             else:
                 self.rejection = Rejection(400, "the request is not HTTP/1.1")

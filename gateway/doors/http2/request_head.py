@@ -5,6 +5,7 @@ What makes a request malformed (RFC 9113, 8.1.1) has been found by `grpc_wire.he
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from gateway.doors.http.rejection import Rejection
@@ -17,6 +18,10 @@ from grpc_wire.headers.section import Headers
 VERSION: Final = "2"
 _CONNECT: Final = "CONNECT"
 _COLON: Final = ord(":")
+_TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+"""An HTTP method (RFC 9110, 5.6.2 and 9.1)."""
+_VISIBLE: Final = re.compile(rb"[!-~]+")
+"""What a target consists of; HTTP/1.1 could not carry another (RFC 9113, 10.3)."""
 
 
 def make_request(fields: Headers, max_headers: int) -> tuple[Request, bytes]:
@@ -31,8 +36,13 @@ def make_request(fields: Headers, max_headers: int) -> tuple[Request, bytes]:
     if len(headers) > max_headers:
         raise Rejection(431, f"the request has more than {max_headers} headers")
     pseudo = dict(fields[:5])
-    method, protocol = pseudo[b":method"].decode("latin-1"), pseudo.get(b":protocol", b"")
-    path, query, authority = split_target(method, pseudo[b":path"])
+    named, target = pseudo[b":method"], pseudo[b":path"]
+    if not _TOKEN.fullmatch(named):
+        raise Rejection(400, "the :method is none")
+    if not _VISIBLE.fullmatch(target):
+        raise Rejection(400, "the :path has bytes that are not percent-encoded")
+    method, protocol = named.decode("ascii"), pseudo.get(b":protocol", b"")
+    path, query, authority = split_target(method, target)
     if authority is not None:
         raise Rejection(400, "the :path is none")
     request = Request("GET" if protocol else method, path, query, VERSION, headers)

@@ -13,7 +13,7 @@ from gateway.contract.method import Method
 from gateway.transcoding.rpc.connect import ConnectGet, ConnectStream, ConnectUnary
 from gateway.transcoding.rpc.grpc import Grpc, GrpcWeb, GrpcWebText
 from gateway.transcoding.rpc.wire import RpcWire
-from gateway.transcoding.status import UNIMPLEMENTED, UNKNOWN, StatusError
+from gateway.transcoding.status import INVALID_ARGUMENT, UNIMPLEMENTED, UNKNOWN, StatusError
 from gateway.transcoding.violations import quoted
 
 _GRPC: Final = re.compile(r"application/grpc(-web-text|-web)?(\+.*)?")
@@ -34,6 +34,7 @@ _READ: Final = frozenset(
 )
 _UNARY_TYPES: Final = ("application/proto", "application/json")
 _STREAM_TYPES: Final = ("application/connect+proto", "application/connect+json")
+_VERSIONS: Final = (None, "1")
 _VERBS: Final = "an RPC is sent by POST"
 
 
@@ -71,18 +72,18 @@ def choose(
         return Choice(wire, _grpc_error(http_method, grpc[2]))
     if http_method == "GET" and not media_type:
         return _choose_get(query, method)
+    version = said.get(b"connect-protocol-version")
     if media_type.startswith("application/connect+"):
         encoding = said.get(b"connect-content-encoding", "")
         wire = ConnectStream(is_json=media_type.endswith("+json"), encoding=encoding)
-        return Choice(wire, _connect_error(http_method, media_type, _STREAM_TYPES))
-    names_connect = b"connect-protocol-version" in said
-    if not names_connect and media_type != _UNARY_TYPES[0]:
+        return Choice(wire, _connect_error(http_method, media_type, _STREAM_TYPES, version))
+    if version is None and media_type != _UNARY_TYPES[0]:
         return None
     coding = said.get(b"content-encoding", "")
     wire = ConnectUnary(is_json=media_type == _UNARY_TYPES[1], content_encoding=coding)
     streams = method is not None and method.stream_type.streams
     types = _STREAM_TYPES if streams else _UNARY_TYPES
-    return Choice(wire, _connect_error(http_method, media_type, types))
+    return Choice(wire, _connect_error(http_method, media_type, types, version))
 
 
 def _grpc_error(http_method: str, codec: str | None) -> StatusError | None:
@@ -93,8 +94,13 @@ def _grpc_error(http_method: str, codec: str | None) -> StatusError | None:
     return None
 
 
-def _connect_error(http_method: str, media_type: str, types: tuple[str, ...]) -> StatusError | None:
-    """Returns what is wrong with the HTTP method or the content type; their code is that of the protocol."""
+def _connect_error(
+    http_method: str, media_type: str, types: tuple[str, ...], version: str | None = None
+) -> StatusError | None:
+    """Returns what is wrong with the HTTP method, the content type or the version that a request names.
+
+    The code of the first two is that of the protocol.
+    """
     if http_method != "POST":
         return StatusError.of(
             UNKNOWN, _VERBS, http_status=405, headers=((b"allow", b"OPTIONS, POST"),)
@@ -107,6 +113,9 @@ def _connect_error(http_method: str, media_type: str, types: tuple[str, ...]) ->
             http_status=415,
             headers=((b"accept-post", listed.encode()),),
         )
+    if version not in _VERSIONS:
+        text = f"connect-protocol-version is 1 here, not {quoted(version)}"
+        return StatusError.of(INVALID_ARGUMENT, text)
     return None
 
 

@@ -67,13 +67,14 @@ class _Messages:
 class ConnectUnary:
     """A unary call by POST: request and response are the message itself."""
 
-    __slots__ = ("_content_encoding", "_messages", "content_type")
+    __slots__ = ("_content_encoding", "_messages", "content_type", "is_json")
 
     name = "connect"
     is_whole = True
 
     def __init__(self, *, is_json: bool, content_encoding: str) -> None:
         """Takes how messages are written, and the coding of the request's body."""
+        self.is_json = is_json
         self._messages = _Messages(is_json=is_json)
         self._content_encoding = content_encoding
         self.content_type = _JSON if is_json else "application/proto"
@@ -84,13 +85,15 @@ class ConnectUnary:
 
     def reader(self, limit: int) -> WholeReader:
         """See `RpcWire`."""
-        return WholeReader(limit, decoder_of(self._content_encoding), self._messages.read)
+        return WholeReader(limit, decoder_of(self._content_encoding))
 
     def single(self, body: bytes, limit: int) -> bytes | None:
         """See `RpcWire`; a body without a coding is the message."""
-        if self._content_encoding or len(body) > limit:
-            return None
-        return self._messages.read(body)
+        return None if self._content_encoding or len(body) > limit else body
+
+    def read(self, message: bytes) -> bytes:
+        """See `RpcWire`."""
+        return self._messages.read(message)
 
     def head(self, initial: Metadata) -> Headers:
         """See `RpcWire`."""
@@ -152,13 +155,14 @@ class ConnectGet(ConnectUnary):
 class ConnectStream:
     """A streaming call: both ways messages in frames."""
 
-    __slots__ = ("_encoding", "_messages", "content_type")
+    __slots__ = ("_encoding", "_messages", "content_type", "is_json")
 
     name = "connect-stream"
     is_whole = False
 
     def __init__(self, *, is_json: bool, encoding: str) -> None:
         """Takes how messages are written, and the `connect-content-encoding` of the request."""
+        self.is_json = is_json
         self._messages = _Messages(is_json=is_json)
         self._encoding = encoding or "identity"
         self.content_type = f"application/connect+{'json' if is_json else 'proto'}"
@@ -167,14 +171,18 @@ class ConnectStream:
         """See `RpcWire`."""
         self._messages.bind(endpoint)
 
-    def reader(self, limit: int) -> TranslatingReader:
+    def reader(self, limit: int) -> FramedReader:
         """See `RpcWire`."""
         if self._encoding not in ENCODINGS:
             raise _unknown_coding(self._encoding)
-        return TranslatingReader(FramedReader(limit, self._encoding), self._messages.read)
+        return FramedReader(limit, self._encoding)
 
     def single(self, body: bytes, limit: int) -> None:
         """See `RpcWire`: a stream is for `reader`."""
+
+    def read(self, message: bytes) -> bytes:
+        """See `RpcWire`."""
+        return self._messages.read(message)
 
     def head(self, initial: Metadata) -> Headers:
         """See `RpcWire`."""
@@ -205,13 +213,12 @@ class ConnectStream:
 class WholeReader:
     """Reads a body that is one message."""
 
-    __slots__ = ("_decoder", "_limit", "_parts", "_read", "_size")
+    __slots__ = ("_decoder", "_limit", "_parts", "_size")
 
-    def __init__(self, limit: int, decoder: ContentDecoder, read: Callable[[bytes], bytes]) -> None:
-        """Takes the limit in bytes, the decoder of the body's coding, and what translates a message."""
+    def __init__(self, limit: int, decoder: ContentDecoder) -> None:
+        """Takes the limit in bytes, and the decoder of the body's coding."""
         self._limit = limit
         self._decoder = decoder
-        self._read = read
         self._parts: list[bytes] = []
         self._size = 0
 
@@ -228,26 +235,7 @@ class WholeReader:
     def close(self) -> Iterable[bytes]:
         """See `MessagesReader`."""
         self._decoder.close()
-        return (self._read(b"".join(self._parts)),)
-
-
-class TranslatingReader:
-    """Reads frames whose messages may be JSON."""
-
-    __slots__ = ("_read", "_reader")
-
-    def __init__(self, reader: FramedReader, read: Callable[[bytes], bytes]) -> None:
-        """Takes what reads frames, and what translates a message."""
-        self._reader = reader
-        self._read = read
-
-    def feed(self, data: bytes) -> Iterable[bytes]:
-        """See `MessagesReader`."""
-        return map(self._read, self._reader.feed(data))
-
-    def close(self) -> Iterable[bytes]:
-        """See `MessagesReader`."""
-        return self._reader.close()
+        return (b"".join(self._parts),)
 
 
 def decoder_of(coding: str) -> ContentDecoder:

@@ -34,7 +34,7 @@ class Grpc:
     __slots__ = ("_encoding", "content_type")
 
     name = "grpc"
-    is_whole = False
+    is_whole = is_json = False
 
     def __init__(self, content_type: str, encoding: str) -> None:
         """Takes the request's content type, which is the response's, and its `grpc-encoding`."""
@@ -54,6 +54,10 @@ class Grpc:
     def single(self, body: bytes, limit: int) -> bytes | None:
         """See `RpcWire`; a message without compression."""
         return single_message(body, limit) if self._encoding == IDENTITY else None
+
+    def read(self, message: bytes) -> bytes:
+        """See `RpcWire`."""
+        return message
 
     def head(self, initial: Metadata) -> Headers:
         """See `RpcWire`."""

@@ -53,11 +53,13 @@ class RpcWire(Protocol):
         name: of the wire, in logs and metrics.
         content_type: of a response that has not failed.
         is_whole: whether the response is one HTTP body without frames, whose headers have the trailers.
+        is_json: whether messages travel as JSON, which `read` and `message` translate.
     """
 
     name: str
     content_type: str
     is_whole: bool
+    is_json: bool
 
     def bind(self, endpoint: Endpoint) -> None:
         """Takes what translates the messages, where the wire has them in JSON."""
@@ -71,10 +73,14 @@ class RpcWire(Protocol):
         ...
 
     def single(self, body: bytes, limit: int) -> bytes | None:
-        """Returns the message of a body that has come whole; None: it is for `reader`, or more than one.
+        """Returns the message of a body that has come whole; None: it is for `reader`, or more than one."""
+        ...
+
+    def read(self, message: bytes) -> bytes:
+        """Returns the serialized message that one of a client's is, as `reader` or `single` has it.
 
         Raises:
-            StatusError: the message is wrong.
+            StatusError: it is wrong.
         """
         ...
 

@@ -215,6 +215,12 @@ BAD = {
     "too-large": (_with(*((f"x-{number}", "1" * 1000) for number in range(70))), 431),
     "another-method": (_with(method="TRACE"), 405),
     "a-method-of-nobody": (_with(method="get"), 405),
+    "a-method-that-is-no-token": (_with(method="GET /v1"), 400),
+    "an-empty-method": (_with(method=""), 400),
+    "a-path-with-a-blank": (_with(path="/v1/echo/a b"), 400),
+    "a-path-with-a-tab": (_with(path="/v1/echo/a\tb"), 400),
+    "a-path-in-bytes": (_with(path="/v1/echo/\xe9"), 400),
+    "a-query-in-bytes": (_with(path="/v1/echo?string_field=\xe9"), 400),
 }
 
 
