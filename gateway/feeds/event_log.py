@@ -285,9 +285,16 @@ class EventLog:
         """Returns the offset behind message `number` of `stream_id`."""
         return number + self._before_first
 
-    def offset_behind(self, event_id: bytes) -> int | None:
-        """Returns the offset behind the newest message with this id; None: none that is kept has it."""
+    def offset_behind(self, event_id: bytes, since: int = 0) -> int | None:
+        """Returns the offset behind the newest message with this id; None: none that is kept has it.
+
+        Args:
+            event_id: of the message.
+            since: offset of the first message that is looked at.
+        """
         for entry in reversed(self._in_order.entries.values()):
+            if entry.offset < since:
+                break
             if entry.id == event_id:
                 return entry.offset + 1
         return 0 if event_id == self.start_id and self.start == 0 else None

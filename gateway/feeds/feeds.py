@@ -189,7 +189,7 @@ class Feeds:
                 feed = self._start(request, spec, message, key, fresh=fresh)
                 assert isinstance(feed, StoredFeed)  # noqa: S101 - there is a store
             try:
-                await feed.catch_up(fresh=not request.last_event_id)
+                await feed.catch_up(request.last_event_id)
             except BaseException:
                 if feed in self._entries and not feed.readers:
                     self._close(feed)

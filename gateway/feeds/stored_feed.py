@@ -14,7 +14,9 @@ from random import SystemRandom
 from time import time_ns
 from typing import Any, Final, Literal, TypeAlias
 
+from gateway.feeds.arrivals import Arrivals
 from gateway.feeds.feed import Feed
+from gateway.feeds.requests import position
 from gateway.feeds.sharing import LogSink, SharedFeed
 from gateway.feeds.source import new_stream_id
 from gateway.feeds.store.ends import read_end, read_metadata, write_end, write_metadata
@@ -40,7 +42,7 @@ Role: TypeAlias = Literal["leader", "follower", "alone"]
 
 _RANDOM: Final = SystemRandom()
 _CATCH_UP_SECONDS: Final = 1.0
-"""Maximum time for which a reader that resumes waits for what it has read in another process."""
+"""Time, beyond a lease, for which a reader that resumes waits for what it has read in another process."""
 
 
 class StoredFeed(Feed):
@@ -72,8 +74,9 @@ class StoredFeed(Feed):
         """Set when the log has what the store has, or the feed goes on alone."""
         self._changed = asyncio.Event()
         """Set when there is something to do: messages for the store, news of the leader, the end."""
-        self._moved = asyncio.Event()
-        """Set when entries were read."""
+        self._arrivals = Arrivals(
+            self.log, self._replica, lambda: self._store.newest(self._key), has_ids=self.resumes
+        )
         self._pending = Pending()
         self._call: asyncio.Task[None] | None = None
         self._call_is_new = False
@@ -110,21 +113,14 @@ class StoredFeed(Feed):
         """Whether another process reads the feed through this one."""
         return self._lease is not None and self._wanted
 
-    async def catch_up(self, *, fresh: bool) -> None:
-        """Returns when the log has what the store has now, or the feed goes on alone.
-
-        Args:
-            fresh: whether the reader has read nothing yet, so that it does not matter.
-        """
+    async def catch_up(self, last_event_id: str) -> None:
+        """Returns when the log has what a reader of this event goes on from, as far as that can be known."""
         await self.is_ready.wait()
-        if fresh or self.is_leading:
+        if not last_event_id or position(self, last_event_id) is not None:
             return
-        with suppress(StoreDownError, TimeoutError):
-            async with asyncio.timeout(_CATCH_UP_SECONDS):
-                position = await self._store.newest(self._key)
-                while (self._replica.epoch, self._replica.number) < position and not self.ended:
-                    self._moved.clear()
-                    await self._moved.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._sharing.lease + _CATCH_UP_SECONDS):
+                await self._arrivals.of(last_event_id.encode(), lambda: self.is_leading)
 
     async def _read_calls(self) -> StatusError | None:
         """Takes part in the feed to its end."""
@@ -190,6 +186,7 @@ class StoredFeed(Feed):
             self._sharing.counts.followed += 1
             self._unfollow = self._store.follow(self._key, replica.epoch, replica.number, self)
         self.is_ready.set()
+        self._arrivals.tell()
         poll = self._sharing.lease / 3 * _RANDOM.uniform(0.8, 1.2)
         free = answer.wait / 1000 + self._sharing.lease / 20 * _RANDOM.random()
         await self._until_changed(min(poll, free))
@@ -202,7 +199,7 @@ class StoredFeed(Feed):
         for each in entries:
             self._replica.take(each)
         self._take_metadata()
-        self._moved.set()
+        self._arrivals.tell()
         if self._replica.end is not None:
             self._changed.set()
 
@@ -213,7 +210,7 @@ class StoredFeed(Feed):
     def _take_metadata(self) -> None:
         if self._replica.initial and not self.initial_metadata:
             self.initial_metadata = read_metadata(self._replica.initial)
-        self._moved.set()
+        self._arrivals.tell()
 
     async def _begin_to_lead(self, ask: Ask, answer: Answer) -> bool:
         """Prepares to lead; returns whether the feed is still where the answer says."""
@@ -275,9 +272,11 @@ class StoredFeed(Feed):
         seeds = self._pending.take(batch)
         if seeds:
             self._replica.seeded(seeds)
+            self._arrivals.tell()
             return
         for each in batch:
             self._replica.take(Entry(self._replica.number + 1, each.kind, each.data))
+        self._arrivals.tell()
 
     async def _go_on_alone(self) -> None:
         """Reads a call of its own until the store answers again."""
@@ -295,6 +294,7 @@ class StoredFeed(Feed):
             while replica.end is None and not back.done():
                 for each in self._pending.take_all():
                     replica.take_alone(each)
+                self._arrivals.tell()
                 await self._until_changed(None)
         finally:
             back.cancel()
@@ -372,6 +372,7 @@ class StoredFeed(Feed):
             return read_id(self._pending.last.data)
         if self._sink.is_empty and self._start_after:
             self.log.start_id = self._start_after
+            self._arrivals.tell()
             return self._start_after
         return self._replica.resume_after
 

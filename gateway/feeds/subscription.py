@@ -149,9 +149,12 @@ class Subscription:
             self._apply_slow_consumer()
         items = self._read_newest_of_each_key() if self._conflates else self._read_in_order()
         if items and self._gap is not None:
-            items.insert(0, self._gap)
+            if isinstance(first := items[0], Gap):
+                items[0] = first.merge(self._gap)
+            else:
+                items.insert(0, self._gap)
+                self._counts.gaps += 1
             self._gap = None
-            self._counts.gaps += 1
         return items
 
     def _apply_slow_consumer(self) -> None:

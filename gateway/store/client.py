@@ -44,6 +44,20 @@ _DOWN: Final = (
 """Nothing works until this has passed: no connection, a failover, a cluster without some of its slots."""
 
 
+class _Cluster(RedisCluster):
+    """A client of a cluster that closes all of its connections.
+
+    Behind a command whose connection broke the package takes its client for one that has not begun: its own
+    `aclose` does nothing then, and leaves connections to the nodes that were asked for the slots.
+    """
+
+    async def aclose(self) -> None:
+        """Closes the connections to all nodes."""
+        await super().aclose()
+        for nodes in ("nodes_cache", "startup_nodes"):
+            await self.nodes_manager.aclose(nodes)
+
+
 class RedisDriver:
     """Makes clients, and says what their errors mean.
 
@@ -83,7 +97,7 @@ class RedisDriver:
             return Redis(unix_socket_path=address.path, db=address.db, **given)
         if address.kind == "cluster":
             nodes = [ClusterNode(host, port) for host, port in address.hosts]
-            return RedisCluster(startup_nodes=nodes, **given)
+            return _Cluster(startup_nodes=nodes, **given)
         if address.kind == "sentinel":
             return self._known_by_sentinels(address.hosts, given)
         ((host, port),) = address.hosts

@@ -205,6 +205,19 @@ async def test_who_joins_while_the_call_is_down_is_told_of_no_restart() -> None:
             assert await begun.read() == [RESTARTED, 1]
 
 
+async def test_who_comes_back_too_late_before_a_restart_is_told_once() -> None:
+    """What it was to be told before its first message, and what happens there, is one gap."""
+    async with staged() as stage:
+        await stage.join("DropOldest")
+        await stage.send(news(1))
+        back = await stage.join("DropOldest", last_event_id="0123456789abcdef-7")
+        stage.line.fail(UNAVAILABLE)
+        await settled()
+        await stage.send(news(1), news(2))
+
+        assert await back.read() == [RESTARTED, 1, 2]
+
+
 @pytest.mark.parametrize(("method", "first"), [("LastTwo", [1]), ("Conflated", [1])])
 async def test_who_joins_after_a_restart_is_given_nothing_older(
     method: str, first: list[int]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +82,28 @@ async def test_a_cluster_works(tmp_path: Path) -> None:
             assert await store.run("tests", lambda client: client.set(key, b"1")) is True
             added = await store.evaluate("tests", ADD, [key, f"{key}:more"], ["2"])
             assert added == 3
+
+
+@needs_redis
+async def test_a_cluster_whose_node_starts_again_is_found(tmp_path: Path) -> None:
+    """Again and again, and no connection is left open."""
+    with cluster_of_one(tmp_path / "redis") as server:
+        form_cluster(server)
+        async with store_of(f"redis+cluster://127.0.0.1:{server.port}", **PATIENT) as store:
+            key = store.key("tests", "x")
+            for _ in range(3):
+                async with asyncio.timeout(WAIT_SECONDS):
+                    while True:  # a node answers pings before it has its slots
+                        await store.wait_until_up()
+                        with suppress(StoreError):
+                            added = await store.evaluate("tests", ADD, [key, f"{key}:more"], ["2"])
+                            break
+                assert added == 2
+                server.kill()
+                with pytest.raises(StoreError):
+                    await store.run("tests", lambda client: client.get(key))
+                server.start()
+    gc.collect()  # an open connection would be told of here
 
 
 @needs_redis

@@ -62,7 +62,7 @@ class FeedStore(Protocol):
         ...
 
     async def newest(self, key: bytes) -> tuple[bytes, int]:
-        """Returns epoch and number of the newest entry of a feed."""
+        """Returns epoch and number of the newest entry of a feed; of none before this run of the server."""
         ...
 
     async def lead(self, key: bytes, ask: Ask) -> Answer:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from gateway.feeds.store.port import StoreDownError
 
@@ -47,7 +47,7 @@ class RedisLink:
             async with asyncio.timeout(seconds):
                 link = cls(await _connection(client, key), seconds)
                 answers = await link.send(("INFO", "server"), ("CLIENT", "ID"))
-        except (TimeoutError, RedisError, OSError) as error:
+        except (TimeoutError, RedisError, RedisClusterException, OSError) as error:
             raise StoreDownError(str(error) or "no answer in time") from error
         for answer in answers:
             if isinstance(answer, Exception):

@@ -163,9 +163,10 @@ class RedisFeedStore:
         return bool(await self._call("EVALSHA", _LEAVE, 2, *keys, holder, fence, key))
 
     async def newest(self, key: bytes) -> tuple[bytes, int]:
-        """Returns epoch and number of the newest entry of a feed."""
-        epoch, number = await self._call("HMGET", *self._keys(key, b"m"), "epoch", "n")
-        return epoch or FIRST_EPOCH, int(number or 0)
+        """Returns epoch and number of the newest entry of a feed; of none before this run of the server."""
+        names = "run", "epoch", "n"
+        run, epoch, number = await self._call("HMGET", *self._keys(key, b"m"), *names)
+        return (epoch, int(number)) if run is not None and run == self._run else (FIRST_EPOCH, 0)
 
     async def load(self, key: bytes) -> Kept:
         """Returns all that is kept of a feed."""

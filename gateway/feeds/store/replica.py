@@ -133,7 +133,7 @@ class Replica:
                 older = [each for each in kept.newest if each.number <= first]
                 self._sink.newest_before(older, every_key=kept.every_key)
             else:
-                entries = self._find_last(entries)
+                entries = self._find_last(kept)
                 self._sink.begin(kept.epoch, kept.number - len(entries))
             self.epoch, self.number = kept.epoch, kept.number - len(entries)
             self.is_alone = False
@@ -141,11 +141,13 @@ class Replica:
         for each in entries:
             self.take(each)
 
-    def _find_last(self, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
-        """Returns the entries behind the last message, or all of them after a restart."""
+    def _find_last(self, kept: Kept) -> tuple[Entry, ...]:
+        """Returns the entries behind the last message; after a restart those that were not read before."""
+        entries = kept.entries
         if self._read_id is None or not self.last_id:
             self._sink.restart()
-            return entries
+            read = self.number if kept.epoch == self.epoch else 0
+            return tuple(each for each in entries if each.number > read)
         for at, each in enumerate(entries):
             if each.kind is not EntryKind.END and self._read_id(each.data) == self.last_id:
                 self._skip_until, self.resume_after = b"", self.last_id

@@ -31,16 +31,61 @@ def kept_redis(folder: Path) -> RedisServer:
     return RedisServer(folder / "redis", appendonly=True, options=["--appendfsync", "always"])
 
 
-def client_of(server: RedisServer) -> Callable[[], Any]:
+def client_of(port: int) -> Callable[[], Any]:
     """Returns what connects to a server, as `gateway.store` does."""
     options: dict[str, Any] = {
-        "port": server.port,
+        "port": port,
         "protocol": 2,
         "retry": Retry(NoBackoff(), 0),
         "socket_timeout": None,
         "socket_connect_timeout": 5,
     }
     return lambda: Redis(**options)
+
+
+class Gate:
+    """The way of one process to Redis, which can be shut: connections end, and no others are made."""
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self._server: asyncio.Server | None = None
+        self._open: set[asyncio.Task[None]] = set()
+        self.port = 0
+
+    async def open(self) -> None:
+        """Lets connections through, by the port that it had if there was one."""
+        self._server = await asyncio.start_server(self._pass, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def shut(self) -> None:
+        """Ends all."""
+        assert self._server is not None
+        self._server.close()
+        for task in tuple(self._open):
+            task.cancel()
+        await asyncio.gather(*self._open, return_exceptions=True)
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", self._target)
+        task = asyncio.current_task()
+        assert task is not None
+        self._open.add(task)
+        try:
+            async with asyncio.TaskGroup() as both:
+                both.create_task(_pass_on(reader, back))
+                both.create_task(_pass_on(there, writer))
+        except* OSError:
+            pass
+        finally:
+            self._open.discard(task)
+            writer.transport.abort()
+            back.transport.abort()
+
+
+async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65536):
+        writer.write(data)
+    writer.transport.abort()
 
 
 def name_of(*parts: bytes | str) -> bytes:
@@ -88,10 +133,10 @@ async def until(condition: Callable[[], object], seconds: float = 30) -> None:
 
 
 @asynccontextmanager
-async def replica(server: RedisServer, *, lease: float = LEASE) -> AsyncIterator[Replica]:
+async def replica(server: RedisServer | Gate, *, lease: float = LEASE) -> AsyncIterator[Replica]:
     """Runs one process around the block."""
     upstream = ScriptedUpstream({})
-    store = RedisFeedStore(client_of(server), b"test", timeout=10.0)
+    store = RedisFeedStore(client_of(server.port), b"test", timeout=10.0)
     sharing = Sharing(store, name_of, lease=lease, keep=60, max_bytes=1 << 20)
     made = Replica(upstream, Feeds(upstream, LIMITS, sharing))
     made.store, made.sharing = store, sharing

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,15 @@ from gateway.feeds.source import Gap
 from gateway.feeds.store.rules import Appended, Receipt
 from gateway.feeds.stored_feed import StoredFeed
 from tests.feeds.stage import Reader, Request, Seen, news
-from tests.feeds.store.replicas import Replica, kept_redis, leader_of, replicas, until
+from tests.feeds.store.replicas import (
+    Gate,
+    Replica,
+    kept_redis,
+    leader_of,
+    replica,
+    replicas,
+    until,
+)
 from tests.redis_server import RedisServer, needs_redis
 
 pytestmark = needs_redis
@@ -157,6 +166,86 @@ async def test_without_redis_each_process_goes_on_alone(server: RedisServer) -> 
         assert sorted(map(len, got)) == [2, 3]
         assert got[every.index(now)] == [30, 31]
         assert [RESTARTED, 30, 31] in got
+
+
+@asynccontextmanager
+async def one_behind_a_gate(server: RedisServer) -> AsyncIterator[tuple[Replica, Replica, Gate]]:
+    """Runs two processes around the block; the first one leads, and its way to Redis can be shut."""
+    gate = Gate(server.port)
+    await gate.open()
+    async with replica(server, lease=1.0) as other, replica(gate, lease=1.0) as cut:
+        yield cut, other, gate
+        await gate.shut()
+
+
+async def test_a_leader_that_was_cut_off_comes_back_to_what_is_new(server: RedisServer) -> None:
+    """Its readers are told once, and get nothing again that they had before the cut."""
+    async with one_behind_a_gate(server) as (cut, other, gate):
+        readers = [await cut.enter("LastTwo"), await other.enter("LastTwo")]
+        await until(lambda: cut.lines)
+        cut.line.send(news(1), news(2))
+        for reader in readers:
+            await read_to(reader, 2)
+        await gate.shut()
+        await until(lambda: first(cut).role == "alone" and other.lines)
+        cut.line.send(news(3))
+        other.line.send(news(13), news(14))
+        assert await read_to(readers[0], 3) == [3]
+        assert await read_to(readers[1], 14) == [RESTARTED, 13, 14]
+        await gate.open()
+        await until(lambda: first(cut).role == "follower")
+        other.line.send(news(15))
+
+        assert await read_to(readers[0], 15) == [RESTARTED, 13, 14, 15]
+        assert await read_to(readers[1], 15) == [15]
+
+
+async def test_a_follower_that_was_cut_off_comes_back_to_what_is_new(server: RedisServer) -> None:
+    """Its readers are told once that they have another call, and once that they have the first one again."""
+    async with one_behind_a_gate(server) as (cut, other, gate):
+        readers = [await other.enter("LastTwo"), await cut.enter("LastTwo")]
+        await until(lambda: other.lines)
+        other.line.send(news(1), news(2))
+        for reader in readers:
+            await read_to(reader, 2)
+        await gate.shut()
+        await until(lambda: cut.lines)
+        cut.line.send(news(13))
+        other.line.send(news(3))
+        assert await read_to(readers[1], 13) == [RESTARTED, 13]
+        assert await read_to(readers[0], 3) == [3]
+        await gate.open()
+        await until(lambda: first(cut).role == "follower")
+        other.line.send(news(4))
+
+        assert await read_to(readers[1], 4) == [RESTARTED, 3, 4]
+        assert await read_to(readers[0], 4) == [4]
+
+
+@pytest.mark.parametrize("method", ["DropOldest", "SharedIds"])
+async def test_who_comes_back_where_redis_cannot_be_reached_is_told_once(
+    server: RedisServer, method: str
+) -> None:
+    """A process that has not read the reader's last message yet: nothing where the server gives ids."""
+    async with one_behind_a_gate(server) as (cut, other, gate):
+        ahead, reader = await other.enter(method), await cut.enter(method)
+        await until(lambda: other.lines)
+        other.line.send(news(1))
+        for each in (ahead, reader):
+            assert await each.read() == [1]
+        await gate.shut()
+        other.line.send(news(2))
+        assert await ahead.read() == [2]
+        coming = asyncio.create_task(cut.enter(method, last_event_id=ahead.ids[-1]))
+        await until(lambda: cut.lines)
+        if method == "SharedIds":
+            assert (await cut.line.call.message(Request)).after_id == "id1"
+            cut.line.send(news(2))
+        back = await coming
+        cut.line.send(news(3))
+
+        told = [] if method == "SharedIds" else [RESTARTED]
+        assert await read_to(back, 3) == [*told, 3]
 
 
 def first(process: Replica) -> StoredFeed:

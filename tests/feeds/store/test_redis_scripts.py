@@ -39,7 +39,7 @@ async def test_redis_answers_as_the_rules_do(seed: int, tmp_path: Path) -> None:
     paper = SimulatedStore()
     trim = Trim(entries=4, bytes=400, milliseconds=LONG)
     with kept_redis(tmp_path) as server:
-        async with RedisFeedStore(client_of(server), b"test") as redis:
+        async with RedisFeedStore(client_of(server.port), b"test") as redis:
             runs = [redis._run]
             paper.run = redis._run
             leases = [Lease(b"nobody", 7, FIRST_EPOCH, LONG)]
