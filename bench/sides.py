@@ -34,6 +34,8 @@ class Side:
     name: str
     part: Part
     core: Part | None = None
+    store: Part | None = None
+    """The Redis of its feeds."""
     kind: str = "edge"
     """What its figures are called."""
     channel: str = ""
@@ -43,8 +45,8 @@ class Side:
     @property
     def pids(self) -> dict[str, int]:
         """Its processes, by what their figures are called."""
-        pids = {self.kind: self.part.pid}
-        return pids | {"core": self.core.pid} if self.core is not None else pids
+        parts = {self.kind: self.part, "core": self.core, "store": self.store}
+        return {kind: part.pid for kind, part in parts.items() if part is not None}
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,7 @@ async def ours(
     tight: bool = False,
     config: Path | None = None,
     watched: bool = False,
+    store: Part | None = None,
 ) -> AsyncIterator[Side]:
     """Runs our edge, as `protoway serve` does, perhaps with a settings file.
 
@@ -120,6 +123,7 @@ async def ours(
         tight: whether its sockets hold little.
         config: a settings file.
         watched: whether it writes its access log and counts for an admin listener.
+        store: the Redis in which its feeds are shared.
     """
     if tight:
         command = ["bench.peers.tight_edge", str(descriptor_set), upstream.address]
@@ -133,8 +137,25 @@ async def ours(
         else:
             command += ["--access-log", "off"]
         command += [] if config is None else ["--config", str(config)]
+        command += [] if store is None else ["--feed-store", f"redis://{store.address}/0"]
     async with Part.serving(*command) as part:
-        yield Side(name, part, upstream)
+        yield Side(name, part, upstream, store)
+
+
+@asynccontextmanager
+async def store() -> AsyncIterator[Part]:
+    """Runs Redis, or Valkey, which keeps nothing on disk."""
+    path = store_path()
+    assert path is not None
+    (port,) = free_ports(1)
+    command = [path, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    async with Part.listening(port, [*command, "--loglevel", "warning"]) as part:
+        yield part
+
+
+def store_path() -> str | None:
+    """Returns the Redis or Valkey of the machine; None where there is none."""
+    return shutil.which("redis-server") or shutil.which("valkey-server")
 
 
 @asynccontextmanager
