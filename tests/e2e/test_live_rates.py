@@ -21,16 +21,16 @@ import pytest
 
 from grpc_core._generated.finance_pb2 import ConvertRequest
 from grpc_core.finance.target_days import due, quoted_at
+from scripts.make_tls import Authority
 from tests.e2e.compose import PROJECT, docker
 from tests.grpc_core.finance.ecb import RATES, document
 from tests.grpc_core.loopback import converter_stub
-from tests.whole.certificates import Issuer
 from tests.whole.conftest import free_ports
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 DOLLARS = ConvertRequest(from_currency="EUR", to_currency="USD", amount=1)
-HOST = "rates.test"
+HOST = "rates"
 SERVER = """
 import http.server, ssl
 context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -80,6 +80,12 @@ class Live:
         """Returns what docker knows of the core."""
         return json.loads(docker("inspect", self.compose("ps", "-aq", "core").strip()))[0]
 
+    async def is_found(self, health: str) -> None:
+        """Waits until docker finds this health of the core; `up --wait` does not wait for a better one."""
+        async with asyncio.timeout(300):
+            while self.core()["State"]["Health"]["Status"] != health:
+                await asyncio.sleep(1)
+
     async def dollars(self) -> float:
         """Returns the dollars that a euro is."""
         async with grpc.aio.insecure_channel(f"127.0.0.1:{self.port}") as channel:
@@ -91,12 +97,9 @@ class Live:
 @pytest.fixture
 def live(tmp_path: Path) -> Iterator[Live]:
     """One of which nothing runs yet; at the end it is taken away."""
-    certificate, key = Issuer(tmp_path).issue("rates", dns_names=[HOST])
-    Path(certificate).rename(tmp_path / "certificate.pem")
-    Path(key).rename(tmp_path / "key.pem")
-    tmp_path.chmod(0o755)
-    for file in tmp_path.iterdir():
-        file.chmod(0o644)
+    tmp_path.chmod(0o755)  # the container's user reads it
+    for name, content in Authority.new().issue(HOST).items():
+        (tmp_path / name).write_bytes(content)
     (tmp_path / "serve.py").write_text(SERVER)
     (tmp_path / "rates.xml").write_text(document(due(datetime.now(UTC))))
     (tmp_path / "override.yml").write_text(OVERRIDE.format(host=HOST, folder=tmp_path))
@@ -120,14 +123,12 @@ def live(tmp_path: Path) -> Iterator[Live]:
 async def test_live_rates_by_one_variable(live: Live) -> None:
     """Without rates it is not healthy, with them it is; the last good ones outlive core and source."""
     live.compose("up", "--build", "--detach", "core")
-    async with asyncio.timeout(300):
-        while live.core()["State"]["Health"]["Status"] == "starting":
-            await asyncio.sleep(1)
-    assert live.core()["State"]["Health"]["Status"] == "unhealthy"
+    await live.is_found("unhealthy")
     with pytest.raises(grpc.aio.AioRpcError, match="there are no reference rates yet"):
         await live.dollars()
 
-    live.compose("up", "--wait", "ecb", "core")
+    live.compose("up", "--wait", "ecb")
+    await live.is_found("healthy")
     assert await live.dollars() == float(RATES["USD"])
 
     live.compose("rm", "--stop", "--force", "ecb", "core")
