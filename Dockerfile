@@ -58,7 +58,9 @@ COPY --from=wheel /wheel/grpc_wire grpc_wire
 COPY --from=wheel /wheel/gateway gateway
 RUN python -m compileall -q . && chmod -R a+rX .
 
+# Volumes take their first owner from the folders of the image: /rates is for CORE_RATES_FILE.
 FROM python AS core
+RUN install -d -o 10001 -g 10001 /rates
 COPY --from=core-packages /venv /venv
 COPY --from=core-code /app /app
 USER 10001:10001
@@ -80,7 +82,6 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["python", "-m", 
 ENTRYPOINT ["python", "-m", "gateway"]
 CMD ["serve"]
 
-# Volumes take their first owner from the folders of the image.
 FROM python AS tls
 COPY --from=tls-packages /venv /venv
 COPY scripts/make_tls.py .

@@ -25,6 +25,7 @@ from bench import (
     report,
     routes,
     rpc,
+    shared,
     sides,
     stalled,
     starts,
@@ -53,6 +54,7 @@ _CASES: Final[dict[str, Callable[[Lab], Awaitable[None]]]] = {
         watched,
         duplex,
         streams,
+        shared,
         stalled,
         memory,
         capacity,
@@ -62,7 +64,7 @@ _CASES: Final[dict[str, Callable[[Lab], Awaitable[None]]]] = {
 _QUICK: Final = tuple(
     module.GROUP
     for module in (
-        *(codec, routes, calls, unary, rpc, browsers, watched, streams, memory, capacity),
+        *(codec, routes, calls, unary, rpc, browsers, watched, streams, shared, memory, capacity),
     )
 )
 _FOLDER: Final = Path(__file__).parent

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
+import socket
 import time
 from pathlib import Path
 from typing import Final
@@ -28,3 +30,15 @@ def resident(pid: int) -> int:
     """Returns the bytes of memory that a process has."""
     status = Path("/proc", str(pid), "status").read_text("ascii")
     return int(status.partition("VmRSS:")[2].split(maxsplit=1)[0]) * 1024
+
+
+def commands(port: int) -> int:
+    """Returns how many commands a Redis on this machine has obeyed, those of scripts too.
+
+    It does not count the command by which it is asked.
+    """
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(b"INFO commandstats\r\nQUIT\r\n")
+        told = b"".join(iter(lambda: connection.recv(2**16), b""))
+    calls = re.findall(rb"cmdstat_(?!info|quit)\S+:calls=(\d+)", told)
+    return sum(map(int, calls))

@@ -140,6 +140,7 @@ async def subscribers(
     ticks: str | None,
     pids: Pids,
     streams: int,
+    store: int | None,
 ) -> list[Figures]:
     """Measures a stream with so many subscribers, then with more; `streams` on each connection."""
     tally = Tally(DATA)
@@ -153,6 +154,7 @@ async def subscribers(
             await asyncio.sleep(_SETTLE_SECONDS)
             sizes = {name: accounts.resident(pid) for name, pid in pids.items()}
             held = {f"{name}_kb_each": (sizes[name] - before[name]) / more / 1000 for name in pids}
+            asked = accounts.commands(store) if store else 0
             tally.reset()
             begin = Accounts.of(pids)
             await asyncio.sleep(seconds)
@@ -161,6 +163,8 @@ async def subscribers(
                 f"{name}_grown_mb": (accounts.resident(pid) - sizes[name]) / 1e6
                 for name, pid in pids.items()
             }
+            messages = tally.events / count
+            counted = {"commands": (accounts.commands(store) - asked) / messages} if store else {}
             if tally.lost:
                 raise RuntimeError(f"{tally.lost} of {count} subscribers were cut")
             delays = sorted(tally.delays(_read(ticks)))
@@ -172,6 +176,7 @@ async def subscribers(
                     "p99_ms": share(delays, 0.99) * 1000,
                     **held,
                     **grown,
+                    **counted,
                 }
             )
     finally:

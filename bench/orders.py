@@ -66,10 +66,12 @@ class Load:
         ticks: Path | None,
         pids: Pids,
         streams: int = 1,
+        store: int | None = None,
     ) -> list[Figures]:
         """Lets more and more subscribers read a stream; one answer for each number of them.
 
-        With `streams` above 1 so many share a connection of HTTP/2.
+        With `streams` above 1 so many share a connection of HTTP/2. With `store`, a port, the commands
+        that this Redis obeys are counted.
         """
         figures: list[Figures] = await self._order(
             "subscribers",
@@ -80,6 +82,7 @@ class Load:
             ticks=str(ticks) if ticks else None,
             pids=dict(pids),
             streams=streams,
+            store=store,
         )
         return figures
 

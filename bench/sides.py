@@ -36,6 +36,8 @@ class Side:
     name: str
     part: Part
     core: Part | None = None
+    store: Part | None = None
+    """The Redis of its feeds."""
     kind: str = "edge"
     """What its figures are called."""
     channel: str = ""
@@ -45,8 +47,8 @@ class Side:
     @property
     def pids(self) -> dict[str, int]:
         """Its processes, by what their figures are called."""
-        pids = {self.kind: self.part.pid}
-        return pids | {"core": self.core.pid} if self.core is not None else pids
+        parts = {self.kind: self.part, "core": self.core, "store": self.store}
+        return {kind: part.pid for kind, part in parts.items() if part is not None}
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,7 @@ async def ours(
     config: Path | None = None,
     watched: bool = False,
     interpreted: bool = False,
+    store: Part | None = None,
 ) -> AsyncIterator[Side]:
     """Runs our edge, as `protoway serve` does, perhaps with a settings file.
 
@@ -127,6 +130,7 @@ async def ours(
         config: a settings file.
         watched: whether it writes its access log and counts for an admin listener.
         interpreted: whether it runs from this checkout, where others have the compiled modules.
+        store: the Redis in which its feeds are shared.
     """
     environment = {"PYTHONPATH": str(ROOT)} if interpreted else {}
     if tight:
@@ -141,8 +145,25 @@ async def ours(
         else:
             command += ["--access-log", "off"]
         command += [] if config is None else ["--config", str(config)]
+        command += [] if store is None else ["--feed-store", f"redis://{store.address}/0"]
     async with Part.serving(*command, **environment) as part:
-        yield Side(name, part, upstream)
+        yield Side(name, part, upstream, store)
+
+
+@asynccontextmanager
+async def store() -> AsyncIterator[Part]:
+    """Runs Redis, or Valkey, which keeps nothing on disk."""
+    path = store_path()
+    assert path is not None
+    (port,) = free_ports(1)
+    command = [path, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    async with Part.listening(port, [*command, "--loglevel", "warning"]) as part:
+        yield part
+
+
+def store_path() -> str | None:
+    """Returns the Redis or Valkey of the machine; None where there is none."""
+    return shutil.which("redis-server") or shutil.which("valkey-server")
 
 
 @asynccontextmanager

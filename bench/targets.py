@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from bench import browsers, rpc, watched
+from bench import browsers, rpc, shared, watched
 from bench.results import Results, beyond, median, ratio
 from bench.sides import POLICED
 
@@ -45,6 +45,15 @@ def _against(
 def _of_cases(group: str, side: str, case: str, other: str, name: str) -> See:
     def see(results: Results) -> float | None:
         return ratio(*(results.rounds(group, each, side, (name,)) for each in (case, other)))
+
+    return see
+
+
+def _beyond(group: str, case: str, ours: str, theirs: str, name: str) -> See:
+    def see(results: Results) -> float | None:
+        ours_and_theirs = (results.rounds(group, case, side, (name,)) for side in (ours, theirs))
+        added = [our - their for our, their in zip(*ours_and_theirs, strict=False)]
+        return median(added) if added else None
 
     return see
 
@@ -215,6 +224,40 @@ def _of_rpc() -> tuple[Target, ...]:
     )
 
 
+def _of_a_store() -> tuple[Target, ...]:
+    """Returns the targets of a shared stream by a store, before a core on wire."""
+    group, memory = shared.GROUP, shared.MEMORY
+    few, many = (shared.case(count) for count in shared.COUNTS)
+    sides = shared.LEADER, shared.FOLLOWER
+    return (
+        *(
+            Target(
+                f"shared stream {side}, {many}: CPU of the edge for each event, to memory",
+                1.15,
+                _against(group, many, side, memory, "edge_us"),
+            )
+            for side in sides
+        ),
+        *(
+            Target(
+                f"shared stream {side}, {few}: p50 of delivery beyond memory",
+                2,
+                _beyond(group, few, side, memory, "p50_ms"),
+                " ms",
+            )
+            for side in sides
+        ),
+        *(
+            Target(
+                f"shared stream {side}: commands of the store for each message with {many}, to {few}",
+                1.1,
+                _of_cases(group, side, many, few, "commands"),
+            )
+            for side in sides
+        ),
+    )
+
+
 _GRPC_TO_BARE: Final = "grpc.aio to bare servicer"
 
 TARGETS: Final = (
@@ -263,6 +306,7 @@ TARGETS: Final = (
         _against("unary", _TRACED, "ours, wire, wire core", "Envoy", "edge_us", "core_us"),
     ),
     *_of_rpc(),
+    *_of_a_store(),
     *_of_browsers(),
     *_of_watched(),
     *(

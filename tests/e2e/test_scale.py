@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,7 +23,8 @@ from tests.whole.test_cuts import account
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 EDGES = ("edge-1", "edge-2", "edge-3")
-READERS = 30
+READERS = int(os.environ.get("SCALE_READERS", "100"))
+"""`tests/whole/test_rolling_readers.py` has 500, of a contract with ids and without containers."""
 BASES = ("USD", "EUR", "GBP")
 
 

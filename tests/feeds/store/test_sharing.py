@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from gateway.feeds.source import Gap
+from gateway.feeds.source import Gap, Item
 from gateway.transcoding.status import NOT_FOUND, StatusError
-from tests.feeds.stage import Request, news
+from tests.feeds.stage import Request, Seen, news, seen, settled
 from tests.feeds.store.replicas import kept_redis, leader_of, replica, replicas, until
 from tests.redis_server import RedisServer, needs_redis
 
@@ -206,3 +208,31 @@ async def test_readers_cost_the_store_nothing(server: RedisServer) -> None:
 
     # five appends, and what ends a blocking read that another feed joins
     assert all(5 <= sum(each) <= 12 for each in taken), taken
+
+
+async def test_messages_of_one_turn_are_one_write(server: RedisServer) -> None:
+    """For each reader of the process that leads, and of one that follows, as without a store."""
+    async with replicas(2, server) as every:
+        readers = [await each.enter("DropOldest") for each in every]
+        await until(lambda: sum(len(each.lines) for each in every) == 1)
+        line = leader_of(every).line
+        line.send(news(1))
+        assert [await reader.read() for reader in readers] == [[1], [1]]
+        written: list[list[list[Seen]]] = [[], []]
+
+        def write(writes: list[list[Seen]], items: Sequence[Item]) -> bool:
+            writes.append(seen(items))
+            return True
+
+        waiting = []
+        for reader, writes in zip(readers, written, strict=True):
+            reader.source.set_direct_writer(partial(write, writes))
+            waiting.append(asyncio.ensure_future(reader.source.__anext__()))
+        await settled()
+        line.send(news(2), news(3))
+        await until(lambda: all(written))
+
+        assert written == [[[2, 3]], [[2, 3]]]
+        for each in waiting:
+            each.cancel()
+        await asyncio.wait(waiting)
