@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import is_dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -44,7 +45,7 @@ class Trace:
     """The modules that edge and core enter while `recording`.
 
     A module is entered when one of its functions is called, or goes on, from another module of ours or from
-    the event loop. Constructors that dataclasses generate do not count.
+    the event loop. Constructors of dataclasses do not count.
     """
 
     def __init__(self) -> None:
@@ -69,7 +70,7 @@ class Trace:
 
     def profile(self, frame: FrameType, event: str, _argument: object) -> None:
         """See `sys.setprofile`."""
-        if not self.recording or event != "call" or _GENERATED in frame.f_code.co_qualname:
+        if not self.recording or event != "call" or _makes_record(frame):
             return
         module = _module(frame)
         if module is None:
@@ -80,6 +81,14 @@ class Trace:
         if caller is None or _module(caller) != module:
             of_core = threading.get_ident() == self._core_thread
             (self.core if of_core else self.edge).append(module)
+
+
+def _makes_record(frame: FrameType) -> bool:
+    """Returns whether a function constructs an instance of a dataclass."""
+    code = frame.f_code
+    if code.co_name != "__init__":
+        return _GENERATED in code.co_qualname
+    return is_dataclass(frame.f_locals.get("self"))
 
 
 def _module(frame: FrameType) -> str | None:

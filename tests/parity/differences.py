@@ -436,6 +436,13 @@ DIFFERENCES: Final = (
         ("grpc/wrong-timeout", "connect/wrong-timeout"),
     ),
     Difference(
+        "another version of Connect's protocol",
+        "protoway",
+        "There is no version but 1, and whoever asks for another may mean another message: protoway says so."
+        " Envoy takes it for 1.",
+        ("connect/other-version",),
+    ),
+    Difference(
         "calls of gRPC over HTTP/1.1",
         "protoway",
         "gRPC needs HTTP/2, for its trailers: protoway says so. Envoy passes the call on, and the server of"

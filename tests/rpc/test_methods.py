@@ -232,6 +232,7 @@ async def test_labels_are_the_contracts(
         for name in ("A", "B", "C"):
             with pytest.raises(aio.AioRpcError):
                 await channel.unary_unary(f"/made.up.{name}/Method")(b"")
+        app.state.edge.observation.tell_ends()
         metrics = app.state.metrics
         calls = [labels for labels, _ in metrics.calls.started()]
         routes = [labels for labels, _ in metrics.requests.durations()]
