@@ -44,6 +44,13 @@ class SimulatedStore:
         """See `rules.leave`."""
         return rules.leave(self._record(key), holder, fence)
 
+    def newest(self, key: bytes) -> tuple[bytes, int]:
+        """Returns epoch and number of the newest entry; of none before this run."""
+        record = self._record(key)
+        if record is None or record.run != self.run:
+            return rules.FIRST_EPOCH, 0
+        return record.epoch, record.number
+
     def load(self, key: bytes) -> Kept:
         """See `rules.load`."""
         return rules.load(self._record(key))
