@@ -18,8 +18,11 @@ SHARED_READERS ?= 1000
 SHARED_FEEDS ?= 20
 SHARED_KILLS ?= 50
 SHARED_PAUSES ?= 20
+SHARED_CUTS ?= 20
 SHARED_RESTARTS ?= 10
 SHARED_ROLLS ?= 1
+SHARED_PROCESSES ?= 4
+SHARED_TICK ?= 0.5
 BENCH ?=
 FLOORS ?=
 INTEROP ?= $(CURDIR)/build/interop
@@ -202,9 +205,10 @@ reloads: $(VENV)/installed ## replace the contract 50 times under load, and 500 
 rolling: $(VENV)/installed ## replace two edges behind nginx, and two cores, under load; ROLLING_RATE and ROLLING_STREAMS raise it
 	$(BIN)/python -m pytest -m rolling -s tests/whole/test_rolling_edges.py
 
-shared: $(VENV)/installed ## let 1,000 readers of 20 feeds roam over three edges whose leaders and Redis die; SHARED_… change the sizes
-	SHARED_READERS=$(SHARED_READERS) SHARED_FEEDS=$(SHARED_FEEDS) SHARED_KILLS=$(SHARED_KILLS) \
-		SHARED_PAUSES=$(SHARED_PAUSES) SHARED_RESTARTS=$(SHARED_RESTARTS) SHARED_ROLLS=$(SHARED_ROLLS) \
+shared: $(VENV)/installed ## let 1,000 readers of 20 feeds roam over three edges whose leaders and Redis die (as root: cables are pulled); SHARED_… change the sizes
+	SHARED_READERS=$(SHARED_READERS) SHARED_FEEDS=$(SHARED_FEEDS) SHARED_PROCESSES=$(SHARED_PROCESSES) \
+		SHARED_TICK=$(SHARED_TICK) SHARED_KILLS=$(SHARED_KILLS) SHARED_PAUSES=$(SHARED_PAUSES) \
+		SHARED_CUTS=$(SHARED_CUTS) SHARED_RESTARTS=$(SHARED_RESTARTS) SHARED_ROLLS=$(SHARED_ROLLS) \
 		$(BIN)/python -m pytest -s tests/whole/test_shared_feeds.py
 
 faults: $(VENV)/installed ## let the upstream hang, die and vanish, and logs find no reader (as root: network namespaces)

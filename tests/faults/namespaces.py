@@ -30,6 +30,35 @@ def why_not() -> str:
     return ""
 
 
+class Cable:
+    """Another cable between a namespace and this machine.
+
+    Attributes:
+        inside: address of the namespace's end.
+        outside: address of this machine's end.
+    """
+
+    def __init__(self, namespace: str, number: int) -> None:
+        """Takes whose it is, and a number that nobody else has."""
+        self._namespace = namespace
+        self._name = f"fltb{number}"
+        third, fourth = divmod(number, 64)
+        self.outside = f"10.214.{third}.{fourth * 4 + 1}"
+        self.inside = f"10.214.{third}.{fourth * 4 + 2}"
+
+    async def make(self) -> None:
+        """Makes it; it ends with the namespace."""
+        await _lay(self._namespace, self._name, "eth1", self.outside, self.inside)
+
+    async def pull(self) -> None:
+        """Lets no packet through, in either direction, without a word to either side."""
+        await run("ip", "link", "set", self._name, "down")
+
+    async def plug(self) -> None:
+        """Lets packets through again."""
+        await run("ip", "link", "set", self._name, "up")
+
+
 class Network:
     """The namespace.
 
@@ -42,6 +71,7 @@ class Network:
     def __init__(self) -> None:
         """Chooses a name and addresses that nobody has."""
         number = SystemRandom().randrange(1 << 14)
+        self._number = number
         self.name_of = f"faults{number}"
         self._cable = f"flt{number}"
         third, fourth = divmod(number, 64)
@@ -60,14 +90,8 @@ class Network:
         self.name("localhost", "127.0.0.1")
         inner = ("ip", "-n", self.name_of)
         await run("ip", "netns", "add", self.name_of)
-        await run(
-            "ip", "link", "add", self._cable, "type", "veth", "peer", "eth0", "netns", self.name_of
-        )
-        await run("ip", "address", "add", f"{self.outside}/30", "dev", self._cable)
-        await run("ip", "link", "set", self._cable, "up")
-        await run(*inner, "address", "add", f"{self.inside}/30", "dev", "eth0")
         await run(*inner, "link", "set", "lo", "up")
-        await run(*inner, "link", "set", "eth0", "up")
+        await _lay(self.name_of, self._cable, "eth0", self.outside, self.inside)
         if resolver == "silent":
             await run(*inner, "route", "add", "10.213.255.254/32", "dev", "eth0")
             # a machine that is known, and takes packets without a word
@@ -81,6 +105,12 @@ class Network:
                 "dev",
                 "eth0",
             )
+
+    async def add_cable(self) -> Cable:
+        """Adds another cable."""
+        made = Cable(self.name_of, self._number)
+        await made.make()
+        return made
 
     def name(self, name: str, address: str | None) -> None:
         """Gives an address this one name, in the file that the namespace sees; None: nothing has it."""
@@ -100,6 +130,16 @@ class Network:
         """Removes all of it."""
         await run("ip", "netns", "del", self.name_of)
         shutil.rmtree(self._etc)
+
+
+async def _lay(namespace: str, cable: str, end: str, outside: str, inside: str) -> None:
+    """Lays a cable, which has a name here and one in the namespace, and gives its ends addresses."""
+    inner = ("ip", "-n", namespace)
+    await run("ip", "link", "add", cable, "type", "veth", "peer", end, "netns", namespace)
+    await run("ip", "address", "add", f"{outside}/30", "dev", cable)
+    await run("ip", "link", "set", cable, "up")
+    await run(*inner, "address", "add", f"{inside}/30", "dev", end)
+    await run(*inner, "link", "set", end, "up")
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
@@ -24,7 +24,7 @@ class NewsServer:
         now: the newest number.
         calls: feed -> calls that there have been.
         open: feed -> calls that go on.
-        peers: feed -> address and port of who made its newest call.
+        peers: feed -> address and port of who has made its calls that go on.
     """
 
     def __init__(self, tick: float) -> None:
@@ -33,7 +33,7 @@ class NewsServer:
         self.now = 0
         self.calls: Counter[Feed] = Counter()
         self.open: Counter[Feed] = Counter()
-        self.peers: dict[Feed, tuple[str, int]] = {}
+        self.peers: defaultdict[Feed, list[tuple[str, int]]] = defaultdict(list)
         self._ticked = asyncio.Condition()
 
     async def tick(self) -> None:
@@ -53,7 +53,8 @@ class NewsServer:
             self.calls[feed] += 1
             self.open[feed] += 1
             host, _, port = context.peer().removeprefix("ipv4:").rpartition(":")
-            self.peers[feed] = host, int(port)
+            peer = host, int(port)
+            self.peers[feed].append(peer)
             call = str(self.calls[feed])
             number = int(asked.after_id.removeprefix("id") or 0) if asked.after_id else self.now
             try:
@@ -65,6 +66,7 @@ class NewsServer:
                         await self._ticked.wait()
             finally:
                 self.open[feed] -= 1
+                self.peers[feed].remove(peer)
 
         return grpc.unary_stream_rpc_method_handler(answer)
 

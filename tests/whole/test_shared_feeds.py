@@ -1,4 +1,4 @@
-"""Three edges and one Redis: readers roam while leaders are killed and halted, and Redis dies.
+"""Three edges and one Redis: readers roam while leaders are killed, halted and cut off, and Redis dies.
 
 The sizes are those of `make test`; `make shared` raises them by the variables below.
 """
@@ -8,342 +8,246 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
-from random import Random
-from typing import Any
+from typing import TypeAlias
 
-import grpc
-import httpx
 import pytest
-from grpc import aio
 
-from tests.contracts import feeds_descriptor_set
-from tests.feeds.stage import Request, news
-from tests.redis_server import RedisServer, needs_redis
-from tests.whole import processes
-from tests.whole.event_stream import Event, EventSource
-from tests.whole.processes import Running
+from tests.faults.namespaces import why_not
+from tests.redis_server import needs_redis
+from tests.whole.news_server import Feed
+from tests.whole.roaming import Report
+from tests.whole.shared_stage import Sizes, Stage, feed_of, staged
 
 pytestmark = [needs_redis, pytest.mark.timeout(3600)]
 
-READERS = int(os.environ.get("SHARED_READERS", "12"))
-FEEDS = int(os.environ.get("SHARED_FEEDS", "2"))
-KILLS = int(os.environ.get("SHARED_KILLS", "1"))
-PAUSES = int(os.environ.get("SHARED_PAUSES", "1"))
-RESTARTS = int(os.environ.get("SHARED_RESTARTS", "2"))
-ROLLS = int(os.environ.get("SHARED_ROLLS", "0"))
-LEASE = float(os.environ.get("SHARED_LEASE", "2"))
-TICK = 0.1
-EDGES = 3
-BREAKS = KILLS + PAUSES + RESTARTS + ROLLS * EDGES
+
+def _size(name: str, small: str) -> float:
+    return float(os.environ.get(f"SHARED_{name}") or small)
+
+
+SIZES = Sizes(
+    readers=int(_size("READERS", "24")),
+    feeds=int(_size("FEEDS", "2")),
+    processes=int(_size("PROCESSES", "1")),
+    tick=_size("TICK", "0.1"),
+    lease=_size("LEASE", "2"),
+    timeout=_size("TIMEOUT", "5"),
+)
+KILLS = int(_size("KILLS", "1"))
+PAUSES = int(_size("PAUSES", "1"))
+CUTS = int(_size("CUTS", "1"))
+RESTARTS = int(_size("RESTARTS", "2"))
+ROLLS = int(_size("ROLLS", "0"))
 SOON = 120.0
-PATHS = {"DropOldest": "drop-oldest", "SharedIds": "shared-ids"}
+_ROAMING = 0.1
+_SHOWN = 20
+
+May: TypeAlias = Callable[[Report, Feed], set[int]]
+"""Returns how often a reader may be told that its stream has restarted."""
+Breaking: TypeAlias = Callable[[Stage, Sequence[Report]], Awaitable[May]]
+"""Breaks something and mends it."""
 
 
-class NewsServer:
-    """A gRPC server that sends numbers: with ids after any of them, without ids from now on."""
+async def test_readers_are_told_of_every_break(tmp_path: Path) -> None:
+    """Leaders die, halt and are replaced, and Redis dies, with its data and without.
 
-    def __init__(self) -> None:
-        self.now = 0
-        self.calls: Counter[tuple[str, str]] = Counter()
-        self.open: Counter[tuple[str, str]] = Counter()
-        self.peers: dict[tuple[str, str], str] = {}
-        self._ticked = asyncio.Condition()
-
-    async def tick(self) -> None:
-        """Sends numbers, for ever."""
-        while True:
-            await asyncio.sleep(TICK)
-            self.now += 1
-            async with self._ticked:
-                self._ticked.notify_all()
-
-    def stream(self, method: str) -> Any:
-        """Returns the handler of a method."""
-
-        async def answer(request: bytes, context: Any) -> AsyncIterator[bytes]:
-            asked = Request.FromString(request)
-            feed = method, asked.topic
-            self.calls[feed] += 1
-            self.open[feed] += 1
-            self.peers[feed] = context.peer()
-            number = int(asked.after_id.removeprefix("id") or 0) if asked.after_id else self.now
-            try:
-                while True:
-                    while number < self.now:
-                        number += 1
-                        yield news(number)
-                    async with self._ticked:
-                        await self._ticked.wait()
-            finally:
-                self.open[feed] -= 1
-
-        return grpc.unary_stream_rpc_method_handler(answer)
-
-
-@asynccontextmanager
-async def news_server() -> AsyncIterator[tuple[NewsServer, str]]:
-    """Runs the server around the block, which is given its address."""
-    news_of = NewsServer()
-    server = aio.server()
-    handlers = {method: news_of.stream(method) for method in PATHS}
-    handler = grpc.method_handlers_generic_handler("feeds.v1.Feeds", handlers)
-    server.add_generic_rpc_handlers((handler,))
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    ticking = asyncio.create_task(news_of.tick())
-    try:
-        yield news_of, f"127.0.0.1:{port}"
-    finally:
-        ticking.cancel()
-        await server.stop(0)
-
-
-class Balancer:
-    """Sends each request to any edge, as a balancer does that knows no sessions."""
-
-    def __init__(self, random: Random) -> None:
-        self._random = random
-        self.clients: dict[int, httpx.AsyncClient] = {}
-
-    def stream(self, method: str, path: str, headers: dict[str, str]) -> Any:
-        """Opens a stream."""
-        client = self._random.choice([*self.clients.values()])
-        return client.stream(method, path, headers=headers)
-
-
-class Roaming:
-    """A reader, and what it was told wrongly."""
-
-    def __init__(self, balancer: Balancer, method: str, topic: str) -> None:
-        self.method = method
-        self.source = EventSource(balancer, f"/{PATHS[method]}/{topic}", retry=0.05)  # type: ignore[arg-type]
-        self.last: int | None = None
-        self.gaps = self.events = 0
-        self.problems: list[str] = []
-        self._told = self._interrupted = False
-
-    async def run(self) -> None:
-        """Reads for ever."""
-        while True:
-            self._interrupted = False
-            async with aclosing(self.source.events()) as events:
-                async for event in events:
-                    self._take(event)
-                    if self._interrupted:
-                        break
-
-    def interrupt(self) -> None:
-        """Disconnects after the next event, and comes back."""
-        self._interrupted = True
-
-    def _take(self, event: Event) -> None:
-        self.events += 1
-        if event.kind == "gap":
-            self.gaps += 1
-            self._told = True
-            if self.method == "SharedIds":
-                self.problems.append(f"{event} where the server gives ids, after {self.last}")
-        elif event.kind == "message":
-            number = int(event.data["number"])
-            if self.last is not None and number != self.last + 1 and not self._told:
-                self.problems.append(f"{number} after {self.last}")
-            self.last, self._told = number, False
-
-
-class Stage:
-    """All of it."""
-
-    def __init__(
-        self, server: NewsServer, upstream: str, redis: RedisServer, contract: Path
-    ) -> None:
-        self.random = Random(7)
-        self.server, self.redis = server, redis
-        self._upstream, self._contract = upstream, contract
-        self.balancer = Balancer(self.random)
-        self.edges: dict[int, tuple[Running, AsyncExitStack]] = {}
-        self.readers: list[Roaming] = []
-
-    async def start_edge(self, number: int, port: int = 0, **settings: str) -> None:
-        """Starts an edge, on the port that it had if it is one again."""
-        stack = AsyncExitStack()
-        edge = await stack.enter_async_context(
-            processes.edge(
-                self._upstream,
-                descriptor_set=self._contract,
-                port=port,
-                feed_store=self.redis.url,
-                feed_lease_seconds=str(LEASE),
-                store_timeout_seconds="5",
-                log_level="error",
-                **settings,
-            )
-        )
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
-        client = httpx.AsyncClient(base_url=edge.http, timeout=SOON, limits=limits, verify=False)
-        self.balancer.clients[number] = await stack.enter_async_context(client)
-        self.edges[number] = edge, stack
-
-    def leader(self) -> int:
-        """Returns the edge that makes the call of a feed."""
-        while True:
-            feed = self.random.choice([feed for feed, n in self.server.open.items() if n])
-            port = int(self.server.peers[feed].rpartition(":")[2])
-            for number, (edge, _) in self.edges.items():
-                if _has_socket(edge.process.pid, port):
-                    return number
-
-    async def settled(self) -> None:
-        """Waits until every reader is where the server is."""
-        now = self.server.now + 1
-        async with asyncio.timeout(SOON):
-            while any((reader.last or 0) < now for reader in self.readers):
-                await asyncio.sleep(TICK)
-
-    async def one_call_each(self) -> None:
-        """Waits until each feed has one call."""
-        try:
-            async with asyncio.timeout(SOON):
-                while set(self.server.open.values()) != {1}:
-                    await asyncio.sleep(TICK)
-        except TimeoutError:
-            raise AssertionError(f"calls: {self.server.open}") from None
-
-
-def _has_socket(pid: int, port: int) -> bool:
-    """Whether a process has a socket with this local port."""
-    inodes = set()
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        fields = line.split()
-        if int(fields[1].rpartition(":")[2], 16) == port:
-            inodes.add(f"socket:[{fields[9]}]")
-    try:
-        found = {os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir()}
-    except OSError:
-        return False
-    return bool(found & inodes)
-
-
-@asynccontextmanager
-async def staged(tmp_path: Path, *, edges: int = EDGES, **settings: str) -> AsyncIterator[Stage]:
-    """Runs Redis, server, edges and readers around the block."""
-    contract = tmp_path / "feeds.binpb"
-    contract.write_bytes(feeds_descriptor_set())
-    redis = RedisServer(tmp_path / "redis", appendonly=True, options=["--appendfsync", "always"])
-    async with AsyncExitStack() as stack:
-        stack.enter_context(redis)
-        server, upstream = await stack.enter_async_context(news_server())
-        stage = Stage(server, upstream, redis, contract)
-        for number in range(edges):
-            await stage.start_edge(number, 0, **settings)
-        tasks = []
-        for number in range(READERS):
-            method = [*PATHS][number % 2]
-            reader = Roaming(stage.balancer, method, f"topic{number // 2 % max(1, FEEDS // 2)}")
-            stage.readers.append(reader)
-            tasks.append(asyncio.create_task(reader.run()))
-        try:
-            yield stage
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
-            for _, within in stage.edges.values():
-                await within.aclose()
-
-
-async def test_readers_are_told_of_every_loss(tmp_path: Path) -> None:
-    """One call a feed; with ids of the server's nothing is lost, repeated or told; without, all is told."""
-    async with staged(tmp_path) as stage:
-        await stage.settled()
-        assert set(stage.server.calls.values()) == {1}
-        assert not any(reader.gaps for reader in stage.readers)
-        for _ in range(KILLS):
-            await _kill_leader(stage)
-        for _ in range(PAUSES):
-            await _pause_leader(stage)
+    One call a feed. With ids of the server's nothing is lost, repeated or told. Without, each break is told
+    once, to those whom it concerns.
+    """
+    async with staged(tmp_path, SIZES) as stage, _judged(stage):
+        for number in range(KILLS):
+            await _broken(stage, f"kill {number}", _kill_leader)
+        for number in range(PAUSES):
+            await _broken(stage, f"pause {number}", _pause_leader)
         for number in range(RESTARTS):
-            await _restart_redis(stage, data=number % 2 == 0)
-        for _ in range(ROLLS):
-            await _replace_edges(stage)
-        await stage.one_call_each()
+            data = number % 2 == 0
+            name = f"Redis {number} {'with' if data else 'without'} data"
+            await _broken(stage, name, _restart_redis(data=data))
+        for number in range(ROLLS):
+            await _broken(stage, f"edges {number}", _replace_edges)
 
-        problems = [problem for reader in stage.readers for problem in reader.problems]
-        print(
-            f"{len(stage.readers)} readers of {len(stage.server.calls)} feeds,"
-            f" {sum(r.events for r in stage.readers)} events,"
-            f" {sum(stage.server.calls.values())} calls, {len(problems)} problems; gaps:"
-            f" {Counter((r.method, r.gaps) for r in stage.readers)}"
-        )
-        assert problems == []
-        assert max(reader.gaps for reader in stage.readers) <= BREAKS
+
+@pytest.mark.skipif(bool(why_not()), reason=why_not())
+async def test_readers_are_told_of_every_cut(tmp_path: Path) -> None:
+    """Edges are cut off Redis, and neither off their readers nor off the upstream.
+
+    Whoever is cut off goes on alone. Without ids of the server's its readers are told so once, unless it led
+    the feed, and once when it follows again; other readers, if it led the feed.
+    """
+    async with staged(tmp_path, SIZES, networks=True) as stage, _judged(stage):
+        for number in range(CUTS):
+            await _broken(stage, f"cut {number}", _cut_leader)
 
 
 async def test_workers_share_their_feeds(tmp_path: Path) -> None:
     """One call a feed, whichever worker a reader is led to, and comes back to."""
-    async with staged(tmp_path, edges=1, workers="2") as stage:
+    small = Sizes(readers=24, feeds=2, edges=1)
+    async with staged(tmp_path, small, workers="2") as stage:
         await stage.settled()
-        for reader in stage.readers:
-            reader.interrupt()
-        async with asyncio.timeout(SOON):
-            while any(reader.source.connections < 2 for reader in stage.readers):
-                await asyncio.sleep(TICK)
+        await stage.readers.roam(1)
         await stage.settled()
+        reports = await stage.readers.report()
 
         assert set(stage.server.calls.values()) == {1}
-        assert [(reader.gaps, reader.problems) for reader in stage.readers] == [
-            (0, []) for _ in stage.readers
+        assert [(each.restarts, each.missed, each.problems) for each in reports] == [
+            (0, 0, []) for _ in reports
         ]
-        assert all(reader.source.connections == 2 for reader in stage.readers)
+        assert all(each.connections == 2 for each in reports)
 
 
-async def _kill_leader(stage: Stage) -> None:
-    await stage.one_call_each()
-    number = stage.leader()
-    edge, within = stage.edges[number]
-    port = edge.port
-    del stage.balancer.clients[number]
-    await edge.kill()
-    await within.aclose()
+@asynccontextmanager
+async def _judged(stage: Stage) -> AsyncIterator[None]:
+    """Looks at calls and readers before the breaks of the block, and at all that was told after them."""
+    began = time.monotonic()
     await stage.settled()
-    await stage.start_edge(number, port)
+    assert set(stage.server.calls.values()) == {1}
+    assert len(stage.server.calls) == stage.sizes.feeds
+    assert not any(each.restarts or each.missed for each in await stage.readers.report())
+    yield
+    await stage.one_call_each()
+    reports = await stage.readers.report()
+    seconds = time.monotonic() - began
+    gaps = Counter((feed_of(each)[0], each.restarts, each.missed) for each in reports)
+    print(
+        f"{len(reports)} readers of {len(stage.server.calls)} feeds, {sum(r.events for r in reports)} events"
+        f" in {seconds:.0f} s, {sum(r.connections for r in reports)} connections,"
+        f" {sum(stage.server.calls.values())} calls, {len(stage.problems)} problems;"
+        f" CPU of the readers' processes: {[f'{each / seconds:.2f}' for each in stage.readers.cpu]};"
+        f" method, restarts, missed: readers {dict(sorted(gaps.items()))}"
+    )
+    print(*stage.problems[:_SHOWN], sep="\n")
+    assert not stage.problems
 
 
-async def _replace_edges(stage: Stage) -> None:
-    """One after the other, as a deployment does."""
-    for number, (edge, within) in [*stage.edges.items()]:
-        del stage.balancer.clients[number]
-        await within.aclose()
-        await stage.start_edge(number, edge.port)
+async def _broken(stage: Stage, name: str, breaking: Breaking) -> None:
+    """Lets some readers roam, breaks something and mends it, and judges what was told meanwhile."""
+    await stage.readers.roam(_ROAMING)
+    await stage.settled()
+    await stage.one_call_each()
+    before = await stage.readers.report()
+    began = time.monotonic()
+    may = await breaking(stage, before)
+    await stage.settled()
+    await stage.one_call_each()
+    after = await stage.judge(name, before, may)
+    told = sum(each.restarts for each in after) - sum(each.restarts for each in before)
+    print(
+        f"{name}: {time.monotonic() - began:.1f} s, {told} restarts told,"
+        f" {sum(each.events for each in after)} events so far, {len(stage.problems)} problems",
+        flush=True,
+    )
+
+
+async def _kill_leader(stage: Stage, _before: Sequence[Report]) -> May:
+    """Its feeds restart once for every reader, wherever it is; all others go on."""
+    number = stage.leader()
+    led, calls = stage.feeds_led_by(number), Counter(stage.server.calls)
+    await stage.lead_to([each for each in stage.edges if each != number])
+    await stage.edges[number].running.kill()
+    await stage.end_edge(number)
+    await stage.settled()
+    stage.expect("calls after a kill", stage.server.calls - calls, Counter(led))
+    await stage.start_edge(number)
+    return lambda _report, feed: {int(feed in led)}
+
+
+async def _replace_edges(stage: Stage, _before: Sequence[Report]) -> May:
+    """One after the other, as a deployment does; each feed restarts once for each leader that it loses."""
+    lost: Counter[Feed] = Counter()
+    for number in [*stage.edges]:
+        lost.update(stage.feeds_led_by(number))
+        await stage.end_edge(number)
+        await stage.start_edge(number)
         await stage.settled()
+        await stage.one_call_each()
+    return lambda _report, feed: {lost[feed]}
 
 
-async def _pause_leader(stage: Stage) -> None:
-    """Longer than its lease; its own readers wait meanwhile."""
-    await stage.one_call_each()
+async def _pause_leader(stage: Stage, before: Sequence[Report]) -> May:
+    """Beyond its lease; its own readers wait meanwhile. What it appends then is refused, once a feed."""
     number = stage.leader()
-    edge, _ = stage.edges[number]
-    calls = sum(stage.server.calls.values())
-    os.kill(edge.process.pid, signal.SIGSTOP)
+    led, calls = stage.feeds_led_by(number), Counter(stage.server.calls)
+    taken = led & _read_by_others(before, number)
+    refused = await stage.refused(number)
+    pid = stage.edges[number].pid
+    os.kill(pid, signal.SIGSTOP)
     try:
-        async with asyncio.timeout(SOON):
-            while sum(stage.server.calls.values()) == calls:
-                await asyncio.sleep(TICK)
-        await asyncio.sleep(5 * TICK)
+        await stage.until(lambda: taken <= (stage.server.calls - calls).keys())
+        await asyncio.sleep(5 * stage.sizes.tick)
     finally:
-        os.kill(edge.process.pid, signal.SIGCONT)
+        os.kill(pid, signal.SIGCONT)
     await stage.settled()
     await stage.one_call_each()
+    stage.expect("calls after a pause", stage.server.calls - calls, Counter(taken))
+    late = await stage.refused(number) - refused
+    stage.expect("late appends that were refused", late, len(taken))
+    return lambda _report, feed: {int(feed in taken)}
 
 
-async def _restart_redis(stage: Stage, *, data: bool) -> None:
-    stage.redis.kill()
-    if not data:
-        for file in (stage.redis.folder / "appendonlydir").iterdir():
-            file.unlink()
-    await asyncio.sleep(3 * TICK)
-    await asyncio.to_thread(stage.redis.start)
-    await stage.settled()
+async def _cut_leader(stage: Stage, before: Sequence[Report]) -> May:
+    """Until it goes on alone with all its feeds, and others have taken those that it led."""
+    number = stage.leader()
+    led, calls = stage.feeds_led_by(number), Counter(stage.server.calls)
+    cable = stage.sites[number].cable
+    assert cable is not None
+    taken = led & _read_by_others(before, number)
+    await cable.pull()
+    try:
+        await stage.until(lambda: taken <= (stage.server.calls - calls).keys())
+        async with asyncio.timeout(SOON):
+            while (roles := await stage.roles(number))["alone"] < sum(roles.values()):
+                await asyncio.sleep(0.1)
+        await asyncio.sleep(5 * stage.sizes.tick)
+    finally:
+        await cable.plug()
+
+    def may(report: Report, feed: Feed) -> set[int]:
+        if report.edge != number:
+            return {int(feed in taken)}
+        if feed in led:
+            return {1} if feed in taken else {0, 1}
+        return {2}
+
+    return may
+
+
+def _read_by_others(reports: Sequence[Report], number: int) -> set[Feed]:
+    """Returns the feeds that have readers at other edges."""
+    return {feed_of(each) for each in reports if each.edge != number}
+
+
+def _restart_redis(*, data: bool) -> Breaking:
+    """Returns what kills Redis, and starts it with its data or without."""
+
+    async def breaking(stage: Stage, _before: Sequence[Report]) -> May:
+        """Once for every reader, except those of a leader whose call has gone on.
+
+        An edge that has not found Redis within a lease has gone on alone: its readers are told twice.
+        """
+        leaders = {feed: number for number in stage.edges for feed in stage.feeds_led_by(number)}
+        calls, alone = Counter(stage.server.calls), await stage.alone()
+        stage.redis.kill()
+        if not data:
+            for file in (stage.redis.folder / "appendonlydir").iterdir():
+                file.unlink()
+        await asyncio.sleep(0.3)
+        await asyncio.to_thread(stage.redis.start)
+        await stage.settled()
+        await stage.one_call_each()
+        now = await stage.alone()
+        calls = stage.server.calls - calls
+
+        def may(report: Report, feed: Feed) -> set[int]:
+            was_alone = now[report.edge] > alone[report.edge]
+            if leaders[feed] == report.edge and not calls[feed]:
+                return {0, 1} if was_alone else {0}
+            return {1, 2} if was_alone else {1}
+
+        return may
+
+    return breaking
