@@ -111,7 +111,7 @@ def test_a_compiled_module_has_no_asynchronous_generator(source: str) -> None:
             assert not yields, f"{node.name} yields"
 
 
-def _waits(nodes: Sequence[ast.AST]) -> Iterator[ast.AST]:
+def _waits(nodes: Sequence[ast.AST]) -> Iterator[ast.expr | ast.stmt]:
     """Yields where a coroutine may be suspended, not in functions within it."""
     for node in nodes:
         if isinstance(node, ast.Await | ast.AsyncFor | ast.AsyncWith | ast.Yield | ast.YieldFrom):
@@ -123,7 +123,7 @@ def _waits(nodes: Sequence[ast.AST]) -> Iterator[ast.AST]:
 def _waits_in_errors(tree: ast.Module) -> Iterator[str]:
     """Yields where a coroutine may be suspended while it handles an exception."""
     for node in ast.walk(tree):
-        found: Iterator[ast.AST] = iter(())
+        found: Iterator[ast.expr | ast.stmt] = iter(())
         if isinstance(node, ast.Try):
             handlers = [each for handler in node.handlers for each in handler.body]
             found = _waits([*handlers, *node.finalbody])
@@ -131,7 +131,7 @@ def _waits_in_errors(tree: ast.Module) -> Iterator[str]:
             contexts = [ast.unparse(item.context_expr) for item in node.items]
             if not all(context.startswith(EXITS_AT_ONCE) for context in contexts):
                 found = iter((node,))
-        yield from (f"line {each.lineno}: {ast.unparse(each)}" for each in found)  # type: ignore[attr-defined]
+        yield from (f"line {each.lineno}: {ast.unparse(each)}" for each in found)
 
 
 @pytest.mark.parametrize("source", COMPILED)

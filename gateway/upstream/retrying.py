@@ -253,6 +253,7 @@ class _RetriedCall:
     async def __anext__(self) -> bytes:
         if self._is_committed:
             return await self._call.__anext__()
+        failed: StatusError | None = None
         while True:
             try:
                 message = await self._call.__anext__()
@@ -271,7 +272,7 @@ class _RetriedCall:
             try:
                 await self._close(failed)
             finally:
-                del failed  # its traceback has this frame
+                failed = None  # its traceback has this frame
             await asyncio.sleep(delay)
             await self._open()
 
