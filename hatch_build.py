@@ -104,6 +104,11 @@ def compiled_sources() -> Iterator[str]:
         yield from (f"{folder}/{name}.py" for name in names)
 
 
+def without_slots(source: str) -> str:
+    """Returns a source of which no dataclass has `slots`."""
+    return _SLOTS.sub("", source)
+
+
 def compile_modules(root: Path, folder: Path) -> dict[str, str]:
     """Compiles copies of the sources in a folder; returns each extension's path, and its path in a wheel.
 
@@ -116,7 +121,7 @@ def compile_modules(root: Path, folder: Path) -> dict[str, str]:
             root / package, copies / package, ignore=shutil.ignore_patterns("__pycache__", "*.so")
         )
     for path in map(copies.joinpath, compiled_sources()):
-        path.write_text(_SLOTS.sub("", path.read_text()))
+        path.write_text(without_slots(path.read_text()))
     (copies / "mypy.ini").write_text(_MYPY)
     jobs = str(os.cpu_count() or 1)
     command = [sys.executable, "-c", _SETUP, str(made), jobs, *compiled_sources()]

@@ -79,6 +79,7 @@ class _NeedsTask:
 
 _NEEDS_TASK: Final = _NeedsTask()
 _OVER: Final = object()
+_NO_STEPS: Final[Generator[Any, Any, None]] = (each for each in ())
 
 
 class _Rest:
@@ -100,14 +101,13 @@ class InlineRun:
         over: whether the coroutine has returned.
     """
 
-    __slots__ = ("_coroutine", "_outcome", "_steps", "_task", "_waits", "over")
+    __slots__ = ("_outcome", "_steps", "_task", "_waits", "over")
 
     _waits: bool
     """Whether the coroutine waits for the outcome without a task."""
 
     def start_run(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Runs a coroutine until it waits; called first."""
-        self._coroutine = coroutine
         self._steps = coroutine.__await__()
         self._task: asyncio.Task[None] | None = None
         self._outcome: Outcome | None = None
@@ -140,12 +140,12 @@ class InlineRun:
         self._waits = False
         try:
             # next() makes no StopIteration of the end, which would cost more than the step
-            awaited = next(self._steps, _OVER) if error is None else self._coroutine.throw(error)
+            awaited = next(self._steps, _OVER) if error is None else self._steps.throw(error)
         except (StopIteration, asyncio.CancelledError):
-            self.over = True
+            self._end()
             return
         if awaited is _OVER:
-            self.over = True
+            self._end()
         elif awaited is _NEEDS_TASK:
             self._task = asyncio.get_running_loop().create_task(self._rest())
         else:
@@ -155,7 +155,13 @@ class InlineRun:
         try:
             await _Rest(self._steps)
         finally:
-            self.over = True
+            self._end()
+
+    def _end(self) -> None:
+        """Lets go of what has held the exchange, whose run this is: nothing would take such a ring apart."""
+        self.over = True
+        self._task = None
+        self._steps = _NO_STEPS
 
     def outcome(self) -> PendingOutcome:
         """Returns a new outcome to wait for."""

@@ -46,34 +46,43 @@ async def serve(exchange: Exchange) -> None:
     edge, request = exchange.edge, exchange.request
     route = request.route
     observation = edge.observation
-    since = 0.0
-    if observation is not None:
-        since = monotonic()
-        if observation.needs_info:
-            tell_of_start(exchange, observation)
+    since = 0.0 if observation is None else _begin(exchange, observation)
+    ended: BaseException | None = None
     try:
-        if request.served.policies and (waiting := exchange.admit()) is not None:
-            await waiting
-        if exchange.pass_on is not None:
-            count_messages(exchange, observation, since)
-            await exchange.pass_on()
-        elif request.error is not None:
-            raise request.error
-        elif isinstance(route, RouteMatch):
-            check_metadata(exchange.metadata, edge.limits.max_metadata)
-            streams = route.target.method.stream_type.streams
-            if exchange.websocket is None and request.rpc is None and not streams:
-                await serve_unary(exchange)
-            elif (call := whole_call(exchange)) is not None:
-                await serve_unary_rpc(exchange, *call)
+        try:
+            if request.served.policies and (waiting := exchange.admit()) is not None:
+                await waiting
+            if exchange.pass_on is not None:
+                count_messages(exchange, observation, since)
+                await exchange.pass_on()
+            elif request.error is not None:
+                raise request.error
+            elif isinstance(route, RouteMatch):
+                check_metadata(exchange.metadata, edge.limits.max_metadata)
+                streams = route.target.method.stream_type.streams
+                if exchange.websocket is None and request.rpc is None and not streams:
+                    await serve_unary(exchange)
+                elif (call := whole_call(exchange)) is not None:
+                    await serve_unary_rpc(exchange, *call)
+                else:
+                    await _serve_other(exchange, observation, since)
             else:
-                await _serve_other(exchange, observation, since)
-        else:
-            await _serve_no_method(exchange)
-    except (Exception, asyncio.CancelledError) as error:
-        await _end_early(exchange, error)
+                await _serve_no_method(exchange)
+        except (Exception, asyncio.CancelledError) as caught:
+            ended = caught
+        if ended is not None:
+            await _end_early(exchange, ended)
     finally:
+        ended = None  # its traceback has this frame
         end_exchange(exchange, observation, since)
+
+
+def _begin(exchange: Exchange, observation: Observation) -> float:
+    """Tells observers of the start; returns the time of it."""
+    since = monotonic()
+    if observation.needs_info:
+        tell_of_start(exchange, observation)
+    return since
 
 
 async def _serve_other(exchange: Exchange, observation: Observation | None, since: float) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import AsyncExitStack
 from typing import Any, Self
 
 from gateway.upstream.port import Upstream
@@ -36,6 +38,14 @@ class AroundUpstream:
     async def __aexit__(self, *error: object) -> None:
         """Cancels the calls that are left."""
         await self.inner.__aexit__(*error)
+
+
+async def all_opened(upstreams: Iterable[Upstream]) -> AsyncExitStack:
+    """Opens upstreams; returns what closes them. If one fails, those before it are closed."""
+    async with AsyncExitStack() as opened:
+        for each in upstreams:
+            await opened.enter_async_context(each)
+        return opened.pop_all()
 
 
 def pools_of(upstream: Any) -> tuple[Any, ...]:

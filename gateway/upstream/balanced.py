@@ -17,7 +17,7 @@ from typing import Any, Literal, Self, TypeAlias
 
 from gateway.contract.method import Method
 from gateway.transcoding.metadata import Metadata
-from gateway.upstream.around import pools_of
+from gateway.upstream.around import all_opened, pools_of
 from gateway.upstream.ejection import EjectionPolicy, Endpoint, Outliers
 from gateway.upstream.port import Call, Outcome, RequestMessages
 
@@ -66,10 +66,7 @@ class BalancedUpstream:
 
     async def __aenter__(self) -> Self:
         """Prepares for calls."""
-        async with AsyncExitStack() as opened:
-            for each in self.endpoints:
-                await opened.enter_async_context(each.upstream)
-            self._open = opened.pop_all()
+        self._open = await all_opened([each.upstream for each in self.endpoints])
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -253,6 +253,7 @@ class _RetriedCall:
     async def __anext__(self) -> bytes:
         if self._is_committed:
             return await self._call.__anext__()
+        failed: StatusError | None = None
         while True:
             try:
                 message = await self._call.__anext__()
@@ -261,13 +262,17 @@ class _RetriedCall:
                 if delay is None:
                     self._is_committed = True
                     raise
-                await self._close(error)
+                failed = error
             except StopAsyncIteration:
                 self._commit()
                 raise
             else:
                 self._commit()
                 return message
+            try:
+                await self._close(failed)
+            finally:
+                failed = None  # its traceback has this frame
             await asyncio.sleep(delay)
             await self._open()
 
@@ -299,11 +304,11 @@ class _RetriedCall:
                 delay = attempts.delay(error)
                 if delay is None:
                     raise
-                await asyncio.sleep(delay)
             else:
                 self._block = block
                 self._take = getattr(self._call, "take_message", None)
                 return
+            await asyncio.sleep(delay)
 
     async def _close(self, error: StatusError) -> None:
         block, self._block = self._block, None

@@ -238,6 +238,7 @@ class WireCall:
         Cancelled when the call ends, so that it does not wait for another request.
         """
         stream = self._stream
+        cancelled: BaseException | None = None
         try:
             async for request in requests:
                 if stream.needs_connection:
@@ -245,18 +246,27 @@ class WireCall:
                 if stream.send(request):
                     await stream.wait_for_room()
                 if stream.status is not None:
-                    return
+                    break
         except Exception as error:
             if stream.cancel():  # else the server's status came first
                 self._failure = error
-        except BaseException:
+        except BaseException as error:
             stream.cancel("the iterator of requests was cancelled")
-            raise
+            cancelled = error
         else:
             stream.half_close()
+        try:
+            await _close(requests)
+            if cancelled is not None:
+                raise cancelled
         finally:
-            if (close := getattr(requests, "aclose", None)) is not None:
-                await close()
+            cancelled = None  # its traceback has this frame
+
+
+async def _close(requests: AsyncIterator[bytes]) -> None:
+    """Closes requests that are a generator's."""
+    if (close := getattr(requests, "aclose", None)) is not None:
+        await close()
 
 
 def _end_unary(

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.doors.http1 import plain_heads
-from gateway.doors.http1.plain_heads import END_OF_HEAD, PlainHeads, PlainRequest
+from gateway.doors.http1.plain_heads import END_OF_HEAD, MAX_ENTRIES, PlainHeads, PlainRequest
 from gateway.exchange.request import parse_head
 from gateway.reload.compiling import compile_contract
 from gateway.settings import Settings
@@ -258,16 +257,18 @@ def test_only_heads_that_say_nothing_of_the_caller_are_shared(heads: PlainHeads)
         assert not is_shared(b"/v1/echo", b"%b: 1\r\n" % name)
 
 
-def test_the_cache_is_bounded(heads: PlainHeads, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_is_bounded(heads: PlainHeads) -> None:
     """In number, and each line in length."""
-    monkeypatch.setattr(plain_heads, "MAX_ENTRIES", 4)
+    sizes: list[int] = []
     get: Callable[[bytes], bytes] = (
         b"GET /v1/echo HTTP/1.1\r\nhost: x\r\naccept: %b\r\n\r\n".__mod__
     )
-    for number in range(20):
+    for number in range(MAX_ENTRIES + 20):
         assert same(heads, get(b"%d" % number))
-        assert len(heads._known) <= 4 + 2
-        assert len(heads._heads) <= 4
-        assert len(heads._requests) <= 4
+        assert len(heads._known) <= MAX_ENTRIES + 2
+        assert len(heads._heads) <= MAX_ENTRIES
+        assert len(heads._requests) <= MAX_ENTRIES
+        sizes.append(len(heads._heads))
+    assert sizes != sorted(sizes), "the cache was never emptied"
     assert not same(heads, get(b"x" * 600))
     assert all(len(line) <= 512 for line in heads._known)

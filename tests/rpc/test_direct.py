@@ -23,6 +23,7 @@ from gateway.transcoding.status import NOT_FOUND
 from tests.doors.http2.client import Client, Stream, connected
 from tests.doors.http2.conftest import Edge
 from tests.echo_server import Everything, FailRequest
+from tests.interpreted import needs_source
 from tests.rpc.wire_client import framed, post, web_trailers
 
 _UNARY = b"/echo.v1.Echo/Unary"
@@ -169,6 +170,7 @@ def test_unusual_heads_of_http_1(served: ServedEdge, line: bytes) -> None:
 @pytest.fixture
 def only_direct(monkeypatch: pytest.MonkeyPatch) -> None:
     """Has every request over HTTP/2 fail that is not answered directly."""
+    needs_source(http2_connection.__name__)
     monkeypatch.setattr(http2_connection, "Http2Stream", None)
 
 

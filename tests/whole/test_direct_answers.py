@@ -30,6 +30,7 @@ from gateway.upstream.port import Upstream
 from gateway.upstream.transport import Name
 from tests.contracts import echo_descriptor_set
 from tests.echo_server import EchoServer, echo_server
+from tests.interpreted import needs_source
 from tests.parity.client import Answer, ask
 from tests.parity.edges import WholeEchoServer
 from tests.parity.requests import Case, cases
@@ -60,6 +61,7 @@ class PassesOn:
 @pytest.fixture
 def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The paths of the requests that were parsed, and not answered directly."""
+    needs_source(HttpExchange.__module__)
     seen: list[str] = []
     start = HttpExchange.__init__
 
@@ -74,6 +76,7 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.fixture
 def asgi(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The paths of the requests that went to the application over ASGI."""
+    needs_source(AsgiExchange.__module__)
     seen: list[str] = []
     start = AsgiExchange.start
 

@@ -24,6 +24,7 @@ from gateway.testing import ScriptedCall, ScriptedUpstream
 from tests.contracts import feeds_descriptor_set
 from tests.edge.asgi import http_scope
 from tests.feeds.stage import METHODS, Line, News, news
+from tests.interpreted import needs_source
 from tests.whole.serving import serving as listen
 
 _SMALL = 4096
@@ -102,6 +103,7 @@ async def serving(
 @pytest.fixture
 def bodies(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """The parts of bodies that were written by an exchange that had its turn."""
+    needs_source(HttpExchange.__module__)
     seen: list[bytes] = []
     write_body = HttpExchange.write_body
 
