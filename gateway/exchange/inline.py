@@ -79,7 +79,7 @@ class _NeedsTask:
 
 _NEEDS_TASK: Final = _NeedsTask()
 _OVER: Final = object()
-_NO_STEPS: Final[Generator[Any, Any, None]] = (each for each in ())
+_NO_STEPS: Final[Generator[Any, Any, None]] = (None for _ in range(0))
 
 
 class _Rest:
