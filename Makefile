@@ -43,7 +43,7 @@ PROMETHEUS_OPERATOR := github.com/prometheus-operator/prometheus-operator@v0.92.
 GOCODE := /usr/share/gocode
 
 # in the order of their names: by their number of tests, the longest files, of one test each, would come last
-FOUR_FILES := -n 4 --dist loadfile --no-loadscope-reorder
+THREE_FILES := -n 3 --dist loadfile --no-loadscope-reorder
 COMPILED_TESTS ?=
 # imports the compiled packages, and not the sources of the folder that one stands in
 COMPILED := PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/build/compiled:$(CURDIR)
@@ -81,21 +81,21 @@ up: ## run core, edge and Envoy in containers; the same, and ENVOY_PORT, move th
 down: ## take them down
 	docker compose --profile tls --profile watch --profile scale down --volumes --remove-orphans
 
-test: $(VENV)/installed ## run every check and, beside them, every test, four files at a time
+test: $(VENV)/installed ## run every check and, beside them, every test, three files at a time
 	@$(MAKE) --no-print-directory -j 2 check suite
 
 suite: $(VENV)/installed
-	$(BIN)/python -m pytest $(FOUR_FILES)
+	$(BIN)/python -m pytest $(THREE_FILES)
 
 test-long: $(VENV)/installed ## run the tests that take longest: thousands of streams, renewed CAs, soaks of grpc_wire
 	$(BIN)/python -m pytest -m long -n 2 --dist load tests
 
 test-others: $(VENV)/installed ## try edge and core on grpcio, which is not their default
 	PROTOWAY_TRANSPORT=grpcio CORE_TRANSPORT=grpcio \
-		$(BIN)/python -m pytest $(FOUR_FILES) tests/whole tests/parity tests/soak
+		$(BIN)/python -m pytest $(THREE_FILES) tests/whole tests/parity tests/soak
 
 test-floors: $(VENV)/installed build/floors/installed ## run every test (FLOORS: some, by arguments of pytest) on the lowest versions that pyproject.toml allows
-	build/floors/bin/python -m pytest $(FOUR_FILES) $(FLOORS)
+	build/floors/bin/python -m pytest $(THREE_FILES) $(FLOORS)
 
 build/floors/installed: requirements/dev.txt requirements/floors.txt pyproject.toml
 	@echo "making build/floors from requirements/dev.txt and requirements/floors.txt; this takes a minute"
@@ -107,7 +107,7 @@ build/floors/installed: requirements/dev.txt requirements/floors.txt pyproject.t
 	@touch $@
 
 test-compiled: build/compiled/installed ## run the tests (COMPILED_TESTS: of some folders) on compiled modules, as the images have them (needs a C compiler)
-	$(COMPILED) $(BIN)/python -m pytest $(FOUR_FILES) $(COMPILED_TESTS)
+	$(COMPILED) $(BIN)/python -m pytest $(THREE_FILES) $(COMPILED_TESTS)
 
 # What an image has: the packages of a wheel whose hook has compiled some of their modules.
 build/compiled/installed: hatch_build.py pyproject.toml $(SOURCES) | $(VENV)/installed

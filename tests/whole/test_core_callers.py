@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +51,22 @@ def credentials_of(issuer: Issuer, pair: tuple[str, str] | None) -> grpc.Channel
     return grpc.ssl_channel_credentials(issuer.ca.read_bytes(), key, certificate)
 
 
+async def _asked(converter: Any, request: ConvertRequest) -> Any:
+    """Returns a bidirectional call whose first request is sent, or that is refused.
+
+    grpc.aio may end a call as INTERNAL that is refused while it writes: then another one is made.
+    """
+    for _ in range(20):
+        live = converter.LiveConvert()
+        try:
+            await live.write(request)
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            if await live.code() is grpc.StatusCode.INTERNAL:
+                continue
+        break
+    return live
+
+
 async def codes(core: processes.Running, issuer: Issuer, **names: Any) -> list[grpc.StatusCode]:
     """Returns what a caller is answered by Convert, WatchRates, LiveConvert, SayHello and health."""
     credentials = credentials_of(issuer, issuer.issue("caller", **names))
@@ -60,14 +75,12 @@ async def codes(core: processes.Running, issuer: Issuer, **names: Any) -> list[g
         health: Any = HealthStub(channel)
         request = ConvertRequest(from_currency="USD", to_currency="EUR", amount=1)
         watch = converter.WatchRates(WatchRequest(base_currency="USD"))
-        live = converter.LiveConvert()
+        live = await _asked(converter, request)
         calls = [
             converter.Convert(request),
             GreeterStub(channel).SayHello(HelloRequest(name="x")),  # type: ignore[no-untyped-call]  # generated code has no types
             health.Check(HealthCheckRequest()),
         ]
-        with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
-            await live.write(request)  # by hand: an iterator that is refused may end as INTERNAL
         for stream in (watch, live):
             try:
                 await stream.read()

@@ -72,6 +72,7 @@ async def test_readers_are_told_of_every_break(tmp_path: Path) -> None:
             await _broken(stage, f"edges {number}", _replace_edges)
 
 
+@pytest.mark.skipif("SHARED_CUTS" not in os.environ, reason="`make shared` cuts networks")
 @pytest.mark.skipif(bool(why_not()), reason=why_not())
 async def test_readers_are_told_of_every_cut(tmp_path: Path) -> None:
     """Edges are cut off Redis, and neither off their readers nor off the upstream.
