@@ -132,7 +132,7 @@ TEMPLATES = "app/gateway/project/templates/"
 
 @pytest.mark.parametrize("service", BUILT)
 def test_an_image_has_what_it_needs(files: dict[str, dict[str, bytes]], service: str) -> None:
-    """Of ours it has one program, its transport and what was compiled, no tests; no key, compiler or cache."""
+    """Of ours it has one program, its transport and what was compiled; no test, key, compiler or cache."""
     paths = files[service]
     ours = {path.split("/")[1] for path in paths if path.startswith("app/") and path != "app/"}
     compiled = {name for name in ours if name.endswith(".so")}
