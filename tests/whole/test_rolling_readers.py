@@ -68,6 +68,8 @@ class Reader(asyncio.Protocol):
             loop = asyncio.get_running_loop()
             opening = loop.create_connection(lambda: self, "127.0.0.1", self._port)
             self._connecting = loop.create_task(opening)
+            # who is refused is not told of it, and another test is not to be
+            self._connecting.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def close(self) -> None:
         """Reads no more."""
