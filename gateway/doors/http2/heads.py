@@ -14,7 +14,14 @@ from urllib.parse import quote
 
 from gateway.contract.route_table import RouteMatch
 from gateway.doors.http.header_uses import ReadAllError, Use, use_of
-from gateway.doors.http2.plain_head import MAX_FIELD, MAX_SHARED, HeadStart, PlainHead, keep
+from gateway.doors.http2.plain_head import (
+    MAX_FIELD,
+    MAX_SHARED,
+    HeadStart,
+    PlainHead,
+    keep,
+    own_indices,
+)
 from gateway.doors.http2.request_head import VERSION, edge_headers
 from gateway.doors.http2.rpc_heads import RpcHeads
 from gateway.exchange.request import Request, parse_head
@@ -36,7 +43,6 @@ _PSEUDO: Final = 4
 _COLON: Final = ord(":")
 # Names of their own: to look a member of an enum up costs more than to compare it.
 _SHARE, _IGNORE, _METADATA, _ID = Use.SHARED, Use.IGNORED, Use.METADATA, Use.REQUEST_ID
-_OWN_USES: Final = (_METADATA, _ID)
 _SHARED: Final = (Use.SHARED, "")
 _IGNORED: Final = (Use.IGNORED, "")
 _OWN: Final = {
@@ -133,7 +139,7 @@ class Heads:
         path, question, query = target.partition(b"?")
         try:
             together, _, _, ignored = self._sort(fields)
-            own_at = self._own_at(fields)
+            own_at = own_indices(fields, self._uses, self._learn)
         except ReadAllError:
             return None
         known = self._shared.get(together) or self._join(together)
@@ -142,16 +148,6 @@ class Heads:
             return None
         is_shared = not (own_at or ignored or question) and (method, path) in self._literal
         return HeadStart(request, query, known.metadata, None, own_at, is_shared)
-
-    def _own_at(self, fields: Headers) -> tuple[int, ...]:
-        """Returns the indices of the fields that become metadata, or name the request."""
-        return tuple(
-            [
-                index
-                for index, (name, _) in enumerate(fields)
-                if (self._uses.get(name) or self._learn(name))[0] in _OWN_USES
-            ]
-        )
 
     def read_rest(self, start: HeadStart, fields: Headers) -> PlainHead | None:
         """Returns what a head says of which these fields are not kept; None: read all of it together."""

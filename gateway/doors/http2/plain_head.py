@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
+from gateway.doors.http.header_uses import Use
 from gateway.exchange.request import Request
-from gateway.transcoding.metadata import Metadata
+from gateway.transcoding.metadata import Headers, Metadata
 
 MAX_ENTRIES: Final = 1024
 """Maximum entries of each cache; a full cache is emptied."""
@@ -13,6 +15,7 @@ MAX_FIELD: Final = 512
 """Maximum bytes of a cached field."""
 MAX_SHARED: Final = 24
 """Maximum fields that are cached together; browsers send some 15."""
+_OWN_USES: Final = (Use.METADATA, Use.REQUEST_ID)
 
 
 class PlainHead(NamedTuple):
@@ -51,3 +54,22 @@ def keep(cache: dict[Any, Any], key: object, value: object) -> None:
     if len(cache) >= MAX_ENTRIES:
         cache.clear()
     cache[key] = value
+
+
+def own_indices(
+    fields: Headers,
+    uses: Mapping[bytes, tuple[Use, str]],
+    learn: Callable[[bytes], tuple[Use, str]],
+) -> tuple[int, ...]:
+    """Returns the indices of the fields that become metadata, or name the request.
+
+    Raises:
+        ReadAllError: as `learn` does, for a name of which `uses` knows nothing.
+    """
+    return tuple(
+        [
+            index
+            for index, (name, _) in enumerate(fields)
+            if (uses.get(name) or learn(name))[0] in _OWN_USES
+        ]
+    )

@@ -13,7 +13,14 @@ from urllib.parse import quote
 
 from gateway.contract.route_table import RouteMatch
 from gateway.doors.http.header_uses import RPC_SHARED, ReadAllError, Use
-from gateway.doors.http2.plain_head import MAX_FIELD, MAX_SHARED, HeadStart, PlainHead, keep
+from gateway.doors.http2.plain_head import (
+    MAX_FIELD,
+    MAX_SHARED,
+    HeadStart,
+    PlainHead,
+    keep,
+    own_indices,
+)
 from gateway.doors.http2.request_head import VERSION, edge_headers
 from gateway.exchange.request import Request, parse_head
 from gateway.exchange.served import ServedContract
@@ -39,7 +46,6 @@ _UNUSUAL: Final = frozenset({b"expect", b"host", b"trailer"})
 # Names of their own: to look a member of an enum up costs more than to compare it.
 _SHARE, _IGNORE, _METADATA, _ID = Use.SHARED, Use.IGNORED, Use.METADATA, Use.REQUEST_ID
 _TIMEOUT = Use.TIMEOUT
-_OWN_USES: Final = (_METADATA, _ID)
 
 
 class _Shared(NamedTuple):
@@ -91,23 +97,13 @@ class RpcHeads:
         """
         try:
             shared, _, _, timeout = self._sort(fields)
-            own_at = self._own_at(fields)
+            own_at = own_indices(fields, self._uses, self._learn)
             key = (path, tuple(shared))
             found = self._shared.get(key) or self._join(key)
         except ReadAllError:
             return None
         is_shared = not own_at and timeout is None
         return HeadStart(found.request, b"", found.metadata, timeout, own_at, is_shared)
-
-    def _own_at(self, fields: Headers) -> tuple[int, ...]:
-        """Returns the indices of the fields that become metadata, or name the request."""
-        return tuple(
-            [
-                index
-                for index, (name, _) in enumerate(fields)
-                if (self._uses.get(name) or self._learn(name))[0] in _OWN_USES
-            ]
-        )
 
     def read_rest(self, start: HeadStart, fields: Headers) -> PlainHead | None:
         """Returns what a head says of which these fields are not kept; None: read all of it together."""
