@@ -71,11 +71,9 @@ async def test_readers_are_told_of_every_break(tmp_path: Path) -> None:
         for number in range(PAUSES):
             await _broken(stage, f"pause {number}", _pause_leader)
         for number in range(RESTARTS):
-            data = number % 2 == 0
-            name = f"restart {number} {'with' if data else 'without'} data"
-            await _broken(stage, name, _restart_redis(data=data))
+            await _broken(stage, f"restart {number}", _restart_redis(data=number % 2 == 0))
         for number in range(ROLLS):
-            await _broken(stage, f"edges {number}", _replace_edges)
+            await _broken(stage, f"roll {number}", _replace_edges)
 
 
 @pytest.mark.skipif("SHARED_CUTS" not in os.environ, reason="`make shared` cuts networks")
@@ -251,6 +249,6 @@ def _restart_redis(*, data: bool) -> Breaking:
                 return {int(not went_on)}
             return {1, 2} if calls[feed] and now[report.edge] > alone[report.edge] else {1}
 
-        return Broken("Redis", may)
+        return Broken(f"Redis {'with' if data else 'without'} data", may)
 
     return breaking
