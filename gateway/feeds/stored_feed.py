@@ -286,7 +286,11 @@ class StoredFeed(Feed):
             self._drop_call()
         if not replica.is_alone:
             counts.alone += 1
-        replica.go_alone(new_stream_id(), has_call=self._call is not None)
+        replica.go_alone(
+            new_stream_id(),
+            has_call=self._call is not None,
+            unanswered=self._pending.unanswered,
+        )
         self._begin_call(EntryKind.MESSAGE)
         self.is_ready.set()
         back = asyncio.create_task(self._wait_for_store())

@@ -15,6 +15,8 @@ from tests.feeds.stage import Request, news
 
 Feed: TypeAlias = tuple[str, str]
 """Method and topic."""
+Peer: TypeAlias = tuple[str, int]
+"""Address and port of who has made a call."""
 
 
 class NewsServer:
@@ -23,8 +25,8 @@ class NewsServer:
     Attributes:
         now: the newest number.
         calls: feed -> calls that there have been.
-        open: feed -> calls that go on.
-        peers: feed -> address and port of who has made its calls that go on.
+        peers: feed -> number of each of its calls, from 1, and who has made it.
+        open: feed -> numbers of its calls that go on.
     """
 
     def __init__(self, tick: float) -> None:
@@ -32,9 +34,15 @@ class NewsServer:
         self._tick = tick
         self.now = 0
         self.calls: Counter[Feed] = Counter()
-        self.open: Counter[Feed] = Counter()
-        self.peers: defaultdict[Feed, list[tuple[str, int]]] = defaultdict(list)
+        self.peers: defaultdict[Feed, dict[int, Peer]] = defaultdict(dict)
+        self.open: defaultdict[Feed, set[int]] = defaultdict(set)
         self._ticked = asyncio.Condition()
+
+    def one_call_each(self) -> dict[Feed, int] | None:
+        """Returns feed -> number of its call; None: a feed has none now, or several."""
+        if any(len(calls) != 1 for calls in self.open.values()):
+            return None
+        return {feed: call for feed, (call,) in self.open.items()}
 
     async def tick(self) -> None:
         """Sends numbers, for ever."""
@@ -51,22 +59,20 @@ class NewsServer:
             asked = Request.FromString(request)
             feed = method, asked.topic
             self.calls[feed] += 1
-            self.open[feed] += 1
+            call = self.calls[feed]
+            self.open[feed].add(call)
             host, _, port = context.peer().removeprefix("ipv4:").rpartition(":")
-            peer = host, int(port)
-            self.peers[feed].append(peer)
-            call = str(self.calls[feed])
+            self.peers[feed][call] = host, int(port)
             number = int(asked.after_id.removeprefix("id") or 0) if asked.after_id else self.now
             try:
                 while True:
                     while number < self.now:
                         number += 1
-                        yield news(number, call)
+                        yield news(number, str(call))
                     async with self._ticked:
                         await self._ticked.wait()
             finally:
-                self.open[feed] -= 1
-                self.peers[feed].remove(peer)
+                self.open[feed].remove(call)
 
         return grpc.unary_stream_rpc_method_handler(answer)
 

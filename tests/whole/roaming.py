@@ -44,6 +44,8 @@ class Report(NamedTuple):
     events: int
     last: int
     """Number of its last message; -1: none yet."""
+    call: int
+    """Call of its last message; 0: none yet."""
     restarts: int
     """Gaps that say `restarted`."""
     missed: int
@@ -240,7 +242,7 @@ class Reader(asyncio.Protocol):
         """Returns what it was told."""
         return Report(
             *(self._number, self._path, self._edge, self._connections, self._events, self.last),
-            *(self._restarts, self._missed, self._problems, self._gaps),
+            *(int(self._call or 0), self._restarts, self._missed, self._problems, self._gaps),
         )
 
 

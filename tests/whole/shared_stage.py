@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Final
+from typing import Final, TypeAlias
 
 import httpx
 
@@ -28,6 +28,14 @@ PATHS: Final = {"LastTwo": "last-two", WITH_IDS: "shared-ids"}
 _METHODS: Final = {path: method for method, path in PATHS.items()}
 _SOON: Final = 120.0
 _STEP: Final = 0.1
+
+Calls: TypeAlias = Mapping[Feed, int]
+"""Feed -> its only call that goes on."""
+May: TypeAlias = Callable[[Report, Feed, bool], Collection[int]]
+"""Takes what a reader was told before something broke, its feed, and whether the feed's call has gone on.
+
+Returns how often the reader may have been told since that its stream has restarted.
+"""
 
 
 @dataclass(frozen=True)
@@ -151,14 +159,14 @@ class Stage:
         sockets = set() if site.network else _ports_of(pid)
         return {
             feed
-            for feed, peers in self.server.peers.items()
-            for host, port in peers
+            for feed, calls in self.server.open.items()
+            for host, port in (self.server.peers[feed][call] for call in calls)
             if (host == site.host if site.network else port in sockets)
         }
 
     def leader(self) -> int:
         """Returns an edge that leads a feed, each as often as it leads."""
-        feed = self.random.choice(sorted(self.server.peers))
+        feed = self.random.choice(sorted(self.server.open))
         (found,) = (number for number in self.edges if feed in self.feeds_led_by(number))
         return found
 
@@ -186,12 +194,19 @@ class Stage:
             each: int(total(scrape, name, role=each)) for each in ("leader", "follower", "alone")
         }
 
-    async def settled(self) -> None:
-        """Waits until every reader is where the server is, by a new message."""
-        now = self.server.now + 1
-        async with asyncio.timeout(_SOON):
-            while await self.readers.last() < now:
-                await asyncio.sleep(_STEP)
+    async def settled(self) -> Calls:
+        """Waits until each feed has one call, and every reader a message that this call has brought since.
+
+        A reader whose process has ended a call of its own has not been told so before.
+        """
+        while True:
+            await self.until(lambda: self.server.one_call_each() is not None)
+            calls, now = self.server.one_call_each(), self.server.now
+            async with asyncio.timeout(_SOON):
+                while await self.readers.last() <= now:
+                    await asyncio.sleep(_STEP)
+            if calls is not None and calls == self.server.one_call_each():
+                return calls
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Waits for what the server sees."""
@@ -202,36 +217,37 @@ class Stage:
         except TimeoutError:
             raise AssertionError(f"calls: {self.server.calls}, open: {self.server.open}") from None
 
-    async def one_call_each(self) -> None:
-        """Waits until each feed has one call."""
-        await self.until(lambda: set(self.server.open.values()) == {1})
-
     def expect(self, what: str, found: object, wanted: object) -> None:
         """Notes a problem if something is not as it has to be."""
         if found != wanted:
             self.problems.append(f"{what}: {found}, not {wanted}")
 
     async def judge(
-        self, broken: str, before: Sequence[Report], may: Callable[[Report, Feed], Collection[int]]
+        self, broken: str, before: Sequence[Report], calls: tuple[Calls, Calls], may: May
     ) -> list[Report]:
-        """Holds what readers without ids were told since `before` against what they may be told.
+        """Holds what readers were told since `before` against what they may be told, if they have no ids.
 
         Args:
             broken: what has been broken.
             before: the reports of before.
+            calls: those of before, and those of now.
             may: returns how often a reader may be told that its stream has restarted.
         """
         after = await self.readers.report()
         for was, report in zip(before, after, strict=True):
             feed, told = feed_of(report), report.restarts - was.restarts
-            if feed[0] != WITH_IDS and told not in (allowed := may(was, feed)):
-                self.problems.append(
-                    f"{broken}: reader {report.number} of {report.path} at edge {was.edge},"
-                    f" then {report.edge}, was told {told} restarts, not {allowed}: {report.gaps[-6:]}"
-                )
+            old, new = (each[feed] for each in calls)
+            who = (
+                f"{broken}: reader {report.number} of {report.path} at edge {was.edge}, then {report.edge},"
+                f" of call {was.call}, then {report.call}, where the feed's was {old} and is {new},"
+            )
+            gaps = report.gaps[-6:]
+            if feed[0] != WITH_IDS and told not in (allowed := may(was, feed, old == new)):
+                self.problems.append(f"{who} was told {told} restarts, not {allowed}: {gaps}")
+            if report.call != new:
+                self.problems.append(f"{who} reads another call: {gaps}")
             if report.missed != was.missed:
-                who = f"reader {report.number} of {report.path}"
-                self.problems.append(f"{broken}: {who} has missed messages: {report.gaps[-6:]}")
+                self.problems.append(f"{who} has missed messages: {gaps}")
             self.problems += report.problems[len(was.problems) :]
         return after
 

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import pytest
 
@@ -21,7 +21,7 @@ from tests.faults.namespaces import why_not
 from tests.redis_server import needs_redis
 from tests.whole.news_server import Feed
 from tests.whole.roaming import Report
-from tests.whole.shared_stage import Sizes, Stage, feed_of, staged
+from tests.whole.shared_stage import May, Sizes, Stage, feed_of, staged
 
 pytestmark = [needs_redis, pytest.mark.timeout(3600)]
 
@@ -47,9 +47,15 @@ SOON = 120.0
 _ROAMING = 0.1
 _SHOWN = 20
 
-May: TypeAlias = Callable[[Report, Feed], set[int]]
-"""Returns how often a reader may be told that its stream has restarted."""
-Breaking: TypeAlias = Callable[[Stage, Sequence[Report]], Awaitable[May]]
+
+class Broken(NamedTuple):
+    """What was broken, and mended."""
+
+    what: str
+    may: May
+
+
+Breaking: TypeAlias = Callable[[Stage, Sequence[Report]], Awaitable[Broken]]
 """Breaks something and mends it."""
 
 
@@ -65,11 +71,9 @@ async def test_readers_are_told_of_every_break(tmp_path: Path) -> None:
         for number in range(PAUSES):
             await _broken(stage, f"pause {number}", _pause_leader)
         for number in range(RESTARTS):
-            data = number % 2 == 0
-            name = f"Redis {number} {'with' if data else 'without'} data"
-            await _broken(stage, name, _restart_redis(data=data))
+            await _broken(stage, f"restart {number}", _restart_redis(data=number % 2 == 0))
         for number in range(ROLLS):
-            await _broken(stage, f"edges {number}", _replace_edges)
+            await _broken(stage, f"roll {number}", _replace_edges)
 
 
 @pytest.mark.skipif("SHARED_CUTS" not in os.environ, reason="`make shared` cuts networks")
@@ -110,7 +114,6 @@ async def _judged(stage: Stage) -> AsyncIterator[None]:
     assert len(stage.server.calls) == stage.sizes.feeds
     assert not any(each.restarts or each.missed for each in await stage.readers.report())
     yield
-    await stage.one_call_each()
     reports = await stage.readers.report()
     seconds = time.monotonic() - began
     gaps = Counter((feed_of(each)[0], each.restarts, each.missed) for each in reports)
@@ -128,14 +131,12 @@ async def _judged(stage: Stage) -> AsyncIterator[None]:
 async def _broken(stage: Stage, name: str, breaking: Breaking) -> None:
     """Lets some readers roam, breaks something and mends it, and judges what was told meanwhile."""
     await stage.readers.roam(_ROAMING)
-    await stage.settled()
-    await stage.one_call_each()
+    calls = await stage.settled()
     before = await stage.readers.report()
     began = time.monotonic()
-    may = await breaking(stage, before)
-    await stage.settled()
-    await stage.one_call_each()
-    after = await stage.judge(name, before, may)
+    what, may = await breaking(stage, before)
+    name = f"{name} of {what}"
+    after = await stage.judge(name, before, (calls, await stage.settled()), may)
     told = sum(each.restarts for each in after) - sum(each.restarts for each in before)
     print(
         f"{name}: {time.monotonic() - began:.1f} s, {told} restarts told,"
@@ -144,7 +145,7 @@ async def _broken(stage: Stage, name: str, breaking: Breaking) -> None:
     )
 
 
-async def _kill_leader(stage: Stage, _before: Sequence[Report]) -> May:
+async def _kill_leader(stage: Stage, _before: Sequence[Report]) -> Broken:
     """Its feeds restart once for every reader, wherever it is; all others go on."""
     number = stage.leader()
     led, calls = stage.feeds_led_by(number), Counter(stage.server.calls)
@@ -154,10 +155,10 @@ async def _kill_leader(stage: Stage, _before: Sequence[Report]) -> May:
     await stage.settled()
     stage.expect("calls after a kill", stage.server.calls - calls, Counter(led))
     await stage.start_edge(number)
-    return lambda _report, feed: {int(feed in led)}
+    return Broken(_leader(number, led), lambda _report, feed, _went_on: {int(feed in led)})
 
 
-async def _replace_edges(stage: Stage, _before: Sequence[Report]) -> May:
+async def _replace_edges(stage: Stage, _before: Sequence[Report]) -> Broken:
     """One after the other, as a deployment does; each feed restarts once for each leader that it loses."""
     lost: Counter[Feed] = Counter()
     for number in [*stage.edges]:
@@ -165,11 +166,10 @@ async def _replace_edges(stage: Stage, _before: Sequence[Report]) -> May:
         await stage.end_edge(number)
         await stage.start_edge(number)
         await stage.settled()
-        await stage.one_call_each()
-    return lambda _report, feed: {lost[feed]}
+    return Broken("all edges", lambda _report, feed, _went_on: {lost[feed]})
 
 
-async def _pause_leader(stage: Stage, before: Sequence[Report]) -> May:
+async def _pause_leader(stage: Stage, before: Sequence[Report]) -> Broken:
     """Beyond its lease; its own readers wait meanwhile. What it appends then is refused, once a feed."""
     number = stage.leader()
     led, calls = stage.feeds_led_by(number), Counter(stage.server.calls)
@@ -183,14 +183,13 @@ async def _pause_leader(stage: Stage, before: Sequence[Report]) -> May:
     finally:
         os.kill(pid, signal.SIGCONT)
     await stage.settled()
-    await stage.one_call_each()
     stage.expect("calls after a pause", stage.server.calls - calls, Counter(taken))
     late = await stage.refused(number) - refused
     stage.expect("late appends that were refused", late, len(taken))
-    return lambda _report, feed: {int(feed in taken)}
+    return Broken(_leader(number, led), lambda _report, feed, _went_on: {int(feed in taken)})
 
 
-async def _cut_leader(stage: Stage, before: Sequence[Report]) -> May:
+async def _cut_leader(stage: Stage, before: Sequence[Report]) -> Broken:
     """Until it goes on alone with all its feeds, and others have taken those that it led."""
     number = stage.leader()
     led, calls = stage.feeds_led_by(number), Counter(stage.server.calls)
@@ -207,14 +206,16 @@ async def _cut_leader(stage: Stage, before: Sequence[Report]) -> May:
     finally:
         await cable.plug()
 
-    def may(report: Report, feed: Feed) -> set[int]:
+    def may(report: Report, feed: Feed, went_on: bool) -> set[int]:
         if report.edge != number:
             return {int(feed in taken)}
-        if feed in led:
-            return {1} if feed in taken else {0, 1}
-        return {2}
+        return {int(not went_on)} if feed in led else {2}
 
-    return may
+    return Broken(_leader(number, led), may)
+
+
+def _leader(number: int, led: set[Feed]) -> str:
+    return f"edge {number}, which led {len(led)} feeds"
 
 
 def _read_by_others(reports: Sequence[Report], number: int) -> set[Feed]:
@@ -225,10 +226,11 @@ def _read_by_others(reports: Sequence[Report], number: int) -> set[Feed]:
 def _restart_redis(*, data: bool) -> Breaking:
     """Returns what kills Redis, and starts it with its data or without."""
 
-    async def breaking(stage: Stage, _before: Sequence[Report]) -> May:
+    async def breaking(stage: Stage, _before: Sequence[Report]) -> Broken:
         """Once for every reader, except those of a leader whose call has gone on.
 
-        An edge that has not found Redis within a lease has gone on alone: its readers are told twice.
+        An edge that has not found Redis within a lease has gone on alone with calls of its own: their readers
+        are told twice, unless such a call brought nothing, or is that of the feed now.
         """
         leaders = {feed: number for number in stage.edges for feed in stage.feeds_led_by(number)}
         calls, alone = Counter(stage.server.calls), await stage.alone()
@@ -239,16 +241,14 @@ def _restart_redis(*, data: bool) -> Breaking:
         await asyncio.sleep(0.3)
         await asyncio.to_thread(stage.redis.start)
         await stage.settled()
-        await stage.one_call_each()
         now = await stage.alone()
         calls = stage.server.calls - calls
 
-        def may(report: Report, feed: Feed) -> set[int]:
-            was_alone = now[report.edge] > alone[report.edge]
-            if leaders[feed] == report.edge and not calls[feed]:
-                return {0, 1} if was_alone else {0}
-            return {1, 2} if was_alone else {1}
+        def may(report: Report, feed: Feed, went_on: bool) -> set[int]:
+            if leaders[feed] == report.edge:
+                return {int(not went_on)}
+            return {1, 2} if calls[feed] and now[report.edge] > alone[report.edge] else {1}
 
-        return may
+        return Broken(f"Redis {'with' if data else 'without'} data", may)
 
     return breaking

@@ -22,6 +22,8 @@ class Pending:
         self._entries: list[NewEntry] = []
         self._seeds = 0
         self._room = asyncio.Event()
+        self.unanswered: Sequence[NewEntry] = ()
+        """The batch that was appended last, until its answer: the store may have it."""
 
     def __bool__(self) -> bool:
         """Whether there are entries."""
@@ -55,16 +57,19 @@ class Pending:
         """
         if self._seeds:
             return self._entries[: self._seeds]
-        size = 0
-        for count, each in enumerate(self._entries, 1):
+        batch, size = [], 0
+        for each in self._entries:
+            batch.append(each)
             size += len(each.data)
             if size >= _BATCH_BYTES:
-                return self._entries[:count]
-        return self._entries[:]
+                break
+        self.unanswered = batch
+        return batch
 
     def take(self, batch: Sequence[NewEntry]) -> int:
         """Drops a batch that the store has; returns how many of it were seeds: all of them, or none."""
         seeds, self._seeds = self._seeds, 0
+        self.unanswered = ()
         del self._entries[: len(batch)]
         self._room.set()
         return seeds
@@ -72,7 +77,7 @@ class Pending:
     def take_all(self) -> list[NewEntry]:
         """Drops and returns all entries of the call."""
         self.drop_seeds()
-        entries, self._entries = self._entries, []
+        entries, self._entries, self.unanswered = self._entries, [], ()
         self._room.set()
         return entries
 

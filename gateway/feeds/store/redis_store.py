@@ -37,7 +37,8 @@ from grpc_wire.client.backoff import jittered, longer
 log = logging.getLogger(__name__)
 
 _FIRST_DELAY: Final = 0.1
-_MAX_DELAY: Final = 5.0
+_MAX_DELAY: Final = 1.0
+"""Seconds: an attempt is cheap, and who finds a store that is back within a lease does not go on alone."""
 _CLOSE_SECONDS: Final = 0.5
 _STEADY_SECONDS: Final = 5.0
 """Time that a connection has to work for its end to be a first one."""

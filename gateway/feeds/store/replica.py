@@ -87,6 +87,8 @@ class Replica:
         self.end: bytes | None = None
         self.initial = b""
         self.is_alone = False
+        self._unanswered: Sequence[NewEntry] = ()
+        """What this process has shown alone, and the store may have behind `number`."""
 
     @property
     def can_go_on(self) -> bool:
@@ -146,8 +148,7 @@ class Replica:
         entries = kept.entries
         if self._read_id is None or not self.last_id:
             self._sink.restart()
-            read = self.number if kept.epoch == self.epoch else 0
-            return tuple(each for each in entries if each.number > read)
+            return entries if kept.epoch != self.epoch else self._unread(entries)
         for at, each in enumerate(entries):
             if each.kind is not EntryKind.END and self._read_id(each.data) == self.last_id:
                 self._skip_until, self.resume_after = b"", self.last_id
@@ -155,6 +156,16 @@ class Replica:
         # its leader has not got as far as this process had before the store lost it
         self._skip_until, self._skipped = self.last_id, 0
         return entries
+
+    def _unread(self, entries: Sequence[Entry]) -> tuple[Entry, ...]:
+        """Returns the entries of this epoch that the readers have not, by its leader or by this process."""
+        new = tuple(each for each in entries if each.number > self.number)
+        last = self.number
+        for entry, sent in zip(new, self._unanswered, strict=False):
+            if (entry.number, entry.kind, entry.data) != (last + 1, sent.kind, sent.data):
+                break
+            last += 1
+        return new[last - self.number :]
 
     def take(self, entry: Entry) -> None:
         """Takes an entry of the current epoch; one that was read before is ignored."""
@@ -241,13 +252,19 @@ class Replica:
         goes_on = self.can_go_on if self._read_id else answer.epoch == ask.new_epoch
         return EntryKind.MESSAGE if goes_on else EntryKind.RESTART
 
-    def go_alone(self, local: bytes, *, has_call: bool) -> None:
+    def go_alone(
+        self, local: bytes, *, has_call: bool, unanswered: Sequence[NewEntry] = ()
+    ) -> None:
         """Goes on without the store, by a call of this process alone.
 
         Args:
             local: what its ids begin with.
             has_call: whether that call has gone on since the last message.
+            unanswered: what that call has brought and the store may have, without an answer; `take_alone`
+                takes it next.
         """
+        if not self.is_alone:
+            self._unanswered = unanswered
         if not has_call and not self._sink.is_empty and not self.can_go_on:
             self._sink.restart()
         self.is_alone = True

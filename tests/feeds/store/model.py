@@ -227,8 +227,12 @@ class Model:
         had_call = process.next is not None
         if process.lease is not None:
             del process.pending[: process.seeds]
+        process.replica.go_alone(
+            b"alone%d" % self._epochs + process.name,
+            has_call=had_call,
+            unanswered=process.in_flight or (),
+        )
         process.seeds, process.lease, process.in_flight = 0, None, None
-        process.replica.go_alone(b"alone%d" % self._epochs + process.name, has_call=had_call)
         process.is_alone = True
         self._call(process)
         self._drain(process)

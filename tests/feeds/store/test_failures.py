@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from gateway.feeds.source import Gap
+from gateway.feeds.store.port import StoreDownError
 from gateway.feeds.store.rules import Appended, Receipt
 from gateway.feeds.stored_feed import StoredFeed
 from tests.feeds.stage import Reader, Request, Seen, news
@@ -198,6 +199,37 @@ async def test_a_leader_that_was_cut_off_comes_back_to_what_is_new(server: Redis
 
         assert await read_to(readers[0], 15) == [RESTARTED, 13, 14, 15]
         assert await read_to(readers[1], 15) == [15]
+
+
+async def test_an_append_whose_answer_was_lost_is_not_read_again(server: RedisServer) -> None:
+    """A leader that is cut off shows the message by itself; when it follows, its readers are told once."""
+    async with one_behind_a_gate(server) as (cut, other, gate):
+        readers = [await cut.enter("LastTwo"), await other.enter("LastTwo")]
+        await until(lambda: cut.lines)
+        cut.line.send(news(1), news(2))
+        for reader in readers:
+            await read_to(reader, 2)
+        send = cut.store.append
+
+        async def append(*said: Any, **others: Any) -> Receipt:
+            await send(*said, **others)
+            await gate.shut()
+            raise StoreDownError("its answer is lost")
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(cut.store, "append", append)
+            cut.line.send(news(3))
+            assert await read_to(readers[1], 3) == [3]
+        await until(lambda: first(cut).role == "alone" and other.lines)
+        assert await read_to(readers[0], 3) == [3]
+        other.line.send(news(13))
+        assert await read_to(readers[1], 13) == [RESTARTED, 13]
+        await gate.open()
+        await until(lambda: first(cut).role == "follower")
+        other.line.send(news(14))
+
+        assert await read_to(readers[0], 14) == [RESTARTED, 13, 14]
+        assert await read_to(readers[1], 14) == [14]
 
 
 async def test_a_follower_that_was_cut_off_comes_back_to_what_is_new(server: RedisServer) -> None:
