@@ -135,7 +135,7 @@ interop: $(VENV)/installed ## install clients that are not ours, and let them ca
 		done; \
 		GOBIN=$(INTEROP)/bin go install $(GRPCURL); \
 	fi
-	INTEROP=$(INTEROP) $(BIN)/python -m pytest -m interop tests/interop
+	INTEROP=$(INTEROP) $(BIN)/python -m pytest -m interop -rs tests/interop
 
 conformance-suites: # what `make conformance` asks with; two minutes of two cores where nothing is built yet
 	@if command -v go >/dev/null; then \

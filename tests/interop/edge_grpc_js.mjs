@@ -1,12 +1,14 @@
-// @grpc/grpc-js before an edge, from the .proto files: `node edge_grpc_js.mjs HOST:PORT FOLDER…`
+// @grpc/grpc-js before an edge, from the .proto files: `node edge_grpc_js.mjs HOST:PORT FOLDER…`; over TLS with the
+// PEMs of the folder TLS, if there is one.
 
 import grpc from "@grpc/grpc-js";
 import loader from "@grpc/proto-loader";
 import { all } from "./edge_calls.mjs";
+import { ofClient } from "./testing.mjs";
 
 const [address, ...includeDirs] = process.argv.slice(2);
 const { echo } = grpc.loadPackageDefinition(loader.loadSync("echo/v1/echo.proto", { includeDirs, defaults: true }));
-const stub = new echo.v1.Echo(address, grpc.credentials.createInsecure());
+const stub = new echo.v1.Echo(address, ofClient());
 
 const reply = (start) =>
   new Promise((resolve, reject) => start((error, message) => (error ? reject(error) : resolve(message))));

@@ -44,8 +44,9 @@ async def serving(folder: Path, through: str) -> AsyncIterator[str]:
 
 
 def environment(tls: Path | None) -> dict[str, str]:
-    """Returns the environment of a peer, with the folder that its PEMs are in, if it is to have TLS."""
-    return {**os.environ, **({} if tls is None else {"TLS": str(tls)})}
+    """Returns the environment of a peer; with TLS, the folder of its PEMs, and whom Node trusts beside."""
+    trust = {} if tls is None else {"TLS": str(tls), "NODE_EXTRA_CA_CERTS": str(tls / "ca.pem")}
+    return os.environ | trust
 
 
 async def run(*command: str, stdin: bytes = b"", tls: Path | None = None) -> tuple[int, str]:

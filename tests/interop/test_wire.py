@@ -1,8 +1,7 @@
 """grpc_wire, with peers that nobody here wrote: `make interop` installs and runs them.
 
 gRPC's interoperability test cases with @grpc/grpc-js and grpc-go as clients and as servers, buf's client, and
-nghttp2's load generator; over TLS too, but for grpc-go. The pairings with grpcio and Envoy are in
-`tests/wire/interop`.
+nghttp2's load generator; over TLS too. The pairings with grpcio and Envoy are in `tests/wire/interop`.
 """
 
 from __future__ import annotations
@@ -100,12 +99,8 @@ SERVERS: dict[str, tuple[str, ...]] = {
 }
 
 
-def here(
-    peer: str, commands: dict[str, tuple[str, ...]], tls: Tls | None = None
-) -> tuple[str, ...]:
+def here(peer: str, commands: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
     """Returns the command of a peer, if it was installed."""
-    if peer == "grpc_go" and tls is not None:
-        pytest.skip("grpc-go is tried without TLS")
     if peer == "grpc_go" and not (INSTALLED / "bin" / "grpc_go").exists():
         pytest.skip("no grpc-go here: Debian has it in golang-google-grpc-dev, beside golang-go")
     return commands[peer]
@@ -114,7 +109,7 @@ def here(
 @pytest.mark.parametrize("client", CLIENTS)
 async def test_called(way: Way, client: str) -> None:
     """Clients pass each case against our server."""
-    command = here(client, CLIENTS, way.tls)
+    command = here(client, CLIENTS)
     status, said = await run(*command, way.address, str(PROTOS), tls=way.folder("client"))
 
     assert (status, set(said.split())) == (0, set(ALL)), said
@@ -154,7 +149,7 @@ def tls(request: pytest.FixtureRequest, parties: Tls) -> Tls | None:
 async def served(request: pytest.FixtureRequest, tls: Tls | None) -> AsyncIterator[Way]:
     """A server that is not ours."""
     process = await asyncio.create_subprocess_exec(
-        *(*here(request.param, SERVERS, tls), str(PROTOS)),
+        *(*here(request.param, SERVERS), str(PROTOS)),
         cwd=INSTALLED,
         env=environment(None if tls is None else tls.folder / "core"),
         stdin=asyncio.subprocess.PIPE,

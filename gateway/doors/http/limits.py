@@ -19,8 +19,8 @@ LINGER_BYTES: Final = 4 * 1024 * 1024
 """How long and how far a connection that ends is read after its last response, so that the client receives
 that."""
 PROBE_SECONDS: Final = 0.03
-"""Until the first interim response that finds out whether a client has left or only half-closed, and until
-the second; further ones come less often."""
+"""Until the first probe whether a client has left or only half-closed, and until the second; further ones
+come less often."""
 
 
 @dataclass(frozen=True, slots=True)

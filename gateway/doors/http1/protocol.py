@@ -27,6 +27,7 @@ from gateway.doors.http.response import CONTINUE, Response, status_line
 from gateway.doors.http.websocket import WebSocketProtocol
 from gateway.doors.http1.connection import Connection
 from gateway.doors.http1.direct import DirectDoor, DirectResponse
+from gateway.doors.http1.reset import abort_after_reset
 from gateway.doors.proxy_protocol import ProxiedEnds
 from gateway.exchange.request import new_request_id
 from gateway.exchange.response import header_lines
@@ -427,15 +428,16 @@ class Http1Protocol(asyncio.Protocol):
             self._transport.close()
 
     def _probe(self, seconds: float) -> None:
-        """Writes an interim response, which a client that is there ignores, and one that left resets.
+        """Looks, less and less often, whether the client has reset the connection.
 
-        That is seen at the next one, which comes soon; further ones come less and less often.
+        Until the response starts, an interim one is written: a client that has left answers by a reset.
         """
-        if self._active is None or self._transport.is_closing():
+        transport = self._transport
+        if self._active is None or transport.is_closing() or abort_after_reset(transport):
             return
         started = isinstance(self._active, HttpExchange) and self._active.response.started
         if self._version == "1.1" and not started:
-            self._transport.write(CONTINUE)
+            transport.write(CONTINUE)
         self._prober = self._loop.call_later(seconds, self._probe, 2 * seconds)
 
     def _switch(self, request: Request, rest: bytes) -> None:

@@ -1,5 +1,5 @@
 // grpc-go before an edge, from the descriptor set: `edge_go HOST:PORT FILE` makes the calls of edge_calls.mjs, and
-// prints what came in the same way.
+// prints what came in the same way; over TLS with the PEMs of the folder TLS, if there is one.
 package main
 
 import (
@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
 	_ "google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -50,7 +52,12 @@ func connect(address, file string) client {
 	must(err)
 	service, err := files.FindDescriptorByName("echo.v1.Echo")
 	must(err)
-	connection, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	security := insecure.NewCredentials()
+	if folder := os.Getenv("TLS"); folder != "" {
+		security, err = credentials.NewClientTLSFromFile(filepath.Join(folder, "ca.pem"), "")
+		must(err)
+	}
+	connection, err := grpc.NewClient(address, grpc.WithTransportCredentials(security))
 	must(err)
 	return client{connection, service.(protoreflect.ServiceDescriptor)}
 }

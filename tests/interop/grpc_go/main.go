@@ -1,5 +1,6 @@
 // gRPC's interoperability test cases on grpc-go: `grpc_go call HOST:PORT`, which prints the name of each that has
-// passed, or `grpc_go serve`, which prints its port and ends with its standard input.
+// passed, or `grpc_go serve`, which prints its port and ends with its standard input; over TLS with the PEMs of the
+// folder TLS, if there is one.
 //
 // It is built on Debian's golang-google-grpc-dev, whose own copy of the contract knows fewer fields than ours: those
 // are written and read as unknown ones.
@@ -9,16 +10,20 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"io/ioutil"
 	"net"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/encoding/gzip"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -114,8 +119,33 @@ func echoed(initial, trailing metadata.MD) {
 	must(trailing.Get(trailingKey)[0] == "\xab\xab\xab", trailing)
 }
 
+// both sides have a certificate of one CA, and ask the other's; nil where there is no TLS
+func security() credentials.TransportCredentials {
+	folder := os.Getenv("TLS")
+	if folder == "" {
+		return nil
+	}
+	file := func(name string) string { return filepath.Join(folder, name+".pem") }
+	pair, err := tls.LoadX509KeyPair(file("certificate"), file("key"))
+	must(err == nil, err)
+	ca, err := ioutil.ReadFile(file("ca"))
+	must(err == nil, err)
+	trusted := x509.NewCertPool()
+	must(trusted.AppendCertsFromPEM(ca))
+	return credentials.NewTLS(&tls.Config{
+		Certificates: []tls.Certificate{pair},
+		RootCAs:      trusted,
+		ClientCAs:    trusted,
+		ClientAuth:   tls.RequireAndVerifyClientCert,
+	})
+}
+
 func call(address string) {
-	connection, err := grpc.Dial(address, grpc.WithInsecure())
+	secured := grpc.WithInsecure()
+	if of := security(); of != nil {
+		secured = grpc.WithTransportCredentials(of)
+	}
+	connection, err := grpc.Dial(address, secured)
 	must(err == nil, err)
 	stub := pb.NewTestServiceClient(connection)
 	zipped := grpc.UseCompressor(gzip.Name)
@@ -346,7 +376,11 @@ func (s server) FullDuplexCall(call pb.TestService_FullDuplexCallServer) error {
 func serve() {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	must(err == nil, err)
-	running := grpc.NewServer()
+	var options []grpc.ServerOption
+	if of := security(); of != nil {
+		options = append(options, grpc.Creds(of))
+	}
+	running := grpc.NewServer(options...)
 	pb.RegisterTestServiceServer(running, server{})
 	fmt.Println(listener.Addr().(*net.TCPAddr).Port)
 	go func() {
