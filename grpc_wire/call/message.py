@@ -30,6 +30,8 @@ INFLATION_FREE: Final = 512 * 1024
 """Bytes that a message may have whatever its compressed size; see `max_inflated`."""
 
 _HEAD: Final = Struct(">BL")
+_HEAD_SIZE: Final = 5
+_UNCOMPRESSED: Final = b"\0"
 _COMPRESSED: Final = 1
 _LARGE: Final = 64 * 1024
 _UNLIMITED: Final = 2**32
@@ -59,14 +61,14 @@ def frame(message: bytes, encoding: str = IDENTITY) -> bytes:
         compressed = compressor.compress(message) + compressor.flush()
         if len(compressed) < len(message):
             return _HEAD.pack(_COMPRESSED, len(compressed)) + compressed
-    return _HEAD.pack(0, len(message)) + message
+    return _UNCOMPRESSED + len(message).to_bytes(4, "big") + message
 
 
 def frame_pieces(message: bytes, encoding: str = IDENTITY) -> tuple[bytes, ...]:
     """Returns a message with its prefix, in pieces to send in order: a large one is not copied."""
     if encoding != IDENTITY:
         return (frame(message, encoding),)
-    head = _HEAD.pack(0, len(message))
+    head = _UNCOMPRESSED + len(message).to_bytes(4, "big")
     return (head, message) if len(message) >= _LARGE else (head + message,)
 
 
@@ -75,11 +77,10 @@ def single_message(data: bytes, limit: int) -> bytes | None:
 
     The limit is in bytes; -1 is no limit.
     """
-    if len(data) >= _HEAD.size:
-        flag, size = _HEAD.unpack_from(data)
-        if not flag and size == len(data) - _HEAD.size and (size <= limit or limit < 0):
-            return data[_HEAD.size :]
-    return None
+    size = len(data) - _HEAD_SIZE
+    if size < 0 or (0 <= limit < size) or data[:1] != _UNCOMPRESSED:
+        return None
+    return data[_HEAD_SIZE:] if data[1:_HEAD_SIZE] == size.to_bytes(4, "big") else None
 
 
 @dataclass(slots=True)

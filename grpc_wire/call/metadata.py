@@ -56,25 +56,38 @@ def to_headers(metadata: Iterable[tuple[str, str | bytes]]) -> Headers:
     Raises:
         ValueError: a key or a value is not allowed; which.
     """
-    headers = []
+    headers: list[tuple[bytes, bytes]] = []
+    texts: list[bytes] = []
     pairs: Iterable[tuple[str, Any]] = metadata  # what a caller passes may be anything
     for key, value in pairs:
         name, binary = _name(key)
         if not name:
             continue
         if isinstance(value, str) and not binary:
-            if not (value.isascii() and value.isprintable()):
+            if not value.isascii():
                 raise _refusal(key, value)
-            headers.append((name, value.strip().encode()))
-            continue
-        if isinstance(value, bytes):
+            text = value.encode()
+        elif isinstance(value, bytes):
             text = b64encode(value).rstrip(b"=") if binary else value
         else:
             raise _refusal(key, value, binary=binary)
-        if text.translate(None, _PRINTABLE):
-            raise _refusal(key, text)
+        texts.append(text)
         headers.append((name, text.strip()))
+    if b"".join(texts).translate(None, _PRINTABLE):  # one look at all, for each look costs as much
+        raise _first_refusal(pairs)
     return tuple(headers)
+
+
+def _first_refusal(pairs: Iterable[tuple[str, Any]]) -> ValueError:
+    """Returns the error for the first value that is not printable, where one is not."""
+    key, value = next(
+        (key, value)
+        for key, value in pairs
+        if _name(key)[0]
+        and not _name(key)[1]
+        and (value.encode() if isinstance(value, str) else value).translate(None, _PRINTABLE)
+    )
+    return _refusal(key, value)
 
 
 def _refusal(key: str, value: object, *, binary: bool = False) -> ValueError:

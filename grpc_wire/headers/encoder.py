@@ -59,8 +59,8 @@ _NEVER_INDEXED: Final = frozenset(
 """Names whose values no intermediary may put into a table either (RFC 7541, 7.1.3)."""
 
 
-class _Fields(dict[tuple[bytes, bytes], bytes]):
-    """Cache of encoded fields for one dynamic table; a miss encodes the field.
+class _Fields:
+    """Cache of encoded fields for one dynamic table.
 
     Attributes:
         size: bytes of the dynamic table in use.
@@ -69,18 +69,21 @@ class _Fields(dict[tuple[bytes, bytes], bytes]):
         prefix_block: its block.
     """
 
-    prefix: Headers
-    prefix_block: bytes
-
     def __init__(self, limit: int) -> None:
-        super().__init__()
         self._limit = limit
         self.size = 0
         self.blocks: dict[Headers, bytes] = {}
-        self.clear_blocks()
+        self.prefix: Headers = ()
+        self.prefix_block = b""
+        self._known: dict[tuple[bytes, bytes], bytes] = {}
         self._added: dict[tuple[bytes, bytes], int] = {}
 
-    def __missing__(self, field: tuple[bytes, bytes]) -> bytes:
+    def encoded(self, field: tuple[bytes, bytes]) -> bytes:
+        """Returns a field as it is encoded now; it may enter the table."""
+        known = self._known.get(field)
+        return self._encode(field) if known is None else known
+
+    def _encode(self, field: tuple[bytes, bytes]) -> bytes:
         name, value = field
         if field in _STATIC_FIELDS:
             return self._keep(field, write_integer(_STATIC_FIELDS[field], 0x7F, INDEXED))
@@ -91,19 +94,15 @@ class _Fields(dict[tuple[bytes, bytes], bytes]):
         if name in _INDEXED_NAMES and self.size + size <= self._limit:
             self.size += size
             self._added[field] = len(self._added)
-            self.clear()  # indices of older entries have grown by one
-            self.clear_blocks()
+            self._known.clear()  # indices of older entries have grown by one
+            self.blocks.clear()
+            self.prefix, self.prefix_block = (), b""
             return _literal(name, value, 0x3F, LITERAL_INDEXED)
         return self._keep(field, _literal(name, value, 0x0F, 0))
 
-    def clear_blocks(self) -> None:
-        """Forgets the encoded runs: indices have changed."""
-        self.blocks.clear()
-        self.prefix, self.prefix_block = (), b""
-
     def _keep(self, field: tuple[bytes, bytes], written: bytes) -> bytes:
-        if len(self) < MAX_CACHED:
-            self[field] = written
+        if len(self._known) < MAX_CACHED:
+            self._known[field] = written
         return written
 
 
@@ -141,11 +140,15 @@ class HeaderEncoder:
                 fields.prefix, fields.prefix_block = prefix, parts[0]
         for field in headers:
             name, value = field
-            literal = _LITERAL_PREFIXES[name, len(value)]
+            kind = name, len(value)
+            literal = _LITERALS.get(kind, _UNKNOWN)
+            if literal is _UNKNOWN:
+                literal = _literal_of(kind)
             if literal is None:
-                parts.append(fields[field])
+                parts.append(fields.encoded(field))
             else:
-                parts += (literal, value)
+                parts.append(literal)
+                parts.append(value)
         if self._resized:
             parts.insert(0, self._resized)
             self._resized = b""
@@ -179,26 +182,25 @@ def _literal(name: bytes, value: bytes, mask: int, pattern: int) -> bytes:
     return _literal_name(name, mask, pattern) + _length(len(value)) + value
 
 
-class _LiteralPrefixes(dict[tuple[bytes, int], bytes | None]):
-    """First bytes of literals, by name and length of the value.
-
-    None stands for names whose fields are cached with their values.
-    """
-
-    def __missing__(self, kind: tuple[bytes, int]) -> bytes | None:
-        name, size = kind
-        prefix = None
-        if name not in _CACHED_NAMES:
-            prefix = _literal_name(
-                name, 0x0F, NEVER_INDEXED if name in _NEVER_INDEXED else 0
-            ) + _length(size)
-        if len(self) >= MAX_CACHED:
-            self.clear()
-        self[kind] = prefix
-        return prefix
+def _literal_of(kind: tuple[bytes, int]) -> bytes | None:
+    """Returns the first bytes of a literal, and remembers them; None where `_LITERALS` has None."""
+    name, size = kind
+    first = None
+    if name not in _CACHED_NAMES:
+        pattern = NEVER_INDEXED if name in _NEVER_INDEXED else 0
+        first = _literal_name(name, 0x0F, pattern) + _length(size)
+    if len(_LITERALS) >= MAX_CACHED:
+        _LITERALS.clear()
+    _LITERALS[kind] = first
+    return first
 
 
-_LITERAL_PREFIXES: Final = _LiteralPrefixes()
+_UNKNOWN: Final = b"this kind of literal was not met yet"
+_LITERALS: Final[dict[tuple[bytes, int], bytes | None]] = {}
+"""First bytes of literals, by name and length of the value.
+
+None stands for names whose fields are cached with their values.
+"""
 
 
 @lru_cache(maxsize=MAX_CACHED)

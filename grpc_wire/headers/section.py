@@ -7,7 +7,6 @@ Source: RFC 9113, sections 8.1.1 (malformed messages), 8.2.2 (connection-specifi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import chain
 from typing import Final, TypeAlias
 
 Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
@@ -30,7 +29,10 @@ _CHECKED_NAMES: Final = _CONNECTION_SPECIFIC | {b"te", b"content-length", b"host
 
 def list_size(headers: Headers) -> int:
     """Returns the size of a header section as SETTINGS_MAX_HEADER_LIST_SIZE counts it (RFC 9113, 6.5.2)."""
-    return sum(map(len, chain.from_iterable(headers))) + 32 * len(headers)
+    size = 32 * len(headers)
+    for name, value in headers:
+        size += len(name) + len(value)
+    return size
 
 
 @dataclass(slots=True, eq=False)

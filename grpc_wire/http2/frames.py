@@ -41,6 +41,11 @@ ID_BITS: Final = 2**31 - 1
 """The bits of a stream id; the one before them is reserved."""
 HEAD: Final = Struct(">LBL")
 """Length and type, flags, stream id."""
+_HEADERS: Final = bytes((HEADERS, END_HEADERS))
+_LAST_HEADERS: Final = bytes((HEADERS, END_HEADERS | END_STREAM))
+_DATA: Final = bytes((DATA, 0))
+_LAST_DATA: Final = bytes((DATA, END_STREAM))
+"""Type and flags of the frames of whole requests and responses, whose heads are packed piece by piece."""
 _UINT32: Final = Struct(">L")
 _TWO_UINT32: Final = Struct(">LL")
 _SETTING: Final = Struct(">HL")
@@ -139,11 +144,10 @@ def request_frames(stream_id: int, head: bytes, data: bytes, max_frame: int) -> 
     if len(head) > max_frame:
         first = headers(stream_id, head, max_frame, end_stream=False)
         return first, data_head(len(data), END_STREAM, stream_id), data
+    stream = stream_id.to_bytes(4, "big")
     return (
-        HEAD.pack(len(head) << 8 | HEADERS, END_HEADERS, stream_id),
-        head,
-        HEAD.pack(len(data) << 8 | DATA, END_STREAM, stream_id),
-        data,
+        *(len(head).to_bytes(3, "big"), _HEADERS, stream, head),
+        *(len(data).to_bytes(3, "big"), _LAST_DATA, stream, data),
     )
 
 
@@ -155,13 +159,11 @@ def response_frames(
         first = headers(stream_id, head, max_frame, end_stream=False)
         last = headers(stream_id, trailers, max_frame, end_stream=True)
         return first, data_head(len(data), 0, stream_id), data, last
+    stream = stream_id.to_bytes(4, "big")
     return (
-        HEAD.pack(len(head) << 8 | HEADERS, END_HEADERS, stream_id),
-        head,
-        HEAD.pack(len(data) << 8 | DATA, 0, stream_id),
-        data,
-        HEAD.pack(len(trailers) << 8 | HEADERS, END_HEADERS | END_STREAM, stream_id),
-        trailers,
+        *(len(head).to_bytes(3, "big"), _HEADERS, stream, head),
+        *(len(data).to_bytes(3, "big"), _DATA, stream, data),
+        *(len(trailers).to_bytes(3, "big"), _LAST_HEADERS, stream, trailers),
     )
 
 

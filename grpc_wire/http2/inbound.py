@@ -52,7 +52,7 @@ _SHAPE: Final = END_HEADERS | PADDED | PRIORITIZED
 _WHOLE: Final = END_HEADERS | END_STREAM
 """Flags of HEADERS that are the last of their stream."""
 _NO_FIELDS: Final[Headers] = ()
-_unpack: Final = HEAD.unpack_from
+_unpack: Final[Callable[[bytes, int], tuple[int, int, int]]] = HEAD.unpack_from
 _SMALL: Final = 1024
 """Bytes of data beyond which nothing more is joined to an event."""
 _LENGTH: Final = "content-length says something else"
@@ -313,7 +313,7 @@ class Inbound:
         if word & 0xFF != DATA or flags or of_content != stream_id or at > last_head:
             return 0
         size, flags, of_trailers = _unpack(data, at)
-        end: int = at + HEAD_SIZE + (size >> 8)
+        end = at + HEAD_SIZE + (size >> 8)
         if (
             size & 0xFF != HEADERS
             or flags != _WHOLE
