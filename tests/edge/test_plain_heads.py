@@ -234,7 +234,7 @@ def test_credentials_are_not_cached(heads: PlainHeads) -> None:
     """A line of a header that may have a secret, or a value of one request alone, is read each time."""
     assert same(heads, _CHROMIUM)
 
-    cached = b"\n".join(heads._known)
+    cached = b"\n".join(heads._lines._numbers)
     for secret in (b"session=", b"Bearer", b"traceparent", b"Referer"):
         assert secret not in cached
     assert b"User-Agent" in cached
@@ -265,10 +265,10 @@ def test_the_cache_is_bounded(heads: PlainHeads) -> None:
     )
     for number in range(MAX_ENTRIES + 20):
         assert same(heads, get(b"%d" % number))
-        assert len(heads._known) <= MAX_ENTRIES + 2
+        assert len(heads._lines) <= MAX_ENTRIES + 2
         assert len(heads._heads) <= MAX_ENTRIES
         assert len(heads._requests) <= MAX_ENTRIES
         sizes.append(len(heads._heads))
     assert sizes != sorted(sizes), "the cache was never emptied"
     assert not same(heads, get(b"x" * 600))
-    assert all(len(line) <= 512 for line in heads._known)
+    assert all(len(line) <= 512 for line in heads._lines._numbers)

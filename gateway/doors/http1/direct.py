@@ -58,12 +58,18 @@ class DirectDoor(ContractDoor):
         self._heads = PlainHeads(edge.metadata, edge.served, root_path, secure=secure)
         self._shared: dict[bytes, PlainRequest] = {}
         """Head -> what it asks for."""
+        self._sizes: set[int] = set()
+        """Bytes of those heads: one of another size is not looked up, which takes longer the longer it is."""
         edge.followers.append(self._follow)
 
     def _follow(self, served: ServedContract) -> None:
         """Looks up requests in the table of another contract."""
         self._heads.follow(served)
+        self._forget()
+
+    def _forget(self) -> None:
         self._shared.clear()
+        self._sizes.clear()
 
     @property
     def head_misses(self) -> int:
@@ -78,7 +84,7 @@ class DirectDoor(ContractDoor):
         end = data.find(END_OF_HEAD, 0, limits.max_head)
         if end < 0:
             return None
-        plain = self._shared.get(data[:end])
+        plain = self._shared.get(data[:end]) if end in self._sizes else None
         if plain is not None:
             rest = len(data) - end - len(END_OF_HEAD)
             return DirectResponse(self, data, plain) if rest == plain.length else None
@@ -86,12 +92,13 @@ class DirectDoor(ContractDoor):
         if plain is None:
             return None
         route = plain.request.route
-        if not isinstance(route, RouteMatch) or route.target.method.stream_type.streams:
+        if not isinstance(route, RouteMatch) or route.target.method.streams:
             return None
         if plain.is_shared:
             if len(self._shared) >= MAX_ENTRIES:
-                self._shared.clear()
+                self._forget()
             self._shared[data[:end]] = plain
+            self._sizes.add(end)
         return DirectResponse(self, data, plain)
 
     def headers(self, data: bytes) -> Headers:

@@ -13,6 +13,55 @@ CONTROLS: Final = bytes((*range(9), *range(10, 32), 127))
 """No line has one of these (RFC 9110, section 5.5)."""
 
 
+class SharedLines:
+    """Lines that many callers send to the byte, by numbers.
+
+    Attributes:
+        grew: whether a line was added; whoever looks sets it to False.
+    """
+
+    __slots__ = ("_headers", "_numbers", "grew")
+
+    def __init__(self) -> None:
+        self._numbers: dict[bytes, int] = {}
+        """Line -> number, from 1 on."""
+        self._headers: list[tuple[bytes, bytes]] = []
+        """Name in lower case and value of each, in the order of their numbers."""
+        self.grew = False
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._headers)
+
+    def split(self, lines: Sequence[bytes]) -> tuple[tuple[int, ...], list[bytes]]:
+        """Returns the numbers of those lines that are shared, and the other lines."""
+        known = self._numbers
+        numbers: list[int] = []
+        others: list[bytes] = []
+        for line in lines:
+            number = known.get(line)
+            if number is None:
+                others.append(line)
+            else:
+                numbers.append(number)
+        return tuple(numbers), others
+
+    def add(self, line: bytes, name: bytes, value: bytes) -> None:
+        """Shares a line, of which the name is in lower case."""
+        self._headers.append((name, value))
+        self._numbers[line] = len(self._headers)
+        self.grew = True
+
+    def headers(self, numbers: Sequence[int]) -> list[tuple[bytes, bytes]]:
+        """Returns names and values of shared lines."""
+        return [self._headers[number - 1] for number in numbers]
+
+    def clear(self) -> None:
+        """Forgets all; numbers begin anew."""
+        self._numbers.clear()
+        self._headers.clear()
+
+
 def cut(lines: Sequence[bytes]) -> tuple[tuple[bytes, bytes], ...]:
     """Returns the names in lower case, and the values."""
     parts = (line.partition(b":") for line in lines)

@@ -15,14 +15,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from itertools import compress
-from operator import not_
 from types import MappingProxyType
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import quote
 
 from gateway.doors.http.header_uses import ReadAllError, Use, use_of
-from gateway.doors.http1.lines import BLANKS, CONTROLS, cut, is_plain
+from gateway.doors.http1.lines import BLANKS, CONTROLS, SharedLines, cut, is_plain
 from gateway.doors.http1.rpc_heads import RpcHeads
 from gateway.exchange.request import Request, parse_head
 from gateway.exchange.routing import below_root
@@ -42,6 +40,7 @@ _IN_QUERY: Final = bytes(byte for byte in range(0x21, 0x7F) if byte != ord("#"))
 MAX_ENTRIES: Final = 1024
 """Maximum entries of each cache; a full cache is emptied."""
 _MAX_HEADERS: Final = 100
+_CONTROLS_AND_TAB: Final = CONTROLS + b"\t"
 _MAX_LINE: Final = 512
 """Maximum bytes of a cached line, and of a header's name in the cache of names."""
 _MAX_DIGITS: Final = 19
@@ -49,8 +48,11 @@ _MAX_DIGITS: Final = 19
 END_OF_HEAD: Final = b"\r\n\r\n"
 _NOTHING: Final[Mapping[bytes, Sequence[bytes]]] = MappingProxyType({})
 # Names of their own: to look a member of an enum up costs more than to compare it.
-_IGNORED, _LENGTH, _METADATA, _ID = Use.IGNORED, Use.LENGTH, Use.METADATA, Use.REQUEST_ID
-
+_IGNORED: Final = Use.IGNORED
+_LENGTH: Final = Use.LENGTH
+_METADATA: Final = Use.METADATA
+_ID: Final = Use.REQUEST_ID
+_SHARED: Final = Use.SHARED
 
 _made: Final = tuple.__new__
 """Makes a request in half the time that its class takes."""
@@ -115,12 +117,7 @@ class PlainHeads:
         self._served: ServedContract
         self._literal: frozenset[bytes]
         """Request lines whose paths have no variables, without a query: all callers share them."""
-        self._known: dict[bytes, int] = {}
-        """Shared line -> number, from 1 on."""
-        self._lines: list[tuple[bytes, bytes]] = []
-        """Name in lower case and value of each, in the order of their numbers."""
-        self._learned = False
-        """Whether a line was added while a head was read."""
+        self._lines = SharedLines()
         self._names: dict[bytes, tuple[Use, str]] = {}
         """Name as it is written -> use, and key of the metadata."""
         self._heads: dict[tuple[int, ...], _Head] = {}
@@ -172,15 +169,13 @@ class PlainHeads:
         if question:
             query, version = query[:-_VERSION_SIZE], query[-_VERSION_SIZE:]
             first = b"" if query.translate(None, _IN_QUERY) else start + version
-        known = self._known
-        if len(known) >= MAX_ENTRIES:
+        if len(self._lines) >= MAX_ENTRIES:
             self._forget()
-        numbers = [*map(known.get, lines)]
-        own_lines = [*compress(lines, map(not_, numbers))]
+        shared_lines, own_lines = self._lines.split(lines)
         text = b"".join(own_lines)
-        if len(lines) > max_headers or len(text.translate(None, CONTROLS)) != len(text):
+        if len(lines) > max_headers:
             return None
-        if b"\t" in text or not text.isascii():
+        if not text.isascii() or len(text.translate(None, _CONTROLS_AND_TAB)) != len(text):
             return self._read_all(first, query, lines, length)
         try:
             own = self._read_own(own_lines)
@@ -191,10 +186,9 @@ class PlainHeads:
         said, request_id, metadata = own
         if length != max(said, 0):
             return None
-        if self._learned:
-            self._learned = False
-            numbers = [*map(known.get, lines)]
-        shared_lines = tuple(filter(None, numbers))
+        if self._lines.grew:
+            self._lines.grew = False
+            shared_lines, _ = self._lines.split(lines)
         shared = self._requests.get((first, shared_lines)) or self._join(first, shared_lines)
         if shared is None:
             return None
@@ -212,8 +206,9 @@ class PlainHeads:
 
     def _forget(self) -> None:
         """Empties the cache of lines, and those whose keys have the lines' numbers."""
-        for cache in (self._known, self._lines, self._heads, self._requests):
-            cache.clear()
+        self._lines.clear()
+        self._heads.clear()
+        self._requests.clear()
 
     def _read_own(self, lines: list[bytes]) -> tuple[int, str, list[_Pair]] | None:
         """Returns length of the body, request id and metadata that lines say which are not cached.
@@ -247,7 +242,7 @@ class PlainHeads:
                 if is_request_id(text):
                     request_id = text
                     metadata += ((key, text),) if key else ()
-            elif use is not Use.SHARED or not self._share(line, name.lower(), value):
+            elif use is not _SHARED or not self._share(line, name.lower(), value):
                 return None
         return length, request_id, metadata
 
@@ -275,9 +270,7 @@ class PlainHeads:
             or (name == b"host" and not is_host(value))
         ):
             return False
-        self._lines.append((name, value))
-        self._known[line] = len(self._lines)
-        self._learned = True
+        self._lines.add(line, name, value)
         return True
 
     def _join(self, first: bytes, lines: tuple[int, ...]) -> tuple[Request, _Head] | None:
@@ -288,7 +281,7 @@ class PlainHeads:
         head = self._heads.get(lines)
         if head is None:
             self.misses += 1
-            headers = [self._lines[number - 1] for number in lines]
+            headers = self._lines.headers(lines)
             if [name for name, _ in headers].count(b"host") != 1:
                 return None
             read, error = parse_head(headers, self._allowed)
