@@ -7,17 +7,16 @@ Sources: RFC 9113, section 6.5.2 (size of a header list); gRPC over HTTP/2, "Req
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from itertools import chain
 from typing import Final
 
+from gateway.transcoding.metadata import Metadata
 from gateway.transcoding.status import RESOURCE_EXHAUSTED, StatusError
 
 _FIELD_OVERHEAD: Final = 32
 """Bytes that each header field counts in addition to name and value."""
 
 
-def metadata_size(metadata: Iterable[tuple[str, str | bytes]]) -> int:
+def metadata_size(metadata: Metadata) -> int:
     """Returns the size of metadata as an HTTP/2 header list, in bytes.
 
     A pair counts its key, its value (bytes in base64 without padding) and 32.
@@ -29,16 +28,14 @@ def metadata_size(metadata: Iterable[tuple[str, str | bytes]]) -> int:
     return size
 
 
-def check_metadata(metadata: Collection[tuple[str, str | bytes]], limit: int) -> None:
+def check_metadata(metadata: Metadata, limit: int) -> None:
     """Checks that `metadata_size` is at most `limit`.
 
     Raises:
         StatusError: RESOURCE_EXHAUSTED (HTTP 431), it is larger.
     """
-    rough = sum(map(len, chain.from_iterable(metadata))) + _FIELD_OVERHEAD * len(metadata)
-    if (
-        2 * rough > limit and (size := metadata_size(metadata)) > limit
-    ):  # base64 adds a third to bytes
+    size = metadata_size(metadata)
+    if size > limit:
         raise metadata_too_large(f"{size} bytes, of at most {limit}")
 
 
