@@ -27,6 +27,7 @@ __all__ = [
     "print_json",
 ]
 
+_loads: Final = orjson.loads
 _BACKSLASH: Final = ord("\\")
 _ESCAPED_COLONS: Final = (rb"\u003a", rb"\u003A")
 _MAX_NAMED: Final = 64 * 1024
@@ -75,8 +76,10 @@ def parse_json(text: bytes) -> Any:
         JsonSyntaxError: it is not JSON, it nests too deep, or an object has a duplicate key.
     """
     try:
-        value = orjson.loads(text)
-        printed = orjson.dumps(value)
+        value = _loads(text)
+        if type(value) is dict and _is_flat(text, len(value)):
+            return value
+        printed = print_json(value)
     except orjson.JSONDecodeError as error:
         raise JsonSyntaxError(
             f"malformed JSON at line {error.lineno} column {error.colno}: {error.msg}"
@@ -88,6 +91,15 @@ def parse_json(text: bytes) -> Any:
             json.loads(text, object_pairs_hook=_reject_duplicates, parse_int=str, parse_float=str)
         raise JsonSyntaxError("malformed JSON: a key is given twice in one object")
     return value
+
+
+def _is_flat(text: bytes, keys: int) -> bool:
+    """Whether a JSON text, which has so many different keys, is one object without others or arrays in it.
+
+    Each key that is given has a colon, so one that is given twice would leave a colon too many. Texts whose
+    strings have colons or brackets are taken for others.
+    """
+    return text.count(b":") == keys and text.count(b"{") == 1 and b"[" not in text
 
 
 def _colons(text: bytes) -> int:
