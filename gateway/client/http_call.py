@@ -74,16 +74,16 @@ class HttpCaller:
         """
         first: Any = next(requests, None)
         binding, request = http_request(bindings, {} if first is None else first)
-        streams = binding.method.stream_type
+        method = binding.method
         try:
-            if not streams.streams:
+            if not method.streams:
                 on_response(self._unary(request, progress))
                 return
             more = (body_of(binding, value) for value in requests)
             bodies: Iterator[bytes] = iter(())
-            if request.body is not None and not (streams.client and first is None):
+            if request.body is not None and not (method.stream_type.client and first is None):
                 bodies = iter((request.body,))
-            elif streams.client and first is not None:
+            elif method.stream_type.client and first is not None:
                 bodies = iter((b"{}",))
             self._stream(request, chain(bodies, more), on_response, progress)
         except TimeoutError:

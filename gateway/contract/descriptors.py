@@ -29,8 +29,9 @@ from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 from gateway.contract.errors import ContractError, Location
-from gateway.contract.method import Method, StreamType
+from gateway.contract.method import Method
 from gateway.contract.not_a_set import not_a_set
+from gateway.contract.stream_type import StreamType
 from gateway.v1 import options_pb2
 
 _SERVICE, _METHOD, _MESSAGE, _ENUM = 6, 2, 4, 5  # field numbers in FileDescriptorProto and below

@@ -3,37 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Flag
 from typing import Final
 
 from google.api.http_pb2 import HttpRule
 from google.protobuf.descriptor import Descriptor, MethodDescriptor
 
 from gateway.contract.errors import Location
+from gateway.contract.stream_type import StreamType
 from gateway.v1.options_pb2 import Rights, StreamOptions
 
 _NOWHERE: Final = Location("")
 
 
-class StreamType(Flag):
-    """The sides of a call that stream; `CLIENT | SERVER == BIDI`."""
-
-    UNARY = 0
-    CLIENT = 1
-    SERVER = 2
-    BIDI = 3
-
-    def __init__(self, sides: int) -> None:
-        # read several times per call; `in` on a Flag, and `value`, take a microsecond
-        self.streams = bool(sides)
-        """Whether a side does."""
-        self.client = bool(sides & 1)
-        """Whether the client sends a stream of messages."""
-        self.server = bool(sides & 2)
-        """Whether the server sends a stream of messages."""
-
-
-@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Method:
     """A method of a service, with its options and its location in the contract."""
 
@@ -58,6 +40,8 @@ class Method:
     """`/package.Service/Method` of a method that the contract does not know; empty: it does."""
     is_left_out: bool = False
     """Whether all its rules were left out, because they have errors; it is not served then."""
+    streams: bool = field(init=False)
+    """Whether a side streams."""
     full_name: str = field(init=False)
     """`package.Service.Method`."""
     service_name: str = field(init=False)
@@ -70,6 +54,7 @@ class Method:
         path = self.unknown_path
         if not path:
             path = f"/{self.descriptor.containing_service.full_name}/{self.descriptor.name}"
+        object.__setattr__(self, "streams", self.stream_type is not StreamType.UNARY)
         object.__setattr__(self, "full_name", path[1:].replace("/", "."))
         object.__setattr__(self, "service_name", path[1:].partition("/")[0])
         object.__setattr__(self, "path", path)

@@ -15,7 +15,8 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from gateway.contract.fields import FieldPath, resolve
 from gateway.contract.http_rule import Binding, bindings, response_type
 from gateway.contract.json_types import HTTP_BODY
-from gateway.contract.method import Method, StreamType
+from gateway.contract.method import Method
+from gateway.contract.stream_type import StreamType
 from gateway.v1 import options_pb2
 
 DEFAULT_KEEP: Final = 1024

@@ -12,8 +12,9 @@ from google.protobuf.empty_pb2 import DESCRIPTOR as EMPTY
 
 from gateway.contract.errors import Location
 from gateway.contract.http_rule import Binding, Body
-from gateway.contract.method import Method, StreamType
+from gateway.contract.method import Method
 from gateway.contract.path_template import PathTemplate
+from gateway.contract.stream_type import StreamType
 
 _PATH: Final = re.compile(r"/[A-Za-z_]\w*(\.[A-Za-z_]\w*)*/[A-Za-z_]\w*", re.ASCII)
 _MAX_PATH: Final = 1024

@@ -115,7 +115,7 @@ class Exchange:
         if isinstance(route, RouteMatch):
             self.endpoint = route.target
             self.captures = route.captures
-            if limit is not None and not route.target.method.stream_type.streams:
+            if limit is not None and not route.target.method.streams:
                 self.timeout = shortest(head.timeout, limit)
 
     # The request.

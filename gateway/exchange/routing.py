@@ -141,7 +141,7 @@ class Router:
             off = self._transcoder.rpc_methods == "off"
             text = _OFF if off else f"no method {quoted(path)} is served"
             error = StatusError.of(UNIMPLEMENTED, text, http_status=404)
-        elif wire.name == "connect-stream" and not match.target.method.stream_type.streams:
+        elif wire.name == "connect-stream" and not match.target.method.streams:
             text = f"{match.target.method.full_name} is unary"
             error = StatusError.of(UNIMPLEMENTED, text)
         if match is None or error is not None:

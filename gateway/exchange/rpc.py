@@ -105,7 +105,7 @@ class _Relay:
             return
         opened = open_call(exchange, requests) if own is None else AnsweredCall(own, requests)
         async with opened as call:
-            if method.stream_type.streams:
+            if method.streams:
                 await self._relay(CallSource(call, with_ids=False), at_once=True)
             else:
                 await self._take_whole(call)

@@ -59,7 +59,7 @@ async def serve(exchange: Exchange) -> None:
                 raise request.error
             elif isinstance(route, RouteMatch):
                 check_metadata(exchange.metadata, edge.limits.max_metadata)
-                streams = route.target.method.stream_type.streams
+                streams = route.target.method.streams
                 if exchange.websocket is None and request.rpc is None and not streams:
                     await serve_unary(exchange)
                 elif (call := whole_call(exchange)) is not None:

@@ -48,6 +48,5 @@ class ServedContract:
         return [
             path
             for path, match in self.transcoder.rpc.items()
-            if not match.target.method.stream_type.streams
-            and match.target.method not in self.own_calls
+            if not match.target.method.streams and match.target.method not in self.own_calls
         ]

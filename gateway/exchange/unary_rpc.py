@@ -17,7 +17,7 @@ def whole_call(exchange: Exchange) -> tuple[RpcWire, bytes] | None:
     """Returns wire and body of a unary call that `serve_unary_rpc` answers; None: it is none."""
     request, method = exchange.request, exchange.endpoint.method
     wire, body = request.rpc, exchange.body.whole_body
-    if wire is None or body is None or method.stream_type.streams:
+    if wire is None or body is None or method.streams:
         return None
     return None if method in request.served.own_calls else (wire, body)
 

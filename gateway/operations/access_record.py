@@ -99,9 +99,10 @@ def wire_of(end: RequestEnd) -> str:
         return end.rpc_wire or "websocket"
     if end.binding is None:
         return "page" if end.counts is not None and end.counts.route else ""
-    stream_type = end.binding.method.stream_type
-    if not stream_type.streams:
+    method = end.binding.method
+    if not method.streams:
         return "unary"
+    stream_type = method.stream_type
     if not stream_type.server:
         return "upload"
     media_type = "" if end.counts is None else end.counts.media_type

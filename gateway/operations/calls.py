@@ -13,7 +13,8 @@ from time import monotonic
 from types import TracebackType
 from typing import Final, Protocol, Self
 
-from gateway.contract.method import Method, StreamType
+from gateway.contract.method import Method
+from gateway.contract.stream_type import StreamType
 from gateway.transcoding.metadata import Metadata
 from gateway.transcoding.status import CANCELLED, OK, UNKNOWN, StatusError, code_name
 from gateway.upstream.around import AroundUpstream
@@ -116,7 +117,7 @@ class MeteredUpstream(AroundUpstream):
         labels = _labels(method)
         counts = self._by_labels.get(labels)
         if counts is None:
-            is_unary = not method.stream_type.streams
+            is_unary = not method.streams
             counts = self._by_labels[labels] = MethodCounts(labels, is_unary=is_unary)
         return counts
 

@@ -116,9 +116,7 @@ def _known(http_method: str) -> str:
 
 def _streams(request: RequestInfo) -> bool:
     method = request.method
-    return method is not None and (
-        request.wire is Wire.WEBSOCKET or bool(method.stream_type.streams)
-    )
+    return method is not None and (request.wire is Wire.WEBSOCKET or method.streams)
 
 
 def _describe(span: Span, request: RequestInfo, end: RequestEnd) -> None:

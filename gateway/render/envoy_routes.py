@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.admission.proxy_settings import ProxySettings
-from gateway.contract.method import Method, StreamType
+from gateway.contract.method import Method
+from gateway.contract.stream_type import StreamType
 from gateway.render.envoy_admission import EnvoyAdmission
 from gateway.render.envoy_contract import EnvoyContract
 from gateway.render.envoy_cors import CORS, EnvoyCors, cors_policy
@@ -137,7 +138,7 @@ def virtual_host(contract: EnvoyContract, options: EnvoyOptions, *, trusted: boo
 
 
 def _streams(contract: EnvoyContract) -> list[Method]:
-    return [method for method in contract.methods if method.stream_type.streams]
+    return [method for method in contract.methods if method.streams]
 
 
 def _services(contract: EnvoyContract) -> list[str]:
@@ -200,8 +201,8 @@ def _named_routes(contract: EnvoyContract, options: EnvoyOptions) -> Iterator[No
         if own is None:
             continue
         kind, match = method.stream_type, {"path": method.path}
-        cluster = cluster_of(own, streams=kind.streams)
-        if kind.streams:
+        cluster = cluster_of(own, streams=kind is not StreamType.UNARY)
+        if kind is not StreamType.UNARY:
             route = _stream_route(match, kind, cluster)
         else:
             limits = [each for each in (options.timeout_seconds, own.timeout_seconds) if each]

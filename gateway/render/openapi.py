@@ -157,7 +157,7 @@ def _description(binding: Binding) -> str:
     method = binding.method
     text = method.comment
     raw = is_http_body(request_body_type(binding)) or is_http_body(response_type(binding))
-    if method.stream_type.streams and not raw:
+    if method.streams and not raw:
         text += (
             f"\n\nA streaming method: `{binding.template}` also takes a WebSocket handshake, in the"
             " subprotocol `grpc-json.v1` or `grpc-json-envelope.v1`."

@@ -7,7 +7,7 @@ from typing import Final
 
 from gateway.contract.fields import dotted
 from gateway.contract.http_rule import Binding
-from gateway.contract.method import StreamType
+from gateway.contract.stream_type import StreamType
 
 _HEAD: Final = ("METHOD", "PATH", "RPC", "BODY", "STREAMS")
 _STREAMS: Final = {

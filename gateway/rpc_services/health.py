@@ -16,7 +16,8 @@ from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
 from gateway.contract.errors import Location
-from gateway.contract.method import Method, StreamType
+from gateway.contract.method import Method
+from gateway.contract.stream_type import StreamType
 from gateway.exchange.own_calls import OwnCall
 from gateway.transcoding.status import INVALID_ARGUMENT, NOT_FOUND, StatusError
 from gateway.transcoding.violations import quoted

@@ -121,7 +121,7 @@ class Transcoder:
         """Makes the error for a WebSocket handshake without a route, 404."""
         text = _no_path(self._handshakes, "no streaming method", raw_path)
         for endpoint in self._routes.targets_of(raw_path):
-            streams = endpoint.method.stream_type.streams
+            streams = endpoint.method.streams
             reason = "carries raw data" if streams else "is unary"
             text = f"{text}: {endpoint.method.full_name} {reason}"
             break

@@ -87,7 +87,7 @@ class BoundedUpstream(AroundUpstream):
         timeout: float | None = None,
     ) -> AbstractAsyncContextManager[Call]:
         """Opens a call; see `gateway.upstream.port.Upstream`."""
-        streams = method.stream_type.streams
+        streams = method.streams
         block = self.inner.open(
             method,
             requests,

@@ -20,12 +20,12 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias
-from weakref import WeakKeyDictionary
 
 import grpc
 from grpc import aio
 
-from gateway.contract.method import Method, StreamType
+from gateway.contract.method import Method
+from gateway.contract.stream_type import StreamType
 from gateway.transcoding.metadata import Metadata
 from gateway.transcoding.status import CANCELLED, StatusError
 from gateway.upstream.not_open import NotOpen
@@ -125,14 +125,16 @@ class _Channel:
     def __init__(self, channel: aio.Channel) -> None:
         self._channel = channel
         self._watching: asyncio.Task[None] | None = None
-        self._callables: WeakKeyDictionary[Method, Any] = WeakKeyDictionary()
+        self._callables: dict[tuple[str, StreamType], Any] = {}
 
     def callable_of(self, method: Method) -> Any:
-        """Returns the multicallable of a method, which is kept as long as its contract is."""
-        made = self._callables.get(method)
+        """Returns the multicallable of a method; that of a contract's is kept."""
+        kind = method.path, method.stream_type
+        made = self._callables.get(kind)
         if made is None:
-            make = getattr(self._channel, _MULTICALLABLE[method.stream_type])
-            made = self._callables[method] = make(method.path)
+            made = getattr(self._channel, _MULTICALLABLE[method.stream_type])(method.path)
+            if not method.unknown_path:
+                self._callables[kind] = made
         return made
 
     def get_state(

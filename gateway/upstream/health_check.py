@@ -13,7 +13,8 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
 
 from gateway.contract.errors import Location
-from gateway.contract.method import Method, StreamType
+from gateway.contract.method import Method
+from gateway.contract.stream_type import StreamType
 from gateway.transcoding.status import (
     CANCELLED,
     DEADLINE_EXCEEDED,

@@ -13,7 +13,8 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
-from gateway.contract.method import Method, StreamType
+from gateway.contract.method import Method
+from gateway.contract.stream_type import StreamType
 from gateway.transcoding.metadata import Metadata
 from gateway.transcoding.status import OK
 from gateway.upstream.not_open import NotOpen

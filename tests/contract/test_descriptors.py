@@ -10,7 +10,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from gateway.contract.descriptors import load
 from gateway.contract.errors import ContractError, Location
-from gateway.contract.method import StreamType
+from gateway.contract.stream_type import StreamType
 from tests.contracts import compile_text, echo_contract, echo_descriptor_set
 
 

@@ -12,7 +12,8 @@ from google.protobuf import descriptor_pb2, descriptor_pool
 from gateway.admission.overload.policy import HEALTH_SERVICE, Overload
 from gateway.admission.overload.settings import OverloadSettings
 from gateway.contract.errors import Location
-from gateway.contract.method import Method, StreamType
+from gateway.contract.method import Method
+from gateway.contract.stream_type import StreamType
 from gateway.exchange.request_info import RequestInfo
 from gateway.testing import ScriptedUpstream
 from gateway.transcoding.status import UNAVAILABLE, StatusError

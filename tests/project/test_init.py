@@ -11,7 +11,7 @@ import pytest
 
 from gateway.cli import main
 from gateway.contract.bindings import bind
-from gateway.contract.method import StreamType
+from gateway.contract.stream_type import StreamType
 from gateway.settings import Settings
 from gateway.sources.reading import read_contract
 from tests.pages import ROOT

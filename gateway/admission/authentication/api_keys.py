@@ -178,7 +178,7 @@ class ApiKeys:
 def _keep(key: _Key, request: RequestInfo) -> None:
     """Keeps a stream with the key that has opened it, until it ends."""
     method = request.method
-    if request.wire is Wire.WEBSOCKET or (method is not None and method.stream_type.streams):
+    if request.wire is Wire.WEBSOCKET or (method is not None and method.streams):
         key.streams.add(request)
         request.at_end.append(lambda: key.streams.discard(request))
 

@@ -224,7 +224,7 @@ class Limits:
 
     def _meter(self, request: RequestInfo, found: Plan, told: list[str]) -> None:
         method = request.method
-        unary = method is not None and not method.stream_type.streams
+        unary = method is not None and not method.streams
         for rule, table, by_bytes in found.messages:
             key = rule.key(request)
             if key is None:

@@ -81,7 +81,7 @@ def plan(rules: Iterable[tuple[Rule, LimitRule]], method: Method | None) -> Plan
         rules: all rules, as they are written too.
         method: of the requests.
     """
-    streams = method is not None and bool(method.stream_type.streams)
+    streams = method is not None and method.streams
     slots: list[tuple[Rule, Slots]] = []
     requests: list[tuple[Rule, Rate, Table, int]] = []
     messages: list[tuple[Rule, Table, bool]] = []

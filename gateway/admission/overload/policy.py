@@ -59,7 +59,7 @@ class Overload:
         method = request.method
         if method is None or method.service_name == HEALTH_SERVICE:
             return
-        if method.stream_type.streams:
+        if method.streams:
             if self.streams >= self._max_streams:
                 raise self.refusal(_TOO_MANY_STREAMS)
             self.streams += 1

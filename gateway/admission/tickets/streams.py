@@ -20,7 +20,7 @@ class Streams:
     def has_method(self, path: str) -> bool:
         """Whether `/package.Service/Method` is served as a stream."""
         methods = (binding.method for binding in self._served().transcoder.bindings)
-        return any(each.path == path and each.stream_type.streams for each in methods)
+        return any(each.path == path and each.streams for each in methods)
 
     def below_root(self, path: str) -> str | None:
         """Returns a path without the prefix; None if no stream is opened there.
@@ -37,4 +37,4 @@ class Streams:
 
 
 def _is_stream(route: Route) -> bool:
-    return isinstance(route, RouteMatch) and bool(route.target.method.stream_type.streams)
+    return isinstance(route, RouteMatch) and route.target.method.streams

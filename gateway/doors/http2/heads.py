@@ -257,7 +257,7 @@ class Heads:
         http_method, below = _METHODS[method], below_root(path.decode(), self._root_path)
         served = self.served
         route = served.router.find(http_method, below)
-        if not isinstance(route, RouteMatch) or route.target.method.stream_type.streams:
+        if not isinstance(route, RouteMatch) or route.target.method.streams:
             return None
         if served.router.is_rpc(below, head):
             return None

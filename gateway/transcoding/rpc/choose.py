@@ -81,7 +81,7 @@ def choose(
         return None
     coding = said.get(b"content-encoding", "")
     wire = ConnectUnary(is_json=media_type == _UNARY_TYPES[1], content_encoding=coding)
-    streams = method is not None and method.stream_type.streams
+    streams = method is not None and method.streams
     types = _STREAM_TYPES if streams else _UNARY_TYPES
     return Choice(wire, _connect_error(http_method, media_type, types, version))
 
@@ -124,7 +124,7 @@ def _choose_get(query: bytes, method: Method | None) -> Choice | None:
         return None
     is_safe = method.descriptor.GetOptions().idempotency_level == _NO_SIDE_EFFECTS
     wire = ConnectGet(query)
-    if is_safe and not method.stream_type.streams:
+    if is_safe and not method.streams:
         return Choice(wire)
     return Choice(wire, _connect_error("GET", "", ()))
 
