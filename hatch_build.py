@@ -21,9 +21,22 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 PACKAGES: Final = ("gateway", "grpc_wire", "server_process")
 COMPILED: Final = {
+    "gateway/admission": ("cors",),
+    "gateway/admission/authentication": (
+        *("authentication", "jwt_authenticator", "remembered", "token", "token_location"),
+    ),
+    "gateway/admission/limits": ("gcra", "keys", "memory", "policy", "rules"),
+    "gateway/contract": ("http_rule", "method", "path_template", "route_table"),
     "gateway/doors/http": (
-        *("asgi_bridge", "contract_door", "contract_exchange", "contract_route", "door"),
-        *("exchange", "header_uses", "request", "request_head", "response"),
+        *(
+            "addresses",
+            "asgi_bridge",
+            "contract_door",
+            "contract_exchange",
+            "contract_route",
+            "door",
+        ),
+        *("exchange", "header_uses", "limits", "request", "request_head", "response"),
     ),
     "gateway/doors/http1": (
         *("connection", "direct", "lines", "plain_heads", "protocol", "request_parser"),
@@ -34,24 +47,35 @@ COMPILED: Final = {
         *("rpc_heads", "stream"),
     ),
     "gateway/exchange": (
+        *("call_metadata", "compression", "tally"),
         *("edge", "end", "exchange", "inline", "request", "request_info", "response"),
         *("routing", "serve", "success", "unary", "unary_rpc"),
     ),
+    "gateway/operations": (*("access_record", "calls", "requests", "sampling", "unary_line"),),
     "gateway/transcoding": (
         *("codec", "deadline", "decoding", "endpoint", "fast_path", "metadata"),
         *("metadata_size", "negotiation", "parameters", "plain_query", "request_head"),
     ),
-    "gateway/upstream": ("balanced", "outcome", "pool", "port", "retrying", "wire"),
+    "gateway/upstream": (
+        "balanced",
+        "outcome",
+        "pool",
+        "pooled_channel",
+        "port",
+        "retrying",
+        "wire",
+    ),
     "grpc_wire/call": ("message", "metadata", "response", "status", "timeout"),
-    "grpc_wire/client": ("balancer", "channel", "stream", "subchannel"),
+    "grpc_wire/client": ("balancer", "channel", "method", "stream", "subchannel"),
     "grpc_wire/headers": (
         *("block", "decoder", "encoder", "huffman", "section", "skipping", "table"),
     ),
     "grpc_wire/http2": (
-        *("connection", "events", "frames", "header_sections", "inbound", "outbound"),
-        *("receive_windows", "streams"),
+        *("connection", "events", "frames", "header_sections", "inbound", "limits"),
+        *("outbound", "receive_windows", "settings", "streams"),
     ),
     "grpc_wire/transport": ("deadlines", "transport", "turn", "writer"),
+    "server_process": ("exposition", "log_lines"),
 }
 """Modules that are compiled, by folder."""
 _MYPY: Final = """

@@ -90,6 +90,13 @@ def merge_rules(rules: Iterable[HttpRule]) -> HttpRule | None:
     return copies[0]
 
 
+def _binding_or_error(method: Method, rule: HttpRule) -> Binding | ContractError:
+    try:
+        return _binding(method, rule)
+    except ValueError as error:
+        return ContractError(str(error), location=method.location, subject=method.full_name)
+
+
 def bindings(method: Method) -> Iterator[Binding | ContractError]:
     """Yields the bindings of a method in the order of the contract; none if it has no rule.
 
@@ -98,10 +105,7 @@ def bindings(method: Method) -> Iterator[Binding | ContractError]:
     if method.rule is None:
         return
     for rule in rules(method.rule):
-        try:
-            yield _binding(method, rule)
-        except ValueError as error:
-            yield ContractError(str(error), location=method.location, subject=method.full_name)
+        yield _binding_or_error(method, rule)
     if any(rule.additional_bindings for rule in method.rule.additional_bindings):
         yield ContractError(
             "additional_bindings inside additional_bindings: they nest one level only",
@@ -209,7 +213,7 @@ def response_type(binding: Binding) -> Descriptor | None:
 def accepts_websocket(binding: Binding) -> bool:
     """Whether a WebSocket handshake can use a binding: a side streams, and both bodies are JSON."""
     raw = is_http_body(request_body_type(binding)) or is_http_body(response_type(binding))
-    return bool(binding.method.stream_type.streams) and not raw
+    return binding.method.streams and not raw
 
 
 def _single_type(field: FieldDescriptor) -> Descriptor | None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 from urllib.parse import unquote
 
@@ -37,12 +37,14 @@ class RouteConflict(ValueError):
         super().__init__(str(other))
 
 
-@dataclass(slots=True)
 class RouteMatch(Generic[T]):
     """The matched target, and the decoded captures in the order of the template's variables."""
 
-    target: T
-    captures: tuple[str, ...]
+    __slots__ = ("captures", "target")
+
+    def __init__(self, target: T, captures: tuple[str, ...]) -> None:
+        self.target = target
+        self.captures = captures
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +54,24 @@ class NoRoute:
     allowed: frozenset[str]
 
 
-@dataclass(slots=True)
 class _Leaf(Generic[T]):
-    template: PathTemplate
-    target: T
+    __slots__ = ("target", "template")
+
+    def __init__(self, template: PathTemplate, target: T) -> None:
+        self.template = template
+        self.target = target
 
 
-@dataclass(slots=True)
 class _Node(Generic[T]):
-    literals: dict[str, _Node[T]] = field(default_factory=dict)
-    wildcard: _Node[T] | None = None
-    deep: dict[tuple[str, str], _Leaf[T]] = field(default_factory=dict)
-    """(HTTP method, verb) -> route that ends in `**` at this node."""
-    leaves: dict[tuple[str, str], _Leaf[T]] = field(default_factory=dict)
-    """(HTTP method, verb) -> route that ends at this node."""
+    __slots__ = ("deep", "leaves", "literals", "wildcard")
+
+    def __init__(self) -> None:
+        self.literals: dict[str, _Node[T]] = {}
+        self.wildcard: _Node[T] | None = None
+        self.deep: dict[tuple[str, str], _Leaf[T]] = {}
+        """(HTTP method, verb) -> route that ends in `**` at this node."""
+        self.leaves: dict[tuple[str, str], _Leaf[T]] = {}
+        """(HTTP method, verb) -> route that ends at this node."""
 
 
 class RouteTable(Generic[T]):

@@ -79,6 +79,7 @@ class _NeedsTask:
 
 _NEEDS_TASK: Final = _NeedsTask()
 _OVER: Final = object()
+_next: Final = next
 _NO_STEPS: Final[Generator[Any, Any, None]] = (None for _ in range(0))
 
 
@@ -140,7 +141,7 @@ class InlineRun:
         self._waits = False
         try:
             # next() makes no StopIteration of the end, which would cost more than the step
-            awaited = next(self._steps, _OVER) if error is None else self._steps.throw(error)
+            awaited = _next(self._steps, _OVER) if error is None else self._steps.throw(error)
         except (StopIteration, asyncio.CancelledError):
             self._end()
             return

@@ -30,8 +30,9 @@ from gateway.transcoding.status import (
     StatusError,
 )
 from gateway.upstream.pool_limits import PoolLimits
-from gateway.upstream.pooled_channel import AnyChannel, PooledChannel, Waiting
+from gateway.upstream.pooled_channel import AnyChannel, PooledChannel
 from gateway.upstream.reachability import Reachability
+from gateway.upstream.waiting import Waiting
 
 log = logging.getLogger(__name__)
 
