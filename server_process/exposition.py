@@ -32,7 +32,7 @@ WORKER: Final = "worker"
 
 Value: TypeAlias = Any
 """A number; of a histogram `[counts of its buckets, sum]`, of one with exemplars `[…, …, exemplars]`."""
-Sample: TypeAlias = tuple[Sequence[str], Value]
+Sample: TypeAlias = Sequence[Any]
 """Label values and value."""
 Snapshot: TypeAlias = Mapping[str, Sequence[Sample]]
 """Name of a series -> its samples; JSON can carry it."""
