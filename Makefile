@@ -141,10 +141,14 @@ interop: $(VENV)/installed ## install clients that are not ours, and let them ca
 	fi
 	INTEROP=$(INTEROP) $(BIN)/python -m pytest -m interop tests/interop
 
-conformance-suites: # what `make conformance` asks with; two minutes of two cores where nothing is built yet
+# Without optimisation they build in two thirds of the time, and ask as fast.
+conformance-suites: export CGO_ENABLED := 0
+conformance-suites: export GOFLAGS := '-gcflags=all=-N -l' -ldflags=-s
+conformance-suites: export GOBIN := $(CONFORMANCE)
+conformance-suites: # what `make conformance` asks with; a minute of two cores where nothing is built yet
 	@if command -v go >/dev/null; then \
-		GOBIN=$(CONFORMANCE) go install github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible && \
-		GOBIN=$(CONFORMANCE) go install $(CONNECT)/cmd/connectconformance@$(CONNECT_VERSION); \
+		go install github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible && \
+		go install $(CONNECT)/cmd/connectconformance@$(CONNECT_VERSION); \
 	else \
 		echo "Go is not installed: the suites are not built, and their tests are skipped"; \
 	fi
