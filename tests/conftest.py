@@ -7,11 +7,13 @@ import gc
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
 
+import gateway.exchange.exchange
 from gateway.contract.bindings import RpcMethods
 from gateway.contract.descriptors import Contract, load
 from gateway.contract.http_rule import Binding
@@ -32,10 +34,23 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 
+_COMPILED = str(Path(__file__).parents[1] / "build" / "compiled")
 _KEPT = 16
 _contracts: dict[tuple[bytes, tuple[str, ...]], Contract] = {}
 _documents: dict[tuple[Contract, tuple[str, ...], str, JsonOptions, bool], dict[str, Any]] = {}
 _transcoders: dict[tuple[Contract, JsonOptions, bool, bool, RpcMethods], Transcoder] = {}
+
+
+def pytest_configure() -> None:
+    """Ends a run that is for the modules in `build/compiled`, and would test the sources.
+
+    Raises:
+        pytest.UsageError: a source comes before the extension module in the path of modules.
+    """
+    found = str(gateway.exchange.exchange.__file__)
+    wanted = _COMPILED in os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if wanted and (not found.startswith(_COMPILED) or found.endswith(".py")):
+        raise pytest.UsageError(f"PYTHONPATH has {_COMPILED}, and {found} is imported")
 
 
 def pytest_collection() -> None:

@@ -36,6 +36,7 @@ def compile_protos(folder: Path, *names: str) -> bytes:
         return out.read_bytes()
 
 
+@cache
 def compile_text(text: str) -> bytes:
     """Returns the descriptor set of one .proto given as text; it is called `test.proto`."""
     with tempfile.TemporaryDirectory() as scratch:

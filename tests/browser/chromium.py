@@ -22,8 +22,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-_FLAGS = """--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-quic --no-first-run
---disable-background-networking --disable-component-update --disable-sync --remote-debugging-port=0"""
+_FLAGS = """--headless --no-sandbox --disable-gpu --disable-software-rasterizer --disable-dev-shm-usage
+--disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync
+--disable-default-apps --disable-extensions --disable-component-extensions-with-background-pages
+--disable-features=SpareRendererForSitePerProcess --remote-debugging-port=0"""
 Json = Any
 
 

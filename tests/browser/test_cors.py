@@ -133,11 +133,18 @@ class Stage:
         return constants + body
 
 
+@pytest.fixture(scope="module")
+async def tabs(browser: Browser) -> AsyncIterator[tuple[Page, Page]]:
+    """Two pages that share nothing, for all tests: a new one costs more than what a test does in it."""
+    async with browser.page("about:blank") as listed, browser.page("about:blank") as third:
+        yield listed, third
+
+
 @pytest.fixture(params=WAYS, ids=lambda way: way.name)
 async def stage(
-    request: pytest.FixtureRequest, browser: Browser, tmp_path: Path
+    request: pytest.FixtureRequest, tabs: tuple[Page, Page], tmp_path: Path
 ) -> AsyncIterator[Stage]:
-    """The edge of one way, and the pages."""
+    """The edge of one way, and the pages, which have no cookie of an earlier test."""
     way: Way = request.param
     path = tmp_path / "shop.binpb"
     path.write_bytes(compile_text(CONTRACT))
@@ -166,13 +173,18 @@ async def stage(
                 yield Cut(CUT, reset=False)
 
         proxy = await stack.enter_async_context(cutting(f"127.0.0.1:{port}", cuts()))
-        listed = await stack.enter_async_context(browser.page(f"{app_server.url}/"))
-        third = await stack.enter_async_context(browser.page(f"{third_server.url}/"))
+        listed, third = tabs
+        for page, server in ((listed, app_server), (third, third_server)):
+            await page.call("Network.clearBrowserCookies")
+            await page.go(f"{server.url}/")
+            page.problems.clear()
         stage = Stage(f"http://127.0.0.1:{port}", upstream, proxy, listed, third, way)
         await listed.run(stage.script(way.login))
         for name, value in way.cookies.items():  # the user of the third page is logged in too
             await third.call("Network.setCookie", name=name, value=value, url=stage.edge)
         yield stage
+        for page in tabs:
+            await page.go("about:blank")  # closes its connections
 
 
 FETCH = """

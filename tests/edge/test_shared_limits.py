@@ -30,6 +30,8 @@ from tests.redis_server import RedisServer, cluster_of_one, form_cluster, needs_
 
 GENEROUS = 10.0
 """Seconds that a request may wait for the store where its answer is what a test is about."""
+FEW_RIGHTS: dict[str, Any] = {"password": "hunter2", "timeout_seconds": 3}
+"""Of who may not keep feeds: the start of an edge waits for those as long as a command may take."""
 PAGE = (Path(__file__).parents[2] / "docs/reference/admission.md").read_text()
 LOCAL = "protoway_limits_local_requests_total"
 
@@ -196,7 +198,7 @@ async def test_a_cluster_counts_on_one_node(make_app: MakeApp, tmp_path: Path) -
         form_cluster(server)
         server.add_user("edge", "hunter2", *RIGHTS)
         url = f"redis+cluster://edge@127.0.0.1:{server.port}"
-        store = {"url": url, "password": "hunter2"}
+        store = {"url": url} | FEW_RIGHTS
         written = {"name": "a", "limit": 2}, {"name": "b", "limit": 9, "by": ()}
         async with running(shared(make_app, server, *written, store=store)) as app:
             seen = [(await directly(app, "/v1/echo")).status for _ in range(3)]
@@ -212,7 +214,7 @@ async def test_few_rights_are_enough(make_app: MakeApp, redis_server: RedisServe
     redis_server.add_user(
         "edge", "hunter2", *(each for each in RIGHTS if not each.startswith("+c"))
     )
-    store = {"url": redis_server.url.replace("//", "//edge@"), "password": "hunter2"}
+    store = {"url": redis_server.url.replace("//", "//edge@")} | FEW_RIGHTS
     async with running(shared(make_app, redis_server, {"limit": 2}, store=store)) as app:
         seen = [(await directly(app, "/v1/echo")).status for _ in range(3)]
         failures = app.state.store.failures

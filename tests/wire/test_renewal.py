@@ -144,7 +144,7 @@ async def test_it_watches_within_its_block(tmp_path: Path, issuer: Issuer) -> No
         async with asyncio.timeout(10):
             while files.current is first:
                 await asyncio.sleep(0.01)
-    assert asyncio.all_tasks() == before
+    assert asyncio.all_tasks() <= before  # those of other tests may end meanwhile
 
 
 def test_a_context_stands_for_the_current_one(issuer: Issuer) -> None:

@@ -18,6 +18,7 @@ from grpc_wire.call.message import INFLATION_FREE, MESSAGE_COST, MessageReader, 
 from grpc_wire.http2.inbound import Inbound
 from grpc_wire.http2.limits import DEFAULT
 from grpc_wire.transport.transport import Transport
+from tests.interpreted import needs_source
 from tests.wire.client.peer import HEAD, OK, Peer, Wire, running
 from tests.wire.faults.scene import METHODS, calling, serving
 from tests.wire.faults.test_attacks import answered_meanwhile
@@ -72,6 +73,7 @@ def turns() -> Iterator[Turns]:
 @contextmanager
 def spying(owner: type, name: str, counted: Turns, *, size: bool = False) -> Iterator[None]:
     """Counts the calls of a method, or the bytes that it returns."""
+    needs_source(owner.__module__)
     original = getattr(owner, name)
 
     def spy(*arguments: Any, **named: Any) -> Any:
