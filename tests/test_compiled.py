@@ -141,6 +141,24 @@ def test_a_compiled_coroutine_does_not_wait_while_it_handles_an_exception(source
     assert list(_waits_in_errors(ast.parse((ROOT / source).read_text()))) == []
 
 
+def _names_of_errors(node: ast.AST) -> Iterator[tuple[str, str]]:
+    """Yields the name and the type of each error that is caught, not in functions within it."""
+    for each in ast.iter_child_nodes(node):
+        if isinstance(each, ast.ExceptHandler) and each.name and each.type:
+            yield each.name, ast.unparse(each.type)
+        if not isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield from _names_of_errors(each)
+
+
+@pytest.mark.parametrize("source", COMPILED)
+def test_no_two_kinds_of_errors_have_one_name_in_a_compiled_function(source: str) -> None:
+    """The name of a caught error has one type in all of a function; another is then a TypeError."""
+    for node in ast.walk(ast.parse((ROOT / source).read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            found = set(_names_of_errors(node))
+            assert len(found) == len({name for name, _ in found}), f"{node.name}: {sorted(found)}"
+
+
 @pytest.mark.parametrize("source", COMPILED)
 def test_a_dataclass_is_compiled_without_slots_and_else_as_it_is(source: str) -> None:
     """A dataclass with `slots` is beyond mypyc; nothing else of a source is changed for that."""

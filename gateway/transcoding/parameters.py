@@ -134,9 +134,9 @@ class Parameters:
                     raise ValueError(f"given twice, as {quoted(first)} too")
                 _check_parents(target, name, names, parents)
                 self._set_parameter(message, target, name, texts, bound)
-            except UnknownParameter as error:
+            except UnknownParameter as unknown:
                 if not self._decoder.ignore_unknown:
-                    collect(violations, name, error)
+                    collect(violations, name, unknown)
             except ValueError as error:
                 collect(violations, name, error, max_step)
         if violations:

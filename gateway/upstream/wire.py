@@ -251,9 +251,9 @@ class WireCall:
         except Exception as error:
             if stream.cancel():  # else the server's status came first
                 self._failure = error
-        except BaseException as error:
+        except BaseException as caught:
             stream.cancel("the iterator of requests was cancelled")
-            cancelled = error
+            cancelled = caught
         else:
             stream.half_close()
         try:

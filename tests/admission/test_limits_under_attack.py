@@ -59,9 +59,8 @@ def test_a_hundred_thousand_addresses_keep_memory_flat() -> None:
         ask(policy, address(number))
     gc.collect()
 
-    assert (
-        sys.getallocatedblocks() - before < 5_000
-    )  # a table that grew would have one for each address
+    # a table that grew would have one for each address; a cache of 4,096 entries may fill, and others' remains go
+    assert sys.getallocatedblocks() - before < 10_000
 
 
 def test_the_memory_of_a_caller_is_what_the_page_says() -> None:

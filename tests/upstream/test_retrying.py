@@ -9,12 +9,12 @@ from typing import Any, Self, cast
 
 import pytest
 
-from gateway.contract.method import Method
+from gateway.contract.unknown_method import unknown_binding
 from gateway.transcoding.status import UNAVAILABLE, StatusError
 from gateway.upstream.port import Upstream
 from gateway.upstream.retrying import RetryingUpstream, RetryPolicy
 
-METHOD = cast("Method", object())
+METHOD = unknown_binding("/some.Service/Method", streams=False).method
 """Nothing is asked of it."""
 
 

@@ -120,8 +120,8 @@ class JwtAuthenticator:
         """See `Authenticator`."""
         try:
             token = self._location.find(request)
-        except LocationError as error:
-            raise misuse(_SCHEME, self._settings.realm, str(error)) from None
+        except LocationError as misplaced:
+            raise misuse(_SCHEME, self._settings.realm, str(misplaced)) from None
         if token is None:
             return None
         if len(token) > self._max_token_bytes:

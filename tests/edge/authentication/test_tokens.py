@@ -32,6 +32,7 @@ from tests.edge.authentication.tokens import (
 )
 from tests.edge.conftest import MakeApp
 from tests.edge.test_policies import OURS, Ask, Watching, by_asgi, by_websocket, directly
+from tests.interpreted import needs_source
 
 
 @pytest.mark.parametrize("door", [by_asgi, directly])
@@ -297,6 +298,7 @@ async def test_a_remembered_token_is_not_verified_again_until_it_ends(
     make_guarded: MakeGuarded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is verified once, though asked often; and is refused once its `exp` has passed."""
+    needs_source(jwt_authenticator.__name__)
     verified = 0
     original = verified_claims
 
