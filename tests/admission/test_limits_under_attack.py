@@ -59,7 +59,7 @@ def test_a_hundred_thousand_addresses_keep_memory_flat() -> None:
         ask(policy, address(number))
     gc.collect()
 
-    # a table that grew would have one for each address; a cache of 4,096 entries may fill, and others' remains go
+    # a table that grew would have one for each address; a cache of 4,096 entries may fill meanwhile
     assert sys.getallocatedblocks() - before < 10_000
 
 
