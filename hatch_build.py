@@ -47,7 +47,7 @@ COMPILED: Final = {
         *("rpc_heads", "stream"),
     ),
     "gateway/exchange": (
-        *("call_metadata", "compression"),
+        *("call_metadata", "compression", "observation"),
         *("edge", "end", "exchange", "inline", "request", "request_info", "response"),
         *("routing", "serve", "success", "unary", "unary_rpc"),
     ),

@@ -23,7 +23,7 @@ from gateway.doors.http1.protocol import Http1Protocol
 from gateway.doors.http2.door import http2
 from gateway.doors.proxied import ProxyProtocol
 from gateway.doors.types import App
-from gateway.exchange.observer import Observation
+from gateway.exchange.observation import Observation
 from gateway.settings import Settings
 
 _ENVELOPE_BYTES: Final = 16 * 1024

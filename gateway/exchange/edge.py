@@ -11,7 +11,8 @@ from typing import Any
 
 from gateway.exchange.attendance import Attendance, Interruption
 from gateway.exchange.compression import Compression
-from gateway.exchange.observer import Observation, Observer
+from gateway.exchange.observation import Observation
+from gateway.exchange.observer import Observer
 from gateway.exchange.served import ServedContract
 from gateway.feeds.feeds import Feeds
 from gateway.transcoding.codec import JsonOptions

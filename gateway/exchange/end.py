@@ -9,14 +9,8 @@ from typing import Any, Final
 
 from gateway.contract.route_table import RouteMatch
 from gateway.exchange.exchange import Exchange
-from gateway.exchange.observer import (
-    MAX_ENDS,
-    EndedBy,
-    Observation,
-    RequestEnd,
-    log_fault,
-    tell_each,
-)
+from gateway.exchange.observation import MAX_ENDS, Observation, log_fault, tell_each
+from gateway.exchange.observer import EndedBy, RequestEnd
 from gateway.exchange.request_info import RequestInfo
 from gateway.exchange.request_log import request_name
 from gateway.exchange.tally import Tally

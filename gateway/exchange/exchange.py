@@ -15,7 +15,8 @@ from gateway.exchange.call_metadata import replaced, with_decisions
 from gateway.exchange.client_certificate import ClientCertificate
 from gateway.exchange.edge import Edge
 from gateway.exchange.inline import TASK, Run
-from gateway.exchange.observer import EndedBy, Observation, log_fault, tell_each
+from gateway.exchange.observation import Observation, log_fault, tell_each
+from gateway.exchange.observer import EndedBy
 from gateway.exchange.policy import Policy
 from gateway.exchange.ports import ClientGone, RequestBody, Sink, WebSocket, until_sent
 from gateway.exchange.request import Request

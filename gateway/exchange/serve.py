@@ -16,7 +16,8 @@ from gateway.contract.route_table import NoRoute, RouteMatch
 from gateway.exchange.attendance import Interruption
 from gateway.exchange.end import count_messages, end_exchange, log_name, tell_of_start
 from gateway.exchange.exchange import Exchange
-from gateway.exchange.observer import EndedBy, Observation
+from gateway.exchange.observation import Observation
+from gateway.exchange.observer import EndedBy
 from gateway.exchange.policy import Answer
 from gateway.exchange.ports import ClientGone, until_sent
 from gateway.exchange.response import HttpResponse, failure, options

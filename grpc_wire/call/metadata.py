@@ -60,19 +60,20 @@ def to_headers(metadata: Iterable[tuple[str, str | bytes]]) -> Headers:
     texts: list[bytes] = []
     pairs: Iterable[tuple[str, Any]] = metadata  # what a caller passes may be anything
     for key, value in pairs:
-        name, binary = _name(key)
+        name, binary = _NAMES.get(key) or _learn_name(key)
         if not name:
             continue
         if isinstance(value, str) and not binary:
-            if not value.isascii():
-                raise _refusal(key, value)
-            text = value.encode()
+            try:
+                text = value.encode("ascii")
+            except UnicodeEncodeError:
+                raise _refusal(key, value) from None
         elif isinstance(value, bytes):
             text = b64encode(value).rstrip(b"=") if binary else value
         else:
             raise _refusal(key, value, binary=binary)
         texts.append(text)
-        headers.append((name, text.strip()))
+        headers.append((name, text.strip() if text[:1] == b" " or text[-1:] == b" " else text))
     if b"".join(texts).translate(None, _PRINTABLE):  # one look at all, for each look costs as much
         raise _first_refusal(pairs)
     return tuple(headers)
@@ -83,8 +84,8 @@ def _first_refusal(pairs: Iterable[tuple[str, Any]]) -> ValueError:
     key, value = next(
         (key, value)
         for key, value in pairs
-        if _name(key)[0]
-        and not _name(key)[1]
+        if (name := _NAMES.get(key) or _learn_name(key))[0]
+        and not name[1]
         and (value.encode() if isinstance(value, str) else value).translate(None, _PRINTABLE)
     )
     return _refusal(key, value)
@@ -98,9 +99,24 @@ def _refusal(key: str, value: object, *, binary: bool = False) -> ValueError:
     return ValueError(f"metadata {key!r}: the value is neither str nor bytes")
 
 
-@lru_cache(maxsize=_MAX_CACHED)
+_NAMES: Final[dict[str, tuple[bytes, bool]]] = {}
+"""Key -> what `_name` returns."""
+
+
+def _learn_name(key: str) -> tuple[bytes, bool]:
+    """Returns what `_name` does, and remembers it."""
+    if len(_NAMES) >= _MAX_CACHED:
+        _NAMES.clear()
+    _NAMES[key] = name = _name(key)
+    return name
+
+
 def _name(key: str) -> tuple[bytes, bool]:
-    """Returns the header name of a key, empty if it is dropped, and whether its values are bytes."""
+    """Returns the header name of a key, empty if it is dropped, and whether its values are bytes.
+
+    Raises:
+        ValueError: it is no key.
+    """
     if key in _DROPPED_KEYS:
         return b"", False
     binary = key.endswith(_BINARY)

@@ -12,7 +12,8 @@ from fastapi import FastAPI
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import RetryInfo
 
-from gateway.exchange.observer import EVENTS, MAX_ENDS, EndedBy, Observer, RequestEnd
+from gateway.exchange.observation import MAX_ENDS
+from gateway.exchange.observer import EVENTS, EndedBy, Observer, RequestEnd
 from gateway.exchange.request_info import RequestInfo, Wire
 from gateway.testing import ScriptedUpstream
 from gateway.transcoding.status import (
@@ -414,7 +415,7 @@ async def test_ends_are_told_some_at_a_time(
         def exchanges_ended(self, ends: Sequence[RequestEnd]) -> None:
             raise LookupError("a fault")
 
-    monkeypatch.setattr("gateway.exchange.observer._GATHER_SECONDS", 3600.0)
+    monkeypatch.setattr("gateway.exchange.observation._GATHER_SECONDS", 3600.0)
     observer = Together()
     async with running(make_app(observers=[Faulty(), observer])) as app:
         await echo_by_ids(app, range(MAX_ENDS + 1))
@@ -443,7 +444,7 @@ async def test_what_is_told_at_once_is_told_behind_earlier_ends(
     make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So that the lines of a log are in order."""
-    monkeypatch.setattr("gateway.exchange.observer._GATHER_SECONDS", 3600.0)
+    monkeypatch.setattr("gateway.exchange.observation._GATHER_SECONDS", 3600.0)
     observer = Together()
     async with running(make_app(observers=[observer])) as app:
         await echo_by_ids(app, [1, 2])

@@ -76,6 +76,20 @@ class DirectDoor(ContractDoor):
         """Heads that the caches did not have."""
         return self._heads.misses
 
+    def answer(
+        self,
+        data: bytes,
+        limits: Limits,
+        respond: Respond,
+        client: str,
+        certificate: ClientCertificate | None,
+    ) -> DirectResponse | None:
+        """Reads a request, and starts to answer it; see `read` and `DirectResponse.answer`."""
+        response = self.read(data, limits)
+        if response is not None:
+            response.answer(respond, client, certificate)
+        return response
+
     def read(self, data: bytes, limits: Limits = DEFAULTS) -> DirectResponse | None:
         """Returns the response to the request that some bytes are, which is still to be started.
 

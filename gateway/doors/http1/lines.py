@@ -11,6 +11,7 @@ from gateway.transcoding.host import is_host
 BLANKS: Final = b" \t"
 CONTROLS: Final = bytes((*range(9), *range(10, 32), 127))
 """No line has one of these (RFC 9110, section 5.5)."""
+_NO_LINE: Final = b"\r\n"
 
 
 class SharedLines:
@@ -20,9 +21,16 @@ class SharedLines:
         grew: whether a line was added; whoever looks sets it to False.
     """
 
-    __slots__ = ("_headers", "_numbers", "grew")
+    __slots__ = ("_before", "_headers", "_numbers", "_numbers_before", "grew")
 
     def __init__(self) -> None:
+        self._before: list[bytes] = []
+        """Where a shared line stood in the latest head: to compare it costs a tenth of a look-up.
+
+        `_NO_LINE` where another line stood, which may have credentials.
+        """
+        self._numbers_before: list[int] = []
+        """The numbers of these."""
         self._numbers: dict[bytes, int] = {}
         """Line -> number, from 1 on."""
         self._headers: list[tuple[bytes, bytes]] = []
@@ -33,17 +41,22 @@ class SharedLines:
         """How many there are."""
         return len(self._headers)
 
-    def split(self, lines: Sequence[bytes]) -> tuple[tuple[int, ...], list[bytes]]:
+    def split(self, lines: list[bytes]) -> tuple[tuple[int, ...], list[bytes]]:
         """Returns the numbers of those lines that are shared, and the other lines."""
-        known = self._numbers
+        before, numbers_before = self._before, self._numbers_before
+        if len(before) != len(lines):
+            self._before = before = [_NO_LINE] * len(lines)
+            self._numbers_before = numbers_before = [0] * len(lines)
         numbers: list[int] = []
         others: list[bytes] = []
-        for line in lines:
-            number = known.get(line)
-            if number is None:
-                others.append(line)
-            else:
+        for at, line in enumerate(lines):
+            if line == before[at]:
+                numbers.append(numbers_before[at])
+            elif number := self._numbers.get(line, 0):
                 numbers.append(number)
+                before[at], numbers_before[at] = line, number
+            else:
+                others.append(line)
         return tuple(numbers), others
 
     def add(self, line: bytes, name: bytes, value: bytes) -> None:
@@ -60,6 +73,7 @@ class SharedLines:
         """Forgets all; numbers begin anew."""
         self._numbers.clear()
         self._headers.clear()
+        self._before = []
 
 
 def cut(lines: Sequence[bytes]) -> tuple[tuple[bytes, bytes], ...]:

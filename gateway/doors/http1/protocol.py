@@ -106,15 +106,14 @@ class Http1Protocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Answers what is one whole unary request directly, or parses what came."""
         if self._active is None and not self._unparsed and not self.writing_paused:
-            direct = self._direct
-            response = None if direct is None else direct.read(data, self._door.limits)
+            limits, certificate, response = self._door.limits, self._ends.certificate, None
+            if (direct := self._direct) is not None:
+                response = direct.answer(data, limits, self._respond, self._client, certificate)
             if response is None:
                 self._parse(data)
-                return
-            self._connection.responding = True
-            response.answer(self._respond, self._client, self._ends.certificate)
-            if not response.over:
+            elif not response.over:
                 self._active = response
+                self._connection.responding = True
                 self._version = "1.1"
                 self._door.state.tasks.add(response)
         elif self._linger_bytes >= 0:
