@@ -13,7 +13,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from grpc import ChannelConnectivity
 
@@ -22,8 +22,11 @@ from grpc_wire.client.options import ChannelOptions
 from grpc_wire.client.resolver import resolve
 from grpc_wire.client.subchannel import Subchannel, SubchannelObserver
 from grpc_wire.client.target import Address, Target
-from grpc_wire.transport.deadlines import Deadline, Deadlines
+from grpc_wire.transport.deadlines import Deadlines
 from grpc_wire.transport.transport import Transport
+
+if TYPE_CHECKING:  # a call knows its balancer
+    from grpc_wire.client.stream import ClientStream
 
 log = logging.getLogger(__name__)
 
@@ -32,35 +35,6 @@ _IDLE = ChannelConnectivity.IDLE
 _CONNECTING = ChannelConnectivity.CONNECTING
 _FAILURE = ChannelConnectivity.TRANSIENT_FAILURE
 _SHUTDOWN = ChannelConnectivity.SHUTDOWN
-
-
-class PendingCall(Protocol):
-    """A call that needs a connection.
-
-    Attributes:
-        wait_for_ready: whether it waits even if all attempts to connect have failed.
-        deadline: in the loop's time; None: no deadline.
-        due: entry of that deadline in the balancer's timer; None until it is there.
-    """
-
-    wait_for_ready: bool
-    deadline: float | None
-    due: Deadline | None
-
-    def start_on(self, transport: Transport, address: Address) -> None:
-        """Starts on a connection with room for it."""
-
-    def unavailable(self, reason: str) -> None:
-        """Ends with UNAVAILABLE."""
-
-    def cancel(self, details: str) -> bool:
-        """Ends with CANCELLED."""
-
-    def expired(self) -> None:
-        """Ends with DEADLINE_EXCEEDED."""
-
-    def done_future(self) -> asyncio.Future[None]:
-        """Returns a future that is done when the call has ended."""
 
 
 class Balancer:
@@ -83,7 +57,7 @@ class Balancer:
         """Takes how to make a subchannel, and what to call when `state` or `max_streams` has changed."""
         self.state = _IDLE
         self.max_streams = 0
-        self.calls: set[PendingCall] = set()
+        self.calls: set[ClientStream] = set()
         self.loop = asyncio.get_running_loop()
         self._deadlines = Deadlines(self.loop)
         self._name = target.name
@@ -95,7 +69,7 @@ class Balancer:
         self._next = 0
         self._idle = True
         self._draining = False
-        self._pending: OrderedDict[PendingCall, None] = OrderedDict()
+        self._pending: OrderedDict[ClientStream, None] = OrderedDict()
         self._backoff = Backoff(options.backoff)
         self._resolving: asyncio.Task[None] | None = None
         self._resolved_at = -self._interval
@@ -103,7 +77,7 @@ class Balancer:
         if self._name is None:
             self._subchannels = {address: make(address, self) for address in target.addresses}
 
-    def start_call(self, call: PendingCall) -> None:
+    def start_call(self, call: ClientStream) -> None:
         """Starts a call on a connection, queues it, or fails it."""
         self.calls.add(call)
         if self.state is _SHUTDOWN:
@@ -122,7 +96,7 @@ class Balancer:
             self._pending[call] = None
             self.capacity_changed()  # a retried call may start at once
 
-    def call_finished(self, call: PendingCall) -> None:
+    def call_finished(self, call: ClientStream) -> None:
         """Removes a call."""
         self.calls.discard(call)
         if call.due is not None:
