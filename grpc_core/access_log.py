@@ -27,6 +27,9 @@ from server_process.log_lines import MAX_TEXT, Times, escaped, is_text, trace_id
 _CODES: Final = {code.value[0]: code.name for code in grpc.StatusCode}
 _KEPT: Final = 4096
 """Maximum entries of each cache."""
+_AT_DEADLINE: Final = 0.02
+"""Seconds before the deadline from which on a cancellation stands for it: the client's own timer, which
+cancels, began earlier than ours by the time that the call took to come here."""
 _CANCELLED: Final = 1
 _DEADLINE_EXCEEDED: Final = 4
 _UNAVAILABLE: Final = 14
@@ -88,7 +91,7 @@ class AccessLog:
             left = context.time_remaining()
             if self.stopping:
                 by, code = "shutdown", _UNAVAILABLE
-            elif left is not None and left <= 0:
+            elif left is not None and left <= _AT_DEADLINE:
                 by, code = "deadline", _DEADLINE_EXCEEDED
             else:
                 by = "client"
