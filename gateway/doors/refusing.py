@@ -58,6 +58,8 @@ class Refusing:
         if self._secure:
             connection.close()
             return
+        if len(self._lingering) >= MAX_LINGERING:  # whoever has its answer finds no more of them
+            self._lingering.popleft()[1].close()
         try:
             connection.settimeout(0)
             connection.send(response)  # an empty buffer takes it whole
@@ -66,8 +68,6 @@ class Refusing:
             connection.close()
             return
         loop = asyncio.get_running_loop()
-        if len(self._lingering) >= MAX_LINGERING:
-            self._lingering.popleft()[1].close()
         self._lingering.append((loop.time() + LINGER_SECONDS, connection))
         if self._timer is None:
             self._timer = loop.call_later(LINGER_SECONDS, self._close_due)
