@@ -57,6 +57,7 @@ def to_headers(metadata: Iterable[tuple[str, str | bytes]]) -> Headers:
         ValueError: a key or a value is not allowed; which.
     """
     headers: list[tuple[bytes, bytes]] = []
+    keys: list[str] = []
     texts: list[bytes] = []
     pairs: Iterable[tuple[str, Any]] = metadata  # what a caller passes may be anything
     for key, value in pairs:
@@ -72,23 +73,16 @@ def to_headers(metadata: Iterable[tuple[str, str | bytes]]) -> Headers:
             text = b64encode(value).rstrip(b"=") if binary else value
         else:
             raise _refusal(key, value, binary=binary)
+        keys.append(key)
         texts.append(text)
         headers.append((name, text.strip() if text[:1] == b" " or text[-1:] == b" " else text))
     if b"".join(texts).translate(None, _PRINTABLE):  # one look at all, for each look costs as much
-        raise _first_refusal(pairs)
+        raise next(
+            _refusal(key, text)
+            for key, text in zip(keys, texts, strict=True)
+            if text.translate(None, _PRINTABLE)
+        )
     return tuple(headers)
-
-
-def _first_refusal(pairs: Iterable[tuple[str, Any]]) -> ValueError:
-    """Returns the error for the first value that is not printable, where one is not."""
-    key, value = next(
-        (key, value)
-        for key, value in pairs
-        if (name := _NAMES.get(key) or _learn_name(key))[0]
-        and not name[1]
-        and (value.encode() if isinstance(value, str) else value).translate(None, _PRINTABLE)
-    )
-    return _refusal(key, value)
 
 
 def _refusal(key: str, value: object, *, binary: bool = False) -> ValueError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from typing import Any
 
@@ -120,9 +121,11 @@ def test_what_is_not_metadata() -> None:
     ],
 )
 def test_what_grpc_does_not_allow(key: Any, value: Any) -> None:
-    """Is the caller's fault, and names the key."""
-    with pytest.raises(ValueError, match="metadata"):
+    """Is the caller's fault, and names the key, also where the pairs can be read once only."""
+    with pytest.raises(ValueError, match=f"metadata {re.escape(repr(key))}"):
         to_headers([("good", "1"), (key, value)])
+    with pytest.raises(ValueError, match=f"metadata {re.escape(repr(key))}"):
+        to_headers(iter([("good", "1"), (key, value), ("better", "2")]))
 
 
 def test_what_retries_tell_is_metadata() -> None:
