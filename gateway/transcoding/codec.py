@@ -77,8 +77,8 @@ def parse_json(text: bytes) -> Any:
     """
     try:
         value = _loads(text)
-        if type(value) is dict and _is_flat(text, len(value)):
-            return value
+        if b" " in text and type(value) is dict and _is_flat(text, len(value)):
+            return value  # else it would be printed in vain, for it is not printed with blanks
         printed = print_json(value)
     except orjson.JSONDecodeError as error:
         raise JsonSyntaxError(
