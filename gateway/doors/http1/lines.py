@@ -12,6 +12,7 @@ BLANKS: Final = b" \t"
 CONTROLS: Final = bytes((*range(9), *range(10, 32), 127))
 """No line has one of these (RFC 9110, section 5.5)."""
 _NO_LINE: Final = b"\r\n"
+"""No line is equal to it."""
 
 
 class SharedLines:

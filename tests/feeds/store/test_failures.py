@@ -179,14 +179,20 @@ async def one_behind_a_gate(server: RedisServer) -> AsyncIterator[tuple[Replica,
         await gate.shut()
 
 
+async def readers_at_two(leader: Replica, other: Replica) -> list[Reader]:
+    """Returns a reader of each process, which has the first two messages."""
+    readers = [await leader.enter("LastTwo"), await other.enter("LastTwo")]
+    await until(lambda: leader.lines)
+    leader.line.send(news(1), news(2))
+    for reader in readers:
+        await read_to(reader, 2)
+    return readers
+
+
 async def test_a_leader_that_was_cut_off_comes_back_to_what_is_new(server: RedisServer) -> None:
     """Its readers are told once, and get nothing again that they had before the cut."""
     async with one_behind_a_gate(server) as (cut, other, gate):
-        readers = [await cut.enter("LastTwo"), await other.enter("LastTwo")]
-        await until(lambda: cut.lines)
-        cut.line.send(news(1), news(2))
-        for reader in readers:
-            await read_to(reader, 2)
+        readers = await readers_at_two(cut, other)
         await gate.shut()
         await until(lambda: first(cut).role == "alone" and other.lines)
         cut.line.send(news(3))
@@ -204,11 +210,7 @@ async def test_a_leader_that_was_cut_off_comes_back_to_what_is_new(server: Redis
 async def test_an_append_whose_answer_was_lost_is_not_read_again(server: RedisServer) -> None:
     """A leader that is cut off shows the message by itself; when it follows, its readers are told once."""
     async with one_behind_a_gate(server) as (cut, other, gate):
-        readers = [await cut.enter("LastTwo"), await other.enter("LastTwo")]
-        await until(lambda: cut.lines)
-        cut.line.send(news(1), news(2))
-        for reader in readers:
-            await read_to(reader, 2)
+        readers = await readers_at_two(cut, other)
         send = cut.store.append
 
         async def append(*said: Any, **others: Any) -> Receipt:
