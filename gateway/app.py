@@ -165,7 +165,7 @@ def create_app(
         def behind_proxies() -> ASGIApp:
             return ProxiedApp(build(), proxies, settings.root_path)
 
-        app.build_middleware_stack = behind_proxies  # type: ignore[method-assign]
+        app.build_middleware_stack = behind_proxies  # type: ignore[method-assign] # Starlette has no other way
     app.state.edge = edge
     app.state.cors = admission.cors
     app.state.served_with = None  # a server of ours says with which settings it serves

@@ -53,7 +53,7 @@ def tracing(service: str, version: str = "") -> Tracing | None:
     protocols = _values("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", PROTOCOLS) or protocols
     _check_others()
     try:
-        from server_process.otel import Tracing  # noqa: PLC0415
+        from server_process.otel import Tracing  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
         raise TracingError(
             f"traces need the package {error.name}; pip install 'protoway[otel]'"

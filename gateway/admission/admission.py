@@ -215,7 +215,7 @@ def _authenticators(settings: Settings) -> list[Authenticator]:
 
 def _jwt(settings: Settings) -> Authenticator:
     try:
-        from gateway.admission.authentication.jwt_authenticator import JwtAuthenticator  # noqa: PLC0415
+        from gateway.admission.authentication.jwt_authenticator import JwtAuthenticator  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
         raise AdmissionError(
             f"jwt_issuer: tokens need the package {error.name}; pip install 'protoway[jwt]'"

@@ -31,7 +31,7 @@ class CorsSettings(Section):
 
     @field_validator("credentials")
     @classmethod
-    def _check_credentials(cls, allowed: bool, others: ValidationInfo) -> bool:  # noqa: FBT001
+    def _check_credentials(cls, allowed: bool, others: ValidationInfo) -> bool:  # noqa: FBT001 - pydantic passes it
         if allowed and "*" in others.data.get("origins", ()):
             raise ValueError("not with *, which is every origin: list the origins instead")
         return allowed

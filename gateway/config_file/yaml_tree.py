@@ -70,7 +70,7 @@ class _Loader(yaml.SafeLoader):
         event: Any = self.peek_event()  # type: ignore[no-untyped-call] # as the whole of PyYAML
         line = event.start_mark.line + 1
         if isinstance(event, yaml.AliasEvent):
-            self.get_event()  # type: ignore[no-untyped-call]
+            self.get_event()  # type: ignore[no-untyped-call] # as above
             self.problems.append((line, f"alias *{event.anchor}: write the value itself"))
             mark: Any = event.start_mark
             return yaml.ScalarNode("", "", mark, mark)

@@ -203,7 +203,7 @@ class MeteredCall:
         block: AbstractAsyncContextManager[Call],
         counts: CallCounts,
         method: Method,
-        one_request: bool,  # noqa: FBT001
+        one_request: bool,  # noqa: FBT001 - by place, for speed
     ) -> None:
         self._block = block
         self._counts = counts

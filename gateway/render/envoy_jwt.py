@@ -160,7 +160,7 @@ def _keys(
             }
         }
     try:  # an extra, which an edge without tokens does not have
-        from gateway.admission.authentication.key_set import public_keys  # noqa: PLC0415
+        from gateway.admission.authentication.key_set import public_keys  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
         raise ValueError(
             f"jwt_jwks: tokens need the package {error.name}; pip install 'protoway[jwt]'"

@@ -111,7 +111,7 @@ class RedisDriver:
         if address.sentinel_user is not None:
             asked |= self._credentials | {"username": address.sentinel_user}
         if self._sentinel is None:
-            self._sentinel = Sentinel(hosts, sentinel_kwargs=asked)  # type: ignore[no-untyped-call]
+            self._sentinel = Sentinel(hosts, sentinel_kwargs=asked)  # type: ignore[no-untyped-call] # redis has no types here
         return self._sentinel.master_for(address.name, db=address.db, **given)
 
     async def aclose(self) -> None:

@@ -37,7 +37,7 @@ class HeadersReceived:
         stream_id: int,
         headers: Headers,
         end_stream: bool,  # noqa: FBT001 - as the fields
-        is_trailers: bool,  # noqa: FBT001
+        is_trailers: bool,  # noqa: FBT001 - by place, for speed
         prefix: Headers = (),
         data: bytes = b"",
         trailers: Headers | None = None,

@@ -269,7 +269,7 @@ async def unread_websockets(scene: Scene) -> None:
         writers = []
         for _ in range(10):
             reader, writer = await stack.enter_async_context(connected(scene.edge))
-            reader._transport.pause_reading()  # type: ignore[attr-defined]
+            reader._transport.pause_reading()  # type: ignore[attr-defined] # asyncio has no other way
             writer.write(_UPGRADE)
             writers.append(writer)
         for _ in range(10):

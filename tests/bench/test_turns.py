@@ -116,7 +116,7 @@ async def test_a_browsers_request_is_like_no_other() -> None:
     assert bodies == (b'{"amount":1.0000000001}', b'{"amount":1.0000000002}')
     assert heads[0].startswith(b"POST /a%2Fb?amount=1.0000000001 HTTP/1.1\r\n")
     assert all(b"\r\ncontent-length: %d" % len(bodies[0]) in head for head in heads)
-    assert len({re.search(rb"traceparent: \S+", head)[0] for head in heads}) == 2  # type: ignore[index]
+    assert len({re.search(rb"traceparent: \S+", head)[0] for head in heads}) == 2  # type: ignore[index] # each has one
 
 
 async def test_another_status_is_a_failure() -> None:

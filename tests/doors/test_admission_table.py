@@ -67,7 +67,7 @@ own-page-cookie           ok   ok   ok     ok   ok     ok        ok   ok      pa
 no-page-cookie            csrf ok   csrf   ok   ok     csrf      ok   ok      ok        ok      csrf ok    ok            ok       csrf
 over-its-limit            much much much   much much   much      much much    much      much    much much  much          ok       much
 listed-page-over          much much much   much much   much      much much    allow     much    much much  much          ok       much
-"""  # noqa: E501
+"""  # noqa: E501 - a table
 
 LISTED, THIRD, OWN = "https://app.test", "https://third.test", "http://edge.test"
 BEARER = 'Bearer error="{}", error_description="{}"'

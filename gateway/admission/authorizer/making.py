@@ -67,7 +67,7 @@ def _cas(given: AuthorizerSettings) -> bytes | None:
 
 def _over_http(given: AuthorizerSettings, url: str) -> Asks:
     try:
-        from gateway.admission.authorizer.plain_http import HttpAuthorizer  # noqa: PLC0415
+        from gateway.admission.authorizer.plain_http import HttpAuthorizer  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
         raise AdmissionError(
             f"authorizer_http needs the package {error.name}; pip install 'protoway[authorizer]'"

@@ -60,7 +60,7 @@ def _store(settings: TicketSettings, store: Store | None) -> TicketStore:
             "tickets_shared: set store_secret_file; without it, who writes to the store makes tickets"
         )
     try:
-        from gateway.admission.tickets.shared_store import SharedStore  # noqa: PLC0415
+        from gateway.admission.tickets.shared_store import SharedStore  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
         raise AdmissionError(
             f"tickets_shared needs the package {error.name}; pip install 'protoway[redis]'"

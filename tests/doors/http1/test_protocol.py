@@ -398,7 +398,7 @@ async def test_a_reset_that_the_loop_has_not_told() -> None:
         def lost() -> None:
             raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
 
-        caller.socket.write_eof = lost  # type: ignore[method-assign]
+        caller.socket.write_eof = lost  # type: ignore[method-assign] # a socket that fails
         await caller.says(b"GET /" + b"a" * 100_000)
         assert caller.answers.statuses == [414]
         caller.socket.lose()

@@ -394,7 +394,7 @@ async def test_keys_of_a_changed_file_count_at_once(
             await asyncio.sleep(0.01)
         assert (await ask(app, "GET", "/v1/echo", headers=old)).status == 401
         for wrong in (b"{", b'{"keys": []}'):
-            path.write_bytes(wrong)  # noqa: ASYNC240
+            path.write_bytes(wrong)  # noqa: ASYNC240 - a small file
             while "stays in force" not in caplog.text:
                 await asyncio.sleep(0.01)
             caplog.clear()
