@@ -17,6 +17,7 @@ from gateway.contract.method import Method
 from gateway.contract.method_patterns import PATTERN, fitting_prefix, prefix_of
 from gateway.sections import Section
 from gateway.setting_types import RequestHeaderName
+from gateway.upstream.options import DEFAULT_CONNECT_TIMEOUT
 
 DEFAULT_NAME: Final = "default"
 """What the server of the setting `upstream` is called in metrics and reports."""
@@ -143,7 +144,7 @@ class UpstreamSettings(Section):
     """PEM file with the private key of the client certificate, without a password."""
     server_name: str | None = Field(default=None, min_length=1)
     """Name in its certificate, if it is not the host of the address."""
-    connect_timeout_seconds: float = Field(default=2.0, ge=0.1, le=600)
+    connect_timeout_seconds: float = Field(default=DEFAULT_CONNECT_TIMEOUT, ge=0.1, le=600)
     """Maximum duration of an attempt to connect, with the TLS handshake."""
     timeout_seconds: float | None = Field(default=None, gt=0)
     """Maximum duration of a unary call, where the edge's own allows more; None: the edge's own."""

@@ -9,8 +9,8 @@ from gateway.upstream.pool_limits import DEFAULT_LIMITS, PoolLimits
 
 DEFAULT_KEEPALIVE: Final = 300.0
 """What every gRPC server allows (gRPC's "Keepalive User Guide", on the server's enforcement)."""
-DEFAULT_CONNECT_TIMEOUT: Final = 0.5
-"""Minimum of an attempt: over TLS to far away, or on a busy machine, gRPC's first backoff is too little."""
+DEFAULT_CONNECT_TIMEOUT: Final = 2.0
+"""Leaves a lost SYN its retransmission after 1 s, and a busy server time for its SETTINGS."""
 DEFAULT_MAX_METADATA: Final = 16 * 1024
 """What gRPC clients announce by default."""
 

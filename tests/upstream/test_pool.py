@@ -29,6 +29,7 @@ from gateway.upstream.pool_limits import PoolLimits
 from gateway.upstream.port import Outcome, Response, Upstream
 from gateway.upstream.transport import Name, make_upstream
 from gateway.upstream.wire import WireUpstream
+from gateway.upstream_settings import UpstreamSettings
 from tests.upstream.conftest import METHODS
 from tests.wire.client.peer import HEAD, Peer, Wire, until
 
@@ -122,7 +123,12 @@ def opened(transport: Name, port: int, limit: int, **limits: Any) -> Upstream:
     """Returns an upstream; grpcio does not know what the server allows, so it is told."""
     if transport == "grpcio":
         limits.setdefault("streams_per_connection", limit)
-    options = UpstreamOptions(f"127.0.0.1:{port}", max_message=1 << 20, pool=PoolLimits(**limits))
+    options = UpstreamOptions(
+        f"127.0.0.1:{port}",
+        max_message=1 << 20,
+        connect_timeout=SECONDS,  # of server and client, one process, which may get no CPU for long
+        pool=PoolLimits(**limits),
+    )
     return make_upstream(transport, options)
 
 
@@ -213,6 +219,24 @@ async def test_another_connection_is_opened_before_the_limit_is_near(transport: 
 
         await begin(stack, upstream)
         await until(lambda: len(server.connections) == 2)
+
+
+async def test_a_server_that_is_slow_to_begin_is_waited_for(transport: Name) -> None:
+    """As long as an entry of `upstreams` waits by default: a server may be busy, or far away."""
+    slow = UpstreamSettings.model_fields["connect_timeout_seconds"].default / 2
+    server = Server(10)
+    server.peer.silent = True
+    async with asyncio.timeout(SECONDS), server.running() as port:
+        options = UpstreamOptions(f"127.0.0.1:{port}", max_message=1 << 20)
+        async with make_upstream(transport, options) as upstream:
+            call = ask(upstream)
+            await until(lambda: bool(server.peer.wires))
+            await asyncio.sleep(slow)
+            server.peer.silent = False
+            server.peer.wires[0].flush()
+
+            assert await call == b"hi"
+    assert len(server.peer.wires) == 1
 
 
 @pytest.mark.parametrize("method", [STREAM, UPLOAD, BIDI])

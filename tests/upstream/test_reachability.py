@@ -54,7 +54,7 @@ _ALL = "failed to connect to all addresses; last error: "
         (f"{_ALL}ipv4:127.0.0.1:1: UNAUTHENTICATED: Hostname Verification Check failed.", "certificate is"),
         (f"{_ALL}ipv4:127.0.0.1:1: [SSL: WRONG_VERSION_NUMBER] wrong version number", "TLS handshake"),
         (f"{_ALL}ipv4:127.0.0.1:1: Tls handshake failed (TSI_PROTOCOL_FAILURE): SSL", "TLS handshake"),
-        (f"{_ALL}ipv4:10.0.0.1:1: no connection within 0.5 s", "no answer in time"),
+        (f"{_ALL}ipv4:10.0.0.1:1: no connection within 2 s", "no answer in time"),
         (f"{_ALL}ipv6:%5Bfe80::1%5D:1: connect failed: error: Network is unreachable", "no route"),
         ("the connection to ipv4:127.0.0.1:1 has ended: Connection reset by peer", "connection was lost"),
     ],
