@@ -52,13 +52,17 @@ def listen_for_workers(settings: Settings, workers: int) -> list[list[socket.soc
 def listen_for_admin(settings: Settings) -> list[list[socket.socket]]:
     """Returns the listening sockets of each worker for the admin listener; none if it is off.
 
+    All workers share them, so a connection waits for no worker that hangs or is being replaced.
+
     Raises:
         ListenError: an address is taken, not allowed, or not one of this machine.
     """
-    host, port, workers = settings.admin_host, settings.admin_port, settings.workers
+    port = settings.admin_port
     if port is None:
         return []
-    return _listen(host, port, workers, settings.send_timeout_seconds)
+    (opened,) = _listen(settings.admin_host, port, 1, settings.send_timeout_seconds)
+    each = [_shared(one, settings.workers) for one in opened]
+    return [[one for (one,) in worker] for worker in zip(*each, strict=True)]
 
 
 def _listen(host: str, port: int, workers: int, send_timeout: float) -> list[list[socket.socket]]:
