@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -19,6 +19,8 @@ Json = Any
 BARE, ENVELOPE = "grpc-json.v1", "grpc-json-envelope.v1"
 ANY = "type.googleapis.com/gateway.v1.Gap"
 BAD_REQUEST = {"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": []}
+SECONDS = 20
+"""What nothing here may take."""
 READ = """
     const seen = [];
     for await (const event of socket) {
@@ -43,17 +45,22 @@ async def playing(play: Callable[[ServerConnection], Awaitable[None]]) -> AsyncI
             assert isinstance(transport, asyncio.Transport)
             transports.append(transport)
             super().connection_made(transport)
-            if over:  # accepted before the server was closed, and made after
+            if over:  # accepted before that, and made after
                 transport.abort()
 
     opened = serve(play, "127.0.0.1", 0, subprotocols=ours, create_connection=Remembered)
-    try:
-        async with opened as server:
-            yield f"http://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/convert:live"
-    finally:
-        over = True
-        for transport in transports:
-            transport.abort()
+    async with opened as server:
+        (listening,) = server.sockets
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}/convert:live"
+        finally:
+            over = True
+            # a connection that is accepted in the turn of the loop before `close` is lost, and never closed
+            # (python/cpython#109564); so nothing is accepted any more, and what was has its turn
+            asyncio.get_running_loop().remove_reader(listening)
+            await asyncio.sleep(0)
+            for transport in transports:
+                transport.abort()
 
 
 async def said(page: Page, url: str, lines: str = "", **options: Json) -> list[Json]:
@@ -250,21 +257,21 @@ async def test_a_frame_that_is_wrong_fails_the_call(page: Page, frame: str) -> N
 
 
 @pytest.mark.parametrize(
-    "leaving",
+    ("leaving", "end"),
     [
-        "socket.close(); for await (const event of socket) last = event;",
-        "stop.abort(); for await (const event of socket) last = event;",
-        "for await (const event of socket) if ((last = event).type === 'open') break;",
+        ("socket.close();", ["failed", 1]),
+        ("stop.abort();", ["failed", 1]),
+        ("break;", ["open", None]),
     ],
 )
-async def test_who_leaves_cancels_the_call(page: Page, leaving: str) -> None:
+async def test_who_leaves_cancels_the_call(page: Page, leaving: str, end: Json) -> None:
     """`close`, an abort and the end of the loop all close the WebSocket; the end is CANCELLED."""
-    gone: list[bool] = []
+    gone = asyncio.Event()
 
     async def play(socket: ServerConnection) -> None:
         with pytest.raises(ConnectionClosed):
             await socket.recv()
-        gone.append(True)
+        gone.set()
 
     async with playing(play) as url:
         last = await page.run(
@@ -272,14 +279,53 @@ async def test_who_leaves_cancels_the_call(page: Page, leaving: str) -> None:
             const stop = new AbortController();
             const socket = protoway.openSocket("{url}", {{ signal: stop.signal }});
             let last;
-            await new Promise((resolve) => setTimeout(resolve, 0));
-            {leaving}
+            for await (const event of socket) {{
+              last = event;
+              if (event.type === "open") {{ {leaving} }}
+            }}
             return [last.type, last.error?.code];
             """
         )
+        await asyncio.wait_for(gone.wait(), SECONDS)  # the server has not closed it
 
-    assert last in (["failed", 1], ["open", None])
-    assert gone == [True] or last == ["failed", 1]  # that one may have left before it was there
+    assert last == end
+
+
+@pytest.mark.parametrize("leaving", ["socket.close();", "stop.abort();"])
+async def test_who_leaves_before_the_socket_is_open_ends_the_handshake(
+    page: Page, leaving: str
+) -> None:
+    """Its connection is closed, and the events end with CANCELLED."""
+    begun, gone = asyncio.Event(), asyncio.Event()
+
+    async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            await reader.readuntil(b"\r\n\r\n")
+            begun.set()
+            await reader.read()
+        gone.set()
+        writer.close()
+
+    async with await asyncio.start_server(hold, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/convert:live"
+        await page.run(
+            f"""
+            globalThis.stop = new AbortController();
+            globalThis.socket = protoway.openSocket("{url}", {{ signal: stop.signal }});
+            """
+        )
+        await asyncio.wait_for(begun.wait(), SECONDS)
+        seen = await page.run(
+            f"""
+            {leaving}
+            const seen = [];
+            for await (const event of socket) seen.push([event.type, event.error?.code]);
+            return seen;
+            """
+        )
+        await asyncio.wait_for(gone.wait(), SECONDS)
+
+    assert seen == [["connecting", None], ["failed", 1]]
 
 
 async def test_headers_need_the_envelope(page: Page) -> None:
