@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
@@ -36,7 +36,7 @@ from gateway.feeds.sharing import Sharing
 from gateway.feeds.store.making import make_sharing
 from gateway.operations.access_log import access_log
 from gateway.operations.metrics import Metrics
-from gateway.operations.readiness import Readiness, health_routes
+from gateway.operations.readiness import Readiness, every_health_route
 from gateway.operations.upstream_check import UpstreamCheck
 from gateway.reload.compiling import compile_contract, json_options
 from gateway.reload.reloader import ContractReloader, NotReloadedError
@@ -65,6 +65,7 @@ def create_app(
     *,
     policies: Iterable[Policy] = (),
     observers: Iterable[Observer] = (),
+    on_wait: Callable[[str], object] | None = None,
 ) -> FastAPI:
     """Makes the application that serves a contract.
 
@@ -75,6 +76,8 @@ def create_app(
         policies: decide about each request, in this order, behind the identity that settings ask for, and
             before rights and limits by identity: they may say who calls.
         observers: watch each request.
+        on_wait: called with the reason each time that a server whose reflection is read has not answered,
+            before it is asked again.
 
     Raises:
         ContractError: the contract is wrong, or none of its methods has an HTTP rule.
@@ -88,7 +91,7 @@ def create_app(
     """
     source = SettingsSource(settings)
     stamp = source.stamp()
-    data = waiting_for_servers(source.read, settings.reflect_wait_seconds)
+    data = waiting_for_servers(source.read, settings.reflect_wait_seconds, on_wait)
     load = partial(load_contract, settings=settings)
     contract = load(data)
     upstreams = _upstreams(settings, contract, upstream)
@@ -185,14 +188,7 @@ def create_app(
         app.router.default = Pages(settings.pages, otherwise=door.not_found)
     app.add_exception_handler(HTTPException, door.framework_error)
     app.add_exception_handler(Exception, door.framework_fault)
-    app.router.routes.extend(
-        health_routes(
-            readiness,
-            live=(settings.health_path, settings.live_path),
-            ready=settings.ready_path,
-            startup=settings.startup_path,
-        )
-    )
+    app.router.routes.extend(every_health_route(readiness, settings))
     app.router.routes.extend(ticket_routes(settings.tickets.path, admission.issue_ticket))
     if settings.openapi_path and settings.docs_path:
         page = viewer_routes(settings.docs_path, settings.openapi_path, lambda: app.title)

@@ -27,6 +27,7 @@ from gateway.contract.descriptors import Contract
 from gateway.contract.errors import ContractError
 from gateway.listening import ListenError
 from gateway.mock import mock_command
+from gateway.operations.waiting_admin import WaitingAdmin
 from gateway.options import OptionError, Parser, add_settings, read_settings, unknown_arguments
 from gateway.project import dev_command
 from gateway.project.init_command import add_init
@@ -236,7 +237,9 @@ def _words(names: Collection[str]) -> str:
 def _serve(settings: Settings) -> int:
     configure_logs(settings.log_level, LOGGING, settings.log_format, settings.log_config)
     check_serving(settings)
-    return serve(create_app(settings), settings)
+    with WaitingAdmin(settings) as waiting:
+        app = create_app(settings, on_wait=waiting.tell)
+    return serve(app, settings, waiting.sockets)
 
 
 def _serve_app(options: argparse.Namespace) -> int:

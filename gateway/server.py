@@ -51,7 +51,9 @@ connection that was accepted last."""
 _STARTUP_FAILURE: Final = 3
 
 
-def serve(app: FastAPI, settings: Settings) -> int:
+def serve(
+    app: FastAPI, settings: Settings, admin_sockets: list[list[socket.socket]] | None = None
+) -> int:
     """Serves an application until SIGINT or SIGTERM, as `protoway serve` does; returns the exit status.
 
     Unless the program has configured logging, the log goes to stderr as that of `protoway serve`.
@@ -60,6 +62,7 @@ def serve(app: FastAPI, settings: Settings) -> int:
         app: what `create_app` has made, perhaps with routes and middleware of your own.
         settings: those that it was made with; here `host`, `port`, `workers`, the limits of streams and
             WebSockets, and `tls_certificate` and `tls_key` count.
+        admin_sockets: of the admin listener, for each worker, where it listens already.
 
     Raises:
         ListenError: the address is taken, or is none of this machine.
@@ -73,10 +76,10 @@ def serve(app: FastAPI, settings: Settings) -> int:
     server = Server(app, settings)
     if settings.workers > 1:
         listening = listen_for_workers(settings, settings.workers)
-        server.admin.open()
+        server.admin.open(admin_sockets or [])
         return server.serve_with_workers(listening)
     sockets = listen(settings)
-    server.admin.open()
+    server.admin.open(admin_sockets or [])
     server.serve_on(sockets)
     return 0
 

@@ -8,25 +8,19 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import partial
-from typing import Any, Final, cast
+from typing import Any, Final
 
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.doors.accepting import AcceptLimits, Acceptor
+from gateway.doors.accepting import Acceptor
 from gateway.doors.http.contract_door import ContractDoor
-from gateway.doors.http.door import Door
-from gateway.doors.http.limits import WebSocketLimits
-from gateway.doors.http1.protocol import Http1Protocol
-from gateway.doors.types import App
 from gateway.listening import listen_for_admin
+from gateway.operations.admin_door import AdminDoor
 from gateway.operations.admin_pages import AdminPages, Reload
 from gateway.operations.metrics import Metrics
-from gateway.operations.readiness import Readiness
+from gateway.operations.readiness import Readiness, every_health_route
 from gateway.operations.series import SERIES
 from gateway.operations.status import Status
 from gateway.operations.status_report import Told
@@ -34,26 +28,11 @@ from gateway.settings import Settings
 from server_process.exposition import Snapshot, render
 from server_process.worker_mail import WorkerMail
 
-_CONNECTIONS: Final = 64
-"""Maximum connections of one process; more wait."""
-_WEBSOCKET: Final = WebSocketLimits(
-    max_message=1, ping_interval=20.0, compression=False, small_frames=1
-)
 _METRICS: Final = "metrics"
 _STATUS: Final = "status"
 """The questions to other workers."""
 _ABSENT: Final[Snapshot] = {"protoway_worker_up": [((), 0)]}
 """Of a worker that does not answer."""
-
-
-@dataclass(slots=True, eq=False)
-class _State:
-    """What uvicorn counts of a server; apart from the edge's, whose drain waits for its own connections."""
-
-    total_requests: int = 0
-    connections: set[Any] = field(default_factory=set)
-    tasks: set[Any] = field(default_factory=set)
-    default_headers: list[tuple[bytes, bytes]] = field(default_factory=list)
 
 
 class Admin:
@@ -87,14 +66,14 @@ class Admin:
         """The sockets that a start line names."""
         return self.sockets[0] if self.sockets else []
 
-    def open(self) -> None:
-        """Listens.
+    def open(self, sockets: list[list[socket.socket]]) -> None:
+        """Listens, unless these sockets do already.
 
         Raises:
             ListenError: the address is taken, or is none of this machine.
         """
         if self._metrics is not None:
-            self.sockets = listen_for_admin(self._settings)
+            self.sockets = sockets or listen_for_admin(self._settings)
 
     def share(self, workers: int) -> None:
         """Prepares for so many workers, before the first is forked."""
@@ -109,8 +88,9 @@ class Admin:
         if self.sockets:
             sockets = self.sockets[number]
             status = Status(self._metrics, self._settings, self._readiness)
+            health = every_health_route(self._readiness, self._settings)
             self._listener = AdminListener(
-                self._metrics, status, self._reload, sockets, self._mail, number
+                self._metrics, status, self._reload, health, sockets, self._mail, number
             )
             self._listener.start()
 
@@ -128,6 +108,7 @@ class AdminListener:
         metrics: Metrics,
         status: Status,
         reload: Reload,
+        health: Sequence[Route],
         sockets: Sequence[socket.socket],
         mail: WorkerMail | None = None,
         number: int = 0,
@@ -138,6 +119,7 @@ class AdminListener:
             metrics: of this process.
             status: of this process, for the pages beside the metrics.
             reload: reads the contract again.
+            health: routes of probes.
             sockets: listening ones, which are closed in the end.
             mail: to the other workers; None if there are none.
             number: of this worker.
@@ -147,12 +129,8 @@ class AdminListener:
         self._number = number
         self._status = status
         pages = AdminPages(status, self._statuses, reload)
-        routes = [Route("/metrics", self._serve, methods=["GET"]), *pages.routes()]
-        app = Starlette(routes=routes)
-        self._state = _State()
-        door = Door(app=cast("App", app), state=self._state, websocket=_WEBSOCKET)
-        limits = AcceptLimits(max_connections=_CONNECTIONS)
-        self._acceptor = Acceptor(sockets, partial(Http1Protocol, door), limits)
+        metrics_route = Route("/metrics", self._serve, methods=["GET"])
+        self._door = AdminDoor([metrics_route, *pages.routes(), *health], sockets)
 
     def start(self) -> None:
         """Starts to measure, and to accept."""
@@ -160,16 +138,14 @@ class AdminListener:
         if self._mail is not None:
             answers = {_METRICS: self._metrics.snapshot, _STATUS: self._status.tell}
             self._mail.answer(self._number, answers)
-        self._acceptor.start()
+        self._door.start()
 
     def close(self) -> None:
         """Closes the connections, and answers no other worker."""
         self._metrics.loop_delay.stop()
         if self._mail is not None:
             self._mail.stop(self._number)
-        self._acceptor.close()
-        for connection in list(self._state.connections):
-            connection.abort()
+        self._door.close()
 
     async def _serve(self, request: Request) -> Response:
         accept = request.headers.get("accept", "")

@@ -19,6 +19,7 @@ from starlette.routing import Route
 
 from gateway.operations.readiness_settings import ReadinessSettings
 from gateway.operations.upstream_check import UpstreamCheck
+from gateway.settings import Settings
 from gateway.upstream.port import Upstream
 
 _HEADERS: Final = {"x-content-type-options": "nosniff", "cache-control": "no-store"}
@@ -59,6 +60,7 @@ class Readiness:
 
     Attributes:
         started: whether the application has started.
+        starting: why not, until it has.
         draining: whether a shutdown has begun; from then on the edge is not ready.
     """
 
@@ -85,6 +87,7 @@ class Readiness:
         self._notes = notes
         self._optional = notes.keys() | {each.name for each in self._checks if not each.is_required}
         self.started = False
+        self.starting = "the edge starts"
         self.draining = False
 
     async def live(self) -> HealthReport:
@@ -93,7 +96,7 @@ class Readiness:
 
     async def startup(self) -> HealthReport:
         """Returns whether the edge has started; its upstream may be missing still."""
-        return HealthReport({"contract": "" if self.started else "the edge starts"})
+        return HealthReport({"contract": "" if self.started else self.starting})
 
     async def ready(self) -> HealthReport:
         """Returns whether the edge can answer calls; asks the upstream if that was not done just now."""
@@ -155,6 +158,16 @@ def health_routes(
         for path, report in paths
         if path
     ]
+
+
+def every_health_route(readiness: Readiness, settings: Settings) -> list[Route]:
+    """Returns the routes for the paths that settings name."""
+    return health_routes(
+        readiness,
+        live=(settings.health_path, settings.live_path),
+        ready=settings.ready_path,
+        startup=settings.startup_path,
+    )
 
 
 def _endpoint(

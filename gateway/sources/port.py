@@ -49,4 +49,13 @@ class Source(Protocol):
 
 
 class SourceUnavailable(ContractError):
-    """A server does not answer; it may later."""
+    """A server does not answer; it may later.
+
+    Attributes:
+        reason: why, without its address.
+    """
+
+    def __init__(self, problem: str, reason: str) -> None:
+        """Takes the line of the error, and the reason."""
+        super().__init__(problem)
+        self.reason = reason

@@ -154,12 +154,17 @@ def read_contract(settings: Settings) -> Contract:
     return load_contract(data, settings)
 
 
-def waiting_for_servers(read: Callable[[], ContractData], seconds: float) -> ContractData:
+def waiting_for_servers(
+    read: Callable[[], ContractData],
+    seconds: float,
+    on_wait: Callable[[str], object] | None = None,
+) -> ContractData:
     """Reads a contract again until its servers answer.
 
     Args:
         read: reads it.
         seconds: maximum time.
+        on_wait: called before each pause with the reason, which has no address.
 
     Raises:
         SourceUnavailable: a server still does not answer.
@@ -175,5 +180,7 @@ def waiting_for_servers(read: Callable[[], ContractData], seconds: float) -> Con
                 raise
             wait = min(pause, left)
             log.warning("waiting for the contract, up to %.0f s more: %s", left, error)
+            if on_wait is not None:
+                on_wait(f"waiting for reflection: {error.reason}")
             time.sleep(wait)
             pause = min(2 * pause, _LONGEST_PAUSE)

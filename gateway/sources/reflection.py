@@ -93,7 +93,7 @@ class ReflectionSource:
         status = error.status
         text = f"{self.describe()}: {Code.Name(status.code)}: {status.message}"
         if status.code in (UNAVAILABLE, DEADLINE_EXCEEDED):
-            return SourceUnavailable(text)
+            return SourceUnavailable(text, status.message)
         return ContractError(text)
 
     async def _files(self, upstream: Upstream, method: Method) -> bytes:
