@@ -31,7 +31,10 @@ INFLATION_FREE: Final = 512 * 1024
 
 _HEAD: Final = Struct(">BL")
 _HEAD_SIZE: Final = 5
-_UNCOMPRESSED: Final = b"\0"
+_COMMON_SIZES: Final = 512
+"""Sizes of messages below this have their prefixes in a table."""
+_PREFIXES: Final = tuple([b"\0" + size.to_bytes(4, "big") for size in range(_COMMON_SIZES)])
+"""Prefixes of uncompressed messages."""
 _COMPRESSED: Final = 1
 _LARGE: Final = 64 * 1024
 _UNLIMITED: Final = 2**32
@@ -61,14 +64,19 @@ def frame(message: bytes, encoding: str = IDENTITY) -> bytes:
         compressed = compressor.compress(message) + compressor.flush()
         if len(compressed) < len(message):
             return _HEAD.pack(_COMPRESSED, len(compressed)) + compressed
-    return _UNCOMPRESSED + len(message).to_bytes(4, "big") + message
+    return _prefix(len(message)) + message
+
+
+def _prefix(size: int) -> bytes:
+    """Returns the prefix of an uncompressed message of `size` bytes."""
+    return _PREFIXES[size] if size < _COMMON_SIZES else b"\0" + size.to_bytes(4, "big")
 
 
 def frame_pieces(message: bytes, encoding: str = IDENTITY) -> tuple[bytes, ...]:
     """Returns a message with its prefix, in pieces to send in order: a large one is not copied."""
     if encoding != IDENTITY:
         return (frame(message, encoding),)
-    head = _UNCOMPRESSED + len(message).to_bytes(4, "big")
+    head = _prefix(len(message))
     return (head, message) if len(message) >= _LARGE else (head + message,)
 
 
@@ -78,9 +86,9 @@ def single_message(data: bytes, limit: int) -> bytes | None:
     The limit is in bytes; -1 is no limit.
     """
     size = len(data) - _HEAD_SIZE
-    if size < 0 or (0 <= limit < size) or data[:1] != _UNCOMPRESSED:
+    if size < 0 or (0 <= limit < size) or data[:_HEAD_SIZE] != _prefix(size):
         return None
-    return data[_HEAD_SIZE:] if data[1:_HEAD_SIZE] == size.to_bytes(4, "big") else None
+    return data[_HEAD_SIZE:]
 
 
 @dataclass(slots=True)

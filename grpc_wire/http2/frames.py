@@ -41,11 +41,20 @@ ID_BITS: Final = 2**31 - 1
 """The bits of a stream id; the one before them is reserved."""
 HEAD: Final = Struct(">LBL")
 """Length and type, flags, stream id."""
-_HEADERS: Final = bytes((HEADERS, END_HEADERS))
-_LAST_HEADERS: Final = bytes((HEADERS, END_HEADERS | END_STREAM))
-_DATA: Final = bytes((DATA, 0))
-_LAST_DATA: Final = bytes((DATA, END_STREAM))
-"""Type and flags of the frames of whole requests and responses, whose heads are packed piece by piece."""
+_COMMON_SIZES: Final = 512
+"""Sizes of payloads below this have the first bytes of their heads in tables."""
+
+
+def _first_bytes(kind: int, flags: int) -> tuple[bytes, ...]:
+    """Returns length, type and flags of a frame's head for each common size of its payload."""
+    return tuple([size.to_bytes(3, "big") + bytes((kind, flags)) for size in range(_COMMON_SIZES)])
+
+
+_HEADERS: Final = _first_bytes(HEADERS, END_HEADERS)
+_LAST_HEADERS: Final = _first_bytes(HEADERS, END_HEADERS | END_STREAM)
+_DATA: Final = _first_bytes(DATA, 0)
+_LAST_DATA: Final = _first_bytes(DATA, END_STREAM)
+"""Of the frames of whole requests and responses."""
 _UINT32: Final = Struct(">L")
 _TWO_UINT32: Final = Struct(">LL")
 _SETTING: Final = Struct(">HL")
@@ -145,10 +154,7 @@ def request_frames(stream_id: int, head: bytes, data: bytes, max_frame: int) -> 
         first = headers(stream_id, head, max_frame, end_stream=False)
         return first, data_head(len(data), END_STREAM, stream_id), data
     stream = stream_id.to_bytes(4, "big")
-    return (
-        *(len(head).to_bytes(3, "big"), _HEADERS, stream, head),
-        *(len(data).to_bytes(3, "big"), _LAST_DATA, stream, data),
-    )
+    return _first(_HEADERS, len(head)), stream, head, _first(_LAST_DATA, len(data)), stream, data
 
 
 def response_frames(
@@ -160,11 +166,14 @@ def response_frames(
         last = headers(stream_id, trailers, max_frame, end_stream=True)
         return first, data_head(len(data), 0, stream_id), data, last
     stream = stream_id.to_bytes(4, "big")
-    return (
-        *(len(head).to_bytes(3, "big"), _HEADERS, stream, head),
-        *(len(data).to_bytes(3, "big"), _DATA, stream, data),
-        *(len(trailers).to_bytes(3, "big"), _LAST_HEADERS, stream, trailers),
-    )
+    first, middle = _first(_HEADERS, len(head)), _first(_DATA, len(data))
+    last = _first(_LAST_HEADERS, len(trailers))
+    return first, stream, head, middle, stream, data, last, stream, trailers
+
+
+def _first(common: tuple[bytes, ...], size: int) -> bytes:
+    """Returns length, type and flags of a frame's head, for a payload of `size` bytes."""
+    return common[size] if size < _COMMON_SIZES else size.to_bytes(3, "big") + common[0][3:]
 
 
 def settings(values: Iterable[tuple[int, int]]) -> bytes:
