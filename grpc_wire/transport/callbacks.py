@@ -51,7 +51,7 @@ class TransportCallbacks(Protocol):
         """A request came whose headers exceed the limit (on a server): respond, or reset its stream."""
 
     def changed(self, transport: Transport) -> None:
-        """The last stream has ended, or SETTINGS came: the peer may take more streams, or fewer."""
+        """SETTINGS came, so the peer may take more streams, or fewer; or a drain's last stream has ended."""
 
     def going_away(self, transport: Transport, event: GoAwayReceived) -> None:
         """The peer accepts no new streams."""

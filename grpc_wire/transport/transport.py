@@ -171,9 +171,9 @@ class Transport(asyncio.Protocol):
             blocked.discard(stream_id)
         if not self._streams:
             self._lifetime.idle_since = self.loop.time()
-            if self._closes_when_idle:
+            if self._draining:
                 self._close_if_done()
-            self._owner.changed(self)
+                self._owner.changed(self)
 
     # For the server or channel.
 
