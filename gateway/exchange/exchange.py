@@ -14,7 +14,7 @@ from gateway.exchange.attendance import Attendance, Interruption
 from gateway.exchange.call_metadata import replaced, with_decisions
 from gateway.exchange.client_certificate import ClientCertificate
 from gateway.exchange.edge import Edge
-from gateway.exchange.inline import TASK, Run
+from gateway.exchange.inline import InlineRun
 from gateway.exchange.observation import Observation, log_fault, tell_each
 from gateway.exchange.observer import EndedBy
 from gateway.exchange.policy import Policy
@@ -24,7 +24,6 @@ from gateway.exchange.request_info import RequestHeaders, RequestInfo, Wire
 from gateway.exchange.response import NO_SNIFFING, HttpResponse
 from gateway.exchange.routing import allowed_methods
 from gateway.exchange.tally import Tally
-from gateway.transcoding.deadline import shortest
 from gateway.transcoding.endpoint import Endpoint
 from gateway.transcoding.metadata import Headers, Metadata
 from gateway.transcoding.status import UNAVAILABLE, StatusError
@@ -46,7 +45,7 @@ class Exchange:
         body: of the request.
         is_head: whether the response has no body, because the request is a HEAD.
         websocket: None for a request over HTTP.
-        run: how the exchange waits.
+        run: steps the exchange as long as it has no task; None where it has one.
         client: IP address of the client; a door whose requests are cached sets it.
         certificate: the client's; a door sets it.
         info: what policies and observers see; None where there are none.
@@ -81,7 +80,7 @@ class Exchange:
         metadata: Metadata,
         query: bytes,
         headers: RequestHeaders,
-        run: Run = TASK,
+        run: InlineRun | None = None,
         websocket: WebSocket | None = None,
     ) -> None:
         head = request.head
@@ -117,7 +116,7 @@ class Exchange:
             self.endpoint = route.target
             self.captures = route.captures
             if limit is not None and not route.target.method.streams:
-                self.timeout = shortest(head.timeout, limit)
+                self.timeout = limit if head.timeout is None else min(head.timeout, limit)
 
     # The request.
 
@@ -206,7 +205,9 @@ class Exchange:
         """Returns in a task; behind it the exchange may wait, so the deadline stands from here on."""
         if self.deadline is None and self.timeout is not None:
             self.start_deadline(self.timeout)
-        await self.run.in_task()
+        if (run := self.run) is not None:
+            await run.in_task()
+            self.run = None
 
     def start_deadline(self, timeout: float) -> None:
         """Sets the deadline to so many seconds from now."""

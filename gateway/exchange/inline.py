@@ -5,71 +5,41 @@ a future and the turns of the event loop that they take would cost such a reques
 `InlineRun` steps the coroutine itself, at once when the request has come and again when the outcome is
 there. An exchange that has to wait for anything else asks for a task first (`in_task`), and goes on in it.
 
-Under ASGI there is a task already: `TASK` is the `Run` of such exchanges.
+Where there is a task already, as under ASGI, an exchange has no such run.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Generator
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, Final
 
-from gateway.upstream.port import Outcome, Response
-
-
-class PendingOutcome(Protocol):
-    """The outcome of a call that may not have ended yet."""
-
-    def set(self, outcome: Outcome) -> None:
-        """Resumes whoever awaits it; does nothing if nobody does any more."""
-        ...
-
-    def __await__(self) -> Generator[Any, Any, Response]:
-        """Waits for the outcome; raises it if it is an error."""
-        ...
+from gateway.upstream.port import Outcome, PendingOutcome, Response
 
 
-class Run(Protocol):
-    """How an exchange waits."""
+class TaskOutcome(PendingOutcome):
+    """The outcome that an exchange in a task waits for."""
 
-    def outcome(self) -> PendingOutcome:
-        """Returns a new outcome to wait for."""
-        ...
-
-    async def in_task(self) -> None:
-        """Returns in a task; behind it the exchange may wait for anything."""
-        ...
-
-
-class _TaskOutcome:
     __slots__ = ("_future",)
 
     def __init__(self) -> None:
-        self._future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        super().__init__()
+        self._future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def set(self, outcome: Outcome) -> None:
-        if self._future.done():
-            return
-        if isinstance(outcome, Exception):
-            self._future.set_exception(outcome)
-        else:
-            self._future.set_result(outcome)
+        """See `PendingOutcome`."""
+        if not self._future.done():
+            self.outcome = outcome
+            self._future.set_result(None)
 
     def __await__(self) -> Generator[Any, Any, Response]:
-        return self._future.__await__()
-
-
-class _TaskRun:
-    """The run of an exchange that has a task."""
-
-    def outcome(self) -> PendingOutcome:
-        return _TaskOutcome()
-
-    async def in_task(self) -> None:
-        return
-
-
-TASK: Final[Run] = _TaskRun()
+        """See `PendingOutcome`."""
+        try:
+            yield from self._future.__await__()
+        except BaseException:
+            self.leave()
+            raise
+        return self.take()
 
 
 class _NeedsTask:
@@ -95,14 +65,14 @@ class _Rest:
         return self._steps
 
 
-class InlineRun:
+class InlineRun(PendingOutcome):
     """Steps the coroutine of one exchange; it is itself the outcome of the one call that needs no task.
 
     Attributes:
         over: whether the coroutine has returned.
     """
 
-    __slots__ = ("_outcome", "_steps", "_task", "_waits", "over")
+    __slots__ = ("_steps", "_task", "_waits", "over")
 
     _waits: bool
     """Whether the coroutine waits for the outcome without a task."""
@@ -111,7 +81,8 @@ class InlineRun:
         """Runs a coroutine until it waits; called first."""
         self._steps = coroutine.__await__()
         self._task: asyncio.Task[None] | None = None
-        self._outcome: Outcome | None = None
+        self.outcome: Outcome | None = None
+        self.cancel_call: Callable[[], object] | None = None
         self.over = False
         self._step()
 
@@ -164,27 +135,13 @@ class InlineRun:
         self._task = None
         self._steps = _NO_STEPS
 
-    def outcome(self) -> PendingOutcome:
-        """Returns a new outcome to wait for."""
-        return self if self._task is None else _TaskOutcome()
-
     def set(self, outcome: Outcome) -> None:
         """See `PendingOutcome`."""
         if self.over:  # an error that nobody takes would keep its traceback, and all that is in it
             return
-        self._outcome = outcome
+        self.outcome = outcome
         if self._waits:
             self._step()
-
-    def __await__(self) -> Generator[Any, Any, Response]:
-        """See `PendingOutcome`."""
-        if self._outcome is None:
-            yield self
-        outcome = self._outcome
-        if isinstance(outcome, Response):
-            return outcome
-        assert outcome is not None  # noqa: S101 - the coroutine is stepped behind `set`
-        raise outcome
 
     async def in_task(self) -> None:
         """Returns in a task; behind it the exchange may wait for anything."""

@@ -75,7 +75,8 @@ async def serve(exchange: Exchange) -> None:
             await _end_early(exchange, ended)
     finally:
         ended = None  # its traceback has this frame
-        end_exchange(exchange, observation, since)
+        if observation is not None or exchange.info is not None:
+            end_exchange(exchange, observation, since)
 
 
 def _begin(exchange: Exchange, observation: Observation) -> float:

@@ -9,6 +9,7 @@ from gateway.exchange.attendance import Attendance
 from gateway.exchange.body import MessageBody, body_too_large
 from gateway.exchange.call import decode
 from gateway.exchange.exchange import Exchange
+from gateway.exchange.inline import TaskOutcome
 from gateway.exchange.response import HttpResponse
 from gateway.exchange.served import EncodeOne
 from gateway.exchange.success import success
@@ -16,7 +17,7 @@ from gateway.transcoding.codec import is_long
 from gateway.transcoding.metadata import Headers
 from gateway.transcoding.negotiation import check_json, json_options, require
 from gateway.transcoding.success_status import CONTENTLESS
-from gateway.upstream.port import Call, Response
+from gateway.upstream.port import Call, PendingOutcome, Response
 
 _OFFERED: Final = ("application/json",)
 _NO_HEADERS: Final[Headers] = ()
@@ -35,7 +36,7 @@ async def serve_unary(exchange: Exchange) -> None:
         StatusError: the request is wrong, or the call failed.
         ClientGone: the client left.
     """
-    edge, endpoint = exchange.edge, exchange.endpoint
+    endpoint = exchange.endpoint
     encode = encoder_of_one(exchange)
     body, watch = whole_body(exchange), _UNWATCHED
     if body is None:
@@ -54,22 +55,24 @@ async def serve_unary(exchange: Exchange) -> None:
             )
         if (info := exchange.info) is not None and (info.message_checks or exchange.observation):
             exchange.received(len(message))
-        outcome = exchange.run.outcome()
-        cancel = edge.upstream.start_unary(
-            endpoint.method,
-            message,
-            outcome.set,
-            metadata=exchange.metadata,
-            timeout=exchange.timeout if exchange.deadline is None else exchange.remaining(),
-        )
-        try:
-            response = whole_response(exchange, encode, await outcome)
-        except BaseException:
-            cancel()
-            raise
+        response = whole_response(exchange, encode, await start_call(exchange, message))
     # behind the block: for a server, a complete response may be the end of the client too
     if (sending := exchange.respond(response)) is not None:
         await sending
+
+
+def start_call(exchange: Exchange, message: bytes) -> PendingOutcome:
+    """Starts the unary call of an exchange; returns its outcome, to be awaited."""
+    run = exchange.run
+    outcome = TaskOutcome() if run is None else run
+    outcome.cancel_call = exchange.edge.upstream.start_unary(
+        exchange.endpoint.method,
+        message,
+        outcome.set,
+        metadata=exchange.metadata,
+        timeout=exchange.timeout if exchange.deadline is None else exchange.remaining(),
+    )
+    return outcome
 
 
 def encoder_of_one(exchange: Exchange) -> EncodeOne:

@@ -10,6 +10,7 @@ from itertools import islice
 from gateway.exchange.call import read_message
 from gateway.exchange.exchange import Exchange
 from gateway.exchange.rpc import messages_of, only_message, unary_response
+from gateway.exchange.unary import start_call
 from gateway.transcoding.rpc.wire import RpcWire
 
 
@@ -45,22 +46,9 @@ async def serve_unary_rpc(exchange: Exchange, wire: RpcWire, body: bytes) -> Non
         message = await read_message(exchange, wire, message)
     if info is not None:
         exchange.received(len(message))
-    outcome = exchange.run.outcome()
-    cancel = edge.upstream.start_unary(
-        exchange.endpoint.method,
-        message,
-        outcome.set,
-        metadata=exchange.metadata,
-        timeout=exchange.timeout if exchange.deadline is None else exchange.remaining(),
-    )
-    try:
-        response = await outcome
-        if info is not None:
-            exchange.sent(len(response.message))
-        whole = unary_response(wire, response.message, response.initial, response.trailing)
-    except BaseException:
-        cancel()
-        raise
-    # behind the block: for a server, a complete response may be the end of the client too
+    response = await start_call(exchange, message)
+    if info is not None:
+        exchange.sent(len(response.message))
+    whole = unary_response(wire, response.message, response.initial, response.trailing)
     if (sending := exchange.respond(whole)) is not None:
         await sending

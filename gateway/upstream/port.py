@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
@@ -30,6 +30,50 @@ class Response:
 
 Outcome: TypeAlias = Response | Exception
 """How such a call ended: StatusError for another status than OK, any other exception for a bug."""
+
+
+class PendingOutcome:
+    """The outcome of a unary call that may not have ended yet; one coroutine awaits it.
+
+    Attributes:
+        outcome: None until the call has ended.
+        cancel_call: ends the call; None where there is none to end.
+    """
+
+    __slots__ = ("cancel_call", "outcome")
+
+    def __init__(self) -> None:
+        self.outcome: Outcome | None = None
+        self.cancel_call: Callable[[], object] | None = None
+
+    def set(self, outcome: Outcome) -> None:
+        """Tells the outcome, perhaps before anybody awaits it; resumes whoever does."""
+        raise NotImplementedError
+
+    def __await__(self) -> Generator[Any, Any, Response]:
+        """Waits for the response; raises the outcome if it is an error. Who no longer waits ends the call."""
+        if self.outcome is None:
+            try:
+                yield self
+            except BaseException:
+                self.leave()
+                raise
+        return self.take()
+
+    def leave(self) -> None:
+        """Ends the call: nobody waits for it any more."""
+        cancel, self.cancel_call = self.cancel_call, None
+        if cancel is not None:
+            cancel()
+
+    def take(self) -> Response:
+        """Returns the response; raises the outcome if it is an error."""
+        self.cancel_call = None
+        outcome = self.outcome
+        if isinstance(outcome, Response):
+            return outcome
+        assert outcome is not None  # noqa: S101 - whoever awaits is resumed behind `set`
+        raise outcome
 
 
 class Call(Protocol):

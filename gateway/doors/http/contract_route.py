@@ -11,7 +11,7 @@ from gateway.doors.http.request import Request
 from gateway.doors.http.request_head import subprotocols
 from gateway.exchange.edge import Edge
 from gateway.exchange.exchange import Exchange
-from gateway.exchange.inline import Run
+from gateway.exchange.inline import InlineRun
 from gateway.exchange.ports import RequestBody, Sink, WebSocket
 from gateway.exchange.request import Request as EdgeRequest
 from gateway.exchange.request import identify, parse_head
@@ -47,7 +47,7 @@ class ContractRoute(NamedTuple):
         )
 
     def exchange(
-        self, run: Run, body: RequestBody, sink: Sink, websocket: WebSocket | None = None
+        self, run: InlineRun, body: RequestBody, sink: Sink, websocket: WebSocket | None = None
     ) -> Exchange:
         """Makes the exchange of the request.
 

@@ -191,7 +191,7 @@ class Http2Connection:
         self.reject(event.stream_id, Rejection(431, f"the head is larger than {most} bytes"))
 
     def changed(self, transport: Transport) -> None:
-        """Nothing: the last stream has ended, or SETTINGS have come."""
+        """Nothing: SETTINGS have come, or the last stream of a drain has ended."""
 
     def going_away(self, transport: Transport, event: GoAwayReceived) -> None:
         """Nothing: a client that opens no more streams closes behind the last."""
