@@ -72,12 +72,12 @@ def _prefix(size: int) -> bytes:
     return _PREFIXES[size] if size < _COMMON_SIZES else b"\0" + size.to_bytes(4, "big")
 
 
-def frame_pieces(message: bytes, encoding: str = IDENTITY) -> tuple[bytes, ...]:
+def frame_pieces(message: bytes, encoding: str = IDENTITY) -> list[bytes]:
     """Returns a message with its prefix, in pieces to send in order: a large one is not copied."""
     if encoding != IDENTITY:
-        return (frame(message, encoding),)
+        return [frame(message, encoding)]
     head = _prefix(len(message))
-    return (head, message) if len(message) >= _LARGE else (head + message,)
+    return [head, message] if len(message) >= _LARGE else [head + message]
 
 
 def single_message(data: bytes, limit: int) -> bytes | None:

@@ -75,7 +75,7 @@ def to_trailers(status: Status) -> Headers:
     return (*trailers, *to_headers(status.trailing))
 
 
-OK_TRAILERS: Final = ((_STATUS, b"0"),)
+OK_TRAILERS: Final[Headers] = ((_STATUS, b"0"),)
 _OK: Final = Status(OK)
 
 

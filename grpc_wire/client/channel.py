@@ -278,7 +278,7 @@ class Channel(aio.Channel):
             raise aio.UsageError(_INTERCEPTED)
         headers = to_headers(metadata) if metadata else ()
         stream = ClientStream(self._open(), method, headers, timeout, IDENTITY)
-        stream.done_callbacks += (on_end,)
+        stream.done_callbacks = (on_end,)
         stream.start(message)
         return stream
 

@@ -33,9 +33,9 @@ from grpc_wire.call.status import (
 )
 from grpc_wire.call.timeout import ROUNDING_SECONDS, print_timeout
 from grpc_wire.client.balancer import Balancer
-from grpc_wire.client.method import ClientMethod
+from grpc_wire.client.method import TIMEOUT, ClientMethod
 from grpc_wire.client.target import Address
-from grpc_wire.headers.section import Headers, list_size
+from grpc_wire.headers.section import FIELD_OVERHEAD, Headers, list_size
 from grpc_wire.http2.errors import ErrorCode
 from grpc_wire.http2.events import DataReceived, HeadersReceived, StreamReset
 from grpc_wire.transport.deadlines import Deadline
@@ -154,7 +154,7 @@ class ClientStream:
             if 0 <= self.method.max_send < len(message):
                 self._refuse_size(len(message))
                 return
-            self._sent = [*frame_pieces(message, self._encoding)]
+            self._sent = frame_pieces(message, self._encoding)
         self._balancer.start_call(self)
         self._timeout = None
 
@@ -280,14 +280,20 @@ class ClientStream:
 
     def start_on(self, transport: Transport, address: Address) -> None:
         """Starts on a connection with room, if the server accepts headers of this size (RFC 9113, 6.5.2)."""
-        headers = self._headers
+        method, headers = self.method, self._headers
+        head, size = method.head, method.head_size + list_size(headers)
         if self.deadline is not None:
             timeout = self._timeout
             if timeout is None:
                 timeout = self.deadline - self.loop.time()
-            headers += ((b"grpc-timeout", print_timeout(timeout - ROUNDING_SECONDS)),)
+            text = print_timeout(timeout - ROUNDING_SECONDS)
+            size += FIELD_OVERHEAD + len(TIMEOUT) + len(text)
+            if timed := method.timed_head(text):
+                head = timed
+            else:
+                headers += ((TIMEOUT, text),)
         limit = transport.connection.peer_max_header_list
-        if limit is not None and (size := self.method.head_size + list_size(headers)) > limit:
+        if limit is not None and size > limit:
             self._too_large(size, limit)
             return
         self._transport, self._address = transport, address
@@ -296,7 +302,7 @@ class ClientStream:
         self._blocked = False
         sent = self._sent or [b""]
         complete = self.half_closed and len(sent) == 1
-        self._id = transport.open(self, self.method.head, headers, sent[0] if complete else None)
+        self._id = transport.open(self, head, headers, sent[0] if complete else None)
         if not complete:
             *before, last = sent
             for piece in before:

@@ -18,8 +18,11 @@ _EXTENDED_PSEUDO: Final = _REQUEST_PSEUDO | {b":protocol"}
 _RESPONSE_PSEUDO: Final = frozenset({b":status"})
 _TRAILER_PSEUDO: Final[frozenset[bytes]] = frozenset()
 _SWITCHING_PROTOCOLS: Final = 101
+_OK: Final = 200
 _WITHOUT_CONTENT: Final = frozenset({204, 304})
 """Statuses whose content-length is that of another response (RFC 9110, 8.6)."""
+FIELD_OVERHEAD: Final = 32
+"""Bytes that each field counts for beside its own (RFC 9113, 6.5.2)."""
 _COLON: Final = ord(":")
 _CONNECTION_SPECIFIC: Final = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"}
@@ -29,7 +32,7 @@ _CHECKED_NAMES: Final = _CONNECTION_SPECIFIC | {b"te", b"content-length", b"host
 
 def list_size(headers: Headers) -> int:
     """Returns the size of a header section as SETTINGS_MAX_HEADER_LIST_SIZE counts it (RFC 9113, 6.5.2)."""
-    size = 32 * len(headers)
+    size = FIELD_OVERHEAD * len(headers)
     for name, value in headers:
         size += len(name) + len(value)
     return size
@@ -75,6 +78,8 @@ class HeaderSection:
     """Result for the pseudo-headers in `_allowed`."""
     response: tuple[int, int | None] | None = None
     """What `check_response` returned; None before."""
+    is_plain_response: bool = False
+    """Whether that was 200 without a content-length, as of nearly all responses."""
     is_trailers: bool = False
     """Whether `check_trailers` found nothing wrong."""
     is_request: bool = False
@@ -117,7 +122,9 @@ class HeaderSection:
             status = int(text)
             if status < 100 or status == _SWITCHING_PROTOCOLS:
                 raise ValueError(f":status {status} is not for HTTP/2")
-            self.response = status, None if status in _WITHOUT_CONTENT else checked.length
+            length = None if status in _WITHOUT_CONTENT else checked.length
+            self.response = status, length
+            self.is_plain_response = status == _OK and length is None
         return self.response
 
     def check_trailers(self) -> None:

@@ -230,7 +230,7 @@ class Connection:
         return self._outbound.send_data(stream, data, end_stream=end_stream)
 
     def send_response(
-        self, stream_id: int, head: Headers, data: tuple[bytes, ...], trailers: Headers
+        self, stream_id: int, head: Headers, data: list[bytes], trailers: Headers
     ) -> int:
         """Sends a complete response as a server; returns how many bytes are queued."""
         stream = self._streams.open.get(stream_id)

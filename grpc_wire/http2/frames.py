@@ -39,7 +39,7 @@ PRIORITIZED: Final = 0x20
 
 ID_BITS: Final = 2**31 - 1
 """The bits of a stream id; the one before them is reserved."""
-HEAD: Final = Struct(">LBL")
+_HEAD: Final = Struct(">LBL")
 """Length and type, flags, stream id."""
 _COMMON_SIZES: Final = 512
 """Sizes of payloads below this have the first bytes of their heads in tables."""
@@ -121,14 +121,27 @@ class ReceiveBuffer:
         self.is_empty = False
 
 
+def read_head(data: bytes, at: int) -> tuple[int, int, int]:
+    """Returns what the head of a frame says, at an offset with `HEAD_SIZE` bytes behind it.
+
+    Byte by byte: as compiled code that costs a third of unpacking.
+
+    Returns:
+        Length and type as one number, the flags, and the stream id with its reserved bit.
+    """
+    word = data[at] << 24 | data[at + 1] << 16 | data[at + 2] << 8 | data[at + 3]
+    stream_id = data[at + 5] << 24 | data[at + 6] << 16 | data[at + 7] << 8 | data[at + 8]
+    return word, data[at + 4], stream_id
+
+
 def frame(kind: int, flags: int, stream_id: int, payload: bytes = b"") -> bytes:
     """Encodes a frame."""
-    return HEAD.pack(len(payload) << 8 | kind, flags, stream_id) + payload
+    return _HEAD.pack(len(payload) << 8 | kind, flags, stream_id) + payload
 
 
 def data_head(size: int, flags: int, stream_id: int) -> bytes:
     """Encodes the head of a DATA frame; its payload follows."""
-    return HEAD.pack(size << 8 | DATA, flags, stream_id)
+    return _HEAD.pack(size << 8 | DATA, flags, stream_id)
 
 
 def headers(stream_id: int, block: bytes, max_frame: int, *, end_stream: bool) -> bytes:
@@ -136,7 +149,7 @@ def headers(stream_id: int, block: bytes, max_frame: int, *, end_stream: bool) -
     flags = END_STREAM if end_stream else 0
     size = len(block)
     if size <= max_frame:
-        return HEAD.pack(size << 8 | HEADERS, flags | END_HEADERS, stream_id) + block
+        return _HEAD.pack(size << 8 | HEADERS, flags | END_HEADERS, stream_id) + block
     parts = [block[at : at + max_frame] for at in range(0, len(block), max_frame)]
     first, *between, last = parts
     return b"".join(

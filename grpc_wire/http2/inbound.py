@@ -26,7 +26,6 @@ from grpc_wire.http2.frames import (
     DATA,
     END_HEADERS,
     END_STREAM,
-    HEAD,
     HEAD_SIZE,
     HEADERS,
     ID_BITS,
@@ -34,6 +33,7 @@ from grpc_wire.http2.frames import (
     PRIORITIZED,
     Frame,
     ReceiveBuffer,
+    read_head,
 )
 from grpc_wire.http2.header_sections import PRIORITY_SIZE, HeaderSections
 from grpc_wire.http2.limits import CONTROL_FRAMES_EARNED, TINY, WINDOWS_MOVED, Budget, Limits
@@ -43,8 +43,6 @@ from grpc_wire.http2.receive_windows import ReceiveWindows
 from grpc_wire.http2.streams import LARGEST_ID, Role, Stream, Streams
 
 _PROTOCOL: Final = ErrorCode.PROTOCOL_ERROR
-_PLAIN_RESPONSE: Final = (200, None)
-"""Status and content-length of nearly all responses."""
 _INFORMATIONAL: Final = 200
 """Statuses below this are informational responses (RFC 9110, 15.2)."""
 _SHAPE: Final = END_HEADERS | PADDED | PRIORITIZED
@@ -52,7 +50,6 @@ _SHAPE: Final = END_HEADERS | PADDED | PRIORITIZED
 _WHOLE: Final = END_HEADERS | END_STREAM
 """Flags of HEADERS that are the last of their stream."""
 _NO_FIELDS: Final[Headers] = ()
-_unpack: Final[Callable[[bytes, int], tuple[int, int, int]]] = HEAD.unpack_from
 _SMALL: Final = 1024
 """Bytes of data beyond which nothing more is joined to an event."""
 _LENGTH: Final = "content-length says something else"
@@ -94,7 +91,6 @@ class Inbound:
         """The first word of a frame that is too long, or above it."""
         self._turn_frames = limits.turn_frames
         self._received = ReceiveBuffer()
-        self._receive_headers = self._request if self._serving else self._response
         self._expected_kind: int | None = frames.SETTINGS
         """The only frame type that may come now; None: any."""
         self._last_for_peer = LARGEST_ID
@@ -134,7 +130,7 @@ class Inbound:
             if left <= 0:
                 received.postpone(data, at)
                 return True
-            word, flags, stream_id = _unpack(data, at)
+            word, flags, stream_id = read_head(data, at)
             if word >= too_long:
                 raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, f"a frame of {word >> 8} bytes")
             start = at + HEAD_SIZE
@@ -207,6 +203,12 @@ class Inbound:
             raise ConnectionFault(_PROTOCOL, "a header section is not complete")
         self._expected_kind = None
 
+    def _receive_headers(self, flags: int, stream_id: int, data: bytes, start: int, at: int) -> int:
+        """Processes HEADERS, by the role; see `_request`."""
+        if self._serving:
+            return self._request(flags, stream_id, data, start, at)
+        return self._response(flags, stream_id, data, start, at)
+
     def _request(self, flags: int, stream_id: int, data: bytes, start: int, at: int) -> int:
         """Processes HEADERS; in one step if they open a stream, together with the DATA that end it.
 
@@ -242,7 +244,7 @@ class Inbound:
             return at
         length, end, content = section.content_length, at, b""
         if flags == END_HEADERS and at + HEAD_SIZE <= len(data):
-            word, of_content, content_id = _unpack(data, at)
+            word, of_content, content_id = read_head(data, at)
             start = at + HEAD_SIZE
             behind = start + (word >> 8)
             if (
@@ -303,16 +305,16 @@ class Inbound:
             stream is None
             or stream.received_headers
             or first is None
-            or first.response != _PLAIN_RESPONSE
+            or not first.is_plain_response
             or at > last_head
         ):
             return 0
-        word, flags, of_content = _unpack(data, at)
+        word, flags, of_content = read_head(data, at)
         start = at + HEAD_SIZE
         at = start + (word >> 8)
         if word & 0xFF != DATA or flags or of_content != stream_id or at > last_head:
             return 0
-        size, flags, of_trailers = _unpack(data, at)
+        size, flags, of_trailers = read_head(data, at)
         end = at + HEAD_SIZE + (size >> 8)
         if (
             size & 0xFF != HEADERS

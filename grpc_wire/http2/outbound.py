@@ -118,7 +118,7 @@ class Outbound:
         return stream.queued
 
     def send_response(
-        self, stream: Stream, head: Headers, data: tuple[bytes, ...], trailers: Headers
+        self, stream: Stream, head: Headers, data: list[bytes], trailers: Headers
     ) -> int:
         """Sends a complete response; returns how many bytes are queued."""
         size = len(data[0])

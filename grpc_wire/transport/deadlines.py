@@ -10,7 +10,6 @@ import asyncio
 import math
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
-from itertools import count
 from typing import Any, Final, TypeAlias
 
 _EARLY: Final = 0.0005
@@ -28,7 +27,7 @@ class Deadlines:
         self._loop = loop
         self._heap: list[Deadline] = []
         self._dropped = 0
-        self._numbers = count()
+        self._number = 0
         self._next = math.inf
         self._timer: asyncio.TimerHandle | None = None
 
@@ -38,7 +37,8 @@ class Deadlines:
 
     def add(self, when: float, call: Callable[[], None]) -> Deadline:
         """Schedules a callback for a time of the loop; `drop` with the returned entry cancels it."""
-        deadline = [when, next(self._numbers), call]
+        self._number += 1
+        deadline = [when, self._number, call]
         heappush(self._heap, deadline)
         if when < self._next:
             self._arm(when)

@@ -100,9 +100,7 @@ class Transport(asyncio.Protocol):
         """Sets the callbacks of a stream that the peer has opened."""
         self._streams[stream_id] = stream
 
-    def send_response(
-        self, stream_id: int, head: Headers, data: tuple[bytes, ...], end: Headers
-    ) -> bool:
+    def send_response(self, stream_id: int, head: Headers, data: list[bytes], end: Headers) -> bool:
         """Sends a complete response; returns whether some of it waits until the peer reads."""
         queued = self.connection.send_response(stream_id, head, data, end)
         self._writer.schedule_flush()
@@ -164,8 +162,9 @@ class Transport(asyncio.Protocol):
 
     def forget(self, stream_id: int) -> None:
         """Ends the callbacks of a stream: it has ended both ways."""
-        if self._streams.pop(stream_id, None) is None:
+        if stream_id not in self._streams:
             return
+        del self._streams[stream_id]
         blocked = self._writer.blocked
         if blocked:
             blocked.discard(stream_id)
