@@ -136,15 +136,15 @@ def whole_body(exchange: Exchange) -> bytes | None:
     Raises:
         StatusError: as `read_body`.
     """
-    body = exchange.body.whole_body
-    if body is None or (body and exchange.request.head.content_encoding):
+    body, head = exchange.body.whole_body, exchange.request.head
+    if body is None or (body and head.content_encoding):
         return None  # a compressed body is decoded in pieces, with turns of the loop between
     limit = exchange.edge.limits.max_message
     exchange.bytes_in = size = len(body)
     if size > limit:
         raise body_too_large(limit)
-    if body and not exchange.endpoint.has_raw_request:
-        check_json(exchange.request.head.content_type)
+    if body and not head.is_json and not exchange.endpoint.has_raw_request:
+        check_json(head.content_type)
     return body
 
 

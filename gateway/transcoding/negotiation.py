@@ -117,7 +117,7 @@ def check_json(content_type: str, also: frozenset[str] = frozenset()) -> None:
     Raises:
         StatusError: over HTTP 415 with `accept`, it is not.
     """
-    if not _may_be_json(content_type, also):
+    if not is_json(content_type, also):
         raise StatusError.of(
             INVALID_ARGUMENT,
             f"the body must be JSON in UTF-8, not {quoted(content_type)}",
@@ -133,7 +133,8 @@ def media_type(content_type: str) -> str:
 
 
 @lru_cache(maxsize=_CACHE_SIZE)
-def _may_be_json(content_type: str, also: frozenset[str]) -> bool:
+def is_json(content_type: str, also: frozenset[str] = frozenset()) -> bool:
+    """Whether a `Content-Type` is JSON in UTF-8, may be so, or is one of the types in `also`."""
     name = media_type(content_type)
     if name not in _JSON_TYPES and name not in also and not name.endswith("+json"):
         return False

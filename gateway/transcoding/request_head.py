@@ -10,6 +10,7 @@ from typing import Final
 from gateway.transcoding import deadline
 from gateway.transcoding.event_ids import MAX_ID_BYTES, UNKNOWN_ID
 from gateway.transcoding.metadata import PREFIX, MetadataFilter, metadata_value
+from gateway.transcoding.negotiation import is_json
 from gateway.transcoding.status import bad_request
 from gateway.transcoding.violations import MAX_STEP, quoted, truncated
 
@@ -28,6 +29,8 @@ class RequestHead:
     accept_encoding: str = ""
     content_type: str = ""
     """Media type with parameters, unchanged."""
+    is_json: bool = False
+    """Whether that is JSON in UTF-8."""
     content_encoding: str = ""
     content_length: int | None = None
     timeout: float | None = None
@@ -109,6 +112,7 @@ def _read_accept_encoding(head: RequestHead, value: str) -> None:
 
 def _read_content_type(head: RequestHead, value: str) -> None:
     head.content_type = _limited(value)
+    head.is_json = is_json(value)
 
 
 def _read_content_encoding(head: RequestHead, value: str) -> None:

@@ -65,9 +65,14 @@ def to_headers(metadata: Iterable[tuple[str, str | bytes]]) -> Headers:
         if not name:
             continue
         if isinstance(value, str) and not binary:
-            if not _is_printable(value):
+            try:
+                text = value.encode("ascii")
+            except UnicodeEncodeError:
+                raise _refusal(key, value) from None
+            # `translate` has a fixed cost, `isprintable` one for each character
+            is_long = len(text) > _SHORT
+            if text.translate(None, _PRINTABLE) if is_long else not value.isprintable():
                 raise _refusal(key, value)
-            text = value.encode()
         elif isinstance(value, bytes):
             text = b64encode(value).rstrip(b"=") if binary else value
             if text.translate(None, _PRINTABLE):
@@ -76,13 +81,6 @@ def to_headers(metadata: Iterable[tuple[str, str | bytes]]) -> Headers:
             raise _refusal(key, value, binary=binary)
         headers.append((name, text.strip() if text[:1] == b" " or text[-1:] == b" " else text))
     return tuple(headers)
-
-
-def _is_printable(text: str) -> bool:
-    """Whether a text is printable ASCII. Where it is long, `translate` with its fixed cost is cheaper."""
-    if len(text) > _SHORT:
-        return text.isascii() and not text.encode().translate(None, _PRINTABLE)
-    return text.isascii() and text.isprintable()
 
 
 def _refusal(key: str, value: object, *, binary: bool = False) -> ValueError:

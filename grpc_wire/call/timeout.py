@@ -22,22 +22,20 @@ _MIN_MANTISSA: Final = 2 ** (_MANTISSA_BITS - 1)
 _MAX_CACHED: Final = 256
 ROUNDING_SECONDS: Final = 1e-6
 """Seconds; more than the floating-point error of adding a timeout to the clock and subtracting it again."""
-_last_printed: Final = [(0.0, 0.0, b"")]
-"""Bounds (exclusive, inclusive) and text of the last timeout: consecutive calls mostly have the same."""
 
 
-def print_timeout(seconds: float) -> bytes:
-    """Returns the header's value in the finest unit that fits, rounded up; at least 1 ns."""
-    lower, upper, text = _last_printed[0]
-    if lower < seconds <= upper:
-        return text
+def print_timeout(seconds: float) -> tuple[bytes, float, float]:
+    """Prints a timeout in the finest unit that fits, rounded up; at least 1 ns.
+
+    Returns:
+        The header's value; and the timeouts that have the same: those above the first number of seconds, up
+        to the second.
+    """
     mantissa, exponent = frexp(seconds)
     step = ceil(ldexp(mantissa, _MANTISSA_BITS))
     lower = ldexp(max(step - 1, _MIN_MANTISSA), exponent - _MANTISSA_BITS)
     upper = ldexp(step, exponent - _MANTISSA_BITS)
-    text = _printed(upper)
-    _last_printed[0] = lower, upper, text
-    return text
+    return _printed(upper), lower, upper
 
 
 @lru_cache(maxsize=_MAX_CACHED)

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from grpc_wire.headers.section import Headers
+from grpc_wire.call.response import ResponseHead, read_response_headers
+from grpc_wire.call.timeout import print_timeout
+from grpc_wire.headers.section import FIELD_OVERHEAD, Headers
 
-TIMEOUT: Final = b"grpc-timeout"
+_TIMEOUT: Final = b"grpc-timeout"
 
 
 @dataclass(slots=True)
@@ -25,22 +27,41 @@ class ClientMethod:
     max_receive: int
     serialize: Callable[[Any], bytes] | None
     deserialize: Callable[[bytes], Any] | None
-    _timeout: bytes = field(init=False, compare=False)
-    """`grpc-timeout` of the latest call that had one."""
+    timeout_size: int = field(init=False, compare=False)
+    """Size of the `grpc-timeout` of the latest call that had one."""
+    _timeout: tuple[bytes, bytes] = field(init=False, compare=False)
+    """That field."""
+    _above: float = field(init=False, compare=False)
+    _up_to: float = field(init=False, compare=False)
+    """The timeouts that are the same as a field."""
     _timed_head: Headers = field(init=False, compare=False)
-    """`head` with that; empty until two calls running had the same."""
+    """`head` with that field; empty until two calls running had it."""
+    _response: Headers | None = field(init=False, compare=False)
+    """Headers of the latest response; a decoder has one object for those that are equal."""
+    _response_head: ResponseHead = field(init=False, compare=False)
+    """What they say."""
 
     def __post_init__(self) -> None:
-        self._timeout, self._timed_head = b"", ()
+        self._above = self._up_to = 0.0
+        self._timed_head, self._response = (), None
 
-    def timed_head(self, timeout: bytes) -> Headers:
-        """Returns `head` with a `grpc-timeout`: one object for calls running that have the same.
+    def with_timeout(self, seconds: float, headers: Headers) -> tuple[Headers, Headers]:
+        """Returns the head of a call that has a timeout, and its other headers; one of them has the timeout.
 
-        Encoders know the block of a head by its identity. Where each call has another timeout, there is no
-        such object, and the empty tuple is returned.
+        Calls running with the same have one object for a head, whose block encoders know by its identity.
         """
-        if timeout != self._timeout:
-            self._timeout, self._timed_head = timeout, ()
-        elif not self._timed_head:
-            self._timed_head = (*self.head, (TIMEOUT, timeout))
-        return self._timed_head
+        if not self._above < seconds <= self._up_to:
+            text, self._above, self._up_to = print_timeout(seconds)
+            self._timeout, self._timed_head = (_TIMEOUT, text), ()
+            self.timeout_size = FIELD_OVERHEAD + len(_TIMEOUT) + len(text)
+            return self.head, (*headers, self._timeout)
+        if not self._timed_head:
+            self._timed_head = (*self.head, self._timeout)
+        return self._timed_head, headers
+
+    def read_response(self, headers: Headers) -> ResponseHead:
+        """Returns what the headers of a response say; to find them by value costs ten times as much."""
+        if headers is not self._response:
+            self._response_head = read_response_headers(headers)
+            self._response = headers
+        return self._response_head

@@ -20,7 +20,7 @@ from grpc_wire.call.message import (
     single_message,
 )
 from grpc_wire.call.metadata import Metadata
-from grpc_wire.call.response import OneResponse, Responses, read_response_headers, responses_of
+from grpc_wire.call.response import OneResponse, Responses, responses_of
 from grpc_wire.call.status import (
     CANCELLED,
     DEADLINE_EXCEEDED,
@@ -31,11 +31,11 @@ from grpc_wire.call.status import (
     from_reset,
     from_trailers,
 )
-from grpc_wire.call.timeout import ROUNDING_SECONDS, print_timeout
+from grpc_wire.call.timeout import ROUNDING_SECONDS
 from grpc_wire.client.balancer import Balancer
-from grpc_wire.client.method import TIMEOUT, ClientMethod
+from grpc_wire.client.method import ClientMethod
 from grpc_wire.client.target import Address
-from grpc_wire.headers.section import FIELD_OVERHEAD, Headers, list_size
+from grpc_wire.headers.section import Headers, list_size
 from grpc_wire.http2.errors import ErrorCode
 from grpc_wire.http2.events import DataReceived, HeadersReceived, StreamReset
 from grpc_wire.transport.deadlines import Deadline
@@ -286,12 +286,8 @@ class ClientStream:
             timeout = self._timeout
             if timeout is None:
                 timeout = self.deadline - self.loop.time()
-            text = print_timeout(timeout - ROUNDING_SECONDS)
-            size += FIELD_OVERHEAD + len(TIMEOUT) + len(text)
-            if timed := method.timed_head(text):
-                head = timed
-            else:
-                headers += ((TIMEOUT, text),)
+            head, headers = method.with_timeout(timeout - ROUNDING_SECONDS, headers)
+            size += method.timeout_size
         limit = transport.connection.peer_max_header_list
         if limit is not None and size > limit:
             self._too_large(size, limit)
@@ -327,7 +323,7 @@ class ClientStream:
         if event.is_trailers:
             self._end_by_trailers(event.headers)
             return
-        not_grpc, unsupported, encoding, metadata = read_response_headers(event.headers)
+        not_grpc, unsupported, encoding, metadata = self.method.read_response(event.headers)
         is_plain = not_grpc is None and unsupported is None
         if is_plain and event.trailers is not None and self.method.single_response:
             self._single = single_message(event.data, self.method.max_receive)

@@ -67,6 +67,8 @@ class _Fields:
         blocks: encoded runs of fields, by the fields.
         prefix: the run at the start of the last section, which is mostly that of the next, too.
         prefix_block: its block.
+        latest: the run that `encode_cached` has returned last.
+        latest_block: its block.
     """
 
     def __init__(self, limit: int) -> None:
@@ -75,6 +77,8 @@ class _Fields:
         self.blocks: dict[Headers, bytes] = {}
         self.prefix: Headers = ()
         self.prefix_block = b""
+        self.latest: Headers | None = None
+        self.latest_block = b""
         self._known: dict[tuple[bytes, bytes], bytes] = {}
         self._added: dict[tuple[bytes, bytes], int] = {}
 
@@ -97,6 +101,7 @@ class _Fields:
             self._known.clear()  # indices of older entries have grown by one
             self.blocks.clear()
             self.prefix, self.prefix_block = (), b""
+            self.latest = None
             return _literal(name, value, 0x3F, LITERAL_INDEXED)
         return self._keep(field, _literal(name, value, 0x0F, 0))
 
@@ -158,13 +163,16 @@ class HeaderEncoder:
     def encode_cached(self, headers: Headers) -> bytes:
         """Returns the block of headers that many calls share, from the cache if the table is unchanged."""
         fields = self._fields
+        if headers is fields.latest:
+            return fields.latest_block
         block = fields.blocks.get(headers)
-        if block is not None:
-            return block
-        size, resized = fields.size, self._resized
-        block = self.encode(headers)
-        if size == fields.size and not resized and len(fields.blocks) < MAX_CACHED:
+        if block is None:
+            size, resized = fields.size, self._resized
+            block = self.encode(headers)
+            if size != fields.size or resized or len(fields.blocks) >= MAX_CACHED:
+                return block
             fields.blocks[headers] = block
+        fields.latest, fields.latest_block = headers, block
         return block
 
 

@@ -33,7 +33,6 @@ from grpc_wire.http2.frames import (
     PRIORITIZED,
     Frame,
     ReceiveBuffer,
-    read_head,
 )
 from grpc_wire.http2.header_sections import PRIORITY_SIZE, HeaderSections
 from grpc_wire.http2.limits import CONTROL_FRAMES_EARNED, TINY, WINDOWS_MOVED, Budget, Limits
@@ -130,7 +129,7 @@ class Inbound:
             if left <= 0:
                 received.postpone(data, at)
                 return True
-            word, flags, stream_id = read_head(data, at)
+            word, flags, stream_id = _read_head(data, at)
             if word >= too_long:
                 raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, f"a frame of {word >> 8} bytes")
             start = at + HEAD_SIZE
@@ -244,7 +243,7 @@ class Inbound:
             return at
         length, end, content = section.content_length, at, b""
         if flags == END_HEADERS and at + HEAD_SIZE <= len(data):
-            word, of_content, content_id = read_head(data, at)
+            word, of_content, content_id = _read_head(data, at)
             start = at + HEAD_SIZE
             behind = start + (word >> 8)
             if (
@@ -309,12 +308,12 @@ class Inbound:
             or at > last_head
         ):
             return 0
-        word, flags, of_content = read_head(data, at)
+        word, flags, of_content = _read_head(data, at)
         start = at + HEAD_SIZE
         at = start + (word >> 8)
         if word & 0xFF != DATA or flags or of_content != stream_id or at > last_head:
             return 0
-        size, flags, of_trailers = read_head(data, at)
+        size, flags, of_trailers = _read_head(data, at)
         end = at + HEAD_SIZE + (size >> 8)
         if (
             size & 0xFF != HEADERS
@@ -691,3 +690,16 @@ class Inbound:
 
 
 def _ignore(_stream_id: int) -> None: ...
+
+
+def _read_head(data: bytes, at: int) -> tuple[int, int, int]:
+    """Returns what the head of a frame says, at an offset with `HEAD_SIZE` bytes behind it.
+
+    Byte by byte: as compiled code that costs a third of unpacking.
+
+    Returns:
+        Length and type as one number, the flags, and the stream id with its reserved bit.
+    """
+    word = data[at] << 24 | data[at + 1] << 16 | data[at + 2] << 8 | data[at + 3]
+    stream_id = data[at + 5] << 24 | data[at + 6] << 16 | data[at + 7] << 8 | data[at + 8]
+    return word, data[at + 4], stream_id

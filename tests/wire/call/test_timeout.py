@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from grpc_wire.call.timeout import parse_timeout, print_timeout
+from grpc_wire.client.method import ClientMethod
 
 MOST = (10**8 - 1) * 3600.0
 
@@ -16,8 +17,9 @@ MOST = (10**8 - 1) * 3600.0
 @given(st.floats(1e-9, MOST, allow_nan=False))
 def test_a_timeout_goes_there_and_back(seconds: float) -> None:
     """Rounded up, by no more than a hundred-thousandth; one to eight digits and a unit."""
-    text = print_timeout(seconds)
+    text, _, up_to = print_timeout(seconds)
 
+    assert seconds <= up_to
     assert re.fullmatch(rb"[0-9]{1,8}[HMSmun]", text)
     assert parse_timeout(text) >= seconds * (1 - 1e-12)
     assert parse_timeout(text) <= seconds * (1 + 1e-4) + 1e-9
@@ -25,27 +27,29 @@ def test_a_timeout_goes_there_and_back(seconds: float) -> None:
 
 @given(st.floats(1e-9, MOST, allow_nan=False), st.integers(-3, 3), st.floats(1e-9, MOST))
 @example(1.0, -2, 5.0)  # below a power of two what is rounded up to lies twice as close
-def test_what_was_printed_before_says_nothing(seconds: float, steps: int, other: float) -> None:
-    """Nor where both are next to each other, on either side of what one is rounded up to."""
+def test_those_that_have_the_same_text(seconds: float, steps: int, other: float) -> None:
+    """A timeout within the bounds is printed as the one that has them; also by a method that remembers it."""
+    text, above, up_to = print_timeout(seconds)
     near = seconds * (1 + steps * 2**-19)
-    print_timeout(other)
-    alone = print_timeout(near)
+    method = ClientMethod("/a.B/C", (), 0, True, -1, -1, None, None)
 
-    print_timeout(seconds)
-
-    assert print_timeout(near) == alone
+    for each in (seconds, near, other, near):
+        head, headers = method.with_timeout(each, ())
+        assert (*head, *headers) == ((b"grpc-timeout", print_timeout(each)[0]),)
+        if above < each <= up_to:
+            assert print_timeout(each) == (text, above, up_to)
 
 
 @pytest.mark.parametrize("seconds", [0.0, -0.0, -1.0, 1e-12, -1e300])
 def test_no_time_is_the_least_that_can_be_said(seconds: float) -> None:
     """A deadline that has passed is not one without end."""
-    assert 0 < parse_timeout(print_timeout(seconds)) <= 1e-9
+    assert 0 < parse_timeout(print_timeout(seconds)[0]) <= 1e-9
 
 
 @pytest.mark.parametrize("seconds", [MOST, MOST * 2, 1e300])
 def test_more_than_can_be_said_is_the_most(seconds: float) -> None:
     """Eight digits of hours: eleven thousand years."""
-    assert print_timeout(seconds) == b"99999999H"
+    assert print_timeout(seconds)[0] == b"99999999H"
 
 
 @pytest.mark.parametrize(
