@@ -61,6 +61,14 @@ CONTRACT = (
     *("services", "skip_faulty_rules"),
 )
 """The settings that say what the contract is."""
+_ARGUMENTS = {
+    "call": call_command.add_arguments,
+    "dev": dev_command.add_arguments,
+    "diff": diff_command.add_arguments,
+    "mock": mock_command.add_arguments,
+    "settings": settings_command.add_arguments,
+}
+"""What adds the arguments that only one command has."""
 CALL = (
     *(*CONTRACT, "transport", "max_message_bytes", "max_upstream_metadata_bytes"),
     *("print_defaults", "print_proto_names", "print_enum_numbers", "print_int64_numbers"),
@@ -212,16 +220,8 @@ def _parser() -> argparse.ArgumentParser:
                 help="application of your own, made by create_app, with the settings that it was made with"
                 " (an option only)",
             )
-        if name == "call":
-            call_command.add_arguments(command)
-        if name == "dev":
-            dev_command.add_arguments(command)
-        if name == "mock":
-            mock_command.add_arguments(command)
-        if name == "settings":
-            settings_command.add_arguments(command)
-        if name == "diff":
-            diff_command.add_arguments(command)
+        if name in _ARGUMENTS:
+            _ARGUMENTS[name](command)
         add_settings(command, kind, names)
         command.set_defaults(run=run, settings=kind)
     add_api_key(commands)

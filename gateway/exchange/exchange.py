@@ -105,8 +105,7 @@ class Exchange:
         self.last_event_id = head.last_event_id
         self.query = query
         self.pass_on: Callable[[], Awaitable[None]] | None = None
-        self.status = 0
-        self.bytes_in = self.bytes_out = 0
+        self.status = self.bytes_in = self.bytes_out = 0
         self.tally: Tally | None = None
         self.attendance: Attendance | None = None
         self.endpoint: Endpoint

@@ -288,7 +288,7 @@ class ClientStream:
                 timeout = self.deadline - self.loop.time()
             head, headers = method.with_timeout(timeout - ROUNDING_SECONDS, headers)
             size += method.timeout_size
-        limit = transport.connection.peer_max_header_list
+        limit = transport.connection.peer.max_header_list
         if limit is not None and size > limit:
             self._too_large(size, limit)
             return

@@ -214,7 +214,7 @@ class Subchannel:
 
 def _max_streams(transport: Transport) -> int:
     """Returns how many streams calls may have; 0 only if the peer allows none."""
-    allowed = transport.connection.peer_max_streams
+    allowed = transport.connection.peer.concurrent_streams
     return max(allowed - transport.connection.deferred_resets, min(allowed, 1))
 
 

@@ -33,6 +33,7 @@ class Connection:
 
     Attributes:
         has_backlog: whether frames wait: call `receive` again in a later turn, with new bytes or none.
+        peer: what the peer's SETTINGS say.
         ready: output, in pieces, for those who only ask whether there is some.
         take_output: returns the output; queued data takes its place, so there may be more, and events.
     """
@@ -62,6 +63,7 @@ class Connection:
         self._resets = Budget(limits.resets, limits.period, clock, shared_resets)
         self._streams = Streams(role, self._resets, clock, limits)
         self._outbound = Outbound(self._streams, limits, control)
+        self.peer = self._outbound.peer
         self.ready = self._outbound.ready
         self.take_output: Callable[[], bytes] = self._outbound.take_output
         if role is Role.CLIENT:
@@ -142,11 +144,6 @@ class Connection:
         return len(self._streams.deferred_resets)
 
     @property
-    def peer_max_streams(self) -> int:
-        """How many streams the peer allows this side (SETTINGS_MAX_CONCURRENT_STREAMS)."""
-        return self._outbound.peer.concurrent_streams
-
-    @property
     def closing(self) -> bool:
         """Whether GOAWAY was sent or received, or the ids are used up: no new streams."""
         return self._streams.closing
@@ -164,11 +161,6 @@ class Connection:
     def settings_acknowledged(self) -> bool:
         """Whether the peer has acknowledged this side's SETTINGS (6.5.3)."""
         return self._inbound.settings_acknowledged
-
-    @property
-    def peer_max_header_list(self) -> int | None:
-        """SETTINGS_MAX_HEADER_LIST_SIZE of the peer, in bytes; None: no limit announced."""
-        return self._outbound.peer.max_header_list
 
     def open_stream(
         self,

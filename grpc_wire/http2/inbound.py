@@ -693,13 +693,7 @@ def _ignore(_stream_id: int) -> None: ...
 
 
 def _read_head(data: bytes, at: int) -> tuple[int, int, int]:
-    """Returns what the head of a frame says, at an offset with `HEAD_SIZE` bytes behind it.
-
-    Byte by byte: as compiled code that costs a third of unpacking.
-
-    Returns:
-        Length and type as one number, the flags, and the stream id with its reserved bit.
-    """
+    """Returns length and type as one number, flags and stream id; unpacking costs thrice as much."""
     word = data[at] << 24 | data[at + 1] << 16 | data[at + 2] << 8 | data[at + 3]
     stream_id = data[at + 5] << 24 | data[at + 6] << 16 | data[at + 7] << 8 | data[at + 8]
     return word, data[at + 4], stream_id

@@ -222,7 +222,7 @@ class Server(grpc.aio.Server):
 
     def connected(self, transport: Transport) -> None:
         """Refuses a client that accepts no response headers."""
-        limit = transport.connection.peer_max_header_list
+        limit = transport.connection.peer.max_header_list
         if limit is not None and limit < MIN_RESPONSE_HEADERS:
             transport.abort("the client takes no headers", ErrorCode.ENHANCE_YOUR_CALM)
 

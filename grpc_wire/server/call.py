@@ -166,7 +166,7 @@ class ServerCall:
 
     def send_headers(self, head: Headers) -> None:
         """Sends the response's headers, `RESPONSE_HEADERS` first; raises as `fail` if they are too large."""
-        fault = response_headers_fault(head, self.transport.connection.peer_max_header_list)
+        fault = response_headers_fault(head, self.transport.connection.peer.max_header_list)
         if fault is not None:
             self.fail(fault)
         self.headers_sent = True
@@ -223,7 +223,7 @@ class ServerCall:
             return
         trailers = to_trailers(status)
         if len(trailers) > 1:
-            trailers = limit_trailers(trailers, self.transport.connection.peer_max_header_list)
+            trailers = limit_trailers(trailers, self.transport.connection.peer.max_header_list)
         self.ended = True
         if not self.headers_sent:
             trailers = RESPONSE_HEADERS + trailers
