@@ -205,9 +205,10 @@ def _parser() -> argparse.ArgumentParser:
             "say what a new contract breaks, and for whom",
         ),
     ):
+        words = "[SOURCE ...] " if "sources" in names else ""
         command = commands.add_parser(
             name,
-            usage=f"protoway {name} {_words(names)}[OPTION ...]",
+            usage=f"protoway {name} {words}[OPTION ...]",
             help=purpose,
             description=f"{purpose[0].upper()}{purpose[1:]}. Each option can also be set by the"
             f" environment variable of its name, with {PREFIX} before it. A list is several words, or"
@@ -227,11 +228,6 @@ def _parser() -> argparse.ArgumentParser:
     add_api_key(commands)
     add_init(commands)
     return parser
-
-
-def _words(names: Collection[str]) -> str:
-    """Returns the words of a command that are no options."""
-    return "[SOURCE ...] " if "sources" in names else ""
 
 
 def _serve(settings: Settings) -> int:
