@@ -55,7 +55,7 @@ class _Checked:
 _NOTHING_CHECKED: Final = _Checked({})
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, init=False)
 class HeaderSection:
     """A decoded header section. Decoder and checks cache it: a repeated block is checked once.
 
@@ -63,29 +63,50 @@ class HeaderSection:
     """
 
     headers: Headers
-    fault: str = ""
+    fault: str
     """Why a name or value is malformed (RFC 9113, 8.2.1); empty if none is. A stream error."""
-    too_large: bool = False
+    too_large: bool
     """Whether it exceeds the limit; then `headers` is incomplete."""
-    size: int = 0
+    size: int
     """Size as SETTINGS_MAX_HEADER_LIST_SIZE counts it (RFC 9113, 6.5.2)."""
-    length: int = 0
+    length: int
     """Bytes of the encoded block."""
-    prefix: HeaderSection | None = None
+    prefix: HeaderSection | None
     """Section of the shared prefix; None if there is none."""
-    _allowed: frozenset[bytes] | None = None
-    _checked: _Checked = _NOTHING_CHECKED
+    _allowed: frozenset[bytes] | None
+    _checked: _Checked
     """Result for the pseudo-headers in `_allowed`."""
-    response: tuple[int, int | None] | None = None
+    response: tuple[int, int | None] | None
     """What `check_response` returned; None before."""
-    is_plain_response: bool = False
+    is_plain_response: bool
     """Whether that was 200 without a content-length, as of nearly all responses."""
-    is_trailers: bool = False
+    is_trailers: bool
     """Whether `check_trailers` found nothing wrong."""
-    is_request: bool = False
+    is_request: bool
     """Whether `check_request` found nothing wrong."""
-    content_length: int | None = None
+    content_length: int | None
     """What `check_request` returned."""
+
+    def __init__(
+        self,
+        headers: Headers,
+        fault: str = "",
+        too_large: bool = False,  # noqa: FBT001, FBT002 - as the fields
+        size: int = 0,
+        length: int = 0,
+        prefix: HeaderSection | None = None,
+    ) -> None:
+        self.headers = headers
+        self.fault = fault
+        self.too_large = too_large
+        self.size = size
+        self.length = length
+        self.prefix = prefix
+        self._allowed = None
+        self._checked = _NOTHING_CHECKED
+        self.response = None
+        self.is_plain_response = self.is_trailers = self.is_request = False
+        self.content_length = None
 
     def check_request(self, *, extended_connect: bool = False) -> int | None:
         """Checks the section of a request; returns its content-length, None if there is none.
