@@ -64,7 +64,7 @@ async def serve(exchange: Exchange) -> None:
                 if exchange.websocket is None and request.rpc is None and not streams:
                     await serve_unary(exchange)
                 elif (call := whole_call(exchange)) is not None:
-                    await serve_unary_rpc(exchange, *call)
+                    await serve_unary_rpc(exchange, call[0], call[1])
                 else:
                     await _serve_other(exchange, observation, since)
             else:

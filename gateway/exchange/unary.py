@@ -64,7 +64,7 @@ async def serve_unary(exchange: Exchange) -> None:
 def start_call(exchange: Exchange, message: bytes) -> PendingOutcome:
     """Starts the unary call of an exchange; returns its outcome, to be awaited."""
     run = exchange.run
-    outcome = TaskOutcome() if run is None else run
+    outcome: PendingOutcome = TaskOutcome() if run is None else run
     outcome.cancel_call = exchange.edge.upstream.start_unary(
         exchange.endpoint.method,
         message,

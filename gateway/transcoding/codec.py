@@ -28,7 +28,10 @@ __all__ = [
 ]
 
 _loads: Final = orjson.loads
+_BLANK: Final = ord(" ")
 _BACKSLASH: Final = ord("\\")
+_BRACKET: Final = ord("[")
+"""As numbers: to look for bytes in bytes raises an error first, and forgets it."""
 _ESCAPED_COLONS: Final = (rb"\u003a", rb"\u003A")
 _MAX_NAMED: Final = 64 * 1024
 """Maximum bytes of a text in which a duplicate key is searched for, to name it; the search is slow."""
@@ -77,7 +80,7 @@ def parse_json(text: bytes) -> Any:
     """
     try:
         value = _loads(text)
-        if b" " in text and type(value) is dict and _is_flat(text, len(value)):
+        if _BLANK in text and type(value) is dict and _is_flat(text, len(value)):
             return value  # else it would be printed in vain, for it is not printed with blanks
         printed = print_json(value)
     except orjson.JSONDecodeError as error:
@@ -99,7 +102,7 @@ def _is_flat(text: bytes, keys: int) -> bool:
     Each key that is given has a colon, so one that is given twice would leave a colon too many. Texts whose
     strings have colons or brackets are taken for others.
     """
-    return text.count(b":") == keys and text.count(b"{") == 1 and b"[" not in text
+    return text.count(b":") == keys and text.count(b"{") == 1 and _BRACKET not in text
 
 
 def _colons(text: bytes) -> int:

@@ -17,6 +17,7 @@ from gateway.doors.http.request import Headers, Request
 from gateway.transcoding.host import is_host
 
 _VERSIONS: Final = ("1.1", "1.0")
+_HASH: Final = ord("#")
 _CACHED_HOSTS: Final = 64
 """Maximum entries: a server has few names; whoever asks by others only makes the cache useless."""
 _is_host: Final = lru_cache(maxsize=_CACHED_HOSTS)(is_host)
@@ -62,7 +63,7 @@ def split_target(method: str, target: bytes) -> tuple[str, bytes, bytes | None]:
     Raises:
         Rejection: it is in no form that the method takes (RFC 9112, 3.2).
     """
-    if target.startswith(b"/") and b"#" not in target:
+    if target.startswith(b"/") and _HASH not in target:
         path, _, query = target.partition(b"?")
         return _ascii(path), query, None
     if target == b"*":

@@ -8,6 +8,7 @@ from typing import Final
 from gateway.doors.http.header_uses import TOKEN, UNUSUAL
 from gateway.transcoding.host import is_host
 
+_COLON: Final = ord(":")
 BLANKS: Final = b" \t"
 CONTROLS: Final = bytes((*range(9), *range(10, 32), 127))
 """No line has one of these (RFC 9110, section 5.5)."""
@@ -95,7 +96,7 @@ def is_plain(lines: Sequence[bytes], headers: Sequence[tuple[bytes, bytes]], len
     text = b"".join(lines)
     if (
         len(text.translate(None, CONTROLS)) != len(text)
-        or not all(b":" in line for line in lines)
+        or not all(_COLON in line for line in lines)
         or not all(map(TOKEN.fullmatch, names))
         or not UNUSUAL.isdisjoint(names)
         or (names.count(b"host"), names.count(b"content-length") > 1) != (1, False)
