@@ -30,6 +30,7 @@ __all__ = [
 _loads: Final = orjson.loads
 _BLANK: Final = ord(" ")
 _BACKSLASH: Final = ord("\\")
+_BRACE: Final = ord("{")
 _BRACKET: Final = ord("[")
 """As numbers: to look for bytes in bytes raises an error first, and forgets it."""
 _ESCAPED_COLONS: Final = (rb"\u003a", rb"\u003A")
@@ -100,9 +101,9 @@ def _is_flat(text: bytes, keys: int) -> bool:
     """Whether a JSON text, which has so many different keys, is one object without others or arrays in it.
 
     Each key that is given has a colon, so one that is given twice would leave a colon too many. Texts whose
-    strings have colons or brackets are taken for others.
+    strings have colons or brackets, and those that begin with a blank, are taken for others.
     """
-    return text.count(b":") == keys and text.count(b"{") == 1 and _BRACKET not in text
+    return text.count(b":") == keys and _BRACE not in text[1:] and _BRACKET not in text
 
 
 def _colons(text: bytes) -> int:
