@@ -169,3 +169,12 @@ def test_a_dataclass_is_compiled_without_slots_and_else_as_it_is(source: str) ->
 
     assert ast.dump(ast.parse(hatch_build.without_slots(text))) == ast.dump(expected)
     assert not [each for each in _dataclasses(expected) if "slot" in ast.unparse(each)]
+
+
+@pytest.mark.parametrize("source", COMPILED)
+def test_a_field_that_no_constructor_takes_has_no_default(source: str) -> None:
+    """Compiled code does not set it; `__post_init__` can."""
+    for node in ast.walk(ast.parse((ROOT / source).read_text())):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "field":
+            given = {each.arg for each in node.keywords}
+            assert "init" not in given or not {"default", "default_factory"} & given
