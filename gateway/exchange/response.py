@@ -10,8 +10,9 @@ from gateway.exchange.compression import Compression
 from gateway.transcoding.endpoint import EncodedBody
 from gateway.transcoding.error_body import PROBLEM_JSON, STATUS_JSON
 from gateway.transcoding.error_headers import error_headers
-from gateway.transcoding.metadata import Headers, MetadataFilter, header_value
+from gateway.transcoding.metadata import Headers, Metadata, MetadataFilter, header_value
 from gateway.transcoding.negotiation import prefers_problem
+from gateway.transcoding.rpc.wire import RpcWire
 from gateway.transcoding.status import StatusError
 from gateway.transcoding.transcoder import Transcoder, allow_header
 
@@ -121,6 +122,19 @@ def failure(
     """
     media_type, body = error_body(transcoder, error, accept)
     return HttpResponse(error.http_status, body, media_type, error_headers(error, metadata))
+
+
+def unary_response(
+    wire: RpcWire, message: bytes, initial: Metadata, trailing: Metadata
+) -> HttpResponse:
+    """Makes the response of a unary call on a wire of RPC that went well."""
+    end, trailers = wire.end(None, trailing)
+    body, head = wire.message(message), wire.head(initial)
+    if end:
+        body += end
+    if trailers and wire.is_whole:
+        head, trailers = head + trailers, ()
+    return HttpResponse(200, body, wire.content_type, head, trailers=trailers)
 
 
 def error_body(transcoder: Transcoder, error: StatusError, accept: str) -> EncodedBody:
