@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 from gateway.exchange.compression import Compression
@@ -20,16 +19,10 @@ _CACHED_TYPES: Final = 64
 """Maximum entries of the cache of media types: a contract has few, an HttpBody may have many."""
 _MAX_CACHED_TYPE: Final = 256
 """Maximum characters of a cached media type; an HttpBody may have any."""
-_cached_value: Final = lru_cache(maxsize=_CACHED_TYPES)(header_value)
+_VALUES: Final[dict[str, bytes]] = {}
+"""Media type -> value of `Content-Type`."""
 NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
 """Browsers take a body for what its media type says: an HttpBody may be anybody's text (Fetch, 3.6)."""
-_WHOLE_LINES: Final = b"\r\n".join(
-    (
-        *(b"content-type: %b", b"content-length: %d", b"x-content-type-options: nosniff"),
-        b"%bx-request-id: %b\r\n",
-    )
-)
-"""Headers of a whole response; the last line but one stands for those of others."""
 _WITHOUT_LENGTH: Final = (204, 304)
 """Statuses whose response without a body has no `Content-Length` either (RFC 9112, section 6.3)."""
 
@@ -91,12 +84,11 @@ class HttpResponse:
         others = b""
         if self.headers:
             others = b"\r\n".join(map(b": ".join, self.headers)) + b"\r\n"
-        return _WHOLE_LINES % (
-            _value(self.content_type),
-            len(self.body),
-            others,
-            self.request_id.encode(),
-        )
+        # of a literal format, for mypyc puts such a one together by itself
+        return (
+            b"content-type: %b\r\ncontent-length: %d\r\nx-content-type-options: nosniff\r\n"
+            b"%bx-request-id: %b\r\n"
+        ) % (_value(self.content_type), len(self.body), others, self.request_id.encode())
 
 
 def header_lines(*headers: tuple[bytes, bytes]) -> bytes:
@@ -105,7 +97,14 @@ def header_lines(*headers: tuple[bytes, bytes]) -> bytes:
 
 
 def _value(media_type: str) -> bytes:
-    return (_cached_value if len(media_type) <= _MAX_CACHED_TYPE else header_value)(media_type)
+    value = _VALUES.get(media_type)
+    if value is None:
+        value = header_value(media_type)
+        if len(media_type) <= _MAX_CACHED_TYPE:
+            if len(_VALUES) >= _CACHED_TYPES:
+                _VALUES.clear()
+            _VALUES[media_type] = value
+    return value
 
 
 def options(methods: list[str]) -> HttpResponse:
