@@ -134,7 +134,7 @@ class Http2Connection:
                 transport.register(event.stream_id, stream)
                 stream.answer(plain)
                 if not stream.over_here:
-                    door.state.tasks.add(stream)
+                    door.tasks.add(stream)
                 return
         self._start(event)
 
@@ -222,9 +222,8 @@ class Http2Connection:
 
     def answered(self, direct: DirectStream) -> None:
         """Counts a request that was answered directly."""
-        state = self.door.state
-        state.total_requests += 1
-        state.tasks.discard(direct)
+        self.door.state.total_requests += 1
+        self.door.tasks.discard(direct)
 
     def response_ended(self, stream_id: int) -> None:
         """Leaves a stream, once the client has read what is queued."""
