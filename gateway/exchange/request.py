@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from random import getrandbits
 from typing import Final
 
 from gateway.exchange.routing import Route
@@ -16,10 +15,10 @@ from gateway.transcoding.rpc.metadata import request_metadata
 from gateway.transcoding.rpc.wire import RpcWire
 from gateway.transcoding.status import StatusError
 
-_ID_BYTES: Final = 16
-_ID_SIZE: Final = 2 * _ID_BYTES
+_ID_SIZE: Final = 32
+"""Characters: hexadecimal digits."""
 _DRAWN: Final = 64
-"""How many ids are drawn at once: most of what one costs is not its bits."""
+"""How many ids are drawn at once: to ask the system for each would cost more than all else about it."""
 _IDS: Final[list[str]] = []
 """Those that were drawn and not taken yet."""
 
@@ -87,12 +86,11 @@ def identify(head: RequestHead, allowed: MetadataFilter) -> tuple[str, Metadata]
 
 
 def new_request_id() -> str:
-    """Returns a random id. It is no secret, so it needs no randomness of the system."""
+    """Returns a random id."""
     try:
         return _IDS.pop()
     except IndexError:
-        size = _DRAWN * _ID_BYTES
-        text = getrandbits(8 * size).to_bytes(size, "big").hex()
+        text = os.urandom(_DRAWN * _ID_SIZE // 2).hex()
         drawn = [text[at : at + _ID_SIZE] for at in range(0, len(text), _ID_SIZE)]
         request_id = drawn.pop()
         _IDS.extend(drawn)

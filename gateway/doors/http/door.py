@@ -13,9 +13,8 @@ from gateway.transcoding.metadata import Headers
 
 
 class ServerState(Protocol):
-    """What uvicorn's server counts, and what it waits for when it stops."""
+    """What a server waits for when it stops, and the headers that it adds."""
 
-    total_requests: int
     connections: set[Any]
     tasks: set[Any]
     default_headers: list[tuple[bytes, bytes]]

@@ -366,7 +366,6 @@ class Http1Protocol(asyncio.Protocol):
 
     def _go_on(self) -> None:
         self._active = None
-        self._door.state.total_requests += 1
         self._served = True
         if not self._keep_alive:
             self._end()

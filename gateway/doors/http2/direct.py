@@ -124,7 +124,7 @@ class DirectStream(InlineRun):
         self._connection.left(self._stream_id)
         if not self.over_here:
             self.over_here = True
-            self._connection.answered(self)
+            self._connection.door.tasks.discard(self)
             self.interrupt(ClientGone())
 
     # What the exchange calls.
@@ -148,16 +148,13 @@ class DirectStream(InlineRun):
             raise ClientGone
         self.over_here = True
         connection, stream_id = self._connection, self._stream_id
-        door = connection.door
-        state = door.state
-        prefix, fields, literals = response_fields(response, state.default_headers)
+        prefix, fields, literals = response_fields(response, connection.default_headers)
         body = b"" if head else response.body
         if connection.transport.send_whole(
             stream_id, fields, body, prefix, response.trailers, literals
         ):
             connection.waits(stream_id)
-        state.total_requests += 1
-        door.tasks.discard(self)
+        connection.door.tasks.discard(self)
 
     async def start(self, status: int, headers: Headers) -> None:
         """See `Sink`."""
