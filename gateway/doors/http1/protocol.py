@@ -49,10 +49,9 @@ class Http1Protocol(asyncio.Protocol):
     """
 
     __slots__ = (
-        *("_active", "_client", "_connection", "_direct", "_door", "_ends", "_keep_alive"),
-        *("_last_head", "_linger_bytes", "_loop", "_prober", "_reading", "_release", "_served"),
-        *("_since", "_switched", "_timer", "_told", "_transport", "_unparsed", "_version"),
-        "writing_paused",
+        *("_active", "_client", "_connection", "_direct", "_door", "_ends", "_keep_alive", "_last"),
+        *("_linger_bytes", "_loop", "_prober", "_reading", "_release", "_served", "_since"),
+        *("_switched", "_timer", "_told", "_transport", "_unparsed", "_version", "writing_paused"),
     )
 
     def __init__(
@@ -77,8 +76,8 @@ class Http1Protocol(asyncio.Protocol):
         """IP address; empty where there is none, as on a Unix socket."""
         self._connection = Connection(door.limits)
         self._active: DirectResponse | HttpExchange | None = None
-        self._last_head: SharedHead | None = None
-        """The last one that was shared: a client sends it again and again."""
+        self._last: SharedHead | None = None
+        """The last head, which a client sends again and again; None: it was not shared."""
         self._keep_alive = True
         self._served = False
         self._switched = False
@@ -109,13 +108,12 @@ class Http1Protocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Answers what is one whole unary request directly, or parses what came."""
         if self._active is None and not self._unparsed and not self.writing_paused:
-            response = None
-            if (direct := self._direct) is not None:
-                response = direct.read(data, self._door.limits, self._last_head)
+            direct = self._direct
+            response = None if direct is None else direct.read(data, self._door.limits, self._last)
             if response is None:
                 self._parse(data)
                 return
-            self._last_head = response.shared
+            self._last = response.shared
             response.answer(self._respond, self._client, self._ends.certificate)
             if not response.over:
                 self._active = response
@@ -267,11 +265,10 @@ class Http1Protocol(asyncio.Protocol):
             door.tasks.discard(self._active)
         start = status_line(status, door.state.default_headers)
         last = connection.eof and not connection.has_requests
-        if self._keep_alive and not (last or connection.closing or door.closing):
-            self._transport.write(b"%b%b\r\n%b" % (start, lines, body))
-        else:
+        if not self._keep_alive or last or connection.closing or door.closing:
             self._keep_alive = False
-            self._transport.write(b"%b%bconnection: close\r\n\r\n%b" % (start, lines, body))
+            lines += b"connection: close\r\n"
+        self._transport.write(b"%b%b\r\n%b" % (start, lines, body))
         connection.responding = False
         self._go_on()
 
@@ -342,9 +339,8 @@ class Http1Protocol(asyncio.Protocol):
         connection = self._connection
         if not self._keep_alive or self._door.closing:
             connection.closing = True
-        return connection.start_response(
-            response, status, headers, self._door.state.default_headers
-        )
+        defaults = self._door.state.default_headers
+        return connection.start_response(response, status, headers, defaults)
 
     def body_read(self) -> None:
         """Parses and reads on: the application has read what came of a body."""
