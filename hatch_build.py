@@ -52,6 +52,7 @@ COMPILED: Final = {
         *("metadata_size", "negotiation", "parameters", "plain_query"),
         *("request_head",),
     ),
+    "gateway/transcoding/rpc": ("connect", "grpc", "metadata", "wire"),
     "gateway/upstream": (
         *("balanced", "outcome", "pool", "pooled_channel", "port", "retrying"),
         *("wire",),

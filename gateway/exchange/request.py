@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from random import getrandbits
+from typing import Final
 
 from gateway.exchange.routing import Route
 from gateway.exchange.served import ServedContract
@@ -13,6 +14,13 @@ from gateway.transcoding.request_head import REQUEST_ID, RequestHead, read_head
 from gateway.transcoding.rpc.metadata import request_metadata
 from gateway.transcoding.rpc.wire import RpcWire
 from gateway.transcoding.status import StatusError
+
+_ID_SIZE: Final = 32
+"""Characters: hexadecimal digits."""
+_DRAWN: Final = 64
+"""How many ids are drawn at once: to ask the system for each would cost more than all else about it."""
+_IDS: Final[list[str]] = []
+"""Those that were drawn and not taken yet."""
 
 
 @dataclass(slots=True, eq=False)
@@ -78,5 +86,15 @@ def identify(head: RequestHead, allowed: MetadataFilter) -> tuple[str, Metadata]
 
 
 def new_request_id() -> str:
-    """Returns a random id. It is no secret, so it needs no randomness of the system."""
-    return getrandbits(128).to_bytes(16, "big").hex()  # a process that was forked draws others
+    """Returns a random id."""
+    try:
+        return _IDS.pop()
+    except IndexError:
+        text = os.urandom(_DRAWN * _ID_SIZE // 2).hex()
+        drawn = [text[at : at + _ID_SIZE] for at in range(0, len(text), _ID_SIZE)]
+        request_id = drawn.pop()
+        _IDS.extend(drawn)
+        return request_id
+
+
+os.register_at_fork(after_in_child=_IDS.clear)  # such a process draws others

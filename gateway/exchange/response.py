@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 from gateway.exchange.compression import Compression
 from gateway.transcoding.endpoint import EncodedBody
 from gateway.transcoding.error_body import PROBLEM_JSON, STATUS_JSON
 from gateway.transcoding.error_headers import error_headers
-from gateway.transcoding.metadata import Headers, MetadataFilter, header_value
+from gateway.transcoding.metadata import Headers, Metadata, MetadataFilter, header_value
 from gateway.transcoding.negotiation import prefers_problem
+from gateway.transcoding.rpc.wire import RpcWire
 from gateway.transcoding.status import StatusError
 from gateway.transcoding.transcoder import Transcoder, allow_header
 
@@ -19,16 +19,10 @@ _CACHED_TYPES: Final = 64
 """Maximum entries of the cache of media types: a contract has few, an HttpBody may have many."""
 _MAX_CACHED_TYPE: Final = 256
 """Maximum characters of a cached media type; an HttpBody may have any."""
-_cached_value: Final = lru_cache(maxsize=_CACHED_TYPES)(header_value)
+_VALUES: Final[dict[str, bytes]] = {}
+"""Media type -> value of `Content-Type`."""
 NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
 """Browsers take a body for what its media type says: an HttpBody may be anybody's text (Fetch, 3.6)."""
-_WHOLE_LINES: Final = b"\r\n".join(
-    (
-        *(b"content-type: %b", b"content-length: %d", b"x-content-type-options: nosniff"),
-        b"%bx-request-id: %b\r\n",
-    )
-)
-"""Headers of a whole response; the last line but one stands for those of others."""
 _WITHOUT_LENGTH: Final = (204, 304)
 """Statuses whose response without a body has no `Content-Length` either (RFC 9112, section 6.3)."""
 
@@ -90,12 +84,11 @@ class HttpResponse:
         others = b""
         if self.headers:
             others = b"\r\n".join(map(b": ".join, self.headers)) + b"\r\n"
-        return _WHOLE_LINES % (
-            _value(self.content_type),
-            len(self.body),
-            others,
-            self.request_id.encode(),
-        )
+        # of a literal format, for mypyc puts such a one together by itself
+        return (
+            b"content-type: %b\r\ncontent-length: %d\r\nx-content-type-options: nosniff\r\n"
+            b"%bx-request-id: %b\r\n"
+        ) % (_value(self.content_type), len(self.body), others, self.request_id.encode())
 
 
 def header_lines(*headers: tuple[bytes, bytes]) -> bytes:
@@ -104,7 +97,14 @@ def header_lines(*headers: tuple[bytes, bytes]) -> bytes:
 
 
 def _value(media_type: str) -> bytes:
-    return (_cached_value if len(media_type) <= _MAX_CACHED_TYPE else header_value)(media_type)
+    value = _VALUES.get(media_type)
+    if value is None:
+        value = header_value(media_type)
+        if len(media_type) <= _MAX_CACHED_TYPE:
+            if len(_VALUES) >= _CACHED_TYPES:
+                _VALUES.clear()
+            _VALUES[media_type] = value
+    return value
 
 
 def options(methods: list[str]) -> HttpResponse:
@@ -121,6 +121,19 @@ def failure(
     """
     media_type, body = error_body(transcoder, error, accept)
     return HttpResponse(error.http_status, body, media_type, error_headers(error, metadata))
+
+
+def unary_response(
+    wire: RpcWire, message: bytes, initial: Metadata, trailing: Metadata
+) -> HttpResponse:
+    """Makes the response of a unary call on a wire of RPC that went well."""
+    end, trailers = wire.end(None, trailing)
+    body, head = wire.message(message), wire.head(initial)
+    if end:
+        body += end
+    if trailers and wire.is_whole:
+        head, trailers = head + trailers, ()
+    return HttpResponse(200, body, wire.content_type, head, trailers=trailers)
 
 
 def error_body(transcoder: Transcoder, error: StatusError, accept: str) -> EncodedBody:

@@ -10,7 +10,7 @@ from gateway.contract.route_table import NoRoute, RouteMatch
 from gateway.contract.unknown_method import is_method_path
 from gateway.transcoding.endpoint import Endpoint
 from gateway.transcoding.request_head import RequestHead
-from gateway.transcoding.rpc.choose import choose, is_plain, needs_trailers
+from gateway.transcoding.rpc.choose import choose, is_plain
 from gateway.transcoding.rpc.wire import RpcWire
 from gateway.transcoding.status import UNIMPLEMENTED, StatusError
 from gateway.transcoding.transcoder import Transcoder
@@ -133,7 +133,7 @@ class Router:
         if choice is None:
             return None
         wire, error = choice
-        if needs_trailers(wire) and not has_trailers:
+        if wire.needs_trailers and not has_trailers:
             error = StatusError.of(UNIMPLEMENTED, _NO_TRAILERS)
         if match is None and error is None:
             match = self._find_unknown(path, wire)

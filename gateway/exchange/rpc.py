@@ -18,7 +18,7 @@ from gateway.exchange.call import open_call, open_source, read_message
 from gateway.exchange.exchange import Exchange
 from gateway.exchange.own_calls import AnsweredCall
 from gateway.exchange.ports import until_sent
-from gateway.exchange.response import HttpResponse
+from gateway.exchange.response import HttpResponse, unary_response
 from gateway.feeds.source import CallSource, Gap, Item, Source
 from gateway.transcoding.metadata import Metadata
 from gateway.transcoding.rpc.wire import MessagesReader, RpcWire
@@ -53,19 +53,8 @@ async def serve_rpc(exchange: Exchange, wire: RpcWire) -> None:
     await relay.end(error)
 
 
-def unary_response(
-    wire: RpcWire, message: bytes, initial: Metadata, trailing: Metadata
-) -> HttpResponse:
-    """Makes the whole response of a unary call that went well."""
-    end, trailers = wire.end(None, trailing)
-    body, head = wire.message(message) + end, wire.head(initial)
-    if wire.is_whole:
-        return HttpResponse(200, body, wire.content_type, (*head, *trailers))
-    return HttpResponse(200, body, wire.content_type, head, trailers=trailers)
-
-
 def rpc_failure(wire: RpcWire, error: StatusError) -> HttpResponse:
-    """Makes the whole response of a call that failed before its response began."""
+    """Makes the response of a call on a wire of RPC that failed before its response began."""
     failure = wire.failure(error)
     return HttpResponse(
         failure.status,

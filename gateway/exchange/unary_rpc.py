@@ -9,7 +9,8 @@ from itertools import islice
 
 from gateway.exchange.call import read_message
 from gateway.exchange.exchange import Exchange
-from gateway.exchange.rpc import messages_of, only_message, unary_response
+from gateway.exchange.response import unary_response
+from gateway.exchange.rpc import messages_of, only_message
 from gateway.exchange.unary import start_call
 from gateway.transcoding.rpc.wire import RpcWire
 

@@ -26,9 +26,8 @@ _WEBSOCKET: Final = WebSocketLimits(
 
 @dataclass(slots=True, eq=False)
 class _State:
-    """What uvicorn counts of a server; apart from the edge's, whose drain waits for its own connections."""
+    """What uvicorn keeps of a server; apart from the edge's, whose drain waits for its own connections."""
 
-    total_requests: int = 0
     connections: set[Any] = field(default_factory=set)
     tasks: set[Any] = field(default_factory=set)
     default_headers: list[tuple[bytes, bytes]] = field(default_factory=list)

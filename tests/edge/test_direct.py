@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
+from gateway.doors.http1.direct import DirectDoor
 from gateway.testing import ScriptedUpstream
 from tests.edge.asgi import running
 from tests.edge.conftest import MakeApp
@@ -48,6 +49,25 @@ async def test_each_request_has_its_own_body_and_id(app: FastAPI) -> None:
         {"stringField": "two"},
     )
     assert first[1][b"x-request-id"] != second[1][b"x-request-id"]
+
+
+async def test_a_head_like_the_last_one_of_its_connection(app: FastAPI) -> None:
+    """It is known by its bytes; its body is its own, and has to be as long as the head says."""
+    door: DirectDoor = app.state.direct
+    door.read(post("one"))  # its lines are new
+    first = door.read(post("one"))
+    assert first is not None
+    last = first.shared
+    again, other = door.read(post("two"), last=last), door.read(_GET % b"", last=last)
+
+    assert last is not None
+    assert again is not None
+    assert again.whole_body == b'{"stringField": "two"}'
+    assert again.shared is last
+    assert other is not None
+    assert other.shared is not last
+    assert door.read(post("one")[:-1], last=last) is None
+    assert door.read(post("one") + b" ", last=last) is None
 
 
 @pytest.mark.parametrize("passing", [True, False])

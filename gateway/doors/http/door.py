@@ -13,9 +13,8 @@ from gateway.transcoding.metadata import Headers
 
 
 class ServerState(Protocol):
-    """What uvicorn's server counts, and what it waits for when it stops."""
+    """What a server waits for when it stops, and the headers that it adds."""
 
-    total_requests: int
     connections: set[Any]
     tasks: set[Any]
     default_headers: list[tuple[bytes, bytes]]
@@ -42,6 +41,11 @@ class Door:
     """Whether the server stops: a response says that its connection ends."""
     crossing: float = 0.0
     """Seconds for which, at the end, a connection stays open that is new or has just carried a response."""
+    tasks: set[Any] = field(init=False)
+    """Those of `state`: what answers requests."""
+
+    def __post_init__(self) -> None:
+        self.tasks = self.state.tasks
 
     def headers_of_rejection(self, known: Iterable[tuple[bytes, bytes]]) -> Headers:
         """Returns the headers of CORS for what is refused before it is a request.

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
 from gateway.doors.http.request import Request
 from gateway.transcoding.metadata import Headers
 
-_CACHED: Final = 64
-"""Entries of the cache of status lines; the headers that go with them change once a second."""
+_STATUS_LINES: Final[dict[int, tuple[Iterable[tuple[bytes, bytes]], bytes]]] = {}
+"""Status -> what `status_line` was given last, and has returned."""
 _CONTENTLESS: Final = (204, 304)
 _CONNECTION_SPECIFIC: Final = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"}
@@ -76,7 +75,7 @@ class Response:
         """
         self._start(status)
         self.keep_alive = keep_alive
-        lines = [status_line(status, *defaults)]
+        lines = [status_line(status, defaults)]
         lines += (b"%b: %b\r\n" % header for header in headers if self._passes(*header))
         if self._left is None and self._has_content:
             if self._request.version == "1.1":
@@ -166,13 +165,20 @@ class Response:
         return part
 
 
-@lru_cache(maxsize=_CACHED)
-def status_line(status: int, *headers: tuple[bytes, bytes]) -> bytes:
-    """Returns the first lines of each response with a status: with some headers that seldom change."""
+def status_line(status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Returns the first lines of each response with a status: with some headers that seldom change.
+
+    They are not changed in place: the server makes others of them once a second.
+    """
+    known = _STATUS_LINES.get(status)
+    if known is not None and known[0] is headers:
+        return known[1]
     try:
         phrase = HTTPStatus(status).phrase
     except ValueError:
         phrase = ""
     lines = [b"HTTP/1.1 %d %b\r\n" % (status, phrase.encode())]
     lines += (b"%b: %b\r\n" % header for header in headers)
-    return b"".join(lines)
+    joined = b"".join(lines)
+    _STATUS_LINES[status] = headers, joined
+    return joined

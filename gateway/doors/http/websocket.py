@@ -308,7 +308,7 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def _write_accepted(self, headers: Headers) -> None:
         """Writes the head of the response that accepts a handshake."""
-        start = status_line(101, *self._door.state.default_headers)
+        start = status_line(101, self._door.state.default_headers)
         self._transport.write(start + header_lines(*headers) + b"\r\n")
 
     async def refuse(self, response: HttpResponse) -> None:

@@ -39,12 +39,25 @@ Respond: TypeAlias = Callable[[int, bytes, bytes], None]
 """Sends a whole response: its status, the lines of its headers, and its body."""
 
 
-class DirectDoor(ContractDoor):
-    """Answers those requests of an application that need no task and no ASGI.
+class SharedHead:
+    """A head of which all lines are shared, and whose target has no query.
 
-    Cached are whole heads of which all lines are shared and the target has no query (`is_shared`): their
-    bytes are equal for all callers, so a head with the same bytes asks for the same.
+    Its bytes are equal for all callers, so a head with the same bytes asks for the same.
+
+    Attributes:
+        data: the head, with its end.
+        plain: what it says.
     """
+
+    __slots__ = ("data", "plain")
+
+    def __init__(self, data: bytes, plain: PlainRequest) -> None:
+        self.data = data
+        self.plain = plain
+
+
+class DirectDoor(ContractDoor):
+    """Answers those requests of an application that need no task and no ASGI."""
 
     def __init__(self, edge: Edge, root_path: str = "", *, secure: bool = False) -> None:
         """Takes what is served.
@@ -56,8 +69,7 @@ class DirectDoor(ContractDoor):
         """
         super().__init__(edge, root_path, secure=secure)
         self._heads = PlainHeads(edge.metadata, edge.served, root_path, secure=secure)
-        self._shared: dict[bytes, PlainRequest] = {}
-        """Head -> what it asks for."""
+        self._shared: dict[bytes, SharedHead] = {}
         self._sizes: set[int] = set()
         """Bytes of those heads: one of another size is not looked up, which takes longer the longer it is."""
         edge.followers.append(self._follow)
@@ -76,44 +88,48 @@ class DirectDoor(ContractDoor):
         """Heads that the caches did not have."""
         return self._heads.misses
 
-    def answer(
-        self,
-        data: bytes,
-        limits: Limits,
-        respond: Respond,
-        client: str,
-        certificate: ClientCertificate | None,
+    def read(
+        self, data: bytes, limits: Limits = DEFAULTS, last: SharedHead | None = None
     ) -> DirectResponse | None:
-        """Reads a request, and starts to answer it; see `read` and `DirectResponse.answer`."""
-        response = self.read(data, limits)
-        if response is not None:
-            response.answer(respond, client, certificate)
-        return response
-
-    def read(self, data: bytes, limits: Limits = DEFAULTS) -> DirectResponse | None:
         """Returns the response to the request that some bytes are, which is still to be started.
 
         None if they are not one that is answered here.
+
+        Args:
+            data: what has come.
+            limits: of a head.
+            last: the head that is probably that of the request, for it was that of one before.
         """
+        served = self.edge.served
+        if last and last.plain.request.served is served and data.startswith(last.data):
+            return self._response(data, last)
         end = data.find(END_OF_HEAD, 0, limits.max_head)
         if end < 0:
             return None
-        plain = self._shared.get(data[:end]) if end in self._sizes else None
-        if plain is not None:
-            rest = len(data) - end - len(END_OF_HEAD)
-            return DirectResponse(self, data, plain) if rest == plain.length else None
+        size = end + len(END_OF_HEAD)
+        shared = self._shared.get(data[:size]) if size in self._sizes else None
+        if shared is not None:
+            return self._response(data, shared)
         plain = self._heads.parse(data, end, limits.max_headers)
         if plain is None:
             return None
         route = plain.request.route
         if not isinstance(route, RouteMatch) or route.target.method.streams:
             return None
+        shared = None
         if plain.is_shared:
             if len(self._shared) >= MAX_ENTRIES:
                 self._forget()
-            self._shared[data[:end]] = plain
-            self._sizes.add(end)
-        return DirectResponse(self, data, plain)
+            head = data[:size]
+            shared = self._shared[head] = SharedHead(head, plain)
+            self._sizes.add(size)
+        return DirectResponse(self, data, plain, shared)
+
+    def _response(self, data: bytes, shared: SharedHead) -> DirectResponse | None:
+        """Returns the response to a request with a shared head; None if its body has another length."""
+        plain = shared.plain
+        rest = len(data) - len(shared.data)
+        return DirectResponse(self, data, plain, shared) if rest == plain.length else None
 
     def headers(self, data: bytes) -> Headers:
         """Returns all headers of a request that `read` has read."""
@@ -126,19 +142,23 @@ class DirectResponse(InlineRun):
     A server may hold it in place of a task.
     """
 
-    __slots__ = ("_data", "_door", "_plain", "_respond", "ended", "whole_body")
+    __slots__ = ("_data", "_door", "_plain", "_respond", "ended", "shared", "whole_body")
 
-    def __init__(self, door: DirectDoor, data: bytes, plain: PlainRequest) -> None:
+    def __init__(
+        self, door: DirectDoor, data: bytes, plain: PlainRequest, shared: SharedHead | None
+    ) -> None:
         """Takes what the door has read.
 
         Args:
             door: which has read it.
             data: all of the request, as it came.
             plain: what its head says.
+            shared: the head, if it is shared.
         """
         self._door = door
         self._data = data
         self._plain = plain
+        self.shared = shared
         self._respond: Respond | None = None
         self.whole_body: bytes | None = data[len(data) - plain.length :]
         self.ended = False
@@ -160,7 +180,7 @@ class DirectResponse(InlineRun):
         if not request_id:
             request_id = new_request_id()
             if door.id_key is not None:
-                metadata = (*metadata, (door.id_key, request_id))
+                metadata += ((door.id_key, request_id),)
         body = sink = headers = run = self
         # by position: names would double what it takes to make an object
         exchange = Exchange(

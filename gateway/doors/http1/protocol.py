@@ -26,7 +26,7 @@ from gateway.doors.http.request import Request
 from gateway.doors.http.response import CONTINUE, Response, status_line
 from gateway.doors.http.websocket import WebSocketProtocol
 from gateway.doors.http1.connection import Connection
-from gateway.doors.http1.direct import DirectDoor, DirectResponse
+from gateway.doors.http1.direct import DirectDoor, DirectResponse, SharedHead
 from gateway.doors.http1.reset import abort_after_reset
 from gateway.doors.proxy_protocol import ProxiedEnds
 from gateway.exchange.request import new_request_id
@@ -49,7 +49,7 @@ class Http1Protocol(asyncio.Protocol):
     """
 
     __slots__ = (
-        *("_active", "_client", "_connection", "_direct", "_door", "_ends", "_keep_alive"),
+        *("_active", "_client", "_connection", "_direct", "_door", "_ends", "_keep_alive", "_last"),
         *("_linger_bytes", "_loop", "_prober", "_reading", "_release", "_served", "_since"),
         *("_switched", "_timer", "_told", "_transport", "_unparsed", "_version", "writing_paused"),
     )
@@ -76,6 +76,8 @@ class Http1Protocol(asyncio.Protocol):
         """IP address; empty where there is none, as on a Unix socket."""
         self._connection = Connection(door.limits)
         self._active: DirectResponse | HttpExchange | None = None
+        self._last: SharedHead | None = None
+        """The last head, which a client sends again and again; None: it was not shared."""
         self._keep_alive = True
         self._served = False
         self._switched = False
@@ -106,16 +108,18 @@ class Http1Protocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Answers what is one whole unary request directly, or parses what came."""
         if self._active is None and not self._unparsed and not self.writing_paused:
-            limits, certificate, response = self._door.limits, self._ends.certificate, None
-            if (direct := self._direct) is not None:
-                response = direct.answer(data, limits, self._respond, self._client, certificate)
+            direct = self._direct
+            response = None if direct is None else direct.read(data, self._door.limits, self._last)
             if response is None:
                 self._parse(data)
-            elif not response.over:
+                return
+            self._last = response.shared
+            response.answer(self._respond, self._client, self._ends.certificate)
+            if not response.over:
                 self._active = response
                 self._connection.responding = True
                 self._version = "1.1"
-                self._door.state.tasks.add(response)
+                self._door.tasks.add(response)
         elif self._linger_bytes >= 0:
             self._linger(len(data))
         else:
@@ -258,14 +262,13 @@ class Http1Protocol(asyncio.Protocol):
         """Writes a whole response: its status, its header lines, and its body."""
         door, connection = self._door, self._connection
         if self._active is not None:
-            door.state.tasks.discard(self._active)
-        start = status_line(status, *door.state.default_headers)
+            door.tasks.discard(self._active)
+        start = status_line(status, door.state.default_headers)
         last = connection.eof and not connection.has_requests
-        if self._keep_alive and not (last or connection.closing or door.closing):
-            self._transport.write(b"".join((start, lines, b"\r\n", body)))
-        else:
+        if not self._keep_alive or last or connection.closing or door.closing:
             self._keep_alive = False
-            self._transport.write(b"%b%bconnection: close\r\n\r\n%b" % (start, lines, body))
+            lines += b"connection: close\r\n"
+        self._transport.write(b"%b%b\r\n%b" % (start, lines, body))
         connection.responding = False
         self._go_on()
 
@@ -283,7 +286,7 @@ class Http1Protocol(asyncio.Protocol):
             (b"x-request-id", request_id.encode()),
             (b"connection", b"close"),
         )
-        start = status_line(rejection.status, *self._door.state.default_headers)
+        start = status_line(rejection.status, self._door.state.default_headers)
         self._transport.write(b"".join((start, lines, b"\r\n", body)))
         self._end()
 
@@ -336,9 +339,8 @@ class Http1Protocol(asyncio.Protocol):
         connection = self._connection
         if not self._keep_alive or self._door.closing:
             connection.closing = True
-        return connection.start_response(
-            response, status, headers, self._door.state.default_headers
-        )
+        defaults = self._door.state.default_headers
+        return connection.start_response(response, status, headers, defaults)
 
     def body_read(self) -> None:
         """Parses and reads on: the application has read what came of a body."""
@@ -360,7 +362,6 @@ class Http1Protocol(asyncio.Protocol):
 
     def _go_on(self) -> None:
         self._active = None
-        self._door.state.total_requests += 1
         self._served = True
         if not self._keep_alive:
             self._end()
@@ -384,7 +385,7 @@ class Http1Protocol(asyncio.Protocol):
     def _ended(self) -> DirectResponse | HttpExchange | None:
         active, self._active = self._active, None
         if isinstance(active, DirectResponse):
-            self._door.state.tasks.discard(active)
+            self._door.tasks.discard(active)
         return active
 
     # The end of a connection.

@@ -134,7 +134,7 @@ class Http2Connection:
                 transport.register(event.stream_id, stream)
                 stream.answer(plain)
                 if not stream.over_here:
-                    door.state.tasks.add(stream)
+                    door.tasks.add(stream)
                 return
         self._start(event)
 
@@ -220,15 +220,8 @@ class Http2Connection:
         if self.transport.send_whole(stream_id, fields, body, trailers=trailers):
             self.waits(stream_id)
 
-    def answered(self, direct: DirectStream) -> None:
-        """Counts a request that was answered directly."""
-        state = self.door.state
-        state.total_requests += 1
-        state.tasks.discard(direct)
-
     def response_ended(self, stream_id: int) -> None:
         """Leaves a stream, once the client has read what is queued."""
-        self.door.state.total_requests += 1
         if self.transport.queued(stream_id):
             self.waits(stream_id)
         else:

@@ -6,12 +6,11 @@ The steps are those of every request (`gateway.exchange.serve`), run inline, and
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from gateway.doors.http.contract_door import ContractDoor
-from gateway.doors.http2.plain_head import PlainHead
+from gateway.doors.http2.plain_head import MAX_FIELD, PlainHead, keep
 from gateway.doors.http2.request_head import edge_headers
 from gateway.exchange.exchange import Exchange
 from gateway.exchange.inline import InlineRun
@@ -28,10 +27,6 @@ from grpc_wire.http2.events import DataReceived, HeadersReceived, StreamReset
 if TYPE_CHECKING:
     from gateway.doors.http2.connection import Http2Connection
 
-_MAX_CACHED: Final = 64
-"""Maximum entries of the cache of heads that many responses share."""
-_MAX_LENGTHS: Final = 1024
-"""Maximum entries of the cache of lengths of responses."""
 _NO_FIELDS: Final[Headers] = ()
 _ID_SIZE: Final = 32
 _OWN_ID: Final = encode_literals(((b"x-request-id", b"0" * _ID_SIZE),))[:-_ID_SIZE]
@@ -78,7 +73,7 @@ class DirectStream(InlineRun):
         if not request_id:
             request_id = new_request_id()
             if door.id_key is not None:
-                metadata = (*metadata, (door.id_key, request_id))
+                metadata += ((door.id_key, request_id),)
         body = sink = headers = run = self
         # by position: names would double what it takes to make an object
         exchange = Exchange(
@@ -129,7 +124,7 @@ class DirectStream(InlineRun):
         self._connection.left(self._stream_id)
         if not self.over_here:
             self.over_here = True
-            self._connection.answered(self)
+            self._connection.door.tasks.discard(self)
             self.interrupt(ClientGone())
 
     # What the exchange calls.
@@ -153,15 +148,13 @@ class DirectStream(InlineRun):
             raise ClientGone
         self.over_here = True
         connection, stream_id = self._connection, self._stream_id
-        state = connection.door.state
-        prefix, fields, literals = response_fields(response, state.default_headers)
+        prefix, fields, literals = response_fields(response, connection.default_headers)
         body = b"" if head else response.body
         if connection.transport.send_whole(
             stream_id, fields, body, prefix, response.trailers, literals
         ):
             connection.waits(stream_id)
-        state.total_requests += 1
-        state.tasks.discard(self)
+        connection.door.tasks.discard(self)
 
     async def start(self, status: int, headers: Headers) -> None:
         """See `Sink`."""
@@ -180,54 +173,78 @@ class DirectStream(InlineRun):
         raise NotImplementedError(_WHOLE_ALONE)
 
 
+class _SharedHead:
+    """What responses with one content type begin with, as long as all else of it stays the same.
+
+    Attributes:
+        status: the HTTP status.
+        headers: those of the response, beside those of its body: none, or those of gRPC.
+        defaults: headers of the server, `Date` for one.
+        fields: status, content type and headers.
+        literals: the defaults, encoded.
+    """
+
+    __slots__ = ("defaults", "fields", "headers", "literals", "status")
+
+    def __init__(self, response: HttpResponse, defaults: Sequence[tuple[bytes, bytes]]) -> None:
+        self.status = response.status
+        self.headers = response.headers
+        self.defaults = defaults
+        self.fields: Headers = (
+            (b":status", b"%d" % response.status),
+            (b"content-type", header_value(response.content_type)),
+            NO_SNIFFING,
+            *response.headers,
+        )
+        self.literals = encode_literals(tuple(defaults))
+
+
+_SHARED: Final[dict[str, _SharedHead]] = {}
+"""By content type."""
+_LENGTHS: Final[dict[int, bytes]] = {}
+"""`Content-Length` -> its field, encoded."""
+
+
 def response_fields(
-    response: HttpResponse, defaults: Iterable[tuple[bytes, bytes]]
+    response: HttpResponse, defaults: Sequence[tuple[bytes, bytes]]
 ) -> tuple[Headers, Headers, bytes]:
     """Returns the fields of a whole response of the edge's own.
 
     Args:
         response: the response.
-        defaults: headers of the server, `Date` for one.
+        defaults: headers of the server, `Date` for one, which are not changed in place.
 
     Returns:
         Those that many share; the others; and of most responses these encoded, in place of fields.
     """
     headers = response.headers
-    if headers is PLAIN_HEAD and response.trailers:
-        prefix = _shared_fields(response.status, response.content_type, *PLAIN_HEAD)
-        literals = _literals(*defaults) + _literal_id(response.request_id)
-    elif headers or not response.content_type:
+    is_grpc = headers is PLAIN_HEAD and len(response.trailers) > 0
+    if not response.content_type or (headers and not is_grpc):
         # of metadata a value may have blanks around it, which are malformed (RFC 9113, 8.2.1)
         fields = [(name, value.strip(b" \t")) for name, value in response.all_headers()]
         return ((b":status", b"%d" % response.status),), (*defaults, *fields), b""
-    else:
-        prefix = _shared_fields(response.status, response.content_type)
-        length = _literal_length(len(response.body))
-        literals = b"".join((_literals(*defaults), length, _literal_id(response.request_id)))
-    return prefix, _NO_FIELDS, literals
+    shared = _SHARED.get(response.content_type)
+    if (
+        shared is None
+        or shared.status != response.status
+        or shared.headers is not headers
+        or shared.defaults is not defaults
+    ):
+        shared = _SharedHead(response, defaults)
+        if len(response.content_type) <= MAX_FIELD:
+            keep(_SHARED, response.content_type, shared)
+    length = b"" if is_grpc else _literal_length(len(response.body))
+    request_id = response.request_id.encode()
+    id_start = _OWN_ID
+    if len(request_id) != _ID_SIZE:  # it is its caller's
+        id_start = encode_literals(((b"x-request-id", request_id),))[: -len(request_id)]
+    literals = b"%b%b%b%b" % (shared.literals, length, id_start, request_id)
+    return shared.fields, _NO_FIELDS, literals
 
 
-@lru_cache(maxsize=_MAX_CACHED)
-def _literals(*headers: tuple[bytes, bytes]) -> bytes:
-    return encode_literals(headers)
-
-
-@lru_cache(maxsize=_MAX_LENGTHS)
 def _literal_length(size: int) -> bytes:
-    return encode_literals(((b"content-length", b"%d" % size),))
-
-
-def _literal_id(request_id: str) -> bytes:
-    if len(request_id) == _ID_SIZE:  # that of the edge's own
-        return _OWN_ID + request_id.encode()
-    return encode_literals(((b"x-request-id", request_id.encode()),))
-
-
-@lru_cache(maxsize=_MAX_CACHED)
-def _shared_fields(status: int, content_type: str, *others: tuple[bytes, bytes]) -> Headers:
-    return (
-        (b":status", b"%d" % status),
-        (b"content-type", header_value(content_type)),
-        NO_SNIFFING,
-        *others,
-    )
+    literal = _LENGTHS.get(size)
+    if literal is None:
+        literal = encode_literals(((b"content-length", b"%d" % size),))
+        keep(_LENGTHS, size, literal)
+    return literal

@@ -131,8 +131,3 @@ def _choose_get(query: bytes, method: Method | None) -> Choice | None:
 
 def _media_type(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
-
-
-def needs_trailers(wire: RpcWire) -> bool:
-    """Whether a wire ends a call in the trailers of HTTP."""
-    return wire.name == Grpc.name

@@ -17,7 +17,7 @@ from gateway.transcoding.content_coding import ContentDecoder, content_decoder
 from gateway.transcoding.endpoint import Endpoint
 from gateway.transcoding.metadata import Headers, Metadata
 from gateway.transcoding.rpc.metadata import response_headers
-from gateway.transcoding.rpc.wire import NO_TRAILERS, Failure, FramedReader
+from gateway.transcoding.rpc.wire import NO_TRAILERS, Failure, FramedReader, RpcWire
 from gateway.transcoding.scalars import bytes_from_json
 from gateway.transcoding.status import (
     HTTP_STATUS,
@@ -39,49 +39,43 @@ _OF_THE_REQUEST: Final = (404, 405, 415)
 _TRAILER: Final = b"trailer-"
 
 
-class _Messages:
-    """Translates messages where they are JSON; else they are the bytes themselves."""
+class _Connect(RpcWire):
+    """What both kinds of calls share: messages are JSON, or the protobuf's own bytes."""
 
-    __slots__ = ("_decode", "_encode", "is_json")
+    __slots__ = ("_decode", "_encode")
 
-    def __init__(self, *, is_json: bool) -> None:
-        self.is_json = is_json
+    def __init__(self, content_type: str, *, is_json: bool) -> None:
+        super().__init__(content_type, is_json=is_json)
         self._decode: Callable[[bytes], bytes] | None = None
         self._encode: Callable[[bytes], bytes] | None = None
 
     def bind(self, endpoint: Endpoint) -> None:
-        """Takes what translates the messages."""
+        """See `RpcWire`."""
         if self.is_json:
             self._decode = lambda body: endpoint.decode_frame(body or b" ", step="")
             self._encode = endpoint.encode_response
 
-    def read(self, data: bytes) -> bytes:
-        """Returns the message of a client."""
-        return data if self._decode is None else self._decode(data)
+    def read(self, message: bytes) -> bytes:
+        """See `RpcWire`."""
+        return message if self._decode is None else self._decode(message)
 
-    def write(self, message: bytes) -> bytes:
-        """Returns a message for the client."""
+    def message(self, message: bytes) -> bytes:
+        """See `RpcWire`."""
         return message if self._encode is None else self._encode(message)
 
 
-class ConnectUnary:
+class ConnectUnary(_Connect):
     """A unary call by POST: request and response are the message itself."""
 
-    __slots__ = ("_content_encoding", "_messages", "content_type", "is_json")
+    __slots__ = ("_content_encoding",)
 
     name = "connect"
     is_whole = True
 
     def __init__(self, *, is_json: bool, content_encoding: str) -> None:
         """Takes how messages are written, and the coding of the request's body."""
-        self.is_json = is_json
-        self._messages = _Messages(is_json=is_json)
+        super().__init__(_JSON if is_json else "application/proto", is_json=is_json)
         self._content_encoding = content_encoding
-        self.content_type = _JSON if is_json else "application/proto"
-
-    def bind(self, endpoint: Endpoint) -> None:
-        """See `RpcWire`."""
-        self._messages.bind(endpoint)
 
     def reader(self, limit: int) -> WholeReader:
         """See `RpcWire`."""
@@ -91,17 +85,9 @@ class ConnectUnary:
         """See `RpcWire`; a body without a coding is the message."""
         return None if self._content_encoding or len(body) > limit else body
 
-    def read(self, message: bytes) -> bytes:
-        """See `RpcWire`."""
-        return self._messages.read(message)
-
     def head(self, initial: Metadata) -> Headers:
         """See `RpcWire`."""
         return response_headers(initial)
-
-    def message(self, message: bytes) -> bytes:
-        """See `RpcWire`."""
-        return self._messages.write(message)
 
     def end(self, error: StatusError | None, trailing: Metadata) -> tuple[bytes, Headers]:
         """See `RpcWire`: the trailers are headers."""
@@ -152,37 +138,24 @@ class ConnectGet(ConnectUnary):
         return reader
 
 
-class ConnectStream:
+class ConnectStream(_Connect):
     """A streaming call: both ways messages in frames."""
 
-    __slots__ = ("_encoding", "_messages", "content_type", "is_json")
+    __slots__ = ("_encoding",)
 
     name = "connect-stream"
-    is_whole = False
 
     def __init__(self, *, is_json: bool, encoding: str) -> None:
         """Takes how messages are written, and the `connect-content-encoding` of the request."""
-        self.is_json = is_json
-        self._messages = _Messages(is_json=is_json)
+        content_type = f"application/connect+{'json' if is_json else 'proto'}"
+        super().__init__(content_type, is_json=is_json)
         self._encoding = encoding or "identity"
-        self.content_type = f"application/connect+{'json' if is_json else 'proto'}"
-
-    def bind(self, endpoint: Endpoint) -> None:
-        """See `RpcWire`."""
-        self._messages.bind(endpoint)
 
     def reader(self, limit: int) -> FramedReader:
         """See `RpcWire`."""
         if self._encoding not in ENCODINGS:
             raise _unknown_coding(self._encoding)
         return FramedReader(limit, self._encoding)
-
-    def single(self, body: bytes, limit: int) -> None:
-        """See `RpcWire`: a stream is for `reader`."""
-
-    def read(self, message: bytes) -> bytes:
-        """See `RpcWire`."""
-        return self._messages.read(message)
 
     def head(self, initial: Metadata) -> Headers:
         """See `RpcWire`."""
@@ -191,7 +164,7 @@ class ConnectStream:
 
     def message(self, message: bytes) -> bytes:
         """See `RpcWire`."""
-        return frame(self._messages.write(message))
+        return frame(super().message(message))
 
     def end(self, error: StatusError | None, trailing: Metadata) -> tuple[bytes, Headers]:
         """See `RpcWire`: the end is a frame of JSON."""

@@ -11,10 +11,15 @@ from collections.abc import Iterable
 from struct import Struct
 from typing import Final
 
-from gateway.transcoding.endpoint import Endpoint
 from gateway.transcoding.metadata import Headers, Metadata
 from gateway.transcoding.rpc.metadata import header_text, response_headers
-from gateway.transcoding.rpc.wire import NO_TRAILERS, Failure, FramedReader
+from gateway.transcoding.rpc.wire import (
+    NO_TRAILERS,
+    Failure,
+    FramedReader,
+    MessagesReader,
+    RpcWire,
+)
 from gateway.transcoding.status import UNIMPLEMENTED, StatusError, bad_request
 from gateway.transcoding.violations import quoted
 from grpc_wire.call.message import ACCEPTED, ENCODINGS, IDENTITY, frame, single_message
@@ -28,23 +33,20 @@ _TRAILERS_FLAG: Final = 0x80
 _QUARTET: Final = 4
 
 
-class Grpc:
+class Grpc(RpcWire):
     """gRPC: the end is HTTP/2's trailers."""
 
-    __slots__ = ("_encoding", "content_type")
+    __slots__ = ("_encoding",)
 
     name = "grpc"
-    is_whole = is_json = False
+    needs_trailers = True
 
     def __init__(self, content_type: str, encoding: str) -> None:
         """Takes the request's content type, which is the response's, and its `grpc-encoding`."""
-        self.content_type = content_type
+        super().__init__(content_type)
         self._encoding = encoding
 
-    def bind(self, endpoint: Endpoint) -> None:
-        """Does nothing: no message is translated."""
-
-    def reader(self, limit: int) -> FramedReader:
+    def reader(self, limit: int) -> MessagesReader:
         """See `RpcWire`."""
         if self._encoding not in ENCODINGS:
             text = f"grpc-encoding {quoted(self._encoding)} is not known here"
@@ -54,10 +56,6 @@ class Grpc:
     def single(self, body: bytes, limit: int) -> bytes | None:
         """See `RpcWire`; a message without compression."""
         return single_message(body, limit) if self._encoding == IDENTITY else None
-
-    def read(self, message: bytes) -> bytes:
-        """See `RpcWire`."""
-        return message
 
     def head(self, initial: Metadata) -> Headers:
         """See `RpcWire`."""
@@ -85,6 +83,7 @@ class GrpcWeb(Grpc):
     __slots__ = ()
 
     name = "grpc-web"
+    needs_trailers = False
 
     def end(self, error: StatusError | None, trailing: Metadata) -> tuple[bytes, Headers]:
         """See `RpcWire`."""
@@ -105,7 +104,7 @@ class GrpcWebText(GrpcWeb):
 
     name = "grpc-web-text"
 
-    def reader(self, limit: int) -> TextReader:  # type: ignore[override] # one protocol of the two
+    def reader(self, limit: int) -> MessagesReader:
         """See `RpcWire`."""
         return TextReader(super().reader(limit))
 
@@ -126,7 +125,7 @@ class TextReader:
 
     __slots__ = ("_reader", "_rest")
 
-    def __init__(self, reader: FramedReader) -> None:
+    def __init__(self, reader: MessagesReader) -> None:
         """Takes what reads the decoded bytes."""
         self._reader = reader
         self._rest = b""

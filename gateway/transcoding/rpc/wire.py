@@ -5,6 +5,7 @@ Sources: gRPC over HTTP/2; gRPC-Web (PROTOCOL-WEB.md); the Connect protocol.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Final, NamedTuple, Protocol
 
@@ -46,35 +47,44 @@ class MessagesReader(Protocol):
         ...
 
 
-class RpcWire(Protocol):
+class RpcWire(ABC):
     """One call's codec.
 
     Attributes:
         name: of the wire, in logs and metrics.
         content_type: of a response that has not failed.
+        needs_trailers: whether a call ends in the trailers of HTTP.
         is_whole: whether the response is one HTTP body without frames, whose headers have the trailers.
         is_json: whether messages travel as JSON, which `read` and `message` translate.
     """
 
-    name: str
-    content_type: str
-    is_whole: bool
-    is_json: bool
+    __slots__ = ("content_type", "is_json")
+
+    name = ""
+    needs_trailers = False
+    is_whole = False
+
+    def __init__(self, content_type: str, *, is_json: bool = False) -> None:
+        """Takes the content type of the response, and whether messages travel as JSON."""
+        self.content_type = content_type
+        self.is_json = is_json
 
     def bind(self, endpoint: Endpoint) -> None:
         """Takes what translates the messages, where the wire has them in JSON."""
+        del endpoint
 
+    @abstractmethod
     def reader(self, limit: int) -> MessagesReader:
         """Returns what reads the request's messages, each of at most so many bytes.
 
         Raises:
             StatusError: UNIMPLEMENTED, the body has a coding that is not known here.
         """
-        ...
 
     def single(self, body: bytes, limit: int) -> bytes | None:
         """Returns the message of a body that has come whole; None: it is for `reader`, or more than one."""
-        ...
+        del body, limit
+        return None
 
     def read(self, message: bytes) -> bytes:
         """Returns the serialized message that one of a client's is, as `reader` or `single` has it.
@@ -82,20 +92,21 @@ class RpcWire(Protocol):
         Raises:
             StatusError: it is wrong.
         """
-        ...
+        return message
 
+    @abstractmethod
     def head(self, initial: Metadata) -> Headers:
         """Returns the headers of a response that has not failed, without its content type."""
-        ...
 
+    @abstractmethod
     def message(self, message: bytes) -> bytes:
         """Returns a message as it travels.
 
         Raises:
             StatusError: INTERNAL, it cannot be written as JSON.
         """
-        ...
 
+    @abstractmethod
     def end(self, error: StatusError | None, trailing: Metadata) -> tuple[bytes, Headers]:
         """Returns the last bytes of a stream, and the trailers behind them.
 
@@ -103,11 +114,10 @@ class RpcWire(Protocol):
             error: with which the call ended; None: OK.
             trailing: metadata at the end of a call that went well; an error has its own.
         """
-        ...
 
+    @abstractmethod
     def failure(self, error: StatusError) -> Failure:
         """Returns the whole response of a call that failed before its response began."""
-        ...
 
 
 class FramedReader:

@@ -7,10 +7,9 @@ from typing import Any, cast
 
 
 class State:
-    """What the server counts."""
+    """What the server keeps."""
 
     def __init__(self) -> None:
-        self.total_requests = 0
         self.connections: set[Any] = set()
         self.tasks: set[Any] = set()
         self.default_headers: list[tuple[bytes, bytes]] = []
