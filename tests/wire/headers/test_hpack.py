@@ -202,7 +202,7 @@ def test_whole_answers_are_read_as_they_were_meant(table: int) -> None:
             stage.decoder.max_allowed_table_size = table
         stream = 2 * number + 1
         stage.hear(h2.headers(stream, START, end=True))
-        stage.connection.send_response(stream, head, (b"data",), end)
+        stage.connection.send_response(stream, head, [b"data"], end)
         sent = stage.frames()
         assert [bytes(f.payload) for f in sent if f.kind == h2.Kind.DATA] == [b"data"]
         assert stage.fields(sent) == [head, end]

@@ -159,7 +159,7 @@ class Ours:
 
     def send_response(self, stream: int, head: Headers, data: bytes, trailers: Headers) -> None:
         """Says all that is to be said on a stream."""
-        if self.connection.send_response(stream, head, (data,), trailers):
+        if self.connection.send_response(stream, head, [data], trailers):
             self._waiting.add(stream)
 
     def headers(self, stream: int, headers: Headers, *, end: bool) -> None:
