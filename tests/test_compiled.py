@@ -178,3 +178,24 @@ def test_a_field_that_no_constructor_takes_has_no_default(source: str) -> None:
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "field":
             given = {each.arg for each in node.keywords}
             assert "init" not in given or not {"default", "default_factory"} & given
+
+
+def _declared(tree: ast.ClassDef) -> set[str]:
+    """Returns the names of the attributes that a class declares, by an annotation."""
+    targets = [node.target for node in ast.walk(tree) if isinstance(node, ast.AnnAssign)]
+    own = {each.attr for each in targets if isinstance(each, ast.Attribute)}
+    fields = [node.target for node in tree.body if isinstance(node, ast.AnnAssign)]
+    return own | {each.id for each in fields if isinstance(each, ast.Name)}
+
+
+def test_no_compiled_class_declares_an_attribute_of_its_base_again() -> None:
+    """The collector would visit it twice, and take what it holds for garbage, or keep it for ever."""
+    classes = {}
+    for source in COMPILED:
+        for node in ast.walk(ast.parse((ROOT / source).read_text())):
+            if isinstance(node, ast.ClassDef):
+                classes[node.name] = node
+    for name, tree in classes.items():
+        for base in map(ast.unparse, tree.bases):
+            if base in classes:
+                assert not _declared(tree) & _declared(classes[base]), f"{name}({base})"

@@ -11,7 +11,7 @@ Where there is a task already, as under ASGI, an exchange has no such run.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Coroutine, Generator
 from typing import Any, Final
 
 from gateway.upstream.port import Outcome, PendingOutcome, Response
@@ -81,8 +81,7 @@ class InlineRun(PendingOutcome):
         """Runs a coroutine until it waits; called first."""
         self._steps = coroutine.__await__()
         self._task: asyncio.Task[None] | None = None
-        self.outcome: Outcome | None = None
-        self.cancel_call: Callable[[], object] | None = None
+        self.outcome = self.cancel_call = None
         self.over = False
         self._step()
 
