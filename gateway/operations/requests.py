@@ -13,7 +13,7 @@ from gateway.exchange.served import ServedContract
 from gateway.operations.calls import OTHER
 from gateway.operations.recent_errors import RecentErrors
 from gateway.transcoding.status import OK, code_name
-from server_process.exposition import BUCKETS, MAX_WAITING, Histogram, Sample, TracedHistogram
+from server_process.exposition import BUCKETS, Histogram, Sample, TracedHistogram
 from server_process.log_lines import is_sampled, trace_id
 
 METHODS: Final = frozenset(
@@ -46,10 +46,7 @@ class RequestMeter(Observer):
         for end in ends:
             key = end.binding, end.http_method, end.http_status
             series = self._series.get(key) or self._add(*key)
-            waiting = series.waiting
-            waiting.append(end.seconds)
-            if len(waiting) >= MAX_WAITING:
-                series.put_into_buckets()
+            series.observe(end.seconds)
             if end.code != OK and (end.ended_by is not _CLIENT or end.http_status >= _FIRST_FAULT):
                 self.errors.add(*self._labels(*key)[:2], end)
 
