@@ -15,7 +15,7 @@ import select
 import stat
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
 from typing import Any, Final, NamedTuple
@@ -108,11 +108,9 @@ class LineWriter:
         """Takes a record, or counts it as lost; called in the event loop."""
         self._enqueue(record, 1)
 
-    def put_lines(self, lines: Sequence[str]) -> None:
-        """Takes lines in ASCII, with their line breaks, or counts them as lost; called in the event loop."""
-        if lines:
-            count = len(lines)
-            self._enqueue(_Lines("".join(lines).encode("ascii"), count), count)
+    def put_lines(self, data: bytes, number: int) -> None:
+        """Takes so many lines, with their line breaks, or counts them as lost; called in the event loop."""
+        self._enqueue(_Lines(data, number), number)
 
     def _enqueue(self, item: Any, count: int) -> None:
         if self._put - self._taken + count > self._max_records:

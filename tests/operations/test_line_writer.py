@@ -193,8 +193,8 @@ def test_lines_that_are_made_stay_whole_and_in_order(
     writer = LineWriter(render, render_loss, None if is_pipe else tmp_path / "log")
     for number in range(0, 3000, 100):
         writer.put(number)
-        writer.put_lines([f"{each}\n" for each in range(number + 1, number + 100)])
-        writer.put_lines([])
+        lines = [b"%d\n" % each for each in range(number + 1, number + 100)]
+        writer.put_lines(b"".join(lines), len(lines))
     writer.start()
     writer.close()
     os.close(reading)
@@ -211,7 +211,7 @@ def test_a_line_that_is_longer_than_a_chunk_stands_alone(monkeypatch: pytest.Mon
     monkeypatch.setattr(line_writer, "_STDOUT", writing)
     writer = LineWriter(render, render_loss)
     long = "x" * (2 * CHUNK_BYTES) + "\n"
-    writer.put_lines(["1\n", long, "2\n"])
+    writer.put_lines(f"1\n{long}2\n".encode(), 3)
     writer.start()
     writer.close()
     os.close(writing)
@@ -222,9 +222,9 @@ def test_a_line_that_is_longer_than_a_chunk_stands_alone(monkeypatch: pytest.Mon
 def test_lines_that_are_made_count_as_lost_each() -> None:
     """The queue's bound is one of lines, not of calls."""
     writer = LineWriter(render, render_loss, max_records=100)
-    writer.put_lines(["x\n"] * 60)
-    writer.put_lines(["x\n"] * 60)
-    writer.put_lines(["x\n"] * 40)
+    writer.put_lines(b"x\n" * 60, 60)
+    writer.put_lines(b"x\n" * 60, 60)
+    writer.put_lines(b"x\n" * 40, 40)
     writer.put(1)
 
     assert writer.lost == 61
