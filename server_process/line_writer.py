@@ -2,9 +2,9 @@
 
 The loop puts records, or lines that it has made, into a bounded queue. The thread gathers them for a moment,
 makes lines of records, and writes whole lines: to a pipe at most `PIPE_BUF` bytes at once, which the system
-keeps together, so the lines of several workers do not mix. To a file it writes more at once: each write hands
-the interpreter to the loop and back, which costs as much as several lines. What the queue cannot hold, and
-what cannot be written, is counted, and told in a later line.
+keeps together, so the lines of several workers do not mix. To a file it writes all that has gathered, and
+joins nothing: each write hands the interpreter to the loop and back, which costs as much as several lines.
+What the queue cannot hold, and what cannot be written, is counted, and told in a later line.
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ MAX_RECORDS: Final = 8192
 """Maximum records and lines that wait; a record takes about 1 KB."""
 CHUNK_BYTES: Final = 4096
 """Bytes that are written to a pipe at once, and of the longest line: `PIPE_BUF` of Linux (pipe(7))."""
-_FILE_CHUNK_BYTES: Final = 64 * 1024
-"""Bytes that are written at once to what is no pipe, socket or terminal: the loop waits for their lines."""
+_FILE_CHUNK_BYTES: Final = 1024 * 1024
+"""Bytes that are written at once to what is no pipe, socket or terminal."""
+_MAX_PARTS: Final = 1024
+"""Maximum parts of one write: `IOV_MAX` of Linux (writev(2))."""
 _GATHER_SECONDS: Final = 0.05
 """Time that the thread lets records gather, so that the loop wakes it at most 20 times a second."""
 _POLL_MILLISECONDS: Final = 100
@@ -160,6 +162,8 @@ class LineWriter:
                 self._write(lines)
                 lines, size = [], 0
             if data:
+                if len(lines) >= _MAX_PARTS:
+                    lines = [b"".join(lines)]
                 lines.append(data)
                 size += len(data)
         self._write(lines)
@@ -176,25 +180,31 @@ class LineWriter:
     def _write(self, lines: list[bytes]) -> None:
         """Writes lines as one, behind one that tells what was lost before them."""
         lost = self.lost
-        if lost > self._told and self._write_all(self._render_loss(lost - self._told)):
+        if lost > self._told and self._write_all([self._render_loss(lost - self._told)]):
             self._told = lost
+        if self._is_file:
+            if lines and not self._write_all(lines):
+                self._failed += sum(line.count(b"\n") for line in lines)
+            return
         data = b"".join(lines)
         while data:
-            part = data if self._is_file else _first_lines(data)
-            if not self._write_all(part):
+            part = _first_lines(data)
+            if not self._write_all([part]):
                 self._failed += data.count(b"\n")
                 return
             data = data[len(part) :]
 
-    def _write_all(self, data: bytes) -> bool:
-        """Writes some bytes; returns whether they were written."""
+    def _write_all(self, lines: list[bytes]) -> bool:
+        """Writes lines at once; returns whether they were written."""
         try:
             if self._fd < 0:
                 self._open()
-            while data:
+            while lines:
                 if not (self._is_file or self._wait_until_writable()):
                     return False
-                data = data[os.write(self._fd, data) :]
+                written = os.writev(self._fd, lines)
+                left = sum(map(len, lines)) - written
+                lines = [b"".join(lines)[-left:]] if left else []
         except OSError as error:
             self._warn(error)
             self._shut()

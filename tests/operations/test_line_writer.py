@@ -156,13 +156,13 @@ def test_a_file_takes_more_at_once_than_a_pipe(
     reading, writing = os.pipe()
     monkeypatch.setattr(line_writer, "_STDOUT", writing)
     sizes: list[int] = []
-    write = os.write
+    write = os.writev
 
-    def counted(fd: int, data: bytes) -> int:
-        sizes.append(len(data))
+    def counted(fd: int, data: list[bytes]) -> int:
+        sizes.append(sum(map(len, data)))
         return write(fd, data)
 
-    monkeypatch.setattr(os, "write", counted)
+    monkeypatch.setattr(os, "writev", counted)
     writer = LineWriter(render, render_loss, None if is_pipe else tmp_path / "log")
     for number in range(8000):
         writer.put(number)
@@ -183,13 +183,13 @@ def test_lines_that_are_made_stay_whole_and_in_order(
     reading, writing = os.pipe()
     monkeypatch.setattr(line_writer, "_STDOUT", writing)
     parts: list[bytes] = []
-    write = os.write
+    write = os.writev
 
-    def noted(fd: int, data: bytes) -> int:
-        parts.append(data)
+    def noted(fd: int, data: list[bytes]) -> int:
+        parts.append(b"".join(data))
         return write(fd, data)
 
-    monkeypatch.setattr(os, "write", noted)
+    monkeypatch.setattr(os, "writev", noted)
     writer = LineWriter(render, render_loss, None if is_pipe else tmp_path / "log")
     for number in range(0, 3000, 100):
         writer.put(number)
@@ -203,6 +203,26 @@ def test_lines_that_are_made_stay_whole_and_in_order(
     assert b"".join(parts).split() == [b"%d" % number for number in range(3000)]
     assert all(part.endswith(b"\n") for part in parts)
     assert not is_pipe or max(map(len, parts)) <= CHUNK_BYTES
+
+
+def test_what_a_write_leaves_is_written_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A write may take less than it is given; then no line is lost, cut or written twice."""
+
+    def some(fd: int, data: list[bytes]) -> int:
+        return os.write(fd, b"".join(data)[:1000])
+
+    monkeypatch.setattr(os, "writev", some)
+    file = tmp_path / "log"
+    writer = LineWriter(render, render_loss, file)
+    for number in range(3000):
+        writer.put(number)
+    writer.start()
+    writer.close()
+
+    assert file.read_text().splitlines() == [str(number) for number in range(3000)]
+    assert writer.lost == 0
 
 
 def test_a_line_that_is_longer_than_a_chunk_stands_alone(monkeypatch: pytest.MonkeyPatch) -> None:
