@@ -88,6 +88,8 @@ class LineWriter:
         self._fd = -1
         self._is_file = False
         """Whether a write neither waits for a reader nor mixes with those of other processes."""
+        self._moves: tuple[int, int] | None = None
+        """Device and inode of the file that is open, if it is one that may be moved away."""
         self._poll = select.poll()
         self._warned = False
         self._thread = threading.Thread(target=self._run, name="access-log", daemon=True)
@@ -232,7 +234,10 @@ class LineWriter:
         else:
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
             self._fd = os.open(self._path, flags, 0o640)
-        self._is_file = _is_file(self._fd)
+        opened = os.fstat(self._fd)
+        self._is_file = _is_file(self._fd, opened.st_mode)
+        is_ours = self._path is not None and stat.S_ISREG(opened.st_mode)
+        self._moves = (opened.st_dev, opened.st_ino) if is_ours else None
         self._poll = select.poll()
         self._poll.register(self._fd, select.POLLOUT)
 
@@ -243,16 +248,13 @@ class LineWriter:
 
     def _reopen_moved(self) -> None:
         """Opens the file anew if somebody has moved it away, as logrotate does."""
-        if self._path is None or self._fd < 0:
-            return
-        opened = os.fstat(self._fd)
-        if not stat.S_ISREG(opened.st_mode):
+        if self._path is None or self._moves is None or self._fd < 0:
             return
         try:
             there = os.stat(self._path)
         except OSError:
             there = None
-        if there is None or (there.st_dev, there.st_ino) != (opened.st_dev, opened.st_ino):
+        if there is None or (there.st_dev, there.st_ino) != self._moves:
             self._shut()
 
 
@@ -264,7 +266,6 @@ def _first_lines(data: bytes) -> bytes:
     return data[: (end if end >= 0 else data.index(b"\n")) + 1]
 
 
-def _is_file(fd: int) -> bool:
+def _is_file(fd: int, mode: int) -> bool:
     """Returns whether no reader can hold up who writes: it is a file, or a device such as the null device."""
-    mode = os.fstat(fd).st_mode
     return stat.S_ISREG(mode) or (stat.S_ISCHR(mode) and not os.isatty(fd))

@@ -121,7 +121,9 @@ class UnaryLines:
 
 def _is_odd(end: UnaryEnd) -> bool:
     """Returns whether a line has other fields, or an id with escapes; an id has no blanks or controls."""
-    return not end.binding.route or '"' in end.request_id or "\\" in end.request_id
+    request_id = end.request_id
+    has_escapes = not request_id.isalnum() and ('"' in request_id or "\\" in request_id)
+    return has_escapes or not end.binding.route
 
 
 def _bytes_in(number: int) -> str:
