@@ -13,8 +13,9 @@ AccessLogForm: TypeAlias = Literal["auto", "text", "json", "off"]
 MAX_TEXT: Final = 256
 """Maximum characters of a value."""
 _STDOUT: Final = 1
-THOUSANDTHS: Final[list[str]] = [f".{number:03d}" for number in range(1000)]
-"""The three decimals of each number of thousandths."""
+_HUNDREDTHS: Final[list[str]] = [f".{number:02d}" for number in range(100)]
+_NUMBERS: Final[list[str]] = [str(number) for number in range(100)]
+"""Few texts, which stay in the CPU's caches: a third digit would make ten times as many."""
 _TRACEPARENT_SIZE: Final = 55
 _hexlify: Final = hexlify
 """Compiled code finds it without a look into the module, as the next."""
@@ -47,14 +48,16 @@ class Times:
             if second != self._second:
                 self._second = second
                 self._shown_second = strftime("%Y-%m-%dT%H:%M:%S", gmtime(second))
-            self._shown = f"{self._shown_second}{THOUSANDTHS[rest]}Z"
+            self._shown = f"{self._shown_second}{_HUNDREDTHS[rest // 10]}{_NUMBERS[rest % 10]}Z"
         return self._shown
 
 
 def milliseconds(seconds: float) -> str:
     """Returns a duration in milliseconds with three decimals; twice as quick as a format of a float."""
     microseconds = int(seconds * 1e6 + 0.5)
-    return f"{microseconds // 1000}{THOUSANDTHS[microseconds % 1000]}"
+    whole = microseconds // 1000
+    shown = _NUMBERS[whole] if whole < len(_NUMBERS) else str(whole)
+    return f"{shown}{_HUNDREDTHS[microseconds // 10 % 100]}{_NUMBERS[microseconds % 10]}"
 
 
 def trace_id(traceparent: str) -> str:

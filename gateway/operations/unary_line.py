@@ -15,11 +15,10 @@ from gateway.exchange.observer import RequestEnd
 from gateway.exchange.request import Request
 from gateway.exchange.unary_end import End, UnaryEnd, whole
 from gateway.operations.access_record import json_line
-from server_process.log_lines import MAX_TEXT, THOUSANDTHS, Times, trace_id
+from server_process.log_lines import MAX_TEXT, Times, milliseconds, trace_id
 
 _KEPT: Final = 8192
 """Maximum entries of each cache."""
-_MICROSECONDS: Final = 1e6
 _NUMBERS: Final = 1000
 """Numbers from 0 on whose texts are kept."""
 _TRACE: Final = '","trace_id":"'
@@ -41,10 +40,8 @@ class UnaryLines:
         self._millisecond = -1
         self._start = ""
         """Of a line in this millisecond, up to the request id."""
-        self._numbers = [str(number) for number in range(_NUMBERS)]
         self._bytes_in = [_bytes_in(number) for number in range(_NUMBERS)]
         self._bytes_out = [_bytes_out(number) for number in range(_NUMBERS)]
-        self._ends = [rest + _END for rest in THOUSANDTHS]
         self._callers: dict[tuple[str, str], str] = {}
         self._whats: dict[_What, str] = {}
 
@@ -72,9 +69,7 @@ class UnaryLines:
             if millisecond != self._millisecond:
                 self._millisecond = millisecond
                 self._start = f'{{"time":"{self._times.shown(end.time)}","request_id":"'
-            microseconds = int(end.seconds * _MICROSECONDS + 0.5)
-            whole_ms, rest = microseconds // 1000, microseconds % 1000
-            took = self._numbers[whole_ms] if whole_ms < _NUMBERS else str(whole_ms)
+            took = milliseconds(end.seconds)
             bytes_in, bytes_out = end.bytes_in, end.bytes_out
             count += 1
             # one by one: a list of them would be made, copied and freed
@@ -86,13 +81,12 @@ class UnaryLines:
             pieces.append(caller)
             pieces.append(what)
             pieces.append(took)
-            pieces.append(THOUSANDTHS[rest])
             pieces.append(self._bytes_in[bytes_in] if bytes_in < _NUMBERS else _bytes_in(bytes_in))
             pieces.append(
                 self._bytes_out[bytes_out] if bytes_out < _NUMBERS else _bytes_out(bytes_out)
             )
             pieces.append(took)
-            pieces.append(self._ends[rest])
+            pieces.append(_END)
         if count:
             self._put_lines("".join(pieces).encode("ascii"), count)
 
