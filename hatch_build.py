@@ -44,7 +44,7 @@ COMPILED: Final = {
     "gateway/exchange": (
         *("call_metadata", "compression", "observation", "edge", "end", "exchange"),
         *("inline", "request", "request_info", "response", "routing", "serve"),
-        *("success", "unary", "unary_rpc"),
+        *("success", "unary", "unary_end", "unary_rpc"),
     ),
     "gateway/operations": ("access_record", "calls", "requests", "sampling", "unary_line"),
     "gateway/transcoding": (

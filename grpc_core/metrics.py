@@ -17,7 +17,6 @@ from grpc_core.finance.rates import Snapshot
 from grpc_core.rate_feed import RateFeed
 from grpc_wire.renewal import Renewed
 from server_process.exposition import (
-    MAX_WAITING,
     PROCESS_SERIES,
     Histogram,
     Sample,
@@ -111,10 +110,7 @@ class MethodCounts:
     def end(self, code: int, since: float) -> None:
         """Counts the end of a call."""
         self.codes[code] += 1
-        waiting = self.seconds.waiting
-        waiting.append(monotonic() - since)
-        if len(waiting) >= MAX_WAITING:
-            self.seconds.put_into_buckets()
+        self.seconds.observe(monotonic() - since)
 
 
 class Metrics:

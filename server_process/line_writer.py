@@ -2,9 +2,9 @@
 
 The loop puts records, or lines that it has made, into a bounded queue. The thread gathers them for a moment,
 makes lines of records, and writes whole lines: to a pipe at most `PIPE_BUF` bytes at once, which the system
-keeps together, so the lines of several workers do not mix. To a file it writes more at once: each write hands
-the interpreter to the loop and back, which costs as much as several lines. What the queue cannot hold, and
-what cannot be written, is counted, and told in a later line.
+keeps together, so the lines of several workers do not mix. To a file it writes all that has gathered, and
+joins nothing: each write hands the interpreter to the loop and back, which costs as much as several lines.
+What the queue cannot hold, and what cannot be written, is counted, and told in a later line.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import select
 import stat
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
 from typing import Any, Final, NamedTuple
@@ -26,8 +26,10 @@ MAX_RECORDS: Final = 8192
 """Maximum records and lines that wait; a record takes about 1 KB."""
 CHUNK_BYTES: Final = 4096
 """Bytes that are written to a pipe at once, and of the longest line: `PIPE_BUF` of Linux (pipe(7))."""
-_FILE_CHUNK_BYTES: Final = 64 * 1024
-"""Bytes that are written at once to what is no pipe, socket or terminal: the loop waits for their lines."""
+_FILE_CHUNK_BYTES: Final = 1024 * 1024
+"""Bytes that are written at once to what is no pipe, socket or terminal."""
+_MAX_PARTS: Final = 1024
+"""Maximum parts of one write: `IOV_MAX` of Linux (writev(2))."""
 _GATHER_SECONDS: Final = 0.05
 """Time that the thread lets records gather, so that the loop wakes it at most 20 times a second."""
 _POLL_MILLISECONDS: Final = 100
@@ -86,6 +88,8 @@ class LineWriter:
         self._fd = -1
         self._is_file = False
         """Whether a write neither waits for a reader nor mixes with those of other processes."""
+        self._moves: tuple[int, int] | None = None
+        """Device and inode of the file that is open, if it is one that may be moved away."""
         self._poll = select.poll()
         self._warned = False
         self._thread = threading.Thread(target=self._run, name="access-log", daemon=True)
@@ -108,11 +112,9 @@ class LineWriter:
         """Takes a record, or counts it as lost; called in the event loop."""
         self._enqueue(record, 1)
 
-    def put_lines(self, lines: Sequence[str]) -> None:
-        """Takes lines in ASCII, with their line breaks, or counts them as lost; called in the event loop."""
-        if lines:
-            count = len(lines)
-            self._enqueue(_Lines("".join(lines).encode("ascii"), count), count)
+    def put_lines(self, data: bytes, number: int) -> None:
+        """Takes so many lines, with their line breaks, or counts them as lost; called in the event loop."""
+        self._enqueue(_Lines(data, number), number)
 
     def _enqueue(self, item: Any, count: int) -> None:
         if self._put - self._taken + count > self._max_records:
@@ -162,6 +164,8 @@ class LineWriter:
                 self._write(lines)
                 lines, size = [], 0
             if data:
+                if len(lines) >= _MAX_PARTS:
+                    lines = [b"".join(lines)]
                 lines.append(data)
                 size += len(data)
         self._write(lines)
@@ -178,25 +182,31 @@ class LineWriter:
     def _write(self, lines: list[bytes]) -> None:
         """Writes lines as one, behind one that tells what was lost before them."""
         lost = self.lost
-        if lost > self._told and self._write_all(self._render_loss(lost - self._told)):
+        if lost > self._told and self._write_all([self._render_loss(lost - self._told)]):
             self._told = lost
+        if self._is_file:
+            if lines and not self._write_all(lines):
+                self._failed += sum(line.count(b"\n") for line in lines)
+            return
         data = b"".join(lines)
         while data:
-            part = data if self._is_file else _first_lines(data)
-            if not self._write_all(part):
+            part = _first_lines(data)
+            if not self._write_all([part]):
                 self._failed += data.count(b"\n")
                 return
             data = data[len(part) :]
 
-    def _write_all(self, data: bytes) -> bool:
-        """Writes some bytes; returns whether they were written."""
+    def _write_all(self, lines: list[bytes]) -> bool:
+        """Writes lines at once; returns whether they were written."""
         try:
             if self._fd < 0:
                 self._open()
-            while data:
+            while lines:
                 if not (self._is_file or self._wait_until_writable()):
                     return False
-                data = data[os.write(self._fd, data) :]
+                written = os.writev(self._fd, lines)
+                left = sum(map(len, lines)) - written
+                lines = [b"".join(lines)[-left:]] if left else []
         except OSError as error:
             self._warn(error)
             self._shut()
@@ -224,7 +234,10 @@ class LineWriter:
         else:
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
             self._fd = os.open(self._path, flags, 0o640)
-        self._is_file = _is_file(self._fd)
+        opened = os.fstat(self._fd)
+        self._is_file = _is_file(self._fd, opened.st_mode)
+        is_ours = self._path is not None and stat.S_ISREG(opened.st_mode)
+        self._moves = (opened.st_dev, opened.st_ino) if is_ours else None
         self._poll = select.poll()
         self._poll.register(self._fd, select.POLLOUT)
 
@@ -235,16 +248,13 @@ class LineWriter:
 
     def _reopen_moved(self) -> None:
         """Opens the file anew if somebody has moved it away, as logrotate does."""
-        if self._path is None or self._fd < 0:
-            return
-        opened = os.fstat(self._fd)
-        if not stat.S_ISREG(opened.st_mode):
+        if self._path is None or self._moves is None or self._fd < 0:
             return
         try:
             there = os.stat(self._path)
         except OSError:
             there = None
-        if there is None or (there.st_dev, there.st_ino) != (opened.st_dev, opened.st_ino):
+        if there is None or (there.st_dev, there.st_ino) != self._moves:
             self._shut()
 
 
@@ -256,7 +266,6 @@ def _first_lines(data: bytes) -> bytes:
     return data[: (end if end >= 0 else data.index(b"\n")) + 1]
 
 
-def _is_file(fd: int) -> bool:
+def _is_file(fd: int, mode: int) -> bool:
     """Returns whether no reader can hold up who writes: it is a file, or a device such as the null device."""
-    mode = os.fstat(fd).st_mode
     return stat.S_ISREG(mode) or (stat.S_ISCHR(mode) and not os.isatty(fd))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from binascii import hexlify, unhexlify
 from pathlib import Path
 from time import gmtime, strftime
 from typing import Final, Literal, TypeAlias
@@ -12,9 +13,13 @@ AccessLogForm: TypeAlias = Literal["auto", "text", "json", "off"]
 MAX_TEXT: Final = 256
 """Maximum characters of a value."""
 _STDOUT: Final = 1
-_THOUSANDTHS: Final = tuple(f".{number:03d}" for number in range(1000))
+_HUNDREDTHS: Final[list[str]] = [f".{number:02d}" for number in range(100)]
+_NUMBERS: Final[list[str]] = [str(number) for number in range(100)]
+"""Few texts, which stay in the CPU's caches: a third digit would make ten times as many."""
 _TRACEPARENT_SIZE: Final = 55
-_HEX: Final = b"0123456789abcdef"
+_hexlify: Final = hexlify
+"""Compiled code finds it without a look into the module, as the next."""
+_unhexlify: Final = unhexlify
 _NO_TRACE: Final = "0" * 32
 _SAMPLED: Final = frozenset("13579bdf")
 """Last digits of flags whose lowest bit is set (W3C Trace Context, section 3.2.2.5)."""
@@ -39,18 +44,20 @@ class Times:
         millisecond = int(at * 1000)
         if millisecond != self._millisecond:
             self._millisecond = millisecond
-            second, rest = divmod(millisecond, 1000)
+            second, rest = millisecond // 1000, millisecond % 1000
             if second != self._second:
                 self._second = second
                 self._shown_second = strftime("%Y-%m-%dT%H:%M:%S", gmtime(second))
-            self._shown = f"{self._shown_second}{_THOUSANDTHS[rest]}Z"
+            self._shown = f"{self._shown_second}{_HUNDREDTHS[rest // 10]}{_NUMBERS[rest % 10]}Z"
         return self._shown
 
 
 def milliseconds(seconds: float) -> str:
     """Returns a duration in milliseconds with three decimals; twice as quick as a format of a float."""
     microseconds = int(seconds * 1e6 + 0.5)
-    return f"{microseconds // 1000}{_THOUSANDTHS[microseconds % 1000]}"
+    whole = microseconds // 1000
+    shown = _NUMBERS[whole] if whole < len(_NUMBERS) else str(whole)
+    return f"{shown}{_HUNDREDTHS[microseconds // 10 % 100]}{_NUMBERS[microseconds % 10]}"
 
 
 def trace_id(traceparent: str) -> str:
@@ -58,7 +65,10 @@ def trace_id(traceparent: str) -> str:
     if len(traceparent) < _TRACEPARENT_SIZE or traceparent[2] != "-" or traceparent[35] != "-":
         return ""
     found = traceparent[3:35]
-    is_hex = found.isascii() and not found.encode().translate(None, _HEX)
+    try:
+        is_hex = _hexlify(_unhexlify(found)) == found.encode()  # no capitals
+    except ValueError:
+        return ""
     return found if is_hex and found != _NO_TRACE else ""
 
 

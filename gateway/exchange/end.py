@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from time import monotonic, time
-from typing import Any, Final
+from typing import Final
 
 from gateway.contract.route_table import RouteMatch
 from gateway.exchange.exchange import Exchange
@@ -14,6 +14,7 @@ from gateway.exchange.observer import EndedBy, RequestEnd
 from gateway.exchange.request_info import RequestInfo
 from gateway.exchange.request_log import request_name
 from gateway.exchange.tally import Tally
+from gateway.exchange.unary_end import UnaryEnd, make_end
 from gateway.transcoding.status import CANCELLED, OK, UNAVAILABLE
 
 log = logging.getLogger(__name__)
@@ -21,8 +22,8 @@ log = logging.getLogger(__name__)
 _UPSTREAM: Final = EndedBy.UPSTREAM
 _MAX_NAME: Final = 256
 """Maximum characters of an identity's name."""
-_make: Final[Any] = tuple.__new__
-"""Makes a named tuple of its values, at half the cost of its class."""
+_clock: Final = monotonic
+"""Compiled code finds it without a look into the module."""
 
 
 def tell_of_start(exchange: Exchange, observation: Observation) -> None:
@@ -69,12 +70,20 @@ def end_exchange(exchange: Exchange, observation: Observation | None, since: flo
         return
     if (tally := exchange.tally) is not None and tally.timer is not None:
         tally.timer.cancel()
-    ended = request_end(exchange, since)
+    ended: RequestEnd | None = None
+    unary: UnaryEnd | None = None
     if (ends := observation.ends) is not None:
-        ends.append(ended)
+        unary = _unary_end(exchange, since)
+        if unary is None:
+            ended = request_end(exchange, since)
+            ends.append(ended)
+        else:
+            ends.append(unary)
         if not 1 < len(ends) < MAX_ENDS:
             observation.gather()
-    if observation.exchange_ended is not None or observation.request_ended is not None:
+    if observation.tells_at_once:
+        if ended is None:
+            ended = request_end(exchange, since) if unary is None else unary.whole(time())
         _tell_of_end(observation, info, ended)
 
 
@@ -102,36 +111,73 @@ def _give_back(exchange: Exchange, info: RequestInfo) -> None:
             log.exception("%s: what a policy does at the end has failed", log_name(exchange))
 
 
+def _unary_end(exchange: Exchange, since: float) -> UnaryEnd | None:
+    """Returns how an exchange has ended, if it is of the commonest kind."""
+    request = exchange.request
+    if (
+        exchange.failure is not None
+        or exchange.ended_by is not None
+        or exchange.tally is not None
+        or exchange.websocket is not None
+        or not isinstance(request.route, RouteMatch)
+    ):
+        return None
+    now = _clock()
+    client, identity = exchange.client, ""
+    if (info := exchange.info) is not None:
+        client = info.client
+        if info.identity is not None:
+            identity = _name_of(info.identity)
+    return UnaryEnd(
+        now,
+        now - since,
+        exchange.request_id,
+        _traceparent(exchange),
+        client,
+        identity,
+        request,
+        exchange.endpoint.binding,
+        exchange.status,
+        exchange.bytes_in,
+        exchange.bytes_out,
+    )
+
+
+def _traceparent(exchange: Exchange) -> str:
+    """Returns the `traceparent` that went upstream, or that of the client; empty if there is none."""
+    trace_key, info = exchange.edge.trace_key, exchange.info
+    if trace_key is None:
+        values = exchange.headers.values(b"traceparent")
+        return values[0].decode("latin-1") if values else ""
+    if info is not None:
+        for key, value in info.metadata:  # one that was refused has not taken them
+            if key == trace_key:
+                return value if isinstance(value, str) else ""
+    for key, value in exchange.metadata:
+        if key == trace_key:
+            return value if isinstance(value, str) else ""
+    return ""
+
+
 def request_end(exchange: Exchange, since: float) -> RequestEnd:
     """Returns how an exchange has ended, or how far it is."""
     request, info, failure = exchange.request, exchange.info, exchange.failure
-    edge, route = exchange.edge, request.route
+    route = request.route
     code, ended_by = OK, _UPSTREAM
     if failure is not None or exchange.ended_by is not None:
         code, ended_by = outcome(exchange)
-    traceparent = ""
-    if (trace_key := edge.trace_key) is not None:
-        metadata = exchange.metadata
-        if info is not None and info.metadata:  # one that was refused has not taken them
-            metadata = (*info.metadata, *metadata)
-        for key, value in metadata:
-            if key == trace_key:
-                traceparent = value if isinstance(value, str) else ""
-                break
-    else:
-        traceparent = b"".join(exchange.headers.values(b"traceparent")[:1]).decode("latin-1")
     client, identity = exchange.client, ""
     if info is not None:
         client = info.client
         if info.identity is not None:
             identity = _name_of(info.identity)
-    made: RequestEnd = _make(
+    made: RequestEnd = make_end(
         RequestEnd,
         (
             time(),
-            monotonic() - since,
+            _clock() - since,
             exchange.request_id,
-            traceparent,
+            _traceparent(exchange),
             client,
             identity,
             request.http_method,

@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from time import time
+from time import monotonic, time
 from typing import Final
 
+from gateway.exchange.ends_observer import EndsObserver
 from gateway.exchange.observer import EVENTS, PLAIN_EVENTS, EndedBy, Observer, RequestEnd
 from gateway.exchange.request_info import RequestInfo
+from gateway.exchange.unary_end import End, UnaryEnd, whole
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +35,7 @@ class Observation:
     Attributes:
         needs_info: whether an event with a `RequestInfo` is wanted.
         needs_end: whether the end is, or the progress, which is told until then.
+        tells_at_once: whether somebody is told of each end as it occurs.
         progress_seconds: interval of `exchange_continues`, the shortest of all.
         ends: those that wait to be told together; None if nobody wants them so. Whoever adds the first one,
             or that with which there are `MAX_ENDS`, calls `gather`.
@@ -40,7 +43,8 @@ class Observation:
 
     __slots__ = (
         *EVENTS,
-        *("_timer", "ends", "needs_end", "needs_info", "observers", "progress_seconds"),
+        *("_takers", "_timer", "ends", "needs_end", "needs_info", "observers"),
+        *("progress_seconds", "tells_at_once"),
     )
 
     request_started: Sequence[Callable[[RequestInfo], None]] | None
@@ -62,11 +66,14 @@ class Observation:
         self.needs_info = any(
             getattr(self, event) is not None for event in EVENTS if event not in PLAIN_EVENTS
         )
-        ends = self.request_ended, self.exchange_ended, self.exchanges_ended
-        self.needs_end = any(told is not None for told in (*ends, self.exchange_continues))
+        takers = [each.take_ends for each in observers if isinstance(each, EndsObserver)]
+        self._takers: Sequence[Callable[[list[End]], None]] = takers
+        self.tells_at_once = self.request_ended is not None or self.exchange_ended is not None
+        gathers = bool(takers) or self.exchanges_ended is not None
+        self.needs_end = self.tells_at_once or gathers or self.exchange_continues is not None
         intervals = [each.progress_seconds for each in observers if each.progress_seconds]
         self.progress_seconds = min(intervals, default=None)
-        self.ends: list[RequestEnd] | None = None if self.exchanges_ended is None else []
+        self.ends: list[End] | None = [] if gathers else None
         self._timer: asyncio.TimerHandle | None = None
 
     def gather(self) -> None:
@@ -83,9 +90,17 @@ class Observation:
 
     def tell_ends(self) -> None:
         """Tells the ends that wait, so that whoever has them is up to date."""
-        if ends := self.ends:
-            self.ends = []
-            tell_each(self.exchanges_ended, ends)
+        ends = self.ends
+        if not ends:
+            return
+        self.ends = []
+        until_unix_time = time() - monotonic()
+        for end in ends:
+            if isinstance(end, UnaryEnd):
+                end.time += until_unix_time
+        tell_each(self._takers, ends)
+        if self.exchanges_ended is not None:
+            tell_each(self.exchanges_ended, [whole(end) for end in ends])
 
     def reject(self, http_status: int, code: int, request_id: str, client: str) -> None:
         """Tells of what was refused before it was a request."""

@@ -31,7 +31,7 @@ class EndedBy(Enum):
 
 
 class RequestEnd(NamedTuple):
-    """How a request ended, in plain values that may be kept; it is made once for all observers."""
+    """How a request ended, in plain values that may be kept."""
 
     time: float
     """Unix time of the end."""

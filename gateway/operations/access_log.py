@@ -7,16 +7,18 @@ what it says is in the CPU's caches; a thread makes the other lines, and writes 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import time
 from typing import Final
 
 from gateway.exchange.edge import Edge
-from gateway.exchange.observer import Observer, RequestEnd
+from gateway.exchange.ends_observer import EndsObserver
+from gateway.exchange.observer import RequestEnd
+from gateway.exchange.unary_end import End, whole
 from gateway.operations.access_record import fields, fitting, json_line, text_line
 from gateway.operations.sampling import Sampling
-from gateway.operations.unary_line import unary_line
+from gateway.operations.unary_line import UnaryLines
 from gateway.settings import Settings
 from gateway.transcoding.status import OK
 from server_process.line_writer import LineWriter
@@ -25,7 +27,7 @@ from server_process.log_lines import Times, is_text
 _MINUTE: Final = 60.0
 
 
-class AccessLog(Observer):
+class AccessLog(EndsObserver):
     """The access log of one process."""
 
     def __init__(self, settings: Settings) -> None:
@@ -36,11 +38,11 @@ class AccessLog(Observer):
         minutes = settings.access_log_progress_minutes
         self.progress_seconds = None if minutes is None else minutes * _MINUTE
         keeps_all = self._line is json_line and not settings.access_log_sample
-        self._is_quick = keeps_all and not self._paths
         self._sampling = Sampling(settings.access_log_sample)
         self._time = Times().shown
-        self._time_of_thread = Times().shown
         self.writer = LineWriter(self._render, self._render_loss, path)
+        is_quick = keeps_all and not self._paths
+        self._quick = UnaryLines(self.writer.put, self.writer.put_lines) if is_quick else None
 
     # In the event loop.
 
@@ -49,19 +51,13 @@ class AccessLog(Observer):
         """Lines that could not be written so far."""
         return self.writer.lost
 
-    def exchanges_ended(self, ends: Sequence[RequestEnd]) -> None:
+    def take_ends(self, ends: list[End]) -> None:
         """Logs exchanges that have ended."""
-        writer, shown = self.writer, self._time
-        lines: list[str] = []
+        if self._quick is not None:
+            self._quick.render(ends)
+            return
         for end in ends:
-            line = unary_line(shown(end.time), end) if self._is_quick else None
-            if line is not None:
-                lines.append(line)
-                continue
-            writer.put_lines(lines)
-            lines = []
-            writer.put(end)
-        writer.put_lines(lines)
+            self.writer.put(whole(end))
 
     def exchange_continues(self, so_far: RequestEnd) -> None:
         """Logs how far a stream is."""
@@ -84,10 +80,10 @@ class AccessLog(Observer):
             )
         ):
             return b""
-        return fitting(self._line, self._time_of_thread(end.time), found)
+        return fitting(self._line, self._time(end.time), found)
 
     def _render_loss(self, count: int) -> bytes:
-        now = self._time_of_thread(time())
+        now = self._time(time())
         if self._line is text_line:
             return f"{now} lost={count} lines of the access log\n".encode()
         return json_line(now, {"event": "lost", "lines": count})

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
-from functools import partial
 from time import monotonic
 from types import TracebackType
 from typing import Final, Protocol, Self
@@ -19,7 +18,8 @@ from gateway.transcoding.metadata import Metadata
 from gateway.transcoding.status import CANCELLED, OK, UNKNOWN, StatusError, code_name
 from gateway.upstream.around import AroundUpstream
 from gateway.upstream.port import Call, Outcome, RequestMessages, Response, Upstream
-from server_process.exposition import MAX_WAITING, Histogram, Sample
+from gateway.upstream.wire import WireUpstream
+from server_process.exposition import Histogram, Sample
 
 TYPES: Final = {
     StreamType.UNARY: "unary",
@@ -31,6 +31,10 @@ TYPES: Final = {
 _CODES: Final = 17
 OTHER: Final = "_OTHER"
 """Label of what the contract does not name, as OpenTelemetry has it."""
+
+
+_clock: Final = monotonic
+"""Compiled code finds it without a look into the module."""
 
 
 class CallCounts(Protocol):
@@ -47,19 +51,31 @@ class CallCounts(Protocol):
 
 
 class MethodCounts:
-    """What became of the calls of one method."""
+    """What became of the calls of one method.
 
-    __slots__ = ("codes", "is_unary", "labels", "received", "seconds", "sent", "started")
+    Attributes:
+        ok: calls that ended with OK.
+        sent: messages; those of a unary method follow from the other counts, as do those received.
+    """
+
+    __slots__ = (
+        *("_failed", "is_unary", "labels", "ok", "received", "seconds", "sent"),
+        *("started",),
+    )
 
     def __init__(self, labels: tuple[str, str, str], *, is_unary: bool) -> None:
         self.labels = labels
         self.is_unary = is_unary
         self.started = 0
         self.sent = self.received = 0
-        """Messages; those of a unary method follow from the other counts."""
-        self.codes = [0] * _CODES
-        """By the number of the status code."""
+        self.ok = 0
+        self._failed = [0] * _CODES
         self.seconds = Histogram()
+
+    @property
+    def codes(self) -> list[int]:
+        """Calls that have ended, by the number of the status code."""
+        return [self.ok, *self._failed[1:]]
 
     @property
     def under_way(self) -> int:
@@ -68,20 +84,33 @@ class MethodCounts:
 
     def end(self, code: int, since: float) -> None:
         """Counts the end of a call."""
-        self.codes[code] += 1
-        self.seconds.observe(monotonic() - since)
+        self.seconds.observe(_clock() - since)
+        if code == OK:
+            self.ok += 1
+        else:
+            self._failed[code] += 1
 
 
-def _end_unary(
-    counts: MethodCounts, on_outcome: Callable[[Outcome], None], since: float, outcome: Outcome
-) -> None:
+class _UnaryCall:
     """Counts the outcome of a unary call, and tells it."""
-    counts.codes[OK if isinstance(outcome, Response) else code_of(outcome)] += 1
-    waiting = counts.seconds.waiting
-    waiting.append(monotonic() - since)
-    if len(waiting) >= MAX_WAITING:
-        counts.seconds.put_into_buckets()
-    on_outcome(outcome)
+
+    __slots__ = ("_counts", "_on_outcome", "_since")
+
+    def __init__(
+        self, counts: MethodCounts, on_outcome: Callable[[Outcome], None], since: float
+    ) -> None:
+        self._counts = counts
+        self._on_outcome = on_outcome
+        self._since = since
+
+    def __call__(self, outcome: Outcome) -> None:
+        counts = self._counts
+        if isinstance(outcome, Response):
+            counts.ok += 1
+            counts.seconds.observe(_clock() - self._since)
+        else:
+            counts.end(code_of(outcome), self._since)
+        self._on_outcome(outcome)
 
 
 class MeteredUpstream(AroundUpstream):
@@ -94,6 +123,8 @@ class MeteredUpstream(AroundUpstream):
     def __init__(self, inner: Upstream, methods: Iterable[Method]) -> None:
         """Takes what carries the calls, and the methods of the contract."""
         super().__init__(inner)
+        self._wire = inner if isinstance(inner, WireUpstream) else None
+        """The same, if it is the default transport: compiled code calls its methods directly."""
         self._by_labels: dict[tuple[str, str, str], MethodCounts] = {}
         self._counts: dict[Method, MethodCounts] = {}
         self.follow(methods)
@@ -147,10 +178,13 @@ class MeteredUpstream(AroundUpstream):
     ) -> Callable[[], object]:
         """Starts a unary call; see `gateway.upstream.port.Upstream`."""
         counts = self._counts.get(method) or self._counts_of(method)
-        on_outcome = partial(_end_unary, counts, on_outcome, monotonic())
-        cancel = self.inner.start_unary(
-            method, request, on_outcome, metadata=metadata, timeout=timeout
-        )
+        counted, wire = _UnaryCall(counts, on_outcome, _clock()), self._wire
+        if wire is None:
+            cancel = self.inner.start_unary(
+                method, request, counted, metadata=metadata, timeout=timeout
+            )
+        else:
+            cancel = wire.start_unary(method, request, counted, metadata=metadata, timeout=timeout)
         counts.started += 1
         return cancel
 
@@ -181,7 +215,7 @@ class MeteredUpstream(AroundUpstream):
     def received(self) -> list[Sample]:
         """Returns the samples of `grpc_client_msg_received_total`."""
         return [
-            (each.labels, each.codes[OK] if each.is_unary else each.received)
+            (each.labels, each.ok if each.is_unary else each.received)
             for each in self._by_labels.values()
         ]
 
@@ -212,7 +246,7 @@ class MeteredCall:
         """Whether the first message is the response."""
         counts.started += 1
         counts.sent += one_request
-        self._since = monotonic()
+        self._since = _clock()
 
     async def __aenter__(self) -> Self:
         try:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
 from typing import Final
 
 from gateway.contract.http_rule import Binding
-from gateway.exchange.observer import EndedBy, Observer, RequestEnd
+from gateway.exchange.ends_observer import EndsObserver
+from gateway.exchange.observer import EndedBy, RequestEnd
+from gateway.exchange.request import Request
 from gateway.exchange.served import ServedContract
+from gateway.exchange.unary_end import End, UnaryEnd, whole
 from gateway.operations.calls import OTHER
 from gateway.operations.recent_errors import RecentErrors
 from gateway.transcoding.status import OK, code_name
-from server_process.exposition import BUCKETS, MAX_WAITING, Histogram, Sample, TracedHistogram
+from server_process.exposition import BUCKETS, Histogram, Sample, TracedHistogram
 from server_process.log_lines import is_sampled, trace_id
 
 METHODS: Final = frozenset(
@@ -25,7 +27,7 @@ _FIRST_FAULT: Final = 500
 _CLIENT: Final = EndedBy.CLIENT
 
 
-class RequestMeter(Observer):
+class RequestMeter(EndsObserver):
     """Counts requests as they end.
 
     Attributes:
@@ -41,17 +43,30 @@ class RequestMeter(Observer):
         self._refusals: Counter[tuple[str, str]] = Counter()
         self.errors = RecentErrors()
 
-    def exchanges_ended(self, ends: Sequence[RequestEnd]) -> None:
+    def take_ends(self, ends: list[End]) -> None:
         """Counts requests that have ended."""
+        request: Request | None = None
+        series: Histogram | None = None
+        status = 0
         for end in ends:
-            key = end.binding, end.http_method, end.http_status
-            series = self._series.get(key) or self._add(*key)
-            waiting = series.waiting
-            waiting.append(end.seconds)
-            if len(waiting) >= MAX_WAITING:
-                series.put_into_buckets()
-            if end.code != OK and (end.ended_by is not _CLIENT or end.http_status >= _FIRST_FAULT):
-                self.errors.add(*self._labels(*key)[:2], end)
+            if not isinstance(end, UnaryEnd):
+                self._count(end)
+                continue
+            if series is None or end.request is not request or end.status != status:
+                request, status = end.request, end.status
+                series = self._of(end.binding, request.http_method, status)
+            series.observe(end.seconds)
+
+    def _count(self, end: RequestEnd) -> None:
+        key = end.binding, end.http_method, end.http_status
+        self._of(*key).observe(end.seconds)
+        if end.code != OK and (end.ended_by is not _CLIENT or end.http_status >= _FIRST_FAULT):
+            self.errors.add(*self._labels(*key)[:2], end)
+
+    def _of(self, binding: Binding | None, http_method: str, status: int) -> Histogram:
+        """Returns the series of some labels."""
+        found = self._series.get((binding, http_method, status))
+        return self._add(binding, http_method, status) if found is None else found
 
     def follow(self, served: ServedContract) -> None:
         """Counts the requests of another contract; the series of routes that it has not are dropped."""
@@ -94,10 +109,10 @@ class TracedRequestMeter(RequestMeter):
 
     histogram = TracedHistogram
 
-    def exchanges_ended(self, ends: Sequence[RequestEnd]) -> None:
+    def take_ends(self, ends: list[End]) -> None:
         """Counts requests that have ended."""
-        super().exchanges_ended(ends)
-        for end in ends:
+        super().take_ends(ends)
+        for end in map(whole, ends):
             trace = trace_id(end.traceparent)
             # none of a method that only a caller has named, which has no series here
             series = self._series.get((end.binding, end.http_method, end.http_status))

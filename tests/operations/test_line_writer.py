@@ -156,13 +156,13 @@ def test_a_file_takes_more_at_once_than_a_pipe(
     reading, writing = os.pipe()
     monkeypatch.setattr(line_writer, "_STDOUT", writing)
     sizes: list[int] = []
-    write = os.write
+    write = os.writev
 
-    def counted(fd: int, data: bytes) -> int:
-        sizes.append(len(data))
+    def counted(fd: int, data: list[bytes]) -> int:
+        sizes.append(sum(map(len, data)))
         return write(fd, data)
 
-    monkeypatch.setattr(os, "write", counted)
+    monkeypatch.setattr(os, "writev", counted)
     writer = LineWriter(render, render_loss, None if is_pipe else tmp_path / "log")
     for number in range(8000):
         writer.put(number)
@@ -183,18 +183,18 @@ def test_lines_that_are_made_stay_whole_and_in_order(
     reading, writing = os.pipe()
     monkeypatch.setattr(line_writer, "_STDOUT", writing)
     parts: list[bytes] = []
-    write = os.write
+    write = os.writev
 
-    def noted(fd: int, data: bytes) -> int:
-        parts.append(data)
+    def noted(fd: int, data: list[bytes]) -> int:
+        parts.append(b"".join(data))
         return write(fd, data)
 
-    monkeypatch.setattr(os, "write", noted)
+    monkeypatch.setattr(os, "writev", noted)
     writer = LineWriter(render, render_loss, None if is_pipe else tmp_path / "log")
     for number in range(0, 3000, 100):
         writer.put(number)
-        writer.put_lines([f"{each}\n" for each in range(number + 1, number + 100)])
-        writer.put_lines([])
+        lines = [b"%d\n" % each for each in range(number + 1, number + 100)]
+        writer.put_lines(b"".join(lines), len(lines))
     writer.start()
     writer.close()
     os.close(reading)
@@ -205,13 +205,33 @@ def test_lines_that_are_made_stay_whole_and_in_order(
     assert not is_pipe or max(map(len, parts)) <= CHUNK_BYTES
 
 
+def test_what_a_write_leaves_is_written_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A write may take less than it is given; then no line is lost, cut or written twice."""
+
+    def some(fd: int, data: list[bytes]) -> int:
+        return os.write(fd, b"".join(data)[:1000])
+
+    monkeypatch.setattr(os, "writev", some)
+    file = tmp_path / "log"
+    writer = LineWriter(render, render_loss, file)
+    for number in range(3000):
+        writer.put(number)
+    writer.start()
+    writer.close()
+
+    assert file.read_text().splitlines() == [str(number) for number in range(3000)]
+    assert writer.lost == 0
+
+
 def test_a_line_that_is_longer_than_a_chunk_stands_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """No line is cut, and none is lost."""
     reading, writing = os.pipe()
     monkeypatch.setattr(line_writer, "_STDOUT", writing)
     writer = LineWriter(render, render_loss)
     long = "x" * (2 * CHUNK_BYTES) + "\n"
-    writer.put_lines(["1\n", long, "2\n"])
+    writer.put_lines(f"1\n{long}2\n".encode(), 3)
     writer.start()
     writer.close()
     os.close(writing)
@@ -222,9 +242,9 @@ def test_a_line_that_is_longer_than_a_chunk_stands_alone(monkeypatch: pytest.Mon
 def test_lines_that_are_made_count_as_lost_each() -> None:
     """The queue's bound is one of lines, not of calls."""
     writer = LineWriter(render, render_loss, max_records=100)
-    writer.put_lines(["x\n"] * 60)
-    writer.put_lines(["x\n"] * 60)
-    writer.put_lines(["x\n"] * 40)
+    writer.put_lines(b"x\n" * 60, 60)
+    writer.put_lines(b"x\n" * 60, 60)
+    writer.put_lines(b"x\n" * 40, 40)
     writer.put(1)
 
     assert writer.lost == 61
