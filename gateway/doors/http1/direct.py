@@ -88,6 +88,21 @@ class DirectDoor(ContractDoor):
         """Heads that the caches did not have."""
         return self._heads.misses
 
+    def answer(
+        self,
+        data: bytes,
+        limits: Limits,
+        last: SharedHead | None,
+        respond: Respond,
+        client: str,
+        certificate: ClientCertificate | None,
+    ) -> DirectResponse | None:
+        """Reads a request, and starts to answer it; see `read` and `DirectResponse.answer`."""
+        response = self.read(data, limits, last)
+        if response is not None:
+            response.answer(respond, client, certificate)
+        return response
+
     def read(
         self, data: bytes, limits: Limits = DEFAULTS, last: SharedHead | None = None
     ) -> DirectResponse | None:

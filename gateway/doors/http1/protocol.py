@@ -108,17 +108,17 @@ class Http1Protocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Answers what is one whole unary request directly, or parses what came."""
         if self._active is None and not self._unparsed and not self.writing_paused:
-            direct = self._direct
-            response = None if direct is None else direct.read(data, self._door.limits, self._last)
-            if response is None:
+            direct, limits, certificate = self._direct, self._door.limits, self._ends.certificate
+            response = direct and direct.answer(
+                data, limits, self._last, self._respond, self._client, certificate
+            )
+            if not response:
                 self._parse(data)
                 return
             self._last = response.shared
-            response.answer(self._respond, self._client, self._ends.certificate)
             if not response.over:
-                self._active = response
+                self._active, self._version = response, "1.1"
                 self._connection.responding = True
-                self._version = "1.1"
                 self._door.tasks.add(response)
         elif self._linger_bytes >= 0:
             self._linger(len(data))
