@@ -9,7 +9,6 @@ import re
 import weakref
 from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -29,6 +28,7 @@ from gateway.operations.unary_line import UnaryLines
 from gateway.settings import Settings
 from gateway.testing import ScriptedUpstream
 from gateway.transcoding.request_head import RequestHead
+from gateway.transcoding.rpc.grpc import Grpc
 from server_process.line_writer import CHUNK_BYTES
 from server_process.log_lines import Times, milliseconds
 from server_process.logs import JsonFormatter, LogConfigError, configure_logs
@@ -60,7 +60,8 @@ def ended(folder: Path, **changes: Any) -> UnaryEnd:
     served = served_echo(folder)
     end = noted(folder, binding=served.transcoder.bindings[0], **changes)
     assert end.binding is not None
-    rpc: Any = SimpleNamespace(name=end.rpc_wire) if end.rpc_wire else None
+    rpc = Grpc("application/grpc", "identity") if end.rpc_wire else None
+    assert end.rpc_wire in ("", "grpc")
     route = NoRoute(frozenset())  # nobody looks
     request = Request(end.http_method, end.path, RequestHead(), route, served, rpc=rpc)
     request.http_version = end.http_version
