@@ -39,7 +39,7 @@ PRIORITIZED: Final = 0x20
 
 ID_BITS: Final = 2**31 - 1
 """The bits of a stream id; the one before them is reserved."""
-_HEAD: Final = Struct(">LBL")
+HEAD: Final = Struct(">LBL")
 """Length and type, flags, stream id."""
 _COMMON_SIZES: Final = 512
 """Sizes of payloads below this have the first bytes of their heads in tables."""
@@ -123,12 +123,12 @@ class ReceiveBuffer:
 
 def frame(kind: int, flags: int, stream_id: int, payload: bytes = b"") -> bytes:
     """Encodes a frame."""
-    return _HEAD.pack(len(payload) << 8 | kind, flags, stream_id) + payload
+    return HEAD.pack(len(payload) << 8 | kind, flags, stream_id) + payload
 
 
 def data_head(size: int, flags: int, stream_id: int) -> bytes:
     """Encodes the head of a DATA frame; its payload follows."""
-    return _HEAD.pack(size << 8 | DATA, flags, stream_id)
+    return HEAD.pack(size << 8 | DATA, flags, stream_id)
 
 
 def headers(stream_id: int, block: bytes, max_frame: int, *, end_stream: bool) -> bytes:
@@ -136,7 +136,7 @@ def headers(stream_id: int, block: bytes, max_frame: int, *, end_stream: bool) -
     flags = END_STREAM if end_stream else 0
     size = len(block)
     if size <= max_frame:
-        return _HEAD.pack(size << 8 | HEADERS, flags | END_HEADERS, stream_id) + block
+        return HEAD.pack(size << 8 | HEADERS, flags | END_HEADERS, stream_id) + block
     parts = [block[at : at + max_frame] for at in range(0, len(block), max_frame)]
     first, *between, last = parts
     return b"".join(
