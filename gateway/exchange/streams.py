@@ -164,8 +164,7 @@ class StreamResponse:
         self._compressor: StreamCompressor | None = None
         self._unsent = b""
         """Bytes given to `write` that it has not taken: it waits for the client, or was interrupted."""
-        self._contentless = False
-        self.started = False
+        self._contentless = self.started = False
 
     @property
     def media_type(self) -> str:
@@ -214,11 +213,13 @@ class StreamResponse:
     @property
     def _is_checked(self) -> bool:
         """Whether policies decide about each message, which a direct writer cannot ask."""
-        info = self._exchange.info
-        return info is not None and bool(info.sent_checks)
+        return self._exchange.info is not None and bool(self._exchange.info.sent_checks)
 
     def _told(self, items: Sequence[Item]) -> tuple[Sequence[Item], StatusError | None]:
         """Tells policies, observers and the tally; returns the items up to one refused, and why it is."""
+        tally = self._exchange.tally
+        if tally is not None and self._exchange.info is None:
+            return tally.sent(items), None
         for number, item in enumerate(items):
             if isinstance(item, Gap):
                 self._exchange.dropped(item.missed)

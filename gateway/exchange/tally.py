@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from asyncio import TimerHandle
+from collections.abc import Sequence
+
+from gateway.feeds.source import Gap, Item
 
 
 class Tally:
@@ -35,6 +38,15 @@ class Tally:
         self.media_type = ""
         self.route = ""
         self.timer: TimerHandle | None = None
+
+    def sent(self, items: Sequence[Item]) -> Sequence[Item]:
+        """Counts what goes to the client of a stream; returns it."""
+        for item in items:
+            if isinstance(item, Gap):
+                self.dropped(item.missed)
+            else:
+                self.messages_out += 1
+        return items
 
     def dropped(self, count: int) -> None:
         """Counts a gap, and the messages that are missing there."""
