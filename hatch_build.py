@@ -66,7 +66,9 @@ COMPILED: Final = {
         *("connection", "events", "frames", "header_sections", "inbound", "limits"),
         *("outbound", "receive_windows", "settings", "streams"),
     ),
-    "grpc_wire/transport": ("deadlines", "transport", "turn", "writer"),
+    "grpc_wire/transport": (
+        *("deadlines", "deferred_resets", "lifetime", "transport", "turn", "writer"),
+    ),
     "server_process": ("exposition", "log_lines"),
 }
 """Modules that are compiled, by folder."""

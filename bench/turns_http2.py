@@ -63,8 +63,7 @@ class Http2Connection(Connection):
         self._stream += 2
         self._has_body = False
         block = self._encoder.encode(self._fields)
-        parts = frames.request_frames(self._stream, block, self._body, _FRAME)
-        self.transport.write(b"".join(parts))
+        self.transport.write(frames.request_frames(self._stream, block, self._body, _FRAME))
 
     def data_received(self, data: bytes) -> None:
         """Follows frames to the end of the answer."""

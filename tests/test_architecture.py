@@ -39,9 +39,9 @@ ONE_SUBJECT = {
     ROOT / "gateway/settings.py": 430,  # a list, of which each item has its words
     ROOT / "gateway/doors/http1/protocol.py": 525,  # one asyncio protocol, with its timers
     ROOT / "gateway/doors/http/websocket.py": 420,  # one asyncio protocol, with its ASGI
-    ROOT / "grpc_wire/client/stream.py": 500,  # the state of one call; its end was a base class
+    ROOT / "grpc_wire/client/stream.py": 540,  # the state of one call; its end was a base class
     ROOT / "grpc_wire/http2/inbound.py": 700,  # each frame of RFC 9113 once; half was a base class
-    ROOT / "grpc_wire/transport/transport.py": 400,  # one asyncio protocol, for both sides
+    ROOT / "grpc_wire/transport/transport.py": 425,  # one asyncio protocol, for both sides
 }
 """Longer files with one subject, which only inheritance would split, and their maximum lines."""
 

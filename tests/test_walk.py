@@ -41,16 +41,14 @@ async def test_the_pictures_show_what_requests_pass() -> None:
         assert drawn(wire) - set(modules) <= _OF_SOME_CALLS, wire
 
 
-async def test_no_module_of_the_edge_is_entered_three_times() -> None:
-    """By a unary POST; the page says how many modules it passes, and which of the engine's are more often."""
+async def test_no_module_is_entered_three_times() -> None:
+    """By a unary POST; the page says how many modules it passes."""
     entered = (await walks())["Unary"]
 
+    assert {name for name in entered if entered.count(name) > 2} == set()
     for side, package in (("of the edge", "gateway."), ("of `grpc_wire`", "grpc_wire.")):
-        names = sorted({name for name in entered if name.startswith(package)})
+        names = {name for name in entered if name.startswith(package)}
         assert f"| {side} | {len(names)} |" in PAGE
-        often = [(name.removeprefix(package), entered.count(name)) for name in names]
-        said = ", ".join(f"`{name}` {n}" for name, n in often if n > 2)
-        assert f"| entered more than twice, {side} | {said or 'none'} |" in PAGE
 
 
 _OF_SOME_CALLS = {"grpc_wire.headers.block", "grpc_wire.client.subchannel"}

@@ -206,8 +206,8 @@ class WireCall:
             if message is None:
                 message = await stream.receive()
         else:
-            status = await stream.wait_for_end()
-            message = stream.take_message() if status.code == OK else None
+            await stream.wait_for_end()
+            message, stream.response = stream.response, None
         if message is None:
             raise self._end()
         return message
@@ -279,7 +279,7 @@ def _end_unary(
 ) -> None:
     """Gives a connection back, and tells the outcome of a unary call."""
     pool.release(one, stream=False)
-    message, status = stream.take_message(), stream.status
+    message, status = stream.response, stream.status
     if message is not None and status is not None and status.code == OK:
         on_outcome(Response(message, stream.initial or (), status.trailing))
     else:

@@ -77,20 +77,27 @@ class Balancer:
         if self._name is None:
             self._subchannels = {address: make(address, self) for address in target.addresses}
 
-    def start_call(self, call: ClientStream) -> None:
-        """Starts a call on a connection, queues it, or fails it."""
+    def start_call(self, call: ClientStream) -> tuple[Transport, Address] | None:
+        """Adds a call; returns the connection to start it on, which may be full: then call `wait`.
+
+        None: it has failed, or waits.
+        """
         self.calls.add(call)
         if self.state is _SHUTDOWN:
             call.unavailable("the channel is closed")
-            return
+            return None
         if call.due is None and call.deadline is not None:
             call.due = self._deadlines.add(call.deadline, call.expired)
         if self._idle:
             self.connect()
-        if not self._pending and (picked := self._pick()) is not None:
-            transport, address = picked
-            call.start_on(transport, address)
-        elif self.state is _FAILURE and not call.wait_for_ready:
+        picked = None if self._pending else self._pick()
+        if picked is None:
+            self.wait(call)
+        return picked
+
+    def wait(self, call: ClientStream) -> None:
+        """Queues a call behind those that wait for a connection, or fails it."""
+        if self.state is _FAILURE and not call.wait_for_ready:
             call.unavailable(self._failure_reason())
         else:
             self._pending[call] = None
@@ -157,7 +164,10 @@ class Balancer:
             if picked is None:
                 return
             call, _ = self._pending.popitem(last=False)
-            call.start_on(*picked)
+            if not call.start_on(*picked):
+                self._pending[call] = None
+                self._pending.move_to_end(call, last=False)
+                return
 
     def connection_failed(self) -> None:
         """Resolves the name again: its addresses may have changed."""
@@ -167,16 +177,14 @@ class Balancer:
     # How it is done.
 
     def _pick(self) -> tuple[Transport, Address] | None:
+        """Returns the next ready connection with room; if there is but one, opening a stream says it, too."""
         ready = self._ready
         if len(ready) == 1:
-            transport, _address = ready[0]
-            if transport.connection.can_open and not transport.socket.is_closing():
-                return ready[0]
-            return None
+            return ready[0]
         for _ in ready:
             self._next = (self._next + 1) % len(ready)
             transport, _address = picked = ready[self._next]
-            if transport.connection.can_open and not transport.socket.is_closing():
+            if transport.connection.can_open:
                 return picked
         return None
 

@@ -152,7 +152,8 @@ class _UnaryResponse(_Call):
                 raise
         if stream.status is None or stream.status.code != OK:
             self._raise_for_status()
-        if (message := stream.take_message()) is not None:
+        message, stream.response = stream.response, None
+        if message is not None:
             self._response = self._deserialized(message)
         return self._response
 

@@ -13,13 +13,13 @@ from typing import Any, Self
 import grpc
 from grpc import aio
 
-from grpc_wire.call.message import ACCEPTED, IDENTITY
+from grpc_wire.call.message import ACCEPTED
 from grpc_wire.call.metadata import to_headers
 from grpc_wire.client import multicallable, target
 from grpc_wire.client import options as channel_options
 from grpc_wire.client.balancer import Balancer
 from grpc_wire.client.method import ClientMethod
-from grpc_wire.client.stream import ClientStream
+from grpc_wire.client.stream import ClientStream, start_stream
 from grpc_wire.client.subchannel import Subchannel, SubchannelObserver
 from grpc_wire.client.target import Address
 from grpc_wire.credentials import restrict
@@ -277,10 +277,7 @@ class Channel(aio.Channel):
         if self._interceptors:
             raise aio.UsageError(_INTERCEPTED)
         headers = to_headers(metadata) if metadata else ()
-        stream = ClientStream(self._open(), method, headers, timeout, IDENTITY)
-        stream.done_callbacks = (on_end,)
-        stream.start(message)
-        return stream
+        return start_stream(self._open(), method, headers, message, on_end, timeout)
 
     def _registered(
         self,

@@ -106,9 +106,14 @@ class _MultiCallable:
         headers = to_headers(metadata) if metadata else ()
         if encoding != IDENTITY:
             headers = ((b"grpc-encoding", encoding.encode()), *headers)
-        stream = ClientStream(self._balancer(), method, headers, timeout, encoding)
-        stream.wait_for_ready = bool(wait_for_ready)
-        return stream
+        return ClientStream(
+            self._balancer(),
+            method,
+            headers,
+            timeout,
+            encoding,
+            wait_for_ready=bool(wait_for_ready),
+        )
 
 
 class _OneRequest(_MultiCallable):

@@ -56,13 +56,14 @@ class ClientStream:
 
     Attributes:
         initial: initial metadata; None until the response's headers came.
+        response: of a method with a single response, if the call has ended with OK.
         half_closed: whether all requests were given.
         status: of the call; None until it has ended.
         done_callbacks: called with this object when it ends.
         cancelled_locally: whether `cancel` ended it.
         deadline: in the loop's time; None: no deadline.
         due: entry of that deadline in the balancer's timer.
-        wait_for_ready: whether it waits even if all attempts to connect have failed; set before `start`.
+        wait_for_ready: whether it waits even if all attempts to connect have failed.
     """
 
     __slots__ = (
@@ -79,7 +80,6 @@ class ClientStream:
         "_responses",
         "_sent",
         "_sent_size",
-        "_single",
         "_timeout",
         "_transport",
         "_turn",
@@ -94,6 +94,7 @@ class ClientStream:
         "initial",
         "loop",
         "method",
+        "response",
         "status",
         "wait_for_ready",
     )
@@ -105,6 +106,8 @@ class ClientStream:
         headers: Headers,
         timeout: float | None,
         encoding: str,
+        *,
+        wait_for_ready: bool = False,
     ) -> None:
         self.loop = loop = balancer.loop
         self.method = method
@@ -124,7 +127,7 @@ class ClientStream:
         self._reading: tuple[asyncio.Future[None], ...] = ()
         self._writing: tuple[asyncio.Future[None], ...] = ()
         self._ending: tuple[asyncio.Future[None], ...] = ()
-        self.wait_for_ready = False
+        self.wait_for_ready = wait_for_ready
         self.initial: Metadata | None = None
         self.half_closed = False
         self._balancer = balancer
@@ -140,8 +143,7 @@ class ClientStream:
         self._sent: list[bytes] | None = None
         self._response_encoding = IDENTITY
         self._responses: Responses | None = None
-        self._single: bytes | None = None
-        """A unary response that came in one piece; then `_responses` is None."""
+        self.response: bytes | None = None
 
     # For the caller.
 
@@ -155,7 +157,7 @@ class ClientStream:
                 self._refuse_size(len(message))
                 return
             self._sent = frame_pieces(message, self._encoding)
-        self._balancer.start_call(self)
+        self._find_connection()
         self._timeout = None
 
     def send(self, message: bytes) -> bool:
@@ -201,12 +203,11 @@ class ClientStream:
 
     @property
     def has_message(self) -> bool:
-        """Whether a response has come that was not read."""
-        responses = self._responses
-        return self._single is not None or (responses is not None and bool(responses.messages))
+        """Whether a response of a stream has come that was not read."""
+        return self._responses is not None and bool(self._responses.messages)
 
     async def receive(self) -> bytes | None:
-        """Waits for a response; None if there are no more.
+        """Waits for a response of a stream; None if there are no more.
 
         It also waits for the next turn of the loop if the connection's share of this one is used up.
         """
@@ -222,17 +223,16 @@ class ClientStream:
         return message
 
     def take_message(self) -> bytes | None:
-        """Returns the next response if it is there, and grants the server its window again.
+        """Returns the next response of a stream if it is there, and grants the server its window again.
 
         Also None if the connection's share of this turn of the loop is used up (`receive` waits for the
         next), or if the response cannot be decompressed: then the call has ended with that error.
         """
         responses = self._responses
         if responses is None or not responses.messages:
-            message, self._single = self._single, None
-            return message
+            return None
         turn = self._turn
-        if turn is not None and turn.bytes_left <= 0 and not self.method.single_response:
+        if turn is not None and turn.bytes_left <= 0:
             return None
         try:
             message, size = responses.take()
@@ -278,8 +278,11 @@ class ClientStream:
 
     # For the balancer.
 
-    def start_on(self, transport: Transport, address: Address) -> None:
-        """Starts on a connection with room, if the server accepts headers of this size (RFC 9113, 6.5.2)."""
+    def start_on(self, transport: Transport, address: Address) -> bool:
+        """Starts on a connection; returns False if it is full.
+
+        If the server does not accept headers of this size (RFC 9113, 6.5.2), the call ends.
+        """
         method, headers = self.method, self._headers
         head, size = method.head, method.head_size + list_size(headers)
         if self.deadline is not None:
@@ -291,14 +294,16 @@ class ClientStream:
         limit = transport.connection.peer.max_header_list
         if limit is not None and size > limit:
             self._too_large(size, limit)
-            return
-        self._transport, self._address = transport, address
-        self._turn = transport.turn
-        self._writes_before = transport.write_count
-        self._blocked = False
+            return True
         sent = self._sent or [b""]
         complete = self.half_closed and len(sent) == 1
-        self._id = transport.open(self, head, headers, sent[0] if complete else None)
+        stream_id = transport.open(self, head, headers, sent[0] if complete else None)
+        if not stream_id:
+            return False
+        self._id, self._transport, self._address = stream_id, transport, address
+        self._turn = transport.turn
+        self._writes_before = transport.writer.write_count
+        self._blocked = False
         if not complete:
             *before, last = sent
             for piece in before:
@@ -307,6 +312,7 @@ class ClientStream:
                 self._blocked = transport.send_data(self._id, last, end_stream=self.half_closed)
         if self._writing:
             self._wake("_writing")
+        return True
 
     def expired(self) -> None:
         """Ends with DEADLINE_EXCEEDED."""
@@ -320,15 +326,17 @@ class ClientStream:
 
     def headers_received(self, event: HeadersReceived) -> None:
         """Reads the response's headers, and what came with them; or trailers."""
+        if event.end_stream:
+            self._transport = None  # which has ended the stream
         if event.is_trailers:
             self._end_by_trailers(event.headers)
             return
         not_grpc, unsupported, encoding, metadata = self.method.read_response(event.headers)
         is_plain = not_grpc is None and unsupported is None
         if is_plain and event.trailers is not None and self.method.single_response:
-            self._single = single_message(event.data, self.method.max_receive)
-            if self._single is not None:
-                self.initial = metadata
+            message = single_message(event.data, self.method.max_receive)
+            if message is not None:
+                self.initial, self.response = metadata, message
                 self.end(from_trailers(event.trailers))
                 return
         if not_grpc is not None:
@@ -346,8 +354,10 @@ class ClientStream:
 
     def data_received(self, event: DataReceived | HeadersReceived) -> None:
         """Reads bytes of messages, and trailers that came with them."""
-        responses, transport, method = self._responses, self._transport, self.method
-        assert transport is not None  # noqa: S101 - for the type checker
+        responses, method = self._responses, self.method
+        if event.end_stream:
+            self._transport = None  # which has ended the stream
+        transport = self._transport
         if responses is None:
             responses = self._responses = self._responses_in(self._response_encoding)
         try:
@@ -357,10 +367,11 @@ class ClientStream:
             return
         if responses.compressed is not None:
             self._decompress()
-        if read:
-            transport.consumed(self._id, read)
-        if responses.missing and (self._reading or method.single_response):
-            transport.expect(self._id, responses.missing)
+        if transport is not None:
+            if read:
+                transport.consumed(self._id, read)
+            if responses.missing and (self._reading or method.single_response):
+                transport.expect(self._id, responses.missing)
         if self._reading and responses.messages:
             self._wake("_reading")
         if event.end_stream:
@@ -374,8 +385,6 @@ class ClientStream:
     def reset(self, event: StreamReset) -> None:
         """Retries, or ends: the stream was reset."""
         self._transport = None
-        if self._held_trailers is not None:
-            return
         if event.code == ErrorCode.REFUSED_STREAM and not self._was_refused:
             self._was_refused = True
             if self._retry():
@@ -389,10 +398,10 @@ class ClientStream:
     def lost(self, reason: str) -> None:
         """Retries, or ends: the connection has ended."""
         transport, self._transport = self._transport, None
-        if self._held_trailers is not None:
-            return
-        if transport is not None and transport.write_count == self._writes_before and self._retry():
-            return
+        if transport is not None:
+            is_written = transport.writer.write_count > self._writes_before
+            if not is_written and self._retry():
+                return
         self.end(Status(UNAVAILABLE, f"the connection to {self._address} has ended: {reason}"))
 
     # The end.
@@ -436,11 +445,15 @@ class ClientStream:
         ):
             self._held_trailers = headers
             return
-        if status.code == OK and self._single is None:
+        if status.code == OK:
+            responses = self._responses or self._responses_in(IDENTITY)
             try:
-                (self._responses or self._responses_in(IDENTITY)).check_end()
+                responses.check_end()
             except MessageFault as fault:
                 status = Status(fault.code, fault.reason, status.trailing)
+            else:
+                if self.method.single_response:
+                    self.response, _ = responses.take()
         self.end(status)
 
     def _responses_in(self, encoding: str) -> Responses:
@@ -478,8 +491,16 @@ class ClientStream:
     def _retry(self) -> bool:
         if self._sent is None or self.status is not None:
             return False
-        self._balancer.start_call(self)
+        self._find_connection()
         return True
+
+    def _find_connection(self) -> None:
+        """Starts on a ready connection, or waits for one."""
+        picked = self._balancer.start_call(self)
+        if picked is not None:
+            transport, address = picked
+            if not self.start_on(transport, address):
+                self._balancer.wait(self)
 
     def _wait_in(self, waiting: str) -> asyncio.Future[None]:
         """Returns a future, as one of those in an attribute, until `_wake` wakes them.
@@ -498,3 +519,18 @@ class ClientStream:
         for future in futures:
             if not future.done():
                 future.set_result(None)
+
+
+def start_stream(
+    balancer: Balancer,
+    method: ClientMethod,
+    headers: Headers,
+    message: bytes | None,
+    on_end: Callable[[ClientStream], object],
+    timeout: float | None,
+) -> ClientStream:
+    """Starts a call of which the requests are not compressed; see `Channel.start_call`."""
+    stream = ClientStream(balancer, method, headers, timeout, IDENTITY)
+    stream.done_callbacks = (on_end,)
+    stream.start(message)
+    return stream

@@ -34,7 +34,9 @@ class Connection:
     Attributes:
         has_backlog: whether frames wait: call `receive` again in a later turn, with new bytes or none.
         peer: what the peer's SETTINGS say.
+        open: the streams of which either side may still send, by id.
         ready: output, in pieces, for those who only ask whether there is some.
+        drained: streams whose queue was sent to its end; `take_events` tells of them.
         take_output: returns the output; queued data takes its place, so there may be more, and events.
     """
 
@@ -64,7 +66,8 @@ class Connection:
         self._streams = Streams(role, self._resets, clock, limits)
         self._outbound = Outbound(self._streams, limits, control)
         self.peer = self._outbound.peer
-        self.ready = self._outbound.ready
+        self.open = self._streams.open
+        self.ready, self.drained = self._outbound.ready, self._outbound.drained
         self.take_output: Callable[[], bytes] = self._outbound.take_output
         if role is Role.CLIENT:
             self._outbound.send_frame(frames.PREFACE)
@@ -122,9 +125,9 @@ class Connection:
         return bool(self.ready)
 
     @property
-    def has_events(self) -> bool:
-        """Whether `take_events` would return something."""
-        return bool(self._inbound.events or self._outbound.drained)
+    def last_received(self) -> float:
+        """When bytes last came, in seconds of the clock."""
+        return self._streams.now
 
     @property
     def can_open(self) -> bool:
@@ -170,7 +173,7 @@ class Connection:
         *,
         end_stream: bool = False,
     ) -> int:
-        """Opens a stream as a client; returns its id.
+        """Opens a stream as a client; returns its id, or 0 unless `can_open`.
 
         Args:
             headers: header section of the request, behind `prefix`.
@@ -179,13 +182,15 @@ class Connection:
             end_stream: whether the request has no data.
 
         Raises:
-            RuntimeError: `can_open` is false.
+            RuntimeError: this is a server.
         """
         streams, outbound = self._streams, self._outbound
         peer = outbound.peer
+        if not self._is_client:
+            raise RuntimeError("a server opens no streams")
         used = len(streams.open) + len(streams.deferred_resets)
-        if streams.closing or used >= peer.concurrent_streams or not self._is_client:
-            raise RuntimeError("no stream can be opened")
+        if streams.closing or used >= peer.concurrent_streams:
+            return 0
         stream_id = streams.next_own
         stream = Stream(
             stream_id, peer.initial_window, self._inbound.windows.initial, self._clock()

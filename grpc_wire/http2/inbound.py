@@ -26,7 +26,6 @@ from grpc_wire.http2.frames import (
     DATA,
     END_HEADERS,
     END_STREAM,
-    HEAD,
     HEAD_SIZE,
     HEADERS,
     ID_BITS,
@@ -34,6 +33,7 @@ from grpc_wire.http2.frames import (
     PRIORITIZED,
     Frame,
     ReceiveBuffer,
+    read_head,
 )
 from grpc_wire.http2.header_sections import PRIORITY_SIZE, HeaderSections
 from grpc_wire.http2.limits import CONTROL_FRAMES_EARNED, TINY, WINDOWS_MOVED, Budget, Limits
@@ -50,7 +50,6 @@ _SHAPE: Final = END_HEADERS | PADDED | PRIORITIZED
 _WHOLE: Final = END_HEADERS | END_STREAM
 """Flags of HEADERS that are the last of their stream."""
 _NO_FIELDS: Final[Headers] = ()
-_unpack: Final[Callable[[bytes, int], tuple[int, int, int]]] = HEAD.unpack_from
 _SMALL: Final = 1024
 """Bytes of data beyond which nothing more is joined to an event."""
 _LENGTH: Final = "content-length says something else"
@@ -131,7 +130,7 @@ class Inbound:
             if left <= 0:
                 received.postpone(data, at)
                 return True
-            word, flags, stream_id = _unpack(data, at)
+            word, flags, stream_id = read_head(data, at)
             if word >= too_long:
                 raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, f"a frame of {word >> 8} bytes")
             start = at + HEAD_SIZE
@@ -227,7 +226,7 @@ class Inbound:
         if flags & ~END_STREAM != END_HEADERS or len(block) > self._max_buffered:
             self._headers(flags, stream_id & ID_BITS, block)
             return at
-        section = self._known.get(block) or self._decoder.decode(block)
+        section = self._decoder.decode(block)
         streams = self._streams
         if (
             stream_id <= streams.last_from_peer
@@ -245,7 +244,7 @@ class Inbound:
             return at
         length, end, content = section.content_length, at, b""
         if flags == END_HEADERS and at + HEAD_SIZE <= len(data):
-            word, of_content, content_id = _unpack(data, at)
+            word, of_content, content_id = read_head(data, at)
             start = at + HEAD_SIZE
             behind = start + (word >> 8)
             if (
@@ -310,12 +309,12 @@ class Inbound:
             or at > last_head
         ):
             return 0
-        word, flags, of_content = _unpack(data, at)
+        word, flags, of_content = read_head(data, at)
         start = at + HEAD_SIZE
         at = start + (word >> 8)
         if word & 0xFF != DATA or flags or of_content != stream_id or at > last_head:
             return 0
-        size, flags, of_trailers = _unpack(data, at)
+        size, flags, of_trailers = read_head(data, at)
         end = at + HEAD_SIZE + (size >> 8)
         if (
             size & 0xFF != HEADERS

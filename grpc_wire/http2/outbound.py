@@ -45,8 +45,13 @@ class Outbound:
 
     def take_output(self) -> bytes:
         """Returns the output, and refills it from the queues."""
-        taken = b"".join(self.ready)
-        self.ready.clear()
+        ready = self.ready
+        if len(ready) == 1:
+            piece = ready.pop()
+            taken = piece if isinstance(piece, bytes) else bytes(piece)
+        else:
+            taken = b"".join(ready)
+            ready.clear()
         self._size = 0
         if self._waiting:
             self._send_waiting()
@@ -129,8 +134,8 @@ class Outbound:
             self.send_headers(stream, trailers, end_stream=True)
             return stream.queued
         first, last = self._encoder.encode_cached(head), self._encoder.encode_cached(trailers)
-        self.ready += frames.response_frames(stream.id, first, data[0], last, self.peer.max_frame)
-        self._size += 3 * HEAD_SIZE + len(first) + size + len(last)
+        max_frame = self.peer.max_frame
+        self.send_frame(frames.response_frames(stream.id, first, data[0], last, max_frame))
         self._window -= size
         if self._control.spent:
             self._control.earn(CONTROL_FRAMES_EARNED)
@@ -159,11 +164,9 @@ class Outbound:
         max_frame = self.peer.max_frame
         if trailers:
             last = self._encoder.encode_cached(trailers)
-            self.ready += frames.response_frames(stream.id, block, data, last, max_frame)
-            self._size += HEAD_SIZE + len(last)
+            self.send_frame(frames.response_frames(stream.id, block, data, last, max_frame))
         else:
-            self.ready += frames.request_frames(stream.id, block, data, max_frame)
-        self._size += 2 * HEAD_SIZE + len(block) + size
+            self.send_frame(frames.request_frames(stream.id, block, data, max_frame))
         self._window -= size
         if self._control.spent:
             self._control.earn(CONTROL_FRAMES_EARNED)
@@ -189,8 +192,7 @@ class Outbound:
             self._send_block(stream, block, end_stream=False)
             self.send_data(stream, data, end_stream=True)
             return
-        self.ready += frames.request_frames(stream.id, block, data, self.peer.max_frame)
-        self._size += 2 * HEAD_SIZE + len(block) + size
+        self.send_frame(frames.request_frames(stream.id, block, data, self.peer.max_frame))
         self._window -= size
         stream.send_window -= size
         if self._control.spent:

@@ -49,8 +49,12 @@ UNLIMITED = Lifetimes()
 class TimedConnection(Protocol):
     """What a lifetime needs of a connection."""
 
-    last_received: float
-    """When bytes last came, in the loop's time."""
+    idle_since: float
+    """When the last stream ended, in the loop's time."""
+
+    @property
+    def last_received(self) -> float:
+        """When bytes last came, in the loop's time."""
 
     @property
     def established(self) -> bool:
@@ -75,11 +79,7 @@ class TimedConnection(Protocol):
 
 
 class Lifetime:
-    """The timers of one connection.
-
-    Attributes:
-        idle_since: when the last stream ended, in the loop's time.
-    """
+    """The timers of one connection."""
 
     def __init__(
         self, connection: TimedConnection, times: Lifetimes, loop: asyncio.AbstractEventLoop
@@ -89,7 +89,7 @@ class Lifetime:
         self._loop = loop
         self._handles: dict[str, asyncio.TimerHandle] = {}
         spread = random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - jitter, not security
-        self._opened_at = self.idle_since = loop.time()
+        self._opened_at = loop.time()
         self._pinged_at = -math.inf
         self._ends_at = self._opened_at + times.age * spread
         self._check("handshake", self._handshake)
@@ -150,7 +150,7 @@ class Lifetime:
         return now + self._times.keepalive_timeout
 
     def _idle(self, now: float) -> float:
-        since = now if self._connection.stream_count else self.idle_since
+        since = now if self._connection.stream_count else self._connection.idle_since
         if now < since + self._times.idle:
             return since + self._times.idle
         self._connection.go_away()

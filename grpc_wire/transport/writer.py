@@ -27,6 +27,8 @@ class Writer:
         closed: whether nothing more may be written.
         write_count: how often something was written to the socket.
         blocked: streams whose senders wait.
+        joining: stream of the last DATA of this turn, if nothing of it is queued; 0 for none.
+        is_scheduled: whether a write at the end of this turn is scheduled, or someone will see to it.
     """
 
     def __init__(
@@ -45,18 +47,17 @@ class Writer:
         self.closed = False
         self.write_count = 0
         self._connection = connection
-        self._ready = connection.ready
+        self._ready, self._emptied = connection.ready, connection.drained
         self._on_drained = on_drained
         self._on_events = on_events
         self._loop = asyncio.get_running_loop()
         self._socket: asyncio.Transport
         self.blocked: set[int] = set()
-        self._flush_scheduled = False
+        self.joining = 0
+        self.is_scheduled = False
         self._paused = False
         self._bytes = 0
         self._messages = 0
-        self._joining = 0
-        """Stream of the last DATA of this turn, if nothing of it is queued."""
         self._joined: list[bytes] = []
         """Data of that stream since then."""
 
@@ -67,53 +68,23 @@ class Writer:
 
     def schedule_flush(self) -> None:
         """Schedules a write at the end of this turn."""
-        if not self._flush_scheduled:
-            self._flush_scheduled = True
+        if not self.is_scheduled:
+            self.is_scheduled = True
             self._loop.call_soon(self._flush)
 
     def flush(self) -> None:
         """Writes now, unless a write is scheduled."""
-        if not self._flush_scheduled:
+        if not self.is_scheduled:
             self._flush()
-
-    def begin_receive(self) -> bool:
-        """Starts processing received bytes.
-
-        Output that this causes is written after the tasks that it starts.
-        """
-        if self._joining:
-            self.send_joined()
-        held, self._flush_scheduled = self._flush_scheduled, True
-        return held
-
-    def end_receive(self, *, held: bool) -> None:
-        """Ends processing received bytes; `held` is what `begin_receive` returned.
-
-        Most requests that wait for others have caused no output yet: then no write is scheduled.
-        """
-        if held:
-            return
-        if self._ready or self._joining or self.blocked or self._connection.has_events:
-            self._loop.call_soon(self._flush)
-        else:
-            self._flush_scheduled = False
-
-    def count(self, size: int) -> None:
-        """Counts a message whose sender does not wait."""
-        if not self._flush_scheduled:
-            self.schedule_flush()
-        self._bytes += size
-        self._messages += 1
 
     def send(self, stream_id: int, data: bytes, *, end_stream: bool = False) -> bool:
         """Sends data; returns whether the sender must wait before it sends more.
 
         It waits for `StreamCallbacks.drained`. Consecutive data of one stream is joined: many small messages
-        become
-        one frame.
+        become one frame.
         """
         queued = 0
-        if stream_id == self._joining:
+        if stream_id == self.joining:
             self._joined.append(data)
             if end_stream:
                 self.send_joined(end_stream=True)
@@ -121,7 +92,7 @@ class Writer:
             self.send_joined()
             queued = self._connection.send_data(stream_id, data, end_stream=end_stream)
             if not (queued or end_stream):
-                self._joining = stream_id
+                self.joining = stream_id
             self.schedule_flush()
         self._bytes += len(data)
         self._messages += 1
@@ -153,8 +124,8 @@ class Writer:
         if self._joined:
             data = b"".join(self._joined)
             self._joined.clear()
-            self._connection.send_data(self._joining, data, end_stream=end_stream)
-        self._joining = 0
+            self._connection.send_data(self.joining, data, end_stream=end_stream)
+        self.joining = 0
 
     def queued(self, stream_id: int) -> int:
         """Returns how many bytes of a stream wait until the peer reads."""
@@ -180,18 +151,18 @@ class Writer:
 
     def write(self) -> None:
         """Writes all output now."""
-        if self._joining:
+        if self.joining:
             self.send_joined()
-        connection, ready, socket = self._connection, self._ready, self._socket
+        ready, socket = self._ready, self._socket
         closed = self.closed or socket.is_closing()
         while ready and not (self._paused or closed):
             self.write_count += 1
-            socket.write(connection.take_output())
-        if connection.has_events:
+            socket.write(self._connection.take_output())
+        if self._emptied:
             self._on_events()
 
     def _flush(self) -> None:
-        self._flush_scheduled = False
+        self.is_scheduled = False
         self._bytes = self._messages = 0
         self.write()
         if self._paused:

@@ -12,10 +12,10 @@ import h2.settings
 import pytest
 from grpc import ChannelConnectivity, StatusCode, aio
 
-from grpc_wire.client import insecure_channel
+from grpc_wire.client import ClientStream, insecure_channel
 from grpc_wire.http2 import frames
 from tests.wire.client.calling import QUICK, answer, free_port, peer_and_channel, ready, unary
-from tests.wire.client.peer import HEAD, Peer, Wire, running, until
+from tests.wire.client.peer import ANSWER, HEAD, OK, Peer, Wire, running, until
 from tests.wire.http2 import octets
 
 REFUSED_STREAM = 7
@@ -200,6 +200,32 @@ async def test_what_was_never_sent_is_sent_elsewhere() -> None:
         call = unary(channel)(b"", timeout=5)
         transport.socket.abort()  # before the turn is over
         assert await call == b"hi"
+        assert len(peer.wires) == 2
+
+
+async def test_a_call_that_begins_between_a_response_and_a_goaway() -> None:
+    """In its callback, and of one turn: the connection takes no more, so it is made on the next."""
+    ends: list[ClientStream] = []
+
+    def script(wire: Wire, stream: int) -> None:
+        wire.h2.send_headers(stream, HEAD)
+        wire.h2.send_data(stream, ANSWER)
+        wire.h2.send_headers(stream, OK, end_stream=True)
+        wire.h2.close_connection(0, b"", stream)
+        wire.flush()
+
+    async with peer_and_channel(Peer(script)) as (peer, channel):
+        method = channel.register_method("/a.B/C", single_response=True)
+
+        def call_again(stream: ClientStream) -> None:
+            ends.append(stream)
+            if len(ends) == 1:
+                channel.start_call(method, b"", call_again, timeout=5)
+
+        channel.start_call(method, b"", call_again, timeout=5)
+        await until(lambda: len(ends) == 2)
+
+        assert [stream.response for stream in ends] == [b"hi", b"hi"]
         assert len(peer.wires) == 2
 
 

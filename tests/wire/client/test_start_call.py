@@ -32,8 +32,7 @@ async def test_a_unary_call_goes_to_its_callback(echo: EchoServer) -> None:
     assert ended.status == (0, "", (("cost", "3"),))
     assert ended.initial is not None
     assert ("x-one", "1") in ended.initial
-    assert ended.take_message() == MESSAGE
-    assert ended.take_message() is None
+    assert ended.response == MESSAGE
     assert ends.empty()
 
 
@@ -87,9 +86,8 @@ async def test_requests_are_sent_one_by_one(echo: EchoServer) -> None:
         stream.half_close()
         await stream.wait_for_end()
 
-    message = stream.take_message()
-    assert message is not None
-    assert Summary.FromString(message).count == 2
+    assert stream.response is not None
+    assert Summary.FromString(stream.response).count == 2
 
 
 async def test_metadata_that_are_not_allowed() -> None:

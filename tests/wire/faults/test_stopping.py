@@ -150,7 +150,7 @@ async def test_last_words_to_who_reads_late(speaks: bool, tls: Tls | None) -> No
         await until(lambda: transport.connection._streams.last_from_peer == streams[-1])
         await until(lambda: not transport.stream_count)
         stopping = asyncio.create_task(running.stop(None))
-        await until(lambda: transport._writer.closed)
+        await until(lambda: transport.writer.closed)
         for _ in range(10):
             if speaks:
                 client.connection.ping(b"hear me!")

@@ -176,14 +176,14 @@ async def test_answers_of_one_turn_leave_together() -> None:
     async with serving({"Echo": unary(echo)}) as stage, raw_client(stage.address) as client:
         await client.ask()
         (transport,) = stage.server._transports
-        before = transport.write_count
+        before = transport.writer.write_count
         refused = _prepare(client, {b":method": b"GET"})
         streams = [_prepare(client, {}) for _ in range(50)]
         client.flush()
         for stream_id in streams:
             assert (await client.ended(stream_id)).status[0] == OK
         assert (await client.ended(refused)).head[":status"] == "405"
-        assert transport.write_count - before == 1
+        assert transport.writer.write_count - before == 1
 
 
 def _prepare(client: RawClient, changes: dict[bytes, bytes]) -> int:
