@@ -22,7 +22,7 @@ class Turns:
     count: int
     """Of connections, of calls at once (`unary`), or of messages in flight on one call (`bidi`)."""
     kind: str = "http"
-    """`http`, `http2`, `websocket`, `unary` or `bidi`."""
+    """`http`, `http2`, `http2 streams`, `websocket`, `unary` or `bidi`."""
     path: str = ""
     """The gRPC method's, where one is called."""
     messages: int = 1

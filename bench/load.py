@@ -29,7 +29,7 @@ from bench.turns import (
     WebSocketConnection,
     connect,
 )
-from bench.turns_http2 import Http2Connection
+from bench.turns_http2 import Http2Connection, Http2Streams
 
 try:
     from uvloop import new_event_loop
@@ -41,9 +41,10 @@ _WARM_SECONDS: Final = 0.3
 _SETTLE_SECONDS: Final = 1.5
 _BESIDE: Final = 4
 """Connections that take turns beside streams: few, for it is not their own crowd that they wait for."""
-_WINDINGS: Final = {
+_WINDINGS: Final[dict[str, type[Connection]]] = {
     "http": HttpConnection,
     "http2": Http2Connection,
+    "http2 streams": Http2Streams,
     "websocket": WebSocketConnection,
 }
 
@@ -90,12 +91,12 @@ async def turns(
     """Measures turns for some seconds, and for one on each connection at least; so before, unmeasured."""
     seen = Turns()
     asked = base64.b64decode(request)
-    taking = (
-        _taking(_WINDINGS[kind], port, asked, count, seen)
+    turning = (
+        taking(_WINDINGS[kind], port, asked, count, seen)
         if kind in _WINDINGS
         else callers.taking(kind, channel, port, path, asked, count, seen)
     )
-    async with taking:
+    async with turning:
         await asyncio.sleep(_WARM_SECONDS)
         await seen.answers(count)
         seen.latencies = []
@@ -114,17 +115,19 @@ async def turns(
 
 
 @asynccontextmanager
-async def _taking(
-    winding: Callable[[Turns, bytes], Connection],
+async def taking(
+    winding: type[Connection],
     port: int,
     request: bytes,
     count: int,
     seen: Turns,
 ) -> AsyncIterator[None]:
-    connections = await connect(winding, seen, port=port, request=request, count=count)
+    """Has turns taken, so many at a time, as long as the block."""
+    opened = 1 if winding.takes_all else count
+    connections = await connect(winding, seen, port=port, request=request, count=opened)
     try:
-        for connection in connections:
-            connection.ask()
+        for at in range(count):
+            connections[at % opened].ask()
         yield
     finally:
         seen.going = False

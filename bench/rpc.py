@@ -24,6 +24,7 @@ ENVOY: Final = "Envoy, wire core"
 PROXY: Final = "Envoy as a gRPC proxy, wire core"
 REST_1: Final = "REST over HTTP/1.1, 32"
 REST_2: Final = "REST over HTTP/2, 32"
+REST_STREAMS: Final = "REST over HTTP/2, 32 at a time on one connection"
 GRPC: Final = "gRPC, 32"
 GRPC_ONE: Final = "gRPC, 32 at a time on one connection"
 CONNECT_1: Final = "Connect with proto over HTTP/1.1, 32"
@@ -70,7 +71,11 @@ async def _unary(lab: Lab) -> None:
             transcoding.append(edge)
             proxy = sides.envoy(lab.folder, core, name=PROXY, only_router=True)
             proxies.append(await stack.enter_async_context(proxy))
-        rest = {REST_1: Turns(POST, _COUNT), REST_2: http2[REST_2]}
+        rest = {
+            REST_1: Turns(POST, _COUNT),
+            REST_2: http2[REST_2],
+            REST_STREAMS: Turns(POST, _COUNT, "http2 streams"),
+        }
         await in_turn(lab.aimed_at, GROUP, [ours, *transcoding], rest)
         await in_turn(lab.aimed_at, GROUP, [ours, *proxies], {GRPC: http2[GRPC]})
         called = [replace(side, channel=WIRE) for side in (ours, *proxies)]

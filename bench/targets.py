@@ -183,15 +183,21 @@ def _of_rpc() -> tuple[Target, ...]:
     """Returns the targets of HTTP/2 and the wires of RPC, before a core on wire."""
     group, ours, cpu = rpc.GROUP, rpc.OURS, "edge_us"
     return (
-        Target(
-            "unary REST over HTTP/2: CPU of the edge, to that over HTTP/1.1",
-            1,
-            _of_cases(group, ours, rpc.REST_2, rpc.REST_1, cpu),
+        *(
+            Target(
+                f"unary {case}: CPU of the edge, to that over HTTP/1.1",
+                1,
+                _of_cases(group, ours, case, rpc.REST_1, cpu),
+            )
+            for case in (rpc.REST_2, rpc.REST_STREAMS)
         ),
-        Target(
-            "unary REST over HTTP/2: CPU of the edge, to Envoy's",
-            0.5,
-            _against(group, rpc.REST_2, ours, rpc.ENVOY, cpu),
+        *(
+            Target(
+                f"unary {case}: CPU of the edge, to Envoy's",
+                0.5,
+                _against(group, case, ours, rpc.ENVOY, cpu),
+            )
+            for case in (rpc.REST_2, rpc.REST_STREAMS)
         ),
         *(
             Target(

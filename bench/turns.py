@@ -11,7 +11,7 @@ import itertools
 import os
 import time
 from collections.abc import Callable
-from typing import Final, cast
+from typing import ClassVar, Final, cast
 
 _ANSWER_SECONDS: Final = 120
 _CHUNKED_END: Final = b"0\r\n\r\n"
@@ -88,6 +88,9 @@ class Turns:
 
 class Connection(asyncio.Protocol):
     """One connection that asks again as soon as it is answered."""
+
+    takes_all: ClassVar = False
+    """Whether one connection takes the turns of all: several requests wait for their answers on it."""
 
     def __init__(self, turns: Turns, request: bytes) -> None:
         self._turns = turns

@@ -54,14 +54,15 @@ class Http2Connection(Connection):
         self._fields, self._body = fields_of(request)
         self._encoder = HeaderEncoder()
         self._stream = -1
-        self._has_body = False
+        self._began_at: dict[int, float] = {}
+        """Streams that wait for their answer -> when each was asked."""
+        self._has_body: set[int] = set()
         self._rest = b""
 
     def ask(self) -> None:
         """Begins a turn."""
-        self._began = self._turns.begin()
         self._stream += 2
-        self._has_body = False
+        self._began_at[self._stream] = self._turns.begin()
         block = self._encoder.encode(self._fields)
         self.transport.write(frames.request_frames(self._stream, block, self._body, _FRAME))
 
@@ -74,15 +75,16 @@ class Http2Connection(Connection):
             start = at + frames.HEAD_SIZE
             if start + size > end:
                 break
+            stream = int.from_bytes(data[at + 5 : start])
             at, kind, flags = start + size, data[at + 3], data[at + 4]
-            self._frame(kind, flags, data[start:at])
+            self._frame(kind, flags, stream, data[start:at])
         self._rest = data[at:]
 
-    def _frame(self, kind: int, flags: int, payload: bytes) -> None:
+    def _frame(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
         if kind == frames.DATA:
-            self._has_body = True
+            self._has_body.add(stream)
         elif kind == frames.HEADERS:
-            if not self._has_body and _STATUS_200 not in payload[:8]:
+            if stream not in self._has_body and _STATUS_200 not in payload[:8]:
                 self._turns.fail(f"the server answered {payload!r}")
         elif kind == frames.SETTINGS:
             if not flags & frames.ACK:
@@ -94,12 +96,20 @@ class Http2Connection(Connection):
         else:
             return
         if flags & frames.END_STREAM:
-            if not self._has_body:
+            if stream not in self._has_body:
                 self._turns.fail("the answer has no body")
+            self._has_body.discard(stream)
+            self._began = self._began_at.pop(stream)
             self.answered()
 
     def _greet(self) -> None:
         self.transport.write(_GREETING)
+
+
+class Http2Streams(Http2Connection):
+    """HTTP/2 as its clients use it: all turns on one connection, each on a stream of its own."""
+
+    takes_all = True
 
 
 class Http2Subscribers(asyncio.Protocol):

@@ -9,6 +9,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import StreamEnded
 
 from bench import load
 from bench.turns import (
@@ -21,6 +24,7 @@ from bench.turns import (
     http_request,
     websocket_request,
 )
+from bench.turns_http2 import Http2Connection, Http2Streams
 
 _WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody"
 _CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nbody\r\n9\r\n more of it\r\n0\r\n\r\n"
@@ -173,3 +177,47 @@ def test_a_share_of_numbers() -> None:
 
     assert (load.share(numbers, 0.5), load.share(numbers, 0.99)) == (50, 99)
     assert load.share([], 0.5) == 0
+
+
+class _Http2Server(asyncio.Protocol):
+    """Answers the requests of HTTP/2 that wait, the last first, when there are enough."""
+
+    connections = 0
+
+    def __init__(self, together: int) -> None:
+        self._together = together
+        self._waiting: list[int] = []
+        self._h2 = H2Connection(H2Configuration(client_side=False))
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        type(self).connections += 1
+        self._transport = transport
+        self._h2.initiate_connection()
+        transport.write(self._h2.data_to_send())
+
+    def data_received(self, data: bytes) -> None:
+        for event in self._h2.receive_data(data):
+            if isinstance(event, StreamEnded):
+                self._waiting.append(event.stream_id)
+        while len(self._waiting) >= self._together:
+            stream = self._waiting.pop()
+            self._h2.send_headers(stream, ((":status", "200"),))
+            self._h2.send_data(stream, b"body", end_stream=True)
+        self._transport.write(self._h2.data_to_send())
+
+
+@pytest.mark.parametrize(("kind", "opened"), [(Http2Connection, 4), (Http2Streams, 1)])
+async def test_turns_over_http2(kind: type[Http2Connection], opened: int) -> None:
+    """On a connection for each, or all on one, in whatever order they are answered."""
+    _Http2Server.connections = 0
+    server = await asyncio.get_running_loop().create_server(
+        lambda: _Http2Server(4 // opened), "127.0.0.1", 0
+    )
+    async with server:
+        turns, port = Turns(), server.sockets[0].getsockname()[1]
+        async with load.taking(kind, port, http_request("POST", "/", b"{}"), 4, turns):
+            await turns.answers(20)
+
+    assert _Http2Server.connections == opened
+    assert turns.failure is None
