@@ -167,30 +167,24 @@ def headers(stream_id: int, block: bytes, max_frame: int, *, end_stream: bool) -
 
 def request_frames(stream_id: int, head: bytes, data: bytes, max_frame: int) -> bytes:
     """Encodes a complete request whose data fits into one frame."""
-    last = _first(_LAST_DATA, len(data))
+    key, last = stream_id.to_bytes(4, "big"), _first(_LAST_DATA, len(data))
     if len(head) > max_frame:
         first = headers(stream_id, head, max_frame, end_stream=False)
-        return b"%b%b%b%b" % (first, last, stream_id.to_bytes(4, "big"), data)
-    stream = stream_id.to_bytes(4, "big")
-    return b"%b%b%b%b%b%b" % (_first(_HEADERS, len(head)), stream, head, last, stream, data)
+        return b"%b%b%b%b" % (first, last, key, data)
+    return b"%b%b%b%b%b%b" % (_first(_HEADERS, len(head)), key, head, last, key, data)
 
 
 def response_frames(
     stream_id: int, head: bytes, data: bytes, trailers: bytes, max_frame: int
 ) -> bytes:
     """Encodes a complete response whose data fits into one frame."""
-    stream = stream_id.to_bytes(4, "big")
-    middle = _first(_DATA, len(data))
+    key, middle = stream_id.to_bytes(4, "big"), _first(_DATA, len(data))
     if len(head) > max_frame or len(trailers) > max_frame:
         first = headers(stream_id, head, max_frame, end_stream=False)
         last = headers(stream_id, trailers, max_frame, end_stream=True)
-        return b"%b%b%b%b%b" % (first, middle, stream, data, last)
+        return b"%b%b%b%b%b" % (first, middle, key, data, last)
     first, last = _first(_HEADERS, len(head)), _first(_LAST_HEADERS, len(trailers))
-    return b"%b%b%b%b%b%b%b%b%b" % (
-        *(first, stream, head),
-        *(middle, stream, data),
-        *(last, stream, trailers),
-    )
+    return b"%b%b%b%b%b%b%b%b%b" % (first, key, head, middle, key, data, last, key, trailers)
 
 
 def _first(common: tuple[bytes, ...], size: int) -> bytes:
