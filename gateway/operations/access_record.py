@@ -141,7 +141,7 @@ def json_line(time: str, found: dict[str, Any]) -> bytes:
         line = orjson.dumps(found, option=orjson.OPT_APPEND_NEWLINE)
     except TypeError:  # a surrogate
         line = b"\xff"
-    return line if line.isascii() and b"\x7f" not in line else _ascii(found)
+    return line if line.isascii() and line.find(b"\x7f") < 0 else _ascii(found)
 
 
 def _ascii(found: dict[str, Any]) -> bytes:

@@ -65,7 +65,7 @@ class TicketAuthenticator:
     def authenticate(self, request: RequestInfo) -> Awaitable[Identity] | None:
         """See `Authenticator`."""
         query = request.query
-        if not query or (self._parameter not in query and b"%" not in query):
+        if not query or (query.find(self._parameter) < 0 and query.find(b"%") < 0):
             return None
         ticket_id = request.take_parameter(self._parameter)
         return None if ticket_id is None else self._redeem(request, ticket_id)

@@ -147,7 +147,7 @@ class TextReader:
     def _decode(text: bytes) -> bytes:
         """Returns the bytes of quartets, of which each may end in padding."""
         try:
-            if b"=" not in text[:-2]:
+            if text.find(b"=", 0, -2) < 0:
                 return b64decode(text, validate=True)
             quartets = (text[at : at + _QUARTET] for at in range(0, len(text), _QUARTET))
             return b"".join(b64decode(each, validate=True) for each in quartets)
