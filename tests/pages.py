@@ -35,6 +35,8 @@ _FENCE: Final = re.compile(
 )
 _START_SECONDS: Final = 30
 _LOOK_SECONDS: Final = 0.02
+_LOOKING: Final = "grep "
+"""How commands begin that look into a log, and look again: a program writes a moment after it has answered."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,8 @@ class Reader:
     skip: tuple[str, ...] = ()
     rewrite: Callable[[str], str] = str
     seconds: float = 60
+    commands: str = ""
+    """The last commands."""
     printed: str | None = ""
     """What the last commands printed, on both outputs; None if they were not run."""
 
@@ -99,11 +103,15 @@ class Reader:
         if block.language == "sh" and block.title:
             running.enter_context(self.background(text))
         elif block.language == "sh":
-            self.printed = self._run(text)
+            self.commands, self.printed = text, self._run(text)
         elif block.language == "text":
-            assert self.printed is None or matches(text, self.printed), (
-                f"expected\n{text}\nprinted\n{self.printed}"
-            )
+            until = time.monotonic() + _START_SECONDS
+            while not (shown := self.printed is None or matches(text, self.printed)):
+                if not self.commands.startswith(_LOOKING) or time.monotonic() > until:
+                    break
+                time.sleep(_LOOK_SECONDS)
+                self.printed = self._run(self.commands)
+            assert shown, f"expected\n{text}\nprinted\n{self.printed}"
         else:
             assert block.title, f"a block of {block.language} without a title is not tested"
             path = self.folder / block.title

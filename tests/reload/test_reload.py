@@ -304,7 +304,7 @@ async def test_contracts_that_were_replaced_are_freed(make_shop: MakeShop) -> No
         errors = app.state.metrics.requests.errors.listed()
 
     assert alive == 0
-    assert [name for name in kept if ".Find" in name] == ["shop.v1.Shop.Find29"]
+    assert [name for name in kept if "shop.v1.Shop.Find" in name] == ["shop.v1.Shop.Find29"]
     methods = {labels[2] for labels, _ in snapshot["grpc_client_started_total"]}
     assert {each for each in methods if each.startswith("Find")} == {"Find29"}
     assert {each["route"] for each in errors} == {"/find29"}
