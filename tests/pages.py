@@ -36,7 +36,7 @@ _FENCE: Final = re.compile(
 _START_SECONDS: Final = 30
 _LOOK_SECONDS: Final = 0.02
 _LOOKING: Final = "grep "
-"""How commands begin that look into a log, and look again: a program writes a moment after it has answered."""
+"""How commands begin that look into a log again: a program writes a moment after it has answered."""
 
 
 @dataclass(frozen=True)
