@@ -86,7 +86,7 @@ def single_message(data: bytes, limit: int) -> bytes | None:
     The limit is in bytes; -1 is no limit.
     """
     size = len(data) - _HEAD_SIZE
-    if size < 0 or (0 <= limit < size) or data[:_HEAD_SIZE] != _prefix(size):
+    if size < 0 or (0 <= limit < size) or not data.startswith(_prefix(size)):
         return None
     return data[_HEAD_SIZE:]
 

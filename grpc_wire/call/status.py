@@ -75,13 +75,14 @@ def to_trailers(status: Status) -> Headers:
     return (*trailers, *to_headers(status.trailing))
 
 
-OK_TRAILERS: Final[Headers] = ((_STATUS, b"0"),)
+_OK_TRAILER: Final = (_STATUS, b"0")
+OK_TRAILERS: Final[Headers] = (_OK_TRAILER,)
 _OK: Final = Status(OK)
 
 
 def from_trailers(headers: Headers) -> Status:
     """Returns the status in trailers; UNKNOWN without a valid `grpc-status`."""
-    if headers == OK_TRAILERS:
+    if len(headers) == 1 and headers[0] == _OK_TRAILER:
         return _OK
     fields = dict(headers)
     text = fields.get(_STATUS, b"")

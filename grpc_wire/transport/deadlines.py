@@ -15,6 +15,8 @@ from typing import Any, Final, TypeAlias
 _EARLY: Final = 0.0005
 """Seconds by which a deadline may run early: uvloop rounds to milliseconds."""
 _MIN_DROPPED: Final = 64
+_push: Final = heappush
+"""Compiled code finds it without a look into the module."""
 
 Deadline: TypeAlias = list[Any]
 """Loop time, a unique number, and the callback; None once it has run or was dropped."""
@@ -39,7 +41,7 @@ class Deadlines:
         """Schedules a callback for a time of the loop; `drop` with the returned entry cancels it."""
         self._number += 1
         deadline = [when, self._number, call]
-        heappush(self._heap, deadline)
+        _push(self._heap, deadline)
         if when < self._next:
             self._arm(when)
         return deadline
