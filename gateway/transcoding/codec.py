@@ -28,9 +28,7 @@ __all__ = [
 ]
 
 _loads: Final = orjson.loads
-_BLANK: Final = ord(" ")
 _BACKSLASH: Final = ord("\\")
-_BRACE: Final = ord("{")
 _BRACKET: Final = ord("[")
 """As numbers: to look for bytes in bytes raises an error first, and forgets it."""
 _ESCAPED_COLONS: Final = (rb"\u003a", rb"\u003A")
@@ -81,8 +79,9 @@ def parse_json(text: bytes) -> Any:
     """
     try:
         value = _loads(text)
-        if _BLANK in text and type(value) is dict and _is_flat(text, len(value)):
-            return value  # else it would be printed in vain, for it is not printed with blanks
+        # as many colons as keys: none is given twice, and no object within has any; arrays may be too deep
+        if type(value) is dict and _BRACKET not in text and text.count(b":") == len(value):
+            return value
         printed = print_json(value)
     except orjson.JSONDecodeError as error:
         raise JsonSyntaxError(
@@ -95,15 +94,6 @@ def parse_json(text: bytes) -> Any:
             json.loads(text, object_pairs_hook=_reject_duplicates, parse_int=str, parse_float=str)
         raise JsonSyntaxError("malformed JSON: a key is given twice in one object")
     return value
-
-
-def _is_flat(text: bytes, keys: int) -> bool:
-    """Whether a JSON text, which has so many different keys, is one object without others or arrays in it.
-
-    Each key that is given has a colon, so one that is given twice would leave a colon too many. Texts whose
-    strings have colons or brackets, and those that begin with a blank, are taken for others.
-    """
-    return text.count(b":") == keys and _BRACE not in text[1:] and _BRACKET not in text
 
 
 def _colons(text: bytes) -> int:

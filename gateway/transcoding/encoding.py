@@ -146,7 +146,7 @@ class JsonEncoder:
         if field.type == FieldDescriptor.TYPE_BYTES:
             return f"bytes_to_json({value})"
         if field.type == FieldDescriptor.TYPE_DOUBLE:
-            return f"({value} if {value} - {value} == 0 else double_to_json({value}))"
+            return f"({value} if {value} - {value} == 0.0 else double_to_json({value}))"
         if field.type == FieldDescriptor.TYPE_FLOAT:
             return f"float_to_json({value})"
         return value

@@ -40,6 +40,6 @@ def fast_path(builder: FunctionBuilder, field: FieldDescriptor) -> tuple[str, st
     if integers := scalars.INTEGERS.get(field.type):
         return f"type(v) is int and {integers.start} <= v < {integers.stop}", "v"
     python_type = FAST_TYPES.get(field.type)
-    if python_type is float:  # a double holds every integer up to 2**53
-        return f"type(v) is float or type(v) is int and {-(2**53)} <= v <= {2**53}", "v"
+    if python_type is float:  # a double holds every integer of 53 bits
+        return "type(v) is float or type(v) is int and v.bit_length() <= 53", "v"
     return (f"type(v) is {python_type.__name__}", "v") if python_type else None
