@@ -11,7 +11,7 @@ Where there is a task already, as under ASGI, an exchange has no such run.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Generator
+from collections.abc import Generator
 from typing import Any, Final
 
 from gateway.upstream.port import Outcome, PendingOutcome, Response
@@ -77,9 +77,9 @@ class InlineRun(PendingOutcome):
     _waits: bool
     """Whether the coroutine waits for the outcome without a task."""
 
-    def start_run(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Runs a coroutine until it waits; called first."""
-        self._steps = coroutine.__await__()
+    def start_run(self, steps: Generator[Any, Any, None]) -> None:
+        """Runs a coroutine until it waits; called first, with what the coroutine's `__await__` returns."""
+        self._steps = steps
         self._task: asyncio.Task[None] | None = None
         self.outcome = self.cancel_call = None
         self.over = False

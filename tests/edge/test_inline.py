@@ -24,7 +24,7 @@ async def test_a_task_that_has_not_begun_is_cancelled_where_it_waits(how: str) -
         finally:
             steps.append("ended")
 
-    run.start_run(exchange())
+    run.start_run(exchange().__await__())
     if how == "interrupt":
         run.interrupt(ClientGone())
     else:

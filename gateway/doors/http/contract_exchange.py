@@ -57,7 +57,7 @@ class ContractExchange(HttpExchange):
         """Starts to answer; the response may be complete when this returns."""
         self._state.tasks.add(self._run)
         self._exchange = exchange = route.exchange(self._run, self, self)
-        self._run.start_run(self._serve(exchange))
+        self._run.start_run(self._serve(exchange).__await__())
 
     async def _serve(self, exchange: Exchange) -> None:
         try:

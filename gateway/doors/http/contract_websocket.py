@@ -38,7 +38,7 @@ def serve_contract_websocket(socket: Connected, state: ServerState, route: Contr
     run, sink = InlineRun(), _NoBody(socket)
     exchange = route.exchange(run, sink, sink, socket)
     state.tasks.add(run)
-    run.start_run(_serve(exchange, socket, state, run))
+    run.start_run(_serve(exchange, socket, state, run).__await__())
 
 
 async def _serve(exchange: Exchange, socket: Connected, state: ServerState, run: InlineRun) -> None:

@@ -203,7 +203,7 @@ class DirectResponse(InlineRun):
         )
         exchange.client = client
         exchange.certificate = certificate
-        self.start_run(serve(exchange))
+        self.start_run(serve(exchange).__await__())
 
     def all(self) -> Headers:
         """See `RequestHeaders`."""

@@ -83,7 +83,7 @@ class DirectStream(InlineRun):
             exchange.timeout = shortest(plain.timeout, exchange.timeout)
         exchange.client = connection.client
         exchange.certificate = connection.ends.certificate
-        self.start_run(serve(exchange))
+        self.start_run(serve(exchange).__await__())
 
     # The headers, for policies.
 
