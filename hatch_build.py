@@ -44,13 +44,13 @@ COMPILED: Final = {
     "gateway/exchange": (
         *("call_metadata", "compression", "observation", "edge", "end", "exchange"),
         *("inline", "request", "request_info", "response", "routing", "serve"),
-        *("success", "unary", "unary_end", "unary_rpc"),
+        *("served", "success", "unary", "unary_end", "unary_rpc"),
     ),
     "gateway/operations": ("access_record", "calls", "requests", "sampling", "unary_line"),
     "gateway/transcoding": (
-        *("codec", "deadline", "decoding", "endpoint", "fast_path", "metadata"),
-        *("metadata_size", "negotiation", "parameters", "plain_query"),
-        *("request_head",),
+        *("codec", "deadline", "decoding", "endpoint", "fast_path", "form_encoder"),
+        *("metadata", "metadata_size", "negotiation", "parameters", "plain_query"),
+        *("request_head", "success_status"),
     ),
     "gateway/transcoding/rpc": ("connect", "grpc", "metadata", "wire"),
     "gateway/upstream": (

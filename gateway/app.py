@@ -38,7 +38,7 @@ from gateway.operations.access_log import access_log
 from gateway.operations.metrics import Metrics
 from gateway.operations.readiness import Readiness, every_health_route
 from gateway.operations.upstream_check import UpstreamCheck
-from gateway.reload.compiling import compile_contract, json_options
+from gateway.reload.compiling import compile_contract
 from gateway.reload.reloader import ContractReloader, NotReloadedError
 from gateway.rpc_services.every import own_services
 from gateway.settings import Settings
@@ -319,7 +319,6 @@ def _edge(
             websocket_idle=settings.websocket_idle_seconds,
             origins=Origins(settings.cors.origins),
         ),
-        json_options=json_options(settings),
         compression=Compression(
             whole=settings.compression,
             min_bytes=settings.min_compression_bytes,

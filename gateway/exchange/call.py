@@ -9,9 +9,8 @@ from functools import partial
 
 from gateway.exchange.exchange import Exchange
 from gateway.feeds.requests import StreamRequest
-from gateway.feeds.source import Encode, Source
+from gateway.feeds.source import Source
 from gateway.transcoding.codec import is_long
-from gateway.transcoding.negotiation import json_options
 from gateway.transcoding.rpc.wire import RpcWire
 from gateway.transcoding.status import StatusError
 from gateway.upstream.port import Call, RequestMessages
@@ -43,12 +42,6 @@ def open_source(
             client=exchange.client,
         )
     )
-
-
-def stream_encoder(exchange: Exchange, media_type: str) -> Encode:
-    """Returns what makes the JSON of an answer of this media type, printed as the caller asks."""
-    options = json_options(exchange.request.head.accept, media_type, exchange.edge.json_options)
-    return exchange.endpoint.encoder(options)
 
 
 async def decode(

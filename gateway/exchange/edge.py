@@ -15,7 +15,6 @@ from gateway.exchange.observation import Observation
 from gateway.exchange.observer import Observer
 from gateway.exchange.served import ServedContract
 from gateway.feeds.feeds import Feeds
-from gateway.transcoding.codec import JsonOptions
 from gateway.transcoding.metadata import MetadataFilter
 from gateway.transcoding.origin import Origins
 from gateway.upstream.port import Upstream
@@ -51,7 +50,6 @@ class Edge:
     feeds: Feeds
     metadata: MetadataFilter
     limits: Limits
-    json_options: JsonOptions
     compression: Compression
     observation: Observation | None = None
     """Tells observers; None: there are none."""

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from math import ceil
 from typing import Final
 
-from gateway.exchange.call import stream_encoder
 from gateway.exchange.exchange import Exchange
 from gateway.feeds.source import Encode
 from gateway.transcoding.endpoint import Endpoint
@@ -43,8 +42,10 @@ def choose_framing(exchange: Exchange) -> tuple[FrameEncoder, Encode]:
     if exchange.endpoint.has_raw_response:
         raw = RawEncoder()
         return raw, _unwrapping(exchange.endpoint, raw)
-    media_type = require(exchange.request.head.accept, _OFFERED)
-    return _encoder(exchange, media_type), stream_encoder(exchange, media_type)
+    accept = exchange.request.head.accept
+    media_type = require(accept, _OFFERED)
+    encode = exchange.endpoint.accepted_encoder(accept, media_type)
+    return _encoder(exchange, media_type), encode
 
 
 def milliseconds(seconds: float) -> int:

@@ -64,11 +64,11 @@ async def serve(exchange: Exchange) -> None:
                 raise request.error
             elif isinstance(route, RouteMatch):
                 check_metadata(exchange.metadata, edge.limits.max_metadata)
-                streams = route.target.method.streams
-                if exchange.websocket is None and request.rpc is None and not streams:
+                wire, streams = request.rpc, route.target.method.streams
+                if exchange.websocket is None and wire is None and not streams:
                     await serve_unary(exchange)
-                elif (call := whole_call(exchange)) is not None:
-                    await serve_unary_rpc(exchange, call[0], call[1])
+                elif wire is not None and (body := whole_call(exchange)) is not None:
+                    await serve_unary_rpc(exchange, wire, body)
                 else:
                     await _serve_other(exchange, observation, since)
             else:

@@ -6,23 +6,19 @@ by it to its end, whatever is in force by then.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
 from gateway.contract.descriptors import Contract
 from gateway.contract.method import Method
 from gateway.exchange.own_calls import OwnCall
 from gateway.exchange.policy import Policy
 from gateway.exchange.routing import Router
-from gateway.transcoding.endpoint import EncodedBody, Endpoint
 from gateway.transcoding.transcoder import Transcoder
 
-EncodeOne: TypeAlias = tuple[str, Callable[[bytes], bytes | EncodedBody]]
-"""Media type and encoder of a response that is one message; an HttpBody says its media type itself."""
 
-
-@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ServedContract:
     """One contract, compiled for an edge."""
 
@@ -37,10 +33,8 @@ class ServedContract:
     """OpenAPI."""
     policies: tuple[Policy, ...] = ()
     """Asked in this order."""
-    own_calls: Mapping[Method, OwnCall] = field(default_factory=dict)
+    own_calls: dict[Method, OwnCall] = field(default_factory=dict)
     """Methods that the edge answers itself, and what does."""
-    encoders: dict[tuple[Endpoint, str], EncodeOne] = field(default_factory=dict)
-    """Endpoint and `Accept`, of which callers send few -> encoder of a response that is one message."""
 
     @property
     def direct_calls(self) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 from gateway.exchange.attendance import Attendance
@@ -11,20 +10,16 @@ from gateway.exchange.call import decode
 from gateway.exchange.exchange import Exchange
 from gateway.exchange.inline import TaskOutcome
 from gateway.exchange.response import HttpResponse
-from gateway.exchange.served import EncodeOne
 from gateway.exchange.success import success
 from gateway.transcoding.codec import is_long
+from gateway.transcoding.endpoint import JSON
+from gateway.transcoding.form_encoder import FormEncoder
 from gateway.transcoding.metadata import Headers
-from gateway.transcoding.negotiation import check_json, json_options, require
+from gateway.transcoding.negotiation import check_json
 from gateway.transcoding.success_status import CONTENTLESS
 from gateway.upstream.port import Call, PendingOutcome, Response
 
-_OFFERED: Final = ("application/json",)
 _NO_HEADERS: Final[Headers] = ()
-_CACHED_ENCODERS: Final = 1024
-"""Maximum entries of the cache of encoders by `Accept`, of which callers send few."""
-_UNWATCHED: Final[AbstractContextManager[object]] = nullcontext()
-"""In place of an `Attendance`, for a client whose leaving ends the run (`InlineRun.interrupt`)."""
 _PATIENCE: Final = 0.01
 """Seconds that a body and its call may take before the client is watched."""
 
@@ -36,29 +31,40 @@ async def serve_unary(exchange: Exchange) -> None:
         StatusError: the request is wrong, or the call failed.
         ClientGone: the client left.
     """
-    endpoint = exchange.endpoint
     encode = encoder_of_one(exchange)
-    body, watch = whole_body(exchange), _UNWATCHED
+    body = whole_body(exchange)
     if body is None:
-        await exchange.in_task()
-        reader = MessageBody(exchange.body, exchange.deadline, exchange.count_received)
-        watch = Attendance(reader.gone, patience=_PATIENCE)
-    with watch:
-        if body is None:
-            body = await read_body(exchange, reader)
+        response = await _read_and_call(exchange)
+    else:
         if is_long(body):
             message = await decode(exchange, body)
         else:
             content_type = exchange.request.head.content_type
-            message = endpoint.decode_request(
+            message = exchange.endpoint.decode_request(
                 exchange.captures, exchange.query, body, content_type=content_type
             )
-        if (info := exchange.info) is not None and (info.message_checks or exchange.observation):
-            exchange.received(len(message))
-        response = whole_response(exchange, encode, await start_call(exchange, message))
-    # behind the block: for a server, a complete response may be the end of the client too
-    if (sending := exchange.respond(response)) is not None:
+        response = await start_call(exchange, _received(exchange, message))
+    if (sending := exchange.respond(whole_response(exchange, encode, response))) is not None:
         await sending
+
+
+async def _read_and_call(exchange: Exchange) -> Response:
+    """Reads the body, and calls, while the client is watched.
+
+    It ends before the response: for a server, a complete response may be the end of the client too.
+    """
+    await exchange.in_task()
+    reader = MessageBody(exchange.body, exchange.deadline, exchange.count_received)
+    with Attendance(reader.gone, patience=_PATIENCE):
+        message = await decode(exchange, await read_body(exchange, reader))
+        return await start_call(exchange, _received(exchange, message))
+
+
+def _received(exchange: Exchange, message: bytes) -> bytes:
+    """Tells policies and observers, where there are any, of a message; returns it."""
+    if (info := exchange.info) is not None and (info.message_checks or exchange.observation):
+        exchange.received(len(message))
+    return message
 
 
 def start_call(exchange: Exchange, message: bytes) -> PendingOutcome:
@@ -75,39 +81,28 @@ def start_call(exchange: Exchange, message: bytes) -> PendingOutcome:
     return outcome
 
 
-def encoder_of_one(exchange: Exchange) -> EncodeOne:
-    """Returns the encoder of a response that is one message.
+def encoder_of_one(exchange: Exchange) -> FormEncoder | None:
+    """Returns the encoder of a response that is one message; None: it is an HttpBody.
 
     Raises:
         StatusError: 406, the caller accepts nothing that the method has.
     """
-    endpoint, request = exchange.endpoint, exchange.request
+    endpoint = exchange.endpoint
     if endpoint.has_raw_response:
-        return "", endpoint.extract_raw_body
-    found = request.served.encoders.get((endpoint, request.head.accept))
-    return found or _json_encoder(exchange, request.head.accept)
+        return None
+    return endpoint.whole_encoder(exchange.request.head.accept)
 
 
-def _json_encoder(exchange: Exchange, accept: str) -> EncodeOne:
-    """Makes an encoder, and keeps it in the contract's cache, which is emptied when it is full."""
-    endpoint, encoders = exchange.endpoint, exchange.request.served.encoders
-    media_type = require(accept, _OFFERED)
-    options = json_options(accept, media_type, exchange.edge.json_options)
-    made = media_type, endpoint.encoder(options)
-    if len(encoders) >= _CACHED_ENCODERS:
-        encoders.clear()
-    encoders[endpoint, accept] = made
-    return made
-
-
-async def read_response(exchange: Exchange, call: Call, encode: EncodeOne) -> HttpResponse:
+async def read_response(exchange: Exchange, call: Call, encode: FormEncoder | None) -> HttpResponse:
     """Waits for the one message of a call; makes the response of it."""
     message = await anext(call)
     response = Response(message, await call.initial_metadata(), await call.trailing_metadata())
     return whole_response(exchange, encode, response)
 
 
-def whole_response(exchange: Exchange, encode: EncodeOne, response: Response) -> HttpResponse:
+def whole_response(
+    exchange: Exchange, encode: FormEncoder | None, response: Response
+) -> HttpResponse:
     """Makes the HTTP response of a call's response.
 
     Raises:
@@ -124,10 +119,10 @@ def whole_response(exchange: Exchange, encode: EncodeOne, response: Response) ->
         headers = edge.metadata.fitting(headers)
     if status in CONTENTLESS:
         return HttpResponse(status, headers=headers)
-    media_type, encoded = encode[0], encode[1](response.message)
-    if isinstance(encoded, tuple):
-        media_type, encoded = encoded
-    return HttpResponse(status, encoded, media_type, headers)
+    if encode is None:
+        media_type, body = exchange.endpoint.extract_raw_body(response.message)
+        return HttpResponse(status, body, media_type, headers)
+    return HttpResponse(status, encode(response.message), JSON, headers)
 
 
 def whole_body(exchange: Exchange) -> bytes | None:

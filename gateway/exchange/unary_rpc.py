@@ -15,13 +15,12 @@ from gateway.exchange.unary import start_call
 from gateway.transcoding.rpc.wire import RpcWire
 
 
-def whole_call(exchange: Exchange) -> tuple[RpcWire, bytes] | None:
-    """Returns wire and body of a unary call that `serve_unary_rpc` answers; None: it is none."""
-    request, method = exchange.request, exchange.endpoint.method
-    wire, body = request.rpc, exchange.body.whole_body
-    if wire is None or body is None or method.streams:
+def whole_call(exchange: Exchange) -> bytes | None:
+    """Returns the body of a call that `serve_unary_rpc` answers; None: it answers another one."""
+    method = exchange.endpoint.method
+    if method.streams or method in exchange.request.served.own_calls:
         return None
-    return None if method in request.served.own_calls else (wire, body)
+    return exchange.body.whole_body
 
 
 async def serve_unary_rpc(exchange: Exchange, wire: RpcWire, body: bytes) -> None:

@@ -52,7 +52,7 @@ def compile_contract(
         show_debug_info=settings.show_debug_info,
         rpc=settings.rpc,
     )
-    own_calls = {} if settings.rpc == "off" else own_services(contract)
+    own_calls = {} if settings.rpc == "off" else dict(own_services(contract))
     transcoder.add_rpc(own_calls)
     own_paths = settings.own_paths()
     for warning in warnings(transcoder.bindings, own_paths):

@@ -176,10 +176,15 @@ def serialize(message: Message) -> bytes:
     try:
         return type(message).SerializeToString(message, deterministic=True)
     except EncodeError:
-        missing = type(message).FindInitializationErrors(message)  # type: ignore[attr-defined] # the stubs lack it
-        if not missing:
-            raise Violations(("", TOO_DEEP)) from None
-        raise Violations(*((path, "required, but not given") for path in missing)) from None
+        raise unserializable(message) from None
+
+
+def unserializable(message: Message) -> Violations:
+    """Returns why a message cannot be serialized: required fields are missing, or it nests too deep."""
+    missing = type(message).FindInitializationErrors(message)  # type: ignore[attr-defined] # the stubs lack it
+    if not missing:
+        return Violations(("", TOO_DEEP))
+    return Violations(*((path, "required, but not given") for path in missing))
 
 
 def _key(field: FieldDescriptor, names: Mapping[str, str]) -> str:

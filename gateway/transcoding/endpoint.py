@@ -7,20 +7,22 @@ for one field are an error. An error lists all violations.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, TypeAlias
 
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import DecodeError, EncodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
 from gateway.contract.fields import FieldPath, json_name
 from gateway.contract.http_methods import BODY_METHODS
 from gateway.contract.http_rule import Binding, is_http_body, request_body_type, response_type
 from gateway.contract.method import Method
-from gateway.transcoding.codec import JsonCodec, JsonOptions, JsonPrintError, parse_json, print_json
-from gateway.transcoding.decoding import serialize
+from gateway.transcoding.codec import JsonCodec, JsonOptions, parse_json
+from gateway.transcoding.decoding import unserializable
 from gateway.transcoding.event_fields import stream_spec
-from gateway.transcoding.form_encoder import FormEncoder
+from gateway.transcoding.form_encoder import FormEncoder, invalid_response
 from gateway.transcoding.messages import descend, set_in_parent
+from gateway.transcoding.negotiation import json_options, require
 from gateway.transcoding.parameters import Parameters, parse_query
 from gateway.transcoding.plain_query import PlainQuery
 from gateway.transcoding.status import INTERNAL, StatusError, bad_request
@@ -35,6 +37,11 @@ EncodedBody: TypeAlias = tuple[str, bytes]
 """(`Content-Type`, body)."""
 
 _NO_PATH: Final[FieldPath] = ()
+JSON: Final = "application/json"
+"""`Content-Type` of a response that is one message and no HttpBody."""
+_OFFERED: Final = (JSON,)
+_MAX_ENCODERS: Final = 16
+"""Maximum entries of the cache of encoders by `Accept`, of which the callers of a method send few."""
 _OCTETS: Final = "application/octet-stream"
 _MAX_CONTENT_TYPE: Final = 1024
 """Maximum characters of `HttpBody.content_type`, which becomes a header."""
@@ -66,9 +73,14 @@ class Endpoint:
         self._parameters = parameters
         self._variables = binding.variables
         self._new_request = GetMessageClass(binding.method.input)
-        self._new_response = GetMessageClass(binding.method.output)
+        self._serialize: Callable[[Message], bytes] = self._new_request.SerializeToString
+        if self.method.streams:  # equal requests share a call: equal messages have equal bytes
+            self._serialize = partial(self._serialize, deterministic=True)
+        self._parse_response = GetMessageClass(binding.method.output).FromString
         self._read_body = self._raw_reader() if self.has_raw_request else self._json_reader()
         self._encoders: dict[JsonOptions, FormEncoder] = {}
+        self._accepted: dict[str, FormEncoder] = {}
+        """`Accept` -> encoder of a response that is one message; see `whole_encoder`."""
         self.encode_response = self.encoder(codec.options)
         """The encoder for the default JSON options; see `encoder`."""
         self._bound = self._bound_paths()
@@ -111,7 +123,7 @@ class Endpoint:
             self._apply_last_event_id(message, last_event_id)
         if self._mask is not None and not violations:
             self._mask.complete(message, value)
-        return _serialized(message, violations, step)
+        return self._serialized(message, violations, step)
 
     def decode_frame(self, frame: bytes, *, step: str) -> bytes:
         """Makes the serialized message of a frame after the first, to which path and query do not apply.
@@ -122,25 +134,48 @@ class Endpoint:
         message = self._new_request()
         violations: list[tuple[str, str]] = []
         self._apply_body(message, frame, "", violations)
-        return _serialized(message, violations, step)
+        return self._serialized(message, violations, step)
+
+    def _serialized(self, message: Message, violations: list[tuple[str, str]], step: str) -> bytes:
+        if not violations:
+            try:
+                return self._serialize(message)
+            except EncodeError:
+                violations = list(items_of(unserializable(message)))
+        raise bad_request((join(step, path), text) for path, text in violations)
 
     def encoder(self, options: JsonOptions) -> FormEncoder:
-        """Returns the function from a serialized response message to JSON; cached per `options`.
-
-        The function raises StatusError: INTERNAL, the message does not fit the contract or has no JSON.
-        """
+        """Returns what makes JSON of a serialized response message; cached per `options`."""
         encode = self._encoders.get(options)
         if encode is None:
-            encode = FormEncoder(self._encode, self._response_writer(options))
-            encode.form = tuple(field.name for field in self.binding.response_path), options
+            form = tuple(field.name for field in self.binding.response_path), options
+            write = self._response_writer(options)
+            encode = FormEncoder(self.method, self._parse_response, write, form)
             self._encoders[options] = encode
         return encode
 
-    def _encode(self, write: Write, data: bytes) -> bytes:
-        try:
-            return print_json(write(self._new_response.FromString(data)))
-        except (DecodeError, ValueError, JsonPrintError) as error:
-            raise self._invalid_response(error) from error
+    def accepted_encoder(self, accept: str, media_type: str) -> FormEncoder:
+        """Returns the encoder with the options that an `Accept` gives for a media type.
+
+        Raises:
+            StatusError: over HTTP 406, an option has no such value.
+        """
+        return self.encoder(json_options(accept, media_type, self._codec.options))
+
+    def whole_encoder(self, accept: str) -> FormEncoder:
+        """Returns the encoder of a response that is one message, of the media type `JSON`.
+
+        Raises:
+            StatusError: over HTTP 406, the `Accept` does not take it, or an option has no such value.
+        """
+        return self._accepted.get(accept) or self._negotiate(accept)
+
+    def _negotiate(self, accept: str) -> FormEncoder:
+        encode = self.accepted_encoder(accept, require(accept, _OFFERED))
+        if len(self._accepted) >= _MAX_ENCODERS:
+            self._accepted.clear()
+        self._accepted[accept] = encode
+        return encode
 
     def extract_raw_body(self, data: bytes) -> EncodedBody:
         """Returns content type and data of the HttpBody in a serialized response message.
@@ -149,18 +184,14 @@ class Endpoint:
             StatusError: INTERNAL, the message does not fit the contract, or its content type is too long.
         """
         try:
-            message = self._new_response.FromString(data)
+            message = self._parse_response(data)
         except DecodeError as error:
-            raise self._invalid_response(error) from error
+            raise invalid_response(self.method, error) from error
         http_body = descend(message, self.binding.response_path)
         if len(http_body.content_type) > _MAX_CONTENT_TYPE:
             text = f"the content_type of an answer is longer than {_MAX_CONTENT_TYPE} characters"
             raise StatusError.of(INTERNAL, text)
         return http_body.content_type or _OCTETS, http_body.data
-
-    def _invalid_response(self, error: Exception) -> StatusError:
-        name = self.method.full_name
-        return StatusError.of(INTERNAL, f"the answer of {name} cannot be written as JSON: {error}")
 
     def _json_reader(self) -> ReadBody | None:
         body = self.binding.body
@@ -276,12 +307,3 @@ def _is_empty_object(body: bytes) -> bool:
     """Whether a body is `{}`, which many clients send to methods without a body."""
     inner = body.strip(_JSON_SPACE)
     return inner[:1] == b"{" and inner[-1:] == b"}" and not inner[1:-1].strip(_JSON_SPACE)
-
-
-def _serialized(message: Message, violations: list[tuple[str, str]], step: str) -> bytes:
-    if not violations:
-        try:
-            return serialize(message)
-        except ValueError as error:
-            violations = list(items_of(error))
-    raise bad_request((join(step, path), text) for path, text in violations)

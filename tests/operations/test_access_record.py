@@ -155,7 +155,7 @@ def test_no_line_keeps_a_contract(tmp_path: Path) -> None:
     """What is kept of lines is text, so a contract that was replaced is given up."""
     lines = UnaryLines(lambda _: None, lambda _data, _number: None)
     end = ended(tmp_path)
-    kept = weakref.ref(end.request.served)
+    kept = weakref.ref(end.request.served.transcoder)
     lines.render([end])
     del end
     gc.collect()

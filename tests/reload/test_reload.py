@@ -288,7 +288,7 @@ async def test_contracts_that_were_replaced_are_freed(make_shop: MakeShop) -> No
     replaced: list[weakref.ref[Any]] = []
     async with running(shop.app) as app:
         for number in range(30):
-            replaced.append(weakref.ref(app.state.edge.served))
+            replaced.append(weakref.ref(app.state.edge.served.transcoder))
             assert (await ask(app, "GET", "/items/a")).status == 200
             direct(app.state.direct, "/items/a")
             stream = await ask(app, "GET", "/follow/a")

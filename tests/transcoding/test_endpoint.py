@@ -208,6 +208,29 @@ def test_an_answer_without_json_is_an_internal_error(data: bytes) -> None:
     assert caught.value.code == INTERNAL
 
 
+def test_equal_requests_of_streams_have_equal_bytes() -> None:
+    """Whatever the order of a map's entries, so that they can share a call."""
+    entries = [f'"k{number}": "v"' for number in range(50)]
+    bodies = [",".join(each).encode() for each in (entries, reversed(entries))]
+    stream = endpoint("POST", "/v1/stream")
+    made = {stream.decode_request((), b"", b'{"stringMap": {%b}}' % body) for body in bodies}
+
+    assert len(made) == 1
+
+
+def test_any_number_of_accepts_has_its_encoder() -> None:
+    """Each prints as its options say, though few are kept."""
+    echo = endpoint("POST", "/v1/echo")
+    one = EVERYTHING(int64_field=1).SerializeToString()
+    for number in range(100):
+        accept = f"application/json; q=0.{number}1"
+        assert echo.whole_encoder(accept)(one) == b'{"int64Field":"1"}'
+        assert echo.whole_encoder(f"{accept}; int64=number")(one) == b'{"int64Field":1}'
+        assert echo.whole_encoder(accept) is echo.encode_response
+    with pytest.raises(StatusError, match="Accept takes none"):
+        echo.whole_encoder("text/html")
+
+
 def test_the_setting_lets_unknown_names_pass() -> None:
     """`ignore_unknown` is one word for JSON and query."""
     lenient = Transcoder(echo_contract(), JsonOptions(), ignore_unknown=True)
