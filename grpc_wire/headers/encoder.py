@@ -9,7 +9,6 @@ Source: RFC 7541.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Final
 
 from hpack.table import table_entry_size
@@ -102,8 +101,8 @@ class _Fields:
             self.blocks.clear()
             self.prefix, self.prefix_block = (), b""
             self.latest = None
-            return _literal(name, value, 0x3F, LITERAL_INDEXED)
-        return self._keep(field, _literal(name, value, 0x0F, 0))
+            return _literal_name(name, 0x3F, LITERAL_INDEXED) + encode_length(len(value)) + value
+        return self._keep(field, encode_literals((field,)))
 
     def _keep(self, field: tuple[bytes, bytes], written: bytes) -> bytes:
         if len(self._known) < MAX_CACHED:
@@ -133,32 +132,26 @@ class HeaderEncoder:
         `literals` are fields that `encode_literals` has encoded, for this connection or for others.
         """
         fields = self._fields
-        if not headers and prefix is fields.prefix and not self._resized:
-            return fields.prefix_block + literals
         if not prefix:
-            parts = []
+            block = b""
         elif prefix is fields.prefix:  # to hash a long one would cost more than the rest
-            parts = [fields.prefix_block]
+            block = fields.prefix_block
         else:
-            parts = [self.encode_cached(prefix)]
+            block = self.encode_cached(prefix)
             if prefix in fields.blocks:
-                fields.prefix, fields.prefix_block = prefix, parts[0]
+                fields.prefix, fields.prefix_block = prefix, block
+        if self._resized:
+            block, self._resized = self._resized + block, b""
         for field in headers:
             name, value = field
-            kind = name, len(value)
-            literal = _LITERALS.get(kind, _UNKNOWN)
-            if literal is _UNKNOWN:
-                literal = _literal_of(kind)
-            if literal is None:
-                parts.append(fields.encoded(field))
+            start = _STARTS.get(name)
+            if start is None:
+                start = _learn_start(name)
+            if start:
+                block = b"%b%b%b%b" % (block, start, encode_length(len(value)), value)
             else:
-                parts.append(literal)
-                parts.append(value)
-        if self._resized:
-            parts.insert(0, self._resized)
-            self._resized = b""
-        parts.append(literals)
-        return b"".join(parts)
+                block += fields.encoded(field)
+        return block + literals if literals else block
 
     def encode_cached(self, headers: Headers) -> bytes:
         """Returns the block of headers that many calls share, from the cache if the table is unchanged."""
@@ -179,47 +172,39 @@ class HeaderEncoder:
 def encode_literals(headers: Headers) -> bytes:
     """Returns fields as literals that leave the dynamic table alone: the same bytes on every connection."""
     return b"".join(
-        [
-            _literal(name, value, 0x0F, NEVER_INDEXED if name in _NEVER_INDEXED else 0)
-            for name, value in headers
-        ]
+        [encode_name(name) + encode_length(len(value)) + value for name, value in headers]
     )
 
 
-def _literal(name: bytes, value: bytes, mask: int, pattern: int) -> bytes:
-    return _literal_name(name, mask, pattern) + _length(len(value)) + value
+def encode_name(name: bytes) -> bytes:
+    """Returns what `encode_literals` begins a field with; the length of its value follows."""
+    return _literal_name(name, 0x0F, NEVER_INDEXED if name in _NEVER_INDEXED else 0)
 
 
-def _literal_of(kind: tuple[bytes, int]) -> bytes | None:
-    """Returns the first bytes of a literal, and remembers them; None where `_LITERALS` has None."""
-    name, size = kind
-    first = None
-    if name not in _CACHED_NAMES:
-        pattern = NEVER_INDEXED if name in _NEVER_INDEXED else 0
-        first = _literal_name(name, 0x0F, pattern) + _length(size)
-    if len(_LITERALS) >= MAX_CACHED:
-        _LITERALS.clear()
-    _LITERALS[kind] = first
-    return first
+_STARTS: Final[dict[bytes, bytes]] = {}
+"""First bytes of literals, by name; empty for names whose fields are cached with their values."""
 
 
-_UNKNOWN: Final = b"this kind of literal was not met yet"
-_LITERALS: Final[dict[tuple[bytes, int], bytes | None]] = {}
-"""First bytes of literals, by name and length of the value.
+def _learn_start(name: bytes) -> bytes:
+    """Returns what `_STARTS` has of a name, and remembers it."""
+    if len(_STARTS) >= MAX_CACHED:
+        _STARTS.clear()
+    _STARTS[name] = start = b"" if name in _CACHED_NAMES else encode_name(name)
+    return start
 
-None stands for names whose fields are cached with their values.
-"""
 
-
-@lru_cache(maxsize=MAX_CACHED)
 def _literal_name(name: bytes, mask: int, pattern: int) -> bytes:
     """Returns the first bytes of a literal: the pattern and its name."""
     index = _STATIC_NAMES.get(name)
     if index is not None:
         return write_integer(index, mask, pattern)
-    return bytes((pattern,)) + _length(len(name)) + name
+    return bytes((pattern,)) + encode_length(len(name)) + name
 
 
-@lru_cache(maxsize=MAX_CACHED)
-def _length(size: int) -> bytes:
-    return write_integer(size, 0x7F, 0)
+_COMMON_LENGTHS: Final = 512
+_LENGTHS: Final = tuple([write_integer(size, 0x7F, 0) for size in range(_COMMON_LENGTHS)])
+
+
+def encode_length(size: int) -> bytes:
+    """Returns what is sent before a string of `size` bytes that is not Huffman-coded."""
+    return _LENGTHS[size] if size < _COMMON_LENGTHS else write_integer(size, 0x7F, 0)

@@ -20,17 +20,21 @@ from gateway.exchange.response import NO_SNIFFING, HttpResponse
 from gateway.exchange.serve import serve
 from gateway.transcoding.deadline import shortest
 from gateway.transcoding.metadata import Headers, header_value
+from gateway.transcoding.request_head import REQUEST_ID
 from gateway.transcoding.rpc.grpc import PLAIN_HEAD
-from grpc_wire.headers.encoder import encode_literals
+from grpc_wire.headers.encoder import encode_length, encode_literals, encode_name
 from grpc_wire.http2.events import DataReceived, HeadersReceived, StreamReset
 
 if TYPE_CHECKING:
     from gateway.doors.http2.connection import Http2Connection
 
 _NO_FIELDS: Final[Headers] = ()
-_ID_SIZE: Final = 32
-_OWN_ID: Final = encode_literals(((b"x-request-id", b"0" * _ID_SIZE),))[:-_ID_SIZE]
-"""A field with a request id of `_ID_SIZE` characters, without them."""
+_ID_NAME: Final = encode_name(REQUEST_ID)
+_COMMON_SIZES: Final = 2048
+_LENGTHS: Final = tuple(
+    [encode_literals(((b"content-length", b"%d" % size),)) for size in range(_COMMON_SIZES)]
+)
+"""`Content-Length` of common sizes, encoded."""
 _WHOLE_ALONE: Final = "the response to a unary request is whole"
 
 
@@ -201,8 +205,6 @@ class _SharedHead:
 
 _SHARED: Final[dict[str, _SharedHead]] = {}
 """By content type."""
-_LENGTHS: Final[dict[int, bytes]] = {}
-"""`Content-Length` -> its field, encoded."""
 
 
 def response_fields(
@@ -233,18 +235,14 @@ def response_fields(
         shared = _SharedHead(response, defaults)
         if len(response.content_type) <= MAX_FIELD:
             keep(_SHARED, response.content_type, shared)
-    length = b"" if is_grpc else _literal_length(len(response.body))
+    length = b"" if is_grpc else _content_length(len(response.body))
     request_id = response.request_id.encode()
-    id_start = _OWN_ID
-    if len(request_id) != _ID_SIZE:  # it is its caller's
-        id_start = encode_literals(((b"x-request-id", request_id),))[: -len(request_id)]
-    literals = b"%b%b%b%b" % (shared.literals, length, id_start, request_id)
+    id_length = encode_length(len(request_id))
+    literals = b"%b%b%b%b%b" % (shared.literals, length, _ID_NAME, id_length, request_id)
     return shared.fields, _NO_FIELDS, literals
 
 
-def _literal_length(size: int) -> bytes:
-    literal = _LENGTHS.get(size)
-    if literal is None:
-        literal = encode_literals(((b"content-length", b"%d" % size),))
-        keep(_LENGTHS, size, literal)
-    return literal
+def _content_length(size: int) -> bytes:
+    if size < _COMMON_SIZES:
+        return _LENGTHS[size]
+    return encode_literals(((b"content-length", b"%d" % size),))
