@@ -9,14 +9,13 @@ from typing import Any, Final, cast
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.server import ServerState
 
 from gateway.admission.networks import Networks
 from gateway.admission.proxy_settings import ProxySettings
 from gateway.doors.accepting import AcceptLimits
 from gateway.doors.asgi import ContractRoutes
 from gateway.doors.choosing import ChoosingProtocol
-from gateway.doors.http.door import Door
+from gateway.doors.http.door import Door, ServerState
 from gateway.doors.http.limits import Limits, WebSocketLimits
 from gateway.doors.http1.direct import DirectDoor
 from gateway.doors.http1.protocol import Http1Protocol

@@ -14,14 +14,14 @@ import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from types import FrameType
-from typing import Any, Final, cast
+from typing import Final
 
 import uvicorn
 from fastapi import FastAPI
 
 from gateway.connections import accept_limits, door, protocol, proxied
 from gateway.doors.accepting import Acceptor
-from gateway.doors.http.door import Door
+from gateway.doors.http.door import Door, ServerState
 from gateway.exchange.edge import Edge
 from gateway.listening import allow_many_files, listen, listen_for_workers
 from gateway.operations.admin import Admin
@@ -88,6 +88,7 @@ class Server(uvicorn.Server):
     """Serves one application on one socket until a signal, or its parent, stops it."""
 
     _parent: Parent | None = None
+    server_state: ServerState  # type: ignore[assignment] # compiled: responses read it
 
     def __init__(self, app: FastAPI, settings: Settings) -> None:
         super().__init__(
@@ -103,6 +104,7 @@ class Server(uvicorn.Server):
                 proxy_headers=False,  # `proxies_trusted` says who is believed
             )
         )
+        self.server_state = ServerState()
         if names_uvicorns_proxies():
             log.warning("FORWARDED_ALLOW_IPS is not read; set proxies_trusted")
         self._app = app
@@ -230,14 +232,13 @@ class Server(uvicorn.Server):
         ending = self._edge.interrupt_streams()
         while ending and not self.force_exit and loop.time() < deadline:
             _, ending = await asyncio.wait(ending, timeout=_LOOK_SECONDS)
-        connections, tasks = cast("set[Any]", state.connections), cast("set[Any]", state.tasks)
-        for connection in list(connections):
+        for connection in list(state.connections):
             connection.shutdown()
         await self._wait_until_idle(deadline, impatient=True)
-        for task in list(tasks):
+        for task in list(state.tasks):
             task.cancel("the server is shutting down")
         await self._wait_until_idle(loop.time() + _LAST_SECONDS, impatient=False)
-        for connection in list(connections):
+        for connection in list(state.connections):
             connection.abort()
         self.admin.close()
         await self._background.aclose()

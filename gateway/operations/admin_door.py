@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from starlette.applications import Starlette
 from starlette.routing import Route
 
 from gateway.doors.accepting import AcceptLimits, Acceptor
-from gateway.doors.http.door import Door
+from gateway.doors.http.door import Door, ServerState
 from gateway.doors.http.limits import WebSocketLimits
 from gateway.doors.http1.protocol import Http1Protocol
 from gateway.doors.types import App
@@ -24,21 +23,12 @@ _WEBSOCKET: Final = WebSocketLimits(
 )
 
 
-@dataclass(slots=True, eq=False)
-class _State:
-    """What uvicorn keeps of a server; apart from the edge's, whose drain waits for its own connections."""
-
-    connections: set[Any] = field(default_factory=set)
-    tasks: set[Any] = field(default_factory=set)
-    default_headers: list[tuple[bytes, bytes]] = field(default_factory=list)
-
-
 class AdminDoor:
     """Serves routes on listening sockets, in the running loop."""
 
     def __init__(self, routes: Sequence[Route], sockets: Sequence[socket.socket]) -> None:
         """Takes the routes, and the sockets, which are closed in the end."""
-        self._state = _State()
+        self._state = ServerState()  # apart from the edge's, whose drain waits for its own
         app = cast("App", Starlette(routes=list(routes)))
         door = Door(app=app, state=self._state, websocket=_WEBSOCKET)
         limits = AcceptLimits(max_connections=_CONNECTIONS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from gateway.doors.http.contract_door import ContractDoor
 from gateway.doors.http.limits import Limits, WebSocketLimits
@@ -12,12 +12,21 @@ from gateway.doors.types import App
 from gateway.transcoding.metadata import Headers
 
 
-class ServerState(Protocol):
-    """What a server waits for when it stops, and the headers that it adds."""
+class ServerState:
+    """What a server waits for when it stops, and the headers that it adds.
 
-    connections: set[Any]
-    tasks: set[Any]
-    default_headers: list[tuple[bytes, bytes]]
+    Attributes:
+        connections: those that are open.
+        tasks: what answers requests.
+        default_headers: `Date` for one; a list that is not changed in place.
+    """
+
+    __slots__ = ("connections", "default_headers", "tasks")
+
+    def __init__(self) -> None:
+        self.connections: set[Any] = set()
+        self.tasks: set[Any] = set()
+        self.default_headers: list[tuple[bytes, bytes]] = []
 
 
 @dataclass(slots=True, eq=False)
@@ -41,11 +50,6 @@ class Door:
     """Whether the server stops: a response says that its connection ends."""
     crossing: float = 0.0
     """Seconds for which, at the end, a connection stays open that is new or has just carried a response."""
-    tasks: set[Any] = field(init=False)
-    """Those of `state`: what answers requests."""
-
-    def __post_init__(self) -> None:
-        self.tasks = self.state.tasks
 
     def headers_of_rejection(self, known: Iterable[tuple[bytes, bytes]]) -> Headers:
         """Returns the headers of CORS for what is refused before it is a request.

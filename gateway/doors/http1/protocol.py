@@ -119,7 +119,7 @@ class Http1Protocol(asyncio.Protocol):
             if not response.over:
                 self._active, self._version = response, "1.1"
                 self._connection.responding = True
-                self._door.tasks.add(response)
+                self._door.state.tasks.add(response)
         elif self._linger_bytes >= 0:
             self._linger(len(data))
         else:
@@ -262,7 +262,7 @@ class Http1Protocol(asyncio.Protocol):
         """Writes a whole response: its status, its header lines, and its body."""
         door, connection = self._door, self._connection
         if self._active is not None:
-            door.tasks.discard(self._active)
+            door.state.tasks.discard(self._active)
         start = status_line(status, door.state.default_headers)
         last = connection.eof and not connection.has_requests
         if not self._keep_alive or last or connection.closing or door.closing:
@@ -385,7 +385,7 @@ class Http1Protocol(asyncio.Protocol):
     def _ended(self) -> DirectResponse | HttpExchange | None:
         active, self._active = self._active, None
         if isinstance(active, DirectResponse):
-            self._door.tasks.discard(active)
+            self._door.state.tasks.discard(active)
         return active
 
     # The end of a connection.

@@ -134,7 +134,7 @@ class Http2Connection:
                 transport.register(event.stream_id, stream)
                 stream.answer(plain)
                 if not stream.over_here:
-                    door.tasks.add(stream)
+                    door.state.tasks.add(stream)
                 return
         self._start(event)
 

@@ -128,7 +128,7 @@ class DirectStream(InlineRun):
         self._connection.left(self._stream_id)
         if not self.over_here:
             self.over_here = True
-            self._connection.door.tasks.discard(self)
+            self._connection.door.state.tasks.discard(self)
             self.interrupt(ClientGone())
 
     # What the exchange calls.
@@ -158,7 +158,7 @@ class DirectStream(InlineRun):
             stream_id, fields, body, prefix, response.trailers, literals
         ):
             connection.waits(stream_id)
-        connection.door.tasks.discard(self)
+        connection.door.state.tasks.discard(self)
 
     async def start(self, status: int, headers: Headers) -> None:
         """See `Sink`."""

@@ -6,15 +6,6 @@ import asyncio
 from typing import Any, cast
 
 
-class State:
-    """What the server keeps."""
-
-    def __init__(self) -> None:
-        self.connections: set[Any] = set()
-        self.tasks: set[Any] = set()
-        self.default_headers: list[tuple[bytes, bytes]] = []
-
-
 class Socket(asyncio.Transport):
     """A transport without a socket."""
 

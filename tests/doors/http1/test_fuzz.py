@@ -19,13 +19,13 @@ from typing import Any
 import httptools
 import pytest
 
-from gateway.doors.http.door import Door
+from gateway.doors.http.door import Door, ServerState
 from gateway.doors.http.limits import Limits, WebSocketLimits
 from gateway.doors.http.rejection import Rejection
 from gateway.doors.http.request import Request
 from gateway.doors.http1.connection import Connection
 from gateway.doors.http1.protocol import Http1Protocol
-from tests.doors.http1.served import Socket, State
+from tests.doors.http1.served import Socket
 from tests.doors.http1.test_websocket import frame
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "3"))
@@ -214,7 +214,7 @@ async def _send(random: Random, data: bytes, socket: Socket) -> None:
 
 
 async def _drive(random: Random, sent: Sent, found: list[str]) -> Answers:
-    state, socket = State(), Socket()
+    state, socket = ServerState(), Socket()
     limits = WebSocketLimits(65536, 60, compression=True)
     socket.set_protocol(Http1Protocol(Door(_app, state, limits)))
     await _send(random, sent.data, socket)

@@ -11,11 +11,10 @@ from typing import Any, Final
 import pytest
 import uvloop
 
-from gateway.doors.http.door import Door
+from gateway.doors.http.door import Door, ServerState
 from gateway.doors.http.limits import WebSocketLimits
 from gateway.doors.http.response import CONTINUE
 from gateway.doors.http1.protocol import Http1Protocol
-from tests.doors.http1.served import State
 
 GET: Final = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 RESET: Final = struct.pack("ii", 1, 0)
@@ -42,7 +41,7 @@ class Streams:
 
 async def leaves_after_the_first_part() -> None:
     """Ends the client's side, reads the first part, and resets the connection."""
-    app, state = Streams(), State()
+    app, state = Streams(), ServerState()
     door = Door(app, state, WebSocketLimits(1024, 60))
     server = await asyncio.get_running_loop().create_server(
         lambda: Http1Protocol(door), "127.0.0.1", 0

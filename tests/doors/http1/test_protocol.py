@@ -13,7 +13,7 @@ from typing import Any
 import httptools
 import pytest
 
-from gateway.doors.http.door import Door
+from gateway.doors.http.door import Door, ServerState
 from gateway.doors.http.limits import (
     LINGER_BYTES,
     LINGER_SECONDS,
@@ -25,7 +25,7 @@ from gateway.doors.http.limits import (
 )
 from gateway.doors.http.response import CONTINUE
 from gateway.doors.http1.protocol import Http1Protocol
-from tests.doors.http1.served import Socket, State
+from tests.doors.http1.served import Socket
 
 GET = b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n"
 CHUNKED = b"POST /up HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -68,7 +68,7 @@ class Caller:
 
     def __init__(self, app: App, **limits: float) -> None:
         self.socket = Socket()
-        self.state = State()
+        self.state = ServerState()
         self.door = Door(app, self.state, WebSocketLimits(1024, 60), limits=Limits(**limits))  # type: ignore[arg-type] # as they are named
         self.released = 0
         self.protocol = Http1Protocol(self.door, self._release)

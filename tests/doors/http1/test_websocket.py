@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from gateway.doors.http.door import Door
+from gateway.doors.http.door import Door, ServerState
 from gateway.doors.http.limits import WebSocketLimits
 from gateway.doors.http.websocket import WebSocketProtocol
 from gateway.doors.http.websocket_connection import BURST, MAX_PIECE, SMALL_FRAGMENT
 from gateway.doors.http1.protocol import Http1Protocol
 from grpc_wire.call.message import INFLATION_FREE
-from tests.doors.http1.served import Socket, State
+from tests.doors.http1.served import Socket
 
 RATE = 100
 HANDSHAKE = (
@@ -47,7 +47,7 @@ class Talk:
     def __init__(self, app: Any) -> None:
         limits = WebSocketLimits(4 * 1024 * 1024, 60, compression=True, small_frames=RATE)
         self.socket = Socket()
-        self.state = State()
+        self.state = ServerState()
         self.socket.set_protocol(Http1Protocol(Door(app, self.state, limits)))
         self.turn = 0
         self.pieces: list[tuple[int, int]] = []
