@@ -19,25 +19,61 @@ from hpack.huffman_table import (
 )
 
 
-class _Steps(dict[int, tuple[int, bytes, int]]):
-    """Result of a byte in a state: the next state, the decoded bytes, and whether the string may end there.
+class _State:
+    """What has been read of a code.
 
-    The key is the state, shifted left by 8 bits, plus the byte; states are stored shifted.
+    Attributes:
+        number: in `hpack`'s table.
+        steps: by the next byte; None: not needed yet.
     """
 
-    def __missing__(self, key: int) -> tuple[int, bytes, int]:
-        state, decoded, flags = key >> 8, b"", 0
-        for half in (key >> 4 & 0xF, key & 0xF):
-            state, flags, symbol = HUFFMAN_TABLE[state << 4 | half]
-            if flags & HUFFMAN_FAIL:
-                raise HPACKDecodingError("a string is not in the Huffman code")
-            if flags & HUFFMAN_EMIT_SYMBOL:
-                decoded += bytes((symbol,))
-        step = self[key] = state << 8, decoded, flags & HUFFMAN_COMPLETE
-        return step
+    __slots__ = ("number", "steps")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.steps: list[_Step | None] = [None] * 256
 
 
-_STEPS: Final = _Steps()
+class _Step:
+    """Result of a byte in a state.
+
+    Attributes:
+        state: the next one.
+        decoded: the symbols whose codes the byte completes.
+        may_end: whether the string may end there.
+    """
+
+    __slots__ = ("decoded", "may_end", "state")
+
+    def __init__(self, state: _State, decoded: bytes, *, may_end: bool) -> None:
+        self.state = state
+        self.decoded = decoded
+        self.may_end = may_end
+
+
+_START: Final = _State(0)
+_STATES: Final = {0: _START}
+"""By number."""
+
+
+def _join(before: _State, byte: int) -> _Step:
+    """Returns the step of a byte, and remembers it.
+
+    Raises:
+        HPACKDecodingError: it is not in the code.
+    """
+    number, decoded, flags = before.number, b"", 0
+    for half in (byte >> 4, byte & 0xF):
+        number, flags, symbol = HUFFMAN_TABLE[number << 4 | half]
+        if flags & HUFFMAN_FAIL:
+            raise HPACKDecodingError("a string is not in the Huffman code")
+        if flags & HUFFMAN_EMIT_SYMBOL:
+            decoded += bytes((symbol,))
+    state = _STATES.get(number)
+    if state is None:
+        state = _STATES[number] = _State(number)
+    step = before.steps[byte] = _Step(state, decoded, may_end=bool(flags & HUFFMAN_COMPLETE))
+    return step
 
 
 def decode(text: bytes) -> bytes:
@@ -46,11 +82,14 @@ def decode(text: bytes) -> bytes:
     Raises:
         HPACKDecodingError: it is not in the code, or its padding is wrong.
     """
-    state, complete = 0, HUFFMAN_COMPLETE
+    state, may_end = _START, True
     parts = []
     for byte in text:
-        state, decoded, complete = _STEPS[state | byte]
-        parts.append(decoded)
-    if not complete:
+        step = state.steps[byte]
+        if step is None:
+            step = _join(state, byte)
+        state, may_end = step.state, step.may_end
+        parts.append(step.decoded)
+    if not may_end:
         raise HPACKDecodingError("a string ends within a code")
     return b"".join(parts)
