@@ -94,35 +94,72 @@ _REST: tuple[tuple[tuple[bytes, bytes], ...], ...] = (
 )
 
 
-@pytest.mark.parametrize("fields", [*_PLAIN, *_UNUSUAL, *_REST])
-def test_heads_that_start_alike(
-    served: ServedEdge, fields: tuple[tuple[bytes, bytes], ...]
-) -> None:
-    """What is kept of a start makes the same of the rest as all fields do; it has no credentials."""
-    heads = Heads(served.metadata, served.served)
-    pseudo: tuple[tuple[bytes, bytes], ...] = _PSEUDO
-    if fields in _REST:
-        path = next(
-            path.encode()
-            for method, path in served.served.router.literal_paths
-            if method == "POST" and heads.read(_with_path(path.encode()), 100) is not None
-        )
-        pseudo = _with_path(path)
-    head = (*pseudo, *fields)
-    whole = heads.read(head, 100)
+_OTHERS = {
+    b"authorization": b"Bearer u",
+    b"traceparent": b"00-c-d-01",
+    b"x-request-id": b"yours",
+    b"x-one": b"3",
+    b"x-bytes-bin": b"AQ",
+    b"grpc-timeout": b"7S",
+    b"x-server-timeout": b"0.5",
+    b"connect-timeout-ms": b"800",
+    b"cookie": b"c=3",
+    b"content-length": b"9",
+}
+"""Another value of each field that is read of each head."""
 
-    read = 0
-    for size in range(len(head) + 1):
-        start = heads.start(head[:size])
-        if start is None:
-            continue
-        own = tuple(head[index] for index in start.own_at)
-        plain = heads.read_rest(start, own + head[size:])
-        assert b"Bearer" not in repr(start).encode()
-        if plain is not None:
-            read += 1
-            assert plain == whole
-    assert read or whole is None or fields == _REST[-1]
+
+@pytest.mark.parametrize("fields", [*_PLAIN, *_REST[:-1]])
+@pytest.mark.parametrize("query", [b"", b"?a=1"])
+def test_heads_that_are_alike(
+    served: ServedEdge, fields: tuple[tuple[bytes, bytes], ...], query: bytes
+) -> None:
+    """By the pattern of one, the other says what all of its fields say; a pattern has no credentials."""
+    heads = Heads(served.metadata, served.served)
+    path = _rest_path(served, heads) + query if fields in _REST else _UNARY
+    head = (*_with_path(path), *fields)
+    plain = heads.read(head, 100)
+    assert plain is not None
+    pattern = plain.pattern
+    assert pattern is not None
+    assert "Bearer" not in repr((pattern.kept, pattern.metadata, pattern.own))
+
+    for name, value in head:
+        other = tuple((each, _OTHERS.get(name, b"x") if each == name else v) for each, v in head)
+        read = heads.read_like(pattern, other)
+        assert (
+            read == heads.read(other, 100)
+            if name in _OTHERS
+            else read in (None, heads.read(other, 100))
+        )
+        assert heads.read_like(pattern, (*head, (name, value))) is None
+    assert heads.read_like(pattern, head) == plain
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [(b"authorization", b"\xe4"), (b"x-request-id", b"two words"), (b":path", b"/other?a=1")],
+)
+def test_heads_that_are_alike_but_unusual(served: ServedEdge, name: bytes, value: bytes) -> None:
+    """They are read whole: what is wrong with them is said there."""
+    heads = Heads(served.metadata, served.served)
+    fields = ((b"authorization", b"Bearer t"), (b"x-request-id", b"mine"))
+    head = (*_with_path(_rest_path(served, heads) + b"?a=1"), *fields)
+    plain = heads.read(head, 100)
+
+    assert plain is not None
+    assert plain.pattern is not None
+    other = tuple((each, value if each == name else v) for each, v in head)
+    assert heads.read_like(plain.pattern, other) is None
+
+
+def _rest_path(served: ServedEdge, heads: Heads) -> bytes:
+    """Returns a path whose method is unary."""
+    return next(
+        path.encode()
+        for method, path in served.served.router.literal_paths
+        if method == "POST" and heads.read(_with_path(path.encode()), 100) is not None
+    )
 
 
 def _with_path(path: bytes) -> tuple[tuple[bytes, bytes], ...]:

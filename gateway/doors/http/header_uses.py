@@ -45,6 +45,7 @@ class Use(Enum):
     REQUEST_ID = "it names the request"
     METADATA = "it becomes metadata"
     TIMEOUT = "it says how long the call may take"
+    TARGET = "it is the target, which may have a query"
     UNUSUAL = "it is left to httptools"
 
 

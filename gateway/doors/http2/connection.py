@@ -12,7 +12,7 @@ from gateway.doors.http.door import Door, Release, nothing
 from gateway.doors.http.rejection import Rejection
 from gateway.doors.http2.direct import DirectStream
 from gateway.doors.http2.door import MAX_UNREAD, Http2
-from gateway.doors.http2.plain_head import HeadStart, PlainHead
+from gateway.doors.http2.plain_head import HeadPattern, PlainHead
 from gateway.doors.http2.request_head import make_request
 from gateway.doors.http2.stream import Http2Stream
 from gateway.doors.http2.websocket import WEBSOCKET, Http2WebSocket, handshake_of
@@ -48,12 +48,11 @@ class Http2Connection:
             "_fields",
             "_heads",
             "_http2",
-            "_is_start_read",
+            "_pattern",
             "_plain",
-            "_prefix",
             "_release",
         ),
-        *("_start_head", "_unread", "_unread_timer", "client", "door", "ends"),
+        *("_unread", "_unread_timer", "client", "door", "ends"),
         *("loop", "over", "transport"),
     )
 
@@ -88,12 +87,8 @@ class Http2Connection:
         """Fields of the last shared head, which a client sends again and again; None: there was none."""
         self._plain: PlainHead
         """What they say."""
-        self._prefix: Headers | None = None
-        """Fields at the start of the last head, which are those of the next, too."""
-        self._start_head: HeadStart | None = None
-        """What they say; None if they have come once, or are not plain."""
-        self._is_start_read = False
-        """Whether they have come twice."""
+        self._pattern: HeadPattern | None = None
+        """Of the last head; None: there was none, or it was not plain."""
         self.transport = Transport(Role.SERVER, self, http2.limits, http2.lifetimes, resets)
         self._unread: dict[int, int] = {}
         """Streams whose client does not read -> bytes that waited when that was looked at last."""
@@ -142,28 +137,18 @@ class Http2Connection:
         """Returns what a head says; None if it is not plain.
 
         To compare the fields of two connections takes longer than all else here, so the last ones are known
-        by their identity. The engine decodes equal blocks, and equal starts of blocks, to one object.
+        by their identity. The engine decodes equal blocks, and indexed fields, to one object.
         """
         heads, fields = self._heads, event.headers
         if heads is None:
             return None
         if fields is self._fields and self._plain.request.served is heads.served:
             return self._plain
-        most, prefix, plain = self.door.limits.max_headers, event.prefix or fields, None
-        start = self._start_head
-        if prefix is not self._prefix:
-            start = self._start_head = None
-            self._prefix, self._is_start_read = prefix, False
-        elif not self._is_start_read or (start and start.request.served is not heads.served):
-            start = self._start_head = heads.start(prefix)
-            self._is_start_read = True
-        if start is not None and len(fields) <= most:
-            own = tuple([prefix[i] for i in start.own_at]) if start.own_at else ()
-            plain = heads.read_rest(start, own + fields[len(prefix) :])
-            if plain is None:  # and so it is with the next head that starts like this
-                self._start_head = None
+        pattern = self._pattern
+        plain = None if pattern is None else heads.read_like(pattern, fields)
         if plain is None:
-            plain = heads.read(fields, most)
+            plain = heads.read(fields, self.door.limits.max_headers)
+        self._pattern = None if plain is None else plain.pattern
         if plain is not None and plain.is_shared:
             self._fields, self._plain = fields, plain
         return plain

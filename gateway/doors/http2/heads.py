@@ -9,18 +9,18 @@ Rule: only fields that say nothing about who calls are cached (`header_uses`): n
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 from urllib.parse import quote
 
 from gateway.contract.route_table import RouteMatch
 from gateway.doors.http.header_uses import ReadAllError, Use, use_of
 from gateway.doors.http2.plain_head import (
     MAX_FIELD,
-    MAX_SHARED,
-    HeadStart,
+    HeadPattern,
     PlainHead,
     keep,
-    own_indices,
+    metadata_text,
+    sort_fields,
 )
 from gateway.doors.http2.request_head import VERSION, edge_headers
 from gateway.doors.http2.rpc_heads import RpcHeads
@@ -40,23 +40,21 @@ _PATH: Final = re.compile(rb"/[!\"$->@-~]*")
 _QUERY: Final = re.compile(rb"[!\"$-~]*")
 _PSEUDO: Final = 4
 """How many fields of a request begin with a colon at most; they come first."""
-_COLON: Final = ord(":")
 # Names of their own: to look a member of an enum up costs more than to compare it.
-_SHARE, _IGNORE, _METADATA, _ID = Use.SHARED, Use.IGNORED, Use.METADATA, Use.REQUEST_ID
+_METADATA: Final = Use.METADATA
+_TARGET: Final = Use.TARGET
 _SHARED: Final = (Use.SHARED, "")
 _IGNORED: Final = (Use.IGNORED, "")
 _OWN: Final = {
     b":scheme": _IGNORED,
     b":authority": _SHARED,
     b":method": _IGNORED,
-    b":path": _IGNORED,
+    b":path": (Use.TARGET, ""),
     b"content-length": _IGNORED,
     b"te": _IGNORED,
     b"trailer": _IGNORED,
 }
 """Uses of fields that the engine has checked, or that are read here."""
-
-_Pair: TypeAlias = tuple[str, str | bytes]
 
 
 class _Shared(NamedTuple):
@@ -117,99 +115,40 @@ class Heads:
             return known
         if len(fields) > max_headers:
             return None
-        pseudo = dict(fields[:_PSEUDO])
-        path = pseudo.get(b":path", b"")
-        if path in self.rpc.paths and pseudo[b":method"] == b"POST":
-            call = self.rpc.read(fields, path)
-            if call is not None:
-                if call.is_shared:
-                    keep(self._whole, fields, call)
-                return call
-        try:
-            return self._read(fields)
-        except ReadAllError:
-            return self._read_all(fields)
-
-    def start(self, fields: Headers) -> HeadStart | None:
-        """Returns what the fields say with which a client starts its heads; None if they are not plain."""
-        pseudo = dict(fields[:_PSEUDO])
-        method, target = pseudo.get(b":method", b""), pseudo.get(b":path", b"")
-        if target in self.rpc.paths and method == b"POST":
-            return self.rpc.start(fields, target)
-        path, question, query = target.partition(b"?")
-        try:
-            together, _, _, ignored = self._sort(fields)
-            own_at = own_indices(fields, self._uses, self._learn)
-        except ReadAllError:
-            return None
-        known = self._shared.get(together) or self._join(together)
-        request = None if known is None else self._request(method, path, together, known)
-        if request is None or known is None or not _QUERY.fullmatch(query):
-            return None
-        is_shared = not (own_at or ignored or question) and (method, path) in self._literal
-        return HeadStart(request, query, known.metadata, None, own_at, is_shared)
-
-    def read_rest(self, start: HeadStart, fields: Headers) -> PlainHead | None:
-        """Returns what a head says of which these fields are not kept; None: read all of it together."""
-        if start.request.rpc is not None:
-            return self.rpc.read_rest(start, fields)
-        try:
-            shared, metadata, request_id, ignored = self._sort(fields)
-        except ReadAllError:
-            return None
-        if shared:
-            return None
-        is_shared = start.is_shared and not (metadata or request_id or ignored)
-        both = (*start.metadata, *metadata) if metadata else start.metadata
-        return PlainHead(start.request, start.query, request_id, both, None, is_shared)
-
-    def _read(self, fields: Headers) -> PlainHead | None:
-        together, metadata, request_id, ignored = self._sort(fields)
-        pseudo = dict(fields[:_PSEUDO])
-        method, target = pseudo[b":method"], pseudo[b":path"]
-        path, question, query = target.partition(b"?")
-        known = self._shared.get(together) or self._join(together)
-        request = None if known is None else self._request(method, path, together, known)
-        if request is None or known is None or not _QUERY.fullmatch(query):
-            return None
-        both = (*known.metadata, *metadata) if metadata else known.metadata
-        is_own = ignored or metadata or request_id or question
-        is_shared = not is_own and (method, path) in self._literal
-        plain = PlainHead(request, query, request_id, both, None, is_shared)
-        if is_shared:
+        method, target = _method_and_target(fields)
+        plain = None
+        if method == b"POST" and target in self.rpc.paths:
+            plain = self.rpc.read(fields, target)
+        if plain is None:
+            try:
+                plain = self._read(fields, method, target)
+            except ReadAllError:
+                return self._read_all(fields, method, target)
+        if plain is not None and plain.is_shared:
             keep(self._whole, fields, plain)
         return plain
 
-    def _sort(self, fields: Headers) -> tuple[Headers, list[_Pair], str, int]:
-        """Returns the shared ones among fields; of the others metadata, request id, and how many are ignored.
+    def read_like(self, pattern: HeadPattern, fields: Headers) -> PlainHead | None:
+        """Returns what a head says that is like another; None if it is not."""
+        if pattern.request.served is not self.served or not pattern.is_like(fields):
+            return None
+        try:
+            if pattern.request.rpc is not None:
+                return self.rpc.read_own(pattern, fields)
+            return _read_own(pattern, fields)
+        except ReadAllError:
+            return None
 
-        Raises:
-            ReadAllError: there is something unusual about them.
-        """
-        request_id = ""
-        metadata: list[_Pair] = []
-        shared: list[tuple[bytes, bytes]] = []
-        uses = self._uses
-        ignored = 0
-        for field in fields:
-            name, value = field
-            use, key = uses.get(name) or self._learn(name)
-            if use is _SHARE and len(value) <= MAX_FIELD:
-                shared.append(field)
-            elif use is _IGNORE:
-                ignored += (
-                    name[0] != _COLON and name != b"content-length"
-                )  # callers send few lengths
-            elif use is _METADATA:
-                metadata.append((key, _text(key, value)))
-            elif use is _ID and is_request_id(text := value.decode("latin-1")):
-                request_id = text
-                metadata += ((key, request_id),) if key else ()
-            else:
-                raise ReadAllError
-        if len(shared) > MAX_SHARED:
-            raise ReadAllError
-        return tuple(shared), metadata, request_id, ignored
+    def _read(self, fields: Headers, method: bytes, target: bytes) -> PlainHead | None:
+        shared, kept, own, ignores = sort_fields(fields, self._uses, self._learn)
+        path = target.partition(b"?")[0]
+        known = self._shared.get(shared) or self._join(shared)
+        request = None if known is None else self._request(method, path, shared, known)
+        if request is None or known is None:
+            return None
+        is_shared = not (own or ignores) and (method, path) in self._literal
+        pattern = HeadPattern(request, known.metadata, kept, own, path, is_shared=is_shared)
+        return _read_own(pattern, fields)
 
     def _learn(self, name: bytes) -> tuple[Use, str]:
         """Returns the use of a field, and remembers it.
@@ -267,26 +206,50 @@ class Heads:
             http_version=VERSION,
         )
 
-    def _read_all(self, fields: Headers) -> PlainHead | None:
+    def _read_all(self, fields: Headers, method: bytes, target: bytes) -> PlainHead | None:
         """Reads a head of which the order of all fields matters, or in which something is wrong."""
         headers = edge_headers(fields)
         if any(name == b"expect" or (name == b"host" and not is_host(v)) for name, v in headers):
             return None
         head, error = parse_head(headers, self._allowed)
-        pseudo = dict(fields[:_PSEUDO])
-        path, _, query = pseudo[b":path"].partition(b"?")
-        request = self._find(pseudo[b":method"], path, head, error)
+        path, _, query = target.partition(b"?")
+        request = self._find(method, path, head, error)
         if request is None or not head.host or not _QUERY.fullmatch(query):
             return None
         return PlainHead(request, query, head.request_id, tuple(head.metadata))
 
 
-def _text(key: str, value: bytes) -> str:
-    """Returns the value of metadata that is printable ASCII.
+def _method_and_target(fields: Headers) -> tuple[bytes, bytes]:
+    method = target = b""
+    for name, value in fields[:_PSEUDO]:
+        if name == b":method":
+            method = value
+        elif name == b":path":
+            target = value
+    return method, target
+
+
+def _read_own(pattern: HeadPattern, fields: Headers) -> PlainHead:
+    """Returns what a head says of which this is the pattern.
 
     Raises:
-        ReadAllError: it is anything else.
+        ReadAllError: there is something unusual about it.
     """
-    if not value.isascii() or not value.decode().isprintable() or key.endswith("-bin"):
-        raise ReadAllError
-    return value.decode()
+    request_id, query = "", b""
+    metadata: list[tuple[str, str | bytes]] = []
+    for index, use, key in pattern.own:
+        value = fields[index][1]
+        if use is _METADATA:
+            metadata.append((key, metadata_text(value)))
+        elif use is _TARGET:
+            path, _, query = value.partition(b"?")
+            if path != pattern.path or not _QUERY.fullmatch(query):
+                raise ReadAllError
+        else:
+            request_id = value.decode("latin-1")
+            if not is_request_id(request_id):
+                raise ReadAllError
+            if key:
+                metadata.append((key, request_id))
+    both = (*pattern.metadata, *metadata) if metadata else pattern.metadata
+    return PlainHead(pattern.request, query, request_id, both, None, pattern)

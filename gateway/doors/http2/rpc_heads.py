@@ -15,11 +15,11 @@ from gateway.contract.route_table import RouteMatch
 from gateway.doors.http.header_uses import RPC_SHARED, ReadAllError, Use
 from gateway.doors.http2.plain_head import (
     MAX_FIELD,
-    MAX_SHARED,
-    HeadStart,
+    HeadPattern,
     PlainHead,
     keep,
-    own_indices,
+    metadata_text,
+    sort_fields,
 )
 from gateway.doors.http2.request_head import VERSION, edge_headers
 from gateway.exchange.request import Request, parse_head
@@ -44,8 +44,8 @@ _TIMEOUTS: Final[dict[bytes, Callable[[str], float]]] = {
 _IGNORED: Final = frozenset({b":method", b":path", b":scheme", b"content-length"})
 _UNUSUAL: Final = frozenset({b"expect", b"host", b"trailer"})
 # Names of their own: to look a member of an enum up costs more than to compare it.
-_SHARE, _IGNORE, _METADATA, _ID = Use.SHARED, Use.IGNORED, Use.METADATA, Use.REQUEST_ID
-_TIMEOUT = Use.TIMEOUT
+_METADATA: Final = Use.METADATA
+_TIMEOUT: Final = Use.TIMEOUT
 
 
 class _Shared(NamedTuple):
@@ -86,87 +86,42 @@ class RpcHeads:
     def read(self, fields: Headers, path: bytes) -> PlainHead | None:
         """Returns what the head of a POST to one of `paths` says; None if it is not plain."""
         try:
-            return self._read(fields, path)
-        except ReadAllError:
-            return None
-
-    def start(self, fields: Headers, path: bytes) -> HeadStart | None:
-        """Returns what the fields say with which a client starts the heads of POSTs to one of `paths`.
-
-        None if they are not plain.
-        """
-        try:
-            shared, _, _, timeout = self._sort(fields)
-            own_at = own_indices(fields, self._uses, self._learn)
-            key = (path, tuple(shared))
+            shared, kept, own, ignores = sort_fields(fields, self._uses, self._learn)
+            key = (path, shared)
             found = self._shared.get(key) or self._join(key)
+            is_shared = not (own or ignores)
+            pattern = HeadPattern(
+                found.request, found.metadata, kept, own, path, is_shared=is_shared
+            )
+            return self.read_own(pattern, fields)
         except ReadAllError:
             return None
-        is_shared = not own_at and timeout is None
-        return HeadStart(found.request, b"", found.metadata, timeout, own_at, is_shared)
 
-    def read_rest(self, start: HeadStart, fields: Headers) -> PlainHead | None:
-        """Returns what a head says of which these fields are not kept; None: read all of it together."""
-        try:
-            shared, metadata, request_id, timeout = self._sort(fields)
-        except ReadAllError:
-            return None
-        if shared:
-            return None
-        timeout = shortest(start.timeout, timeout)
-        return self._plain(start.request, start.metadata, metadata, request_id, timeout)
-
-    def _read(self, fields: Headers, path: bytes) -> PlainHead:
-        shared, metadata, request_id, timeout = self._sort(fields)
-        key = (path, tuple(shared))
-        found = self._shared.get(key) or self._join(key)
-        return self._plain(found.request, found.metadata, metadata, request_id, timeout)
-
-    def _plain(
-        self,
-        request: Request,
-        shared: Metadata,
-        own: Metadata,
-        request_id: str,
-        timeout: float | None,
-    ) -> PlainHead:
-        metadata = (*shared, *own) if own else shared
-        if request_id and self._id_key is not None:
-            metadata = (*metadata, (self._id_key, request_id))
-        is_shared = not (own or request_id or timeout is not None)
-        return PlainHead(request, b"", request_id, metadata, timeout, is_shared)
-
-    def _sort(
-        self, fields: Headers
-    ) -> tuple[list[tuple[bytes, bytes]], Metadata, str, float | None]:
-        """Returns the shared ones among fields; and of the others metadata, request id and timeout.
+    def read_own(self, pattern: HeadPattern, fields: Headers) -> PlainHead:
+        """Returns what a head says of which this is the pattern.
 
         Raises:
-            ReadAllError: there is something unusual about them.
+            ReadAllError: there is something unusual about it.
         """
         request_id, timeout = "", None
-        shared: list[tuple[bytes, bytes]] = []
-        own: list[tuple[str, str | bytes]] = []
+        metadata: list[tuple[str, str | bytes]] = []
         is_plain = True
-        uses = self._uses
-        for field in fields:
-            name, value = field
-            use, key = uses.get(name) or self._learn(name)
-            if use is _SHARE and len(value) <= MAX_FIELD:
-                shared.append(field)
-            elif use is _IGNORE:
-                continue
-            elif use is _TIMEOUT:
+        for index, use, key in pattern.own:
+            name, value = fields[index]
+            if use is _TIMEOUT:
                 timeout = shortest(timeout, _seconds(name, value))
-            elif use is _METADATA and value.isascii() and (text := value.decode()).isprintable():
-                own.append((key, text))
+            elif use is _METADATA:
+                metadata.append((key, metadata_text(value)))
                 is_plain = is_plain and key != ""
-            elif use is _ID and is_request_id(text := value.decode("latin-1")):
-                request_id = text
             else:
-                raise ReadAllError
-        metadata = tuple(own) if is_plain else self._metadata(fields)
-        return shared, metadata, request_id, timeout
+                request_id = value.decode("latin-1")
+                if not is_request_id(request_id):
+                    raise ReadAllError
+        own = tuple(metadata) if is_plain else self._metadata(fields)
+        both = (*pattern.metadata, *own) if own else pattern.metadata
+        if request_id and self._id_key is not None:
+            both = (*both, (self._id_key, request_id))
+        return PlainHead(pattern.request, b"", request_id, both, timeout, pattern)
 
     def _metadata(self, fields: Headers) -> Metadata:
         """Returns the metadata among fields of which some have more than a text."""
@@ -184,13 +139,13 @@ class RpcHeads:
         if name in _UNUSUAL or name.startswith(PREFIX) or found.endswith("-bin"):
             use = Use.UNUSUAL
         elif name in _IGNORED:
-            use = _IGNORE
+            use = Use.IGNORED
         elif name in RPC_SHARED:
-            use = _SHARE
+            use = Use.SHARED
         elif name in _TIMEOUTS:
             use = _TIMEOUT
         elif name == REQUEST_ID:
-            use = _ID
+            use = Use.REQUEST_ID
         else:
             use = _METADATA
             read = self._allowed.without_withheld(request_metadata(((name, b""),)))
@@ -209,7 +164,7 @@ class RpcHeads:
         path, fields = key
         headers = edge_headers(fields)
         hosts = [value for name, value in headers if name == b"host"]
-        if len(hosts) != 1 or not is_host(hosts[0]) or len(fields) > MAX_SHARED:
+        if len(hosts) != 1 or not is_host(hosts[0]):
             raise ReadAllError
         below, served = self.paths[path], self._served
         route, rpc = served.router.find_by_head("POST", below, headers, b"", has_trailers=True)
