@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from hpack.exceptions import HPACKDecodingError
 
@@ -150,7 +150,7 @@ class HeaderDecoder:
 
     def _decode(self, block: bytes, prefix: HeaderSection) -> HeaderSection:
         """Decodes what follows a prefix."""
-        headers = [*prefix.headers]
+        headers: list[Any] = [*prefix.headers]
         fault, size, at, end = prefix.fault, prefix.size, prefix.length, len(block)
         entries, max_list, prefixes = self._table.entries, self._max_list, self._prefixes
         while at < end:
@@ -192,8 +192,7 @@ class HeaderDecoder:
     def _literal(self, block: bytes, at: int, mask: int) -> tuple[TableEntry, int]:
         if block[at] & mask:
             index, at = read_integer(block, at, mask)
-            (text, _), _, _ = self._table.entries[index]
-            name = field_name(text)
+            name = field_name(self._table.entries[index][0][0])
         else:
             start = at + 1
             size = block[start] & 0x7F

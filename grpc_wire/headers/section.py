@@ -189,6 +189,14 @@ def _add_host(fields: dict[bytes, bytes], value: bytes) -> None:
         raise ValueError("there are two hosts")
 
 
+def _add_length(before: int | None, value: bytes) -> int:
+    if value.isdigit():
+        length = int(value)
+        if before is None or before == length:
+            return length
+    raise ValueError("content-length is not one number")
+
+
 def _check_suffix(headers: Headers, allowed: frozenset[bytes], before: _Checked) -> _Checked:
     """Checks the fields behind a prefix; returns the prefix's result if they add nothing to it."""
     pseudo_allowed = before.pseudo_allowed
@@ -215,8 +223,6 @@ def _check_all(headers: Headers, allowed: frozenset[bytes], before: _Checked) ->
                     raise ValueError("te is something else than trailers")
             elif name == b"host":
                 _add_host(fields, value)
-            elif not value.isdigit() or length not in (None, int(value)):
-                raise ValueError("content-length is not one number")
             else:
-                length = int(value)
+                length = _add_length(length, value)
     return _Checked(fields, length, pseudo_allowed)

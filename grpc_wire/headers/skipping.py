@@ -122,7 +122,8 @@ class SkippedBlock:
         entries = self._table.entries
         if not 0 < index < len(entries):
             raise HeaderBlockError(f"index {index}")
-        return entries[index][0][0]
+        name: bytes = entries[index][0][0]
+        return name
 
     def _literal(self, block: bytes, at: int) -> int:
         index, at = read_integer(block, at, 0x0F)

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from grpc_wire.headers.block import DEFAULT_TABLE_SIZE, FIRST_DYNAMIC, MAX_CACHED, STATIC
 
-TableEntry: TypeAlias = tuple[tuple[bytes, bytes], int, str]
-"""A field, its size (RFC 7541, 4.1), and why it is malformed (RFC 9113, 8.2.1); empty if it is not."""
+TableEntry: TypeAlias = tuple[Any, int, str]
+"""A field, its size (RFC 7541, 4.1), and why it is malformed (RFC 9113, 8.2.1); empty if it is not.
+
+Any, and not a pair of bytes: of that, compiled code would make another object in each section. The fields of
+two sections that are one entry are one object, so that they can be compared by their identity.
+"""
 FieldName: TypeAlias = tuple[bytes, int, str]
 """A name, the size of a field with it and an empty value, and why the name is malformed; empty if it is
 not."""
