@@ -38,21 +38,28 @@ def list_size(headers: Headers) -> int:
     return size
 
 
-@dataclass(slots=True, eq=False)
 class _Checked:
-    """Result of checking a section; sections that share a prefix share it if their suffix adds nothing."""
+    """Result of checking a section; sections that share a prefix share it if their suffix adds nothing.
 
-    fields: dict[bytes, bytes]
-    """Pseudo-headers, and host."""
-    length: int | None = None
-    """Value of content-length; None if there is none."""
-    pseudo_allowed: bool = True
-    """Whether a pseudo-header may still follow."""
-    is_request: bool = False
-    """Whether the rules of a request were checked, too."""
+    Attributes:
+        fields: pseudo-headers, and host.
+        length: value of content-length; None if there is none.
+        pseudo_allowed: whether a pseudo-header may still follow.
+        is_request: whether the rules of a request were checked, too.
+    """
+
+    __slots__ = ("fields", "is_request", "length", "pseudo_allowed")
+
+    def __init__(
+        self, fields: dict[bytes, bytes], length: int | None, *, pseudo_allowed: bool
+    ) -> None:
+        self.fields = fields
+        self.length = length
+        self.pseudo_allowed = pseudo_allowed
+        self.is_request = False
 
 
-_NOTHING_CHECKED: Final = _Checked({})
+_NOTHING_CHECKED: Final = _Checked({}, None, pseudo_allowed=True)
 
 
 @dataclass(slots=True, eq=False, init=False)
@@ -225,4 +232,4 @@ def _check_all(headers: Headers, allowed: frozenset[bytes], before: _Checked) ->
                 _add_host(fields, value)
             else:
                 length = _add_length(length, value)
-    return _Checked(fields, length, pseudo_allowed)
+    return _Checked(fields, length, pseudo_allowed=pseudo_allowed)

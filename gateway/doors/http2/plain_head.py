@@ -21,6 +21,7 @@ MAX_FIELD: Final = 512
 MAX_SHARED: Final = 24
 """Maximum fields that are cached together; browsers send some 15."""
 _COLON: Final = ord(":")
+_PRINTABLE: Final = bytes(range(0x20, 0x7F))
 # Names of their own: to look a member of an enum up costs more than to compare it.
 _SHARE: Final = Use.SHARED
 _IGNORE: Final = Use.IGNORED
@@ -168,10 +169,6 @@ def metadata_text(value: bytes) -> str:
     Raises:
         ReadAllError: it is anything else.
     """
-    try:
-        text = value.decode("ascii")
-    except UnicodeDecodeError:
-        raise ReadAllError from None
-    if not text.isprintable():
+    if value.translate(None, _PRINTABLE):
         raise ReadAllError
-    return text
+    return value.decode("ascii")
