@@ -132,10 +132,10 @@ class HeaderEncoder:
         `literals` are fields that `encode_literals` has encoded, for this connection or for others.
         """
         fields = self._fields
-        if not prefix:
-            block = b""
-        elif prefix is fields.prefix:  # to hash a long one would cost more than the rest
+        if prefix is fields.prefix:  # to hash a long one would cost more than the rest
             block = fields.prefix_block
+        elif not prefix:
+            block = b""
         else:
             block = self.encode_cached(prefix)
             if prefix in fields.blocks:

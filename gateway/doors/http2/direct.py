@@ -212,6 +212,10 @@ def response_fields(
 ) -> tuple[Headers, Headers, bytes]:
     """Returns the fields of a whole response of the edge's own.
 
+    What many share is left to the table of a connection, where it is a byte each. Encoded as the rest is, for
+    all connections alike, it would make a head of 136 bytes of one of 87, and save a quarter of a percent of
+    the instructions of a request.
+
     Args:
         response: the response.
         defaults: headers of the server, `Date` for one, which are not changed in place.

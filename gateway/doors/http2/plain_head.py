@@ -38,7 +38,8 @@ class HeadPattern:
     Attributes:
         request: the request.
         metadata: of shared fields.
-        kept: the fields of the head; of those that are read of each head, or not at all, the names.
+        kept: the fields of the last head like this; of those that are read of each head, or not at all, the
+            names.
         own: fields that are read of each head.
         path: as it came, without the query.
         is_shared: whether other clients may send the same head: it says nothing about who calls.
@@ -50,7 +51,7 @@ class HeadPattern:
         self,
         request: Request,
         metadata: Metadata,
-        kept: tuple[Any, ...],
+        kept: list[Any],
         own: Own,
         path: bytes,
         *,
@@ -70,8 +71,15 @@ class HeadPattern:
             return False
         for index in range(len(kept)):
             mine, other = kept[index], others[index]
-            if mine is not other and mine != (other[0] if isinstance(mine, bytes) else other):
+            if mine is other:
+                continue
+            if isinstance(mine, bytes):
+                if mine != other[0]:
+                    return False
+            elif mine != other:
                 return False
+            else:  # in HPACK's table it is another entry now
+                kept[index] = other
         return True
 
 
@@ -123,7 +131,7 @@ def sort_fields(
     fields: Headers,
     uses: Mapping[bytes, tuple[Use, str]],
     learn: Callable[[bytes], tuple[Use, str]],
-) -> tuple[Headers, tuple[Any, ...], Own, bool]:
+) -> tuple[Headers, list[Any], Own, bool]:
     """Sorts the fields of a head by their use.
 
     Returns:
@@ -155,7 +163,7 @@ def sort_fields(
             raise ReadAllError
     if len(shared) > MAX_SHARED:
         raise ReadAllError
-    return tuple(shared), tuple(kept), tuple(own), ignores
+    return tuple(shared), kept, tuple(own), ignores
 
 
 def _objects(fields: Headers) -> tuple[Any, ...]:
