@@ -6,7 +6,7 @@ The steps are those of every request (`gateway.exchange.serve`), run inline, and
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from gateway.doors.http.contract_door import ContractDoor
@@ -182,23 +182,25 @@ class _SharedHead:
 
     Attributes:
         status: the HTTP status.
-        headers: those of the response, beside those of its body: none, or those of gRPC.
+        of_call: those of a call of gRPC that went well, which are always the same; else none.
         defaults: headers of the server, `Date` for one.
-        fields: status, content type and headers.
+        fields: status, content type and those of the call.
         literals: the defaults, encoded.
     """
 
-    __slots__ = ("defaults", "fields", "headers", "literals", "status")
+    __slots__ = ("defaults", "fields", "literals", "of_call", "status")
 
-    def __init__(self, response: HttpResponse, defaults: Sequence[tuple[bytes, bytes]]) -> None:
+    def __init__(
+        self, response: HttpResponse, of_call: Headers, defaults: Sequence[tuple[bytes, bytes]]
+    ) -> None:
         self.status = response.status
-        self.headers = response.headers
+        self.of_call = of_call
         self.defaults = defaults
         self.fields: Headers = (
             (b":status", b"%d" % response.status),
             (b"content-type", header_value(response.content_type)),
             NO_SNIFFING,
-            *response.headers,
+            *of_call,
         )
         self.literals = encode_literals(tuple(defaults))
 
@@ -221,29 +223,34 @@ def response_fields(
         defaults: headers of the server, `Date` for one, which are not changed in place.
 
     Returns:
-        Those that many share; the others; and of most responses these encoded, in place of fields.
+        Those that many share; those of the call or of policies; and those that each response has, encoded.
     """
-    headers = response.headers
-    is_grpc = headers is PLAIN_HEAD and len(response.trailers) > 0
-    if not response.content_type or (headers and not is_grpc):
-        # of metadata a value may have blanks around it, which are malformed (RFC 9113, 8.2.1)
-        fields = [(name, value.strip(b" \t")) for name, value in response.all_headers()]
-        return ((b":status", b"%d" % response.status),), (*defaults, *fields), b""
+    if not response.content_type:
+        others = (*defaults, *_stripped(response.all_headers()))
+        return ((b":status", b"%d" % response.status),), others, b""
+    is_grpc = response.headers is PLAIN_HEAD and len(response.trailers) > 0
+    of_call = response.headers if is_grpc else _NO_FIELDS
     shared = _SHARED.get(response.content_type)
     if (
         shared is None
         or shared.status != response.status
-        or shared.headers is not headers
+        or shared.of_call is not of_call
         or shared.defaults is not defaults
     ):
-        shared = _SharedHead(response, defaults)
+        shared = _SharedHead(response, of_call, defaults)
         if len(response.content_type) <= MAX_FIELD:
             keep(_SHARED, response.content_type, shared)
     length = b"" if is_grpc else _content_length(len(response.body))
     request_id = response.request_id.encode()
     id_length = encode_length(len(request_id))
     literals = b"%b%b%b%b%b" % (shared.literals, length, _ID_NAME, id_length, request_id)
-    return shared.fields, _NO_FIELDS, literals
+    others = _NO_FIELDS if is_grpc or not response.headers else _stripped(response.headers)
+    return shared.fields, others, literals
+
+
+def _stripped(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """Returns headers as fields: blanks around the value of metadata are malformed (RFC 9113, 8.2.1)."""
+    return tuple([(name, value.strip(b" \t")) for name, value in headers])
 
 
 def _content_length(size: int) -> bytes:
