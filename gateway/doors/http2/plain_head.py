@@ -6,7 +6,7 @@ all else, so a head like it is compared with it, mostly by identity, and only th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
@@ -129,7 +129,7 @@ def keep(cache: dict[Any, Any], key: object, value: object) -> None:
 
 def sort_fields(
     fields: Headers,
-    uses: Mapping[bytes, tuple[Use, str]],
+    uses: dict[bytes, tuple[Use, str]],
     learn: Callable[[bytes], tuple[Use, str]],
 ) -> tuple[Headers, list[Any], Own, bool]:
     """Sorts the fields of a head by their use.
@@ -141,12 +141,13 @@ def sort_fields(
     Raises:
         ReadAllError: there is something unusual about them.
     """
-    shared: list[tuple[bytes, bytes]] = []
+    shared: list[Any] = []
     kept: list[Any] = []
     own: list[tuple[int, Use, str]] = []
     ignores = False
-    for index, each in enumerate(fields):
-        name, value = each
+    for index, each in enumerate(_objects(fields)):
+        pair: tuple[bytes, bytes] = each
+        name, value = pair
         use, key = uses.get(name) or learn(name)
         if use is _SHARE and len(value) <= MAX_FIELD:
             shared.append(each)
