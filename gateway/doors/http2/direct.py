@@ -6,7 +6,7 @@ The steps are those of every request (`gateway.exchange.serve`), run inline, and
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from gateway.doors.http.contract_door import ContractDoor
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from gateway.doors.http2.connection import Http2Connection
 
 _NO_FIELDS: Final[Headers] = ()
+_SPACE: Final = ord(" ")
 _ID_NAME: Final = encode_name(REQUEST_ID)
 _COMMON_SIZES: Final = 2048
 _LENGTHS: Final = tuple(
@@ -226,7 +227,7 @@ def response_fields(
         Those that many share; those of the call or of policies; and those that each response has, encoded.
     """
     if not response.content_type:
-        others = (*defaults, *_stripped(response.all_headers()))
+        others = (*defaults, *_stripped(tuple(response.all_headers())))
         return ((b":status", b"%d" % response.status),), others, b""
     is_grpc = response.headers is PLAIN_HEAD and len(response.trailers) > 0
     of_call = response.headers if is_grpc else _NO_FIELDS
@@ -244,13 +245,15 @@ def response_fields(
     request_id = response.request_id.encode()
     id_length = encode_length(len(request_id))
     literals = b"%b%b%b%b%b" % (shared.literals, length, _ID_NAME, id_length, request_id)
-    others = _NO_FIELDS if is_grpc or not response.headers else _stripped(response.headers)
-    return shared.fields, others, literals
+    return shared.fields, _NO_FIELDS if is_grpc else _stripped(response.headers), literals
 
 
-def _stripped(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+def _stripped(headers: Headers) -> Headers:
     """Returns headers as fields: blanks around the value of metadata are malformed (RFC 9113, 8.2.1)."""
-    return tuple([(name, value.strip(b" \t")) for name, value in headers])
+    for _, value in headers:
+        if value and (value[0] <= _SPACE or value[-1] <= _SPACE):
+            return tuple([(name, each.strip(b" \t")) for name, each in headers])
+    return headers
 
 
 def _content_length(size: int) -> bytes:

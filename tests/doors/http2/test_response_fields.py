@@ -82,6 +82,20 @@ def test_the_head_of_grpc_beside_another_of_its_type() -> None:
     assert third == first
 
 
+def test_the_headers_of_policies_and_metadata() -> None:
+    """They stand behind what all responses of a type begin with, without blanks around their values."""
+    plain, headers = (
+        ((b"vary", b"origin"), (b"x-empty", b"")),
+        ((b"x-a", b" a\t"), (b"vary", b"origin")),
+    )
+    client = Client()
+    for given in (plain, headers, (), headers):
+        response = HttpResponse(200, b"{}", "application/json", given, _OWN_ID)
+        whole = _rest(b"application/json", b"200", _DATE, b"2")
+        expected = tuple((name, value.strip()) for name, value in given)
+        assert client.read(response, [_DATE]) == (*whole[:3], *expected, *whole[3:])
+
+
 @pytest.mark.parametrize("request_id", ["a", "abc-1", "x" * 31, "x" * 33, "x" * 127, "x" * 200])
 def test_the_id_of_a_caller(request_id: str) -> None:
     """It may have another length than the edge's own."""
