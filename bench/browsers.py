@@ -23,6 +23,7 @@ GROUP: Final = "browsers"
 ADMITTING: Final = ", admission"
 """Behind the name of a side that admits."""
 POST: Final = "POST as browsers send it, 32"
+POST_2: Final = "POST as browsers send it over HTTP/2, 32"
 GET: Final = "GET as browsers send it, 32"
 PLAIN: Final = "GET with a query of its own, 32"
 _COUNT: Final = 32
@@ -40,11 +41,15 @@ _TARGET: Final = f"/convert?from_currency=USD&to_currency=EUR&amount=100.{_DIGIT
 async def run(lab: Lab) -> None:
     """Measures all."""
     config, token = _settings(lab.folder)
+    post = browser_request("POST", "/convert", token, _BODY)
     browsers = {
-        POST: Turns(browser_request("POST", "/convert", token, _BODY), _COUNT),
+        POST: Turns(post, _COUNT),
         GET: Turns(browser_request("GET", _TARGET, token), _COUNT),
     }
-    plain = {PLAIN: Turns(http_request("GET", _TARGET), _COUNT)}
+    others = {
+        POST_2: Turns(post, _COUNT, "http2"),
+        PLAIN: Turns(http_request("GET", _TARGET), _COUNT),
+    }
     ours, envoy = "ours, wire, wire core", "Envoy, wire core"
     async with (
         sides.core(transport=sides.WIRE) as core,
@@ -59,7 +64,7 @@ async def run(lab: Lab) -> None:
             sides.envoy(lab.folder, core, name=envoy + ADMITTING, config=config) as guarded,
         ):
             await in_turn(lab.aimed_at, GROUP, [bare, other, admitting, guarded], browsers)
-            await in_turn(lab.aimed_at, GROUP, [bare, other], plain)
+            await in_turn(lab.aimed_at, GROUP, [bare, other], others)
 
 
 def _settings(folder: Path) -> tuple[Path, str]:

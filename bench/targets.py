@@ -144,7 +144,7 @@ def _of_browsers() -> tuple[Target, ...]:
     return (
         *(
             Target(f"{case}: CPU of the edge (wire), to Envoy's", 0.5, edge(case, ours, envoy))
-            for case in (browsers.POST, browsers.GET, browsers.PLAIN)
+            for case in (browsers.POST, browsers.POST_2, browsers.GET, browsers.PLAIN)
         ),
         *(
             Target(

@@ -117,10 +117,13 @@ class Connection(asyncio.Protocol):
     def ask(self) -> None:
         """Begins a turn."""
         self._began = self._turns.begin()
-        request, template = self._request, self._template
-        if template is not None:
-            request = template % {b"n": next(self._turns.numbers)}
-        self.transport.write(request)
+        self.transport.write(self.request())
+
+    def request(self) -> bytes:
+        """Returns the request of the next turn."""
+        if self._template is None:
+            return self._request
+        return self._template % {b"n": next(self._turns.numbers)}
 
     def answered(self) -> None:
         """Ends a turn, and begins the next."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, cast
 
+from hpack import Encoder
+
 from bench.turns import Connection, Turns
 from grpc_wire.headers.encoder import HeaderEncoder
 from grpc_wire.headers.section import Headers
@@ -31,6 +33,8 @@ _GREETING: Final = b"".join(
         frames.window_update(0, _LARGEST - _FIRST_WINDOW),
     )
 )
+_OF_HTTP_1: Final = (b"host", b"connection")
+"""Headers that have no place in HTTP/2 (RFC 9113, 8.2.2 and 8.3.1)."""
 _ACKNOWLEDGED: Final = frames.frame(frames.SETTINGS, frames.ACK, 0)
 
 
@@ -42,7 +46,7 @@ def fields_of(request: bytes) -> tuple[Headers, bytes]:
     headers = [(name.lower(), value) for name, _, value in (x.partition(b": ") for x in lines)]
     host = dict(headers)[b"host"]
     pseudo = ((b":method", method), (b":scheme", b"http"), (b":path", target))
-    others = tuple(field for field in headers if field[0] != b"host")
+    others = tuple(field for field in headers if field[0] not in _OF_HTTP_1)
     return (*pseudo, (b":authority", host), *others), body
 
 
@@ -51,8 +55,9 @@ class Http2Connection(Connection):
 
     def __init__(self, turns: Turns, request: bytes) -> None:
         super().__init__(turns, request)
-        self._fields, self._body = fields_of(request)
-        self._encoder = HeaderEncoder()
+        self._asked = None if self._template else fields_of(request)
+        # of each field that may recur a browser makes an entry of the table
+        self._encoder: HeaderEncoder | Encoder = Encoder() if self._template else HeaderEncoder()
         self._stream = -1
         self._began_at: dict[int, float] = {}
         """Streams that wait for their answer -> when each was asked."""
@@ -63,8 +68,9 @@ class Http2Connection(Connection):
         """Begins a turn."""
         self._stream += 2
         self._began_at[self._stream] = self._turns.begin()
-        block = self._encoder.encode(self._fields)
-        self.transport.write(frames.request_frames(self._stream, block, self._body, _FRAME))
+        fields, body = self._asked or fields_of(self.request())
+        block = self._encoder.encode(fields)
+        self.transport.write(frames.request_frames(self._stream, block, body, _FRAME))
 
     def data_received(self, data: bytes) -> None:
         """Follows frames to the end of the answer."""
