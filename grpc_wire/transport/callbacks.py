@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 class StreamCallbacks(Protocol):
-    """What a connection calls on the call of a stream."""
+    """What a connection calls on the call of a stream.
+
+    On a client, an event that ends the response is the last: the connection has ended the stream.
+    """
 
     def headers_received(self, event: HeadersReceived) -> None:
         """A header section came."""
