@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from bench.orders import Load
@@ -12,6 +13,7 @@ from bench.results import Results, median
 from bench.sides import Side
 
 _AIMED_AT: Final = 3
+_NO_CASES: Final[Mapping[str, Turns]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -79,11 +81,19 @@ class Lab:
             print(f"{group}: {case}: {side}: {cells}", flush=True)
 
 
-async def in_turn(lab: Lab, group: str, sides: Sequence[Side], cases: Mapping[str, Turns]) -> None:
-    """Measures every case on every side, round by round."""
+async def in_turn(
+    lab: Lab,
+    group: str,
+    sides: Sequence[Side],
+    cases: Mapping[str, Turns],
+    of_first: Mapping[str, Turns] = _NO_CASES,
+) -> None:
+    """Measures every case on every side, round by round; those `of_first` on the first side alone."""
+    every = [(case, turns, sides) for case, turns in cases.items()]
+    every += [(case, turns, sides[:1]) for case, turns in of_first.items()]
     for _ in range(lab.rounds):
-        for case, turns in cases.items():
-            for side in sides:
+        for case, turns, asked in every:
+            for side in asked:
                 await lab.burst(group, case, side, turns)
-    for case in cases:
+    for case, *_ in every:
         lab.say(group, case)

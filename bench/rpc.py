@@ -76,13 +76,13 @@ async def _unary(lab: Lab) -> None:
             REST_2: http2[REST_2],
             REST_STREAMS: Turns(POST, _COUNT, "http2 streams"),
         }
-        await in_turn(lab.aimed_at, GROUP, [ours, *transcoding], rest)
+        # in the same rounds as REST, with which they are compared
+        connects = {CONNECT_1: connect, CONNECT_2: Turns(connect.request, _COUNT, "http2")}
+        await in_turn(lab.aimed_at, GROUP, [ours, *transcoding], rest, connects)
         await in_turn(lab.aimed_at, GROUP, [ours, *proxies], {GRPC: http2[GRPC]})
         called = [replace(side, channel=WIRE) for side in (ours, *proxies)]
         one = {GRPC_ONE: Turns(message, _COUNT, "unary", _PATH)}
         await in_turn(lab.aimed_at, GROUP, called, one)
-        both = {CONNECT_1: connect, CONNECT_2: Turns(connect.request, _COUNT, "http2")}
-        await in_turn(lab.aimed_at, GROUP, [ours], both)
 
 
 async def _crowd(lab: Lab, case: str, streams: int) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Final
+from urllib.request import urlopen
 
 from bench import sides
 from bench.lab import Lab
@@ -13,8 +15,10 @@ from gateway.v1 import options_pb2
 GROUP: Final = "stalled"
 _KEEP: Final = 64
 """How many messages are kept for the one who does not read, so that he soon lags behind them."""
-_PAGES: Final = 8
-"""Answers that he asks for before the stream, which fill most of what a connection holds unread."""
+_PAGE: Final = "/healthz"
+_FILLED: Final = 56 * 1024
+"""Bytes of answers that he asks for before the stream: most of what a connection holds unread. With more of
+them the stream would not begin before he reads."""
 _OTHERS: Final = 1_000
 _SECONDS: Final = 30
 
@@ -27,7 +31,8 @@ async def run(lab: Lab) -> None:
         sides.core(TICK_PERIOD, ticks) as core,
         sides.ours(core, keeping, tight=True) as side,
     ):
-        asked = request("/openapi.json") * _PAGES + request(TARGET)
+        pages = _FILLED // await asyncio.to_thread(_size, side.part.port)
+        asked = request(_PAGE) * pages + request(TARGET)
         with stalled(side.part.port, asked) as connection:
             (figures,) = await lab.load.subscribers(
                 side.part.port,
@@ -42,6 +47,12 @@ async def run(lab: Lab) -> None:
     lab.results.add(GROUP, case, side.name, figures)
     lab.say(GROUP, case)
     print(f"{GROUP}: it is told that it has missed {gap.decode()}", flush=True)
+
+
+def _size(port: int) -> int:
+    """Returns the bytes of one answer, about."""
+    with urlopen(f"http://127.0.0.1:{port}{_PAGE}", timeout=_SECONDS) as answer:
+        return len(bytes(answer.headers)) + len(answer.read())
 
 
 def _keep_little(options: Any) -> None:

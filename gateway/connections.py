@@ -93,7 +93,7 @@ def accept_limits(settings: Settings) -> AcceptLimits:
 
 def _rejected(observation: Observation | None) -> Callable[[int, int, str, str], None] | None:
     """Returns what tells observers of what is refused before it is a request; None if none asks."""
-    if observation is None or observation.head_rejected is None:
+    if observation is None or not observation.head_rejected:
         return None
     return observation.reject
 

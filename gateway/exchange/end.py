@@ -23,6 +23,7 @@ _UPSTREAM: Final = EndedBy.UPSTREAM
 _MAX_NAME: Final = 256
 """Maximum characters of an identity's name."""
 _clock: Final = monotonic
+_time: Final = time
 """Compiled code finds it without a look into the module."""
 
 
@@ -30,7 +31,7 @@ def tell_of_start(exchange: Exchange, observation: Observation) -> None:
     """Makes what observers see, and tells them of the start."""
     exchange.observation = observation
     info = exchange.inform()
-    for tell in observation.request_started or ():
+    for tell in observation.request_started:
         try:
             tell(info)
         except Exception:
@@ -48,7 +49,7 @@ def count_messages(exchange: Exchange, observation: Observation | None, since: f
 
 def _tell_later(exchange: Exchange, observation: Observation, tally: Tally) -> None:
     told, interval = observation.exchange_continues, observation.progress_seconds
-    if told is None or interval is None:
+    if not told or interval is None:
         return
 
     def note() -> None:
@@ -83,20 +84,20 @@ def end_exchange(exchange: Exchange, observation: Observation | None, since: flo
             observation.gather()
     if observation.tells_at_once:
         if ended is None:
-            ended = request_end(exchange, since) if unary is None else unary.whole(time())
+            ended = request_end(exchange, since) if unary is None else unary.whole(_time())
         _tell_of_end(observation, info, ended)
 
 
 def _tell_of_end(observation: Observation, info: RequestInfo | None, ended: RequestEnd) -> None:
     """Tells those who want the end at once."""
-    for tell in observation.exchange_ended or ():
+    for tell in observation.exchange_ended:
         try:
             tell(ended)
         except Exception:
             log_fault(tell)
     if info is None:
         return
-    for tell_both in observation.request_ended or ():
+    for tell_both in observation.request_ended:
         try:
             tell_both(info, ended)
         except Exception:
@@ -174,7 +175,7 @@ def request_end(exchange: Exchange, since: float) -> RequestEnd:
     made: RequestEnd = make_end(
         RequestEnd,
         (
-            time(),
+            _time(),
             _clock() - since,
             exchange.request_id,
             _traceparent(exchange),

@@ -259,7 +259,7 @@ class Exchange:
             self.tally.first_byte = monotonic()
         info, observation = self.info, self.observation
         if info is not None and observation is not None:
-            for tell in observation.response_started or ():
+            for tell in observation.response_started:
                 try:
                     tell(info, status)
                 except Exception:
@@ -344,7 +344,7 @@ class Exchange:
             for check in info.message_checks:
                 check(size)
             if observation is not None:
-                for tell in observation.message_received or ():
+                for tell in observation.message_received:
                     try:
                         tell(info, size)
                     except Exception:
@@ -363,7 +363,7 @@ class Exchange:
             for check in info.sent_checks:
                 check(size)
             if observation is not None:
-                for tell in observation.message_sent or ():
+                for tell in observation.message_sent:
                     try:
                         tell(info, size)
                     except Exception:

@@ -28,9 +28,9 @@ _GATHER_SECONDS = 0.05
 class Observation:
     """Several observers as one, whose errors reach nobody.
 
-    Each attribute of an event has the methods of its name of those observers whose class overrides it; None
-    if none does. Whoever calls them catches what they raise (`log_fault`); the events of each request are
-    told where they occur, without a function between.
+    Each attribute of an event has the methods of its name of those observers whose class overrides it.
+    Whoever calls them catches what they raise (`log_fault`); the events of each request are told where they
+    occur, without a function between.
 
     Attributes:
         needs_info: whether an event with a `RequestInfo` is wanted.
@@ -47,30 +47,28 @@ class Observation:
         *("progress_seconds", "tells_at_once"),
     )
 
-    request_started: Sequence[Callable[[RequestInfo], None]] | None
-    response_started: Sequence[Callable[[RequestInfo, int], None]] | None
-    message_received: Sequence[Callable[[RequestInfo, int], None]] | None
-    message_sent: Sequence[Callable[[RequestInfo, int], None]] | None
-    messages_dropped: Sequence[Callable[[RequestInfo, int], None]] | None
-    request_ended: Sequence[Callable[[RequestInfo, RequestEnd], None]] | None
-    exchange_ended: Sequence[Callable[[RequestEnd], None]] | None
-    exchanges_ended: Sequence[Callable[[Sequence[RequestEnd]], None]] | None
-    exchange_continues: Sequence[Callable[[RequestEnd], None]] | None
-    head_rejected: Sequence[Callable[[RequestEnd], None]] | None
-    policy_refused: Sequence[Callable[[str, int], None]] | None
+    request_started: tuple[Callable[[RequestInfo], None], ...]
+    response_started: tuple[Callable[[RequestInfo, int], None], ...]
+    message_received: tuple[Callable[[RequestInfo, int], None], ...]
+    message_sent: tuple[Callable[[RequestInfo, int], None], ...]
+    messages_dropped: tuple[Callable[[RequestInfo, int], None], ...]
+    request_ended: tuple[Callable[[RequestInfo, RequestEnd], None], ...]
+    exchange_ended: tuple[Callable[[RequestEnd], None], ...]
+    exchanges_ended: tuple[Callable[[Sequence[RequestEnd]], None], ...]
+    exchange_continues: tuple[Callable[[RequestEnd], None], ...]
+    head_rejected: tuple[Callable[[RequestEnd], None], ...]
+    policy_refused: tuple[Callable[[str, int], None], ...]
 
     def __init__(self, observers: tuple[Observer, ...]) -> None:
         self.observers = observers
         for event in EVENTS:
-            setattr(self, event, _told(event, observers) or None)
-        self.needs_info = any(
-            getattr(self, event) is not None for event in EVENTS if event not in PLAIN_EVENTS
-        )
+            setattr(self, event, _told(event, observers))
+        self.needs_info = any(getattr(self, event) for event in EVENTS if event not in PLAIN_EVENTS)
         takers = [each.take_ends for each in observers if isinstance(each, EndsObserver)]
         self._takers: Sequence[Callable[[list[End]], None]] = takers
-        self.tells_at_once = self.request_ended is not None or self.exchange_ended is not None
-        gathers = bool(takers) or self.exchanges_ended is not None
-        self.needs_end = self.tells_at_once or gathers or self.exchange_continues is not None
+        self.tells_at_once = bool(self.request_ended or self.exchange_ended)
+        gathers = bool(takers or self.exchanges_ended)
+        self.needs_end = self.tells_at_once or gathers or bool(self.exchange_continues)
         intervals = [each.progress_seconds for each in observers if each.progress_seconds]
         self.progress_seconds = min(intervals, default=None)
         self.ends: list[End] | None = [] if gathers else None
@@ -99,12 +97,12 @@ class Observation:
             if isinstance(end, UnaryEnd):
                 end.time += until_unix_time
         tell_each(self._takers, ends)
-        if self.exchanges_ended is not None:
+        if self.exchanges_ended:
             tell_each(self.exchanges_ended, [whole(end) for end in ends])
 
     def reject(self, http_status: int, code: int, request_id: str, client: str) -> None:
         """Tells of what was refused before it was a request."""
-        if self.head_rejected is not None:
+        if self.head_rejected:
             end = RequestEnd(
                 time=time(),
                 seconds=0.0,
@@ -135,9 +133,9 @@ def _told(event: str, observers: tuple[Observer, ...]) -> tuple[Callable[..., No
     return tuple([each for each in told if getattr(each, "__func__", None) is not default])
 
 
-def tell_each(told: Sequence[Callable[..., None]] | None, *values: object) -> None:
+def tell_each(told: Sequence[Callable[..., None]], *values: object) -> None:
     """Tells of an event; those of each request are told in place, for `*values` would cost twice as much."""
-    for tell in told or ():
+    for tell in told:
         try:
             tell(*values)
         except Exception:
