@@ -47,7 +47,7 @@ class Side:
     @property
     def pids(self) -> dict[str, int]:
         """Its processes, by what their figures are called."""
-        parts = {self.kind: self.part, "core": self.core, "store": self.store}
+        parts = {"core": self.core, "store": self.store, self.kind: self.part}
         return {kind: part.pid for kind, part in parts.items() if part is not None}
 
 
