@@ -225,7 +225,7 @@ faults: $(VENV)/installed ## let the upstream hang, die and vanish, and logs fin
 attack: $(VENV)/installed ## attack core and edge beside callers that behave, for ATTACK_SECONDS (600)
 	ATTACK_SECONDS=$(ATTACK_SECONDS) $(BIN)/python -m pytest -s tests/attack
 
-bench: build/compiled/installed ## measure our edge, compiled as in the images, beside Envoy and others (25 min; BENCH=--quick: 10)
+bench: build/compiled/installed ## measure our edge, compiled as in the images, beside Envoy and others (40 min; BENCH=--quick: 15)
 	$(COMPILED) $(BIN)/python -m bench --json build/bench.json $(BENCH)
 
 bench-micro: $(VENV)/installed ## look whether a step of a request has become dearer by a fifth

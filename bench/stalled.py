@@ -16,7 +16,7 @@ GROUP: Final = "stalled"
 _KEEP: Final = 64
 """How many messages are kept for the one who does not read, so that he soon lags behind them."""
 _PAGE: Final = "/healthz"
-_FILLED: Final = 56 * 1024
+_FILLED: Final = 72 * 1024
 """Bytes of answers that he asks for before the stream: most of what a connection holds unread. With more of
 them the stream would not begin before he reads."""
 _OTHERS: Final = 1_000
@@ -42,7 +42,8 @@ async def run(lab: Lab) -> None:
                 ticks=ticks,
                 pids=side.pids,
             )
-            gap = await read_on(connection, b"event: gap\ndata: ")
+            async with asyncio.timeout(_SECONDS):
+                gap = await read_on(connection, b"event: gap\ndata: ")
     case = f"1 of {_OTHERS + 1} subscribers reads nothing"
     lab.results.add(GROUP, case, side.name, figures)
     lab.say(GROUP, case)
