@@ -336,8 +336,9 @@ class ClientStream:
         if is_plain and event.trailers is not None and self.method.single_response:
             message = single_message(event.data, self.method.max_receive)
             if message is not None:
-                self.initial, self.response = metadata, message
-                self.end(from_trailers(event.trailers))
+                status, self.initial = from_trailers(event.trailers), metadata
+                self.response = message if status.code == OK else None
+                self.end(status)
                 return
         if not_grpc is not None:
             self.end(not_grpc, ErrorCode.CANCEL)

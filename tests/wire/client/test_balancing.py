@@ -229,6 +229,29 @@ async def test_a_call_that_begins_between_a_response_and_a_goaway() -> None:
         assert len(peer.wires) == 2
 
 
+async def test_a_message_before_an_error_is_no_response() -> None:
+    """Also where both come in one piece: the call has failed."""
+    ends: list[ClientStream] = []
+
+    def script(wire: Wire, stream: int) -> None:
+        wire.answer(stream, trailers=(("grpc-status", "5"),))
+
+    async with peer_and_channel(Peer(script)) as (_, channel):
+        method = channel.register_method("/a.B/C", single_response=True)
+        for _ in range(3):  # once the header blocks are known, all is read in one step
+            ended = asyncio.Event()
+
+            def end(stream: ClientStream, ended: asyncio.Event = ended) -> None:
+                ends.append(stream)
+                ended.set()
+
+            channel.start_call(method, b"", end, timeout=5)
+            await ended.wait()
+
+    assert [stream.response for stream in ends] == [None] * 3
+    assert [stream.status and stream.status.code for stream in ends] == [5] * 3
+
+
 async def test_a_goaway_that_says_why() -> None:
     """What the peer says when it goes is in the words of the error."""
 
